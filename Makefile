@@ -1,0 +1,61 @@
+# Each command below does its own set-up: the first use makes .venv with the pinned versions of constraints.txt.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+BIN := .venv/bin
+EXAMPLE := biofm/examples/proteins.fasta
+MODEL := protein-nano
+
+# For two cores: the quick tests in two processes of one thread, the slow ones, some of which are measured, in one of two.
+threads = OMP_NUM_THREADS=$(1) MKL_NUM_THREADS=$(1) OPENBLAS_NUM_THREADS=$(1)
+
+# One line for each larger download, so that a first install is not a silent one.
+PIP_INSTALL := $(BIN)/python -m pip install --progress-bar off --constraint constraints.txt
+SHOW_PROGRESS := sed -n -E -e 's/^ *(Downloading .* MB\))/  \1/p' -e 's/^(Installing collected packages).*/  \1/p'
+
+.PHONY: help demo test test-all lint bench clean
+
+help:  ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+
+demo: .venv/.base  ## embed the example proteins and draw their nearest neighbours, into demo/
+	@mkdir -p demo
+	$(BIN)/biofm embed $(EXAMPLE) --model $(MODEL) --output demo/proteins.h5ad --overwrite
+	$(BIN)/biofm neighbours demo/proteins.h5ad --output demo/proteins.png
+
+test: .venv/.dev  ## run the quick tests
+	$(call threads,1) $(BIN)/python -m pytest -n 2 -m "not slow"
+
+test-all: test  ## run the quick tests, then the slow ones
+	$(call threads,2) $(BIN)/python -m pytest -m slow
+
+lint: .venv/.dev  ## check style, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: .venv/.dev  ## measure speed beside transformers, in one run
+	$(BIN)/python kernels/bench/embed.py
+
+clean:  ## remove the environment, builds and caches
+	rm -rf .venv build dist demo *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else \
+		f"biofm needs Python 3.11 or later; {sys.executable} is {sys.version.split()[0]}. Say: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv .venv
+
+# What biofm needs to run. The stamps are files, so that an installed environment is left alone.
+.venv/.base: pyproject.toml constraints.txt | .venv/bin/python
+	@echo "Installing biofm into .venv (the first time takes a few minutes)"
+	@$(PIP_INSTALL) --editable . | $(SHOW_PROGRESS)
+	@touch $@
+
+# And what its tests, linters and benchmarks need.
+.venv/.dev: .venv/.base
+	@echo "Installing the development tools into .venv"
+	@$(PIP_INSTALL) --editable '.[dev]' | $(SHOW_PROGRESS)
+	@touch $@

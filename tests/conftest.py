@@ -1,0 +1,68 @@
+"""For every test: no network, a ledger of its own, few threads, fixed random numbers, checked shapes."""
+
+import os
+import random
+from collections.abc import Iterator
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+import jaxtyping
+import numpy as np
+import pytest
+import torch
+
+SHAPED_PACKAGES = ["biofm.nn", "biofm_kernels"]
+# beartype knows what ``Self`` is only where it decorates a whole class (PEP 673), so here it admits anything.
+TYPE_CHECKER = (
+    "beartype.beartype(conf=beartype.BeartypeConf("
+    "hint_overrides=beartype.FrozenDict({beartype.typing.Self: object})))"
+)
+N_THREADS = 2
+SEED = 20
+
+# Read when huggingface_hub is imported, hence here and not in a fixture.
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+# The shapes that public functions state in their types are checked as the tests call them, and only then.
+CHECKS_SHAPES = find_spec("beartype") is not None
+if CHECKS_SHAPES:
+    import_module("beartype.typing")
+    jaxtyping.install_import_hook(SHAPED_PACKAGES, TYPE_CHECKER)
+
+
+def pytest_report_header() -> list[str]:
+    data = os.environ.get("BIOFM_TEST_DATA", "not set, tests that need it are skipped")
+    shapes = ", ".join(SHAPED_PACKAGES) if CHECKS_SHAPES else "not checked, beartype is not installed"
+    return [f"biofm: real data: {data}", f"biofm: shapes checked: {shapes}"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The ledger of what was done goes to a folder of the session's own, never to the user's."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _few_threads() -> None:
+    torch.set_num_threads(min(N_THREADS, torch.get_num_threads()))
+
+
+@pytest.fixture(autouse=True)
+def _same_random_numbers() -> None:
+    random.seed(SEED)
+    np.random.seed(SEED)
+    torch.manual_seed(SEED)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real data that the environment variable BIOFM_TEST_DATA names."""
+    folder = os.environ.get("BIOFM_TEST_DATA")
+    if not folder:
+        pytest.skip("BIOFM_TEST_DATA is not set, so there is no real data to test on")
+    path = Path(folder)
+    assert path.is_dir(), f"BIOFM_TEST_DATA names {path}, which is not a folder"
+    return path
