@@ -1,0 +1,12 @@
+"""Readers of the files that biology already has, as streams of records. Knows nothing of models.
+
+The identity split lives in ``biofm_datasets.split`` and is imported from there: it needs numpy,
+which would make this package slow to import.
+"""
+
+from biofm_datasets.errors import DataError
+from biofm_datasets.protein import clean_protein
+from biofm_datasets.records import Record
+from biofm_datasets.sequences import read_sequences
+
+__all__ = ["DataError", "Record", "clean_protein", "read_sequences"]

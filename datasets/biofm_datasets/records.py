@@ -1,0 +1,24 @@
+"""One sequence as it stands in a user's file."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A sequence with its name and its place.
+
+    ``number`` counts the records of one file from 1; it is 0 for a record that no file holds.
+    ``source`` is the name of that file, for messages.
+    """
+
+    id: str
+    sequence: str
+    description: str = ""
+    number: int = 0
+    source: str = ""
+
+    @property
+    def where(self) -> str:
+        """The place of this record for an error message: ``proteins.fasta, record 3 (P69905)``."""
+        place = f"record {self.number} ({self.id})"
+        return f"{self.source}, {place}" if self.source else place

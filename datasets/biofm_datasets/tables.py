@@ -1,0 +1,141 @@
+"""Tables with a column of sequences: CSV, TSV and Parquet."""
+
+import csv
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, BinaryIO
+
+from biofm_datasets.errors import DataError
+from biofm_datasets.records import Record
+from biofm_datasets.text import read_lines
+
+if TYPE_CHECKING:
+    import pyarrow
+
+DEFAULT_ID_COLUMN = "id"
+
+_BATCH_ROWS = 1024
+# The csv module refuses fields over 128 KiB; this is the most that a C long holds on every platform.
+_MAX_FIELD_CHARACTERS = 2**31 - 1
+
+
+def read_delimited(
+    stream: BinaryIO, name: str, *, delimiter: str, column: str | None, id_column: str | None
+) -> Iterator[Record]:
+    """Yield one record a row of a CSV or TSV file whose first line names the columns.
+
+    Quotes follow RFC 4180. The id comes from ``id_column``, else from a column named "id" if there is
+    one; without either, or where that cell is empty, it is the row's number. Blank lines are no rows.
+    An empty cell gives an empty sequence, which ``clean_protein`` reports.
+
+    Raises DataError for a file that is not text, no column chosen, a column that does not exist, a row
+    with more or fewer cells than the header (its line is named), a quote that never closes, no row.
+    """
+    csv.field_size_limit(_MAX_FIELD_CHARACTERS)
+    rows = csv.reader(read_lines(stream, name), delimiter=delimiter, strict=True)
+    number = 0
+    try:
+        header = [cell.strip() for cell in next(filter(None, rows), [])]
+        sequence_at, id_at = _choose_columns(header, name, column, id_column)
+        for number, row in enumerate(filter(None, rows), start=1):
+            if len(row) != len(header):
+                raise _ragged(name, rows.line_num, n_cells=len(row), n_columns=len(header))
+            record_id = row[id_at] if id_at is not None else ""
+            yield _record(record_id, row[sequence_at], number, name)
+    except csv.Error as error:
+        raise DataError(
+            f"the quotes of this table do not match ({error})",
+            where=f"{name}, line {rows.line_num}",
+            remedy="A quoted cell begins and ends with one quote, and a quote inside it is doubled",
+        ) from error
+    if number == 0:
+        raise _no_rows(name)
+
+
+def read_parquet(
+    stream: BinaryIO, name: str, *, column: str | None, id_column: str | None
+) -> Iterator[Record]:
+    """Yield one record a row of a Parquet file, by batches of rows.
+
+    Ids and empty cells are treated as in ``read_delimited``; ids may be of any type that has a text form.
+
+    Raises DataError for a file that pyarrow cannot read (truncated, damaged), no column chosen, a column
+    that does not exist or does not hold text, no row.
+    """
+    import pyarrow  # heavy, and only this format needs it
+    from pyarrow.parquet import ParquetFile
+
+    number = 0
+    try:
+        file = ParquetFile(stream)
+        names = file.schema_arrow.names
+        sequence_at, id_at = _choose_columns(names, name, column, id_column)
+        _require_text(file.schema_arrow.field(sequence_at), name)
+        wanted = [names[sequence_at]] + ([names[id_at]] if id_at is not None else [])
+        for batch in file.iter_batches(_BATCH_ROWS, columns=wanted):
+            sequences = batch.column(wanted[0]).to_pylist()
+            ids = batch.column(wanted[-1]).to_pylist() if id_at is not None else [None] * len(sequences)
+            for record_id, sequence in zip(ids, sequences, strict=True):
+                number += 1
+                yield _record("" if record_id is None else str(record_id), sequence or "", number, name)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise DataError(
+            f"this Parquet file cannot be read ({str(error).splitlines()[0]})",
+            where=name,
+            remedy="It may be truncated or damaged; copy or write it again",
+        ) from error
+    if number == 0:
+        raise _no_rows(name)
+
+
+def _record(record_id: str, cell: str, number: int, name: str) -> Record:
+    return Record(
+        id=record_id.strip() or str(number), sequence="".join(cell.split()), number=number, source=name
+    )
+
+
+def _choose_columns(
+    names: Sequence[str], name: str, column: str | None, id_column: str | None
+) -> tuple[int, int | None]:
+    """The places of the sequence column and of the id column (None: rows are called by their number)."""
+    here = f"The columns are: {', '.join(names)}" if names else "It has no columns"
+    if column is None:
+        raise DataError(
+            "this is a table, and no column was chosen",
+            where=name,
+            remedy=f"Name the column of sequences with --column (in Python, column=). {here}",
+        )
+    if id_column is None and DEFAULT_ID_COLUMN in names:
+        id_column = DEFAULT_ID_COLUMN
+    for wanted in filter(None, (column, id_column)):
+        if (n_found := list(names).count(wanted)) != 1:
+            fault = (
+                f"there is no column {wanted!r}"
+                if n_found == 0
+                else f"{n_found} columns are named {wanted!r}"
+            )
+            raise DataError(fault, where=name, remedy=here)
+    return names.index(column), names.index(id_column) if id_column is not None else None
+
+
+def _require_text(field: "pyarrow.Field[pyarrow.DataType]", name: str) -> None:
+    from pyarrow import types
+
+    kind = field.type.value_type if types.is_dictionary(field.type) else field.type
+    if not (types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)):
+        raise DataError(
+            f"column {field.name!r} holds {field.type}, not text",
+            where=name,
+            remedy="Choose a column of strings",
+        )
+
+
+def _ragged(name: str, line_number: int, *, n_cells: int, n_columns: int) -> DataError:
+    return DataError(
+        f"this row has {n_cells} cells where the header has {n_columns}",
+        where=f"{name}, line {line_number}",
+        remedy="Correct the row; a cell that holds the delimiter must be in quotes",
+    )
+
+
+def _no_rows(name: str) -> DataError:
+    return DataError("no records in this table", where=name, remedy="It needs a header and at least one row")

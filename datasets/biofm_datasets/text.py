@@ -1,0 +1,58 @@
+"""A binary stream as lines of text, with every fault named by its line."""
+
+import codecs
+import io
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from biofm_datasets.errors import DataError
+
+_BLOCK_BYTES = 1 << 18
+
+
+def read_lines(stream: BinaryIO, name: str) -> Iterator[str]:
+    r"""Yield the lines of ``stream`` as text, each ended by ``\n`` (the last one perhaps not).
+
+    ``\n``, ``\r\n`` and ``\r`` all end a line; a byte-order mark is dropped. One block and one line are
+    in memory at a time. Raises DataError, naming the line, for a NUL byte or bytes that are not UTF-8.
+    """
+    n_lines = 0
+    for block in _whole_lines(stream):
+        if n_lines == 0:
+            block = block.removeprefix(codecs.BOM_UTF8)
+        yield from io.StringIO(_decode(block, name, n_lines), newline=None)
+        n_lines += _count_lines(block)
+
+
+def _whole_lines(stream: BinaryIO) -> Iterator[bytes]:
+    """Blocks that end where a line ends, so that no character and no line end is cut in two."""
+    pending: list[bytes] = []
+    while chunk := stream.read(_BLOCK_BYTES):
+        # A "\r" in the last place may be the first half of "\r\n": it waits for the next chunk.
+        end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r", 0, -1)) + 1
+        if end == 0:
+            pending.append(chunk)
+            continue
+        yield b"".join(pending) + chunk[:end]
+        pending = [chunk[end:]]
+    if rest := b"".join(pending):
+        yield rest
+
+
+def _decode(block: bytes, name: str, n_lines_before: int) -> str:
+    fault = block.find(b"\0")
+    try:
+        text = block.decode("utf-8")
+    except UnicodeDecodeError as error:
+        fault = error.start if fault < 0 else min(fault, error.start)
+    if fault < 0:
+        return text
+    raise DataError(
+        "this is not UTF-8 text",
+        where=f"{name}, line {n_lines_before + _count_lines(block[:fault]) + 1}",
+        remedy="The file is binary or in another encoding; give a text file in UTF-8",
+    )
+
+
+def _count_lines(block: bytes) -> int:
+    return block.count(b"\n") + block.count(b"\r") - block.count(b"\r\n")
