@@ -1,0 +1,67 @@
+"""Every fault that a user can cause or mend.
+
+    BiofmError
+    ├── InputError         a file or a record that biofm was given to read
+    ├── OutputError        a file or a folder that biofm was asked to write
+    ├── ModelError         a model's name, or the files of a checkpoint
+    ├── OptionError        an option whose value does not fit
+    ├── RefusedError       the policy said no
+    ├── LedgerError        the record of what was done cannot be kept
+    └── MissingExtraError  an optional part that is not installed
+
+Each says what was wrong, where (file, record, line), and what to do next. A fault of the program itself is an
+``assert``.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from biofm_datasets import DataError
+
+
+class BiofmError(Exception):
+    """A fault with a remedy: ``where: what. remedy``."""
+
+    def __init__(self, what: str, *, where: str = "", remedy: str = "") -> None:
+        self.what = what
+        self.where = where
+        self.remedy = remedy
+        message = f"{where}: {what}" if where else what
+        super().__init__(f"{message}. {remedy}" if remedy else message)
+
+
+class InputError(BiofmError):
+    """A file or a record that biofm was given to read."""
+
+
+class OutputError(BiofmError):
+    """A file or a folder that biofm was asked to write."""
+
+
+class ModelError(BiofmError):
+    """A model's name, or the files of a checkpoint."""
+
+
+class OptionError(BiofmError):
+    """An option whose value does not fit."""
+
+
+class RefusedError(BiofmError):
+    """The policy said no."""
+
+
+class LedgerError(BiofmError):
+    """The record of what was done cannot be kept."""
+
+
+class MissingExtraError(BiofmError):
+    """An optional part that is not installed."""
+
+
+@contextmanager
+def input_errors() -> Iterator[None]:
+    """Turn a reader's ``DataError`` (which knows nothing of biofm) into an ``InputError``."""
+    try:
+        yield
+    except DataError as error:
+        raise InputError(error.what, where=error.where, remedy=error.remedy) from error

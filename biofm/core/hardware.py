@@ -1,0 +1,62 @@
+"""What the processor can do, asked of the operating system, so that it costs no import of torch."""
+
+import platform
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+CPUINFO = Path("/proc/cpuinfo")
+SYSCTL = "/usr/sbin/sysctl"
+X86_FLAGS = ("avx512_bf16", "amx_bf16")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bf16Support:
+    """Whether bfloat16 products are computed in hardware, and by what one knows: a phrase to print."""
+
+    in_hardware: bool
+    evidence: str
+
+
+def find_bf16() -> Bf16Support:
+    """Look for the bfloat16 instructions of x86 (AVX-512, AMX) and ARM (FEAT_BF16)."""
+    match platform.system():
+        case "Linux":
+            return _read_cpuinfo()
+        case "Darwin":
+            return _ask_sysctl()
+    return _unknown()
+
+
+def _read_cpuinfo() -> Bf16Support:
+    try:
+        lines = CPUINFO.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return _unknown()
+    for line in lines:
+        name, _, features = line.partition(":")
+        if name.strip() == "flags":
+            return _judge(X86_FLAGS, features.split())
+        if name.strip() == "Features":
+            return _judge(("bf16",), features.split())
+    return _unknown()
+
+
+def _ask_sysctl() -> Bf16Support:
+    command = [SYSCTL, "-n", "hw.optional.arm.FEAT_BF16"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    except OSError:
+        return _unknown()
+    return _judge(("FEAT_BF16",), ["FEAT_BF16"] if answer.strip() == "1" else [])
+
+
+def _judge(wanted: tuple[str, ...], features: list[str]) -> Bf16Support:
+    found = [feature for feature in wanted if feature in features]
+    if found:
+        return Bf16Support(in_hardware=True, evidence=f"the processor has {' and '.join(found)}")
+    return Bf16Support(in_hardware=False, evidence=f"the processor has no {' and no '.join(wanted)}")
+
+
+def _unknown() -> Bf16Support:
+    return Bf16Support(in_hardware=False, evidence="the system does not say what the processor has")

@@ -1,0 +1,123 @@
+"""How far a long job is, on standard error: a bar on a terminal, a line now and then anywhere else."""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TextIO
+
+if TYPE_CHECKING:
+    import rich.progress
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class Progress:
+    """``with Progress("embedding") as progress:``, then ``progress.update(tokens=..., fraction=...)``.
+
+    ``update`` may be called as often as one likes. The bar vanishes at the end: the summary is the caller's.
+    """
+
+    def __init__(
+        self,
+        label: str,
+        *,
+        quiet: bool = False,
+        stream: TextIO | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._label = label
+        self._quiet = quiet
+        self._stream = stream or sys.stderr
+        self._clock = clock
+        self._start_s = self._last_line_s = clock()
+        self._bar: rich.progress.Progress | None = None
+
+    def __enter__(self) -> Self:
+        self._start_s = self._last_line_s = self._clock()
+        if not self._quiet and self._stream.isatty() and os.environ.get("TERM") != "dumb":
+            self._bar = _start_bar(self._label, self._stream)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def update(self, *, tokens: int | None = None, fraction: float | None = None) -> None:
+        """``tokens`` done since the start; ``fraction`` of the work done, in [0, 1]; each if known."""
+        if self._quiet:
+            return
+        elapsed_s = self._clock() - self._start_s
+        speed = f"{tokens / elapsed_s:,.0f} tokens/s" if tokens is not None and elapsed_s > 0 else ""
+        left = f"{format_duration(elapsed_s * (1 - fraction) / fraction)} left" if fraction else ""
+        if self._bar is not None:
+            (task,) = self._bar.task_ids
+            self._bar.update(task, completed=fraction or 0.0, total=None if fraction is None else 1.0)
+            self._bar.update(task, detail="  ".join(filter(None, [speed, left])))
+        elif self._clock() - self._last_line_s >= SECONDS_BETWEEN_LINES:
+            self._last_line_s = self._clock()
+            share = f"{fraction:.0%}" if fraction is not None else ""
+            done = f"{tokens:,} tokens" if tokens is not None else ""
+            parts = filter(None, [share, done, speed, left])
+            print(f"{self._label}: {', '.join(parts)}", file=self._stream, flush=True)
+
+
+class StageProgress:
+    """Progress of work in stages, a bar for each: ``with StageProgress() as bar: bar.update("training", 10,
+    500)``.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._stage = ""
+        self._bar: Progress | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.__exit__(kind, fault, trace)
+
+    def update(self, stage: str, done: int, total: int) -> None:
+        """``done`` of ``total`` in this stage; another name than before begins a new one."""
+        if self._bar is None or stage != self._stage:
+            self.__exit__(None, None, None)
+            self._stage, self._bar = stage, Progress(stage, quiet=self._quiet).__enter__()
+        self._bar.update(fraction=done / total if total else 1.0)
+
+
+def format_duration(seconds: float) -> str:
+    """``45 s``, ``1 min 20 s``, ``2 h 5 min``, ``3 d 4 h``."""
+    whole = max(0, round(seconds))
+    for unit, part, size_s, part_s in (
+        ("d", "h", 86_400, 3_600),
+        ("h", "min", 3_600, 60),
+        ("min", "s", 60, 1),
+    ):
+        if whole >= size_s:
+            return f"{whole // size_s} {unit} {whole % size_s // part_s} {part}"
+    return f"{whole} s"
+
+
+def _start_bar(label: str, stream: TextIO) -> "rich.progress.Progress":
+    from rich.console import Console  # slow to import, and needed only on a terminal
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[detail]}"),
+        console=Console(file=stream),
+        transient=True,
+        redirect_stdout=False,  # standard output may be a pipe that waits for results
+    )
+    bar.add_task(label, total=None, detail="")
+    bar.start()
+    return bar

@@ -1,0 +1,59 @@
+"""How an output was made, to be written into it."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from importlib import metadata
+from io import BufferedReader
+from typing import BinaryIO, cast
+
+from biofm.core.version import __version__
+
+
+def sha256_of(files: Sequence[BinaryIO]) -> str:
+    """The SHA-256 of the files, read from their beginnings, which they are left at.
+
+    Of one file it is what ``sha256sum FILE`` prints. Of several, in their order, it is the SHA-256 of their
+    hexadecimal sums, a line each: ``sha256sum FILES | cut -d ' ' -f 1 | sha256sum``.
+    """
+    sums = [_sum(file) for file in files]
+    if len(sums) == 1:
+        return sums[0]
+    return hashlib.sha256("".join(f"{sum_}\n" for sum_ in sums).encode()).hexdigest()
+
+
+def torch_version() -> str:
+    """The version of torch, without the second that importing it takes."""
+    return metadata.version("torch")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """What decides the numbers of an output.
+
+    model: the name or path it was asked for by.
+    sha256: of the model's weights, see ``sha256_of``.
+    layer: the number of blocks that the embeddings passed.
+    window: residues of a window; 0 where sequences ran whole.
+    """
+
+    model: str
+    sha256: str
+    dtype: str
+    device: str
+    pooling: str
+    layer: int
+    window: int = 0
+    version: str = __version__
+    torch_version: str = field(default_factory=torch_version)
+
+    def as_dict(self) -> dict[str, str | int | float | bool]:
+        """The fields, as a store takes them."""
+        return asdict(self)
+
+
+def _sum(file: BinaryIO) -> str:
+    file.seek(0)
+    digest = hashlib.file_digest(cast(BufferedReader, file), "sha256").hexdigest()
+    file.seek(0)
+    return digest

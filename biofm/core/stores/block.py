@@ -1,0 +1,65 @@
+"""What a store is given: finished embeddings of some proteins, in the input's order."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+ProvenanceFields = Mapping[str, str | int | float | bool]
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingBlock:
+    """Embeddings of some proteins. A store that was given a block may hold on to it: do not write into it
+    again.
+
+    ids: may repeat, in a block and across blocks.
+    n_residues: the length of each protein, without special tokens.
+    values: float32 (rows, d); one row a protein, or all residues' rows of the first, then of the second...
+    """
+
+    ids: list[str]
+    n_residues: list[int]
+    values: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        assert len(self.ids) == len(self.n_residues), (len(self.ids), len(self.n_residues))
+        assert self.values.dtype == np.float32, self.values.dtype
+        assert self.values.ndim == 2, self.values.shape
+
+    def check_rows(self, per_residue: bool) -> None:
+        """Assert that there are as many rows as a store of this kind expects."""
+        n_rows = sum(self.n_residues) if per_residue else len(self.ids)
+        assert len(self.values) == n_rows, (self.values.shape, n_rows, per_residue)
+
+    def residues(self) -> tuple[list[str], NDArray[np.int64]]:
+        """For every residue the id of its protein, and its number there, from 1."""
+        pairs = list(zip(self.ids, self.n_residues, strict=True))
+        ids = [id_ for id_, length in pairs for _ in range(length)]
+        numbers = [np.arange(1, length + 1, dtype=np.int64) for _, length in pairs]
+        return ids, np.concatenate([np.empty(0, dtype=np.int64), *numbers])
+
+
+class BlockBuffer:
+    """Gathers blocks until they hold ``limit_bytes`` of values, for formats whose parts should be large."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit_bytes = limit_bytes
+        self._blocks: list[EmbeddingBlock] = []
+
+    def add(self, block: EmbeddingBlock) -> Iterator[EmbeddingBlock]:
+        """Take a block; yields the gathered ones as one when there are enough."""
+        self._blocks.append(block)
+        if sum(gathered.values.nbytes for gathered in self._blocks) >= self._limit_bytes:
+            yield from self.flush()
+
+    def flush(self) -> Iterator[EmbeddingBlock]:
+        """Yield what is gathered as one block, if there is anything."""
+        if self._blocks:
+            blocks, self._blocks = self._blocks, []
+            yield EmbeddingBlock(
+                ids=[id_ for block in blocks for id_ in block.ids],
+                n_residues=[length for block in blocks for length in block.n_residues],
+                values=np.concatenate([block.values for block in blocks]),
+            )

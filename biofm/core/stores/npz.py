@@ -1,0 +1,57 @@
+"""``.npz``: arrays ``embeddings`` (rows, d), ``ids`` and ``n_residues`` (proteins,), and ``provenance``.
+
+``np.load`` reads it without pickle; ``provenance`` is JSON: ``json.loads(str(file["provenance"]))``. With one
+row a residue, the rows of a protein follow each other: ``np.split(embeddings, np.cumsum(n_residues)[:-1])``.
+"""
+
+import json
+import zipfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from biofm.core.stores.block import EmbeddingBlock, ProvenanceFields
+from biofm.core.stores.spool import CHUNK_BYTES, SpooledTable
+
+
+class NpzStore:
+    """Gathers the arrays in temporary files: their shapes and the ids' width come before their content."""
+
+    def __init__(self, handle: BinaryIO, scratch_folder: Path | None, *, per_residue: bool) -> None:
+        self._handle = handle
+        self._table = SpooledTable(scratch_folder, per_residue=per_residue)
+
+    def append(self, block: EmbeddingBlock) -> None:
+        self._table.append(block)
+
+    def close(self, provenance: ProvenanceFields) -> None:
+        table = self._table
+        text = np.array(json.dumps(dict(provenance)))
+        ids_dtype = np.dtype(f"<U{max(1, table.longest_id)}")
+        with zipfile.ZipFile(self._handle, "w", zipfile.ZIP_STORED) as archive:
+            shape = (table.n_rows, table.d_embedding)
+            _write_array(archive, "embeddings", "<f4", shape, table.values.chunks())
+            _write_array(archive, "n_residues", "<i8", (table.n_proteins,), table.n_residues.chunks())
+            _write_array(archive, "ids", ids_dtype, (table.n_proteins,), _padded_ids(table, ids_dtype))
+            _write_array(archive, "provenance", text.dtype, (), [text.tobytes()])
+        table.close()
+
+
+def _write_array(
+    archive: zipfile.ZipFile, name: str, dtype: DTypeLike, shape: tuple[int, ...], chunks: Iterable[bytes]
+) -> None:
+    """Write one array as NumPy does (numpy.lib.format, version 1.0), a chunk at a time."""
+    header = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
+    with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+        np.lib.format.write_array_header_1_0(member, header)
+        for chunk in chunks:
+            member.write(chunk)
+
+
+def _padded_ids(table: SpooledTable, dtype: "np.dtype[np.str_]") -> Iterator[bytes]:
+    """The ids at the width of the longest: UTF-32, filled up with zeros."""
+    for ids in table.ids(max(1, CHUNK_BYTES // dtype.itemsize)):
+        yield np.array(ids, dtype=dtype).tobytes()

@@ -1,0 +1,75 @@
+"""``.parquet``: columns ``id``, ``n_residues`` and ``embedding``, a list of float32 of fixed size.
+
+With one row a residue the columns are ``id``, ``residue`` (from 1) and ``embedding``. How they were made is
+JSON in the file's metadata, under the key ``biofm``.
+"""
+
+import base64
+import json
+from typing import TYPE_CHECKING, BinaryIO
+
+from biofm.core.stores.block import BlockBuffer, EmbeddingBlock, ProvenanceFields
+from biofm.core.stores.unfailing import UnfailingFile
+
+if TYPE_CHECKING:
+    import pyarrow
+    from pyarrow.parquet import ParquetWriter
+
+ROW_GROUP_BYTES = 32 << 20
+
+
+class ParquetStore:
+    """Writes a row group whenever enough rows have gathered."""
+
+    def __init__(self, handle: BinaryIO, *, per_residue: bool) -> None:
+        self._output = UnfailingFile(handle)
+        self._per_residue = per_residue
+        self._buffer = BlockBuffer(ROW_GROUP_BYTES)
+        self._writer: ParquetWriter | None = None
+
+    def append(self, block: EmbeddingBlock) -> None:
+        block.check_rows(self._per_residue)
+        with self._output.faults_raised():
+            for rows in self._buffer.add(block):
+                self._write(rows)
+
+    def close(self, provenance: ProvenanceFields) -> None:
+        with self._output.faults_raised():
+            for rows in self._buffer.flush():
+                self._write(rows)
+            writer = self._writer or self._open(d_embedding=0)
+            writer.add_key_value_metadata(self._metadata(writer.schema, provenance))
+            writer.close()
+
+    def _write(self, block: EmbeddingBlock) -> None:
+        import pyarrow as pa  # heavy: this module is imported with every command
+
+        d_embedding = block.values.shape[1]
+        self._writer = self._writer or self._open(d_embedding)
+        ids, numbers = block.residues() if self._per_residue else (block.ids, block.n_residues)
+        values = pa.FixedSizeListArray.from_arrays(pa.array(block.values.reshape(-1)), d_embedding)
+        columns = [pa.array(ids, pa.string()), pa.array(numbers, pa.int64()), values]
+        table = pa.Table.from_arrays(columns, schema=self._schema(d_embedding))
+        self._writer.write_table(table, row_group_size=max(1, len(table)))
+
+    def _metadata(self, schema: "pyarrow.Schema", provenance: ProvenanceFields) -> dict[str, str]:
+        """The key ``biofm``, and once more inside Arrow's schema: Arrow shows its readers only what is there.
+
+        Its key: https://arrow.apache.org/rust/parquet/arrow/constant.ARROW_SCHEMA_META_KEY.html.
+        """
+        fields = {"biofm": json.dumps(dict(provenance))}
+        schema_bytes = schema.with_metadata(fields).serialize().to_pybytes()
+        return {**fields, "ARROW:schema": base64.b64encode(schema_bytes).decode()}
+
+    def _open(self, d_embedding: int) -> "ParquetWriter":
+        from pyarrow.parquet import ParquetWriter
+
+        # A dictionary pays for ids that repeat on every residue; floats hardly repeat.
+        return ParquetWriter(self._output, self._schema(d_embedding), use_dictionary=["id"])
+
+    def _schema(self, d_embedding: int) -> "pyarrow.Schema":
+        import pyarrow as pa
+
+        number = "residue" if self._per_residue else "n_residues"
+        values = pa.list_(pa.float32(), d_embedding)
+        return pa.schema([("id", pa.string()), (number, pa.int64()), ("embedding", values)])

@@ -1,0 +1,84 @@
+"""A file that never fails, for libraries that cannot bear it."""
+
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer, WriteableBuffer
+
+
+class UnfailingFile:
+    """Passes everything on to an empty binary file, and keeps the first fault for ``faults_raised``.
+
+    HDF5 holds on to a file that it could not write, tries again when Python ends, and crashes the process
+    (https://github.com/h5py/h5py/issues/914). Arrow writes the end of a file when its writer is forgotten,
+    though the file may be closed by then. So after a fault everything is accepted and thrown away.
+    """
+
+    closed = False
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._fault: BaseException | None = None
+        self._position = 0
+        self._end = 0
+
+    @contextmanager
+    def faults_raised(self) -> Iterator[None]:
+        """At its end raise the first fault there was, in place of what the library may have made of it."""
+        try:
+            yield
+        finally:
+            if self._fault is not None:
+                raise self._fault
+
+    def write(self, data: "ReadableBuffer") -> int:
+        n_bytes = memoryview(data).nbytes
+        self._try(lambda: self._file.write(data))
+        self._position += n_bytes
+        self._end = max(self._end, self._position)
+        return n_bytes
+
+    def truncate(self, size: int) -> int:
+        self._try(lambda: self._file.truncate(size))
+        self._end = size
+        return size
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._end}[whence]
+        self._position = start + offset
+        self._try(lambda: self._file.seek(self._position))
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def read(self, size: int = -1) -> bytes:
+        data = bytearray(self._end - self._position if size < 0 else size)
+        return bytes(data[: self.readinto(data)])
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        view = memoryview(buffer).cast("B")
+        view[:] = bytes(len(view))  # what is read after a fault
+        n_bytes = max(0, min(len(view), self._end - self._position))
+        self._try(lambda: self._file.readinto(view))  # type: ignore[attr-defined]
+        self._position += n_bytes
+        return n_bytes
+
+    def flush(self) -> None:
+        self._try(self._file.flush)
+
+    def writable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        """Leaves the file open: it belongs to whoever opened it."""
+
+    def _try(self, action: Callable[[], object]) -> None:
+        if self._fault is None:
+            try:
+                action()
+            except BaseException as fault:  # noqa: BLE001 - raised later, an interrupt too
+                self._fault = fault

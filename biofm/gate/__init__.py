@@ -1,0 +1,7 @@
+"""The one gate: asks the policy, remembers the verdict, hands out permits that carry the opened files."""
+
+from biofm.gate.gate import ask, person
+from biofm.gate.ledger import Ledger, ledger_path
+from biofm.gate.permit import Permit
+
+__all__ = ["Ledger", "Permit", "ask", "ledger_path", "person"]

@@ -1,0 +1,63 @@
+"""The gate, which every verb passes: ask the policy, remember the verdict, open what was allowed."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from biofm.core.errors import LedgerError, RefusedError
+from biofm.gate.ledger import Ledger, Outcome, ledger_path
+from biofm.gate.permit import Permit, open_permit
+from biofm.policy import Decision, Principal, Request, decide
+
+if sys.platform == "win32":
+    import getpass
+else:
+    import pwd
+
+
+@contextmanager
+def ask(request: Request) -> Iterator[Permit]:
+    """Ask for a permit: ``with ask(request) as permit:``.
+
+    The verdict is in the ledger before anything is opened. At a clean end the written files get their names;
+    at any exception they vanish. A process killed outright leaves at most a hidden file, which the next run
+    to the same target removes. No signal handlers are set: whoever wants SIGTERM to clean up turns it into
+    ``SystemExit``.
+
+    Raises:
+        RefusedError: The policy did not allow it.
+        LedgerError: The verdict or the outcome cannot be remembered.
+        InputError: A file cannot be read.
+        OutputError: A target cannot be written.
+    """
+    verdict = decide(request)
+    ledger = Ledger(ledger_path())
+    entry = ledger.remember(request, verdict)
+    if verdict.decision is not Decision.ALLOW:
+        raise RefusedError(f"not allowed by the rule {verdict.rule!r}: {verdict.reason}", where=request.verb)
+    try:
+        with open_permit(request) as permit:
+            yield permit
+    except BaseException as error:
+        _remember_fault(ledger, entry, error)
+        raise
+    ledger.conclude(entry, "completed")
+
+
+def person() -> Principal:
+    """The person whose account this process runs under, as the system knows it: the environment can lie."""
+    if sys.platform == "win32":
+        return Principal(kind="person", name=getpass.getuser())
+    try:
+        return Principal(kind="person", name=pwd.getpwuid(os.getuid()).pw_name)
+    except KeyError:  # Usual in containers.
+        return Principal(kind="person", name=f"uid {os.getuid()}")
+
+
+def _remember_fault(ledger: Ledger, entry: int, error: BaseException) -> None:
+    outcome: Outcome = "failed" if isinstance(error, Exception) else "interrupted"
+    try:
+        ledger.conclude(entry, outcome, type(error).__name__)
+    except LedgerError as unwritten:  # The fault itself matters more.
+        error.add_note(str(unwritten))

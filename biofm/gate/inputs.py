@@ -1,0 +1,50 @@
+"""Opening what is to be read."""
+
+import os
+import sys
+from pathlib import Path
+from typing import BinaryIO
+
+from biofm.core.errors import InputError
+
+STANDARD_INPUT = Path("-")
+
+
+def open_input(path: Path) -> BinaryIO:
+    """The file at ``path``, opened for reading; for ``Path("-")`` standard input, which is not seekable.
+
+    Raises:
+        InputError: There is no such file, it is a folder, or it cannot be read.
+    """
+    if path == STANDARD_INPUT:
+        if sys.stdin is None:
+            raise InputError(
+                "standard input is closed", where="-", remedy="Pipe a file into the command, or name one"
+            )
+        return sys.stdin.buffer
+    try:
+        return path.open("rb")
+    except FileNotFoundError as error:
+        raise InputError("there is no such file", where=str(path), remedy=_look_in(path.parent)) from error
+    except IsADirectoryError as error:
+        raise _is_a_folder(path) from error
+    except (OSError, ValueError) as error:
+        if os.path.isdir(path):  # Windows calls opening a folder a want of permission.
+            raise _is_a_folder(path) from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        remedy = (
+            "Check its permissions: ls -l shows them"
+            if isinstance(error, PermissionError)
+            else "Check the path"
+        )
+        raise InputError(f"the file cannot be read ({reason})", where=str(path), remedy=remedy) from error
+
+
+def _is_a_folder(path: Path) -> InputError:
+    return InputError("this is a folder, not a file", where=str(path), remedy="Name a file inside it")
+
+
+def _look_in(folder: Path) -> str:
+    if os.path.isdir(folder):
+        return f"Check the name: ls {folder} shows what is there"
+    return f"Check the path: there is no folder {folder}, seen from {os.getcwd()}"

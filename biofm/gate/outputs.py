@@ -1,0 +1,73 @@
+"""What may be written where: checks before any work, and folders to write into."""
+
+import errno
+import os
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+
+from biofm.core.errors import OutputError
+from biofm.policy import Target
+
+MORE_SPACE = "Free some space there, or write to another disk"
+
+
+def check_file(target: Target) -> None:
+    """Raise an ``OutputError`` if no file may be written at ``target``."""
+    path = target.path
+    _check_parent(path)
+    if os.path.isdir(path):
+        raise OutputError("this is a folder, not a file", where=str(path), remedy="Name a file inside it")
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise OutputError("this is not an ordinary file", where=str(path), remedy="Choose another name")
+    if os.path.exists(path) and not target.overwrite:
+        remedy = "Pass --overwrite to replace it, or choose another name"
+        raise OutputError("the file already exists", where=str(path), remedy=remedy)
+
+
+def _check_parent(path: Path) -> None:
+    if os.path.isdir(path.parent):
+        return
+    if os.path.exists(path.parent):
+        raise OutputError(
+            f"{path.parent} is a file, not a folder", where=str(path), remedy="Choose another folder"
+        )
+    remedy = f"Create it first: mkdir -p {path.parent}"
+    raise OutputError(f"there is no folder {path.parent}", where=str(path), remedy=remedy)
+
+
+def unwritable(path: Path, error: OSError | ValueError) -> OutputError:
+    reason = error.strerror if isinstance(error, OSError) else error
+    remedy = "Choose another folder, or check its permissions and its free space"
+    return OutputError(f"nothing can be written there ({reason})", where=str(path), remedy=remedy)
+
+
+def open_folder(target: Target) -> Path:
+    """The folder of ``target``, created if need be. With ``overwrite`` it may hold files; they stay until
+    written over.
+
+    Raises:
+        OutputError: It is a file, it holds files and ``overwrite`` is not set, or it cannot be written.
+    """
+    path = target.path
+    _check_parent(path)
+    if os.path.lexists(path) and not os.path.isdir(path):
+        raise OutputError("this is a file, not a folder", where=str(path), remedy="Choose another name")
+    try:
+        path.mkdir(exist_ok=True)
+        if os.listdir(path) and not target.overwrite:
+            remedy = "Pass --overwrite to write into it all the same, or choose another folder"
+            raise OutputError("the folder is not empty", where=str(path), remedy=remedy)
+        trial = path / f".biofm-{secrets.token_hex(4)}"
+        trial.touch()
+        trial.unlink()
+    except OSError as error:
+        raise unwritable(path, error) from error
+    return path
+
+
+def check_space(folders: Sequence[Path], error: OSError) -> None:
+    """Raise an ``OutputError`` if ``error``, met while writing into ``folders``, says that a disk is full."""
+    if folders and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        what = f"writing failed ({error.strerror})"
+        raise OutputError(what, where=str(folders[0]), remedy=MORE_SPACE) from error

@@ -1,0 +1,183 @@
+"""Writing so that a file of the final name is always whole: a hidden file beside it, renamed at the end.
+
+The hidden file is ``.NAME.partial-PID-XXXXXXXX``. It is locked while its run lives, so that a later run to
+the same target can tell what a killed one left behind and remove it. Process numbers would not tell:
+containers share folders but not numbers. Where locks are not to be had (Windows, some network mounts), what
+was left behind stays.
+"""
+
+import errno
+import io
+import os
+import secrets
+import shutil
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+from biofm.core.errors import OutputError
+from biofm.gate.outputs import MORE_SPACE, check_file, unwritable
+from biofm.policy import Target
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+if sys.platform != "win32":
+    import fcntl
+
+BUFFER_BYTES = 1 << 20
+
+
+class PartialFile:
+    """A file that gets its name when it is whole: ``finish``, then ``publish``. ``discard`` leaves no trace.
+
+    ``handle`` is a seekable, readable and writable stream. Whether its user closes it does not matter.
+
+    Raises:
+        OutputError: From the constructor, before any work: the target exists and may not be replaced, is no
+            ordinary file, or its folder cannot be written. From ``check`` and ``finish``: a write failed.
+            From ``publish``: the file cannot get its name.
+    """
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        check_file(target)
+        # A symbolic link is followed, as a shell's redirection does: what it points to is replaced.
+        self.path = Path(os.path.realpath(target.path))
+        _remove_leftovers(self.path)
+        try:
+            self.partial, self._descriptor = _create_partial(self.path)
+        except (OSError, ValueError) as error:
+            raise unwritable(target.path, error) from error
+        self._raw = _WatchedFile(self._descriptor, "w+b", closefd=False)
+        self.handle = cast(BinaryIO, io.BufferedRandom(self._raw, BUFFER_BYTES))
+
+    def check(self) -> None:
+        """Raise the first fault met in writing, which libraries in between (HDF5, Arrow) may have changed."""
+        fault = self._raw.fault
+        if fault is not None:
+            what = f"writing failed ({fault.strerror})"
+            raise OutputError(what, where=str(self.target.path), remedy=MORE_SPACE)
+
+    def finish(self) -> None:
+        """Bring every byte to the disk."""
+        try:
+            self.handle.close()
+            os.fsync(self._descriptor)
+        except OSError as error:
+            self._raw.fault = self._raw.fault or error
+        self.check()
+        if sys.platform == "win32":  # which cannot rename an open file; elsewhere closing gives up the lock
+            self._release()
+
+    def publish(self) -> None:
+        """Give the finished file its name; where that fails, another one, so that the work is not lost."""
+        try:
+            if self.target.overwrite:
+                with suppress(FileNotFoundError):
+                    shutil.copymode(self.path, self.partial)
+                os.replace(self.partial, self.path)
+            else:
+                _rename_to_new(self.partial, self.path)
+        except OSError as error:
+            raise self._keep_aside(error) from error
+        finally:
+            self._release()
+
+    def discard(self) -> None:
+        """Remove the hidden file. After ``publish`` there is none."""
+        with suppress(OSError, ValueError):  # What cannot be flushed any more need not be.
+            self.handle.close()
+        self._release()
+        with suppress(OSError):
+            self.partial.unlink()
+
+    def _release(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _keep_aside(self, error: OSError) -> OutputError:
+        what = f"renaming failed ({error.strerror})"
+        if isinstance(error, FileExistsError):
+            what = "a file of this name appeared during the run"
+        aside = self.path.with_stem(f"{self.path.stem}.{secrets.token_hex(4)}")
+        try:
+            os.rename(self.partial, aside)
+        except OSError:
+            return OutputError(f"{what}, and the output is lost", where=str(self.target.path))
+        remedy = f"The finished output was kept as {aside}"
+        return OutputError(what, where=str(self.target.path), remedy=remedy)
+
+
+class _WatchedFile(io.FileIO):
+    """A raw file that remembers the first fault of a write."""
+
+    fault: OSError | None = None
+
+    def write(self, data: "ReadableBuffer", /) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            self.fault = self.fault or error
+            raise
+
+    def truncate(self, size: int | None = None, /) -> int:
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.fault = self.fault or error
+            raise
+
+
+def _prefix(path: Path) -> str:
+    return f".{path.name}.partial-"
+
+
+def _create_partial(path: Path) -> tuple[Path, int]:
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    while True:
+        partial = path.with_name(f"{_prefix(path)}{os.getpid()}-{secrets.token_hex(4)}")
+        descriptor = os.open(partial, flags, 0o666)
+        if _lock(descriptor):
+            return partial, descriptor
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    """False where another run took the new, not yet locked file for a leftover and removed it."""
+    if sys.platform != "win32":
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:  # A mount without locks: nobody can take it for a leftover there.
+            return True
+    return os.fstat(descriptor).st_nlink > 0
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove the hidden files of killed runs to the same target: those whose lock nobody holds."""
+    if sys.platform == "win32":
+        return
+    with suppress(OSError):  # Another run may be removing them too.
+        for name in os.listdir(path.parent):
+            if name.startswith(_prefix(path)):
+                with suppress(OSError), path.with_name(name).open("r+b") as leftover:
+                    fcntl.flock(leftover, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    path.with_name(name).unlink()
+
+
+def _rename_to_new(partial: Path, path: Path) -> None:
+    """Rename, but never over a file that appeared meanwhile: a POSIX rename would, a hard link cannot."""
+    try:
+        os.link(partial, path)
+    except FileExistsError:
+        raise
+    except OSError as error:  # no hard links on this file system: to look, then rename, is the best there is
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from error
+        os.rename(partial, path)
+    else:
+        os.unlink(partial)

@@ -1,0 +1,106 @@
+"""A permit: what an allowed request may touch, already opened."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from biofm.core.errors import BiofmError, OutputError
+from biofm.gate.inputs import STANDARD_INPUT, open_input
+from biofm.gate.outputs import check_space, open_folder
+from biofm.gate.partial import PartialFile
+from biofm.policy import Request
+
+
+class Permit:
+    """The opened files of a request, by role. They are good until the ``with`` of ``ask`` ends."""
+
+    def __init__(
+        self,
+        readers: Mapping[str, tuple[BinaryIO, ...]],
+        writers: Mapping[str, BinaryIO],
+        folders: Mapping[str, Path],
+    ) -> None:
+        self._readers = readers
+        self._writers = writers
+        self._folders = folders
+
+    def reader(self, role: str) -> BinaryIO:
+        """The one file read in this role, from its first byte. Standard input cannot seek, a file can."""
+        (reader,) = self._readers[role]
+        return reader
+
+    def readers(self, role: str) -> tuple[BinaryIO, ...]:
+        """The files read in this role, in the request's order."""
+        return self._readers[role]
+
+    def writer(self, role: str) -> BinaryIO:
+        """A seekable, readable and writable file. It gets its name when the ``with`` ends without a fault."""
+        return self._writers[role]
+
+    def folder(self, role: str) -> Path:
+        """A folder that exists and can be written. What was written into it stays, fault or not."""
+        return self._folders[role]
+
+
+@contextmanager
+def open_permit(request: Request) -> Iterator[Permit]:
+    """Open the reads, then the writes. At the end publish what was written; at any exception discard it.
+
+    Raises:
+        InputError: A file cannot be read.
+        OutputError: A target cannot be written, now or during the ``with``.
+    """
+    with ExitStack() as opened:
+        readers = {role: tuple(_open_all(paths, opened)) for role, paths in request.reads.items()}
+        _check_apart(request)
+        files: dict[str, PartialFile] = {}
+        folders: dict[str, Path] = {}
+        for role, target in request.writes.items():
+            if target.kind == "directory":
+                folders[role] = open_folder(target)
+            else:
+                files[role] = PartialFile(target)
+                opened.callback(files[role].discard)
+        with _write_faults(tuple(files.values()), tuple(folders.values())):
+            yield Permit(readers, {role: file.handle for role, file in files.items()}, folders)
+        for file in files.values():
+            file.finish()
+        for file in files.values():
+            file.publish()
+
+
+def _open_all(paths: tuple[Path, ...], opened: ExitStack) -> Iterator[BinaryIO]:
+    for path in paths:
+        reader = open_input(path)
+        if path != STANDARD_INPUT:
+            opened.callback(reader.close)
+        yield reader
+
+
+def _check_apart(request: Request) -> None:
+    """An output that is also an input, or another output, would destroy it."""
+    inputs = {os.path.realpath(path) for paths in request.reads.values() for path in paths}
+    outputs: set[str] = set()
+    for target in request.writes.values():
+        place = os.path.realpath(target.path)
+        if place in inputs | outputs:
+            what = "this file is also read" if place in inputs else "this is written twice"
+            raise OutputError(what, where=str(target.path), remedy="Choose another name for the output")
+        outputs.add(place)
+
+
+@contextmanager
+def _write_faults(files: Sequence[PartialFile], folders: Sequence[Path]) -> Iterator[None]:
+    """Name the target of a fault that stems from writing, whatever the libraries in between made of it."""
+    try:
+        yield
+    except BiofmError:
+        raise
+    except Exception as error:  # of any kind: HDF5 and Arrow have their own
+        for file in files:
+            file.check()
+        if isinstance(error, OSError):
+            check_space(folders, error)
+        raise

@@ -1,0 +1,66 @@
+"""Blocks of embeddings to store, and a way to store them."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from biofm.core.stores import EmbeddingBlock, ProvenanceFields, open_store, provenance_path
+
+# Ids repeat within and across blocks, hold a comma, quotes, and letters beyond ASCII.
+IDS = [["P69905", "sp|P01308|INS_HUMAN", "P69905"], ['a,"b"', "β-globin"], ["P69905"]]
+N_RESIDUES = [[3, 1, 3], [2, 5], [4]]
+D_EMBEDDING = 7
+
+WriteStore = Callable[..., Path]
+
+
+@pytest.fixture
+def provenance() -> ProvenanceFields:
+    return {"model": "protein-nano", "layer": 6, "share": 0.15, "whole": True}
+
+
+def make_blocks(*, per_residue: bool) -> list[EmbeddingBlock]:
+    generator = np.random.default_rng(20)
+    blocks = []
+    for ids, lengths in zip(IDS, N_RESIDUES, strict=True):
+        n_rows = sum(lengths) if per_residue else len(ids)
+        values = generator.standard_normal((n_rows, D_EMBEDDING), dtype=np.float32)
+        blocks.append(EmbeddingBlock(ids=ids, n_residues=lengths, values=values))
+    return blocks
+
+
+@pytest.fixture
+def protein_blocks() -> list[EmbeddingBlock]:
+    """Six proteins in three blocks, one row each."""
+    return make_blocks(per_residue=False)
+
+
+@pytest.fixture
+def residue_blocks() -> list[EmbeddingBlock]:
+    """The same proteins, one row a residue: eighteen rows."""
+    return make_blocks(per_residue=True)
+
+
+@pytest.fixture
+def write_store(tmp_path: Path, provenance: ProvenanceFields) -> WriteStore:
+    """Writes blocks to ``out`` and the suffix, and returns its path."""
+
+    def write(suffix: str, blocks: list[EmbeddingBlock], *, per_residue: bool = False) -> Path:
+        path = tmp_path / f"out{suffix}"
+        beside = provenance_path(path)
+        with path.open("w+b") as handle, (beside or tmp_path / "unused").open("wb") as provenance_file:
+            store = open_store(
+                handle,
+                suffix,
+                per_residue=per_residue,
+                scratch_folder=tmp_path,
+                provenance_file=provenance_file if beside else None,
+            )
+            for block in blocks:
+                store.append(block)
+            store.close(provenance)
+        return path
+
+    return write

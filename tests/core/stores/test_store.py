@@ -1,0 +1,191 @@
+"""What holds for every format: suffixes, no rows, flat memory, and faults that crash nothing."""
+
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+import safetensors.numpy
+
+from biofm.core.errors import OutputError
+from biofm.core.stores import EmbeddingBlock, check_suffix, open_store, provenance_path
+from biofm.core.stores.store import SUFFIXES
+
+RunPython = Callable[..., CompletedProcess[str]]
+WriteStore = Callable[..., Path]
+
+GROW = """
+import resource, sys
+import numpy as np
+from pathlib import Path
+from biofm.core.stores import EmbeddingBlock, open_store
+
+folder, suffix = Path(sys.argv[1]), sys.argv[2]
+def peak_bytes():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+values = np.random.default_rng(0).standard_normal((500, 256), dtype=np.float32)
+with (folder / "out").open("w+b") as handle, (folder / "provenance").open("wb") as beside:
+    store = open_store(handle, suffix, per_residue=False, scratch_folder=folder, provenance_file=beside)
+    for number in range(200):
+        if number == 50:
+            early_bytes = peak_bytes()
+        ids = [f"protein-{number}-{row}" for row in range(500)]
+        store.append(EmbeddingBlock(ids=ids, n_residues=[1] * 500, values=values))
+    store.close({})
+print(peak_bytes() - early_bytes)
+"""
+FILL_THE_DISK = """
+import resource, sys
+import numpy as np
+from pathlib import Path
+from biofm.core.errors import OutputError
+from biofm.core.stores import EmbeddingBlock, open_store
+
+folder, suffix = Path(sys.argv[1]), sys.argv[2]
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, resource.RLIM_INFINITY))
+block = EmbeddingBlock(ids=["P"] * 1000, n_residues=[1] * 1000, values=np.ones((1000, 1000), np.float32))
+with (folder / "out").open("w+b") as handle, (folder / "provenance").open("wb") as beside:
+    store = open_store(handle, suffix, per_residue=False, scratch_folder=folder, provenance_file=beside)
+    try:
+        for _ in range(10):
+            store.append(block)
+        store.close({})
+    except (OSError, OutputError) as error:
+        print(type(error).__name__, error)
+"""
+FORGET_THE_STORE = """
+import sys
+import numpy as np
+from pathlib import Path
+from biofm.core.stores import EmbeddingBlock, open_store
+
+folder, suffix = Path(sys.argv[1]), sys.argv[2]
+values = np.ones((10_000, 1000), np.float32)
+block = EmbeddingBlock(ids=["P"] * 10_000, n_residues=[1] * 10_000, values=values)
+with (folder / "out").open("w+b") as handle, (folder / "provenance").open("wb") as beside:
+    store = open_store(handle, suffix, per_residue=False, scratch_folder=folder, provenance_file=beside)
+    store.append(block)
+"""
+
+
+@pytest.mark.parametrize("name", ["out.h5ad", "out.PARQUET", "a.b.npz", "out.safetensors", "/x/out.Csv"])
+def test_a_known_suffix_is_accepted_in_any_case(name: str) -> None:
+    assert check_suffix(Path(name)) == Path(name).suffix.lower()
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("out.txt", ".txt is no format for embeddings"),
+        ("out.csv.gz", ".gz is no format for embeddings"),
+        ("out", "the name has no suffix"),
+        ("-", "the name has no suffix"),
+    ],
+)
+def test_an_unknown_suffix_names_the_known_ones(name: str, what: str) -> None:
+    with pytest.raises(OutputError) as caught:
+        check_suffix(Path(name))
+
+    assert str(caught.value) == (
+        f"{name}: {what}. Let the name end in .h5ad, .parquet, .npz, .safetensors or .csv"
+    )
+
+
+def test_a_store_of_an_unknown_suffix_is_not_opened(tmp_path: Path) -> None:
+    with (tmp_path / "out").open("w+b") as handle, pytest.raises(OutputError, match=r"\.txt is no format"):
+        open_store(handle, ".txt", per_residue=False, scratch_folder=None)
+
+
+@pytest.mark.parametrize("suffix", [".h5ad", ".parquet", ".npz", ".safetensors"])
+def test_only_csv_needs_a_file_for_its_provenance(suffix: str) -> None:
+    assert provenance_path(Path(f"out{suffix}")) is None
+
+
+def test_a_csv_store_without_a_file_for_its_provenance_is_a_programmers_fault(tmp_path: Path) -> None:
+    with (tmp_path / "out").open("w+b") as handle, pytest.raises(AssertionError, match="provenance_path"):
+        open_store(handle, ".csv", per_residue=False, scratch_folder=None)
+
+
+@pytest.mark.parametrize("per_residue", [False, True])
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_store_without_rows_can_be_closed_and_read(
+    suffix: str, per_residue: bool, write_store: WriteStore
+) -> None:
+    path = write_store(suffix, [], per_residue=per_residue)
+
+    match suffix:
+        case ".h5ad":
+            assert anndata.read_h5ad(path).shape == (0, 0)
+            anndata.read_h5ad(path, backed="r").file.close()
+        case ".parquet":
+            assert pd.read_parquet(path).shape == (0, 3)
+        case ".npz":
+            with np.load(path, allow_pickle=False) as file:
+                assert (file["embeddings"].shape, file["ids"].shape) == ((0, 0), (0,))
+        case ".safetensors":
+            assert safetensors.numpy.load_file(path)["embeddings"].shape == (0, 0)
+        case ".csv":
+            assert pd.read_csv(path).shape == (0, 2)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_block_of_the_wrong_kind_is_a_programmers_fault(
+    suffix: str, residue_blocks: list[EmbeddingBlock], write_store: WriteStore
+) -> None:
+    with pytest.raises(AssertionError):
+        write_store(suffix, residue_blocks, per_residue=False)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_memory_does_not_grow_with_the_rows(suffix: str, tmp_path: Path, run_python: RunPython) -> None:
+    """Between row 25,000 and row 100,000, 77 MB are written."""
+    done = run_python(GROW, tmp_path, suffix)
+
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 40e6
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_temporary_files_leave_nothing_behind(
+    suffix: str, tmp_path: Path, protein_blocks: list[EmbeddingBlock], write_store: WriteStore
+) -> None:
+    path = write_store(suffix, protein_blocks)
+
+    others = {file.name for file in tmp_path.iterdir()} - {path.name, "unused", "out.csv.provenance.json"}
+    assert others == set()
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_full_disk_raises_and_does_not_crash_the_process(
+    suffix: str, tmp_path: Path, run_python: RunPython
+) -> None:
+    done = run_python(FILL_THE_DISK, tmp_path, suffix)
+
+    assert done.returncode == 0, done.stderr
+    assert "File too large" in done.stdout
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_store_that_is_forgotten_says_nothing_and_does_not_crash(
+    suffix: str, tmp_path: Path, run_python: RunPython
+) -> None:
+    done = run_python(FORGET_THE_STORE, tmp_path, suffix)
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_scratch_folder_that_is_missing_is_an_output_error(tmp_path: Path) -> None:
+    folder = tmp_path / "missing"
+
+    with (tmp_path / "out").open("w+b") as handle, pytest.raises(OutputError) as caught:
+        open_store(handle, ".npz", per_residue=False, scratch_folder=folder)
+
+    assert str(caught.value) == (
+        f"{folder}: no temporary file can be written there (No such file or directory). "
+        "Free some space there; it takes as much as the output, once more"
+    )

@@ -1,0 +1,127 @@
+"""Progress: a bar on a terminal, sparse plain lines elsewhere, nothing when quiet."""
+
+import io
+
+import pytest
+
+from biofm.core.progress import Progress, format_duration
+
+ESCAPE = "\x1b"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class Clock:
+    """Goes only when it is set."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def run(
+    stream: io.StringIO, clock: Clock, *updates: tuple[float, int, float | None], quiet: bool = False
+) -> str:
+    """Everything written when updates (seconds since the beginning, tokens, fraction) come in."""
+    with Progress("embedding", quiet=quiet, stream=stream, clock=clock) as progress:
+        for seconds, tokens, fraction in updates:
+            clock.now_s = 100.0 + seconds
+            progress.update(tokens=tokens, fraction=fraction)
+    return stream.getvalue()
+
+
+def test_without_a_terminal_there_is_at_most_one_plain_line_every_ten_seconds(clock: Clock) -> None:
+    written = run(
+        io.StringIO(),
+        clock,
+        (1, 100, 0.1),
+        (10, 5000, 0.25),
+        (15, 6000, 0.3),
+        (19.9, 7000, 0.4),
+        (21, 21000, 0.5),
+    )
+
+    assert written == (
+        "embedding: 25%, 5,000 tokens, 500 tokens/s, 30 s left\n"
+        "embedding: 50%, 21,000 tokens, 1,000 tokens/s, 21 s left\n"
+    )
+
+
+def test_a_job_of_unknown_length_shows_no_share_and_no_time_left(clock: Clock) -> None:
+    assert run(io.StringIO(), clock, (10, 5000, None)) == "embedding: 5,000 tokens, 500 tokens/s\n"
+
+
+def test_a_job_that_has_not_begun_shows_no_time_left(clock: Clock) -> None:
+    assert run(io.StringIO(), clock, (10, 0, 0.0)) == "embedding: 0%, 0 tokens, 0 tokens/s\n"
+
+
+@pytest.mark.parametrize("fraction", [None, 0.0, 0.5, 1.0])
+def test_a_terminal_shows_a_bar_with_speed_and_time_left(fraction: float | None, clock: Clock) -> None:
+    written = run(Terminal(), clock, (0, 0, fraction), (30, 60000, fraction))
+
+    assert "embedding" in written
+    assert ESCAPE in written
+    assert "2,000 tokens/s" in written
+    assert ("30 s left" in written) == (fraction == 0.5)
+
+
+def test_a_terminal_that_knows_no_escape_codes_gets_lines(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+
+    assert run(Terminal(), clock, (10, 50, 0.5)) == "embedding: 50%, 50 tokens, 5 tokens/s, 10 s left\n"
+
+
+@pytest.mark.parametrize("stream", [io.StringIO(), Terminal()])
+def test_quiet_means_nothing_is_written(stream: io.StringIO, clock: Clock) -> None:
+    assert run(stream, clock, (10, 50, 0.5), quiet=True) == ""
+
+
+def test_results_on_standard_output_do_not_pass_through_the_bar(
+    clock: Clock, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    terminal = Terminal()
+
+    with Progress("embedding", stream=terminal, clock=clock):
+        print('{"n_records": 3}')
+
+    assert capsys.readouterr().out == '{"n_records": 3}\n'
+    assert "n_records" not in terminal.getvalue()
+
+
+def test_the_bar_is_taken_away_when_the_work_fails(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    terminal = Terminal()
+
+    with pytest.raises(ZeroDivisionError), Progress("embedding", stream=terminal, clock=clock):
+        raise ZeroDivisionError
+
+    assert terminal.getvalue().endswith(f"{ESCAPE}[2K")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.4, "0 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min 0 s"),
+        (80, "1 min 20 s"),
+        (7500, "2 h 5 min"),
+        (273_600, "3 d 4 h"),
+        (-1, "0 s"),
+    ],
+)
+def test_a_duration_is_told_in_its_two_largest_units(seconds: float, text: str) -> None:
+    assert format_duration(seconds) == text

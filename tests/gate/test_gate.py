@@ -1,0 +1,111 @@
+"""The order of things: the policy decides, the ledger remembers, then files are opened."""
+
+import getpass
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from biofm.core.errors import InputError, LedgerError, RefusedError
+from biofm.gate import ask, ledger_path, person
+from biofm.policy import Principal, Request, Target
+
+OUTCOME = "SELECT decision, outcome, error FROM requests LEFT JOIN outcomes ON id = request"
+
+MakeRequest = Callable[..., Request]
+ReadLedger = Callable[[str], list[tuple[Any, ...]]]
+
+
+def test_a_request_that_is_refused_opens_nothing_and_is_remembered(
+    tmp_path: Path, read_ledger: ReadLedger
+) -> None:
+    request = Request(
+        verb="embed",
+        principal=Principal(kind="agent", name="lab-7"),
+        reads={"input": (tmp_path / "missing.fasta",)},
+        writes={"run": Target(path=tmp_path / "run", kind="directory")},
+    )
+
+    with pytest.raises(RefusedError) as caught, ask(request):
+        pytest.fail("the work began")
+
+    assert str(caught.value) == (
+        "embed: not allowed by the rule 'principals: unknown means refuse': "
+        "no rule knows a principal of the kind 'agent'"
+    )
+    assert list(tmp_path.iterdir()) == []
+    assert read_ledger(OUTCOME) == [("refuse", None, None)]
+
+
+def test_the_verdict_is_in_the_ledger_while_the_work_runs(
+    make_request: MakeRequest, read_ledger: ReadLedger
+) -> None:
+    with ask(make_request()):
+        assert read_ledger(OUTCOME) == [("allow", None, None)]
+    assert read_ledger(OUTCOME) == [("allow", "completed", "")]
+
+
+def test_the_verdict_is_in_the_ledger_before_anything_is_opened(
+    tmp_path: Path, make_request: MakeRequest, read_ledger: ReadLedger
+) -> None:
+    with pytest.raises(InputError), ask(make_request({"input": tmp_path / "missing.fasta"})):
+        pytest.fail("the work began")
+
+    assert read_ledger(OUTCOME) == [("allow", "failed", "InputError")]
+
+
+@pytest.mark.parametrize(
+    ("fault", "outcome"),
+    [
+        (ValueError("a secret sequence"), ("allow", "failed", "ValueError")),
+        (KeyboardInterrupt(), ("allow", "interrupted", "KeyboardInterrupt")),
+        (SystemExit(143), ("allow", "interrupted", "SystemExit")),
+    ],
+)
+def test_the_ledger_says_how_the_work_ended_without_the_faults_words(
+    fault: BaseException, outcome: tuple[str, str, str], make_request: MakeRequest, read_ledger: ReadLedger
+) -> None:
+    with pytest.raises(type(fault)), ask(make_request()):
+        raise fault
+
+    assert read_ledger(OUTCOME) == [outcome]
+
+
+def test_an_outcome_that_cannot_be_remembered_is_a_ledger_error(make_request: MakeRequest) -> None:
+    with pytest.raises(LedgerError, match="cannot be written"), ask(make_request()):
+        ledger_path().write_text("something else entirely" * 100)
+
+
+def test_a_fault_is_not_hidden_by_a_ledger_that_fails_too(make_request: MakeRequest) -> None:
+    def work() -> None:
+        with ask(make_request()):
+            ledger_path().write_text("something else entirely" * 100)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        work()
+
+    assert "the ledger cannot be written" in caught.value.__notes__[0]
+
+
+def test_an_unknown_role_is_a_programmers_fault(make_request: MakeRequest) -> None:
+    with pytest.raises(KeyError), ask(make_request()) as permit:
+        permit.reader("input")
+
+
+def test_the_person_is_the_account_and_not_what_the_environment_claims(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LOGNAME", "somebody-else")
+    assert getpass.getuser() == "somebody-else"
+
+    assert person().kind == "person"
+    assert person().name != "somebody-else"
+
+
+def test_an_account_without_a_name_is_called_by_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_000_001)
+
+    assert person().name == "uid 4000000001"

@@ -1,0 +1,108 @@
+"""What may be read, and what is said where nothing can be."""
+
+import io
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from biofm.core.errors import InputError
+from biofm.gate import ask
+from biofm.policy import Request
+
+MakeRequest = Callable[..., Request]
+
+
+def message_of(request: Request) -> str:
+    with pytest.raises(InputError) as caught, ask(request):
+        pass
+    return str(caught.value)
+
+
+def test_a_permit_carries_the_opened_files_in_the_requests_order(
+    tmp_path: Path, make_request: MakeRequest
+) -> None:
+    paths = tuple(tmp_path / name for name in ("b.safetensors", "a.safetensors"))
+    for path in paths:
+        path.write_text(path.name)
+    request = make_request({"input": paths[0]})
+    shards = Request(verb="load", principal=request.principal, reads={"weights": paths}, writes={})
+
+    with ask(request) as permit:
+        assert permit.reader("input").read() == b"b.safetensors"
+    with ask(shards) as permit:
+        readers = permit.readers("weights")
+        assert [reader.read() for reader in readers] == [b"b.safetensors", b"a.safetensors"]
+    assert all(reader.closed for reader in readers)
+
+
+def test_a_dash_is_standard_input_which_stays_open(
+    make_request: MakeRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stdin = io.TextIOWrapper(io.BytesIO(b">P\nMK\n"))
+    monkeypatch.setattr(sys, "stdin", stdin)
+
+    with ask(make_request({"input": Path("-")})) as permit:
+        assert permit.reader("input").read() == b">P\nMK\n"
+
+    assert not stdin.buffer.closed
+
+
+def test_standard_input_that_is_closed_is_an_input_error(
+    make_request: MakeRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+
+    message = message_of(make_request({"input": Path("-")}))
+
+    assert message == "-: standard input is closed. Pipe a file into the command, or name one"
+
+
+def test_a_missing_file_is_named_with_the_folder_to_look_in(
+    tmp_path: Path, make_request: MakeRequest
+) -> None:
+    path = tmp_path / "proteins.fasta"
+
+    message = message_of(make_request({"input": path}))
+
+    assert message == f"{path}: there is no such file. Check the name: ls {tmp_path} shows what is there"
+
+
+def test_a_missing_folder_is_named_with_the_place_it_was_sought_from(make_request: MakeRequest) -> None:
+    message = message_of(make_request({"input": Path("nowhere/proteins.fasta")}))
+
+    assert message == (
+        f"{Path('nowhere/proteins.fasta')}: there is no such file. "
+        f"Check the path: there is no folder nowhere, seen from {os.getcwd()}"
+    )
+
+
+def test_a_folder_is_not_a_file(tmp_path: Path, make_request: MakeRequest) -> None:
+    message = message_of(make_request({"input": tmp_path}))
+
+    assert message == f"{tmp_path}: this is a folder, not a file. Name a file inside it"
+
+
+def test_a_file_without_permission_is_an_input_error(plain_folder: Path, make_request: MakeRequest) -> None:
+    path = plain_folder / "secret.fasta"
+    path.write_text(">P\nMK\n")
+    path.chmod(0)
+
+    message = message_of(make_request({"input": path}))
+
+    assert message == (
+        f"{path}: the file cannot be read (Permission denied). Check its permissions: ls -l shows them"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("a" * 300, "File name too long"), ("a\0b", "embedded null byte")]
+)
+def test_a_name_that_no_file_can_have_is_an_input_error(
+    name: str, reason: str, tmp_path: Path, make_request: MakeRequest
+) -> None:
+    message = message_of(make_request({"input": tmp_path / name}))
+
+    assert message == f"{tmp_path / name}: the file cannot be read ({reason}). Check the path"

@@ -1,0 +1,174 @@
+"""What the ledger holds, that it only grows, and what is said where it cannot be kept."""
+
+import json
+import os
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from subprocess import Popen
+from typing import Any
+
+import pytest
+
+from biofm.core.errors import LedgerError
+from biofm.gate import Ledger, ask, ledger_path, person
+from biofm.policy import Decision, Principal, Request, Target, Verdict
+
+REMEDY = "Set XDG_STATE_HOME to the absolute path of a folder that can be written"
+ALLOW = Verdict(decision=Decision.ALLOW, rule="a rule", reason="a reason")
+REMEMBER_MANY = """
+import sys
+from pathlib import Path
+from biofm.gate import Ledger, person
+from biofm.policy import Decision, Request, Verdict
+
+sys.stdin.readline()
+ledger = Ledger(Path(sys.argv[1]))
+allow = Verdict(decision=Decision.ALLOW, rule="a rule", reason="a reason")
+for _ in range(int(sys.argv[2])):
+    entry = ledger.remember(Request(verb="embed", principal=person(), reads={}, writes={}), allow)
+    ledger.conclude(entry, "completed")
+"""
+
+MakeRequest = Callable[..., Request]
+ReadLedger = Callable[[str], list[tuple[Any, ...]]]
+StartPython = Callable[..., "Popen[str]"]
+
+
+def test_the_ledger_lies_in_the_state_folder(state_folder: Path) -> None:
+    assert ledger_path() == state_folder / "biofm" / "ledger.sqlite3"
+
+
+@pytest.mark.parametrize("state", ["", "relative/state"])
+def test_without_a_state_folder_the_ledger_lies_in_the_home(
+    state: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", state)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    assert ledger_path() == tmp_path / ".local" / "state" / "biofm" / "ledger.sqlite3"
+
+
+def test_without_a_home_the_ledger_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_000_001)  # an account that the system does not know
+
+    with pytest.raises(LedgerError) as caught:
+        ledger_path()
+
+    assert str(caught.value) == f"there is no home folder to keep the ledger in. {REMEDY}"
+
+
+def test_an_entry_holds_who_asked_for_what_and_why_it_was_allowed(
+    tmp_path: Path, read_ledger: ReadLedger
+) -> None:
+    request = Request(
+        verb="load",
+        principal=Principal(kind="person", name="rosalind"),
+        reads={"weights": (Path("a.safetensors"), tmp_path / "b.safetensors"), "input": (Path("-"),)},
+        writes={"output": Target(path=tmp_path / "out.h5ad", overwrite=True)},
+        contacts=("huggingface.co",),
+        model="facebook/esm2",
+    )
+
+    Ledger(ledger_path()).remember(request, ALLOW)
+
+    ((principal, user, verb, model, reads, writes, contacts, *verdict),) = read_ledger(
+        "SELECT principal, user, verb, model, reads, writes, contacts, decision, rule, reason FROM requests"
+    )
+    assert (principal, user, verb, model) == ("person", "rosalind", "load", "facebook/esm2")
+    assert json.loads(reads) == {
+        "weights": [os.path.abspath("a.safetensors"), str(tmp_path / "b.safetensors")],
+        "input": ["-"],
+    }
+    assert json.loads(writes) == {
+        "output": {"path": str(tmp_path / "out.h5ad"), "kind": "file", "overwrite": True}
+    }
+    assert json.loads(contacts) == ["huggingface.co"]
+    assert verdict == ["allow", "a rule", "a reason"]
+
+
+def test_times_are_utc(read_ledger: ReadLedger) -> None:
+    Ledger(ledger_path()).remember(Request(verb="load", principal=person(), reads={}, writes={}), ALLOW)
+
+    (difference_s,) = read_ledger("SELECT abs(strftime('%s', 'now') - strftime('%s', time)) FROM requests")[0]
+    assert difference_s < 60
+    assert read_ledger("SELECT time LIKE '%+00:00' FROM requests") == [(1,)]
+
+
+def test_a_file_name_that_is_no_utf8_is_kept(read_ledger: ReadLedger) -> None:
+    name = os.fsdecode(b"prot\xe9ines")
+    request = Request(
+        verb="load", principal=person(), reads={"input": (Path("/", name),)}, writes={}, model=name
+    )
+
+    Ledger(ledger_path()).remember(request, ALLOW)
+
+    ((model, reads),) = read_ledger("SELECT model, reads FROM requests")
+    assert model == r"prot\udce9ines"
+    assert json.loads(reads) == {"input": [f"/{name}"]}
+
+
+def test_many_processes_write_at_once_and_nothing_is_lost(
+    start_python: StartPython, read_ledger: ReadLedger
+) -> None:
+    processes = [start_python(REMEMBER_MANY, ledger_path(), 20) for _ in range(4)]
+
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+
+    assert [process.wait() for process in processes] == [0, 0, 0, 0]
+    assert read_ledger("SELECT count(*), count(DISTINCT request) FROM outcomes") == [(80, 80)]
+    assert read_ledger("SELECT count(*) FROM requests") == [(80,)]
+
+
+@pytest.mark.parametrize(
+    "change", ["UPDATE requests SET user = 'nobody'", "DELETE FROM requests", "DELETE FROM outcomes"]
+)
+def test_what_is_written_can_be_neither_changed_nor_removed(
+    change: str, make_request: MakeRequest, read_ledger: ReadLedger
+) -> None:
+    with ask(make_request()):
+        pass
+
+    with (
+        closing(sqlite3.connect(ledger_path())) as connection,
+        pytest.raises(sqlite3.IntegrityError, match="the ledger only grows"),
+    ):
+        connection.execute(change)
+
+    assert read_ledger("SELECT count(*) FROM requests JOIN outcomes ON id = request") == [(1,)]
+
+
+def test_a_ledger_that_cannot_be_written_names_its_path_and_the_remedy(
+    tmp_path: Path, make_request: MakeRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+
+    with pytest.raises(LedgerError) as caught, ask(make_request()):
+        pytest.fail("the work began")
+
+    assert str(caught.value).startswith(f"{ledger_path()}: the ledger cannot be written (")
+    assert str(caught.value).endswith(REMEDY)
+
+
+def test_a_read_only_state_folder_is_a_ledger_error(plain_folder: Path, make_request: MakeRequest) -> None:
+    (plain_folder / "state").mkdir(mode=0o500)
+
+    with pytest.raises(LedgerError, match="Permission denied") as caught, ask(make_request()):
+        pytest.fail("the work began")
+
+    assert caught.value.remedy == REMEDY
+
+
+def test_a_ledger_that_is_no_database_is_a_ledger_error(make_request: MakeRequest) -> None:
+    ledger_path().parent.mkdir(parents=True)
+    ledger_path().write_text("something else entirely" * 100)
+
+    with pytest.raises(LedgerError, match="file is not a database"), ask(make_request()):
+        pytest.fail("the work began")

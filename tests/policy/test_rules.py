@@ -1,0 +1,58 @@
+"""What the rules answer."""
+
+import os
+import subprocess
+import sys
+from typing import get_args
+
+import pytest
+
+from biofm.policy import Decision, Principal, Request, Verb, decide
+
+
+def request(kind: str = "person", verb: Verb = "embed", contacts: tuple[str, ...] = ()) -> Request:
+    principal = Principal(kind=kind, name="rosalind")
+    return Request(verb=verb, principal=principal, reads={}, writes={}, contacts=contacts)
+
+
+@pytest.mark.parametrize("verb", get_args(Verb))
+def test_a_person_at_a_terminal_is_allowed_every_verb(verb: Verb) -> None:
+    verdict = decide(request(verb=verb, contacts=("huggingface.co",)))
+
+    assert verdict.decision is Decision.ALLOW
+    assert verdict.rule == "research: a person at a terminal"
+
+
+@pytest.mark.parametrize("kind", ["agent", "Person", "person ", "root"])
+def test_an_unknown_kind_of_principal_is_refused(kind: str) -> None:
+    verdict = decide(request(kind))
+
+    assert verdict.decision is Decision.REFUSE
+    assert verdict.reason == f"no rule knows a principal of the kind {kind!r}"
+
+
+@pytest.mark.parametrize("host", ["example.org", "huggingface.co.example.org", "www.huggingface.co", ""])
+def test_a_host_outside_the_closed_list_is_refused_even_for_a_person(host: str) -> None:
+    verdict = decide(request(verb="fetch", contacts=("huggingface.co", host)))
+
+    assert verdict.decision is Decision.REFUSE
+    assert verdict.rule == "contacts: a closed list of hosts"
+    assert verdict.reason == f"{host}: biofm contacts only huggingface.co"
+
+
+def test_decisions_are_ordered_by_gravity() -> None:
+    assert Decision.ALLOW < Decision.ASK < Decision.REFUSE < Decision.ERROR
+
+
+def test_the_policy_needs_nothing_but_the_standard_library() -> None:
+    script = (
+        "import sys; before = set(sys.modules); import biofm.policy\n"
+        "loaded = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
+        "print(sorted(loaded - set(sys.stdlib_module_names)))"
+    )
+
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+
+    assert done.stdout.strip() == "['biofm']"
