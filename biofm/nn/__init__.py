@@ -1,0 +1,18 @@
+"""The encoder and its parts, on packed batches only."""
+
+from biofm.nn.config import EncoderConfig
+from biofm.nn.encoder import Encoder
+from biofm.nn.head import MaskedLM, MaskedLMHead
+from biofm.nn.initialise import initialise
+from biofm.nn.packing import PackedBatch, by_budget, pack
+
+__all__ = [
+    "Encoder",
+    "EncoderConfig",
+    "MaskedLM",
+    "MaskedLMHead",
+    "PackedBatch",
+    "by_budget",
+    "initialise",
+    "pack",
+]

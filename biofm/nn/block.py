@@ -1,0 +1,48 @@
+"""One layer of the encoder: attention, then feed-forward, each added to the stream."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from biofm.nn.attention import SelfAttention
+from biofm.nn.config import EncoderConfig
+from biofm.nn.feedforward import feed_forward
+from biofm.nn.norm import layer_norm
+from biofm.nn.packing import PackedBatch
+from biofm.nn.rotary import Rotation
+
+
+class Block(nn.Module):
+    """The parts that both orders share."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.branch_weight = 1.0 / config.residual_scale
+        self.attention_norm = layer_norm(config)
+        self.attention = SelfAttention(config)
+        self.feedforward_norm = layer_norm(config)
+        self.feedforward = feed_forward(config)
+
+    def add(self, x: Tensor, branch: Tensor) -> Tensor:
+        return torch.add(x, branch, alpha=self.branch_weight)
+
+
+class PreNormBlock(Block):
+    """x + attention(norm(x)), then x + feedforward(norm(x)): the stream itself is never normalised."""
+
+    def forward(
+        self, x: Float[Tensor, "tokens d_model"], batch: PackedBatch, rotation: Rotation | None
+    ) -> Float[Tensor, "tokens d_model"]:
+        x = self.add(x, self.attention(self.attention_norm(x), batch, rotation))
+        return self.add(x, self.feedforward(self.feedforward_norm(x)))
+
+
+class PostNormBlock(Block):
+    """norm(x + attention(x)), then norm(x + feedforward(x)), as in BERT."""
+
+    def forward(
+        self, x: Float[Tensor, "tokens d_model"], batch: PackedBatch, rotation: Rotation | None
+    ) -> Float[Tensor, "tokens d_model"]:
+        x = self.attention_norm(self.add(x, self.attention(x, batch, rotation)))
+        y: Tensor = self.feedforward_norm(self.add(x, self.feedforward(x)))
+        return y

@@ -1,0 +1,52 @@
+"""What an encoder is made of. A model family is a choice of these fields."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncoderConfig:
+    """The shape and the parts of one encoder, and of the head that predicts its tokens.
+
+    ``mask_token`` switches on ESM-2's token dropout (Lin et al. 2023; Rao et al. 2020): embeddings of that
+    token become zero and the others are scaled by (1 - 0.15 * 0.8) / (1 - share of masked tokens in the
+    sequence). ``residual_scale`` divides each branch before it is added to the stream. ``trained_length``
+    counts tokens, special ones too.
+    """
+
+    vocab_size: int
+    d_model: int
+    n_layers: int
+    n_heads: int
+    d_feedforward: int
+    trained_length: int
+    norm_order: Literal["pre", "post"] = "pre"
+    norm_bias: bool = True
+    norm_eps: float = 1e-5
+    embedding_norm: bool = False
+    final_norm: bool = True
+    linear_bias: bool = True
+    positions: Literal["rotary", "learned", "none"] = "rotary"
+    n_positions: int = 0
+    position_offset: int = 0
+    feedforward: Literal["gelu", "relu", "swiglu"] = "gelu"
+    qk_norm: bool = False
+    residual_scale: float = 1.0
+    mask_token: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("vocab_size", "d_model", "n_layers", "n_heads", "d_feedforward", "trained_length"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if self.d_model % self.n_heads:
+            raise ValueError(f"d_model {self.d_model} does not divide by n_heads {self.n_heads}")
+        if self.positions == "rotary" and self.d_head % 2:
+            raise ValueError(f"rotary positions need an even head dim; d_model / n_heads is {self.d_head}")
+        if self.positions == "learned" and self.n_positions < self.trained_length:
+            raise ValueError(
+                f"n_positions {self.n_positions} is less than trained_length {self.trained_length}"
+            )
+
+    @property
+    def d_head(self) -> int:
+        return self.d_model // self.n_heads

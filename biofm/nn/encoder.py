@@ -1,0 +1,42 @@
+"""The one encoder: packed tokens in, a vector a token out."""
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from biofm.nn.block import PostNormBlock, PreNormBlock
+from biofm.nn.config import EncoderConfig
+from biofm.nn.embedding import Embedding
+from biofm.nn.norm import layer_norm
+from biofm.nn.packing import PackedBatch
+from biofm.nn.rotary import NoRotary, Rotary
+
+BLOCKS = {"pre": PreNormBlock, "post": PostNormBlock}
+
+
+class Encoder(nn.Module):
+    """norm(block_n(... block_1(embedding(tokens)))).
+
+    Each part is chosen by the config when the encoder is built.
+    """
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = Embedding(config)
+        self.rotary = Rotary(config.d_head) if config.positions == "rotary" else NoRotary()
+        self.blocks = nn.ModuleList(BLOCKS[config.norm_order](config) for _ in range(config.n_layers))
+        self.norm = layer_norm(config) if config.final_norm else nn.Identity()
+
+    def forward(self, batch: PackedBatch, layer: int | None = None) -> Float[Tensor, "tokens d_model"]:
+        """The hidden state after ``layer``: 0 is the embedding, n_layers (or None) the last one with the
+        final norm.
+
+        Deeper layers are not computed.
+        """
+        layer = len(self.blocks) if layer is None else layer
+        assert 0 <= layer <= len(self.blocks), f"layer {layer} of {len(self.blocks)}"
+        rotation = self.rotary(batch.positions)
+        x: Tensor = self.embedding(batch)
+        for block in self.blocks[:layer]:
+            x = block(x, batch, rotation)
+        return self.norm(x) if layer == len(self.blocks) else x

@@ -1,0 +1,46 @@
+"""From hidden states to a score for every token of the vocabulary."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from biofm.nn.config import EncoderConfig
+from biofm.nn.encoder import Encoder
+from biofm.nn.packing import PackedBatch
+
+
+class MaskedLMHead(nn.Module):
+    """norm(gelu(dense(x))) Eᵀ + bias, where E are the encoder's own token vectors (the tied head of BERT and
+    ESM-2).
+    """
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.d_model, config.d_model)
+        self.norm = nn.LayerNorm(config.d_model, eps=config.norm_eps)
+        self.bias = nn.Parameter(torch.zeros(config.vocab_size))
+
+    def forward(
+        self, x: Float[Tensor, "tokens d_model"], token_vectors: Float[Tensor, "vocab d_model"]
+    ) -> Float[Tensor, "tokens vocab"]:
+        return F.linear(self.norm(F.gelu(self.dense(x))), token_vectors, self.bias)
+
+
+class MaskedLM(nn.Module):
+    """An encoder and, unless its checkpoint came without one, the head that predicts masked tokens."""
+
+    def __init__(self, config: EncoderConfig, *, with_head: bool = True) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(config)
+        self.head = MaskedLMHead(config) if with_head else None
+
+    def forward(self, batch: PackedBatch) -> Float[Tensor, "tokens vocab"]:
+        return self.logits(self.encoder(batch))
+
+    def logits(self, hidden: Float[Tensor, "tokens d_model"]) -> Float[Tensor, "tokens vocab"]:
+        """Scores from the last hidden state of any selection of tokens."""
+        assert self.head is not None, "this checkpoint has no language-model head"
+        scores: Tensor = self.head(hidden, self.encoder.embedding.tokens.weight)
+        return scores

@@ -1,0 +1,32 @@
+"""Where every weight of a new model comes from."""
+
+import torch
+from torch import nn
+
+from biofm.nn.head import MaskedLM
+
+STANDARD_DEVIATION = 0.02
+
+
+def initialise(model: MaskedLM, seed: int) -> None:
+    """Normal weights of standard deviation 0.02, zero biases, unit norms.
+
+    The projections that write into the stream are smaller by sqrt(2 n_layers), so that the stream's variance
+    at the last layer does not depend on depth (Radford et al. 2019, section 2.3). All token vectors share one
+    random part: without biases, attention could else not depend on position alone from the first step on. The
+    result depends on ``seed`` alone.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    into_stream = STANDARD_DEVIATION / (2 * model.config.n_layers) ** 0.5
+    for name, module in model.named_modules():
+        if isinstance(module, nn.LayerNorm):
+            module.reset_parameters()
+        elif isinstance(module, nn.Linear | nn.Embedding):
+            deviation = (
+                into_stream if name.endswith((".attention.out", ".feedforward.down")) else STANDARD_DEVIATION
+            )
+            nn.init.normal_(module.weight, std=deviation, generator=generator)
+        if isinstance(module, nn.Linear) and module.bias is not None:
+            nn.init.zeros_(module.bias)
+    shared = torch.randn(model.config.d_model, generator=generator) * STANDARD_DEVIATION
+    model.encoder.embedding.tokens.weight.data += shared

@@ -1,0 +1,74 @@
+"""Packed batches: sequences end to end, no padding."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class PackedBatch:
+    """Sequences laid end to end.
+
+    Tokens ``cu_seqlens[i]`` up to ``cu_seqlens[i + 1]`` are sequence i; ``positions`` count from 0 within
+    each.
+    """
+
+    tokens: Int[Tensor, " tokens"]
+    positions: Int[Tensor, " tokens"]
+    cu_seqlens: Int[Tensor, " sequences_plus_one"]  # int32
+    max_seqlen: int
+
+    @property
+    def n_sequences(self) -> int:
+        return len(self.cu_seqlens) - 1
+
+    @property
+    def lengths(self) -> Int[Tensor, " sequences"]:
+        return self.cu_seqlens.diff()
+
+    def to(self, device: torch.device | str) -> "PackedBatch":
+        return PackedBatch(
+            self.tokens.to(device), self.positions.to(device), self.cu_seqlens.to(device), self.max_seqlen
+        )
+
+    def sequence_of_token(self) -> Int[Tensor, " tokens"]:
+        """Which sequence each token belongs to."""
+        order = torch.arange(self.n_sequences, device=self.tokens.device)
+        return order.repeat_interleave(self.lengths, output_size=len(self.tokens))
+
+    def mean_over_sequences(self, values: Float[Tensor, " tokens"]) -> Float[Tensor, " sequences"]:
+        """The mean of one number a token over each sequence."""
+        total = values.new_zeros(self.n_sequences).index_add_(0, self.sequence_of_token(), values)
+        return total / self.lengths
+
+
+def pack(sequences: Sequence[Int[Tensor, " length"]]) -> PackedBatch:
+    """Lay token sequences end to end. At least one, none of them empty."""
+    assert sequences, "a batch needs a sequence"
+    lengths = torch.tensor([len(tokens) for tokens in sequences])
+    cu_seqlens = torch.zeros(len(sequences) + 1, dtype=torch.int32)
+    cu_seqlens[1:] = lengths.cumsum(0)
+    positions = torch.arange(int(lengths.sum())) - cu_seqlens[:-1].long().repeat_interleave(lengths)
+    return PackedBatch(torch.cat(list(sequences)), positions, cu_seqlens, int(lengths.max()))
+
+
+def by_budget(items: Iterable[tuple[T, int]], budget: int) -> Iterator[list[T]]:
+    """Consecutive (item, size) pairs in lists whose sizes add up to at most ``budget``; a larger item comes
+    alone.
+    """
+    members: list[T] = []
+    total = 0
+    for item, size in items:
+        if members and total + size > budget:
+            yield members
+            members, total = [], 0
+        members.append(item)
+        total += size
+    if members:
+        yield members
