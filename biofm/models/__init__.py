@@ -1,0 +1,21 @@
+"""Model families, and the files that their weights come in."""
+
+from biofm.models.checkpoint import Location, bundled_models, fetch, files_of, locate
+from biofm.models.esm2 import HUB_IDS
+from biofm.models.info import ModelInfo, describe
+from biofm.models.loading import Checkpoint, new_protein_model, read_checkpoint, write_checkpoint
+
+__all__ = [
+    "HUB_IDS",
+    "Checkpoint",
+    "Location",
+    "ModelInfo",
+    "bundled_models",
+    "describe",
+    "fetch",
+    "files_of",
+    "locate",
+    "new_protein_model",
+    "read_checkpoint",
+    "write_checkpoint",
+]

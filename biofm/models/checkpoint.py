@@ -1,0 +1,101 @@
+"""Where a model's files lie, which of them are read, and how a folder of them is written."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save
+from torch import Tensor
+
+from biofm.core.errors import ModelError
+from biofm.models.esm2 import HUB_IDS
+
+BUNDLED = Path(__file__).parent / "bundled"
+
+HUB_PATTERNS = ("config.json", "*.safetensors", "*.safetensors.index.json", "*.bin", "*.bin.index.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A model by name: either files on this machine (``path``) or a repository on the hub (``hub_id``)."""
+
+    name: str
+    path: Path | None = None
+    hub_id: str = ""
+
+
+def locate(name: str) -> Location:
+    """What a name means: a bundled model, an alias of a published one, a path, or a hub id ``owner/name``.
+
+    Raises ModelError for a name that is none of these.
+    """
+    path = Path(name)
+    if name in bundled_models():
+        return Location(name, path=BUNDLED / name)
+    if name in HUB_IDS:
+        return Location(name, hub_id=HUB_IDS[name])
+    if path.exists():
+        return Location(name, path=path)
+    if name.count("/") == 1 and not name.startswith((".", "/", "~")) and path.suffix != ".pt":
+        return Location(name, hub_id=name)
+    known = ", ".join((*bundled_models(), *HUB_IDS))
+    raise ModelError(
+        "no such model",
+        where=name,
+        remedy=f"Give one of {known}; or a folder, a fair-esm .pt file or a hub id owner/name",
+    )
+
+
+def bundled_models() -> tuple[str, ...]:
+    return tuple(sorted(folder.name for folder in BUNDLED.iterdir() if folder.is_dir()))
+
+
+def fetch(location: Location) -> Path:
+    """Download a hub repository's model files, or find them in the hub's cache. Returns their folder."""
+    from huggingface_hub import snapshot_download  # brings an HTTP client: only where the network is meant
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    remedy = "Check the name and the network, or give the path of a folder that you downloaded"
+    try:
+        folder = Path(snapshot_download(location.hub_id, allow_patterns=list(HUB_PATTERNS)))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(
+            f"cannot be fetched from the hub ({reason})", where=location.hub_id, remedy=remedy
+        ) from error
+    return folder
+
+
+def files_of(path: Path) -> tuple[Path, ...]:
+    """The files that make up the checkpoint at ``path``: a fair-esm ``.pt``, or a folder's configuration and
+    weights.
+
+    safetensors go before pickles. Raises ModelError where there are none.
+    """
+    if path.is_file():
+        if path.suffix != ".pt":
+            remedy = "Give the folder that holds config.json and the weights, or a fair-esm .pt file"
+            raise ModelError("not a checkpoint that biofm knows", where=str(path), remedy=remedy)
+        return (path,)
+    settings = path / "config.json"
+    if not settings.is_file():
+        raise ModelError("the folder has no config.json", where=str(path), remedy="Give a model folder")
+    for stem, suffix in (("model", "safetensors"), ("pytorch_model", "bin")):
+        whole = path / f"{stem}.{suffix}"
+        index = path / f"{stem}.{suffix}.index.json"
+        if index.is_file():
+            return (settings, index, *sorted(path.glob(f"{stem}-*-of-*.{suffix}")))
+        if whole.is_file():
+            return (settings, whole)
+    what = "the folder has neither model.safetensors nor pytorch_model.bin"
+    raise ModelError(what, where=str(path), remedy="Download the weights as well")
+
+
+def contents(settings: Mapping[str, Any], state: Mapping[str, Tensor]) -> dict[str, bytes]:
+    """The files of a checkpoint folder by name: ``config.json`` and ``model.safetensors``."""
+    return {
+        "config.json": (json.dumps(settings, indent=2) + "\n").encode(),
+        "model.safetensors": save(dict(state), metadata={"format": "pt"}),
+    }

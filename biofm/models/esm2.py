@@ -1,0 +1,197 @@
+"""ESM-2, 8M to 15B (Lin et al. 2023, Science 379:1123): pre-norm, rotary, GELU, token dropout, tied head.
+
+Reads the ``transformers`` layout (``EsmForMaskedLM`` or ``EsmModel``) and fair-esm's ``.pt``; writes the
+former.
+"""
+
+import json
+import re
+from argparse import Namespace
+from collections.abc import Mapping
+from typing import Any
+
+from biofm.core.errors import ModelError
+from biofm.models.names import NameMap
+from biofm.nn import EncoderConfig
+from biofm.tokenizers import ProteinTokenizer
+
+TRAINED_LENGTH = 1024  # <cls> + 1,022 residues + <eos>
+
+HUB_IDS = {
+    "esm2-8m": "facebook/esm2_t6_8M_UR50D",
+    "esm2-35m": "facebook/esm2_t12_35M_UR50D",
+    "esm2-150m": "facebook/esm2_t30_150M_UR50D",
+    "esm2-650m": "facebook/esm2_t33_650M_UR50D",
+    "esm2-3b": "facebook/esm2_t36_3B_UR50D",
+    "esm2-15b": "facebook/esm2_t48_15B_UR50D",
+}
+
+BARE_MODULES = ("embeddings.", "encoder.", "rotary_embeddings.", "contact_head.", "pooler.")
+
+TRANSFORMERS = NameMap(
+    modules={
+        "encoder.embedding.tokens": ("esm.embeddings.word_embeddings",),
+        "encoder.norm": ("esm.encoder.emb_layer_norm_after",),
+        "head": ("lm_head",),
+        "head.dense": ("lm_head.dense",),
+        "head.norm": ("lm_head.layer_norm",),
+    },
+    block_prefix="esm.encoder.layer.{layer}.",
+    block={
+        "attention_norm": ("attention.LayerNorm",),
+        "attention.qkv": ("attention.self.query", "attention.self.key", "attention.self.value"),
+        "attention.out": ("attention.output.dense",),
+        "feedforward_norm": ("LayerNorm",),
+        "feedforward.up": ("intermediate.dense",),
+        "feedforward.down": ("output.dense",),
+    },
+    optional={
+        "encoder.rotary.frequencies": (
+            "esm.rotary_embeddings.inv_freq",
+            "esm.encoder.layer.0.attention.self.rotary_embeddings.inv_freq",  # published
+            "esm.encoder.layer.*.attention.self.rotary_embeddings.inv_freq",  # transformers 5.23
+        )
+    },
+    tied="lm_head.decoder.weight",
+    ignored=(
+        ".inv_freq",
+        ".position_ids",
+        "position_embeddings.weight",
+        "lm_head.decoder.bias",
+        "contact_head.regression.weight",
+        "contact_head.regression.bias",
+        "pooler.dense.weight",
+        "pooler.dense.bias",
+    ),
+)
+
+FAIR_ESM = NameMap(
+    modules={
+        "encoder.embedding.tokens": ("embed_tokens",),
+        "encoder.norm": ("emb_layer_norm_after",),
+        "head": ("lm_head",),
+        "head.dense": ("lm_head.dense",),
+        "head.norm": ("lm_head.layer_norm",),
+    },
+    block_prefix="layers.{layer}.",
+    block={
+        "attention_norm": ("self_attn_layer_norm",),
+        "attention.qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+        "attention.out": ("self_attn.out_proj",),
+        "feedforward_norm": ("final_layer_norm",),
+        "feedforward.up": ("fc1",),
+        "feedforward.down": ("fc2",),
+    },
+    optional={"encoder.rotary.frequencies": ("layers.0.self_attn.rot_emb.inv_freq",)},
+    tied="lm_head.weight",
+    ignored=(".inv_freq", "contact_head.regression.weight", "contact_head.regression.bias"),
+)
+
+
+def config(
+    *, d_model: int, n_layers: int, n_heads: int, token_dropout: bool = True, **other: Any
+) -> EncoderConfig:
+    """An ESM-2 of any shape; the published ones differ in these three numbers alone."""
+    tokenizer = ProteinTokenizer()
+    shape = {
+        "vocab_size": len(tokenizer.vocabulary),
+        "d_feedforward": 4 * d_model,
+        "trained_length": TRAINED_LENGTH,
+    }
+    mask_token = tokenizer.mask if token_dropout else None
+    return EncoderConfig(
+        **(shape | other), d_model=d_model, n_layers=n_layers, n_heads=n_heads, mask_token=mask_token
+    )
+
+
+def config_from_transformers(settings: Mapping[str, Any], where: str) -> EncoderConfig:
+    """From a ``config.json``.
+
+    Raises ModelError for the siblings (ESM-1b, ESM-1v, ESMFold) that share its model type.
+    """
+    if settings.get("position_embedding_type") != "rotary" or settings.get("emb_layer_norm_before"):
+        raise ModelError(
+            "this is an ESM checkpoint without rotary positions (ESM-1b or ESM-1v), not an ESM-2",
+            where=where,
+            remedy=f"Known models: {', '.join(HUB_IDS)}",
+        )
+    if settings.get("is_folding_model"):
+        raise ModelError(
+            "this is ESMFold, not a language model alone", where=where, remedy="Use the ESM-2 it was built on"
+        )
+    try:
+        return config(
+            d_model=settings["hidden_size"],
+            n_layers=settings["num_hidden_layers"],
+            n_heads=settings["num_attention_heads"],
+            token_dropout=settings.get("token_dropout", False),
+            d_feedforward=settings["intermediate_size"],
+            vocab_size=settings["vocab_size"],
+            norm_eps=settings["layer_norm_eps"],
+        )
+    except KeyError as error:
+        raise ModelError(
+            f"the configuration lacks {error}", where=where, remedy="Download it again"
+        ) from error
+
+
+def config_to_transformers(encoder: EncoderConfig) -> dict[str, Any]:
+    """The ``config.json`` from which ``transformers`` builds the same model."""
+    tokenizer = ProteinTokenizer()
+    return {
+        "model_type": "esm",
+        "architectures": ["EsmForMaskedLM"],
+        "vocab_size": encoder.vocab_size,
+        "hidden_size": encoder.d_model,
+        "num_hidden_layers": encoder.n_layers,
+        "num_attention_heads": encoder.n_heads,
+        "intermediate_size": encoder.d_feedforward,
+        "layer_norm_eps": encoder.norm_eps,
+        "max_position_embeddings": encoder.trained_length + 2,
+        "position_embedding_type": "rotary",
+        "emb_layer_norm_before": False,
+        "token_dropout": encoder.mask_token is not None,
+        "mask_token_id": tokenizer.mask,
+        "pad_token_id": tokenizer.number["<pad>"],
+        "hidden_act": "gelu",
+        "hidden_dropout_prob": 0.0,
+        "attention_probs_dropout_prob": 0.0,
+        "tie_word_embeddings": True,
+    }
+
+
+def config_from_fair_esm(options: Namespace, where: str) -> EncoderConfig:
+    """From the training options inside a fair-esm ``.pt`` (its ``cfg.model``)."""
+    try:
+        return config(
+            d_model=options.encoder_embed_dim,
+            n_layers=options.encoder_layers,
+            n_heads=options.encoder_attention_heads,
+            token_dropout=options.token_dropout,
+        )
+    except AttributeError as error:
+        raise ModelError(
+            f"not a fair-esm ESM-2 file: {error}", where=where, remedy="Give an ESM-2 .pt file"
+        ) from error
+
+
+def modern_transformers_name(name: str) -> str:
+    """``EsmForMaskedLM``'s present name for a tensor of a bare ``EsmModel``, or of one that says gamma and
+    beta.
+    """
+    name = re.sub(r"\.gamma$", ".weight", re.sub(r"\.beta$", ".bias", name))
+    return f"esm.{name}" if name.startswith(BARE_MODULES) else name
+
+
+def strip_fair_esm_prefix(name: str) -> str:
+    """fair-esm stores ``encoder.sentence_encoder.layers.0...``, and ``encoder.lm_head...`` beside it."""
+    return re.sub(r"^encoder\.(sentence_encoder\.)?", "", name)
+
+
+def tokenizer_files() -> dict[str, bytes]:
+    """The files from which ``transformers`` builds its EsmTokenizer."""
+    settings = {"tokenizer_class": "EsmTokenizer", "model_max_length": TRAINED_LENGTH}
+    return {
+        "vocab.txt": "\n".join(ProteinTokenizer().vocabulary).encode(),
+        "tokenizer_config.json": json.dumps(settings, indent=2).encode(),
+    }

@@ -1,0 +1,48 @@
+"""Weight names of other layouts, as tables from our modules to theirs."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class NameMap:
+    """Where each of our weights lies in a foreign checkpoint.
+
+    ``modules`` and ``block`` go from our module to theirs; several of theirs are joined along the first axis
+    (q, k and v). In ``block`` ours is relative to ``encoder.blocks.<i>.`` and theirs to ``block_prefix`` with
+    the layer's number filled in. ``optional`` names tensors that have a default, each with the places where
+    it may lie; ``tied`` repeats the token vectors; ``ignored`` are endings of tensors that the model does not
+    use.
+    """
+
+    modules: Mapping[str, tuple[str, ...]]
+    block: Mapping[str, tuple[str, ...]]
+    block_prefix: str
+    optional: Mapping[str, tuple[str, ...]]
+    tied: str = ""
+    ignored: tuple[str, ...] = ()
+
+    def sources(self, ours: str) -> tuple[str, ...]:
+        """The foreign tensors that make up our tensor ``ours``, in order."""
+        module, _, parameter = ours.rpartition(".")
+        if module.startswith("encoder.blocks."):
+            _, _, layer, part = module.split(".", 3)
+            prefix = self.block_prefix.format(layer=layer)
+            return tuple(f"{prefix}{theirs}.{parameter}" for theirs in self.block[part])
+        return tuple(f"{theirs}.{parameter}" if theirs else parameter for theirs in self.modules[module])
+
+    def unused(self, present: Iterable[str], used: set[str]) -> list[str]:
+        """Tensors that nobody asked for and that ``ignored`` does not explain."""
+        known = (*self.ignored, *((self.tied,) if self.tied else ()))
+        spare = {place for places in self.optional.values() for place in places}
+        return sorted(name for name in present if name not in used | spare and not name.endswith(known))
+
+
+class _Same(NameMap):
+    """Our own layout: every tensor bears our name."""
+
+    def sources(self, ours: str) -> tuple[str, ...]:
+        return (ours,)
+
+
+OWN_NAMES = _Same(modules={}, block={}, block_prefix="", optional={})

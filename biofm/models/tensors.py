@@ -1,0 +1,137 @@
+"""The tensors of a checkpoint's files, read one at a time.
+
+Weights are data. safetensors holds nothing else; a pickle is read by torch's restricted unpickler, which
+builds tensors and plain containers and refuses everything that could run code.
+"""
+
+import argparse
+import json
+import os
+import pickle
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from biofm.core.errors import ModelError
+
+Files = Mapping[str, BinaryIO]
+"""A checkpoint's opened files by their names."""
+
+
+class Tensors(Mapping[str, Tensor]):
+    """Tensors by name; each is read when it is asked for."""
+
+    def __init__(self, readers: dict[str, Callable[[], Tensor]]) -> None:
+        self._readers = readers
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._readers[name]()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._readers)
+
+    def __len__(self) -> int:
+        return len(self._readers)
+
+    def renamed(self, rename: Callable[[str], str]) -> "Tensors":
+        return Tensors({rename(name): read for name, read in self._readers.items()})
+
+
+def read_tensors(files: Files) -> Tensors:
+    """The tensors of every weight file (``.safetensors``, ``.bin``), checked against the index of a sharded
+    checkpoint.
+
+    Raises ModelError: a file is damaged or holds more than tensors, or a shard is missing.
+    """
+    readers: dict[str, Callable[[], Tensor]] = {}
+    for name, handle in files.items():
+        if name.endswith(".safetensors"):
+            readers |= _safetensors(handle, name)
+        elif name.endswith(".bin"):
+            readers |= _held(read_pickle(handle, name))
+    for name, handle in files.items():
+        if name.endswith(".index.json"):
+            _check_shards(handle, name, files)
+    return Tensors(readers)
+
+
+def read_pickle(handle: BinaryIO, name: str, *, allow: tuple[type, ...] = ()) -> Any:
+    """What a pickle holds, if that is tensors, plain containers, and instances of the ``allow``-ed classes
+    alone.
+    """
+    try:
+        with torch.serialization.safe_globals(list(allow)) if allow else nullcontext():
+            return torch.load(handle, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ModelError(
+            "refused: this pickle holds more than plain tensors, and loading it could run code",
+            where=name,
+            remedy="Convert it to safetensors on a machine that may run it, or get the safetensors file",
+        ) from error
+    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        raise ModelError(
+            f"damaged, or not a PyTorch file ({error})", where=name, remedy="Download it again"
+        ) from error
+
+
+def read_fair_esm(handle: BinaryIO, name: str) -> Mapping[str, Any]:
+    """The whole content of a fair-esm ``.pt``; its options are an ``argparse.Namespace``, the one class
+    allowed.
+    """
+    content = read_pickle(handle, name, allow=(argparse.Namespace,))
+    if not isinstance(content, dict):
+        raise ModelError("not a fair-esm checkpoint", where=name, remedy="Give an ESM-2 .pt file of fair-esm")
+    return content
+
+
+def held(tensors: Mapping[str, Tensor]) -> Tensors:
+    """Tensors that are in memory already."""
+    return Tensors(_held(tensors))
+
+
+def _held(tensors: Mapping[str, Tensor]) -> dict[str, Callable[[], Tensor]]:
+    return {name: partial(_itself, tensor) for name, tensor in tensors.items()}
+
+
+def _itself(tensor: Tensor) -> Tensor:
+    return tensor
+
+
+def _safetensors(handle: BinaryIO, name: str) -> dict[str, Callable[[], Tensor]]:
+    try:
+        opened = safe_open(_path_of(handle), framework="pt")
+    except (SafetensorError, OSError) as error:
+        raise ModelError(
+            f"damaged, or not a safetensors file ({error})", where=name, remedy="Download it again"
+        ) from error
+    return {key: partial(opened.get_tensor, key) for key in opened.keys()}  # noqa: SIM118
+
+
+def _path_of(handle: BinaryIO) -> str:
+    """A path to the very file that is open, whatever its name may point to by now. safetensors takes only
+    paths.
+    """
+    for folder in ("/proc/self/fd", "/dev/fd"):
+        if Path(folder).is_dir():
+            return os.path.join(folder, str(handle.fileno()))
+    return handle.name
+
+
+def _check_shards(handle: BinaryIO, name: str, files: Files) -> None:
+    try:
+        shards = set(json.load(handle)["weight_map"].values())
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise ModelError(
+            "not the index of a sharded checkpoint", where=name, remedy="Download it again"
+        ) from error
+    missing = sorted(shards - set(files))
+    if missing:
+        raise ModelError(
+            f"shards are missing: {', '.join(missing)}", where=name, remedy="Download them as well"
+        )

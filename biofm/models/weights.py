@@ -1,0 +1,77 @@
+"""Between a checkpoint's tensors and our module: rename, join, check, convert; and back."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from biofm.core.errors import ModelError
+from biofm.models.names import NameMap
+from biofm.nn import EncoderConfig, MaskedLM
+
+REMEDY = "The files are incomplete or of another model: get them again, with their own configuration"
+
+
+def build(config: EncoderConfig, tensors: Mapping[str, Tensor], names: NameMap, where: str) -> MaskedLM:
+    """A model with these weights, in the dtype in which they are stored; without a head if the checkpoint has
+    none.
+
+    Raises ModelError naming the tensor that is missing, of another shape, or not tied as the architecture
+    ties it.
+    """
+    (head_bias,) = names.sources("head.bias")
+    with torch.device("meta"):
+        model = MaskedLM(config, with_head=head_bias in tensors)
+    state = {ours: _read(ours, like, tensors, names, where) for ours, like in model.state_dict().items()}
+    _check_tied(state["encoder.embedding.tokens.weight"], tensors, names, where)
+    model.load_state_dict(state, assign=True)
+    return model.eval().requires_grad_(False)
+
+
+def unused(tensors: Mapping[str, Tensor], model: MaskedLM, names: NameMap) -> list[str]:
+    """Tensors of the checkpoint that the model has no place for and that are not known to be needless."""
+    used = {
+        source for ours in model.state_dict() if ours not in names.optional for source in names.sources(ours)
+    }
+    return names.unused(tensors, used)
+
+
+def foreign_state(model: MaskedLM, names: NameMap) -> dict[str, Tensor]:
+    """The model's weights under the names of another layout, joined ones taken apart again."""
+    state: dict[str, Tensor] = {}
+    for ours, tensor in model.state_dict().items():
+        theirs = names.optional[ours][:1] if ours in names.optional else names.sources(ours)
+        state |= dict(zip(theirs, (part.contiguous() for part in tensor.chunk(len(theirs))), strict=True))
+    return state
+
+
+def _read(ours: str, like: Tensor, tensors: Mapping[str, Tensor], names: NameMap, where: str) -> Tensor:
+    if ours in names.optional:
+        present = [source for source in names.optional[ours] if source in tensors]
+        return _checked(present[0], like.shape, tensors, where) if present else like
+    sources = names.sources(ours)
+    expected = torch.Size((like.shape[0] // len(sources), *like.shape[1:]))
+    parts = [_checked(source, expected, tensors, where) for source in sources]
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def _checked(source: str, expected: torch.Size, tensors: Mapping[str, Tensor], where: str) -> Tensor:
+    if source not in tensors:
+        raise ModelError(f"tensor {source} is missing", where=where, remedy=REMEDY)
+    tensor = tensors[source]
+    if tensor.shape != expected:
+        found, wanted = list(tensor.shape), list(expected)
+        raise ModelError(
+            f"tensor {source} has shape {found} where {wanted} belongs", where=where, remedy=REMEDY
+        )
+    if not tensor.is_floating_point():
+        raise ModelError(
+            f"tensor {source} holds {tensor.dtype}, not floating-point numbers", where=where, remedy=REMEDY
+        )
+    return tensor
+
+
+def _check_tied(token_vectors: Tensor, tensors: Mapping[str, Tensor], names: NameMap, where: str) -> None:
+    if names.tied in tensors and not torch.equal(tensors[names.tied], token_vectors):
+        what = f"tensor {names.tied} differs from the token vectors, to which this architecture ties it"
+        raise ModelError(what, where=where, remedy=REMEDY)
