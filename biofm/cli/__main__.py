@@ -1,0 +1,5 @@
+"""``python -m biofm.cli``."""
+
+from biofm.cli.main import main
+
+main()

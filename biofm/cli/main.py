@@ -1,0 +1,63 @@
+"""The commands put together, and the one place where a user's fault becomes a line on standard error."""
+
+import signal
+import sys
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import typer
+
+from biofm.cli import embed, models, pretrain
+from biofm.core.errors import BiofmError
+from biofm.core.version import __version__
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Foundation models of digital biology: embed proteins, train models.",
+)
+app.command()(embed.embed)
+app.command()(embed.neighbours)
+app.command()(models.models)
+app.command()(models.info)
+app.command()(pretrain.pretrain)
+
+
+def main() -> NoReturn:
+    """Run the command line.
+
+    Exit code 0: done; 1: a fault that the message explains; 2: wrong usage; 130: interrupted.
+    """
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        app()
+    except BiofmError as error:
+        print(f"biofm: {error}", file=sys.stderr)
+        sys.exit(1)
+    except BrokenPipeError:  # the reader of our output has gone
+        sys.stderr.close()
+        sys.exit(1)
+    sys.exit(0)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"biofm {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    """SIGTERM ends the program as an exception would, so that half-written files are removed."""
+    sys.exit(128 + number)

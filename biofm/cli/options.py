@@ -1,0 +1,26 @@
+"""Options that several commands share, each spelled once."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+Pool = StrEnum("Pool", ["mean", "cls", "max", "none"])
+Dtype = StrEnum("Dtype", ["auto", "float32", "bfloat16", "float16"])
+OnError = StrEnum("OnError", {"stop": "raise", "skip": "skip"})
+
+MODEL_HELP = "A name of `biofm models`, a hub id, a folder or a .pt file."
+
+Input = Annotated[Path, Argument(help="FASTA (also .gz), CSV, TSV or Parquet; - is standard input.")]
+ModelName = Annotated[str, Option("--model", "-m", help=MODEL_HELP)]
+DtypeOption = Annotated[Dtype, Option("--dtype", help="auto: bfloat16 where the hardware multiplies it.")]
+Device = Annotated[str, Option(help="auto: CUDA, else Apple MPS, else CPU.")]
+Column = Annotated[str | None, Option(help="Of a table: the column of sequences.")]
+IdColumn = Annotated[
+    str | None, Option(help="Of a table: the column of names; else `id`, else the row's number.")
+]
+AtFault = Annotated[OnError, Option("--on-error", help="At a faulty record: stop, or skip and count it.")]
+Overwrite = Annotated[bool, Option("--overwrite", help="Replace an existing output.")]
+Json = Annotated[bool, Option("--json", help="Print the result as JSON.")]
+Quiet = Annotated[bool, Option("--quiet", "-q", help="Show no progress.")]

@@ -1,0 +1,35 @@
+"""What commands print: results on standard output, everything about them on standard error."""
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
+from typing import Any
+
+
+def print_json(result: Any) -> None:
+    """One object on standard output, for programs."""
+    json.dump(
+        asdict(result) if is_dataclass(result) and not isinstance(result, type) else result,
+        sys.stdout,
+        indent=2,
+    )
+    print()
+
+
+def say(text: str) -> None:
+    """A line for the person at the terminal."""
+    print(text, file=sys.stderr)
+
+
+def say_notices(notices: Mapping[str, int]) -> None:
+    for sentence, count in notices.items():
+        say(f"notice: {count:,} {sentence}")
+
+
+def print_table(rows: list[tuple[str, ...]], header: tuple[str, ...] = ()) -> None:
+    """Columns as wide as they need, nothing drawn around them."""
+    lines = [header, *rows] if header else rows
+    widths = [max(len(row[i]) for row in lines) for i in range(len(lines[0]))]
+    for row in lines:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

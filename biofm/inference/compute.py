@@ -1,0 +1,76 @@
+"""Where a model runs and in which precision, decided once and said with the reason."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from biofm.core.errors import OptionError
+from biofm.core.hardware import find_bf16
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+DtypeName = Literal["auto", "float32", "bfloat16", "float16"]
+
+# On a CPU, larger batches fall out of the cache and their buffers out of the allocator's reach.
+TOKENS_PER_BATCH = {"cpu": 2048, "mps": 8192, "cuda": 32768}
+
+
+@dataclass(frozen=True, slots=True)
+class Compute:
+    """A device, a dtype, and why that dtype."""
+
+    device: torch.device
+    dtype: torch.dtype
+    reason: str
+
+    @property
+    def dtype_name(self) -> str:
+        return str(self.dtype).removeprefix("torch.")
+
+    @property
+    def tokens_per_batch(self) -> int:
+        return TOKENS_PER_BATCH.get(self.device.type, TOKENS_PER_BATCH["cpu"])
+
+
+def choose_compute(device: str, dtype: str) -> Compute:
+    """Resolve ``auto``: the best device there is, and bfloat16 where its hardware multiplies it.
+
+    Raises OptionError for a device that this machine lacks, or an unknown dtype.
+    """
+    place = _choose_device(device)
+    if dtype != "auto":
+        if dtype not in DTYPES:
+            raise OptionError(
+                f"no such dtype: {dtype}", where="--dtype", remedy=f"Give auto, {', '.join(DTYPES)}"
+            )
+        return Compute(place, DTYPES[dtype], "as asked")
+    has_bf16, evidence = _bfloat16_in_hardware(place)
+    return Compute(place, torch.bfloat16 if has_bf16 else torch.float32, evidence)
+
+
+def _choose_device(name: str) -> torch.device:
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise OptionError(
+            f"device {name} cannot be used here ({reason})", where="--device", remedy="Give auto or cpu"
+        ) from error
+    return device
+
+
+def _bfloat16_in_hardware(device: torch.device) -> tuple[bool, str]:
+    if device.type == "cuda":
+        name = torch.cuda.get_device_name(device)
+        has = torch.cuda.get_device_capability(device) >= (8, 0)
+        return has, f"{name} {'multiplies' if has else 'does not multiply'} bfloat16 in hardware"
+    if device.type == "cpu":
+        support = find_bf16()
+        return support.in_hardware, support.evidence
+    return False, f"bfloat16 is not assumed to be fast on {device.type}"

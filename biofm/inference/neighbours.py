@@ -1,0 +1,59 @@
+"""Which embedded proteins are alike."""
+
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from biofm.core.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """Cosine similarity of every pair of rows, the mean of all rows removed; shape (rows, rows)."""
+
+    ids: list[str]
+    similarity: NDArray[np.float32]
+
+    def nearest(self, row: int, n: int) -> list[tuple[str, float]]:
+        """The ``n`` most similar other rows, most similar first."""
+        order = np.argsort(-self.similarity[row], kind="stable")
+        return [(self.ids[i], float(self.similarity[row, i])) for i in order if i != row][:n]
+
+
+def find_neighbours(ids: list[str], values: NDArray[np.float32], where: str) -> Neighbours:
+    """Compare all rows.
+
+    Raises InputError for fewer than three, whose comparison around their mean says nothing.
+
+    Mean-pooled embeddings share a large common part, so their plain cosines all lie near 1; without the mean,
+    what differs shows.
+    """
+    if len(ids) < 3:
+        raise InputError(
+            f"{len(ids)} rows cannot be compared around their mean", where=where, remedy="Give at least three"
+        )
+    centred = values - values.mean(0)
+    norms = np.linalg.norm(centred, axis=1, keepdims=True)
+    unit = centred / np.maximum(norms, np.finfo(np.float32).tiny)
+    return Neighbours(ids, unit @ unit.T)
+
+
+def read_h5ad(stream: BinaryIO, where: str) -> tuple[list[str], NDArray[np.float32]]:
+    """The ids and the rows of an ``.h5ad`` of pooled embeddings. Raises InputError for any other file."""
+    import h5py  # costs a tenth of a second, which `biofm --help` should not pay
+
+    try:
+        with h5py.File(stream, "r") as file:
+            if "residue" in file["obs"]:
+                remedy = "Embed with --pool mean"
+                raise InputError(
+                    "this file has a row a residue, not one a protein", where=where, remedy=remedy
+                )
+            ids = [str(id_) for id_ in file["obs"]["_index"].asstr()[:]]
+            return ids, np.asarray(file["X"][:], np.float32)
+    except (OSError, KeyError, TypeError) as error:
+        raise InputError(
+            f"not an .h5ad of embeddings ({error})", where=where, remedy="Make one with `biofm embed`"
+        ) from error

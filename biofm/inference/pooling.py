@@ -1,0 +1,44 @@
+"""From a vector a token to a vector a protein.
+
+Special tokens stay out, except where <cls> is what is asked for.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from biofm.nn import PackedBatch
+
+PoolName = Literal["mean", "cls", "max", "none"]
+
+
+def sum_of_residues(
+    hidden: Float[Tensor, "tokens d"], batch: PackedBatch, kept: Bool[Tensor, " tokens"]
+) -> Float[Tensor, "sequences d"]:
+    totals = hidden.new_zeros(batch.n_sequences, hidden.shape[1])
+    return totals.index_add_(0, batch.sequence_of_token(), hidden * kept[:, None])
+
+
+def largest_of_residues(
+    hidden: Float[Tensor, "tokens d"], batch: PackedBatch, kept: Bool[Tensor, " tokens"]
+) -> Float[Tensor, "sequences d"]:
+    owners: Int[Tensor, " tokens"] = batch.sequence_of_token()
+    lowest = hidden.new_full((batch.n_sequences, hidden.shape[1]), -torch.inf)
+    return lowest.index_reduce_(0, owners, hidden.masked_fill(~kept[:, None], -torch.inf), "amax")
+
+
+def first_token(
+    hidden: Float[Tensor, "tokens d"], batch: PackedBatch, kept: Bool[Tensor, " tokens"]
+) -> Float[Tensor, "sequences d"]:
+    return hidden[batch.cu_seqlens[:-1].long()]
+
+
+# What each pooling computes for one piece of a protein on the device; how pieces are joined is in embed.py.
+PIECE_POOLS: dict[str, Callable[[Tensor, PackedBatch, Tensor], Tensor]] = {
+    "mean": sum_of_residues,
+    "max": largest_of_residues,
+    "cls": first_token,
+}

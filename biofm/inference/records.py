@@ -1,0 +1,103 @@
+"""What a caller gives to embed, as clean records: files and Python values alike."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import BinaryIO
+
+from biofm_datasets import DataError, Record, clean_protein, read_sequences
+
+from biofm.core import sha256_of
+from biofm.core.errors import InputError, OptionError, input_errors
+
+Sequences = Iterable[Record | tuple[str, str] | str]
+"""Records, (id, sequence) pairs, or bare sequences, which are numbered from 1."""
+
+SKIPPED = "records skipped"
+
+ON_ERROR = ("raise", "skip")
+
+
+def records_of_file(
+    stream: BinaryIO,
+    name: str,
+    notices: Counter[str],
+    *,
+    on_error: str,
+    column: str | None,
+    id_column: str | None,
+) -> Iterator[Record]:
+    """Clean records of an opened file.
+
+    Raises InputError: the file is at fault, or one of its records and ``on_error`` is not "skip".
+    """
+    with input_errors():
+        yield from _clean(read_sequences(stream, name, column=column, id_column=id_column), notices, on_error)
+
+
+def records_of_values(sequences: Sequences, notices: Counter[str], *, on_error: str) -> Iterator[Record]:
+    """Clean records of Python values."""
+    with input_errors():
+        yield from _clean(map(_record, sequences, count(1)), notices, on_error)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Corpus:
+    """Proteins in memory: ``sources[i]`` is the file that sequence i came from, ``sha256`` that of all the
+    files.
+    """
+
+    sequences: list[str]
+    sources: list[str]
+    sha256: str
+
+
+def read_corpus(
+    streams: Sequence[BinaryIO],
+    names: Sequence[str],
+    notices: Counter[str],
+    *,
+    on_error: str,
+    column: str | None,
+) -> Corpus:
+    """All clean sequences of opened files. Raises InputError as ``records_of_file`` does."""
+    sha256 = sha256_of(streams)
+    sequences: list[str] = []
+    sources: list[str] = []
+    for stream, name in zip(streams, names, strict=True):
+        for record in records_of_file(
+            stream, name, notices, on_error=on_error, column=column, id_column=None
+        ):
+            sequences.append(record.sequence)
+            sources.append(name)
+    return Corpus(sequences=sequences, sources=sources, sha256=sha256)
+
+
+def _clean(records: Iterable[Record], notices: Counter[str], on_error: str) -> Iterator[Record]:
+    if on_error not in ON_ERROR:
+        raise OptionError(
+            f"no such way: {on_error}", where="--on-error", remedy=f"Give {' or '.join(ON_ERROR)}"
+        )
+    n_good = 0
+    for record in records:
+        try:
+            clean = clean_protein(record, notices)
+        except DataError:
+            if on_error == "raise":
+                raise
+            notices[SKIPPED] += 1
+            continue
+        n_good += 1
+        yield clean
+    if not n_good and notices[SKIPPED]:
+        raise InputError(
+            "every record was at fault, nothing is left", remedy="See the first fault without --on-error skip"
+        )
+
+
+def _record(value: Record | tuple[str, str] | str, number: int) -> Record:
+    if isinstance(value, Record):
+        return value
+    id_, sequence = (str(number), value) if isinstance(value, str) else value
+    return Record(id=id_, sequence=sequence, number=number, source="the given sequences")

@@ -1,0 +1,41 @@
+"""What embedding gives back."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from biofm.core.stores import ProvenanceFields
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Embeddings:
+    """Rows in the order of the input: one a sequence, or, with ``pool="none"``, one a residue.
+
+    ``values``: float32, shape (rows, d_model). Residues of sequence i are the ``n_residues[i]`` rows behind
+    those of the ones before it. ``notices`` counts everything that was changed, skipped or run unusually.
+    """
+
+    ids: list[str]
+    n_residues: list[int]
+    values: NDArray[np.float32]
+    provenance: ProvenanceFields
+    notices: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbedSummary:
+    """What a run from file to file did; the embeddings themselves are in ``output``."""
+
+    output: str
+    n_sequences: int
+    n_residues: int
+    n_tokens: int
+    n_rows: int
+    n_dimensions: int
+    seconds: float
+    tokens_per_second: float
+    dtype_reason: str
+    provenance: ProvenanceFields
+    notices: Mapping[str, int]

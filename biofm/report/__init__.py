@@ -1,0 +1,7 @@
+"""Pictures of results."""
+
+from biofm.report.figure import check_figure_suffix
+from biofm.report.loss_curve import draw_loss_curve
+from biofm.report.neighbours import draw_neighbours
+
+__all__ = ["check_figure_suffix", "draw_loss_curve", "draw_neighbours"]

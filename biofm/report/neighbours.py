@@ -1,0 +1,40 @@
+"""A map of who resembles whom."""
+
+from collections.abc import Sequence
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from biofm.report.figure import new_figure, write_figure
+
+MOST_LABELS = 60  # more are too small to read
+
+
+def draw_neighbours(
+    labels: Sequence[str], similarity: NDArray[np.float32], handle: BinaryIO, suffix: str
+) -> None:
+    """A heat map of ``similarity`` (rows, rows), from -1 to 1, the rows ordered so that similar ones meet."""
+    order = _leaf_order(similarity)
+    side = min(4 + 0.3 * len(labels), 16)
+    figure = new_figure(side + 1.5, side)
+    axes = figure.subplots()
+    image = axes.imshow(similarity[np.ix_(order, order)], cmap="RdBu_r", vmin=-1, vmax=1)
+    if len(labels) <= MOST_LABELS:
+        names = [labels[i] for i in order]
+        axes.set_xticks(range(len(names)), names, rotation=90)
+        axes.set_yticks(range(len(names)), names)
+    axes.set_title("Similarity of the embeddings")
+    figure.colorbar(image, ax=axes, label="cosine, mean of all rows removed", shrink=0.8)
+    write_figure(figure, handle, suffix)
+
+
+def _leaf_order(similarity: NDArray[np.float32]) -> NDArray[np.intp]:
+    """Rows in the order of the leaves of an average-linkage tree."""
+    from scipy.cluster.hierarchy import leaves_list, linkage  # slow to import, needed here alone
+    from scipy.spatial.distance import squareform
+
+    distance = np.clip(1 - (similarity + similarity.T) / 2, 0, None).astype(np.float64)
+    np.fill_diagonal(distance, 0)
+    order: NDArray[np.intp] = leaves_list(linkage(squareform(distance), "average", optimal_ordering=True))
+    return order
