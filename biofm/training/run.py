@@ -1,0 +1,146 @@
+"""A pretraining run in a folder: split, train, judge, write down."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from biofm_datasets.split import Split, split_by_identity
+from numpy.typing import NDArray
+
+from biofm.core.errors import OptionError, OutputError
+from biofm.evaluation import HeldOutPerplexity, held_out_perplexity, residue_frequencies
+from biofm.inference import Compute, Corpus
+from biofm.models import Checkpoint, write_checkpoint
+from biofm.report import draw_loss_curve
+from biofm.training.callbacks import read_metrics
+from biofm.training.data import PackedData, TokenStore
+from biofm.training.fit import Progress, fit
+from biofm.training.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PretrainSummary:
+    """What a run did. ``held_out``: for each input file the model beside its baselines."""
+
+    model: str
+    n_parameters: int
+    n_train: int
+    n_removed: int
+    held_out: dict[str, HeldOutPerplexity]
+
+
+def run_pretraining(
+    corpus: Corpus, checkpoint: Checkpoint, recipe: Recipe, compute: Compute, folder: Path, progress: Progress
+) -> PretrainSummary:
+    """Train ``checkpoint``'s module in place and write everything into ``folder``.
+
+    ``recipe.json``: what is being done; ``split.npz``: which sequences train; ``last.ckpt``: where to resume;
+    ``metrics.csv`` and ``loss.png``: how it went; ``model/``: the result; ``evaluation.json``: how good it
+    is. A folder that holds a begun run of the same recipe and data is resumed; only the number of steps may
+    differ.
+
+    Raises OutputError: the folder holds another run. OptionError: an input has too few proteins to hold out.
+    """
+    _remember(recipe, corpus, folder)
+    split = _split(corpus, recipe, folder, progress)
+    train = TokenStore([corpus.sequences[i] for i in split.train], checkpoint.tokenizer)
+    if recipe.n_steps:
+        fit(
+            checkpoint.module,
+            PackedData(train, checkpoint.tokenizer, recipe),
+            recipe,
+            compute,
+            folder,
+            progress,
+        )
+    checkpoint.module.to(compute.device).eval()
+    unigram = residue_frequencies(train.tokens, checkpoint.tokenizer)
+    held_out = _judge(corpus, split, checkpoint, unigram, compute, progress)
+    _draw(folder, unigram)
+    _write_model(folder / "model", checkpoint)
+    summary = PretrainSummary(
+        model=str(folder / "model"),
+        n_parameters=sum(weight.numel() for weight in checkpoint.module.parameters()),
+        n_train=len(split.train),
+        n_removed=len(split.removed),
+        held_out=held_out,
+    )
+    (folder / "evaluation.json").write_text(json.dumps(asdict(summary), indent=2) + "\n")
+    return summary
+
+
+def _remember(recipe: Recipe, corpus: Corpus, folder: Path) -> None:
+    file = folder / "recipe.json"
+    now = {**asdict(recipe), "data_sha256": corpus.sha256}
+    if file.exists():
+        before = json.loads(file.read_text())
+        differing = [name for name in now if name != "n_steps" and before.get(name) != now[name]]
+        if differing:
+            what = f"this folder holds a run with another {', '.join(differing)}"
+            raise OutputError(
+                what,
+                where=str(folder),
+                remedy="Resume it with the same options and data, or choose a new folder",
+            )
+    file.write_text(json.dumps(now, indent=2) + "\n")
+
+
+def _split(corpus: Corpus, recipe: Recipe, folder: Path, progress: Progress) -> Split:
+    """The split of this run, made once: it depends on the data and the seed alone."""
+    file = folder / "split.npz"
+    if file.exists():
+        with np.load(file) as stored:
+            return Split(train=stored["train"], held_out=stored["held_out"], removed=stored["removed"])
+    n_held_out = dict.fromkeys(sorted(set(corpus.sources)), recipe.n_held_out)
+    try:
+        split = split_by_identity(
+            corpus.sequences, corpus.sources, n_held_out=n_held_out, seed=recipe.seed, progress=progress
+        )
+    except ValueError as error:
+        raise OptionError(
+            str(error), where="--held-out", remedy="Hold out fewer, or give more proteins"
+        ) from error
+    if not len(split.train):
+        what = "every protein resembles a held-out one, so none is left to train on"
+        raise OptionError(what, where="--held-out", remedy="Hold out fewer, or give more diverse proteins")
+    np.savez(file, train=split.train, held_out=split.held_out, removed=split.removed)
+    return split
+
+
+def _judge(
+    corpus: Corpus,
+    split: Split,
+    checkpoint: Checkpoint,
+    unigram: NDArray[np.float64],
+    compute: Compute,
+    progress: Progress,
+) -> dict[str, HeldOutPerplexity]:
+    """Perplexities on the held-out proteins of each source."""
+    results = {}
+    for source in sorted(set(corpus.sources)):
+        proteins = [corpus.sequences[i] for i in split.held_out if corpus.sources[i] == source]
+        if proteins:
+            results[source] = held_out_perplexity(
+                checkpoint.module,
+                proteins,
+                unigram,
+                checkpoint.tokenizer,
+                tokens_per_batch=compute.tokens_per_batch,
+                progress=lambda done, total: progress("judging", done, total),
+            )
+    return results
+
+
+def _draw(folder: Path, unigram: NDArray[np.float64]) -> None:
+    """The loss curve; the unigram's own loss is its entropy."""
+    if (folder / "metrics.csv").exists():
+        with (folder / "loss.png").open("wb") as file:
+            baselines = {"residue frequencies alone": float(-(unigram * np.log(unigram)).sum())}
+            draw_loss_curve(read_metrics(folder / "metrics.csv"), baselines, file, ".png")
+
+
+def _write_model(folder: Path, checkpoint: Checkpoint) -> None:
+    folder.mkdir(exist_ok=True)
+    for name, content in write_checkpoint(checkpoint).items():
+        (folder / name).write_bytes(content)
