@@ -5,21 +5,25 @@ Each builds a request, asks the gate, works with the permit's files, and lets th
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 
 from biofm.core import Progress, Provenance, StageProgress, sha256_of
+from biofm.core.errors import InputError, OutputError
 from biofm.core.stores import ProvenanceFields, check_suffix, open_store, provenance_path
 from biofm.gate import ask, person
-from biofm.inference import Compute, Embedder, EmbedOptions, choose_compute
+from biofm.gate.inputs import STANDARD_INPUT
+from biofm.inference import Compute, Embedder, EmbedOptions, choose_compute, place
+from biofm.inference.intake import Intake
 from biofm.inference.neighbours import Neighbours, find_neighbours, read_h5ad
 from biofm.inference.pooling import PoolName
 from biofm.inference.records import Sequences, read_corpus, records_of_file, records_of_values
 from biofm.inference.results import Embeddings, EmbedSummary
-from biofm.inference.to_store import embed_to_store, share_read
+from biofm.inference.to_store import embed_to_store
 from biofm.models import (
     HUB_IDS,
     Checkpoint,
@@ -36,9 +40,7 @@ from biofm.models import (
 )
 from biofm.policy import Request, Target, Verb
 from biofm.report import check_figure_suffix, draw_neighbours
-
-if TYPE_CHECKING:
-    from biofm.training import PretrainSummary, Recipe
+from biofm.training import PretrainSummary, Recipe, run_pretraining
 
 DEFAULT_MODEL = "protein-nano"
 HUB = "huggingface.co"
@@ -51,6 +53,7 @@ class Model:
         self.checkpoint = checkpoint
         self.compute = compute
         self.info = info
+        self._encoder = place(checkpoint.module.encoder, compute)
 
     def embed(
         self,
@@ -60,7 +63,7 @@ class Model:
         layer: int = -1,
         window: int | None = None,
         tokens_per_batch: int | None = None,
-        on_error: str = "raise",
+        on_error: str = "stop",
     ) -> Embeddings:
         """Embed records, (id, sequence) pairs or bare sequences; the options are those of ``biofm.embed``.
 
@@ -90,10 +93,13 @@ class Model:
         target = Target(path=Path(folder), kind="directory", overwrite=overwrite)
         with ask(_request("save", writes={"model": target}, model=self.info.name)) as permit:
             for name, content in write_checkpoint(self.checkpoint).items():
-                (permit.folder("model") / name).write_bytes(content)
+                # Renamed, not written over: weights in memory may be a view of the very file of this name.
+                partial = permit.folder("model") / f".{name}.partial"
+                partial.write_bytes(content)
+                partial.replace(permit.folder("model") / name)
 
     def embedder(self, options: EmbedOptions) -> Embedder:
-        return Embedder(self.checkpoint, self.compute, options)
+        return Embedder(self._encoder, self.checkpoint.tokenizer, self.compute, options)
 
     def provenance(self, embedder: Embedder) -> ProvenanceFields:
         """How ``embedder`` makes its numbers, to be kept beside them."""
@@ -108,7 +114,7 @@ class Model:
         ).as_dict()
 
 
-def load(model: str = DEFAULT_MODEL, *, device: str = "auto", dtype: str = "auto") -> Model:
+def load(model: str | Path = DEFAULT_MODEL, *, device: str = "auto", dtype: str = "auto") -> Model:
     """Load a model: a bundled one, an alias such as ``esm2-8m``, a hub id, a Hugging Face folder or a fair-
     esm ``.pt`` file.
 
@@ -116,15 +122,15 @@ def load(model: str = DEFAULT_MODEL, *, device: str = "auto", dtype: str = "auto
     no such device.
     """
     compute = choose_compute(device, dtype)
-    with _open_model(model) as (files, where):
+    with _open_model(str(model)) as (files, where):
         checkpoint = read_checkpoint(files, where)
-        return Model(checkpoint, compute, _describe(model, checkpoint, files))
+        return Model(checkpoint, compute, _describe(str(model), checkpoint, files))
 
 
-def info(model: str = DEFAULT_MODEL) -> ModelInfo:
+def info(model: str | Path = DEFAULT_MODEL) -> ModelInfo:
     """What a model is, read from its files. Raises as ``load`` does."""
-    with _open_model(model) as (files, where):
-        return _describe(model, read_checkpoint(files, where), files)
+    with _open_model(str(model)) as (files, where):
+        return _describe(str(model), read_checkpoint(files, where), files)
 
 
 def models() -> dict[str, str]:
@@ -136,7 +142,7 @@ def embed(
     input: str | Path,
     output: str | Path,
     *,
-    model: str = DEFAULT_MODEL,
+    model: str | Path = DEFAULT_MODEL,
     pool: PoolName = "mean",
     layer: int = -1,
     window: int | None = None,
@@ -145,7 +151,7 @@ def embed(
     tokens_per_batch: int | None = None,
     column: str | None = None,
     id_column: str | None = None,
-    on_error: str = "raise",
+    on_error: str = "stop",
     overwrite: bool = False,
     quiet: bool = True,
 ) -> EmbedSummary:
@@ -165,12 +171,13 @@ def embed(
     writes = {"output": Target(path=target, overwrite=overwrite)}
     if beside := provenance_path(target):
         writes["provenance"] = Target(path=beside, overwrite=overwrite)
-    request = _request("embed", reads={"input": (source,)}, writes=writes, model=model)
+    request = _request("embed", reads={"input": (source,)}, writes=writes, model=str(model))
     notices: Counter[str] = Counter()
+    name = "standard input" if source == STANDARD_INPUT else str(source)
     with ask(request) as permit:
         stream = permit.reader("input")
         records = records_of_file(
-            stream, str(source), notices, on_error=on_error, column=column, id_column=id_column
+            stream, name, notices, on_error=on_error, column=column, id_column=id_column
         )
         loaded = load(model, device=device, dtype=dtype)
         embedder = loaded.embedder(options)
@@ -182,8 +189,8 @@ def embed(
             provenance_file=permit.writer("provenance") if beside else None,
         )
         provenance = loaded.provenance(embedder)
-        with Progress("embedding", quiet=quiet) as bar:
-            tally = embed_to_store(embedder, records, store, notices, bar, share_read(stream))
+        with Progress("embedding", quiet=quiet) as bar, closing(records):
+            tally = embed_to_store(embedder, Intake(records, stream), store, notices, bar)
         store.close(provenance)
     return EmbedSummary(
         output=str(target),
@@ -217,17 +224,17 @@ def neighbours(
 def pretrain(
     inputs: Sequence[str | Path],
     output: str | Path,
-    recipe: "Recipe",
+    recipe: Recipe,
     *,
     size: str = "nano",
     start_from: str | None = None,
     dtype: str = "auto",
     device: str = "auto",
     column: str | None = None,
-    on_error: str = "raise",
+    on_error: str = "stop",
     resume: bool = False,
     quiet: bool = True,
-) -> "PretrainSummary":
+) -> PretrainSummary:
     """Train a protein model by masked-language modelling on the proteins of ``inputs``, and judge it on held-
     out ones.
 
@@ -236,22 +243,39 @@ def pretrain(
 
     Raises InputError, OutputError, ModelError, OptionError.
     """
-    from biofm.training import run_pretraining  # lightning takes seconds to import
-
     compute = choose_compute(device, dtype)
     paths = tuple(Path(path) for path in inputs)
+    _check_run(paths, Path(output), resume)
     writes = {"run": Target(path=Path(output), kind="directory", overwrite=resume)}
     request = _request("pretrain", reads={"input": paths}, writes=writes, model=start_from or f"a new {size}")
     notices: Counter[str] = Counter()
     with ask(request) as permit:
-        names = [path.name for path in paths]
-        corpus = read_corpus(permit.readers("input"), names, notices, on_error=on_error, column=column)
+        corpus = read_corpus(
+            permit.readers("input"), _short_names(paths), notices, on_error=on_error, column=column
+        )
         if start_from:
             checkpoint = load(start_from, device=device).checkpoint
         else:
             checkpoint = new_protein_model(size, trained_length=recipe.max_length, seed=recipe.seed)
         with StageProgress(quiet=quiet) as bar:
-            return run_pretraining(corpus, checkpoint, recipe, compute, permit.folder("run"), bar.update)
+            summary = run_pretraining(corpus, checkpoint, recipe, compute, permit.folder("run"), bar.update)
+    return replace(summary, notices=dict(notices))
+
+
+def _check_run(inputs: Sequence[Path], output: Path, resume: bool) -> None:
+    """What the gate cannot know: that a run reads its inputs twice, and how one goes on with a run."""
+    if STANDARD_INPUT in inputs:
+        what = "a run reads its input more than once, which a pipe does not allow"
+        raise InputError(what, where="-", remedy="Write the proteins into a file first")
+    if not resume and any(output.glob("*")):
+        remedy = "Pass --resume to go on with the run in it, or choose another folder"
+        raise OutputError("the folder is not empty", where=str(output), remedy=remedy)
+
+
+def _short_names(paths: Sequence[Path]) -> list[str]:
+    """The files' names, with their folders where two files share a name."""
+    names = [path.name for path in paths]
+    return names if len(set(names)) == len(names) else [str(path) for path in paths]
 
 
 @contextmanager

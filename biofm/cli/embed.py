@@ -1,7 +1,7 @@
 """``biofm embed`` and ``biofm neighbours``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 from typer import Argument, Option
 
@@ -10,6 +10,7 @@ from biofm.cli.options import Dtype, OnError, Pool
 from biofm.cli.printing import print_json, print_table, say, say_notices
 
 if TYPE_CHECKING:
+    from biofm.inference.pooling import PoolName
     from biofm.inference.results import EmbedSummary
 
 SUFFIXES_HELP = "The suffix chooses: .h5ad .parquet .npz .safetensors .csv"
@@ -39,9 +40,9 @@ def embed(
     from biofm import api  # brings torch: not before a command runs
 
     summary = api.embed(
-        input, output, model=model, pool=pool.value, layer=layer, window=window, dtype=dtype.value,
-        device=device, tokens_per_batch=tokens_per_batch, column=column, id_column=id_column,
-        on_error=on_error.value, overwrite=overwrite, quiet=quiet,
+        input, output, model=model, pool=cast("PoolName", pool.value), layer=layer, window=window,
+        dtype=dtype.value, device=device, tokens_per_batch=tokens_per_batch, column=column,
+        id_column=id_column, on_error=on_error.value, overwrite=overwrite, quiet=quiet,
     )  # fmt: skip
     say_notices(summary.notices)
     if json:

@@ -1,5 +1,6 @@
 """The commands put together, and the one place where a user's fault becomes a line on standard error."""
 
+import os
 import signal
 import sys
 from types import FrameType
@@ -29,16 +30,20 @@ app.command()(pretrain.pretrain)
 def main() -> NoReturn:
     """Run the command line.
 
-    Exit code 0: done; 1: a fault that the message explains; 2: wrong usage; 130: interrupted.
+    Exit code 0: done; 1: a fault that the message explains; 2: wrong usage; 130 or 143: interrupted.
     """
+    signal.signal(signal.SIGINT, _terminate)
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        app()
+        try:
+            app()
+        finally:
+            print(end="", flush=True)  # here, where it can fail with grace
     except BiofmError as error:
-        print(f"biofm: {error}", file=sys.stderr)
+        print("biofm:", " ".join(str(error).splitlines()), file=sys.stderr)
         sys.exit(1)
-    except BrokenPipeError:  # the reader of our output has gone
-        sys.stderr.close()
+    except BrokenPipeError:  # The reader of our output has gone. Python will flush once more when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     sys.exit(0)
 
@@ -59,5 +64,8 @@ def _root(
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    """SIGTERM ends the program as an exception would, so that half-written files are removed."""
+    """A signal ends the program as an exception would, so that half-written files are removed; a second one
+    does not disturb that.
+    """
+    signal.signal(number, signal.SIG_IGN)
     sys.exit(128 + number)

@@ -8,7 +8,7 @@ from typer import Argument, Option
 
 Pool = StrEnum("Pool", ["mean", "cls", "max", "none"])
 Dtype = StrEnum("Dtype", ["auto", "float32", "bfloat16", "float16"])
-OnError = StrEnum("OnError", {"stop": "raise", "skip": "skip"})
+OnError = StrEnum("OnError", ["stop", "skip"])
 
 MODEL_HELP = "A name of `biofm models`, a hub id, a folder or a .pt file."
 

@@ -7,7 +7,7 @@ from typer import Argument, Option
 
 from biofm.cli import options
 from biofm.cli.options import Dtype, OnError
-from biofm.cli.printing import print_json, print_table, say
+from biofm.cli.printing import print_json, print_table, say, say_notices
 
 if TYPE_CHECKING:
     from biofm.training import PretrainSummary
@@ -29,6 +29,7 @@ def pretrain(
     held_out: Annotated[int, Option(help=HELD_OUT_HELP)] = 500,
     seed: Annotated[int, Option(help="Of the split, the weights, the order and the masks.")] = 0,
     checkpoint_every: Annotated[int, Option(help="Steps between checkpoints.")] = 100,
+    log_every: Annotated[int, Option(help="Steps between rows of metrics.csv.")] = 10,
     dtype: options.DtypeOption = Dtype.auto,
     device: options.Device = "auto",
     column: options.Column = None,
@@ -44,12 +45,17 @@ def pretrain(
     recipe = Recipe(
         n_steps=steps, tokens_per_batch=tokens_per_batch, max_length=max_length, masked_share=masked,
         learning_rate=learning_rate, n_warmup=warmup, n_held_out=held_out, seed=seed,
-        checkpoint_every=checkpoint_every,
+        checkpoint_every=checkpoint_every, log_every=log_every,
     )  # fmt: skip
-    summary = api.pretrain(
-        inputs, output, recipe, size=size, start_from=start_from, dtype=dtype.value, device=device,
-        column=column, on_error=on_error.value, resume=resume, quiet=quiet,
-    )  # fmt: skip
+    try:
+        summary = api.pretrain(
+            inputs, output, recipe, size=size, start_from=start_from, dtype=dtype.value, device=device,
+            column=column, on_error=on_error.value, resume=resume, quiet=quiet,
+        )  # fmt: skip
+    except (KeyboardInterrupt, SystemExit):  # Ctrl-C and SIGTERM
+        say(f"biofm: interrupted. Repeat the command with --resume to go on from the state in {output}")
+        raise
+    say_notices(summary.notices)
     if json:
         print_json(summary)
     else:
@@ -63,5 +69,6 @@ def _print_summary(summary: "PretrainSummary") -> None:
     ]
     if rows:
         print_table(rows, header=("held-out perplexity", "residues", "model", "own composition", "unigram"))
+    say(f"{summary.dtype}: {summary.dtype_reason}")
     say(f"{summary.n_train:,} proteins in training, {summary.n_removed:,} left out as like the held-out ones")
     say(f"{summary.n_parameters:,} parameters -> {summary.model}")

@@ -2,19 +2,15 @@
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from typing import Any
 
 
 def print_json(result: Any) -> None:
     """One object on standard output, for programs."""
-    json.dump(
-        asdict(result) if is_dataclass(result) and not isinstance(result, type) else result,
-        sys.stdout,
-        indent=2,
-    )
-    print()
+    fields = asdict(result) if is_dataclass(result) and not isinstance(result, type) else result
+    print(json.dumps(fields, indent=2))
 
 
 def say(text: str) -> None:
@@ -24,10 +20,10 @@ def say(text: str) -> None:
 
 def say_notices(notices: Mapping[str, int]) -> None:
     for sentence, count in notices.items():
-        say(f"notice: {count:,} {sentence}")
+        say(f"notice: {sentence}: {count:,}")
 
 
-def print_table(rows: list[tuple[str, ...]], header: tuple[str, ...] = ()) -> None:
+def print_table(rows: Sequence[tuple[str, ...]], header: tuple[str, ...] = ()) -> None:
     """Columns as wide as they need, nothing drawn around them."""
     lines = [header, *rows] if header else rows
     widths = [max(len(row[i]) for row in lines) for i in range(len(lines[0]))]

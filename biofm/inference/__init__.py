@@ -1,7 +1,7 @@
 """Running a model over sequences."""
 
-from biofm.inference.compute import Compute, choose_compute
+from biofm.inference.compute import Compute, choose_compute, place
 from biofm.inference.embed import POOLS, Embedder, EmbedOptions
 from biofm.inference.records import Corpus
 
-__all__ = ["POOLS", "Compute", "Corpus", "EmbedOptions", "Embedder", "choose_compute"]
+__all__ = ["POOLS", "Compute", "Corpus", "EmbedOptions", "Embedder", "choose_compute", "place"]

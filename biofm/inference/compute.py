@@ -1,12 +1,15 @@
 """Where a model runs and in which precision, decided once and said with the reason."""
 
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from torch import nn
 
 from biofm.core.errors import OptionError
 from biofm.core.hardware import find_bf16
+from biofm.nn import Encoder
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -33,6 +36,14 @@ class Compute:
         return TOKENS_PER_BATCH.get(self.device.type, TOKENS_PER_BATCH["cpu"])
 
 
+def place(encoder: Encoder, compute: Compute) -> Encoder:
+    """The encoder on this device and in this dtype. The given one stays as it was stored; weights that need
+    no conversion are shared.
+    """
+    shared = {id(weight): nn.Parameter(weight.detach(), False) for weight in encoder.parameters()}
+    return deepcopy(encoder, shared).to(compute.device, compute.dtype)
+
+
 def choose_compute(device: str, dtype: str) -> Compute:
     """Resolve ``auto``: the best device there is, and bfloat16 where its hardware multiplies it.
 
@@ -56,7 +67,7 @@ def _choose_device(name: str) -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
+        torch.zeros(1, device=device).cpu()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
         raise OptionError(

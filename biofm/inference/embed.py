@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from biofm_datasets import Record
 from numpy.typing import NDArray
+from torch import Tensor
 
 from biofm.core.errors import OptionError
 from biofm.core.stores import EmbeddingBlock
@@ -16,12 +17,11 @@ from biofm.inference.compute import Compute
 from biofm.inference.gather import gather_for
 from biofm.inference.pooling import PoolName
 from biofm.inference.windows import pieces
-from biofm.models import Checkpoint
-from biofm.nn import by_budget
+from biofm.nn import Encoder, PackedBatch, by_budget
+from biofm.tokenizers import ProteinTokenizer
 
-BATCHES_PER_CHUNK = (
-    16  # sorted by length together; more gives better batches, later first results and more memory
-)
+# Sorted by length together; more gives better batches, later first results and more memory.
+BATCHES_PER_CHUNK = 16
 
 POOLS: tuple[PoolName, ...] = ("mean", "cls", "max", "none")
 
@@ -50,19 +50,21 @@ class EmbedOptions:
                 raise OptionError(f"{value} is too small", where=option, remedy="Give at least 2")
 
 
-def _unheard(n_tokens: int, share_of_chunk: float) -> None:
+def _unheard(n_tokens: int, n_residues: int) -> None:
     """Progress that nobody watches."""
 
 
 class Embedder:
-    """A model made ready to embed: placed, converted, its options checked."""
+    """An encoder that ``place`` made ready, and how to embed with it: options checked against the model."""
 
-    def __init__(self, checkpoint: Checkpoint, compute: Compute, options: EmbedOptions) -> None:
-        self.tokenizer = checkpoint.tokenizer
-        self.encoder = checkpoint.module.encoder.to(compute.device, compute.dtype)
+    def __init__(
+        self, encoder: Encoder, tokenizer: ProteinTokenizer, compute: Compute, options: EmbedOptions
+    ) -> None:
+        self.tokenizer = tokenizer
+        self.encoder = encoder
         self.device = compute.device
         self.options = options
-        self.config = checkpoint.module.config
+        self.config = encoder.config
         self.layer = self._resolve_layer(options.layer)
         self.tokens_per_batch = options.tokens_per_batch or compute.tokens_per_batch
 
@@ -70,12 +72,12 @@ class Embedder:
         self,
         records: Iterable[Record],
         notices: Counter[str],
-        on_batch: Callable[[int, float], None] = _unheard,
+        on_batch: Callable[[int, int], None] = _unheard,
     ) -> Iterator[EmbeddingBlock]:
         """Blocks in the order of ``records``. Memory holds one chunk, not the file.
 
         ``notices`` counts what a reader of the result should know; ``on_batch`` hears after each batch how
-        many tokens it had and the share of its chunk that is done.
+        many tokens went through the model, and how many residues they stand for.
         """
         tokenised = self._tokenise(records, notices)
         for chunk in by_budget(tokenised, BATCHES_PER_CHUNK * self.tokens_per_batch):
@@ -99,7 +101,7 @@ class Embedder:
 
     @torch.inference_mode()
     def _embed_chunk(
-        self, chunk: list[tuple[Record, NDArray[np.uint8]]], on_batch: Callable[[int, float], None]
+        self, chunk: list[tuple[Record, NDArray[np.uint8]]], on_batch: Callable[[int, int], None]
     ) -> EmbeddingBlock:
         todo = [
             piece
@@ -107,14 +109,23 @@ class Embedder:
             for piece in pieces(i, tokens, self.options.window, self.tokenizer)
         ]
         gather = gather_for(self.options.pool, len(chunk), self.config.d_model)
-        n_todo, n_done = sum(len(piece.tokens) for piece in todo), 0
         for members in batches(todo, self.tokens_per_batch):
             batch = pack_pieces(members).to(self.device)
-            gather.add(members, batch, self.encoder(batch, self.layer).float())
-            n_done += len(batch.tokens)
-            on_batch(len(batch.tokens), n_done / n_todo)
+            gather.add(members, batch, self._run(batch))
+            on_batch(len(batch.tokens), sum(piece.n_kept for piece in members))
         n_residues = [len(tokens) - 2 for _, tokens in chunk]
         return EmbeddingBlock([record.id for record, _ in chunk], n_residues, gather.rows(n_residues))
+
+    def _run(self, batch: PackedBatch) -> Tensor:
+        try:
+            hidden: Tensor = self.encoder(batch, self.layer).float()
+        except torch.OutOfMemoryError as error:
+            raise OptionError(
+                f"the memory of {self.device} is too small for a batch of {len(batch.tokens):,} tokens",
+                where="--tokens-per-batch",
+                remedy="Give less; where one protein alone is too long, give a --window",
+            ) from error
+        return hidden
 
     def _resolve_layer(self, layer: int) -> int:
         n_layers = self.config.n_layers

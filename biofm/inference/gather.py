@@ -10,7 +10,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from biofm.inference.pooling import PIECE_POOLS, PoolName
+from biofm.inference.pooling import PIECE_POOLS, PoolName, raise_to
 from biofm.inference.windows import Piece
 from biofm.nn import PackedBatch
 
@@ -42,7 +42,7 @@ class ProteinRows:
         owners = torch.tensor([piece.record for piece in members])
         self.n_pieces.index_add_(0, owners, torch.ones(len(members)))
         if self.pool == "max":
-            self.values.index_reduce_(0, owners, pooled, "amax")
+            raise_to(self.values, owners, pooled)
         else:
             self.values.index_add_(0, owners, pooled)
 

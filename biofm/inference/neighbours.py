@@ -25,7 +25,8 @@ class Neighbours:
 def find_neighbours(ids: list[str], values: NDArray[np.float32], where: str) -> Neighbours:
     """Compare all rows.
 
-    Raises InputError for fewer than three, whose comparison around their mean says nothing.
+    Raises InputError for fewer than three, whose comparison around their mean says nothing, and for values
+    that are no numbers.
 
     Mean-pooled embeddings share a large common part, so their plain cosines all lie near 1; without the mean,
     what differs shows.
@@ -34,6 +35,10 @@ def find_neighbours(ids: list[str], values: NDArray[np.float32], where: str) -> 
         raise InputError(
             f"{len(ids)} rows cannot be compared around their mean", where=where, remedy="Give at least three"
         )
+    if not np.isfinite(values).all():
+        row = int(np.flatnonzero(~np.isfinite(values).all(1))[0])
+        remedy = "Embed again with another --dtype: float16 may overflow"
+        raise InputError(f"row {row + 1} ({ids[row]}) holds inf or nan", where=where, remedy=remedy)
     centred = values - values.mean(0)
     norms = np.linalg.norm(centred, axis=1, keepdims=True)
     unit = centred / np.maximum(norms, np.finfo(np.float32).tiny)
@@ -53,7 +58,7 @@ def read_h5ad(stream: BinaryIO, where: str) -> tuple[list[str], NDArray[np.float
                 )
             ids = [str(id_) for id_ in file["obs"]["_index"].asstr()[:]]
             return ids, np.asarray(file["X"][:], np.float32)
-    except (OSError, KeyError, TypeError) as error:
+    except (OSError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"not an .h5ad of embeddings ({error})", where=where, remedy="Make one with `biofm embed`"
         ) from error

@@ -25,15 +25,21 @@ def sum_of_residues(
 def largest_of_residues(
     hidden: Float[Tensor, "tokens d"], batch: PackedBatch, kept: Bool[Tensor, " tokens"]
 ) -> Float[Tensor, "sequences d"]:
-    owners: Int[Tensor, " tokens"] = batch.sequence_of_token()
     lowest = hidden.new_full((batch.n_sequences, hidden.shape[1]), -torch.inf)
-    return lowest.index_reduce_(0, owners, hidden.masked_fill(~kept[:, None], -torch.inf), "amax")
+    return raise_to(lowest, batch.sequence_of_token(), hidden.masked_fill(~kept[:, None], -torch.inf))
 
 
 def first_token(
     hidden: Float[Tensor, "tokens d"], batch: PackedBatch, kept: Bool[Tensor, " tokens"]
 ) -> Float[Tensor, "sequences d"]:
     return hidden[batch.cu_seqlens[:-1].long()]
+
+
+def raise_to(
+    highest: Float[Tensor, "owners d"], owners: Int[Tensor, " rows"], rows: Float[Tensor, "rows d"]
+) -> Float[Tensor, "owners d"]:
+    """Raise every value of ``highest``, in place, to the largest of its owner's rows."""
+    return highest.scatter_reduce_(0, owners[:, None].expand_as(rows), rows, "amax")
 
 
 # What each pooling computes for one piece of a protein on the device; how pieces are joined is in embed.py.

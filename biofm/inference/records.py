@@ -1,10 +1,11 @@
 """What a caller gives to embed, as clean records: files and Python values alike."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import count
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from biofm_datasets import DataError, Record, clean_protein, read_sequences
 
@@ -16,7 +17,9 @@ Sequences = Iterable[Record | tuple[str, str] | str]
 
 SKIPPED = "records skipped"
 
-ON_ERROR = ("raise", "skip")
+GIVEN = "the given sequences"
+
+ON_ERROR = ("stop", "skip")
 
 
 def records_of_file(
@@ -27,19 +30,27 @@ def records_of_file(
     on_error: str,
     column: str | None,
     id_column: str | None,
-) -> Iterator[Record]:
-    """Clean records of an opened file.
+) -> Generator[Record]:
+    """Clean records of an opened file. Close the generator before the file.
 
     Raises InputError: the file is at fault, or one of its records and ``on_error`` is not "skip".
     """
-    with input_errors():
-        yield from _clean(read_sequences(stream, name, column=column, id_column=id_column), notices, on_error)
+    records = read_sequences(stream, name, column=column, id_column=id_column)
+    with input_errors(), closing(cast("Generator[Record]", records)):  # which else would outlive the file
+        yield from _clean(records, name, notices, on_error)
 
 
 def records_of_values(sequences: Sequences, notices: Counter[str], *, on_error: str) -> Iterator[Record]:
-    """Clean records of Python values."""
+    """Clean records of Python values.
+
+    Raises InputError: a record is at fault and ``on_error`` is not "skip", or one string was given.
+    """
+    if isinstance(sequences, str):
+        raise InputError(
+            "one string would be read as many sequences of one residue", remedy="Put it into a list"
+        )
     with input_errors():
-        yield from _clean(map(_record, sequences, count(1)), notices, on_error)
+        yield from _clean(map(_record, sequences, count(1)), GIVEN, notices, on_error)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +85,7 @@ def read_corpus(
     return Corpus(sequences=sequences, sources=sources, sha256=sha256)
 
 
-def _clean(records: Iterable[Record], notices: Counter[str], on_error: str) -> Iterator[Record]:
+def _clean(records: Iterable[Record], name: str, notices: Counter[str], on_error: str) -> Iterator[Record]:
     if on_error not in ON_ERROR:
         raise OptionError(
             f"no such way: {on_error}", where="--on-error", remedy=f"Give {' or '.join(ON_ERROR)}"
@@ -84,7 +95,7 @@ def _clean(records: Iterable[Record], notices: Counter[str], on_error: str) -> I
         try:
             clean = clean_protein(record, notices)
         except DataError:
-            if on_error == "raise":
+            if on_error == "stop":
                 raise
             notices[SKIPPED] += 1
             continue
@@ -92,7 +103,9 @@ def _clean(records: Iterable[Record], notices: Counter[str], on_error: str) -> I
         yield clean
     if not n_good and notices[SKIPPED]:
         raise InputError(
-            "every record was at fault, nothing is left", remedy="See the first fault without --on-error skip"
+            "every record was at fault, nothing is left",
+            where=name,
+            remedy="Without --on-error skip the first fault is shown",
         )
 
 
@@ -100,4 +113,4 @@ def _record(value: Record | tuple[str, str] | str, number: int) -> Record:
     if isinstance(value, Record):
         return value
     id_, sequence = (str(number), value) if isinstance(value, str) else value
-    return Record(id=id_, sequence=sequence, number=number, source="the given sequences")
+    return Record(id=id_, sequence=sequence, number=number, source=GIVEN)

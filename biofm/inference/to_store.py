@@ -1,17 +1,13 @@
 """From records to a store, with progress and a count of what went through."""
 
-import os
 from collections import Counter
-from collections.abc import Callable, Iterable
-from stat import S_ISREG
-from time import monotonic
-from typing import BinaryIO, TypedDict
-
-from biofm_datasets import Record
+from time import perf_counter
+from typing import TypedDict
 
 from biofm.core import Progress
 from biofm.core.stores import Store
 from biofm.inference.embed import Embedder
+from biofm.inference.intake import Intake
 
 
 class Tally(TypedDict):
@@ -26,30 +22,23 @@ class Tally(TypedDict):
 
 def embed_to_store(
     embedder: Embedder,
-    records: Iterable[Record],
+    intake: Intake,
     store: Store,
     notices: Counter[str],
     progress: Progress,
-    share_read: Callable[[], float | None],
 ) -> Tally:
-    """Stream ``records`` through the model into ``store``; the store is left open."""
-    began = monotonic()
+    """Stream the records of ``intake`` through the model into ``store``; the store is left open."""
+    began = perf_counter()
     counts: Counter[str] = Counter()
-    before = 0.0  # the share of the input that was read when the present chunk began
 
-    def on_batch(n_tokens: int, share_of_chunk: float) -> None:
-        counts["tokens"] += n_tokens
-        read = share_read()
-        progress.update(
-            tokens=counts["tokens"],
-            fraction=None if read is None else before + (read - before) * share_of_chunk,
-        )
+    def on_batch(n_tokens: int, n_residues: int) -> None:
+        counts.update(tokens=n_tokens, residues=n_residues)
+        progress.update(tokens=counts["tokens"], fraction=intake.share_of(counts["residues"]))
 
-    for block in embedder.stream(records, notices, on_batch):
+    for block in embedder.stream(intake, notices, on_batch):
         store.append(block)
-        before = share_read() or 0.0
-        counts.update(sequences=len(block.ids), residues=sum(block.n_residues), rows=len(block.values))
-    seconds = monotonic() - began
+        counts.update(sequences=len(block.ids), rows=len(block.values))
+    seconds = perf_counter() - began
     return Tally(
         n_sequences=counts["sequences"],
         n_residues=counts["residues"],
@@ -59,11 +48,3 @@ def embed_to_store(
         seconds=seconds,
         tokens_per_second=counts["tokens"] / seconds,
     )
-
-
-def share_read(stream: BinaryIO) -> Callable[[], float | None]:
-    """How much of an opened file has been read, from 0 to 1; unknown for a pipe."""
-    status = os.fstat(stream.fileno())
-    if not S_ISREG(status.st_mode) or not status.st_size:
-        return lambda: None
-    return lambda: min(1.0, stream.tell() / status.st_size)

@@ -1,6 +1,7 @@
 """Where a model's files lie, which of them are read, and how a folder of them is written."""
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,8 @@ from biofm.models.esm2 import HUB_IDS
 
 BUNDLED = Path(__file__).parent / "bundled"
 
-HUB_PATTERNS = ("config.json", "*.safetensors", "*.safetensors.index.json", "*.bin", "*.bin.index.json")
+# The names that weights go by, in order of preference.
+WEIGHTS = (("model", "safetensors"), ("pytorch_model", "bin"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ def locate(name: str) -> Location:
         return Location(name, path=BUNDLED / name)
     if name in HUB_IDS:
         return Location(name, hub_id=HUB_IDS[name])
-    if path.exists():
+    if os.path.exists(name):  # unlike Path.exists, false also for a name that no file system takes
         return Location(name, path=path)
     if name.count("/") == 1 and not name.startswith((".", "/", "~")) and path.suffix != ".pt":
         return Location(name, hub_id=name)
@@ -53,15 +55,23 @@ def bundled_models() -> tuple[str, ...]:
 
 
 def fetch(location: Location) -> Path:
-    """Download a hub repository's model files, or find them in the hub's cache. Returns their folder."""
+    """Download a hub repository's model files, or find them in the hub's cache. Returns their folder.
+
+    Pickles are downloaded only from a repository without safetensors. Raises ModelError where neither can be
+    had.
+    """
     from huggingface_hub import snapshot_download  # brings an HTTP client: only where the network is meant
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HFValidationError, HTTPError  # type: ignore[attr-defined]
 
     remedy = "Check the name and the network, or give the path of a folder that you downloaded"
     try:
-        folder = Path(snapshot_download(location.hub_id, allow_patterns=list(HUB_PATTERNS)))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
+        for stem, suffix in WEIGHTS:
+            patterns = ["config.json", f"{stem}*.{suffix}", f"{stem}.{suffix}.index.json"]
+            folder = Path(snapshot_download(location.hub_id, allow_patterns=patterns))
+            if any(folder.glob(f"{stem}*.{suffix}")):
+                break
+    except (HTTPError, HFValidationError, OSError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(
             f"cannot be fetched from the hub ({reason})", where=location.hub_id, remedy=remedy
         ) from error
@@ -82,7 +92,7 @@ def files_of(path: Path) -> tuple[Path, ...]:
     settings = path / "config.json"
     if not settings.is_file():
         raise ModelError("the folder has no config.json", where=str(path), remedy="Give a model folder")
-    for stem, suffix in (("model", "safetensors"), ("pytorch_model", "bin")):
+    for stem, suffix in WEIGHTS:
         whole = path / f"{stem}.{suffix}"
         index = path / f"{stem}.{suffix}.index.json"
         if index.is_file():

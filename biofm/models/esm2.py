@@ -107,17 +107,11 @@ def config(
 def config_from_transformers(settings: Mapping[str, Any], where: str) -> EncoderConfig:
     """From a ``config.json``.
 
-    Raises ModelError for the siblings (ESM-1b, ESM-1v, ESMFold) that share its model type.
+    Raises ModelError for the siblings that share its model type, and for settings that make no encoder.
     """
-    if settings.get("position_embedding_type") != "rotary" or settings.get("emb_layer_norm_before"):
+    if sibling := _sibling(settings):
         raise ModelError(
-            "this is an ESM checkpoint without rotary positions (ESM-1b or ESM-1v), not an ESM-2",
-            where=where,
-            remedy=f"Known models: {', '.join(HUB_IDS)}",
-        )
-    if settings.get("is_folding_model"):
-        raise ModelError(
-            "this is ESMFold, not a language model alone", where=where, remedy="Use the ESM-2 it was built on"
+            f"this is {sibling}, not an ESM-2", where=where, remedy=f"Known models: {', '.join(HUB_IDS)}"
         )
     try:
         return config(
@@ -126,21 +120,36 @@ def config_from_transformers(settings: Mapping[str, Any], where: str) -> Encoder
             n_heads=settings["num_attention_heads"],
             token_dropout=settings.get("token_dropout", False),
             d_feedforward=settings["intermediate_size"],
-            vocab_size=settings["vocab_size"],
             norm_eps=settings["layer_norm_eps"],
         )
     except KeyError as error:
         raise ModelError(
             f"the configuration lacks {error}", where=where, remedy="Download it again"
         ) from error
+    except (TypeError, ValueError) as error:
+        raise ModelError(
+            f"not the configuration of an ESM-2 ({error})", where=where, remedy="Download it again"
+        ) from error
 
 
-def config_to_transformers(encoder: EncoderConfig) -> dict[str, Any]:
+def _sibling(settings: Mapping[str, Any]) -> str:
+    """What else a model of type "esm" is, and empty for an ESM-2."""
+    n_tokens = len(ProteinTokenizer().vocabulary)
+    if settings.get("position_embedding_type") != "rotary" or settings.get("emb_layer_norm_before"):
+        return "an ESM checkpoint without rotary positions (ESM-1b or ESM-1v)"
+    if settings.get("is_folding_model"):
+        return "ESMFold, which folds with an ESM-2 inside"
+    if settings.get("vocab_size", n_tokens) != n_tokens:
+        return f"a model of another alphabet, with {settings['vocab_size']} tokens where ESM-2 has {n_tokens}"
+    return ""
+
+
+def config_to_transformers(encoder: EncoderConfig, *, with_head: bool) -> dict[str, Any]:
     """The ``config.json`` from which ``transformers`` builds the same model."""
     tokenizer = ProteinTokenizer()
     return {
         "model_type": "esm",
-        "architectures": ["EsmForMaskedLM"],
+        "architectures": ["EsmForMaskedLM" if with_head else "EsmModel"],
         "vocab_size": encoder.vocab_size,
         "hidden_size": encoder.d_model,
         "num_hidden_layers": encoder.n_layers,
@@ -169,7 +178,7 @@ def config_from_fair_esm(options: Namespace, where: str) -> EncoderConfig:
             n_heads=options.encoder_attention_heads,
             token_dropout=options.token_dropout,
         )
-    except AttributeError as error:
+    except (AttributeError, TypeError, ValueError) as error:
         raise ModelError(
             f"not a fair-esm ESM-2 file: {error}", where=where, remedy="Give an ESM-2 .pt file"
         ) from error

@@ -71,9 +71,8 @@ def write_checkpoint(checkpoint: Checkpoint) -> dict[str, bytes]:
     """The files of the model's own layout: that of ``transformers`` for ESM-2, ours for ours."""
     config = checkpoint.module.config
     if checkpoint.family == "ESM-2":
-        files = contents(
-            esm2.config_to_transformers(config), foreign_state(checkpoint.module, esm2.TRANSFORMERS)
-        )
+        settings = esm2.config_to_transformers(config, with_head=checkpoint.module.head is not None)
+        files = contents(settings, foreign_state(checkpoint.module, esm2.TRANSFORMERS))
         return files | esm2.tokenizer_files()
     return contents(protein.config_to_settings(config), checkpoint.module.state_dict())
 
@@ -96,7 +95,7 @@ def _read_fair_esm(content: Mapping[str, Any], where: str) -> Checkpoint:
     except (KeyError, TypeError) as error:
         remedy = "Give an ESM-2 .pt file of fair-esm; ESM-1 files are of another architecture"
         raise ModelError("no ESM-2 options in this file", where=where, remedy=remedy) from error
-    tensors = held(state).renamed(esm2.strip_fair_esm_prefix)
+    tensors = held(state, where).renamed(esm2.strip_fair_esm_prefix)
     return _checkpoint("ESM-2", esm2.config_from_fair_esm(options, where), tensors, esm2.FAIR_ESM, where)
 
 

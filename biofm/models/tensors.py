@@ -8,6 +8,8 @@ import argparse
 import json
 import os
 import pickle
+import re
+import struct
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from functools import partial
@@ -22,6 +24,22 @@ from biofm.core.errors import ModelError
 
 Files = Mapping[str, BinaryIO]
 """A checkpoint's opened files by their names."""
+
+# What torch's reader raises on bytes that are no pickle of tensors, found by flipping bytes of good files.
+DAMAGED = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    pickle.UnpicklingError,
+    struct.error,
+)
 
 
 class Tensors(Mapping[str, Tensor]):
@@ -54,7 +72,7 @@ def read_tensors(files: Files) -> Tensors:
         if name.endswith(".safetensors"):
             readers |= _safetensors(handle, name)
         elif name.endswith(".bin"):
-            readers |= _held(read_pickle(handle, name))
+            readers |= _held(read_pickle(handle, name), name)
     for name, handle in files.items():
         if name.endswith(".index.json"):
             _check_shards(handle, name, files)
@@ -64,20 +82,20 @@ def read_tensors(files: Files) -> Tensors:
 def read_pickle(handle: BinaryIO, name: str, *, allow: tuple[type, ...] = ()) -> Any:
     """What a pickle holds, if that is tensors, plain containers, and instances of the ``allow``-ed classes
     alone.
+
+    Raises ModelError: it names any other class or function, or is damaged.
     """
     try:
         with torch.serialization.safe_globals(list(allow)) if allow else nullcontext():
             return torch.load(handle, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise ModelError(
-            "refused: this pickle holds more than plain tensors, and loading it could run code",
-            where=name,
-            remedy="Convert it to safetensors on a machine that may run it, or get the safetensors file",
-        ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        raise ModelError(
-            f"damaged, or not a PyTorch file ({error})", where=name, remedy="Download it again"
-        ) from error
+    except DAMAGED as error:
+        if foreign := re.search(r"GLOBAL ([\w.]+)", str(error)):
+            raise ModelError(
+                f"refused: this pickle holds more than tensors ({foreign[1]}), and loading it could run code",
+                where=name,
+                remedy="Convert it to safetensors on a machine that may run it, or get the safetensors file",
+            ) from error
+        raise ModelError("damaged, or not a PyTorch file", where=name, remedy="Download it again") from error
 
 
 def read_fair_esm(handle: BinaryIO, name: str) -> Mapping[str, Any]:
@@ -90,13 +108,21 @@ def read_fair_esm(handle: BinaryIO, name: str) -> Mapping[str, Any]:
     return content
 
 
-def held(tensors: Mapping[str, Tensor]) -> Tensors:
-    """Tensors that are in memory already."""
-    return Tensors(_held(tensors))
+def held(content: Any, where: str) -> Tensors:
+    """Tensors that are in memory already. Raises ModelError where ``content`` is anything but tensors by
+    name.
+    """
+    return Tensors(_held(content, where))
 
 
-def _held(tensors: Mapping[str, Tensor]) -> dict[str, Callable[[], Tensor]]:
-    return {name: partial(_itself, tensor) for name, tensor in tensors.items()}
+def _held(content: Any, where: str) -> dict[str, Callable[[], Tensor]]:
+    remedy = "Save the model's state_dict alone, or get the published file"
+    if not isinstance(content, dict):
+        raise ModelError("holds no tensors by name", where=where, remedy=remedy)
+    for name, tensor in content.items():
+        if not isinstance(name, str) or not isinstance(tensor, Tensor):
+            raise ModelError(f"its entry {name!r} is not a tensor", where=where, remedy=remedy)
+    return {name: partial(_itself, tensor) for name, tensor in content.items()}
 
 
 def _itself(tensor: Tensor) -> Tensor:

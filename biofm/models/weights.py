@@ -19,9 +19,11 @@ def build(config: EncoderConfig, tensors: Mapping[str, Tensor], names: NameMap, 
     Raises ModelError naming the tensor that is missing, of another shape, or not tied as the architecture
     ties it.
     """
-    (head_bias,) = names.sources("head.bias")
     with torch.device("meta"):
-        model = MaskedLM(config, with_head=head_bias in tensors)
+        model = MaskedLM(config)
+    of_head = (name for name in model.state_dict() if name.startswith("head."))
+    if not any(source in tensors for name in of_head for source in names.sources(name)):
+        model.head = None
     state = {ours: _read(ours, like, tensors, names, where) for ours, like in model.state_dict().items()}
     _check_tied(state["encoder.embedding.tokens.weight"], tensors, names, where)
     model.load_state_dict(state, assign=True)

@@ -3,6 +3,13 @@
 from dataclasses import dataclass
 from typing import Literal
 
+COUNTS = ("vocab_size", "d_model", "n_layers", "n_heads", "d_feedforward", "trained_length")
+CHOICES = {
+    "norm_order": ("pre", "post"),
+    "positions": ("rotary", "learned", "none"),
+    "feedforward": ("gelu", "relu", "swiglu"),
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncoderConfig:
@@ -35,16 +42,23 @@ class EncoderConfig:
     mask_token: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("vocab_size", "d_model", "n_layers", "n_heads", "d_feedforward", "trained_length"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        for name in COUNTS:
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} is {value!r}; it must be a whole number, at least 1")
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; it must be {' or '.join(choices)}")
+        if self.residual_scale <= 0:
+            raise ValueError(f"residual_scale is {self.residual_scale}; it must be above 0")
         if self.d_model % self.n_heads:
             raise ValueError(f"d_model {self.d_model} does not divide by n_heads {self.n_heads}")
         if self.positions == "rotary" and self.d_head % 2:
             raise ValueError(f"rotary positions need an even head dim; d_model / n_heads is {self.d_head}")
-        if self.positions == "learned" and self.n_positions < self.trained_length:
+        if self.positions == "learned" and self.n_positions < self.trained_length + self.position_offset:
             raise ValueError(
-                f"n_positions {self.n_positions} is less than trained_length {self.trained_length}"
+                f"n_positions {self.n_positions} is less than trained_length {self.trained_length} "
+                f"+ position_offset {self.position_offset}"
             )
 
     @property

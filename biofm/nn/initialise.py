@@ -28,5 +28,7 @@ def initialise(model: MaskedLM, seed: int) -> None:
             nn.init.normal_(module.weight, std=deviation, generator=generator)
         if isinstance(module, nn.Linear) and module.bias is not None:
             nn.init.zeros_(module.bias)
+    if model.head is not None:
+        nn.init.zeros_(model.head.bias)
     shared = torch.randn(model.config.d_model, generator=generator) * STANDARD_DEVIATION
     model.encoder.embedding.tokens.weight.data += shared

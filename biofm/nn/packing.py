@@ -48,7 +48,7 @@ class PackedBatch:
         return total / self.lengths
 
 
-def pack(sequences: Sequence[Int[Tensor, " length"]]) -> PackedBatch:
+def pack(sequences: Sequence[Int[Tensor, " _"]]) -> PackedBatch:
     """Lay token sequences end to end. At least one, none of them empty."""
     assert sequences, "a batch needs a sequence"
     lengths = torch.tensor([len(tokens) for tokens in sequences])

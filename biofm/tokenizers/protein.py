@@ -35,7 +35,7 @@ class ProteinTokenizer:
 
     def encode(self, sequence: str) -> NDArray[np.uint8]:
         """Token numbers, shape (residues + 2,)."""
-        body = np.concatenate([self._encode_part(part) for part in _SPECIAL.split("".join(sequence.split()))])
+        body = np.concatenate([self._encode_part(part) for part in _SPECIAL.split(sequence)])
         return np.concatenate([[self.cls], body, [self.eos]]).astype(np.uint8)
 
     def decode(self, tokens: NDArray[np.integer]) -> str:
@@ -45,5 +45,6 @@ class ProteinTokenizer:
     def _encode_part(self, part: str) -> NDArray[np.uint8]:
         if part in self.number:
             return np.array([self.number[part]], dtype=np.uint8)
+        characters = "".join(part.split())  # without white space
         # Characters beyond Latin-1 become "?", which the vocabulary lacks like every other unknown character.
-        return self._of_byte[np.frombuffer(part.encode("latin-1", "replace"), dtype=np.uint8)]
+        return self._of_byte[np.frombuffer(characters.encode("latin-1", "replace"), dtype=np.uint8)]

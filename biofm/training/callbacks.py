@@ -1,13 +1,12 @@
 """What a run writes down while it trains."""
 
-import csv
 import time
 from pathlib import Path
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
-COLUMNS = ("step", "tokens", "loss", "learning_rate", "tokens_per_second")
+from biofm.training.metrics import append_metrics, keep_metrics
 
 
 class MetricsLog(Callback):
@@ -26,17 +25,14 @@ class MetricsLog(Callback):
         self._since = (0, 0.0)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"tokens": self.tokens}
+        return {"tokens": self.tokens, "losses": self._losses}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.tokens = state["tokens"]
+        self._losses = list(state.get("losses", ()))
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
-        rows = read_metrics(self.path) if self.path.exists() and trainer.global_step else []
-        with self.path.open("w", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS)
-            writer.writeheader()
-            writer.writerows(row for row in rows if row["step"] <= trainer.global_step)
+        keep_metrics(self.path, trainer.global_step)
         self._since = (self.tokens, time.monotonic())
 
     def on_train_batch_end(
@@ -57,13 +53,6 @@ class MetricsLog(Callback):
             "learning_rate": f"{trainer.optimizers[0].param_groups[0]['lr']:.3e}",
             "tokens_per_second": round((self.tokens - tokens) / (now - began)),
         }
-        with self.path.open("a", newline="") as file:
-            csv.DictWriter(file, COLUMNS).writerow(row)
+        append_metrics(self.path, row)
         self._losses.clear()
         self._since = (self.tokens, now)
-
-
-def read_metrics(path: Path) -> list[dict[str, float]]:
-    """The rows of a ``metrics.csv``, numbers as numbers."""
-    with path.open(newline="") as file:
-        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]

@@ -1,6 +1,6 @@
 """Packed batches for training: the same ones for the same seed, from any step on."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import count
 
 import numpy as np
@@ -13,29 +13,9 @@ from biofm.nn import pack
 from biofm.tokenizers import ProteinTokenizer
 from biofm.training.objective import MaskedBatch, Masker
 from biofm.training.recipe import Recipe
+from biofm.training.tokens import TokenStore
 
 _ORDER, _MASKS = 0, 1  # two independent streams of random numbers from one seed
-
-
-class TokenStore:
-    """All tokens of a data set in one array, one byte each; sequence i is ``tokens[offsets[i]:offsets[i +
-    1]]``.
-    """
-
-    def __init__(self, sequences: Sequence[str], tokenizer: ProteinTokenizer) -> None:
-        encoded = [tokenizer.encode(sequence) for sequence in sequences]
-        self.offsets = np.cumsum([0, *map(len, encoded)])
-        self.tokens = np.concatenate(encoded)
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    def __getitem__(self, i: int) -> NDArray[np.uint8]:
-        return self.tokens[self.offsets[i] : self.offsets[i + 1]]
-
-    @property
-    def lengths(self) -> NDArray[np.int64]:
-        return np.diff(self.offsets)
 
 
 class MaskedBatches(IterableDataset[MaskedBatch]):

@@ -3,8 +3,8 @@
 from typing import Any
 
 from lightning import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import nn
-from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from biofm.nn import MaskedLM
@@ -26,14 +26,18 @@ class MaskedLMTraining(LightningModule):
         loss = masked_lm_loss(self.model, example)
         return {"loss": loss, "n_tokens": len(example.batch.tokens)}
 
-    def configure_optimizers(self) -> tuple[list[Optimizer], list[dict[str, Any]]]:
-        matrices = [m.weight for m in self.model.encoder.blocks.modules() if isinstance(m, nn.Linear)]
-        taken = {id(weight) for weight in matrices}
-        others = [weight for weight in self.model.parameters() if id(weight) not in taken]
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        linear = [part for part in self.model.encoder.blocks.modules() if isinstance(part, nn.Linear)]
+        is_matrix = {id(part.weight) for part in linear}
+        weights = list(self.model.parameters())
         optimizer = Muon(
-            matrices, others, lr=self.recipe.learning_rate, weight_decay=self.recipe.weight_decay
+            [weight for weight in weights if id(weight) in is_matrix],
+            [weight for weight in weights if id(weight) not in is_matrix],
+            lr=self.recipe.learning_rate,
+            weight_decay=self.recipe.weight_decay,
         )
-        return [optimizer], [{"scheduler": LambdaLR(optimizer, self._factor), "interval": "step"}]
+        schedule = LambdaLR(optimizer, self._factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def _factor(self, step: int) -> float:
         return warmup_stable_decay(step, n_steps=self.recipe.n_steps, n_warmup=self.recipe.n_warmup)

@@ -54,6 +54,10 @@ class Masker:
 
 
 def masked_lm_loss(model: MaskedLM, example: MaskedBatch) -> Float[Tensor, ""]:
-    """Mean cross-entropy in nats over the chosen rows; only they pass through the head."""
+    """Mean cross-entropy in nats over the chosen rows; only they pass through the head.
+
+    Zero where a small batch had no row chosen.
+    """
     hidden = model.encoder(example.batch)[example.rows]
-    return F.cross_entropy(model.logits(hidden).float(), example.targets)
+    total = F.cross_entropy(model.logits(hidden).float(), example.targets, reduction="sum")
+    return total / max(1, len(example.targets))

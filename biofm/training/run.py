@@ -1,33 +1,42 @@
 """A pretraining run in a folder: split, train, judge, write down."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
+import torch
 from biofm_datasets.split import Split, split_by_identity
 from numpy.typing import NDArray
 
-from biofm.core.errors import OptionError, OutputError
+from biofm.core.errors import ModelError, OptionError, OutputError
 from biofm.evaluation import HeldOutPerplexity, held_out_perplexity, residue_frequencies
 from biofm.inference import Compute, Corpus
 from biofm.models import Checkpoint, write_checkpoint
 from biofm.report import draw_loss_curve
-from biofm.training.callbacks import read_metrics
-from biofm.training.data import PackedData, TokenStore
-from biofm.training.fit import Progress, fit
+from biofm.training.files import written_whole
+from biofm.training.metrics import read_metrics
+from biofm.training.progress import Progress
 from biofm.training.recipe import Recipe
+from biofm.training.tokens import TokenStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PretrainSummary:
-    """What a run did. ``held_out``: for each input file the model beside its baselines."""
+    """What a run did.
+
+    ``held_out``: for each input file the model beside its baselines. ``notices``: what was changed or left
+    out in reading, counted.
+    """
 
     model: str
     n_parameters: int
     n_train: int
     n_removed: int
+    dtype: str
+    dtype_reason: str
     held_out: dict[str, HeldOutPerplexity]
+    notices: dict[str, int] = field(default_factory=dict)
 
 
 def run_pretraining(
@@ -40,21 +49,16 @@ def run_pretraining(
     is. A folder that holds a begun run of the same recipe and data is resumed; only the number of steps may
     differ.
 
-    Raises OutputError: the folder holds another run. OptionError: an input has too few proteins to hold out.
+    Raises OutputError: the folder holds another run, or other files. OptionError: an input has too few
+    proteins to hold out, or the dtype is not one to train in. ModelError: the model has no head.
     """
-    _remember(recipe, corpus, folder)
+    _check(checkpoint, compute)
+    _remember(recipe, corpus, checkpoint, folder)
     split = _split(corpus, recipe, folder, progress)
     train = TokenStore([corpus.sequences[i] for i in split.train], checkpoint.tokenizer)
     if recipe.n_steps:
-        fit(
-            checkpoint.module,
-            PackedData(train, checkpoint.tokenizer, recipe),
-            recipe,
-            compute,
-            folder,
-            progress,
-        )
-    checkpoint.module.to(compute.device).eval()
+        _train(checkpoint, train, recipe, compute, folder, progress)
+    checkpoint.module.float().to(compute.device).eval()
     unigram = residue_frequencies(train.tokens, checkpoint.tokenizer)
     held_out = _judge(corpus, split, checkpoint, unigram, compute, progress)
     _draw(folder, unigram)
@@ -64,18 +68,45 @@ def run_pretraining(
         n_parameters=sum(weight.numel() for weight in checkpoint.module.parameters()),
         n_train=len(split.train),
         n_removed=len(split.removed),
+        dtype=compute.dtype_name,
+        dtype_reason=compute.reason,
         held_out=held_out,
     )
-    (folder / "evaluation.json").write_text(json.dumps(asdict(summary), indent=2) + "\n")
+    _write_json(folder / "evaluation.json", asdict(summary))
     return summary
 
 
-def _remember(recipe: Recipe, corpus: Corpus, folder: Path) -> None:
+def _check(checkpoint: Checkpoint, compute: Compute) -> None:
+    if checkpoint.module.head is None:
+        what = f"this {checkpoint.family} model has no language-model head, so it predicts no residues"
+        raise ModelError(what, where="--start-from", remedy="Start from a checkpoint with its head")
+    if compute.dtype is torch.float16:
+        what = "float16 gradients vanish without loss scaling, which biofm does not do"
+        raise OptionError(what, where="--dtype", remedy="Give bfloat16 or float32")
+
+
+def _train(
+    checkpoint: Checkpoint,
+    train: TokenStore,
+    recipe: Recipe,
+    compute: Compute,
+    folder: Path,
+    progress: Progress,
+) -> None:
+    from biofm.training.data import PackedData  # these bring lightning, which takes seconds to import
+    from biofm.training.fit import fit
+
+    data = PackedData(train, checkpoint.tokenizer, recipe)
+    fit(checkpoint.module, data, recipe, compute, folder, progress)
+
+
+def _remember(recipe: Recipe, corpus: Corpus, checkpoint: Checkpoint, folder: Path) -> None:
+    """Write down what decides the run, unless the folder holds another one."""
     file = folder / "recipe.json"
-    now = {**asdict(recipe), "data_sha256": corpus.sha256}
+    now = asdict(recipe) | {"encoder": asdict(checkpoint.module.config), "data_sha256": corpus.sha256}
     if file.exists():
         before = json.loads(file.read_text())
-        differing = [name for name in now if name != "n_steps" and before.get(name) != now[name]]
+        differing = [name for name in now if name != "n_steps" and before.get(name, now[name]) != now[name]]
         if differing:
             what = f"this folder holds a run with another {', '.join(differing)}"
             raise OutputError(
@@ -83,7 +114,10 @@ def _remember(recipe: Recipe, corpus: Corpus, folder: Path) -> None:
                 where=str(folder),
                 remedy="Resume it with the same options and data, or choose a new folder",
             )
-    file.write_text(json.dumps(now, indent=2) + "\n")
+    elif any(not path.name.startswith(".") for path in folder.iterdir()):
+        what = "this folder holds files, but no run that could be resumed"
+        raise OutputError(what, where=str(folder), remedy="Choose another folder")
+    _write_json(file, now)
 
 
 def _split(corpus: Corpus, recipe: Recipe, folder: Path, progress: Progress) -> Split:
@@ -104,7 +138,8 @@ def _split(corpus: Corpus, recipe: Recipe, folder: Path, progress: Progress) -> 
     if not len(split.train):
         what = "every protein resembles a held-out one, so none is left to train on"
         raise OptionError(what, where="--held-out", remedy="Hold out fewer, or give more diverse proteins")
-    np.savez(file, train=split.train, held_out=split.held_out, removed=split.removed)
+    with written_whole(file) as stream:
+        np.savez(stream, train=split.train, held_out=split.held_out, removed=split.removed)
     return split
 
 
@@ -135,7 +170,7 @@ def _judge(
 def _draw(folder: Path, unigram: NDArray[np.float64]) -> None:
     """The loss curve; the unigram's own loss is its entropy."""
     if (folder / "metrics.csv").exists():
-        with (folder / "loss.png").open("wb") as file:
+        with written_whole(folder / "loss.png") as file:
             baselines = {"residue frequencies alone": float(-(unigram * np.log(unigram)).sum())}
             draw_loss_curve(read_metrics(folder / "metrics.csv"), baselines, file, ".png")
 
@@ -143,4 +178,10 @@ def _draw(folder: Path, unigram: NDArray[np.float64]) -> None:
 def _write_model(folder: Path, checkpoint: Checkpoint) -> None:
     folder.mkdir(exist_ok=True)
     for name, content in write_checkpoint(checkpoint).items():
-        (folder / name).write_bytes(content)
+        with written_whole(folder / name) as file:
+            file.write(content)
+
+
+def _write_json(path: Path, content: object) -> None:
+    with written_whole(path) as file:
+        file.write((json.dumps(content, indent=2) + "\n").encode())

@@ -24,36 +24,20 @@ NEAR_FLANK = 80
 """Residues to either side of the seed that ``score_near_seed`` looks at."""
 NEAR_HALF_BAND = 12
 """Diagonals to either side of the seed's own that ``score_near_seed`` looks at."""
-CUT_SHORT_SCORE = 85
-"""Score from which an alignment that covers too little is worth following over a longer gap."""
 BATCH_CELLS = 1 << 14
 """Pairs times diagonals that are worked on together: few enough to stay in the processor's cache."""
 
 _COUNT_BITS = 13
-_COUNT_MASK = (1 << _COUNT_BITS) - 1
 _SCORE_SHIFT = 2 * _COUNT_BITS
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Similarity:
-    """What an alignment must reach for its two sequences to count as similar."""
-
-    min_identity: float
-    """Identical columns over all columns, gaps included."""
-    min_coverage: float
-    """All columns over the residues of the shorter sequence."""
-    min_score: int
-    """BLOSUM62, gaps 11 + 1: what unrelated sequences hardly reach."""
 
 
 @dataclass(frozen=True, slots=True)
 class Alignments:
-    """What is known of each pair once its band is filled."""
+    """The best-scoring alignment in the band of each pair. Gaps count as columns."""
 
-    is_similar: NDArray[np.bool_]
-    """Some alignment in the band is similar enough."""
-    is_cut_short: NDArray[np.bool_]
-    """The best alignment is alike enough but covers too little: perhaps a long gap ended it."""
+    score: Ints
+    n_identical: Ints
+    n_columns: Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,64 +60,25 @@ def score_near_seed(
         query = _windows(queries, pairs.query[batch], pairs.query_at[batch] - NEAR_FLANK, n_rows)
         first = pairs.target_at[batch] - NEAR_FLANK - NEAR_HALF_BAND
         target = _windows(targets, pairs.target[batch], first, n_rows + 2 * NEAR_HALF_BAND)
-        best = np.zeros((len(query), 2 * NEAR_HALF_BAND + 1), np.int16)
-        for cells in _fill_band(query, target, weights):
-            np.maximum(best, cells, out=best)
-        scores[batch] = best.max(axis=1)
+        scores[batch] = _best_in_band(query, target, weights)
     return scores
 
 
 def align_banded(
-    pairs: Candidates,
-    queries: Residues,
-    targets: Residues,
-    similarity: Similarity,
-    *,
-    half_band: int,
-    progress: Progress,
+    pairs: Candidates, queries: Residues, targets: Residues, half_band: int, progress: Progress
 ) -> Alignments:
-    """Align each whole query along its seed's diagonal, following gaps of up to ``half_band`` residues.
-
-    A pair is similar if the best alignment that ends at any one cell is, not only the best of all: the
-    highest score often runs on into a stretch of few identities.
-    """
-    n_pairs = len(pairs.target)
-    is_similar, is_cut_short = np.zeros(n_pairs, np.bool_), np.zeros(n_pairs, np.bool_)
+    """Align each whole query along its seed's diagonal, following gaps of up to ``half_band`` residues."""
+    best = np.zeros(len(pairs.target), np.int64)
     order = np.argsort(queries.lengths[pairs.query], kind="stable")
-    weights = _counting_weights()
-    for batch in _batches(n_pairs, half_band, progress):
+    for batch in _batches(len(best), half_band, progress):
         now = pairs.take(order[batch])
         query_from, n_rows = queries.starts[now.query], int(queries.lengths[now.query].max())
         target_from = now.target_at - now.query_at + query_from - half_band
         query = _windows(queries, now.query, query_from, n_rows)
         target = _windows(targets, now.target, target_from, n_rows + 2 * half_band)
-        shorter = np.minimum(queries.lengths[now.query], targets.lengths[now.target])[:, None]
-        best = np.zeros((len(query), 2 * half_band + 1), np.int64)
-        is_met = np.zeros(len(query), np.bool_)
-        for cells in _fill_band(query, target, weights):
-            is_met |= _meets(cells, shorter, similarity).any(axis=1)
-            np.maximum(best, cells, out=best)
-        is_similar[order[batch]] = is_met
-        is_cut_short[order[batch]] = _is_cut_short(best.max(axis=1), shorter[:, 0], similarity)
-    return Alignments(is_similar, is_cut_short)
-
-
-def _meets(cells: Cells, shorter: Ints, similarity: Similarity) -> NDArray[np.bool_]:
-    score, n_identical, n_columns = _unpack(cells)
-    return (
-        (score >= similarity.min_score)
-        & (n_identical >= similarity.min_identity * n_columns)
-        & (n_columns >= similarity.min_coverage * shorter)
-    )
-
-
-def _is_cut_short(best: Cells, shorter: Ints, similarity: Similarity) -> NDArray[np.bool_]:
-    score, n_identical, n_columns = _unpack(best)
-    return (
-        (score >= CUT_SHORT_SCORE)
-        & (n_identical >= (similarity.min_identity - 0.05) * n_columns)
-        & (n_columns < similarity.min_coverage * shorter)
-    )
+        best[order[batch]] = _best_in_band(query, target, _counting_weights())
+    mask = (1 << _COUNT_BITS) - 1
+    return Alignments(best >> _SCORE_SHIFT, (best >> _COUNT_BITS) & mask, best & mask)
 
 
 def _counting_weights() -> _Weights:
@@ -146,10 +91,6 @@ def _counting_weights() -> _Weights:
         (GAP_OPEN << _SCORE_SHIFT) - column,
         (GAP_EXTEND << _SCORE_SHIFT) - column,
     )
-
-
-def _unpack(cells: Cells) -> tuple[Cells, Cells, Cells]:
-    return cells >> _SCORE_SHIFT, (cells >> _COUNT_BITS) & _COUNT_MASK, cells & _COUNT_MASK
 
 
 def _match_table() -> NDArray[np.int64]:
@@ -173,8 +114,8 @@ def _windows(residues: Residues, sequence: Ints, begin: Ints, n: int) -> NDArray
     return np.where(is_inside, residues.codes.take(places, mode="clip"), np.uint8(UNKNOWN))
 
 
-def _fill_band(query: NDArray[np.uint8], target: NDArray[np.uint8], weights: _Weights) -> Iterator[Cells]:
-    """Yield the cells (pairs, diagonals) row by row. Row i, diagonal j align query i with target i + j.
+def _best_in_band(query: NDArray[np.uint8], target: NDArray[np.uint8], weights: _Weights) -> Cells:
+    """The best cell of each pair. Row i and diagonal j align residue i of query with i + j of target.
 
     From row to row a match stays at its j and a gap in the target comes from j + 1; within a row a gap in
     the query comes from a lower j.
@@ -186,6 +127,7 @@ def _fill_band(query: NDArray[np.uint8], target: NDArray[np.uint8], weights: _We
     reach = np.arange(n_band, dtype=dtype) * weights.gap_extend
     cells = np.zeros((n_pairs, n_band + 1), dtype)  # one diagonal more than the band, where nothing aligns
     gap = np.full((n_pairs, n_band + 1), -weights.gap_open, dtype)
+    best = np.zeros((n_pairs, n_band), dtype)
     for row in range(n_rows):
         pair = query_part[:, row, None] | target[:, row : row + n_band]
         here = cells[:, :-1] + weights.match.take(pair, mode="clip")
@@ -197,4 +139,6 @@ def _fill_band(query: NDArray[np.uint8], target: NDArray[np.uint8], weights: _We
         along += weights.gap_extend - weights.gap_open
         np.maximum(here[:, 1:], along[:, :-1] - reach[1:], out=here[:, 1:])
         cells[:, :-1] = here
-        yield here
+        np.maximum(best, here, out=best)
+    highest: Cells = best.max(axis=1)
+    return highest

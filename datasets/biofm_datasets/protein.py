@@ -32,17 +32,16 @@ def clean_protein(record: Record, notices: Counter[str]) -> Record:
     if _CLEAN.fullmatch(record.sequence):
         return record
     _refuse_illegal(record)
-    sequence = MASK.join(part.upper() for part in record.sequence.split(MASK))
-    is_upper_cased = sequence != record.sequence
-    has_stop = sequence.endswith("*")
-    sequence = sequence.removesuffix("*")
+    upper = MASK.join(part.upper() for part in record.sequence.split(MASK))
+    sequence = upper.removesuffix("*")
     if not sequence:
         raise DataError(
-            "the sequence is empty", where=record.where, remedy="Give it residues or remove the record"
+            "the sequence is empty", where=record.where, remedy="Give it residues, or remove the record"
         )
-    # Counted last, so that a record that is refused leaves no notice.
-    notices.update({UPPER_CASED: 1} if is_upper_cased else {})
-    notices.update({STOP_DROPPED: 1} if has_stop else {})
+    if upper != record.sequence:
+        notices[UPPER_CASED] += 1
+    if sequence != upper:
+        notices[STOP_DROPPED] += 1
     return replace(record, sequence=sequence)
 
 

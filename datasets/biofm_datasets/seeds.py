@@ -41,10 +41,8 @@ GAP = CORE + REACH + 2
 """Unknown residues between sequences, so that no seed and no extension runs into a neighbour."""
 MIN_CORE_SCORE = 18
 MIN_SCORE = 42
-MIN_SCORE_SHORT = 30
-SHORT = 100
-COMMON_SEED = 400
-"""A seed with more places than this among the queries is low complexity and is passed over."""
+COMMON_SEED_COUNT, COMMON_SEED_SHARE = 400, 1e-3
+"""A seed at more places than both, among the queries, is low complexity and is passed over."""
 CHUNK_RESIDUES = 1 << 15
 
 Ints = NDArray[np.int64]
@@ -81,7 +79,7 @@ class Candidates:
 
 
 def encode(sequences: Sequence[str]) -> Residues:
-    """Join upper-case sequences into one array of residue codes."""
+    """Join sequences into one array of residue codes. Only the 20 upper-case letters are known."""
     table = np.full(256, UNKNOWN, np.uint8)
     table[np.frombuffer(AMINO_ACIDS.encode(), np.uint8)] = np.arange(UNKNOWN, dtype=np.uint8)
     joined = ("." * GAP).join(["", *sequences, ""]).encode("ascii", "replace")
@@ -90,13 +88,10 @@ def encode(sequences: Sequence[str]) -> Residues:
     return Residues(table[np.frombuffer(joined, np.uint8)], starts, lengths)
 
 
-def find_candidates(
-    queries: Residues, targets: Residues, progress: Callable[[int, int], None]
-) -> Candidates:
-    """Find the pairs with an ungapped BLOSUM62 score of MIN_SCORE around a shared seed.
+def find_candidates(queries: Residues, targets: Residues, progress: Callable[[int, int], None]) -> Candidates:
+    """Find the pairs with an ungapped BLOSUM62 score of at least MIN_SCORE around a shared seed.
 
-    MIN_SCORE_SHORT is enough where one of the two has at most SHORT residues. ``progress`` is called with
-    the residues done and all residues to do.
+    ``progress`` is called with the residues done and all residues to do.
     """
     extender = _Extender(queries.codes, targets.codes)
     n_residues = len(targets.codes)
@@ -124,7 +119,8 @@ class _SeedIndex:
         counts = np.bincount(seeds[known], minlength=len(CLASSES) ** len(self.offsets))
         self.places = known[np.argsort(seeds[known], kind="stable")]
         self.first = np.cumsum(counts) - counts
-        self.counts = np.where(counts > COMMON_SEED, 0, counts)
+        most = max(COMMON_SEED_COUNT, COMMON_SEED_SHARE * len(known))
+        self.counts = np.where(counts > most, 0, counts)
 
     def find_hits(self, codes: NDArray[np.uint8], begin: int, end: int) -> tuple[Ints, Ints]:
         """All pairs of places (target, query) that share a seed beginning in codes[begin:end]."""
@@ -132,13 +128,13 @@ class _SeedIndex:
         target_at = np.flatnonzero(seeds >= 0)
         seeds = seeds[target_at]
         counts = self.counts[seeds]
-        # Hit number n, the k-th of its seed, is entry first[seed] + k of the places: n + (first - n of k = 0).
+        # Hit n, the k-th of its seed, is place first[seed] + k, which is n + (first[seed] - n at k = 0).
         shift = np.repeat(self.first[seeds] - (np.cumsum(counts) - counts), counts)
         return np.repeat(target_at + begin, counts), self.places[np.arange(len(shift)) + shift]
 
 
 def _seed_numbers(codes: NDArray[np.uint8], offsets: Sequence[int]) -> NDArray[np.int32]:
-    """The seed that begins at each place as a number, one decimal digit a class; -1 with an unknown residue."""
+    """The seed that begins at each place: one decimal digit a class, or -1 where a residue is unknown."""
     digits = np.array([_class_of(letter) for letter in AMINO_ACIDS] + [0], dtype=np.int32)[codes]
     unknown = codes == UNKNOWN
     n_places = max(len(codes) - max(offsets), 0)
@@ -178,7 +174,7 @@ class _Extender:
         self.scores = scores.ravel()
 
     def extend(self, target_at: Ints, query_at: Ints) -> tuple[Ints, Ints, Ints]:
-        """The hits whose core, extended as far to both sides as helps, scores MIN_SCORE_SHORT or more."""
+        """The hits whose core, extended as far to both sides as helps, scores at least MIN_SCORE."""
         core = np.zeros(len(target_at), np.int16)
         for offset in range(0, CORE, 2):
             core += self._step(target_at, query_at, offset)
@@ -186,7 +182,7 @@ class _Extender:
         target_at, query_at, score = target_at[strong], query_at[strong], core[strong]
         score += self._best_run(target_at, query_at, range(CORE, CORE + REACH, 2))
         score += self._best_run(target_at, query_at, range(-2, -2 - REACH, -2))
-        enough = score >= MIN_SCORE_SHORT
+        enough = score >= MIN_SCORE
         return target_at[enough], query_at[enough], score[enough].astype(np.int64)
 
     def _step(self, target_at: Ints, query_at: Ints, offset: int) -> NDArray[np.int8]:
@@ -209,9 +205,7 @@ def _name_pairs(
 ) -> Candidates:
     target = np.searchsorted(targets.starts, target_at, side="right") - 1
     query = np.searchsorted(queries.starts, query_at, side="right") - 1
-    is_short = np.minimum(targets.lengths[target], queries.lengths[query]) <= SHORT
-    enough = is_short | (score >= MIN_SCORE)
-    return Candidates(target, query, target_at, query_at, score).take(enough)
+    return Candidates(target, query, target_at, query_at, score)
 
 
 def _best_of_pair(hits: Candidates) -> Candidates:

@@ -78,8 +78,9 @@ def read_parquet(
                 number += 1
                 yield _record("" if record_id is None else str(record_id), sequence or "", number, name)
     except (pyarrow.ArrowException, OSError) as error:
+        reason = str(error).partition("\n")[0].rstrip(".")
         raise DataError(
-            f"this Parquet file cannot be read ({str(error).splitlines()[0]})",
+            f"this Parquet file cannot be read ({reason})",
             where=name,
             remedy="It may be truncated or damaged; copy or write it again",
         ) from error

@@ -1,0 +1,72 @@
+"""Stopping a run from outside so that it can go on where it stopped."""
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from lightning import Callback, LightningModule, Trainer
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interruption(Callback):
+    """Puts Ctrl-C and SIGTERM off to the end of the step, where weights, optimiser and counters agree.
+
+    A second signal ends the run at once, and it resumes from the last checkpoint on disk.
+    """
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+
+    @contextmanager
+    def deferred(self) -> Iterator[None]:
+        """At the end of the ``with``, raises what an awaited signal means: KeyboardInterrupt or
+        SystemExit.
+        """
+        before = {number: signal.getsignal(number) for number in SIGNALS}
+        self._listen()
+        try:
+            yield
+        except SystemExit:  # which Lightning makes of a second signal, with a status of its own
+            if self.received is None:
+                raise
+        finally:
+            if _can_listen():
+                for number, handler in before.items():
+                    signal.signal(number, handler)
+        if self.received is not None:
+            _stop(self.received)
+
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        self._listen()  # again: Lightning has set a handler of SIGTERM that exits with status 0
+
+    def on_train_batch_end(
+        self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if self.received is not None:
+            trainer.should_stop = True
+
+    def _listen(self) -> None:
+        if _can_listen():
+            for number in SIGNALS:
+                signal.signal(number, self._remember)
+
+    def _remember(self, number: int, frame: FrameType | None) -> None:
+        if self.received is not None:
+            _stop(number)
+        self.received = number
+
+
+def _can_listen() -> bool:
+    """Python lets the main thread alone set handlers, and gives it every signal."""
+    return threading.current_thread() is threading.main_thread()
+
+
+def _stop(number: int) -> None:
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    sys.exit(128 + number)

@@ -1,0 +1,36 @@
+"""The table of a run: a row every few steps."""
+
+import csv
+import io
+from collections.abc import Mapping
+from pathlib import Path
+
+from biofm.training.files import written_whole
+
+COLUMNS = ("step", "tokens", "loss", "learning_rate", "tokens_per_second")
+
+
+def read_metrics(path: Path) -> list[dict[str, float]]:
+    """The rows of a ``metrics.csv``, numbers as numbers."""
+    return [{name: float(value) for name, value in row.items()} for row in _rows(path)]
+
+
+def keep_metrics(path: Path, last_step: int) -> None:
+    """Leave the rows up to ``last_step``, letter for letter, in a new or existing ``metrics.csv``."""
+    rows = _rows(path) if path.exists() else []
+    kept = io.StringIO(newline="")
+    writer = csv.DictWriter(kept, COLUMNS)
+    writer.writeheader()
+    writer.writerows(row for row in rows if float(row["step"]) <= last_step)
+    with written_whole(path) as file:
+        file.write(kept.getvalue().encode())
+
+
+def append_metrics(path: Path, row: Mapping[str, object]) -> None:
+    with path.open("a", newline="") as file:
+        csv.DictWriter(file, COLUMNS).writerow(row)
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))

@@ -1,0 +1,218 @@
+"""Embedding speed of biofm beside ``transformers``: same weights, same sequences, same process, in turns.
+
+    python kernels/bench/embed.py [--input FASTA] [--sequences 200] [--rounds 3] [--threads 2]
+
+The contenders, on a random 35M-shaped ESM-2, mean-pooled over residues:
+
+- usual: ``transformers`` as people write it: float32, batches of 8 in file order, padded.
+- best: ``transformers`` sorted by length, scaled-dot-product attention, in the best of its dtypes and batch sizes
+  (each tried once first).
+- biofm in float32, and with ``--dtype auto`` where that is another one.
+
+A speed is real tokens (padding not counted) over seconds, the median of the rounds; a ratio is the median of
+each round's. Nothing is printed unless the embeddings agree. The share of the ceiling is the model's
+arithmetic (projections and attention, 2 operations a multiply-add) over that of a large float32 matrix
+product measured in the same round.
+"""
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+from biofm_datasets import read_sequences
+from transformers import EsmConfig, EsmForMaskedLM, EsmModel, EsmTokenizer
+
+import biofm
+from biofm.api import Model
+from biofm.inference import choose_compute
+
+WIDTH, N_LAYERS, N_HEADS = 480, 12, 20
+AGREEMENT = {torch.float32: 1e-4, torch.bfloat16: 5e-2}
+Embeddings = np.ndarray
+
+
+def main() -> None:
+    options = _options()
+    torch.set_num_threads(options.threads)
+    sequences = _sequences(options.input, options.sequences)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ.setdefault("XDG_STATE_HOME", folder)
+        reference, tokenizer = _random_model(Path(folder))
+        contenders = _contenders(reference, tokenizer, folder, sequences)
+        _check_agreement(contenders, sequences)
+        _race(contenders, sequences, options)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--input", type=Path, help="sequences; default: UniRef90 in BIOFM_TEST_DATA, else made up"
+    )
+    parser.add_argument("--sequences", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    return parser.parse_args()
+
+
+def _sequences(path: Path | None, n: int) -> list[str]:
+    """The first ``n`` of a file, or made-up ones with lengths distributed like UniRef90's."""
+    if path is None and "BIOFM_TEST_DATA" in os.environ:
+        path = Path(os.environ["BIOFM_TEST_DATA"]) / "protein" / "uniref90_10k.fasta.gz"
+    if path is None:
+        rng = np.random.default_rng(0)
+        lengths = np.clip(rng.lognormal(5.56, 0.72, n), 20, 4000).astype(int)
+        print(f"input: {n} made-up sequences (log-normal lengths, median {np.median(lengths):.0f})")
+        return ["".join(rng.choice(list("LAGVSERTIDPKQNFYMHWC"), length)) for length in lengths]
+    with path.open("rb") as file:
+        sequences = [
+            record.sequence for record, _ in zip(read_sequences(file, path.name), range(n), strict=False)
+        ]
+    print(f"input: the first {len(sequences)} sequences of {path.name}")
+    return sequences
+
+
+def _random_model(folder: Path) -> tuple[EsmModel, EsmTokenizer]:
+    torch.manual_seed(0)
+    config = EsmConfig(
+        vocab_size=33, mask_token_id=32, pad_token_id=1, hidden_size=WIDTH, num_hidden_layers=N_LAYERS,
+        num_attention_heads=N_HEADS, intermediate_size=4 * WIDTH, max_position_embeddings=1026,
+        position_embedding_type="rotary", token_dropout=True, emb_layer_norm_before=False,
+        hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, layer_norm_eps=1e-5,
+    )  # fmt: skip
+    EsmForMaskedLM(config).save_pretrained(folder)
+    biofm.load(str(folder), dtype="float32").save(folder / "ours")  # adds the tokenizer's files
+    tokenizer = EsmTokenizer.from_pretrained(folder / "ours")
+    model = EsmModel.from_pretrained(folder / "ours", add_pooling_layer=False, attn_implementation="sdpa")
+    return model.eval(), tokenizer
+
+
+class Contender:
+    """A name, a way to embed all sequences, and the dtype it computes in."""
+
+    def __init__(self, name: str, embed: Callable[[list[str]], Embeddings], dtype: torch.dtype) -> None:
+        self.name, self.embed, self.dtype = name, embed, dtype
+
+
+def _contenders(
+    reference: EsmModel, tokenizer: EsmTokenizer, folder: str, sequences: list[str]
+) -> list[Contender]:
+    usual = Contender("transformers, usual", _transformers(reference, tokenizer, 8, False), torch.float32)
+    best = _best_transformers(reference, tokenizer, sequences)
+    exact = biofm.load(folder, dtype="float32")
+    found = [usual, best, Contender("biofm, float32", _biofm(exact), torch.float32)]
+    auto = choose_compute("cpu", "auto")
+    print(f"biofm --dtype auto is {auto.dtype_name}: {auto.reason}")
+    if auto.dtype is not torch.float32:
+        found.append(Contender("biofm, auto", _biofm(biofm.load(folder, device="cpu")), auto.dtype))
+    return found
+
+
+def _biofm(model: Model) -> Callable[[list[str]], Embeddings]:
+    return lambda sequences: model.embed(sequences).values
+
+
+def _transformers(
+    model: EsmModel, tokenizer: EsmTokenizer, batch_size: int, by_length: bool
+) -> Callable[[list[str]], Embeddings]:
+    @torch.inference_mode()
+    def embed(sequences: list[str]) -> Embeddings:
+        order = (
+            sorted(range(len(sequences)), key=lambda i: len(sequences[i]))
+            if by_length
+            else range(len(sequences))
+        )
+        rows = np.empty((len(sequences), WIDTH), np.float32)
+        for start in range(0, len(sequences), batch_size):
+            members = list(order[start : start + batch_size])
+            batch = tokenizer([sequences[i] for i in members], return_tensors="pt", padding=True)
+            hidden = model(**batch).last_hidden_state.float()
+            residues = batch["attention_mask"].bool()
+            residues[:, 0] = False  # <cls>
+            residues[torch.arange(len(members)), batch["attention_mask"].sum(1) - 1] = False  # <eos>
+            rows[members] = ((hidden * residues[..., None]).sum(1) / residues.sum(1, keepdim=True)).numpy()
+        return rows
+
+    return embed
+
+
+def _best_transformers(reference: EsmModel, tokenizer: EsmTokenizer, sequences: list[str]) -> Contender:
+    """The fastest of its dtypes and batch sizes, each tried once on every fourth sequence."""
+    sample = sequences[::4]
+    tried = []
+    for dtype in (torch.float32, torch.bfloat16):
+        model = EsmModel(reference.config, add_pooling_layer=False).eval()
+        model.load_state_dict(reference.state_dict())
+        model = model.to(dtype)
+        for batch_size in (1, 4, 8, 32):
+            name = f"transformers, best: sorted, {str(dtype).removeprefix('torch.')}, batches of {batch_size}"
+            contender = Contender(name, _transformers(model, tokenizer, batch_size, True), dtype)
+            tried.append((_seconds(lambda contender=contender: contender.embed(sample)), contender))
+            if dtype is torch.bfloat16 and tried[-1][0] > 2 * min(tried, key=lambda pair: pair[0])[0]:
+                break  # a processor without bfloat16 instructions: other batch sizes will not help
+    return min(tried, key=lambda pair: pair[0])[1]
+
+
+def _check_agreement(contenders: list[Contender], sequences: list[str]) -> None:
+    sample = sorted(sequences, key=len)[::20]
+    reference = contenders[0].embed(sample)
+    for contender in contenders[1:]:
+        difference = np.abs(contender.embed(sample) - reference).max() / np.abs(reference).max()
+        if difference > AGREEMENT[contender.dtype]:
+            raise SystemExit(f"{contender.name}: embeddings differ by {difference:.1e}: no speed is printed")
+
+
+def _race(contenders: list[Contender], sequences: list[str], options: argparse.Namespace) -> None:
+    n_tokens = sum(len(sequence) + 2 for sequence in sequences)
+    speeds: dict[str, list[float]] = {contender.name: [] for contender in contenders}
+    ceilings = []
+    for _ in range(options.rounds):
+        ceilings.append(_matmul_flops())
+        for contender in contenders:
+            speeds[contender.name].append(n_tokens / _seconds(lambda c=contender: c.embed(sequences)))
+    flops = _model_flops(sequences)
+    usual, best = (np.array(speeds[contender.name]) for contender in contenders[:2])
+    print(
+        f"{len(sequences)} sequences, {n_tokens:,} tokens, {options.threads} threads, {options.rounds} rounds"
+    )
+    print(f"torch {torch.__version__}; matmul ceiling {median(ceilings) / 1e9:.0f} GFLOP/s in float32")
+    print(f"{'':60} tokens/s   / usual   / best   of ceiling")
+    for name, of_rounds in speeds.items():
+        each = np.array(of_rounds)
+        share = median(each / n_tokens * flops / np.array(ceilings))
+        ratios = f"{median(each / usual):8.2f}x {median(each / best):7.2f}x"
+        print(f"{name:60} {median(each):8.0f} {ratios} {share:10.0%}")
+
+
+def _model_flops(sequences: list[str]) -> float:
+    """Operations of the encoder on these sequences without padding: projections, and scores and mixing of
+    attention.
+    """
+    lengths = np.array([len(sequence) + 2 for sequence in sequences], float)
+    projections = 2 * 12 * WIDTH**2 * N_LAYERS * lengths.sum()
+    attention = 4 * WIDTH * N_LAYERS * (lengths**2).sum()
+    return float(projections + attention)
+
+
+def _matmul_flops() -> float:
+    """Operations a second of a matrix product of the model's largest shape, the best of five."""
+    rows, inner, columns = 4096, WIDTH, 4 * WIDTH
+    a, b = torch.randn(rows, inner), torch.randn(inner, columns)
+    return 2 * rows * inner * columns / min(_seconds(lambda: torch.mm(a, b)) for _ in range(5))
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+if __name__ == "__main__":
+    main()

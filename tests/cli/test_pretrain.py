@@ -1,0 +1,206 @@
+"""``biofm pretrain`` end to end, as a person or a program runs it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from biofm.cli import main
+from biofm.tokenizers.protein import STANDARD_RESIDUES
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCE_ROOTS = (ROOT, ROOT / "kernels", ROOT / "datasets")
+FEW_STEPS = (
+    "--steps", "8", "--tokens-per-batch", "128", "--max-length", "64", "--warmup", "2", "--held-out", "4",
+    "--checkpoint-every", "3", "--log-every", "1",
+)  # fmt: skip
+# The command, which stops after step 4 until a line comes in.
+PAUSED = """
+import sys
+from biofm.cli import main
+from biofm.core import StageProgress
+
+update = StageProgress.update
+
+def pause(self, stage, done, total):
+    update(self, stage, done, total)
+    if (stage, done) == ("training", 4):
+        print("at step 4", flush=True)
+        sys.stdin.readline()
+
+StageProgress.update = pause
+main()
+"""
+
+Run = Callable[..., tuple[int | str | None, str, str]]
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def fasta(tmp_path: Path) -> Path:
+    """Forty unlike proteins."""
+    rng = np.random.default_rng(0)
+    path = tmp_path / "proteins.fasta"
+    proteins = ["".join(rng.choice(list(STANDARD_RESIDUES), rng.integers(31, 60))) for _ in range(40)]
+    path.write_text("".join(f">p{i}\n{protein}\n" for i, protein in enumerate(proteins)))
+    return path
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+    """Runs ``biofm pretrain`` in this process; its exit status, standard output and standard error."""
+    before = signal.getsignal(signal.SIGTERM)
+
+    def invoke(*words: object) -> tuple[int | str | None, str, str]:
+        monkeypatch.setattr(sys, "argv", ["biofm", "pretrain", *map(str, words)])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        output = capsys.readouterr()
+        return caught.value.code, output.out, output.err
+
+    yield invoke
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts Python afresh with as many threads as here; what still runs at the end is killed."""
+    started: list[subprocess.Popen[str]] = []
+
+    def begin(*words: object) -> "subprocess.Popen[str]":
+        path = os.pathsep.join(map(str, SOURCE_ROOTS))
+        process = subprocess.Popen(
+            [sys.executable, *map(str, words)],
+            env=os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": str(torch.get_num_threads())},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        started.append(process)
+        return process
+
+    yield begin
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_a_program_gets_json_and_nothing_else_on_standard_output(
+    fasta: Path, tmp_path: Path, start: Start
+) -> None:
+    """In a process of its own, where Lightning would say all that it has to say."""
+    out = tmp_path / "run"
+    process = start("-m", "biofm.cli", "pretrain", fasta, "-o", out, "--steps", 2, "--held-out", 4, "--json")
+    output, errors = process.communicate()
+
+    assert process.returncode == 0, errors
+    summary = json.loads(output)
+    assert summary["model"] == str(out / "model")
+    assert summary["held_out"]["proteins.fasta"]["n_sequences"] == 4
+    assert 15 < summary["held_out"]["proteins.fasta"]["model"] < 30
+    assert summary["n_train"] + summary["n_removed"] == 36
+    assert [line for line in errors.splitlines() if not line.startswith(("searching:", "aligning"))] == []
+
+
+def test_a_person_gets_a_table_of_the_model_beside_its_baselines(
+    fasta: Path, tmp_path: Path, run: Run
+) -> None:
+    status, output, errors = run(fasta, "-o", tmp_path / "run", *FEW_STEPS)
+
+    assert status == 0, errors
+    header, row = output.splitlines()
+    assert header.split("  ")[0] == "held-out perplexity"
+    assert header.split()[2:] == ["residues", "model", "own", "composition", "unigram"]
+    name, _, *perplexities = row.split()
+    assert name == "proteins.fasta"
+    assert all(15 < float(value) < 30 for value in perplexities)
+    assert "36 proteins in training" in errors
+    assert f"1,228,449 parameters -> {tmp_path / 'run' / 'model'}" in errors
+    assert ("bfloat16: " in errors) or ("float32: " in errors)
+
+
+def test_the_options_are_those_of_the_recipe(fasta: Path, tmp_path: Path, run: Run) -> None:
+    given = {
+        "--tokens-per-batch": ("tokens_per_batch", 300), "--max-length": ("max_length", 32),
+        "--masked": ("masked_share", 0.3), "--learning-rate": ("learning_rate", 0.01),
+        "--warmup": ("n_warmup", 3), "--held-out": ("n_held_out", 2), "--seed": ("seed", 4),
+        "--checkpoint-every": ("checkpoint_every", 5), "--log-every": ("log_every", 6),
+    }  # fmt: skip
+    words = [word for option, (_, value) in given.items() for word in (option, value)]
+    status, _, errors = run(fasta, "-o", tmp_path / "run", "--steps", 0, *words)
+    assert status == 0, errors
+    recipe = json.loads((tmp_path / "run" / "recipe.json").read_text())
+    assert {name: recipe[name] for name, _ in given.values()} == dict(given.values())
+    assert recipe["n_steps"] == 0
+
+
+def test_skipped_records_are_counted(fasta: Path, tmp_path: Path, run: Run) -> None:
+    with fasta.open("a") as file:
+        file.write(">bad\nMK1\n")
+    status, _, errors = run(
+        fasta, "-o", tmp_path / "run", "--steps", 0, "--held-out", 2, "--on-error", "skip"
+    )
+    assert status == 0, errors
+    (notice,) = [line for line in errors.splitlines() if line.startswith("notice: ")]
+    assert "records skipped" in notice
+    assert "1" in notice
+
+
+def test_a_fault_is_one_line(fasta: Path, tmp_path: Path, run: Run) -> None:
+    assert run(fasta, "-o", tmp_path / "run", "--steps", 0, "--held-out", 99) == (
+        1, "",
+        "biofm: --held-out: group 'proteins.fasta' has 40 proteins of 30 to 1,022 residues, not 99. "
+        "Hold out fewer, or give more proteins\n",
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_judging_loads_no_lightning(fasta: Path, tmp_path: Path, start: Start) -> None:
+    program = """
+import sys
+from biofm.cli import main
+try:
+    main()
+finally:
+    print("lightning" in sys.modules)
+"""
+    words = ("pretrain", fasta, "-o", tmp_path / "run", "--steps", 0, "--held-out", 2, "--quiet")
+    output, errors = start("-c", program, *words).communicate()
+    assert output.splitlines()[-1] == "False", errors
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "status", "step"),
+    [(signal.SIGKILL, -signal.SIGKILL, 3), (signal.SIGINT, 130, 4), (signal.SIGTERM, 143, 4)],
+)
+def test_a_stopped_run_resumes_as_if_it_had_not_been(
+    number: signal.Signals, status: int, step: int, fasta: Path, tmp_path: Path, run: Run, start: Start
+) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert run(fasta, "-o", whole, *FEW_STEPS)[0] == 0
+
+    process = start("-c", PAUSED, "pretrain", fasta, "-o", parts, *FEW_STEPS)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "at step 4\n"
+    process.send_signal(number)
+    output, errors = process.communicate("\n")
+
+    assert process.returncode == status
+    message = f"biofm: interrupted. Repeat the command with --resume to go on from the state in {parts}\n"
+    assert (output, errors) == ("", "" if number == signal.SIGKILL else message)
+    assert torch.load(parts / "last.ckpt", weights_only=True)["global_step"] == step
+    assert run(fasta, "-o", parts, *FEW_STEPS, "--resume")[0] == 0
+    weights, resumed = (load_file(folder / "model" / "model.safetensors") for folder in (whole, parts))
+    assert weights.keys() == resumed.keys()
+    assert all(torch.equal(weights[name], resumed[name]) for name in weights)
+    tables = [(folder / "metrics.csv").read_text().splitlines() for folder in (whole, parts)]
+    without_speed, resumed_without_speed = ([line.rpartition(",")[0] for line in table] for table in tables)
+    assert without_speed == resumed_without_speed
+    assert len(without_speed) == 9

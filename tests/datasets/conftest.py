@@ -1,0 +1,43 @@
+"""Made-up proteins with the composition of real ones, and relatives of a stated identity."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+# Swiss-Prot's composition in percent, release 2024_01 (rounded).
+COMPOSITION = {
+    "A": 8.3, "C": 1.4, "D": 5.5, "E": 6.7, "F": 3.9, "G": 7.1, "H": 2.3, "I": 5.9, "K": 5.8, "L": 9.6,
+    "M": 2.4, "N": 4.1, "P": 4.7, "Q": 3.9, "R": 5.5, "S": 6.6, "T": 5.4, "V": 6.9, "W": 1.1, "Y": 2.9,
+}  # fmt: skip
+
+
+@pytest.fixture
+def generator() -> np.random.Generator:
+    return np.random.default_rng(20)
+
+
+@pytest.fixture
+def random_protein(generator: np.random.Generator) -> Callable[[int], str]:
+    """A protein of so many residues that is related to no other."""
+    letters, shares = np.array(list(COMPOSITION)), np.array(list(COMPOSITION.values()))
+
+    def draw(n_residues: int) -> str:
+        return "".join(generator.choice(letters, n_residues, p=shares / shares.sum()))
+
+    return draw
+
+
+@pytest.fixture
+def mutate(
+    generator: np.random.Generator, random_protein: Callable[[int], str]
+) -> Callable[[str, float], str]:
+    """The protein with so many of its residues kept and the others drawn anew: no gaps."""
+
+    def relative(sequence: str, identity: float) -> str:
+        kept = np.zeros(len(sequence), np.bool_)
+        kept[generator.permutation(len(sequence))[: round(identity * len(sequence))]] = True
+        others = random_protein(len(sequence))
+        return "".join(old if keep else new for old, new, keep in zip(sequence, others, kept, strict=True))
+
+    return relative

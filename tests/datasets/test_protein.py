@@ -1,0 +1,104 @@
+"""``clean_protein``: what is put in order, what is refused, and that it says so."""
+
+import time
+from collections import Counter
+
+import pytest
+from biofm_datasets import DataError, Record, clean_protein
+
+UPPER_CASED = "sequences upper-cased"
+STOP_DROPPED = "sequences whose trailing * was dropped"
+
+
+def record(sequence: str) -> Record:
+    return Record("P1", sequence, description="a protein", number=4, source="x.fasta")
+
+
+def test_a_record_in_order_comes_back_itself() -> None:
+    notices: Counter[str] = Counter()
+    clean = record("ACDEFGHIKLMNPQRSTVWYBJOUXZ")
+    assert clean_protein(clean, notices) is clean
+    assert not notices
+
+
+@pytest.mark.parametrize(
+    ("given", "expected", "counted"),
+    [
+        ("mkv", "MKV", {UPPER_CASED: 1}),
+        ("MkV", "MKV", {UPPER_CASED: 1}),
+        ("MKV*", "MKV", {STOP_DROPPED: 1}),
+        ("mkv*", "MKV", {UPPER_CASED: 1, STOP_DROPPED: 1}),
+        ("MKV**", "MKV*", {STOP_DROPPED: 1}),
+        ("M*KV", "M*KV", {}),
+        ("*MKV", "*MKV", {}),
+        ("M-K.V-", "M-K.V-", {}),
+        ("M<mask>V", "M<mask>V", {}),
+        ("<mask>", "<mask>", {}),
+        ("<mask><mask>k", "<mask><mask>K", {UPPER_CASED: 1}),
+        ("m<mask>*", "M<mask>", {UPPER_CASED: 1, STOP_DROPPED: 1}),
+    ],
+)
+def test_sequences_are_put_in_order_and_each_change_is_counted(
+    given: str, expected: str, counted: dict[str, int]
+) -> None:
+    notices: Counter[str] = Counter()
+    clean = clean_protein(record(given), notices)
+    assert clean.sequence == expected
+    assert notices == counted
+    assert (clean.id, clean.description, clean.number, clean.source) == ("P1", "a protein", 4, "x.fasta")
+
+
+def test_cleaning_twice_changes_nothing_more() -> None:
+    notices: Counter[str] = Counter()
+    once = clean_protein(record("mk<mask>v*"), notices)
+    assert clean_protein(once, notices) is once
+    assert notices.total() == 2
+
+
+def test_notices_add_up_over_records() -> None:
+    notices: Counter[str] = Counter()
+    for sequence in ("mk", "MK", "mk*"):
+        clean_protein(record(sequence), notices)
+    assert notices == {UPPER_CASED: 2, STOP_DROPPED: 1}
+
+
+@pytest.mark.parametrize(
+    ("sequence", "position", "shown"),
+    [
+        ("MK1V", 3, "'1'"),
+        ("1", 1, "'1'"),
+        ("MKV?", 4, "'?'"),
+        ("mk<maskv", 3, "'<'"),
+        ("MK<MASK>V", 3, "'<'"),
+        ("MK>V", 3, "'>'"),
+        ("MK\N{GREEK CAPITAL LETTER ALPHA}V", 3, r"'\u0391'"),
+        ("MK\N{LATIN SMALL LETTER SHARP S}V", 3, r"'\xdf'"),
+        ("MK\N{LATIN SMALL LETTER DOTLESS I}V", 3, r"'\u0131'"),
+        ("M<mask>1", 8, "'1'"),
+    ],
+)
+def test_a_character_of_no_alphabet_is_refused_with_its_position(
+    sequence: str, position: int, shown: str
+) -> None:
+    notices: Counter[str] = Counter()
+    with pytest.raises(DataError) as caught:
+        clean_protein(record(sequence), notices)
+    expected = f"x.fasta, record 4 (P1): position {position} holds {shown}, which no protein alphabet has. "
+    assert str(caught.value).startswith(expected + "Correct or remove the record")
+    assert not notices
+
+
+@pytest.mark.parametrize("sequence", ["", "*"])
+def test_an_empty_sequence_is_refused(sequence: str) -> None:
+    notices: Counter[str] = Counter()
+    with pytest.raises(DataError, match=r"^x\.fasta, record 4 \(P1\): the sequence is empty\. Give it"):
+        clean_protein(record(sequence), notices)
+    assert not notices
+
+
+def test_a_wrong_last_character_of_a_long_sequence_is_found_at_once() -> None:
+    """With backtracking quantifiers this takes longer than the universe has existed."""
+    begin = time.perf_counter()
+    with pytest.raises(DataError, match="position 40001 holds"):
+        clean_protein(record("MK" * 20_000 + "1"), Counter())
+    assert time.perf_counter() - begin < 1

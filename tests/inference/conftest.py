@@ -1,0 +1,88 @@
+"""A tiny encoder with random weights, proteins for it, and what a plain loop over single proteins makes of
+them.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from biofm_datasets import Record
+from numpy.typing import NDArray
+
+from biofm.core.stores import EmbeddingBlock
+from biofm.inference import Compute, Embedder, EmbedOptions
+from biofm.nn import Encoder, EncoderConfig, pack
+from biofm.tokenizers import ProteinTokenizer
+
+TRAINED_LENGTH = 42
+CPU = Compute(torch.device("cpu"), torch.float32, "as asked")
+
+MakeEmbedder = Callable[..., Embedder]
+HiddenOf = Callable[..., NDArray[np.float32]]
+
+
+@pytest.fixture(scope="session")
+def encoder() -> Encoder:
+    """Three layers whose every weight matters: the usual ones, drawn small, would hide a wrong layer."""
+    config = EncoderConfig(
+        vocab_size=33, d_model=16, n_layers=3, n_heads=2, d_feedforward=32, trained_length=TRAINED_LENGTH
+    )
+    encoder = Encoder(config).eval().requires_grad_(False)
+    generator = torch.Generator().manual_seed(20)
+    for weight in encoder.parameters():
+        weight.normal_(0, 0.5, generator=generator)
+    return encoder
+
+
+@pytest.fixture
+def make_embedder(encoder: Encoder) -> MakeEmbedder:
+    """Builds an embedder in float32 on the CPU with these options."""
+
+    def make(**options: Any) -> Embedder:
+        return Embedder(encoder, ProteinTokenizer(), CPU, EmbedOptions(**options))
+
+    return make
+
+
+@pytest.fixture
+def hidden_of(encoder: Encoder) -> HiddenOf:
+    """The hidden states of one protein alone, <cls> and <eos> left in; shape (residues + 2, d)."""
+
+    def run(sequence: str, layer: int = 3) -> NDArray[np.float32]:
+        tokens = torch.from_numpy(ProteinTokenizer().encode(sequence).astype(np.int64))
+        with torch.inference_mode():
+            hidden: NDArray[np.float32] = encoder(pack([tokens]), layer).numpy()
+        return hidden
+
+    return run
+
+
+@pytest.fixture
+def proteins() -> list[Record]:
+    """Forty proteins of 1 to 60 residues in no order of length; ids and sequences repeat."""
+    generator = random.Random(20)
+    sequences = ["".join(generator.choices("ACDEFGHIKLMNPQRSTVWYX", k=n)) for n in [*range(1, 61, 2), 40, 40]]
+    generator.shuffle(sequences)
+    sequences += sequences[:8]
+    return [Record(id=f"p{i % 35}", sequence=sequence, number=i) for i, sequence in enumerate(sequences)]
+
+
+@pytest.fixture
+def embed_all() -> Callable[..., EmbeddingBlock]:
+    """All blocks of a stream as one."""
+
+    def embed(
+        embedder: Embedder, records: list[Record], notices: Counter[str] | None = None
+    ) -> EmbeddingBlock:
+        blocks = list(embedder.stream(records, Counter() if notices is None else notices))
+        return EmbeddingBlock(
+            [id_ for block in blocks for id_ in block.ids],
+            [n for block in blocks for n in block.n_residues],
+            np.concatenate([block.values for block in blocks]),
+        )
+
+    return embed

@@ -1,0 +1,102 @@
+"""Files and Python values become clean records; faults stop or are skipped and counted."""
+
+import io
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from biofm_datasets import Record
+
+from biofm.core.errors import InputError, OptionError
+from biofm.inference.records import SKIPPED, records_of_file, records_of_values
+
+
+def of_values(sequences: Any, on_error: str = "stop") -> tuple[list[Record], Counter[str]]:
+    notices: Counter[str] = Counter()
+    return list(records_of_values(sequences, notices, on_error=on_error)), notices
+
+
+def of_file(content: bytes, notices: Counter[str], on_error: str) -> list[Record]:
+    records = records_of_file(
+        io.BytesIO(content), "in.fasta", notices, on_error=on_error, column=None, id_column=None
+    )
+    return list(records)
+
+
+@pytest.mark.parametrize(
+    "sequences",
+    [
+        ["MKT", "AYI"],
+        [("1", "MKT"), ("2", "AYI")],
+        [Record(id="1", sequence="MKT"), Record(id="2", sequence="AYI")],
+        ["MKT", ("2", "AYI")],
+        (sequence for sequence in ["MKT", "AYI"]),
+    ],
+)
+def test_strings_pairs_and_records_are_all_sequences(sequences: Sequence[Any]) -> None:
+    records, notices = of_values(sequences)
+
+    assert [(record.id, record.sequence) for record in records] == [("1", "MKT"), ("2", "AYI")]
+    assert notices == {}
+
+
+def test_one_string_is_not_taken_for_many_sequences() -> None:
+    with pytest.raises(InputError) as fault:
+        of_values("MKTAYI")
+    assert str(fault.value) == (
+        "one string would be read as many sequences of one residue. Put it into a list"
+    )
+
+
+def test_a_fault_in_python_values_names_the_place() -> None:
+    with pytest.raises(InputError, match=r"^the given sequences, record 2 \(b\): position 3 holds '1'"):
+        of_values([("a", "MKT"), ("b", "AY1")])
+
+
+def test_a_skipped_record_is_counted_and_the_rest_is_kept() -> None:
+    records, notices = of_values([("a", "mkt"), ("b", "AY1"), ("c", ""), ("d", "AYI*")], "skip")
+
+    assert [(record.id, record.sequence) for record in records] == [("a", "MKT"), ("d", "AYI")]
+    assert notices == {
+        SKIPPED: 2,
+        "sequences upper-cased": 1,
+        "sequences whose trailing * was dropped": 1,
+    }
+
+
+def test_nothing_left_after_skipping_is_an_error() -> None:
+    with pytest.raises(InputError) as fault:
+        of_file(b">a\nM1\n>b\n\n", Counter(), "skip")
+    assert str(fault.value) == (
+        "in.fasta: every record was at fault, nothing is left."
+        " Without --on-error skip the first fault is shown"
+    )
+
+
+def test_a_fault_of_the_whole_file_is_not_skipped() -> None:
+    with pytest.raises(InputError, match=r"^in.fasta, line 1: text before the first '>'"):
+        of_file(b"MKT\n>a\nMKT\n", Counter(), "skip")
+
+
+def test_a_fault_far_into_a_file_names_the_record() -> None:
+    content = b"".join(b">p%d\nMKT\n" % number for number in range(1, 5000)) + b">last\nMK!T\n"
+    with pytest.raises(InputError, match=r"^in.fasta, record 5000 \(last\): position 3 holds '!'"):
+        of_file(content, Counter(), "stop")
+
+
+def test_the_file_may_be_closed_once_the_records_are(capsys: pytest.CaptureFixture[str]) -> None:
+    stream = io.BytesIO(b">a\nMKT\n>b\nMKT\n")
+    records = records_of_file(stream, "in.fasta", Counter(), on_error="stop", column=None, id_column=None)
+    next(records)
+
+    records.close()
+
+    assert not stream.closed
+    assert stream.tell() > 0
+
+
+def test_another_way_of_handling_faults_is_an_error() -> None:
+    with pytest.raises(OptionError) as fault:
+        of_values(["MKT"], "ignore")
+    assert str(fault.value) == "--on-error: no such way: ignore. Give stop or skip"

@@ -1,0 +1,60 @@
+"""The published sizes, weighed against ``transformers`` without memory for their weights."""
+
+import pytest
+import torch
+from transformers import EsmConfig, EsmForMaskedLM
+
+from biofm.core.errors import OptionError
+from biofm.models import HUB_IDS, Checkpoint, describe, esm2, new_protein_model, protein
+from biofm.nn import MaskedLM
+from biofm.tokenizers import ProteinTokenizer
+
+# Lin et al. 2023, table S1: layers, width, heads; and the round number in the model's name.
+PUBLISHED = {
+    "esm2-8m": (6, 320, 20, 8e6),
+    "esm2-35m": (12, 480, 20, 35e6),
+    "esm2-150m": (30, 640, 20, 150e6),
+    "esm2-650m": (33, 1280, 20, 650e6),
+    "esm2-3b": (36, 2560, 40, 3e9),
+    "esm2-15b": (48, 5120, 40, 15e9),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_published_size_has_the_weights_of_the_original(name: str) -> None:
+    n_layers, width, n_heads, about = PUBLISHED[name]
+    with torch.device("meta"):
+        ours = MaskedLM(esm2.config(d_model=width, n_layers=n_layers, n_heads=n_heads))
+        theirs = EsmForMaskedLM(EsmConfig(**esm2.config_to_transformers(ours.config, with_head=True)))
+    contact_head = n_layers * n_heads + 1  # which reads attention maps; we have none
+    info = describe(name, Checkpoint("ESM-2", ours, ProteinTokenizer()), "", ())
+    assert info.n_parameters == sum(weight.numel() for weight in theirs.parameters()) - contact_head
+    assert info.n_parameters == pytest.approx(about, rel=0.07)
+    assert (info.n_layers, info.d_model, info.n_heads) == (n_layers, width, n_heads)
+    assert info.trained_length == 1024
+
+
+def test_every_published_size_has_an_alias_that_tells_its_layers() -> None:
+    layers = {name: int(hub_id.split("_t")[1].split("_")[0]) for name, hub_id in HUB_IDS.items()}
+    assert layers == {name: shape[0] for name, shape in PUBLISHED.items()}
+
+
+def test_our_sizes_grow() -> None:
+    with torch.device("meta"):
+        models = [MaskedLM(protein.config(size, trained_length=512)) for size in protein.SIZES]
+    counts = [sum(weight.numel() for weight in model.parameters()) for model in models]
+    assert counts == sorted(counts)
+    assert counts[0] < 1.5e6  # at most 6 MB in float32
+
+
+def test_a_new_model_depends_on_the_seed_alone() -> None:
+    first, again, other = (new_protein_model("nano", trained_length=64, seed=seed) for seed in (1, 1, 2))
+    weights = [checkpoint.module.encoder.embedding.tokens.weight for checkpoint in (first, again, other)]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+
+
+def test_an_unknown_size_names_the_known_ones() -> None:
+    with pytest.raises(OptionError) as caught:
+        new_protein_model("huge", trained_length=64, seed=1)
+    assert str(caught.value) == "--size: no such size: huge. Give nano, small, medium"

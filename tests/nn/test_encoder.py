@@ -1,0 +1,100 @@
+"""The contract of packing, at every layer and for every family."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from biofm.nn import Encoder, EncoderConfig, MaskedLM, pack
+
+# Matrix products of other shapes add up in another order; float32 carries 24 bits.
+TOLERANCE = 5e-6
+
+MakeConfig = Callable[..., EncoderConfig]
+MakeModel = Callable[..., MaskedLM]
+
+
+def relative_difference(found: Tensor, expected: Tensor) -> float:
+    return float((found - expected).abs().max() / expected.abs().max())
+
+
+def test_packing_never_changes_a_hidden_state(
+    family: EncoderConfig, sequences: list[Tensor], make_model: MakeModel
+) -> None:
+    encoder = make_model(family).encoder
+    for layer in range(family.n_layers + 1):
+        alone = torch.cat([encoder(pack([tokens]), layer) for tokens in sequences])
+        assert relative_difference(encoder(pack(sequences), layer), alone) < TOLERANCE, f"layer {layer}"
+
+
+def test_packing_never_changes_the_logits(
+    family: EncoderConfig, sequences: list[Tensor], make_model: MakeModel
+) -> None:
+    model = make_model(family)
+    alone = torch.cat([model(pack([tokens])) for tokens in sequences])
+    assert relative_difference(model(pack(sequences)), alone) < TOLERANCE
+
+
+def test_the_order_of_sequences_does_not_matter(
+    family: EncoderConfig, sequences: list[Tensor], make_model: MakeModel
+) -> None:
+    encoder = make_model(family).encoder
+    lengths = [len(tokens) for tokens in sequences]
+    straight = encoder(pack(sequences)).split(lengths)
+    backwards = encoder(pack(sequences[::-1])).split(lengths[::-1])
+    for found, expected in zip(backwards[::-1], straight, strict=True):
+        assert relative_difference(found, expected) < TOLERANCE
+
+
+def test_the_order_of_residues_matters_wherever_there_are_positions(
+    family: EncoderConfig, make_model: MakeModel
+) -> None:
+    encoder = make_model(family).encoder
+    tokens = torch.tensor([1, 2, 3, 4, 5])
+    turned = encoder(pack([tokens.flip(0)])).flip(0)
+    blind = relative_difference(turned, encoder(pack([tokens]))) < TOLERANCE
+    assert blind == (family.positions == "none")
+
+
+def test_an_earlier_layer_is_that_of_the_full_run(
+    family: EncoderConfig, sequences: list[Tensor], make_model: MakeModel
+) -> None:
+    encoder = make_model(family).encoder
+    states: list[Tensor] = []
+    for block in encoder.blocks:
+        block.register_forward_pre_hook(lambda _, inputs: states.append(inputs[0]))
+        block.register_forward_hook(lambda *call: states.append(call[-1]))
+    final = encoder(pack(sequences))
+    full_run = [states[0], *states[1::2]]
+    for layer, state in enumerate(full_run[:-1]):
+        assert torch.equal(encoder(pack(sequences), layer), state)
+    assert torch.equal(encoder(pack(sequences), family.n_layers), final)
+    assert torch.equal(encoder.norm(full_run[-1]), final)
+    assert isinstance(encoder.norm, nn.LayerNorm) == family.final_norm
+
+
+def test_deeper_layers_are_not_computed(
+    sequences: list[Tensor], make_config: MakeConfig, make_model: MakeModel
+) -> None:
+    encoder = make_model(make_config()).encoder
+    computed: list[int] = []
+    for number, block in enumerate(encoder.blocks):
+        block.register_forward_hook(lambda *_, number=number: computed.append(number))
+    encoder(pack(sequences), 2)
+    assert computed == [0, 1]
+
+
+@pytest.mark.parametrize("layer", [-1, 4])
+def test_a_layer_that_does_not_exist_is_a_programmers_fault(layer: int, make_config: MakeConfig) -> None:
+    with pytest.raises(AssertionError, match=f"layer {layer} of 3"):
+        Encoder(make_config())(pack([torch.tensor([1])]), layer)
+
+
+def test_every_weight_has_a_gradient(
+    family: EncoderConfig, sequences: list[Tensor], make_model: MakeModel
+) -> None:
+    model = make_model(family).requires_grad_()
+    model(pack(sequences)).square().sum().backward()
+    idle = [name for name, weight in model.named_parameters() if weight.grad is None or not weight.grad.any()]
+    assert idle == []

@@ -1,0 +1,65 @@
+"""For every test of training: small models, proteins made up by rule, and recipes of a few steps."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from biofm.inference import Compute
+from biofm.nn import EncoderConfig, MaskedLM, initialise
+from biofm.tokenizers import ProteinTokenizer
+from biofm.tokenizers.protein import STANDARD_RESIDUES
+from biofm.training import Recipe
+
+MakeProteins = Callable[..., list[str]]
+MakeModel = Callable[..., MaskedLM]
+MakeRecipe = Callable[..., Recipe]
+
+
+@pytest.fixture
+def make_proteins() -> MakeProteins:
+    """Proteins of random standard residues, the same for the same seed."""
+
+    def make(n: int, *, shortest: int = 31, longest: int = 80, seed: int = 0) -> list[str]:
+        rng = np.random.default_rng(seed)
+        lengths = rng.integers(shortest, longest + 1, n)
+        return ["".join(rng.choice(list(STANDARD_RESIDUES), length)) for length in lengths]
+
+    return make
+
+
+@pytest.fixture
+def make_model() -> MakeModel:
+    """An untrained model of ours, of a few thousand weights."""
+
+    def make(seed: int = 0) -> MaskedLM:
+        config = EncoderConfig(
+            vocab_size=len(ProteinTokenizer().vocabulary), d_model=16, n_layers=2, n_heads=2,
+            d_feedforward=24, trained_length=64, norm_bias=False, linear_bias=False,
+            feedforward="swiglu", qk_norm=True,
+        )  # fmt: skip
+        model = MaskedLM(config)
+        initialise(model, seed)
+        return model
+
+    return make
+
+
+@pytest.fixture
+def make_recipe() -> MakeRecipe:
+    def make(**changes: int | float) -> Recipe:
+        few = {"n_steps": 8, "tokens_per_batch": 128, "max_length": 64, "n_warmup": 2, "n_held_out": 4}
+        return Recipe(**few | {"checkpoint_every": 3, "log_every": 3} | changes)  # type: ignore[arg-type]
+
+    return make
+
+
+@pytest.fixture
+def cpu() -> Compute:
+    return Compute(torch.device("cpu"), torch.float32, "as the test asks")
+
+
+@pytest.fixture
+def tokenizer() -> ProteinTokenizer:
+    return ProteinTokenizer()

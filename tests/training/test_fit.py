@@ -1,0 +1,207 @@
+"""Training learns, and an interrupted run that is resumed is the uninterrupted one to the last bit."""
+
+import logging
+import signal
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from biofm.inference import Compute
+from biofm.nn import MaskedLM
+from biofm.tokenizers import ProteinTokenizer
+from biofm.training import Recipe
+from biofm.training.data import PackedData
+from biofm.training.fit import LAST_CHECKPOINT, fit
+from biofm.training.metrics import read_metrics
+from biofm.training.tokens import TokenStore
+
+Train = Callable[..., dict[str, Tensor]]
+MakeRecipe = Callable[..., Recipe]
+Progress = Callable[[str, int, int], None]
+DTYPES = [torch.float32, torch.bfloat16]
+
+
+def silent(stage: str, done: int, total: int) -> None:
+    """Progress that nobody watches."""
+
+
+def signalling(number: signal.Signals, at_step: int) -> Progress:
+    """Progress during which the process gets a signal."""
+
+    def report(stage: str, done: int, total: int) -> None:
+        if done == at_step:
+            signal.raise_signal(number)
+
+    return report
+
+
+@pytest.fixture
+def train(
+    make_model: Callable[[], MaskedLM],
+    tokenizer: ProteinTokenizer,
+    cpu: Compute,
+) -> Train:
+    """Trains a new small model on repeats by a recipe in a folder; the trained weights by their names."""
+    store = TokenStore([pair * 20 for pair in ("AC", "DE", "FG", "HI", "KL", "MN", "PQ", "RS")], tokenizer)
+
+    def run(
+        recipe: Recipe, folder: Path, progress: Progress = silent, dtype: torch.dtype = torch.float32
+    ) -> dict[str, Tensor]:
+        folder.mkdir(exist_ok=True)
+        model = make_model()
+        compute = Compute(cpu.device, dtype, cpu.reason)
+        fit(model, PackedData(store, tokenizer, recipe), recipe, compute, folder, progress)
+        return {name: weight.clone() for name, weight in model.state_dict().items()}
+
+    return run
+
+
+def rows_but_speed(folder: Path) -> list[dict[str, float]]:
+    rows = read_metrics(folder / "metrics.csv")
+    return [{name: value for name, value in row.items() if name != "tokens_per_second"} for row in rows]
+
+
+def are_equal(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_a_small_data_set_is_learnt_by_heart(
+    dtype: torch.dtype, train: Train, make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    train(make_recipe(n_steps=50, log_every=10, learning_rate=0.03), tmp_path, dtype=dtype)
+    losses = [row["loss"] for row in read_metrics(tmp_path / "metrics.csv")]
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_bfloat16_keeps_the_weights_in_float32(train: Train, make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    half, full = (
+        train(make_recipe(n_steps=3), tmp_path / str(dtype), dtype=dtype)
+        for dtype in (torch.bfloat16, torch.float32)
+    )
+    assert {weight.dtype for weight in half.values()} == {torch.float32}
+    assert not are_equal(half, full)  # bfloat16 was really computed in
+    assert all(weight.isfinite().all() for weight in half.values())
+
+
+def test_the_table_has_a_row_every_few_steps(
+    train: Train, make_recipe: MakeRecipe, tmp_path: Path, tokenizer: ProteinTokenizer
+) -> None:
+    train(make_recipe(learning_rate=0.01, n_steps=10), tmp_path)
+    rows = read_metrics(tmp_path / "metrics.csv")
+    assert [row["step"] for row in rows] == [3, 6, 9]
+    assert rows[0]["tokens"] < rows[1]["tokens"] < rows[2]["tokens"]
+    assert all(3 < row["loss"] < 4 for row in rows)  # an untrained model's is ln(33), about 3.5
+    assert all(row["tokens_per_second"] > 0 for row in rows)
+    # The rate of the next step: of 10 steps the first 2 are of warm-up, the last 3 of decay.
+    assert [row["learning_rate"] for row in rows] == pytest.approx([0.01, 0.01, 0.01 / 3], rel=1e-3)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_and_resumed_run_is_the_uninterrupted_one(
+    number: signal.Signals, train: Train, make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    """Step 4 is no multiple of ``log_every`` or ``checkpoint_every``."""
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    weights = train(make_recipe(), whole)
+
+    with pytest.raises(KeyboardInterrupt if number == signal.SIGINT else SystemExit) as caught:
+        train(make_recipe(), parts, signalling(number, at_step=4))
+    if number == signal.SIGTERM:
+        assert caught.value.args == (128 + signal.SIGTERM,)
+    assert torch.load(parts / LAST_CHECKPOINT, weights_only=True)["global_step"] == 4
+    steps: list[int] = []
+    resumed = train(make_recipe(), parts, lambda stage, done, total: steps.append(done))
+
+    assert steps == [5, 6, 7, 8]
+    assert are_equal(resumed, weights)
+    assert rows_but_speed(parts) == rows_but_speed(whole)
+    assert len(rows_but_speed(whole)) == 2
+
+
+def test_a_run_that_died_in_a_step_resumes_from_the_last_checkpoint_to_the_bit(
+    train: Train, make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    weights = train(make_recipe(log_every=1), whole)
+
+    def die(stage: str, done: int, total: int) -> None:
+        if done == 5:
+            raise MemoryError
+
+    with pytest.raises(MemoryError):
+        train(make_recipe(log_every=1), parts, die)
+    assert torch.load(parts / LAST_CHECKPOINT, weights_only=True)["global_step"] == 3
+    assert [row["step"] for row in rows_but_speed(parts)] == [1, 2, 3, 4, 5]
+
+    assert are_equal(train(make_recipe(log_every=1), parts), weights)
+    assert rows_but_speed(parts) == rows_but_speed(whole)
+
+
+def test_a_second_interruption_does_not_wait(train: Train, make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    def impatient(stage: str, done: int, total: int) -> None:
+        if done == 5:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+            pytest.fail("the second signal was put off too")
+
+    with pytest.raises(KeyboardInterrupt):
+        train(make_recipe(), tmp_path, impatient)
+    assert torch.load(tmp_path / LAST_CHECKPOINT, weights_only=True)["global_step"] == 3
+
+
+def test_the_callers_signal_handlers_and_logging_and_warnings_are_left_as_they_were(
+    train: Train, make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    def state() -> list[object]:
+        return [
+            signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM),
+            logging.getLogger("lightning.pytorch").level, list(warnings.filters),
+        ]  # fmt: skip
+
+    before = state()
+    with pytest.raises(KeyboardInterrupt):
+        train(make_recipe(), tmp_path, signalling(signal.SIGINT, at_step=1))
+    assert state() == before
+
+
+def test_a_finished_run_is_not_trained_again(train: Train, make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    weights = train(make_recipe(), tmp_path)
+    table = (tmp_path / "metrics.csv").read_bytes()
+
+    def fail(stage: str, done: int, total: int) -> None:
+        pytest.fail("a step was made")
+
+    assert are_equal(train(make_recipe(), tmp_path, fail), weights)
+    assert (tmp_path / "metrics.csv").read_bytes() == table
+
+
+def test_a_finished_run_goes_on_with_more_steps(
+    train: Train, make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    short = make_recipe(n_steps=4)
+    train(short, tmp_path)
+    steps: list[int] = []
+    train(replace(short, n_steps=9), tmp_path, lambda stage, done, total: steps.append(done))
+    assert steps == [5, 6, 7, 8, 9]
+    assert [row["step"] for row in read_metrics(tmp_path / "metrics.csv")] == [3, 6, 9]
+
+
+def test_lightning_says_nothing(
+    train: Train,
+    make_recipe: MakeRecipe,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    recwarn: pytest.WarningsRecorder,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    train(make_recipe(n_steps=2), tmp_path)
+    train(make_recipe(n_steps=4), tmp_path)
+    assert capfd.readouterr() == ("", "")
+    assert [str(warning.message) for warning in recwarn] == []
+    assert caplog.messages == []

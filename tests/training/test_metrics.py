@@ -1,0 +1,35 @@
+"""The table of a run survives interruptions, letter for letter."""
+
+from pathlib import Path
+
+from biofm.training.metrics import COLUMNS, append_metrics, keep_metrics, read_metrics
+
+
+def row(step: int) -> dict[str, object]:
+    return {
+        "step": step, "tokens": step * 10, "loss": "2.50000", "learning_rate": "1.000e-03",
+        "tokens_per_second": 5,
+    }  # fmt: skip
+
+
+def test_rows_are_read_as_numbers(tmp_path: Path) -> None:
+    file = tmp_path / "metrics.csv"
+    keep_metrics(file, 0)
+    append_metrics(file, row(7))
+    assert read_metrics(file) == [
+        {"step": 7.0, "tokens": 70.0, "loss": 2.5, "learning_rate": 0.001, "tokens_per_second": 5.0}
+    ]
+    assert file.read_text().splitlines()[0] == ",".join(COLUMNS)
+
+
+def test_rows_after_the_last_checkpoint_are_dropped_and_the_others_stay_as_they_were(tmp_path: Path) -> None:
+    file = tmp_path / "metrics.csv"
+    keep_metrics(file, 0)
+    append_metrics(file, row(3))
+    before = file.read_bytes()
+    append_metrics(file, row(6))
+
+    keep_metrics(file, 5)
+
+    assert file.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [file]
