@@ -24,7 +24,7 @@ help:  ## show this list
 demo: .venv/.base  ## embed the example proteins and draw their nearest neighbours, into demo/
 	@mkdir -p demo
 	$(BIN)/biofm embed $(EXAMPLE) --model $(MODEL) --output demo/proteins.h5ad --overwrite
-	$(BIN)/biofm neighbours demo/proteins.h5ad --output demo/proteins.png
+	$(BIN)/biofm neighbours demo/proteins.h5ad --output demo/proteins.png --overwrite
 
 test: .venv/.dev  ## run the quick tests
 	$(call threads,1) $(BIN)/python -m pytest -n 2 -m "not slow"

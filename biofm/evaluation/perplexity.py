@@ -20,7 +20,7 @@ from biofm.nn import MaskedLM, by_budget, pack
 from biofm.tokenizers import ProteinTokenizer
 
 N_PARTS = 7
-PRIOR_RESIDUES = 20
+PRIOR_RESIDUES = 120  # of 10 to 400 the one that makes the baseline strongest on held-out UniRef90 proteins
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,6 @@
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
-from stat import S_ISREG
 from typing import BinaryIO
 
 from biofm_datasets import Record
@@ -51,10 +50,10 @@ class Intake:
 
 def _size_of(stream: BinaryIO) -> int:
     """The size of a file that is read from its beginning to its end; 0 for a pipe, and for Parquet."""
-    status = os.fstat(stream.fileno())
-    if not S_ISREG(status.st_mode):
+    if not stream.seekable():
         return 0
     start = stream.tell()
     magic = stream.read(4)
+    n_bytes = stream.seek(0, os.SEEK_END)
     stream.seek(start)
-    return 0 if magic == b"PAR1" else status.st_size
+    return 0 if magic == b"PAR1" else n_bytes

@@ -40,7 +40,9 @@ REACH = 24
 GAP = CORE + REACH + 2
 """Unknown residues between sequences, so that no seed and no extension runs into a neighbour."""
 MIN_CORE_SCORE = 18
+"""BLOSUM62 score of the core from which a hit is extended."""
 MIN_SCORE = 42
+"""BLOSUM62 score of core and extensions from which a pair is a candidate."""
 COMMON_SEED_COUNT, COMMON_SEED_SHARE = 400, 1e-3
 """A seed at more places than both, among the queries, is low complexity and is passed over."""
 CHUNK_RESIDUES = 1 << 15

@@ -107,15 +107,14 @@ def _choose_columns(
         )
     if id_column is None and DEFAULT_ID_COLUMN in names:
         id_column = DEFAULT_ID_COLUMN
-    for wanted in filter(None, (column, id_column)):
-        if (n_found := list(names).count(wanted)) != 1:
-            fault = (
-                f"there is no column {wanted!r}"
-                if n_found == 0
-                else f"{n_found} columns are named {wanted!r}"
-            )
-            raise DataError(fault, where=name, remedy=here)
-    return names.index(column), names.index(id_column) if id_column is not None else None
+    chosen = [column] if id_column is None else [column, id_column]
+    for wanted in chosen:
+        n_found = list(names).count(wanted)
+        if n_found == 0:
+            raise DataError(f"there is no column {wanted!r}", where=name, remedy=here)
+        if n_found > 1:
+            raise DataError(f"{n_found} columns are named {wanted!r}", where=name, remedy=here)
+    return names.index(column), None if id_column is None else names.index(id_column)
 
 
 def _require_text(field: "pyarrow.Field[pyarrow.DataType]", name: str) -> None:

@@ -113,6 +113,13 @@ def test_a_fault_far_into_the_file_has_the_right_line() -> None:
         read(content)
 
 
+def test_a_line_end_across_blocks_is_one_line() -> None:
+    content = b">a\r\n" + b"A" * (262_144 - 5) + b"\r\n" + b"M\xffK\n"
+    assert content[262_143:262_145] == b"\r\n"
+    with pytest.raises(DataError, match=r"^x\.fasta, line 3: this is not UTF-8 text"):
+        read(content)
+
+
 def test_records_before_a_fault_are_delivered() -> None:
     records = read_sequences(io.BytesIO(b">a\nMK\n>b\n" + b"A" * 300_000 + b"\n\xff"), "x.fasta")
     assert next(records).sequence == "MK"

@@ -4,7 +4,6 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-import pytest
 from biofm_datasets import Record, clean_protein, read_sequences
 from biofm_datasets.split import split_by_identity
 
@@ -22,17 +21,12 @@ def test_the_uniref90_sample_is_read_whole(real_data: Path) -> None:
     assert all(record.id.startswith("UniRef90_") for record in records)
 
 
-def test_the_corpus_is_read_whole(real_data: Path) -> None:
+def test_the_corpus_is_read_whole_and_is_in_order_already(real_data: Path) -> None:
+    notices: Counter[str] = Counter()
     records = read_file(real_data / "protein" / "corpus_uniprot_genbank.fasta.gz")
     assert len(records) == 62_677
     assert sum(len(record.sequence) for record in records) == 21_746_267
     assert records[-1].number == 62_677
-
-
-@pytest.mark.parametrize("name", ["uniref90_10k.fasta.gz", "corpus_uniprot_genbank.fasta.gz"])
-def test_real_proteins_are_in_order_already(name: str, real_data: Path) -> None:
-    notices: Counter[str] = Counter()
-    records = read_file(real_data / "protein" / name)
     assert all(clean_protein(record, notices) is record for record in records)
     assert not notices
 

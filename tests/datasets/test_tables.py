@@ -134,6 +134,18 @@ def test_a_missing_id_column_is_named(name: str) -> None:
         read(content, name, id_column="accession")
 
 
+@pytest.mark.parametrize("name", ["x.csv", "x.parquet"])
+def test_an_empty_column_name_is_no_column(name: str) -> None:
+    content = b"id,seq\na,MV\n" if name == "x.csv" else parquet_bytes({"id": ["a"], "seq": ["MV"]})
+    with pytest.raises(DataError, match=r"there is no column ''\. The columns are: id, seq"):
+        read(content, name, column="")
+
+
+def test_a_parquet_column_may_have_a_dot_in_its_name() -> None:
+    content = parquet_bytes({"target.seq": ["MV"], "target": ["x"]})
+    assert ids_and_sequences(read(content, "x.parquet", column="target.seq")) == [("1", "MV")]
+
+
 @pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())])
 def test_parquet_text_of_every_kind_is_read(kind: pa.DataType) -> None:
     content = parquet_bytes({"seq": pa.array(["M V", "MK", None, ""], kind), "id": [7, 8, None, 9]})

@@ -5,6 +5,7 @@ them.
 import random
 from collections import Counter
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -48,10 +49,11 @@ def make_embedder(encoder: Encoder) -> MakeEmbedder:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def hidden_of(encoder: Encoder) -> HiddenOf:
     """The hidden states of one protein alone, <cls> and <eos> left in; shape (residues + 2, d)."""
 
+    @cache
     def run(sequence: str, layer: int = 3) -> NDArray[np.float32]:
         tokens = torch.from_numpy(ProteinTokenizer().encode(sequence).astype(np.int64))
         with torch.inference_mode():
@@ -61,14 +63,14 @@ def hidden_of(encoder: Encoder) -> HiddenOf:
     return run
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def proteins() -> list[Record]:
-    """Forty proteins of 1 to 60 residues in no order of length; ids and sequences repeat."""
+    """Proteins of 1 to 57 residues in no order of length; ids and sequences repeat."""
     generator = random.Random(20)
-    sequences = ["".join(generator.choices("ACDEFGHIKLMNPQRSTVWYX", k=n)) for n in [*range(1, 61, 2), 40, 40]]
+    sequences = ["".join(generator.choices("ACDEFGHIKLMNPQRSTVWYX", k=n)) for n in [*range(1, 61, 4), 40, 40]]
     generator.shuffle(sequences)
-    sequences += sequences[:8]
-    return [Record(id=f"p{i % 35}", sequence=sequence, number=i) for i, sequence in enumerate(sequences)]
+    sequences += sequences[:4]
+    return [Record(id=f"p{i % 18}", sequence=sequence, number=i) for i, sequence in enumerate(sequences)]
 
 
 @pytest.fixture

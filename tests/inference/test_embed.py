@@ -19,7 +19,7 @@ EmbedAll = Callable[..., EmbeddingBlock]
 HiddenOf = Callable[..., NDArray[np.float32]]
 Records = list[Record]
 
-BUDGETS = [2, 7, 61, 300, 1_000_000]
+BUDGETS = [2, 61, 1_000_000]
 RUN_WHOLE = "sequences longer than the 40 residues of the model's training, run whole"
 # Batches of other sizes are summed in another order; the values are of order 1.
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
@@ -102,7 +102,7 @@ def test_a_wrong_option_is_an_error_that_says_what_to_give(options: dict[str, ob
 
 
 @pytest.mark.parametrize("pool", POOLED_BY_HAND)
-@pytest.mark.parametrize("window", [60, 61, 1000])
+@pytest.mark.parametrize("window", [57, 1000])
 def test_a_window_that_every_protein_fits_changes_nothing(
     pool: str, window: int, make_embedder: MakeEmbedder, embed_all: EmbedAll, proteins: Records
 ) -> None:
@@ -112,7 +112,7 @@ def test_a_window_that_every_protein_fits_changes_nothing(
     np.testing.assert_array_equal(windowed.values, whole.values)
 
 
-@pytest.mark.parametrize("tokens_per_batch", BUDGETS)
+@pytest.mark.parametrize("tokens_per_batch", [25, 1_000_000])
 @pytest.mark.parametrize("window", [2, 9, 20])
 def test_a_residue_of_a_long_protein_has_the_row_of_a_window_in_whose_middle_it_lies(
     window: int,
@@ -212,16 +212,16 @@ def test_the_stream_is_read_one_chunk_ahead_and_no_further(make_embedder: MakeEm
 
     def records() -> Iterator[Record]:
         nonlocal n_read
-        for n_read in range(1, 501):
+        for n_read in range(1, 201):
             yield Record(id=str(n_read), sequence="MKTAYIAK", number=n_read)
 
     chunk = BATCHES_PER_CHUNK * 20 // 10  # records of 10 tokens each, in batches of 20
     n_embedded = 0
-    for block in make_embedder(tokens_per_batch=20).stream(records(), Counter()):
+    for block in make_embedder(tokens_per_batch=20, layer=0).stream(records(), Counter()):
         n_embedded += len(block.ids)
         assert len(block.ids) <= chunk
         assert n_read - n_embedded <= 1
-    assert n_embedded == 500
+    assert n_embedded == 200
 
 
 def test_no_records_give_no_blocks(make_embedder: MakeEmbedder) -> None:

@@ -59,9 +59,9 @@ def pipe() -> Iterator[BinaryIO]:
     os.close(writing)
 
 
-@pytest.mark.parametrize(("pool", "n_rows"), [("mean", 40), ("none", 1210)])
+@pytest.mark.parametrize("pool", ["mean", "none"])
 def test_the_tally_counts_what_went_through(
-    pool: str, n_rows: int, make_embedder: MakeEmbedder, proteins: list[Record], pipe: BinaryIO
+    pool: str, make_embedder: MakeEmbedder, proteins: list[Record], pipe: BinaryIO
 ) -> None:
     store = Kept()
 
@@ -91,7 +91,7 @@ def test_the_progress_grows_to_the_whole_and_no_further(
 
     tokens = [tokens for tokens, _ in heard.updates if tokens is not None]
     fractions = [fraction for _, fraction in heard.updates if fraction is not None]
-    assert len(tokens) == len(fractions) == len(heard.updates) > 20
+    assert len(tokens) == len(fractions) == len(heard.updates) > 10
     assert fractions == sorted(fractions)
     assert fractions[0] < 0.1
     assert fractions[-1] == 1.0
@@ -101,16 +101,19 @@ def test_the_progress_grows_to_the_whole_and_no_further(
 def test_memory_does_not_grow_with_the_number_of_records(
     make_embedder: MakeEmbedder, pipe: BinaryIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(intake, "AHEAD_BYTES", 20_000)
+    monkeypatch.setattr(intake, "AHEAD_BYTES", 5_000)
 
     def peak_bytes(n_records: int) -> int:
-        records = (Record(id=str(n), sequence="MKTAYIAK" * 10, number=n) for n in range(n_records))
-        embedder = make_embedder(layer=0, tokens_per_batch=500)
+        records = (Record(id=str(n), sequence="MKTAYIAK", number=n) for n in range(n_records))
+        embedder = make_embedder(layer=0, tokens_per_batch=40)
         tracemalloc.start()
-        embed_to_store(embedder, Intake(records, pipe), Counted(), Counter(), Heard())
+        embed_to_store(
+            embedder, Intake(records, pipe), Counted(), Counter(), Progress("embedding", quiet=True)
+        )
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return peak
 
     peak_bytes(200)  # what is imported or cached at the first use is not counted
-    assert peak_bytes(4000) < 1.3 * peak_bytes(400)
+    grown_bytes = peak_bytes(1200) - peak_bytes(300)
+    assert grown_bytes < 900 * 32, "a row alone takes 64 bytes, a record some 200"

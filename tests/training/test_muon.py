@@ -1,5 +1,6 @@
 """The optimiser does to matrices what Muon does, and to the rest what AdamW does."""
 
+from collections.abc import Callable
 from copy import deepcopy
 from itertools import pairwise
 
@@ -36,11 +37,13 @@ def test_a_zero_matrix_stays_zero() -> None:
     assert orthogonalise(torch.zeros(1, 4, 6)).count_nonzero() == 0
 
 
-def move(weight: Tensor, gradients: list[Tensor], optimizer_of: type[Optimizer], **options: object) -> Tensor:
+def move(
+    weight: Tensor, gradients: list[Tensor], optimizer_of: Callable[..., Optimizer], **options: object
+) -> Tensor:
     """How far the gradients, a step each, move a matrix."""
     parameter = nn.Parameter(weight.clone())
     groups = ([parameter], []) if optimizer_of is Muon else ([parameter],)
-    optimizer = optimizer_of(*groups, lr=0.02, weight_decay=0.1, **options)  # type: ignore[call-arg]
+    optimizer = optimizer_of(*groups, lr=0.02, weight_decay=0.1, **options)
     for gradient in gradients:
         parameter.grad = gradient.clone()
         optimizer.step()

@@ -1,0 +1,219 @@
+"""Embedding in Python and from file to file: the same numbers in every format, and how they were made."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anndata
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import safetensors
+import safetensors.numpy
+from numpy.typing import NDArray
+
+import biofm
+from biofm.core.errors import InputError, OptionError
+from biofm.core.stores.store import SUFFIXES
+from biofm.models.checkpoint import BUNDLED
+
+ReadLedger = Callable[[str], list[tuple[Any, ...]]]
+Content = tuple[list[str], NDArray[np.float32], dict[str, Any]]
+
+PROTEINS = [
+    ("P69905", "MVLSPADKTNVKAAWGKVGAHAGEYGAEAL"),
+    ("P01308", "MALWMRLLPLLALLALWGPDPAAA"),
+    ("P69905", "mkt*"),
+]
+OPTIONS: dict[str, Any] = {"pool": "max", "layer": 2, "window": 12}
+
+
+def read_h5ad(path: Path) -> Content:
+    data = anndata.read_h5ad(path)
+    return list(data.obs_names), data.X, dict(data.uns["biofm"])
+
+
+def read_parquet(path: Path) -> Content:
+    table = pq.read_table(path)
+    values = np.array(table["embedding"].to_pylist(), np.float32)
+    return table["id"].to_pylist(), values, json.loads(table.schema.metadata[b"biofm"])
+
+
+def read_npz(path: Path) -> Content:
+    with np.load(path) as file:
+        return file["ids"].tolist(), file["embeddings"], json.loads(str(file["provenance"]))
+
+
+def read_safetensors(path: Path) -> Content:
+    tensors = safetensors.numpy.load_file(path)
+    bounds = tensors["ids_offsets"].tolist()
+    text = bytes(tensors["ids_utf8"])
+    ids = [text[begin:end].decode() for begin, end in zip(bounds, bounds[1:], strict=False)]
+    with safetensors.safe_open(path, framework="numpy") as file:
+        metadata = file.metadata()
+    numbers = {"layer": int(metadata["layer"]), "window": int(metadata["window"])}
+    return ids, tensors["embeddings"], metadata | numbers
+
+
+def read_csv(path: Path) -> Content:
+    table = pd.read_csv(path, dtype={f"e{i}": np.float32 for i in range(10_000)})
+    provenance = json.loads(path.with_name(f"{path.name}.provenance.json").read_text())
+    return table["id"].tolist(), table.iloc[:, 2:].to_numpy(np.float32), provenance["biofm"]
+
+
+READERS = {
+    ".h5ad": read_h5ad,
+    ".parquet": read_parquet,
+    ".npz": read_npz,
+    ".safetensors": read_safetensors,
+    ".csv": read_csv,
+}
+
+
+@pytest.mark.filterwarnings("ignore:Observation names are not unique")
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_file_holds_what_python_gets_and_how_it_was_made(
+    suffix: str, model: biofm.Model, fasta: Path, tmp_path: Path
+) -> None:
+    summary = biofm.embed(fasta, tmp_path / f"out{suffix}", dtype="float32", **OPTIONS)
+    ids, values, provenance = READERS[suffix](tmp_path / f"out{suffix}")
+
+    embeddings = model.embed(PROTEINS, **OPTIONS)
+
+    assert ids == embeddings.ids == ["P69905", "P01308", "P69905"]
+    np.testing.assert_array_equal(values, embeddings.values)
+    assert provenance == embeddings.provenance == summary.provenance
+    weights = BUNDLED / "protein-nano" / "model.safetensors"
+    expected = {
+        "model": "protein-nano",
+        "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "dtype": "float32",
+        "device": "cpu",
+        "pooling": "max",
+        "layer": 2,
+        "window": 12,
+        "version": biofm.__version__,
+    }
+    assert {name: provenance[name] for name in expected} == expected
+
+
+def test_the_summary_counts_what_was_done(fasta: Path, tmp_path: Path) -> None:
+    summary = biofm.embed(fasta, tmp_path / "out.npz", pool="none", dtype="float32")
+
+    assert (summary.n_sequences, summary.n_residues, summary.n_tokens) == (3, 57, 63)
+    assert summary.n_rows == 57
+    assert summary.output == str(tmp_path / "out.npz")
+    assert summary.dtype_reason == "as asked"
+    assert summary.notices == {"sequences upper-cased": 1, "sequences whose trailing * was dropped": 1}
+
+
+def test_a_layer_counted_backwards_is_recorded_by_its_number(
+    model: biofm.Model, fasta: Path, tmp_path: Path
+) -> None:
+    summary = biofm.embed(fasta, tmp_path / "out.npz", layer=-2)
+    assert summary.provenance["layer"] == model.info.n_layers - 1
+
+
+def test_rows_of_residues_follow_each_other(model: biofm.Model) -> None:
+    rows = model.embed(["MKTAY", "AYI"], pool="none")
+    alone = model.embed(["AYI"], pool="none")
+
+    assert (rows.n_residues, rows.values.shape) == ([5, 3], (8, model.info.d_model))
+    np.testing.assert_allclose(rows.values[5:], alone.values, rtol=1e-4, atol=1e-5)
+
+
+def test_no_sequences_give_no_rows(model: biofm.Model) -> None:
+    assert model.embed([]).values.shape == (0, model.info.d_model)
+
+
+def test_faults_in_python_values_stop_or_are_skipped(model: biofm.Model) -> None:
+    with pytest.raises(InputError, match="the given sequences, record 2"):
+        model.embed(["MKT", "M1"])
+    skipped = model.embed(["MKT", "M1", "AYI"], on_error="skip")
+    assert (skipped.ids, skipped.notices) == (["1", "3"], {"records skipped": 1})
+
+
+def test_one_string_is_refused_with_the_way_out(model: biofm.Model) -> None:
+    with pytest.raises(InputError, match="Put it into a list"):
+        model.embed("MKTAYIAK")
+
+
+def test_embedding_again_and_in_another_precision_changes_nothing(model: biofm.Model) -> None:
+    first = model.embed(["MKTAYIAKQR"])
+    biofm.load("protein-nano", dtype="bfloat16").embed(["MKTAYIAKQR"])
+
+    np.testing.assert_array_equal(model.embed(["MKTAYIAKQR"]).values, first.values)
+
+
+def test_embedding_leaves_rows_of_load_and_embed_in_the_ledger(
+    fasta: Path, tmp_path: Path, read_ledger: ReadLedger
+) -> None:
+    biofm.embed(fasta, tmp_path / "out.csv")
+
+    rows = read_ledger(
+        "SELECT verb, model, decision, outcome, reads, writes FROM requests JOIN outcomes ON id = request"
+    )
+    by_verb = {verb: (model, decision, outcome) for verb, model, decision, outcome, *_ in rows}
+    assert by_verb == dict.fromkeys(["embed", "load"], ("protein-nano", "allow", "completed"))
+    (embed,) = [row for row in rows if row[0] == "embed"]
+    assert json.loads(embed[4]) == {"input": [str(fasta)]}
+    written = {role: target["path"] for role, target in json.loads(embed[5]).items()}
+    assert written == {
+        "output": str(tmp_path / "out.csv"),
+        "provenance": str(tmp_path / "out.csv.provenance.json"),
+    }
+
+
+def test_a_failed_run_is_in_the_ledger_as_failed(
+    fasta: Path, tmp_path: Path, read_ledger: ReadLedger
+) -> None:
+    with pytest.raises(OptionError):
+        biofm.embed(fasta, tmp_path / "out.csv", layer=99)
+
+    outcomes = read_ledger("SELECT verb, outcome, error FROM requests JOIN outcomes ON id = request")
+    assert sorted(outcomes) == [("embed", "failed", "OptionError"), ("load", "completed", "")]
+
+
+def test_a_loaded_model_passes_the_gate_at_every_verb(
+    tmp_path: Path, model: biofm.Model, read_ledger: ReadLedger
+) -> None:
+    model.embed(["MKT"])
+    model.save(tmp_path / "saved")
+
+    assert read_ledger("SELECT verb, model FROM requests") == [
+        ("embed", "protein-nano"),
+        ("save", "protein-nano"),
+    ]
+
+
+MEASURE = """
+import resource, sys
+import biofm
+from pathlib import Path
+
+n_records, folder = int(sys.argv[1]), Path(sys.argv[2])
+with (folder / "in.fasta").open("w") as file:
+    for number in range(n_records):
+        file.write(f">p{number}\\n{'MKTAYIAKQR' * 30}\\n")
+biofm.embed(folder / "in.fasta", folder / "out.h5ad", layer=0, tokens_per_batch=512, overwrite=True)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.slow
+def test_memory_stays_flat_however_long_the_file_is(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+
+    def peak_mib(n_records: int) -> float:
+        command = [sys.executable, "-c", MEASURE, str(n_records), str(tmp_path)]
+        run = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+        return int(run.stdout) / 1024
+
+    # 10,000 more proteins: 3 MB of text and 5 MB of rows, in Python objects at least twice that.
+    assert peak_mib(16_000) - peak_mib(6_000) < 6

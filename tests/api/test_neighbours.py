@@ -1,0 +1,53 @@
+"""From a file of embeddings to who resembles whom, and a picture of it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import biofm
+from biofm.core.errors import InputError, OutputError
+
+FAMILIES = {"g1": "GSAGSAGSAGSA", "w1": "WWFYWFWYFWWY", "g2": "GSAGSAGSAGSG", "w2": "WWFYWFWYFWWF"}
+
+
+@pytest.fixture
+def h5ad(tmp_path: Path) -> Path:
+    fasta = tmp_path / "in.fasta"
+    fasta.write_text("".join(f">{id_}\n{sequence}\n" for id_, sequence in FAMILIES.items()))
+    biofm.embed(fasta, tmp_path / "out.h5ad", layer=0)  # token vectors alone: whatever was learnt, pairs meet
+    return tmp_path / "out.h5ad"
+
+
+def test_nearly_equal_proteins_are_neighbours(h5ad: Path) -> None:
+    found = biofm.neighbours(h5ad)
+
+    assert found.ids == list(FAMILIES)
+    assert found.similarity.shape == (4, 4)
+    np.testing.assert_allclose(np.diag(found.similarity), 1, atol=1e-5)
+    assert [found.nearest(row, 1)[0][0] for row in range(4)] == ["g2", "w2", "g1", "w1"]
+
+
+def test_the_picture_is_written_where_it_was_asked_for(h5ad: Path, tmp_path: Path) -> None:
+    biofm.neighbours(h5ad, picture=tmp_path / "map.png")
+    assert (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_an_existing_picture_stays_without_overwrite(h5ad: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "map.png"
+    picture.write_bytes(b"precious")
+    with pytest.raises(OutputError, match="the file already exists"):
+        biofm.neighbours(h5ad, picture=picture)
+    assert picture.read_bytes() == b"precious"
+
+    biofm.neighbours(h5ad, picture=picture, overwrite=True)
+    assert picture.read_bytes() != b"precious"
+
+
+def test_a_fault_leaves_no_picture(tmp_path: Path) -> None:
+    (tmp_path / "in.h5ad").write_bytes(b"no HDF5")
+    with pytest.raises(InputError, match="not an .h5ad of embeddings"):
+        biofm.neighbours(tmp_path / "in.h5ad", picture=tmp_path / "map.png")
+    with pytest.raises(OutputError, match=r"\.gif is no format for a figure"):
+        biofm.neighbours(tmp_path / "in.h5ad", picture=tmp_path / "map.gif")
+    assert [path.name for path in tmp_path.iterdir()] == ["in.h5ad"]

@@ -1,0 +1,127 @@
+"""Figures are valid files of every format we offer, and show what they should."""
+
+import io
+import re
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from biofm.core.errors import OutputError
+from biofm.report import check_figure_suffix, draw_loss_curve, draw_neighbours
+
+Draw = Callable[[BinaryIO, str], None]
+
+
+def similarity_of_pairs(n_pairs: int) -> NDArray[np.float32]:
+    """Rows i and i + n_pairs are alike, and like no other."""
+    directions = np.tile(np.eye(n_pairs), (2, 1)) + 0.05 * np.random.default_rng(20).random(
+        (2 * n_pairs, n_pairs)
+    )
+    unit = directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    similarity: NDArray[np.float32] = (unit @ unit.T).astype(np.float32)
+    return similarity
+
+
+def neighbours(handle: BinaryIO, suffix: str) -> None:
+    draw_neighbours([f"p{i}" for i in range(8)], similarity_of_pairs(4), handle, suffix)
+
+
+def loss_curve(handle: BinaryIO, suffix: str) -> None:
+    rows = [{"tokens": 1e6 * step, "loss": 3 - step / 10} for step in range(10)]
+    draw_loss_curve(rows, {"residue frequencies alone": 2.87}, handle, suffix)
+
+
+def drawn(draw: Draw, suffix: str) -> bytes:
+    handle = io.BytesIO()
+    draw(handle, suffix)
+    return handle.getvalue()
+
+
+def texts_of(svg: bytes) -> list[str]:
+    """The texts of a figure in the order in which they were drawn: matplotlib keeps each in a comment."""
+    return [text.strip() for text in re.findall(r"<!--(.*?)-->", svg.decode())]
+
+
+@pytest.mark.parametrize("draw", [neighbours, loss_curve])
+def test_figures_are_valid_files_of_every_suffix(draw: Draw) -> None:
+    assert drawn(draw, ".png").startswith(b"\x89PNG\r\n\x1a\n")
+    assert drawn(draw, ".pdf").startswith(b"%PDF-")
+    assert ElementTree.fromstring(drawn(draw, ".svg")).tag == "{http://www.w3.org/2000/svg}svg"
+
+
+@pytest.mark.parametrize("name", ["a.png", "folder.csv/b.SVG", "c.tar.pdf"])
+def test_a_suffix_that_can_be_drawn_is_given_back_in_lower_case(name: str) -> None:
+    assert check_figure_suffix(Path(name)) == Path(name).suffix.lower()
+
+
+@pytest.mark.parametrize(("name", "fault"), [("map.jpg", ".jpg"), ("map", "no suffix")])
+def test_another_suffix_is_an_error_that_lists_the_right_ones(name: str, fault: str) -> None:
+    with pytest.raises(OutputError) as error:
+        check_figure_suffix(Path(name))
+    assert str(error.value) == f"{name}: {fault} is no format for a figure. End in .png, .svg, .pdf"
+
+
+def test_similar_proteins_stand_side_by_side() -> None:
+    shown = [text for text in texts_of(drawn(neighbours, ".svg")) if text.startswith("p")]
+
+    across, down = shown[:8], shown[8:]
+    assert sorted(across) == [f"p{i}" for i in range(8)]
+    assert across == down
+    for left, right in zip(across[::2], across[1::2], strict=True):
+        assert abs(int(left[1:]) - int(right[1:])) == 4, across
+
+
+def test_a_name_with_dollar_signs_is_shown_as_it_is() -> None:
+    handle = io.BytesIO()
+    names = ["$a_{$", r"$\frac$", "c"]
+    draw_neighbours(names, np.eye(3, dtype=np.float32), handle, ".svg")
+    assert set(names) <= set(texts_of(handle.getvalue()))
+
+
+def test_too_many_names_to_read_are_left_out_and_that_is_said() -> None:
+    handle = io.BytesIO()
+    draw_neighbours([f"p{i}" for i in range(62)], similarity_of_pairs(31), handle, ".svg")
+    shown = texts_of(handle.getvalue())
+    assert "62 proteins, too many to name" in shown
+    assert not [text for text in shown if text.startswith("p")]
+
+
+def test_a_thousand_proteins_are_drawn_without_the_slow_best_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    from scipy.cluster import hierarchy
+
+    asked: list[bool] = []
+    monkeypatch.setattr(
+        hierarchy,
+        "linkage",
+        lambda distance, method, optimal_ordering: (
+            asked.append(optimal_ordering) or np.array([[0, 1, 1, 2.0]])
+        ),
+    )
+    for n in (400, 1000):
+        draw_neighbours(["p"] * n, np.eye(n, dtype=np.float32)[:, :], io.BytesIO(), ".png")
+    assert asked == [True, False]
+
+
+def test_the_loss_curve_names_its_axes_and_its_baseline() -> None:
+    shown = texts_of(drawn(loss_curve, ".svg"))
+    for text in (
+        "tokens seen (million)",
+        "cross-entropy (nats per masked residue)",
+        "training loss",
+        "residue frequencies alone",
+    ):
+        assert text in shown
+
+
+def test_figures_need_no_display_and_warn_of_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DISPLAY", raising=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        drawn(neighbours, ".png")
+        drawn(loss_curve, ".png")
