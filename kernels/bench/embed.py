@@ -5,8 +5,8 @@
 The contenders, on a random 35M-shaped ESM-2, mean-pooled over residues:
 
 - usual: ``transformers`` as people write it: float32, batches of 8 in file order, padded.
-- best: ``transformers`` sorted by length, scaled-dot-product attention, in the best of its dtypes and batch sizes
-  (each tried once first).
+- best: ``transformers`` sorted by length, scaled-dot-product attention, in the best of its dtypes and batch
+  sizes (each tried once first).
 - biofm in float32, and with ``--dtype auto`` where that is another one.
 
 A speed is real tokens (padding not counted) over seconds, the median of the rounds; a ratio is the median of
@@ -20,6 +20,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -154,7 +155,7 @@ def _best_transformers(reference: EsmModel, tokenizer: EsmTokenizer, sequences: 
         for batch_size in (1, 4, 8, 32):
             name = f"transformers, best: sorted, {str(dtype).removeprefix('torch.')}, batches of {batch_size}"
             contender = Contender(name, _transformers(model, tokenizer, batch_size, True), dtype)
-            tried.append((_seconds(lambda contender=contender: contender.embed(sample)), contender))
+            tried.append((_seconds(partial(contender.embed, sample)), contender))
             if dtype is torch.bfloat16 and tried[-1][0] > 2 * min(tried, key=lambda pair: pair[0])[0]:
                 break  # a processor without bfloat16 instructions: other batch sizes will not help
     return min(tried, key=lambda pair: pair[0])[1]
@@ -176,7 +177,7 @@ def _race(contenders: list[Contender], sequences: list[str], options: argparse.N
     for _ in range(options.rounds):
         ceilings.append(_matmul_flops())
         for contender in contenders:
-            speeds[contender.name].append(n_tokens / _seconds(lambda c=contender: c.embed(sequences)))
+            speeds[contender.name].append(n_tokens / _seconds(partial(contender.embed, sequences)))
     flops = _model_flops(sequences)
     usual, best = (np.array(speeds[contender.name]) for contender in contenders[:2])
     print(

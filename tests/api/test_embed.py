@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def read_safetensors(path: Path) -> Content:
     tensors = safetensors.numpy.load_file(path)
     bounds = tensors["ids_offsets"].tolist()
     text = bytes(tensors["ids_utf8"])
-    ids = [text[begin:end].decode() for begin, end in zip(bounds, bounds[1:], strict=False)]
+    ids = [text[begin:end].decode() for begin, end in pairwise(bounds)]
     with safetensors.safe_open(path, framework="numpy") as file:
         metadata = file.metadata()
     numbers = {"layer": int(metadata["layer"]), "window": int(metadata["window"])}

@@ -75,7 +75,7 @@ def test_info_says_what_the_files_hold() -> None:
 def test_the_models_with_a_name_are_the_bundled_ones_and_the_published_ones() -> None:
     names = api.models()
 
-    assert list(names)[0] == "protein-nano"
+    assert next(iter(names)) == "protein-nano"
     assert names["protein-nano"] == "bundled with biofm"
     assert names["esm2-8m"] == "facebook/esm2_t6_8M_UR50D"
 

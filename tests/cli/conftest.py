@@ -1,6 +1,5 @@
 """The command line, run in this process; and a tiny ESM-2 for it."""
 
-import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -36,7 +35,7 @@ def biofm(
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def run(*words: str | Path) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["biofm", *map(os.fspath, words)])
+        monkeypatch.setattr(sys, "argv", ["biofm", *(str(word) for word in words)])
         with pytest.raises(SystemExit) as end:
             main()
         return Outcome(end.value.code, *capsys.readouterr())

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -48,7 +49,7 @@ def read_npz(path: Path) -> tuple[list[str], NDArray[Any], dict[str, Any]]:
 def read_safetensors(path: Path) -> tuple[list[str], NDArray[Any], dict[str, Any]]:
     with safe_open(path, "np") as file:
         text, offsets = bytes(file.get_tensor("ids_utf8")), file.get_tensor("ids_offsets")
-        ids = [text[start:stop].decode() for start, stop in zip(offsets, offsets[1:], strict=False)]
+        ids = [text[start:stop].decode() for start, stop in pairwise(offsets)]
         return ids, file.get_tensor("embeddings"), file.metadata()
 
 

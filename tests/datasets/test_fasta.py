@@ -92,6 +92,7 @@ def test_line_ends_and_characters_across_blocks_stay_whole(padding: int) -> None
         ),
         pytest.param(b">a\r\nMK\r\nM\xff\r\n", "x.fasta, line 3: this is not UTF-8 text.", id="not UTF-8"),
         pytest.param(b">a\rMK\rM\xff\r", "x.fasta, line 3: this is not UTF-8 text.", id="not UTF-8, Mac"),
+        pytest.param(b">a\n\0\n\xff\n", "x.fasta, line 2: this is not UTF-8 text.", id="NUL, then not UTF-8"),
         pytest.param(b">a \xe9\n\0\n", "x.fasta, line 1: this is not UTF-8 text.", id="Latin-1 title"),
         pytest.param(b"\0\xff\n", "x.fasta, line 1: this is not UTF-8 text.", id="binary"),
         pytest.param(">a\nMK\n".encode("utf-16"), "x.fasta, line 1: this is not UTF-8 text.", id="UTF-16"),

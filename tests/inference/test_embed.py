@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ Records = list[Record]
 BUDGETS = [2, 61, 1_000_000]
 RUN_WHOLE = "sequences longer than the 40 residues of the model's training, run whole"
 # Batches of other sizes are summed in another order; the values are of order 1.
-TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
+TOLERANCE: dict[str, Any] = {"rtol": 1e-5, "atol": 1e-5}
 
 POOLED_BY_HAND: dict[str, Callable[[NDArray[np.float32]], NDArray[np.float32]]] = {
     "mean": lambda hidden: hidden[1:-1].mean(0, keepdims=True),

@@ -3,6 +3,7 @@
 import json
 from argparse import Namespace
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,16 @@ def test_what_transformers_saves_is_read_whole(
     checkpoint = read_folder(tmp_path)
     assert logits_agree(checkpoint, original)
     assert checkpoint.unused == ()
+
+
+def test_the_settings_of_the_configuration_are_followed(
+    original: EsmForMaskedLM, tmp_path: Path, read_folder: ReadFolder
+) -> None:
+    config = deepcopy(original.config)
+    config.layer_norm_eps, config.intermediate_size, config.token_dropout = 0.3, 100, False
+    other = EsmForMaskedLM(config).eval().requires_grad_(False)
+    other.save_pretrained(tmp_path)
+    assert logits_agree(read_folder(tmp_path), other)
 
 
 def test_an_encoder_without_its_head_is_read_as_such(

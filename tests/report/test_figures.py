@@ -11,9 +11,11 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.cluster import hierarchy
 
 from biofm.core.errors import OutputError
 from biofm.report import check_figure_suffix, draw_loss_curve, draw_neighbours
+from biofm.report import neighbours as report
 
 Draw = Callable[[BinaryIO, str], None]
 
@@ -92,19 +94,19 @@ def test_too_many_names_to_read_are_left_out_and_that_is_said() -> None:
     assert not [text for text in shown if text.startswith("p")]
 
 
-def test_a_thousand_proteins_are_drawn_without_the_slow_best_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    from scipy.cluster import hierarchy
-
+def test_many_proteins_are_drawn_without_the_slow_best_order(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[bool] = []
-    monkeypatch.setattr(
-        hierarchy,
-        "linkage",
-        lambda distance, method, optimal_ordering: (
-            asked.append(optimal_ordering) or np.array([[0, 1, 1, 2.0]])
-        ),
-    )
-    for n in (400, 1000):
-        draw_neighbours(["p"] * n, np.eye(n, dtype=np.float32)[:, :], io.BytesIO(), ".png")
+
+    def linkage(distance: NDArray[np.float64], method: str, optimal_ordering: bool) -> NDArray[np.float64]:
+        asked.append(optimal_ordering)
+        tree: NDArray[np.float64] = plain_linkage(distance, method)
+        return tree
+
+    plain_linkage = hierarchy.linkage
+    monkeypatch.setattr(hierarchy, "linkage", linkage)
+    monkeypatch.setattr(report, "MOST_OPTIMAL", 7)
+    for n_pairs in (3, 4):
+        draw_neighbours(["p"] * 2 * n_pairs, similarity_of_pairs(n_pairs), io.BytesIO(), ".svg")
     assert asked == [True, False]
 
 

@@ -13,6 +13,7 @@ from biofm import api
 from biofm.core.errors import BiofmError, InputError, ModelError, OptionError, OutputError
 from biofm.models import new_protein_model, write_checkpoint
 from biofm.nn import MaskedLM
+from biofm.tokenizers.protein import STANDARD_RESIDUES
 from biofm.training import PretrainSummary, Recipe
 
 MakeRecipe = Callable[..., Recipe]
@@ -100,6 +101,19 @@ def test_the_held_out_proteins_are_of_every_file_and_none_is_trained_on(
         parts = [split[name] for name in ("train", "held_out", "removed")]
     assert sorted(np.concatenate(parts)) == list(range(2 * N_PROTEINS))
     assert Counter((parts[1] >= N_PROTEINS).tolist()) == {False: N_HELD_OUT, True: N_HELD_OUT}
+
+
+def test_only_the_proteins_for_training_are_counted_and_trained_on(
+    make_fasta: MakeFasta, nothing: Recipe, make_proteins: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    """The unigram baseline is of the tokens that are trained on, so its perplexity tells which they are."""
+    summary = api.pretrain([make_fasta()], tmp_path / "run", nothing)
+    proteins = make_proteins(N_PROTEINS)
+    with np.load(tmp_path / "run" / "split.npz") as split:
+        train, held_out = ("".join(proteins[i] for i in split[name]) for name in ("train", "held_out"))
+    share = {residue: (train.count(residue) + 1) / (len(train) + 20) for residue in STANDARD_RESIDUES}
+    expected = np.exp(-np.mean([np.log(share[residue]) for residue in held_out]))
+    assert summary.held_out["proteins.fasta"].unigram == pytest.approx(expected, rel=1e-9)
 
 
 def test_two_files_of_one_name_are_told_apart_by_their_folders(

@@ -1,0 +1,171 @@
+"""What goes to standard output and what to standard error, and how a real process ends."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+
+import biofm as package
+
+Start = Callable[..., "subprocess.Popen[bytes]"]
+
+FASTA = b">a\nMKTAYIAKQR\n>b\nmvlspadktn*\n>c\nMKJ\n"
+# More than is read ahead, and enough beyond it that a chunk of embeddings is in the output already.
+N_PROTEINS, PROTEIN = 3000, b"MKTAYIAKQR" * 100
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Start:
+    """Starts ``biofm`` with these words as a process of its own, in an empty folder."""
+
+    def start_with(*words: str, **options: Any) -> "subprocess.Popen[bytes]":
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+        return subprocess.Popen(
+            [sys.executable, "-m", "biofm.cli", *words],
+            cwd=tmp_path, env=environment, stderr=subprocess.PIPE, **options,
+        )  # fmt: skip
+
+    return start_with
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGKILL, -9), (signal.SIGTERM, 143), (signal.SIGINT, 130)]
+)
+def test_a_run_stopped_with_rows_in_its_output_leaves_nothing_under_the_name(
+    number: signal.Signals, status: int, start: Start, tmp_path: Path
+) -> None:
+    words = ["embed", "-", "-o", "out.h5ad", "--layer", "0", "--quiet"]
+    with start(*words, stdin=subprocess.PIPE) as run:
+        assert run.stdin is not None
+        assert run.stderr is not None
+        run.stdin.write(b"".join(b">p%d\n%s\n" % (i, PROTEIN) for i in range(N_PROTEINS)))
+        run.stdin.flush()  # comes back when all but the last of it has been taken, and waits for no end
+        (partial,) = tmp_path.iterdir()
+        run.send_signal(number)
+        _, complaints = run.communicate()
+
+    assert partial.name.startswith(f".out.h5ad.partial-{run.pid}-")
+    assert (run.returncode, complaints) == (status, b"")
+    assert list(tmp_path.iterdir()) == ([partial] if number is signal.SIGKILL else [])
+
+
+def test_a_fault_in_the_middle_of_a_file_is_one_line_on_standard_error(start: Start, tmp_path: Path) -> None:
+    records = b"".join(b">p%d\nMKT\n" % i for i in range(1, 5000))
+    (tmp_path / "in.fasta").write_bytes(records + b">last\nMK1T\n>more\nMKT\n")
+
+    with start("embed", "in.fasta", "-o", "out.csv", stdout=subprocess.PIPE) as run:
+        out, err = run.communicate()
+
+    assert (run.returncode, out) == (1, b"")
+    assert err.startswith(b"biofm: in.fasta, record 5000 (last): position 3 holds '1'")
+    assert err.count(b"\n") == 1, err.decode()
+    assert [path.name for path in tmp_path.iterdir()] == ["in.fasta"]
+
+
+@pytest.mark.parametrize("words", [["--version"], ["neighbours", "many.h5ad"]])
+def test_a_reader_who_leaves_hears_no_complaint(words: list[str], start: Start, tmp_path: Path) -> None:
+    values = np.random.default_rng(20).random((3000, 2), dtype=np.float32)
+    frame = pd.DataFrame(
+        index=[f"protein-{i}" for i in range(3000)]
+    )  # 100 kB of table: more than a pipe holds
+    anndata.AnnData(values, obs=frame).write_h5ad(tmp_path / "many.h5ad")
+
+    reading, writing = os.pipe()
+    os.close(reading)
+    with start(*words, stdout=writing) as run:
+        os.close(writing)
+        _, err = run.communicate()
+
+    assert (run.returncode, err) == (1, b"")
+
+
+def test_notices_and_summary_go_to_standard_error(biofm: Any) -> None:
+    Path("p.fasta").write_bytes(FASTA)
+
+    outcome = biofm("embed", "p.fasta", "-o", "out.npz", "--dtype", "float32")
+
+    assert (outcome.status, outcome.out) == (0, "")
+    d_model = package.info().d_model
+    lines = outcome.err.splitlines()
+    assert lines[:4] == [
+        "notice: sequences upper-cased: 1",
+        "notice: sequences whose trailing * was dropped: 1",
+        "notice: residues read as <unk>: 1",
+        "float32 on cpu: as asked",
+    ]
+    assert lines[4].startswith("3 proteins, 23 residues, ")
+    assert lines[5] == f"3 x {d_model} -> out.npz"
+
+
+def test_skipped_records_are_counted_in_the_json_too(biofm: Any) -> None:
+    Path("p.fasta").write_bytes(FASTA + b">d\n\n>e\nMK7\n")
+
+    outcome = biofm("embed", "p.fasta", "-o", "out.npz", "--on-error", "skip", "--json")
+
+    summary = json.loads(outcome.out)
+    assert summary["notices"]["records skipped"] == 2
+    assert summary["n_sequences"] == 3
+    assert "notice: records skipped: 2" in outcome.err
+
+
+def test_at_a_fault_stop_is_the_word_and_the_default(biofm: Any) -> None:
+    Path("p.fasta").write_bytes(FASTA + b">d\nMK7\n")
+
+    typed = biofm("embed", "p.fasta", "-o", "out.npz", "--on-error", "stop")
+    silent = biofm("embed", "p.fasta", "-o", "out.npz")
+
+    assert typed == silent
+    assert typed.status == 1
+    assert biofm("embed", "p.fasta", "-o", "out.npz", "--on-error", "raise").status == 2
+
+
+@pytest.mark.parametrize("words", [["models"], ["info"]])
+def test_a_listing_and_its_json_are_alone_on_standard_output(words: list[str], biofm: Any) -> None:
+    plain, as_json = biofm(*words), biofm(*words, "--json")
+
+    assert (plain.status, plain.err, as_json.status, as_json.err) == (0, "", 0, "")
+    assert "protein-nano" in plain.out
+    assert "protein-nano" in json.dumps(json.loads(as_json.out))
+
+
+def test_neighbours_print_a_table_and_say_where_the_picture_is(biofm: Any) -> None:
+    Path("p.fasta").write_bytes(FASTA)
+    biofm("embed", "p.fasta", "-o", "p.h5ad")
+
+    outcome = biofm("neighbours", "p.h5ad", "--top", "2", "-o", "map.svg")
+
+    header, *rows = outcome.out.splitlines()
+    assert header.split() == ["protein", "nearest", "cosine"]
+    assert [row.split()[0] for row in rows] == ["a", "a", "b", "b", "c", "c"]
+    assert all(-1 <= float(row.split()[2]) <= 1 for row in rows)
+    assert outcome.err == "picture -> map.svg\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["embed", "p.fasta"],
+        ["embed", "p.fasta", "-o", "out.npz", "--layer", "last"],
+        ["embed", "p.fasta", "-o", "out.npz", "--no-such-option"],
+        ["neighbours", "p.h5ad", "--top", "0"],
+        ["info", "protein-nano", "esm2-8m"],
+    ],
+)
+def test_wrong_usage_is_told_on_standard_error(words: list[str], biofm: Any) -> None:
+    outcome = biofm(*words)
+
+    assert (outcome.status, outcome.out) == (2, "")
+    assert "Usage:" in outcome.err
+
+
+def test_the_version_is_printed(biofm: Any) -> None:
+    assert biofm("--version") == (0, f"biofm {package.__version__}\n", "")
