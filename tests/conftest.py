@@ -66,3 +66,8 @@ def real_data() -> Path:
     path = Path(folder)
     assert path.is_dir(), f"BIOFM_TEST_DATA names {path}, which is not a folder"
     return path
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Keep bytes out of test names: gzip writes the time into them, and parallel processes compare names."""
+    return "bytes" if isinstance(val, bytes) else None
