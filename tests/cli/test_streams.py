@@ -38,7 +38,12 @@ def start(tmp_path: Path) -> Start:
 
 
 @pytest.mark.parametrize(
-    ("number", "status"), [(signal.SIGKILL, -9), (signal.SIGTERM, 143), (signal.SIGINT, 130)]
+    ("number", "status"),
+    [
+        pytest.param(signal.SIGKILL, -9, marks=pytest.mark.slow),
+        (signal.SIGTERM, 143),
+        pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow),
+    ],
 )
 def test_a_run_stopped_with_rows_in_its_output_leaves_nothing_under_the_name(
     number: signal.Signals, status: int, start: Start, tmp_path: Path
@@ -71,12 +76,10 @@ def test_a_fault_in_the_middle_of_a_file_is_one_line_on_standard_error(start: St
     assert [path.name for path in tmp_path.iterdir()] == ["in.fasta"]
 
 
-@pytest.mark.parametrize("words", [["--version"], ["neighbours", "many.h5ad"]])
+@pytest.mark.parametrize("words", [["--version"], ["neighbours", "many.h5ad", "--top", "20"]])
 def test_a_reader_who_leaves_hears_no_complaint(words: list[str], start: Start, tmp_path: Path) -> None:
-    values = np.random.default_rng(20).random((3000, 2), dtype=np.float32)
-    frame = pd.DataFrame(
-        index=[f"protein-{i}" for i in range(3000)]
-    )  # 100 kB of table: more than a pipe holds
+    values = np.random.default_rng(20).random((200, 2), dtype=np.float32)
+    frame = pd.DataFrame(index=[f"protein-{i}" for i in range(200)])  # 4,000 lines: more than a pipe holds
     anndata.AnnData(values, obs=frame).write_h5ad(tmp_path / "many.h5ad")
 
     reading, writing = os.pipe()
