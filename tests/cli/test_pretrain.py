@@ -96,7 +96,8 @@ def test_a_program_gets_json_and_nothing_else_on_standard_output(
 ) -> None:
     """In a process of its own, where Lightning would say all that it has to say."""
     out = tmp_path / "run"
-    process = start("-m", "biofm.cli", "pretrain", fasta, "-o", out, "--steps", 2, "--held-out", 4, "--json")
+    words = ("pretrain", fasta, "-o", out, "--steps", 2, "--held-out", 4, "--json", "--quiet")
+    process = start("-m", "biofm.cli", *words)
     output, errors = process.communicate()
 
     assert process.returncode == 0, errors
@@ -105,7 +106,7 @@ def test_a_program_gets_json_and_nothing_else_on_standard_output(
     assert summary["held_out"]["proteins.fasta"]["n_sequences"] == 4
     assert 15 < summary["held_out"]["proteins.fasta"]["model"] < 30
     assert summary["n_train"] + summary["n_removed"] == 36
-    assert [line for line in errors.splitlines() if not line.startswith(("searching:", "aligning"))] == []
+    assert errors == ""
 
 
 def test_a_person_gets_a_table_of_the_model_beside_its_baselines(
@@ -186,7 +187,7 @@ def test_a_stopped_run_resumes_as_if_it_had_not_been(
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert run(fasta, "-o", whole, *FEW_STEPS)[0] == 0
 
-    process = start("-c", PAUSED, "pretrain", fasta, "-o", parts, *FEW_STEPS)
+    process = start("-c", PAUSED, "pretrain", fasta, "-o", parts, *FEW_STEPS, "--quiet")
     assert process.stdout is not None
     assert process.stdout.readline() == "at step 4\n"
     process.send_signal(number)

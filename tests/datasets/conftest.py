@@ -1,9 +1,10 @@
-"""Made-up proteins with the composition of real ones, and relatives of a stated identity."""
+"""Made-up proteins with the composition of real ones, relatives of them, and Biopython to align them."""
 
 from collections.abc import Callable
 
 import numpy as np
 import pytest
+from Bio.Align import PairwiseAligner, substitution_matrices
 
 # Swiss-Prot's composition in percent, release 2024_01 (rounded).
 COMPOSITION = {
@@ -41,3 +42,14 @@ def mutate(
         return "".join(old if keep else new for old, new, keep in zip(sequence, others, kept, strict=True))
 
     return relative
+
+
+@pytest.fixture(scope="session")
+def reference() -> PairwiseAligner:
+    """Smith-Waterman with the scores that the split uses."""
+    return PairwiseAligner(
+        mode="local",
+        substitution_matrix=substitution_matrices.load("BLOSUM62"),
+        open_gap_score=-11,
+        extend_gap_score=-1,
+    )

@@ -4,22 +4,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
-from Bio.Align import PairwiseAligner, substitution_matrices
-from biofm_datasets.banded import GAP_EXTEND, GAP_OPEN, NEAR_HALF_BAND, align_banded, score_near_seed
+from Bio.Align import PairwiseAligner
+from biofm_datasets.banded import NEAR_HALF_BAND, align_banded, score_near_seed
 from biofm_datasets.seeds import Candidates, Residues, encode
 
 Mutate = Callable[[str, float], str]
 Random = Callable[[int], str]
-
-
-@pytest.fixture(scope="module")
-def reference() -> PairwiseAligner:
-    return PairwiseAligner(
-        mode="local",
-        substitution_matrix=substitution_matrices.load("BLOSUM62"),
-        open_gap_score=-GAP_OPEN,
-        extend_gap_score=-GAP_EXTEND,
-    )
 
 
 def nobody(done: int, total: int) -> None:

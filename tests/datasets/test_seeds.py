@@ -4,7 +4,18 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from biofm_datasets.seeds import AMINO_ACIDS, CLASSES, CORE, GAP, REACH, SHAPES, encode, find_candidates
+from Bio.Align import PairwiseAligner
+from biofm_datasets.seeds import (
+    AMINO_ACIDS,
+    CHUNK_RESIDUES,
+    CLASSES,
+    CORE,
+    GAP,
+    REACH,
+    SHAPES,
+    encode,
+    find_candidates,
+)
 
 Mutate = Callable[[str, float], str]
 Random = Callable[[int], str]
@@ -63,6 +74,22 @@ def test_relatives_are_found_at_either_end_of_the_sequences(end: str, random_pro
         for other in (random_protein(60), random_protein(50))
     ]
     pairs = find_candidates(encode(joined[:1]), encode(joined[1:]), nobody)
+    assert pairs.target.tolist() == [0]
+
+
+def test_an_extension_goes_to_both_sides(random_protein: Random, reference: PairwiseAligner) -> None:
+    protein = random_protein(REACH + CORE + REACH)
+    pairs = find_candidates(encode([protein]), encode([protein]), nobody)
+    assert pairs.score.tolist() == [reference.score(protein, protein)]
+
+
+@pytest.mark.parametrize("n_before", range(11))
+def test_a_stretch_across_the_edge_of_a_chunk_is_found(n_before: int, random_protein: Random) -> None:
+    stretch = "WCHWYHWCPW"
+    before = "A" * (CHUNK_RESIDUES - GAP - n_before)
+    targets = encode([before + stretch + "A" * 30])
+    assert targets.codes[CHUNK_RESIDUES - n_before] == AMINO_ACIDS.index("W")
+    pairs = find_candidates(encode([random_protein(20) + stretch + random_protein(20)]), targets, nobody)
     assert pairs.target.tolist() == [0]
 
 
