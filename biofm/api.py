@@ -5,7 +5,7 @@ Each builds a request, asks the gate, works with the permit's files, and lets th
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
@@ -189,7 +189,7 @@ def embed(
             provenance_file=permit.writer("provenance") if beside else None,
         )
         provenance = loaded.provenance(embedder)
-        with Progress("embedding", quiet=quiet) as bar, closing(records):
+        with Progress("embedding", quiet=quiet) as bar:
             tally = embed_to_store(embedder, Intake(records, stream), store, notices, bar)
         store.close(provenance)
     return EmbedSummary(

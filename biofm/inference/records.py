@@ -1,11 +1,10 @@
 """What a caller gives to embed, as clean records: files and Python values alike."""
 
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from biofm_datasets import DataError, Record, clean_protein, read_sequences
 
@@ -30,13 +29,13 @@ def records_of_file(
     on_error: str,
     column: str | None,
     id_column: str | None,
-) -> Generator[Record]:
-    """Clean records of an opened file. Close the generator before the file.
+) -> Iterator[Record]:
+    """Clean records of an opened file.
 
     Raises InputError: the file is at fault, or one of its records and ``on_error`` is not "skip".
     """
     records = read_sequences(stream, name, column=column, id_column=id_column)
-    with input_errors(), closing(cast("Generator[Record]", records)):  # which else would outlive the file
+    with input_errors():
         yield from _clean(records, name, notices, on_error)
 
 

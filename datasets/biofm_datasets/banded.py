@@ -73,6 +73,7 @@ def align_banded(
     for batch in _batches(len(best), half_band, progress):
         now = pairs.take(order[batch])
         query_from, n_rows = queries.starts[now.query], int(queries.lengths[now.query].max())
+        assert 2 * n_rows + 2 * half_band < 1 << _COUNT_BITS, "the columns would overflow into the identities"
         target_from = now.target_at - now.query_at + query_from - half_band
         query = _windows(queries, now.query, query_from, n_rows)
         target = _windows(targets, now.target, target_from, n_rows + 2 * half_band)

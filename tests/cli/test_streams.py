@@ -28,7 +28,7 @@ def start(tmp_path: Path) -> Start:
     """Starts ``biofm`` with these words as a process of its own, in an empty folder."""
 
     def start_with(*words: str, **options: Any) -> "subprocess.Popen[bytes]":
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONUNBUFFERED": ""}
         return subprocess.Popen(
             [sys.executable, "-m", "biofm.cli", *words],
             cwd=tmp_path, env=environment, stderr=subprocess.PIPE, **options,

@@ -85,17 +85,6 @@ def test_a_fault_far_into_a_file_names_the_record() -> None:
         of_file(content, Counter(), "stop")
 
 
-def test_the_file_may_be_closed_once_the_records_are(capsys: pytest.CaptureFixture[str]) -> None:
-    stream = io.BytesIO(b">a\nMKT\n>b\nMKT\n")
-    records = records_of_file(stream, "in.fasta", Counter(), on_error="stop", column=None, id_column=None)
-    next(records)
-
-    records.close()
-
-    assert not stream.closed
-    assert stream.tell() > 0
-
-
 def test_another_way_of_handling_faults_is_an_error() -> None:
     with pytest.raises(OptionError) as fault:
         of_values(["MKT"], "ignore")
