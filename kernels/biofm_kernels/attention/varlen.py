@@ -2,7 +2,6 @@
 
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn.attention.varlen import varlen_attn
 
 
 def attention(
@@ -13,6 +12,10 @@ def attention(
     max_seqlen: int,
 ) -> Float[Tensor, "tokens heads head_dim"]:
     """The same as ``reference.attention``."""
+    from torch.nn.attention.varlen import (
+        varlen_attn,
+    )  # brings torch's compiler: half of a CPU command's start-up
+
     mixed = varlen_attn(q, k, v, cu_seqlens, cu_seqlens, max_seqlen, max_seqlen)
     assert isinstance(mixed, Tensor), "no auxiliary output was asked for"
     return mixed
