@@ -2,14 +2,15 @@
 
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 from torch import nn
 
 from biofm.core.errors import OptionError
 from biofm.core.hardware import find_bf16
-from biofm.nn import Encoder
+
+M = TypeVar("M", bound=nn.Module)
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -36,12 +37,12 @@ class Compute:
         return TOKENS_PER_BATCH.get(self.device.type, TOKENS_PER_BATCH["cpu"])
 
 
-def place(encoder: Encoder, compute: Compute) -> Encoder:
-    """The encoder on this device and in this dtype. The given one stays as it was stored; weights that need
+def place(module: M, compute: Compute) -> M:
+    """The module on this device and in this dtype. The given one stays as it was stored; weights that need
     no conversion are shared.
     """
-    shared = {id(weight): nn.Parameter(weight.detach(), False) for weight in encoder.parameters()}
-    return deepcopy(encoder, shared).to(compute.device, compute.dtype)
+    shared = {id(weight): nn.Parameter(weight.detach(), False) for weight in module.parameters()}
+    return deepcopy(module, shared).to(compute.device, compute.dtype)
 
 
 def choose_compute(device: str, dtype: str) -> Compute:

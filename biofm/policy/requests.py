@@ -11,7 +11,19 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, get_args
 
-Verb = Literal["fetch", "load", "embed", "neighbours", "pretrain", "save"]
+Verb = Literal[
+    "contacts",
+    "embed",
+    "evaluate",
+    "fetch",
+    "load",
+    "merge",
+    "neighbours",
+    "perplexity",
+    "pretrain",
+    "save",
+    "score",
+]
 TargetKind = Literal["file", "directory"]
 
 

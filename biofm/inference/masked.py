@@ -1,0 +1,86 @@
+"""What a model expects at places of a protein, hidden or shown: under scores and perplexities alike."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from biofm.core.errors import OptionError
+from biofm.inference.compute import Compute
+from biofm.nn import MaskedLM, by_budget, pack
+
+# Sorted by length together; more gives better batches, later first results and more memory.
+BATCHES_PER_CHUNK = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One run through the model: a protein with the tokens at ``masked`` hidden, read at the places
+    ``read``.
+
+    ``tokens``: (length,), <cls> and <eos> included. ``masked`` and ``read``: places in ``tokens``, each
+    ascending and without repeats; they may differ or be empty.
+    """
+
+    tokens: NDArray[np.uint8]
+    masked: NDArray[np.int64]
+    read: NDArray[np.int64]
+
+
+class Predictor:
+    """A model that ``place`` made ready, asked for the probabilities of tokens."""
+
+    def __init__(
+        self, model: MaskedLM, mask_token: int, compute: Compute, tokens_per_batch: int | None = None
+    ) -> None:
+        assert model.head is not None, "a model without a language-model head predicts no tokens"
+        self.model = model
+        self.mask_token = mask_token
+        self.device = compute.device
+        self.tokens_per_batch = tokens_per_batch or compute.tokens_per_batch
+
+    def predict(self, queries: Iterable[Query]) -> Iterator[NDArray[np.float32]]:
+        """For each query, in order, the natural logarithm of every token's probability; (read, vocabulary).
+
+        Queries of many proteins are packed together; memory holds some batches of them, however many come.
+        """
+        sized = ((query, len(query.tokens)) for query in queries)
+        for chunk in by_budget(sized, BATCHES_PER_CHUNK * self.tokens_per_batch):
+            yield from self._predict_chunk(chunk)
+
+    def _predict_chunk(self, chunk: list[Query]) -> list[NDArray[np.float32]]:
+        order = sorted(range(len(chunk)), key=lambda i: len(chunk[i].tokens), reverse=True)
+        answers: list[NDArray[np.float32]] = [np.empty((0, 0), np.float32)] * len(chunk)
+        for members in by_budget(((i, len(chunk[i].tokens)) for i in order), self.tokens_per_batch):
+            log_p = self._run([chunk[i] for i in members])
+            for i, rows in zip(members, log_p, strict=True):
+                answers[i] = rows
+        return answers
+
+    @torch.inference_mode()
+    def _run(self, queries: list[Query]) -> list[NDArray[np.float32]]:
+        batch = pack([torch.from_numpy(query.tokens.astype(np.int64)) for query in queries])
+        starts = batch.cu_seqlens.tolist()
+        batch.tokens[_places([query.masked for query in queries], starts)] = self.mask_token
+        read = _places([query.read for query in queries], starts).to(self.device)
+        try:
+            vectors = self.model.encoder(batch.to(self.device))[read]
+        except torch.OutOfMemoryError as error:
+            raise OptionError(
+                f"the memory of {self.device} is too small for a batch of {len(batch.tokens):,} tokens",
+                where="--tokens-per-batch",
+                remedy="Give less",
+            ) from error
+        log_p = self.model.logits(vectors).float().log_softmax(-1).cpu().numpy()
+        bounds = np.cumsum([len(query.read) for query in queries])[:-1]
+        return np.split(log_p, bounds)
+
+
+def _places(places: list[NDArray[np.int64]], starts: list[int]) -> Tensor:
+    """Places within each protein as places in the packed batch."""
+    return torch.from_numpy(
+        np.concatenate([part + start for part, start in zip(places, starts, strict=False)])
+    )
