@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from biofm.cli import embed, models, pretrain
+from biofm.cli import embed, evaluate, models, pretrain
 from biofm.core.errors import BiofmError
 from biofm.core.version import __version__
 
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 app.command()(embed.embed)
 app.command()(embed.neighbours)
+app.command()(evaluate.evaluate)
 app.command()(models.models)
 app.command()(models.info)
 app.command()(pretrain.pretrain)

@@ -3,5 +3,6 @@
 from biofm.report.figure import check_figure_suffix
 from biofm.report.loss_curve import draw_loss_curve
 from biofm.report.neighbours import draw_neighbours
+from biofm.report.scatter import ScatterPanel, draw_scatter
 
-__all__ = ["check_figure_suffix", "draw_loss_curve", "draw_neighbours"]
+__all__ = ["ScatterPanel", "check_figure_suffix", "draw_loss_curve", "draw_neighbours", "draw_scatter"]
