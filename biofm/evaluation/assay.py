@@ -1,58 +1,26 @@
 """An assay: the measurements of a table, the scores beside them, and what is known of the variants."""
 
-import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 import numpy as np
-from biofm_datasets import Change, DataError, Record, clean_protein, parse_variant
-from biofm_datasets.changes import apply, changes_between, locate
+from biofm_datasets import Change, DataError
 from biofm_datasets.columns import Columns, read_columns, stop_at
 from numpy.typing import NDArray
 
-from biofm.core.errors import InputError, OptionError
+from biofm.core.errors import InputError
+from biofm.evaluation.facts import Facts, read_facts
+from biofm.evaluation.options import EvaluateOptions
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-LABELS = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True}
 TRAIN, TEST = "train", "test"
 FEWEST_ROWS = 3
 
 FAULTY = "rows at fault, left out"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvaluateOptions:
-    """Names of columns, and how to judge. ``threshold``: measurements at or above it are positive."""
-
-    measured: str
-    scores: tuple[str, ...]
-    variant: str | None = None
-    sequence: str | None = None
-    binary: str | None = None
-    threshold: float | None = None
-    split: str | None = None
-    n_resamples: int = 1000
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for number, name in enumerate(self.scores):
-            if name in (self.measured, *self.scores[:number]):
-                what = f"column {name!r} is named twice, as a score or as the measurement"
-                raise OptionError(what, where="--score", remedy="Name each column once")
-        if self.binary is not None and self.threshold is not None:
-            what = "--binary and --threshold both say what is positive"
-            raise OptionError(what, remedy="Give one of them, or neither for the median")
-        if self.threshold is not None and not math.isfinite(self.threshold):
-            raise OptionError(
-                f"{self.threshold} is no threshold", where="--threshold", remedy="Give a number"
-            )
-        if self.n_resamples < 0:
-            what = f"{self.n_resamples} resamples cannot be drawn"
-            raise OptionError(what, where="--resamples", remedy="Give 1000, or 0 for no intervals")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +31,6 @@ class Assay:
     is_judged: false for rows that only train baselines, see ``--split``.
     positive: in words, what ``is_positive`` means; ``threshold`` is None where a column said it.
     changes, sequences: None where the table does not tell them.
-    has_wild_type: whether the wild type's whole sequence was given.
     """
 
     name: str
@@ -76,9 +43,9 @@ class Assay:
     threshold: float | None
     changes: list[tuple[Change, ...]] | None
     sequences: list[str] | None
-    has_wild_type: bool
 
     def where(self, row: int) -> str:
+        """The place of a row for a message."""
         return f"{self.name}, {self.places[row]}"
 
 
@@ -101,31 +68,22 @@ def read_assay(
         notices[FAULTY] += 1
 
     at_fault = count if skip_faulty else stop_at
-    texts = [text for text in _text_columns(options) if text is not None]
-    numbers = [options.measured, *options.scores]
-    columns = read_columns(stream, name, numbers=numbers, texts=texts, at_fault=at_fault)
+    texts = (options.variant, options.sequence, options.binary, options.split)
+    columns = read_columns(
+        stream,
+        name,
+        numbers=[options.measured, *options.scores],
+        texts=[text for text in texts if text is not None],
+        at_fault=at_fault,
+    )
     candidates = _rows_to_use(columns, options, notices)
-    rows, facts = [], []
-    for row, found in _read_rows(columns, candidates, options, wild_type, at_fault):
-        rows.append(row)
-        facts.append(found)
-    _refuse_unrankable(columns, rows, options)
-    return _assay(columns, rows, facts, options, wild_type)
+    facts = _read_rows(columns, candidates, options, wild_type, notices, at_fault)
+    is_judged = _judged(columns, list(facts), options)
+    _refuse_unrankable(columns, np.array(list(facts), np.int64)[is_judged], options)
+    return _assay(columns, facts, is_judged, options)
 
 
-class _Facts(NamedTuple):
-    """What one row says of its variant; None where it says nothing."""
-
-    changes: tuple[Change, ...] | None
-    sequence: str | None
-    is_positive: bool | None
-
-
-def _text_columns(options: EvaluateOptions) -> tuple[str | None, ...]:
-    return options.variant, options.sequence, options.binary, options.split
-
-
-def _rows_to_use(columns: Columns, options: EvaluateOptions, notices: Counter[str]) -> NDArray[np.intp]:
+def _rows_to_use(columns: Columns, options: EvaluateOptions, notices: Counter[str]) -> list[int]:
     """Those with a measurement and, where there is a split, in one of its two sets."""
     is_used = ~np.isnan(columns.numbers[options.measured])
     if n_empty := int((~is_used).sum()):
@@ -135,70 +93,61 @@ def _rows_to_use(columns: Columns, options: EvaluateOptions, notices: Counter[st
         if n_outside := int((is_used & ~in_split).sum()):
             notices[f"rows that are neither train nor test in {options.split!r}, left out"] = n_outside
         is_used &= in_split
-    return np.flatnonzero(is_used)
+    return np.flatnonzero(is_used).tolist()
+
+
+def _read_rows(
+    columns: Columns,
+    rows: Sequence[int],
+    options: EvaluateOptions,
+    wild_type: str | None,
+    notices: Counter[str],
+    at_fault: Callable[[DataError], None],
+) -> dict[int, Facts]:
+    """The facts of each row; without those at fault."""
+    names = (options.variant, options.sequence, options.binary)
+    facts = {}
+    for row in rows:
+        cells = [None if name is None else columns.texts[name][row] for name in names]
+        try:
+            facts[row] = read_facts(*cells, wild_type=wild_type, notices=notices)
+        except DataError as fault:
+            at_fault(DataError(fault.what, where=columns.where(row), remedy=fault.remedy))
+    return facts
+
+
+def _judged(columns: Columns, rows: Sequence[int], options: EvaluateOptions) -> Bools:
+    """All rows, or those of the test set. Raises InputError where either set is empty."""
+    if options.split is None:
+        return np.ones(len(rows), np.bool_)
+    sets = _sets(columns, options.split)[rows]
+    for wanted in (TRAIN, TEST):
+        if wanted not in sets:
+            what = f"no row with a measurement has {wanted!r} in column {options.split!r}"
+            raise InputError(what, where=columns.name, remedy="The column of --split holds train and test")
+    is_judged: Bools = sets == TEST
+    return is_judged
 
 
 def _sets(columns: Columns, split: str) -> NDArray[np.str_]:
     return np.char.lower(np.array(columns.texts[split], dtype=np.str_))
 
 
-def _read_rows(
-    columns: Columns,
-    rows: NDArray[np.intp],
-    options: EvaluateOptions,
-    wild_type: str | None,
-    at_fault: Callable[[DataError], None],
-) -> Iterator[tuple[int, _Facts]]:
-    for row in rows.tolist():
-        cells = [
-            columns.texts[name][row] if name is not None else None for name in _text_columns(options)[:3]
-        ]
-        try:
-            yield row, _read_facts(*cells, wild_type)
-        except DataError as fault:
-            at_fault(DataError(fault.what, where=columns.where(row), remedy=fault.remedy))
-
-
-def _read_facts(
-    variant: str | None, residues: str | None, label: str | None, wild_type: str | None
-) -> _Facts:
-    changes = parse_variant(variant) if variant is not None else None
-    sequence = None
-    if residues is not None:
-        sequence = clean_protein(Record("", "".join(residues.split())), Counter()).sequence
-    if wild_type is not None and changes is not None:
-        changes = locate(changes, wild_type)
-        sequence = sequence or apply(changes, wild_type)
-    elif wild_type is not None and sequence is not None:
-        changes = changes_between(wild_type, sequence)
-    return _Facts(changes, sequence, None if label is None else _label(label))
-
-
-def _label(cell: str) -> bool:
-    if cell.lower() not in LABELS:
-        raise DataError(f"{cell!r} is neither 0 nor 1", remedy="A --binary column holds 0 and 1 alone")
-    return LABELS[cell.lower()]
-
-
-def _assay(
-    columns: Columns, rows: list[int], facts: list[_Facts], options: EvaluateOptions, wild_type: str | None
-) -> Assay:
+def _assay(columns: Columns, facts: dict[int, Facts], is_judged: Bools, options: EvaluateOptions) -> Assay:
+    rows = list(facts)
     measured = columns.numbers[options.measured][rows]
-    is_judged = np.ones(len(rows), np.bool_)
-    if options.split is not None:
-        is_judged = _sets(columns, options.split)[rows] == TEST
-    threshold = None
+    threshold = options.threshold
     if options.binary is not None:
-        is_positive = np.array([fact.is_positive for fact in facts], np.bool_)
+        is_positive = np.array([fact.is_positive for fact in facts.values()], np.bool_)
         positive = f"{options.binary} is 1"
     else:
-        is_median = options.threshold is None
-        threshold = float(np.median(measured[is_judged])) if options.threshold is None else options.threshold
+        threshold = float(np.median(measured[is_judged])) if threshold is None else threshold
         is_positive = measured >= threshold
-        positive = f"{options.measured} at or above {'its median, ' * is_median}{threshold:.6g}"
+        kind = "its median, " if options.threshold is None else ""
+        positive = f"{options.measured} at or above {kind}{threshold:.6g}"
     _refuse_one_class(columns.name, is_positive[is_judged], positive)
-    changes = [fact.changes for fact in facts if fact.changes is not None]
-    sequences = [fact.sequence for fact in facts if fact.sequence is not None]
+    changes = [fact.changes for fact in facts.values() if fact.changes is not None]
+    sequences = [fact.sequence for fact in facts.values() if fact.sequence is not None]
     return Assay(
         name=columns.name,
         places=[columns.places[row] for row in rows],
@@ -208,26 +157,16 @@ def _assay(
         is_positive=is_positive,
         positive=positive,
         threshold=threshold,
-        changes=changes if len(changes) == len(rows) else None,
-        sequences=sequences if len(sequences) == len(rows) else None,
-        has_wild_type=wild_type is not None,
+        changes=changes or None,
+        sequences=sequences or None,
     )
 
 
-def _refuse_unrankable(columns: Columns, rows: list[int], options: EvaluateOptions) -> None:
-    """Raise InputError where nothing can be learnt of a column: too few values, or all of them equal."""
-    is_judged = np.ones(len(rows), np.bool_)
-    if options.split is not None:
-        sets = _sets(columns, options.split)[rows]
-        is_judged = sets == TEST
-        for wanted in (TRAIN, TEST):
-            if not (sets == wanted).any():
-                what = f"no row with a measurement has {wanted!r} in column {options.split!r}"
-                raise InputError(what, where=columns.name, remedy="A split column holds train and test")
-    measured = columns.numbers[options.measured][rows]
+def _refuse_unrankable(columns: Columns, rows: NDArray[np.int64], options: EvaluateOptions) -> None:
+    """Raise InputError where a column has too few values to rank, or all of them are equal."""
     for name in (options.measured, *options.scores):
         values = columns.numbers[name][rows]
-        values = values[is_judged & ~np.isnan(values) & ~np.isnan(measured)]
+        values = values[~np.isnan(values)]
         if len(values) < FEWEST_ROWS:
             what = f"column {name!r} has {len(values)} values beside a measurement, too few to rank"
             raise InputError(what, where=columns.name, remedy=f"Give at least {FEWEST_ROWS}")
@@ -240,5 +179,4 @@ def _refuse_one_class(name: str, is_positive: Bools, positive: str) -> None:
     if is_positive.all() or not is_positive.any():
         which = "every" if is_positive.all() else "no"
         what = f"{which} row is positive ({positive}), so AUROC and MCC say nothing"
-        remedy = "Say what is positive with --threshold or --binary"
-        raise InputError(what, where=name, remedy=remedy)
+        raise InputError(what, where=name, remedy="Say what is positive with --threshold or --binary")

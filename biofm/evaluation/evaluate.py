@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from biofm.core.errors import OptionError
 from biofm.core.version import __version__
-from biofm.evaluation.assay import Assay, EvaluateOptions
-from biofm.evaluation.baselines import find_baselines
+from biofm.evaluation.assay import Assay
+from biofm.evaluation.baselines import BLOSUM62, KMERS, ONE_HOT, find_baselines
 from biofm.evaluation.bootstrap import CONFIDENCE
-from biofm.evaluation.judge import Comparison, Row, judge, scores_to_judge
+from biofm.evaluation.judge import Comparison, Row, judge, mean_name, scores_to_judge
+from biofm.evaluation.options import EvaluateOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,13 +56,14 @@ def evaluate_assay(
 ) -> Evaluation:
     """Judge the assay's scores, and the baselines that it allows.
 
-    Raises InputError: its variants contradict each other.
+    Raises InputError: its variants contradict each other. OptionError: a score has the name of another row.
     """
 
     def stage(name: str) -> Callable[[int, int], None]:
         return lambda done, total: progress(name, done, total)
 
     scores = scores_to_judge(assay)
+    _refuse_taken_names(options)
     for name, values in assay.scores.items():
         if n_empty := int(np.isnan(values[assay.is_judged]).sum()):
             notices[f"rows without a score in {name!r}, left out of its measures"] = n_empty
@@ -91,3 +94,10 @@ def evaluate_assay(
         comparisons=comparisons,
         notices=dict(notices),
     )
+
+
+def _refuse_taken_names(options: EvaluateOptions) -> None:
+    for name in (BLOSUM62, ONE_HOT, KMERS, mean_name(len(options.scores))):
+        if name in options.scores:
+            what = f"column {name!r} has the name of a row that biofm adds"
+            raise OptionError(what, where="--score", remedy="Rename the column")

@@ -51,7 +51,11 @@ def scores_to_judge(assay: Assay) -> dict[str, Floats]:
     if len(assay.scores) < 2:
         return assay.scores
     mean = np.mean(list(assay.scores.values()), axis=0)
-    return assay.scores | {f"mean of {len(assay.scores)}": mean}
+    return assay.scores | {mean_name(len(assay.scores)): mean}
+
+
+def mean_name(n_scores: int) -> str:
+    return f"mean of {n_scores}"
 
 
 def judge(

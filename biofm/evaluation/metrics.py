@@ -58,7 +58,8 @@ class Drawn:
         discounts = np.concatenate([[0.0], np.cumsum(1 / np.log2(places + 1))])
         n_above = np.minimum(self.n_rows - self.n_up_to, n_top).astype(np.intp)
         n_with = np.minimum(self.n_rows - self.n_up_to + self.n_at, n_top).astype(np.intp)
-        return discounts[n_with] - discounts[n_above]
+        top: Floats = discounts[n_with] - discounts[n_above]
+        return top
 
 
 class Sample:
@@ -121,7 +122,7 @@ def mcc(sample: Sample) -> Floats:
     n_hits = (sample.n_positive_at * is_above).sum(1)
     n = n_rows[:, 0]
     spread = np.sqrt(n_above * (n - n_above) * n_positive * (n - n_positive))
-    return np.divide(n * n_hits - n_above * n_positive, spread, out=np.zeros(len(n)), where=spread > 0)
+    return _ratio(n * n_hits - n_above * n_positive, spread, undefined=0.0)
 
 
 METRICS: dict[str, Callable[[Sample], Floats]] = {
@@ -132,5 +133,6 @@ METRICS: dict[str, Callable[[Sample], Floats]] = {
 }
 
 
-def _ratio(above: Floats, below: Floats) -> Floats:
-    return np.divide(above, below, out=np.full(len(above), np.nan), where=below > 0)
+def _ratio(above: Floats, below: Floats, undefined: float = np.nan) -> Floats:
+    ratio: Floats = np.divide(above, below, out=np.full(len(above), undefined), where=below > 0)
+    return ratio

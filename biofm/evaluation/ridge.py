@@ -105,11 +105,11 @@ def fit_and_predict(
     )
     target = measured - measured.mean()
     weights = lsqr(centred, target, damp=np.sqrt(alpha), atol=TOLERANCE, btol=TOLERANCE)[0]
-    predicted = test @ weights - mean @ weights + measured.mean()
+    deviation = test @ weights - mean @ weights
     # Rows that the model cannot tell apart are to tie, not to be ranked by the noise of the arithmetic.
     unit = TIE_SHARE * target.std() or 1.0
-    rounded: Floats = np.round(predicted / unit) * unit
-    return rounded
+    predicted: Floats = np.round(deviation / unit) * unit + measured.mean()
+    return predicted
 
 
 def _count(codes: Sequence[NDArray[np.int64]], width: int) -> "csr_matrix":

@@ -67,7 +67,7 @@ def _share_shades(densities: "Sequence[PolyCollection]") -> None:
     """One scale for all panels, so that they can be compared."""
     from matplotlib.colors import LinearSegmentedColormap, LogNorm
 
-    most = max(float(np.max(density.get_array())) for density in densities)
+    most = max(float(np.max(np.asarray(density.get_array()))) for density in densities)
     norm, shades = LogNorm(1, max(most, 2)), LinearSegmentedColormap.from_list("rows", SHADES)
     for density in densities:
         density.set(norm=norm, cmap=shades)
