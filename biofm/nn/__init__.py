@@ -4,7 +4,7 @@ from biofm.nn.config import EncoderConfig
 from biofm.nn.encoder import Encoder
 from biofm.nn.head import MaskedLM, MaskedLMHead
 from biofm.nn.initialise import initialise
-from biofm.nn.packing import PackedBatch, by_budget, pack
+from biofm.nn.packing import PackedBatch, Rows, by_budget, pack
 
 __all__ = [
     "Encoder",
@@ -12,6 +12,7 @@ __all__ = [
     "MaskedLM",
     "MaskedLMHead",
     "PackedBatch",
+    "Rows",
     "by_budget",
     "initialise",
     "pack",
