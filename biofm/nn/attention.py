@@ -43,12 +43,14 @@ class SelfAttention(nn.Module):
         y: Tensor = self.out(mixed.flatten(1))
         return y
 
-    def project(self, x: Tensor, rows: Rows | None) -> tuple[Tensor, ...]:
+    def project(self, x: Tensor, rows: Rows | None) -> tuple[Tensor, Tensor, Tensor]:
         """q (rows, d_model), k and v (tokens, d_model)."""
         if rows is None:
-            return self.qkv(x).chunk(3, dim=-1)
+            q, k, v = self.qkv(x).chunk(3, dim=-1)
+            return q, k, v
         d_model = x.shape[-1]
-        weights = self.qkv.weight.split([d_model, 2 * d_model])
-        biases = (None, None) if self.qkv.bias is None else self.qkv.bias.split([d_model, 2 * d_model])
-        queries, keys_and_values = map(F.linear, (x[rows.indices], x), weights, biases)
-        return queries, *keys_and_values.chunk(2, dim=-1)
+        bias: Tensor | None = self.qkv.bias  # typed as never None by torch
+        of_q, of_kv = self.qkv.weight.split([d_model, 2 * d_model])
+        bias_q, bias_kv = (None, None) if bias is None else bias.split([d_model, 2 * d_model])
+        k, v = F.linear(x, of_kv, bias_kv).chunk(2, dim=-1)
+        return F.linear(x[rows.indices], of_q, bias_q), k, v

@@ -33,7 +33,8 @@ def attention(
 
 
 def _batched(x: Tensor, first: int, n: int, length: int) -> Tensor:
-    return x[first : first + n * length].unflatten(0, (n, length)).transpose(1, 2)
+    batched: Tensor = x[first : first + n * length].unflatten(0, (n, length)).transpose(1, 2)
+    return batched
 
 
 class _Run(NamedTuple):
