@@ -13,7 +13,7 @@ from biofm.core.errors import (
 )
 from biofm.core.hardware import Bf16Support, find_bf16
 from biofm.core.progress import Progress, StageProgress, format_duration
-from biofm.core.provenance import Provenance, sha256_of, torch_version
+from biofm.core.provenance import ModelProvenance, Provenance, sha256_of, torch_version
 from biofm.core.version import __version__
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "LedgerError",
     "MissingExtraError",
     "ModelError",
+    "ModelProvenance",
     "OptionError",
     "OutputError",
     "Progress",

@@ -9,8 +9,6 @@ from biofm.nn.norm import layer_norm
 from biofm.nn.packing import PackedBatch
 from biofm.nn.rotary import Rotation, rotate
 
-Heads = Float[Tensor, "tokens heads head_dim"]
-
 
 class SelfAttention(nn.Module):
     """out(attention(rotate(norm(q)), rotate(norm(k)), v)) with q, k, v in one projection.
@@ -30,16 +28,10 @@ class SelfAttention(nn.Module):
     def forward(
         self, x: Float[Tensor, "tokens d_model"], batch: PackedBatch, rotation: Rotation | None
     ) -> Float[Tensor, "tokens d_model"]:
-        q, k, v = self.project(x, rotation)
-        mixed = attention(q, k, v, batch.cu_seqlens, batch.max_seqlen)
-        y: Tensor = self.out(mixed.flatten(1))
-        return y
-
-    def project(
-        self, x: Float[Tensor, "tokens d_model"], rotation: Rotation | None
-    ) -> tuple[Heads, Heads, Heads]:
-        """Queries, keys and values: what attention is computed from, and the map of it too."""
         q, k, v = self.qkv(x).chunk(3, dim=-1)  # (tokens, d_model) each
         q = rotate(self.q_norm(q).unflatten(-1, self.head_shape), rotation)
         k = rotate(self.k_norm(k).unflatten(-1, self.head_shape), rotation)
-        return q, k, v.unflatten(-1, self.head_shape)
+        v = v.unflatten(-1, self.head_shape)  # (tokens, heads, head_dim)
+        mixed = attention(q, k, v, batch.cu_seqlens, batch.max_seqlen)
+        y: Tensor = self.out(mixed.flatten(1))
+        return y

@@ -6,13 +6,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from biofm.nn.attention import Heads
 from biofm.nn.block import PreNormBlock
 from biofm.nn.config import EncoderConfig
 from biofm.nn.encoder import Encoder
 from biofm.nn.packing import PackedBatch
+from biofm.nn.rotary import rotate
 
 MAP_BYTES = 256 << 20  # the maps of as many heads as fit are held at once
+
+Heads = Float[Tensor, "tokens heads head_dim"]
 
 
 class ContactHead(nn.Module):
@@ -33,7 +35,7 @@ class ContactHead(nn.Module):
         lengths = batch.lengths.tolist()
         halves = [batch.positions.new_zeros(n - 2, n - 2, dtype=torch.float32) for n in lengths]
         weights = self.regression.weight.float().view(self.map_weights_shape)
-        for layer_weights, (q, k) in zip(weights, _queries_and_keys(encoder, batch), strict=True):
+        for layer_weights, (q, k) in zip(weights, queries_and_keys(encoder, batch), strict=True):
             for half, q_of_one, k_of_one in zip(halves, q.split(lengths), k.split(lengths), strict=True):
                 _add_layer(half, layer_weights, q_of_one, k_of_one)
         touch = [torch.sigmoid(half + half.T + self.regression.bias.float()) for half in halves]
@@ -53,14 +55,16 @@ def attention_maps(q: Heads, k: Heads) -> Iterator[Float[Tensor, "some_heads len
         yield (some_q @ some_k.mT).softmax(-1)
 
 
-def _queries_and_keys(encoder: Encoder, batch: PackedBatch) -> Iterator[tuple[Heads, Heads]]:
-    """Those of every layer, as the encoder passes through it."""
+def queries_and_keys(encoder: Encoder, batch: PackedBatch) -> Iterator[tuple[Heads, Heads]]:
+    """Those that each layer attends with, as the encoder passes through it."""
     rotation = encoder.rotary(batch.positions)
     x = encoder.embedding(batch)
     for block in encoder.blocks:
         assert isinstance(block, PreNormBlock), "no contact head was ever trained on a post-norm encoder"
-        q, k, _ = block.attention.project(block.attention_norm(x), rotation)
-        yield q, k
+        part = block.attention
+        q, k, _ = part.qkv(block.attention_norm(x)).chunk(3, dim=-1)  # (tokens, d_model)
+        q = rotate(part.q_norm(q).unflatten(-1, part.head_shape), rotation)
+        yield q, rotate(part.k_norm(k).unflatten(-1, part.head_shape), rotation)
         x = block(x, batch, rotation)
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from biofm.nn import ContactHead, EncoderConfig, MaskedLM, pack
-from biofm.nn.contacts import attention_maps
+from biofm.nn.contacts import attention_maps, queries_and_keys
 
 MakeConfig = Callable[..., EncoderConfig]
 MakeModel = Callable[..., MaskedLM]
@@ -17,6 +17,13 @@ def head_of(config: EncoderConfig) -> ContactHead:
     head = ContactHead(config).requires_grad_(False)
     head.regression.weight.normal_()
     return head
+
+
+@pytest.fixture
+def pre_norm(family: EncoderConfig) -> EncoderConfig:
+    if family.norm_order == "post":
+        pytest.skip("no contact head was ever trained on a post-norm encoder")
+    return family
 
 
 @pytest.fixture
@@ -33,36 +40,35 @@ def test_the_rows_of_an_attention_map_sum_to_one(size: float) -> None:
     torch.testing.assert_close(maps.sum(-1), torch.ones(5, 40))
 
 
-def test_attention_maps_are_what_the_encoder_attends_with(
-    make_config: MakeConfig, make_model: MakeModel
+def test_attention_maps_are_what_every_layer_attends_with(
+    pre_norm: EncoderConfig, make_model: MakeModel, proteins: list[Tensor]
 ) -> None:
-    attention = make_model(make_config(n_layers=1)).encoder.blocks[0].attention
-    x, batch = torch.randn(12, 24), pack([torch.zeros(12, dtype=torch.int64)])
-    q, k, v = attention.project(x, None)
-    (maps,) = attention_maps(q, k)
-    mixed = torch.einsum("hij,jhd->ihd", maps, v).flatten(1)
-    torch.testing.assert_close(attention.out(mixed), attention(x, batch, None))
+    encoder, batch = make_model(pre_norm).encoder, pack(proteins[-1:])
+    calls: list[tuple[Tensor, Tensor]] = []
+    for block in encoder.blocks:
+        block.attention.register_forward_hook(lambda part, inputs, out: calls.append((inputs[0], out)))
+    encoder(batch)
+    for block, (x, expected), (q, k) in zip(
+        encoder.blocks, calls[:], queries_and_keys(encoder, batch), strict=True
+    ):
+        (maps,) = attention_maps(q, k)
+        v = block.attention.qkv(x).chunk(3, dim=-1)[2].unflatten(-1, (2, 12))
+        mixed = torch.einsum("hij,jhd->ihd", maps, v).flatten(1)
+        torch.testing.assert_close(block.attention.out(mixed), expected, atol=1e-5, rtol=1e-5)
 
 
-def test_contacts_follow_the_formula_in_every_family(
-    family: EncoderConfig, make_model: MakeModel, proteins: list[Tensor]
+def test_contacts_follow_the_formula(
+    pre_norm: EncoderConfig, make_model: MakeModel, proteins: list[Tensor]
 ) -> None:
-    if family.norm_order == "post":
-        pytest.skip("no contact head was ever trained on a post-norm encoder")
-    model, head = make_model(family), head_of(family)
-    tokens = proteins[-1]
-    seen: list[Tensor] = []
-    for block in model.encoder.blocks:
-        block.attention.register_forward_hook(
-            lambda part, inputs, _: seen.extend(attention_maps(*part.project(inputs[0], inputs[2])[:2]))
-        )
-    model.encoder(pack([tokens]))
+    encoder, head = make_model(pre_norm).encoder, head_of(pre_norm)
+    batch = pack(proteins[-1:])
+    seen = [maps for q, k in queries_and_keys(encoder, batch) for maps in attention_maps(q, k)]
     maps = torch.cat(seen)[:, 1:-1, 1:-1]
     maps = maps + maps.mT
     rows, total = maps.sum(-1, keepdim=True), maps.sum((-1, -2), keepdim=True)
     features = (maps - rows * rows.mT / total).movedim(0, -1)
     expected = torch.sigmoid(head.regression(features).squeeze(-1))
-    torch.testing.assert_close(head(model.encoder, pack([tokens]))[0], expected, atol=1e-6, rtol=0)
+    torch.testing.assert_close(head(encoder, batch)[0], expected, atol=1e-6, rtol=0)
 
 
 def test_contacts_are_exactly_symmetric(
