@@ -12,7 +12,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # for mypy and editors; the same names as in _HOMES, held by a test
-    from biofm.api import Model, embed, info, load, neighbours, pretrain
+    from biofm.api import Model, contacts, embed, info, load, neighbours, pretrain
     from biofm.core.errors import BiofmError
     from biofm.core.version import __version__
 
@@ -20,6 +20,7 @@ _HOMES = {
     "BiofmError": "biofm.core.errors",
     "Model": "biofm.api",
     "__version__": "biofm.core.version",
+    "contacts": "biofm.api",
     "embed": "biofm.api",
     "info": "biofm.api",
     "load": "biofm.api",
@@ -27,7 +28,17 @@ _HOMES = {
     "pretrain": "biofm.api",
 }
 
-__all__ = ["BiofmError", "Model", "__version__", "embed", "info", "load", "neighbours", "pretrain"]
+__all__ = [
+    "BiofmError",
+    "Model",
+    "__version__",
+    "contacts",
+    "embed",
+    "info",
+    "load",
+    "neighbours",
+    "pretrain",
+]
 
 
 def __dir__() -> list[str]:

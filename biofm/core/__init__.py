@@ -14,7 +14,7 @@ from biofm.core.errors import (
 from biofm.core.hardware import Bf16Support, find_bf16
 from biofm.core.memory import keep_freed_memory
 from biofm.core.progress import Progress, StageProgress, format_duration
-from biofm.core.provenance import Provenance, sha256_of, torch_version
+from biofm.core.provenance import ModelProvenance, Provenance, sha256_of, torch_version
 from biofm.core.version import __version__
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "LedgerError",
     "MissingExtraError",
     "ModelError",
+    "ModelProvenance",
     "OptionError",
     "OutputError",
     "Progress",

@@ -18,6 +18,9 @@ BUNDLED = Path(__file__).parent / "bundled"
 # The names that weights go by, in order of preference.
 WEIGHTS = (("model", "safetensors"), ("pytorch_model", "bin"))
 
+# fair-esm publishes the contact head of NAME.pt in a file of its own beside it.
+CONTACT_REGRESSION = "-contact-regression.pt"
+
 
 @dataclass(frozen=True, slots=True)
 class Location:
@@ -79,8 +82,8 @@ def fetch(location: Location) -> Path:
 
 
 def files_of(path: Path) -> tuple[Path, ...]:
-    """The files that make up the checkpoint at ``path``: a fair-esm ``.pt``, or a folder's configuration and
-    weights.
+    """The files that make up the checkpoint at ``path``: a fair-esm ``.pt``, with its contact head if that is
+    beside it, or a folder's configuration and weights.
 
     safetensors go before pickles. Raises ModelError where there are none.
     """
@@ -88,7 +91,8 @@ def files_of(path: Path) -> tuple[Path, ...]:
         if path.suffix != ".pt":
             remedy = "Give the folder that holds config.json and the weights, or a fair-esm .pt file"
             raise ModelError("not a checkpoint that biofm knows", where=str(path), remedy=remedy)
-        return (path,)
+        regression = path.with_name(path.stem + CONTACT_REGRESSION)
+        return (path, regression) if regression.is_file() else (path,)
     settings = path / "config.json"
     if not settings.is_file():
         raise ModelError("the folder has no config.json", where=str(path), remedy="Give a model folder")

@@ -35,6 +35,7 @@ TRANSFORMERS = NameMap(
         "head": ("lm_head",),
         "head.dense": ("lm_head.dense",),
         "head.norm": ("lm_head.layer_norm",),
+        "contacts.regression": ("esm.contact_head.regression",),
     },
     block_prefix="esm.encoder.layer.{layer}.",
     block={
@@ -58,8 +59,6 @@ TRANSFORMERS = NameMap(
         ".position_ids",
         "position_embeddings.weight",
         "lm_head.decoder.bias",
-        "contact_head.regression.weight",
-        "contact_head.regression.bias",
         "pooler.dense.weight",
         "pooler.dense.bias",
     ),
@@ -72,6 +71,7 @@ FAIR_ESM = NameMap(
         "head": ("lm_head",),
         "head.dense": ("lm_head.dense",),
         "head.norm": ("lm_head.layer_norm",),
+        "contacts.regression": ("contact_head.regression",),
     },
     block_prefix="layers.{layer}.",
     block={
@@ -84,7 +84,7 @@ FAIR_ESM = NameMap(
     },
     optional={"encoder.rotary.frequencies": ("layers.0.self_attn.rot_emb.inv_freq",)},
     tied="lm_head.weight",
-    ignored=(".inv_freq", "contact_head.regression.weight", "contact_head.regression.bias"),
+    ignored=(".inv_freq",),
 )
 
 

@@ -1,7 +1,7 @@
 """From opened files to a model, and from a model to files."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from biofm.core.errors import ModelError, OptionError
 from biofm.models import esm2, protein
 from biofm.models.checkpoint import contents
 from biofm.models.names import OWN_NAMES, NameMap
-from biofm.models.tensors import Files, held, read_fair_esm, read_tensors
+from biofm.models.tensors import Files, Tensors, held, read_contact_regression, read_fair_esm, read_tensors
 from biofm.models.weights import build, foreign_state, unused
 from biofm.nn import EncoderConfig, MaskedLM, initialise
 from biofm.tokenizers import ProteinTokenizer
@@ -37,9 +37,9 @@ def read_checkpoint(files: Files, where: str) -> Checkpoint:
     Raises ModelError: an unknown kind of model, a damaged or incomplete file, a tensor that does not fit.
     """
     if "config.json" not in files:
-        ((name, handle),) = files.items()
-        content = read_fair_esm(handle, name)
-        return _read_fair_esm(content, where)
+        (name, handle), *beside = files.items()
+        extra = [read_contact_regression(other, name_of_other) for name_of_other, other in beside]
+        return _read_fair_esm(read_fair_esm(handle, name), where, extra)
     settings = _read_settings(files, where)
     tensors = read_tensors(files)
     match settings.get("model_type"):
@@ -89,13 +89,15 @@ def _read_settings(files: Files, where: str) -> dict[str, Any]:
     return settings
 
 
-def _read_fair_esm(content: Mapping[str, Any], where: str) -> Checkpoint:
+def _read_fair_esm(content: Mapping[str, Any], where: str, extra: Iterable[Tensors]) -> Checkpoint:
     try:
         options, state = content["cfg"]["model"], content["model"]
     except (KeyError, TypeError) as error:
         remedy = "Give an ESM-2 .pt file of fair-esm; ESM-1 files are of another architecture"
         raise ModelError("no ESM-2 options in this file", where=where, remedy=remedy) from error
     tensors = held(state, where).renamed(esm2.strip_fair_esm_prefix)
+    for others in extra:
+        tensors = tensors.joined(others)
     return _checkpoint("ESM-2", esm2.config_from_fair_esm(options, where), tensors, esm2.FAIR_ESM, where)
 
 

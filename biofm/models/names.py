@@ -23,13 +23,15 @@ class NameMap:
     ignored: tuple[str, ...] = ()
 
     def sources(self, ours: str) -> tuple[str, ...]:
-        """The foreign tensors that make up our tensor ``ours``, in order."""
+        """The foreign tensors that make up our tensor ``ours``, in order; none where the layout lacks it."""
         module, _, parameter = ours.rpartition(".")
         if module.startswith("encoder.blocks."):
             _, _, layer, part = module.split(".", 3)
             prefix = self.block_prefix.format(layer=layer)
             return tuple(f"{prefix}{theirs}.{parameter}" for theirs in self.block[part])
-        return tuple(f"{theirs}.{parameter}" if theirs else parameter for theirs in self.modules[module])
+        return tuple(
+            f"{theirs}.{parameter}" if theirs else parameter for theirs in self.modules.get(module, ())
+        )
 
     def unused(self, present: Iterable[str], used: set[str]) -> list[str]:
         """Tensors that nobody asked for and that ``ignored`` does not explain."""

@@ -60,6 +60,10 @@ class Tensors(Mapping[str, Tensor]):
     def renamed(self, rename: Callable[[str], str]) -> "Tensors":
         return Tensors({rename(name): read for name, read in self._readers.items()})
 
+    def joined(self, others: "Tensors") -> "Tensors":
+        """These and ``others``, which go before these where a name is in both."""
+        return Tensors(self._readers | others._readers)
+
 
 def read_tensors(files: Files) -> Tensors:
     """The tensors of every weight file (``.safetensors``, ``.bin``), checked against the index of a sharded
@@ -106,6 +110,16 @@ def read_fair_esm(handle: BinaryIO, name: str) -> Mapping[str, Any]:
     if not isinstance(content, dict):
         raise ModelError("not a fair-esm checkpoint", where=name, remedy="Give an ESM-2 .pt file of fair-esm")
     return content
+
+
+def read_contact_regression(handle: BinaryIO, name: str) -> Tensors:
+    """The contact head that fair-esm publishes beside a model. Raises ModelError for any other content."""
+    content = read_fair_esm(handle, name)
+    tensors = held(content.get("model"), name)
+    if not all(tensor.startswith("contact_head.") for tensor in tensors):
+        remedy = "Get the published file again, or move this one away"
+        raise ModelError("holds other tensors than those of a contact head", where=name, remedy=remedy)
+    return tensors
 
 
 def held(content: Any, where: str) -> Tensors:

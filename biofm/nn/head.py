@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from biofm.nn.config import EncoderConfig
+from biofm.nn.contacts import ContactHead
 from biofm.nn.encoder import Encoder
 from biofm.nn.packing import PackedBatch
 
@@ -28,13 +29,16 @@ class MaskedLMHead(nn.Module):
 
 
 class MaskedLM(nn.Module):
-    """An encoder and, unless its checkpoint came without one, the head that predicts masked tokens."""
+    """An encoder and its heads: the one that predicts masked tokens and the one that predicts contacts, each
+    unless its checkpoint came without.
+    """
 
-    def __init__(self, config: EncoderConfig, *, with_head: bool = True) -> None:
+    def __init__(self, config: EncoderConfig, *, with_head: bool = True, with_contacts: bool = False) -> None:
         super().__init__()
         self.config = config
         self.encoder = Encoder(config)
         self.head = MaskedLMHead(config) if with_head else None
+        self.contacts = ContactHead(config) if with_contacts else None
 
     def forward(self, batch: PackedBatch) -> Float[Tensor, "tokens vocab"]:
         return self.logits(self.encoder(batch))

@@ -78,7 +78,15 @@ def test_a_name_that_means_nothing_lists_the_known_ones(name: str) -> None:
 
 def test_a_fair_esm_file_is_read_alone(tmp_path: Path) -> None:
     (tmp_path / "esm2.pt").touch()
+    (tmp_path / "another-contact-regression.pt").touch()
     assert files_of(tmp_path / "esm2.pt") == (tmp_path / "esm2.pt",)
+
+
+def test_a_contact_head_that_lies_beside_a_fair_esm_file_is_read_too(tmp_path: Path) -> None:
+    model, head = tmp_path / "esm2_t6.pt", tmp_path / "esm2_t6-contact-regression.pt"
+    for file in (model, head):
+        file.touch()
+    assert files_of(model) == (model, head)
 
 
 @pytest.mark.parametrize(
