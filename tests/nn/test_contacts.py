@@ -9,7 +9,6 @@ from torch import Tensor
 from biofm.nn import ContactHead, EncoderConfig, MaskedLM, pack
 from biofm.nn.contacts import attention_maps, queries_and_keys
 
-MakeConfig = Callable[..., EncoderConfig]
 MakeModel = Callable[..., MaskedLM]
 
 
@@ -17,13 +16,6 @@ def head_of(config: EncoderConfig) -> ContactHead:
     head = ContactHead(config).requires_grad_(False)
     head.regression.weight.normal_()
     return head
-
-
-@pytest.fixture
-def pre_norm(family: EncoderConfig) -> EncoderConfig:
-    if family.norm_order == "post":
-        pytest.skip("no contact head was ever trained on a post-norm encoder")
-    return family
 
 
 @pytest.fixture

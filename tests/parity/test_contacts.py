@@ -25,7 +25,7 @@ FLOAT32 = 1e-5  # of a probability
 @pytest.fixture(scope="module", params=list(SHAPES.values()), ids=list(SHAPES))
 def pair(request: pytest.FixtureRequest, make_pair: Callable[..., Pair]) -> Pair:
     """A model whose contacts are neither all near 0 nor all near 1."""
-    theirs, ours = make_pair(**request.param)
+    theirs, ours = make_pair("ESM-2", **request.param)
     theirs.set_attn_implementation("eager")  # the one that gives maps away
     assert ours.contacts is not None
     weight = 3 * torch.randn(theirs.esm.contact_head.regression.weight.shape)
