@@ -9,6 +9,7 @@ from torch import Tensor
 from biofm.nn import ContactHead, EncoderConfig, MaskedLM, pack
 from biofm.nn.contacts import attention_maps, queries_and_keys
 
+MakeConfig = Callable[..., EncoderConfig]
 MakeModel = Callable[..., MaskedLM]
 
 
