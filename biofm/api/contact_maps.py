@@ -174,7 +174,7 @@ def _focus(
 
 def _draw(focus: Focus, min_separation: int, permit: Permit, picture: Path) -> None:
     assert focus.map is not None, "the stream ended without its protein"
-    beside = f", {focus.truth.source}" if focus.truth else ""
+    beside = f", {Path(focus.truth.source).name}" if focus.truth else ""
     draw_contacts(
         focus.map.id + beside,
         focus.map.probabilities,

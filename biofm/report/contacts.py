@@ -1,4 +1,4 @@
-"""A map of which residues touch: predicted, and beside it in a structure."""
+"""A map of which residues touch: as predicted, and beside it as a structure shows."""
 
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -9,10 +9,13 @@ from biofm.report.figure import new_figure, write_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.image import AxesImage
 
     from biofm.evaluation.contacts import StructureContacts
 
-SIDE_INCH = 6.0
+LEAST_INCH, MOST_INCH = 6.0, 16.0
+RESIDUES_PER_INCH = 120  # so that each keeps a pixel, up to 1,900 of them
+LONGEST_TITLE = 60
 
 
 def draw_contacts(
@@ -29,37 +32,39 @@ def draw_contacts(
     """
     n_residues = len(probabilities)
     far_below = np.tri(n_residues, k=-min_separation, dtype=bool)
-    far = far_below | far_below.T
-    figure = new_figure(SIDE_INCH + 1.2, SIDE_INCH)
+    side_inch = min(max(LEAST_INCH, n_residues / RESIDUES_PER_INCH), MOST_INCH)
+    figure = new_figure(side_inch + 1.2, side_inch)
     axes = figure.subplots()
+    lines = [title if len(title) <= LONGEST_TITLE else f"{title[:LONGEST_TITLE]}…"]
     if truth is not None:
-        far = far_below.T
-        _draw_truth(axes, truth, n_residues, min_separation)
-    shown = np.ma.masked_array(probabilities, ~far)
-    image = axes.imshow(shown, cmap="Blues", vmin=0, vmax=1, extent=_edges(n_residues))
+        _draw_truth(axes, truth, far_below)
+        lines.append("above the diagonal: predicted; below: in the structure (grey: not shown there)")
+    shown = far_below.T if truth is not None else far_below | far_below.T
+    image = _show(axes, probabilities, shown, "Blues", 1)
     axes.set_xlabel("residue")
     axes.set_ylabel("residue")
-    axes.set_title(title, parse_math=False)
+    axes.set_title("\n".join(lines), parse_math=False, fontsize="medium")
     figure.colorbar(image, ax=axes, label="predicted probability of a contact", shrink=0.8)
     write_figure(figure, handle, suffix)
 
 
-def _draw_truth(axes: "Axes", truth: "StructureContacts", n_residues: int, min_separation: int) -> None:
-    """The structure's contacts as black squares below the diagonal, on grey where it shows no residue."""
-    missing = np.ones(n_residues, dtype=bool)
+def _draw_truth(axes: "Axes", truth: "StructureContacts", far_below: NDArray[np.bool_]) -> None:
+    """The structure's contacts in black below the diagonal, on grey where it shows no residue."""
+    missing = np.ones(len(far_below), dtype=bool)
     missing[truth.places] = False
     grey = np.tril(missing[:, None] | missing)
-    axes.imshow(np.ma.masked_array(grey, ~grey), cmap="Greys", vmin=0, vmax=8, extent=_edges(n_residues))
-    row, column = np.nonzero(np.tril(truth.touch))
-    i, j = truth.places[row] + 1, truth.places[column] + 1
-    far = i - j >= min_separation
-    side_points = max(1.0, 0.75 * 72 * SIDE_INCH / n_residues)
-    axes.scatter(j[far], i[far], s=side_points**2, marker="s", color="black", linewidths=0)
+    _show(axes, grey, grey, "Greys", 8)
+    touch = np.zeros_like(far_below)
+    touch[np.ix_(truth.places, truth.places)] = truth.touch
+    touch &= far_below
+    _show(axes, touch, touch, "Greys", 1)
     axes.axline((0.5, 0.5), slope=1, color="0.6", linewidth=0.8)
-    axes.text(0.98, 0.98, "prediction", transform=axes.transAxes, ha="right", va="top", color="0.3")
-    axes.text(0.02, 0.02, "structure", transform=axes.transAxes, ha="left", va="bottom", color="0.3")
 
 
-def _edges(n_residues: int) -> tuple[float, float, float, float]:
-    """Of a picture whose pixels are residues, counted from 1, the first above."""
-    return (0.5, n_residues + 0.5, n_residues + 0.5, 0.5)
+def _show(
+    axes: "Axes", values: NDArray[np.generic], shown: NDArray[np.bool_], colours: str, darkest: float
+) -> "AxesImage":
+    """A picture whose pixels are residues, counted from 1, the first above; elsewhere it lets see through."""
+    edges = (0.5, len(values) + 0.5, len(values) + 0.5, 0.5)
+    masked = np.ma.masked_array(values, ~shown)
+    return axes.imshow(masked, cmap=colours, vmin=0, vmax=darkest, extent=edges)

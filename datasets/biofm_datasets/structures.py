@@ -20,7 +20,7 @@ GZIP_MAGIC = b"\x1f\x8b"
 COPY_AGAIN = "Copy or download it again"
 
 # What Bio.PDB raises on files at fault besides its own exceptions, found by flipping bytes of good ones.
-DAMAGED = (AttributeError, LookupError, TypeError, ValueError)
+DAMAGED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def _text(stream: BinaryIO, name: str) -> str:
 def _first_model(text: str, name: str) -> "Model":
     """Read as mmCIF what begins as mmCIF does, whatever the file's name, and the rest as PDB."""
     from Bio.PDB.MMCIFParser import MMCIFParser  # slow to import, needed here alone
-    from Bio.PDB.PDBExceptions import PDBException
+    from Bio.PDB.PDBExceptions import PDBConstructionException, PDBException
     from Bio.PDB.PDBParser import PDBParser
 
     lines = (line for line in text.splitlines() if line.strip() and not line.startswith("#"))
@@ -93,7 +93,7 @@ def _first_model(text: str, name: str) -> "Model":
     parser: Any = MMCIFParser(QUIET=True) if is_mmcif else PDBParser(QUIET=True)
     try:
         structure = parser.get_structure("structure", io.StringIO(text))
-    except (PDBException, *DAMAGED) as error:
+    except (PDBException, PDBConstructionException, *DAMAGED) as error:
         kind = "mmCIF" if is_mmcif else "PDB"
         what = f"damaged, or not a {kind} file of a structure ({error})"
         raise DataError(what, where=name, remedy=COPY_AGAIN) from error
@@ -124,8 +124,8 @@ def _likeliest(residue: "Residue") -> "Residue":
 
     if not isinstance(residue, DisorderedResidue):
         return residue
-    likeliest: Residue = max(residue.disordered_get_list(), key=_occupancy)
-    return likeliest
+    alternatives: list[Residue] = residue.disordered_get_list()  # type: ignore[no-untyped-call]
+    return max(alternatives, key=_occupancy)
 
 
 def _occupancy(residue: "Residue") -> float:
