@@ -15,6 +15,7 @@ from biofm.core.stores import EmbeddingBlock
 from biofm.inference.batches import batches, pack_pieces
 from biofm.inference.compute import Compute
 from biofm.inference.gather import gather_for
+from biofm.inference.lengths import check_length, check_window
 from biofm.inference.pooling import PoolName
 from biofm.inference.windows import pieces
 from biofm.nn import Encoder, PackedBatch, by_budget
@@ -66,6 +67,7 @@ class Embedder:
         self.options = options
         self.config = encoder.config
         self.layer = self._resolve_layer(options.layer)
+        check_window(options.window, self.config)
         self.tokens_per_batch = options.tokens_per_batch or compute.tokens_per_batch
 
     def stream(
@@ -94,6 +96,7 @@ class Embedder:
             if window is not None and len(tokens) - 2 > window:
                 notices[f"sequences embedded by overlapping windows of {window} residues"] += 1
             elif len(tokens) > longest:
+                check_length(record, len(tokens), self.config)
                 notices[
                     f"sequences longer than the {longest - 2} residues of the model's training, run whole"
                 ] += 1

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from biofm.core.errors import ModelError
-from biofm.models.layout import Layout
+from biofm.models.layout import Layout, configuration_errors
 from biofm.models.names import NameMap
 from biofm.models.tensors import Tensors, held
 from biofm.nn import EncoderConfig, MaskedLM
@@ -110,7 +110,9 @@ def config(
 
 
 def owns(settings: Mapping[str, Any]) -> bool:
-    return settings.get("model_type") == MODEL_TYPE
+    """Its elder siblings, which share the model type, have learned positions."""
+    rotary = settings.get("position_embedding_type") == "rotary"
+    return settings.get("model_type") == MODEL_TYPE and rotary
 
 
 def from_folder(settings: Mapping[str, Any], tensors: Tensors, where: str) -> Layout:
@@ -123,11 +125,8 @@ def config_from_transformers(settings: Mapping[str, Any], where: str) -> Encoder
 
     Raises ModelError for the siblings that share its model type, and for settings that make no encoder.
     """
-    if sibling := _sibling(settings):
-        raise ModelError(
-            f"this is {sibling}, not an ESM-2", where=where, remedy=f"Known models: {', '.join(HUB_IDS)}"
-        )
-    try:
+    refuse_siblings(settings, "an ESM-2", where)
+    with configuration_errors("an ESM-2", where):
         return config(
             d_model=settings["hidden_size"],
             n_layers=settings["num_hidden_layers"],
@@ -136,25 +135,23 @@ def config_from_transformers(settings: Mapping[str, Any], where: str) -> Encoder
             d_feedforward=settings["intermediate_size"],
             norm_eps=settings["layer_norm_eps"],
         )
-    except KeyError as error:
-        raise ModelError(
-            f"the configuration lacks {error}", where=where, remedy="Download it again"
-        ) from error
-    except (TypeError, ValueError) as error:
-        raise ModelError(
-            f"not the configuration of an ESM-2 ({error})", where=where, remedy="Download it again"
-        ) from error
+
+
+def refuse_siblings(settings: Mapping[str, Any], model: str, where: str) -> None:
+    """Raise ModelError for what else bears the model type "esm"; ``model`` is what was looked for."""
+    if sibling := _sibling(settings):
+        remedy = "See `biofm models` for what can be loaded"
+        raise ModelError(f"this is {sibling}, not {model}", where=where, remedy=remedy)
 
 
 def _sibling(settings: Mapping[str, Any]) -> str:
-    """What else a model of type "esm" is, and empty for an ESM-2."""
-    n_tokens = len(ProteinTokenizer().vocabulary)
-    if settings.get("position_embedding_type") != "rotary" or settings.get("emb_layer_norm_before"):
-        return "an ESM checkpoint without rotary positions (ESM-1b or ESM-1v)"
+    n_tokens = len(tokenizer().vocabulary)
     if settings.get("is_folding_model"):
         return "ESMFold, which folds with an ESM-2 inside"
     if settings.get("vocab_size", n_tokens) != n_tokens:
-        return f"a model of another alphabet, with {settings['vocab_size']} tokens where ESM-2 has {n_tokens}"
+        return f"a model of another alphabet, with {settings['vocab_size']} tokens where ESM has {n_tokens}"
+    if settings.get("position_embedding_type") == "rotary" and settings.get("emb_layer_norm_before"):
+        return "a model of rotary positions and a norm of its embeddings"
     return ""
 
 

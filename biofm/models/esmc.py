@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from biofm.core.errors import ModelError
-from biofm.models.layout import Layout
+from biofm.models.layout import Layout, configuration_errors
 from biofm.models.names import NameMap
 from biofm.models.tensors import Tensors, held
 from biofm.nn import EncoderConfig, MaskedLM
@@ -141,16 +141,8 @@ def from_folder(settings: Mapping[str, Any], tensors: Tensors, where: str) -> La
     Raises ModelError for settings that make no ESM C.
     """
     names, read = (FUSED, _read_fused) if "d_model" in settings else (TRANSFORMERS, _read_transformers)
-    try:
+    with configuration_errors("an ESM C", where):
         encoder = read(settings)
-    except KeyError as error:
-        raise ModelError(
-            f"the configuration lacks {error}", where=where, remedy="Download it again"
-        ) from error
-    except (TypeError, ValueError) as error:
-        raise ModelError(
-            f"not the configuration of an ESM C ({error})", where=where, remedy="Download it again"
-        ) from error
     return Layout(encoder, tensors.renamed(_whole_name), names)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from biofm.models import esm2, esmc, protein
+from biofm.models import esm1, esm2, esmc, protein
 from biofm.models.layout import Layout
 from biofm.models.names import NameMap
 from biofm.models.tensors import Tensors
@@ -34,6 +34,7 @@ class Family(Protocol):
 
 
 FAMILIES: Mapping[str, Family] = {
+    "ESM-1b/1v": esm1,
     "ESM-2": esm2,
     "ESM C": esmc,
     "biofm protein": protein,

@@ -5,10 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from biofm.core.errors import ModelError, OptionError
-from biofm.models import protein
+from biofm.models import esm1, esm2, esmc, protein
 from biofm.models.checkpoint import contents
-from biofm.models.esm2 import from_fair_esm
-from biofm.models.esmc import from_pth
 from biofm.models.families import FAMILIES
 from biofm.models.layout import Layout
 from biofm.models.tensors import Files, read_contact_regression, read_fair_esm, read_pickle, read_tensors
@@ -73,12 +71,14 @@ def _read_folder(files: Files, where: str) -> tuple[str, Layout]:
 def _read_lone_file(files: Files, where: str) -> tuple[str, Layout]:
     (name, handle), *beside = files.items()
     if name.endswith(".pth"):
-        return "ESM C", from_pth(read_pickle(handle, name), where)
+        return "ESM C", esmc.from_pth(read_pickle(handle, name), where)
     contact_heads = [read_contact_regression(other, name_of_other) for name_of_other, other in beside]
-    layout = from_fair_esm(read_fair_esm(handle, name), where)
+    content = read_fair_esm(handle, name)
+    family, read = ("ESM-1b/1v", esm1) if esm1.owns_fair_esm(content) else ("ESM-2", esm2)
+    layout = read.from_fair_esm(content, where)
     for tensors in contact_heads:
         layout = layout._replace(tensors=layout.tensors.joined(tensors))
-    return "ESM-2", layout
+    return family, layout
 
 
 def _read_settings(files: Files, where: str) -> dict[str, Any]:

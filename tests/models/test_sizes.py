@@ -5,7 +5,7 @@ import torch
 from transformers import EsmcConfig, EsmcForMaskedLM, EsmConfig, EsmForMaskedLM
 
 from biofm.core.errors import OptionError
-from biofm.models import HUB_IDS, Checkpoint, describe, esm2, esmc, new_protein_model, protein
+from biofm.models import HUB_IDS, Checkpoint, describe, esm1, esm2, esmc, new_protein_model, protein
 from biofm.nn import MaskedLM
 from biofm.tokenizers import ProteinTokenizer
 
@@ -59,10 +59,24 @@ def test_the_default_of_transformers_is_an_esm_c_of_6b() -> None:
     assert esmc.config(d_model=2560, n_layers=80, n_heads=40).d_feedforward == EsmcConfig().intermediate_size
 
 
+@pytest.mark.parametrize("embedding_norm", [True, False], ids=["ESM-1b", "ESM-1v"])
+def test_an_esm1_of_650m_has_the_weights_of_the_original(embedding_norm: bool) -> None:
+    with torch.device("meta"):
+        config = esm1.config(d_model=1280, n_layers=33, n_heads=20, embedding_norm=embedding_norm)
+        ours = MaskedLM(config)
+        theirs = EsmForMaskedLM(EsmConfig(**esm1.to_settings(ours)))
+    info = describe("esm1", Checkpoint("ESM-1b/1v", ours, esm1.tokenizer()), "", ())
+    contact_head = 33 * 20 + 1
+    assert info.n_parameters == sum(weight.numel() for weight in theirs.parameters()) - contact_head
+    assert info.n_parameters == pytest.approx(650e6, rel=0.01)
+    assert theirs.esm.embeddings.position_embeddings.weight.shape == (1026, 1280)
+    assert (info.trained_length, config.max_length) == (1024, 1024)
+
+
 def test_every_published_size_has_an_alias() -> None:
     assert set(esm2.HUB_IDS) == set(PUBLISHED)
     assert set(esmc.HUB_IDS) == set(PUBLISHED_ESMC)
-    assert esm2.HUB_IDS | esmc.HUB_IDS == HUB_IDS
+    assert esm1.HUB_IDS | esm2.HUB_IDS | esmc.HUB_IDS == HUB_IDS
 
 
 def test_an_alias_of_esm2_tells_its_layers() -> None:

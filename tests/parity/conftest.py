@@ -8,12 +8,13 @@ import pytest
 import torch
 from transformers import EsmcConfig, EsmcForMaskedLM, EsmConfig, EsmForMaskedLM, PreTrainedModel
 
-from biofm.models import esm2, esmc, files_of, read_checkpoint
+from biofm.models import esm1, esm2, esmc, files_of, read_checkpoint
 from biofm.nn import MaskedLM
 
 Pair = tuple[PreTrainedModel, MaskedLM]
 
 FAMILIES = {
+    "ESM-1": (esm1, EsmForMaskedLM, EsmConfig),
     "ESM-2": (esm2, EsmForMaskedLM, EsmConfig),
     "ESM C": (esmc, EsmcForMaskedLM, EsmcConfig),
 }

@@ -23,6 +23,8 @@ SHAPES = {
         {"d_model": 64, "n_layers": 3, "n_heads": 4, "token_dropout": False},
     ),
     "ESM-2 8M": ("ESM-2", {"d_model": 320, "n_layers": 6, "n_heads": 20}),
+    "ESM-1b": ("ESM-1", {"d_model": 128, "n_layers": 4, "n_heads": 4, "embedding_norm": True}),
+    "ESM-1v": ("ESM-1", {"d_model": 128, "n_layers": 4, "n_heads": 4, "embedding_norm": False}),
     "ESM C": ("ESM C", {"d_model": 192, "n_layers": 5, "n_heads": 3}),
 }
 
