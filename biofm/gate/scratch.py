@@ -40,7 +40,7 @@ class Scratch:
         check_parent(target.path)
         self.folder = target.path if target.kind == "scratch" else scratch_path(target.path)
         self.journal = self._open()
-        self._n_done_before = self.journal.n_done
+        self._n_done_before = self._check_unfinished()
 
     def publish(self) -> None:
         """The run has ended well: give the journal its name, or remove it."""
@@ -74,18 +74,25 @@ class Scratch:
             raise unwritable(self.folder, error) from error
         begins_again = self._target.overwrite and not self._target.resume
         try:
-            journal = Journal(self.folder / JOURNAL, anew=begins_again)
+            return Journal(self.folder / JOURNAL, anew=begins_again)
         except BiofmError:
             self._remove_folder()
             raise
-        if (n_done := journal.n_done) and not self._target.resume:
-            journal.close()
-            raise OutputError(
-                f"an unfinished run lies here ({n_done:,} records done)",
-                where=str(self.folder),
-                remedy="Pass --resume to go on with it, or --overwrite to begin again",
-            )
-        return journal
+
+    def _check_unfinished(self) -> int:
+        """How many records are done already. Raises OutputError if there are some that nobody spoke of."""
+        try:
+            n_done = self.journal.n_done
+            if n_done and not self._target.resume:
+                raise OutputError(
+                    f"an unfinished run lies here ({n_done:,} records done)",
+                    where=str(self.folder),
+                    remedy="Pass --resume to go on with it, or --overwrite to begin again",
+                )
+        except BiofmError:
+            self.journal.close()
+            raise
+        return n_done
 
     def _close(self) -> int | None:
         """How many records are done; None where the disk does not even say that."""
