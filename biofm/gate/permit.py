@@ -24,11 +24,13 @@ class Permit:
         writers: Mapping[str, BinaryIO],
         folders: Mapping[str, Path],
         journals: Mapping[str, Journal],
+        opened: ExitStack,
     ) -> None:
         self._readers = readers
         self._writers = writers
         self._folders = folders
         self._journals = journals
+        self._opened = opened
 
     def reader(self, role: str) -> BinaryIO:
         """The one file read in this role, from its first byte. Standard input cannot seek, a file can."""
@@ -50,6 +52,16 @@ class Permit:
     def journal(self, role: str) -> Journal:
         """Work that outlives a fault: what is committed to it stays, for a run that resumes."""
         return self._journals[role]
+
+    def journals(self, role: str) -> tuple[Journal, ...]:
+        """The files read in this role, as journals.
+
+        Raises InputError: one is none.
+        """
+        found = [Journal(Path(reader.name), read_only=True) for reader in self._readers[role]]
+        for journal in found:
+            self._opened.callback(journal.close)
+        return tuple(found)
 
 
 @contextmanager
@@ -80,6 +92,7 @@ def open_permit(request: Request) -> Iterator[Permit]:
                 {role: file.handle for role, file in files.items()},
                 folders,
                 {role: work.journal for role, work in works.items()},
+                opened,
             )
         for file in files.values():
             file.finish()

@@ -26,7 +26,11 @@ class Embeddings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbedSummary:
-    """What a run from file to file did; the embeddings themselves are in ``output``."""
+    """What a run from file to file did; the embeddings themselves are in ``output``.
+
+    ``n_tokens`` went through the model in all sessions of the run; ``seconds`` and ``tokens_per_second`` are
+    of the last one.
+    """
 
     output: str
     n_sequences: int

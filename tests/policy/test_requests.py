@@ -63,5 +63,5 @@ def test_a_principal_needs_a_kind_and_a_name() -> None:
 def test_a_target_is_a_path_of_a_known_kind() -> None:
     with pytest.raises(ValueError, match="a target's path is a Path, not 'out'"):
         Target(path="out")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="a target is one of file, .*, scratch, journal, not 'socket'"):
+    with pytest.raises(ValueError, match=r"a target is one of file, .*, not 'socket'"):
         Target(path=Path("out"), kind="socket")  # type: ignore[arg-type]

@@ -177,7 +177,7 @@ class Journal:
             self._set("counts", self.counts + Counter(counts or {}))
         self._digest = digest
 
-    def finish(self, totals: Fields) -> None:
+    def finish(self, totals: Mapping[str, Any]) -> None:
         """Say that the input has ended and all of it is done."""
         with self._transaction():
             self._set("finished", dict(totals))
