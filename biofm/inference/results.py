@@ -43,3 +43,19 @@ class EmbedSummary:
     dtype_reason: str
     provenance: ProvenanceFields
     notices: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MergeSummary:
+    """What the shards of a run held together. ``notices`` are those of reading their input."""
+
+    output: str
+    n_shards: int
+    n_sequences: int
+    n_unique: int
+    n_residues: int
+    n_rows: int
+    n_dimensions: int
+    seconds: float
+    provenance: ProvenanceFields
+    notices: Mapping[str, int]

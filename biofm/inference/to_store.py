@@ -37,26 +37,28 @@ def _in_order(journals: Sequence[Journal], n_records: int, d_model: int) -> Iter
     merged = heapq.merge(*map(_located, journals), key=lambda located: located[0].number)
     expected = 1
     for entry, journal in merged:
-        if entry.number < expected:
-            raise InputError(f"record {entry.number} is in two of them", where=_names(journals))
-        _check_no_gap(expected, entry.number, journals)
+        _check_number(entry.number, expected, n_records, journals)
         expected = entry.number + 1
         yield entry, journal.row(entry.keys[0]).reshape(-1, d_model)
-    _check_no_gap(expected, n_records + 1, journals)
+    _check_number(n_records + 1, expected, n_records + 1, journals)
 
 
 def _located(journal: Journal) -> Iterator[tuple[Entry, Journal]]:
     return ((entry, journal) for entry in journal.entries())
 
 
-def _check_no_gap(expected: int, found: int, journals: Sequence[Journal]) -> None:
-    if found > expected:
-        missing = f"record {expected}" if found == expected + 1 else f"records {expected} to {found - 1}"
-        raise InputError(f"{missing} in none of them", where=_names(journals))
-
-
-def _names(journals: Sequence[Journal]) -> str:
-    return ", ".join(str(journal.path) for journal in journals)
+def _check_number(number: int, expected: int, n_records: int, journals: Sequence[Journal]) -> None:
+    if number == expected <= n_records:
+        return
+    what = f"record {number} is beyond the {n_records} of the input"
+    if number < expected:
+        what = f"record {number} is in two of them"
+    elif number == expected + 1:
+        what = f"record {expected} is in none of them"
+    elif number > expected:
+        what = f"records {expected} to {number - 1} are in none of them"
+    where = ", ".join(str(journal.path) for journal in journals)
+    raise InputError(what, where=where, remedy="Run the shards again")
 
 
 def _blocks(found: Iterator[Found]) -> Iterator[EmbeddingBlock]:
