@@ -12,7 +12,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # for mypy and editors; the same names as in _HOMES, held by a test
-    from biofm.api import Model, contacts, embed, info, load, neighbours, pretrain
+    from biofm.api import Model, contacts, embed, info, load, merge, neighbours, pretrain
     from biofm.core.errors import BiofmError
     from biofm.core.version import __version__
 
@@ -24,6 +24,7 @@ _HOMES = {
     "embed": "biofm.api",
     "info": "biofm.api",
     "load": "biofm.api",
+    "merge": "biofm.api",
     "neighbours": "biofm.api",
     "pretrain": "biofm.api",
 }
@@ -36,6 +37,7 @@ __all__ = [
     "embed",
     "info",
     "load",
+    "merge",
     "neighbours",
     "pretrain",
 ]

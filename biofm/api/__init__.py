@@ -5,7 +5,19 @@ Each builds a request, asks the gate, works with the permit's files, and lets th
 
 from biofm.api.contact_maps import contacts
 from biofm.api.embedding import embed, neighbours
+from biofm.api.merging import merge
 from biofm.api.model import DEFAULT_MODEL, Model, info, load, models
 from biofm.api.training import pretrain
 
-__all__ = ["DEFAULT_MODEL", "Model", "contacts", "embed", "info", "load", "models", "neighbours", "pretrain"]
+__all__ = [
+    "DEFAULT_MODEL",
+    "Model",
+    "contacts",
+    "embed",
+    "info",
+    "load",
+    "merge",
+    "models",
+    "neighbours",
+    "pretrain",
+]

@@ -6,8 +6,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
-
 from biofm.api.request import request_of
 from biofm.core import ModelProvenance, Provenance, sha256_of
 from biofm.core.errors import ModelError
@@ -66,13 +64,11 @@ class Model:
         )
         notices: Counter[str] = Counter()
         with ask(request_of("embed", model=self.info.name)):
-            blocks = list(embedder.stream(records_of_values(sequences, notices, on_error=on_error), notices))
+            block = embedder.embed_all(records_of_values(sequences, notices, on_error=on_error), notices)
         return Embeddings(
-            ids=[id_ for block in blocks for id_ in block.ids],
-            n_residues=[n for block in blocks for n in block.n_residues],
-            values=np.concatenate(
-                [np.empty((0, self.info.d_model), np.float32), *(block.values for block in blocks)]
-            ),
+            ids=block.ids,
+            n_residues=block.n_residues,
+            values=block.values,
             provenance=self.provenance(embedder),
             notices=dict(notices),
         )

@@ -22,5 +22,9 @@ IdColumn = Annotated[
 ]
 AtFault = Annotated[OnError, Option("--on-error", help="At a faulty record: stop, or skip and count it.")]
 Overwrite = Annotated[bool, Option("--overwrite", help="Replace an existing output.")]
+Resume = Annotated[
+    bool, Option("--resume", help="Go on with the unfinished run that lies beside the output.")
+]
+Shard = Annotated[str | None, Option(help="Such as 2/8: this share of the input alone, for `biofm merge`.")]
 Json = Annotated[bool, Option("--json", help="Print the result as JSON.")]
 Quiet = Annotated[bool, Option("--quiet", "-q", help="Show no progress.")]
