@@ -12,7 +12,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # for mypy and editors; the same names as in _HOMES, held by a test
-    from biofm.api import Model, embed, info, load, neighbours, pretrain
+    from biofm.api import Model, embed, info, load, neighbours, perplexity, pretrain, score
     from biofm.core.errors import BiofmError
     from biofm.core.version import __version__
 
@@ -24,10 +24,23 @@ _HOMES = {
     "info": "biofm.api",
     "load": "biofm.api",
     "neighbours": "biofm.api",
+    "perplexity": "biofm.api",
     "pretrain": "biofm.api",
+    "score": "biofm.api",
 }
 
-__all__ = ["BiofmError", "Model", "__version__", "embed", "info", "load", "neighbours", "pretrain"]
+__all__ = [
+    "BiofmError",
+    "Model",
+    "__version__",
+    "embed",
+    "info",
+    "load",
+    "neighbours",
+    "perplexity",
+    "pretrain",
+    "score",
+]
 
 
 def __dir__() -> list[str]:

@@ -5,6 +5,19 @@ Each builds a request, asks the gate, works with the permit's files, and lets th
 
 from biofm.api.embedding import embed, neighbours
 from biofm.api.model import DEFAULT_MODEL, Model, info, load, models
+from biofm.api.perplexity import perplexity
+from biofm.api.scoring import score
 from biofm.api.training import pretrain
 
-__all__ = ["DEFAULT_MODEL", "Model", "embed", "info", "load", "models", "neighbours", "pretrain"]
+__all__ = [
+    "DEFAULT_MODEL",
+    "Model",
+    "embed",
+    "info",
+    "load",
+    "models",
+    "neighbours",
+    "perplexity",
+    "pretrain",
+    "score",
+]

@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from biofm.cli import embed, models, pretrain
+from biofm.cli import embed, models, perplexity, pretrain, score
 from biofm.core.errors import BiofmError
 from biofm.core.version import __version__
 
@@ -18,13 +18,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Foundation models of digital biology: embed proteins, train models.",
+    help="Foundation models of digital biology: embed proteins, score variants, train models.",
 )
 app.command()(embed.embed)
 app.command()(embed.neighbours)
 app.command()(models.models)
 app.command()(models.info)
 app.command()(pretrain.pretrain)
+app.command()(score.score)
+app.command()(perplexity.perplexity)
 
 
 def main() -> NoReturn:
