@@ -12,7 +12,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # for mypy and editors; the same names as in _HOMES, held by a test
-    from biofm.api import Model, contacts, embed, info, load, merge, neighbours, pretrain
+    from biofm.api import Model, contacts, embed, info, load, merge, neighbours, perplexity, pretrain, score
     from biofm.core.errors import BiofmError
     from biofm.core.version import __version__
 
@@ -26,7 +26,9 @@ _HOMES = {
     "load": "biofm.api",
     "merge": "biofm.api",
     "neighbours": "biofm.api",
+    "perplexity": "biofm.api",
     "pretrain": "biofm.api",
+    "score": "biofm.api",
 }
 
 __all__ = [
@@ -39,7 +41,9 @@ __all__ = [
     "load",
     "merge",
     "neighbours",
+    "perplexity",
     "pretrain",
+    "score",
 ]
 
 

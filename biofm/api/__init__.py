@@ -7,6 +7,8 @@ from biofm.api.contact_maps import contacts
 from biofm.api.embedding import embed, neighbours
 from biofm.api.merging import merge
 from biofm.api.model import DEFAULT_MODEL, Model, info, load, models
+from biofm.api.perplexity import perplexity
+from biofm.api.scoring import score
 from biofm.api.training import pretrain
 
 __all__ = [
@@ -19,5 +21,7 @@ __all__ = [
     "merge",
     "models",
     "neighbours",
+    "perplexity",
     "pretrain",
+    "score",
 ]

@@ -1,21 +1,27 @@
 """A model in hand: loading it, what it is, and its verbs."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+from numpy.typing import NDArray
+
 from biofm.api.request import request_of
 from biofm.core import ModelProvenance, Provenance, sha256_of
-from biofm.core.errors import ModelError
+from biofm.core.errors import ModelError, OptionError
 from biofm.core.stores import ProvenanceFields
 from biofm.gate import ask
-from biofm.inference import Compute, Embedder, EmbedOptions, choose_compute, place
+from biofm.inference import Compute, Embedder, EmbedOptions, Predictor, choose_compute, place
 from biofm.inference.contacts import ContactMaps, ContactPredictor, short_enough
 from biofm.inference.pooling import PoolName
 from biofm.inference.records import Sequences, records_of_values
 from biofm.inference.results import Embeddings
+from biofm.inference.scoring import Method, PerplexityMethod, Reader, ScoreOptions, Scorer, perplexities
+from biofm.inference.scoring.cases import cases_of_values
+from biofm.inference.scoring.perplexity import check_perplexity_method
 from biofm.models import (
     HUB_IDS,
     Checkpoint,
@@ -89,6 +95,44 @@ class Model:
             maps = list(predictor.stream(short_enough(records, notices, on_error=on_error), notices))
         return ContactMaps(maps=maps, provenance=self.contact_provenance(), notices=dict(notices))
 
+    def score(
+        self,
+        wild_type: str,
+        variants: Sequence[str],
+        *,
+        method: Method = "masked-marginals",
+        offset: int = 0,
+        tokens_per_batch: int | None = None,
+    ) -> NDArray[np.float32]:
+        """Scores of a protein's variants, one each, in order; the options are those of ``biofm.score``.
+
+        Raises InputError: a variant that cannot be read or does not fit. ModelError: the model predicts
+        nothing.
+        """
+        options = ScoreOptions(method=method, offset=offset)
+        cases = cases_of_values(wild_type, variants, options)
+        with ask(request_of("score", model=self.info.name)):
+            return Scorer([self.reader(tokens_per_batch)], method).score(cases)[:, 0]
+
+    def perplexity(
+        self,
+        sequences: Sequences,
+        *,
+        method: PerplexityMethod = "pseudo",
+        tokens_per_batch: int | None = None,
+        on_error: str = "stop",
+    ) -> NDArray[np.float32]:
+        """Perplexities of sequences, one each, in order; the options are those of ``biofm.perplexity``.
+
+        Raises InputError and ModelError as ``score`` does.
+        """
+        check_perplexity_method(method)
+        notices: Counter[str] = Counter()
+        records = records_of_values(sequences, notices, on_error=on_error)
+        with ask(request_of("perplexity", model=self.info.name)):
+            parts = list(perplexities(records, self.reader(tokens_per_batch), method, notices))
+        return np.concatenate([np.empty(0, np.float32), *(part.values for part in parts)])
+
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
         """Write the model as a folder that ``load`` reads; one of ESM-2 is in the layout of ``transformers``,
         which reads it too.
@@ -123,6 +167,20 @@ class Model:
             dtype=self.compute.dtype_name,
             device=self.compute.device.type,
         ).as_dict()
+
+    def reader(self, tokens_per_batch: int | None = None) -> Reader:
+        """The model as one that predicts residues. Raises ModelError where it has no head to do so, and
+        OptionError for too small a batch.
+        """
+        if self._module.head is None:
+            what = "this checkpoint has no language-model head, so it predicts no residues"
+            raise ModelError(what, where=self.info.name, remedy="Get the checkpoint that has one")
+        if tokens_per_batch is not None and tokens_per_batch < 2:
+            what = f"{tokens_per_batch} is too small"
+            raise OptionError(what, where="--tokens-per-batch", remedy="Give at least 2")
+        tokenizer = self.checkpoint.tokenizer
+        predictor = Predictor(self._module, tokenizer.mask, self.compute, tokens_per_batch)
+        return Reader(predictor, tokenizer, self._module.config.trained_length)
 
     def provenance(self, embedder: Embedder) -> ProvenanceFields:
         """How ``embedder`` makes its numbers, to be kept beside them."""

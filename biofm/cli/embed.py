@@ -28,7 +28,7 @@ def embed(
     window: Annotated[int | None, Option(help=WINDOW_HELP)] = None,
     dtype: options.DtypeOption = Dtype.auto,
     device: options.Device = "auto",
-    tokens_per_batch: Annotated[int | None, Option(help="The default follows from the device.")] = None,
+    tokens_per_batch: options.TokensPerBatch = None,
     column: options.Column = None,
     id_column: options.IdColumn = None,
     on_error: options.AtFault = OnError.stop,

@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from biofm.cli import contacts, embed, merge, models, pretrain
+from biofm.cli import contacts, embed, merge, models, perplexity, pretrain, score
 from biofm.core.errors import BiofmError
 from biofm.core.version import __version__
 
@@ -18,12 +18,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Foundation models of digital biology: embed proteins, predict contacts, train models.",
+    help="Foundation models of digital biology: embed proteins, score variants, see contacts, train models.",
 )
 app.command()(embed.embed)
-app.command()(merge.merge)
 app.command()(embed.neighbours)
+app.command()(score.score)
+app.command()(perplexity.perplexity)
 app.command()(contacts.contacts)
+app.command()(merge.merge)
 app.command()(models.models)
 app.command()(models.info)
 app.command()(pretrain.pretrain)

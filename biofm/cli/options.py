@@ -16,6 +16,7 @@ Input = Annotated[Path, Argument(help="FASTA (also .gz), CSV, TSV or Parquet; - 
 ModelName = Annotated[str, Option("--model", "-m", help=MODEL_HELP)]
 DtypeOption = Annotated[Dtype, Option("--dtype", help="auto: bfloat16 where the hardware multiplies it.")]
 Device = Annotated[str, Option(help="auto: CUDA, else Apple MPS, else CPU.")]
+TokensPerBatch = Annotated[int | None, Option(help="The default follows from the device.")]
 Column = Annotated[str | None, Option(help="Of a table: the column of sequences.")]
 IdColumn = Annotated[
     str | None, Option(help="Of a table: the column of names; else `id`, else the row's number.")

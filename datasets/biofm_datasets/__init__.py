@@ -8,5 +8,6 @@ from biofm_datasets.errors import DataError
 from biofm_datasets.protein import clean_protein
 from biofm_datasets.records import Record
 from biofm_datasets.sequences import read_sequences
+from biofm_datasets.variants import Change, parse_variant
 
-__all__ = ["DataError", "Record", "clean_protein", "read_sequences"]
+__all__ = ["Change", "DataError", "Record", "clean_protein", "parse_variant", "read_sequences"]

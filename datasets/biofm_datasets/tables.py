@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
 from biofm_datasets.errors import DataError
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     import pyarrow
 
 DEFAULT_ID_COLUMN = "id"
+
+DELIMITERS = {"CSV": ",", "TSV": "\t"}
+"""Format -> what stands between its cells."""
 
 _BATCH_ROWS = 1024
 # The csv module refuses fields over 128 KiB; this is the most that a C long holds on every platform.
@@ -30,25 +34,37 @@ def read_delimited(
     Raises DataError for a file that is not text, no column chosen, a column that does not exist, a row
     with more or fewer cells than the header (its line is named), a quote that never closes, no row.
     """
+    rows = read_rows(stream, name, delimiter=delimiter)
+    _, header = next(rows, (0, []))
+    sequence_at, id_at = _choose_columns(header, name, column, id_column)
+    number = 0
+    for number, (_, row) in enumerate(rows, start=1):
+        yield _record(row[id_at] if id_at is not None else "", row[sequence_at], number, name)
+    if number == 0:
+        raise no_rows(name)
+
+
+def read_rows(stream: BinaryIO, name: str, *, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the names of the columns, then the cells of every row, each with the number of its (last) line.
+
+    Raises DataError as ``read_delimited`` does for the file as a whole.
+    """
     csv.field_size_limit(_MAX_FIELD_CHARACTERS)
     rows = csv.reader(read_lines(stream, name), delimiter=delimiter, strict=True)
-    number = 0
+    n_columns = 0
     try:
-        header = [cell.strip() for cell in next(filter(None, rows), [])]
-        sequence_at, id_at = _choose_columns(header, name, column, id_column)
-        for number, row in enumerate(filter(None, rows), start=1):
-            if len(row) != len(header):
-                raise _ragged(name, rows.line_num, n_cells=len(row), n_columns=len(header))
-            record_id = row[id_at] if id_at is not None else ""
-            yield _record(record_id, row[sequence_at], number, name)
+        for row in filter(None, rows):
+            if not n_columns:
+                n_columns, row = len(row), [cell.strip() for cell in row]
+            elif len(row) != n_columns:
+                raise _ragged(name, rows.line_num, n_cells=len(row), n_columns=n_columns)
+            yield rows.line_num, row
     except csv.Error as error:
         raise DataError(
             f"the quotes of this table do not match ({error})",
             where=f"{name}, line {rows.line_num}",
             remedy="A quoted cell begins and ends with one quote, and a quote inside it is doubled",
         ) from error
-    if number == 0:
-        raise _no_rows(name)
 
 
 def read_parquet(
@@ -61,11 +77,10 @@ def read_parquet(
     Raises DataError for a file that pyarrow cannot read (truncated, damaged), no column chosen, a column
     that does not exist or does not hold text, no row.
     """
-    import pyarrow  # heavy, and only this format needs it
-    from pyarrow.parquet import ParquetFile
+    from pyarrow.parquet import ParquetFile  # heavy, and only this format needs it
 
     number = 0
-    try:
+    with parquet_faults_named(name):
         file = ParquetFile(stream)
         names = file.schema_arrow.names
         sequence_at, id_at = _choose_columns(names, name, column, id_column)
@@ -77,6 +92,17 @@ def read_parquet(
             for record_id, sequence in zip(ids, sequences, strict=True):
                 number += 1
                 yield _record("" if record_id is None else str(record_id), sequence or "", number, name)
+    if number == 0:
+        raise no_rows(name)
+
+
+@contextmanager
+def parquet_faults_named(name: str) -> Iterator[None]:
+    """Turn what pyarrow raises for a truncated or damaged file into a DataError."""
+    import pyarrow
+
+    try:
+        yield
     except (pyarrow.ArrowException, OSError) as error:
         reason = str(error).partition("\n")[0].rstrip(".")
         raise DataError(
@@ -84,8 +110,6 @@ def read_parquet(
             where=name,
             remedy="It may be truncated or damaged; copy or write it again",
         ) from error
-    if number == 0:
-        raise _no_rows(name)
 
 
 def _record(record_id: str, cell: str, number: int, name: str) -> Record:
@@ -98,23 +122,33 @@ def _choose_columns(
     names: Sequence[str], name: str, column: str | None, id_column: str | None
 ) -> tuple[int, int | None]:
     """The places of the sequence column and of the id column (None: rows are called by their number)."""
-    here = f"The columns are: {', '.join(names)}" if names else "It has no columns"
     if column is None:
         raise DataError(
             "this is a table, and no column was chosen",
             where=name,
-            remedy=f"Name the column of sequences with --column (in Python, column=). {here}",
+            remedy=f"Name the column of sequences with --column (in Python, column=). {list_columns(names)}",
         )
     if id_column is None and DEFAULT_ID_COLUMN in names:
         id_column = DEFAULT_ID_COLUMN
     chosen = [column] if id_column is None else [column, id_column]
-    for wanted in chosen:
-        n_found = list(names).count(wanted)
-        if n_found == 0:
-            raise DataError(f"there is no column {wanted!r}", where=name, remedy=here)
-        if n_found > 1:
-            raise DataError(f"{n_found} columns are named {wanted!r}", where=name, remedy=here)
-    return names.index(column), None if id_column is None else names.index(id_column)
+    places = [find_column(names, wanted, name) for wanted in chosen]
+    return places[0], None if id_column is None else places[1]
+
+
+def find_column(names: Sequence[str], wanted: str, name: str) -> int:
+    """The place of the one column of this name. Raises DataError where there is none, or several."""
+    n_found = list(names).count(wanted)
+    if n_found == 0:
+        raise DataError(f"there is no column {wanted!r}", where=name, remedy=list_columns(names))
+    if n_found > 1:
+        what = f"{n_found} columns are named {wanted!r}"
+        raise DataError(what, where=name, remedy=list_columns(names))
+    return names.index(wanted)
+
+
+def list_columns(names: Sequence[str]) -> str:
+    """The sentence that helps who named a wrong column."""
+    return f"The columns are: {', '.join(names)}" if names else "It has no columns"
 
 
 def _require_text(field: "pyarrow.Field[pyarrow.DataType]", name: str) -> None:
@@ -137,5 +171,5 @@ def _ragged(name: str, line_number: int, *, n_cells: int, n_columns: int) -> Dat
     )
 
 
-def _no_rows(name: str) -> DataError:
+def no_rows(name: str) -> DataError:
     return DataError("no records in this table", where=name, remedy="It needs a header and at least one row")

@@ -1,0 +1,117 @@
+"""What a file of biology holds, found from its name and its first bytes, and opened accordingly."""
+
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import PurePath
+from typing import Any, BinaryIO, cast
+
+from biofm_datasets.errors import DataError
+
+FORMATS = {
+    ".fasta": "FASTA",
+    ".fa": "FASTA",
+    ".faa": "FASTA",
+    ".fas": "FASTA",
+    ".fsa": "FASTA",
+    ".fna": "FASTA",
+    ".ffn": "FASTA",
+    ".afa": "FASTA",
+    ".csv": "CSV",
+    ".tsv": "TSV",
+    ".tab": "TSV",
+    ".parquet": "Parquet",
+    ".pq": "Parquet",
+}
+"""Suffix -> format."""
+
+_BUFFER_BYTES = 1 << 18
+_GZIP_MAGIC = b"\x1f\x8b"
+_MAGIC = {
+    b"PAR1": "Parquet",
+    b"PK\x03\x04": "a zip archive (an Excel workbook is one)",
+    b"BZh": "bzip2 data",
+    b"\xfd7zX": "xz data",
+    b"\x28\xb5\x2f\xfd": "Zstandard data",
+    b"\x89HDF": "HDF5",
+    _GZIP_MAGIC: "gzip data inside gzip data",
+}
+_COPY_AGAIN = "Copy or download it again"
+
+
+@contextmanager
+def open_format(stream: BinaryIO, name: str) -> Iterator[tuple[BinaryIO, str]]:
+    """The content of ``stream``, decompressed where it is gzip, and its format: a value of ``FORMATS``.
+
+    The suffix of ``name`` (a final ".gz" set aside) says the format; "-" and names with an unknown suffix are
+    FASTA when the first character is ">" or ";". The stream is left open.
+
+    Raises DataError for content that its name speaks against, and for damaged gzip data while they are read.
+    """
+    with _buffered(stream) as raw, _gzip_faults_named(name):
+        source = _decompressed(raw, name)
+        kind = _find_format(source, name)
+        if kind == "Parquet" and (source is not raw or not raw.seekable()):
+            what = "a Parquet file is read from its end, so it cannot come through gzip or a pipe"
+            raise DataError(what, where=name, remedy="Give the plain file")
+        yield source, kind
+
+
+@contextmanager
+def _buffered(stream: BinaryIO) -> Iterator[io.BufferedReader]:
+    """A view of ``stream`` that can look ahead, and that leaves it open behind itself."""
+    reader = io.BufferedReader(cast(Any, stream), _BUFFER_BYTES)
+    try:
+        yield reader
+    finally:
+        if not reader.closed:
+            reader.detach()
+
+
+@contextmanager
+def _gzip_faults_named(name: str) -> Iterator[None]:
+    try:
+        yield
+    except EOFError as error:
+        raise DataError("the gzip data end too early", where=name, remedy=_COPY_AGAIN) from error
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(f"the gzip data are damaged ({error})", where=name, remedy=_COPY_AGAIN) from error
+
+
+def _decompressed(raw: io.BufferedReader, name: str) -> io.BufferedReader:
+    """What the gzip data in ``raw`` hold, or ``raw`` itself where it holds none."""
+    head = raw.peek(len(_GZIP_MAGIC))
+    if head.startswith(_GZIP_MAGIC):
+        return io.BufferedReader(cast(Any, gzip.GzipFile(fileobj=raw)), _BUFFER_BYTES)
+    if head and name.lower().endswith(".gz"):
+        remedy = "Rename it without .gz if it is plain, or download it again"
+        raise DataError("the name says gzip but the content is not", where=name, remedy=remedy)
+    return raw
+
+
+def _find_format(source: io.BufferedReader, name: str) -> str:
+    """The format that the suffix says, if the first bytes do not speak against it."""
+    head = source.peek(8)
+    if not head:
+        raise DataError("the file is empty", where=name, remedy="Give a file with at least one sequence")
+    suffix = PurePath(name.lower().removesuffix(".gz")).suffix
+    expected, found = FORMATS.get(suffix), _look(head)
+    if expected is None and found == "FASTA":
+        return found
+    if expected is None:
+        what = f"no format has the suffix {suffix!r}" if suffix else "without a suffix only FASTA is read"
+        remedy = f"Give FASTA, or a file whose name ends in one of {', '.join(FORMATS)} (or those with .gz)"
+        raise DataError(what, where=name, remedy=remedy)
+    if found not in (None, expected) or (expected == "Parquet" and found is None):
+        what = f"the name says {expected} but the content is {found or 'something else'}"
+        raise DataError(what, where=name, remedy="Name the file after what it holds, or give another one")
+    return expected
+
+
+def _look(head: bytes) -> str | None:
+    """What the first bytes give away of the content."""
+    if head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b">", b";"):
+        return "FASTA"
+    return next((content for magic, content in _MAGIC.items() if head.startswith(magic)), None)

@@ -1,0 +1,94 @@
+"""Tables with all their columns, some rows at a time: for who adds columns and passes the others on."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import TYPE_CHECKING, BinaryIO, Union
+
+from biofm_datasets.errors import DataError
+from biofm_datasets.formats import open_format
+from biofm_datasets.tables import DELIMITERS, find_column, no_rows, parquet_faults_named, read_rows
+
+if TYPE_CHECKING:
+    import pyarrow
+
+Column = Union[list[str], "pyarrow.Array[pyarrow.DataType]"]
+"""Text as it stands in a CSV or TSV; of Parquet, values in their type."""
+
+
+@dataclass(frozen=True, slots=True)
+class TablePart:
+    """Consecutive rows of a table: its columns in order, names may repeat; and the place of each row."""
+
+    source: str
+    names: tuple[str, ...]
+    columns: tuple[Column, ...]
+    places: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def where(self, row: int) -> str:
+        """The place of a row for a message: ``variants.csv, line 7``."""
+        return f"{self.source}, {self.places[row]}"
+
+    def texts(self, name: str) -> list[str]:
+        """A column as text without white space around it, empty where there is no value.
+
+        Raises DataError where no column has this name, or several have.
+        """
+        column = self.columns[find_column(self.names, name, self.source)]
+        cells = column if isinstance(column, list) else column.to_pylist()
+        return ["" if cell is None else str(cell).strip() for cell in cells]
+
+    def take(self, rows: Sequence[int]) -> "TablePart":
+        """These rows alone."""
+        if len(rows) == len(self):
+            return self
+        columns = tuple(
+            [column[row] for row in rows] if isinstance(column, list) else column.take(rows)
+            for column in self.columns
+        )
+        return replace(self, columns=columns, places=tuple(self.places[row] for row in rows))
+
+
+def read_table(stream: BinaryIO, name: str, *, n_rows: int) -> Iterator[TablePart]:
+    """Yield the rows of a CSV, TSV or Parquet file in order, at most ``n_rows`` at a time, in flat memory.
+
+    Raises DataError for every fault of the file as a whole, and for a table without a row.
+    """
+    with open_format(stream, name) as (source, kind):
+        if kind == "FASTA":
+            remedy = "Give a CSV, TSV or Parquet file"
+            raise DataError("this is FASTA, where a table belongs", where=name, remedy=remedy)
+        if kind == "Parquet":
+            yield from _parquet_parts(source, name, n_rows)
+        else:
+            yield from _delimited_parts(source, name, n_rows, DELIMITERS[kind])
+
+
+def _delimited_parts(stream: BinaryIO, name: str, n_rows: int, delimiter: str) -> Iterator[TablePart]:
+    rows = read_rows(stream, name, delimiter=delimiter)
+    _, header = next(rows, (0, []))
+    has_rows = False
+    while part := list(islice(rows, n_rows)):
+        has_rows = True
+        columns = tuple(list(cells) for cells in zip(*(cells for _, cells in part), strict=True))
+        yield TablePart(name, tuple(header), columns, tuple(f"line {line}" for line, _ in part))
+    if not has_rows:
+        raise no_rows(name)
+
+
+def _parquet_parts(stream: BinaryIO, name: str, n_rows: int) -> Iterator[TablePart]:
+    from pyarrow.parquet import ParquetFile  # heavy, and only this format needs it
+
+    with parquet_faults_named(name):
+        file = ParquetFile(stream)
+        names = tuple(file.schema_arrow.names)
+        n_before = 0
+        for batch in file.iter_batches(n_rows):
+            numbers = range(n_before + 1, n_before + 1 + batch.num_rows)
+            yield TablePart(name, names, tuple(batch.columns), tuple(f"row {number}" for number in numbers))
+            n_before += batch.num_rows
+    if not n_before:
+        raise no_rows(name)
