@@ -12,7 +12,19 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # for mypy and editors; the same names as in _HOMES, held by a test
-    from biofm.api import Model, contacts, embed, info, load, merge, neighbours, perplexity, pretrain, score
+    from biofm.api import (
+        Model,
+        contacts,
+        embed,
+        evaluate,
+        info,
+        load,
+        merge,
+        neighbours,
+        perplexity,
+        pretrain,
+        score,
+    )
     from biofm.core.errors import BiofmError
     from biofm.core.version import __version__
 
@@ -22,6 +34,7 @@ _HOMES = {
     "__version__": "biofm.core.version",
     "contacts": "biofm.api",
     "embed": "biofm.api",
+    "evaluate": "biofm.api",
     "info": "biofm.api",
     "load": "biofm.api",
     "merge": "biofm.api",
@@ -37,6 +50,7 @@ __all__ = [
     "__version__",
     "contacts",
     "embed",
+    "evaluate",
     "info",
     "load",
     "merge",

@@ -4,12 +4,13 @@ from biofm.report.contacts import draw_contacts
 from biofm.report.figure import check_figure_suffix
 from biofm.report.loss_curve import draw_loss_curve
 from biofm.report.neighbours import draw_neighbours
-from biofm.report.scan import draw_scan
 
 __all__ = [
+    "ScatterPanel",
     "check_figure_suffix",
     "draw_contacts",
     "draw_loss_curve",
     "draw_neighbours",
     "draw_scan",
+    "draw_scatter",
 ]
