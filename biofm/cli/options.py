@@ -10,7 +10,7 @@ Pool = StrEnum("Pool", ["mean", "cls", "max", "none"])
 Dtype = StrEnum("Dtype", ["auto", "float32", "bfloat16", "float16"])
 OnError = StrEnum("OnError", ["stop", "skip"])
 
-MODEL_HELP = "A name of `biofm models`, a hub id, a folder or a .pt file."
+MODEL_HELP = "A name of `biofm models`, a hub id, a folder, a .pt or a .pth file."
 
 Input = Annotated[Path, Argument(help="FASTA (also .gz), CSV, TSV or Parquet; - is standard input.")]
 ModelName = Annotated[str, Option("--model", "-m", help=MODEL_HELP)]

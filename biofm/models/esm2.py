@@ -11,10 +11,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from biofm.core.errors import ModelError
+from biofm.models.layout import Layout
 from biofm.models.names import NameMap
-from biofm.nn import EncoderConfig
+from biofm.models.tensors import Tensors, held
+from biofm.nn import EncoderConfig, MaskedLM
 from biofm.tokenizers import ProteinTokenizer
 
+MODEL_TYPE = "esm"
 TRAINED_LENGTH = 1024  # <cls> + 1,022 residues + <eos>
 
 HUB_IDS = {
@@ -87,6 +90,8 @@ FAIR_ESM = NameMap(
     ignored=(".inv_freq", "contact_head.regression.weight", "contact_head.regression.bias"),
 )
 
+WRITTEN = TRANSFORMERS
+
 
 def config(
     *, d_model: int, n_layers: int, n_heads: int, token_dropout: bool = True, **other: Any
@@ -102,6 +107,15 @@ def config(
     return EncoderConfig(
         **(shape | other), d_model=d_model, n_layers=n_layers, n_heads=n_heads, mask_token=mask_token
     )
+
+
+def owns(settings: Mapping[str, Any]) -> bool:
+    return settings.get("model_type") == MODEL_TYPE
+
+
+def from_folder(settings: Mapping[str, Any], tensors: Tensors, where: str) -> Layout:
+    config = config_from_transformers(settings, where)
+    return Layout(config, tensors.renamed(modern_transformers_name), TRANSFORMERS)
 
 
 def config_from_transformers(settings: Mapping[str, Any], where: str) -> EncoderConfig:
@@ -144,6 +158,10 @@ def _sibling(settings: Mapping[str, Any]) -> str:
     return ""
 
 
+def to_settings(model: MaskedLM) -> dict[str, Any]:
+    return config_to_transformers(model.config, with_head=model.head is not None)
+
+
 def config_to_transformers(encoder: EncoderConfig, *, with_head: bool) -> dict[str, Any]:
     """The ``config.json`` from which ``transformers`` builds the same model."""
     tokenizer = ProteinTokenizer()
@@ -169,8 +187,18 @@ def config_to_transformers(encoder: EncoderConfig, *, with_head: bool) -> dict[s
     }
 
 
-def config_from_fair_esm(options: Namespace, where: str) -> EncoderConfig:
-    """From the training options inside a fair-esm ``.pt`` (its ``cfg.model``)."""
+def from_fair_esm(content: Mapping[str, Any], where: str) -> Layout:
+    """From a fair-esm ``.pt``. Raises ModelError where it holds no ESM-2."""
+    try:
+        options, state = content["cfg"]["model"], content["model"]
+    except (KeyError, TypeError) as error:
+        remedy = "Give an ESM-2, ESM-1b or ESM-1v .pt file of fair-esm"
+        raise ModelError("no ESM-2 options in this file", where=where, remedy=remedy) from error
+    tensors = held(state, where).renamed(strip_fair_esm_prefix)
+    return Layout(_config_from_options(options, where), tensors, FAIR_ESM)
+
+
+def _config_from_options(options: Namespace, where: str) -> EncoderConfig:
     try:
         return config(
             d_model=options.encoder_embed_dim,
@@ -195,6 +223,10 @@ def modern_transformers_name(name: str) -> str:
 def strip_fair_esm_prefix(name: str) -> str:
     """fair-esm stores ``encoder.sentence_encoder.layers.0...``, and ``encoder.lm_head...`` beside it."""
     return re.sub(r"^encoder\.(sentence_encoder\.)?", "", name)
+
+
+def tokenizer() -> ProteinTokenizer:
+    return ProteinTokenizer()
 
 
 def tokenizer_files() -> dict[str, bytes]:

@@ -43,7 +43,8 @@ def foreign_state(model: MaskedLM, names: NameMap) -> dict[str, Tensor]:
     state: dict[str, Tensor] = {}
     for ours, tensor in model.state_dict().items():
         theirs = names.optional[ours][:1] if ours in names.optional else names.sources(ours)
-        state |= dict(zip(theirs, (part.contiguous() for part in tensor.chunk(len(theirs))), strict=True))
+        parts = tensor.chunk(len(theirs)) if theirs else ()
+        state |= dict(zip(theirs, (part.contiguous() for part in parts), strict=True))
     return state
 
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from biofm.nn.attention import SelfAttention
 from biofm.nn.config import EncoderConfig
 from biofm.nn.feedforward import feed_forward
-from biofm.nn.norm import layer_norm
+from biofm.nn.norm import block_norm
 from biofm.nn.packing import PackedBatch, Rows
 from biofm.nn.rotary import Rotation
 
@@ -18,9 +18,9 @@ class Block(nn.Module):
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.branch_weight = 1.0 / config.residual_scale
-        self.attention_norm = layer_norm(config)
+        self.attention_norm = block_norm(config)
         self.attention = SelfAttention(config)
-        self.feedforward_norm = layer_norm(config)
+        self.feedforward_norm = block_norm(config)
         self.feedforward = feed_forward(config)
 
     def add(self, x: Tensor, branch: Tensor) -> Tensor:

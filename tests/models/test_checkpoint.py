@@ -72,7 +72,7 @@ def test_a_name_that_means_nothing_lists_the_known_ones(name: str) -> None:
         locate(name)
     known = ", ".join((*bundled_models(), *HUB_IDS))
     assert str(caught.value) == (
-        f"{name}: no such model. Give one of {known}; or a folder, a fair-esm .pt file or a hub id owner/name"
+        f"{name}: no such model. Give one of {known}; or a folder, a .pt or .pth file, or a hub id owner/name"
     )
 
 
@@ -134,7 +134,7 @@ def test_a_file_that_is_no_pt_is_not_a_checkpoint(name: str, tmp_path: Path) -> 
         files_of(tmp_path / name)
     assert str(caught.value) == (
         f"{tmp_path / name}: not a checkpoint that biofm knows. "
-        "Give the folder that holds config.json and the weights, or a fair-esm .pt file"
+        "Give the folder that holds config.json and the weights, or a .pt or .pth file"
     )
 
 

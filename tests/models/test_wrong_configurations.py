@@ -36,9 +36,9 @@ def change_settings(folder: Path, **changes: Any) -> None:
     [
         (
             {"model_type": "bert"},
-            "model_type 'bert' is none of esm, biofm-protein. See `biofm models` for what can be loaded",
+            "model_type 'bert' is none of esm, esmc, biofm-protein. See `biofm models` for what can be",
         ),
-        ({"model_type": ...}, "model_type None is none of esm, biofm-protein"),
+        ({"model_type": ...}, "model_type None is none of esm, esmc, biofm-protein"),
         (
             {"position_embedding_type": "absolute", "emb_layer_norm_before": True},
             "this is an ESM checkpoint without rotary positions (ESM-1b or ESM-1v), not an ESM-2. Known",

@@ -19,7 +19,7 @@ POST = {"norm_order": "post", "final_norm": False}
 FAMILIES: dict[str, dict[str, Any]] = {
     "ESM-2": {"mask_token": MASK},
     "ESM-1b": {**LEARNED, "embedding_norm": True, "mask_token": MASK},
-    "ESM C": {**BARE, "residual_scale": 1.7},
+    "ESM C": {**BARE, "block_norm_bias": True, "residual_scale": 1.7, "tied_head": False},
     "Nucleotide Transformer v1": LEARNED,
     "Nucleotide Transformer v2": {"feedforward": "swiglu"},
     "Geneformer": {**LEARNED, **POST, "embedding_norm": True, "feedforward": "relu"},
