@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from biofm.cli import contacts, embed, merge, models, perplexity, pretrain, score
+from biofm.cli import contacts, embed, evaluate, merge, models, perplexity, pretrain, score
 from biofm.core.errors import BiofmError
 from biofm.core.version import __version__
 
