@@ -28,10 +28,12 @@ def embed(
     window: Annotated[int | None, Option(help=WINDOW_HELP)] = None,
     dtype: options.DtypeOption = Dtype.auto,
     device: options.Device = "auto",
-    tokens_per_batch: Annotated[int | None, Option(help="The default follows from the device.")] = None,
+    tokens_per_batch: options.TokensPerBatch = None,
     column: options.Column = None,
     id_column: options.IdColumn = None,
     on_error: options.AtFault = OnError.stop,
+    shard: options.Shard = None,
+    resume: options.Resume = False,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -42,7 +44,8 @@ def embed(
     summary = api.embed(
         input, output, model=model, pool=cast("PoolName", pool.value), layer=layer, window=window,
         dtype=dtype.value, device=device, tokens_per_batch=tokens_per_batch, column=column,
-        id_column=id_column, on_error=on_error.value, overwrite=overwrite, quiet=quiet,
+        id_column=id_column, on_error=on_error.value, shard=shard, resume=resume, overwrite=overwrite,
+        quiet=quiet,
     )  # fmt: skip
     say_notices(summary.notices)
     if json:

@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO
 
 from biofm_datasets import Record
@@ -20,8 +20,7 @@ class Intake:
 
     def __init__(self, records: Iterable[Record], stream: BinaryIO) -> None:
         self._records = records
-        self._stream = stream
-        self._n_bytes = _size_of(stream)
+        self._share_read = share_reader(stream)
         self._n_residues = 0
         self._has_ended = False
 
@@ -42,10 +41,15 @@ class Intake:
     def share_of(self, n_residues: int) -> float | None:
         """How much of the whole input so many residues are, from 0 to 1; None where one cannot know yet."""
         share_read = 1.0 if self._has_ended else self._share_read()
-        return None if share_read is None else share_read * n_residues / self._n_residues
+        if share_read is None or not self._n_residues:
+            return None
+        return min(1.0, share_read * n_residues / self._n_residues)
 
-    def _share_read(self) -> float | None:
-        return min(1.0, self._stream.tell() / self._n_bytes) if self._n_bytes else None
+
+def share_reader(stream: BinaryIO) -> Callable[[], float | None]:
+    """A function that says how much of a file has been read; None for what cannot know."""
+    n_bytes = _size_of(stream)
+    return lambda: min(1.0, stream.tell() / n_bytes) if n_bytes else None
 
 
 def _size_of(stream: BinaryIO) -> int:

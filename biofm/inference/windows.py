@@ -35,16 +35,34 @@ def pieces(
     if window is None or n_residues <= window:
         yield Piece(record, tokens, 1, 1 + n_residues)
         return
+    for span in spans(n_residues, window):
+        framed = frame(tokens, span.start, window, tokenizer)
+        yield Piece(record, framed, 1 + span.first - span.start, 1 + span.stop - span.start)
+
+
+class Span(NamedTuple):
+    """A window that begins at residue ``start`` (from 0) and counts for residues ``first`` up to ``stop``."""
+
+    start: int
+    first: int
+    stop: int
+
+
+def spans(n_residues: int, window: int) -> list[Span]:
+    """The windows of a protein in order; a protein that fits has one."""
+    if n_residues <= window:
+        return [Span(0, 0, n_residues)]
     starts = _window_starts(n_residues, window)
-    seams = [
-        0,
-        *((left + window + right) // 2 for left, right in pairwise(starts)),
-        n_residues,
-    ]
-    for start, first, stop in zip(starts, seams, seams[1:], strict=False):
-        body = tokens[1 + start : 1 + start + window]
-        framed = np.concatenate([[tokenizer.cls], body, [tokenizer.eos]]).astype(np.uint8)
-        yield Piece(record, framed, 1 + first - start, 1 + stop - start)
+    seams = [0, *((left + window + right) // 2 for left, right in pairwise(starts)), n_residues]
+    return [Span(*bounds) for bounds in zip(starts, seams, seams[1:], strict=False)]
+
+
+def frame(
+    tokens: NDArray[np.uint8], start: int, window: int, tokenizer: ProteinTokenizer
+) -> NDArray[np.uint8]:
+    """Residues ``start`` up to ``start + window`` of a tokenised protein, between <cls> and <eos>."""
+    body = tokens[1 + start : min(1 + start + window, len(tokens) - 1)]
+    return np.concatenate([[tokenizer.cls], body, [tokenizer.eos]]).astype(np.uint8)
 
 
 def _window_starts(n_residues: int, window: int) -> list[int]:

@@ -43,8 +43,9 @@ def check_suffix(path: Path) -> str:
 
 
 def provenance_path(path: Path) -> Path | None:
-    """Where to write how the embeddings at ``path`` were made, if their format has no place for it."""
-    return path.with_name(f"{path.name}.provenance.json") if path.suffix.lower() == ".csv" else None
+    """Where to write how the output at ``path`` was made, if its format has no place for it."""
+    has_no_place = path.suffix.lower() in (".csv", ".tsv")
+    return path.with_name(f"{path.name}.provenance.json") if has_no_place else None
 
 
 def open_store(

@@ -1,0 +1,81 @@
+"""``perplexity``: how well a model expects whole proteins."""
+
+from collections import Counter
+from pathlib import Path
+
+from biofm.api.model import DEFAULT_MODEL, load
+from biofm.api.request import request_of
+from biofm.core import Progress, __version__, torch_version
+from biofm.core.stores import provenance_path
+from biofm.core.tables import check_table_suffix, open_table
+from biofm.gate import ask
+from biofm.gate.inputs import STANDARD_INPUT
+from biofm.inference.intake import Intake
+from biofm.inference.records import records_of_file
+from biofm.inference.scoring import PerplexityMethod
+from biofm.inference.scoring.perplexity import check_perplexity_method, perplexities_to_table
+from biofm.inference.scoring.results import PerplexitySummary
+from biofm.policy import Target
+
+
+def perplexity(
+    input: str | Path,
+    output: str | Path,
+    *,
+    model: str | Path = DEFAULT_MODEL,
+    method: PerplexityMethod = "pseudo",
+    dtype: str = "float32",
+    device: str = "auto",
+    tokens_per_batch: int | None = None,
+    column: str | None = None,
+    id_column: str | None = None,
+    on_error: str = "stop",
+    overwrite: bool = False,
+    quiet: bool = True,
+) -> PerplexitySummary:
+    """The perplexity of each protein of a file (FASTA, CSV, TSV, Parquet; ``-`` is standard input).
+
+    ``output`` is a table (.csv, .tsv, .parquet) with the columns ``id``, ``n_residues`` (those that counted),
+    ``windowed`` and ``pseudo_perplexity`` or ``single_pass_perplexity``, which
+    ``biofm.inference.scoring.perplexity`` defines. Order and duplicate ids are kept.
+
+    Raises InputError, OutputError, ModelError, OptionError: each says what, where and what to do.
+    """
+    check_perplexity_method(method)
+    source, target = Path(input), Path(output)
+    suffix = check_table_suffix(target)
+    writes = {"output": Target(path=target, overwrite=overwrite)}
+    if beside := provenance_path(target):
+        writes["provenance"] = Target(path=beside, overwrite=overwrite)
+    request = request_of("perplexity", reads={"input": (source,)}, writes=writes, model=str(model))
+    notices: Counter[str] = Counter()
+    name = "standard input" if source == STANDARD_INPUT else str(source)
+    with ask(request) as permit:
+        stream = permit.reader("input")
+        records = records_of_file(
+            stream, name, notices, on_error=on_error, column=column, id_column=id_column
+        )
+        loaded = load(model, device=device, dtype=dtype)
+        reader = loaded.reader(tokens_per_batch)
+        provenance = {
+            "method": method,
+            "model": loaded.info.name,
+            "sha256": loaded.info.sha256,
+            "window_residues": reader.window,
+            "dtype": loaded.compute.dtype_name,
+            "device": loaded.compute.device.type,
+            "version": __version__,
+            "torch_version": torch_version(),
+        }
+        table = open_table(
+            permit.writer("output"), suffix, provenance, permit.writer("provenance") if beside else None
+        )
+        with Progress("perplexity", quiet=quiet) as bar:
+            tally = perplexities_to_table(Intake(records, stream), reader, method, table, notices, bar)
+    return PerplexitySummary(
+        output=str(target),
+        dtype_reason=loaded.compute.reason,
+        provenance=provenance,
+        notices=dict(+notices),
+        **tally,
+    )

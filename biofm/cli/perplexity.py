@@ -1,0 +1,59 @@
+"""``biofm perplexity``."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+from typer import Option
+
+from biofm.cli import options
+from biofm.cli.options import Dtype, OnError
+from biofm.cli.printing import print_json, say, say_notices
+
+if TYPE_CHECKING:
+    from biofm.inference.scoring import PerplexityMethod
+    from biofm.inference.scoring.results import PerplexitySummary
+
+MethodOption = StrEnum("MethodOption", [("pseudo", "pseudo"), ("single_pass", "single-pass")])
+
+METHOD_HELP = (
+    "pseudo: each residue masked once. single-pass: one run that shows the residues; lower, quicker."
+)
+
+
+def perplexity(
+    input: options.Input,
+    output: Annotated[Path, Option("--output", "-o", help="The suffix chooses: .csv .tsv .parquet")],
+    model: options.ModelName = "protein-nano",
+    method: Annotated[MethodOption, Option(help=METHOD_HELP)] = MethodOption("pseudo"),
+    dtype: options.DtypeOption = Dtype.float32,
+    device: options.Device = "auto",
+    tokens_per_batch: options.TokensPerBatch = None,
+    column: options.Column = None,
+    id_column: options.IdColumn = None,
+    on_error: options.AtFault = OnError.stop,
+    overwrite: options.Overwrite = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Judge how well a language model expects each protein: its perplexity, 1 at best."""
+    from biofm import api  # brings torch: not before a command runs
+
+    summary = api.perplexity(
+        input, output, model=model, method=cast("PerplexityMethod", method.value), dtype=dtype.value,
+        device=device, tokens_per_batch=tokens_per_batch, column=column, id_column=id_column,
+        on_error=on_error.value, overwrite=overwrite, quiet=quiet,
+    )  # fmt: skip
+    say_notices(summary.notices)
+    if json:
+        print_json(summary)
+    else:
+        _say_summary(summary)
+
+
+def _say_summary(summary: "PerplexitySummary") -> None:
+    provenance, speed = summary.provenance, summary.tokens_per_second
+    say(f"{provenance['dtype']} on {provenance['device']}: {summary.dtype_reason}")
+    say(f"{summary.n_sequences:,} proteins, {summary.n_residues:,} residues, {speed:,.0f} tokens/s")
+    say(f"{provenance['method']} perplexity of all residues: {summary.perplexity:.2f}")
+    say(f"{summary.n_sequences:,} rows -> {summary.output}")

@@ -1,0 +1,80 @@
+"""``biofm score``."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+from typer import Argument, Option
+
+from biofm.cli import options
+from biofm.cli.options import Dtype, OnError
+from biofm.cli.printing import print_json, say, say_notices
+
+if TYPE_CHECKING:
+    from biofm.inference.scoring import Method
+    from biofm.inference.scoring.results import ScoreSummary
+
+METHODS = ("masked-marginals", "wt-marginals", "pseudo-perplexity")
+MethodOption = StrEnum("MethodOption", [(name.replace("-", "_"), name) for name in METHODS])
+
+VARIANTS_HELP = "A table of variants: CSV (also .gz), TSV or Parquet; - is standard input."
+OUTPUT_HELP = "The suffix chooses: .csv .tsv .parquet"
+WILD_TYPE_HELP = "The wild type, or several: FASTA (also .gz), CSV, TSV or Parquet."
+SINGLES_HELP = "Score every substitution of the wild types instead of a table."
+MODEL_HELP = "Given several times: a column each, and their mean. " + options.MODEL_HELP
+METHOD_HELP = "Of substitutions; insertions and deletions are always scored by pseudo-perplexity."
+OFFSET_HELP = "What the variants' numbering adds: 23 where H24 is the first residue of the wild type."
+VARIANT_HELP = "The column of variants (A24G, p.Ala24Gly); else mutant, variant, mutation or hgvs_pro."
+MUTATED_HELP = "A column of whole sequences instead; else mutated_sequence."
+PROTEIN_HELP = "The column that names each row's wild type among several."
+SEQUENCE_HELP = "The column of wild types: of VARIANTS, or of --wild-type where that is a table."
+
+
+def score(
+    variants: Annotated[Path | None, Argument(help=VARIANTS_HELP)] = None,
+    *,
+    output: Annotated[Path, Option("--output", "-o", help=OUTPUT_HELP)],
+    wild_type: Annotated[Path | None, Option("--wild-type", "-w", help=WILD_TYPE_HELP)] = None,
+    all_singles: Annotated[bool, Option("--all-singles", help=SINGLES_HELP)] = False,
+    model: Annotated[list[str], Option("--model", "-m", help=MODEL_HELP)] = ["protein-nano"],  # noqa: B006
+    method: Annotated[MethodOption, Option(help=METHOD_HELP)] = MethodOption("masked-marginals"),
+    offset: Annotated[int, Option(help=OFFSET_HELP)] = 0,
+    variant_column: Annotated[str | None, Option(help=VARIANT_HELP)] = None,
+    mutated_column: Annotated[str | None, Option(help=MUTATED_HELP)] = None,
+    protein_column: Annotated[str | None, Option(help=PROTEIN_HELP)] = None,
+    sequence_column: Annotated[str | None, Option(help=SEQUENCE_HELP)] = None,
+    picture: Annotated[Path | None, Option(help="With --all-singles: a heat map, .svg .png .pdf")] = None,
+    dtype: options.DtypeOption = Dtype.float32,
+    device: options.Device = "auto",
+    tokens_per_batch: options.TokensPerBatch = None,
+    on_error: options.AtFault = OnError.stop,
+    overwrite: options.Overwrite = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Score variants of proteins with a language model: natural logarithms, the wild type is 0, higher is
+    what the model expects more.
+    """
+    from biofm import api  # brings torch: not before a command runs
+
+    summary = api.score(
+        variants, output, wild_type=wild_type, all_singles=all_singles, models=model,
+        method=cast("Method", method.value), offset=offset, variant_column=variant_column,
+        mutated_column=mutated_column, protein_column=protein_column, sequence_column=sequence_column,
+        picture=picture, dtype=dtype.value, device=device, tokens_per_batch=tokens_per_batch,
+        on_error=on_error.value, overwrite=overwrite, quiet=quiet,
+    )  # fmt: skip
+    say_notices(summary.notices)
+    if json:
+        print_json(summary)
+    else:
+        _say_summary(summary, picture)
+
+
+def _say_summary(summary: "ScoreSummary", picture: Path | None) -> None:
+    provenance, speed = summary.provenance, summary.variants_per_second
+    say(f"{provenance['dtype']} on {provenance['device']}: {summary.dtype_reason}")
+    say(f"{summary.n_variants:,} variants, {summary.n_tokens:,} tokens, {speed:,.0f} variants/s")
+    say(f"{summary.n_variants:,} scores -> {summary.output}")
+    if picture:
+        say(f"picture -> {picture}")

@@ -1,0 +1,128 @@
+"""Output tables: CSV, TSV or Parquet, by their suffix, written part by part.
+
+Text stands as it is, quoted only where it must be; numbers are the shortest that read back as the same
+float32. How a CSV or TSV was made stands beside it, in ``NAME.provenance.json``; in a Parquet file it is
+JSON in the metadata, under the key ``biofm``.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+
+import numpy as np
+
+from biofm.core.errors import OutputError
+from biofm.core.stores.unfailing import UnfailingFile
+
+if TYPE_CHECKING:
+    import pyarrow
+    from pyarrow.parquet import ParquetWriter
+
+DELIMITERS = {".csv": ",", ".tsv": "\t"}
+SUFFIXES = (*DELIMITERS, ".parquet")
+ROW_GROUP_ROWS = 1 << 16
+
+Columns = Mapping[str, Any]
+"""Name -> one value a row: a list of text, numbers or truth values, a NumPy array, or one of Arrow."""
+
+
+class Table(Protocol):
+    """Takes rows in their order. One that is never closed leaves no whole file behind."""
+
+    def append(self, columns: Columns) -> None:
+        """Write some rows. The columns, their order and their types are those of the first call."""
+
+    def close(self) -> None:
+        """Write what is left. The handle stays open."""
+
+
+def check_table_suffix(path: Path) -> str:
+    """The suffix of ``path`` in lower case. Raises OutputError where no table can be written under it."""
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        what = f"{suffix} is no format for a table" if suffix else "the name has no suffix"
+        raise OutputError(what, where=str(path), remedy="Let the name end in .csv, .tsv or .parquet")
+    return suffix
+
+
+def open_table(
+    handle: BinaryIO, suffix: str, provenance: Mapping[str, Any], provenance_file: BinaryIO | None = None
+) -> Table:
+    """A table that is written to ``handle``; ``provenance_file`` is needed where ``provenance_path`` names
+    one.
+    """
+    if suffix == ".parquet":
+        return _ParquetTable(handle, provenance)
+    assert provenance_file is not None, "a .csv or .tsv has no place for the provenance"
+    provenance_file.write(json.dumps({"biofm": provenance}, indent=2).encode() + b"\n")
+    return _DelimitedTable(handle, DELIMITERS[suffix])
+
+
+class _DelimitedTable:
+    def __init__(self, handle: BinaryIO, delimiter: str) -> None:
+        self._handle = handle
+        self._delimiter = delimiter
+        self._names: list[str] | None = None
+
+    def append(self, columns: Columns) -> None:
+        text = io.StringIO()
+        writer = csv.writer(text, delimiter=self._delimiter, lineterminator="\n")
+        if self._names is None:
+            self._names = list(columns)
+            writer.writerow(self._names)
+        assert list(columns) == self._names, (list(columns), self._names)
+        writer.writerows(zip(*map(_spell, columns.values()), strict=True))
+        self._handle.write(text.getvalue().encode())
+
+    def close(self) -> None:
+        pass  # every row is written by now
+
+
+class _ParquetTable:
+    """Writes a row group whenever enough rows have gathered."""
+
+    def __init__(self, handle: BinaryIO, provenance: Mapping[str, Any]) -> None:
+        self._output = UnfailingFile(handle)
+        self._metadata = {"biofm": json.dumps(provenance)}
+        self._parts: list[pyarrow.Table] = []
+        self._writer: ParquetWriter | None = None
+
+    def append(self, columns: Columns) -> None:
+        import pyarrow as pa  # heavy: this module is imported with every command
+
+        self._parts.append(pa.table(dict(columns)))
+        if sum(part.num_rows for part in self._parts) >= ROW_GROUP_ROWS:
+            self._flush()
+
+    def close(self) -> None:
+        self._flush()
+        with self._output.faults_raised():
+            assert self._writer is not None, "a table without a row has no columns either"
+            self._writer.close()
+
+    def _flush(self) -> None:
+        import pyarrow as pa
+        from pyarrow.parquet import ParquetWriter
+
+        if not self._parts:
+            return
+        rows, self._parts = pa.concat_tables(self._parts), []
+        with self._output.faults_raised():
+            if self._writer is None:
+                self._writer = ParquetWriter(self._output, rows.schema.with_metadata(self._metadata))
+            self._writer.write_table(rows.replace_schema_metadata(self._metadata))
+
+
+def _spell(column: Any) -> Sequence[str]:
+    """The cells of a column as text; one without a value is empty."""
+    if isinstance(column, np.ndarray):
+        return list(map(str, column))  # NumPy's str of a number is the shortest that reads back
+    values = column if isinstance(column, list) else column.to_pylist()
+    return ["" if value is None else _spell_value(value) for value in values]
+
+
+def _spell_value(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

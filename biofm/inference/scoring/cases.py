@@ -1,0 +1,135 @@
+"""Rows to score: the variants of a table, or every substitution of a protein."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import Any
+
+from biofm_datasets import Change, DataError, parse_variant
+from biofm_datasets.changes import changes_between, fitting_offset, locate
+from biofm_datasets.table_parts import TablePart
+from biofm_datasets.tables import find_column
+
+from biofm.core.errors import InputError, input_errors
+from biofm.inference.scoring.methods import Variant
+from biofm.inference.scoring.options import ScoreOptions
+from biofm.inference.scoring.wild_types import WildTypes, clean_cell
+
+ROWS_PER_PART = 2048
+SKIPPED = "variants skipped"
+
+N_TRIED = 1000  # variants by which an offset is guessed
+
+
+@dataclass(frozen=True, slots=True)
+class Cases:
+    """Some variants, the columns that stand beside their scores, and how much of the input is read so far."""
+
+    columns: dict[str, Any]
+    variants: list[Variant]
+    share_read: float | None
+
+
+def cases_of_table(
+    parts: Iterable[TablePart],
+    wild_types: WildTypes,
+    options: ScoreOptions,
+    notices: Counter[str],
+    share_read: Callable[[], float | None] = lambda: None,
+) -> Iterator[Cases]:
+    """The variants of a table in order, checked against their wild types.
+
+    Raises InputError, naming file and line: the table is at fault, or one of its variants and ``on_error`` is
+    not "skip".
+    """
+    n_good, source = 0, ""
+    with input_errors():
+        for part in parts:
+            kept = list(_PartReader(part, wild_types(part), options, notices).read())
+            n_good, source = n_good + len(kept), part.source
+            if kept:
+                columns = _passed_on(part.take([row for row, _ in kept]))
+                yield Cases(columns, [variant for _, variant in kept], share_read())
+    if not n_good:
+        remedy = "Without --on-error skip the first fault is shown"
+        raise InputError("every variant was at fault, nothing is left", where=source, remedy=remedy)
+
+
+def begun(cases: Iterator[Cases]) -> Iterator[Cases]:
+    """The same, its first part read now: so a fault there shows before a model is loaded."""
+    return chain([next(cases)], cases)
+
+
+class _PartReader:
+    """The variants of one part of a table."""
+
+    def __init__(
+        self,
+        part: TablePart,
+        wild_type_of: Callable[[int], str],
+        options: ScoreOptions,
+        notices: Counter[str],
+    ) -> None:
+        column, self.holds_sequences = options.find_column(part.names, part.source)
+        self.texts = part.texts(column)
+        self.part = part
+        self.wild_type_of = wild_type_of
+        self.options = options
+        self.notices = notices
+
+    def read(self) -> Iterator[tuple[int, Variant]]:
+        """Row and variant of every row, or of those without a fault."""
+        for row in range(len(self.part)):
+            try:
+                yield row, self._variant(row)
+            except DataError as error:
+                if self.options.on_error == "stop":
+                    where = error.where or self.part.where(row)
+                    raise DataError(error.what, where=where, remedy=error.remedy) from error
+                self.notices[SKIPPED] += 1
+
+    def _variant(self, row: int) -> Variant:
+        wild_type, text = self.wild_type_of(row), self.texts[row]
+        if self.holds_sequences:
+            return Variant(wild_type, changes_between(wild_type, clean_cell(text, self.notices)))
+        changes = parse_variant(text)
+        try:
+            return Variant(wild_type, locate(changes, wild_type, offset=self.options.offset))
+        except DataError as error:
+            where = f"{self.part.where(row)} ({text})"
+            raise DataError(error.what, where=where, remedy=self._guess_offset(wild_type)) from error
+
+    def _guess_offset(self, wild_type: str) -> str:
+        """A remedy: the offset with which this part's variants of the protein would fit, if one does."""
+        fitting = fitting_offset(islice(self._parsed_of(wild_type), N_TRIED), wild_type)
+        if fitting is None:
+            return "Check the numbering (--offset) and the wild type"
+        return f"With --offset {fitting} this variant and those near it would fit"
+
+    def _parsed_of(self, wild_type: str) -> Iterator[tuple[Change, ...]]:
+        for row, text in enumerate(self.texts):
+            try:
+                if self.wild_type_of(row) == wild_type:
+                    yield parse_variant(text)
+            except DataError:
+                continue  # another row's fault, which is shown when its turn comes
+
+
+def cases_of_values(wild_type: str, variants: Sequence[str], options: ScoreOptions) -> list[Variant]:
+    """The variants of one protein, given as Python values. Raises InputError, counting from 1."""
+    if isinstance(variants, str):
+        what = "one string would be read as many variants of one letter"
+        raise InputError(what, remedy="Put it into a list")
+    places = tuple(f"number {i}" for i in range(1, len(variants) + 1))
+    part = TablePart("the given variants", ("variant",), (list(variants),), places)
+    with input_errors():
+        clean = clean_cell(wild_type, Counter())
+        return [variant for _, variant in _PartReader(part, lambda row: clean, options, Counter()).read()]
+
+
+def _passed_on(part: TablePart) -> dict[str, Any]:
+    """The columns of the input by name. Raises DataError where names repeat."""
+    for name in part.names:
+        find_column(part.names, name, part.source)
+    return dict(zip(part.names, part.columns, strict=True))

@@ -1,0 +1,106 @@
+"""Scores of variants: natural logarithms, the wild type is 0, and higher is what the model expects more.
+
+masked-marginals  Σ log p(mutant) - log p(wild) over the mutated places, each masked alone in the wild type
+                  (Meier et al. 2021, https://doi.org/10.1101/2021.07.09.450648). Several mutations add up
+                  as in fair-esm's script and in ProteinGym
+                  (https://github.com/OATML-Markslab/ProteinGym/issues/82); the paper's own formula masks all
+                  of them at once.
+wt-marginals      the same sum, read from one run of the unmasked wild type.
+pseudo-perplexity the pseudo-log-likelihood of the mutant minus that of the wild type: each amino acid masked
+                  alone (Salazar et al. 2020, https://aclanthology.org/2020.acl-main.240). Within one protein
+                  it ranks like the mutant's pseudo-perplexity of Meier et al.; fair-esm's script of that
+                  name reads each probability one place off, and differs.
+
+Insertions and deletions are scored by pseudo-perplexity whatever the method. Nothing is divided by the
+length: a longer protein has more residues to be likely or unlikely.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+from biofm_datasets import Change
+from numpy.typing import NDArray
+
+from biofm.inference.scoring.readings import COLUMN, Key, Reading
+from biofm.inference.windows import spans
+
+Method = Literal["masked-marginals", "wt-marginals", "pseudo-perplexity"]
+METHODS: tuple[Method, ...] = get_args(Method)
+
+Known = Mapping[Key, NDArray[np.floating]]
+
+
+class Site(NamedTuple):
+    """A residue (place from 0) that becomes another."""
+
+    place: int
+    wild: str
+    mutant: str
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """Changes of a wild type, in order and in its own numbering, spelt out."""
+
+    wild_type: str
+    changes: tuple[Change, ...]
+
+    @property
+    def mutated(self) -> str:
+        sequence = self.wild_type
+        for change in reversed(self.changes):
+            sequence = sequence[: change.position - 1] + change.mutant + sequence[change.stop - 1 :]
+        return sequence
+
+    def method(self, asked: Method) -> Method:
+        """Which method scores this variant where ``asked`` scores substitutions."""
+        has_indel = any(len(change.wild) != len(change.mutant) for change in self.changes)
+        return "pseudo-perplexity" if has_indel else asked
+
+    def sites(self) -> Iterator[Site]:
+        """The substituted residues; only of a variant without insertions and deletions."""
+        for change in self.changes:
+            for i, (wild, mutant) in enumerate(zip(change.wild, change.mutant, strict=True)):
+                if wild != mutant:
+                    yield Site(change.position - 1 + i, wild, mutant)
+
+
+def readings_of(variant: Variant, asked: Method, window: int) -> Iterator[Reading]:
+    """What must be known to score a variant with a model that sees ``window`` residues."""
+    match variant.method(asked):
+        case "masked-marginals":
+            for site in variant.sites():
+                yield Reading("hidden", variant.wild_type, site.place)
+        case "wt-marginals":
+            for site in variant.sites():
+                yield Reading("shown", variant.wild_type, _find_window(variant, site, window)[0])
+        case "pseudo-perplexity":
+            if variant.mutated != variant.wild_type:
+                yield Reading("likelihood", variant.wild_type)
+                yield Reading("likelihood", variant.mutated)
+
+
+def score_of(variant: Variant, asked: Method, window: int, known: Known) -> float:
+    """The score, from what is known."""
+    readings = list(readings_of(variant, asked, window))
+    match variant.method(asked):
+        case "pseudo-perplexity":
+            likelihoods = [float(known[reading.key][0]) for reading in readings]
+            return likelihoods[1] - likelihoods[0] if readings else 0.0
+        case "masked-marginals":
+            rows = [known[reading.key] for reading in readings]
+        case "wt-marginals":
+            places = [_find_window(variant, site, window)[1] for site in variant.sites()]
+            rows = [known[reading.key][place] for reading, place in zip(readings, places, strict=True)]
+    pairs = zip(variant.sites(), rows, strict=True)
+    return sum(float(row[COLUMN[site.mutant]]) - float(row[COLUMN[site.wild]]) for site, row in pairs)
+
+
+def _find_window(variant: Variant, site: Site, window: int) -> tuple[int, int]:
+    """The number of the window that counts for a site, and its place among that window's residues."""
+    for number, span in enumerate(spans(len(variant.wild_type), window)):
+        if site.place < span.stop:
+            return number, site.place - span.first
+    raise AssertionError(f"{site} lies behind the protein's end")

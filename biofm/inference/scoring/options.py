@@ -1,0 +1,55 @@
+"""What to score and how."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from biofm_datasets import DataError
+from biofm_datasets.tables import find_column, list_columns
+
+from biofm.core.errors import OptionError
+from biofm.inference.records import ON_ERROR
+from biofm.inference.scoring.methods import METHODS, Method
+
+VARIANT_COLUMNS = ("mutant", "variant", "mutation", "hgvs_pro")
+MUTATED_COLUMN = "mutated_sequence"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreOptions:
+    """Options of scoring, checked.
+
+    ``variant_column`` holds variants in a notation, ``mutated_column`` whole sequences; where both are None,
+    the first column of the usual names is taken. ``offset``: see ``biofm_datasets.changes.locate``.
+    """
+
+    method: Method = "masked-marginals"
+    offset: int = 0
+    variant_column: str | None = None
+    mutated_column: str | None = None
+    on_error: str = "stop"
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            remedy = f"Give {', '.join(METHODS)}"
+            raise OptionError(f"no such method: {self.method}", where="--method", remedy=remedy)
+        if self.on_error not in ON_ERROR:
+            remedy = f"Give {' or '.join(ON_ERROR)}"
+            raise OptionError(f"no such way: {self.on_error}", where="--on-error", remedy=remedy)
+        if self.variant_column is not None and self.mutated_column is not None:
+            what = "a column of variants and one of whole sequences are both chosen"
+            raise OptionError(what, where="--mutated-column", remedy="Give one of them")
+
+    def find_column(self, names: Sequence[str], where: str) -> tuple[str, bool]:
+        """The column of a table's variants, and whether it holds whole sequences.
+
+        Raises DataError where there is none.
+        """
+        if chosen := self.variant_column or self.mutated_column:
+            find_column(names, chosen, where)
+            return chosen, self.mutated_column is not None
+        usual = (*VARIANT_COLUMNS, MUTATED_COLUMN)
+        found = next((name for name in usual if name in names), None)
+        if found is None:
+            remedy = f"Name it with --variant-column or --mutated-column. {list_columns(names)}"
+            raise DataError(f"no column is named {', '.join(usual)}", where=where, remedy=remedy)
+        return found, found == MUTATED_COLUMN

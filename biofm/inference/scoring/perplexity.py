@@ -1,0 +1,142 @@
+"""How well a model expects whole proteins: pseudo-perplexity, and what one run says.
+
+pseudo       exp(-PLL / n), where the pseudo-log-likelihood PLL adds up the log-probability of each amino acid
+             while it alone is masked (Salazar et al. 2020, https://aclanthology.org/2020.acl-main.240).
+single-pass  exp of the mean negative log-probability in one run with nothing masked. The model sees the very
+             residue that it is asked about, so this is lower; it costs one run instead of n.
+
+The n residues that count are the 22 amino acids; X, B, Z, J, gaps and masks are context only. Probabilities
+are over the model's whole vocabulary.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Literal, TypedDict, get_args
+
+import numpy as np
+from biofm_datasets import Record
+from numpy.typing import NDArray
+
+from biofm.core import Progress
+from biofm.core.errors import OptionError
+from biofm.core.tables import Table
+from biofm.inference.intake import Intake
+from biofm.inference.scoring.readings import Reader, Reading
+from biofm.nn import by_budget
+
+PerplexityMethod = Literal["pseudo", "single-pass"]
+PERPLEXITY_METHODS: tuple[PerplexityMethod, ...] = get_args(PerplexityMethod)
+COLUMNS: dict[PerplexityMethod, str] = {
+    "pseudo": "pseudo_perplexity",
+    "single-pass": "single_pass_perplexity",
+}
+
+TOKENS_PER_PART = 1 << 22
+LEFT_OUT = "residues left out, which are no single amino acid"
+EMPTY = "sequences without an amino acid, whose perplexity is nan"
+IN_WINDOWS = "sequences longer than the model's training, read in windows"
+
+
+def check_perplexity_method(method: str) -> None:
+    """Raises OptionError for a method that does not exist."""
+    if method not in PERPLEXITY_METHODS:
+        remedy = f"Give {' or '.join(PERPLEXITY_METHODS)}"
+        raise OptionError(f"no such method: {method}", where="--method", remedy=remedy)
+
+
+@dataclass(frozen=True, slots=True)
+class Perplexities:
+    """Of some sequences in order: how many residues counted, the perplexity, whether windows were needed."""
+
+    ids: list[str]
+    n_residues: list[int]
+    values: NDArray[np.float32]
+    windowed: list[bool]
+
+
+def perplexities(
+    records: Iterable[Record],
+    reader: Reader,
+    method: PerplexityMethod,
+    notices: Counter[str],
+    on_read: Callable[[int, int], None] = lambda n_tokens, n_residues: None,
+) -> Iterator[Perplexities]:
+    """Perplexities in the order of ``records``, part by part.
+
+    ``on_read`` hears, sequence by sequence, how many tokens were run, and for how many residues.
+    """
+    sized = ((record, reader.n_tokens(_reading(record, method))) for record in records)
+    for part in by_budget(sized, TOKENS_PER_PART):
+        yield _perplexities_of(part, reader, method, notices, on_read)
+
+
+def _perplexities_of(
+    part: list[Record],
+    reader: Reader,
+    method: PerplexityMethod,
+    notices: Counter[str],
+    on_read: Callable[[int, int], None],
+) -> Perplexities:
+    readings = [_reading(record, method) for record in part]
+    unique = {reading.key: reading for reading in readings}
+    likelihoods = {}
+    for (key, reading), answer in zip(unique.items(), reader.read(list(unique.values())), strict=True):
+        likelihoods[key] = float(answer[0])
+        on_read(reader.n_tokens(reading), len(reading.sequence))
+    n_counted = [len(reader.counted(record.sequence)) for record in part]
+    windowed = [len(record.sequence) > reader.window for record in part]
+    notices[LEFT_OUT] += sum(len(record.sequence) for record in part) - sum(n_counted)
+    notices[EMPTY] += n_counted.count(0)
+    notices[IN_WINDOWS] += sum(windowed)
+    pairs = zip(readings, n_counted, strict=True)
+    values = [np.exp(-likelihoods[reading.key] / n) if n else np.nan for reading, n in pairs]
+    return Perplexities([record.id for record in part], n_counted, np.array(values, np.float32), windowed)
+
+
+def _reading(record: Record, method: PerplexityMethod) -> Reading:
+    return Reading("likelihood" if method == "pseudo" else "shown likelihood", record.sequence)
+
+
+class PerplexityTally(TypedDict):
+    perplexity: float
+    n_sequences: int
+    n_residues: int
+    n_tokens: int
+    seconds: float
+    tokens_per_second: float
+
+
+def perplexities_to_table(
+    intake: Intake,
+    reader: Reader,
+    method: PerplexityMethod,
+    table: Table,
+    notices: Counter[str],
+    progress: Progress,
+) -> PerplexityTally:
+    """Stream the records of ``intake`` through the model into ``table``, which is left open."""
+    began = perf_counter()
+    counts: Counter[str] = Counter()
+    loss = 0.0
+
+    def on_read(n_tokens: int, n_residues: int) -> None:
+        counts.update(tokens=n_tokens, read=n_residues)
+        progress.update(tokens=counts["tokens"], fraction=intake.share_of(counts["read"]))
+
+    for part in perplexities(intake, reader, method, notices, on_read):
+        columns = {"id": part.ids, "n_residues": part.n_residues, "windowed": part.windowed}
+        table.append({**columns, COLUMNS[method]: part.values})
+        loss += float(np.nansum(np.log(part.values) * part.n_residues, dtype=np.float64))
+        counts.update(sequences=len(part.ids), residues=sum(part.n_residues))
+    table.close()
+    seconds = perf_counter() - began
+    return PerplexityTally(
+        perplexity=float(np.exp(loss / counts["residues"])) if counts["residues"] else float("nan"),
+        n_sequences=counts["sequences"],
+        n_residues=counts["residues"],
+        n_tokens=counts["tokens"],
+        seconds=seconds,
+        tokens_per_second=counts["tokens"] / seconds,
+    )

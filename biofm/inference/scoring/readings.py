@@ -1,0 +1,127 @@
+"""What has to be known about a protein before something can be scored, and how a model is asked for it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Literal
+
+import numpy as np
+from biofm_datasets.variants import LETTERS
+from numpy.typing import NDArray
+
+from biofm.inference.masked import Predictor, Query
+from biofm.inference.windows import Span, frame, spans
+from biofm.tokenizers import ProteinTokenizer
+
+RESIDUES = "".join(sorted(LETTERS))
+"""The amino acids that are scored, in the order of a reading's columns; other letters are context only."""
+
+COLUMN = {residue: i for i, residue in enumerate(RESIDUES)}
+
+NOWHERE = np.empty(0, np.int64)
+
+Key = tuple[str, bytes, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One thing to know. ``key`` tells it from every other, and holds no sequence.
+
+    hidden: log-probabilities of ``RESIDUES`` at residue ``place`` (from 0) while it is masked; (22,).
+    shown: those at all residues for which window ``place`` counts, nothing masked; (residues, 22).
+    likelihood: the pseudo-log-likelihood of the sequence, each amino acid masked alone; (1,), float64.
+    shown likelihood: the same sum with nothing masked; (1,), float64.
+    """
+
+    kind: Literal["hidden", "shown", "likelihood", "shown likelihood"]
+    sequence: str
+    place: int = 0
+    key: Key = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", (self.kind, _digest(self.sequence), self.place))
+
+
+class Reader:
+    """A model that answers readings.
+
+    It never sees more residues than in training: of a longer protein a masked residue is read in the window
+    around it, moved inwards at the ends; shown ones in windows that overlap by half, each residue in the one
+    in whose middle it lies.
+    """
+
+    def __init__(self, predictor: Predictor, tokenizer: ProteinTokenizer, trained_length: int) -> None:
+        self.predictor = predictor
+        self.tokenizer = tokenizer
+        self.window = trained_length - 2
+        self.letters = np.array([tokenizer.number[residue] for residue in RESIDUES])
+
+    def read(self, readings: Sequence[Reading]) -> Iterator[NDArray[np.floating]]:
+        """The answers in order; all readings share their batches."""
+        answers = self.predictor.predict(query for reading in readings for query in self._queries(reading))
+        for reading in readings:
+            match reading.kind:
+                case "hidden":
+                    yield next(answers)[0, self.letters]
+                case "shown":
+                    yield next(answers)[:, self.letters]
+                case "likelihood" | "shown likelihood":
+                    yield np.array([self._log_likelihood(reading, answers)])
+
+    def n_tokens(self, reading: Reading) -> int:
+        """How many tokens the model runs for a reading."""
+        n_run = min(len(reading.sequence), self.window) + 2
+        match reading.kind:
+            case "hidden" | "shown":
+                return n_run
+            case "likelihood":
+                return n_run * len(self.counted(reading.sequence))
+            case "shown likelihood":
+                return n_run * len(spans(len(reading.sequence), self.window))
+
+    def counted(self, sequence: str) -> NDArray[np.int64]:
+        """The places (from 0) of a sequence's amino acids, which its likelihood is about."""
+        return self._counted(self.tokenizer.encode(sequence))
+
+    def _counted(self, tokens: NDArray[np.uint8]) -> NDArray[np.int64]:
+        return np.flatnonzero(np.isin(tokens[1:-1], self.letters))
+
+    def _queries(self, reading: Reading) -> Iterator[Query]:
+        tokens = self.tokenizer.encode(reading.sequence)
+        match reading.kind:
+            case "hidden":
+                yield self._hidden(tokens, reading.place)
+            case "shown":
+                yield self._shown(tokens, spans(len(tokens) - 2, self.window)[reading.place])
+            case "likelihood":
+                yield from (self._hidden(tokens, int(place)) for place in self._counted(tokens))
+            case "shown likelihood":
+                yield from (self._shown(tokens, span) for span in spans(len(tokens) - 2, self.window))
+
+    def _hidden(self, tokens: NDArray[np.uint8], place: int) -> Query:
+        start = window_start(len(tokens) - 2, place, self.window)
+        at = np.array([1 + place - start])
+        return Query(frame(tokens, start, self.window, self.tokenizer), at, at)
+
+    def _shown(self, tokens: NDArray[np.uint8], span: Span) -> Query:
+        read = np.arange(1 + span.first - span.start, 1 + span.stop - span.start)
+        return Query(frame(tokens, span.start, self.window, self.tokenizer), NOWHERE, read)
+
+    def _log_likelihood(self, reading: Reading, answers: Iterator[NDArray[np.float32]]) -> float:
+        tokens = self.tokenizer.encode(reading.sequence)
+        places = self._counted(tokens)
+        if reading.kind == "likelihood":
+            return sum(float(next(answers)[0, tokens[1 + place]]) for place in places)
+        rows = np.concatenate([next(answers) for _ in spans(len(tokens) - 2, self.window)])
+        return float(rows[places, tokens[1 + places]].sum(dtype=np.float64))
+
+
+def window_start(n_residues: int, place: int, window: int) -> int:
+    """The first residue of the window with ``place`` in its middle, as far as the protein's ends allow."""
+    return max(0, min(place - window // 2, n_residues - window))
+
+
+@lru_cache(maxsize=256)
+def _digest(sequence: str) -> bytes:
+    return blake2b(sequence.encode(), digest_size=16).digest()

@@ -1,0 +1,35 @@
+"""What scoring gives back."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreSummary:
+    """What a run from file to file did; the scores themselves are in ``output``."""
+
+    output: str
+    n_variants: int
+    n_tokens: int
+    seconds: float
+    variants_per_second: float
+    dtype_reason: str
+    provenance: Mapping[str, Any]
+    notices: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PerplexitySummary:
+    """What a run from file to file did. ``perplexity`` is that of all residues together."""
+
+    output: str
+    perplexity: float
+    n_sequences: int
+    n_residues: int
+    n_tokens: int
+    seconds: float
+    tokens_per_second: float
+    dtype_reason: str
+    provenance: Mapping[str, Any]
+    notices: Mapping[str, int]

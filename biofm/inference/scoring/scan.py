@@ -1,0 +1,70 @@
+"""Every substitution of a protein."""
+
+from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+from biofm_datasets import Change, Record
+from numpy.typing import NDArray
+
+from biofm.core.errors import InputError
+from biofm.inference.intake import Intake
+from biofm.inference.scoring.cases import ROWS_PER_PART, Cases
+from biofm.inference.scoring.methods import Variant
+from biofm.inference.scoring.wild_types import whole
+
+STANDARD = "ACDEFGHIKLMNPQRSTVWY"
+N_OTHERS = len(STANDARD) - 1
+NOT_SCANNED = "residues not scanned, which are none of the 20 standard ones"
+
+
+class _Row(NamedTuple):
+    protein: str
+    position: int
+    wild_residue: str
+    mutant_residue: str
+    variant: str
+    case: Variant
+
+
+def cases_of_scan(intake: Intake, offset: int, notices: Counter[str]) -> Iterator[Cases]:
+    """All 19 substitutions at every standard residue, protein by protein, in order of position and letter.
+
+    Positions are counted from 1 + ``offset``. Raises InputError for a masked residue, and where there is
+    nothing to substitute.
+    """
+    rows = (row for record in intake for row in _substitutions(record, offset, notices))
+    n_rows = 0
+    while part := list(islice(rows, ROWS_PER_PART)):
+        n_rows += len(part)
+        columns = {name: [getattr(row, name) for row in part] for name in _Row._fields[:-1]}
+        yield Cases(columns, [row.case for row in part], intake.share_of(n_rows // N_OTHERS))
+    if not n_rows:
+        raise InputError("there is no standard residue to substitute", remedy="Give a protein")
+
+
+def scan_matrix(sequence: str, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The scores of a scan, in its order, as (residues, 20) in the order of ``STANDARD``.
+
+    0 for the wild type, nan where nothing was scanned.
+    """
+    matrix = np.full((len(sequence), len(STANDARD)), np.nan, np.float32)
+    is_wild = np.array(list(sequence))[:, None] == np.array(list(STANDARD))  # (residues, 20)
+    matrix[is_wild.any(1)[:, None] & ~is_wild] = scores
+    matrix[is_wild] = 0
+    return matrix
+
+
+def _substitutions(record: Record, offset: int, notices: Counter[str]) -> Iterator[_Row]:
+    sequence = whole(record).sequence
+    for number, wild in enumerate(sequence, start=1):
+        if wild not in STANDARD:
+            notices[NOT_SCANNED] += 1
+            continue
+        for mutant in STANDARD:
+            if mutant != wild:
+                position = number + offset
+                case = Variant(sequence, (Change(number, wild, mutant),))
+                yield _Row(record.id, position, wild, mutant, f"{wild}{position}{mutant}", case)

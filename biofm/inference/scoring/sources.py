@@ -1,0 +1,99 @@
+"""From opened files to rows to score."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO
+
+from biofm_datasets import Record
+from biofm_datasets.formats import FORMATS
+from biofm_datasets.table_parts import read_table
+
+from biofm.core.errors import InputError, OptionError
+from biofm.gate.inputs import STANDARD_INPUT
+from biofm.inference.intake import Intake, share_reader
+from biofm.inference.records import records_of_file
+from biofm.inference.scoring.cases import ROWS_PER_PART, Cases, cases_of_table
+from biofm.inference.scoring.options import ScoreOptions
+from biofm.inference.scoring.scan import cases_of_scan
+from biofm.inference.scoring.wild_types import wild_types_of_column, wild_types_of_records
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """The files that variants and their wild types come from, checked against each other.
+
+    Without ``variants`` every substitution of the wild types is meant (``all_singles``), of a single one
+    where a picture is to show it (``only_one``). ``sequence_column`` and ``protein_column`` are those of the
+    wild types where they come in a table, else of the variants.
+    """
+
+    variants: Path | None
+    wild_type: Path | None
+    all_singles: bool = False
+    only_one: bool = False
+    sequence_column: str | None = None
+    protein_column: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.all_singles != (self.variants is None):
+            what = "either a table of variants is scored, or all substitutions"
+            raise OptionError(what, where="--all-singles", remedy="Give one of them")
+        if self.only_one and not self.all_singles:
+            raise OptionError("only a scan is drawn", where="--picture", remedy="Give it with --all-singles")
+        if self.wild_type is None and (self.all_singles or self.sequence_column is None):
+            remedy = "Give a FASTA file, or, of a table that holds the sequences, --sequence-column"
+            raise OptionError("no wild type is given", where="--wild-type", remedy=remedy)
+        if self.sequence_column is not None and self.wild_type is not None and not self._is_table():
+            what = "a file and a column of wild types are both given"
+            raise OptionError(what, where="--sequence-column", remedy="Give one of them")
+        if self.variants is not None and self.variants == self.wild_type:
+            what = "variants and wild types cannot come from one file"
+            remedy = "Of a table that holds both, name the wild types with --sequence-column alone"
+            raise OptionError(what, where=str(self.variants), remedy=remedy)
+
+    def files(self) -> dict[str, tuple[Path, ...]]:
+        """What is read, by role."""
+        roles = {"variants": self.variants, "wild_type": self.wild_type}
+        return {role: (path,) for role, path in roles.items() if path is not None}
+
+    def cases(
+        self, opened: Callable[[str], BinaryIO], options: ScoreOptions, notices: Counter[str]
+    ) -> Iterator[Cases]:
+        """The rows to score, in order; ``opened`` gives the stream of a role."""
+        if self.variants is None:
+            records = self._records(opened("wild_type"), options.on_error, notices)
+            proteins = self._the_one(records) if self.only_one else records
+            return cases_of_scan(Intake(proteins, opened("wild_type")), options.offset, notices)
+        if self.wild_type is None:
+            assert self.sequence_column is not None, "checked above"
+            wild_types = wild_types_of_column(self.sequence_column, notices)
+        else:
+            records = self._records(opened("wild_type"), "stop", notices)
+            wild_types = wild_types_of_records(records, str(self.wild_type), self.protein_column)
+        stream = opened("variants")
+        name = "standard input" if self.variants == STANDARD_INPUT else str(self.variants)
+        parts = read_table(stream, name, n_rows=ROWS_PER_PART)
+        return cases_of_table(parts, wild_types, options, notices, share_reader(stream))
+
+    def _the_one(self, records: Iterator[Record]) -> Iterator[Record]:
+        first = list(islice(records, 2))
+        if len(first) > 1:
+            remedy = "Leave out --picture, or give a file with one protein"
+            raise InputError("a picture shows one protein", where=first[1].where, remedy=remedy)
+        yield from first
+
+    def _records(self, stream: BinaryIO, on_error: str, notices: Counter[str]) -> Iterator[Record]:
+        assert self.wild_type is not None
+        id_column = self.protein_column if self._is_table() else None
+        name = "standard input" if self.wild_type == STANDARD_INPUT else str(self.wild_type)
+        return records_of_file(
+            stream, name, notices, on_error=on_error, column=self.sequence_column, id_column=id_column
+        )
+
+    def _is_table(self) -> bool:
+        assert self.wild_type is not None
+        suffix = Path(self.wild_type.name.lower().removesuffix(".gz")).suffix
+        return FORMATS.get(suffix, "FASTA") != "FASTA"

@@ -1,0 +1,139 @@
+"""A heat map of every substitution of a protein."""
+
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from biofm.report.figure import new_figure, write_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Normalize
+    from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
+
+GROUPS = {
+    "special": "GPC",
+    "aliphatic": "AVLIM",
+    "aromatic": "FYW",
+    "polar": "STNQ",
+    "positive": "HKR",
+    "negative": "DE",
+}
+"""The standard amino acids from top to bottom."""
+
+ORDER = "".join(GROUPS.values())
+
+# (protein no longer than, residues in a row of the picture): so that the whole is about as high as wide.
+ROW_LENGTHS = ((400, 100), (900, 150), (10**9, 200))
+
+CELL_INCH = 0.1
+ROW_INCH = len(ORDER) * CELL_INCH
+LEFT_INCH, RIGHT_INCH = 0.95, 0.25
+TOP_INCH, GAP_INCH, BOTTOM_INCH = 0.5, 0.48, 0.9
+LEAST_WIDTH_INCH = 4.2
+BAR_INCH = (2.4, 0.1)
+
+UNSCANNED = "0.75"  # grey
+SHOWN_SHARE = 0.99  # of scores within the colours' range; the few beyond it take the outermost colour
+
+
+def draw_scan(
+    sequence: str,
+    scores: NDArray[np.float32],
+    residues: str,
+    first_position: int,
+    title: str,
+    handle: BinaryIO,
+    suffix: str,
+) -> None:
+    """Residues from left to right, in rows; amino acids by their chemistry from top to bottom.
+
+    ``scores``: (len(sequence), len(residues)), nan where there is none; the colours part at 0. The wild type
+    bears a dot.
+    """
+    from matplotlib.colors import Normalize  # half a second, paid only where something is drawn
+
+    grid = scores[:, [residues.index(residue) for residue in ORDER]].T  # (amino acids, residues)
+    per_row = _row_length(len(sequence))
+    starts = range(0, len(sequence), per_row)
+    known = np.abs(grid[np.isfinite(grid) & (grid != 0)])
+    limit = float(np.quantile(known, SHOWN_SHARE)) if len(known) else 1.0
+    norm = Normalize(-limit, limit)
+    figure, height_inch = _sheet(min(per_row, len(sequence)), len(starts))
+    for row, start in enumerate(starts):
+        part = sequence[start : start + per_row]
+        bottom_inch = height_inch - TOP_INCH - row * GAP_INCH - (row + 1) * ROW_INCH
+        axes = _add_axes(figure, LEFT_INCH, bottom_inch, len(part) * CELL_INCH, ROW_INCH)
+        image = _draw_row(axes, part, grid[:, start : start + per_row], norm)
+        _label(axes, part, first_position + start)
+    _draw_bar(figure, image, is_clipped=bool((known > limit).any()))
+    figure.text(
+        LEFT_INCH / figure.get_figwidth(), 1 - 0.12 / height_inch, title,
+        va="top", fontsize=9, parse_math=False,
+    )  # fmt: skip
+    write_figure(figure, handle, suffix)
+
+
+def _row_length(n_residues: int) -> int:
+    """Residues in a row: a multiple of ten, the rows as equal as that allows."""
+    longest = next(length for limit, length in ROW_LENGTHS if n_residues <= limit)
+    n_rows = -(-n_residues // longest)
+    return min(longest, -(-n_residues // (10 * n_rows)) * 10)
+
+
+def _sheet(n_columns: int, n_rows: int) -> tuple["Figure", float]:
+    width_inch = max(LEAST_WIDTH_INCH, LEFT_INCH + n_columns * CELL_INCH + RIGHT_INCH)
+    height_inch = TOP_INCH + n_rows * (ROW_INCH + GAP_INCH) - GAP_INCH + BOTTOM_INCH
+    figure = new_figure(width_inch, height_inch)
+    figure.set_layout_engine("none")  # every cell has one size, in every figure
+    return figure, height_inch
+
+
+def _add_axes(figure: "Figure", left: float, bottom: float, width: float, height: float) -> "Axes":
+    """Axes at a place in inches."""
+    sheet_width, sheet_height = figure.get_size_inches()
+    return figure.add_axes(
+        (left / sheet_width, bottom / sheet_height, width / sheet_width, height / sheet_height)
+    )
+
+
+def _draw_row(axes: "Axes", part: str, grid: NDArray[np.float32], norm: "Normalize") -> "AxesImage":
+    axes.set_facecolor(UNSCANNED)
+    image = axes.imshow(grid, cmap="RdBu", norm=norm, aspect="auto", interpolation="none")
+    wild = [(x, ORDER.index(residue)) for x, residue in enumerate(part) if residue in ORDER]
+    axes.scatter([x for x, _ in wild], [y for _, y in wild], s=2.5, color="black", linewidths=0)
+    edges = np.cumsum([len(group) for group in GROUPS.values()])[:-1] - 0.5
+    axes.hlines(edges, -0.5, len(part) - 0.5, color="0.35", linewidth=0.4)
+    return image
+
+
+def _label(axes: "Axes", part: str, first_position: int) -> None:
+    """Positions below, the sequence above, amino acids and their groups on the left."""
+    tens = [x for x in range(len(part)) if (first_position + x) % 10 == 0]
+    ticks = tens if tens and tens[0] == 0 else [0, *(x for x in tens if x > 3)]
+    axes.set_xticks(ticks, [str(first_position + x) for x in ticks])
+    axes.set_yticks(range(len(ORDER)), list(ORDER), family="monospace")
+    axes.tick_params(length=2, width=0.5, pad=1.5, labelsize=6)
+    axes.tick_params(axis="y", length=0)
+    axes.spines[:].set_linewidth(0.5)
+    for x, residue in enumerate(part):
+        axes.text(x, -0.8, residue, ha="center", va="bottom", fontsize=5, family="monospace")
+    first = 0
+    for name, group in GROUPS.items():
+        middle = first + (len(group) - 1) / 2
+        axes.annotate(
+            name, (0, middle), (-14, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
+            ha="right", va="center", fontsize=6, color="0.4",
+        )  # fmt: skip
+        first += len(group)
+
+
+def _draw_bar(figure: "Figure", image: "AxesImage", *, is_clipped: bool) -> None:
+    axes = _add_axes(figure, LEFT_INCH, 0.45, *BAR_INCH)
+    extend = "both" if is_clipped else "neither"
+    bar = figure.colorbar(image, cax=axes, orientation="horizontal", extend=extend)
+    bar.ax.tick_params(length=2, width=0.5, pad=1.5, labelsize=6)
+    bar.outline.set_linewidth(0.5)
+    bar.ax.set_xlabel("score (natural logarithm; wild type, with a dot: 0)", fontsize=7, loc="left")
