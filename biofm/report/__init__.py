@@ -4,6 +4,8 @@ from biofm.report.contacts import draw_contacts
 from biofm.report.figure import check_figure_suffix
 from biofm.report.loss_curve import draw_loss_curve
 from biofm.report.neighbours import draw_neighbours
+from biofm.report.scan import draw_scan
+from biofm.report.scatter import ScatterPanel, draw_scatter
 
 __all__ = [
     "ScatterPanel",
