@@ -2,6 +2,7 @@
 
 import io
 import math
+from collections.abc import Sequence
 
 import pyarrow as pa
 import pytest
@@ -18,8 +19,10 @@ def parquet_bytes(columns: dict[str, object]) -> bytes:
     return sink.getvalue()
 
 
-def read(content: bytes, name: str = "x.csv", **choice: list[str]) -> Columns:
-    return read_columns(io.BytesIO(content), name, **{"numbers": ["fitness"], **choice})
+def read(
+    content: bytes, name: str = "x.csv", numbers: Sequence[str] = ("fitness",), texts: Sequence[str] = ()
+) -> Columns:
+    return read_columns(io.BytesIO(content), name, numbers=numbers, texts=texts)
 
 
 def test_numbers_and_texts_come_with_the_place_of_their_row() -> None:

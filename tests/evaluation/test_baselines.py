@@ -43,6 +43,11 @@ def find(table: Assay, notices: Counter[str] | None = None) -> dict[str, Baselin
     return {baseline.name: baseline for baseline in found}
 
 
+def values_of(baseline: Baseline) -> NDArray[np.float64]:
+    assert baseline.values is not None, baseline.reason
+    return baseline.values
+
+
 @pytest.mark.parametrize(
     ("variant", "expected"),
     [
@@ -86,16 +91,15 @@ def test_substitutions_alone_give_blosum62_and_the_one_hot_ridge() -> None:
 def test_sites_give_the_ridge_of_whole_sequences() -> None:
     whole = ["ACDKL", "GCDKL", "WCDKL", "ADDKL", "AWEKL", "ACKKL", "ACEKL"]
     by_sites, by_sequences = find(assay(["WT", *SUBSTITUTIONS])), find(assay(sequences=whole))
-    np.testing.assert_allclose(
-        by_sites["one-hot ridge"].values, by_sequences["one-hot ridge"].values, atol=1e-9
-    )
+    expected = values_of(by_sequences["one-hot ridge"])
+    np.testing.assert_allclose(values_of(by_sites["one-hot ridge"]), expected, atol=1e-9)
 
 
 def test_insertions_are_counted_and_left_out_of_blosum62() -> None:
     notices: Counter[str] = Counter()
     found = find(assay([*SUBSTITUTIONS, "A1del", "A1_C2insG"]), notices)
     assert notices[UNSCORED] == 2
-    assert np.isnan(found["BLOSUM62"].values)[-2:].all()
+    assert np.isnan(values_of(found["BLOSUM62"]))[-2:].all()
     assert "--wild-type" in found["one-hot ridge"].reason
 
 
@@ -109,8 +113,7 @@ def test_sequences_of_many_lengths_give_the_kmer_ridge() -> None:
 def test_with_a_split_the_ridge_learns_from_the_training_rows_alone() -> None:
     is_train = np.array([True, True, False, True, False, True])
     found = find(assay(SUBSTITUTIONS, is_train=is_train))["one-hot ridge"]
-    assert found.values is not None
-    np.testing.assert_array_equal(np.isnan(found.values), is_train)
+    np.testing.assert_array_equal(np.isnan(values_of(found)), is_train)
     assert found.fitted == "the 4 rows of the training set"
 
 
