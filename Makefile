@@ -39,6 +39,7 @@ lint: .venv/.dev  ## check style, format and types
 
 bench: .venv/.dev  ## measure speed beside transformers, in one run
 	$(BIN)/python kernels/bench/embed.py
+	$(BIN)/python kernels/bench/score.py
 
 clean:  ## remove the environment, builds and caches
 	rm -rf .venv build dist demo *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

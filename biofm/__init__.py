@@ -12,7 +12,19 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # for mypy and editors; the same names as in _HOMES, held by a test
-    from biofm.api import Model, embed, info, load, neighbours, perplexity, pretrain, score
+    from biofm.api import (
+        Model,
+        contacts,
+        embed,
+        evaluate,
+        info,
+        load,
+        merge,
+        neighbours,
+        perplexity,
+        pretrain,
+        score,
+    )
     from biofm.core.errors import BiofmError
     from biofm.core.version import __version__
 
@@ -20,9 +32,12 @@ _HOMES = {
     "BiofmError": "biofm.core.errors",
     "Model": "biofm.api",
     "__version__": "biofm.core.version",
+    "contacts": "biofm.api",
     "embed": "biofm.api",
+    "evaluate": "biofm.api",
     "info": "biofm.api",
     "load": "biofm.api",
+    "merge": "biofm.api",
     "neighbours": "biofm.api",
     "perplexity": "biofm.api",
     "pretrain": "biofm.api",
@@ -33,9 +48,12 @@ __all__ = [
     "BiofmError",
     "Model",
     "__version__",
+    "contacts",
     "embed",
+    "evaluate",
     "info",
     "load",
+    "merge",
     "neighbours",
     "perplexity",
     "pretrain",

@@ -3,7 +3,10 @@
 Each builds a request, asks the gate, works with the permit's files, and lets the gate record the end.
 """
 
+from biofm.api.contact_maps import contacts
 from biofm.api.embedding import embed, neighbours
+from biofm.api.evaluation import evaluate
+from biofm.api.merging import merge
 from biofm.api.model import DEFAULT_MODEL, Model, info, load, models
 from biofm.api.perplexity import perplexity
 from biofm.api.scoring import score
@@ -12,9 +15,12 @@ from biofm.api.training import pretrain
 __all__ = [
     "DEFAULT_MODEL",
     "Model",
+    "contacts",
     "embed",
+    "evaluate",
     "info",
     "load",
+    "merge",
     "models",
     "neighbours",
     "perplexity",

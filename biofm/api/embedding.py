@@ -2,12 +2,14 @@
 
 from collections import Counter
 from pathlib import Path
+from time import perf_counter
 
 from biofm.api.model import DEFAULT_MODEL, load
 from biofm.api.request import request_of
+from biofm.api.table import table_targets, write_table
 from biofm.core import Progress
-from biofm.core.stores import check_suffix, open_store, provenance_path
-from biofm.gate import ask
+from biofm.core.stores import check_suffix
+from biofm.gate import ask, scratch_path
 from biofm.gate.inputs import STANDARD_INPUT
 from biofm.inference import EmbedOptions
 from biofm.inference.intake import Intake
@@ -15,9 +17,13 @@ from biofm.inference.neighbours import Neighbours, find_neighbours, read_h5ad
 from biofm.inference.pooling import PoolName
 from biofm.inference.records import records_of_file
 from biofm.inference.results import EmbedSummary
-from biofm.inference.to_store import embed_to_store
+from biofm.inference.shards import WHOLE, Shard
+from biofm.inference.to_journal import embed_to_journal, fingerprint
 from biofm.policy import Target
 from biofm.report import check_figure_suffix, draw_neighbours
+
+BEGUN_AFRESH = "runs begun at the start, since --resume found no unfinished work"
+REPEATED = "sequences that repeat another, embedded once for all of them"
 
 
 def embed(
@@ -34,6 +40,8 @@ def embed(
     column: str | None = None,
     id_column: str | None = None,
     on_error: str = "stop",
+    shard: str | None = None,
+    resume: bool = False,
     overwrite: bool = False,
     quiet: bool = True,
 ) -> EmbedSummary:
@@ -42,45 +50,62 @@ def embed(
     ``output``'s suffix chooses the format: .h5ad, .parquet, .npz, .safetensors or .csv. ``pool`` is over
     residues, special tokens left out; "none" writes a row a residue. ``layer`` 0 is the token embeddings, -1
     the last layer with the final norm. ``window`` (residues) embeds longer proteins by windows that overlap
-    by half. Order and duplicate ids are kept; memory does not grow with the file; the output appears under
-    its name only when it is whole.
+    by half. Order and duplicate ids are kept; identical sequences are embedded once; memory does not grow
+    with the file; the output appears under its name only when it is whole.
+
+    However a run ends, what it has done is kept beside the output, and ``resume`` goes on with it: the values
+    are those of a run that was never stopped. ``shard`` "2/8" embeds the second of eight shares and leaves it
+    as ``OUTPUT.shard-2-of-8``, for ``merge`` to make one table of all eight.
 
     Raises InputError, OutputError, ModelError, OptionError: each says what, where and what to do.
     """
     source, target = Path(input), Path(output)
     options = EmbedOptions(pool=pool, layer=layer, window=window, tokens_per_batch=tokens_per_batch)
-    check_suffix(target)
-    writes = {"output": Target(path=target, overwrite=overwrite)}
-    if beside := provenance_path(target):
-        writes["provenance"] = Target(path=beside, overwrite=overwrite)
+    share = Shard.parse(shard) if shard else WHOLE
+    writes = _targets(target, share, overwrite=overwrite, resume=resume)
     request = request_of("embed", reads={"input": (source,)}, writes=writes, model=str(model))
     notices: Counter[str] = Counter()
     name = "standard input" if source == STANDARD_INPUT else str(source)
     with ask(request) as permit:
-        stream = permit.reader("input")
+        stream, journal = permit.reader("input"), permit.journal("work")
         records = records_of_file(
             stream, name, notices, on_error=on_error, column=column, id_column=id_column
         )
         loaded = load(model, device=device, dtype=dtype)
         embedder = loaded.embedder(options)
-        store = open_store(
-            permit.writer("output"),
-            target.suffix,
-            per_residue=pool == "none",
-            scratch_folder=target.absolute().parent,
-            provenance_file=permit.writer("provenance") if beside else None,
-        )
         provenance = loaded.provenance(embedder)
+        began, n_done_before = perf_counter(), journal.n_done
+        journal.begin(fingerprint(embedder, provenance, share), provenance)
         with Progress("embedding", quiet=quiet) as bar:
-            tally = embed_to_store(embedder, Intake(records, stream), store, notices, bar)
-        store.close(provenance)
+            n_tokens = embed_to_journal(embedder, Intake(records, stream), journal, share, name, notices, bar)
+        counts, n_sequences = journal.counts, journal.n_done
+        n_rows = counts["residues"] if embedder.is_per_residue else n_sequences
+        if share is WHOLE:
+            write_table([journal], permit, target, quiet)
+        seconds = perf_counter() - began
+        notices[REPEATED] += n_sequences - journal.n_rows
+        notices[BEGUN_AFRESH] += resume and not n_done_before
     return EmbedSummary(
-        output=str(target),
+        output=str(target if share is WHOLE else share.path(target)),
+        n_sequences=n_sequences,
+        n_residues=counts["residues"],
+        n_tokens=counts["tokens"],
+        n_rows=n_rows,
+        n_dimensions=embedder.config.d_model,
+        seconds=seconds,
+        tokens_per_second=n_tokens / seconds,
         dtype_reason=loaded.compute.reason,
         provenance=provenance,
-        notices=dict(notices),
-        **tally,
+        notices=dict(+notices),
     )
+
+
+def _targets(output: Path, share: Shard, *, overwrite: bool, resume: bool) -> dict[str, Target]:
+    check_suffix(output)
+    if share is not WHOLE:
+        return {"work": Target(path=share.path(output), kind="journal", overwrite=overwrite, resume=resume)}
+    work = Target(path=scratch_path(output), kind="scratch", overwrite=overwrite, resume=resume)
+    return table_targets(output, overwrite) | {"work": work}
 
 
 def neighbours(

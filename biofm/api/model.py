@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biofm.api.request import request_of
-from biofm.core import Provenance, sha256_of
+from biofm.core import ModelProvenance, Provenance, sha256_of
 from biofm.core.errors import ModelError, OptionError
 from biofm.core.stores import ProvenanceFields
 from biofm.gate import ask
 from biofm.inference import Compute, Embedder, EmbedOptions, Predictor, choose_compute, place
+from biofm.inference.contacts import ContactMaps, ContactPredictor, short_enough
 from biofm.inference.pooling import PoolName
 from biofm.inference.records import Sequences, records_of_values
 from biofm.inference.results import Embeddings
@@ -69,16 +70,30 @@ class Model:
         )
         notices: Counter[str] = Counter()
         with ask(request_of("embed", model=self.info.name)):
-            blocks = list(embedder.stream(records_of_values(sequences, notices, on_error=on_error), notices))
+            block = embedder.embed_all(records_of_values(sequences, notices, on_error=on_error), notices)
         return Embeddings(
-            ids=[id_ for block in blocks for id_ in block.ids],
-            n_residues=[n for block in blocks for n in block.n_residues],
-            values=np.concatenate(
-                [np.empty((0, self.info.d_model), np.float32), *(block.values for block in blocks)]
-            ),
+            ids=block.ids,
+            n_residues=block.n_residues,
+            values=block.values,
             provenance=self.provenance(embedder),
             notices=dict(notices),
         )
+
+    def contacts(
+        self, sequences: Sequences, *, tokens_per_batch: int | None = None, on_error: str = "stop"
+    ) -> ContactMaps:
+        """The probability that two residues touch, for every pair; of records, (id, sequence) pairs or bare
+        sequences.
+
+        Raises InputError: a sequence is empty, too long, or holds a character of no protein alphabet.
+        ModelError: this model has no contact head.
+        """
+        predictor = self.contact_predictor(tokens_per_batch)
+        notices: Counter[str] = Counter()
+        with ask(request_of("contacts", model=self.info.name)):
+            records = records_of_values(sequences, notices, on_error=on_error)
+            maps = list(predictor.stream(short_enough(records, notices, on_error=on_error), notices))
+        return ContactMaps(maps=maps, provenance=self.contact_provenance(), notices=dict(notices))
 
     def score(
         self,
@@ -132,6 +147,26 @@ class Model:
 
     def embedder(self, options: EmbedOptions) -> Embedder:
         return Embedder(self._module.encoder, self.checkpoint.tokenizer, self.compute, options)
+
+    def contact_predictor(self, tokens_per_batch: int | None = None) -> ContactPredictor:
+        """Raises ModelError where the model has no contact head, OptionError for too small a batch."""
+        if self._module.contacts is None:
+            raise ModelError(
+                "this model has no contact head",
+                where=self.info.name,
+                remedy="Give an ESM-2, such as esm2-8m; a fair-esm NAME.pt needs "
+                "NAME-contact-regression.pt beside it",
+            )
+        return ContactPredictor(self._module, self.checkpoint.tokenizer, self.compute, tokens_per_batch)
+
+    def contact_provenance(self) -> ProvenanceFields:
+        """How the contacts are made, to be kept beside them."""
+        return ModelProvenance(
+            model=self.info.name,
+            sha256=self.info.sha256,
+            dtype=self.compute.dtype_name,
+            device=self.compute.device.type,
+        ).as_dict()
 
     def reader(self, tokens_per_batch: int | None = None) -> Reader:
         """The model as one that predicts residues. Raises ModelError where it has no head to do so, and

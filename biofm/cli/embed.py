@@ -32,6 +32,8 @@ def embed(
     column: options.Column = None,
     id_column: options.IdColumn = None,
     on_error: options.AtFault = OnError.stop,
+    shard: options.Shard = None,
+    resume: options.Resume = False,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -42,7 +44,8 @@ def embed(
     summary = api.embed(
         input, output, model=model, pool=cast("PoolName", pool.value), layer=layer, window=window,
         dtype=dtype.value, device=device, tokens_per_batch=tokens_per_batch, column=column,
-        id_column=id_column, on_error=on_error.value, overwrite=overwrite, quiet=quiet,
+        id_column=id_column, on_error=on_error.value, shard=shard, resume=resume, overwrite=overwrite,
+        quiet=quiet,
     )  # fmt: skip
     say_notices(summary.notices)
     if json:

@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from biofm.cli import embed, models, perplexity, pretrain, score
+from biofm.cli import contacts, embed, evaluate, merge, models, perplexity, pretrain, score
 from biofm.core.errors import BiofmError
 from biofm.core.version import __version__
 
@@ -18,15 +18,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Foundation models of digital biology: embed proteins, score variants, train models.",
+    help="Foundation models of digital biology: embed proteins, score variants, see contacts, train models.",
 )
 app.command()(embed.embed)
 app.command()(embed.neighbours)
+app.command()(score.score)
+app.command()(perplexity.perplexity)
+app.command()(contacts.contacts)
+app.command()(evaluate.evaluate)
+app.command()(merge.merge)
 app.command()(models.models)
 app.command()(models.info)
 app.command()(pretrain.pretrain)
-app.command()(score.score)
-app.command()(perplexity.perplexity)
 
 
 def main() -> NoReturn:
@@ -42,12 +45,26 @@ def main() -> NoReturn:
         finally:
             print(end="", flush=True)  # here, where it can fail with grace
     except BiofmError as error:
-        print("biofm:", " ".join(str(error).splitlines()), file=sys.stderr)
+        _complain(error, str(error))
         sys.exit(1)
+    except SystemExit as end:  # by a signal, if there is more to say of it
+        if _notes(end):
+            _complain(end, "interrupted")
+        raise
     except BrokenPipeError:  # The reader of our output has gone. Python will flush once more when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     sys.exit(0)
+
+
+def _complain(error: BaseException, what: str) -> None:
+    """One line on standard error: what happened, and what was noted of it on its way."""
+    lines = " ".join(what.splitlines())
+    print("biofm:", ". ".join([lines, *_notes(error)]), file=sys.stderr)
+
+
+def _notes(error: BaseException) -> list[str]:
+    return getattr(error, "__notes__", [])
 
 
 def _print_version(wanted: bool) -> None:

@@ -10,7 +10,7 @@ Pool = StrEnum("Pool", ["mean", "cls", "max", "none"])
 Dtype = StrEnum("Dtype", ["auto", "float32", "bfloat16", "float16"])
 OnError = StrEnum("OnError", ["stop", "skip"])
 
-MODEL_HELP = "A name of `biofm models`, a hub id, a folder or a .pt file."
+MODEL_HELP = "A name of `biofm models`, a hub id, a folder, a .pt or a .pth file."
 
 Input = Annotated[Path, Argument(help="FASTA (also .gz), CSV, TSV or Parquet; - is standard input.")]
 ModelName = Annotated[str, Option("--model", "-m", help=MODEL_HELP)]
@@ -23,5 +23,9 @@ IdColumn = Annotated[
 ]
 AtFault = Annotated[OnError, Option("--on-error", help="At a faulty record: stop, or skip and count it.")]
 Overwrite = Annotated[bool, Option("--overwrite", help="Replace an existing output.")]
+Resume = Annotated[
+    bool, Option("--resume", help="Go on with the unfinished run that lies beside the output.")
+]
+Shard = Annotated[str | None, Option(help="Such as 2/8: this share of the input alone, for `biofm merge`.")]
 Json = Annotated[bool, Option("--json", help="Print the result as JSON.")]
 Quiet = Annotated[bool, Option("--quiet", "-q", help="Show no progress.")]

@@ -12,8 +12,9 @@ from biofm.core.errors import (
     input_errors,
 )
 from biofm.core.hardware import Bf16Support, find_bf16
+from biofm.core.memory import keep_freed_memory
 from biofm.core.progress import Progress, StageProgress, format_duration
-from biofm.core.provenance import Provenance, sha256_of, torch_version
+from biofm.core.provenance import ModelProvenance, Provenance, sha256_of, torch_version
 from biofm.core.version import __version__
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "LedgerError",
     "MissingExtraError",
     "ModelError",
+    "ModelProvenance",
     "OptionError",
     "OutputError",
     "Progress",
@@ -33,6 +35,7 @@ __all__ = [
     "find_bf16",
     "format_duration",
     "input_errors",
+    "keep_freed_memory",
     "sha256_of",
     "torch_version",
 ]

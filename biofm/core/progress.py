@@ -32,6 +32,7 @@ class Progress:
         self._stream = stream or sys.stderr
         self._clock = clock
         self._start_s = self._last_line_s = clock()
+        self._start_fraction = 0.0
         self._bar: rich.progress.Progress | None = None
 
     def __enter__(self) -> Self:
@@ -46,13 +47,21 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
 
+    def start_from(self, fraction: float | None) -> None:
+        """The clock starts here, where so much had been done in an earlier session."""
+        self._start_s = self._clock()
+        self._start_fraction = fraction or 0.0
+
     def update(self, *, tokens: int | None = None, fraction: float | None = None) -> None:
         """``tokens`` done since the start; ``fraction`` of the work done, in [0, 1]; each if known."""
         if self._quiet:
             return
         elapsed_s = self._clock() - self._start_s
         speed = f"{tokens / elapsed_s:,.0f} tokens/s" if tokens is not None and elapsed_s > 0 else ""
-        left = f"{format_duration(elapsed_s * (1 - fraction) / fraction)} left" if fraction else ""
+        done_here = (fraction or 0.0) - self._start_fraction
+        left = ""
+        if fraction and done_here > 0:
+            left = f"{format_duration(elapsed_s * (1 - fraction) / done_here)} left"
         if self._bar is not None:
             (task,) = self._bar.task_ids
             self._bar.update(task, completed=fraction or 0.0, total=None if fraction is None else 1.0)

@@ -28,28 +28,36 @@ def torch_version() -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Provenance:
-    """What decides the numbers of an output.
+class ModelProvenance:
+    """The part of a model in the numbers of an output.
 
     model: the name or path it was asked for by.
     sha256: of the model's weights, see ``sha256_of``.
-    layer: the number of blocks that the embeddings passed.
-    window: residues of a window; 0 where sequences ran whole.
     """
 
     model: str
     sha256: str
     dtype: str
     device: str
-    pooling: str
-    layer: int
-    window: int = 0
     version: str = __version__
     torch_version: str = field(default_factory=torch_version)
 
     def as_dict(self) -> dict[str, str | int | float | bool]:
         """The fields, as a store takes them."""
         return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance(ModelProvenance):
+    """What decides the numbers of embeddings.
+
+    layer: the number of blocks that the embeddings passed.
+    window: residues of a window; 0 where sequences ran whole.
+    """
+
+    pooling: str
+    layer: int
+    window: int = 0
 
 
 def _sum(file: BinaryIO) -> str:

@@ -15,7 +15,7 @@ MORE_SPACE = "Free some space there, or write to another disk"
 def check_file(target: Target) -> None:
     """Raise an ``OutputError`` if no file may be written at ``target``."""
     path = target.path
-    _check_parent(path)
+    check_parent(path)
     if os.path.isdir(path):
         raise OutputError("this is a folder, not a file", where=str(path), remedy="Name a file inside it")
     if os.path.exists(path) and not os.path.isfile(path):
@@ -25,7 +25,8 @@ def check_file(target: Target) -> None:
         raise OutputError("the file already exists", where=str(path), remedy=remedy)
 
 
-def _check_parent(path: Path) -> None:
+def check_parent(path: Path) -> None:
+    """Raise an ``OutputError`` if the folder that ``path`` lies in does not exist."""
     if os.path.isdir(path.parent):
         return
     if os.path.exists(path.parent):
@@ -50,7 +51,7 @@ def open_folder(target: Target) -> Path:
         OutputError: It is a file, it holds files and ``overwrite`` is not set, or it cannot be written.
     """
     path = target.path
-    _check_parent(path)
+    check_parent(path)
     if os.path.lexists(path) and not os.path.isdir(path):
         raise OutputError("this is a file, not a folder", where=str(path), remedy="Choose another name")
     try:

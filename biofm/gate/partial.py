@@ -79,7 +79,7 @@ class PartialFile:
                     shutil.copymode(self.path, self.partial)
                 os.replace(self.partial, self.path)
             else:
-                _rename_to_new(self.partial, self.path)
+                rename_to_new(self.partial, self.path)
         except OSError as error:
             raise self._keep_aside(error) from error
         finally:
@@ -169,7 +169,7 @@ def _remove_leftovers(path: Path) -> None:
                     path.with_name(name).unlink()
 
 
-def _rename_to_new(partial: Path, path: Path) -> None:
+def rename_to_new(partial: Path, path: Path) -> None:
     """Rename, but never over a file that appeared meanwhile: a POSIX rename would, a hard link cannot."""
     try:
         os.link(partial, path)

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from biofm.core.errors import BiofmError, OutputError
+from biofm.core.journal import Journal
 from biofm.gate.inputs import STANDARD_INPUT, open_input
 from biofm.gate.outputs import check_space, open_folder
 from biofm.gate.partial import PartialFile
+from biofm.gate.scratch import Scratch
 from biofm.policy import Request
 
 
@@ -21,10 +23,14 @@ class Permit:
         readers: Mapping[str, tuple[BinaryIO, ...]],
         writers: Mapping[str, BinaryIO],
         folders: Mapping[str, Path],
+        journals: Mapping[str, Journal],
+        opened: ExitStack,
     ) -> None:
         self._readers = readers
         self._writers = writers
         self._folders = folders
+        self._journals = journals
+        self._opened = opened
 
     def reader(self, role: str) -> BinaryIO:
         """The one file read in this role, from its first byte. Standard input cannot seek, a file can."""
@@ -43,6 +49,20 @@ class Permit:
         """A folder that exists and can be written. What was written into it stays, fault or not."""
         return self._folders[role]
 
+    def journal(self, role: str) -> Journal:
+        """Work that outlives a fault: what is committed to it stays, for a run that resumes."""
+        return self._journals[role]
+
+    def journals(self, role: str) -> tuple[Journal, ...]:
+        """The files read in this role, as journals.
+
+        Raises InputError: one is none.
+        """
+        found = [Journal(Path(reader.name), read_only=True) for reader in self._readers[role]]
+        for journal in found:
+            self._opened.callback(journal.close)
+        return tuple(found)
+
 
 @contextmanager
 def open_permit(request: Request) -> Iterator[Permit]:
@@ -57,18 +77,29 @@ def open_permit(request: Request) -> Iterator[Permit]:
         _check_apart(request)
         files: dict[str, PartialFile] = {}
         folders: dict[str, Path] = {}
+        works: dict[str, Scratch] = {}
         for role, target in request.writes.items():
             if target.kind == "directory":
                 folders[role] = open_folder(target)
-            else:
+            elif target.kind == "file":
                 files[role] = PartialFile(target)
                 opened.callback(files[role].discard)
+            else:
+                works[role] = opened.enter_context(Scratch(target))
         with _write_faults(tuple(files.values()), tuple(folders.values())):
-            yield Permit(readers, {role: file.handle for role, file in files.items()}, folders)
+            yield Permit(
+                readers,
+                {role: file.handle for role, file in files.items()},
+                folders,
+                {role: work.journal for role, work in works.items()},
+                opened,
+            )
         for file in files.values():
             file.finish()
         for file in files.values():
             file.publish()
+        for work in works.values():  # last, so that it is there until its outputs are
+            work.publish()
 
 
 def _open_all(paths: tuple[Path, ...], opened: ExitStack) -> Iterator[BinaryIO]:

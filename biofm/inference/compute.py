@@ -9,6 +9,7 @@ from torch import nn
 
 from biofm.core.errors import OptionError
 from biofm.core.hardware import find_bf16
+from biofm.core.memory import keep_freed_memory
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -46,11 +47,14 @@ def place(module: M, compute: Compute) -> M:
 
 
 def choose_compute(device: str, dtype: str) -> Compute:
-    """Resolve ``auto``: the best device there is, and bfloat16 where its hardware multiplies it.
+    """Resolve ``auto``: the best device there is, and bfloat16 where its hardware multiplies it. For work on
+    a CPU, the process keeps the memory that it frees from here on.
 
     Raises OptionError for a device that this machine lacks, or an unknown dtype.
     """
     place = _choose_device(device)
+    if place.type == "cpu":
+        keep_freed_memory()
     if dtype != "auto":
         if dtype not in DTYPES:
             raise OptionError(

@@ -1,7 +1,7 @@
-"""Embeddings of proteins: a stream of records in, blocks of finished rows out, in the same order."""
+"""Embeddings of proteins: records in, chunks of them in the same order, rows of what is new in a chunk."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from biofm.core.errors import OptionError
+from biofm.core.journal import key_of
 from biofm.core.stores import EmbeddingBlock
 from biofm.inference.batches import batches, pack_pieces
 from biofm.inference.compute import Compute
 from biofm.inference.gather import gather_for
+from biofm.inference.lengths import check_length, check_window
 from biofm.inference.pooling import PoolName
 from biofm.inference.windows import pieces
 from biofm.nn import Encoder, PackedBatch, by_budget
@@ -50,6 +52,24 @@ class EmbedOptions:
                 raise OptionError(f"{value} is too small", where=option, remedy="Give at least 2")
 
 
+@dataclass(frozen=True, slots=True)
+class Protein:
+    """A record on its way: its place among the records that are embedded, from 1, and its tokens.
+
+    Proteins of the same ``key`` have the same sequence, and so the same embedding.
+    """
+
+    number: int
+    id: str
+    sequence: str
+    tokens: NDArray[np.uint8]
+    key: bytes
+
+    @property
+    def n_residues(self) -> int:
+        return len(self.tokens) - 2
+
+
 def _unheard(n_tokens: int, n_residues: int) -> None:
     """Progress that nobody watches."""
 
@@ -66,55 +86,89 @@ class Embedder:
         self.options = options
         self.config = encoder.config
         self.layer = self._resolve_layer(options.layer)
+        check_window(options.window, self.config)
         self.tokens_per_batch = options.tokens_per_batch or compute.tokens_per_batch
 
-    def stream(
-        self,
-        records: Iterable[Record],
-        notices: Counter[str],
-        on_batch: Callable[[int, int], None] = _unheard,
-    ) -> Iterator[EmbeddingBlock]:
-        """Blocks in the order of ``records``. Memory holds one chunk, not the file.
+    def embed_all(self, records: Iterable[Record], notices: Counter[str]) -> EmbeddingBlock:
+        """The embeddings of all records, in memory.
 
-        ``notices`` counts what a reader of the result should know; ``on_batch`` hears after each batch how
-        many tokens went through the model, and how many residues they stand for.
+        ``notices`` counts what a reader of the result should know.
         """
-        tokenised = self._tokenise(records, notices)
-        for chunk in by_budget(tokenised, BATCHES_PER_CHUNK * self.tokens_per_batch):
-            yield self._embed_chunk(chunk, on_batch)
+        proteins: list[Protein] = []
+        rows: dict[bytes, NDArray[np.float32]] = {}
+        for chunk in self.chunks(self.tokenise(records, notices)):
+            proteins += chunk
+            rows |= self.embed_new(chunk, rows)
+        return EmbeddingBlock(
+            [protein.id for protein in proteins],
+            [protein.n_residues for protein in proteins],
+            np.concatenate([self.no_rows(), *(rows[protein.key] for protein in proteins)]),
+        )
 
-    def _tokenise(
-        self, records: Iterable[Record], notices: Counter[str]
-    ) -> Iterator[tuple[tuple[Record, NDArray[np.uint8]], int]]:
+    def tokenise(self, records: Iterable[Record], notices: Counter[str]) -> Iterator[Protein]:
         longest, window = self.config.trained_length, self.options.window
-        for record in records:
+        for number, record in enumerate(records, start=1):
             tokens = self.tokenizer.encode(record.sequence)
             if n_unknown := int(np.count_nonzero(tokens == self.tokenizer.unknown)):
                 notices["residues read as <unk>"] += n_unknown
             if window is not None and len(tokens) - 2 > window:
                 notices[f"sequences embedded by overlapping windows of {window} residues"] += 1
             elif len(tokens) > longest:
+                check_length(record, len(tokens), self.config)
                 notices[
                     f"sequences longer than the {longest - 2} residues of the model's training, run whole"
                 ] += 1
-            yield (record, tokens), len(tokens)
+            yield Protein(number, record.id, record.sequence, tokens, key_of(record.sequence))
+
+    def chunks(self, proteins: Iterable[Protein]) -> Iterator[list[Protein]]:
+        """Proteins that are batched together. Where a chunk ends depends on its proteins and the next one."""
+        sized = ((protein, len(protein.tokens)) for protein in proteins)
+        return by_budget(sized, BATCHES_PER_CHUNK * self.tokens_per_batch)
+
+    def embed_new(
+        self,
+        chunk: Sequence[Protein],
+        known: Container[bytes],
+        on_batch: Callable[[int, int], None] = _unheard,
+    ) -> dict[bytes, NDArray[np.float32]]:
+        """By key the rows of those proteins of a chunk that are not ``known``: one, or one a residue.
+
+        ``on_batch`` hears after each batch how many tokens went through the model, and how many residues they
+        stand for.
+        """
+        new = {protein.key: protein.tokens for protein in chunk if protein.key not in known}
+        if not new:
+            return {}
+        n_residues = [len(tokens) - 2 for tokens in new.values()]
+        values = self._embed(list(new.values()), n_residues, on_batch)
+        n_rows = n_residues if self.is_per_residue else [1] * len(new)
+        return dict(zip(new, np.split(values, np.cumsum(n_rows)[:-1]), strict=True))
+
+    def no_rows(self) -> NDArray[np.float32]:
+        return np.empty((0, self.config.d_model), np.float32)
+
+    @property
+    def is_per_residue(self) -> bool:
+        return self.options.pool == "none"
 
     @torch.inference_mode()
-    def _embed_chunk(
-        self, chunk: list[tuple[Record, NDArray[np.uint8]]], on_batch: Callable[[int, int], None]
-    ) -> EmbeddingBlock:
+    def _embed(
+        self,
+        sequences: list[NDArray[np.uint8]],
+        n_residues: list[int],
+        on_batch: Callable[[int, int], None],
+    ) -> NDArray[np.float32]:
         todo = [
             piece
-            for i, (_, tokens) in enumerate(chunk)
+            for i, tokens in enumerate(sequences)
             for piece in pieces(i, tokens, self.options.window, self.tokenizer)
         ]
-        gather = gather_for(self.options.pool, len(chunk), self.config.d_model)
+        gather = gather_for(self.options.pool, len(sequences), self.config.d_model)
         for members in batches(todo, self.tokens_per_batch):
             batch = pack_pieces(members).to(self.device)
             gather.add(members, batch, self._run(batch))
             on_batch(len(batch.tokens), sum(piece.n_kept for piece in members))
-        n_residues = [len(tokens) - 2 for _, tokens in chunk]
-        return EmbeddingBlock([record.id for record, _ in chunk], n_residues, gather.rows(n_residues))
+        return gather.rows(n_residues)
 
     def _run(self, batch: PackedBatch) -> Tensor:
         try:

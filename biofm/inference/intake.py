@@ -41,7 +41,9 @@ class Intake:
     def share_of(self, n_residues: int) -> float | None:
         """How much of the whole input so many residues are, from 0 to 1; None where one cannot know yet."""
         share_read = 1.0 if self._has_ended else self._share_read()
-        return None if share_read is None else share_read * n_residues / self._n_residues
+        if share_read is None or not self._n_residues:
+            return None
+        return min(1.0, share_read * n_residues / self._n_residues)
 
 
 def share_reader(stream: BinaryIO) -> Callable[[], float | None]:

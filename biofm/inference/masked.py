@@ -66,8 +66,9 @@ class Predictor:
         starts = batch.cu_seqlens.tolist()
         batch.tokens[_places([query.masked for query in queries], starts)] = self.mask_token
         read = _places([query.read for query in queries], starts).to(self.device)
+        batch = batch.to(self.device)
         try:
-            vectors = self.model.encoder(batch.to(self.device))[read]
+            vectors = self.model.encoder(batch, rows=batch.rows(read))
         except torch.OutOfMemoryError as error:
             raise OptionError(
                 f"the memory of {self.device} is too small for a batch of {len(batch.tokens):,} tokens",

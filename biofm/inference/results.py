@@ -26,7 +26,11 @@ class Embeddings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbedSummary:
-    """What a run from file to file did; the embeddings themselves are in ``output``."""
+    """What a run from file to file did; the embeddings themselves are in ``output``.
+
+    ``n_tokens`` went through the model in all sessions of the run; ``seconds`` and ``tokens_per_second`` are
+    of the last one.
+    """
 
     output: str
     n_sequences: int
@@ -37,5 +41,21 @@ class EmbedSummary:
     seconds: float
     tokens_per_second: float
     dtype_reason: str
+    provenance: ProvenanceFields
+    notices: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MergeSummary:
+    """What the shards of a run held together. ``notices`` are those of reading their input."""
+
+    output: str
+    n_shards: int
+    n_sequences: int
+    n_unique: int
+    n_residues: int
+    n_rows: int
+    n_dimensions: int
+    seconds: float
     provenance: ProvenanceFields
     notices: Mapping[str, int]

@@ -1,50 +1,82 @@
-"""From records to a store, with progress and a count of what went through."""
+"""From journals to a table: the rows of all records, in the input's order, each record once."""
 
-from collections import Counter
-from time import perf_counter
-from typing import TypedDict
+import heapq
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 from biofm.core import Progress
-from biofm.core.stores import Store
-from biofm.inference.embed import Embedder
-from biofm.inference.intake import Intake
+from biofm.core.errors import InputError
+from biofm.core.journal import Entry, Journal
+from biofm.core.stores import EmbeddingBlock, Store
+
+BLOCK_BYTES = 4 << 20
+
+Found = tuple[Entry, NDArray[np.float32]]
 
 
-class Tally(TypedDict):
-    n_sequences: int
-    n_residues: int
-    n_tokens: int
-    n_rows: int
-    n_dimensions: int
-    seconds: float
-    tokens_per_second: float
+def journals_to_store(journals: Sequence[Journal], store: Store, progress: Progress) -> int:
+    """Stream the rows of finished journals, which share one input, into ``store``; returns how many rows.
 
-
-def embed_to_store(
-    embedder: Embedder,
-    intake: Intake,
-    store: Store,
-    notices: Counter[str],
-    progress: Progress,
-) -> Tally:
-    """Stream the records of ``intake`` through the model into ``store``; the store is left open."""
-    began = perf_counter()
-    counts: Counter[str] = Counter()
-
-    def on_batch(n_tokens: int, n_residues: int) -> None:
-        counts.update(tokens=n_tokens, residues=n_residues)
-        progress.update(tokens=counts["tokens"], fraction=intake.share_of(counts["residues"]))
-
-    for block in embedder.stream(intake, notices, on_batch):
+    The store is left open. Raises InputError: a record is in none of the journals, or in two.
+    """
+    (n_records,) = {journal.finished["n_records"] for journal in journals if journal.finished}
+    (d_model,) = {journal.fingerprint["d_model"] for journal in journals}
+    n_rows = n_done = 0
+    for block in _blocks(_in_order(journals, n_records, d_model)):
         store.append(block)
-        counts.update(sequences=len(block.ids), rows=len(block.values))
-    seconds = perf_counter() - began
-    return Tally(
-        n_sequences=counts["sequences"],
-        n_residues=counts["residues"],
-        n_tokens=counts["tokens"],
-        n_rows=counts["rows"],
-        n_dimensions=embedder.config.d_model,
-        seconds=seconds,
-        tokens_per_second=counts["tokens"] / seconds,
+        n_rows += len(block.values)
+        n_done += len(block.ids)
+        progress.update(fraction=n_done / n_records)
+    return n_rows
+
+
+def _in_order(journals: Sequence[Journal], n_records: int, d_model: int) -> Iterator[Found]:
+    """Every record and its rows."""
+    merged = heapq.merge(*map(_located, journals), key=lambda located: located[0].number)
+    expected = 1
+    for entry, journal in merged:
+        _check_number(entry.number, expected, n_records, journals)
+        expected = entry.number + 1
+        yield entry, journal.row(entry.keys[0]).reshape(-1, d_model)
+    _check_number(n_records + 1, expected, n_records + 1, journals)
+
+
+def _located(journal: Journal) -> Iterator[tuple[Entry, Journal]]:
+    return ((entry, journal) for entry in journal.entries())
+
+
+def _check_number(number: int, expected: int, n_records: int, journals: Sequence[Journal]) -> None:
+    if number == expected <= n_records:
+        return
+    what = f"record {number} is beyond the {n_records} of the input"
+    if number < expected:
+        what = f"record {number} is in two of them"
+    elif number == expected + 1:
+        what = f"record {expected} is in none of them"
+    elif number > expected:
+        what = f"records {expected} to {number - 1} are in none of them"
+    where = ", ".join(str(journal.path) for journal in journals)
+    raise InputError(what, where=where, remedy="Run the shards again")
+
+
+def _blocks(found: Iterator[Found]) -> Iterator[EmbeddingBlock]:
+    gathered: list[Found] = []
+    n_bytes = 0
+    for entry, rows in found:
+        gathered.append((entry, rows))
+        n_bytes += rows.nbytes
+        if n_bytes >= BLOCK_BYTES:
+            yield _block(gathered)
+            gathered, n_bytes = [], 0
+    if gathered:
+        yield _block(gathered)
+
+
+def _block(gathered: list[Found]) -> EmbeddingBlock:
+    return EmbeddingBlock(
+        [entry.payload[0] for entry, _ in gathered],
+        [entry.payload[1] for entry, _ in gathered],
+        np.concatenate([rows for _, rows in gathered]),
     )

@@ -1,7 +1,7 @@
 """Model families, and the files that their weights come in."""
 
 from biofm.models.checkpoint import Location, bundled_models, fetch, files_of, locate
-from biofm.models.esm2 import HUB_IDS
+from biofm.models.families import HUB_IDS
 from biofm.models.info import ModelInfo, describe
 from biofm.models.loading import Checkpoint, new_protein_model, read_checkpoint, write_checkpoint
 

@@ -11,12 +11,20 @@ from safetensors.torch import save
 from torch import Tensor
 
 from biofm.core.errors import ModelError
-from biofm.models.esm2 import HUB_IDS
+from biofm.models.families import HUB_IDS
 
 BUNDLED = Path(__file__).parent / "bundled"
 
-# The names that weights go by, in order of preference.
+# The names that weights go by beside a config.json, in order of preference.
 WEIGHTS = (("model", "safetensors"), ("pytorch_model", "bin"))
+
+# fair-esm publishes the contact head of NAME.pt in a file of its own beside it.
+CONTACT_REGRESSION = "-contact-regression.pt"
+
+# Where the esm package's own repositories keep an ESM C, which comes without a config.json.
+ESM_PACKAGE_WEIGHTS = "data/weights/esmc_*.pth"
+
+LONE_FILES = (".pt", ".pth")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +48,13 @@ def locate(name: str) -> Location:
         return Location(name, hub_id=HUB_IDS[name])
     if os.path.exists(name):  # unlike Path.exists, false also for a name that no file system takes
         return Location(name, path=path)
-    if name.count("/") == 1 and not name.startswith((".", "/", "~")) and path.suffix != ".pt":
+    if name.count("/") == 1 and not name.startswith((".", "/", "~")) and path.suffix not in LONE_FILES:
         return Location(name, hub_id=name)
     known = ", ".join((*bundled_models(), *HUB_IDS))
     raise ModelError(
         "no such model",
         where=name,
-        remedy=f"Give one of {known}; or a folder, a fair-esm .pt file or a hub id owner/name",
+        remedy=f"Give one of {known}; or a folder, a .pt or .pth file, or a hub id owner/name",
     )
 
 
@@ -65,10 +73,11 @@ def fetch(location: Location) -> Path:
 
     remedy = "Check the name and the network, or give the path of a folder that you downloaded"
     try:
-        for stem, suffix in WEIGHTS:
-            patterns = ["config.json", f"{stem}*.{suffix}", f"{stem}.{suffix}.index.json"]
+        beside_settings = [f"{stem}*.{suffix}" for stem, suffix in WEIGHTS]
+        for weights in (*beside_settings, ESM_PACKAGE_WEIGHTS):
+            patterns = ["config.json", weights, "*.index.json"]
             folder = Path(snapshot_download(location.hub_id, allow_patterns=patterns))
-            if any(folder.glob(f"{stem}*.{suffix}")):
+            if any(folder.glob(weights)):
                 break
     except (HTTPError, HFValidationError, OSError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -79,28 +88,41 @@ def fetch(location: Location) -> Path:
 
 
 def files_of(path: Path) -> tuple[Path, ...]:
-    """The files that make up the checkpoint at ``path``: a fair-esm ``.pt``, or a folder's configuration and
-    weights.
+    """The files that make up the checkpoint at ``path``: a fair-esm ``.pt``, with its contact head if that is
+    beside it, an esm ``.pth``, or a folder's configuration and weights.
 
     safetensors go before pickles. Raises ModelError where there are none.
     """
     if path.is_file():
-        if path.suffix != ".pt":
-            remedy = "Give the folder that holds config.json and the weights, or a fair-esm .pt file"
+        if path.suffix not in LONE_FILES:
+            remedy = "Give the folder that holds config.json and the weights, or a .pt or .pth file"
             raise ModelError("not a checkpoint that biofm knows", where=str(path), remedy=remedy)
-        return (path,)
-    settings = path / "config.json"
+        regression = path.with_name(path.stem + CONTACT_REGRESSION)
+        return (path, regression) if regression.is_file() else (path,)
+    settings, weights = path / "config.json", _weights_in(path)
+    if settings.is_file() and weights:
+        return (settings, *weights)
+    match sorted(path.glob(ESM_PACKAGE_WEIGHTS)):
+        case [weights_alone]:
+            return (weights_alone,)
+        case [_, *_]:
+            raise ModelError("the folder has several .pth files", where=str(path), remedy="Name one of them")
     if not settings.is_file():
         raise ModelError("the folder has no config.json", where=str(path), remedy="Give a model folder")
-    for stem, suffix in WEIGHTS:
-        whole = path / f"{stem}.{suffix}"
-        index = path / f"{stem}.{suffix}.index.json"
-        if index.is_file():
-            return (settings, index, *sorted(path.glob(f"{stem}-*-of-*.{suffix}")))
-        if whole.is_file():
-            return (settings, whole)
     what = "the folder has neither model.safetensors nor pytorch_model.bin"
     raise ModelError(what, where=str(path), remedy="Download the weights as well")
+
+
+def _weights_in(folder: Path) -> tuple[Path, ...]:
+    """The best of the weights that lie beside a ``config.json``; a sharded checkpoint's index comes first."""
+    for stem, suffix in WEIGHTS:
+        whole = folder / f"{stem}.{suffix}"
+        index = folder / f"{stem}.{suffix}.index.json"
+        if index.is_file():
+            return (index, *sorted(folder.glob(f"{stem}-*-of-*.{suffix}")))
+        if whole.is_file():
+            return (whole,)
+    return ()
 
 
 def contents(settings: Mapping[str, Any], state: Mapping[str, Tensor]) -> dict[str, bytes]:

@@ -11,10 +11,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from biofm.core.errors import ModelError
+from biofm.models.layout import Layout, configuration_errors
 from biofm.models.names import NameMap
-from biofm.nn import EncoderConfig
+from biofm.models.tensors import Tensors, held
+from biofm.nn import EncoderConfig, MaskedLM
 from biofm.tokenizers import ProteinTokenizer
 
+MODEL_TYPE = "esm"
 TRAINED_LENGTH = 1024  # <cls> + 1,022 residues + <eos>
 
 HUB_IDS = {
@@ -35,6 +38,7 @@ TRANSFORMERS = NameMap(
         "head": ("lm_head",),
         "head.dense": ("lm_head.dense",),
         "head.norm": ("lm_head.layer_norm",),
+        "contacts.regression": ("esm.contact_head.regression",),
     },
     block_prefix="esm.encoder.layer.{layer}.",
     block={
@@ -58,8 +62,6 @@ TRANSFORMERS = NameMap(
         ".position_ids",
         "position_embeddings.weight",
         "lm_head.decoder.bias",
-        "contact_head.regression.weight",
-        "contact_head.regression.bias",
         "pooler.dense.weight",
         "pooler.dense.bias",
     ),
@@ -72,6 +74,7 @@ FAIR_ESM = NameMap(
         "head": ("lm_head",),
         "head.dense": ("lm_head.dense",),
         "head.norm": ("lm_head.layer_norm",),
+        "contacts.regression": ("contact_head.regression",),
     },
     block_prefix="layers.{layer}.",
     block={
@@ -84,8 +87,10 @@ FAIR_ESM = NameMap(
     },
     optional={"encoder.rotary.frequencies": ("layers.0.self_attn.rot_emb.inv_freq",)},
     tied="lm_head.weight",
-    ignored=(".inv_freq", "contact_head.regression.weight", "contact_head.regression.bias"),
+    ignored=(".inv_freq",),
 )
+
+WRITTEN = TRANSFORMERS
 
 
 def config(
@@ -104,16 +109,24 @@ def config(
     )
 
 
+def owns(settings: Mapping[str, Any]) -> bool:
+    """Its elder siblings, which share the model type, have learned positions."""
+    rotary = settings.get("position_embedding_type") == "rotary"
+    return settings.get("model_type") == MODEL_TYPE and rotary
+
+
+def from_folder(settings: Mapping[str, Any], tensors: Tensors, where: str) -> Layout:
+    config = config_from_transformers(settings, where)
+    return Layout(config, tensors.renamed(modern_transformers_name), TRANSFORMERS)
+
+
 def config_from_transformers(settings: Mapping[str, Any], where: str) -> EncoderConfig:
     """From a ``config.json``.
 
     Raises ModelError for the siblings that share its model type, and for settings that make no encoder.
     """
-    if sibling := _sibling(settings):
-        raise ModelError(
-            f"this is {sibling}, not an ESM-2", where=where, remedy=f"Known models: {', '.join(HUB_IDS)}"
-        )
-    try:
+    refuse_siblings(settings, "an ESM-2", where)
+    with configuration_errors("an ESM-2", where):
         return config(
             d_model=settings["hidden_size"],
             n_layers=settings["num_hidden_layers"],
@@ -122,26 +135,28 @@ def config_from_transformers(settings: Mapping[str, Any], where: str) -> Encoder
             d_feedforward=settings["intermediate_size"],
             norm_eps=settings["layer_norm_eps"],
         )
-    except KeyError as error:
-        raise ModelError(
-            f"the configuration lacks {error}", where=where, remedy="Download it again"
-        ) from error
-    except (TypeError, ValueError) as error:
-        raise ModelError(
-            f"not the configuration of an ESM-2 ({error})", where=where, remedy="Download it again"
-        ) from error
+
+
+def refuse_siblings(settings: Mapping[str, Any], model: str, where: str) -> None:
+    """Raise ModelError for what else bears the model type "esm"; ``model`` is what was looked for."""
+    if sibling := _sibling(settings):
+        remedy = "See `biofm models` for what can be loaded"
+        raise ModelError(f"this is {sibling}, not {model}", where=where, remedy=remedy)
 
 
 def _sibling(settings: Mapping[str, Any]) -> str:
-    """What else a model of type "esm" is, and empty for an ESM-2."""
-    n_tokens = len(ProteinTokenizer().vocabulary)
-    if settings.get("position_embedding_type") != "rotary" or settings.get("emb_layer_norm_before"):
-        return "an ESM checkpoint without rotary positions (ESM-1b or ESM-1v)"
+    n_tokens = len(tokenizer().vocabulary)
     if settings.get("is_folding_model"):
         return "ESMFold, which folds with an ESM-2 inside"
     if settings.get("vocab_size", n_tokens) != n_tokens:
-        return f"a model of another alphabet, with {settings['vocab_size']} tokens where ESM-2 has {n_tokens}"
+        return f"a model of another alphabet, with {settings['vocab_size']} tokens where ESM has {n_tokens}"
+    if settings.get("position_embedding_type") == "rotary" and settings.get("emb_layer_norm_before"):
+        return "a model of rotary positions and a norm of its embeddings"
     return ""
+
+
+def to_settings(model: MaskedLM) -> dict[str, Any]:
+    return config_to_transformers(model.config, with_head=model.head is not None)
 
 
 def config_to_transformers(encoder: EncoderConfig, *, with_head: bool) -> dict[str, Any]:
@@ -169,8 +184,18 @@ def config_to_transformers(encoder: EncoderConfig, *, with_head: bool) -> dict[s
     }
 
 
-def config_from_fair_esm(options: Namespace, where: str) -> EncoderConfig:
-    """From the training options inside a fair-esm ``.pt`` (its ``cfg.model``)."""
+def from_fair_esm(content: Mapping[str, Any], where: str) -> Layout:
+    """From a fair-esm ``.pt``. Raises ModelError where it holds no ESM-2."""
+    try:
+        options, state = content["cfg"]["model"], content["model"]
+    except (KeyError, TypeError) as error:
+        remedy = "Give an ESM-2, ESM-1b or ESM-1v .pt file of fair-esm"
+        raise ModelError("no ESM-2 options in this file", where=where, remedy=remedy) from error
+    tensors = held(state, where).renamed(strip_fair_esm_prefix)
+    return Layout(_config_from_options(options, where), tensors, FAIR_ESM)
+
+
+def _config_from_options(options: Namespace, where: str) -> EncoderConfig:
     try:
         return config(
             d_model=options.encoder_embed_dim,
@@ -195,6 +220,10 @@ def modern_transformers_name(name: str) -> str:
 def strip_fair_esm_prefix(name: str) -> str:
     """fair-esm stores ``encoder.sentence_encoder.layers.0...``, and ``encoder.lm_head...`` beside it."""
     return re.sub(r"^encoder\.(sentence_encoder\.)?", "", name)
+
+
+def tokenizer() -> ProteinTokenizer:
+    return ProteinTokenizer()
 
 
 def tokenizer_files() -> dict[str, bytes]:

@@ -17,6 +17,7 @@ class ModelInfo:
     n_heads: int
     trained_length: int
     has_head: bool
+    has_contact_head: bool
     stored_dtype: str
     sha256: str
     files: tuple[str, ...]
@@ -34,6 +35,7 @@ def describe(name: str, checkpoint: Checkpoint, sha256: str, files: tuple[str, .
         n_heads=config.n_heads,
         trained_length=config.trained_length,
         has_head=module.head is not None,
+        has_contact_head=module.contacts is not None,
         stored_dtype=str(module.encoder.embedding.tokens.weight.dtype).removeprefix("torch."),
         sha256=sha256,
         files=files,

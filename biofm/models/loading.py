@@ -1,22 +1,18 @@
 """From opened files to a model, and from a model to files."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor
-
 from biofm.core.errors import ModelError, OptionError
-from biofm.models import esm2, protein
+from biofm.models import esm1, esm2, esmc, protein
 from biofm.models.checkpoint import contents
-from biofm.models.names import OWN_NAMES, NameMap
-from biofm.models.tensors import Files, held, read_fair_esm, read_tensors
+from biofm.models.families import FAMILIES
+from biofm.models.layout import Layout
+from biofm.models.tensors import Files, read_contact_regression, read_fair_esm, read_pickle, read_tensors
 from biofm.models.weights import build, foreign_state, unused
-from biofm.nn import EncoderConfig, MaskedLM, initialise
+from biofm.nn import MaskedLM, initialise
 from biofm.tokenizers import ProteinTokenizer
-
-FAMILIES = {"esm": "ESM-2", protein.MODEL_TYPE: "biofm protein"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,27 +28,15 @@ class Checkpoint:
 
 
 def read_checkpoint(files: Files, where: str) -> Checkpoint:
-    """Read a model from its opened files (a fair-esm ``.pt``, or ``config.json`` and weights).
+    """Read a model from its opened files: ``config.json`` and weights, a fair-esm ``.pt``, an esm ``.pth``.
 
     Raises ModelError: an unknown kind of model, a damaged or incomplete file, a tensor that does not fit.
     """
-    if "config.json" not in files:
-        ((name, handle),) = files.items()
-        content = read_fair_esm(handle, name)
-        return _read_fair_esm(content, where)
-    settings = _read_settings(files, where)
-    tensors = read_tensors(files)
-    match settings.get("model_type"):
-        case "esm":
-            config = esm2.config_from_transformers(settings, where)
-            tensors = tensors.renamed(esm2.modern_transformers_name)
-            return _checkpoint("ESM-2", config, tensors, esm2.TRANSFORMERS, where)
-        case protein.MODEL_TYPE:
-            config = protein.config_from_settings(settings, where)
-            return _checkpoint("biofm protein", config, tensors, OWN_NAMES, where)
-        case other:
-            what = f"model_type {other!r} is none of {', '.join(FAMILIES)}"
-            raise ModelError(what, where=where, remedy="See `biofm models` for what can be loaded")
+    read = _read_folder if "config.json" in files else _read_lone_file
+    family, layout = read(files, where)
+    module = build(layout.config, layout.tensors, layout.names, where)
+    spare = tuple(unused(layout.tensors, module, layout.names))
+    return Checkpoint(family, module, FAMILIES[family].tokenizer(), spare)
 
 
 def new_protein_model(size: str, *, trained_length: int, seed: int) -> Checkpoint:
@@ -68,13 +52,33 @@ def new_protein_model(size: str, *, trained_length: int, seed: int) -> Checkpoin
 
 
 def write_checkpoint(checkpoint: Checkpoint) -> dict[str, bytes]:
-    """The files of the model's own layout: that of ``transformers`` for ESM-2, ours for ours."""
-    config = checkpoint.module.config
-    if checkpoint.family == "ESM-2":
-        settings = esm2.config_to_transformers(config, with_head=checkpoint.module.head is not None)
-        files = contents(settings, foreign_state(checkpoint.module, esm2.TRANSFORMERS))
-        return files | esm2.tokenizer_files()
-    return contents(protein.config_to_settings(config), checkpoint.module.state_dict())
+    """The files of the model's own layout: that of ``transformers`` for a published family, ours for ours."""
+    family, module = FAMILIES[checkpoint.family], checkpoint.module
+    files = contents(family.to_settings(module), foreign_state(module, family.WRITTEN))
+    return files | family.tokenizer_files()
+
+
+def _read_folder(files: Files, where: str) -> tuple[str, Layout]:
+    settings = _read_settings(files, where)
+    for name, family in FAMILIES.items():
+        if family.owns(settings):
+            return name, family.from_folder(settings, read_tensors(files), where)
+    known = ", ".join(dict.fromkeys(family.MODEL_TYPE for family in FAMILIES.values()))
+    what = f"model_type {settings.get('model_type')!r} is none of {known}"
+    raise ModelError(what, where=where, remedy="See `biofm models` for what can be loaded")
+
+
+def _read_lone_file(files: Files, where: str) -> tuple[str, Layout]:
+    (name, handle), *beside = files.items()
+    if name.endswith(".pth"):
+        return "ESM C", esmc.from_pth(read_pickle(handle, name), where)
+    contact_heads = [read_contact_regression(other, name_of_other) for name_of_other, other in beside]
+    content = read_fair_esm(handle, name)
+    family, read = ("ESM-1b/1v", esm1) if esm1.owns_fair_esm(content) else ("ESM-2", esm2)
+    layout = read.from_fair_esm(content, where)
+    for tensors in contact_heads:
+        layout = layout._replace(tensors=layout.tensors.joined(tensors))
+    return family, layout
 
 
 def _read_settings(files: Files, where: str) -> dict[str, Any]:
@@ -87,20 +91,3 @@ def _read_settings(files: Files, where: str) -> dict[str, Any]:
     if not isinstance(settings, dict):
         raise ModelError("config.json holds no settings", where=where, remedy="Download it again")
     return settings
-
-
-def _read_fair_esm(content: Mapping[str, Any], where: str) -> Checkpoint:
-    try:
-        options, state = content["cfg"]["model"], content["model"]
-    except (KeyError, TypeError) as error:
-        remedy = "Give an ESM-2 .pt file of fair-esm; ESM-1 files are of another architecture"
-        raise ModelError("no ESM-2 options in this file", where=where, remedy=remedy) from error
-    tensors = held(state, where).renamed(esm2.strip_fair_esm_prefix)
-    return _checkpoint("ESM-2", esm2.config_from_fair_esm(options, where), tensors, esm2.FAIR_ESM, where)
-
-
-def _checkpoint(
-    family: str, config: EncoderConfig, tensors: Mapping[str, Tensor], names: NameMap, where: str
-) -> Checkpoint:
-    module = build(config, tensors, names, where)
-    return Checkpoint(family, module, ProteinTokenizer(), tuple(unused(tensors, module, names)))

@@ -10,9 +10,9 @@ class NameMap:
 
     ``modules`` and ``block`` go from our module to theirs; several of theirs are joined along the first axis
     (q, k and v). In ``block`` ours is relative to ``encoder.blocks.<i>.`` and theirs to ``block_prefix`` with
-    the layer's number filled in. ``optional`` names tensors that have a default, each with the places where
-    it may lie; ``tied`` repeats the token vectors; ``ignored`` are endings of tensors that the model does not
-    use.
+    the layer's number filled in. The parameter follows after a dot, or at once where theirs ends in ``_``.
+    ``optional`` names tensors that have a default, each with the places where it may lie; ``tied`` repeats
+    the token vectors; ``ignored`` are endings of tensors that the model does not use.
     """
 
     modules: Mapping[str, tuple[str, ...]]
@@ -23,19 +23,23 @@ class NameMap:
     ignored: tuple[str, ...] = ()
 
     def sources(self, ours: str) -> tuple[str, ...]:
-        """The foreign tensors that make up our tensor ``ours``, in order."""
+        """The foreign tensors that make up our tensor ``ours``, in order; none where the layout lacks it."""
         module, _, parameter = ours.rpartition(".")
         if module.startswith("encoder.blocks."):
             _, _, layer, part = module.split(".", 3)
             prefix = self.block_prefix.format(layer=layer)
-            return tuple(f"{prefix}{theirs}.{parameter}" for theirs in self.block[part])
-        return tuple(f"{theirs}.{parameter}" if theirs else parameter for theirs in self.modules[module])
+            return tuple(_joined(f"{prefix}{theirs}", parameter) for theirs in self.block[part])
+        return tuple(_joined(theirs, parameter) for theirs in self.modules.get(module, ()))
 
     def unused(self, present: Iterable[str], used: set[str]) -> list[str]:
         """Tensors that nobody asked for and that ``ignored`` does not explain."""
         known = (*self.ignored, *((self.tied,) if self.tied else ()))
         spare = {place for places in self.optional.values() for place in places}
         return sorted(name for name in present if name not in used | spare and not name.endswith(known))
+
+
+def _joined(place: str, parameter: str) -> str:
+    return place + parameter if place.endswith("_") or not place else f"{place}.{parameter}"
 
 
 class _Same(NameMap):
@@ -45,4 +49,4 @@ class _Same(NameMap):
         return (ours,)
 
 
-OWN_NAMES = _Same(modules={}, block={}, block_prefix="", optional={})
+OWN_NAMES: NameMap = _Same(modules={}, block={}, block_prefix="", optional={})

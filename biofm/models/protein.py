@@ -9,10 +9,15 @@ from dataclasses import asdict
 from typing import Any
 
 from biofm.core.errors import ModelError
-from biofm.nn import EncoderConfig
+from biofm.models.layout import Layout
+from biofm.models.names import OWN_NAMES
+from biofm.models.tensors import Tensors
+from biofm.nn import EncoderConfig, MaskedLM
 from biofm.tokenizers import ProteinTokenizer
 
 MODEL_TYPE = "biofm-protein"
+HUB_IDS: dict[str, str] = {}  # none is published: they are bundled, or trained by their user
+WRITTEN = OWN_NAMES
 
 SIZES = {
     "nano": {"d_model": 128, "n_layers": 6, "n_heads": 4, "d_feedforward": 352},
@@ -35,15 +40,28 @@ def config(size: str, *, trained_length: int) -> EncoderConfig:
     )
 
 
-def config_from_settings(settings: Mapping[str, Any], where: str) -> EncoderConfig:
+def owns(settings: Mapping[str, Any]) -> bool:
+    return settings.get("model_type") == MODEL_TYPE
+
+
+def from_folder(settings: Mapping[str, Any], tensors: Tensors, where: str) -> Layout:
     """From a ``config.json`` of ours. Raises ModelError where it does not describe an encoder."""
     try:
-        return EncoderConfig(**settings["encoder"])
+        return Layout(EncoderConfig(**settings["encoder"]), tensors, OWN_NAMES)
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(
             f"not a configuration of a biofm model ({error})", where=where, remedy="Get it again"
         ) from error
 
 
-def config_to_settings(encoder: EncoderConfig) -> dict[str, Any]:
-    return {"model_type": MODEL_TYPE, "encoder": asdict(encoder)}
+def to_settings(model: MaskedLM) -> dict[str, Any]:
+    return {"model_type": MODEL_TYPE, "encoder": asdict(model.config)}
+
+
+def tokenizer() -> ProteinTokenizer:
+    return ProteinTokenizer()
+
+
+def tokenizer_files() -> dict[str, bytes]:
+    """None: the alphabet is that of ESM-2."""
+    return {}

@@ -10,7 +10,7 @@ import os
 import pickle
 import re
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -57,8 +57,19 @@ class Tensors(Mapping[str, Tensor]):
     def __len__(self) -> int:
         return len(self._readers)
 
+    def changed(self, names: Collection[str], change: Callable[[Tensor], Tensor]) -> "Tensors":
+        """These, with ``change`` made to the ones of ``names`` as they are read."""
+        there = {name: read for name, read in self._readers.items() if name in names}
+        return Tensors(
+            self._readers | {name: partial(_changed, read, change) for name, read in there.items()}
+        )
+
     def renamed(self, rename: Callable[[str], str]) -> "Tensors":
         return Tensors({rename(name): read for name, read in self._readers.items()})
+
+    def joined(self, others: "Tensors") -> "Tensors":
+        """These and ``others``, which go before these where a name is in both."""
+        return Tensors(self._readers | others._readers)
 
 
 def read_tensors(files: Files) -> Tensors:
@@ -104,8 +115,18 @@ def read_fair_esm(handle: BinaryIO, name: str) -> Mapping[str, Any]:
     """
     content = read_pickle(handle, name, allow=(argparse.Namespace,))
     if not isinstance(content, dict):
-        raise ModelError("not a fair-esm checkpoint", where=name, remedy="Give an ESM-2 .pt file of fair-esm")
+        raise ModelError("not a fair-esm checkpoint", where=name, remedy="Give an ESM .pt file of fair-esm")
     return content
+
+
+def read_contact_regression(handle: BinaryIO, name: str) -> Tensors:
+    """The contact head that fair-esm publishes beside a model. Raises ModelError for any other content."""
+    content = read_fair_esm(handle, name)
+    tensors = held(content.get("model"), name)
+    if not all(tensor.startswith("contact_head.") for tensor in tensors):
+        remedy = "Get the published file again, or move this one away"
+        raise ModelError("holds other tensors than those of a contact head", where=name, remedy=remedy)
+    return tensors
 
 
 def held(content: Any, where: str) -> Tensors:
@@ -123,6 +144,10 @@ def _held(content: Any, where: str) -> dict[str, Callable[[], Tensor]]:
         if not isinstance(name, str) or not isinstance(tensor, Tensor):
             raise ModelError(f"its entry {name!r} is not a tensor", where=where, remedy=remedy)
     return {name: partial(_itself, tensor) for name, tensor in content.items()}
+
+
+def _changed(read: Callable[[], Tensor], change: Callable[[Tensor], Tensor]) -> Tensor:
+    return change(read())
 
 
 def _itself(tensor: Tensor) -> Tensor:

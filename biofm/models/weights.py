@@ -13,17 +13,18 @@ REMEDY = "The files are incomplete or of another model: get them again, with the
 
 
 def build(config: EncoderConfig, tensors: Mapping[str, Tensor], names: NameMap, where: str) -> MaskedLM:
-    """A model with these weights, in the dtype in which they are stored; without a head if the checkpoint has
-    none.
+    """A model with these weights, in the dtype in which they are stored; without a head that the checkpoint
+    lacks.
 
     Raises ModelError naming the tensor that is missing, of another shape, or not tied as the architecture
     ties it.
     """
     with torch.device("meta"):
-        model = MaskedLM(config)
-    of_head = (name for name in model.state_dict() if name.startswith("head."))
-    if not any(source in tensors for name in of_head for source in names.sources(name)):
-        model.head = None
+        model = MaskedLM(config, with_contacts=True)
+    for head in ("head", "contacts"):
+        of_head = (name for name in model.state_dict() if name.startswith(f"{head}."))
+        if not any(source in tensors for name in of_head for source in names.sources(name)):
+            setattr(model, head, None)
     state = {ours: _read(ours, like, tensors, names, where) for ours, like in model.state_dict().items()}
     _check_tied(state["encoder.embedding.tokens.weight"], tensors, names, where)
     model.load_state_dict(state, assign=True)
@@ -43,7 +44,8 @@ def foreign_state(model: MaskedLM, names: NameMap) -> dict[str, Tensor]:
     state: dict[str, Tensor] = {}
     for ours, tensor in model.state_dict().items():
         theirs = names.optional[ours][:1] if ours in names.optional else names.sources(ours)
-        state |= dict(zip(theirs, (part.contiguous() for part in tensor.chunk(len(theirs))), strict=True))
+        parts = tensor.chunk(len(theirs)) if theirs else ()
+        state |= dict(zip(theirs, (part.contiguous() for part in parts), strict=True))
     return state
 
 

@@ -3,10 +3,11 @@
 from biofm_kernels import attention
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from biofm.nn.config import EncoderConfig
 from biofm.nn.norm import layer_norm
-from biofm.nn.packing import PackedBatch
+from biofm.nn.packing import PackedBatch, Rows
 from biofm.nn.rotary import Rotation, rotate
 
 
@@ -26,12 +27,30 @@ class SelfAttention(nn.Module):
         self.out = nn.Linear(config.d_model, config.d_model, bias=config.linear_bias)
 
     def forward(
-        self, x: Float[Tensor, "tokens d_model"], batch: PackedBatch, rotation: Rotation | None
-    ) -> Float[Tensor, "tokens d_model"]:
-        q, k, v = self.qkv(x).chunk(3, dim=-1)  # (tokens, d_model) each
-        q = rotate(self.q_norm(q).unflatten(-1, self.head_shape), rotation)
+        self,
+        x: Float[Tensor, "tokens d_model"],
+        batch: PackedBatch,
+        rotation: Rotation | None,
+        rows: Rows | None = None,
+    ) -> Float[Tensor, "rows d_model"]:
+        q, k, v = self.project(x, rows)
+        of_queries = rotation if rows is None or rotation is None else rotation.at(rows.indices)
+        q = rotate(self.q_norm(q).unflatten(-1, self.head_shape), of_queries)
         k = rotate(self.k_norm(k).unflatten(-1, self.head_shape), rotation)
         v = v.unflatten(-1, self.head_shape)  # (tokens, heads, head_dim)
-        mixed = attention(q, k, v, batch.cu_seqlens, batch.max_seqlen)
+        cu_queries = None if rows is None else rows.cu_seqlens
+        mixed = attention(q, k, v, batch.cu_seqlens, batch.max_seqlen, cu_queries)
         y: Tensor = self.out(mixed.flatten(1))
         return y
+
+    def project(self, x: Tensor, rows: Rows | None) -> tuple[Tensor, Tensor, Tensor]:
+        """q (rows, d_model), k and v (tokens, d_model)."""
+        if rows is None:
+            q, k, v = self.qkv(x).chunk(3, dim=-1)
+            return q, k, v
+        d_model = x.shape[-1]
+        bias: Tensor | None = self.qkv.bias  # typed as never None by torch
+        of_q, of_kv = self.qkv.weight.split([d_model, 2 * d_model])
+        bias_q, bias_kv = (None, None) if bias is None else bias.split([d_model, 2 * d_model])
+        k, v = F.linear(x, of_kv, bias_kv).chunk(2, dim=-1)
+        return F.linear(x[rows.indices], of_q, bias_q), k, v

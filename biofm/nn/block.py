@@ -7,33 +7,41 @@ from torch import Tensor, nn
 from biofm.nn.attention import SelfAttention
 from biofm.nn.config import EncoderConfig
 from biofm.nn.feedforward import feed_forward
-from biofm.nn.norm import layer_norm
-from biofm.nn.packing import PackedBatch
+from biofm.nn.norm import block_norm
+from biofm.nn.packing import PackedBatch, Rows
 from biofm.nn.rotary import Rotation
 
 
 class Block(nn.Module):
-    """The parts that both orders share."""
+    """The parts that both orders share. With ``rows``, only these tokens' vectors come out."""
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.branch_weight = 1.0 / config.residual_scale
-        self.attention_norm = layer_norm(config)
+        self.attention_norm = block_norm(config)
         self.attention = SelfAttention(config)
-        self.feedforward_norm = layer_norm(config)
+        self.feedforward_norm = block_norm(config)
         self.feedforward = feed_forward(config)
 
     def add(self, x: Tensor, branch: Tensor) -> Tensor:
         return torch.add(x, branch, alpha=self.branch_weight)
+
+    def stream(self, x: Tensor, rows: Rows | None) -> Tensor:
+        return x if rows is None else x[rows.indices]
 
 
 class PreNormBlock(Block):
     """x + attention(norm(x)), then x + feedforward(norm(x)): the stream itself is never normalised."""
 
     def forward(
-        self, x: Float[Tensor, "tokens d_model"], batch: PackedBatch, rotation: Rotation | None
-    ) -> Float[Tensor, "tokens d_model"]:
-        x = self.add(x, self.attention(self.attention_norm(x), batch, rotation))
+        self,
+        x: Float[Tensor, "tokens d_model"],
+        batch: PackedBatch,
+        rotation: Rotation | None,
+        rows: Rows | None = None,
+    ) -> Float[Tensor, "rows d_model"]:
+        mixed = self.attention(self.attention_norm(x), batch, rotation, rows)
+        x = self.add(self.stream(x, rows), mixed)
         return self.add(x, self.feedforward(self.feedforward_norm(x)))
 
 
@@ -41,8 +49,13 @@ class PostNormBlock(Block):
     """norm(x + attention(x)), then norm(x + feedforward(x)), as in BERT."""
 
     def forward(
-        self, x: Float[Tensor, "tokens d_model"], batch: PackedBatch, rotation: Rotation | None
-    ) -> Float[Tensor, "tokens d_model"]:
-        x = self.attention_norm(self.add(x, self.attention(x, batch, rotation)))
+        self,
+        x: Float[Tensor, "tokens d_model"],
+        batch: PackedBatch,
+        rotation: Rotation | None,
+        rows: Rows | None = None,
+    ) -> Float[Tensor, "rows d_model"]:
+        mixed = self.attention(x, batch, rotation, rows)
+        x = self.attention_norm(self.add(self.stream(x, rows), mixed))
         y: Tensor = self.feedforward_norm(self.add(x, self.feedforward(x)))
         return y

@@ -18,7 +18,8 @@ class EncoderConfig:
     ``mask_token`` switches on ESM-2's token dropout (Lin et al. 2023; Rao et al. 2020): embeddings of that
     token become zero and the others are scaled by (1 - 0.15 * 0.8) / (1 - share of masked tokens in the
     sequence). ``residual_scale`` divides each branch before it is added to the stream. ``trained_length``
-    counts tokens, special ones too.
+    counts tokens, special ones too. ``norm_bias`` is that of every norm, unless ``block_norm_bias`` says
+    otherwise of the two in each block. ``tied_head`` scores tokens with their own vectors.
     """
 
     vocab_size: int
@@ -29,6 +30,7 @@ class EncoderConfig:
     trained_length: int
     norm_order: Literal["pre", "post"] = "pre"
     norm_bias: bool = True
+    block_norm_bias: bool | None = None
     norm_eps: float = 1e-5
     embedding_norm: bool = False
     final_norm: bool = True
@@ -40,6 +42,7 @@ class EncoderConfig:
     qk_norm: bool = False
     residual_scale: float = 1.0
     mask_token: int | None = None
+    tied_head: bool = True
 
     def __post_init__(self) -> None:
         for name in COUNTS:
@@ -64,3 +67,8 @@ class EncoderConfig:
     @property
     def d_head(self) -> int:
         return self.d_model // self.n_heads
+
+    @property
+    def max_length(self) -> int | None:
+        """The most tokens that a sequence may have; None where positions are not learned, so without end."""
+        return self.n_positions - self.position_offset if self.positions == "learned" else None

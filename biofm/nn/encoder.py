@@ -7,7 +7,7 @@ from biofm.nn.block import PostNormBlock, PreNormBlock
 from biofm.nn.config import EncoderConfig
 from biofm.nn.embedding import Embedding
 from biofm.nn.norm import layer_norm
-from biofm.nn.packing import PackedBatch
+from biofm.nn.packing import PackedBatch, Rows
 from biofm.nn.rotary import NoRotary, Rotary
 
 BLOCKS = {"pre": PreNormBlock, "post": PostNormBlock}
@@ -27,16 +27,23 @@ class Encoder(nn.Module):
         self.blocks = nn.ModuleList(BLOCKS[config.norm_order](config) for _ in range(config.n_layers))
         self.norm = layer_norm(config) if config.final_norm else nn.Identity()
 
-    def forward(self, batch: PackedBatch, layer: int | None = None) -> Float[Tensor, "tokens d_model"]:
+    def forward(
+        self, batch: PackedBatch, layer: int | None = None, rows: Rows | None = None
+    ) -> Float[Tensor, "rows d_model"]:
         """The hidden state after ``layer``: 0 is the embedding, n_layers (or None) the last one with the
         final norm.
 
-        Deeper layers are not computed.
+        Deeper layers are not computed, and in the last one that is, of tokens outside ``rows`` only what the
+        others attend to.
         """
         layer = len(self.blocks) if layer is None else layer
         assert 0 <= layer <= len(self.blocks), f"layer {layer} of {len(self.blocks)}"
         rotation = self.rotary(batch.positions)
         x: Tensor = self.embedding(batch)
-        for block in self.blocks[:layer]:
+        for block in self.blocks[: max(0, layer - 1)]:
             x = block(x, batch, rotation)
+        if layer > 0:
+            x = self.blocks[layer - 1](x, batch, rotation, rows)
+        elif rows is not None:
+            x = x[rows.indices]
         return self.norm(x) if layer == len(self.blocks) else x

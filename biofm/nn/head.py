@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from biofm.nn.config import EncoderConfig
+from biofm.nn.contacts import ContactHead
 from biofm.nn.encoder import Encoder
 from biofm.nn.packing import PackedBatch
 
@@ -27,20 +28,44 @@ class MaskedLMHead(nn.Module):
         return F.linear(self.norm(F.gelu(self.dense(x))), token_vectors, self.bias)
 
 
-class MaskedLM(nn.Module):
-    """An encoder and, unless its checkpoint came without one, the head that predicts masked tokens."""
+class UntiedMaskedLMHead(MaskedLMHead):
+    """The same with a matrix of its own in the place of the token vectors (ESM C)."""
 
-    def __init__(self, config: EncoderConfig, *, with_head: bool = True) -> None:
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__(config)
+        self.weight = nn.Parameter(torch.zeros(config.vocab_size, config.d_model))
+
+    def forward(
+        self, x: Float[Tensor, "tokens d_model"], token_vectors: Float[Tensor, "vocab d_model"]
+    ) -> Float[Tensor, "tokens vocab"]:
+        return super().forward(x, self.weight)
+
+
+def masked_lm_head(config: EncoderConfig) -> MaskedLMHead:
+    return MaskedLMHead(config) if config.tied_head else UntiedMaskedLMHead(config)
+
+
+class MaskedLM(nn.Module):
+    """An encoder and its heads: the one that predicts masked tokens and the one that predicts contacts, each
+    unless its checkpoint came without.
+    """
+
+    def __init__(self, config: EncoderConfig, *, with_head: bool = True, with_contacts: bool = False) -> None:
         super().__init__()
         self.config = config
         self.encoder = Encoder(config)
-        self.head = MaskedLMHead(config) if with_head else None
+        self.head = masked_lm_head(config) if with_head else None
+        self.contacts = ContactHead(config) if with_contacts else None
 
     def forward(self, batch: PackedBatch) -> Float[Tensor, "tokens vocab"]:
         return self.logits(self.encoder(batch))
 
     def logits(self, hidden: Float[Tensor, "tokens d_model"]) -> Float[Tensor, "tokens vocab"]:
-        """Scores from the last hidden state of any selection of tokens."""
+        """Scores from the last hidden state of any selection of tokens.
+
+        One for every row of the matrix of token vectors, as in the original: ESM C has 64 rows for 33 tokens.
+        Probabilities are over all of them; the rows that no token has were never right in training.
+        """
         assert self.head is not None, "this checkpoint has no language-model head"
         scores: Tensor = self.head(hidden, self.encoder.embedding.tokens.weight)
         return scores

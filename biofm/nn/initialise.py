@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from biofm.nn.head import MaskedLM
+from biofm.nn.head import MaskedLM, UntiedMaskedLMHead
 
 STANDARD_DEVIATION = 0.02
 
@@ -30,5 +30,7 @@ def initialise(model: MaskedLM, seed: int) -> None:
             nn.init.zeros_(module.bias)
     if model.head is not None:
         nn.init.zeros_(model.head.bias)
+    if isinstance(model.head, UntiedMaskedLMHead):
+        nn.init.normal_(model.head.weight, std=STANDARD_DEVIATION, generator=generator)
     shared = torch.randn(model.config.d_model, generator=generator) * STANDARD_DEVIATION
     model.encoder.embedding.tokens.weight.data += shared

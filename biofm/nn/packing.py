@@ -32,6 +32,11 @@ class PackedBatch:
     def lengths(self) -> Int[Tensor, " sequences"]:
         return self.cu_seqlens.diff()
 
+    def rows(self, indices: Int[Tensor, " rows"]) -> "Rows":
+        """Some tokens of the batch by their indices, ascending and without repeats."""
+        bounds = torch.searchsorted(indices, self.cu_seqlens.to(indices.dtype))
+        return Rows(indices, bounds.to(torch.int32))
+
     def to(self, device: torch.device | str) -> "PackedBatch":
         return PackedBatch(
             self.tokens.to(device), self.positions.to(device), self.cu_seqlens.to(device), self.max_seqlen
@@ -46,6 +51,14 @@ class PackedBatch:
         """The mean of one number a token over each sequence."""
         total = values.new_zeros(self.n_sequences).index_add_(0, self.sequence_of_token(), values)
         return total / self.lengths
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Some tokens of a packed batch: rows ``cu_seqlens[i]`` up to ``cu_seqlens[i + 1]`` are of sequence i."""
+
+    indices: Int[Tensor, " rows"]
+    cu_seqlens: Int[Tensor, " sequences_plus_one"]  # int32
 
 
 def pack(sequences: Sequence[Int[Tensor, " _"]]) -> PackedBatch:

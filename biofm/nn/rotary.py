@@ -17,6 +17,10 @@ class Rotation(NamedTuple):
     cos: Float[Tensor, "tokens 1 head_dim"]
     sin: Float[Tensor, "tokens 1 head_dim"]
 
+    def at(self, indices: Int[Tensor, " rows"]) -> "Rotation":
+        """The angles of some tokens."""
+        return Rotation(self.cos[indices], self.sin[indices])
+
 
 class Rotary(nn.Module):
     """Angles position * 10000^(-2i / head_dim).

@@ -24,7 +24,7 @@ Verb = Literal[
     "save",
     "score",
 ]
-TargetKind = Literal["file", "directory"]
+TargetKind = Literal["file", "directory", "scratch", "journal"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,15 +44,23 @@ class Principal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """What is to be written. ``overwrite`` permits replacing a file, or writing into a folder with files."""
+    """What is to be written.
+
+    ``kind``: a "file"; a "directory" to write into; "scratch", a folder of unfinished work that ends with the
+    request; a "journal", such work that becomes a file of its own. ``overwrite`` permits replacing a file,
+    writing into a folder with files, and giving up unfinished work; ``resume`` permits going on with it, and
+    then counts more.
+    """
 
     path: Path
     kind: TargetKind = "file"
     overwrite: bool = False
+    resume: bool = False
 
     def __post_init__(self) -> None:
         _require(isinstance(self.path, Path), f"a target's path is a Path, not {self.path!r}")
-        _require(self.kind in get_args(TargetKind), f"a target is a file or a directory, not {self.kind!r}")
+        kinds = get_args(TargetKind)
+        _require(self.kind in kinds, f"a target is one of {', '.join(kinds)}, not {self.kind!r}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

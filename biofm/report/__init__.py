@@ -1,8 +1,18 @@
 """Pictures of results."""
 
+from biofm.report.contacts import draw_contacts
 from biofm.report.figure import check_figure_suffix
 from biofm.report.loss_curve import draw_loss_curve
 from biofm.report.neighbours import draw_neighbours
 from biofm.report.scan import draw_scan
+from biofm.report.scatter import ScatterPanel, draw_scatter
 
-__all__ = ["check_figure_suffix", "draw_loss_curve", "draw_neighbours", "draw_scan"]
+__all__ = [
+    "ScatterPanel",
+    "check_figure_suffix",
+    "draw_contacts",
+    "draw_loss_curve",
+    "draw_neighbours",
+    "draw_scan",
+    "draw_scatter",
+]

@@ -7,27 +7,36 @@ from numpy.typing import NDArray
 
 STANDARD_RESIDUES = "LAGVSERTIDPKQNFYMHWC"
 
-# In the order of the published checkpoints: the row of the embedding matrix is the place in this tuple.
-VOCABULARY = ("<cls>", "<pad>", "<eos>", "<unk>", *STANDARD_RESIDUES, *"XBUZO.-", "<null_1>", "<mask>")
 
-_SPECIAL = re.compile("(" + "|".join(re.escape(token) for token in VOCABULARY if len(token) > 1) + ")")
+def _alphabet(extra: str) -> tuple[str, ...]:
+    """In the order of the published checkpoints: a token's number is its place. Only number 31 differs."""
+    return ("<cls>", "<pad>", "<eos>", "<unk>", *STANDARD_RESIDUES, *"XBUZO.-", extra, "<mask>")
+
+
+ESM_ALPHABET = _alphabet("<null_1>")
+ESMC_ALPHABET = _alphabet("|")
 
 
 class ProteinTokenizer:
     """<cls>, one token a character, <eos>.
 
-    The tokens are those of ``transformers``' EsmTokenizer for every single character: lower case and J are
-    <unk>, white space is nothing, and "<mask>" written in the sequence is the mask. One difference is meant:
-    a run of unknown characters gives one <unk> each, where EsmTokenizer gives one for the whole run and so
-    shifts every residue behind it.
+    The tokens are those of ``transformers``' EsmTokenizer, or with ``ESMC_ALPHABET`` its EsmcTokenizer, for
+    every single character: lower case and J are <unk>, and "<mask>" written in the sequence is the mask. To
+    ESM C "|" is the break between two chains, one token like a residue; to the others it is unknown.
+
+    Two differences are meant. A run of unknown characters gives one <unk> each, as in EsmcTokenizer, where
+    EsmTokenizer gives one for the whole run and so shifts every residue behind it. White space is nothing, as
+    in EsmTokenizer, where EsmcTokenizer takes it for an unknown residue.
     """
 
-    def __init__(self) -> None:
-        self.vocabulary = VOCABULARY
-        self.number = {token: i for i, token in enumerate(VOCABULARY)}
+    def __init__(self, vocabulary: tuple[str, ...] = ESM_ALPHABET) -> None:
+        self.vocabulary = vocabulary
+        self.number = {token: i for i, token in enumerate(vocabulary)}
         self.cls, self.eos = self.number["<cls>"], self.number["<eos>"]
         self.unknown, self.mask = self.number["<unk>"], self.number["<mask>"]
         self.standard = np.array([self.number[residue] for residue in STANDARD_RESIDUES], dtype=np.uint8)
+        spelled_out = (re.escape(token) for token in vocabulary if len(token) > 1)
+        self._special = re.compile(f"({'|'.join(spelled_out)})")
         self._of_byte = np.full(256, self.unknown, dtype=np.uint8)
         for token, i in self.number.items():
             if len(token) == 1:
@@ -35,12 +44,16 @@ class ProteinTokenizer:
 
     def encode(self, sequence: str) -> NDArray[np.uint8]:
         """Token numbers, shape (residues + 2,)."""
-        body = np.concatenate([self._encode_part(part) for part in _SPECIAL.split(sequence)])
+        body = np.concatenate([self._encode_part(part) for part in self._special.split(sequence)])
         return np.concatenate([[self.cls], body, [self.eos]]).astype(np.uint8)
 
     def decode(self, tokens: NDArray[np.integer]) -> str:
-        """The vocabulary's spelling of each token, joined."""
-        return "".join(self.vocabulary[token] for token in tokens)
+        """The vocabulary's spelling of each token, joined.
+
+        A number beyond the vocabulary, which the head of ESM C has rows for, is <unk>.
+        """
+        known = len(self.vocabulary)
+        return "".join(self.vocabulary[token if token < known else self.unknown] for token in tokens)
 
     def _encode_part(self, part: str) -> NDArray[np.uint8]:
         if part in self.number:

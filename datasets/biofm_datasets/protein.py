@@ -13,18 +13,18 @@ MASK = "<mask>"
 UPPER_CASED = "sequences upper-cased"
 STOP_DROPPED = "sequences whose trailing * was dropped"
 
-# Letters, the stop codon "*", and the alignment gaps "-" and ".". The quantifiers are possessive (++):
-# with plain ones a single wrong character in a long sequence would cost exponential time.
-_CLEAN = re.compile(r"(?:[A-Z.*-]++|<mask>)++(?<!\*)")
-_LEGAL = re.compile(r"(?:[A-Za-z.*-]++|<mask>)*+")
+# Letters, the stop codon "*", the alignment gaps "-" and ".", and "|" between chains. The quantifiers are
+# possessive (++): with plain ones a single wrong character in a long sequence would cost exponential time.
+_CLEAN = re.compile(r"(?:[A-Z.*|-]++|<mask>)++(?<!\*)")
+_LEGAL = re.compile(r"(?:[A-Za-z.*|-]++|<mask>)*+")
 
 
 def clean_protein(record: Record, notices: Counter[str]) -> Record:
     """Put one record's sequence into upper case and drop one trailing ``*`` (a translated stop codon).
 
-    Allowed are A-Z, ``*``, the gaps ``-`` and ``.``, and the literal ``<mask>``, which keeps its case.
-    What is changed is counted in ``notices`` under a phrase a person can read. A record that is already
-    in order comes back as the same object.
+    Allowed are A-Z, ``*``, the gaps ``-`` and ``.``, ``|`` between two chains, and the literal ``<mask>``,
+    which keeps its case. What is changed is counted in ``notices`` under a phrase a person can read. A
+    record that is already in order comes back as the same object.
 
     Raises DataError, naming file, record and 1-based position, for an empty sequence and for a character
     that no protein alphabet has.
@@ -54,5 +54,5 @@ def _refuse_illegal(record: Record) -> None:
     raise DataError(
         f"position {legal.end() + 1} holds {character!a}, which no protein alphabet has",
         where=record.where,
-        remedy="Correct or remove the record (allowed: A-Z, *, - and . for gaps, and <mask>)",
+        remedy="Correct or remove the record (allowed: A-Z, *, gaps - and ., | between chains, and <mask>)",
     )

@@ -1,4 +1,5 @@
-"""Embedding speed of biofm beside ``transformers``: same weights, same sequences, same process, in turns.
+"""Embedding speed of biofm beside ``transformers``: same weights, same sequences, in turns, each
+in a process of its own.
 
     python kernels/bench/embed.py [--input FASTA] [--sequences 200] [--rounds 3] [--threads 2]
 
@@ -18,7 +19,6 @@ product measured in the same round.
 import argparse
 import os
 import tempfile
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -27,15 +27,21 @@ from statistics import median
 import numpy as np
 import torch
 from biofm_datasets import read_sequences
-from transformers import EsmConfig, EsmForMaskedLM, EsmModel, EsmTokenizer
+from measure import (
+    AGREEMENT,
+    WIDTH,
+    Contender,
+    dtype_name,
+    encoder_flops,
+    matmul_flops,
+    write_random_esm2,
+)
 
 import biofm
-from biofm.api import Model
 from biofm.inference import choose_compute
 
-WIDTH, N_LAYERS, N_HEADS = 480, 12, 20
-AGREEMENT = {torch.float32: 1e-4, torch.bfloat16: 5e-2}
 Embeddings = np.ndarray
+Embed = Callable[[list[str]], Embeddings]
 
 
 def main() -> None:
@@ -44,8 +50,8 @@ def main() -> None:
     sequences = _sequences(options.input, options.sequences)
     with tempfile.TemporaryDirectory() as folder:
         os.environ.setdefault("XDG_STATE_HOME", folder)
-        reference, tokenizer = _random_model(Path(folder))
-        contenders = _contenders(reference, tokenizer, folder, sequences)
+        write_random_esm2(Path(folder, "model"))
+        contenders = _contenders(Path(folder, "model"), sequences, options.threads)
         _check_agreement(contenders, sequences)
         _race(contenders, sequences, options)
 
@@ -80,49 +86,33 @@ def _sequences(path: Path | None, n: int) -> list[str]:
     return sequences
 
 
-def _random_model(folder: Path) -> tuple[EsmModel, EsmTokenizer]:
-    torch.manual_seed(0)
-    config = EsmConfig(
-        vocab_size=33, mask_token_id=32, pad_token_id=1, hidden_size=WIDTH, num_hidden_layers=N_LAYERS,
-        num_attention_heads=N_HEADS, intermediate_size=4 * WIDTH, max_position_embeddings=1026,
-        position_embedding_type="rotary", token_dropout=True, emb_layer_norm_before=False,
-        hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, layer_norm_eps=1e-5,
-    )  # fmt: skip
-    EsmForMaskedLM(config).save_pretrained(folder)
-    biofm.load(str(folder), dtype="float32").save(folder / "ours")  # adds the tokenizer's files
-    tokenizer = EsmTokenizer.from_pretrained(folder / "ours")
-    model = EsmModel.from_pretrained(folder / "ours", add_pooling_layer=False, attn_implementation="sdpa")
-    return model.eval(), tokenizer
-
-
-class Contender:
-    """A name, a way to embed all sequences, and the dtype it computes in."""
-
-    def __init__(self, name: str, embed: Callable[[list[str]], Embeddings], dtype: torch.dtype) -> None:
-        self.name, self.embed, self.dtype = name, embed, dtype
-
-
-def _contenders(
-    reference: EsmModel, tokenizer: EsmTokenizer, folder: str, sequences: list[str]
-) -> list[Contender]:
-    usual = Contender("transformers, usual", _transformers(reference, tokenizer, 8, False), torch.float32)
-    best = _best_transformers(reference, tokenizer, sequences)
-    exact = biofm.load(folder, dtype="float32")
-    found = [usual, best, Contender("biofm, float32", _biofm(exact), torch.float32)]
+def _contenders(folder: Path, sequences: list[str], n_threads: int) -> list[Contender]:
+    contender = partial(Contender, n_threads=n_threads)
+    usual = contender(
+        "transformers, usual", torch.float32, transformers_embed, folder, torch.float32, 8, False
+    )
+    best = _best_transformers(folder, sequences, contender)
+    exact = contender("biofm, float32", torch.float32, biofm_embed, folder, "float32")
+    found = [usual, best, exact]
     auto = choose_compute("cpu", "auto")
     print(f"biofm --dtype auto is {auto.dtype_name}: {auto.reason}")
     if auto.dtype is not torch.float32:
-        found.append(Contender("biofm, auto", _biofm(biofm.load(folder, device="cpu")), auto.dtype))
+        found.append(contender("biofm, auto", auto.dtype, biofm_embed, folder, "auto"))
     return found
 
 
-def _biofm(model: Model) -> Callable[[list[str]], Embeddings]:
+def biofm_embed(folder: Path, dtype: str) -> Embed:
+    model = biofm.load(folder, device="cpu", dtype=dtype)
     return lambda sequences: model.embed(sequences).values
 
 
-def _transformers(
-    model: EsmModel, tokenizer: EsmTokenizer, batch_size: int, by_length: bool
-) -> Callable[[list[str]], Embeddings]:
+def transformers_embed(folder: Path, dtype: torch.dtype, batch_size: int, by_length: bool) -> Embed:
+    from transformers import EsmModel, EsmTokenizer
+
+    tokenizer = EsmTokenizer.from_pretrained(folder)
+    model = EsmModel.from_pretrained(folder, add_pooling_layer=False, attn_implementation="sdpa", dtype=dtype)
+    model.eval()
+
     @torch.inference_mode()
     def embed(sequences: list[str]) -> Embeddings:
         order = (
@@ -144,18 +134,16 @@ def _transformers(
     return embed
 
 
-def _best_transformers(reference: EsmModel, tokenizer: EsmTokenizer, sequences: list[str]) -> Contender:
-    """The fastest of its dtypes and batch sizes, each tried once on every tenth sequence."""
+def _best_transformers(folder: Path, sequences: list[str], contender: Callable[..., Contender]) -> Contender:
+    """The fastest of its dtypes and batch sizes, each tried on every tenth sequence."""
     sample = sequences[::10]
     tried = []
     for dtype in (torch.float32, torch.bfloat16):
-        model = EsmModel(reference.config, add_pooling_layer=False).eval()
-        model.load_state_dict(reference.state_dict())
-        model = model.to(dtype)
         for batch_size in (1, 4, 8, 32):
-            name = f"transformers, best: sorted, {str(dtype).removeprefix('torch.')}, batches of {batch_size}"
-            contender = Contender(name, _transformers(model, tokenizer, batch_size, True), dtype)
-            tried.append((_seconds(partial(contender.embed, sample)), contender))
+            name = f"transformers, best: sorted, {dtype_name(dtype)}, batches of {batch_size}"
+            tried_one = contender(name, dtype, transformers_embed, folder, dtype, batch_size, True)
+            tried_one.run(sample[:1])  # the first call is slower
+            tried.append((tried_one.run(sample)[0], tried_one))
             print(f"  tried {name}: {tried[-1][0]:.1f} s", flush=True)
             if tried[-1][0] > 2 * min(tried, key=lambda pair: pair[0])[0]:
                 break  # bfloat16 without instructions for it: other batch sizes will not help
@@ -164,9 +152,9 @@ def _best_transformers(reference: EsmModel, tokenizer: EsmTokenizer, sequences: 
 
 def _check_agreement(contenders: list[Contender], sequences: list[str]) -> None:
     sample = sorted(sequences, key=len)[::20]
-    reference = contenders[0].embed(sample)
+    _, reference = contenders[0].run(sample)
     for contender in contenders[1:]:
-        difference = np.abs(contender.embed(sample) - reference).max() / np.abs(reference).max()
+        difference = np.abs(contender.run(sample)[1] - reference).max() / np.abs(reference).max()
         if difference > AGREEMENT[contender.dtype]:
             raise SystemExit(f"{contender.name}: embeddings differ by {difference:.1e}: no speed is printed")
 
@@ -176,11 +164,11 @@ def _race(contenders: list[Contender], sequences: list[str], options: argparse.N
     speeds: dict[str, list[float]] = {contender.name: [] for contender in contenders}
     ceilings = []
     for _ in range(options.rounds):
-        ceilings.append(_matmul_flops())
+        ceilings.append(matmul_flops())
         for contender in contenders:
-            speeds[contender.name].append(n_tokens / _seconds(partial(contender.embed, sequences)))
+            speeds[contender.name].append(n_tokens / contender.run(sequences)[0])
             print(f"  {contender.name}: {speeds[contender.name][-1]:.0f} tokens/s", flush=True)
-    flops = _model_flops(sequences)
+    flops = sum(encoder_flops(len(sequence) + 2) for sequence in sequences)
     usual, best = (np.array(speeds[contender.name]) for contender in contenders[:2])
     print(
         f"{len(sequences)} sequences, {n_tokens:,} tokens, {options.threads} threads, {options.rounds} rounds"
@@ -192,29 +180,6 @@ def _race(contenders: list[Contender], sequences: list[str], options: argparse.N
         share = median(each / n_tokens * flops / np.array(ceilings))
         ratios = f"{median(each / usual):8.2f}x {median(each / best):7.2f}x"
         print(f"{name:60} {median(each):8.0f} {ratios} {share:10.0%}")
-
-
-def _model_flops(sequences: list[str]) -> float:
-    """Operations of the encoder on these sequences without padding: projections, and scores and mixing of
-    attention.
-    """
-    lengths = np.array([len(sequence) + 2 for sequence in sequences], float)
-    projections = 2 * 12 * WIDTH**2 * N_LAYERS * lengths.sum()
-    attention = 4 * WIDTH * N_LAYERS * (lengths**2).sum()
-    return float(projections + attention)
-
-
-def _matmul_flops() -> float:
-    """Operations a second of a matrix product of the model's largest shape, the best of five."""
-    rows, inner, columns = 4096, WIDTH, 4 * WIDTH
-    a, b = torch.randn(rows, inner), torch.randn(inner, columns)
-    return 2 * rows * inner * columns / min(_seconds(lambda: torch.mm(a, b)) for _ in range(5))
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
 
 
 if __name__ == "__main__":

@@ -34,6 +34,8 @@ def test_a_record_in_order_comes_back_itself() -> None:
         ("M-K.V-", "M-K.V-", {}),
         ("M<mask>V", "M<mask>V", {}),
         ("<mask>", "<mask>", {}),
+        ("MK|V", "MK|V", {}),
+        ("mk|v*", "MK|V", {UPPER_CASED: 1, STOP_DROPPED: 1}),
         ("<mask><mask>k", "<mask><mask>K", {UPPER_CASED: 1}),
         ("m<mask>*", "M<mask>", {UPPER_CASED: 1, STOP_DROPPED: 1}),
     ],

@@ -75,16 +75,11 @@ def proteins() -> list[Record]:
 
 @pytest.fixture
 def embed_all() -> Callable[..., EmbeddingBlock]:
-    """All blocks of a stream as one."""
+    """Embeds records in memory."""
 
     def embed(
         embedder: Embedder, records: list[Record], notices: Counter[str] | None = None
     ) -> EmbeddingBlock:
-        blocks = list(embedder.stream(records, Counter() if notices is None else notices))
-        return EmbeddingBlock(
-            [id_ for block in blocks for id_ in block.ids],
-            [n for block in blocks for n in block.n_residues],
-            np.concatenate([block.values for block in blocks]),
-        )
+        return embedder.embed_all(records, Counter() if notices is None else notices)
 
     return embed

@@ -208,7 +208,7 @@ def test_residues_that_the_model_does_not_know_are_counted(
     assert notices == {"residues read as <unk>": 3}
 
 
-def test_the_stream_is_read_one_chunk_ahead_and_no_further(make_embedder: MakeEmbedder) -> None:
+def test_records_are_read_one_chunk_ahead_and_no_further(make_embedder: MakeEmbedder) -> None:
     n_read = 0
 
     def records() -> Iterator[Record]:
@@ -218,15 +218,37 @@ def test_the_stream_is_read_one_chunk_ahead_and_no_further(make_embedder: MakeEm
 
     chunk = BATCHES_PER_CHUNK * 20 // 10  # records of 10 tokens each, in batches of 20
     n_embedded = 0
-    for block in make_embedder(tokens_per_batch=20, layer=0).stream(records(), Counter()):
-        n_embedded += len(block.ids)
-        assert len(block.ids) <= chunk
+    embedder = make_embedder(tokens_per_batch=20, layer=0)
+    for proteins in embedder.chunks(embedder.tokenise(records(), Counter())):
+        n_embedded += len(proteins)
+        assert len(proteins) <= chunk
         assert n_read - n_embedded <= 1
     assert n_embedded == 200
 
 
-def test_no_records_give_no_blocks(make_embedder: MakeEmbedder) -> None:
-    assert list(make_embedder().stream([], Counter())) == []
+def test_no_records_give_no_rows(make_embedder: MakeEmbedder, embed_all: EmbedAll) -> None:
+    assert embed_all(make_embedder(), []).values.shape == (0, 16)
+
+
+@pytest.mark.parametrize("pool", POOLED_BY_HAND)
+@pytest.mark.parametrize("tokens_per_batch", BUDGETS)
+def test_identical_sequences_are_embedded_once_however_far_apart(
+    pool: str, tokens_per_batch: int, make_embedder: MakeEmbedder, proteins: Records
+) -> None:
+    n_tokens = 0
+
+    def on_batch(n: int, _: int) -> None:
+        nonlocal n_tokens
+        n_tokens += n
+
+    embedder = make_embedder(pool=pool, tokens_per_batch=tokens_per_batch)
+    rows: dict[bytes, NDArray[np.float32]] = {}
+    for chunk in embedder.chunks(embedder.tokenise(proteins * 3, Counter())):
+        rows |= embedder.embed_new(chunk, rows, on_batch)
+
+    sequences = {record.sequence for record in proteins}
+    assert len(rows) == len(sequences) < len(proteins)
+    assert n_tokens == sum(len(sequence) + 2 for sequence in sequences)
 
 
 def test_too_little_memory_of_a_device_is_an_error_that_names_the_ways_out(
@@ -238,7 +260,7 @@ def test_too_little_memory_of_a_device_is_an_error_that_names_the_ways_out(
     embedder = make_embedder()
     monkeypatch.setattr(embedder, "encoder", run_out)
     with pytest.raises(OptionError) as fault:
-        list(embedder.stream([Record(id="a", sequence="MKT")], Counter()))
+        embedder.embed_all([Record(id="a", sequence="MKT")], Counter())
     assert str(fault.value) == (
         "--tokens-per-batch: the memory of cpu is too small for a batch of 5 tokens."
         " Give less; where one protein alone is too long, give a --window"

@@ -1,22 +1,19 @@
-"""From records to a store: the tally, the progress, and memory that does not grow."""
+"""From journals to a table: every record once, in order, and nothing missing."""
 
-import os
-import tracemalloc
-from collections import Counter
-from collections.abc import Callable, Iterator
-from typing import BinaryIO
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
-from biofm_datasets import Record
 
 from biofm.core import Progress
+from biofm.core.errors import InputError
+from biofm.core.journal import Entry, Journal, key_of
 from biofm.core.stores import EmbeddingBlock, ProvenanceFields
-from biofm.inference import Embedder, intake
-from biofm.inference.intake import Intake
-from biofm.inference.to_store import embed_to_store
+from biofm.inference import to_store
+from biofm.inference.to_store import journals_to_store
 
-MakeEmbedder = Callable[..., Embedder]
+N_RECORDS, D_MODEL = 9, 4
 
 
 class Kept:
@@ -32,88 +29,59 @@ class Kept:
         raise AssertionError("closing is the caller's")
 
 
-class Counted(Kept):
-    """A store that throws everything away."""
-
-    def append(self, block: EmbeddingBlock) -> None:
-        pass
-
-
-class Heard(Progress):
-    """Progress that writes down what it is told."""
-
-    def __init__(self) -> None:
-        super().__init__("embedding", quiet=True)
-        self.updates: list[tuple[int | None, float | None]] = []
-
-    def update(self, *, tokens: int | None = None, fraction: float | None = None) -> None:
-        self.updates.append((tokens, fraction))
+def journal_of(numbers: Sequence[int], path: Path, n_records: int = N_RECORDS) -> Journal:
+    """A finished journal in which record n has n % 3 + 1 rows of the number n % 3."""
+    journal = Journal(path)
+    journal.begin({"d_model": D_MODEL}, {})
+    rows = {
+        key_of(str(n % 3)): np.full(D_MODEL * (n % 3 + 1), n % 3, np.float32)
+        for n in {n % 3: n for n in numbers}.values()
+    }
+    entries = [Entry(n, [f"p{n}", n % 3 + 1], [key_of(str(n % 3))]) for n in numbers]
+    journal.commit(entries, rows)
+    journal.finish({"n_records": n_records})
+    return journal
 
 
-@pytest.fixture
-def pipe() -> Iterator[BinaryIO]:
-    """The reading end of a pipe that nobody writes to."""
-    reading, writing = os.pipe()
-    with open(reading, "rb") as stream:
-        yield stream
-    os.close(writing)
-
-
-@pytest.mark.parametrize("pool", ["mean", "none"])
-def test_the_tally_counts_what_went_through(
-    pool: str, make_embedder: MakeEmbedder, proteins: list[Record], pipe: BinaryIO
-) -> None:
+def merge(tmp_path: Path, *parts: Sequence[int], n_records: int = N_RECORDS) -> Kept:
     store = Kept()
-
-    tally = embed_to_store(
-        make_embedder(pool=pool, tokens_per_batch=50), Intake(proteins, pipe), store, Counter(), Heard()
-    )
-
-    n_residues = sum(len(record.sequence) for record in proteins)
-    assert tally["n_sequences"] == len(proteins) == sum(len(block.ids) for block in store.blocks)
-    assert tally["n_residues"] == n_residues
-    assert tally["n_tokens"] == n_residues + 2 * len(proteins)
-    assert tally["n_rows"] == (n_residues if pool == "none" else len(proteins))
-    assert tally["n_dimensions"] == 16
-    assert tally["tokens_per_second"] == pytest.approx(tally["n_tokens"] / tally["seconds"])
-    assert np.concatenate([block.values for block in store.blocks]).shape == (tally["n_rows"], 16)
+    journals = [journal_of(part, tmp_path / f"{i}", n_records) for i, part in enumerate(parts)]
+    n_rows = journals_to_store(journals, store, Progress("writing", quiet=True))
+    assert n_rows == sum(len(block.values) for block in store.blocks)
+    return store
 
 
-@pytest.mark.parametrize("window", [None, 9])
-def test_the_progress_grows_to_the_whole_and_no_further(
-    window: int | None, make_embedder: MakeEmbedder, proteins: list[Record], pipe: BinaryIO
+@pytest.mark.parametrize("block_bytes", [1, 100, 1 << 20])
+@pytest.mark.parametrize(
+    "parts",
+    [[range(1, 10)], [[2, 3, 9], [1, 4, 5, 6, 7, 8]], [[], range(1, 10)], [[7], [1, 2, 3], [4, 5, 6, 8, 9]]],
+)
+def test_records_of_all_journals_come_in_the_order_of_the_input(
+    parts: list[Sequence[int]], block_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    heard = Heard()
+    monkeypatch.setattr(to_store, "BLOCK_BYTES", block_bytes)
 
-    tally = embed_to_store(
-        make_embedder(window=window, tokens_per_batch=20), Intake(proteins, pipe), Kept(), Counter(), heard
-    )
+    blocks = merge(tmp_path, *parts).blocks
 
-    tokens = [tokens for tokens, _ in heard.updates if tokens is not None]
-    fractions = [fraction for _, fraction in heard.updates if fraction is not None]
-    assert len(tokens) == len(fractions) == len(heard.updates) > 10
-    assert fractions == sorted(fractions)
-    assert fractions[0] < 0.1
-    assert fractions[-1] == 1.0
-    assert tokens[-1] == tally["n_tokens"]
+    assert [id_ for block in blocks for id_ in block.ids] == [f"p{n}" for n in range(1, 10)]
+    assert [n for block in blocks for n in block.n_residues] == [n % 3 + 1 for n in range(1, 10)]
+    expected = np.concatenate([np.full((n % 3 + 1, D_MODEL), n % 3) for n in range(1, 10)])
+    np.testing.assert_array_equal(np.concatenate([block.values for block in blocks]), expected)
 
 
-def test_memory_does_not_grow_with_the_number_of_records(
-    make_embedder: MakeEmbedder, pipe: BinaryIO, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ([[2, 3, 4, 5, 6, 7, 8, 9]], "record 1 is in none of them"),
+        ([[1, 2, 5, 6], [7, 8, 9]], "records 3 to 4 are in none of them"),
+        ([[1, 2, 3], [4, 5, 6, 7]], "records 8 to 9 are in none of them"),
+        ([[1, 2, 3, 4, 5], [5, 6, 7, 8, 9]], "record 5 is in two of them"),
+        ([range(1, 10), [10]], "record 10 is beyond the 9 of the input"),
+    ],
+)
+def test_a_record_that_is_missing_or_doubled_is_named(
+    parts: list[Sequence[int]], message: str, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(intake, "AHEAD_BYTES", 5_000)
-
-    def peak_bytes(n_records: int) -> int:
-        records = (Record(id=str(n), sequence="MKTAYIAK", number=n) for n in range(n_records))
-        embedder = make_embedder(layer=0, tokens_per_batch=40)
-        tracemalloc.start()
-        embed_to_store(
-            embedder, Intake(records, pipe), Counted(), Counter(), Progress("embedding", quiet=True)
-        )
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        return peak
-
-    peak_bytes(200)  # what is imported or cached at the first use is not counted
-    grown_bytes = peak_bytes(1200) - peak_bytes(300)
-    assert grown_bytes < 900 * 32, "a row alone takes 64 bytes, a record some 200"
+    with pytest.raises(InputError, match=message) as fault:
+        merge(tmp_path, *parts)
+    assert str(tmp_path / "0") in fault.value.where

@@ -115,6 +115,51 @@ def test_varlen_agrees_with_the_reference(lengths: list[int], head_dim: int, dty
     check_against_reference(varlen.attention, lengths, head_dim, dtype, device="cuda")
 
 
+QUERIES = {
+    "one each": ([63, 63, 111, 111, 1], [1, 1, 1, 1, 1]),
+    "some": ([63, 63, 111, 111, 1], [5, 5, 7, 111, 1]),
+    "none of some sequences": ([63, 0, 63, 111, 1], [0, 0, 3, 0, 1]),
+    "none at all": ([63, 111], [0, 0]),
+}
+
+
+@pytest.mark.parametrize(("lengths", "n_queries"), QUERIES.values(), ids=QUERIES)
+@pytest.mark.parametrize("run", [*BACKENDS, pytest.param(reference.attention, id="reference")])
+def test_fewer_queries_than_tokens_give_the_rows_that_all_would(
+    run: Callable[..., Tensor], lengths: list[int], n_queries: list[int]
+) -> None:
+    check_fewer_queries(run, lengths, n_queries, torch.float32)
+
+
+@NEEDS_CUDA
+@pytest.mark.parametrize(("lengths", "n_queries"), QUERIES.values(), ids=QUERIES)
+def test_varlen_takes_fewer_queries_than_tokens(lengths: list[int], n_queries: list[int]) -> None:
+    check_fewer_queries(varlen.attention, lengths, n_queries, torch.bfloat16, device="cuda")
+
+
+def check_fewer_queries(
+    run: Callable[..., Tensor],
+    lengths: list[int],
+    n_queries: list[int],
+    dtype: torch.dtype,
+    device: str = "cpu",
+) -> None:
+    cu_seqlens = boundaries(lengths)
+    q, k, v, _ = (x.to(dtype) for x in make_inputs(sum(lengths), head_dim=24))
+    spread = [
+        start + torch.randperm(length)[:n].sort().values
+        for start, length, n in zip(cu_seqlens.tolist(), lengths, n_queries, strict=False)
+    ]
+    rows = torch.cat(spread)
+    expected = reference.attention(q.double(), k.double(), v.double(), cu_seqlens, max(lengths))[rows]
+    on_device = (x.to(device) for x in (q[rows], k, v, cu_seqlens))
+    found = run(*on_device, max(lengths), boundaries(n_queries).to(device))
+    assert found.shape == expected.shape
+    torch.testing.assert_close(
+        found.cpu().double(), expected, rtol=0, atol=FORWARD[dtype] * float(v.abs().max())
+    )
+
+
 @pytest.mark.parametrize("bounds", NO_TOKENS.values(), ids=NO_TOKENS)
 @pytest.mark.parametrize("run", [*BACKENDS, pytest.param(reference.attention, id="reference")])
 def test_no_token_gives_no_output(run: Attention, bounds: list[int]) -> None:

@@ -1,4 +1,4 @@
-"""A random ESM-2 of ``transformers``, and models read from folders as ``biofm.load`` reads them."""
+"""Random models of ``transformers``, and models read from folders as ``biofm.load`` reads them."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
-from transformers import EsmConfig, EsmForMaskedLM
+from transformers import EsmcConfig, EsmcForMaskedLM, EsmConfig, EsmForMaskedLM
 
 from biofm.models import Checkpoint, files_of, read_checkpoint, write_checkpoint
 
@@ -60,6 +60,16 @@ def original() -> EsmForMaskedLM:
         "max_position_embeddings": 1026,
     }
     model = EsmForMaskedLM(EsmConfig(**options, **SHAPE)).eval().requires_grad_(False)
+    for weight in model.parameters():
+        weight += 0.1 * torch.randn(weight.shape)
+    return model
+
+
+@pytest.fixture
+def esmc_original() -> EsmcForMaskedLM:
+    """An ESM C whose every weight is random, biases and norms too."""
+    shape = {"hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 3, "num_attention_heads": 2}
+    model = EsmcForMaskedLM(EsmcConfig(**shape)).eval().requires_grad_(False)
     for weight in model.parameters():
         weight += 0.1 * torch.randn(weight.shape)
     return model

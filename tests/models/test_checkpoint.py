@@ -72,13 +72,21 @@ def test_a_name_that_means_nothing_lists_the_known_ones(name: str) -> None:
         locate(name)
     known = ", ".join((*bundled_models(), *HUB_IDS))
     assert str(caught.value) == (
-        f"{name}: no such model. Give one of {known}; or a folder, a fair-esm .pt file or a hub id owner/name"
+        f"{name}: no such model. Give one of {known}; or a folder, a .pt or .pth file, or a hub id owner/name"
     )
 
 
 def test_a_fair_esm_file_is_read_alone(tmp_path: Path) -> None:
     (tmp_path / "esm2.pt").touch()
+    (tmp_path / "another-contact-regression.pt").touch()
     assert files_of(tmp_path / "esm2.pt") == (tmp_path / "esm2.pt",)
+
+
+def test_a_contact_head_that_lies_beside_a_fair_esm_file_is_read_too(tmp_path: Path) -> None:
+    model, head = tmp_path / "esm2_t6.pt", tmp_path / "esm2_t6-contact-regression.pt"
+    for file in (model, head):
+        file.touch()
+    assert files_of(model) == (model, head)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +142,7 @@ def test_a_file_that_is_no_pt_is_not_a_checkpoint(name: str, tmp_path: Path) -> 
         files_of(tmp_path / name)
     assert str(caught.value) == (
         f"{tmp_path / name}: not a checkpoint that biofm knows. "
-        "Give the folder that holds config.json and the weights, or a fair-esm .pt file"
+        "Give the folder that holds config.json and the weights, or a .pt or .pth file"
     )
 
 

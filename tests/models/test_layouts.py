@@ -1,4 +1,4 @@
-"""An ESM-2 gives the same logits from every layout that its weights come in."""
+"""An ESM-2 gives the same logits and contacts from every layout that its weights come in."""
 
 import json
 from argparse import Namespace
@@ -36,6 +36,7 @@ FAIR_ESM_NAMES = {
     "LayerNorm": "final_layer_norm",
     "lm_head.decoder.weight": "lm_head.weight",
     "lm_head.": "encoder.lm_head.",
+    "esm.contact_head": "contact_head",
 }
 
 
@@ -43,6 +44,14 @@ def logits_agree(checkpoint: Checkpoint, original: EsmForMaskedLM) -> bool:
     expected = original(TOKENS[None]).logits[0]
     found = checkpoint.module(pack([TOKENS]))
     return bool((found - expected).abs().max() < 2e-5 * expected.abs().max())
+
+
+def contacts_agree(checkpoint: Checkpoint, original: EsmForMaskedLM) -> bool:
+    original.set_attn_implementation("eager")  # the one that gives maps away
+    expected = original.predict_contacts(TOKENS[None], torch.ones(1, len(TOKENS)))[0]
+    assert checkpoint.module.contacts is not None
+    (found,) = checkpoint.module.contacts(checkpoint.module.encoder, pack([TOKENS]))
+    return bool((found - expected).abs().max() < 1e-5)
 
 
 def write_pickle(folder: Path, state: Mapping[str, Tensor]) -> Path:
@@ -82,6 +91,15 @@ def write_fair_esm(folder: Path, state: Mapping[str, Tensor]) -> Path:
     return folder / "esm2.pt"
 
 
+def as_fair_esm_publishes(folder: Path, state: Mapping[str, Tensor]) -> Path:
+    """The contact head lies in a file of its own."""
+    head = {name: tensor for name, tensor in state.items() if "contact_head" in name}
+    path = write_fair_esm(folder, {name: tensor for name, tensor in state.items() if name not in head})
+    theirs = {name.removeprefix("esm."): tensor for name, tensor in head.items()}
+    torch.save({"model": theirs}, folder / "esm2-contact-regression.pt")
+    return path
+
+
 def with_old_norm_names(folder: Path, state: Mapping[str, Tensor]) -> Path:
     old = {}
     for name, tensor in state.items():
@@ -100,6 +118,7 @@ LAYOUTS = {
     "sharded pickles": write_pickles,
     "pickle with gamma and beta": with_old_norm_names,
     "fair-esm": write_fair_esm,
+    "fair-esm in two files": as_fair_esm_publishes,
 }
 
 
@@ -113,6 +132,7 @@ def test_a_published_layout_is_read_whole(
 ) -> None:
     checkpoint = read_folder(write(esm_folder, published_state))
     assert logits_agree(checkpoint, original)
+    assert contacts_agree(checkpoint, original)
     assert checkpoint.family == "ESM-2"
     assert checkpoint.unused == ()
 
@@ -125,6 +145,7 @@ def test_what_transformers_saves_is_read_whole(
     assert (tmp_path / "model.safetensors.index.json").exists() == bool(shards)
     checkpoint = read_folder(tmp_path)
     assert logits_agree(checkpoint, original)
+    assert contacts_agree(checkpoint, original)
     assert checkpoint.unused == ()
 
 

@@ -59,14 +59,14 @@ def refusal(name: str, held: str) -> str:
 
 
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "older format"])
-@pytest.mark.parametrize("name", ["pytorch_model.bin", "esm2.pt"])
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "esm2.pt", "esmc.pth"])
 def test_code_in_a_pickle_is_refused_and_does_not_run(
     name: str, zipped: bool, pickle_folder: Path, read_folder: ReadFolder
 ) -> None:
     marker = pickle_folder / "it-ran"
     path = pickle_folder / name
     torch.save({"model": Malice(marker)}, path, _use_new_zipfile_serialization=zipped)
-    fault = fault_of(read_folder, path if name.endswith(".pt") else pickle_folder)
+    fault = fault_of(read_folder, pickle_folder if name.endswith(".bin") else path)
     assert fault == refusal(name, f"{os.system.__module__}.system")
     assert not marker.exists()
 
@@ -143,10 +143,11 @@ def test_flipped_bytes_never_end_in_anything_but_a_model_error(tmp_path: Path) -
         ([1, 2], "not a fair-esm checkpoint"),
         ({"model": {}}, "no ESM-2 options in this file"),
         ({"cfg": None, "model": {}}, "no ESM-2 options in this file"),
+        ({"args": {"arch": "roberta_large"}, "model": {}}, "no ESM-2 options in this file"),
         ({"cfg": {"model": {}}, "model": {}}, "not a fair-esm ESM-2 file: 'dict' object has no attribute"),
         ({"cfg": {"model": Namespace(encoder_layers=3)}, "model": {}}, "not a fair-esm ESM-2 file"),
     ],
-    ids=["list", "weights alone", "no options", "options in a dict", "options incomplete"],
+    ids=["list", "weights alone", "no options", "args in a dict", "options in a dict", "incomplete"],
 )
 def test_a_pt_file_of_another_kind_says_so(
     content: Any, what: str, tmp_path: Path, read_folder: ReadFolder

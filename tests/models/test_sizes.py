@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from transformers import EsmConfig, EsmForMaskedLM
+from transformers import EsmcConfig, EsmcForMaskedLM, EsmConfig, EsmForMaskedLM
 
 from biofm.core.errors import OptionError
-from biofm.models import HUB_IDS, Checkpoint, describe, esm2, new_protein_model, protein
+from biofm.models import HUB_IDS, Checkpoint, describe, esm1, esm2, esmc, new_protein_model, protein
 from biofm.nn import MaskedLM
 from biofm.tokenizers import ProteinTokenizer
 
@@ -17,6 +17,14 @@ PUBLISHED = {
     "esm2-650m": (33, 1280, 20, 650e6),
     "esm2-3b": (36, 2560, 40, 3e9),
     "esm2-15b": (48, 5120, 40, 15e9),
+}
+
+
+# ESM Team 2024; that the 6B is so, ``transformers`` says too: its configuration's defaults.
+PUBLISHED_ESMC = {
+    "esmc-300m": (30, 960, 15, 300e6),
+    "esmc-600m": (36, 1152, 18, 600e6),
+    "esmc-6b": (80, 2560, 40, 6e9),
 }
 
 
@@ -34,8 +42,45 @@ def test_a_published_size_has_the_weights_of_the_original(name: str) -> None:
     assert info.trained_length == 1024
 
 
-def test_every_published_size_has_an_alias_that_tells_its_layers() -> None:
-    layers = {name: int(hub_id.split("_t")[1].split("_")[0]) for name, hub_id in HUB_IDS.items()}
+@pytest.mark.parametrize("name", PUBLISHED_ESMC)
+def test_a_published_esm_c_has_the_weights_of_the_original(name: str) -> None:
+    n_layers, width, n_heads, about = PUBLISHED_ESMC[name]
+    with torch.device("meta"):
+        ours = MaskedLM(esmc.config(d_model=width, n_layers=n_layers, n_heads=n_heads))
+        theirs = EsmcForMaskedLM(EsmcConfig(**esmc.to_settings(ours)))
+    info = describe(name, Checkpoint("ESM C", ours, esmc.tokenizer()), "", ())
+    assert info.n_parameters == sum(weight.numel() for weight in theirs.parameters())
+    assert info.n_parameters == pytest.approx(about, rel=0.12)
+    assert (info.n_layers, info.d_model, info.n_heads) == (n_layers, width, n_heads)
+    assert info.trained_length == 2048
+
+
+def test_the_default_of_transformers_is_an_esm_c_of_6b() -> None:
+    assert esmc.config(d_model=2560, n_layers=80, n_heads=40).d_feedforward == EsmcConfig().intermediate_size
+
+
+@pytest.mark.parametrize("embedding_norm", [True, False], ids=["ESM-1b", "ESM-1v"])
+def test_an_esm1_of_650m_has_the_weights_of_the_original(embedding_norm: bool) -> None:
+    with torch.device("meta"):
+        config = esm1.config(d_model=1280, n_layers=33, n_heads=20, embedding_norm=embedding_norm)
+        ours = MaskedLM(config)
+        theirs = EsmForMaskedLM(EsmConfig(**esm1.to_settings(ours)))
+    info = describe("esm1", Checkpoint("ESM-1b/1v", ours, esm1.tokenizer()), "", ())
+    contact_head = 33 * 20 + 1
+    assert info.n_parameters == sum(weight.numel() for weight in theirs.parameters()) - contact_head
+    assert info.n_parameters == pytest.approx(650e6, rel=0.01)
+    assert theirs.esm.embeddings.position_embeddings.weight.shape == (1026, 1280)
+    assert (info.trained_length, config.max_length) == (1024, 1024)
+
+
+def test_every_published_size_has_an_alias() -> None:
+    assert set(esm2.HUB_IDS) == set(PUBLISHED)
+    assert set(esmc.HUB_IDS) == set(PUBLISHED_ESMC)
+    assert esm1.HUB_IDS | esm2.HUB_IDS | esmc.HUB_IDS == HUB_IDS
+
+
+def test_an_alias_of_esm2_tells_its_layers() -> None:
+    layers = {name: int(hub_id.split("_t")[1].split("_")[0]) for name, hub_id in esm2.HUB_IDS.items()}
     assert layers == {name: shape[0] for name, shape in PUBLISHED.items()}
 
 

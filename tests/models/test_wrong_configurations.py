@@ -36,18 +36,34 @@ def change_settings(folder: Path, **changes: Any) -> None:
     [
         (
             {"model_type": "bert"},
-            "model_type 'bert' is none of esm, biofm-protein. See `biofm models` for what can be loaded",
+            "model_type 'bert' is none of esm, esmc, biofm-protein. See `biofm models` for what can be",
         ),
-        ({"model_type": ...}, "model_type None is none of esm, biofm-protein"),
+        ({"model_type": ...}, "model_type None is none of esm, esmc, biofm-protein"),
         (
-            {"position_embedding_type": "absolute", "emb_layer_norm_before": True},
-            "this is an ESM checkpoint without rotary positions (ESM-1b or ESM-1v), not an ESM-2. Known",
+            {"position_embedding_type": "absolute"},
+            "tensor esm.embeddings.position_embeddings.weight is missing",
         ),
-        ({"position_embedding_type": "absolute"}, "(ESM-1b or ESM-1v), not an ESM-2"),
+        ({"position_embedding_type": ...}, "tensor esm.embeddings.position_embeddings.weight is missing"),
+        (
+            {"position_embedding_type": "relative_key"},
+            "not the configuration of an ESM-1b or ESM-1v (position_embedding_type is 'relative_key')",
+        ),
+        (
+            {"position_embedding_type": "absolute", "max_position_embeddings": 2},
+            "(trained_length is 0; it must be a whole number, at least 1)",
+        ),
+        (
+            {"position_embedding_type": "absolute", "vocab_size": 25},
+            "with 25 tokens where ESM has 33, not an ESM-1b or ESM-1v. See `biofm models` for what",
+        ),
+        (
+            {"emb_layer_norm_before": True},
+            "this is a model of rotary positions and a norm of its embeddings, not an ESM-2. See",
+        ),
         ({"is_folding_model": True}, "this is ESMFold, which folds with an ESM-2 inside, not an ESM-2"),
         (
             {"vocab_size": 446},
-            "this is a model of another alphabet, with 446 tokens where ESM-2 has 33, not an ESM-2",
+            "this is a model of another alphabet, with 446 tokens where ESM has 33, not an ESM-2",
         ),
         ({"hidden_size": ...}, "the configuration lacks 'hidden_size'. Download it again"),
         ({"num_attention_heads": 5}, "(d_model 48 does not divide by n_heads 5). Download it again"),

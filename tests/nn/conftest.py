@@ -19,7 +19,7 @@ POST = {"norm_order": "post", "final_norm": False}
 FAMILIES: dict[str, dict[str, Any]] = {
     "ESM-2": {"mask_token": MASK},
     "ESM-1b": {**LEARNED, "embedding_norm": True, "mask_token": MASK},
-    "ESM C": {**BARE, "residual_scale": 1.7},
+    "ESM C": {**BARE, "block_norm_bias": True, "residual_scale": 1.7, "tied_head": False},
     "Nucleotide Transformer v1": LEARNED,
     "Nucleotide Transformer v2": {"feedforward": "swiglu"},
     "Geneformer": {**LEARNED, **POST, "embedding_norm": True, "feedforward": "relu"},
@@ -34,6 +34,15 @@ MakeModel = Callable[..., MaskedLM]
 
 @pytest.fixture(params=list(FAMILIES.values()), ids=list(FAMILIES))
 def family(request: pytest.FixtureRequest, make_config: MakeConfig) -> EncoderConfig:
+    return make_config(**request.param)
+
+
+PRE_NORM = {name: fields for name, fields in FAMILIES.items() if fields.get("norm_order") != "post"}
+
+
+@pytest.fixture(params=list(PRE_NORM.values()), ids=list(PRE_NORM))
+def pre_norm(request: pytest.FixtureRequest, make_config: MakeConfig) -> EncoderConfig:
+    """The families that a contact head can stand on: none was ever trained on a post-norm encoder."""
     return make_config(**request.param)
 
 

@@ -105,6 +105,17 @@ def test_queries_and_keys_are_normed_over_the_whole_width(
     torch.testing.assert_close(part(stream, batch, None), part.out(mixed), rtol=1e-5, atol=1e-5)
 
 
+def test_the_norms_of_blocks_may_have_biases_where_others_have_none(
+    make_config: MakeConfig, make_model: MakeModel
+) -> None:
+    config = make_config(norm_bias=False, block_norm_bias=True, linear_bias=False, qk_norm=True, n_layers=1)
+    names = [name for name, _ in make_model(config).encoder.named_parameters()]
+    assert [name for name in names if name.endswith("bias")] == [
+        "blocks.0.attention_norm.bias",
+        "blocks.0.feedforward_norm.bias",
+    ]
+
+
 def test_without_biases_there_are_none(make_config: MakeConfig, make_model: MakeModel) -> None:
     config = make_config(norm_bias=False, linear_bias=False, feedforward="swiglu", qk_norm=True)
     names = [name for name, _ in make_model(config).encoder.named_parameters()]

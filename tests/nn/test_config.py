@@ -47,5 +47,20 @@ def test_a_wrong_field_is_named(fields: dict[str, Any], message: str, make_confi
         make_config(**fields)
 
 
+@pytest.mark.parametrize(
+    ("fields", "longest"),
+    [
+        ({"positions": "learned", "n_positions": 66, "position_offset": 2}, 64),
+        ({"positions": "learned", "n_positions": 70}, 70),
+        ({"positions": "rotary"}, None),
+        ({"positions": "none"}, None),
+    ],
+)
+def test_only_learned_positions_end(
+    fields: dict[str, Any], longest: int | None, make_config: MakeConfig
+) -> None:
+    assert make_config(**fields).max_length == longest
+
+
 def test_an_odd_head_dim_is_fine_without_rotation(make_config: MakeConfig) -> None:
     assert make_config(n_heads=8, positions="none").d_head == 3

@@ -47,6 +47,16 @@ def test_learned_positions_start_at_the_offset_in_every_sequence(
     torch.testing.assert_close(embedded, expected)
 
 
+def test_a_sequence_beyond_the_learned_positions_is_a_fault_of_the_program(
+    make_config: MakeConfig, make_model: MakeModel
+) -> None:
+    config = make_config(positions="learned", n_positions=66, position_offset=2)
+    embedding = make_model(config).encoder.embedding
+    embedding(pack([torch.ones(64, dtype=torch.long)]))
+    with pytest.raises(AssertionError, match="longer than the learned positions"):
+        embedding(pack([torch.ones(65, dtype=torch.long)]))
+
+
 def test_the_norm_comes_last(make_config: MakeConfig, make_model: MakeModel) -> None:
     config = make_config(positions="learned", n_positions=64, embedding_norm=True)
     embedding = make_model(config).encoder.embedding

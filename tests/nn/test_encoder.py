@@ -85,6 +85,34 @@ def test_deeper_layers_are_not_computed(
     assert computed == [0, 1]
 
 
+ROWS = {"one of each": [0, 7, 9, 20, 33, 40, 50], "some": [1, 2, 8, 9, 10, 86], "first": [0], "none": []}
+
+
+@pytest.mark.parametrize("indices", ROWS.values(), ids=ROWS)
+def test_rows_are_those_of_the_full_run(
+    family: EncoderConfig, sequences: list[Tensor], make_model: MakeModel, indices: list[int]
+) -> None:
+    encoder, batch = make_model(family).encoder, pack(sequences)
+    rows = batch.rows(torch.tensor(indices, dtype=torch.int64))
+    for layer in range(family.n_layers + 1):
+        found, everything = encoder(batch, layer, rows), encoder(batch, layer)
+        assert found.shape == (len(indices), family.d_model)
+        torch.testing.assert_close(
+            found, everything[indices], rtol=0, atol=TOLERANCE * float(everything.abs().max())
+        )
+
+
+def test_the_last_layer_works_on_rows_alone(
+    sequences: list[Tensor], make_config: MakeConfig, make_model: MakeModel
+) -> None:
+    encoder, batch = make_model(make_config()).encoder, pack(sequences)
+    seen: list[int] = []
+    for block in encoder.blocks:
+        block.feedforward.register_forward_hook(lambda _, inputs, __: seen.append(len(inputs[0])))
+    encoder(batch, rows=batch.rows(torch.tensor([0, 8])))
+    assert seen == [sum(map(len, sequences)), sum(map(len, sequences)), 2]
+
+
 @pytest.mark.parametrize("layer", [-1, 4])
 def test_a_layer_that_does_not_exist_is_a_programmers_fault(layer: int, make_config: MakeConfig) -> None:
     with pytest.raises(AssertionError, match=f"layer {layer} of 3"):

@@ -33,6 +33,21 @@ def test_the_head_scores_with_the_token_vectors(make_config: MakeConfig, make_mo
     torch.testing.assert_close(model.logits(hidden), expected)
 
 
+def test_an_untied_head_scores_with_a_matrix_of_its_own(
+    make_config: MakeConfig, make_model: MakeModel
+) -> None:
+    model = make_model(make_config(tied_head=False))
+    hidden = torch.randn(5, 24)
+    weights = {name.removeprefix("head."): weight for name, weight in model.state_dict().items()}
+    normed = F.layer_norm(
+        F.gelu(hidden @ weights["dense.weight"].T + weights["dense.bias"]),
+        (24,),
+        weights["norm.weight"],
+        weights["norm.bias"],
+    )
+    torch.testing.assert_close(model.logits(hidden), normed @ weights["weight"].T + weights["bias"])
+
+
 def test_a_model_without_a_head_has_no_logits(make_config: MakeConfig) -> None:
     model = MaskedLM(make_config(), with_head=False)
     assert [name for name in model.state_dict() if name.startswith("head")] == []
@@ -62,6 +77,18 @@ def test_what_writes_into_the_stream_starts_smaller_by_the_depth(make_config: Ma
         torch.testing.assert_close(found, torch.tensor(deviation), rtol=0.05, atol=0)
     down = weights["encoder.blocks.3.feedforward.down.weight"].std()
     torch.testing.assert_close(down, torch.tensor(0.02 / 4), rtol=0.05, atol=0)
+
+
+def test_the_matrix_of_an_untied_head_starts_like_other_projections(make_config: MakeConfig) -> None:
+    weights = initialised(make_config(d_model=240, tied_head=False), seed=1)
+    torch.testing.assert_close(weights["head.weight"].std(), torch.tensor(0.02), rtol=0.05, atol=0)
+    assert not weights["head.bias"].any()
+
+
+def test_learned_positions_start_like_other_vectors(make_config: MakeConfig) -> None:
+    weights = initialised(make_config(d_model=240, positions="learned", n_positions=66), seed=1)
+    found = weights["encoder.embedding.positions.weight"].std()
+    torch.testing.assert_close(found, torch.tensor(0.02), rtol=0.05, atol=0)
 
 
 def test_token_vectors_start_with_a_part_in_common(make_config: MakeConfig) -> None:

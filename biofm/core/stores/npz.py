@@ -33,14 +33,14 @@ class NpzStore:
         ids_dtype = np.dtype(f"<U{max(1, table.longest_id)}")
         with zipfile.ZipFile(self._handle, "w", zipfile.ZIP_STORED) as archive:
             shape = (table.n_rows, table.d_embedding)
-            _write_array(archive, "embeddings", "<f4", shape, table.values.chunks())
-            _write_array(archive, "n_residues", "<i8", (table.n_proteins,), table.n_residues.chunks())
-            _write_array(archive, "ids", ids_dtype, (table.n_proteins,), _padded_ids(table, ids_dtype))
-            _write_array(archive, "provenance", text.dtype, (), [text.tobytes()])
+            write_array(archive, "embeddings", "<f4", shape, table.values.chunks())
+            write_array(archive, "n_residues", "<i8", (table.n_proteins,), table.n_residues.chunks())
+            write_array(archive, "ids", ids_dtype, (table.n_proteins,), _padded_ids(table, ids_dtype))
+            write_array(archive, "provenance", text.dtype, (), [text.tobytes()])
         table.close()
 
 
-def _write_array(
+def write_array(
     archive: zipfile.ZipFile, name: str, dtype: DTypeLike, shape: tuple[int, ...], chunks: Iterable[bytes]
 ) -> None:
     """Write one array as NumPy does (numpy.lib.format, version 1.0), a chunk at a time."""

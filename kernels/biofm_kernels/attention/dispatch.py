@@ -11,21 +11,23 @@ from biofm_kernels.attention import grouped, varlen
 
 
 def attention(
-    q: Float[Tensor, "tokens heads head_dim"],
+    q: Float[Tensor, "queries heads head_dim"],
     k: Float[Tensor, "tokens heads head_dim"],
     v: Float[Tensor, "tokens heads head_dim"],
     cu_seqlens: Int[Tensor, " sequences_plus_one"],
     max_seqlen: int,
-) -> Float[Tensor, "tokens heads head_dim"]:
+    cu_queries: Int[Tensor, " sequences_plus_one"] | None = None,
+) -> Float[Tensor, "queries heads head_dim"]:
     """softmax(q kᵀ / sqrt(head_dim)) v within each sequence of a packed batch, no token seeing another
     sequence.
 
     ``cu_seqlens`` (int32) bounds the sequences: tokens ``cu_seqlens[i]`` up to ``cu_seqlens[i + 1]`` are
     sequence i. All tensors lie on one device; ``max_seqlen`` is the longest length, which a GPU kernel needs
-    without asking the device.
+    without asking the device. Where only some tokens ask, ``cu_queries`` (int32) bounds the rows of ``q`` of
+    each sequence, at most as many as it has tokens.
     """
     run: Callable[..., Tensor] = backend_for(q.device.type, q.dtype, q.shape[-1]).attention
-    return run(q, k, v, cu_seqlens, max_seqlen)
+    return run(q, k, v, cu_seqlens, max_seqlen, cu_queries)
 
 
 def backend_for(device: str, dtype: torch.dtype, head_dim: int) -> ModuleType:

@@ -1,4 +1,4 @@
-"""ESM-2 against ``transformers``, layer by layer, and against itself in other batches and dtypes."""
+"""Every family against ``transformers``, layer by layer, and against itself in other batches and dtypes."""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -6,20 +6,26 @@ from copy import deepcopy
 import pytest
 import torch
 from torch import Tensor
-from transformers import EsmForMaskedLM
+from transformers import PreTrainedModel
 
 from biofm.nn import MaskedLM, pack
 
-Pair = tuple[EsmForMaskedLM, MaskedLM]
+Pair = tuple[PreTrainedModel, MaskedLM]
 
 CLS, PAD, EOS, MASK = 0, 1, 2, 32
 LENGTHS = [1, 2, 3, 17, 40, 40, 63, 111, 200]  # residues
 SHAPES = {
-    "head dim 8": {"d_model": 32, "n_layers": 3, "n_heads": 4},
-    "head dim 24": {"d_model": 96, "n_layers": 3, "n_heads": 4},  # as in the 35M
-    "head dim 64": {"d_model": 128, "n_layers": 3, "n_heads": 2},  # as in the 650M and the 3B
-    "without token dropout": {"d_model": 64, "n_layers": 3, "n_heads": 4, "token_dropout": False},
-    "8M": {"d_model": 320, "n_layers": 6, "n_heads": 20},
+    "ESM-2, head dim 8": ("ESM-2", {"d_model": 32, "n_layers": 3, "n_heads": 4}),
+    "ESM-2, head dim 24": ("ESM-2", {"d_model": 96, "n_layers": 3, "n_heads": 4}),  # as in the 35M
+    "ESM-2, head dim 64": ("ESM-2", {"d_model": 128, "n_layers": 3, "n_heads": 2}),  # as in the 650M and 3B
+    "ESM-2, without token dropout": (
+        "ESM-2",
+        {"d_model": 64, "n_layers": 3, "n_heads": 4, "token_dropout": False},
+    ),
+    "ESM-2 8M": ("ESM-2", {"d_model": 320, "n_layers": 6, "n_heads": 20}),
+    "ESM-1b": ("ESM-1", {"d_model": 128, "n_layers": 4, "n_heads": 4, "embedding_norm": True}),
+    "ESM-1v": ("ESM-1", {"d_model": 128, "n_layers": 4, "n_heads": 4, "embedding_norm": False}),
+    "ESM C": ("ESM C", {"d_model": 192, "n_layers": 5, "n_heads": 3}),
 }
 
 # Relative to the largest entry of a hidden state, or of the logits.
@@ -40,7 +46,7 @@ def make_sequences(*, masked: bool) -> list[Tensor]:
     return sequences
 
 
-def states_of_theirs(model: EsmForMaskedLM, sequences: list[Tensor]) -> list[Tensor]:
+def states_of_theirs(model: PreTrainedModel, sequences: list[Tensor]) -> list[Tensor]:
     """The hidden state after every layer, then the logits, from one padded batch, without its padding."""
     tokens = torch.nn.utils.rnn.pad_sequence(sequences, batch_first=True, padding_value=PAD)
     real = tokens != PAD
@@ -71,7 +77,8 @@ def worst_difference(found: list[Tensor], expected: list[Tensor]) -> float:
 
 @pytest.fixture(scope="module", params=list(SHAPES.values()), ids=list(SHAPES))
 def pair(request: pytest.FixtureRequest, make_pair: Callable[..., Pair]) -> Pair:
-    return make_pair(**request.param)
+    family, shape = request.param
+    return make_pair(family, **shape)
 
 
 @pytest.mark.parametrize("masked", [False, True], ids=["whole", "masked"])

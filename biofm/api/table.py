@@ -1,0 +1,35 @@
+"""From the journals of a run to the table that was asked for."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from biofm.core import Progress
+from biofm.core.journal import Journal
+from biofm.core.stores import open_store, provenance_path
+from biofm.gate import Permit
+from biofm.inference.to_store import journals_to_store
+from biofm.policy import Target
+
+
+def table_targets(output: Path, overwrite: bool) -> dict[str, Target]:
+    """What ``write_table`` writes."""
+    targets = {"output": Target(path=output, overwrite=overwrite)}
+    if beside := provenance_path(output):
+        targets["provenance"] = Target(path=beside, overwrite=overwrite)
+    return targets
+
+
+def write_table(journals: Sequence[Journal], permit: Permit, output: Path, quiet: bool) -> int:
+    """Write the records of finished journals in the input's order; returns how many rows they have."""
+    provenance = journals[0].provenance
+    store = open_store(
+        permit.writer("output"),
+        output.suffix,
+        per_residue=provenance["pooling"] == "none",
+        scratch_folder=output.absolute().parent,
+        provenance_file=permit.writer("provenance") if provenance_path(output) else None,
+    )
+    with Progress("writing", quiet=quiet) as bar:
+        n_rows = journals_to_store(journals, store, bar)
+    store.close(provenance)
+    return n_rows

@@ -1,0 +1,100 @@
+"""``biofm evaluate``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Argument, Option
+
+from biofm.cli import options
+from biofm.cli.options import OnError
+from biofm.cli.printing import print_json, print_table, say, say_notices
+
+if TYPE_CHECKING:
+    from biofm.evaluation import Comparison, Evaluation, Row
+
+SCORE_HELP = "A column of scores, higher for higher measurements; repeat it for several."
+VARIANT_HELP = "The column of variants: A24G, A24G:T30P or p.Ala24Gly."
+WILD_TYPE_HELP = "A FASTA file of the wild type, where the variants do not tell enough of it."
+BINARY_HELP = "A column of 0 and 1: what is positive for AUROC and MCC."
+THRESHOLD_HELP = "Measurements at or above it are positive; else those at or above the median."
+SPLIT_HELP = "A column of train and test: baselines learn from the one, all is judged on the other."
+PICTURE_HELP = "Scores against measurements: .png .svg .pdf"
+
+
+def evaluate(
+    table: Annotated[Path, Argument(help="CSV, TSV or Parquet, a row a variant.")],
+    measured: Annotated[str, Option(help="The column of measurements, higher is better.")],
+    score: Annotated[list[str] | None, Option(help=SCORE_HELP)] = None,
+    variant: Annotated[str | None, Option(help=VARIANT_HELP)] = None,
+    sequence: Annotated[str | None, Option(help="The column of mutated sequences.")] = None,
+    wild_type: Annotated[Path | None, Option(help=WILD_TYPE_HELP)] = None,
+    binary: Annotated[str | None, Option(help=BINARY_HELP)] = None,
+    threshold: Annotated[float | None, Option(help=THRESHOLD_HELP)] = None,
+    split: Annotated[str | None, Option(help=SPLIT_HELP)] = None,
+    resamples: Annotated[int, Option(help="For the 95 % intervals; 0 for none.")] = 1000,
+    seed: Annotated[int, Option(help="Of the resamples and the folds.")] = 0,
+    output: Annotated[Path | None, Option("--output", "-o", help="The result as .json")] = None,
+    picture: Annotated[Path | None, Option(help=PICTURE_HELP)] = None,
+    on_error: options.AtFault = OnError.stop,
+    overwrite: options.Overwrite = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Judge scores against measurements: Spearman, AUROC, NDCG and MCC, beside baselines."""
+    from biofm import api  # brings torch: not before a command runs
+
+    found = api.evaluate(
+        table, measured=measured, score=score or (), variant=variant, sequence=sequence, wild_type=wild_type,
+        binary=binary, threshold=threshold, split=split, n_resamples=resamples, seed=seed, output=output,
+        picture=picture, on_error=on_error.value, overwrite=overwrite, quiet=quiet,
+    )  # fmt: skip
+    say_notices(found.notices)
+    if json:
+        print_json(found)
+    else:
+        _print_evaluation(found)
+    _say_comparisons(found)
+    for path in filter(None, (output, picture)):
+        say(f"-> {path}")
+
+
+def _print_evaluation(found: "Evaluation") -> None:
+    print(
+        f"{found.n_rows:,} measurements; positive for AUROC and MCC: {found.positive} ({found.n_positive:,})"
+    )
+    header = (found.measured, "Spearman", "AUROC", "NDCG", "MCC", "n")
+    print_table([_cells(row) for row in found.rows], header=header)
+    for name, reason in found.not_computed.items():
+        print(f"{name}: not computed, because {reason}")
+
+
+def _cells(row: "Row") -> tuple[str, ...]:
+    spearman = _spell(row.spearman.value)
+    if row.spearman.low is not None:
+        spearman += f" [{_spell(row.spearman.low)}, {_spell(row.spearman.high)}]"
+    others = (_spell(measure.value) for measure in (row.auroc, row.ndcg, row.mcc))
+    return row.name, spearman, *others, f"{row.n:,}"
+
+
+def _spell(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _say_comparisons(found: "Evaluation") -> None:
+    for row in found.rows:
+        if row.fitted:
+            say(f"{row.name} has seen measurements of this assay: {row.fitted}")
+    for it in found.comparisons:
+        if it.baseline_spearman > it.score_spearman:
+            say(_describe(it))
+    if len({row.n for row in found.rows}) > 1:
+        say("Where n differs, so do the rows; a score and a baseline are compared on those that have both")
+
+
+def _describe(it: "Comparison") -> str:
+    ranks = f"{_spell(it.baseline_spearman)} against {_spell(it.score_spearman)}"
+    low, high = it.difference.low, it.difference.high
+    sure = (
+        "" if low is None or low > 0 else f", though the difference may be none [{low:.3f}, {_spell(high)}]"
+    )
+    return f"{it.baseline} beats {it.score} by Spearman: {ranks} on {it.n:,} rows{sure}"

@@ -1,0 +1,109 @@
+"""The database under a journal: its settings, its lock, its transactions."""
+
+import sqlite3
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_ERROR")  # the last of a table that is not there
+APPLICATION_ID = int.from_bytes(b"bioj", "big")
+
+# A rollback journal, not WAL: each value is written once, not twice, and mounts without shared memory serve
+# too. Its every commit is on the disk, so that a power failure costs no more than a killed process.
+SETTINGS = (
+    "PRAGMA page_size = 16384",
+    "PRAGMA locking_mode = EXCLUSIVE",
+    "PRAGMA journal_mode = TRUNCATE",
+    "PRAGMA synchronous = FULL",
+)
+SCHEMA = (
+    f"PRAGMA application_id = {APPLICATION_ID}",
+    "CREATE TABLE state (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    """CREATE TABLE rows (
+        id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, value BLOB NOT NULL, crc32 INTEGER NOT NULL)""",
+    """CREATE TABLE records (
+        number INTEGER PRIMARY KEY, payload BLOB NOT NULL, keys BLOB NOT NULL, crc32 INTEGER NOT NULL)""",
+)
+
+
+def open_journal(path: Path) -> sqlite3.Connection:
+    """The journal at ``path``, locked, made if need be; sqlite3.Error if another process holds it."""
+    connection = sqlite3.connect(path, timeout=0, isolation_level=None)
+    try:
+        for setting in SETTINGS:
+            connection.execute(setting)
+        with transaction(connection):  # which takes the lock, for good
+            if not connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+                for statement in SCHEMA:
+                    connection.execute(statement)
+        _check_kind(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def open_to_read(path: Path) -> sqlite3.Connection:
+    """A journal that nobody writes any more."""
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
+    try:
+        _check_kind(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def remove(path: Path) -> None:
+    """Remove the journal, and what SQLite keeps beside it, unless another process holds it."""
+    try:
+        open_journal(path).close()
+    except sqlite3.Error as error:
+        if not is_damaged(error):
+            raise
+    for file in (path, path.with_name(f"{path.name}-journal")):
+        file.unlink(missing_ok=True)
+
+
+def is_damaged(error: Exception) -> bool:
+    """Whether the file is at fault, not the disk, nor another process."""
+    return getattr(error, "sqlite_errorname", "").startswith(DAMAGED)
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """All of what is written inside, or nothing of it."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield connection
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _check_kind(connection: sqlite3.Connection) -> None:
+    (kind,) = connection.execute("PRAGMA application_id").fetchone()
+    if kind != APPLICATION_ID:
+        raise _damage("file is not a journal of biofm", "SQLITE_NOTADB")
+
+
+def check_sum(found: int, *parts: bytes) -> None:
+    """Raise what SQLite raises for damage that it sees, where only our own sums show it."""
+    if found != sum_of(*parts):
+        raise _damage("a checksum does not match", "SQLITE_CORRUPT")
+
+
+def sum_of(*parts: bytes) -> int:
+    total = 0
+    for part in parts:
+        total = zlib.crc32(part, total)
+    return total
+
+
+def _damage(what: str, name: str) -> sqlite3.DatabaseError:
+    error = sqlite3.DatabaseError(what)
+    error.sqlite_errorname = name
+    return error

@@ -1,0 +1,264 @@
+"""A run's work so far, on the disk: what ``--resume`` goes on from, and what a shard leaves for ``merge``.
+
+A SQLite database of which each transaction is a chunk of work, so that however a process ends, whole chunks
+are there and nothing else. Two things are kept: **rows**, float32 arrays by a key that says what was
+computed, so that the same thing is computed once however far apart it comes; and **records**, those of the
+input in their order, each with what the output says of it and the keys of its rows.
+
+    journal = Journal(path)                                   # locked until close
+    journal.begin(fingerprint, provenance)                    # OutputError: the work there is another run's
+    todo = journal.remaining(proteins, identity, "in.fasta")  # InputError: the input has changed
+    for chunk in chunks_of(todo):                             # cut by the input alone, never by the clock
+        new = compute(keys_of(chunk) - journal.known(keys_of(chunk)))
+        journal.commit([Entry(...) for protein in chunk], new, {"tokens": n_tokens})
+    journal.finish({"n_records": n})
+    for entry in journal.entries():
+        journal.row(entry.keys[0])
+
+Resumed work is the same, bit by bit, where chunks and what is known depend on the input alone. Faults of the
+disk are OutputErrors; those of a journal opened to be read are InputErrors.
+"""
+
+import hashlib
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from biofm.core.errors import InputError, OutputError
+from biofm.core.journal.database import (
+    check_sum,
+    is_damaged,
+    open_journal,
+    open_to_read,
+    remove,
+    sum_of,
+    transaction,
+)
+from biofm.core.journal.digest import KEY_BYTES, feed
+
+T = TypeVar("T")
+
+Fields = Mapping[str, str | int | float | bool | None]
+
+ADD_ROW = "INSERT INTO rows (key, value, crc32) VALUES (?, ?, ?)"
+ADD_RECORD = "INSERT INTO records VALUES (?, ?, ?, ?)"
+HAS_ROW = "SELECT 1 FROM rows WHERE key = ?"
+ROW = "SELECT value, crc32 FROM rows WHERE key = ?"
+RECORDS = "SELECT number, payload, keys, crc32 FROM records ORDER BY number"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A record of the input that is done.
+
+    number: its place in the input, from 1; ascending, with gaps where other shards have the rest.
+    payload: what the output says of it, as JSON can hold it; floats come back exactly.
+    keys: of the rows that belong to it, which may belong to others too.
+    identity: everything that makes it this record. Kept as part of a running digest, and empty when read.
+    """
+
+    number: int
+    payload: Sequence[Any]
+    keys: Sequence[bytes] = ()
+    identity: bytes = b""
+
+
+class Journal:
+    """The journal at ``path``, made where there is none. No other process can open it until ``close``.
+
+    ``anew``: whatever is there is forgotten, sound or damaged. ``read_only``: it is one that was left whole,
+    such as a shard's, and any number of processes may read it.
+
+    Raises:
+        OutputError: Another process is at work on it, it is damaged, or it cannot be written.
+        InputError: With ``read_only``: it is no journal, or it is damaged.
+    """
+
+    def __init__(self, path: Path, *, anew: bool = False, read_only: bool = False) -> None:
+        self.path = path
+        self._is_read_only = read_only
+        self._digest = hashlib.blake2b()
+        with self._faults():
+            if anew:
+                remove(path)
+            self._connection = open_to_read(path) if read_only else open_journal(path)
+
+    @property
+    def n_done(self) -> int:
+        """How many records are done and on the disk."""
+        return int(self._get("n_done", 0))
+
+    @property
+    def n_rows(self) -> int:
+        with self._faults():
+            (newest,) = self._connection.execute("SELECT max(id) FROM rows").fetchone()
+        return newest or 0
+
+    @property
+    def counts(self) -> Counter[str]:
+        """The sums of what the commits counted."""
+        return Counter(self._get("counts", {}))
+
+    @property
+    def fingerprint(self) -> dict[str, Any]:
+        return dict(self._get("fingerprint", {}))
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        return dict(self._get("provenance", {}))
+
+    @property
+    def finished(self) -> dict[str, Any] | None:
+        """What ``finish`` was told; None before."""
+        found: dict[str, Any] | None = self._get("finished", None)
+        return found
+
+    def begin(self, fingerprint: Fields, provenance: Fields) -> None:
+        """Say what is about to be done, or go on with it: ``fingerprint`` decides the numbers, and is that of
+        the work already there; ``provenance`` is for the output, and the first one stays.
+
+        Raises OutputError: the work there was done otherwise.
+        """
+        if self.n_done:
+            self._check_fingerprint(dict(fingerprint))
+            return
+        with self._transaction() as connection:
+            connection.execute("DELETE FROM state")
+            self._set("fingerprint", dict(fingerprint))
+            self._set("provenance", dict(provenance))
+
+    def remaining(self, items: Iterable[T], identity: Callable[[T], bytes], where: str) -> Iterator[T]:
+        """The items that are not done yet. Those that are, the first ones, are read again and compared.
+
+        Raises InputError: they are no longer what they were. What follows them may well have changed.
+        """
+        self._digest, n_done, rest = hashlib.blake2b(), self.n_done, iter(items)
+        for item in islice(rest, n_done):
+            feed(self._digest, identity(item))
+        if n_done and self._digest.hexdigest() != self._get("digest", ""):
+            raise InputError(
+                f"the first {n_done:,} records are not those of the unfinished run",
+                where=where,
+                remedy="Give the input as it was, or pass --overwrite to begin again",
+            )
+        yield from rest
+
+    def known(self, keys: Iterable[bytes]) -> set[bytes]:
+        """Those of the keys that have a row already."""
+        with self._faults():
+            return {key for key in keys if self._connection.execute(HAS_ROW, (key,)).fetchone()}
+
+    def commit(
+        self,
+        entries: Sequence[Entry],
+        rows: Mapping[bytes, NDArray[np.float32]],
+        counts: Mapping[str, int] | None = None,
+    ) -> None:
+        """Bring a chunk of work to the disk, whole or not at all. ``rows`` are new; their shape is the
+        caller's to remember. ``counts`` are added to those of the chunks before.
+        """
+        digest = self._digest.copy()
+        for entry in entries:
+            feed(digest, entry.identity)
+        with self._transaction() as connection:
+            connection.executemany(ADD_ROW, (_stored_row(key, row) for key, row in rows.items()))
+            connection.executemany(ADD_RECORD, map(_stored_record, entries))
+            self._set("n_done", self.n_done + len(entries))
+            self._set("digest", digest.hexdigest())
+            self._set("counts", self.counts + Counter(counts or {}))
+        self._digest = digest
+
+    def finish(self, totals: Mapping[str, Any]) -> None:
+        """Say that the input has ended and all of it is done."""
+        with self._transaction():
+            self._set("finished", dict(totals))
+
+    def entries(self) -> Iterator[Entry]:
+        """The records done, by their numbers."""
+        with self._faults():
+            for number, payload, keys, crc32 in self._connection.execute(RECORDS):
+                check_sum(crc32, payload, keys)
+                ends = range(KEY_BYTES, len(keys) + 1, KEY_BYTES)
+                yield Entry(number, json.loads(payload), [keys[end - KEY_BYTES : end] for end in ends])
+
+    def row(self, key: bytes) -> NDArray[np.float32]:
+        """The row of this key, as one long array; KeyError where it has none."""
+        with self._faults():
+            found = self._connection.execute(ROW, (key,)).fetchone()
+            if found is None:
+                raise KeyError(key)
+            value, crc32 = found
+            check_sum(crc32, value)
+        return np.frombuffer(value, "<f4")
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _check_fingerprint(self, now: dict[str, Any]) -> None:
+        before = self.fingerprint
+        differing = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+        if differing:
+            changes = ", ".join(f"{name} {before.get(name)}, now {now.get(name)}" for name in differing)
+            raise OutputError(
+                f"the unfinished run was begun otherwise: {changes}",
+                where=str(self.path.parent),
+                remedy="Repeat the command as it was, or pass --overwrite without --resume to begin again",
+            )
+
+    def _get(self, name: str, default: Any) -> Any:
+        with self._faults():
+            found = self._connection.execute("SELECT value FROM state WHERE name = ?", (name,)).fetchone()
+        return default if found is None else json.loads(found[0])
+
+    def _set(self, name: str, value: Any) -> None:
+        self._connection.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (name, json.dumps(value)))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._faults(), transaction(self._connection):
+            yield self._connection
+
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.IntegrityError:  # a record or a row given twice: a fault of the program
+            raise
+        except (sqlite3.Error, OSError) as error:
+            self._explain(error)
+
+    def _explain(self, error: sqlite3.Error | OSError) -> NoReturn:
+        if self._is_read_only:
+            what = f"this is no shard of a run, or a damaged one ({error})"
+            raise InputError(
+                what, where=str(self.path), remedy="Copy it again, or run that shard again"
+            ) from error
+        where, what = str(self.path.parent), f"the unfinished run cannot be written ({error})"
+        remedy = "Free some space there and check its permissions; what is done is kept for --resume"
+        if getattr(error, "sqlite_errorname", "").startswith("SQLITE_BUSY"):
+            what = "another process is at work on this output"
+            remedy = "Wait until it ends, or choose another name for the output"
+        elif is_damaged(error):
+            what = f"the unfinished run that lies here is damaged ({error})"
+            remedy = "Pass --overwrite without --resume to begin again"
+        raise OutputError(what, where=where, remedy=remedy) from error
+
+
+def _stored_row(key: bytes, row: NDArray[np.float32]) -> tuple[bytes, bytes, int]:
+    assert row.dtype == np.float32, row.dtype
+    value = np.ascontiguousarray(row, "<f4").tobytes()
+    return key, value, sum_of(value)
+
+
+def _stored_record(entry: Entry) -> tuple[int, bytes, bytes, int]:
+    payload, keys = json.dumps(entry.payload).encode(), b"".join(entry.keys)
+    return entry.number, payload, keys, sum_of(payload, keys)

@@ -1,0 +1,182 @@
+"""An assay: the measurements of a table, the scores beside them, and what is known of the variants."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import numpy as np
+from biofm_datasets import Change, DataError
+from biofm_datasets.columns import Columns, read_columns, stop_at
+from numpy.typing import NDArray
+
+from biofm.core.errors import InputError
+from biofm.evaluation.facts import Facts, read_facts
+from biofm.evaluation.options import EvaluateOptions
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+TRAIN, TEST = "train", "test"
+FEWEST_ROWS = 3
+
+FAULTY = "rows at fault, left out"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assay:
+    """One row a variant with a measurement.
+
+    scores: columns of the table, NaN where a cell is empty.
+    is_judged: false for rows that only train baselines, see ``--split``.
+    positive: in words, what ``is_positive`` means; ``threshold`` is None where a column said it.
+    changes, sequences: None where the table does not tell them.
+    """
+
+    name: str
+    places: list[str]
+    measured: Floats
+    scores: dict[str, Floats]
+    is_judged: Bools
+    is_positive: Bools
+    positive: str
+    threshold: float | None
+    changes: list[tuple[Change, ...]] | None
+    sequences: list[str] | None
+
+    def where(self, row: int) -> str:
+        """The place of a row for a message."""
+        return f"{self.name}, {self.places[row]}"
+
+
+def read_assay(
+    stream: BinaryIO,
+    name: str,
+    options: EvaluateOptions,
+    wild_type: str | None,
+    notices: Counter[str],
+    *,
+    skip_faulty: bool = False,
+) -> Assay:
+    """Read the rows that have a measurement; ``notices`` counts the others.
+
+    Raises DataError: the file is at fault, or a row of it (unless ``skip_faulty``). InputError: what is left
+    cannot be ranked.
+    """
+
+    def count(fault: DataError) -> None:
+        notices[FAULTY] += 1
+
+    at_fault = count if skip_faulty else stop_at
+    texts = (options.variant, options.sequence, options.binary, options.split)
+    columns = read_columns(
+        stream,
+        name,
+        numbers=[options.measured, *options.scores],
+        texts=[text for text in texts if text is not None],
+        at_fault=at_fault,
+    )
+    candidates = _rows_to_use(columns, options, notices)
+    facts = _read_rows(columns, candidates, options, wild_type, notices, at_fault)
+    is_judged = _judged(columns, list(facts), options)
+    _refuse_unrankable(columns, np.array(list(facts), np.int64)[is_judged], options)
+    return _assay(columns, facts, is_judged, options)
+
+
+def _rows_to_use(columns: Columns, options: EvaluateOptions, notices: Counter[str]) -> list[int]:
+    """Those with a measurement and, where there is a split, in one of its two sets."""
+    is_used = ~np.isnan(columns.numbers[options.measured])
+    if n_empty := int((~is_used).sum()):
+        notices[f"rows without a measurement in {options.measured!r}, left out"] = n_empty
+    if options.split is not None:
+        in_split = np.isin(_sets(columns, options.split), (TRAIN, TEST))
+        if n_outside := int((is_used & ~in_split).sum()):
+            notices[f"rows that are neither train nor test in {options.split!r}, left out"] = n_outside
+        is_used &= in_split
+    return np.flatnonzero(is_used).tolist()
+
+
+def _read_rows(
+    columns: Columns,
+    rows: Sequence[int],
+    options: EvaluateOptions,
+    wild_type: str | None,
+    notices: Counter[str],
+    at_fault: Callable[[DataError], None],
+) -> dict[int, Facts]:
+    """The facts of each row; without those at fault."""
+    names = (options.variant, options.sequence, options.binary)
+    facts = {}
+    for row in rows:
+        cells = [None if name is None else columns.texts[name][row] for name in names]
+        try:
+            facts[row] = read_facts(*cells, wild_type=wild_type, notices=notices)
+        except DataError as fault:
+            at_fault(DataError(fault.what, where=columns.where(row), remedy=fault.remedy))
+    return facts
+
+
+def _judged(columns: Columns, rows: Sequence[int], options: EvaluateOptions) -> Bools:
+    """All rows, or those of the test set. Raises InputError where either set is empty."""
+    if options.split is None:
+        return np.ones(len(rows), np.bool_)
+    sets = _sets(columns, options.split)[rows]
+    for wanted in (TRAIN, TEST):
+        if wanted not in sets:
+            what = f"no row with a measurement has {wanted!r} in column {options.split!r}"
+            raise InputError(what, where=columns.name, remedy="The column of --split holds train and test")
+    is_judged: Bools = sets == TEST
+    return is_judged
+
+
+def _sets(columns: Columns, split: str) -> NDArray[np.str_]:
+    return np.char.lower(np.array(columns.texts[split], dtype=np.str_))
+
+
+def _assay(columns: Columns, facts: dict[int, Facts], is_judged: Bools, options: EvaluateOptions) -> Assay:
+    rows = list(facts)
+    measured = columns.numbers[options.measured][rows]
+    threshold = options.threshold
+    if options.binary is not None:
+        is_positive = np.array([fact.is_positive for fact in facts.values()], np.bool_)
+        positive = f"{options.binary} is 1"
+    else:
+        threshold = float(np.median(measured[is_judged])) if threshold is None else threshold
+        is_positive = measured >= threshold
+        kind = "its median, " if options.threshold is None else ""
+        positive = f"{options.measured} at or above {kind}{threshold:.6g}"
+    _refuse_one_class(columns.name, is_positive[is_judged], positive)
+    changes = [fact.changes for fact in facts.values() if fact.changes is not None]
+    sequences = [fact.sequence for fact in facts.values() if fact.sequence is not None]
+    return Assay(
+        name=columns.name,
+        places=[columns.places[row] for row in rows],
+        measured=measured,
+        scores={name: columns.numbers[name][rows] for name in options.scores},
+        is_judged=is_judged,
+        is_positive=is_positive,
+        positive=positive,
+        threshold=threshold,
+        changes=changes or None,
+        sequences=sequences or None,
+    )
+
+
+def _refuse_unrankable(columns: Columns, rows: NDArray[np.int64], options: EvaluateOptions) -> None:
+    """Raise InputError where a column has too few values to rank, or all of them are equal."""
+    for name in (options.measured, *options.scores):
+        values = columns.numbers[name][rows]
+        values = values[~np.isnan(values)]
+        if len(values) < FEWEST_ROWS:
+            what = f"column {name!r} has {len(values)} values beside a measurement, too few to rank"
+            raise InputError(what, where=columns.name, remedy=f"Give at least {FEWEST_ROWS}")
+        if values.min() == values.max():
+            what = f"column {name!r} holds {values[0]:.6g} in every row, so there is nothing to rank"
+            raise InputError(what, where=columns.name, remedy="Name another column")
+
+
+def _refuse_one_class(name: str, is_positive: Bools, positive: str) -> None:
+    if is_positive.all() or not is_positive.any():
+        which = "every" if is_positive.all() else "no"
+        what = f"{which} row is positive ({positive}), so AUROC and MCC say nothing"
+        raise InputError(what, where=name, remedy="Say what is positive with --threshold or --binary")

@@ -1,0 +1,173 @@
+"""What a score must be compared with: a substitution matrix, and ridges fitted to the measurements."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from biofm_datasets import Change
+from biofm_datasets.variants import UNSPELT
+from numpy.typing import NDArray
+
+from biofm.core.errors import InputError
+from biofm.evaluation.assay import Assay
+from biofm.evaluation.ridge import (
+    N_FOLDS,
+    count_features,
+    deal_folds,
+    fit_and_predict,
+    kmers,
+    one_hot,
+    predict_out_of_fold,
+)
+
+Floats = NDArray[np.float64]
+Progress = Callable[[int, int], None]
+
+BLOSUM62 = "BLOSUM62"
+ONE_HOT = "one-hot ridge"
+KMERS = "k-mer ridge"
+
+UNSCORED = f"variants that {BLOSUM62} does not score (not substitutions alone, or of a residue it lacks)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Baseline:
+    """``values`` are a score a row, NaN where there is none; None where ``reason`` says why.
+
+    ``fitted``: on which measurements it was fitted; empty for one that saw none.
+    """
+
+    name: str
+    values: Floats | None = None
+    fitted: str = ""
+    reason: str = ""
+
+
+def find_baselines(assay: Assay, seed: int, notices: Counter[str], progress: Progress) -> list[Baseline]:
+    """Every baseline that the table allows, and why the others are not there."""
+    found = [_find_blosum62(assay, notices), *_find_ridges(assay, seed, progress)]
+    return [_without_constant(baseline, assay.is_judged) for baseline in found]
+
+
+def blosum62(changes: Sequence[Sequence[Change]]) -> Floats:
+    """The sum of B(wild, mutant) - B(wild, wild) over a variant's substitutions (Henikoff and Henikoff 1992).
+
+    NaN for a variant with another change than substitutions, or with a residue that the matrix lacks.
+    """
+    return np.array([_blosum62_of(change) for change in changes], np.float64)
+
+
+def residues_at_sites(changes: Sequence[Sequence[Change]], where: Callable[[int], str]) -> list[str] | None:
+    """Each variant's residues at the sites that any variant changes: all that tells variants apart.
+
+    None where a variant inserts or deletes, so that the sites do not line up. Raises InputError where two
+    variants name different wild-type residues at one site.
+    """
+    wild: dict[int, str] = {}
+    named_by: dict[int, int] = {}
+    for row, variant in enumerate(changes):
+        if not all(map(_is_substitution, variant)):
+            return None
+        for change in variant:
+            for position, residue in enumerate(change.wild, start=change.position):
+                if wild.setdefault(position, residue) != residue:
+                    what = f"position {position} is {residue} in the wild type, but {wild[position]} in "
+                    remedy = "Correct the variants; all must be of one protein"
+                    what += where(named_by[position])
+                    raise InputError(what, where=where(row), remedy=remedy)
+                named_by.setdefault(position, row)
+    place = {position: i for i, position in enumerate(sorted(wild))}
+    usual = [wild[position] for position in sorted(wild)]
+    return [_with_changes(usual, variant, place) for variant in changes]
+
+
+def _find_blosum62(assay: Assay, notices: Counter[str]) -> Baseline:
+    if assay.changes is None and assay.sequences is None:
+        return Baseline(name=BLOSUM62, reason="the variants are not known; name their column with --variant")
+    if assay.changes is None:
+        reason = "the wild type is not known; give --wild-type, or the column of variants with --variant"
+        return Baseline(name=BLOSUM62, reason=reason)
+    values = blosum62(assay.changes)
+    if np.isnan(values[assay.is_judged]).all():
+        return Baseline(name=BLOSUM62, reason="no variant consists of substitutions alone")
+    if n_unscored := int(np.isnan(values[assay.is_judged]).sum()):
+        notices[UNSCORED] = n_unscored
+    return Baseline(name=BLOSUM62, values=values)
+
+
+def _find_ridges(assay: Assay, seed: int, progress: Progress) -> list[Baseline]:
+    """One-hot where all sequences have one length; k-mers stand for it where they have not."""
+    sequences = assay.sequences
+    if sequences is None and assay.changes is not None:
+        sequences = residues_at_sites(assay.changes, assay.where)
+        if sequences is None:
+            reason = "some variants insert or delete; give --wild-type, or the sequences with --sequence"
+            return [Baseline(name=ONE_HOT, reason=reason)]
+    if sequences is None:
+        reason = "the variants are not known; name their column with --variant or --sequence"
+        return [Baseline(name=ONE_HOT, reason=reason)]
+    lengths = {len(sequence) for sequence in sequences}
+    if len(lengths) == 1:
+        return [_fit(ONE_HOT, assay, sequences, seed, progress)]
+    reason = f"the sequences are {min(lengths):,} to {max(lengths):,} residues long; see {KMERS}"
+    return [Baseline(name=ONE_HOT, reason=reason), _fit(KMERS, assay, sequences, seed, progress)]
+
+
+def _fit(name: str, assay: Assay, sequences: list[str], seed: int, progress: Progress) -> Baseline:
+    is_train = ~assay.is_judged
+    n_distinct = len(set(sequences))
+    if not is_train.any() and n_distinct < N_FOLDS:
+        return Baseline(name=name, reason=f"{n_distinct} distinct sequences are too few for {N_FOLDS} folds")
+    features = count_features(sequences, one_hot if name == ONE_HOT else kmers)
+    if not is_train.any():
+        folds = deal_folds(sequences, seed)
+        values = predict_out_of_fold(features, assay.measured, folds, progress)
+        fitted = f"{N_FOLDS}-fold cross-validation, equal sequences in one fold, seed {seed}"
+    else:
+        values = np.full(len(sequences), np.nan)
+        values[assay.is_judged] = fit_and_predict(
+            features[is_train], assay.measured[is_train], features[assay.is_judged]
+        )
+        fitted = f"the {int(is_train.sum()):,} rows of the training set"
+    return Baseline(name=name, values=values, fitted=fitted)
+
+
+def _without_constant(baseline: Baseline, is_judged: NDArray[np.bool_]) -> Baseline:
+    if baseline.values is None:
+        return baseline
+    values = baseline.values[is_judged & ~np.isnan(baseline.values)]
+    if values.min() < values.max():
+        return baseline
+    return Baseline(name=baseline.name, reason="it gives every row the same value")
+
+
+def _is_substitution(change: Change) -> bool:
+    return len(change.wild) == len(change.mutant) and UNSPELT not in change.wild + change.mutant
+
+
+def _with_changes(usual: list[str], variant: Sequence[Change], place: dict[int, int]) -> str:
+    residues = usual.copy()
+    for change in variant:
+        for position, residue in enumerate(change.mutant, start=change.position):
+            residues[place[position]] = residue
+    return "".join(residues)
+
+
+def _blosum62_of(variant: Sequence[Change]) -> float:
+    matrix = _matrix()
+    if not all(map(_is_substitution, variant)):
+        return np.nan
+    pairs = [pair for change in variant for pair in zip(change.wild, change.mutant, strict=True)]
+    if not all((a, b) in matrix for a, b in pairs):
+        return np.nan
+    return sum(matrix[a, b] - matrix[a, a] for a, b in pairs)
+
+
+@cache
+def _matrix() -> dict[tuple[str, str], float]:
+    from Bio.Align import substitution_matrices  # a third of a second, which other commands should not pay
+
+    matrix = substitution_matrices.load("BLOSUM62")
+    return {(a, b): float(matrix[a, b]) for a in matrix.alphabet for b in matrix.alphabet}

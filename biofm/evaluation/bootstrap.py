@@ -1,0 +1,43 @@
+"""Intervals by drawing the rows of a table again and again."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+CONFIDENCE = 0.95
+CELLS_AT_ONCE = 1 << 16  # of counts, so that they stay in the processor's cache
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """A value and the bounds of its 95 % percentile interval; None where it is not defined."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+def draw_counts(n_rows: int, n_resamples: int, seed: int) -> Iterator[NDArray[np.float64]]:
+    """How often each of ``n_resamples`` drawings of ``n_rows`` rows, with replacement, drew each row.
+
+    In blocks of shape (resamples, rows); the drawings do not depend on the size of the blocks.
+    """
+    generator = np.random.default_rng(seed)
+    n_at_once = max(1, CELLS_AT_ONCE // max(n_rows, 1))
+    for begin in range(0, n_resamples, n_at_once):
+        drawings = [
+            np.bincount(generator.integers(n_rows, size=n_rows), minlength=n_rows)
+            for _ in range(min(n_at_once, n_resamples - begin))
+        ]
+        yield np.stack(drawings).astype(np.float64)
+
+
+def estimate(value: float, resampled: NDArray[np.float64]) -> Estimate:
+    """``value`` with the interval of its resamples. There is none where most of them are undefined."""
+    defined = resampled[~np.isnan(resampled)]
+    if np.isnan(value) or 2 * len(defined) <= len(resampled):
+        return Estimate(value=None if np.isnan(value) else float(value))
+    low, high = np.quantile(defined, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return Estimate(value=float(value), low=float(low), high=float(high))

@@ -1,0 +1,55 @@
+"""What a row of an assay's table says of its variant."""
+
+from collections import Counter
+from typing import NamedTuple
+
+from biofm_datasets import Change, DataError, Record, clean_protein, parse_variant
+from biofm_datasets.changes import apply, changes_between, locate
+
+LABELS = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True}
+
+
+class Facts(NamedTuple):
+    """None where the row, together with the wild type, does not tell."""
+
+    changes: tuple[Change, ...] | None
+    sequence: str | None
+    is_positive: bool | None
+
+
+def read_facts(
+    variant: str | None,
+    residues: str | None,
+    label: str | None,
+    *,
+    wild_type: str | None,
+    notices: Counter[str],
+) -> Facts:
+    """Read a row's cells, None where there is no such column; changes and sequence complete each other.
+
+    Raises DataError: a cell cannot be read, or it does not fit the wild type.
+    """
+    changes = None if variant is None else parse_variant(variant)
+    sequence = None
+    if residues is not None:
+        sequence = clean_protein(Record("", "".join(residues.split())), notices).sequence
+    if wild_type is not None and changes is not None:
+        changes = _locate(changes, wild_type)
+        sequence = sequence or apply(changes, wild_type)
+    elif wild_type is not None and sequence is not None:
+        changes = changes_between(wild_type, sequence)
+    return Facts(changes, sequence, None if label is None else _read_label(label))
+
+
+def _locate(changes: tuple[Change, ...], wild_type: str) -> tuple[Change, ...]:
+    try:
+        return locate(changes, wild_type)
+    except DataError as fault:
+        remedy = "Correct one of them; without --wild-type the variants themselves tell the wild type"
+        raise DataError(fault.what, remedy=remedy) from fault
+
+
+def _read_label(cell: str) -> bool:
+    if cell.lower() not in LABELS:
+        raise DataError(f"{cell!r} is neither 0 nor 1", remedy="The column of --binary holds 0 and 1 alone")
+    return LABELS[cell.lower()]

@@ -1,0 +1,138 @@
+"""Four measures of a score against measurements, over many resamples of the rows at once.
+
+A resample is given as how often it drew each row: ``counts``, shape (resamples, rows). So the values are
+sorted once, and the ranks in every resample, ties averaged, follow from a cumulative sum over the sorted
+rows: linear in the rows, with no sort a resample. Counts of one are the table itself.
+
+Higher scores are to mean higher measurements. Where a measure is not defined it is NaN.
+"""
+
+from collections.abc import Callable
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+TOP_SHARE = 10
+"""NDCG looks at the best-scored 1/10 of the rows, as ProteinGym does."""
+
+
+class Ranking:
+    """Values in order; equal ones share a level."""
+
+    def __init__(self, values: Floats) -> None:
+        self.levels, self.level_of = np.unique(values, return_inverse=True)
+        self._order = np.argsort(self.level_of, kind="stable")
+        self._starts = np.searchsorted(self.level_of[self._order], np.arange(len(self.levels)))
+
+    def tally(self, weights: Floats) -> Floats:
+        """The sums of ``weights`` (resamples, rows) over each level, shape (resamples, levels)."""
+        ordered = weights[:, self._order]
+        if len(self.levels) == len(self._order):
+            return ordered
+        tally: Floats = np.add.reduceat(ordered, self._starts, axis=1)
+        return tally
+
+
+class Drawn:
+    """A ranking in each resample: how many rows were drawn of each level, and their ranks."""
+
+    def __init__(self, ranking: Ranking, counts: Floats) -> None:
+        self.ranking = ranking
+        self.n_rows = counts.sum(1, keepdims=True)
+        self.n_at = ranking.tally(counts)
+        self.n_up_to = np.cumsum(self.n_at, axis=1)
+
+    @cached_property
+    def ranks(self) -> Floats:
+        """The rank of each level from 1, ties averaged."""
+        return self.n_up_to - (self.n_at - 1) / 2
+
+    @cached_property
+    def top_discounts(self) -> Floats:
+        """The sum of 1 / log2(place + 1) over the places that each level takes among the best tenth."""
+        n_top = self.n_rows // TOP_SHARE
+        places = np.arange(1, int(n_top.max(initial=0)) + 1)
+        discounts = np.concatenate([[0.0], np.cumsum(1 / np.log2(places + 1))])
+        n_above = np.minimum(self.n_rows - self.n_up_to, n_top).astype(np.intp)
+        n_with = np.minimum(self.n_rows - self.n_up_to + self.n_at, n_top).astype(np.intp)
+        top: Floats = discounts[n_with] - discounts[n_above]
+        return top
+
+
+class Sample:
+    """A score and the measurements of the same rows, in each resample."""
+
+    def __init__(self, counts: Floats, measured: Drawn, score: Drawn, is_positive: NDArray[np.bool_]) -> None:
+        self.counts = counts
+        self.measured = measured
+        self.score = score
+        self.n_positive_at = score.ranking.tally(counts * is_positive)
+
+
+def spearman(sample: Sample) -> Floats:
+    """Pearson's correlation of the ranks, ties averaged."""
+    middle = (sample.score.n_rows + 1) / 2
+    variance = np.ones(len(sample.counts))
+    deviations = []
+    for drawn in (sample.measured, sample.score):
+        deviation = drawn.ranks - middle
+        variance *= np.einsum("rl,rl,rl->r", drawn.n_at, deviation, deviation)
+        deviations.append(deviation[:, drawn.ranking.level_of])
+    return _ratio(np.einsum("ri,ri,ri->r", sample.counts, *deviations), np.sqrt(variance))
+
+
+def auroc(sample: Sample) -> Floats:
+    """The chance that a positive row outscores a negative one, a tie counting half (Mann-Whitney)."""
+    n_positive = sample.n_positive_at.sum(1)
+    n_negative = sample.score.n_rows[:, 0] - n_positive
+    rank_sum = np.einsum("rl,rl->r", sample.n_positive_at, sample.score.ranks)
+    return _ratio(rank_sum - n_positive * (n_positive + 1) / 2, n_positive * n_negative)
+
+
+def ndcg(sample: Sample) -> Floats:
+    """Normalised discounted cumulative gain of the best-scored tenth of the rows (rounded down).
+
+    The gains are the measurements scaled to [0, 1]: ``calc_ndcg`` of ProteinGym (Notin et al. 2023; file
+    proteingym/performance_DMS_benchmarks.py). Rows that tie share their places evenly (McSherry and Najork
+    2008), where ProteinGym leaves their order to the sort. Undefined below ten rows.
+    """
+    measured, score = sample.measured, sample.score
+    levels = measured.ranking.levels - measured.ranking.levels[0]
+    least = levels[np.argmax(measured.n_at > 0, axis=1)][:, None]
+    gains = levels[measured.ranking.level_of]
+    mean_gains = score.ranking.tally(sample.counts * gains) / np.maximum(score.n_at, 1)
+    gain = np.einsum("rl,rl->r", score.top_discounts, (mean_gains - least) * (score.n_at > 0))
+    best_gain = np.einsum("rl,rl->r", measured.top_discounts, levels - least)
+    return _ratio(gain, best_gain)
+
+
+def mcc(sample: Sample) -> Floats:
+    """Matthews' correlation of the positives with the rows scored at or above the score's median.
+
+    The threshold is ProteinGym's (the file named at ``ndcg``). Where either side is of one kind only it is 0,
+    as scikit-learn and so ProteinGym have it.
+    """
+    n_rows = sample.score.n_rows
+    is_above = sample.score.n_up_to > n_rows // 2  # of an even number of rows, the upper middle one and on
+    n_above = (sample.score.n_at * is_above).sum(1)
+    n_positive = sample.n_positive_at.sum(1)
+    n_hits = (sample.n_positive_at * is_above).sum(1)
+    n = n_rows[:, 0]
+    spread = np.sqrt(n_above * (n - n_above) * n_positive * (n - n_positive))
+    return _ratio(n * n_hits - n_above * n_positive, spread, undefined=0.0)
+
+
+METRICS: dict[str, Callable[[Sample], Floats]] = {
+    "spearman": spearman,
+    "auroc": auroc,
+    "ndcg": ndcg,
+    "mcc": mcc,
+}
+
+
+def _ratio(above: Floats, below: Floats, undefined: float = np.nan) -> Floats:
+    ratio: Floats = np.divide(above, below, out=np.full(len(above), undefined), where=below > 0)
+    return ratio

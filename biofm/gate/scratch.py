@@ -1,0 +1,115 @@
+"""Unfinished work beside an output: kept when a run is cut short, so that the next one can go on with it.
+
+It is a journal in the hidden folder ``.NAME.run``. When the run has ended and its outputs have their names,
+the folder goes; or, where the work is itself what was asked for, the journal becomes the file ``NAME``.
+"""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from biofm.core.errors import BiofmError, OutputError
+from biofm.core.journal import Journal
+from biofm.gate.outputs import check_file, check_parent, unwritable
+from biofm.gate.partial import rename_to_new
+from biofm.policy import Target
+
+JOURNAL = "journal.sqlite3"
+
+
+def scratch_path(output: Path) -> Path:
+    """Where the unfinished work for ``output`` lies."""
+    return output.with_name(f".{output.name}.run")
+
+
+class Scratch:
+    """The work of one run, open and locked. Leaving the ``with`` by a fault keeps what is committed, if
+    anything is, and says so in a note of the fault.
+
+    Raises:
+        OutputError: From the constructor: unfinished work lies there, and it is neither to be resumed nor to
+            be given up; another process is at work on it; the place cannot be written.
+    """
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        if target.kind == "journal":
+            check_file(target)
+        check_parent(target.path)
+        self.folder = target.path if target.kind == "scratch" else scratch_path(target.path)
+        self.journal = self._open()
+        self._n_done_before = self._check_unfinished()
+
+    def publish(self) -> None:
+        """The run has ended well: give the journal its name, or remove it."""
+        self.journal.close()
+        if self._target.kind == "journal":
+            try:
+                rename = os.replace if self._target.overwrite else rename_to_new
+                rename(self.folder / JOURNAL, self._target.path)
+            except OSError as error:
+                raise unwritable(self._target.path, error) from error
+        self._remove()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if fault is None:
+            return
+        n_done = self._close()
+        if n_done == 0:
+            self._remove()
+        elif n_done and (n_done > self._n_done_before or not isinstance(fault, Exception)):
+            fault.add_note(f"{n_done:,} records are done and kept: repeat the command with --resume to go on")
+
+    def _open(self) -> Journal:
+        try:
+            self.folder.mkdir(exist_ok=True)
+        except (OSError, ValueError) as error:
+            raise unwritable(self.folder, error) from error
+        begins_again = self._target.overwrite and not self._target.resume
+        try:
+            return Journal(self.folder / JOURNAL, anew=begins_again)
+        except BiofmError:
+            self._remove_folder()
+            raise
+
+    def _check_unfinished(self) -> int:
+        """How many records are done already. Raises OutputError if there are some that nobody spoke of."""
+        try:
+            n_done = self.journal.n_done
+            if n_done and not self._target.resume:
+                raise OutputError(
+                    f"an unfinished run lies here ({n_done:,} records done)",
+                    where=str(self.folder),
+                    remedy="Pass --resume to go on with it, or --overwrite to begin again",
+                )
+        except BiofmError:
+            self.journal.close()
+            raise
+        return n_done
+
+    def _close(self) -> int | None:
+        """How many records are done; None where the disk does not even say that."""
+        try:
+            return self.journal.n_done
+        except BiofmError:
+            return None
+        finally:
+            self.journal.close()
+
+    def _remove(self) -> None:
+        for name in (JOURNAL, f"{JOURNAL}-journal"):
+            with suppress(OSError):
+                (self.folder / name).unlink()
+        self._remove_folder()
+
+    def _remove_folder(self) -> None:
+        """Remove the folder if nothing is in it."""
+        with suppress(OSError):
+            self.folder.rmdir()

@@ -1,0 +1,129 @@
+"""Contacts of proteins: a stream of records in, a map a protein out, in the same order."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from biofm_datasets import Record
+from numpy.typing import NDArray
+
+from biofm.core.errors import InputError, OptionError
+from biofm.core.stores import ProvenanceFields
+from biofm.inference.compute import Compute
+from biofm.inference.records import SKIPPED
+from biofm.nn import MaskedLM, by_budget, pack
+from biofm.tokenizers import ProteinTokenizer
+
+LONGEST = 10_000  # residues; such a map takes 0.4 GB and its making 2 GB, both by the square of the length
+
+
+@dataclass(frozen=True, slots=True)
+class ContactMap:
+    """``sequence``: a letter a residue, X for a masked one. ``probabilities``: float32 (residues, residues),
+    symmetric.
+    """
+
+    id: str
+    sequence: str
+    probabilities: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContactMaps:
+    """Maps in the order of the input. ``notices`` counts everything that was changed or skipped."""
+
+    maps: list[ContactMap]
+    provenance: ProvenanceFields
+    notices: dict[str, int]
+
+
+def residue_letters(sequence: str) -> str:
+    """One letter a residue: a mask is spelled in six."""
+    return sequence.replace("<mask>", "X")
+
+
+def short_enough(records: Iterable[Record], notices: Counter[str], *, on_error: str) -> Iterator[Record]:
+    """Records whose map can be made. Raises InputError for a longer one, unless ``on_error`` is "skip"."""
+    for record in records:
+        n_residues = len(residue_letters(record.sequence))
+        if n_residues <= LONGEST:
+            yield record
+        elif on_error == "skip":
+            notices[SKIPPED] += 1
+        else:
+            what = f"{n_residues:,} residues; contacts are predicted for at most {LONGEST:,}"
+            remedy = "Cut it into its domains, or pass --on-error skip"
+            raise InputError(what, where=record.where, remedy=remedy)
+
+
+def _unheard(n_tokens: int, n_residues: int) -> None:
+    """Progress that nobody watches."""
+
+
+class ContactPredictor:
+    """A model with a contact head, made ready by ``place``."""
+
+    def __init__(
+        self,
+        model: MaskedLM,
+        tokenizer: ProteinTokenizer,
+        compute: Compute,
+        tokens_per_batch: int | None = None,
+    ) -> None:
+        assert model.contacts is not None, "a model without a contact head predicts no contacts"
+        if tokens_per_batch is not None and tokens_per_batch < 2:
+            what = f"{tokens_per_batch} is too small"
+            raise OptionError(what, where="--tokens-per-batch", remedy="Give at least 2")
+        self.encoder = model.encoder
+        self.head = model.contacts
+        self.tokenizer = tokenizer
+        self.device = compute.device
+        self.tokens_per_batch = tokens_per_batch or compute.tokens_per_batch
+
+    def stream(
+        self,
+        records: Iterable[Record],
+        notices: Counter[str],
+        on_batch: Callable[[int, int], None] = _unheard,
+    ) -> Iterator[ContactMap]:
+        """Maps in the order of ``records``, one batch of them in memory.
+
+        Packed batches need no sorting: neighbours in the input run together. ``on_batch`` hears how many
+        tokens went through the model, and how many residues they stand for.
+        """
+        for members in by_budget(self._tokenise(records, notices), self.tokens_per_batch):
+            maps = self._predict([tokens for _, tokens in members])
+            n_tokens = sum(len(tokens) for _, tokens in members)
+            on_batch(n_tokens, n_tokens - 2 * len(members))
+            for (record, _), probabilities in zip(members, maps, strict=True):
+                yield ContactMap(record.id, residue_letters(record.sequence), probabilities)
+
+    def _tokenise(
+        self, records: Iterable[Record], notices: Counter[str]
+    ) -> Iterator[tuple[tuple[Record, NDArray[np.uint8]], int]]:
+        longest = self.encoder.config.trained_length
+        for record in records:
+            tokens = self.tokenizer.encode(record.sequence)
+            if n_unknown := int(np.count_nonzero(tokens == self.tokenizer.unknown)):
+                notices["residues read as <unk>"] += n_unknown
+            if len(tokens) > longest:
+                notices[
+                    f"sequences longer than the {longest - 2} residues of the model's training, run whole"
+                ] += 1
+            yield (record, tokens), len(tokens)
+
+    @torch.inference_mode()
+    def _predict(self, proteins: list[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+        batch = pack([torch.from_numpy(tokens.astype(np.int64)) for tokens in proteins])
+        try:
+            maps = self.head(self.encoder, batch.to(self.device))
+        except torch.OutOfMemoryError as error:
+            longest = max(map(len, proteins)) - 2
+            raise OptionError(
+                f"the memory of {self.device} is too small for a batch with one of {longest:,} residues",
+                where="--tokens-per-batch",
+                remedy="Give less; where one protein alone is too long, give --device cpu",
+            ) from error
+        return [probabilities.cpu().numpy() for probabilities in maps]

@@ -1,0 +1,120 @@
+"""From records to a journal: each chunk is computed, committed and done, whatever happens after it."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from hashlib import blake2b
+
+import torch
+
+from biofm.core import Progress
+from biofm.core.journal import Entry, Fields, Journal
+from biofm.core.stores import ProvenanceFields
+from biofm.inference.embed import Embedder, Protein
+from biofm.inference.intake import Intake
+from biofm.inference.shards import Shard
+
+
+def fingerprint(embedder: Embedder, provenance: ProvenanceFields, shard: Shard) -> Fields:
+    """All that decides the bits of the values, the input left out. A model may change its name, not its
+    weights; another number of threads sums in another order.
+    """
+    how = {name: value for name, value in provenance.items() if name != "model"}
+    return how | {
+        "verb": "embed",
+        "d_model": embedder.config.d_model,
+        "tokens_per_batch": embedder.tokens_per_batch,
+        "threads": torch.get_num_threads() if embedder.device.type == "cpu" else 0,
+        "shard": str(shard),
+    }
+
+
+def embed_to_journal(
+    embedder: Embedder,
+    intake: Intake,
+    journal: Journal,
+    shard: Shard,
+    where: str,
+    notices: Counter[str],
+    progress: Progress,
+) -> int:
+    """Embed what ``journal``, which has begun, does not hold yet; returns how many tokens that took.
+
+    What it counts is of all its sessions: "tokens" that went through the model, "residues" of the records.
+    Raises InputError: the records that are done already are no longer what they were.
+    """
+    reading = _Reading(embedder.tokenise(intake, notices))
+    own = (protein for protein in reading if shard.holds(protein.key))
+    meter = _Meter(progress, intake, shard, journal.counts["residues"])
+    for chunk in embedder.chunks(journal.remaining(own, _identity, where)):
+        meter.begin()
+        known = journal.known({protein.key for protein in chunk})
+        new = embedder.embed_new(chunk, known, meter.on_batch)
+        n_residues = sum(protein.n_residues for protein in chunk)
+        journal.commit(_entries(chunk), new, {"tokens": meter.n_chunk_tokens, "residues": n_residues})
+        meter.end(n_residues)
+    journal.finish({"n_records": reading.n_read, "digest": reading.digest, "notices": dict(notices)})
+    return meter.n_tokens
+
+
+class _Reading:
+    """Passes proteins on; at the end knows how many there were, and a digest by which to compare inputs."""
+
+    def __init__(self, proteins: Iterable[Protein]) -> None:
+        self._proteins = proteins
+        self._digest = blake2b(digest_size=16)
+        self.n_read = 0
+
+    def __iter__(self) -> Iterator[Protein]:
+        for protein in self._proteins:
+            self.n_read += 1
+            self._digest.update(_identity(protein))
+            yield protein
+
+    @property
+    def digest(self) -> str:
+        return self._digest.hexdigest()
+
+
+class _Meter:
+    """Tells the progress how far the work is: ``n_residues`` of the input were done before this session."""
+
+    def __init__(self, progress: Progress, intake: Intake, shard: Shard, n_residues: int) -> None:
+        self._progress = progress
+        self._intake = intake
+        self._shard = shard
+        self._n_residues = n_residues
+        self._has_begun = False
+        self.n_tokens = 0
+
+    def begin(self) -> None:
+        """A chunk begins; before the first, all that was done already has been read."""
+        self.n_chunk_tokens = self._n_chunk_residues = 0
+        if not self._has_begun:
+            self._has_begun = True
+            self._progress.start_from(self._fraction())
+
+    def on_batch(self, n_tokens: int, n_residues: int) -> None:
+        self.n_tokens += n_tokens
+        self.n_chunk_tokens += n_tokens
+        self._n_chunk_residues += n_residues
+        self._progress.update(tokens=self.n_tokens, fraction=self._fraction())
+
+    def end(self, n_residues: int) -> None:
+        """The chunk is done: so many residues, with those that had been computed before."""
+        self._n_chunk_residues = 0
+        self._n_residues += n_residues
+        self._progress.update(tokens=self.n_tokens, fraction=self._fraction())
+
+    def _fraction(self) -> float | None:
+        return self._intake.share_of(self._shard.n * (self._n_residues + self._n_chunk_residues))
+
+
+def _entries(chunk: Sequence[Protein]) -> list[Entry]:
+    return [
+        Entry(protein.number, [protein.id, protein.n_residues], [protein.key], _identity(protein))
+        for protein in chunk
+    ]
+
+
+def _identity(protein: Protein) -> bytes:
+    return f"{protein.number}\n{protein.id}\n{protein.sequence}\n".encode()

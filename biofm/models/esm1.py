@@ -1,0 +1,155 @@
+"""ESM-1b (Rives et al. 2021, PNAS 118:e2016239118) and ESM-1v (Meier et al. 2021), 650M.
+
+As ESM-2, but with learned positions, which end at 1,024 tokens; ESM-1b has a norm of its embeddings besides.
+Reads the ``transformers`` layout and fair-esm's ``.pt``; writes the former. The first ESM-1, of sinusoidal
+positions, is another architecture.
+"""
+
+from argparse import Namespace
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from biofm.core.errors import ModelError
+from biofm.models import esm2
+from biofm.models.layout import Layout, configuration_errors
+from biofm.models.tensors import Tensors, held
+from biofm.nn import EncoderConfig, MaskedLM
+
+MODEL_TYPE = esm2.MODEL_TYPE
+N_POSITIONS = 1026
+FIRST_POSITION = 2  # fairseq counts from the number behind that of <pad>
+
+HUB_IDS = {
+    "esm1b": "facebook/esm1b_t33_650M_UR50S",
+    "esm1v-1": "facebook/esm1v_t33_650M_UR90S_1",
+    "esm1v-2": "facebook/esm1v_t33_650M_UR90S_2",
+    "esm1v-3": "facebook/esm1v_t33_650M_UR90S_3",
+    "esm1v-4": "facebook/esm1v_t33_650M_UR90S_4",
+    "esm1v-5": "facebook/esm1v_t33_650M_UR90S_5",
+}
+
+TRANSFORMERS = replace(
+    esm2.TRANSFORMERS,
+    modules={
+        **esm2.TRANSFORMERS.modules,
+        "encoder.embedding.positions": ("esm.embeddings.position_embeddings",),
+        "encoder.embedding.norm": ("esm.embeddings.layer_norm",),
+    },
+)
+
+FAIR_ESM = replace(
+    esm2.FAIR_ESM,
+    modules={
+        **esm2.FAIR_ESM.modules,
+        "encoder.embedding.positions": ("embed_positions",),
+        "encoder.embedding.norm": ("emb_layer_norm_before",),
+    },
+)
+
+WRITTEN = TRANSFORMERS
+
+ARCHITECTURE = "roberta_large"
+OTHER_ARCHITECTURES = {
+    "protein_bert_base": "the first ESM-1, which is of another architecture",
+    "msa_transformer": "an MSA Transformer, which reads alignments",
+}
+
+
+def config(
+    *,
+    d_model: int,
+    n_layers: int,
+    n_heads: int,
+    embedding_norm: bool,
+    token_dropout: bool = True,
+    **other: Any,
+) -> EncoderConfig:
+    """Of any shape; the published ones are all of 33 layers, width 1,280 and 20 heads."""
+    n_positions = other.setdefault("n_positions", N_POSITIONS)
+    return esm2.config(
+        d_model=d_model,
+        n_layers=n_layers,
+        n_heads=n_heads,
+        token_dropout=token_dropout,
+        embedding_norm=embedding_norm,
+        positions="learned",
+        position_offset=FIRST_POSITION,
+        trained_length=n_positions - FIRST_POSITION,
+        **other,
+    )
+
+
+def owns(settings: Mapping[str, Any]) -> bool:
+    return settings.get("model_type") == MODEL_TYPE and not esm2.owns(settings)
+
+
+def from_folder(settings: Mapping[str, Any], tensors: Tensors, where: str) -> Layout:
+    """Raises ModelError for settings that make no ESM-1b or ESM-1v."""
+    esm2.refuse_siblings(settings, "an ESM-1b or ESM-1v", where)
+    with configuration_errors("an ESM-1b or ESM-1v", where):
+        if (positions := settings.get("position_embedding_type", "absolute")) != "absolute":
+            raise ValueError(f"position_embedding_type is {positions!r}")
+        encoder = config(
+            d_model=settings["hidden_size"],
+            n_layers=settings["num_hidden_layers"],
+            n_heads=settings["num_attention_heads"],
+            embedding_norm=bool(settings.get("emb_layer_norm_before")),
+            token_dropout=settings.get("token_dropout", False),
+            d_feedforward=settings["intermediate_size"],
+            n_positions=settings.get("max_position_embeddings", N_POSITIONS),
+            norm_eps=settings["layer_norm_eps"],
+        )
+    return Layout(encoder, tensors.renamed(esm2.modern_transformers_name), TRANSFORMERS)
+
+
+def owns_fair_esm(content: Mapping[str, Any]) -> bool:
+    """ESM-2, of a later fairseq, keeps its options elsewhere."""
+    return isinstance(content.get("args"), Namespace)
+
+
+def from_fair_esm(content: Mapping[str, Any], where: str) -> Layout:
+    """From a fair-esm ``.pt``. Raises ModelError for its other models, and where options are missing."""
+    options = {name.removeprefix("encoder_"): value for name, value in vars(content["args"]).items()}
+    if (architecture := options.get("arch")) != ARCHITECTURE:
+        kind = OTHER_ARCHITECTURES.get(
+            str(architecture), f"a fair-esm model of architecture {architecture!r}"
+        )
+        what = f"this is {kind}, not an ESM-1b or ESM-1v"
+        raise ModelError(what, where=where, remedy="See `biofm models` for what can be loaded")
+    tensors = held(content.get("model"), where).renamed(esm2.strip_fair_esm_prefix)
+    with configuration_errors("an ESM-1b or ESM-1v", where):
+        encoder = config(
+            d_model=options["embed_dim"],
+            n_layers=options["layers"],
+            n_heads=options["attention_heads"],
+            embedding_norm="emb_layer_norm_before.weight" in tensors,  # as fair-esm tells the two apart
+            token_dropout=options.get("token_dropout", False),
+            d_feedforward=options["ffn_embed_dim"],
+            n_positions=options["max_positions"] + FIRST_POSITION,
+        )
+    tied = ("embed_tokens.weight", FAIR_ESM.tied)
+    return Layout(encoder, tensors.changed(tied, _without_mask), FAIR_ESM)
+
+
+def to_settings(model: MaskedLM) -> dict[str, Any]:
+    """The ``config.json`` from which ``transformers`` builds the same model."""
+    return esm2.to_settings(model) | {
+        "position_embedding_type": "absolute",
+        "emb_layer_norm_before": model.config.embedding_norm,
+        "max_position_embeddings": model.config.n_positions,
+    }
+
+
+tokenizer = esm2.tokenizer
+tokenizer_files = esm2.tokenizer_files
+
+
+def _without_mask(vectors: Tensor) -> Tensor:
+    """fair-esm empties the vector of <mask>, which training left at random, when it reads the file."""
+    emptied: Tensor = torch.atleast_1d(vectors).clone()
+    emptied[tokenizer().mask :] = 0
+    return emptied

@@ -1,0 +1,33 @@
+"""A checkpoint that was understood, before its weights are read."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from biofm.core.errors import ModelError
+from biofm.models.names import NameMap
+from biofm.models.tensors import Tensors
+from biofm.nn import EncoderConfig
+
+
+class Layout(NamedTuple):
+    """What the model is made of, and where its weights lie: in ``tensors``, by the names of ``names``."""
+
+    config: EncoderConfig
+    tensors: Tensors
+    names: NameMap
+
+
+@contextmanager
+def configuration_errors(model: str, where: str) -> Iterator[None]:
+    """Turn what reading wrong settings raises into a ModelError; ``model`` is what they should describe."""
+    try:
+        yield
+    except KeyError as error:
+        raise ModelError(
+            f"the configuration lacks {error}", where=where, remedy="Download it again"
+        ) from error
+    except (TypeError, ValueError) as error:
+        raise ModelError(
+            f"not the configuration of {model} ({error})", where=where, remedy="Download it again"
+        ) from error

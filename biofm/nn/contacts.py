@@ -1,0 +1,82 @@
+"""Which residues touch, read from where the encoder looks (Rao et al. 2020, bioRxiv 2020.12.15.422761)."""
+
+from collections.abc import Iterator
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from biofm.nn.block import PreNormBlock
+from biofm.nn.config import EncoderConfig
+from biofm.nn.encoder import Encoder
+from biofm.nn.packing import PackedBatch
+from biofm.nn.rotary import rotate
+
+MAP_BYTES = 256 << 20  # the maps of as many heads as fit are held at once
+
+Heads = Float[Tensor, "tokens heads head_dim"]
+
+
+class ContactHead(nn.Module):
+    """sigmoid(w · apc(a + aᵀ) + b) for every pair of residues, where a are the attention maps of all heads of
+    all layers, their <cls> and <eos> left out.
+
+    apc(s) = s - r rᵀ / t is the average product correction (Dunn et al. 2008); r are the sums of the rows of
+    s, t is the sum of all. Each map is corrected, weighted and added when it is made, and none is kept.
+    """
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.map_weights_shape = (config.n_layers, config.n_heads)
+        self.regression = nn.Linear(config.n_layers * config.n_heads, 1)
+
+    def forward(self, encoder: Encoder, batch: PackedBatch) -> list[Float[Tensor, "_ _"]]:
+        """The probability that two residues touch, float32, exactly symmetric: a matrix for each sequence."""
+        lengths = batch.lengths.tolist()
+        halves = [batch.positions.new_zeros(n - 2, n - 2, dtype=torch.float32) for n in lengths]
+        weights = self.regression.weight.float().view(self.map_weights_shape)
+        for layer_weights, (q, k) in zip(weights, queries_and_keys(encoder, batch), strict=True):
+            for half, q_of_one, k_of_one in zip(halves, q.split(lengths), k.split(lengths), strict=True):
+                _add_layer(half, layer_weights, q_of_one, k_of_one)
+        touch = [torch.sigmoid(half + half.T + self.regression.bias.float()) for half in halves]
+        return [
+            (one + one.T) / 2 for one in touch
+        ]  # sigmoid rounds one number in two ways: in a vector and alone
+
+
+def attention_maps(q: Heads, k: Heads) -> Iterator[Float[Tensor, "some_heads length length"]]:
+    """softmax(q kᵀ / √head_dim) of one sequence, float32, which the attention kernels do not give: some heads
+    at a time, in order.
+    """
+    length, _, d_head = q.shape
+    n_at_once = max(1, MAP_BYTES // (4 * length**2))
+    q, k = q.float().transpose(0, 1) / d_head**0.5, k.float().transpose(0, 1)  # (heads, length, head_dim)
+    for some_q, some_k in zip(q.split(n_at_once), k.split(n_at_once), strict=True):
+        yield (some_q @ some_k.mT).softmax(-1)
+
+
+def queries_and_keys(encoder: Encoder, batch: PackedBatch) -> Iterator[tuple[Heads, Heads]]:
+    """Those that each layer attends with, as the encoder passes through it."""
+    rotation = encoder.rotary(batch.positions)
+    x = encoder.embedding(batch)
+    for block in encoder.blocks:
+        assert isinstance(block, PreNormBlock), "no contact head was ever trained on a post-norm encoder"
+        part = block.attention
+        q, k, _ = part.qkv(block.attention_norm(x)).chunk(3, dim=-1)  # (tokens, d_model)
+        q = rotate(part.q_norm(q).unflatten(-1, part.head_shape), rotation)
+        yield q, rotate(part.k_norm(k).unflatten(-1, part.head_shape), rotation)
+        x = block(x, batch, rotation)
+
+
+def _add_layer(half: Tensor, weights: Tensor, q: Tensor, k: Tensor) -> None:
+    """Add a layer of one sequence to ``half``, which with its transpose makes the whole weighted sum."""
+    first = 0
+    for maps in attention_maps(q, k):
+        some_weights = weights[first : first + len(maps)]
+        first += len(maps)
+        half += torch.einsum("h,hij->ij", some_weights, maps)[1:-1, 1:-1]
+        residues = maps[:, 1:-1, 1:-1]
+        sums = residues.sum(-1) + residues.sum(-2)  # r of a + aᵀ, (heads, residues)
+        # Where a head looks at nothing but the ends, r is 0, and so is r rᵀ / t.
+        totals = sums.sum(-1).clamp_min(torch.finfo(torch.float32).tiny)
+        half -= (sums * (some_weights / totals / 2)[:, None]).T @ sums

@@ -1,0 +1,70 @@
+"""A map of which residues touch: as predicted, and beside it as a structure shows."""
+
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from biofm.report.figure import new_figure, write_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.image import AxesImage
+
+    from biofm.evaluation.contacts import StructureContacts
+
+LEAST_INCH, MOST_INCH = 6.0, 16.0
+RESIDUES_PER_INCH = 120  # so that each keeps a pixel, up to 1,900 of them
+LONGEST_TITLE = 60
+
+
+def draw_contacts(
+    title: str,
+    probabilities: NDArray[np.float32],
+    truth: "StructureContacts | None",
+    min_separation: int,
+    handle: BinaryIO,
+    suffix: str,
+) -> None:
+    """Probabilities (residues, residues) from white to dark, pairs nearer than ``min_separation`` left white.
+
+    With ``truth`` they fill the upper triangle alone, and the lower one shows the structure's contacts.
+    """
+    n_residues = len(probabilities)
+    far_below = np.tri(n_residues, k=-min_separation, dtype=bool)
+    side_inch = min(max(LEAST_INCH, n_residues / RESIDUES_PER_INCH), MOST_INCH)
+    figure = new_figure(side_inch + 1.2, side_inch)
+    axes = figure.subplots()
+    lines = [title if len(title) <= LONGEST_TITLE else f"{title[:LONGEST_TITLE]}…"]
+    if truth is not None:
+        _draw_truth(axes, truth, far_below)
+        lines.append("above the diagonal: predicted; below: in the structure (grey: not shown there)")
+    shown = far_below.T if truth is not None else far_below | far_below.T
+    image = _show(axes, probabilities, shown, "Blues", 1)
+    axes.set_xlabel("residue")
+    axes.set_ylabel("residue")
+    axes.set_title("\n".join(lines), parse_math=False, fontsize="medium")
+    figure.colorbar(image, ax=axes, label="predicted probability of a contact", shrink=0.8)
+    write_figure(figure, handle, suffix)
+
+
+def _draw_truth(axes: "Axes", truth: "StructureContacts", far_below: NDArray[np.bool_]) -> None:
+    """The structure's contacts in black below the diagonal, on grey where it shows no residue."""
+    missing = np.ones(len(far_below), dtype=bool)
+    missing[truth.places] = False
+    grey = np.tril(missing[:, None] | missing)
+    _show(axes, grey, grey, "Greys", 8)
+    touch = np.zeros_like(far_below)
+    touch[np.ix_(truth.places, truth.places)] = truth.touch
+    touch &= far_below
+    _show(axes, touch, touch, "Greys", 1)
+    axes.axline((0.5, 0.5), slope=1, color="0.6", linewidth=0.8)
+
+
+def _show(
+    axes: "Axes", values: NDArray[np.generic], shown: NDArray[np.bool_], colours: str, darkest: float
+) -> "AxesImage":
+    """A picture whose pixels are residues, counted from 1, the first above; elsewhere it lets see through."""
+    edges = (0.5, len(values) + 0.5, len(values) + 0.5, 0.5)
+    masked = np.ma.masked_array(values, ~shown)
+    return axes.imshow(masked, cmap=colours, vmin=0, vmax=darkest, extent=edges)

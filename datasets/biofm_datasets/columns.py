@@ -1,0 +1,122 @@
+"""Chosen columns of a table in memory: numbers for arithmetic, texts for names.
+
+Needs numpy, so it is imported from here and not from the package.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from biofm_datasets.errors import DataError
+from biofm_datasets.table_parts import TablePart, read_table
+
+MISSING = frozenset({"", "na", "n/a", "nan", "<na>", "none", "null"})
+"""How programs write that a number is not there, in lower case."""
+
+ROWS_AT_ONCE = 4096
+
+_REMEDY = "Correct the cell, or leave it empty"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Columns:
+    """``numbers`` hold NaN where a cell is empty; ``places`` says of each row where it stands in the file."""
+
+    name: str
+    places: list[str]
+    numbers: dict[str, NDArray[np.float64]]
+    texts: dict[str, list[str]]
+
+    def where(self, row: int) -> str:
+        """The place of a row for a message: ``assay.csv, line 17``."""
+        return f"{self.name}, {self.places[row]}"
+
+
+def stop_at(fault: DataError) -> None:
+    """What to do at a faulty row unless told otherwise."""
+    raise fault
+
+
+def read_columns(
+    stream: BinaryIO,
+    name: str,
+    *,
+    numbers: Sequence[str],
+    texts: Sequence[str] = (),
+    at_fault: Callable[[DataError], None] = stop_at,
+) -> Columns:
+    """Read these columns of a CSV, TSV or Parquet file.
+
+    Empty cells, and the usual words for them (``MISSING``), are NaN among numbers. Where another cell is no
+    finite number, ``at_fault`` gets the fault, with its place and column, and the row is left out if that
+    returns.
+
+    Raises DataError for every fault of the file as a whole, and for a column that is absent or there twice.
+    """
+    places: list[str] = []
+    values: list[list[float]] = []
+    words: list[list[str]] = []
+    for part in read_table(stream, name, n_rows=ROWS_AT_ONCE):
+        cells = [part.texts(column) for column in numbers]
+        kept_texts = [part.texts(column) for column in texts]
+        for row in range(len(part)):
+            try:
+                values.append(_row_of_numbers(part, numbers, cells, row))
+            except DataError as fault:
+                at_fault(fault)
+                continue
+            places.append(part.places[row])
+            words.append([column[row] for column in kept_texts])
+    table = np.array(values, np.float64).reshape(len(values), len(numbers))
+    return Columns(
+        name=name,
+        places=places,
+        numbers={column: table[:, i] for i, column in enumerate(numbers)},
+        texts={column: [row[i] for row in words] for i, column in enumerate(texts)},
+    )
+
+
+def find_numeric_columns(stream: BinaryIO, name: str) -> list[str]:
+    """The columns in which every cell is a number or empty, and one at least is a number."""
+    n_numbers: dict[str, int] = {}
+    others: set[str] = set()
+    for part in read_table(stream, name, n_rows=ROWS_AT_ONCE):
+        for column in part.names:
+            if column in others or part.names.count(column) > 1:
+                continue
+            cells = [cell for cell in part.texts(column) if cell.lower() not in MISSING]
+            n_numbers[column] = n_numbers.get(column, 0) + len(cells)
+            if any(_parse(cell) is None for cell in cells):
+                others.add(column)
+    return [column for column, count in n_numbers.items() if count and column not in others]
+
+
+def _row_of_numbers(
+    part: TablePart, names: Sequence[str], cells: Sequence[Sequence[str]], row: int
+) -> list[float]:
+    return [
+        _number(column[row], f"{part.where(row)}, column {name!r}")
+        for name, column in zip(names, cells, strict=True)
+    ]
+
+
+def _number(cell: str, where: str) -> float:
+    if cell.lower() in MISSING:
+        return math.nan
+    number = _parse(cell)
+    if number is None:
+        raise DataError(f"{cell!r} is no number", where=where, remedy=_REMEDY)
+    if not math.isfinite(number):
+        raise DataError(f"{cell!r} is not finite", where=where, remedy=_REMEDY)
+    return number
+
+
+def _parse(cell: str) -> float | None:
+    try:
+        return None if "_" in cell else float(cell)  # 1_000 is a number in Python alone
+    except ValueError:
+        return None

@@ -1,0 +1,101 @@
+"""What the benchmarks share: contenders in processes of their own, the model they run, and the ceiling.
+
+Each contender lives in a process of its own, so that none profits from what another changed in it, and they
+take turns: while one works, the others wait for their next task without using the processor.
+"""
+
+import multiprocessing
+import os
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import torch
+
+WIDTH, N_LAYERS, N_HEADS = 480, 12, 20
+AGREEMENT = {torch.float32: 1e-4, torch.bfloat16: 5e-2}
+
+Work = Callable[[Any], Any]
+
+
+class Contender:
+    """A name, the dtype it computes in, and a process that does its work.
+
+    ``make(*arguments)`` gives, in that process, the function that takes a task and gives its result.
+    """
+
+    def __init__(
+        self, name: str, dtype: torch.dtype, make: Callable[..., Work], *arguments: object, n_threads: int
+    ) -> None:
+        self.name, self.dtype = name, dtype
+        here, there = multiprocessing.get_context("spawn").Pipe()
+        self._connection = here
+        process = multiprocessing.get_context("spawn").Process(
+            target=_serve, args=(there, make, arguments, n_threads), daemon=True
+        )
+        process.start()
+        there.close()
+
+    def run(self, task: Any) -> tuple[float, Any]:
+        """The seconds that it took, and the result."""
+        self._connection.send(task)
+        seconds, result = self._connection.recv()
+        return seconds, result
+
+
+def _serve(connection: Connection, make: Callable[..., Work], arguments: Any, n_threads: int) -> None:
+    os.environ["TRANSFORMERS_VERBOSITY"] = "error"  # the contact head that a random model lacks is no news
+    torch.set_num_threads(n_threads)
+    work = make(*arguments)
+    while True:
+        try:
+            task = connection.recv()
+        except EOFError:
+            return
+        began = time.perf_counter()
+        result = work(task)
+        connection.send((time.perf_counter() - began, result))
+
+
+def write_random_esm2(folder: Path) -> None:
+    """A random ESM-2 of the shape of the published 35M one, in the layout of ``transformers``."""
+    from transformers import EsmConfig, EsmForMaskedLM
+    from transformers.utils import logging
+
+    import biofm
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    torch.manual_seed(0)
+    config = EsmConfig(
+        vocab_size=33, mask_token_id=32, pad_token_id=1, hidden_size=WIDTH, num_hidden_layers=N_LAYERS,
+        num_attention_heads=N_HEADS, intermediate_size=4 * WIDTH, max_position_embeddings=1026,
+        position_embedding_type="rotary", token_dropout=True, emb_layer_norm_before=False,
+        hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, layer_norm_eps=1e-5,
+    )  # fmt: skip
+    EsmForMaskedLM(config).save_pretrained(folder)
+    biofm.load(str(folder), dtype="float32").save(folder, overwrite=True)  # adds the tokenizer's files
+
+
+def matmul_flops(n_tokens: int = 4096) -> float:
+    """Operations a second of a float32 matrix product of the model's largest shape, the best of five."""
+    a, b = torch.randn(n_tokens, WIDTH), torch.randn(WIDTH, 4 * WIDTH)
+    seconds = []
+    for _ in range(5):
+        began = time.perf_counter()
+        torch.mm(a, b)
+        seconds.append(time.perf_counter() - began)
+    return 2 * n_tokens * WIDTH * 4 * WIDTH / min(seconds)
+
+
+def encoder_flops(length: int) -> float:
+    """Operations of the encoder on one sequence of so many tokens: projections, and the scores and the mixing
+    of attention.
+    """
+    return float(2 * 12 * WIDTH**2 * N_LAYERS * length + 4 * WIDTH * N_LAYERS * length**2)
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

@@ -1,0 +1,148 @@
+"""Variant effects by masked marginals, biofm beside the plain loop of ``transformers``, in turns.
+
+    python kernels/bench/score.py [--residues 300] [--rounds 3] [--threads 2]
+
+The task: all single substitutions of one protein on a random 35M-shaped ESM-2, that is the log-probabilities
+of every token at every position, each masked in turn. The contenders, each in a process of its own:
+
+- loop: ``transformers`` in float32, one forward pass a position, as the published scripts write it.
+- biofm in float32, and with ``--dtype auto`` where that is another one: masked copies packed together, the
+  last layer and the head on masked rows only.
+
+Nothing is printed unless the log-probabilities agree. A speed is variants (19 a residue) over seconds, the
+median of the rounds; a ratio is the median of each round's. The share of the ceiling is the arithmetic that
+biofm does (rows that the last layer leaves out are not counted) over that of a large float32 matrix product
+measured in the same round.
+"""
+
+import argparse
+import os
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+from measure import (
+    AGREEMENT,
+    WIDTH,
+    Contender,
+    encoder_flops,
+    matmul_flops,
+    write_random_esm2,
+)
+
+import biofm
+from biofm.inference import Predictor, Query, choose_compute, place
+
+N_MUTANTS = 19
+LogProbabilities = np.ndarray
+Scan = Callable[[str], LogProbabilities]
+
+
+def main() -> None:
+    options = _options()
+    torch.set_num_threads(options.threads)
+    rng = np.random.default_rng(0)
+    sequence = "".join(rng.choice(list("LAGVSERTIDPKQNFYMHWC"), options.residues))
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ.setdefault("XDG_STATE_HOME", folder)
+        write_random_esm2(Path(folder, "model"))
+        contenders = _contenders(Path(folder, "model"), options.threads)
+        _check_agreement(contenders, sequence[:40])
+        _race(contenders, sequence, options)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--residues", type=int, default=300)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    return parser.parse_args()
+
+
+def _contenders(folder: Path, n_threads: int) -> list[Contender]:
+    contender = partial(Contender, n_threads=n_threads)
+    found = [
+        contender("transformers, one position a pass", torch.float32, transformers_scan, folder),
+        contender("biofm, float32", torch.float32, biofm_scan, folder, "float32"),
+    ]
+    auto = choose_compute("cpu", "auto")
+    print(f"biofm --dtype auto is {auto.dtype_name}: {auto.reason}")
+    if auto.dtype is not torch.float32:
+        found.append(contender("biofm, auto", auto.dtype, biofm_scan, folder, "auto"))
+    return found
+
+
+def transformers_scan(folder: Path) -> Scan:
+    from transformers import EsmForMaskedLM, EsmTokenizer
+
+    tokenizer = EsmTokenizer.from_pretrained(folder)
+    model = EsmForMaskedLM.from_pretrained(folder).eval()
+
+    @torch.inference_mode()
+    def scan(sequence: str) -> LogProbabilities:
+        batch = tokenizer(sequence, return_tensors="pt")
+        rows = []
+        for place_ in range(1, len(sequence) + 1):
+            tokens = batch["input_ids"].clone()
+            tokens[0, place_] = tokenizer.mask_token_id
+            logits = model(tokens, attention_mask=batch["attention_mask"]).logits
+            rows.append(logits[0, place_].log_softmax(-1))
+        return torch.stack(rows).numpy()
+
+    return scan
+
+
+def biofm_scan(folder: Path, dtype: str) -> Scan:
+    model = biofm.load(folder, device="cpu", dtype=dtype)
+    tokenizer = model.checkpoint.tokenizer
+    predictor = Predictor(place(model.checkpoint.module, model.compute), tokenizer.mask, model.compute)
+
+    def scan(sequence: str) -> LogProbabilities:
+        tokens = tokenizer.encode(sequence)
+        places = np.arange(1, len(sequence) + 1)[:, None]
+        return np.concatenate(list(predictor.predict(Query(tokens, here, here) for here in places)))
+
+    return scan
+
+
+def _check_agreement(contenders: list[Contender], sequence: str) -> None:
+    _, reference = contenders[0].run(sequence)
+    for contender in contenders[1:]:
+        difference = np.abs(contender.run(sequence)[1] - reference).max()
+        if difference > AGREEMENT[contender.dtype]:
+            raise SystemExit(f"{contender.name}: scores differ by {difference:.1e}: no speed is printed")
+
+
+def _race(contenders: list[Contender], sequence: str, options: argparse.Namespace) -> None:
+    speeds: dict[str, list[float]] = {contender.name: [] for contender in contenders}
+    ceilings = []
+    for _ in range(options.rounds):
+        ceilings.append(matmul_flops())
+        for contender in contenders:
+            speeds[contender.name].append(N_MUTANTS * len(sequence) / contender.run(sequence)[0])
+            print(f"  {contender.name}: {speeds[contender.name][-1]:.1f} variants/s", flush=True)
+    flops = _flops_a_position(len(sequence) + 2) / N_MUTANTS
+    loop = np.array(speeds[contenders[0].name])
+    print(f"{len(sequence)} residues, {options.threads} threads, {options.rounds} rounds")
+    print(f"torch {torch.__version__}; matmul ceiling {median(ceilings) / 1e9:.0f} GFLOP/s in float32")
+    print(f"{'':40} variants/s   / loop   of ceiling")
+    for name, of_rounds in speeds.items():
+        each = np.array(of_rounds)
+        share = f"{median(each * flops / np.array(ceilings)):10.0%}" if name.startswith("biofm") else ""
+        print(f"{name:40} {median(each):10.1f} {median(each / loop):7.2f}x {share}")
+
+
+def _flops_a_position(length: int) -> float:
+    """Operations that one masked copy needs when its last layer computes one row beside keys and values."""
+    left_out = (length - 1) * (2 * 10 * WIDTH**2 + 4 * WIDTH * length)
+    return encoder_flops(length) - float(left_out)
+
+
+if __name__ == "__main__":
+    main()

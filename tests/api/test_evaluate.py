@@ -1,0 +1,226 @@
+"""``biofm.evaluate`` from a table to its numbers."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from biofm_datasets import parse_variant
+from scipy import stats
+
+import biofm
+from biofm.core.errors import InputError, OptionError
+from biofm.evaluation import Evaluation
+from biofm.evaluation.baselines import blosum62
+from tests.api.conftest import ReadLedger
+
+BLAT = Path("protein") / "esm" / "BLAT_ECOLX_Ranganathan2015_labeled.csv"
+ESM1V = [f"esm1v_t33_650M_UR90_{number}" for number in range(1, 6)]
+WILD_TYPE = "MKTAYIAKQRQISFVKSHFSRQ"
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """Single mutants whose fitness follows their site; one good score, one bad, some cells empty."""
+    generator = np.random.default_rng(0)
+    rows = []
+    for position, wild in enumerate(WILD_TYPE, start=1):
+        for mutant in "ACDEW":
+            fitness = position / 4 + "ACDEW".index(mutant) / 5 + generator.normal() / 10
+            good, bad = fitness + generator.normal(), generator.normal()
+            rows.append((f"{wild}{position}{mutant}", fitness, good, bad))
+    frame = pd.DataFrame(rows, columns=["mutant", "fitness", "good", "bad"])
+    frame.loc[3, "fitness"] = np.nan
+    frame.loc[[7, 8], "bad"] = np.nan
+    frame["set"] = np.where(np.arange(len(frame)) % 3 == 0, "test", "train")
+    frame["bin"] = (frame.fitness > 3).astype(int)
+    frame["sequence"] = [
+        WILD_TYPE[: int(m[1:-1]) - 1] + m[-1] + WILD_TYPE[int(m[1:-1]) :] for m in frame.mutant
+    ]
+    frame.to_csv(tmp_path / "table.csv", index=False)
+    return tmp_path / "table.csv"
+
+
+def frame_of(table: Path) -> pd.DataFrame:
+    return pd.read_csv(table)
+
+
+def test_a_score_is_judged_on_the_rows_that_have_it_and_a_measurement(table: Path) -> None:
+    found = biofm.evaluate(table, measured="fitness", score=["good", "bad"], variant="mutant", n_resamples=50)
+    frame = frame_of(table).dropna(subset=["fitness"])
+    assert [row.name for row in found.rows] == ["good", "bad", "mean of 2", "BLOSUM62", "one-hot ridge"]
+    assert [row.n for row in found.rows] == [109, 107, 107, 109, 109]
+    for name in ("good", "bad"):
+        expected = stats.spearmanr(frame.fitness, frame[name], nan_policy="omit").statistic
+        assert found.row(name).spearman.value == pytest.approx(expected, abs=1e-12)
+    mean = stats.spearmanr(frame.fitness, frame.good + frame.bad, nan_policy="omit").statistic
+    assert found.row("mean of 2").spearman.value == pytest.approx(mean, abs=1e-12)
+    assert found.notices == {
+        "rows without a measurement in 'fitness', left out": 1,
+        "rows without a score in 'bad', left out of its measures": 2,
+    }
+
+
+def test_a_score_and_a_baseline_are_compared_on_the_rows_of_both(table: Path) -> None:
+    found = biofm.evaluate(table, measured="fitness", score=["good", "bad"], variant="mutant", n_resamples=50)
+    n_rows = {(it.score, it.baseline): it.n for it in found.comparisons}
+    assert n_rows["good", "one-hot ridge"] == 109
+    assert n_rows["bad", "one-hot ridge"] == 107
+    ridge_against_bad = next(
+        it for it in found.comparisons if (it.score, it.baseline) == ("bad", "one-hot ridge")
+    )
+    assert ridge_against_bad.difference.value == pytest.approx(
+        ridge_against_bad.baseline_spearman - ridge_against_bad.score_spearman
+    )
+    assert ridge_against_bad.difference.low is not None
+    assert ridge_against_bad.difference.low > 0.5
+
+
+def test_resamples_are_paired_so_that_a_twin_differs_by_nothing(table: Path) -> None:
+    """The interval of a difference is that of the same rows, not of two independent drawings."""
+    frame = frame_of(table)
+    frame["twin"] = blosum62([parse_variant(variant) for variant in frame.mutant])
+    frame.to_csv(table, index=False)
+    found = biofm.evaluate(table, measured="fitness", score="twin", variant="mutant", n_resamples=20)
+    difference = next(it for it in found.comparisons if it.baseline == "BLOSUM62").difference
+    assert (difference.value, difference.low, difference.high) == (0, 0, 0)
+
+
+def test_the_interval_is_that_of_rows_drawn_one_resample_at_a_time(table: Path) -> None:
+    found = biofm.evaluate(table, measured="fitness", score="good", n_resamples=200, seed=4)
+    frame = frame_of(table).dropna(subset=["fitness"])
+    measured, score = frame.fitness.to_numpy(), frame.good.to_numpy()
+    generator = np.random.default_rng(4)
+    drawings = (generator.integers(len(score), size=len(score)) for _ in range(200))
+    resampled = [stats.spearmanr(measured[rows], score[rows]).statistic for rows in drawings]
+    low, high = np.quantile(resampled, [0.025, 0.975])
+    spearman = found.row("good").spearman
+    assert (spearman.low, spearman.high) == (pytest.approx(low), pytest.approx(high))
+
+
+def test_the_same_seed_gives_the_same_numbers(table: Path) -> None:
+    def run(seed: int) -> Evaluation:
+        return biofm.evaluate(
+            table, measured="fitness", score="good", variant="mutant", n_resamples=30, seed=seed
+        )
+
+    assert run(1) == run(1)
+    assert run(1).row("good").spearman.low != run(2).row("good").spearman.low
+    assert run(1).row("one-hot ridge").spearman.value != run(2).row("one-hot ridge").spearman.value
+
+
+def test_what_is_positive_is_the_median_a_threshold_or_a_column(table: Path) -> None:
+    frame = frame_of(table).dropna(subset=["fitness"])
+
+    def auroc(is_positive: "pd.Series[bool]") -> float:
+        statistic = stats.mannwhitneyu(frame.good[is_positive], frame.good[~is_positive]).statistic
+        return float(statistic / (is_positive.sum() * (~is_positive).sum()))
+
+    def found(**choice: object) -> Evaluation:
+        return biofm.evaluate(table, measured="fitness", score="good", n_resamples=0, **choice)
+
+    by_median = found()
+    assert by_median.threshold == pytest.approx(frame.fitness.median())
+    assert "median" in by_median.positive
+    assert by_median.row("good").auroc.value == pytest.approx(auroc(frame.fitness >= frame.fitness.median()))
+    assert found(threshold=2.0).row("good").auroc.value == pytest.approx(auroc(frame.fitness >= 2))
+    by_column = found(binary="bin")
+    assert by_column.threshold is None
+    assert by_column.n_positive == (frame.fitness > 3).sum()
+    assert by_column.row("good").auroc.value == pytest.approx(auroc(frame.fitness > 3))
+    assert by_column.row("good").auroc.low is None  # no resamples, no interval
+
+
+def test_with_a_split_everything_is_judged_on_the_test_rows(table: Path) -> None:
+    found = biofm.evaluate(
+        table, measured="fitness", score="good", variant="mutant", split="set", n_resamples=0
+    )
+    frame = frame_of(table).dropna(subset=["fitness"])
+    test = frame[frame.set == "test"]
+    assert (found.n_rows, found.n_train) == (len(test), len(frame) - len(test))
+    assert {row.n for row in found.rows} == {len(test)}
+    expected = stats.spearmanr(test.fitness, test.good).statistic
+    assert found.row("good").spearman.value == pytest.approx(expected)
+    assert found.threshold == pytest.approx(test.fitness.median())
+
+
+def test_sequences_with_the_wild_type_tell_the_same_as_variants(table: Path, tmp_path: Path) -> None:
+    fasta = tmp_path / "wt.fasta"
+    fasta.write_text(f">wt\n{WILD_TYPE}\n")
+    choice = {"measured": "fitness", "score": "good", "n_resamples": 0}
+    by_variant = biofm.evaluate(table, variant="mutant", **choice)
+    assert biofm.evaluate(table, sequence="sequence", wild_type=fasta, **choice).rows == by_variant.rows
+    assert biofm.evaluate(table, variant="mutant", wild_type=fasta, **choice).rows == by_variant.rows
+    alone = biofm.evaluate(table, sequence="sequence", **choice)
+    assert "--wild-type" in alone.not_computed["BLOSUM62"]
+    assert alone.row("one-hot ridge") == by_variant.row("one-hot ridge")
+
+
+def test_insertions_and_deletions_are_scored_by_kmers_where_the_wild_type_is_given(tmp_path: Path) -> None:
+    variants = [f"{wild}{i}del" for i, wild in enumerate(WILD_TYPE, start=1)] + ["M1V", "K2_T3insGG"]
+    frame = pd.DataFrame({"mutant": variants, "fitness": range(len(variants)), "s": range(len(variants))})
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    (tmp_path / "wt.fasta").write_text(f">wt\n{WILD_TYPE}\n")
+    choice = {"measured": "fitness", "score": "s", "variant": "mutant", "n_resamples": 0}
+    assert "--wild-type" in biofm.evaluate(tmp_path / "t.csv", **choice).not_computed["one-hot ridge"]
+    found = biofm.evaluate(tmp_path / "t.csv", wild_type=tmp_path / "wt.fasta", **choice)
+    assert [row.name for row in found.rows] == ["s", "k-mer ridge"]
+
+
+def test_the_result_is_written_as_json_and_says_where_it_comes_from(
+    table: Path, tmp_path: Path, read_ledger: ReadLedger
+) -> None:
+    found = biofm.evaluate(
+        table, measured="fitness", score="good", n_resamples=10, output=tmp_path / "result.json"
+    )
+    written = json.loads((tmp_path / "result.json").read_text())
+    assert written["sha256"] == hashlib.sha256(table.read_bytes()).hexdigest() == found.sha256
+    assert written["version"] == biofm.__version__
+    assert (written["seed"], written["n_resamples"]) == (0, 10)
+    assert written["rows"][0]["spearman"]["low"] == found.row("good").spearman.low
+    ((verb, reads),) = read_ledger("select verb, reads from requests")
+    assert verb == "evaluate"
+    assert str(table) in reads
+
+
+def test_faulty_rows_are_skipped_and_counted_only_when_asked(table: Path) -> None:
+    text = table.read_text().replace("K2A", "K2?").replace("T3C,", "T3C,oops")
+    table.write_text(text)
+    with pytest.raises(InputError, match=r"table\.csv, line \d+"):
+        biofm.evaluate(table, measured="fitness", score="good", variant="mutant")
+    found = biofm.evaluate(
+        table, measured="fitness", score="good", variant="mutant", n_resamples=0, on_error="skip"
+    )
+    assert found.notices["rows at fault, left out"] == 2
+    assert found.n_rows == 107
+
+
+def test_options_that_contradict_each_other_are_refused(table: Path) -> None:
+    with pytest.raises(OptionError, match="--binary and --threshold"):
+        biofm.evaluate(table, measured="fitness", score="good", binary="bin", threshold=1.0)
+    with pytest.raises(OptionError, match="named twice"):
+        biofm.evaluate(table, measured="fitness", score=["good", "good"])
+    with pytest.raises(OptionError, match="-1 resamples"):
+        biofm.evaluate(table, measured="fitness", score="good", n_resamples=-1)
+
+
+def test_the_autoencoder_of_blat_gives_its_published_spearman(real_data: Path) -> None:
+    name = "mutation_effect_prediction_vae_ensemble"
+    found = biofm.evaluate(real_data / BLAT, measured="2500", score=name, n_resamples=0)
+    spearman = found.row(name).spearman.value
+    assert spearman is not None
+    assert round(spearman, 7) == 0.7755001
+    assert found.row(name).n == 4788
+
+
+def test_esm1v_on_blat_gives_the_known_numbers_and_loses_to_the_ridge(real_data: Path) -> None:
+    """Rows without a prediction of the autoencoder stay: ESM-1v scores them all."""
+    found = biofm.evaluate(real_data / BLAT, measured="2500", score=ESM1V, variant="mutant", n_resamples=0)
+    rounded = [round(row.spearman.value or 0, 4) for row in found.rows]
+    assert rounded[:6] == [0.6619, 0.6632, 0.6449, 0.6865, 0.7064, 0.7026]
+    assert {row.n for row in found.rows} == {4996}
+    assert found.row("BLOSUM62").spearman.value == pytest.approx(0.268, abs=5e-4)
+    ridge = found.row("one-hot ridge").spearman.value
+    assert ridge == pytest.approx(0.761, abs=5e-4)

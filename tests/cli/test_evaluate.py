@@ -1,0 +1,151 @@
+"""``biofm evaluate``: its table, its JSON, its words about baselines; and what it says of wrong inputs."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+VARIANTS = [f"{wild}{site}{mutant}" for site, wild in enumerate("MKTAY", start=1) for mutant in "CDEW"]
+ROWS = [(variant, row % 7 + row / 20, row % 5 - row / 9) for row, variant in enumerate(VARIANTS)]
+TABLE = "mutant,fitness,score\n" + "".join(f"{v},{f:.3f},{s:.3f}\n" for v, f, s in ROWS)
+CHOICE = ("--measured", "fitness", "--score", "score")
+
+
+def test_the_table_has_the_score_and_the_baselines(biofm: Any) -> None:
+    Path("t.csv").write_text(TABLE)
+    outcome = biofm("evaluate", "t.csv", *CHOICE, "--variant", "mutant", "--resamples", "20", "-q")
+    assert outcome.status == 0, outcome.err
+    header, *lines = outcome.out.splitlines()
+    assert header.startswith("20 measurements; positive for AUROC and MCC: fitness at or above its median, ")
+    assert lines[0].split() == ["fitness", "Spearman", "AUROC", "NDCG", "MCC", "n"]
+    assert [line.split("  ")[0] for line in lines[1:]] == ["score", "BLOSUM62", "one-hot ridge"]
+    assert lines[1].count("[") == 1
+    assert lines[1].split()[-1] == "20"
+
+
+def test_a_baseline_that_is_not_there_is_named_with_the_reason(biofm: Any) -> None:
+    Path("t.csv").write_text(TABLE)
+    outcome = biofm("evaluate", "t.csv", *CHOICE, "--resamples", "0")
+    for name in ("BLOSUM62", "one-hot ridge"):
+        assert f"{name}: not computed, because the variants are not known; name their column" in outcome.out
+
+
+def test_a_baseline_that_wins_is_said_in_words(biofm: Any) -> None:
+    rows = [(f"{'MKTAY'[i // 4]}{i // 4 + 1}{'CDEW'[i % 4]}", i, -i) for i in range(20)]
+    Path("t.csv").write_text("mutant,fitness,score\n" + "".join(f"{v},{f},{s}\n" for v, f, s in rows))
+    outcome = biofm("evaluate", "t.csv", *CHOICE, "--variant", "mutant", "--resamples", "50")
+    assert "one-hot ridge beats score by Spearman: 0." in outcome.err
+    assert "against -1.000 on 20 rows\n" in outcome.err
+    assert "one-hot ridge has seen measurements of this assay: 5-fold cross-validation" in outcome.err
+
+
+def test_json_stands_alone_on_standard_output_and_is_what_the_file_holds(biofm: Any) -> None:
+    Path("t.csv").write_text(TABLE.replace("2.100", ""))
+    words = ("--variant", "mutant", "--resamples", "10", "-o", "r.json", "--picture", "s.png", "--json")
+    outcome = biofm("evaluate", "t.csv", *CHOICE, *words)
+    found = json.loads(outcome.out)
+    assert found == json.loads(Path("r.json").read_text())
+    assert found["rows"][0]["name"] == "score"
+    assert found["notices"] == {"rows without a measurement in 'fitness', left out": 1}
+    assert "notice: rows without a measurement in 'fitness', left out: 1" in outcome.err
+    assert Path("s.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_undefined_measures_are_null_in_json_and_a_dash_in_the_table(biofm: Any) -> None:
+    Path("t.csv").write_text("fitness,score\n1,1\n2,3\n3,2\n")
+    assert json.loads(biofm("evaluate", "t.csv", *CHOICE, "--json").out)["rows"][0]["ndcg"]["value"] is None
+    assert " - " in biofm("evaluate", "t.csv", *CHOICE).out
+
+
+# content of the table, further words, what the message must say
+WRONG = {
+    "a missing table": (None, (), ["t.csv", "no such file"]),
+    "an empty table": ("", (), ["t.csv", "empty"]),
+    "a header only": ("mutant,fitness,score\n", (), ["t.csv", "no records"]),
+    "FASTA": (">a\nMK\n", (), ["t.csv", "FASTA"]),
+    "no measured column": ("mutant,score\na,1\n", (), ["'fitness'", "mutant, score"]),
+    "no score column": ("mutant,fitness\na,1\n", (), ["'score'", "mutant, fitness"]),
+    "a column twice": ("fitness,score,score\n1,1,1\n", (), ["2 columns", "'score'"]),
+    "a ragged row": (TABLE + "M1Y,1\n", (), ["t.csv", "line 22", "2 cells"]),
+    "a word among measurements": (TABLE + "M1Y,high,1\n", (), ["line 22", "'fitness'", "'high' is no"]),
+    "a word among scores": (TABLE + "M1Y,1,high\n", (), ["line 22", "'score'", "'high' is no number"]),
+    "an infinite score": (TABLE + "M1Y,1,-inf\n", (), ["line 22", "'score'", "'-inf' is not finite"]),
+    "no measurement at all": ("fitness,score\n,1\nNA,2\n,3\n", (), ["'fitness'", "0 values", "at least 3"]),
+    "two rows": ("fitness,score\n1,1\n2,2\n", (), ["'fitness'", "2 values", "too few"]),
+    "few scores": ("fitness,score\n1,1\n2,\n3,\n", (), ["'score'", "1 values", "too few"]),
+    "equal measurements": ("fitness,score\n1,1\n1,2\n1,3\n", (), ["'fitness' holds 1 in every row"]),
+    "equal scores": ("fitness,score\n1,2\n2,2\n3,2\n", (), ["'score' holds 2 in every row"]),
+    "a median that splits nothing": ("fitness,score\n0,1\n0,2\n0,3\n1,4\n", (), ["every row", "--threshold"]),
+    "a threshold above all": (TABLE, ("--threshold", "99"), ["no row is positive", "99"]),
+    "a threshold that is none": (TABLE, ("--threshold", "nan"), ["--threshold", "nan"]),
+    "two ways to be positive": (
+        TABLE, ("--threshold", "1", "--binary", "score"), ["--binary and --threshold"]
+    ),
+    "a binary column of numbers": (TABLE, ("--binary", "score"), ["t.csv, line 2", "neither 0 nor 1"]),
+    "an empty variant": (TABLE + ",1,1\n", ("--variant", "mutant"), ["line 22", "the variant is empty"]),
+    "no variant": (TABLE + "M1,1,1\n", ("--variant", "mutant"), ["line 22", "'M1'"]),
+    "another wild type": (TABLE + "A1C,1,1\n", ("--variant", "mutant"), ["line 22", "1 is A", "line 2"]),
+    "no variant column": (TABLE, ("--variant", "variant"), ["'variant'", "mutant, fitness, score"]),
+    "a sequence with a digit": (TABLE, ("--sequence", "mutant"), ["line 2", "position 2", "'1'"]),
+    "a split without a test set": (TABLE, ("--split", "mutant"), ["'train'", "'mutant'"]),
+    "a wild type of two": (TABLE, ("--wild-type", "two.fasta"), ["two.fasta", "2 sequences"]),
+    "a wild type that does not fit": (
+        TABLE, ("--wild-type", "other.fasta", "--variant", "mutant"), ["line 2", "position 1", "M", "A"]
+    ),
+    "a missing wild type": (TABLE, ("--wild-type", "w.fasta"), ["w.fasta", "no such file"]),
+    "a score named twice": (TABLE, ("--score", "score"), ["--score", "'score' is named twice"]),
+    "the measurement as score": (TABLE, ("--score", "fitness"), ["--score", "'fitness' is named twice"]),
+    "a negative number of resamples": (TABLE, ("--resamples", "-1"), ["--resamples", "-1"]),
+    "a result that is no JSON": (TABLE, ("-o", "r.csv"), ["r.csv", ".json"]),
+    "a picture of no format": (TABLE, ("--picture", "s.gif"), ["s.gif", ".png"]),
+    "a result in no folder": (TABLE, ("-o", "nowhere/r.json"), ["nowhere"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_wrong_input_gives_one_clear_line_and_no_file(wrong: str, biofm: Any, tmp_path: Path) -> None:
+    content, words, message = WRONG[wrong]
+    Path("two.fasta").write_text(">a\nMK\n>b\nMK\n")
+    Path("other.fasta").write_text(">a\nAAAAA\n")
+    if content is not None:
+        Path("t.csv").write_text(content)
+    before = sorted(tmp_path.iterdir())
+    outputs = () if "-o" in words else ("-o", "r.json")
+    outcome = biofm("evaluate", "t.csv", *CHOICE, *outputs, *words)
+    assert outcome.status == 1
+    assert outcome.out == ""
+    assert outcome.err.startswith("biofm: ")
+    assert outcome.err.count("\n") == 1, outcome.err
+    for part in message:
+        assert part in outcome.err, outcome.err
+    assert sorted(tmp_path.iterdir()) == before, "something was left behind"
+
+
+def test_without_a_score_the_numeric_columns_are_listed(biofm: Any) -> None:
+    Path("t.csv").write_text(TABLE)
+    outcome = biofm("evaluate", "t.csv", "--measured", "fitness")
+    assert outcome.status == 1
+    assert "Name one or more with --score" in outcome.err
+    assert "Numeric columns are: fitness, score" in outcome.err
+
+
+def test_a_column_named_like_a_baseline_is_refused(biofm: Any) -> None:
+    Path("t.csv").write_text(TABLE.replace("score", "BLOSUM62"))
+    outcome = biofm("evaluate", "t.csv", "--measured", "fitness", "--score", "BLOSUM62")
+    assert outcome.status == 1
+    assert "has the name of a row that biofm adds" in outcome.err
+
+
+def test_a_pipe_is_refused(biofm: Any) -> None:
+    outcome = biofm("evaluate", "-", *CHOICE)
+    assert outcome.status == 1
+    assert "a table cannot come through a pipe" in outcome.err
+
+
+def test_an_existing_result_stays_without_overwrite(biofm: Any) -> None:
+    Path("t.csv").write_text(TABLE)
+    Path("r.json").write_text("precious")
+    assert biofm("evaluate", "t.csv", *CHOICE, "-o", "r.json").status == 1
+    assert Path("r.json").read_text() == "precious"
+    assert biofm("evaluate", "t.csv", *CHOICE, "-o", "r.json", "--overwrite").status == 0

@@ -1,0 +1,145 @@
+"""Contacts of a stream of proteins: in order, the same in every batch; and the one that is looked at."""
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from biofm_datasets import Record
+from biofm_datasets.structures import Chain
+
+from biofm.core.errors import InputError, OptionError
+from biofm.inference import Compute, contacts
+from biofm.inference.contacts import ContactMap, ContactPredictor, short_enough
+from biofm.inference.focus import Focus
+from biofm.models import esm2
+from biofm.nn import MaskedLM
+from biofm.tokenizers import ProteinTokenizer
+
+CPU = Compute(torch.device("cpu"), torch.float32, "as asked")
+
+
+@pytest.fixture(scope="module")
+def model() -> MaskedLM:
+    """Weights large enough that contacts are neither all 0 nor all 1, nor all a half."""
+    model = MaskedLM(esm2.config(d_model=24, n_layers=2, n_heads=2), with_contacts=True)
+    generator = torch.Generator().manual_seed(20)
+    for weight in model.eval().requires_grad_(False).parameters():
+        weight.normal_(0, 0.4, generator=generator)
+    assert model.contacts is not None
+    model.contacts.regression.weight.mul_(10)
+    return model
+
+
+def predict(model: MaskedLM, records: list[Record], **options: Any) -> list[ContactMap]:
+    predictor = ContactPredictor(model, ProteinTokenizer(), CPU, **options)
+    return list(predictor.stream(records, Counter()))
+
+
+def test_maps_come_in_order_whatever_the_batches(model: MaskedLM, proteins: list[Record]) -> None:
+    alone = [predict(model, [record])[0] for record in proteins]
+    assert max(float(one.probabilities.std()) for one in alone) > 0.05
+    for tokens_per_batch in (2, 50, 200, 100_000):
+        found = predict(model, proteins, tokens_per_batch=tokens_per_batch)
+        assert [one.id for one in found] == [record.id for record in proteins]
+        for one, other in zip(found, alone, strict=True):
+            assert one.probabilities.dtype == np.float32
+            assert one.probabilities.shape == (len(one.sequence), len(one.sequence))
+            np.testing.assert_allclose(one.probabilities, other.probabilities, atol=1e-5)
+
+
+def test_memory_holds_one_batch(model: MaskedLM) -> None:
+    read: list[int] = []
+
+    def records() -> Any:
+        for number in range(20):
+            read.append(number)
+            yield Record(id=str(number), sequence="MKTAYIAK")
+
+    stream = ContactPredictor(model, ProteinTokenizer(), CPU, tokens_per_batch=40).stream(
+        records(), Counter()
+    )
+    next(stream)
+    assert len(read) <= 5
+
+
+def test_progress_hears_of_every_token(model: MaskedLM, proteins: list[Record]) -> None:
+    heard: Counter[str] = Counter()
+    predictor = ContactPredictor(model, ProteinTokenizer(), CPU, tokens_per_batch=100)
+    list(predictor.stream(proteins, Counter(), lambda t, r: heard.update(tokens=t, residues=r)))
+    n_residues = sum(len(record.sequence) for record in proteins)
+    assert heard == {"tokens": n_residues + 2 * len(proteins), "residues": n_residues}
+
+
+def test_a_mask_is_one_residue(model: MaskedLM) -> None:
+    (found,) = predict(model, [Record(id="p", sequence="MK<mask>AY")])
+    assert (found.sequence, found.probabilities.shape) == ("MKXAY", (5, 5))
+
+
+def test_what_was_unusual_is_counted(model: MaskedLM) -> None:
+    notices: Counter[str] = Counter()
+    records = [Record(id="long", sequence="A" * 1023), Record(id="j", sequence="AJJ")]
+    list(ContactPredictor(model, ProteinTokenizer(), CPU).stream(records, notices))
+    assert notices == {
+        "residues read as <unk>": 2,
+        "sequences longer than the 1022 residues of the model's training, run whole": 1,
+    }
+
+
+def test_too_small_a_batch_is_refused(model: MaskedLM) -> None:
+    with pytest.raises(OptionError, match="--tokens-per-batch: 1 is too small"):
+        ContactPredictor(model, ProteinTokenizer(), CPU, 1)
+
+
+def test_a_protein_that_is_too_long_stops_or_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contacts, "LONGEST", 5)
+    sequences = ["MKTAY", "MKTAYI", "<mask>AAAA"]
+    records = [
+        Record(id=f"p{i}", sequence=one, number=i, source="p.fasta") for i, one in enumerate(sequences)
+    ]
+    notices: Counter[str] = Counter()
+    assert [one.id for one in short_enough(records, notices, on_error="skip")] == ["p0", "p2"]
+    assert notices == {"records skipped": 1}
+    with pytest.raises(InputError, match=r"p\.fasta, record 7 \(p1\): 6 residues; .* at most 5\. Cut it"):
+        list(short_enough(records, notices, on_error="stop"))
+
+
+def make_records(*ids: str) -> list[Record]:
+    return [Record(id=id_, sequence="MKTAYIAKQR", number=i, source="p.fasta") for i, id_ in enumerate(ids, 1)]
+
+
+def map_of(id_: str) -> ContactMap:
+    return ContactMap(id_, "MKTAYIAKQR", np.zeros((10, 10), np.float32))
+
+
+@pytest.mark.parametrize(("ids", "protein"), [("a", None), ("abcb", "b"), ("abc", "c")])
+def test_the_protein_that_is_looked_at_is_found_and_kept(ids: str, protein: str | None) -> None:
+    chain = Chain("s.pdb", "A", "MKTAYIAKQR", np.zeros((10, 3)))
+    focus = Focus(protein, chain, "p.fasta")
+    assert [record.id for record in focus.watch(make_records(*ids))] == list(ids)
+    maps = [map_of(id_) for id_ in ids]
+    for place, found in enumerate(maps):
+        focus.see(place, found)
+    assert focus.map is maps[ids.index(protein or "a")]
+    assert focus.truth is not None
+    assert focus.truth.source == "s.pdb, chain A"
+
+
+@pytest.mark.parametrize(
+    ("ids", "protein", "message"),
+    [
+        ("ab", None, r"p\.fasta, record 2 \(b\): one protein alone is .* Say which one: --protein b"),
+        ("ab", "c", r"p\.fasta: no protein is called c\. Give --protein an id of the input"),
+    ],
+    ids=["several", "absent"],
+)
+def test_a_protein_that_cannot_be_told_is_an_error(ids: str, protein: str | None, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        list(Focus(protein, None, "p.fasta").watch(make_records(*ids)))
+
+
+def test_a_foreign_structure_is_an_error_before_the_model_runs() -> None:
+    chain = Chain("s.pdb", "A", "WWWWWWWWWW", np.zeros((10, 3)))
+    with pytest.raises(InputError, match="the protein a"):
+        next(Focus("a", chain, "p.fasta").watch(make_records("a")))

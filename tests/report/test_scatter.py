@@ -1,0 +1,67 @@
+"""The scatter shows every panel, says its numbers, and draws many rows as a density."""
+
+import io
+import re
+import warnings
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
+
+from biofm.report import ScatterPanel, draw_scatter
+
+
+def panel(name: str, n_rows: int, spearman: float | None = 0.5) -> ScatterPanel:
+    values = np.random.default_rng(0).normal(size=(2, n_rows))
+    return ScatterPanel(name, values[0], values[1], spearman)
+
+
+def drawn(panels: list[ScatterPanel], suffix: str, measured: str = "fitness") -> bytes:
+    handle = io.BytesIO()
+    draw_scatter(panels, measured, handle, suffix)
+    return handle.getvalue()
+
+
+def texts_of(svg: bytes) -> list[str]:
+    """matplotlib keeps each text, or each of its lines, in a comment."""
+    return [text.strip() for text in re.findall(r"<!--(.*?)-->", svg.decode(), re.DOTALL)]
+
+
+def test_the_picture_is_a_valid_file_of_every_suffix() -> None:
+    assert drawn([panel("a", 30)], ".png").startswith(b"\x89PNG\r\n\x1a\n")
+    assert drawn([panel("a", 30)], ".pdf").startswith(b"%PDF-")
+    assert ElementTree.fromstring(drawn([panel("a", 30)], ".svg")).tag == "{http://www.w3.org/2000/svg}svg"
+
+
+def test_every_panel_has_its_name_and_numbers() -> None:
+    svg = drawn([panel("first", 30), panel("second", 2000, -0.1234), panel("$x_{", 20, None)], ".svg")
+    shown = "\n".join(texts_of(svg))
+    numbers = ("Spearman 0.500, 30 rows", "Spearman -0.123, 2,000 rows", "Spearman not defined, 20 rows")
+    for text in ("first", "second", "$x_{", "fitness", *numbers):
+        assert text in shown
+
+
+@pytest.mark.parametrize(("n_rows", "is_density"), [(500, False), (501, True)])
+def test_many_rows_are_drawn_as_a_density(
+    n_rows: int, is_density: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[int] = []
+    plain_hexbin = Axes.hexbin
+
+    def hexbin(axes: Axes, *values: Any, **options: Any) -> PolyCollection:
+        used.append(n_rows)
+        return plain_hexbin(axes, *values, **options)
+
+    monkeypatch.setattr(Axes, "hexbin", hexbin)
+    drawn([panel("a", n_rows)], ".png")
+    assert bool(used) == is_density
+
+
+def test_panels_share_one_scale_of_shades_and_warn_of_nothing() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        shown = texts_of(drawn([panel(f"p{i}", 600) for i in range(2)], ".svg"))
+    assert shown.count("rows in a hexagon") == 1
