@@ -1,4 +1,5 @@
-# Each command below does its own set-up: the first use makes .venv with the pinned versions of constraints.txt.
+# Each command below does its own set-up: the first use makes .venv with the pinned versions of constraints.txt. test-esm
+# makes .venv-esm with those of constraints-esm.txt, because the package esm asks for an older transformers.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -6,6 +7,7 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 BIN := .venv/bin
+ESM_BIN := .venv-esm/bin
 EXAMPLE := biofm/examples/proteins.fasta
 MODEL := protein-nano
 
@@ -13,10 +15,11 @@ MODEL := protein-nano
 threads = OMP_NUM_THREADS=$(1) MKL_NUM_THREADS=$(1) OPENBLAS_NUM_THREADS=$(1)
 
 # One line for each larger download, so that a first install is not a silent one.
-PIP_INSTALL := $(BIN)/python -m pip install --progress-bar off --constraint constraints.txt
+pip_install = $(1)/python -m pip install --progress-bar off --constraint $(2)
+PIP_INSTALL := $(call pip_install,$(BIN),constraints.txt)
 SHOW_PROGRESS := sed -n -E -e 's/^ *(Downloading .* MB\))/  \1/p' -e 's/^(Installing collected packages).*/  \1/p'
 
-.PHONY: help demo test test-all lint bench clean
+.PHONY: help demo test test-all test-esm lint bench clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -29,7 +32,10 @@ demo: .venv/.base  ## embed the example proteins and draw their nearest neighbou
 test: .venv/.dev  ## run the quick tests
 	$(call threads,1) $(BIN)/python -m pytest -n 2 -m "not slow"
 
-test-all: test  ## run the quick tests, then the slow ones
+test-esm: .venv-esm/.dev  ## run the tests of the client for the package esm
+	$(call threads,2) $(ESM_BIN)/python -m pytest tests/esm
+
+test-all: test test-esm  ## run the quick tests, those of test-esm, then the slow ones
 	$(call threads,2) $(BIN)/python -m pytest -m slow
 
 lint: .venv/.dev  ## check style, format and types
@@ -42,12 +48,12 @@ bench: .venv/.dev  ## measure speed beside transformers, in one run
 	$(BIN)/python kernels/bench/score.py
 
 clean:  ## remove the environment, builds and caches
-	rm -rf .venv build dist demo *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .venv-esm build dist demo *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 
-.venv/bin/python:
+.venv/bin/python .venv-esm/bin/python: %/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else \
 		f"biofm needs Python 3.11 or later; {sys.executable} is {sys.version.split()[0]}. Say: make PYTHON=python3.12 ...")'
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv $*
 
 # What biofm needs to run. The stamps are files, so that an installed environment is left alone.
 .venv/.base: pyproject.toml constraints.txt | .venv/bin/python
@@ -59,4 +65,9 @@ clean:  ## remove the environment, builds and caches
 .venv/.dev: .venv/.base
 	@echo "Installing the development tools into .venv"
 	@$(PIP_INSTALL) --editable '.[dev]' | $(SHOW_PROGRESS)
+	@touch $@
+
+.venv-esm/.dev: pyproject.toml constraints-esm.txt | .venv-esm/bin/python
+	@echo "Installing biofm and the package esm into .venv-esm (the first time takes a few minutes)"
+	@$(call pip_install,$(ESM_BIN),constraints-esm.txt) --editable '.[esm]' pytest beartype | $(SHOW_PROGRESS)
 	@touch $@

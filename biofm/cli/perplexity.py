@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
@@ -11,21 +11,21 @@ from biofm.cli.options import Dtype, OnError
 from biofm.cli.printing import print_json, say, say_notices
 
 if TYPE_CHECKING:
-    from biofm.inference.scoring import PerplexityMethod
     from biofm.inference.scoring.results import PerplexitySummary
 
-MethodOption = StrEnum("MethodOption", [("pseudo", "pseudo"), ("single_pass", "single-pass")])
+METHOD_HELP = "pseudo: each residue masked once; single-pass: all shown in one run, lower and quicker."
 
-METHOD_HELP = (
-    "pseudo: each residue masked once. single-pass: one run that shows the residues; lower, quicker."
-)
+
+class MethodOption(StrEnum):
+    pseudo = "pseudo"
+    single_pass = "single-pass"
 
 
 def perplexity(
     input: options.Input,
     output: Annotated[Path, Option("--output", "-o", help="The suffix chooses: .csv .tsv .parquet")],
     model: options.ModelName = "protein-nano",
-    method: Annotated[MethodOption, Option(help=METHOD_HELP)] = MethodOption("pseudo"),
+    method: Annotated[MethodOption, Option(help=METHOD_HELP)] = MethodOption.pseudo,
     dtype: options.DtypeOption = Dtype.float32,
     device: options.Device = "auto",
     tokens_per_batch: options.TokensPerBatch = None,
@@ -40,7 +40,7 @@ def perplexity(
     from biofm import api  # brings torch: not before a command runs
 
     summary = api.perplexity(
-        input, output, model=model, method=cast("PerplexityMethod", method.value), dtype=dtype.value,
+        input, output, model=model, method=method.value, dtype=dtype.value,
         device=device, tokens_per_batch=tokens_per_batch, column=column, id_column=id_column,
         on_error=on_error.value, overwrite=overwrite, quiet=quiet,
     )  # fmt: skip

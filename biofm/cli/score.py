@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
@@ -11,11 +11,7 @@ from biofm.cli.options import Dtype, OnError
 from biofm.cli.printing import print_json, say, say_notices
 
 if TYPE_CHECKING:
-    from biofm.inference.scoring import Method
     from biofm.inference.scoring.results import ScoreSummary
-
-METHODS = ("masked-marginals", "wt-marginals", "pseudo-perplexity")
-MethodOption = StrEnum("MethodOption", [(name.replace("-", "_"), name) for name in METHODS])
 
 VARIANTS_HELP = "A table of variants: CSV (also .gz), TSV or Parquet; - is standard input."
 OUTPUT_HELP = "The suffix chooses: .csv .tsv .parquet"
@@ -30,6 +26,12 @@ PROTEIN_HELP = "The column that names each row's wild type among several."
 SEQUENCE_HELP = "The column of wild types: of VARIANTS, or of --wild-type where that is a table."
 
 
+class MethodOption(StrEnum):
+    masked_marginals = "masked-marginals"
+    wt_marginals = "wt-marginals"
+    pseudo_perplexity = "pseudo-perplexity"
+
+
 def score(
     variants: Annotated[Path | None, Argument(help=VARIANTS_HELP)] = None,
     *,
@@ -37,7 +39,7 @@ def score(
     wild_type: Annotated[Path | None, Option("--wild-type", "-w", help=WILD_TYPE_HELP)] = None,
     all_singles: Annotated[bool, Option("--all-singles", help=SINGLES_HELP)] = False,
     model: Annotated[list[str], Option("--model", "-m", help=MODEL_HELP)] = ["protein-nano"],  # noqa: B006
-    method: Annotated[MethodOption, Option(help=METHOD_HELP)] = MethodOption("masked-marginals"),
+    method: Annotated[MethodOption, Option(help=METHOD_HELP)] = MethodOption.masked_marginals,
     offset: Annotated[int, Option(help=OFFSET_HELP)] = 0,
     variant_column: Annotated[str | None, Option(help=VARIANT_HELP)] = None,
     mutated_column: Annotated[str | None, Option(help=MUTATED_HELP)] = None,
@@ -59,7 +61,7 @@ def score(
 
     summary = api.score(
         variants, output, wild_type=wild_type, all_singles=all_singles, models=model,
-        method=cast("Method", method.value), offset=offset, variant_column=variant_column,
+        method=method.value, offset=offset, variant_column=variant_column,
         mutated_column=mutated_column, protein_column=protein_column, sequence_column=sequence_column,
         picture=picture, dtype=dtype.value, device=device, tokens_per_batch=tokens_per_batch,
         on_error=on_error.value, overwrite=overwrite, quiet=quiet,

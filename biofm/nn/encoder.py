@@ -1,5 +1,7 @@
 """The one encoder: packed tokens in, a vector a token out."""
 
+from collections.abc import Iterator
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -47,3 +49,11 @@ class Encoder(nn.Module):
         elif rows is not None:
             x = x[rows.indices]
         return self.norm(x) if layer == len(self.blocks) else x
+
+    def states(self, batch: PackedBatch) -> Iterator[Float[Tensor, "tokens d_model"]]:
+        """The stream as each block leaves it, in order and without the final norm."""
+        rotation = self.rotary(batch.positions)
+        x: Tensor = self.embedding(batch)
+        for block in self.blocks:
+            x = block(x, batch, rotation)
+            yield x

@@ -2,23 +2,16 @@
 
 import gzip
 import json
-import signal
 import subprocess
 import sys
-import time
-from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import anndata
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from numpy.typing import NDArray
-from safetensors import safe_open
 
 import biofm as package
 
@@ -27,53 +20,17 @@ FASTA = "".join(f">{id_} a protein\n{sequence}\n" for id_, sequence in PROTEINS)
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def read_h5ad(path: Path) -> tuple[list[str], NDArray[Any], dict[str, Any]]:
-    data = anndata.read_h5ad(path)
-    return list(data.obs_names), np.asarray(data.X), dict(data.uns["biofm"])
+SUFFIXES = [".h5ad", ".parquet", ".npz", ".safetensors", ".csv"]
 
 
-def read_parquet(path: Path) -> tuple[list[str], NDArray[Any], dict[str, Any]]:
-    table = pq.read_table(path)
-    return (
-        table["id"].to_pylist(),
-        np.array(table["embedding"].to_pylist(), np.float32),
-        json.loads(table.schema.metadata[b"biofm"]),
-    )
-
-
-def read_npz(path: Path) -> tuple[list[str], NDArray[Any], dict[str, Any]]:
-    data = np.load(path, allow_pickle=False)
-    return list(data["ids"]), data["embeddings"], json.loads(str(data["provenance"]))
-
-
-def read_safetensors(path: Path) -> tuple[list[str], NDArray[Any], dict[str, Any]]:
-    with safe_open(path, "np") as file:
-        text, offsets = bytes(file.get_tensor("ids_utf8")), file.get_tensor("ids_offsets")
-        ids = [text[start:stop].decode() for start, stop in pairwise(offsets)]
-        return ids, file.get_tensor("embeddings"), file.metadata()
-
-
-def read_csv(path: Path) -> tuple[list[str], NDArray[Any], dict[str, Any]]:
-    table = pd.read_csv(path, dtype={"id": str})
-    provenance = json.loads(path.with_name(f"{path.name}.provenance.json").read_text())
-    return list(table["id"]), table.iloc[:, 2:].to_numpy(np.float32), provenance["biofm"]
-
-
-READERS = {
-    ".h5ad": read_h5ad,
-    ".parquet": read_parquet,
-    ".npz": read_npz,
-    ".safetensors": read_safetensors,
-    ".csv": read_csv,
-}
-
-
-@pytest.mark.parametrize("suffix", READERS)
+@pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.filterwarnings("ignore:Observation names are not unique")
-def test_every_format_holds_the_rows_of_the_python_twin_in_order(suffix: str, biofm: Any) -> None:
+def test_every_format_holds_the_rows_of_the_python_twin_in_order(
+    suffix: str, biofm: Any, read_table: Any
+) -> None:
     Path("p.fasta").write_bytes(FASTA)
     assert biofm("embed", "p.fasta", "-o", f"out{suffix}", "-q").status == 0
-    ids, values, provenance = READERS[suffix](Path(f"out{suffix}"))
+    ids, values, provenance = read_table(Path(f"out{suffix}"))
     twin = package.load().embed(PROTEINS)
     assert ids == twin.ids == ["a", "b", "a", "c"]
     np.testing.assert_array_equal(values, twin.values)
@@ -84,7 +41,7 @@ def test_every_format_holds_the_rows_of_the_python_twin_in_order(suffix: str, bi
     assert provenance["version"] == package.__version__
 
 
-@pytest.mark.parametrize("suffix", READERS)
+@pytest.mark.parametrize("suffix", SUFFIXES)
 def test_pool_none_writes_a_row_a_residue_in_every_format(suffix: str, biofm: Any) -> None:
     Path("p.fasta").write_bytes(FASTA)
     outcome = biofm("embed", "p.fasta", "-o", f"out{suffix}", "--pool", "none", "--json", "-q")
@@ -103,25 +60,27 @@ def test_pool_none_writes_a_row_a_residue_in_every_format(suffix: str, biofm: An
     ],
 )
 def test_every_input_gives_the_same_rows(
-    name: str, content: bytes | None, words: tuple[str, ...], biofm: Any
+    name: str, content: bytes | None, words: tuple[str, ...], biofm: Any, read_table: Any
 ) -> None:
     if content is None:
         pq.write_table(pa.table({"id": [i for i, _ in PROTEINS], "seq": [s for _, s in PROTEINS]}), name)
     else:
         Path(name).write_bytes(content)
     assert biofm("embed", name, "-o", "out.npz", "-q", *words).status == 0
-    ids, values, _ = read_npz(Path("out.npz"))
+    ids, values, _ = read_table(Path("out.npz"))
     twin = package.load().embed(PROTEINS)
     assert ids == twin.ids
     np.testing.assert_array_equal(values, twin.values)
 
 
-def test_standard_input_is_read(biofm: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_standard_input_is_read(
+    biofm: Any, read_table: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     (tmp_path / "p.fasta").write_bytes(FASTA)
     with (tmp_path / "p.fasta").open("rb") as pipe:
         monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=pipe))
         assert biofm("embed", "-", "-o", "out.npz", "-q").status == 0
-    assert read_npz(Path("out.npz"))[0] == ["a", "b", "a", "c"]
+    assert read_table(Path("out.npz"))[0] == ["a", "b", "a", "c"]
 
 
 def test_the_json_summary_stands_alone_on_standard_output(biofm: Any) -> None:
@@ -138,7 +97,7 @@ def test_the_json_summary_stands_alone_on_standard_output(biofm: Any) -> None:
     }
 
 
-def test_a_long_sequence_runs_whole_with_one_notice_or_in_windows(biofm: Any) -> None:
+def test_a_long_sequence_runs_whole_with_one_notice_or_in_windows(biofm: Any, read_table: Any) -> None:
     Path("p.fasta").write_text(">long\n" + "MKTAYIAKQR" * 60 + "\n")
     whole = json.loads(biofm("embed", "p.fasta", "-o", "whole.npz", "--json").out)
     cut = json.loads(biofm("embed", "p.fasta", "-o", "cut.npz", "--json", "--window", "100").out)
@@ -147,13 +106,13 @@ def test_a_long_sequence_runs_whole_with_one_notice_or_in_windows(biofm: Any) ->
     assert whole["n_residues"] == cut["n_residues"] == 600
     assert cut["n_tokens"] > whole["n_tokens"]
     assert cut["provenance"]["window"] == 100
-    assert not np.array_equal(read_npz(Path("whole.npz"))[1], read_npz(Path("cut.npz"))[1])
+    assert not np.array_equal(read_table(Path("whole.npz"))[1], read_table(Path("cut.npz"))[1])
 
 
-def test_an_esm2_folder_embeds_like_any_model(biofm: Any, tiny_esm2: Path) -> None:
+def test_an_esm2_folder_embeds_like_any_model(biofm: Any, read_table: Any, tiny_esm2: Path) -> None:
     Path("p.fasta").write_bytes(FASTA)
     assert biofm("embed", "p.fasta", "-o", "out.npz", "--model", tiny_esm2, "--layer", "1", "-q").status == 0
-    _, values, provenance = read_npz(Path("out.npz"))
+    _, values, provenance = read_table(Path("out.npz"))
     assert values.shape == (4, 24)
     assert provenance["layer"] == 1
 
@@ -173,29 +132,6 @@ def test_models_and_info_name_the_bundled_model(biofm: Any) -> None:
     facts = json.loads(biofm("info", "--json").out)
     assert facts["name"] == "protein-nano"
     assert facts["has_head"]
-
-
-@pytest.mark.parametrize(
-    ("number", "status"), [(signal.SIGKILL, -9), (signal.SIGTERM, 143), (signal.SIGINT, 130)]
-)
-def test_a_stopped_run_leaves_no_file_under_the_final_name(
-    number: signal.Signals, status: int, tmp_path: Path
-) -> None:
-    command = [sys.executable, str(ROOT / "cli.py"), "embed", "-", "-o", "out.npz", "-q"]
-    with subprocess.Popen(command, cwd=tmp_path, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as run:
-        assert run.stdin is not None
-        run.stdin.write(FASTA)  # and never the end
-        run.stdin.flush()
-        while not list(tmp_path.glob(".out.npz.partial*")):
-            assert run.poll() is None, run.stderr and run.stderr.read()
-            time.sleep(0.05)
-        run.send_signal(number)
-        assert run.wait(60) == status
-        assert run.stderr is not None
-        assert b"Traceback" not in run.stderr.read()
-    left = [path.name for path in tmp_path.iterdir()]
-    assert "out.npz" not in left
-    assert not left or number is signal.SIGKILL
 
 
 def test_a_reader_that_leaves_early_sees_no_traceback(tmp_path: Path) -> None:

@@ -2,9 +2,7 @@
 
 import json
 import os
-import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,48 +17,6 @@ import biofm as package
 Start = Callable[..., "subprocess.Popen[bytes]"]
 
 FASTA = b">a\nMKTAYIAKQR\n>b\nmvlspadktn*\n>c\nMKJ\n"
-# More than is read ahead, and enough beyond it that a chunk of embeddings is in the output already.
-N_PROTEINS, PROTEIN = 3000, b"MKTAYIAKQR" * 100
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Start:
-    """Starts ``biofm`` with these words as a process of its own, in an empty folder."""
-
-    def start_with(*words: str, **options: Any) -> "subprocess.Popen[bytes]":
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONUNBUFFERED": ""}
-        return subprocess.Popen(
-            [sys.executable, "-m", "biofm.cli", *words],
-            cwd=tmp_path, env=environment, stderr=subprocess.PIPE, **options,
-        )  # fmt: skip
-
-    return start_with
-
-
-@pytest.mark.parametrize(
-    ("number", "status"),
-    [
-        pytest.param(signal.SIGKILL, -9, marks=pytest.mark.slow),
-        (signal.SIGTERM, 143),
-        pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow),
-    ],
-)
-def test_a_run_stopped_with_rows_in_its_output_leaves_nothing_under_the_name(
-    number: signal.Signals, status: int, start: Start, tmp_path: Path
-) -> None:
-    words = ["embed", "-", "-o", "out.h5ad", "--layer", "0", "--quiet"]
-    with start(*words, stdin=subprocess.PIPE) as run:
-        assert run.stdin is not None
-        assert run.stderr is not None
-        run.stdin.write(b"".join(b">p%d\n%s\n" % (i, PROTEIN) for i in range(N_PROTEINS)))
-        run.stdin.flush()  # comes back when all but the last of it has been taken, and waits for no end
-        (partial,) = tmp_path.iterdir()
-        run.send_signal(number)
-        _, complaints = run.communicate()
-
-    assert partial.name.startswith(f".out.h5ad.partial-{run.pid}-")
-    assert (run.returncode, complaints) == (status, b"")
-    assert list(tmp_path.iterdir()) == ([partial] if number is signal.SIGKILL else [])
 
 
 def test_a_fault_in_the_middle_of_a_file_is_one_line_on_standard_error(start: Start, tmp_path: Path) -> None:

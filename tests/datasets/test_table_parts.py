@@ -79,5 +79,5 @@ def test_a_table_that_cannot_be_read_is_one_clear_error(content: bytes, name: st
 
 def test_a_column_that_is_not_there_is_an_error_that_lists_the_others() -> None:
     (part,) = parts(CSV, n_rows=10)
-    with pytest.raises(DataError, match="no column 'variant'. The columns are: mutant, DMS_score, note"):
+    with pytest.raises(DataError, match=r"no column 'variant'\. The columns are: mutant, DMS_score, note"):
         part.texts("variant")

@@ -74,6 +74,17 @@ def test_an_earlier_layer_is_that_of_the_full_run(
     assert isinstance(encoder.norm, nn.LayerNorm) == family.final_norm
 
 
+def test_the_states_are_those_of_every_layer_before_the_final_norm(
+    family: EncoderConfig, sequences: list[Tensor], make_model: MakeModel
+) -> None:
+    encoder = make_model(family).encoder
+    batch = pack(sequences)
+    *states, last = encoder.states(batch)
+    assert len(states) == family.n_layers - 1
+    for layer, state in enumerate([*states, encoder.norm(last)], start=1):
+        assert torch.equal(state, encoder(batch, layer))
+
+
 def test_deeper_layers_are_not_computed(
     sequences: list[Tensor], make_config: MakeConfig, make_model: MakeModel
 ) -> None:

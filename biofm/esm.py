@@ -1,0 +1,225 @@
+"""The ESM C client of the package ``esm``, on biofm's encoder. A script changes the line that imports it:
+
+    from biofm.esm import ESMC  # was: from esm.models.esmc import ESMC
+    from esm.sdk.api import ESMProtein, LogitsConfig
+
+    client = ESMC.from_pretrained("esmc_300m")
+    tensor = client.encode(ESMProtein(sequence="MKTAYIAKQR"))
+    output = client.logits(tensor, LogitsConfig(sequence=True, return_embeddings=True))
+
+Its classes of proteins, options and answers are the package's own, and so is the tokenizer.
+"""
+
+from pathlib import Path
+from typing import Self
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from biofm.api import load
+from biofm.core.errors import InputError, MissingExtraError, ModelError
+from biofm.inference import Compute, choose_compute, place
+from biofm.models import Checkpoint
+from biofm.nn import PackedBatch
+
+try:
+    # The order matters: esm.utils.sampling cannot be imported first.
+    from esm.models.esmc import ESMCOutput
+    from esm.sdk.api import (
+        ESMCInferenceClient,
+        ESMProtein,
+        ESMProteinTensor,
+        ForwardTrackData,
+        LogitsConfig,
+        LogitsOutput,
+    )
+    from esm.tokenization import get_esmc_model_tokenizers
+    from esm.utils.decoding import decode_sequence
+    from esm.utils.encoding import tokenize_sequence
+    from esm.utils.misc import stack_variable_length_tensors
+    from esm.utils.sampling import _BatchedESMProteinTensor
+except ModuleNotFoundError as error:
+    raise MissingExtraError(
+        f"the package esm cannot be imported ({error})",
+        where="biofm.esm",
+        remedy="Say pip install 'biofm[esm]', in an environment without fair-esm, which has the same name",
+    ) from error
+
+FAMILY = "ESM C"
+ALIASES = {"esmc_300m": "esmc-300m", "esmc_600m": "esmc-600m", "esmc_6b": "esmc-6b"}
+
+
+class ESMC(ESMCInferenceClient):  # type: ignore[misc]  # esm is not installed where mypy runs
+    """What ``esm.models.esmc.ESMC`` does for inference, with its shapes, its dtypes and its numbers.
+
+    Different on purpose: batches are packed, so that padding costs nothing, changes nothing and comes back as
+    zeros; and ``decode`` takes what ``encode`` gives. It is no ``torch.nn.Module``: there are no parameters
+    to train. Loading passes the gate; the later calls work on tensors alone, and do not.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, device: torch.device | str) -> None:
+        self.tokenizer = get_esmc_model_tokenizers()
+        self._checkpoint = checkpoint
+        self._module = place(checkpoint.module, _compute_on(device))
+
+    @classmethod
+    def from_pretrained(
+        cls, model_name: str | Path = "esmc_600m", device: torch.device | str | None = None
+    ) -> Self:
+        """An ESM C by the name that esm or biofm has for it, a path or a hub id; on a GPU if there is one.
+
+        Raises ModelError: it cannot be loaded, or is no ESM C. OptionError: no such device.
+        """
+        checkpoint = load(ALIASES.get(str(model_name), model_name), device="cpu", dtype="float32").checkpoint
+        if checkpoint.family != FAMILY:
+            what = f"this is a model of the family {checkpoint.family}, not {FAMILY}"
+            raise ModelError(what, where=str(model_name), remedy=f"Give one of {', '.join(ALIASES)}")
+        if checkpoint.module.head is None:
+            what = "the checkpoint has no language-model head, which gives the logits"
+            raise ModelError(what, where=str(model_name), remedy="Get the checkpoint with its head")
+        return cls(checkpoint, device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+    def to(self, device: torch.device | str) -> Self:
+        """Move there: in float32 to a CPU, in bfloat16 elsewhere, as ``from_pretrained`` of esm decides.
+
+        Raises OptionError: no such device.
+        """
+        compute = _compute_on(device)
+        if torch.empty(0, device=compute.device).device != self.device:
+            self._module = place(self._checkpoint.module, compute)
+        return self
+
+    @property
+    def device(self) -> torch.device:
+        return next(self._module.parameters()).device
+
+    def eval(self) -> Self:
+        """Nothing: it is always so."""
+        return self
+
+    @property
+    def raw_model(self) -> Self:
+        return self
+
+    def encode(self, input: ESMProtein) -> ESMProteinTensor:
+        """The tokens of a protein's sequence; ``_`` and ``<mask>`` are the mask, ``|`` divides chains."""
+        tokens = None if input.sequence is None else self._tokenize([input.sequence])[0]
+        return ESMProteinTensor(
+            sequence=tokens, potential_sequence_of_concern=input.potential_sequence_of_concern
+        )
+
+    def decode(self, input: ESMProteinTensor) -> ESMProtein:
+        """The sequence of one protein's tokens.
+
+        Raises InputError: there are no tokens, or those of several proteins.
+        """
+        tokens = input.sequence
+        if tokens is None or (tokens.ndim > 1 and len(tokens) != 1):
+            raise InputError(
+                "this does not hold the tokens of one protein", remedy="Decode a batch by its slices"
+            )
+        return ESMProtein(sequence=self._detokenize(tokens.reshape(1, -1))[0])
+
+    def logits(
+        self, input: ESMProteinTensor | _BatchedESMProteinTensor, config: LogitsConfig | None = None
+    ) -> LogitsOutput:
+        """What ``config`` asks for of one protein, or of a padded batch of them.
+
+        ``ith_hidden_layer`` is the layer's place in the stack that ``forward`` gives; -1 is all of it.
+
+        Raises InputError as ``forward`` does.
+        """
+        config = config or LogitsConfig()
+        if not isinstance(input, _BatchedESMProteinTensor):
+            input = _BatchedESMProteinTensor.from_protein_tensor(input)
+        layers = slice(0)
+        if config.return_hidden_states:
+            i = config.ith_hidden_layer
+            layers = slice(None) if i == -1 else slice(i, i + 1)
+        output = self._run(input.sequence, None, layers)
+        return LogitsOutput(
+            logits=ForwardTrackData(sequence=output.sequence_logits if config.sequence else None),
+            embeddings=output.embeddings if config.return_embeddings else None,
+            hidden_states=output.hidden_states if config.return_hidden_states else None,
+        )
+
+    def forward(self, sequence_tokens: Tensor | None, sequence_id: Tensor | None = None) -> ESMCOutput:
+        """Logits and embeddings of a padded batch of tokens, (batch, length), and the output of every block;
+        the embeddings are the last of these behind the final norm.
+
+        ``sequence_id`` says which tokens are no padding, by default all but <pad>.
+
+        Raises InputError: the tokens are no such batch, or ``sequence_id`` is no such mask.
+        """
+        return self._run(sequence_tokens, sequence_id, slice(None))
+
+    __call__ = forward
+
+    @torch.no_grad()
+    def _run(self, tokens: Tensor | None, mask: Tensor | None, layers: slice) -> ESMCOutput:
+        """As ``forward``, with the outputs of the blocks ``layers`` alone."""
+        tokens, real = self._checked(tokens, mask)
+        encoder, d_model = self._module.encoder, self._module.config.d_model
+        kept = range(self._module.config.n_layers)[layers]
+        hidden = encoder.embedding.tokens.weight.new_zeros(len(kept), *real.shape, d_model)
+        for i, state in enumerate(encoder.states(_pack(tokens, real))):
+            if i in kept:
+                hidden[i - kept.start, real] = state
+        last = encoder.norm(state)
+        return ESMCOutput(
+            sequence_logits=_unpack(self._module.logits(last), real),
+            embeddings=_unpack(last.float(), real),  # so is the original's in half precision
+            hidden_states=hidden,
+        )
+
+    def _checked(self, tokens: Tensor | None, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Tokens and mask on the model's device."""
+        n_tokens = self._module.config.vocab_size
+        remedy = "Give what encode gives, or a batch of it padded with <pad>"
+        if tokens is None or tokens.ndim != 2 or tokens.is_floating_point():
+            found = "none" if tokens is None else f"{tokens.dtype} of shape {list(tokens.shape)}"
+            raise InputError(f"tokens are whole numbers of shape (batch, length), not {found}", remedy=remedy)
+        mask = tokens != self.tokenizer.pad_token_id if mask is None else mask
+        if mask.dtype != torch.bool or mask.shape != tokens.shape:
+            what = f"sequence_id is a bool for each token, not {mask.dtype} of shape {list(mask.shape)}"
+            raise InputError(what, remedy="Leave it out: padding is known by its token")
+        if not mask.any():
+            raise InputError("there are no tokens but padding", remedy=remedy)
+        if not 0 <= int(tokens.min()) <= int(tokens.max()) < n_tokens:
+            raise InputError(f"a token is not a number from 0 to {n_tokens - 1}", remedy=remedy)
+        return tokens.to(self.device), mask.to(self.device)
+
+    def _tokenize(self, sequence: list[str]) -> Tensor:
+        """A padded batch of tokens. Private in the original as well, but it is how scripts make batches."""
+        tokens = [tokenize_sequence(one, self.tokenizer) for one in sequence]
+        batch: Tensor = stack_variable_length_tensors(tokens, self.tokenizer.pad_token_id)
+        return batch.to(self.device)
+
+    def _detokenize(self, sequence: Tensor) -> list[str]:
+        """The sequences of a padded batch of tokens."""
+        pad = self.tokenizer.pad_token_id
+        return [decode_sequence(tokens[tokens != pad], self.tokenizer) for tokens in sequence]
+
+
+def _compute_on(device: torch.device | str) -> Compute:
+    return choose_compute(str(device), "float32" if str(device) == "cpu" else "bfloat16")
+
+
+def _pack(tokens: Int[Tensor, "batch length"], real: Bool[Tensor, "batch length"]) -> PackedBatch:
+    """The real tokens of each row as a sequence; each keeps its place in the row as its position."""
+    lengths = real.sum(1)
+    lengths = lengths[lengths > 0]
+    cu_seqlens = F.pad(lengths.cumsum(0, dtype=torch.int32), (1, 0))
+    positions = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
+    return PackedBatch(tokens[real], positions[real], cu_seqlens, int(lengths.max()))
+
+
+def _unpack(
+    rows: Float[Tensor, "tokens d"], real: Bool[Tensor, "batch length"]
+) -> Float[Tensor, "batch length d"]:
+    """The rows in the padded shape, zeros at the places of padding."""
+    padded = rows.new_zeros(*real.shape, rows.shape[-1])
+    padded[real] = rows
+    return padded

@@ -1,0 +1,186 @@
+"""From tables and wild types to variants, each checked against its protein."""
+
+import io
+from collections import Counter
+from typing import Any
+
+import pytest
+from biofm_datasets import Record
+from biofm_datasets.table_parts import read_table
+
+from biofm.core.errors import InputError, OptionError
+from biofm.inference.scoring import ScoreOptions, Variant
+from biofm.inference.scoring.cases import Cases, cases_of_table, cases_of_values
+from biofm.inference.scoring.wild_types import WildTypes, wild_types_of_column, wild_types_of_records
+
+PROTEIN = "MKTAYIAKQRQISF"
+OTHER = "MVLSPADKTNVKAAW"
+
+
+def records(**sequences: str) -> list[Record]:
+    return [Record(id_, sequence, number=i) for i, (id_, sequence) in enumerate(sequences.items(), 1)]
+
+
+def only() -> WildTypes:
+    return wild_types_of_records(records(a=PROTEIN), "wt.fasta", None)
+
+
+def read(
+    text: str,
+    wild_types: WildTypes | None = None,
+    notices: Counter[str] | None = None,
+    n_rows: int = 100,
+    **options: Any,
+) -> list[Cases]:
+    parts = read_table(io.BytesIO(text.encode()), "v.csv", n_rows=n_rows)
+    counted = Counter() if notices is None else notices
+    return list(cases_of_table(parts, wild_types or only(), ScoreOptions(**options), counted))
+
+
+def mutated(cases: list[Cases]) -> list[str]:
+    return [variant.mutated for some in cases for variant in some.variants]
+
+
+def test_variants_come_in_order_with_all_their_columns() -> None:
+    cases = read("mutant,DMS\nK2R,0.5\nWT,1\nA4del,x\n", n_rows=2)
+    assert mutated(cases) == ["MRTAYIAKQRQISF", PROTEIN, "MKTYIAKQRQISF"]
+    assert [some.columns for some in cases] == [
+        {"mutant": ["K2R", "WT"], "DMS": ["0.5", "1"]},
+        {"mutant": ["A4del"], "DMS": ["x"]},
+    ]
+
+
+@pytest.mark.parametrize("name", ["mutant", "variant", "mutation", "hgvs_pro"])
+def test_the_usual_columns_are_found(name: str) -> None:
+    assert mutated(read(f"x,{name}\n1,K2R\n")) == ["MRTAYIAKQRQISF"]
+
+
+def test_whole_sequences_are_compared_with_the_wild_type() -> None:
+    text = "x,mutated_sequence\n1,MRTAYIAKQRQISF\n2,mktyiakqrqisf\n"
+    notices: Counter[str] = Counter()
+    (some,) = read(text, notices=notices)
+    assert mutated([some]) == ["MRTAYIAKQRQISF", "MKTYIAKQRQISF"]
+    assert [variant.method("masked-marginals") for variant in some.variants] == [
+        "masked-marginals",
+        "pseudo-perplexity",
+    ]
+    assert notices["sequences upper-cased"] == 1
+    assert mutated(read(text.replace("mutated_sequence", "s"), mutated_column="s")) == mutated([some])
+
+
+def test_of_several_wild_types_a_column_names_the_row_s() -> None:
+    wild_types = wild_types_of_records(records(a=PROTEIN, b=OTHER), "wt.fasta", "protein")
+    assert mutated(read("protein,mutant\nb,V2R\na,K2R\n", wild_types)) == [
+        "MRLSPADKTNVKAAW",
+        "MRTAYIAKQRQISF",
+    ]
+
+
+def test_wild_types_may_stand_in_the_table() -> None:
+    notices: Counter[str] = Counter()
+    wild_types = wild_types_of_column("target_seq", notices)
+    text = f"mutant,target_seq\nK2R,{PROTEIN}\nV2R,{OTHER.lower()}\nM1A,{OTHER.lower()}\n"
+    cases = read(text, wild_types)
+    assert mutated(cases) == ["MRTAYIAKQRQISF", "MRLSPADKTNVKAAW", "AVLSPADKTNVKAAW"]
+    assert notices == {"sequences upper-cased": 1}
+
+
+FAULTS = {
+    "another residue": ("mutant\nK2R\nA3G\n", {}, ["v.csv, line 3 (A3G)", "A at position 3", "has T"]),
+    "outside": ("mutant\nK20R\n", {}, ["v.csv, line 2 (K20R)", "position 20 lies outside", "1 to 14"]),
+    "a stop codon": ("mutant\nK2R\nK2*\n", {}, ["v.csv, line 3", "'K2*'", "a stop codon", "--on-error skip"]),
+    "an empty cell": ("mutant,x\nK2R,1\n,2\n", {}, ["v.csv, line 3", "the variant is empty"]),
+    "no usual column": ("position,to\n1,A\n", {}, ["v.csv", "--variant-column", "position, to"]),
+    "no such column": ("mutant\nK2R\n", {"variant_column": "v"}, ["v.csv", "no column 'v'", "mutant"]),
+    "a column twice": ("mutant,x,x\nK2R,1,2\n", {}, ["v.csv", "2 columns are named 'x'"]),
+    "an empty sequence": ("mutated_sequence,x\n,1\n", {}, ["v.csv, line 2", "the sequence is empty"]),
+    "a wrong sequence": ("mutated_sequence\nMK7\n", {}, ["v.csv, line 2", "position 3 holds '7'"]),
+    "an unknown residue": ("mutated_sequence\nXKTAYIAKQRQISF\n", {}, ["v.csv, line 2", "'X', at position 1"]),
+    "a ragged row": ("mutant,x\nK2R\n", {}, ["v.csv, line 2", "1 cells"]),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_names_its_place(fault: str) -> None:
+    text, options, message = FAULTS[fault]
+    with pytest.raises(InputError) as error:
+        read(text, **options)
+    assert all(part in str(error.value) for part in message), error.value
+
+
+def test_an_unknown_protein_is_a_fault_of_its_row() -> None:
+    wild_types = wild_types_of_records(records(a=PROTEIN, b=OTHER), "wt.fasta", "protein")
+    with pytest.raises(InputError, match=r"v\.csv, line 3: there is no protein 'c' in wt\.fasta"):
+        read("protein,mutant\na,K2R\nc,K2R\n", wild_types)
+
+
+def test_a_faulty_wild_type_is_a_fault_of_its_row() -> None:
+    wild_types = wild_types_of_column("s", Counter())
+    with pytest.raises(InputError, match=r"v\.csv, line 3: position 2 holds '7'"):
+        read(f"mutant,s\nK2R,{PROTEIN}\nK2R,M7\n", wild_types)
+    with pytest.raises(InputError, match=r"v\.csv, line 2: the sequence holds <mask>"):
+        read("mutant,s\nK2R,MK<mask>\n", wild_types)
+
+
+def test_the_offset_that_would_fit_is_in_the_remedy() -> None:
+    text = "mutant\nM24G\nT26A\nF37W\n"
+    with pytest.raises(InputError, match="With --offset 23 this variant and those near it would fit"):
+        read(text)
+    assert mutated(read(text, offset=23)) == ["GKTAYIAKQRQISF", "MKAAYIAKQRQISF", "MKTAYIAKQRQISW"]
+    with pytest.raises(InputError, match=r"Check the numbering \(--offset\) and the wild type"):
+        read(text + "W40G\n")
+
+
+def test_faulty_rows_are_skipped_and_counted_where_that_is_asked_for() -> None:
+    notices: Counter[str] = Counter()
+    text = "mutant,x\nK2R,1\nK2*,2\nA3G,3\nA4G,4\n"
+    (some,) = read(text, notices=notices, on_error="skip")
+    assert some.columns == {"mutant": ["K2R", "A4G"], "x": ["1", "4"]}
+    assert notices == {"variants skipped": 2}
+    with pytest.raises(InputError, match=r"v\.csv: every variant was at fault"):
+        read("mutant\nK2*\n", on_error="skip")
+
+
+@pytest.mark.parametrize(
+    ("sequences", "fault"),
+    [
+        ([("a", PROTEIN), ("b", OTHER)], "2 wild types, and no column says"),
+        ([("a", PROTEIN), ("a", OTHER)], "an earlier record has this id too"),
+        ([("a", "MK<mask>")], "the sequence holds <mask>"),
+    ],
+)
+def test_wrong_wild_types_are_errors(sequences: list[tuple[str, str]], fault: str) -> None:
+    with pytest.raises(InputError, match=fault):
+        wild_types_of_records([Record(id_, text) for id_, text in sequences], "wt.fasta", None)
+
+
+def test_python_values_are_counted_from_one() -> None:
+    options = ScoreOptions()
+    assert [v.mutated for v in cases_of_values("mktayiakqrqisf", ["K2R", "WT"], options)] == [
+        "MRTAYIAKQRQISF",
+        PROTEIN,
+    ]
+    assert cases_of_values(PROTEIN, [], options) == []
+    with pytest.raises(InputError, match=r"the given variants, number 2 \(K3R\)"):
+        cases_of_values(PROTEIN, ["K2R", "K3R"], options)
+    with pytest.raises(InputError, match="Put it into a list"):
+        cases_of_values(PROTEIN, "K2R", options)
+
+
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        ({"method": "guess"}, "no such method: guess"),
+        ({"on_error": "ignore"}, "no such way: ignore"),
+        ({"variant_column": "a", "mutated_column": "b"}, "both chosen"),
+    ],
+)
+def test_wrong_options_are_refused(options: dict[str, Any], fault: str) -> None:
+    with pytest.raises(OptionError, match=fault):
+        ScoreOptions(**options)
+
+
+def test_a_change_of_nothing_has_no_site() -> None:
+    (variant,) = cases_of_values(PROTEIN, ["A4A:K8R"], ScoreOptions())
+    assert list(variant.sites()) == [(7, "K", "R")]
+    assert isinstance(variant, Variant)
