@@ -142,8 +142,8 @@ def test_no_proteins_make_a_file_that_reads_as_empty(suffix: str, write: Write) 
 def test_a_store_that_is_forgotten_disturbs_nobody(
     suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    faults: list[Any] = []
-    monkeypatch.setattr(sys, "unraisablehook", faults.append)
+    faults: list[str] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda fault: faults.append(repr(fault.exc_value)))
     with (tmp_path / "out").open("w+b") as handle, (tmp_path / "beside").open("wb") as beside:
         store = open_contact_store(handle, suffix, PROVENANCE, PairFilter(), Counter(), beside)
         store.append("p", np.ones((9, 9), np.float32))
