@@ -11,9 +11,7 @@ from biofm.cli.printing import print_json, say, say_notices
 
 
 def merge(
-    shards: Annotated[
-        list[Path], Argument(help="What `biofm embed --shard` left, in any order.")
-    ],
+    shards: Annotated[list[Path], Argument(help="What `biofm embed --shard` left, in any order.")],
     output: Annotated[Path, Option("--output", "-o", help=SUFFIXES_HELP)],
     overwrite: options.Overwrite = False,
     json: options.Json = False,
