@@ -24,7 +24,10 @@ def journals_to_store(journals: Sequence[Journal], store: Store, progress: Progr
     (n_records,) = {journal.finished["n_records"] for journal in journals if journal.finished}
     (d_model,) = {journal.fingerprint["d_model"] for journal in journals}
     n_rows = n_done = 0
-    for block in _blocks(_in_order(journals, n_records, d_model)):
+    found = (
+        (entry, journal.row(entry.keys[0]).reshape(-1, d_model)) for entry, journal in in_order(journals)
+    )
+    for block in _blocks(found):
         store.append(block)
         n_rows += len(block.values)
         n_done += len(block.ids)
@@ -32,14 +35,18 @@ def journals_to_store(journals: Sequence[Journal], store: Store, progress: Progr
     return n_rows
 
 
-def _in_order(journals: Sequence[Journal], n_records: int, d_model: int) -> Iterator[Found]:
-    """Every record and its rows."""
+def in_order(journals: Sequence[Journal]) -> Iterator[tuple[Entry, Journal]]:
+    """Every record of finished journals, which share one input, in its order, and the journal that has it.
+
+    Raises InputError: a record is in none of the journals, or in two.
+    """
+    (n_records,) = {journal.finished["n_records"] for journal in journals if journal.finished}
     merged = heapq.merge(*map(_located, journals), key=lambda located: located[0].number)
     expected = 1
     for entry, journal in merged:
         _check_number(entry.number, expected, n_records, journals)
         expected = entry.number + 1
-        yield entry, journal.row(entry.keys[0]).reshape(-1, d_model)
+        yield entry, journal
     _check_number(n_records + 1, expected, n_records + 1, journals)
 
 

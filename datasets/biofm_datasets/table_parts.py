@@ -45,11 +45,13 @@ class TablePart:
         """These rows alone."""
         if len(rows) == len(self):
             return self
-        columns = tuple(
-            [column[row] for row in rows] if isinstance(column, list) else column.take(rows)
-            for column in self.columns
-        )
+        columns = tuple(take(column, rows) for column in self.columns)
         return replace(self, columns=columns, places=tuple(self.places[row] for row in rows))
+
+
+def take(column: Column, rows: Sequence[int]) -> Column:
+    """These cells of a column."""
+    return [column[row] for row in rows] if isinstance(column, list) else column.take(rows)
 
 
 def read_table(stream: BinaryIO, name: str, *, n_rows: int) -> Iterator[TablePart]:

@@ -24,11 +24,22 @@ N_TRIED = 1000  # variants by which an offset is guessed
 
 @dataclass(frozen=True, slots=True)
 class Cases:
-    """Some variants, the columns that stand beside their scores, and how much of the input is read so far."""
+    """Some variants, and the columns that stand beside their scores.
+
+    ``share_before`` and ``share_behind``: how much of the input, from 0 to 1, was read before them and with
+    them; None where one cannot know.
+    """
 
     columns: dict[str, Any]
     variants: list[Variant]
-    share_read: float | None
+    share_before: float | None = None
+    share_behind: float | None = None
+
+    def share_of(self, n_done: int) -> float | None:
+        """How much of the input is done when the first ``n_done`` of these variants are."""
+        if self.share_before is None or self.share_behind is None:
+            return None
+        return self.share_before + (self.share_behind - self.share_before) * n_done / len(self.variants)
 
 
 def cases_of_table(
@@ -44,21 +55,24 @@ def cases_of_table(
     not "skip".
     """
     n_good, source = 0, ""
+    share: float | None = 0.0
     with input_errors():
         for part in parts:
             kept = list(_PartReader(part, wild_types(part), options, notices).read())
             n_good, source = n_good + len(kept), part.source
             if kept:
                 columns = _passed_on(part.take([row for row, _ in kept]))
-                yield Cases(columns, [variant for _, variant in kept], share_read())
+                before, share = share, share_read()
+                yield Cases(columns, [variant for _, variant in kept], before, share)
     if not n_good:
         remedy = "Without --on-error skip the first fault is shown"
         raise InputError("every variant was at fault, nothing is left", where=source, remedy=remedy)
 
 
-def begun(cases: Iterator[Cases]) -> Iterator[Cases]:
-    """The same, its first part read now: so a fault there shows before a model is loaded."""
-    return chain([next(cases)], cases)
+def begun(cases: Iterator[Cases]) -> tuple[Cases, Iterator[Cases]]:
+    """The first of some cases, and all of them: so a fault there shows before a model is loaded."""
+    first = next(cases)
+    return first, chain([first], cases)
 
 
 class _PartReader:

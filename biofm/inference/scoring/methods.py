@@ -15,21 +15,17 @@ Insertions and deletions are scored by pseudo-perplexity whatever the method. No
 length: a longer protein has more residues to be likely or unlikely.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
-import numpy as np
 from biofm_datasets import Change
-from numpy.typing import NDArray
 
-from biofm.inference.scoring.readings import COLUMN, Key, Reading
+from biofm.inference.scoring.readings import COLUMN, RESIDUES, Answer, Reading, log_likelihood_of
 from biofm.inference.windows import spans
 
 Method = Literal["masked-marginals", "wt-marginals", "pseudo-perplexity"]
 METHODS: tuple[Method, ...] = get_args(Method)
-
-Known = Mapping[Key, NDArray[np.floating]]
 
 
 class Site(NamedTuple):
@@ -82,18 +78,19 @@ def readings_of(variant: Variant, asked: Method, window: int) -> Iterator[Readin
                 yield Reading("likelihood", variant.mutated)
 
 
-def score_of(variant: Variant, asked: Method, window: int, known: Known) -> float:
-    """The score, from what is known."""
+def score_of(variant: Variant, asked: Method, window: int, answer: Callable[[Reading], Answer]) -> float:
+    """The score, from the answers to ``readings_of``."""
     readings = list(readings_of(variant, asked, window))
     match variant.method(asked):
         case "pseudo-perplexity":
-            likelihoods = [float(known[reading.key][0]) for reading in readings]
+            likelihoods = [log_likelihood_of(answer(reading)) for reading in readings]
             return likelihoods[1] - likelihoods[0] if readings else 0.0
         case "masked-marginals":
-            rows = [known[reading.key] for reading in readings]
+            rows = [answer(reading) for reading in readings]
         case "wt-marginals":
             places = [_find_window(variant, site, window)[1] for site in variant.sites()]
-            rows = [known[reading.key][place] for reading, place in zip(readings, places, strict=True)]
+            shown = [answer(reading).reshape(-1, len(RESIDUES)) for reading in readings]
+            rows = [residues[place] for residues, place in zip(shown, places, strict=True)]
     pairs = zip(variant.sites(), rows, strict=True)
     return sum(float(row[COLUMN[site.mutant]]) - float(row[COLUMN[site.wild]]) for site, row in pairs)
 

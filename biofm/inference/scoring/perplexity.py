@@ -23,7 +23,7 @@ from biofm.core import Progress
 from biofm.core.errors import OptionError
 from biofm.core.tables import Table
 from biofm.inference.intake import Intake
-from biofm.inference.scoring.readings import Reader, Reading
+from biofm.inference.scoring.readings import Reader, Reading, log_likelihood_of
 from biofm.nn import by_budget
 
 PerplexityMethod = Literal["pseudo", "single-pass"]
@@ -80,10 +80,10 @@ def _perplexities_of(
     on_read: Callable[[int, int], None],
 ) -> Perplexities:
     readings = [_reading(record, method) for record in part]
-    unique = {reading.key: reading for reading in readings}
-    likelihoods = {}
-    for (key, reading), answer in zip(unique.items(), reader.read(list(unique.values())), strict=True):
-        likelihoods[key] = float(answer[0])
+    unique = list(dict.fromkeys(readings))
+    likelihoods: dict[Reading, float] = {}
+    for reading, row in zip(unique, reader.read(unique), strict=True):
+        likelihoods[reading] = log_likelihood_of(row)
         on_read(reader.n_tokens(reading), len(reading.sequence))
     n_counted = [len(reader.counted(record.sequence)) for record in part]
     windowed = [len(record.sequence) > reader.window for record in part]
@@ -91,7 +91,7 @@ def _perplexities_of(
     notices[EMPTY] += n_counted.count(0)
     notices[IN_WINDOWS] += sum(windowed)
     pairs = zip(readings, n_counted, strict=True)
-    values = [np.exp(-likelihoods[reading.key] / n) if n else np.nan for reading, n in pairs]
+    values = [np.exp(-likelihoods[reading] / n) if n else np.nan for reading, n in pairs]
     return Perplexities([record.id for record in part], n_counted, np.array(values, np.float32), windowed)
 
 

@@ -1,15 +1,15 @@
 """What has to be known about a protein before something can be scored, and how a model is asked for it."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
-from hashlib import blake2b
 from typing import Literal
 
 import numpy as np
 from biofm_datasets.variants import LETTERS
 from numpy.typing import NDArray
 
+from biofm.core.journal import key_of
 from biofm.inference.masked import Predictor, Query
 from biofm.inference.windows import Span, frame, spans
 from biofm.tokenizers import ProteinTokenizer
@@ -21,26 +21,23 @@ COLUMN = {residue: i for i, residue in enumerate(RESIDUES)}
 
 NOWHERE = np.empty(0, np.int64)
 
-Key = tuple[str, bytes, int]
+Answer = NDArray[np.float32]
+"""What is known: one long array, as a journal keeps it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One thing to know. ``key`` tells it from every other, and holds no sequence.
+    """One thing to know.
 
-    hidden: log-probabilities of ``RESIDUES`` at residue ``place`` (from 0) while it is masked; (22,).
-    shown: those at all residues for which window ``place`` counts, nothing masked; (residues, 22).
-    likelihood: the pseudo-log-likelihood of the sequence, each amino acid masked alone; (1,), float64.
-    shown likelihood: the same sum with nothing masked; (1,), float64.
+    hidden: log-probabilities of ``RESIDUES`` at residue ``place`` (from 0) while it is masked.
+    shown: those at all residues for which window ``place`` counts, with nothing masked, one after another.
+    likelihood: the pseudo-log-likelihood of the sequence, each amino acid masked alone.
+    shown likelihood: the same sum with nothing masked.
     """
 
     kind: Literal["hidden", "shown", "likelihood", "shown likelihood"]
     sequence: str
     place: int = 0
-    key: Key = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "key", (self.kind, _digest(self.sequence), self.place))
 
 
 class Reader:
@@ -51,13 +48,22 @@ class Reader:
     in whose middle it lies.
     """
 
-    def __init__(self, predictor: Predictor, tokenizer: ProteinTokenizer, trained_length: int) -> None:
+    def __init__(
+        self, predictor: Predictor, tokenizer: ProteinTokenizer, trained_length: int, sha256: str = ""
+    ) -> None:
+        """``sha256``, that of the model's weights, tells its answers from those of other models."""
         self.predictor = predictor
+        self.sha256 = sha256
         self.tokenizer = tokenizer
         self.window = trained_length - 2
         self.letters = np.array([tokenizer.number[residue] for residue in RESIDUES])
 
-    def read(self, readings: Sequence[Reading]) -> Iterator[NDArray[np.floating]]:
+    def key(self, reading: Reading) -> bytes:
+        """Tells an answer of this model from every other; it holds no sequence."""
+        digest = _digest(reading.sequence)
+        return key_of(self.sha256, str(self.window), reading.kind, digest, str(reading.place))
+
+    def read(self, readings: Sequence[Reading]) -> Iterator[Answer]:
         """The answers in order; all readings share their batches."""
         answers = self.predictor.predict(query for reading in readings for query in self._queries(reading))
         for reading in readings:
@@ -65,9 +71,9 @@ class Reader:
                 case "hidden":
                     yield next(answers)[0, self.letters]
                 case "shown":
-                    yield next(answers)[:, self.letters]
+                    yield next(answers)[:, self.letters].ravel()
                 case "likelihood" | "shown likelihood":
-                    yield np.array([self._log_likelihood(reading, answers)])
+                    yield np.array([self._log_likelihood(reading, answers)]).view(np.float32)
 
     def n_tokens(self, reading: Reading) -> int:
         """How many tokens the model runs for a reading."""
@@ -122,6 +128,11 @@ def window_start(n_residues: int, place: int, window: int) -> int:
     return max(0, min(place - window // 2, n_residues - window))
 
 
+def log_likelihood_of(answer: Answer) -> float:
+    """The sum in the answer to a likelihood, which keeps it in float64."""
+    return float(answer.view(np.float64)[0])
+
+
 @lru_cache(maxsize=256)
-def _digest(sequence: str) -> bytes:
-    return blake2b(sequence.encode(), digest_size=16).digest()
+def _digest(sequence: str) -> str:
+    return key_of(sequence).hex()

@@ -37,10 +37,12 @@ def cases_of_scan(intake: Intake, offset: int, notices: Counter[str]) -> Iterato
     """
     rows = (row for record in intake for row in _substitutions(record, offset, notices))
     n_rows = 0
+    share: float | None = 0.0
     while part := list(islice(rows, ROWS_PER_PART)):
         n_rows += len(part)
         columns = {name: [getattr(row, name) for row in part] for name in _Row._fields[:-1]}
-        yield Cases(columns, [row.case for row in part], intake.share_of(n_rows // N_OTHERS))
+        before, share = share, intake.share_of(n_rows // N_OTHERS)
+        yield Cases(columns, [row.case for row in part], before, share)
     if not n_rows:
         raise InputError("there is no standard residue to substitute", remedy="Give a protein")
 

@@ -1,18 +1,23 @@
-"""Scores of many variants at once: what they need is run once, together, and kept for a while."""
+"""Scores of many variants at once: what they need is found first, and run once and together."""
 
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from biofm.inference.scoring.methods import Method, Variant, readings_of, score_of
-from biofm.inference.scoring.readings import Key, Reader, Reading
-
-KEPT_BYTES = 64 << 20  # the answers of some 700,000 masked places
+from biofm.inference.scoring.readings import Answer, Reader, Reading
 
 
-def _unheard(n_tokens: int, share: float) -> None:
+class Need(NamedTuple):
+    """A reading, and the number of the model that is to answer it."""
+
+    model: int
+    reading: Reading
+
+
+def _unheard(n_tokens: int) -> None:
     """Progress that nobody watches."""
 
 
@@ -22,76 +27,51 @@ class Scorer:
     def __init__(self, readers: Sequence[Reader], method: Method) -> None:
         self.readers = readers
         self.method = method
-        self._kept = [_Kept(KEPT_BYTES // len(readers)) for _ in readers]
 
-    def score(
-        self, variants: Sequence[Variant], on_read: Callable[[int, float], None] = _unheard
-    ) -> NDArray[np.float32]:
-        """Scores, shape (variants, models). Each place of a protein is run once, however many variants share
-        it.
+    def needs(self, variant: Variant) -> dict[bytes, Need]:
+        """By key what must be known to score a variant. Variants that share a place of a protein share it."""
+        return {
+            reader.key(reading): Need(model, reading)
+            for model, reader in enumerate(self.readers)
+            for reading in readings_of(variant, self.method, reader.window)
+        }
 
-        ``on_read`` hears, answer by answer, how many tokens went through a model and the share of the whole
-        work that is done.
-        """
-        needed = [self._needed(number, variants) for number in range(len(self.readers))]
-        n_total = sum(
-            reader.n_tokens(reading)
-            for reader, readings in zip(self.readers, needed, strict=True)
-            for reading in readings.values()
-        )
-        n_done = 0
+    def n_tokens(self, need: Need) -> int:
+        """How many tokens a model runs for it."""
+        return self.readers[need.model].n_tokens(need.reading)
+
+    def read(
+        self, needs: Mapping[bytes, Need], on_read: Callable[[int], None] = _unheard
+    ) -> dict[bytes, Answer]:
+        """The answers; ``on_read`` hears of each how many tokens it took."""
+        answers: dict[bytes, Answer] = {}
+        for model, reader in enumerate(self.readers):
+            own = {key: need.reading for key, need in needs.items() if need.model == model}
+            for (key, reading), answer in zip(own.items(), reader.read(list(own.values())), strict=True):
+                answers[key] = answer
+                on_read(reader.n_tokens(reading))
+        return answers
+
+    def score(self, variants: Sequence[Variant], answers: Mapping[bytes, Answer]) -> NDArray[np.float32]:
+        """Scores, shape (variants, models), from the answers to all their ``needs``."""
         scores = np.empty((len(variants), len(self.readers)), np.float32)
-        for number, (reader, kept) in enumerate(zip(self.readers, self._kept, strict=True)):
-            readings = list(needed[number].values())
-            for reading, answer in zip(readings, reader.read(readings), strict=True):
-                n_tokens = reader.n_tokens(reading)
-                kept.put(reading.key, answer)
-                n_done += n_tokens
-                on_read(n_tokens, n_done / n_total)
-            scores[:, number] = [
-                score_of(variant, self.method, reader.window, kept.answers) for variant in variants
-            ]
-            kept.forget_oldest()
+        for model, reader in enumerate(self.readers):
+            answer = _looked_up(answers, reader)
+            scores[:, model] = [score_of(variant, self.method, reader.window, answer) for variant in variants]
         return scores
 
+    def read_and_score(self, variants: Sequence[Variant]) -> NDArray[np.float32]:
+        """Scores, shape (variants, models), everything in memory."""
+        needs = {key: need for variant in variants for key, need in self.needs(variant).items()}
+        return self.score(variants, self.read(needs))
+
     def is_windowed(self, variant: Variant) -> bool:
-        """Whether a model saw this protein by windows."""
+        """Whether a model sees this protein by windows."""
         n_residues = len(variant.wild_type)
         if variant.method(self.method) == "pseudo-perplexity":
             n_residues = max(n_residues, len(variant.mutated))
         return any(n_residues > reader.window for reader in self.readers)
 
-    def _needed(self, number: int, variants: Sequence[Variant]) -> dict[Key, Reading]:
-        """What model ``number`` has to read anew."""
-        reader, kept = self.readers[number], self._kept[number]
-        readings = {
-            reading.key: reading
-            for variant in variants
-            for reading in readings_of(variant, self.method, reader.window)
-        }
-        return {key: reading for key, reading in readings.items() if not kept.refresh(key)}
 
-
-class _Kept:
-    """Answers by their keys, the ones that were needed last longest."""
-
-    def __init__(self, limit_bytes: int) -> None:
-        self.answers: OrderedDict[Key, NDArray[np.floating]] = OrderedDict()
-        self._limit_bytes = limit_bytes
-        self._n_bytes = 0
-
-    def refresh(self, key: Key) -> bool:
-        """Whether the answer is there; if so it becomes the youngest."""
-        if key in self.answers:
-            self.answers.move_to_end(key)
-        return key in self.answers
-
-    def put(self, key: Key, answer: NDArray[np.floating]) -> None:
-        self.answers[key] = answer
-        self._n_bytes += answer.nbytes
-
-    def forget_oldest(self) -> None:
-        """Down to the limit; not before everything at hand is scored."""
-        while self._n_bytes > self._limit_bytes:
-            _, answer = self.answers.popitem(last=False)
-            self._n_bytes -= answer.nbytes
+def _looked_up(answers: Mapping[bytes, Answer], reader: Reader) -> Callable[[Reading], Answer]:
+    return lambda reading: answers[reader.key(reading)]

@@ -1,103 +1,63 @@
-"""From rows to score to a table of scores, with progress and a count of what went through."""
+"""From journals of scores to a table: the rows of all of them, in the input's order."""
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from time import perf_counter
-from typing import Any, TypedDict
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING
 
 from biofm.core import Progress
+from biofm.core.journal import Journal
 from biofm.core.tables import Columns, Table
-from biofm.inference.scoring.cases import Cases
-from biofm.inference.scoring.scorer import Scorer
+from biofm.inference.scoring.parts import unpack_columns
+from biofm.inference.to_store import in_order
 
-BY_LIKELIHOOD = "variants with insertions or deletions, scored by pseudo-perplexity"
-IN_WINDOWS = "variants of proteins longer than a model's training, read in windows"
-RENAMED = "input columns renamed input_..., because the scores take their names"
+if TYPE_CHECKING:
+    import pyarrow
 
-
-class ScoreTally(TypedDict):
-    n_variants: int
-    n_tokens: int
-    seconds: float
-    variants_per_second: float
+ROWS_PER_BLOCK = 4096
 
 
-class Pace:
-    """Tells a progress bar how far a job in parts is: what of the input is read, and what of that is done."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._before: float | None = 0.0
-        self._read: float | None = 0.0
-        self.n_tokens = 0
-
-    def begin_part(self, share_read: float | None) -> None:
-        self._before, self._read = self._read, share_read
-
-    def update(self, n_tokens: int, share_of_part: float) -> None:
-        self.n_tokens += n_tokens
-        fraction = None
-        if self._before is not None and self._read is not None:
-            fraction = self._before + share_of_part * (self._read - self._before)
-        self._progress.update(tokens=self.n_tokens, fraction=fraction)
-
-
-def score_to_table(
-    cases: Iterable[Cases],
-    scorer: Scorer,
-    model_names: Sequence[str],
+def journals_to_table(
+    journals: Sequence[Journal],
     table: Table,
-    notices: Counter[str],
-    pace: Pace,
-    on_scores: Callable[[tuple[Cases, NDArray[np.float32]]], None] = lambda part: None,
-) -> ScoreTally:
-    """Score ``cases`` in order into ``table``; ``on_scores`` is given each part and its means of models."""
-    began = perf_counter()
-    n_variants = 0
-    for some in cases:
-        pace.begin_part(some.share_read)
-        scores = scorer.score(some.variants, pace.update)
-        added = _score_columns(some, scores, scorer, model_names, notices)
-        table.append(_kept_apart(some.columns, added, notices) | added)
-        on_scores((some, added["score"]))
-        n_variants += len(some.variants)
+    progress: Progress,
+    on_block: Callable[[Columns], None] = lambda columns: None,
+) -> int:
+    """Stream the scores of finished journals, which share one input, into ``table``; returns how many.
+
+    ``on_block`` sees every block of rows. Raises InputError: a row is in none of the journals, or in two.
+    """
+    import pyarrow as pa  # heavy: this module is imported with every command
+
+    (n_records,) = {journal.finished["n_records"] for journal in journals if journal.finished}
+    n_rows = 0
+    for block in _blocks(_slices(journals)):
+        columns = dict(zip(block[0].column_names, pa.concat_tables(block).columns, strict=True))
+        table.append(columns)
+        on_block(columns)
+        n_rows += sum(part.num_rows for part in block)
+        progress.update(fraction=n_rows / n_records)
     table.close()
-    seconds = perf_counter() - began
-    return ScoreTally(
-        n_variants=n_variants,
-        n_tokens=pace.n_tokens,
-        seconds=seconds,
-        variants_per_second=n_variants / seconds,
-    )
+    return n_rows
 
 
-def _score_columns(
-    some: Cases,
-    scores: NDArray[np.float32],
-    scorer: Scorer,
-    model_names: Sequence[str],
-    notices: Counter[str],
-) -> dict[str, Any]:
-    methods = [variant.method(scorer.method) for variant in some.variants]
-    windowed = [scorer.is_windowed(variant) for variant in some.variants]
-    notices.update({BY_LIKELIHOOD: sum(method != scorer.method for method in methods)})
-    notices.update({IN_WINDOWS: sum(windowed)})
-    each = {f"score_{name}": scores[:, i] for i, name in enumerate(model_names)}
-    mean = scores.mean(1, dtype=np.float64).astype(np.float32)
-    return {"method": methods, "windowed": windowed, **each, "score": mean}
+def _slices(journals: Sequence[Journal]) -> Iterator["pyarrow.Table"]:
+    """The rows in order, those that lie together in a journal's part as one slice of it."""
+    parts: dict[Journal, tuple[bytes, pyarrow.Table, int]] = {}  # of each journal: the part it is in
+    for (journal, key), entries in groupby(in_order(journals), lambda found: (found[1], found[0].keys[0])):
+        n_rows = sum(1 for _ in entries)
+        current, part, first = parts.get(journal, (b"", None, 0))
+        if current != key:
+            part, first = unpack_columns(journal.row(key)), 0
+        yield part.slice(first, n_rows)
+        parts[journal] = (key, part, first + n_rows)
 
 
-def _kept_apart(columns: Columns, added: Columns, notices: Counter[str]) -> dict[str, Any]:
-    """The columns of the input, with another name where ours would hide them."""
-    taken = {*columns, *added}
-    apart: dict[str, Any] = {}
-    for name, column in columns.items():
-        other = name
-        while other in added or (other != name and other in taken):
-            other = f"input_{other}"
-        apart[other] = column
-    notices[RENAMED] = sum(name not in apart for name in columns)
-    return apart
+def _blocks(slices: Iterator["pyarrow.Table"]) -> Iterator[list["pyarrow.Table"]]:
+    gathered: list[pyarrow.Table] = []
+    for part in slices:
+        gathered.append(part)
+        if sum(table.num_rows for table in gathered) >= ROWS_PER_BLOCK:
+            yield gathered
+            gathered = []
+    if gathered:
+        yield gathered

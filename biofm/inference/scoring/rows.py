@@ -1,0 +1,116 @@
+"""Rows to score one by one, and chunks of them that are computed and kept together."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from hashlib import blake2b
+
+from biofm_datasets.table_parts import take
+
+from biofm.core.journal import key_of
+from biofm.core.tables import Columns
+from biofm.inference.scoring.cases import Cases
+from biofm.inference.scoring.methods import Variant
+from biofm.inference.scoring.scorer import Need, Scorer
+from biofm.inference.shards import Shard
+
+# Batches that a chunk fills: more wastes less of its last ones, fewer lose less work when a run is cut short.
+BATCHES_PER_CHUNK = 256
+
+BY_LIKELIHOOD = "variants with insertions or deletions, scored by pseudo-perplexity"
+IN_WINDOWS = "variants of proteins longer than a model's training, read in windows"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The row ``index`` of some cases; ``number`` is its place among all rows that are scored, from 1."""
+
+    number: int
+    cases: Cases
+    index: int
+
+    @property
+    def variant(self) -> Variant:
+        return self.cases.variants[self.index]
+
+    @property
+    def identity(self) -> bytes:
+        """Everything that makes it this row: its cells, its protein, its variant."""
+        cells = (str(column[self.index]) for column in self.cases.columns.values())
+        variant = self.variant
+        changes = ":".join(f"{change.position}{change.mutant}" for change in variant.changes)
+        return key_of(str(self.number), *cells, variant.wild_type, changes)
+
+
+@dataclass(slots=True)
+class Chunk:
+    """Rows of the same cases, and what must be known to score them."""
+
+    rows: list[Row] = field(default_factory=list)
+    needs: dict[bytes, Need] = field(default_factory=dict)
+
+    @property
+    def columns(self) -> Columns:
+        """The columns that stand beside the scores of these rows."""
+        indices = [row.index for row in self.rows]
+        return {name: take(column, indices) for name, column in self.rows[0].cases.columns.items()}
+
+    @property
+    def share_before(self) -> float | None:
+        return self.rows[0].cases.share_of(self.rows[0].index)
+
+    @property
+    def share_after(self) -> float | None:
+        return self.rows[-1].cases.share_of(self.rows[-1].index + 1)
+
+
+class Rows:
+    """The rows of all cases in order. At the end it knows how many there were, and a digest of them."""
+
+    def __init__(self, cases: Iterable[Cases], scorer: Scorer, notices: Counter[str]) -> None:
+        self._cases = cases
+        self._scorer = scorer
+        self._notices = notices
+        self._digest = blake2b(digest_size=16)
+        self.n_read = 0
+
+    def __iter__(self) -> Iterator[Row]:
+        for some in self._cases:
+            for index, variant in enumerate(some.variants):
+                self.n_read += 1
+                row = Row(self.n_read, some, index)
+                self._digest.update(row.identity)
+                self._notices[BY_LIKELIHOOD] += variant.method(self._scorer.method) != self._scorer.method
+                self._notices[IN_WINDOWS] += self._scorer.is_windowed(variant)
+                yield row
+
+    @property
+    def digest(self) -> str:
+        return self._digest.hexdigest()
+
+
+def of_shard(rows: Iterable[Row], shard: Shard) -> Iterator[Row]:
+    """A share of the rows. Variants whose first changed place is the same are in the same one."""
+    for row in rows:
+        variant = row.variant
+        place = variant.changes[0].position if variant.changes else 0
+        if shard.n == 1 or shard.holds(key_of(variant.wild_type, str(place))):
+            yield row
+
+
+def chunks(rows: Iterable[Row], scorer: Scorer) -> Iterator[Chunk]:
+    """Consecutive rows that need so many batches together. Where a chunk ends depends on the rows alone."""
+    budget = BATCHES_PER_CHUNK * max(reader.predictor.tokens_per_batch for reader in scorer.readers)
+    chunk, n_tokens = Chunk(), 0
+    for row in rows:
+        new = scorer.needs(row.variant)
+        n_new = sum(scorer.n_tokens(need) for key, need in new.items() if key not in chunk.needs)
+        if chunk.rows and (row.cases is not chunk.rows[0].cases or n_tokens + n_new > budget):
+            yield chunk
+            chunk, n_tokens = Chunk(), 0
+            n_new = sum(map(scorer.n_tokens, new.values()))
+        chunk.rows.append(row)
+        chunk.needs |= new
+        n_tokens += n_new
+    if chunk.rows:
+        yield chunk

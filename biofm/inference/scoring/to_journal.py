@@ -1,0 +1,118 @@
+"""From rows to a journal of scores: each chunk is computed, committed and done, whatever happens after it."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from biofm.core import Progress
+from biofm.core.journal import Entry, Fields, Journal, key_of
+from biofm.core.tables import Columns
+from biofm.inference.scoring.parts import pack_columns
+from biofm.inference.scoring.rows import Chunk, Rows, chunks, of_shard
+from biofm.inference.scoring.scorer import Scorer
+from biofm.inference.shards import Shard
+
+RENAMED = "input columns renamed input_..., because the scores take their names"
+
+
+def fingerprint(scorer: Scorer, provenance: Mapping[str, Any], names: Sequence[str], shard: Shard) -> Fields:
+    """All that decides the bits of the scores, and their columns; the input left out."""
+    how = {name: value for name, value in provenance.items() if name != "models"}
+    predictors = [reader.predictor for reader in scorer.readers]
+    return how | {
+        "verb": "score",
+        "columns": ", ".join(names),
+        "sha256": ", ".join(reader.sha256 for reader in scorer.readers),
+        "tokens_per_batch": predictors[0].tokens_per_batch,
+        "threads": torch.get_num_threads() if predictors[0].device.type == "cpu" else 0,
+        "shard": str(shard),
+    }
+
+
+def score_to_journal(
+    rows: Rows,
+    scorer: Scorer,
+    names: Sequence[str],
+    journal: Journal,
+    shard: Shard,
+    where: str,
+    notices: Counter[str],
+    progress: Progress,
+) -> int:
+    """Score what ``journal``, which has begun, does not hold yet; returns how many tokens that took.
+
+    ``names`` are those of the models' columns. Raises InputError: the rows that are done already are no
+    longer what they were.
+    """
+    own = journal.remaining(of_shard(rows, shard), lambda row: row.identity, where)
+    meter = _Meter(progress)
+    for chunk in chunks(own, scorer):
+        known = journal.known(chunk.needs)
+        new = {key: need for key, need in chunk.needs.items() if key not in known}
+        meter.begin(chunk, sum(map(scorer.n_tokens, new.values())))
+        answers = scorer.read(new, meter.on_read)
+        columns = _columns(chunk, scorer, names, answers | {key: journal.row(key) for key in known}, notices)
+        part = key_of("part", str(chunk.rows[0].number))
+        entries = [Entry(row.number, [], [part], row.identity) for row in chunk.rows]
+        journal.commit(entries, answers | {part: pack_columns(columns)}, {"tokens": meter.n_chunk_tokens})
+    journal.finish({"n_records": rows.n_read, "digest": rows.digest, "notices": dict(+notices)})
+    return meter.n_tokens
+
+
+class _Meter:
+    """Tells the progress how far the work is."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._has_begun = False
+        self.n_tokens = self.n_chunk_tokens = 0
+
+    def begin(self, chunk: Chunk, n_new_tokens: int) -> None:
+        """A chunk begins that takes so many tokens. Before the first one is what was done already."""
+        self._chunk, self._n_new_tokens, self.n_chunk_tokens = chunk, n_new_tokens, 0
+        if not self._has_begun:
+            self._has_begun = True
+            self._progress.start_from(chunk.share_before)
+
+    def on_read(self, n_tokens: int) -> None:
+        self.n_tokens += n_tokens
+        self.n_chunk_tokens += n_tokens
+        before, after = self._chunk.share_before, self._chunk.share_after
+        fraction = None
+        if before is not None and after is not None:
+            fraction = before + (after - before) * self.n_chunk_tokens / self._n_new_tokens
+        self._progress.update(tokens=self.n_tokens, fraction=fraction)
+
+
+def _columns(
+    chunk: Chunk,
+    scorer: Scorer,
+    names: Sequence[str],
+    answers: Mapping[bytes, np.ndarray[Any, np.dtype[np.float32]]],
+    notices: Counter[str],
+) -> Columns:
+    """What the table holds of these rows: the input's columns, then ours."""
+    variants = [row.variant for row in chunk.rows]
+    scores = scorer.score(variants, answers)
+    added = {
+        "method": [variant.method(scorer.method) for variant in variants],
+        "windowed": [scorer.is_windowed(variant) for variant in variants],
+        **{f"score_{name}": scores[:, model] for model, name in enumerate(names)},
+        "score": scores.mean(1, dtype=np.float64).astype(np.float32),
+    }
+    return _kept_apart(chunk.columns, added, notices) | added
+
+
+def _kept_apart(columns: Columns, added: Columns, notices: Counter[str]) -> dict[str, Any]:
+    """The columns of the input, with another name where ours would hide them."""
+    apart: dict[str, Any] = {}
+    for name, column in columns.items():
+        other = name
+        while other in added or (other != name and other in columns):
+            other = f"input_{other}"
+        apart[other] = column
+    notices[RENAMED] = sum(name not in apart for name in columns)
+    return apart
