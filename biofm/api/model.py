@@ -76,8 +76,8 @@ class Model:
         )
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
-        """Write the model as a folder that ``load`` reads; one of ESM-2 is in the layout of ``transformers``,
-        which reads it too.
+        """Write the model as a folder that ``load`` reads; one of a published family is in the layout of
+        ``transformers``, which reads it too.
         """
         target = Target(path=Path(folder), kind="directory", overwrite=overwrite)
         with ask(request_of("save", writes={"model": target}, model=self.info.name)) as permit:
@@ -104,8 +104,8 @@ class Model:
 
 
 def load(model: str | Path = DEFAULT_MODEL, *, device: str = "auto", dtype: str = "auto") -> Model:
-    """Load a model: a bundled one, an alias such as ``esm2-8m``, a hub id, a Hugging Face folder or a fair-
-    esm ``.pt`` file.
+    """Load a model: a bundled one, an alias such as ``esm2-8m``, a hub id, a Hugging Face folder, a ``.pt``
+    file of fair-esm or a ``.pth`` file of esm.
 
     Raises ModelError: no such model, or its files are damaged, incomplete or not plain weights. OptionError:
     no such device.
