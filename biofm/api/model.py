@@ -56,8 +56,8 @@ class Model:
     ) -> Embeddings:
         """Embed records, (id, sequence) pairs or bare sequences; the options are those of ``biofm.embed``.
 
-        Raises InputError: a sequence is empty or holds a character of no protein alphabet. OptionError: an
-        option does not fit.
+        Raises InputError: a sequence is empty, holds a character of no protein alphabet, or goes beyond the
+        learned positions of an ESM-1b or ESM-1v without a ``window``. OptionError: an option does not fit.
         """
         embedder = self.embedder(
             EmbedOptions(pool=pool, layer=layer, window=window, tokens_per_batch=tokens_per_batch)
