@@ -12,7 +12,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # for mypy and editors; the same names as in _HOMES, held by a test
-    from biofm.api import Model, embed, info, load, merge, neighbours, pretrain
+    from biofm.api import Model, embed, estimate, info, load, merge, neighbours, pretrain
     from biofm.core.errors import BiofmError
     from biofm.core.version import __version__
 
@@ -21,6 +21,7 @@ _HOMES = {
     "Model": "biofm.api",
     "__version__": "biofm.core.version",
     "embed": "biofm.api",
+    "estimate": "biofm.api",
     "info": "biofm.api",
     "load": "biofm.api",
     "merge": "biofm.api",
@@ -28,7 +29,18 @@ _HOMES = {
     "pretrain": "biofm.api",
 }
 
-__all__ = ["BiofmError", "Model", "__version__", "embed", "info", "load", "merge", "neighbours", "pretrain"]
+__all__ = [
+    "BiofmError",
+    "Model",
+    "__version__",
+    "embed",
+    "estimate",
+    "info",
+    "load",
+    "merge",
+    "neighbours",
+    "pretrain",
+]
 
 
 def __dir__() -> list[str]:
