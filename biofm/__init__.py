@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # for mypy and editors; the same names as in _HOMES, held by 
         pretrain,
         score,
     )
+    from biofm.api import Model, embed, estimate, info, load, merge, neighbours, pretrain
     from biofm.core.errors import BiofmError
     from biofm.core.version import __version__
 
@@ -35,6 +36,7 @@ _HOMES = {
     "contacts": "biofm.api",
     "embed": "biofm.api",
     "evaluate": "biofm.api",
+    "estimate": "biofm.api",
     "info": "biofm.api",
     "load": "biofm.api",
     "merge": "biofm.api",
@@ -51,6 +53,7 @@ __all__ = [
     "contacts",
     "embed",
     "evaluate",
+    "estimate",
     "info",
     "load",
     "merge",
