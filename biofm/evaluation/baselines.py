@@ -2,8 +2,8 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 from biofm_datasets import Change
@@ -11,7 +11,7 @@ from biofm_datasets.variants import UNSPELT
 from numpy.typing import NDArray
 
 from biofm.core.errors import InputError
-from biofm.evaluation.assay import Assay
+from biofm.evaluation.assay import FEWEST_ROWS, Assay
 from biofm.evaluation.ridge import (
     N_FOLDS,
     count_features,
@@ -32,23 +32,30 @@ KMERS = "k-mer ridge"
 UNSCORED = f"variants that {BLOSUM62} does not score (not substitutions alone, or of a residue it lacks)"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Baseline:
-    """``values`` are a score a row, NaN where there is none; None where ``reason`` says why.
+class Baseline(NamedTuple):
+    """``values`` are a score a row, NaN where there is none.
 
-    ``fitted``: on which measurements it was fitted; empty for one that saw none.
+    ``fitted``: to which measurements it was fitted; empty for one that saw none.
     """
 
     name: str
-    values: Floats | None = None
+    values: Floats
     fitted: str = ""
-    reason: str = ""
 
 
-def find_baselines(assay: Assay, seed: int, notices: Counter[str], progress: Progress) -> list[Baseline]:
+class Missing(NamedTuple):
+    """A baseline that cannot be had, and why."""
+
+    name: str
+    reason: str
+
+
+def find_baselines(
+    assay: Assay, seed: int, notices: Counter[str], progress: Progress
+) -> list[Baseline | Missing]:
     """Every baseline that the table allows, and why the others are not there."""
     found = [_find_blosum62(assay, notices), *_find_ridges(assay, seed, progress)]
-    return [_without_constant(baseline, assay.is_judged) for baseline in found]
+    return [_if_it_ranks(it, assay.is_judged) if isinstance(it, Baseline) else it for it in found]
 
 
 def blosum62(changes: Sequence[Sequence[Change]]) -> Floats:
@@ -83,43 +90,43 @@ def residues_at_sites(changes: Sequence[Sequence[Change]], where: Callable[[int]
     return [_with_changes(usual, variant, place) for variant in changes]
 
 
-def _find_blosum62(assay: Assay, notices: Counter[str]) -> Baseline:
+def _find_blosum62(assay: Assay, notices: Counter[str]) -> Baseline | Missing:
     if assay.changes is None and assay.sequences is None:
-        return Baseline(name=BLOSUM62, reason="the variants are not known; name their column with --variant")
+        return Missing(BLOSUM62, "the variants are not known; name their column with --variant")
     if assay.changes is None:
         reason = "the wild type is not known; give --wild-type, or the column of variants with --variant"
-        return Baseline(name=BLOSUM62, reason=reason)
+        return Missing(BLOSUM62, reason)
     values = blosum62(assay.changes)
     if np.isnan(values[assay.is_judged]).all():
-        return Baseline(name=BLOSUM62, reason="no variant consists of substitutions alone")
+        return Missing(BLOSUM62, "no variant consists of substitutions alone")
     if n_unscored := int(np.isnan(values[assay.is_judged]).sum()):
         notices[UNSCORED] = n_unscored
-    return Baseline(name=BLOSUM62, values=values)
+    return Baseline(BLOSUM62, values)
 
 
-def _find_ridges(assay: Assay, seed: int, progress: Progress) -> list[Baseline]:
+def _find_ridges(assay: Assay, seed: int, progress: Progress) -> list[Baseline | Missing]:
     """One-hot where all sequences have one length; k-mers stand for it where they have not."""
     sequences = assay.sequences
     if sequences is None and assay.changes is not None:
         sequences = residues_at_sites(assay.changes, assay.where)
         if sequences is None:
             reason = "some variants insert or delete; give --wild-type, or the sequences with --sequence"
-            return [Baseline(name=ONE_HOT, reason=reason)]
+            return [Missing(ONE_HOT, reason)]
     if sequences is None:
         reason = "the variants are not known; name their column with --variant or --sequence"
-        return [Baseline(name=ONE_HOT, reason=reason)]
+        return [Missing(ONE_HOT, reason)]
     lengths = {len(sequence) for sequence in sequences}
     if len(lengths) == 1:
         return [_fit(ONE_HOT, assay, sequences, seed, progress)]
     reason = f"the sequences are {min(lengths):,} to {max(lengths):,} residues long; see {KMERS}"
-    return [Baseline(name=ONE_HOT, reason=reason), _fit(KMERS, assay, sequences, seed, progress)]
+    return [Missing(ONE_HOT, reason), _fit(KMERS, assay, sequences, seed, progress)]
 
 
-def _fit(name: str, assay: Assay, sequences: list[str], seed: int, progress: Progress) -> Baseline:
+def _fit(name: str, assay: Assay, sequences: list[str], seed: int, progress: Progress) -> Baseline | Missing:
     is_train = ~assay.is_judged
     n_distinct = len(set(sequences))
     if not is_train.any() and n_distinct < N_FOLDS:
-        return Baseline(name=name, reason=f"{n_distinct} distinct sequences are too few for {N_FOLDS} folds")
+        return Missing(name, f"{n_distinct} distinct sequences are too few for {N_FOLDS} folds")
     features = count_features(sequences, one_hot if name == ONE_HOT else kmers)
     if not is_train.any():
         folds = deal_folds(sequences, seed)
@@ -131,16 +138,16 @@ def _fit(name: str, assay: Assay, sequences: list[str], seed: int, progress: Pro
             features[is_train], assay.measured[is_train], features[assay.is_judged]
         )
         fitted = f"the {int(is_train.sum()):,} rows of the training set"
-    return Baseline(name=name, values=values, fitted=fitted)
+    return Baseline(name, values, fitted)
 
 
-def _without_constant(baseline: Baseline, is_judged: NDArray[np.bool_]) -> Baseline:
-    if baseline.values is None:
-        return baseline
+def _if_it_ranks(baseline: Baseline, is_judged: NDArray[np.bool_]) -> Baseline | Missing:
     values = baseline.values[is_judged & ~np.isnan(baseline.values)]
-    if values.min() < values.max():
-        return baseline
-    return Baseline(name=baseline.name, reason="it gives every row the same value")
+    if len(values) < FEWEST_ROWS:
+        return Missing(baseline.name, f"it has a value for {len(values)} rows alone")
+    if values.min() == values.max():
+        return Missing(baseline.name, "it gives every row the same value")
+    return baseline
 
 
 def _is_substitution(change: Change) -> bool:

@@ -8,8 +8,8 @@ import numpy as np
 
 from biofm.core.errors import OptionError
 from biofm.core.version import __version__
-from biofm.evaluation.assay import Assay
-from biofm.evaluation.baselines import BLOSUM62, KMERS, ONE_HOT, find_baselines
+from biofm.evaluation.assay import FEWEST_ROWS, Assay
+from biofm.evaluation.baselines import BLOSUM62, KMERS, ONE_HOT, Baseline, Missing, find_baselines
 from biofm.evaluation.bootstrap import CONFIDENCE
 from biofm.evaluation.judge import Comparison, Row, judge, mean_name, scores_to_judge
 from biofm.evaluation.options import EvaluateOptions
@@ -22,7 +22,7 @@ class Evaluation:
     sha256: of the table. n_rows: that were judged; ``n_train`` more only trained the baselines.
     positive: what counts as positive for AUROC and MCC; ``threshold`` is None where a column said it.
     n_resamples, confidence, seed: of the bootstrap intervals, by percentiles.
-    rows: a score, the mean of several, or a baseline each. not_computed: missing baselines, and why.
+    rows: a score, the mean of several, or a baseline each. not_computed: what is missing among them, and why.
     """
 
     table: str
@@ -67,7 +67,11 @@ def evaluate_assay(
     for name, values in assay.scores.items():
         if n_empty := int(np.isnan(values[assay.is_judged]).sum()):
             notices[f"rows without a score in {name!r}, left out of its measures"] = n_empty
-    baselines = find_baselines(assay, options.seed, notices, stage("fitting baselines"))
+    found = find_baselines(assay, options.seed, notices, stage("fitting baselines"))
+    baselines = [baseline for baseline in found if isinstance(baseline, Baseline)]
+    missing = {baseline.name: baseline.reason for baseline in found if isinstance(baseline, Missing)}
+    if len(assay.scores) > 1 and len(scores) == len(assay.scores):
+        missing[mean_name(len(assay.scores))] = f"fewer than {FEWEST_ROWS} rows have all the scores"
     rows, comparisons = judge(
         assay,
         scores,
@@ -90,7 +94,7 @@ def evaluate_assay(
         confidence=CONFIDENCE,
         seed=options.seed,
         rows=rows,
-        not_computed={baseline.name: baseline.reason for baseline in baselines if baseline.values is None},
+        not_computed=missing,
         comparisons=comparisons,
         notices=dict(notices),
     )

@@ -47,10 +47,11 @@ class Comparison:
 
 
 def scores_to_judge(assay: Assay) -> dict[str, Floats]:
-    """The score columns and, of several, their mean where a row has all of them."""
-    if len(assay.scores) < 2:
+    """The score columns and, of several, their mean over the rows that have all; if these are enough."""
+    mean: Floats = np.mean(list(assay.scores.values()), axis=0)
+    n_rows = np.count_nonzero(assay.is_judged & ~np.isnan(mean))
+    if len(assay.scores) < 2 or n_rows < FEWEST_ROWS:
         return assay.scores
-    mean = np.mean(list(assay.scores.values()), axis=0)
     return assay.scores | {mean_name(len(assay.scores)): mean}
 
 
@@ -68,36 +69,37 @@ def judge(
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[list[Row], list[Comparison]]:
     """Judge every score and baseline on its rows, and each score against each baseline on common ones."""
-    there = {baseline.name: baseline for baseline in baselines if baseline.values is not None}
-    columns = [*scores.items(), *((name, it.values) for name, it in there.items() if it.values is not None)]
-    values = {name: column[assay.is_judged] for name, column in columns}
+    columns = dict(scores) | {baseline.name: baseline.values for baseline in baselines}
+    values = {name: column[assay.is_judged] for name, column in columns.items()}
     alone = {name: _Job(name, (~np.isnan(column)).tobytes()) for name, column in values.items()}
     pairs = [
-        (alone[score].where(alone[name]), alone[name].where(alone[score]))
+        (alone[score].where(alone[baseline.name]), alone[baseline.name].where(alone[score]))
         for score in scores
-        for name in there
+        for baseline in baselines
     ]
     pairs = [pair for pair in pairs if pair[0].n >= FEWEST_ROWS]
 
     blocks = draw_counts(int(assay.is_judged.sum()), n_resamples, seed)
     jobs = {*alone.values(), *chain.from_iterable(pairs)}
     found = _measure(jobs, assay, values, blocks, lambda n_done: progress(n_done, n_resamples))
+    fitted = {baseline.name: baseline.fitted for baseline in baselines}
     kinds = (
-        dict.fromkeys(values, "mean of scores")
+        dict.fromkeys(scores, "mean of scores")
         | dict.fromkeys(assay.scores, "score")
-        | dict.fromkeys(there, "baseline")
+        | dict.fromkeys(fitted, "baseline")
     )
     rows = [
         Row(
             name=name,
             kind=kinds[name],
             n=job.n,
-            fitted=there[name].fitted if name in there else "",
+            fitted=fitted.get(name, ""),
             **{metric: estimate(it[0], it[1:]) for metric, it in found[job].items()},
         )
         for name, job in alone.items()
     ]
-    return rows, [_compare(score, baseline, found) for score, baseline in pairs]
+    compared = [_compare(score, baseline, found) for score, baseline in pairs]
+    return rows, [comparison for comparison in compared if comparison.difference.value is not None]
 
 
 class _Job(NamedTuple):

@@ -78,6 +78,7 @@ def open_permit(request: Request) -> Iterator[Permit]:
         files: dict[str, PartialFile] = {}
         folders: dict[str, Path] = {}
         works: dict[str, Scratch] = {}
+        journals: dict[str, Journal] = {}
         for role, target in request.writes.items():
             if target.kind == "directory":
                 folders[role] = open_folder(target)
@@ -86,12 +87,13 @@ def open_permit(request: Request) -> Iterator[Permit]:
                 opened.callback(files[role].discard)
             else:
                 works[role] = opened.enter_context(Scratch(target))
+                journals[role] = works[role].open()
         with _write_faults(tuple(files.values()), tuple(folders.values())):
             yield Permit(
                 readers,
                 {role: file.handle for role, file in files.items()},
                 folders,
-                {role: work.journal for role, work in works.items()},
+                journals,
                 opened,
             )
         for file in files.values():

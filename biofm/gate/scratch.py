@@ -5,7 +5,7 @@ the folder goes; or, where the work is itself what was asked for, the journal be
 """
 
 import os
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -25,13 +25,15 @@ def scratch_path(output: Path) -> Path:
 
 
 class Scratch:
-    """The work of one run, open and locked. Leaving the ``with`` by a fault keeps what is committed, if
-    anything is, and says so in a note of the fault.
+    """The work of one run: ``open``, then ``publish``. Leaving the ``with`` by a fault keeps what is
+    committed, if anything is, and says so in a note of the fault.
 
     Raises:
-        OutputError: From the constructor: unfinished work lies there, and it is neither to be resumed nor to
-            be given up; another process is at work on it; the place cannot be written.
+        OutputError: From the constructor and from ``open``: unfinished work lies there, and it is neither to
+            be resumed nor to be given up; another process is at work on it; the place cannot be written.
     """
+
+    journal: Journal
 
     def __init__(self, target: Target) -> None:
         self._target = target
@@ -39,8 +41,24 @@ class Scratch:
             check_file(target)
         check_parent(target.path)
         self.folder = target.path if target.kind == "scratch" else scratch_path(target.path)
-        self.journal = self._open()
-        self._n_done_before = self._check_unfinished()
+        self._n_done_before = 0
+
+    def open(self) -> Journal:
+        """The journal, locked, with the work that is to be resumed."""
+        try:
+            self.folder.mkdir(exist_ok=True)
+        except (OSError, ValueError) as error:
+            raise unwritable(self.folder, error) from error
+        begins_again = self._target.overwrite and not self._target.resume
+        self.journal = Journal(self.folder / JOURNAL, anew=begins_again)
+        self._n_done_before = self.journal.n_done
+        if self._n_done_before and not self._target.resume:
+            raise OutputError(
+                f"an unfinished run lies here ({self._n_done_before:,} records done)",
+                where=str(self.folder),
+                remedy="Pass --resume to go on with it, or --overwrite to begin again",
+            )
+        return self.journal
 
     def publish(self) -> None:
         """The run has ended well: give the journal its name, or remove it."""
@@ -62,54 +80,23 @@ class Scratch:
         if fault is None:
             return
         n_done = self._close()
-        if n_done == 0:
-            self._remove()
-        elif n_done and (n_done > self._n_done_before or not isinstance(fault, Exception)):
+        if not n_done:
+            self._remove(with_journal=n_done == 0)
+        elif n_done > self._n_done_before or not isinstance(fault, Exception):
             fault.add_note(f"{n_done:,} records are done and kept: repeat the command with --resume to go on")
 
-    def _open(self) -> Journal:
-        try:
-            self.folder.mkdir(exist_ok=True)
-        except (OSError, ValueError) as error:
-            raise unwritable(self.folder, error) from error
-        begins_again = self._target.overwrite and not self._target.resume
-        try:
-            return Journal(self.folder / JOURNAL, anew=begins_again)
-        except BiofmError:
-            self._remove_folder()
-            raise
-
-    def _check_unfinished(self) -> int:
-        """How many records are done already. Raises OutputError if there are some that nobody spoke of."""
-        try:
-            n_done = self.journal.n_done
-            if n_done and not self._target.resume:
-                raise OutputError(
-                    f"an unfinished run lies here ({n_done:,} records done)",
-                    where=str(self.folder),
-                    remedy="Pass --resume to go on with it, or --overwrite to begin again",
-                )
-        except BiofmError:
-            self.journal.close()
-            raise
-        return n_done
-
     def _close(self) -> int | None:
-        """How many records are done; None where the disk does not even say that."""
+        """How many records are done; None where that cannot be known, or another process is at work."""
         try:
-            return self.journal.n_done
+            # A signal may have come while it was being opened.
+            journal = self.journal if hasattr(self, "journal") else Journal(self.folder / JOURNAL)
+            with closing(journal):
+                return journal.n_done
         except BiofmError:
             return None
-        finally:
-            self.journal.close()
 
-    def _remove(self) -> None:
-        for name in (JOURNAL, f"{JOURNAL}-journal"):
-            with suppress(OSError):
-                (self.folder / name).unlink()
-        self._remove_folder()
-
-    def _remove_folder(self) -> None:
-        """Remove the folder if nothing is in it."""
+    def _remove(self, *, with_journal: bool = True) -> None:
         with suppress(OSError):
-            self.folder.rmdir()
+            for name in (JOURNAL, f"{JOURNAL}-journal") if with_journal else ():
+                (self.folder / name).unlink(missing_ok=True)
+            self.folder.rmdir()  # if nothing is in it

@@ -39,9 +39,8 @@ class ContactHead(nn.Module):
             for half, q_of_one, k_of_one in zip(halves, q.split(lengths), k.split(lengths), strict=True):
                 _add_layer(half, layer_weights, q_of_one, k_of_one)
         touch = [torch.sigmoid(half + half.T + self.regression.bias.float()) for half in halves]
-        return [
-            (one + one.T) / 2 for one in touch
-        ]  # sigmoid rounds one number in two ways: in a vector and alone
+        # The sigmoid of one number may be rounded in two ways, in the midst of a row and at its end.
+        return [(one + one.T) / 2 for one in touch]
 
 
 def attention_maps(q: Heads, k: Heads) -> Iterator[Float[Tensor, "some_heads length length"]]:
@@ -77,6 +76,6 @@ def _add_layer(half: Tensor, weights: Tensor, q: Tensor, k: Tensor) -> None:
         half += torch.einsum("h,hij->ij", some_weights, maps)[1:-1, 1:-1]
         residues = maps[:, 1:-1, 1:-1]
         sums = residues.sum(-1) + residues.sum(-2)  # r of a + aᵀ, (heads, residues)
-        # Where a head looks at nothing but the ends, r is 0, and so is r rᵀ / t.
-        totals = sums.sum(-1).clamp_min(torch.finfo(torch.float32).tiny)
-        half -= (sums * (some_weights / totals / 2)[:, None]).T @ sums
+        # Where a head looks at nothing but the ends, r is 0, and so is r / t.
+        shares = sums / sums.sum(-1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
+        half -= (shares * (some_weights / 2)[:, None]).T @ sums

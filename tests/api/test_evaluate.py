@@ -195,6 +195,25 @@ def test_faulty_rows_are_skipped_and_counted_only_when_asked(table: Path) -> Non
     assert found.n_rows == 107
 
 
+def test_scores_without_a_common_row_have_no_mean(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("fitness,a,b\n1,1,\n2,3,\n3,2,\n4,,1\n5,,2\n6,,4\n")
+    found = judge(table, score=["a", "b"], n_resamples=20)
+    assert [(row.name, row.n) for row in found.rows] == [("a", 3), ("b", 3)]
+    assert found.not_computed["mean of 2"] == "fewer than 3 rows have all the scores"
+
+
+def test_what_cannot_be_ranked_on_common_rows_is_not_compared(tmp_path: Path) -> None:
+    """The score is the same on all the rows that BLOSUM62 scores."""
+    variants = ["A1G,1,5", "C2D,2,5", "D3E,3,5", "A1del,4,6", "C2del,5,7", "D3del,6,8"]
+    (tmp_path / "t.csv").write_text("\n".join(["mutant,fitness,s", *variants]) + "\n")
+    output = tmp_path / "r.json"
+    found = judge(tmp_path / "t.csv", score="s", variant="mutant", n_resamples=20, output=output)
+    assert [row.name for row in found.rows] == ["s", "BLOSUM62"]
+    assert found.comparisons == []
+    assert "NaN" not in output.read_text()
+
+
 def test_options_that_contradict_each_other_are_refused(table: Path) -> None:
     with pytest.raises(OptionError, match="--binary and --threshold"):
         judge(table, binary="bin", threshold=1.0)

@@ -27,7 +27,7 @@ THREE = dict(zip(LETTERS, NAMES.split(" "), strict=True))
 
 def make_pdb(sequence: str = SEQUENCE, beta: str = "CB") -> str:
     """A helix, a turn and a helix back beside it, 8 Angstrom away."""
-    lines = []
+    lines: list[str] = []
     for i, letter in enumerate(sequence):
         turn = i >= len(sequence) // 2
         height = 1.5 * (len(sequence) - i if turn else i)

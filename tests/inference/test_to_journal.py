@@ -7,6 +7,7 @@ import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -146,10 +147,9 @@ def test_a_changed_input_is_an_error_though_its_tail_may_change(
         n_done = journal.n_done
     assert 0 < n_done < len(proteins) - 1
 
-    for changed in ({"sequence": "MKV"}, {"id": "another"}):
-        fields = {"id": proteins[0].id, "sequence": proteins[0].sequence} | changed
+    for changed in (replace(proteins[0], sequence="MKV"), replace(proteins[0], id="another")):
         with pytest.raises(InputError, match=f"the first {n_done} records are not those"):
-            work(embedder, [Record(**fields), *proteins[1:]], tmp_path / "journal", Heard())
+            work(embedder, [changed, *proteins[1:]], tmp_path / "journal", Heard())
     with pytest.raises(InputError, match=f"the first {n_done} records are not those"):
         work(embedder, proteins[: n_done - 1], tmp_path / "journal", Heard())
     work(embedder, [*proteins[:-1], Record(id="new", sequence="MKV")], tmp_path / "journal", Heard())

@@ -326,7 +326,7 @@ TRANSFORMERS_FAULTS = [
         *((write_fused, *fault) for fault in FUSED_FAULTS),
         *((write_transformers, *fault) for fault in TRANSFORMERS_FAULTS),
     ],
-    ids=str,
+    ids=lambda value: value.__name__ if callable(value) else str(value),
 )
 def test_a_wrong_configuration_is_named(
     write: Callable[[Path, EsmcForMaskedLM], Path],

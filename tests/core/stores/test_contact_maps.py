@@ -42,7 +42,7 @@ def make_maps() -> Maps:
     maps = []
     for length, id_ in enumerate(IDS, start=1):
         values = generator.random((length, length), dtype=np.float32)
-        maps.append((id_, (values + values.T) / 2))
+        maps.append((id_, np.maximum(values, values.T)))
     return maps
 
 
@@ -142,8 +142,8 @@ def test_no_proteins_make_a_file_that_reads_as_empty(suffix: str, write: Write) 
 def test_a_store_that_is_forgotten_disturbs_nobody(
     suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    faults: list[Any] = []
-    monkeypatch.setattr(sys, "unraisablehook", faults.append)
+    faults: list[str] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda fault: faults.append(repr(fault.exc_value)))
     with (tmp_path / "out").open("w+b") as handle, (tmp_path / "beside").open("wb") as beside:
         store = open_contact_store(handle, suffix, PROVENANCE, PairFilter(), Counter(), beside)
         store.append("p", np.ones((9, 9), np.float32))
