@@ -5,31 +5,40 @@ from pathlib import Path
 from time import perf_counter
 
 from biofm.api.request import request_of
+from biofm.api.scoring import write_scores
 from biofm.api.table import table_targets, write_table
 from biofm.core.errors import InputError
+from biofm.core.journal import Journal
 from biofm.core.stores import check_suffix
-from biofm.gate import ask
+from biofm.core.tables import SUFFIXES as TABLES
+from biofm.core.tables import check_table_suffix
+from biofm.gate import Permit, ask
 from biofm.inference.merging import check_shards
 from biofm.inference.results import MergeSummary
+from biofm.inference.scoring.results import ScoreMergeSummary
 
 
 def merge(
     shards: Sequence[str | Path], output: str | Path, *, overwrite: bool = False, quiet: bool = True
-) -> MergeSummary:
-    """Write what the shards of ``embed`` hold as one table, in the order of their input; its suffix chooses
-    the format. The shards, in any order, are left as they are.
+) -> MergeSummary | ScoreMergeSummary:
+    """Write what the shards of ``embed`` or of ``score`` hold as one table, in the order of their input; its
+    suffix chooses the format. The shards, in any order, are left as they are.
 
     Raises InputError: one is missing, given twice, made otherwise or of another input. OutputError.
     """
     target = Path(output)
-    check_suffix(target)
+    if target.suffix.lower() not in TABLES:
+        check_suffix(target)
     if not shards:
-        raise InputError("no shards were given", remedy="Name the files that `biofm embed --shard` left")
+        raise InputError("no shards were given", remedy="Name the files that a verb with --shard left")
     reads = {"shards": tuple(map(Path, shards))}
     began = perf_counter()
     with ask(request_of("merge", reads=reads, writes=table_targets(target, overwrite))) as permit:
         journals = permit.journals("shards")
         check_shards(journals)
+        if journals[0].fingerprint["verb"] == "score":
+            return _merge_scores(journals, permit, target, quiet, began)
+        check_suffix(target)
         n_rows = write_table(journals, permit, target, quiet)
         first, finished = journals[0], journals[0].finished
         assert finished, "check_shards has looked"
@@ -45,3 +54,20 @@ def merge(
             provenance=first.provenance,
             notices=finished["notices"],
         )
+
+
+def _merge_scores(
+    journals: Sequence[Journal], permit: Permit, output: Path, quiet: bool, began: float
+) -> ScoreMergeSummary:
+    check_table_suffix(output)
+    n_variants = write_scores(journals, permit, output, quiet)
+    finished = journals[0].finished
+    assert finished, "check_shards has looked"
+    return ScoreMergeSummary(
+        output=str(output),
+        n_shards=len(journals),
+        n_variants=n_variants,
+        seconds=perf_counter() - began,
+        provenance=journals[0].provenance,
+        notices=finished["notices"],
+    )

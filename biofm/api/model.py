@@ -112,7 +112,7 @@ class Model:
         options = ScoreOptions(method=method, offset=offset)
         cases = cases_of_values(wild_type, variants, options)
         with ask(request_of("score", model=self.info.name)):
-            return Scorer([self.reader(tokens_per_batch)], method).score(cases)[:, 0]
+            return Scorer([self.reader(tokens_per_batch)], method).read_and_score(cases)[:, 0]
 
     def perplexity(
         self,
@@ -180,7 +180,7 @@ class Model:
             raise OptionError(what, where="--tokens-per-batch", remedy="Give at least 2")
         tokenizer = self.checkpoint.tokenizer
         predictor = Predictor(self._module, tokenizer.mask, self.compute, tokens_per_batch)
-        return Reader(predictor, tokenizer, self._module.config.trained_length)
+        return Reader(predictor, tokenizer, self._module.config.trained_length, self.info.sha256)
 
     def provenance(self, embedder: Embedder) -> ProvenanceFields:
         """How ``embedder`` makes its numbers, to be kept beside them."""

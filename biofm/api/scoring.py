@@ -1,28 +1,38 @@
 """``score``: what models expect of variants."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from time import perf_counter
+from typing import Any, BinaryIO, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
+from biofm.api.embedding import BEGUN_AFRESH
 from biofm.api.model import DEFAULT_MODEL, Model, load
 from biofm.api.request import request_of
+from biofm.api.table import table_targets
 from biofm.core import Progress, __version__, torch_version
 from biofm.core.errors import OptionError
+from biofm.core.journal import Fields, Journal
 from biofm.core.stores import provenance_path
-from biofm.core.tables import check_table_suffix, open_table
-from biofm.gate import ask
+from biofm.core.tables import Columns, check_table_suffix, open_table
+from biofm.gate import Permit, ask, scratch_path
 from biofm.inference.scoring import Method, ScoreOptions, Scorer
 from biofm.inference.scoring.cases import Cases, begun
 from biofm.inference.scoring.results import ScoreSummary
+from biofm.inference.scoring.rows import Rows
 from biofm.inference.scoring.scan import STANDARD, scan_matrix
 from biofm.inference.scoring.sources import Sources
-from biofm.inference.scoring.to_table import Pace, score_to_table
+from biofm.inference.scoring.to_journal import fingerprint, score_to_journal
+from biofm.inference.scoring.to_table import journals_to_table
+from biofm.inference.shards import WHOLE, Shard
 from biofm.policy import Target
 from biofm.report import check_figure_suffix, draw_scan
+
+
+def _let_go(columns: Columns) -> None:
+    """Columns that nobody keeps."""
 
 
 def score(
@@ -43,6 +53,8 @@ def score(
     device: str = "auto",
     tokens_per_batch: int | None = None,
     on_error: str = "stop",
+    shard: str | None = None,
+    resume: bool = False,
     overwrite: bool = False,
     quiet: bool = True,
 ) -> ScoreSummary:
@@ -56,6 +68,10 @@ def score(
     ``biofm_datasets.changes.locate``, the methods those of ``biofm.inference.scoring.methods``. All models
     are in memory at once; the table is not.
 
+    However a run ends, what it has done is kept beside the output, and ``resume`` goes on with it: the scores
+    are those of a run that was never stopped. ``shard`` "2/8" scores the second of eight shares and leaves it
+    as ``OUTPUT.shard-2-of-8``, for ``merge``.
+
     Raises InputError, OutputError, ModelError, OptionError: each says what, where and what to do.
     """
     options = ScoreOptions(
@@ -66,47 +82,78 @@ def score(
         variants=_path(variants), wild_type=_path(wild_type), all_singles=all_singles,
         only_one=picture is not None, sequence_column=sequence_column, protein_column=protein_column,
     )  # fmt: skip
+    share = Shard.parse(shard) if shard else WHOLE
     target, drawn = Path(output), _path(picture)
     names = _column_names([str(model) for model in models])
-    writes = _writes(target, drawn, overwrite=overwrite)
+    writes = _targets(target, drawn, share, overwrite=overwrite, resume=resume)
     request = request_of("score", reads=sources.files(), writes=writes, model=", ".join(map(str, models)))
     notices: Counter[str] = Counter()
-    scanned: list[tuple[Cases, NDArray[np.float32]]] = []
     with ask(request) as permit:
-        cases = begun(sources.cases(permit.reader, options, notices))
+        journal = permit.journal("work")
+        first, cases = begun(sources.cases(permit.reader, options, notices))
         loaded = [load(model, device=device, dtype=dtype) for model in models]
         scorer = Scorer([one.reader(tokens_per_batch) for one in loaded], options.method)
         provenance = _provenance(loaded, scorer, options)
-        beside = permit.writer("provenance") if "provenance" in writes else None
-        table = open_table(permit.writer("output"), target.suffix.lower(), provenance, beside)
-        keep = scanned.append if drawn else lambda part: None
+        began, n_done_before = perf_counter(), journal.n_done
+        journal.begin(fingerprint(scorer, provenance, names, share), cast(Fields, provenance))
         with Progress("scoring", quiet=quiet) as bar:
-            tally = score_to_table(cases, scorer, names, table, notices, Pace(bar), keep)
-        if drawn:
-            _draw(scanned, ", ".join(names), offset, permit.writer("picture"), drawn.suffix.lower())
+            rows = Rows(cases, scorer, notices)
+            score_to_journal(rows, scorer, names, journal, share, sources.name, notices, bar)
+        seconds, n_variants, n_tokens = perf_counter() - began, journal.n_done, journal.counts["tokens"]
+        if share is WHOLE:
+            parts: list[Columns] = []
+            write_scores([journal], permit, target, quiet, parts.append if drawn else _let_go)
+            if drawn:
+                _draw(first, parts, names, offset, permit.writer("picture"), drawn.suffix.lower())
+        notices[BEGUN_AFRESH] += resume and not n_done_before
     return ScoreSummary(
-        output=str(target),
+        output=str(target if share is WHOLE else share.path(target)),
+        n_variants=n_variants,
+        n_tokens=n_tokens,
+        seconds=seconds,
+        variants_per_second=(n_variants - n_done_before) / seconds,
         dtype_reason=loaded[0].compute.reason,
         provenance=provenance,
         notices=dict(+notices),
-        **tally,
     )
+
+
+def write_scores(
+    journals: Sequence[Journal],
+    permit: Permit,
+    output: Path,
+    quiet: bool,
+    on_block: Callable[[Columns], None] = _let_go,
+) -> int:
+    """Write the scores of finished journals in the input's order; returns how many there are."""
+    beside = permit.writer("provenance") if provenance_path(output) else None
+    table = open_table(permit.writer("output"), output.suffix.lower(), journals[0].provenance, beside)
+    with Progress("writing", quiet=quiet) as bar:
+        return journals_to_table(journals, table, bar, on_block)
 
 
 def _path(path: str | Path | None) -> Path | None:
     return None if path is None else Path(path)
 
 
-def _writes(target: Path, drawn: Path | None, *, overwrite: bool) -> dict[str, Target]:
-    """What is written, by role. Raises OutputError for a suffix that cannot be."""
-    check_table_suffix(target)
-    paths = {"output": target}
-    if beside := provenance_path(target):
-        paths["provenance"] = beside
+def _targets(
+    output: Path, drawn: Path | None, share: Shard, *, overwrite: bool, resume: bool
+) -> dict[str, Target]:
+    """What is written, by role. Raises OutputError for a suffix that cannot be, OptionError for a picture of
+    a share.
+    """
+    check_table_suffix(output)
+    if share is not WHOLE:
+        if drawn is not None:
+            remedy = "Leave it out, and draw the whole"
+            raise OptionError("a shard is not drawn", where="--picture", remedy=remedy)
+        return {"work": Target(path=share.path(output), kind="journal", overwrite=overwrite, resume=resume)}
+    targets = table_targets(output, overwrite)
     if drawn is not None:
         check_figure_suffix(drawn)
-        paths["picture"] = drawn
-    return {role: Target(path=path, overwrite=overwrite) for role, path in paths.items()}
+        targets["picture"] = Target(path=drawn, overwrite=overwrite)
+    work = Target(path=scratch_path(output), kind="scratch", overwrite=overwrite, resume=resume)
+    return targets | {"work": work}
 
 
 def _column_names(models: list[str]) -> list[str]:
@@ -139,14 +186,10 @@ def _provenance(loaded: Sequence[Model], scorer: Scorer, options: ScoreOptions) 
 
 
 def _draw(
-    scanned: Sequence[tuple[Cases, NDArray[np.float32]]],
-    model: str,
-    offset: int,
-    handle: BinaryIO,
-    suffix: str,
+    first: Cases, parts: Sequence[Columns], names: Sequence[str], offset: int, handle: BinaryIO, suffix: str
 ) -> None:
-    first, _ = scanned[0]
+    """The scan whose first rows and whose written columns these are."""
     sequence = first.variants[0].wild_type
-    matrix = scan_matrix(sequence, np.concatenate([scores for _, scores in scanned]))
-    title = f"{first.columns['protein'][0]}: {model}"
-    draw_scan(sequence, matrix, STANDARD, 1 + offset, title, handle, suffix)
+    scores = np.concatenate([part["score"].to_numpy() for part in parts])
+    title = f"{first.columns['protein'][0]}: {', '.join(names)}"
+    draw_scan(sequence, scan_matrix(sequence, scores), STANDARD, 1 + offset, title, handle, suffix)

@@ -1,17 +1,23 @@
 """``biofm merge``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
 from biofm.cli import options
-from biofm.cli.embed import SUFFIXES_HELP
 from biofm.cli.printing import print_json, say, say_notices
+
+if TYPE_CHECKING:
+    from biofm.inference.results import MergeSummary
+    from biofm.inference.scoring.results import ScoreMergeSummary
+
+SHARDS_HELP = "What `biofm embed` or `biofm score` with --shard left, in any order."
+SUFFIXES_HELP = "The suffix chooses, as for the verb itself."
 
 
 def merge(
-    shards: Annotated[list[Path], Argument(help="What `biofm embed --shard` left, in any order.")],
+    shards: Annotated[list[Path], Argument(help=SHARDS_HELP)],
     output: Annotated[Path, Option("--output", "-o", help=SUFFIXES_HELP)],
     overwrite: options.Overwrite = False,
     json: options.Json = False,
@@ -25,6 +31,15 @@ def merge(
     if json:
         print_json(summary)
     else:
+        _say_summary(summary)
+
+
+def _say_summary(summary: "MergeSummary | ScoreMergeSummary") -> None:
+    from biofm.inference.results import MergeSummary  # brings numpy: not before a command runs
+
+    if isinstance(summary, MergeSummary):
         say(f"{summary.n_sequences:,} proteins, {summary.n_unique:,} sequences, {summary.n_shards} shards")
         say(f"{summary.n_rows:,} x {summary.n_dimensions} -> {summary.output}")
-        say("The shards are left as they are; they are no longer needed")
+    else:
+        say(f"{summary.n_variants:,} scores, {summary.n_shards} shards -> {summary.output}")
+    say("The shards are left as they are; they are no longer needed")

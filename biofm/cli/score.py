@@ -50,6 +50,8 @@ def score(
     device: options.Device = "auto",
     tokens_per_batch: options.TokensPerBatch = None,
     on_error: options.AtFault = OnError.stop,
+    shard: options.Shard = None,
+    resume: options.Resume = False,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -64,7 +66,7 @@ def score(
         method=method.value, offset=offset, variant_column=variant_column,
         mutated_column=mutated_column, protein_column=protein_column, sequence_column=sequence_column,
         picture=picture, dtype=dtype.value, device=device, tokens_per_batch=tokens_per_batch,
-        on_error=on_error.value, overwrite=overwrite, quiet=quiet,
+        on_error=on_error.value, shard=shard, resume=resume, overwrite=overwrite, quiet=quiet,
     )  # fmt: skip
     say_notices(summary.notices)
     if json:

@@ -11,6 +11,8 @@ from biofm.inference.shards import Shard
 # What may differ between the shards of one run: machines have as many cores as they have.
 OF_ONE_SHARD = ("shard", "threads")
 
+VERBS = ("embed", "score")
+
 
 def check_shards(journals: Sequence[Journal]) -> None:
     """Raises InputError: one is no finished shard, was made otherwise or of another input than the first, is
@@ -24,9 +26,9 @@ def check_shards(journals: Sequence[Journal]) -> None:
 
 
 def _check_finished(journal: Journal) -> None:
-    if journal.fingerprint.get("verb") != "embed" or not journal.finished:
-        remedy = "Give the files that `biofm embed --shard` left under their names"
-        raise InputError("this is no finished shard of an embedding", where=str(journal.path), remedy=remedy)
+    if journal.fingerprint.get("verb") not in VERBS or not journal.finished:
+        remedy = "Give the files that `biofm embed --shard` or `biofm score --shard` left under their names"
+        raise InputError("this is no finished shard of a run", where=str(journal.path), remedy=remedy)
 
 
 def _check_alike(journal: Journal, first: Journal) -> None:
@@ -59,7 +61,8 @@ def _check_complete(journals: Sequence[Journal]) -> None:
         raise InputError(f"given twice: shard {', '.join(twice)}", remedy="Give each shard once")
     missing = [str(Shard(index, n)) for index in range(1, n + 1) if index not in indices]
     if missing:
-        remedy = f"Run `biofm embed` with --shard {missing[0]}, then merge again"
+        verb = journals[0].fingerprint["verb"]
+        remedy = f"Run `biofm {verb}` with --shard {missing[0]}, then merge again"
         raise InputError(f"missing of the {n} shards: {', '.join(missing)}", remedy=remedy)
 
 

@@ -24,9 +24,8 @@ def journals_to_store(journals: Sequence[Journal], store: Store, progress: Progr
     (n_records,) = {journal.finished["n_records"] for journal in journals if journal.finished}
     (d_model,) = {journal.fingerprint["d_model"] for journal in journals}
     n_rows = n_done = 0
-    found = (
-        (entry, journal.row(entry.keys[0]).reshape(-1, d_model)) for entry, journal in in_order(journals)
-    )
+    merged = in_order(journals)
+    found = ((entry, journal.row(entry.keys[0]).reshape(-1, d_model)) for entry, journal in merged)
     for block in _blocks(found):
         store.append(block)
         n_rows += len(block.values)

@@ -35,7 +35,7 @@ TOLERANCE = 1e-5
 
 @pytest.fixture(scope="module")
 def pair(make_pair: Callable[..., Pair]) -> Pair:
-    return make_pair(d_model=24, n_layers=2, n_heads=2)
+    return make_pair("ESM-2", d_model=24, n_layers=2, n_heads=2)
 
 
 def log_p(theirs: EsmForMaskedLM, body: str, masked: int | None) -> torch.Tensor:
@@ -99,7 +99,7 @@ def test_scores_are_those_of_a_plain_loop(pair: Pair, method: str, window: int) 
     theirs, ours = pair
     substitutions = SUBSTITUTIONS[-2:] if method == "pseudo-perplexity" else SUBSTITUTIONS
     cases = variants([*substitutions, *INDELS, *NEUTRAL])
-    found = Scorer([reader(ours, window)], method).score(cases)[:, 0]  # type: ignore[arg-type]
+    found = Scorer([reader(ours, window)], method).read_and_score(cases)[:, 0]  # type: ignore[arg-type]
     truth = np.array([expected(theirs, case, method, window) for case in cases])
     assert np.abs(truth[: -len(NEUTRAL)]).min() > 100 * TOLERANCE, "a score of 0 would prove nothing"
     np.testing.assert_allclose(found, truth, atol=TOLERANCE)
@@ -110,7 +110,7 @@ def test_scores_are_those_of_a_plain_loop(pair: Pair, method: str, window: int) 
 def test_the_size_of_batches_does_not_matter(pair: Pair, tokens_per_batch: int) -> None:
     cases = variants([*SUBSTITUTIONS, *INDELS[:2]])
     scores = [
-        Scorer([reader(pair[1], WINDOW, size)], "masked-marginals").score(cases)
+        Scorer([reader(pair[1], WINDOW, size)], "masked-marginals").read_and_score(cases)
         for size in (1000, tokens_per_batch)
     ]
     np.testing.assert_allclose(scores[1], scores[0], atol=TOLERANCE)

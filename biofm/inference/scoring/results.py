@@ -7,7 +7,11 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreSummary:
-    """What a run from file to file did; the scores themselves are in ``output``."""
+    """What a run from file to file did; the scores themselves are in ``output``.
+
+    ``n_tokens`` went through the models in all sessions of the run; ``seconds`` and ``variants_per_second``
+    are of the last one.
+    """
 
     output: str
     n_variants: int
@@ -15,6 +19,18 @@ class ScoreSummary:
     seconds: float
     variants_per_second: float
     dtype_reason: str
+    provenance: Mapping[str, Any]
+    notices: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreMergeSummary:
+    """What the shards of a run held together. ``notices`` are those of reading their input."""
+
+    output: str
+    n_shards: int
+    n_variants: int
+    seconds: float
     provenance: Mapping[str, Any]
     notices: Mapping[str, int]
 

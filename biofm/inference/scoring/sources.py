@@ -54,6 +54,11 @@ class Sources:
             remedy = "Of a table that holds both, name the wild types with --sequence-column alone"
             raise OptionError(what, where=str(self.variants), remedy=remedy)
 
+    @property
+    def name(self) -> str:
+        """The file that the rows come from, for messages."""
+        return _spelt(self.variants or self.wild_type)
+
     def files(self) -> dict[str, tuple[Path, ...]]:
         """What is read, by role."""
         roles = {"variants": self.variants, "wild_type": self.wild_type}
@@ -74,8 +79,7 @@ class Sources:
             records = self._records(opened("wild_type"), "stop", notices)
             wild_types = wild_types_of_records(records, str(self.wild_type), self.protein_column)
         stream = opened("variants")
-        name = "standard input" if self.variants == STANDARD_INPUT else str(self.variants)
-        parts = read_table(stream, name, n_rows=ROWS_PER_PART)
+        parts = read_table(stream, self.name, n_rows=ROWS_PER_PART)
         return cases_of_table(parts, wild_types, options, notices, share_reader(stream))
 
     def _the_one(self, records: Iterator[Record]) -> Iterator[Record]:
@@ -88,12 +92,20 @@ class Sources:
     def _records(self, stream: BinaryIO, on_error: str, notices: Counter[str]) -> Iterator[Record]:
         assert self.wild_type is not None
         id_column = self.protein_column if self._is_table() else None
-        name = "standard input" if self.wild_type == STANDARD_INPUT else str(self.wild_type)
         return records_of_file(
-            stream, name, notices, on_error=on_error, column=self.sequence_column, id_column=id_column
+            stream,
+            _spelt(self.wild_type),
+            notices,
+            on_error=on_error,
+            column=self.sequence_column,
+            id_column=id_column,
         )
 
     def _is_table(self) -> bool:
         assert self.wild_type is not None
         suffix = Path(self.wild_type.name.lower().removesuffix(".gz")).suffix
         return FORMATS.get(suffix, "FASTA") != "FASTA"
+
+
+def _spelt(path: Path | None) -> str:
+    return "standard input" if path == STANDARD_INPUT else str(path)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from biofm.inference import Compute, Predictor, Query
 from biofm.inference.intake import Intake
-from biofm.inference.scoring import Reader, ScoreOptions, Scorer, scorer
+from biofm.inference.scoring import Reader, ScoreOptions, Scorer
 from biofm.inference.scoring.cases import cases_of_values
 from biofm.inference.scoring.readings import window_start
 from biofm.inference.scoring.scan import cases_of_scan, scan_matrix
@@ -46,19 +46,19 @@ def counting() -> CountingPredictor:
     return predictor()
 
 
-def score(reader: Reader, method: str, *parts: list[str]) -> list[NDArray[np.float32]]:
-    shared = Scorer([reader], method)  # type: ignore[arg-type]
-    return [shared.score(cases_of_values(PROTEIN, part, ScoreOptions())) for part in parts]
+def score(reader: Reader, method: str, variants: list[str]) -> NDArray[np.float32]:
+    scorer = Scorer([reader], method)  # type: ignore[arg-type]
+    return scorer.read_and_score(cases_of_values(PROTEIN, variants, ScoreOptions()))
 
 
 def test_a_place_is_run_once_however_many_variants_share_it(counting: CountingPredictor) -> None:
     reader = Reader(counting, TOKENIZER, 1024)
-    score(reader, "masked-marginals", ["K2R", "K2G", "A4G:K2W", "M1M", "WT"], ["A4S", "K2P"], ["T3S"])
+    score(reader, "masked-marginals", ["K2R", "K2G", "A4G:K2W", "M1M", "WT", "A4S", "T3S"])
     assert [query.masked.tolist() for query in counting.asked] == [[2], [4], [3]]
 
 
 def test_one_run_is_enough_for_all_wild_type_marginals(counting: CountingPredictor) -> None:
-    score(Reader(counting, TOKENIZER, 1024), "wt-marginals", ["K2R", "A4G"], ["T3S"])
+    score(Reader(counting, TOKENIZER, 1024), "wt-marginals", ["K2R", "A4G", "T3S"])
     assert len(counting.asked) == 1
 
 
@@ -68,45 +68,40 @@ def test_only_the_windows_that_are_needed_are_run(counting: CountingPredictor) -
 
 
 def test_indels_share_the_likelihood_of_their_wild_type(counting: CountingPredictor) -> None:
-    score(Reader(counting, TOKENIZER, 1024), "masked-marginals", ["K2del"], ["T3del"])
+    score(Reader(counting, TOKENIZER, 1024), "masked-marginals", ["K2del", "T3del"])
     n = len(PROTEIN)
     assert len(counting.asked) == n + 2 * (n - 1)
 
 
-def test_what_was_forgotten_is_run_again_with_the_same_result(
-    counting: CountingPredictor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(scorer, "KEPT_BYTES", 200)  # two places
-    reader = Reader(counting, TOKENIZER, 1024)
-    first, _, again = score(
-        reader, "masked-marginals", ["K2R", "A4G", "T3S", "Y5W"], ["Q22A"], ["K2R", "A4G", "T3S", "Y5W"]
-    )
-    assert len(counting.asked) > 6
-    np.testing.assert_allclose(again, first, atol=1e-6)
-
-
 def test_models_have_a_column_each() -> None:
-    one, other = (Reader(predictor(seed), TOKENIZER, 1024) for seed in (1, 2))
+    one, other = (Reader(predictor(seed), TOKENIZER, 1024, sha256=str(seed)) for seed in (1, 2))
     cases = cases_of_values(PROTEIN, ["K2R", "A4del"], ScoreOptions())
-    both = Scorer([one, other], "masked-marginals").score(cases)
+    both = Scorer([one, other], "masked-marginals").read_and_score(cases)
     assert both.shape == (2, 2)
     for i, reader in enumerate((one, other)):
-        alone = Scorer([reader], "masked-marginals").score(cases)[:, 0]
+        alone = Scorer([reader], "masked-marginals").read_and_score(cases)[:, 0]
         np.testing.assert_allclose(both[:, i], alone, atol=1e-6)
     assert not np.allclose(both[:, 0], both[:, 1])
 
 
-def test_the_share_done_rises_to_one(counting: CountingPredictor) -> None:
-    shares: list[float] = []
-    tokens: list[int] = []
-    cases = cases_of_values(PROTEIN, ["K2R", "A4G", "T3del"], ScoreOptions())
-    Scorer([Reader(counting, TOKENIZER, 12)], "masked-marginals").score(
-        cases,
-        lambda n_tokens, share: (tokens.append(n_tokens), shares.append(share)),  # type: ignore[func-returns-value]
+def test_models_of_one_weight_file_and_window_answer_once(counting: CountingPredictor) -> None:
+    same = [Reader(counting, TOKENIZER, 1024, sha256="a") for _ in range(2)]
+    scores = Scorer(same, "masked-marginals").read_and_score(
+        cases_of_values(PROTEIN, ["K2R"], ScoreOptions())
     )
-    assert shares == sorted(shares)
-    assert shares[-1] == 1.0
-    assert sum(tokens) == sum(len(query.tokens) for query in counting.asked)
+    assert len(counting.asked) == 1
+    assert scores[0, 0] == scores[0, 1]
+
+
+def test_the_tokens_of_what_is_needed_are_those_that_are_run(counting: CountingPredictor) -> None:
+    scorer = Scorer([Reader(counting, TOKENIZER, 12)], "masked-marginals")
+    needs = {}
+    for variant in cases_of_values(PROTEIN, ["K2R", "A4G", "T3del"], ScoreOptions()):
+        needs |= scorer.needs(variant)
+    heard: list[int] = []
+    scorer.read(needs, heard.append)
+    assert heard == [scorer.n_tokens(need) for need in needs.values()]
+    assert sum(heard) == sum(len(query.tokens) for query in counting.asked)
 
 
 @pytest.mark.parametrize(("place", "start"), [(0, 0), (5, 0), (6, 1), (10, 5), (16, 11), (17, 12), (21, 12)])
@@ -125,7 +120,7 @@ def test_a_scan_has_every_other_residue_at_every_standard_one() -> None:
     assert some.columns["variant"][19] == "K13A"
     assert some.columns["protein"][-1] == "b"
     assert some.variants[19].mutated == "MXA"
-    assert some.share_read == 0.75
+    assert some.share_behind == 0.75
     assert list(notices.values()) == [1]
 
 
