@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # for mypy and editors; the same names as in _HOMES, held by 
         Model,
         contacts,
         embed,
+        estimate,
         evaluate,
         info,
         load,
@@ -25,7 +26,6 @@ if TYPE_CHECKING:  # for mypy and editors; the same names as in _HOMES, held by 
         pretrain,
         score,
     )
-    from biofm.api import Model, embed, estimate, info, load, merge, neighbours, pretrain
     from biofm.core.errors import BiofmError
     from biofm.core.version import __version__
 
@@ -35,8 +35,8 @@ _HOMES = {
     "__version__": "biofm.core.version",
     "contacts": "biofm.api",
     "embed": "biofm.api",
-    "evaluate": "biofm.api",
     "estimate": "biofm.api",
+    "evaluate": "biofm.api",
     "info": "biofm.api",
     "load": "biofm.api",
     "merge": "biofm.api",
@@ -52,8 +52,8 @@ __all__ = [
     "__version__",
     "contacts",
     "embed",
-    "evaluate",
     "estimate",
+    "evaluate",
     "info",
     "load",
     "merge",

@@ -5,8 +5,8 @@ Each builds a request, asks the gate, works with the permit's files, and lets th
 
 from biofm.api.contact_maps import contacts
 from biofm.api.embedding import embed, neighbours
-from biofm.api.evaluation import evaluate
 from biofm.api.estimating import estimate
+from biofm.api.evaluation import evaluate
 from biofm.api.merging import merge
 from biofm.api.model import DEFAULT_MODEL, Model, info, load, models
 from biofm.api.perplexity import perplexity
@@ -18,8 +18,8 @@ __all__ = [
     "Model",
     "contacts",
     "embed",
-    "evaluate",
     "estimate",
+    "evaluate",
     "info",
     "load",
     "merge",

@@ -104,7 +104,7 @@ TRANSFORMERS_FAULTS = [
         *(("fused", *fault) for fault in FUSED_FAULTS),
         *(("transformers", *fault) for fault in TRANSFORMERS_FAULTS),
     ],
-    ids=lambda value: value.__name__ if callable(value) else str(value),
+    ids=str,
 )
 def test_a_wrong_configuration_is_named(
     layout: str,
