@@ -92,7 +92,8 @@ class Model:
         notices: Counter[str] = Counter()
         with ask(request_of("contacts", model=self.info.name)):
             records = records_of_values(sequences, notices, on_error=on_error)
-            maps = list(predictor.stream(short_enough(records, notices, on_error=on_error), notices))
+            kept = short_enough(records, predictor.longest, notices, on_error=on_error)
+            maps = list(predictor.stream(kept, notices))
         return ContactMaps(maps=maps, provenance=self.contact_provenance(), notices=dict(notices))
 
     def score(
