@@ -44,11 +44,11 @@ def embed(
     """Embed proteins with a language model, one row a protein or a residue, in the input's order."""
     from biofm import api  # brings torch: not before a command runs
 
-    how: dict[str, Any] = dict(
-        model=model, pool=pool.value, layer=layer, window=window, dtype=dtype.value, device=device,
-        tokens_per_batch=tokens_per_batch, column=column, id_column=id_column, on_error=on_error.value,
-        shard=shard,
-    )  # fmt: skip
+    how: dict[str, Any] = {
+        "model": model, "pool": pool.value, "layer": layer, "window": window, "dtype": dtype.value,
+        "device": device, "tokens_per_batch": tokens_per_batch, "column": column, "id_column": id_column,
+        "on_error": on_error.value, "shard": shard,
+    }  # fmt: skip
     if estimate:
         show_estimate(api.estimate(input, **how), output, as_json=json)
         return

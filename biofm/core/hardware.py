@@ -1,4 +1,4 @@
-"""What the processor can do and the memory holds, asked of the operating system, so that it costs no import of
+"""What the processor can do and how much memory is taken, asked of the operating system: no import of
 torch.
 """
 

@@ -28,7 +28,7 @@ def output_bytes(survey: Survey, values: NDArray[np.float32], *, per_residue: bo
 
 
 def scratch_bytes(survey: Survey, d_model: int, *, per_residue: bool) -> int:
-    """The journal: the rows of every different sequence, with a key there and one in an index; the records."""
+    """The journal: the rows of every different sequence, their keys twice (in an index too), the records."""
     n_rows = survey.unique_residues if per_residue else survey.n_unique
     return FLOAT_BYTES * d_model * n_rows + 80 * survey.n_unique + 50 * survey.n_sequences + survey.id_bytes
 

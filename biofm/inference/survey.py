@@ -18,7 +18,7 @@ SEED = 20
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Survey:
     """``n_residues`` and ``id_bytes`` (UTF-8) are of all proteins; ``n_unique`` different sequences, of
-    ``unique_residues`` residues together, make ``n_tokens`` tokens for the model. ``longest`` counts residues.
+    ``unique_residues`` residues together, make ``n_tokens`` tokens for the model. ``longest``: residues.
 
     ``sample``: different sequences, drawn at random, all equally likely.
     """
@@ -54,7 +54,7 @@ def survey(proteins: Iterable[Protein], embedder: Embedder) -> Survey:
             sample[slot] = (place, protein)
     residues = _array(lengths)
     first = np.sort(np.unique(_array(digests), return_index=True)[1])
-    different, counts = np.unique(residues[first], return_counts=True)
+    different, counts = (found.tolist() for found in np.unique(residues[first], return_counts=True))
     return Survey(
         n_sequences=len(residues),
         n_unique=len(first),
@@ -68,9 +68,9 @@ def survey(proteins: Iterable[Protein], embedder: Embedder) -> Survey:
     )
 
 
-def _n_tokens(n_residues: np.uint64, embedder: Embedder) -> int:
+def _n_tokens(n_residues: int, embedder: Embedder) -> int:
     """Tokens that the model runs for a protein of this length, overlaps of its windows included."""
-    tokens = np.zeros(int(n_residues) + 2, np.uint8)
+    tokens = np.zeros(n_residues + 2, np.uint8)
     window = embedder.options.window
     return sum(len(piece.tokens) for piece in pieces(0, tokens, window, embedder.tokenizer))
 
