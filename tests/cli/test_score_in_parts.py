@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from biofm.inference.scoring import rows
+from biofm.inference.scoring import estimate, rows
 from tests.cli.test_killed_runs import Moment, Zygote, zygote, zygote_process  # noqa: F401
 
 PROTEIN = "MKTAYIAKQRQISFVK"
@@ -176,3 +176,20 @@ def test_a_shard_is_not_drawn(biofm: Any) -> None:
     picture = ("--picture", "a.svg", "--shard", "1/2")
     outcome = biofm("score", "--all-singles", "-w", "wt.fasta", "-o", "out.csv", *picture)
     assert (outcome.status, "--picture: a shard is not drawn" in outcome.err) == (1, True)
+
+
+def test_an_estimate_counts_what_a_run_then_does_and_writes_nothing(
+    biofm: Any, tiny_esm2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(estimate, "SAMPLE_SECONDS", 0.1)
+    write_inputs(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    found = json.loads(biofm(*words(tiny_esm2, "-o", "out.csv", "--estimate")).out)
+    assert sorted(tmp_path.iterdir()) == before
+    done = json.loads(biofm(*words(tiny_esm2, "-o", "out.csv")).out)
+    assert found["n_tokens"] == done["n_tokens"] > 0
+    assert found["n_variants"] == done["n_variants"]
+    assert found["notices"] == done["notices"]
+    assert 0 < found["seconds"] < 600
+    in_words = biofm("score", "v.csv", *OPTIONS[:-1], "-m", tiny_esm2, "-o", "out.csv", "--estimate")
+    assert f"{done['n_tokens']:,} tokens for" in in_words.out
