@@ -2,15 +2,17 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
 from biofm.cli import options
 from biofm.cli.options import Dtype, OnError
-from biofm.cli.printing import print_json, say, say_notices
+from biofm.cli.printing import print_json, print_table, say, say_notices
+from biofm.core.progress import format_duration
 
 if TYPE_CHECKING:
+    from biofm.inference.scoring.estimate import ScoreEstimate
     from biofm.inference.scoring.results import ScoreSummary
 
 VARIANTS_HELP = "A table of variants: CSV (also .gz), TSV or Parquet; - is standard input."
@@ -24,6 +26,7 @@ VARIANT_HELP = "The column of variants (A24G, p.Ala24Gly); else mutant, variant,
 MUTATED_HELP = "A column of whole sequences instead; else mutated_sequence."
 PROTEIN_HELP = "The column that names each row's wild type among several."
 SEQUENCE_HELP = "The column of wild types: of VARIANTS, or of --wild-type where that is a table."
+ESTIMATE_HELP = "Print what the run will take, and write nothing."
 
 
 class MethodOption(StrEnum):
@@ -51,6 +54,7 @@ def score(
     tokens_per_batch: options.TokensPerBatch = None,
     on_error: options.AtFault = OnError.stop,
     shard: options.Shard = None,
+    estimate: Annotated[bool, Option("--estimate", help=ESTIMATE_HELP)] = False,
     resume: options.Resume = False,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
@@ -61,13 +65,18 @@ def score(
     """
     from biofm import api  # brings torch: not before a command runs
 
+    how: dict[str, Any] = {
+        "wild_type": wild_type, "all_singles": all_singles, "models": model, "method": method.value,
+        "offset": offset, "variant_column": variant_column, "mutated_column": mutated_column,
+        "protein_column": protein_column, "sequence_column": sequence_column, "dtype": dtype.value,
+        "device": device, "tokens_per_batch": tokens_per_batch, "on_error": on_error.value, "shard": shard,
+    }  # fmt: skip
+    if estimate:
+        _show_estimate(api.estimate_score(variants, **how), as_json=json)
+        return
     summary = api.score(
-        variants, output, wild_type=wild_type, all_singles=all_singles, models=model,
-        method=method.value, offset=offset, variant_column=variant_column,
-        mutated_column=mutated_column, protein_column=protein_column, sequence_column=sequence_column,
-        picture=picture, dtype=dtype.value, device=device, tokens_per_batch=tokens_per_batch,
-        on_error=on_error.value, shard=shard, resume=resume, overwrite=overwrite, quiet=quiet,
-    )  # fmt: skip
+        variants, output, **how, picture=picture, resume=resume, overwrite=overwrite, quiet=quiet
+    )
     say_notices(summary.notices)
     if json:
         print_json(summary)
@@ -82,3 +91,21 @@ def _say_summary(summary: "ScoreSummary", picture: Path | None) -> None:
     say(f"{summary.n_variants:,} scores -> {summary.output}")
     if picture:
         say(f"picture -> {picture}")
+
+
+def _show_estimate(estimate: "ScoreEstimate", *, as_json: bool) -> None:
+    say_notices(estimate.notices)
+    if as_json:
+        print_json(estimate)
+        return
+    speed = estimate.sample_tokens / max(estimate.sample_seconds, 1e-9)
+    rows = [
+        ("variants", f"{estimate.n_variants:,}"),
+        ("runs of the models", f"{estimate.n_tokens:,} tokens for {estimate.n_answers:,} answers"),
+        ("time", f"{format_duration(estimate.seconds)}, at {speed:,.0f} tokens/s"),
+        (
+            "beside the output",
+            f"{estimate.scratch_bytes / 1e6:,.1f} MB until it is whole, and the table again",
+        ),
+    ]
+    print_table(rows)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from typing import Literal
 
 import numpy as np
@@ -85,6 +86,10 @@ class Reader:
                 return n_run * len(self.counted(reading.sequence))
             case "shown likelihood":
                 return n_run * len(spans(len(reading.sequence), self.window))
+
+    def first_query(self, reading: Reading) -> list[Query]:
+        """The first of the runs that a reading takes, if it takes any."""
+        return list(islice(self._queries(reading), 1))
 
     def counted(self, sequence: str) -> NDArray[np.int64]:
         """The places (from 0) of a sequence's amino acids, which its likelihood is about."""

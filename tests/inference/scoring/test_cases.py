@@ -85,7 +85,7 @@ def test_wild_types_may_stand_in_the_table() -> None:
     assert notices == {"sequences upper-cased": 1}
 
 
-FAULTS = {
+FAULTS: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     "another residue": ("mutant\nK2R\nA3G\n", {}, ["v.csv, line 3 (A3G)", "A at position 3", "has T"]),
     "outside": ("mutant\nK20R\n", {}, ["v.csv, line 2 (K20R)", "position 20 lies outside", "1 to 14"]),
     "a stop codon": ("mutant\nK2R\nK2*\n", {}, ["v.csv, line 3", "'K2*'", "a stop codon", "--on-error skip"]),

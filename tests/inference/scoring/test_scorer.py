@@ -15,6 +15,7 @@ from biofm.inference.scoring import Reader, ScoreOptions, Scorer
 from biofm.inference.scoring.cases import cases_of_values
 from biofm.inference.scoring.readings import window_start
 from biofm.inference.scoring.scan import cases_of_scan, scan_matrix
+from biofm.inference.scoring.scorer import Need
 from biofm.models import esm2
 from biofm.nn import MaskedLM, initialise
 from biofm.tokenizers import ProteinTokenizer
@@ -95,7 +96,7 @@ def test_models_of_one_weight_file_and_window_answer_once(counting: CountingPred
 
 def test_the_tokens_of_what_is_needed_are_those_that_are_run(counting: CountingPredictor) -> None:
     scorer = Scorer([Reader(counting, TOKENIZER, 12)], "masked-marginals")
-    needs = {}
+    needs: dict[bytes, Need] = {}
     for variant in cases_of_values(PROTEIN, ["K2R", "A4G", "T3del"], ScoreOptions()):
         needs |= scorer.needs(variant)
     heard: list[int] = []

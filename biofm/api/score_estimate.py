@@ -1,0 +1,57 @@
+"""``estimate_score``: what scoring will take."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from biofm.api.model import DEFAULT_MODEL, load
+from biofm.api.request import request_of
+from biofm.gate import ask
+from biofm.inference.scoring import Method, ScoreOptions, Scorer
+from biofm.inference.scoring.cases import begun
+from biofm.inference.scoring.estimate import ScoreEstimate, estimate_scores
+from biofm.inference.scoring.rows import Rows
+from biofm.inference.scoring.sources import Sources
+from biofm.inference.shards import WHOLE, Shard
+
+
+def estimate_score(
+    variants: str | Path | None,
+    *,
+    wild_type: str | Path | None = None,
+    all_singles: bool = False,
+    models: Sequence[str | Path] = (DEFAULT_MODEL,),
+    method: Method = "masked-marginals",
+    offset: int = 0,
+    variant_column: str | None = None,
+    mutated_column: str | None = None,
+    protein_column: str | None = None,
+    sequence_column: str | None = None,
+    dtype: str = "float32",
+    device: str = "auto",
+    tokens_per_batch: int | None = None,
+    on_error: str = "stop",
+    shard: str | None = None,
+) -> ScoreEstimate:
+    """What ``score`` with these options will take. Reads everything, runs a sample for some seconds, writes
+    nothing.
+
+    Raises InputError, ModelError, OptionError.
+    """
+    options = ScoreOptions(
+        method=method, offset=offset, variant_column=variant_column, mutated_column=mutated_column,
+        on_error=on_error,
+    )  # fmt: skip
+    sources = Sources(
+        variants=Path(variants) if variants is not None else None,
+        wild_type=Path(wild_type) if wild_type is not None else None,
+        all_singles=all_singles, sequence_column=sequence_column, protein_column=protein_column,
+    )  # fmt: skip
+    share = Shard.parse(shard) if shard else WHOLE
+    notices: Counter[str] = Counter()
+    with ask(request_of("score", reads=sources.files(), model=", ".join(map(str, models)))) as permit:
+        _, cases = begun(sources.cases(permit.reader, options, notices))
+        loaded = [load(model, device=device, dtype=dtype) for model in models]
+        scorer = Scorer([one.reader(tokens_per_batch) for one in loaded], options.method)
+        rows = Rows(cases, scorer, notices)
+        return estimate_scores(rows, scorer, share, notices, loaded[0].compute.reason)
