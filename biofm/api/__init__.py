@@ -10,6 +10,7 @@ from biofm.api.evaluation import evaluate
 from biofm.api.merging import merge
 from biofm.api.model import DEFAULT_MODEL, Model, info, load, models
 from biofm.api.perplexity import perplexity
+from biofm.api.score_estimate import estimate_score
 from biofm.api.scoring import score
 from biofm.api.training import pretrain
 
@@ -19,6 +20,7 @@ __all__ = [
     "contacts",
     "embed",
     "estimate",
+    "estimate_score",
     "evaluate",
     "info",
     "load",
