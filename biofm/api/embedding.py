@@ -1,17 +1,19 @@
 """``embed``, from file to file, and ``neighbours``, which compares what it wrote."""
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from time import perf_counter
 
-from biofm.api.model import DEFAULT_MODEL, load
+from biofm.api.model import DEFAULT_MODEL, Model, load
 from biofm.api.request import request_of
 from biofm.api.table import table_targets, write_table
 from biofm.core import Progress
+from biofm.core.journal import Journal
 from biofm.core.stores import check_suffix
 from biofm.gate import ask, scratch_path
 from biofm.gate.inputs import STANDARD_INPUT
-from biofm.inference import EmbedOptions
+from biofm.inference import Embedder, EmbedOptions
 from biofm.inference.intake import Intake
 from biofm.inference.neighbours import Neighbours, find_neighbours, read_h5ad
 from biofm.inference.pooling import PoolName
@@ -73,29 +75,40 @@ def embed(
         )
         loaded = load(model, device=device, dtype=dtype)
         embedder = loaded.embedder(options)
+        began, is_afresh = perf_counter(), resume and not journal.n_done
         provenance = loaded.provenance(embedder)
-        began, n_done_before = perf_counter(), journal.n_done
         journal.begin(fingerprint(embedder, provenance, share), provenance)
         with Progress("embedding", quiet=quiet) as bar:
             n_tokens = embed_to_journal(embedder, Intake(records, stream), journal, share, name, notices, bar)
-        counts, n_sequences = journal.counts, journal.n_done
-        n_rows = counts["residues"] if embedder.is_per_residue else n_sequences
         if share is WHOLE:
             write_table([journal], permit, target, quiet)
+        notices[BEGUN_AFRESH] += is_afresh
         seconds = perf_counter() - began
-        notices[REPEATED] += n_sequences - journal.n_rows
-        notices[BEGUN_AFRESH] += resume and not n_done_before
+        return _summary(journal, writes, loaded, embedder, notices, seconds, n_tokens / seconds)
+
+
+def _summary(
+    journal: Journal,
+    writes: Mapping[str, Target],
+    loaded: Model,
+    embedder: Embedder,
+    notices: Counter[str],
+    seconds: float,
+    tokens_per_second: float,
+) -> EmbedSummary:
+    counts, n_sequences = journal.counts, journal.n_done
+    notices[REPEATED] += n_sequences - journal.n_rows
     return EmbedSummary(
-        output=str(target if share is WHOLE else share.path(target)),
+        output=str(writes.get("output", writes["work"]).path),
         n_sequences=n_sequences,
         n_residues=counts["residues"],
         n_tokens=counts["tokens"],
-        n_rows=n_rows,
+        n_rows=counts["residues"] if embedder.is_per_residue else n_sequences,
         n_dimensions=embedder.config.d_model,
         seconds=seconds,
-        tokens_per_second=n_tokens / seconds,
+        tokens_per_second=tokens_per_second,
         dtype_reason=loaded.compute.reason,
-        provenance=provenance,
+        provenance=journal.provenance,
         notices=dict(+notices),
     )
 

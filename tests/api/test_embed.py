@@ -168,6 +168,7 @@ def test_embedding_leaves_rows_of_load_and_embed_in_the_ledger(
     assert written == {
         "output": str(tmp_path / "out.csv"),
         "provenance": str(tmp_path / "out.csv.provenance.json"),
+        "work": str(tmp_path / ".out.csv.run"),
     }
 
 
@@ -201,7 +202,8 @@ from pathlib import Path
 n_records, folder = int(sys.argv[1]), Path(sys.argv[2])
 with (folder / "in.fasta").open("w") as file:
     for number in range(n_records):
-        file.write(f">p{number}\\n{'MKTAYIAKQR' * 30}\\n")
+        residues = ''.join('ACDEFGHIKL'[int(digit)] for digit in f'{number:06}')
+        file.write(f">p{number}\\n{residues}{'MKTAYIAKQR' * 29}\\n")
 biofm.embed(folder / "in.fasta", folder / "out.h5ad", layer=0, tokens_per_batch=512, overwrite=True)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """

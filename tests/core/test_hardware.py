@@ -1,4 +1,4 @@
-"""Whether the processor has bfloat16, as the operating system tells it."""
+"""Whether the processor has bfloat16, and how much memory is taken, as the operating system tells it."""
 
 import platform
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from biofm.core import hardware
-from biofm.core.hardware import Bf16Support, find_bf16
+from biofm.core.hardware import Bf16Support, find_bf16, peak_resident_bytes, resident_bytes
 
 X86 = "processor\t: 0\nvendor_id\t: GenuineIntel\nflags\t\t: fpu sse2 avx512f {}\n\nprocessor\t: 1\n"
 ARM = "processor\t: 0\nBogoMIPS\t: 2000.00\nFeatures\t: fp asimd {}\nCPU part\t: 0xd4f\n"
@@ -66,3 +66,20 @@ def test_a_system_that_says_nothing_counts_as_without(
     assert find_bf16() == Bf16Support(
         in_hardware=False, evidence="the system does not say what the processor has"
     )
+
+
+def test_memory_that_is_taken_shows_and_stays_in_the_peak() -> None:
+    before = resident_bytes()
+    taken = bytearray(b"#" * 50_000_000)
+
+    assert 40_000_000 < resident_bytes() - before < 100_000_000
+    del taken
+    assert peak_resident_bytes() > before + 40_000_000
+
+
+def test_where_the_system_does_not_say_what_is_taken_now_the_peak_stands_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hardware, "STATM", tmp_path / "nowhere")
+
+    assert resident_bytes() == peak_resident_bytes() > 10_000_000

@@ -65,6 +65,17 @@ def test_a_job_that_has_not_begun_shows_no_time_left(clock: Clock) -> None:
     assert run(io.StringIO(), clock, (10, 0, 0.0)) == "embedding: 0%, 0 tokens, 0 tokens/s\n"
 
 
+def test_work_of_an_earlier_session_counts_for_the_share_and_not_for_the_time(clock: Clock) -> None:
+    stream = io.StringIO()
+    with Progress("embedding", stream=stream, clock=clock) as progress:
+        clock.now_s += 5  # in which what is done already was read again
+        progress.start_from(0.5)
+        clock.now_s += 10
+        progress.update(tokens=5000, fraction=0.6)
+
+    assert stream.getvalue() == "embedding: 60%, 5,000 tokens, 500 tokens/s, 40 s left\n"
+
+
 @pytest.mark.parametrize("fraction", [None, 0.0, 0.5, 1.0])
 def test_a_terminal_shows_a_bar_with_speed_and_time_left(fraction: float | None, clock: Clock) -> None:
     written = run(Terminal(), clock, (0, 0, fraction), (30, 60000, fraction))
