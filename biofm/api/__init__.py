@@ -5,6 +5,7 @@ Each builds a request, asks the gate, works with the permit's files, and lets th
 
 from biofm.api.contact_maps import contacts
 from biofm.api.embedding import embed, neighbours
+from biofm.api.estimating import estimate
 from biofm.api.evaluation import evaluate
 from biofm.api.merging import merge
 from biofm.api.model import DEFAULT_MODEL, Model, info, load, models
@@ -18,6 +19,7 @@ __all__ = [
     "Model",
     "contacts",
     "embed",
+    "estimate",
     "estimate_score",
     "evaluate",
     "info",

@@ -104,7 +104,7 @@ def contacts(
         loaded = load(model, device=device, dtype=dtype)
         predictor = loaded.contact_predictor(tokens_per_batch)
         provenance = loaded.contact_provenance()
-        kept = short_enough(records, notices, on_error=on_error)
+        kept = short_enough(records, predictor.longest, notices, on_error=on_error)
         store = open_contact_store(
             permit.writer("output"),
             target.suffix.lower(),

@@ -62,8 +62,8 @@ class Model:
     ) -> Embeddings:
         """Embed records, (id, sequence) pairs or bare sequences; the options are those of ``biofm.embed``.
 
-        Raises InputError: a sequence is empty or holds a character of no protein alphabet. OptionError: an
-        option does not fit.
+        Raises InputError: a sequence is empty, holds a character of no protein alphabet, or goes beyond the
+        learned positions of an ESM-1b or ESM-1v without a ``window``. OptionError: an option does not fit.
         """
         embedder = self.embedder(
             EmbedOptions(pool=pool, layer=layer, window=window, tokens_per_batch=tokens_per_batch)
@@ -92,7 +92,8 @@ class Model:
         notices: Counter[str] = Counter()
         with ask(request_of("contacts", model=self.info.name)):
             records = records_of_values(sequences, notices, on_error=on_error)
-            maps = list(predictor.stream(short_enough(records, notices, on_error=on_error), notices))
+            kept = short_enough(records, predictor.longest, notices, on_error=on_error)
+            maps = list(predictor.stream(kept, notices))
         return ContactMaps(maps=maps, provenance=self.contact_provenance(), notices=dict(notices))
 
     def score(
@@ -134,8 +135,8 @@ class Model:
         return np.concatenate([np.empty(0, np.float32), *(part.values for part in parts)])
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
-        """Write the model as a folder that ``load`` reads; one of ESM-2 is in the layout of ``transformers``,
-        which reads it too.
+        """Write the model as a folder that ``load`` reads; one of a published family is in the layout of
+        ``transformers``, which reads it too.
         """
         target = Target(path=Path(folder), kind="directory", overwrite=overwrite)
         with ask(request_of("save", writes={"model": target}, model=self.info.name)) as permit:
@@ -196,8 +197,8 @@ class Model:
 
 
 def load(model: str | Path = DEFAULT_MODEL, *, device: str = "auto", dtype: str = "auto") -> Model:
-    """Load a model: a bundled one, an alias such as ``esm2-8m``, a hub id, a Hugging Face folder or a fair-
-    esm ``.pt`` file.
+    """Load a model: a bundled one, an alias such as ``esm2-8m``, a hub id, a Hugging Face folder, a ``.pt``
+    file of fair-esm or a ``.pth`` file of esm.
 
     Raises ModelError: no such model, or its files are damaged, incomplete or not plain weights. OptionError:
     no such device.

@@ -1,22 +1,24 @@
 """``biofm embed`` and ``biofm neighbours``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
 from biofm.cli import options
+from biofm.cli.estimate import show_estimate
 from biofm.cli.options import Dtype, OnError, Pool
 from biofm.cli.printing import print_json, print_table, say, say_notices
 
 if TYPE_CHECKING:
-    from biofm.inference.pooling import PoolName
     from biofm.inference.results import EmbedSummary
 
 SUFFIXES_HELP = "The suffix chooses: .h5ad .parquet .npz .safetensors .csv"
 POOL_HELP = "Over residues, special tokens left out; none writes a row a residue."
 LAYER_HELP = "0: the token embeddings; -1: the last layer with the final norm."
 WINDOW_HELP = "Embed longer proteins by windows of so many residues, overlapping by half."
+
+ESTIMATE_HELP = "Print what the run will take in time, memory and space, and write nothing."
 
 
 def embed(
@@ -33,6 +35,7 @@ def embed(
     id_column: options.IdColumn = None,
     on_error: options.AtFault = OnError.stop,
     shard: options.Shard = None,
+    estimate: Annotated[bool, Option("--estimate", help=ESTIMATE_HELP)] = False,
     resume: options.Resume = False,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
@@ -41,12 +44,15 @@ def embed(
     """Embed proteins with a language model, one row a protein or a residue, in the input's order."""
     from biofm import api  # brings torch: not before a command runs
 
-    summary = api.embed(
-        input, output, model=model, pool=cast("PoolName", pool.value), layer=layer, window=window,
-        dtype=dtype.value, device=device, tokens_per_batch=tokens_per_batch, column=column,
-        id_column=id_column, on_error=on_error.value, shard=shard, resume=resume, overwrite=overwrite,
-        quiet=quiet,
-    )  # fmt: skip
+    how: dict[str, Any] = {
+        "model": model, "pool": pool.value, "layer": layer, "window": window, "dtype": dtype.value,
+        "device": device, "tokens_per_batch": tokens_per_batch, "column": column, "id_column": id_column,
+        "on_error": on_error.value, "shard": shard,
+    }  # fmt: skip
+    if estimate:
+        show_estimate(api.estimate(input, **how), output, as_json=json)
+        return
+    summary = api.embed(input, output, **how, resume=resume, overwrite=overwrite, quiet=quiet)
     say_notices(summary.notices)
     if json:
         print_json(summary)

@@ -1,11 +1,19 @@
-"""What the processor can do, asked of the operating system, so that it costs no import of torch."""
+"""What the processor can do and how much memory is taken, asked of the operating system: no import of
+torch.
+"""
 
+import os
 import platform
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+if sys.platform != "win32":
+    import resource
+
 CPUINFO = Path("/proc/cpuinfo")
+STATM = Path("/proc/self/statm")
 SYSCTL = "/usr/sbin/sysctl"
 X86_FLAGS = ("avx512_bf16", "amx_bf16")
 
@@ -26,6 +34,22 @@ def find_bf16() -> Bf16Support:
         case "Darwin":
             return _ask_sysctl()
     return _unknown()
+
+
+def resident_bytes() -> int:
+    """What this process holds in memory now; its highest so far, where the system says no more."""
+    try:
+        return int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return peak_resident_bytes()
+
+
+def peak_resident_bytes() -> int:
+    """The most that this process has held in memory; 0 on Windows, which does not say."""
+    if sys.platform == "win32":
+        return 0
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _read_cpuinfo() -> Bf16Support:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from biofm.core.errors import InputError, OptionError
 from biofm.core.stores import ProvenanceFields
 from biofm.inference.compute import Compute
+from biofm.inference.lengths import N_ENDS
 from biofm.inference.records import SKIPPED
 from biofm.nn import MaskedLM, by_budget, pack
 from biofm.tokenizers import ProteinTokenizer
@@ -44,16 +45,20 @@ def residue_letters(sequence: str) -> str:
     return sequence.replace("<mask>", "X")
 
 
-def short_enough(records: Iterable[Record], notices: Counter[str], *, on_error: str) -> Iterator[Record]:
-    """Records whose map can be made. Raises InputError for a longer one, unless ``on_error`` is "skip"."""
+def short_enough(
+    records: Iterable[Record], longest: int, notices: Counter[str], *, on_error: str
+) -> Iterator[Record]:
+    """Records of at most ``longest`` residues. Raises InputError for a longer one, unless ``on_error`` is
+    "skip".
+    """
     for record in records:
         n_residues = len(residue_letters(record.sequence))
-        if n_residues <= LONGEST:
+        if n_residues <= longest:
             yield record
         elif on_error == "skip":
             notices[SKIPPED] += 1
         else:
-            what = f"{n_residues:,} residues; contacts are predicted for at most {LONGEST:,}"
+            what = f"{n_residues:,} residues; this model's contacts are predicted for at most {longest:,}"
             remedy = "Cut it into its domains, or pass --on-error skip"
             raise InputError(what, where=record.where, remedy=remedy)
 
@@ -81,6 +86,12 @@ class ContactPredictor:
         self.tokenizer = tokenizer
         self.device = compute.device
         self.tokens_per_batch = tokens_per_batch or compute.tokens_per_batch
+
+    @property
+    def longest(self) -> int:
+        """The most residues of a protein: what memory holds, or what the model has learned positions for."""
+        n_positions = self.encoder.config.max_length
+        return LONGEST if n_positions is None else min(LONGEST, n_positions - N_ENDS)
 
     def stream(
         self,

@@ -83,6 +83,7 @@ class Embedder:
         self.tokenizer = tokenizer
         self.encoder = encoder
         self.device = compute.device
+        self.dtype = compute.dtype
         self.options = options
         self.config = encoder.config
         self.layer = self._resolve_layer(options.layer)

@@ -66,10 +66,10 @@ def config(
     n_heads: int,
     embedding_norm: bool,
     token_dropout: bool = True,
+    n_positions: int = N_POSITIONS,
     **other: Any,
 ) -> EncoderConfig:
     """Of any shape; the published ones are all of 33 layers, width 1,280 and 20 heads."""
-    n_positions = other.setdefault("n_positions", N_POSITIONS)
     return esm2.config(
         d_model=d_model,
         n_layers=n_layers,
@@ -77,6 +77,7 @@ def config(
         token_dropout=token_dropout,
         embedding_norm=embedding_norm,
         positions="learned",
+        n_positions=n_positions,
         position_offset=FIRST_POSITION,
         trained_length=n_positions - FIRST_POSITION,
         **other,

@@ -34,9 +34,9 @@ class Family(Protocol):
 
 
 FAMILIES: Mapping[str, Family] = {
-    "ESM-1b/1v": esm1,
     "ESM-2": esm2,
     "ESM C": esmc,
+    "ESM-1b/1v": esm1,
     "biofm protein": protein,
 }
 

@@ -14,6 +14,7 @@ from typing import Literal, get_args
 Verb = Literal[
     "contacts",
     "embed",
+    "estimate",
     "evaluate",
     "fetch",
     "load",

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from biofm.models import HUB_IDS, Checkpoint, esm1, esm2, esmc, write_checkpoint
 from biofm.nn import EncoderConfig, MaskedLM, initialise, pack
 from biofm.tokenizers import ProteinTokenizer
 
-SHAPE = {"d_model": 24, "n_layers": 2, "n_heads": 2}
-POSITIONS = {"n_positions": 34}  # for 30 residues between <cls> and <eos>
+SHAPE: dict[str, Any] = {"d_model": 24, "n_layers": 2, "n_heads": 2}
+POSITIONS: dict[str, Any] = {"n_positions": 34}  # for 30 residues between <cls> and <eos>
 MODELS: dict[str, tuple[str, EncoderConfig, ProteinTokenizer]] = {
     "ESM-1b": ("ESM-1b/1v", esm1.config(**SHAPE, **POSITIONS, embedding_norm=True), esm1.tokenizer()),
     "ESM-1v": ("ESM-1b/1v", esm1.config(**SHAPE, **POSITIONS, embedding_norm=False), esm1.tokenizer()),
@@ -49,7 +50,7 @@ def make_model(tmp_path: Path) -> MakeModel:
 
 
 @torch.no_grad()
-def plain_means(checkpoint: Checkpoint, sequences: list[str]) -> np.ndarray:
+def plain_means(checkpoint: Checkpoint, sequences: list[str]) -> NDArray[np.float32]:
     tokens = [torch.from_numpy(checkpoint.tokenizer.encode(sequence)).long() for sequence in sequences]
     states = [checkpoint.module.encoder(pack([one]))[1:-1].mean(0) for one in tokens]
     return torch.stack(states).numpy()

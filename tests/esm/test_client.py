@@ -57,6 +57,18 @@ def test_the_packages_example_runs_with_one_line_changed(
     assert "ForwardTrackData(sequence=tensor(" in capsys.readouterr().out
 
 
+def test_the_example_of_our_page_on_proteins_runs(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(biofm.esm.ALIASES, "esmc_300m", str(path))
+    page = (Path(__file__).parents[2] / "docs" / "proteins.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (example,) = [block for block in blocks if "biofm.esm" in block]
+    exec(example, {})
+    shapes = f"torch.Size([1, 24, {N_TOKENS}]) torch.Size([1, 24, {WIDTH}])"
+    assert capsys.readouterr().out.strip() == shapes
+
+
 def test_the_packages_executor_of_batches_takes_it(client: ESMC) -> None:
     """Many threads at once share the client."""
     sequences = ["M" * n for n in range(1, 40)]

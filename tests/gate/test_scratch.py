@@ -46,10 +46,22 @@ def request_of(tmp_path: Path, make_request: MakeRequest) -> Callable[..., Reque
 def cut_short(request: Request, *numbers: int, fault: BaseException | None = None) -> BaseException:
     """Do some of the work and fail; returns the fault as it came out."""
     fault = fault or KeyboardInterrupt()
-    with pytest.raises(type(fault)) as caught, ask(request) as permit:
+    with pytest.raises(type(fault)):
+        do_and_then(request, numbers, raiser(fault))
+    return fault
+
+
+def do_and_then(request: Request, numbers: tuple[int, ...], then: Callable[[], object]) -> None:
+    with ask(request) as permit:
         do(permit.journal("work"), *numbers)
+        then()
+
+
+def raiser(fault: BaseException) -> Callable[[], None]:
+    def fail() -> None:
         raise fault
-    return caught.value
+
+    return fail
 
 
 def test_work_lies_hidden_beside_the_output_and_goes_when_that_is_there(
@@ -185,12 +197,8 @@ def test_a_file_that_appears_during_the_run_is_not_replaced_and_the_work_stays(
 ) -> None:
     target = Target(path=tmp_path / "part", kind="journal")
 
-    with (
-        pytest.raises(OutputError, match="nothing can be written there"),
-        ask(make_request(writes={"work": target})) as permit,
-    ):
-        do(permit.journal("work"), 1)
-        target.path.write_text("theirs")
+    with pytest.raises(OutputError, match="nothing can be written there"):
+        do_and_then(make_request(writes={"work": target}), (1,), lambda: target.path.write_text("theirs"))
 
     assert target.path.read_text() == "theirs"
     assert numbers_in(tmp_path / ".part.run" / "journal.sqlite3") == [1]

@@ -10,10 +10,10 @@ from biofm_datasets import Record
 from biofm_datasets.structures import Chain
 
 from biofm.core.errors import InputError, OptionError
-from biofm.inference import Compute, contacts
+from biofm.inference import Compute
 from biofm.inference.contacts import ContactMap, ContactPredictor, short_enough
 from biofm.inference.focus import Focus
-from biofm.models import esm2
+from biofm.models import esm1, esm2
 from biofm.nn import MaskedLM
 from biofm.tokenizers import ProteinTokenizer
 
@@ -92,17 +92,24 @@ def test_too_small_a_batch_is_refused(model: MaskedLM) -> None:
         ContactPredictor(model, ProteinTokenizer(), CPU, 1)
 
 
-def test_a_protein_that_is_too_long_stops_or_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(contacts, "LONGEST", 5)
+def test_a_protein_that_is_too_long_stops_or_is_skipped() -> None:
     sequences = ["MKTAY", "MKTAYI", "<mask>AAAA"]
     records = [
         Record(id=f"p{i}", sequence=one, number=i, source="p.fasta") for i, one in enumerate(sequences)
     ]
     notices: Counter[str] = Counter()
-    assert [one.id for one in short_enough(records, notices, on_error="skip")] == ["p0", "p2"]
+    assert [one.id for one in short_enough(records, 5, notices, on_error="skip")] == ["p0", "p2"]
     assert notices == {"records skipped": 1}
     with pytest.raises(InputError, match=r"p\.fasta, record 1 \(p1\): 6 residues; .* at most 5\. Cut it"):
-        list(short_enough(records, notices, on_error="stop"))
+        list(short_enough(records, 5, notices, on_error="stop"))
+
+
+def test_learned_positions_end_what_can_be_predicted() -> None:
+    endless = MaskedLM(esm2.config(d_model=24, n_layers=1, n_heads=2), with_contacts=True)
+    shape: dict[str, Any] = {"d_model": 24, "n_layers": 1, "n_heads": 2, "n_positions": 34}
+    learned = MaskedLM(esm1.config(embedding_norm=True, **shape), with_contacts=True)
+    assert ContactPredictor(endless, ProteinTokenizer(), CPU).longest == 10_000
+    assert ContactPredictor(learned, ProteinTokenizer(), CPU).longest == 30
 
 
 def make_records(*ids: str) -> list[Record]:

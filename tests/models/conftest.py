@@ -1,6 +1,7 @@
 """Random models of ``transformers``, and models read from folders as ``biofm.load`` reads them."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,37 @@ State = dict[str, Tensor]
 
 # The 35M model's head dim of 24.
 SHAPE = {"hidden_size": 48, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 192}
+
+# Where the esm package's own repositories keep an ESM C.
+ESMC_REPOSITORY = "data/weights/esmc_300m_2024_12_v0.pth"
+
+# What a name of ``transformers`` is in the .pth of the esm package; and what such a name is once fused.
+PTH_NAMES = {
+    "esmc.layers.": "transformer.blocks.",
+    "esmc.embed_tokens": "embed",
+    "esmc.norm": "transformer.norm",
+    "input_layernorm": "attn.layernorm_qkv.0",
+    "self_attn.qkv": "attn.layernorm_qkv.1",
+    "self_attn.q_norm": "attn.q_ln",
+    "self_attn.k_norm": "attn.k_ln",
+    "self_attn.o_proj": "attn.out_proj",
+    "post_attention_layernorm": "ffn.0",
+    "mlp.gate_up": "ffn.1",
+    "mlp.down_proj": "ffn.3",
+    "lm_head.dense": "sequence_head.0",
+    "lm_head.layer_norm": "sequence_head.2",
+    "lm_head.decoder": "sequence_head.3",
+}
+FUSED_NAMES = {
+    "transformer.": "esmc.transformer.",
+    "embed.": "esmc.embed.",
+    "attn.layernorm_qkv.0.": "attn.layernorm_qkv.layer_norm_",
+    "attn.layernorm_qkv.1.": "attn.layernorm_qkv.",
+    "ffn.0.": "ffn.layer_norm_",
+    "ffn.1.": "ffn.fc1_",
+    "ffn.3.": "ffn.fc2_",
+    "sequence_head.": "lm_head.",
+}
 
 
 @pytest.fixture
@@ -76,6 +108,18 @@ def esmc_original() -> EsmcForMaskedLM:
 
 
 @pytest.fixture
+def esmc_pth_state(esmc_original: EsmcForMaskedLM) -> State:
+    """Its tensors as the esm package has them."""
+    return pth_state(esmc_original)
+
+
+@pytest.fixture
+def write_esmc(esmc_original: EsmcForMaskedLM) -> Callable[[str, Path], Path]:
+    """Writes it into a folder in the layout of this name, and gives the path that is to be read."""
+    return lambda layout, folder: ESMC_LAYOUTS[layout](folder, esmc_original)
+
+
+@pytest.fixture
 def published_state(original: EsmForMaskedLM) -> State:
     """The original's tensors under the names that the published checkpoints use."""
     state = {name: tensor.clone() for name, tensor in original.state_dict().items()}
@@ -93,3 +137,124 @@ def esm_folder(tmp_path: Path, original: EsmForMaskedLM, published_state: State)
     original.config.save_pretrained(folder)
     save_file(published_state, folder / "model.safetensors")
     return folder
+
+
+def renamed(state: State, names: Mapping[str, str]) -> State:
+    new = {}
+    for name, tensor in state.items():
+        for theirs, other in names.items():
+            name = name.replace(theirs, other)
+        new[name] = tensor
+    return new
+
+
+def pth_state(original: EsmcForMaskedLM) -> State:
+    """The original's weights as the esm package has them: q, k and v in one, gate and up in one."""
+    state = dict(original.state_dict())
+    for layer in range(original.config.num_hidden_layers):
+        for parts, whole in (
+            (("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"), "self_attn.qkv"),
+            (("mlp.gate_proj", "mlp.up_proj"), "mlp.gate_up"),
+        ):
+            tensors = [state.pop(f"esmc.layers.{layer}.{part}.weight") for part in parts]
+            state[f"esmc.layers.{layer}.{whole}.weight"] = torch.cat(tensors)
+    return renamed(state, PTH_NAMES)
+
+
+def fused_state(original: EsmcForMaskedLM) -> State:
+    state = renamed(pth_state(original), FUSED_NAMES)
+    for layer in range(original.config.num_hidden_layers):
+        for part in ("attn.layernorm_qkv", "ffn"):
+            nothing = torch.empty(0, dtype=torch.uint8)
+            state[f"esmc.transformer.blocks.{layer}.{part}._extra_state"] = nothing
+    return state
+
+
+def write_pth(folder: Path, original: EsmcForMaskedLM) -> Path:
+    torch.save(pth_state(original), folder / "mine.pth")
+    return folder / "mine.pth"
+
+
+def write_repository(folder: Path, original: EsmcForMaskedLM) -> Path:
+    (folder / ESMC_REPOSITORY).parent.mkdir(parents=True)
+    torch.save(pth_state(original), folder / ESMC_REPOSITORY)
+    (folder / "config.json").write_text("{}")
+    return folder
+
+
+def write_fused_settings(folder: Path, original: EsmcForMaskedLM) -> Path:
+    config = original.config
+    settings = {
+        "architectures": ["ESMCForMaskedLM"],
+        "model_type": "esmc",
+        "d_model": config.hidden_size,
+        "n_heads": config.num_attention_heads,
+        "n_layers": config.num_hidden_layers,
+        "vocab_size": 64,
+        "mask_token_id": 32,
+        "pad_token_id": 1,
+    }
+    (folder / "config.json").write_text(json.dumps(settings))
+    return folder
+
+
+def write_fused(folder: Path, original: EsmcForMaskedLM) -> Path:
+    save_file(fused_state(original), folder / "model.safetensors")
+    return write_fused_settings(folder, original)
+
+
+def write_fused_shards(folder: Path, original: EsmcForMaskedLM) -> Path:
+    state = fused_state(original)
+    weight_map: dict[str, str] = {}
+    for number in range(2):
+        shard = f"model-0000{number + 1}-of-00002.safetensors"
+        part = dict(list(state.items())[number::2])
+        save_file(part, folder / shard)
+        weight_map |= dict.fromkeys(part, shard)
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    return write_fused_settings(folder, original)
+
+
+def write_transformers(folder: Path, original: EsmcForMaskedLM) -> Path:
+    original.save_pretrained(folder)
+    return folder
+
+
+def write_transformers_shards(folder: Path, original: EsmcForMaskedLM) -> Path:
+    original.save_pretrained(folder, max_shard_size="500KB")
+    assert (folder / "model.safetensors.index.json").exists()
+    return folder
+
+
+def without_head(state: State) -> State:
+    return {name: tensor for name, tensor in state.items() if "head" not in name}
+
+
+def bare_transformers(folder: Path, original: EsmcForMaskedLM) -> Path:
+    original.esmc.save_pretrained(folder)
+    return folder
+
+
+def bare_fused(folder: Path, original: EsmcForMaskedLM) -> Path:
+    state = without_head(fused_state(original))
+    bare = {name.removeprefix("esmc."): tensor for name, tensor in state.items()}
+    save_file(bare, folder / "model.safetensors")
+    return write_fused_settings(folder, original)
+
+
+def bare_pth(folder: Path, original: EsmcForMaskedLM) -> Path:
+    torch.save(without_head(pth_state(original)), folder / "bare.pth")
+    return folder / "bare.pth"
+
+
+ESMC_LAYOUTS = {
+    "pth": write_pth,
+    "repository": write_repository,
+    "fused": write_fused,
+    "fused shards": write_fused_shards,
+    "transformers": write_transformers,
+    "transformers shards": write_transformers_shards,
+    "bare pth": bare_pth,
+    "bare fused": bare_fused,
+    "bare transformers": bare_transformers,
+}

@@ -26,17 +26,19 @@ def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "hub"
 
 
-def lay_in_cache(folder: Path, cache: Path) -> Path:
+def lay_in_cache(folder: Path, cache: Path, hub_id: str = HUB_ID) -> Path:
     """Put a folder where huggingface_hub keeps a downloaded one: blobs, a snapshot of links, a named ref."""
-    kept = cache / f"models--{HUB_ID.replace('/', '--')}"
+    kept = cache / f"models--{hub_id.replace('/', '--')}"
     snapshot = kept / "snapshots" / COMMIT
     (kept / "blobs").mkdir(parents=True)
     (kept / "refs").mkdir()
     snapshot.mkdir(parents=True)
     (kept / "refs" / "main").write_text(COMMIT)
-    for file in folder.iterdir():
+    for file in filter(Path.is_file, sorted(folder.rglob("*"))):
         blob = file.rename(kept / "blobs" / f"blob-of-{file.stem}")
-        (snapshot / file.name).symlink_to(Path("../../blobs") / blob.name)
+        link = snapshot / file.relative_to(folder)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(blob)
     return snapshot
 
 
@@ -64,7 +66,17 @@ def test_a_folder_goes_before_the_hub(tmp_path: Path, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize(
     "name",
-    ["esm3", "./owner/name", "/no/such/folder", "~/model", "a/b/c", "folder/esm2.pt", "m" * 5000, "a\0b"],
+    [
+        "esm3",
+        "./owner/name",
+        "/no/such/folder",
+        "~/model",
+        "a/b/c",
+        "folder/esm2.pt",
+        "folder/esmc.pth",
+        "m" * 5000,
+        "a\0b",
+    ],
     ids=lambda name: ascii(name[:20]),
 )
 def test_a_name_that_means_nothing_lists_the_known_ones(name: str) -> None:
@@ -76,10 +88,11 @@ def test_a_name_that_means_nothing_lists_the_known_ones(name: str) -> None:
     )
 
 
-def test_a_fair_esm_file_is_read_alone(tmp_path: Path) -> None:
-    (tmp_path / "esm2.pt").touch()
+@pytest.mark.parametrize("name", ["esm2.pt", "esmc.pth"])
+def test_a_file_of_fair_esm_or_esm_is_read_alone(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).touch()
     (tmp_path / "another-contact-regression.pt").touch()
-    assert files_of(tmp_path / "esm2.pt") == (tmp_path / "esm2.pt",)
+    assert files_of(tmp_path / name) == (tmp_path / name,)
 
 
 def test_a_contact_head_that_lies_beside_a_fair_esm_file_is_read_too(tmp_path: Path) -> None:
@@ -166,6 +179,21 @@ def test_a_model_in_the_hubs_cache_needs_no_network(
     assert read_folder(folder).module.config.d_model == 48
 
 
+def test_a_repository_of_the_esm_package_in_the_hubs_cache_needs_no_network(
+    tmp_path: Path, hub_cache: Path
+) -> None:
+    weights = Path("data/weights/esmc_300m_2024_12_v0.pth")
+    repository = tmp_path / "repository"
+    (repository / weights).parent.mkdir(parents=True)
+    for name in (weights, "README.md", "LICENSE"):
+        (repository / name).touch()
+    hub_id = "EvolutionaryScale/esmc-300m-2024-12"
+    snapshot = lay_in_cache(repository, hub_cache, hub_id)
+    folder = fetch(locate(hub_id))
+    assert folder == snapshot
+    assert files_of(folder) == (snapshot / weights,)
+
+
 @pytest.mark.usefixtures("hub_cache")
 @pytest.mark.parametrize("name", [HUB_ID, "esm2-8m"])
 def test_a_model_that_is_not_in_the_cache_says_so_without_a_network(name: str) -> None:
@@ -202,11 +230,16 @@ def test_a_broken_download_says_why(error: Exception, reason: str, monkeypatch: 
         ("model.safetensors", ["model*.safetensors"]),
         ("model-00001-of-00002.safetensors", ["model*.safetensors"]),
         ("pytorch_model.bin", ["model*.safetensors", "pytorch_model*.bin"]),
+        (
+            "data/weights/esmc_300m_2024_12_v0.pth",
+            ["model*.safetensors", "pytorch_model*.bin", "data/weights/esmc_*.pth"],
+        ),
     ],
 )
 def test_pickles_are_downloaded_only_where_there_are_no_safetensors(
     offered: str, asked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (tmp_path / offered).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / offered).touch()
     patterns: list[str] = []
 

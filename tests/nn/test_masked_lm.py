@@ -1,6 +1,7 @@
 """The model that predicts masked tokens: its head, its first weights, and that it can learn."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -10,6 +11,8 @@ from torch.nn import functional as F
 from biofm.nn import EncoderConfig, MaskedLM, initialise, pack
 
 MASK = 10
+BARE = {"norm_bias": False, "linear_bias": False, "feedforward": "swiglu", "qk_norm": True}
+ESM_C = {**BARE, "block_norm_bias": True, "tied_head": False, "residual_scale": (2 / 36) ** 0.5}
 
 MakeConfig = Callable[..., EncoderConfig]
 MakeModel = Callable[..., MaskedLM]
@@ -97,9 +100,9 @@ def test_token_vectors_start_with_a_part_in_common(make_config: MakeConfig) -> N
     assert (similarity > 0.3).all()
 
 
-def test_a_model_learns_one_batch_by_heart(make_config: MakeConfig) -> None:
-    bare = {"norm_bias": False, "linear_bias": False, "feedforward": "swiglu", "qk_norm": True}
-    model = MaskedLM(make_config(**bare, n_layers=2))
+@pytest.mark.parametrize("parts", [BARE, ESM_C], ids=["biofm", "ESM C"])
+def test_a_model_learns_one_batch_by_heart(parts: dict[str, Any], make_config: MakeConfig) -> None:
+    model = MaskedLM(make_config(**parts, n_layers=2))
     initialise(model, seed=1)
     targets = [torch.randint(0, MASK, (length,)) for length in (5, 16, 16, 30)]
     masked = [tokens.clone() for tokens in targets]
@@ -107,8 +110,8 @@ def test_a_model_learns_one_batch_by_heart(make_config: MakeConfig) -> None:
         tokens[1::4] = MASK
     batch = pack(masked)
     chosen = batch.tokens == MASK
-    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-2)
-    for _ in range(80):
+    optimiser = torch.optim.AdamW(model.parameters(), lr=5e-3)
+    for _ in range(120):
         loss = F.cross_entropy(model(batch)[chosen], torch.cat(targets)[chosen])
         optimiser.zero_grad()
         loss.backward()

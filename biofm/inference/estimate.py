@@ -1,0 +1,149 @@
+"""What a run will take, before it begins: counted, timed on a sample, and reckoned from the model's shape."""
+
+import random
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+from biofm_datasets import Record
+from numpy.typing import NDArray
+
+from biofm.core.hardware import peak_resident_bytes, resident_bytes
+from biofm.core.stores import ProvenanceFields
+from biofm.inference.embed import BATCHES_PER_CHUNK, Embedder, Protein
+from biofm.inference.shards import Shard
+from biofm.inference.sizes import FLOAT_BYTES, output_bytes, scratch_bytes
+from biofm.inference.survey import SEED, Survey, survey
+from biofm.nn import by_budget
+
+SAMPLE_SECONDS = 5.0
+
+# The library of the output's format, a block of rows on its way, records read ahead, the journal's cache.
+STREAMING_BYTES = 80 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """``n_tokens`` go through the model, those of identical sequences once; ``longest`` counts residues.
+
+    ``seconds``: reading, as it was timed, and the tokens at the speed of ``sample_tokens``, taken in
+    ``sample_seconds``. ``memory_bytes``: its highest, the sum of ``memory_parts`` or what loading the model
+    took; ``device_bytes`` on a device that is not the CPU. ``output_bytes`` is by format; ``scratch_bytes``
+    lie beside the output until it is whole.
+    """
+
+    n_sequences: int
+    n_unique: int
+    n_residues: int
+    n_tokens: int
+    longest: int
+    n_rows: int
+    n_dimensions: int
+    seconds: float
+    sample_tokens: int
+    sample_seconds: float
+    memory_bytes: int
+    memory_parts: Mapping[str, int]
+    device_bytes: int
+    output_bytes: Mapping[str, int]
+    scratch_bytes: int
+    dtype_reason: str
+    provenance: ProvenanceFields
+    notices: Mapping[str, int]
+
+
+def estimate_embedding(
+    embedder: Embedder,
+    records: Iterable[Record],
+    shard: Shard,
+    notices: Counter[str],
+    *,
+    dtype_reason: str,
+    provenance: ProvenanceFields,
+) -> Estimate:
+    """Read all records, embed a sample of them, and reckon. ``embedder``'s model has just been loaded."""
+    resident, peak = resident_bytes(), peak_resident_bytes()
+    began = perf_counter()
+    found = survey((p for p in embedder.tokenise(records, notices) if shard.holds(p.key)), embedder)
+    reading_seconds = perf_counter() - began
+    sample = _time(embedder, found.sample)
+    per_residue = embedder.is_per_residue
+    host, device = _memory(embedder, found)
+    parts = {"program and weights": resident} | host
+    return Estimate(
+        n_sequences=found.n_sequences,
+        n_unique=found.n_unique,
+        n_residues=found.n_residues,
+        n_tokens=found.n_tokens,
+        longest=found.longest,
+        n_rows=found.n_residues if per_residue else found.n_sequences,
+        n_dimensions=embedder.config.d_model,
+        seconds=reading_seconds + found.n_tokens * sample.seconds / max(1, sample.n_tokens),
+        sample_tokens=sample.n_tokens,
+        sample_seconds=sample.seconds,
+        memory_bytes=max(peak, sum(parts.values())),
+        memory_parts=parts,
+        device_bytes=device,
+        output_bytes=output_bytes(found, sample.values, per_residue=per_residue),
+        scratch_bytes=scratch_bytes(found, embedder.config.d_model, per_residue=per_residue),
+        dtype_reason=dtype_reason,
+        provenance=provenance,
+        notices=dict(notices),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Timed:
+    n_tokens: int
+    seconds: float
+    values: NDArray[np.float32]
+
+
+def _time(embedder: Embedder, sample: list[Protein]) -> _Timed:
+    """Embed batches of the sample, as a run would make them, in random order, for some seconds."""
+    (chunk,) = [*by_budget(((p, len(p.tokens)) for p in sample), _chunk_tokens(embedder))][:1] or [[]]
+    ordered = sorted(chunk, key=lambda protein: len(protein.tokens), reverse=True)
+    made = [*by_budget(((p, len(p.tokens)) for p in ordered), embedder.tokens_per_batch)]
+    random.Random(SEED).shuffle(made)
+    n_tokens, values = 0, [embedder.no_rows()]
+
+    def count(n: int, _: int) -> None:
+        nonlocal n_tokens
+        n_tokens += n
+
+    if made:
+        embedder.embed_new(made[0], ())  # the first batch of a process is slow
+    began = perf_counter()
+    for batch in made:
+        values += embedder.embed_new(batch, (), count).values()
+        if perf_counter() - began > SAMPLE_SECONDS:
+            break
+    return _Timed(n_tokens, perf_counter() - began, np.concatenate(values))
+
+
+def _memory(embedder: Embedder, found: Survey) -> tuple[dict[str, int], int]:
+    """What a run takes on the host besides program and weights, and what it takes on another device.
+
+    The widest moment of a block is its feed-forward: the stream, its norm, and what goes up and through the
+    activation.
+    """
+    config = embedder.config
+    wide = 4 if config.feedforward == "swiglu" else 2
+    token_bytes = (2 * config.d_model + wide * config.d_feedforward) * embedder.dtype.itemsize
+    window = embedder.options.window
+    longest = min(found.longest, window or found.longest) + 2
+    n_batch_tokens = min(max(embedder.tokens_per_batch, longest), found.n_tokens)
+    activations = n_batch_tokens * (token_bytes + FLOAT_BYTES * config.d_model)
+    n_chunk_rows = min(max(_chunk_tokens(embedder), found.longest), found.unique_residues)
+    rows = 2 * FLOAT_BYTES * config.d_model * n_chunk_rows if embedder.is_per_residue else 0
+    host = {"rows of a chunk": rows, "buffers": STREAMING_BYTES}
+    if embedder.device.type == "cpu":
+        return {"activations of the largest batch": activations} | host, 0
+    weights = sum(weight.nbytes for weight in embedder.encoder.parameters())
+    return host, weights + activations
+
+
+def _chunk_tokens(embedder: Embedder) -> int:
+    return BATCHES_PER_CHUNK * embedder.tokens_per_batch

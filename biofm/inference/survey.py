@@ -1,0 +1,84 @@
+"""What a file holds, counted in one pass, with a random sample of it."""
+
+import random
+from array import array
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from biofm.inference.embed import Embedder, Protein
+from biofm.inference.windows import pieces
+
+N_SAMPLED = 2000
+SEED = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """``n_residues`` and ``id_bytes`` (UTF-8) are of all proteins; ``n_unique`` different sequences, of
+    ``unique_residues`` residues together, make ``n_tokens`` tokens for the model. ``longest``: residues.
+
+    ``sample``: different sequences, drawn at random, all equally likely.
+    """
+
+    n_sequences: int
+    n_unique: int
+    n_residues: int
+    unique_residues: int
+    n_tokens: int
+    longest: int
+    id_bytes: int
+    longest_id: int
+    sample: list[Protein]
+
+
+def survey(proteins: Iterable[Protein], embedder: Embedder) -> Survey:
+    """Count the proteins. Takes 16 bytes of memory for each, and three times that at the end: half a GB for
+    ten million.
+    """
+    draw = random.Random(SEED)
+    digests, lengths = array("Q"), array("Q")
+    sample: list[tuple[int, Protein]] = []
+    id_bytes = longest_id = 0
+    for place, protein in enumerate(proteins):
+        digests.append(int.from_bytes(protein.key[:8], "little"))
+        lengths.append(protein.n_residues)
+        id_bytes += len(protein.id.encode())
+        longest_id = max(longest_id, len(protein.id))
+        slot = place if place < N_SAMPLED else draw.randrange(place + 1)
+        if slot == len(sample):
+            sample.append((place, protein))
+        elif slot < N_SAMPLED:
+            sample[slot] = (place, protein)
+    residues = _array(lengths)
+    first = np.sort(np.unique(_array(digests), return_index=True)[1])
+    different, counts = (found.tolist() for found in np.unique(residues[first], return_counts=True))
+    return Survey(
+        n_sequences=len(residues),
+        n_unique=len(first),
+        n_residues=int(residues.sum()),
+        unique_residues=int(residues[first].sum()),
+        n_tokens=sum(n * _n_tokens(length, embedder) for length, n in zip(different, counts, strict=True)),
+        longest=int(residues.max(initial=0)),
+        id_bytes=id_bytes,
+        longest_id=longest_id,
+        sample=[protein for place, protein in sample if _holds(first, place)],
+    )
+
+
+def _n_tokens(n_residues: int, embedder: Embedder) -> int:
+    """Tokens that the model runs for a protein of this length, overlaps of its windows included."""
+    tokens = np.zeros(n_residues + 2, np.uint8)
+    window = embedder.options.window
+    return sum(len(piece.tokens) for piece in pieces(0, tokens, window, embedder.tokenizer))
+
+
+def _array(numbers: "array[int]") -> NDArray[np.uint64]:
+    return np.frombuffer(numbers, np.uint64)
+
+
+def _holds(ordered: NDArray[np.int64], place: int) -> bool:
+    at = np.searchsorted(ordered, place)
+    return bool(at < len(ordered) and ordered[at] == place)
