@@ -120,9 +120,16 @@ def _spell(column: Any) -> Sequence[str]:
     """The cells of a column as text; one without a value is empty."""
     if isinstance(column, np.ndarray):
         return list(map(str, column))  # NumPy's str of a number is the shortest that reads back
-    values = column if isinstance(column, list) else column.to_pylist()
-    return ["" if value is None else _spell_value(value) for value in values]
+    if isinstance(column, list):
+        return [_spell_value(value) for value in column]
+    is_single = str(column.type) == "float"  # Arrow's name of float32
+    return [
+        _spell_value(np.float32(value) if is_single and value is not None else value)
+        for value in column.to_pylist()
+    ]
 
 
 def _spell_value(value: object) -> str:
+    if value is None:
+        return ""
     return str(value).lower() if isinstance(value, bool) else str(value)

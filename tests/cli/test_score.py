@@ -137,6 +137,14 @@ def test_long_proteins_are_read_in_windows_and_it_is_said(biofm: Any, tiny_esm2:
     assert list(pd.read_csv("out.csv")["windowed"]) == [True] * 3
 
 
+def test_residues_that_the_model_does_not_know_are_counted(biofm: Any, tiny_esm2: Path) -> None:
+    Path("wt.fasta").write_text(f">a\n{PROTEIN}JXJU\n")
+    Path("v.csv").write_text("mutant\nK2R\nU37C\n")
+    outcome = run(biofm, tiny_esm2, "v.csv", "-w", "wt.fasta", "-o", "out.csv")
+    assert "notice: residues of wild types read as <unk>: 2" in outcome.err
+    assert pd.read_csv("out.csv")["score"].notna().all()
+
+
 WRONG: dict[str, tuple[tuple[str, ...], list[str]]] = {
     "nothing to score": (("-w", "wt.fasta"), ["--all-singles", "either a table"]),
     "both": (("v.csv", "-w", "wt.fasta", "--all-singles"), ["--all-singles", "either a table"]),

@@ -53,11 +53,12 @@ def test_parquet_holds_types_and_provenance() -> None:
 
 
 def test_columns_of_arrow_keep_their_type_in_parquet_and_are_spelt_in_text() -> None:
-    numbers = pa.array([1.5, None], pa.float64())
-    part: dict[str, Any] = {"x": numbers, "score": [1.0, 2.0]}
+    double, single = pa.array([0.1, None], pa.float64()), pa.array([0.1, None], pa.float32())
+    part: dict[str, Any] = {"x": double, "y": pa.chunked_array([single]), "score": [1.0, 2.0]}
     content, _ = written(".parquet", [part])
-    assert pq.read_table(io.BytesIO(content)).schema.field("x").type == pa.float64()
-    assert written(".csv", [part])[0] == b"x,score\n1.5,1.0\n,2.0\n"
+    schema = pq.read_table(io.BytesIO(content)).schema
+    assert [schema.field(name).type for name in "xy"] == [pa.float64(), pa.float32()]
+    assert written(".csv", [part])[0] == b"x,y,score\n0.1,0.1,1.0\n,,2.0\n"
 
 
 def test_many_rows_are_written_as_they_gather() -> None:

@@ -87,6 +87,10 @@ class Reader:
             case "shown likelihood":
                 return n_run * len(spans(len(reading.sequence), self.window))
 
+    def n_unknown(self, sequence: str) -> int:
+        """How many residues of a sequence the model has no token for."""
+        return int(np.count_nonzero(self.tokenizer.encode(sequence) == self.tokenizer.unknown))
+
     def first_query(self, reading: Reading) -> list[Query]:
         """The first of the runs that a reading takes, if it takes any."""
         return list(islice(self._queries(reading), 1))

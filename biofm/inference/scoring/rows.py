@@ -18,6 +18,7 @@ from biofm.inference.shards import Shard
 BATCHES_PER_CHUNK = 256
 
 BY_LIKELIHOOD = "variants with insertions or deletions, scored by pseudo-perplexity"
+UNKNOWN = "residues of wild types read as <unk>"
 IN_WINDOWS = "variants of proteins longer than a model's training, read in windows"
 
 
@@ -35,8 +36,8 @@ class Row:
 
     @property
     def identity(self) -> bytes:
-        """Everything that makes it this row: its cells, its protein, its variant."""
-        cells = (str(column[self.index]) for column in self.cases.columns.values())
+        """Everything that makes it this row: its columns and cells, its protein, its variant."""
+        cells = (f"{name}\n{column[self.index]}" for name, column in self.cases.columns.items())
         variant = self.variant
         changes = ":".join(f"{change.position}{change.mutant}" for change in variant.changes)
         return key_of(str(self.number), *cells, variant.wild_type, changes)
@@ -75,8 +76,12 @@ class Rows:
         self.n_read = 0
 
     def __iter__(self) -> Iterator[Row]:
+        wild_type = ""
         for some in self._cases:
             for index, variant in enumerate(some.variants):
+                if variant.wild_type != wild_type:
+                    wild_type = variant.wild_type
+                    self._notices[UNKNOWN] += self._scorer.readers[0].n_unknown(wild_type)
                 self.n_read += 1
                 row = Row(self.n_read, some, index)
                 self._digest.update(row.identity)
