@@ -4,8 +4,8 @@ Each builds a request, asks the gate, works with the permit's files, and lets th
 """
 
 from biofm.api.contact_maps import contacts
+from biofm.api.embed_estimate import estimate_embed
 from biofm.api.embedding import embed, neighbours
-from biofm.api.estimating import estimate
 from biofm.api.evaluation import evaluate
 from biofm.api.merging import merge
 from biofm.api.model import DEFAULT_MODEL, Model, info, load, models
@@ -19,7 +19,7 @@ __all__ = [
     "Model",
     "contacts",
     "embed",
-    "estimate",
+    "estimate_embed",
     "estimate_score",
     "evaluate",
     "info",

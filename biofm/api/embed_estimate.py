@@ -1,4 +1,4 @@
-"""``estimate``: what an embedding will take."""
+"""``estimate_embed``: what an embedding will take."""
 
 from collections import Counter
 from pathlib import Path
@@ -14,7 +14,7 @@ from biofm.inference.records import records_of_file
 from biofm.inference.shards import WHOLE, Shard
 
 
-def estimate(
+def estimate_embed(
     input: str | Path,
     *,
     model: str | Path = DEFAULT_MODEL,
