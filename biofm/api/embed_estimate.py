@@ -5,6 +5,7 @@ from pathlib import Path
 
 from biofm.api.model import DEFAULT_MODEL, load
 from biofm.api.request import request_of
+from biofm.core.stores import check_suffix
 from biofm.gate import ask
 from biofm.gate.inputs import STANDARD_INPUT
 from biofm.inference import EmbedOptions
@@ -16,6 +17,7 @@ from biofm.inference.shards import WHOLE, Shard
 
 def estimate_embed(
     input: str | Path,
+    output: str | Path,
     *,
     model: str | Path = DEFAULT_MODEL,
     pool: PoolName = "mean",
@@ -29,14 +31,14 @@ def estimate_embed(
     on_error: str = "stop",
     shard: str | None = None,
 ) -> Estimate:
-    """What ``embed`` with these options will take in time, memory and space on the disk.
+    """What ``embed`` of the same arguments will take in time, memory and space on the disk.
 
-    Reads the whole file, and embeds a sample of it for some seconds; writes nothing. Takes some 50 bytes of
-    memory a protein.
+    Reads the whole file, and embeds a sample of it for some seconds; writes nothing, so that ``output`` may
+    exist. Takes some 50 bytes of memory a protein.
 
-    Raises InputError, ModelError, OptionError.
+    Raises InputError, OutputError, ModelError, OptionError.
     """
-    source = Path(input)
+    source, suffix = Path(input), check_suffix(Path(output))
     options = EmbedOptions(pool=pool, layer=layer, window=window, tokens_per_batch=tokens_per_batch)
     share = Shard.parse(shard) if shard else WHOLE
     notices: Counter[str] = Counter()
@@ -51,6 +53,7 @@ def estimate_embed(
             embedder,
             records,
             share,
+            suffix,
             notices,
             dtype_reason=loaded.compute.reason,
             provenance=loaded.provenance(embedder),

@@ -50,7 +50,7 @@ def embed(
         "on_error": on_error.value, "shard": shard,
     }  # fmt: skip
     if estimate:
-        show_estimate(api.estimate_embed(input, **how), output, as_json=json)
+        show_estimate(api.estimate_embed(input, output, **how), output, as_json=json)
         return
     summary = api.embed(input, output, **how, resume=resume, overwrite=overwrite, quiet=quiet)
     say_notices(summary.notices)

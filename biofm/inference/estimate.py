@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from biofm.core.hardware import peak_resident_bytes, resident_bytes
 from biofm.core.stores import ProvenanceFields
+from biofm.core.stores.parquet import ROW_GROUP_BYTES
 from biofm.inference.embed import BATCHES_PER_CHUNK, Embedder, Protein
 from biofm.inference.shards import Shard
 from biofm.inference.sizes import FLOAT_BYTES, output_bytes, scratch_bytes
@@ -58,20 +59,27 @@ def estimate_embedding(
     embedder: Embedder,
     records: Iterable[Record],
     shard: Shard,
+    suffix: str,
     notices: Counter[str],
     *,
     dtype_reason: str,
     provenance: ProvenanceFields,
 ) -> Estimate:
-    """Read all records, embed a sample of them, and reckon. ``embedder``'s model has just been loaded."""
+    """Read all records, embed a sample of them, and reckon, for an output of that suffix. ``embedder``'s
+    model has just been loaded.
+    """
     resident, peak = resident_bytes(), peak_resident_bytes()
     began = perf_counter()
     found = survey((p for p in embedder.tokenise(records, notices) if shard.holds(p.key)), embedder)
     reading_seconds = perf_counter() - began
     sample = _time(embedder, found.sample)
     per_residue = embedder.is_per_residue
+    sizes = output_bytes(found, sample.values, per_residue=per_residue)
     host, device = _memory(embedder, found)
-    parts = {"program and weights": resident} | host
+    buffers = STREAMING_BYTES
+    if suffix == ".parquet":  # a row group gathers, and is there again as a table and compressed
+        buffers += 3 * min(ROW_GROUP_BYTES, sizes[suffix])
+    parts = {"program and weights": resident} | host | {"buffers": buffers}
     return Estimate(
         n_sequences=found.n_sequences,
         n_unique=found.n_unique,
@@ -86,7 +94,7 @@ def estimate_embedding(
         memory_bytes=max(peak, sum(parts.values())),
         memory_parts=parts,
         device_bytes=device,
-        output_bytes=output_bytes(found, sample.values, per_residue=per_residue),
+        output_bytes=sizes,
         scratch_bytes=scratch_bytes(found, embedder.config.d_model, per_residue=per_residue),
         dtype_reason=dtype_reason,
         provenance=provenance,
@@ -103,7 +111,7 @@ class _Timed:
 
 def _time(embedder: Embedder, sample: list[Protein]) -> _Timed:
     """Embed batches of the sample, as a run would make them, in random order, for some seconds."""
-    (chunk,) = [*by_budget(((p, len(p.tokens)) for p in sample), _chunk_tokens(embedder))][:1] or [[]]
+    chunk = next(embedder.chunks(sample), [])
     ordered = sorted(chunk, key=lambda protein: len(protein.tokens), reverse=True)
     made = [*by_budget(((p, len(p.tokens)) for p in ordered), embedder.tokens_per_batch)]
     random.Random(SEED).shuffle(made)
@@ -138,7 +146,7 @@ def _memory(embedder: Embedder, found: Survey) -> tuple[dict[str, int], int]:
     activations = n_batch_tokens * (token_bytes + FLOAT_BYTES * config.d_model)
     n_chunk_rows = min(max(_chunk_tokens(embedder), found.longest), found.unique_residues)
     rows = 2 * FLOAT_BYTES * config.d_model * n_chunk_rows if embedder.is_per_residue else 0
-    host = {"rows of a chunk": rows, "buffers": STREAMING_BYTES}
+    host = {"rows of a chunk": rows}
     if embedder.device.type == "cpu":
         return {"activations of the largest batch": activations} | host, 0
     weights = sum(weight.nbytes for weight in embedder.encoder.parameters())

@@ -35,7 +35,7 @@ def test_shards_are_embedded_merged_and_in_the_ledger(
 
 
 def test_an_estimate_is_in_the_ledger_as_reading_alone(fasta: Path, read_ledger: ReadLedger) -> None:
-    estimate = biofm.estimate_embed(fasta, window=10)
+    estimate = biofm.estimate_embed(fasta, "out.npz", window=10)
 
     assert (estimate.n_sequences, estimate.n_unique, estimate.n_residues) == (3, 3, 57)
     assert estimate.notices["sequences embedded by overlapping windows of 10 residues"] == 2
