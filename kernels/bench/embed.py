@@ -12,8 +12,8 @@ The contenders, on a random 35M-shaped ESM-2, mean-pooled over residues:
 
 A speed is real tokens (padding not counted) over seconds, the median of the rounds; a ratio is the median of
 each round's. Nothing is printed unless the embeddings agree. The share of the ceiling is the model's
-arithmetic (projections and attention, 2 operations a multiply-add) over that of a large float32 matrix
-product measured in the same round.
+arithmetic (projections and attention, 2 operations a multiply-add) over that of a large matrix product of
+the same dtype measured in the same round.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from measure import (
     Contender,
     dtype_name,
     encoder_flops,
-    matmul_flops,
+    race,
     write_random_esm2,
 )
 
@@ -161,25 +161,18 @@ def _check_agreement(contenders: list[Contender], sequences: list[str]) -> None:
 
 def _race(contenders: list[Contender], sequences: list[str], options: argparse.Namespace) -> None:
     n_tokens = sum(len(sequence) + 2 for sequence in sequences)
-    speeds: dict[str, list[float]] = {contender.name: [] for contender in contenders}
-    ceilings = []
-    for _ in range(options.rounds):
-        ceilings.append(matmul_flops())
-        for contender in contenders:
-            speeds[contender.name].append(n_tokens / contender.run(sequences)[0])
-            print(f"  {contender.name}: {speeds[contender.name][-1]:.0f} tokens/s", flush=True)
     flops = sum(encoder_flops(len(sequence) + 2) for sequence in sequences)
-    usual, best = (np.array(speeds[contender.name]) for contender in contenders[:2])
+    rounds = race(contenders, sequences, options.rounds)
     print(
         f"{len(sequences)} sequences, {n_tokens:,} tokens, {options.threads} threads, {options.rounds} rounds"
     )
-    print(f"torch {torch.__version__}; matmul ceiling {median(ceilings) / 1e9:.0f} GFLOP/s in float32")
+    usual, best = (rounds.seconds[contender.name] for contender in contenders[:2])
     print(f"{'':60} tokens/s   / usual   / best   of ceiling")
-    for name, of_rounds in speeds.items():
-        each = np.array(of_rounds)
-        share = median(each / n_tokens * flops / np.array(ceilings))
-        ratios = f"{median(each / usual):8.2f}x {median(each / best):7.2f}x"
-        print(f"{name:60} {median(each):8.0f} {ratios} {share:10.0%}")
+    for contender in contenders:
+        seconds = rounds.seconds[contender.name]
+        share = median(flops / seconds / rounds.ceilings[contender.dtype])
+        ratios = f"{median(usual / seconds):8.2f}x {median(best / seconds):7.2f}x"
+        print(f"{contender.name:60} {median(n_tokens / seconds):8.0f} {ratios} {share:10.0%}")
 
 
 if __name__ == "__main__":

@@ -10,8 +10,9 @@ import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
 WIDTH, N_LAYERS, N_HEADS = 480, 12, 20
@@ -59,6 +60,30 @@ def _serve(connection: Connection, make: Callable[..., Work], arguments: Any, n_
         connection.send((time.perf_counter() - began, result))
 
 
+class Rounds(NamedTuple):
+    """Of each round: the seconds of each contender, operations a second of a matrix product in each dtype."""
+
+    seconds: dict[str, np.ndarray]
+    ceilings: dict[torch.dtype, np.ndarray]
+
+
+def race(contenders: list[Contender], task: Any, n_rounds: int) -> Rounds:
+    """The contenders in turns, the ceilings before each turn of all."""
+    seconds: dict[str, list[float]] = {contender.name: [] for contender in contenders}
+    ceilings: dict[torch.dtype, list[float]] = {contender.dtype: [] for contender in contenders}
+    for number in range(1, n_rounds + 1):
+        for dtype, measured in ceilings.items():
+            measured.append(matmul_flops(dtype))
+            print(f"  round {number}, matmul in {dtype_name(dtype)}: {measured[-1] / 1e9:.0f} GFLOP/s")
+        for contender in contenders:
+            seconds[contender.name].append(contender.run(task)[0])
+            print(f"  round {number}, {contender.name}: {seconds[contender.name][-1]:.1f} s", flush=True)
+    return Rounds(
+        {name: np.array(each) for name, each in seconds.items()},
+        {dtype: np.array(each) for dtype, each in ceilings.items()},
+    )
+
+
 def write_random_esm2(folder: Path) -> None:
     """A random ESM-2 of the shape of the published 35M one, in the layout of ``transformers``."""
     from transformers import EsmConfig, EsmForMaskedLM
@@ -79,9 +104,9 @@ def write_random_esm2(folder: Path) -> None:
     biofm.load(str(folder), dtype="float32").save(folder, overwrite=True)  # adds the tokenizer's files
 
 
-def matmul_flops(n_tokens: int = 4096) -> float:
-    """Operations a second of a float32 matrix product of the model's largest shape, the best of five."""
-    a, b = torch.randn(n_tokens, WIDTH), torch.randn(WIDTH, 4 * WIDTH)
+def matmul_flops(dtype: torch.dtype, n_tokens: int = 4096) -> float:
+    """Operations a second of a matrix product of the model's largest shape, the best of five."""
+    a, b = torch.randn(n_tokens, WIDTH, dtype=dtype), torch.randn(WIDTH, 4 * WIDTH, dtype=dtype)
     seconds = []
     for _ in range(5):
         began = time.perf_counter()

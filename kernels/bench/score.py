@@ -11,8 +11,8 @@ of every token at every position, each masked in turn. The contenders, each in a
 
 Nothing is printed unless the log-probabilities agree. A speed is variants (19 a residue) over seconds, the
 median of the rounds; a ratio is the median of each round's. The share of the ceiling is the arithmetic that
-biofm does (rows that the last layer leaves out are not counted) over that of a large float32 matrix product
-measured in the same round.
+biofm does (rows that the last layer leaves out are not counted) over that of a large matrix product of the
+same dtype measured in the same round.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from measure import (
     WIDTH,
     Contender,
     encoder_flops,
-    matmul_flops,
+    race,
     write_random_esm2,
 )
 
@@ -120,22 +120,17 @@ def _check_agreement(contenders: list[Contender], sequence: str) -> None:
 
 
 def _race(contenders: list[Contender], sequence: str, options: argparse.Namespace) -> None:
-    speeds: dict[str, list[float]] = {contender.name: [] for contender in contenders}
-    ceilings = []
-    for _ in range(options.rounds):
-        ceilings.append(matmul_flops())
-        for contender in contenders:
-            speeds[contender.name].append(N_MUTANTS * len(sequence) / contender.run(sequence)[0])
-            print(f"  {contender.name}: {speeds[contender.name][-1]:.1f} variants/s", flush=True)
-    flops = _flops_a_position(len(sequence) + 2) / N_MUTANTS
-    loop = np.array(speeds[contenders[0].name])
+    n_variants = N_MUTANTS * len(sequence)
+    rounds = race(contenders, sequence, options.rounds)
     print(f"{len(sequence)} residues, {options.threads} threads, {options.rounds} rounds")
-    print(f"torch {torch.__version__}; matmul ceiling {median(ceilings) / 1e9:.0f} GFLOP/s in float32")
+    flops = _flops_a_position(len(sequence) + 2) * len(sequence)
     print(f"{'':40} variants/s   / loop   of ceiling")
-    for name, of_rounds in speeds.items():
-        each = np.array(of_rounds)
-        share = f"{median(each * flops / np.array(ceilings)):10.0%}" if name.startswith("biofm") else ""
-        print(f"{name:40} {median(each):10.1f} {median(each / loop):7.2f}x {share}")
+    for contender in contenders:
+        seconds = rounds.seconds[contender.name]
+        is_ours = contender.name.startswith("biofm")
+        share = f"{median(flops / seconds / rounds.ceilings[contender.dtype]):10.0%}" if is_ours else ""
+        ratio = median(rounds.seconds[contenders[0].name] / seconds)
+        print(f"{contender.name:40} {median(n_variants / seconds):10.1f} {ratio:7.2f}x {share}")
 
 
 def _flops_a_position(length: int) -> float:
