@@ -119,6 +119,8 @@ class _PartReader:
         fitting = fitting_offset(islice(self._parsed_of(wild_type), N_TRIED), wild_type)
         if fitting is None:
             return "Check the numbering (--offset) and the wild type"
+        if fitting == self.options.offset:
+            return "Others near it fit: check this variant, and whether the wild type is another allele"
         return f"With --offset {fitting} this variant and those near it would fit"
 
     def _parsed_of(self, wild_type: str) -> Iterator[tuple[Change, ...]]:

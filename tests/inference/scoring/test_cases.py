@@ -10,7 +10,7 @@ from biofm_datasets.table_parts import read_table
 
 from biofm.core.errors import InputError, OptionError
 from biofm.inference.scoring import ScoreOptions, Variant
-from biofm.inference.scoring.cases import Cases, cases_of_table, cases_of_values
+from biofm.inference.scoring.cases import N_TRIED, Cases, cases_of_table, cases_of_values
 from biofm.inference.scoring.wild_types import WildTypes, wild_types_of_column, wild_types_of_records
 
 PROTEIN = "MKTAYIAKQRQISF"
@@ -129,6 +129,12 @@ def test_the_offset_that_would_fit_is_in_the_remedy() -> None:
     assert mutated(read(text, offset=23)) == ["GKTAYIAKQRQISF", "MKAAYIAKQRQISF", "MKTAYIAKQRQISW"]
     with pytest.raises(InputError, match=r"Check the numbering \(--offset\) and the wild type"):
         read(text + "W40G\n")
+
+
+def test_one_misfit_among_variants_that_fit_is_no_question_of_numbering() -> None:
+    fitting = "K2R\n" * (N_TRIED - 1) + "A4G\n"
+    with pytest.raises(InputError, match=r"(?s)\(C4G\).*Others near it fit: check this variant"):
+        read(f"mutant\n{fitting}C4G\n", n_rows=N_TRIED + 1)
 
 
 def test_faulty_rows_are_skipped_and_counted_where_that_is_asked_for() -> None:
