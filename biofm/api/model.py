@@ -153,9 +153,9 @@ class Model:
         """Raises ModelError where the model has no contact head, OptionError for too small a batch."""
         if self._module.contacts is None:
             raise ModelError(
-                "this model has no contact head",
+                "this model has no trained contact head",
                 where=self.info.name,
-                remedy="Give an ESM-2, such as esm2-8m; a fair-esm NAME.pt needs "
+                remedy="Give an ESM-2, such as esm2-8m, or esm1b; a fair-esm NAME.pt needs "
                 "NAME-contact-regression.pt beside it",
             )
         return ContactPredictor(self._module, self.checkpoint.tokenizer, self.compute, tokens_per_batch)

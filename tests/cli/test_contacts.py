@@ -183,7 +183,7 @@ def test_a_model_without_a_contact_head_is_refused(model: str, biofm: Any, tiny_
     name = str(tiny_esm2) if model == "tiny_esm2" else model
     outcome = biofm("contacts", "p.fasta", "-o", "out.npz", "--model", name, "--quiet")
     assert outcome.status == 1
-    assert f"{name}: this model has no contact head. Give an ESM-2, such as esm2-8m" in outcome.err
+    assert f"{name}: this model has no trained contact head. Give an ESM-2, such as esm2-8m" in outcome.err
     assert not Path("out.npz").exists()
 
 
