@@ -55,5 +55,6 @@ def _say_summary(summary: "PerplexitySummary") -> None:
     provenance, speed = summary.provenance, summary.tokens_per_second
     say(f"{provenance['dtype']} on {provenance['device']}: {summary.dtype_reason}")
     say(f"{summary.n_sequences:,} proteins, {summary.n_residues:,} residues, {speed:,.0f} tokens/s")
-    say(f"{provenance['method']} perplexity of all residues: {summary.perplexity:.2f}")
+    if summary.perplexity is not None:
+        say(f"{provenance['method']} perplexity of all residues: {summary.perplexity:.2f}")
     say(f"{summary.n_sequences:,} rows -> {summary.output}")
