@@ -10,6 +10,7 @@ from typing import BinaryIO
 import numpy as np
 from biofm_datasets import clean_protein, read_sequences
 from biofm_datasets.columns import find_numeric_columns
+from biofm_datasets.formats import is_table
 
 from biofm.api.request import request_of
 from biofm.core import StageProgress, sha256_of
@@ -99,6 +100,9 @@ def _require_scores(stream: BinaryIO, name: str, scores: Sequence[str]) -> None:
 
 
 def _read_wild_type(stream: BinaryIO, name: str) -> str:
+    if is_table(name):
+        what = "this is a table, where FASTA belongs"
+        raise InputError(what, where=name, remedy="Give a FASTA file of one sequence")
     records = list(read_sequences(stream, name))
     if len(records) != 1:
         what = f"{len(records):,} sequences where one wild type belongs"

@@ -79,7 +79,7 @@ def _text(stream: BinaryIO, name: str) -> str:
         raise DataError(f"the gzip data are damaged ({error})", where=name, remedy=COPY_AGAIN) from error
     if not content.strip():
         raise DataError("the file is empty", where=name, remedy="Give a PDB or mmCIF file")
-    return content.decode("utf-8", errors="replace")
+    return content.decode("utf-8-sig", errors="replace")
 
 
 def _first_model(text: str, name: str) -> "Model":

@@ -1,5 +1,6 @@
 """Chains of PDB and mmCIF files, as Biopython writes them and as people damage them."""
 
+import codecs
 import gzip
 import io
 from collections.abc import Callable
@@ -74,6 +75,12 @@ def test_the_residues_of_a_chain_are_read_with_their_side_chains(kind: str, pack
     chain = read(pack(written(kind, [{"A": RESIDUES}])))
     assert (chain.id, chain.sequence, chain.where) == ("A", SEQUENCE, "s.pdb, chain A")
     np.testing.assert_array_equal(chain.positions[:, 0], X)
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_a_byte_order_mark_changes_nothing(kind: str) -> None:
+    content = written(kind, [{"A": RESIDUES}])
+    assert read(codecs.BOM_UTF8 + content).sequence == SEQUENCE
 
 
 @pytest.mark.parametrize("kind", WRITERS)
