@@ -105,7 +105,8 @@ class Model:
         offset: int = 0,
         tokens_per_batch: int | None = None,
     ) -> NDArray[np.float32]:
-        """Scores of a protein's variants, one each, in order; the options are those of ``biofm.score``.
+        """Scores of a protein's variants, one each, in order; the options are those of ``biofm.score``. They
+        are computed in the dtype that the model was loaded in: ``load(..., dtype="float32")`` for the same.
 
         Raises InputError: a variant that cannot be read or does not fit. ModelError: the model predicts
         nothing.

@@ -13,7 +13,7 @@ from biofm.cli.printing import print_json, say, say_notices
 if TYPE_CHECKING:
     from biofm.inference.scoring.results import PerplexitySummary
 
-METHOD_HELP = "pseudo: each residue masked once; single-pass: all shown in one run, lower and quicker."
+METHOD_HELP = "pseudo: each residue masked once; single-pass: all shown in one run, quicker, as a rule lower."
 
 
 class MethodOption(StrEnum):

@@ -3,7 +3,7 @@
 pseudo       exp(-PLL / n), where the pseudo-log-likelihood PLL adds up the log-probability of each amino acid
              while it alone is masked (Salazar et al. 2020, https://aclanthology.org/2020.acl-main.240).
 single-pass  exp of the mean negative log-probability in one run with nothing masked. The model sees the very
-             residue that it is asked about, so this is lower; it costs one run instead of n.
+             residue that it is asked about, so this is lower as a rule; it costs one run instead of n.
 
 The n residues that count are the 22 amino acids; X, B, Z, J, gaps and masks are context only. Probabilities
 are over the model's whole vocabulary.
