@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
 from biofm_datasets import Change
+from biofm_datasets.changes import splice
 
 from biofm.inference.scoring.readings import COLUMN, RESIDUES, Answer, Reading, log_likelihood_of
 from biofm.inference.windows import spans
@@ -45,10 +46,7 @@ class Variant:
 
     @property
     def mutated(self) -> str:
-        sequence = self.wild_type
-        for change in reversed(self.changes):
-            sequence = sequence[: change.position - 1] + change.mutant + sequence[change.stop - 1 :]
-        return sequence
+        return splice(self.changes, self.wild_type)
 
     def method(self, asked: Method) -> Method:
         """Which method scores this variant where ``asked`` scores substitutions."""
