@@ -165,7 +165,7 @@ def test_insertions_and_deletions_are_scored_by_kmers_where_the_wild_type_is_giv
     frame = pd.DataFrame({"mutant": variants, "fitness": range(len(variants)), "s": range(len(variants))})
     frame.to_csv(tmp_path / "t.csv", index=False)
     (tmp_path / "wt.fasta").write_text(f">wt\n{WILD_TYPE}\n")
-    choice = {"score": "s", "variant": "mutant"}
+    choice = {"score_column": "s", "variant_column": "mutant"}
     assert "--wild-type" in judge(tmp_path / "t.csv", **choice).not_computed["one-hot ridge"]
     found = judge(tmp_path / "t.csv", wild_type=tmp_path / "wt.fasta", **choice)
     assert [row.name for row in found.rows] == ["s", "k-mer ridge"]
