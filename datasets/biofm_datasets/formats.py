@@ -100,7 +100,7 @@ def _find_format(source: io.BufferedReader, name: str) -> str:
     """The format that the suffix says, if the first bytes do not speak against it."""
     head = source.peek(8)
     if not head:
-        raise DataError("the file is empty", where=name, remedy="Give a file with at least one sequence")
+        raise DataError("the file is empty", where=name, remedy="Give one that holds something")
     suffix = _suffix(name)
     expected, found = FORMATS.get(suffix), _look(head)
     if expected is None and found == "FASTA":
