@@ -94,8 +94,8 @@ def _first_model(text: str, name: str) -> "Model":
     try:
         structure = parser.get_structure("structure", io.StringIO(text))
     except (PDBException, PDBConstructionException, *DAMAGED) as error:
-        kind = "mmCIF" if is_mmcif else "PDB"
-        what = f"damaged, or not a {kind} file of a structure ({error})"
+        kind = "an mmCIF" if is_mmcif else "a PDB"
+        what = f"damaged, or not {kind} file of a structure ({error})"
         raise DataError(what, where=name, remedy=COPY_AGAIN) from error
     if not len(structure):
         what = "there are no atoms: neither ATOM lines (PDB) nor an _atom_site table (mmCIF)"

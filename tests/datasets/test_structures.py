@@ -128,10 +128,10 @@ WRONG = {
     "a damaged gzip": (gzip.compress(GOOD)[:40] + bytes(200), "the gzip data are damaged"),
     "FASTA": (b">a\nMKTAYIAK\n", "there are no atoms"),
     "a header alone": (b"HEADER    HYDROLASE\nREMARK   2\nEND\n", "there are no atoms"),
-    "an mmCIF without atoms": (b"data_1ABC\n_entry.id 1ABC\n", "not a mmCIF file"),
+    "an mmCIF without atoms": (b"data_1ABC\n_entry.id 1ABC\n", "not an mmCIF file"),
     "a picture": (b"\x89PNG\r\n\x1a\n\x00\x00\xff\xfe" * 20, "there are no atoms"),
     "a coordinate that is no number": (GOOD.replace(b"   6.000", b"   6.0a0"), "damaged, or not a PDB file"),
-    "an mmCIF cut short": (GOOD_CIF[: len(GOOD_CIF) // 2 + 7], "not a mmCIF file"),
+    "an mmCIF cut short": (GOOD_CIF[: len(GOOD_CIF) // 2 + 7], "not an mmCIF file"),
     "water alone": (written("pdb", [{"A": [WATER, CALCIUM]}]), "no chain of this structure is a protein"),
     "a chain without side chains": (written("pdb", [{"A": [NO_BETA]}]), "no residue has a C-beta"),
 }

@@ -7,7 +7,7 @@ import torch
 from biofm_datasets import Record
 
 from biofm.inference import Compute, Predictor
-from biofm.inference.scoring import Reader, perplexities
+from biofm.inference.scoring import PERPLEXITY_METHODS, PerplexityMethod, Reader, perplexities
 from biofm.models import esm2
 from biofm.nn import MaskedLM, initialise
 from biofm.tokenizers import ProteinTokenizer
@@ -28,25 +28,21 @@ def records(*sequences: str) -> list[Record]:
     return [Record(id=str(i), sequence=sequence) for i, sequence in enumerate(sequences)]
 
 
-@pytest.mark.parametrize("method", ["pseudo", "single-pass"])
-def test_progress_comes_batch_by_batch_and_ends_at_the_whole_input(method: str, reader: Reader) -> None:
+@pytest.mark.parametrize("method", PERPLEXITY_METHODS)
+def test_progress_comes_batch_by_batch_and_ends_at_the_whole_input(
+    method: PerplexityMethod, reader: Reader
+) -> None:
     heard: list[tuple[int, float]] = []
     proteins = records("MKTAYIAKQRQIS", "MKTAY", "MKTAYIAKQRQIS", "MK<mask>AYIAK")
-    (found,) = perplexities(
-        proteins,
-        reader,
-        method,
-        Counter(),
-        lambda *so_much: heard.append(so_much),  # type: ignore[arg-type]
-    )
+    (found,) = perplexities(proteins, reader, method, Counter(), lambda *so_much: heard.append(so_much))
     assert found.values[0] == found.values[2]
     assert len(heard) > 1
     assert sum(n_characters for _, n_characters in heard) == pytest.approx(13 + 5 + 13 + 13)
 
 
-@pytest.mark.parametrize("method", ["pseudo", "single-pass"])
-def test_a_mask_is_one_residue_that_is_left_out(method: str, reader: Reader) -> None:
+@pytest.mark.parametrize("method", PERPLEXITY_METHODS)
+def test_a_mask_is_one_residue_that_is_left_out(method: PerplexityMethod, reader: Reader) -> None:
     notices: Counter[str] = Counter()
-    (found,) = perplexities(records("MK<mask>AY"), reader, method, notices)  # type: ignore[arg-type]
+    (found,) = perplexities(records("MK<mask>AY"), reader, method, notices)
     assert (found.n_residues, found.windowed) == ([4], [False])
     assert +notices == {"residues left out, which are no single amino acid": 1}
