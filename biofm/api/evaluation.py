@@ -10,6 +10,7 @@ from typing import BinaryIO
 import numpy as np
 from biofm_datasets import clean_protein, read_sequences
 from biofm_datasets.columns import find_numeric_columns
+from biofm_datasets.formats import is_table
 
 from biofm.api.request import request_of
 from biofm.core import StageProgress, sha256_of
@@ -25,14 +26,14 @@ from biofm.report import ScatterPanel, check_figure_suffix, draw_scatter
 def evaluate(
     table: str | Path,
     *,
-    measured: str,
-    score: str | Sequence[str],
-    variant: str | None = None,
-    sequence: str | None = None,
+    measured_column: str,
+    score_column: str | Sequence[str],
+    variant_column: str | None = None,
+    mutated_column: str | None = None,
     wild_type: str | Path | None = None,
-    binary: str | None = None,
+    binary_column: str | None = None,
     threshold: float | None = None,
-    split: str | None = None,
+    split_column: str | None = None,
     n_resamples: int = 1000,
     seed: int = 0,
     output: str | Path | None = None,
@@ -44,19 +45,20 @@ def evaluate(
     """Judge columns of scores in a table (CSV, TSV, Parquet) against a column of measurements.
 
     Spearman, AUROC, NDCG and MCC with bootstrap intervals, of each score, of the mean of several, and of
-    baselines: BLOSUM62 and a ridge fitted to the measurements, as far as ``variant`` (a column of A24G,
-    A24G:T30P or p.Ala24Gly), ``sequence`` (a column of mutated sequences) and ``wild_type`` (a FASTA file)
-    tell the variants. Positive are the rows where the column ``binary`` is 1, or measurements at or above
-    ``threshold``, or the median. With ``split``, a column of train and test, the baselines learn from the
-    one and all is judged on the other; without, the ridge predicts each fifth of the rows from the others.
+    baselines: BLOSUM62 and a ridge fitted to the measurements, as far as ``variant_column`` (A24G, A24G:T30P
+    or p.Ala24Gly), ``mutated_column`` (whole sequences) and ``wild_type`` (a FASTA file) tell the variants.
+    Positive are the rows where ``binary_column`` is 1, or measurements at or above ``threshold``, or the
+    median. With ``split_column``, of train and test, the ridge learns from the one and all is judged on the
+    other; without, it predicts each fifth of the rows from the others.
     ``output`` takes the result as JSON.
 
     Raises InputError, OutputError, OptionError: each says what, where and what to do.
     """
-    scores = (score,) if isinstance(score, str) else tuple(score)
+    scores = (score_column,) if isinstance(score_column, str) else tuple(score_column)
     options = EvaluateOptions(
-        measured=measured, scores=scores, variant=variant, sequence=sequence, binary=binary,
-        threshold=threshold, split=split, n_resamples=n_resamples, seed=seed,
+        measured_column=measured_column, score_columns=scores, variant_column=variant_column,
+        mutated_column=mutated_column, binary_column=binary_column, threshold=threshold,
+        split_column=split_column, n_resamples=n_resamples, seed=seed,
     )  # fmt: skip
     if on_error not in ON_ERROR:
         remedy = f"Give {' or '.join(ON_ERROR)}"
@@ -93,11 +95,14 @@ def _require_scores(stream: BinaryIO, name: str, scores: Sequence[str]) -> None:
     if not scores:
         names = find_numeric_columns(stream, name)
         here = f"Numeric columns are: {', '.join(names)}" if names else "No column is numeric"
-        remedy = f"Name one or more with --score (in Python, score=). {here}"
+        remedy = f"Name one or more with --score-column (in Python, score_column=). {here}"
         raise InputError("no column of scores was named", where=name, remedy=remedy)
 
 
 def _read_wild_type(stream: BinaryIO, name: str) -> str:
+    if is_table(name):
+        what = "this is a table, where FASTA belongs"
+        raise InputError(what, where=name, remedy="Give a FASTA file of one sequence")
     records = list(read_sequences(stream, name))
     if len(records) != 1:
         what = f"{len(records):,} sequences where one wild type belongs"

@@ -105,7 +105,8 @@ class Model:
         offset: int = 0,
         tokens_per_batch: int | None = None,
     ) -> NDArray[np.float32]:
-        """Scores of a protein's variants, one each, in order; the options are those of ``biofm.score``.
+        """Scores of a protein's variants, one each, in order; the options are those of ``biofm.score``. They
+        are computed in the dtype that the model was loaded in: ``load(..., dtype="float32")`` for the same.
 
         Raises InputError: a variant that cannot be read or does not fit. ModelError: the model predicts
         nothing.
@@ -153,9 +154,9 @@ class Model:
         """Raises ModelError where the model has no contact head, OptionError for too small a batch."""
         if self._module.contacts is None:
             raise ModelError(
-                "this model has no contact head",
+                "this model has no trained contact head",
                 where=self.info.name,
-                remedy="Give an ESM-2, such as esm2-8m; a fair-esm NAME.pt needs "
+                remedy="Give an ESM-2, such as esm2-8m, or esm1b; a fair-esm NAME.pt needs "
                 "NAME-contact-regression.pt beside it",
             )
         return ContactPredictor(self._module, self.checkpoint.tokenizer, self.compute, tokens_per_batch)

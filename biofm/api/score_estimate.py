@@ -49,7 +49,7 @@ def estimate_score(
     )  # fmt: skip
     share = Shard.parse(shard) if shard else WHOLE
     notices: Counter[str] = Counter()
-    with ask(request_of("score", reads=sources.files(), model=", ".join(map(str, models)))) as permit:
+    with ask(request_of("estimate", reads=sources.files(), model=", ".join(map(str, models)))) as permit:
         _, cases = begun(sources.cases(permit.reader, options, notices))
         loaded = [load(model, device=device, dtype=dtype) for model in models]
         scorer = Scorer([one.reader(tokens_per_batch) for one in loaded], options.method)

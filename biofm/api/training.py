@@ -58,7 +58,7 @@ def pretrain(
             checkpoint = new_protein_model(size, trained_length=recipe.max_length, seed=recipe.seed)
         with StageProgress(quiet=quiet) as bar:
             summary = run_pretraining(corpus, checkpoint, recipe, compute, permit.folder("run"), bar.update)
-    return replace(summary, notices=dict(notices))
+    return replace(summary, notices=dict(notices) | summary.notices)
 
 
 def _check_run(inputs: Sequence[Path], output: Path, resume: bool) -> None:

@@ -12,7 +12,7 @@ from biofm.cli.printing import print_json, print_table, say, say_notices
 if TYPE_CHECKING:
     from biofm.api.contact_maps import ContactsSummary, StructureSummary
 
-MODEL_HELP = "One with a contact head: an ESM-2. " + options.MODEL_HELP
+MODEL_HELP = "One with a contact head: an ESM-2 or esm1b. " + options.MODEL_HELP
 SUFFIXES_HELP = "The suffix chooses: .npz, a matrix a protein; .parquet .csv, a row a pair."
 STRUCTURE_HELP = "A PDB or mmCIF file (also .gz) to compare one protein with."
 PROTEIN_HELP = "The id of the protein for --picture and --structure; may be left out where there is one."

@@ -14,23 +14,24 @@ if TYPE_CHECKING:
 
 SCORE_HELP = "A column of scores, higher for higher measurements; repeat it for several."
 VARIANT_HELP = "The column of variants: A24G, A24G:T30P or p.Ala24Gly."
+MUTATED_HELP = "A column of whole sequences."
 WILD_TYPE_HELP = "A FASTA file of the wild type, where the variants do not tell enough of it."
 BINARY_HELP = "A column of 0 and 1: what is positive for AUROC and MCC."
 THRESHOLD_HELP = "Measurements at or above it are positive; else those at or above the median."
-SPLIT_HELP = "A column of train and test: baselines learn from the one, all is judged on the other."
+SPLIT_HELP = "A column of train and test: the ridge learns from the one, all is judged on the other."
 PICTURE_HELP = "Scores against measurements: .png .svg .pdf"
 
 
 def evaluate(
     table: Annotated[Path, Argument(help="CSV, TSV or Parquet, a row a variant.")],
-    measured: Annotated[str, Option(help="The column of measurements, higher is better.")],
-    score: Annotated[list[str] | None, Option(help=SCORE_HELP)] = None,
-    variant: Annotated[str | None, Option(help=VARIANT_HELP)] = None,
-    sequence: Annotated[str | None, Option(help="The column of mutated sequences.")] = None,
+    measured_column: Annotated[str, Option(help="The column of measurements, higher is better.")],
+    score_column: Annotated[list[str] | None, Option(help=SCORE_HELP)] = None,
+    variant_column: Annotated[str | None, Option(help=VARIANT_HELP)] = None,
+    mutated_column: Annotated[str | None, Option(help=MUTATED_HELP)] = None,
     wild_type: Annotated[Path | None, Option(help=WILD_TYPE_HELP)] = None,
-    binary: Annotated[str | None, Option(help=BINARY_HELP)] = None,
+    binary_column: Annotated[str | None, Option(help=BINARY_HELP)] = None,
     threshold: Annotated[float | None, Option(help=THRESHOLD_HELP)] = None,
-    split: Annotated[str | None, Option(help=SPLIT_HELP)] = None,
+    split_column: Annotated[str | None, Option(help=SPLIT_HELP)] = None,
     resamples: Annotated[int, Option(help="For the 95 % intervals; 0 for none.")] = 1000,
     seed: Annotated[int, Option(help="Of the resamples and the folds.")] = 0,
     output: Annotated[Path | None, Option("--output", "-o", help="The result as .json")] = None,
@@ -44,9 +45,10 @@ def evaluate(
     from biofm import api  # brings torch: not before a command runs
 
     found = api.evaluate(
-        table, measured=measured, score=score or (), variant=variant, sequence=sequence, wild_type=wild_type,
-        binary=binary, threshold=threshold, split=split, n_resamples=resamples, seed=seed, output=output,
-        picture=picture, on_error=on_error.value, overwrite=overwrite, quiet=quiet,
+        table, measured_column=measured_column, score_column=score_column or (),
+        variant_column=variant_column, mutated_column=mutated_column, wild_type=wild_type,
+        binary_column=binary_column, threshold=threshold, split_column=split_column, n_resamples=resamples,
+        seed=seed, output=output, picture=picture, on_error=on_error.value, overwrite=overwrite, quiet=quiet,
     )  # fmt: skip
     say_notices(found.notices)
     if json:

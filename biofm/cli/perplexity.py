@@ -13,7 +13,7 @@ from biofm.cli.printing import print_json, say, say_notices
 if TYPE_CHECKING:
     from biofm.inference.scoring.results import PerplexitySummary
 
-METHOD_HELP = "pseudo: each residue masked once; single-pass: all shown in one run, lower and quicker."
+METHOD_HELP = "pseudo: each residue masked once; single-pass: all shown in one run, quicker, as a rule lower."
 
 
 class MethodOption(StrEnum):
@@ -55,5 +55,6 @@ def _say_summary(summary: "PerplexitySummary") -> None:
     provenance, speed = summary.provenance, summary.tokens_per_second
     say(f"{provenance['dtype']} on {provenance['device']}: {summary.dtype_reason}")
     say(f"{summary.n_sequences:,} proteins, {summary.n_residues:,} residues, {speed:,.0f} tokens/s")
-    say(f"{provenance['method']} perplexity of all residues: {summary.perplexity:.2f}")
+    if summary.perplexity is not None:
+        say(f"{provenance['method']} perplexity of all residues: {summary.perplexity:.2f}")
     say(f"{summary.n_sequences:,} rows -> {summary.output}")

@@ -28,7 +28,7 @@ class Assay:
     """One row a variant with a measurement.
 
     scores: columns of the table, NaN where a cell is empty.
-    is_judged: false for rows that only train baselines, see ``--split``.
+    is_judged: false for rows that only train baselines, see ``--split-column``.
     positive: in words, what ``is_positive`` means; ``threshold`` is None where a column said it.
     changes, sequences: None where the table does not tell them.
     """
@@ -68,11 +68,11 @@ def read_assay(
         notices[FAULTY] += 1
 
     at_fault = count if skip_faulty else stop_at
-    texts = (options.variant, options.sequence, options.binary, options.split)
+    texts = (options.variant_column, options.mutated_column, options.binary_column, options.split_column)
     columns = read_columns(
         stream,
         name,
-        numbers=[options.measured, *options.scores],
+        numbers=[options.measured_column, *options.score_columns],
         texts=[text for text in texts if text is not None],
         at_fault=at_fault,
     )
@@ -85,13 +85,13 @@ def read_assay(
 
 def _rows_to_use(columns: Columns, options: EvaluateOptions, notices: Counter[str]) -> list[int]:
     """Those with a measurement and, where there is a split, in one of its two sets."""
-    is_used = ~np.isnan(columns.numbers[options.measured])
+    is_used = ~np.isnan(columns.numbers[options.measured_column])
     if n_empty := int((~is_used).sum()):
-        notices[f"rows without a measurement in {options.measured!r}, left out"] = n_empty
-    if options.split is not None:
-        in_split = np.isin(_sets(columns, options.split), (TRAIN, TEST))
+        notices[f"rows without a measurement in {options.measured_column!r}, left out"] = n_empty
+    if options.split_column is not None:
+        in_split = np.isin(_sets(columns, options.split_column), (TRAIN, TEST))
         if n_outside := int((is_used & ~in_split).sum()):
-            notices[f"rows that are neither train nor test in {options.split!r}, left out"] = n_outside
+            notices[f"rows that are neither train nor test in {options.split_column!r}, left out"] = n_outside
         is_used &= in_split
     return np.flatnonzero(is_used).tolist()
 
@@ -105,7 +105,7 @@ def _read_rows(
     at_fault: Callable[[DataError], None],
 ) -> dict[int, Facts]:
     """The facts of each row; without those at fault."""
-    names = (options.variant, options.sequence, options.binary)
+    names = (options.variant_column, options.mutated_column, options.binary_column)
     facts = {}
     for row in rows:
         cells = [None if name is None else columns.texts[name][row] for name in names]
@@ -118,13 +118,13 @@ def _read_rows(
 
 def _judged(columns: Columns, rows: Sequence[int], options: EvaluateOptions) -> Bools:
     """All rows, or those of the test set. Raises InputError where either set is empty."""
-    if options.split is None:
+    if options.split_column is None:
         return np.ones(len(rows), np.bool_)
-    sets = _sets(columns, options.split)[rows]
+    sets = _sets(columns, options.split_column)[rows]
     for wanted in (TRAIN, TEST):
         if wanted not in sets:
-            what = f"no row with a measurement has {wanted!r} in column {options.split!r}"
-            raise InputError(what, where=columns.name, remedy="The column of --split holds train and test")
+            what = f"no row with a measurement has {wanted!r} in column {options.split_column!r}"
+            raise InputError(what, where=columns.name, remedy="--split-column holds train and test")
     is_judged: Bools = sets == TEST
     return is_judged
 
@@ -135,16 +135,16 @@ def _sets(columns: Columns, split: str) -> NDArray[np.str_]:
 
 def _assay(columns: Columns, facts: dict[int, Facts], is_judged: Bools, options: EvaluateOptions) -> Assay:
     rows = list(facts)
-    measured = columns.numbers[options.measured][rows]
+    measured = columns.numbers[options.measured_column][rows]
     threshold = options.threshold
-    if options.binary is not None:
+    if options.binary_column is not None:
         is_positive = np.array([fact.is_positive for fact in facts.values()], np.bool_)
-        positive = f"{options.binary} is 1"
+        positive = f"{options.binary_column} is 1"
     else:
         threshold = float(np.median(measured[is_judged])) if threshold is None else threshold
         is_positive = measured >= threshold
         kind = "its median, " if options.threshold is None else ""
-        positive = f"{options.measured} at or above {kind}{threshold:.6g}"
+        positive = f"{options.measured_column} at or above {kind}{threshold:.6g}"
     _refuse_one_class(columns.name, is_positive[is_judged], positive)
     changes = [fact.changes for fact in facts.values() if fact.changes is not None]
     sequences = [fact.sequence for fact in facts.values() if fact.sequence is not None]
@@ -152,7 +152,7 @@ def _assay(columns: Columns, facts: dict[int, Facts], is_judged: Bools, options:
         name=columns.name,
         places=[columns.places[row] for row in rows],
         measured=measured,
-        scores={name: columns.numbers[name][rows] for name in options.scores},
+        scores={name: columns.numbers[name][rows] for name in options.score_columns},
         is_judged=is_judged,
         is_positive=is_positive,
         positive=positive,
@@ -164,7 +164,7 @@ def _assay(columns: Columns, facts: dict[int, Facts], is_judged: Bools, options:
 
 def _refuse_unrankable(columns: Columns, rows: NDArray[np.int64], options: EvaluateOptions) -> None:
     """Raise InputError where a column has too few values to rank, or all of them are equal."""
-    for name in (options.measured, *options.scores):
+    for name in (options.measured_column, *options.score_columns):
         values = columns.numbers[name][rows]
         values = values[~np.isnan(values)]
         if len(values) < FEWEST_ROWS:
@@ -179,4 +179,4 @@ def _refuse_one_class(name: str, is_positive: Bools, positive: str) -> None:
     if is_positive.all() or not is_positive.any():
         which = "every" if is_positive.all() else "no"
         what = f"{which} row is positive ({positive}), so AUROC and MCC say nothing"
-        raise InputError(what, where=name, remedy="Say what is positive with --threshold or --binary")
+        raise InputError(what, where=name, remedy="Say what is positive with --threshold or --binary-column")

@@ -92,9 +92,9 @@ def residues_at_sites(changes: Sequence[Sequence[Change]], where: Callable[[int]
 
 def _find_blosum62(assay: Assay, notices: Counter[str]) -> Baseline | Missing:
     if assay.changes is None and assay.sequences is None:
-        return Missing(BLOSUM62, "the variants are not known; name their column with --variant")
+        return Missing(BLOSUM62, "the variants are not known; name their column with --variant-column")
     if assay.changes is None:
-        reason = "the wild type is not known; give --wild-type, or the column of variants with --variant"
+        reason = "the wild type is not known; give --wild-type, or the variants with --variant-column"
         return Missing(BLOSUM62, reason)
     values = blosum62(assay.changes)
     if np.isnan(values[assay.is_judged]).all():
@@ -110,10 +110,10 @@ def _find_ridges(assay: Assay, seed: int, progress: Progress) -> list[Baseline |
     if sequences is None and assay.changes is not None:
         sequences = residues_at_sites(assay.changes, assay.where)
         if sequences is None:
-            reason = "some variants insert or delete; give --wild-type, or the sequences with --sequence"
+            reason = "some variants insert or delete; give --wild-type, or sequences by --mutated-column"
             return [Missing(ONE_HOT, reason)]
     if sequences is None:
-        reason = "the variants are not known; name their column with --variant or --sequence"
+        reason = "the variants are not known; name their column with --variant-column or --mutated-column"
         return [Missing(ONE_HOT, reason)]
     lengths = {len(sequence) for sequence in sequences}
     if len(lengths) == 1:

@@ -84,7 +84,7 @@ def evaluate_assay(
         table=assay.name,
         sha256=sha256,
         version=__version__,
-        measured=options.measured,
+        measured=options.measured_column,
         n_rows=int(assay.is_judged.sum()),
         n_train=int((~assay.is_judged).sum()),
         positive=assay.positive,
@@ -101,7 +101,7 @@ def evaluate_assay(
 
 
 def _refuse_taken_names(options: EvaluateOptions) -> None:
-    for name in (BLOSUM62, ONE_HOT, KMERS, mean_name(len(options.scores))):
-        if name in options.scores:
+    for name in (BLOSUM62, ONE_HOT, KMERS, mean_name(len(options.score_columns))):
+        if name in options.score_columns:
             what = f"column {name!r} has the name of a row that biofm adds"
-            raise OptionError(what, where="--score", remedy="Rename the column")
+            raise OptionError(what, where="--score-column", remedy="Rename the column")

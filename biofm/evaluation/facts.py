@@ -51,5 +51,5 @@ def _locate(changes: tuple[Change, ...], wild_type: str) -> tuple[Change, ...]:
 
 def _read_label(cell: str) -> bool:
     if cell.lower() not in LABELS:
-        raise DataError(f"{cell!r} is neither 0 nor 1", remedy="The column of --binary holds 0 and 1 alone")
+        raise DataError(f"{cell!r} is neither 0 nor 1", remedy="--binary-column holds 0 and 1 alone")
     return LABELS[cell.lower()]

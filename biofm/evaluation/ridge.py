@@ -67,7 +67,11 @@ def predict_out_of_fold(
     fold: NDArray[np.int64],
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Floats:
-    """Predict each row by a ridge fitted to the rows of the other folds."""
+    """Predict by a ridge fitted to the other folds how far each row lies above their mean.
+
+    The mean itself is left out: it is the higher, the lower a fold's own measurements are, and would rank the
+    folds upside down.
+    """
     predicted = np.full(len(measured), np.nan)
     n_folds = int(fold.max()) + 1
     for number in range(n_folds):
@@ -88,7 +92,8 @@ def deal_folds(sequences: Sequence[str], seed: int, n_folds: int = N_FOLDS) -> N
 def fit_and_predict(
     train: "csr_matrix", measured: Floats, test: "csr_matrix", alpha: float = ALPHA
 ) -> Floats:
-    """Fit a ridge (Hoerl and Kennard 1970) with a free intercept, and predict the rows of ``test``.
+    """Fit a ridge (Hoerl and Kennard 1970) with a free intercept, and predict how far the rows of ``test``
+    lie above the mean of ``measured``.
 
     By LSQR (Paige and Saunders 1982), which needs nothing but products with the sparse rows: a dense system,
     of the features or of the rows, has 4,000 unknowns for a usual library of single mutants and takes a
@@ -108,7 +113,7 @@ def fit_and_predict(
     deviation = test @ weights - mean @ weights
     # Rows that the model cannot tell apart are to tie, not to be ranked by the noise of the arithmetic.
     unit = TIE_SHARE * target.std() or 1.0
-    predicted: Floats = np.round(deviation / unit) * unit + measured.mean()
+    predicted: Floats = np.round(deviation / unit) * unit
     return predicted
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from biofm.core.errors import InputError, OptionError
 from biofm.core.stores import ProvenanceFields
 from biofm.inference.compute import Compute
-from biofm.inference.lengths import N_ENDS
+from biofm.inference.lengths import N_ENDS, count_residues
 from biofm.inference.records import SKIPPED
 from biofm.nn import MaskedLM, by_budget, pack
 from biofm.tokenizers import ProteinTokenizer
@@ -52,7 +52,7 @@ def short_enough(
     "skip".
     """
     for record in records:
-        n_residues = len(residue_letters(record.sequence))
+        n_residues = count_residues(record.sequence)
         if n_residues <= longest:
             yield record
         elif on_error == "skip":

@@ -39,6 +39,9 @@ class Focus:
                     self.truth = contacts_of_chain(self._chain, record.id, residue_letters(record.sequence))
             yield record
         if self._place is None:
+            if self._protein is None:
+                what = "no protein is left that could be drawn or compared"
+                raise InputError(what, where=self._source, remedy="Give one that is short enough")
             remedy = "Give --protein an id of the input"
             raise InputError(f"no protein is called {self._protein}", where=self._source, remedy=remedy)
 

@@ -38,7 +38,7 @@ class Intake:
         while ahead:
             yield ahead.popleft()
 
-    def share_of(self, n_residues: int) -> float | None:
+    def share_of(self, n_residues: float) -> float | None:
         """How much of the whole input so many residues are, from 0 to 1; None where one cannot know yet."""
         share_read = 1.0 if self._has_ended else self._share_read()
         if share_read is None or not self._n_residues:

@@ -1,6 +1,6 @@
 """What a model expects at places of a protein, hidden or shown: under scores and perplexities alike."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +30,10 @@ class Query:
     read: NDArray[np.int64]
 
 
+def unheard(n_tokens: int) -> None:
+    """Progress that nobody watches."""
+
+
 class Predictor:
     """A model that ``place`` made ready, asked for the probabilities of tokens."""
 
@@ -42,20 +46,24 @@ class Predictor:
         self.device = compute.device
         self.tokens_per_batch = tokens_per_batch or compute.tokens_per_batch
 
-    def predict(self, queries: Iterable[Query]) -> Iterator[NDArray[np.float32]]:
+    def predict(
+        self, queries: Iterable[Query], on_run: Callable[[int], None] = unheard
+    ) -> Iterator[NDArray[np.float32]]:
         """For each query, in order, the natural logarithm of every token's probability; (read, vocabulary).
 
         Queries of many proteins are packed together; memory holds some batches of them, however many come.
+        ``on_run`` hears of each batch how many tokens it ran, before the answers come.
         """
         sized = ((query, len(query.tokens)) for query in queries)
         for chunk in by_budget(sized, BATCHES_PER_CHUNK * self.tokens_per_batch):
-            yield from self._predict_chunk(chunk)
+            yield from self._predict_chunk(chunk, on_run)
 
-    def _predict_chunk(self, chunk: list[Query]) -> list[NDArray[np.float32]]:
+    def _predict_chunk(self, chunk: list[Query], on_run: Callable[[int], None]) -> list[NDArray[np.float32]]:
         order = sorted(range(len(chunk)), key=lambda i: len(chunk[i].tokens), reverse=True)
         answers: list[NDArray[np.float32]] = [np.empty((0, 0), np.float32)] * len(chunk)
         for members in by_budget(((i, len(chunk[i].tokens)) for i in order), self.tokens_per_batch):
             log_p = self._run([chunk[i] for i in members])
+            on_run(sum(len(chunk[i].tokens) for i in members))
             for i, rows in zip(members, log_p, strict=True):
                 answers[i] = rows
         return answers

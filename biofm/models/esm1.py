@@ -3,6 +3,10 @@
 As ESM-2, but with learned positions, which end at 1,024 tokens; ESM-1b has a norm of its embeddings besides.
 Reads the ``transformers`` layout and fair-esm's ``.pt``; writes the former. The first ESM-1, of sinusoidal
 positions, is another architecture.
+
+No contact head was ever fitted to ESM-1v, and fair-esm keeps none so that nobody takes it for a predictor of
+contacts (https://github.com/facebookresearch/esm/issues/170). A checkpoint in the layout of ``transformers``
+holds one all the same, as it was initialised: it is not read.
 """
 
 from argparse import Namespace
@@ -16,6 +20,7 @@ from torch import Tensor
 from biofm.core.errors import ModelError
 from biofm.models import esm2
 from biofm.models.layout import Layout, configuration_errors
+from biofm.models.names import NameMap
 from biofm.models.tensors import Tensors, held
 from biofm.nn import EncoderConfig, MaskedLM
 
@@ -104,7 +109,8 @@ def from_folder(settings: Mapping[str, Any], tensors: Tensors, where: str) -> La
             n_positions=settings.get("max_position_embeddings", N_POSITIONS),
             norm_eps=settings["layer_norm_eps"],
         )
-    return Layout(encoder, tensors.renamed(esm2.modern_transformers_name), TRANSFORMERS)
+    names = _without_contacts(TRANSFORMERS, encoder)
+    return Layout(encoder, tensors.renamed(esm2.modern_transformers_name), names)
 
 
 def owns_fair_esm(content: Mapping[str, Any]) -> bool:
@@ -133,7 +139,7 @@ def from_fair_esm(content: Mapping[str, Any], where: str) -> Layout:
             n_positions=options["max_positions"] + FIRST_POSITION,
         )
     tied = ("embed_tokens.weight", FAIR_ESM.tied)
-    return Layout(encoder, tensors.changed(tied, _without_mask), FAIR_ESM)
+    return Layout(encoder, tensors.changed(tied, _without_mask), _without_contacts(FAIR_ESM, encoder))
 
 
 def to_settings(model: MaskedLM) -> dict[str, Any]:
@@ -147,6 +153,14 @@ def to_settings(model: MaskedLM) -> dict[str, Any]:
 
 tokenizer = esm2.tokenizer
 tokenizer_files = esm2.tokenizer_files
+
+
+def _without_contacts(names: NameMap, encoder: EncoderConfig) -> NameMap:
+    """The names of an ESM-1b, or of an ESM-1v, which has no norm of its embeddings."""
+    if encoder.embedding_norm:
+        return names
+    modules = {ours: theirs for ours, theirs in names.modules.items() if not ours.startswith("contacts.")}
+    return replace(names, modules=modules)
 
 
 def _without_mask(vectors: Tensor) -> Tensor:

@@ -33,17 +33,27 @@ class SelfAttention(nn.Module):
         rotation: Rotation | None,
         rows: Rows | None = None,
     ) -> Float[Tensor, "rows d_model"]:
-        q, k, v = self.project(x, rows)
-        of_queries = rotation if rows is None or rotation is None else rotation.at(rows.indices)
-        q = rotate(self.q_norm(q).unflatten(-1, self.head_shape), of_queries)
-        k = rotate(self.k_norm(k).unflatten(-1, self.head_shape), rotation)
-        v = v.unflatten(-1, self.head_shape)  # (tokens, heads, head_dim)
+        q, k, v = self.heads(x, rotation, rows)
         cu_queries = None if rows is None else rows.cu_seqlens
         mixed = attention(q, k, v, batch.cu_seqlens, batch.max_seqlen, cu_queries)
         y: Tensor = self.out(mixed.flatten(1))
         return y
 
-    def project(self, x: Tensor, rows: Rows | None) -> tuple[Tensor, Tensor, Tensor]:
+    def heads(
+        self, x: Float[Tensor, "tokens d_model"], rotation: Rotation | None, rows: Rows | None = None
+    ) -> tuple[
+        Float[Tensor, "rows heads head_dim"],
+        Float[Tensor, "tokens heads head_dim"],
+        Float[Tensor, "tokens heads head_dim"],
+    ]:
+        """What the kernel is given: q, k and v, normed and rotated; q of the ``rows`` alone."""
+        q, k, v = self._project(x, rows)
+        of_queries = rotation if rows is None or rotation is None else rotation.at(rows.indices)
+        q = rotate(self.q_norm(q).unflatten(-1, self.head_shape), of_queries)
+        k = rotate(self.k_norm(k).unflatten(-1, self.head_shape), rotation)
+        return q, k, v.unflatten(-1, self.head_shape)
+
+    def _project(self, x: Tensor, rows: Rows | None) -> tuple[Tensor, Tensor, Tensor]:
         """q (rows, d_model), k and v (tokens, d_model)."""
         if rows is None:
             q, k, v = self.qkv(x).chunk(3, dim=-1)

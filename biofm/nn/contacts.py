@@ -10,7 +10,6 @@ from biofm.nn.block import PreNormBlock
 from biofm.nn.config import EncoderConfig
 from biofm.nn.encoder import Encoder
 from biofm.nn.packing import PackedBatch
-from biofm.nn.rotary import rotate
 
 MAP_BYTES = 256 << 20  # the maps of as many heads as fit are held at once
 
@@ -60,10 +59,8 @@ def queries_and_keys(encoder: Encoder, batch: PackedBatch) -> Iterator[tuple[Hea
     x = encoder.embedding(batch)
     for block in encoder.blocks:
         assert isinstance(block, PreNormBlock), "no contact head was ever trained on a post-norm encoder"
-        part = block.attention
-        q, k, _ = part.qkv(block.attention_norm(x)).chunk(3, dim=-1)  # (tokens, d_model)
-        q = rotate(part.q_norm(q).unflatten(-1, part.head_shape), rotation)
-        yield q, rotate(part.k_norm(k).unflatten(-1, part.head_shape), rotation)
+        q, k, _ = block.attention.heads(block.attention_norm(x), rotation)
+        yield q, k
         x = block(x, batch, rotation)
 
 

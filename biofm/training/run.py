@@ -20,13 +20,15 @@ from biofm.training.progress import Progress
 from biofm.training.recipe import Recipe
 from biofm.training.tokens import TokenStore
 
+CONTACTS_LEFT_OUT = "contact heads left out: they fit the attention maps before this training"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PretrainSummary:
     """What a run did.
 
     ``held_out``: for each input file the model beside its baselines. ``notices``: what was changed or left
-    out in reading, counted.
+    out, counted.
     """
 
     model: str
@@ -47,7 +49,7 @@ def run_pretraining(
     ``recipe.json``: what is being done; ``split.npz``: which sequences train; ``last.ckpt``: where to resume;
     ``metrics.csv`` and ``loss.png``: how it went; ``model/``: the result; ``evaluation.json``: how good it
     is. A folder that holds a begun run of the same recipe and data is resumed; only the number of steps may
-    differ.
+    differ. A trained model has no contact head: nothing here fits one.
 
     Raises OutputError: the folder holds another run, or other files. OptionError: an input has too few
     proteins to hold out, or the dtype is not one to train in. ModelError: the model has no head.
@@ -56,7 +58,9 @@ def run_pretraining(
     _remember(recipe, corpus, checkpoint, folder)
     split = _split(corpus, recipe, folder, progress)
     train = TokenStore([corpus.sequences[i] for i in split.train], checkpoint.tokenizer)
+    notices: dict[str, int] = {}
     if recipe.n_steps:
+        notices = _leave_out_contacts(checkpoint)
         _train(checkpoint, train, recipe, compute, folder, progress)
     checkpoint.module.float().to(compute.device).eval()
     unigram = residue_frequencies(train.tokens, checkpoint.tokenizer)
@@ -71,6 +75,7 @@ def run_pretraining(
         dtype=compute.dtype_name,
         dtype_reason=compute.reason,
         held_out=held_out,
+        notices=notices,
     )
     _write_json(folder / "evaluation.json", asdict(summary))
     return summary
@@ -83,6 +88,14 @@ def _check(checkpoint: Checkpoint, compute: Compute) -> None:
     if compute.dtype is torch.float16:
         what = "float16 gradients vanish without loss scaling, which biofm does not do"
         raise OptionError(what, where="--dtype", remedy="Give bfloat16 or float32")
+
+
+def _leave_out_contacts(checkpoint: Checkpoint) -> dict[str, int]:
+    """Without a contact head, which reads the attention of the weights as they were; says so in a notice."""
+    if checkpoint.module.contacts is None:
+        return {}
+    checkpoint.module.contacts = None
+    return {CONTACTS_LEFT_OUT: 1}
 
 
 def _train(

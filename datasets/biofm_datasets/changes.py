@@ -9,8 +9,13 @@ from biofm_datasets.variants import LETTERS, UNSPELT, Change
 
 def apply(changes: Sequence[Change], wild_type: str, *, offset: int = 0) -> str:
     """The sequence of the variant. Raises DataError as ``locate`` does."""
+    return splice(locate(changes, wild_type, offset=offset), wild_type)
+
+
+def splice(located: Sequence[Change], wild_type: str) -> str:
+    """The sequence of a variant whose changes ``locate`` gave."""
     mutated = wild_type
-    for change in reversed(locate(changes, wild_type, offset=offset)):
+    for change in reversed(located):
         mutated = mutated[: change.position - 1] + change.mutant + mutated[change.stop - 1 :]
     return mutated
 

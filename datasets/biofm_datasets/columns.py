@@ -17,6 +17,8 @@ from biofm_datasets.table_parts import TablePart, read_table
 MISSING = frozenset({"", "na", "n/a", "nan", "<na>", "none", "null"})
 """How programs write that a number is not there, in lower case."""
 
+LARGEST = 1e100  # sums of squares must stay finite; what lies beyond is some program's mark for no value
+
 ROWS_AT_ONCE = 4096
 
 _REMEDY = "Correct the cell, or leave it empty"
@@ -52,8 +54,8 @@ def read_columns(
     """Read these columns of a CSV, TSV or Parquet file.
 
     Empty cells, and the usual words for them (``MISSING``), are NaN among numbers. Where another cell is no
-    finite number, ``at_fault`` gets the fault, with its place and column, and the row is left out if that
-    returns.
+    finite number of a size up to ``LARGEST``, ``at_fault`` gets the fault, with its place and column, and the
+    row is left out if that returns.
 
     Raises DataError for every fault of the file as a whole, and for a column that is absent or there twice.
     """
@@ -112,6 +114,8 @@ def _number(cell: str, where: str) -> float:
         raise DataError(f"{cell!r} is no number", where=where, remedy=_REMEDY)
     if not math.isfinite(number):
         raise DataError(f"{cell!r} is not finite", where=where, remedy=_REMEDY)
+    if abs(number) > LARGEST:
+        raise DataError(f"{cell!r} is too large to compute with", where=where, remedy=_REMEDY)
     return number
 
 

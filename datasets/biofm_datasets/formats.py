@@ -41,6 +41,11 @@ _MAGIC = {
 _COPY_AGAIN = "Copy or download it again"
 
 
+def is_table(name: str) -> bool:
+    """Whether a file of this name is read as a table."""
+    return FORMATS.get(_suffix(name), "FASTA") != "FASTA"
+
+
 @contextmanager
 def open_format(stream: BinaryIO, name: str) -> Iterator[tuple[BinaryIO, str]]:
     """The content of ``stream``, decompressed where it is gzip, and its format: a value of ``FORMATS``.
@@ -95,8 +100,8 @@ def _find_format(source: io.BufferedReader, name: str) -> str:
     """The format that the suffix says, if the first bytes do not speak against it."""
     head = source.peek(8)
     if not head:
-        raise DataError("the file is empty", where=name, remedy="Give a file with at least one sequence")
-    suffix = PurePath(name.lower().removesuffix(".gz")).suffix
+        raise DataError("the file is empty", where=name, remedy="Give one that holds something")
+    suffix = _suffix(name)
     expected, found = FORMATS.get(suffix), _look(head)
     if expected is None and found == "FASTA":
         return found
@@ -108,6 +113,10 @@ def _find_format(source: io.BufferedReader, name: str) -> str:
         what = f"the name says {expected} but the content is {found or 'something else'}"
         raise DataError(what, where=name, remedy="Name the file after what it holds, or give another one")
     return expected
+
+
+def _suffix(name: str) -> str:
+    return PurePath(name.lower().removesuffix(".gz")).suffix
 
 
 def _look(head: bytes) -> str | None:

@@ -79,7 +79,7 @@ def _text(stream: BinaryIO, name: str) -> str:
         raise DataError(f"the gzip data are damaged ({error})", where=name, remedy=COPY_AGAIN) from error
     if not content.strip():
         raise DataError("the file is empty", where=name, remedy="Give a PDB or mmCIF file")
-    return content.decode("utf-8", errors="replace")
+    return content.decode("utf-8-sig", errors="replace")
 
 
 def _first_model(text: str, name: str) -> "Model":
@@ -94,8 +94,8 @@ def _first_model(text: str, name: str) -> "Model":
     try:
         structure = parser.get_structure("structure", io.StringIO(text))
     except (PDBException, PDBConstructionException, *DAMAGED) as error:
-        kind = "mmCIF" if is_mmcif else "PDB"
-        what = f"damaged, or not a {kind} file of a structure ({error})"
+        kind = "an mmCIF" if is_mmcif else "a PDB"
+        what = f"damaged, or not {kind} file of a structure ({error})"
         raise DataError(what, where=name, remedy=COPY_AGAIN) from error
     if not len(structure):
         what = "there are no atoms: neither ATOM lines (PDB) nor an _atom_site table (mmCIF)"

@@ -10,6 +10,7 @@ import pytest
 
 import biofm
 from biofm.core.errors import InputError, OptionError
+from biofm.inference.scoring import estimate as scoring_estimate
 
 ReadLedger = Callable[[str], list[tuple[Any, ...]]]
 
@@ -32,6 +33,17 @@ def test_shards_are_embedded_merged_and_in_the_ledger(
     assert [verb for verb, *_ in rows[:3]] == ["embed", "embed", "merge"]
     assert json.loads(rows[2][1]) == {"shards": shards}
     assert json.loads(rows[0][2])["work"]["kind"] == "journal"
+
+
+def test_an_estimate_of_scoring_is_in_the_ledger_as_reading_alone(
+    fasta: Path, read_ledger: ReadLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scoring_estimate, "SAMPLE_SECONDS", 0.01)
+    estimated = biofm.estimate_score(None, wild_type=fasta, all_singles=True)
+    assert estimated.n_variants == 19 * 57
+    assert read_ledger("SELECT verb, reads, writes FROM requests WHERE verb <> 'load'") == [
+        ("estimate", json.dumps({"wild_type": [str(fasta)]}), "{}")
+    ]
 
 
 def test_an_estimate_is_in_the_ledger_as_reading_alone(fasta: Path, read_ledger: ReadLedger) -> None:

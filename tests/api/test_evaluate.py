@@ -50,12 +50,12 @@ def frame_of(table: Path) -> pd.DataFrame:
 
 def judge(table: Path, **options: Any) -> Evaluation:
     """``biofm.evaluate`` of the good score, without intervals unless asked for."""
-    usual: dict[str, Any] = {"measured": "fitness", "score": "good", "n_resamples": 0}
+    usual: dict[str, Any] = {"measured_column": "fitness", "score_column": "good", "n_resamples": 0}
     return biofm.evaluate(table, **(usual | options))
 
 
 def test_a_score_is_judged_on_the_rows_that_have_it_and_a_measurement(table: Path) -> None:
-    found = judge(table, score=["good", "bad"], variant="mutant", n_resamples=50)
+    found = judge(table, score_column=["good", "bad"], variant_column="mutant", n_resamples=50)
     frame = frame_of(table).dropna(subset=["fitness"])
     assert [row.name for row in found.rows] == ["good", "bad", "mean of 2", "BLOSUM62", "one-hot ridge"]
     assert [row.n for row in found.rows] == [109, 107, 107, 109, 109]
@@ -71,7 +71,7 @@ def test_a_score_is_judged_on_the_rows_that_have_it_and_a_measurement(table: Pat
 
 
 def test_a_score_and_a_baseline_are_compared_on_the_rows_of_both(table: Path) -> None:
-    found = judge(table, score=["good", "bad"], variant="mutant", n_resamples=50)
+    found = judge(table, score_column=["good", "bad"], variant_column="mutant", n_resamples=50)
     compared = {(it.score, it.baseline): it for it in found.comparisons}
     assert compared["good", "BLOSUM62"].n == 109
     against_bad = compared["bad", "BLOSUM62"]
@@ -92,7 +92,7 @@ def test_resamples_are_paired_so_that_a_twin_differs_by_nothing(table: Path) -> 
     frame = frame_of(table)
     frame["twin"] = blosum62([parse_variant(variant) for variant in frame.mutant])
     frame.to_csv(table, index=False)
-    found = judge(table, score="twin", variant="mutant", n_resamples=20)
+    found = judge(table, score_column="twin", variant_column="mutant", n_resamples=20)
     difference = next(it for it in found.comparisons if it.baseline == "BLOSUM62").difference
     assert (difference.value, difference.low, difference.high) == (0, 0, 0)
 
@@ -112,7 +112,7 @@ def test_the_interval_is_that_of_rows_drawn_one_resample_at_a_time(table: Path) 
 
 def test_the_same_seed_gives_the_same_numbers(table: Path) -> None:
     def run(seed: int) -> Evaluation:
-        return judge(table, variant="mutant", n_resamples=30, seed=seed)
+        return judge(table, variant_column="mutant", n_resamples=30, seed=seed)
 
     assert run(1) == run(1)
     assert run(1).row("good").spearman.low != run(2).row("good").spearman.low
@@ -131,7 +131,7 @@ def test_what_is_positive_is_the_median_a_threshold_or_a_column(table: Path) -> 
     assert "median" in by_median.positive
     assert by_median.row("good").auroc.value == pytest.approx(auroc(frame.fitness >= frame.fitness.median()))
     assert judge(table, threshold=2.0).row("good").auroc.value == pytest.approx(auroc(frame.fitness >= 2))
-    by_column = judge(table, binary="bin")
+    by_column = judge(table, binary_column="bin")
     assert by_column.threshold is None
     assert by_column.n_positive == (frame.fitness > 3).sum()
     assert by_column.row("good").auroc.value == pytest.approx(auroc(frame.fitness > 3))
@@ -139,7 +139,7 @@ def test_what_is_positive_is_the_median_a_threshold_or_a_column(table: Path) -> 
 
 
 def test_with_a_split_everything_is_judged_on_the_test_rows(table: Path) -> None:
-    found = judge(table, variant="mutant", split="set")
+    found = judge(table, variant_column="mutant", split_column="set")
     frame = frame_of(table).dropna(subset=["fitness"])
     test = frame[frame.set == "test"]
     assert (found.n_rows, found.n_train) == (len(test), len(frame) - len(test))
@@ -152,10 +152,10 @@ def test_with_a_split_everything_is_judged_on_the_test_rows(table: Path) -> None
 def test_sequences_with_the_wild_type_tell_the_same_as_variants(table: Path, tmp_path: Path) -> None:
     fasta = tmp_path / "wt.fasta"
     fasta.write_text(f">wt\n{WILD_TYPE}\n")
-    by_variant = judge(table, variant="mutant")
-    assert judge(table, sequence="sequence", wild_type=fasta).rows == by_variant.rows
-    assert judge(table, variant="mutant", wild_type=fasta).rows == by_variant.rows
-    alone = judge(table, sequence="sequence")
+    by_variant = judge(table, variant_column="mutant")
+    assert judge(table, mutated_column="sequence", wild_type=fasta).rows == by_variant.rows
+    assert judge(table, variant_column="mutant", wild_type=fasta).rows == by_variant.rows
+    alone = judge(table, mutated_column="sequence")
     assert "--wild-type" in alone.not_computed["BLOSUM62"]
     assert alone.row("one-hot ridge") == by_variant.row("one-hot ridge")
 
@@ -165,7 +165,7 @@ def test_insertions_and_deletions_are_scored_by_kmers_where_the_wild_type_is_giv
     frame = pd.DataFrame({"mutant": variants, "fitness": range(len(variants)), "s": range(len(variants))})
     frame.to_csv(tmp_path / "t.csv", index=False)
     (tmp_path / "wt.fasta").write_text(f">wt\n{WILD_TYPE}\n")
-    choice = {"score": "s", "variant": "mutant"}
+    choice = {"score_column": "s", "variant_column": "mutant"}
     assert "--wild-type" in judge(tmp_path / "t.csv", **choice).not_computed["one-hot ridge"]
     found = judge(tmp_path / "t.csv", wild_type=tmp_path / "wt.fasta", **choice)
     assert [row.name for row in found.rows] == ["s", "k-mer ridge"]
@@ -189,8 +189,8 @@ def test_faulty_rows_are_skipped_and_counted_only_when_asked(table: Path) -> Non
     text = table.read_text().replace("K2A", "K2?").replace("T3C,", "T3C,oops")
     table.write_text(text)
     with pytest.raises(InputError, match=r"table\.csv, line \d+"):
-        judge(table, variant="mutant")
-    found = judge(table, variant="mutant", on_error="skip")
+        judge(table, variant_column="mutant")
+    found = judge(table, variant_column="mutant", on_error="skip")
     assert found.notices["rows at fault, left out"] == 2
     assert found.n_rows == 107
 
@@ -198,7 +198,7 @@ def test_faulty_rows_are_skipped_and_counted_only_when_asked(table: Path) -> Non
 def test_scores_without_a_common_row_have_no_mean(tmp_path: Path) -> None:
     table = tmp_path / "t.csv"
     table.write_text("fitness,a,b\n1,1,\n2,3,\n3,2,\n4,,1\n5,,2\n6,,4\n")
-    found = judge(table, score=["a", "b"], n_resamples=20)
+    found = judge(table, score_column=["a", "b"], n_resamples=20)
     assert [(row.name, row.n) for row in found.rows] == [("a", 3), ("b", 3)]
     assert found.not_computed["mean of 2"] == "fewer than 3 rows have all the scores"
 
@@ -208,24 +208,26 @@ def test_what_cannot_be_ranked_on_common_rows_is_not_compared(tmp_path: Path) ->
     variants = ["A1G,1,5", "C2D,2,5", "D3E,3,5", "A1del,4,6", "C2del,5,7", "D3del,6,8"]
     (tmp_path / "t.csv").write_text("\n".join(["mutant,fitness,s", *variants]) + "\n")
     output = tmp_path / "r.json"
-    found = judge(tmp_path / "t.csv", score="s", variant="mutant", n_resamples=20, output=output)
+    found = judge(
+        tmp_path / "t.csv", score_column="s", variant_column="mutant", n_resamples=20, output=output
+    )
     assert [row.name for row in found.rows] == ["s", "BLOSUM62"]
     assert found.comparisons == []
     assert "NaN" not in output.read_text()
 
 
 def test_options_that_contradict_each_other_are_refused(table: Path) -> None:
-    with pytest.raises(OptionError, match="--binary and --threshold"):
-        judge(table, binary="bin", threshold=1.0)
+    with pytest.raises(OptionError, match="--binary-column and --threshold"):
+        judge(table, binary_column="bin", threshold=1.0)
     with pytest.raises(OptionError, match="named twice"):
-        judge(table, score=["good", "good"])
+        judge(table, score_column=["good", "good"])
     with pytest.raises(OptionError, match="-1 resamples"):
         judge(table, n_resamples=-1)
 
 
 def test_the_autoencoder_of_blat_gives_its_known_spearman(real_data: Path) -> None:
     name = "mutation_effect_prediction_vae_ensemble"
-    found = biofm.evaluate(real_data / BLAT, measured="2500", score=name, n_resamples=0)
+    found = biofm.evaluate(real_data / BLAT, measured_column="2500", score_column=name, n_resamples=0)
     spearman = found.row(name).spearman.value
     assert spearman is not None
     assert round(spearman, 7) == 0.7755001
@@ -234,7 +236,9 @@ def test_the_autoencoder_of_blat_gives_its_known_spearman(real_data: Path) -> No
 
 def test_esm1v_on_blat_gives_the_known_numbers_and_loses_to_the_ridge(real_data: Path) -> None:
     """Rows without a prediction of the autoencoder stay: ESM-1v scores them all."""
-    found = biofm.evaluate(real_data / BLAT, measured="2500", score=ESM1V, variant="mutant", n_resamples=0)
+    found = biofm.evaluate(
+        real_data / BLAT, measured_column="2500", score_column=ESM1V, variant_column="mutant", n_resamples=0
+    )
     rounded = [round(row.spearman.value or 0, 4) for row in found.rows]
     assert rounded[:6] == [0.6619, 0.6632, 0.6449, 0.6865, 0.7064, 0.7026]
     assert {row.n for row in found.rows} == {4996}

@@ -14,6 +14,7 @@ from biofm_datasets.structures import read_chain
 
 import biofm as package
 from biofm.evaluation.contacts import contact_precision, contacts_of_chain
+from biofm.inference import contacts as contacts_of_inference
 from biofm.models import Checkpoint, esm2, write_checkpoint
 from biofm.nn import MaskedLM
 from biofm.tokenizers import ProteinTokenizer
@@ -183,7 +184,7 @@ def test_a_model_without_a_contact_head_is_refused(model: str, biofm: Any, tiny_
     name = str(tiny_esm2) if model == "tiny_esm2" else model
     outcome = biofm("contacts", "p.fasta", "-o", "out.npz", "--model", name, "--quiet")
     assert outcome.status == 1
-    assert f"{name}: this model has no contact head. Give an ESM-2, such as esm2-8m" in outcome.err
+    assert f"{name}: this model has no trained contact head. Give an ESM-2, such as esm2-8m" in outcome.err
     assert not Path("out.npz").exists()
 
 
@@ -192,6 +193,15 @@ def test_a_faulty_record_is_skipped_and_counted_where_that_is_asked(run: Any) ->
     assert run("-o", "out.npz").status == 1
     outcome = run("-o", "out.npz", "--on-error", "skip")
     assert (outcome.status, "records skipped: 1" in outcome.err) == (0, True)
+
+
+def test_where_every_protein_is_skipped_none_can_be_compared(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contacts_of_inference, "LONGEST", 10)
+    outcome = run("-o", "out.npz", "--structure", "s.pdb", "--on-error", "skip", source="one.fasta")
+    assert outcome.status == 1
+    assert "one.fasta: no protein is left that could be drawn or compared" in outcome.err
 
 
 def test_a_model_must_be_named(biofm: Any) -> None:

@@ -9,12 +9,13 @@ import pytest
 VARIANTS = [f"{wild}{site}{mutant}" for site, wild in enumerate("MKTAY", start=1) for mutant in "CDEW"]
 ROWS = [(variant, row % 7 + row / 20, row % 5 - row / 9) for row, variant in enumerate(VARIANTS)]
 TABLE = "mutant,fitness,score\n" + "".join(f"{v},{f:.3f},{s:.3f}\n" for v, f, s in ROWS)
-CHOICE = ("--measured", "fitness", "--score", "score")
+CHOICE = ("--measured-column", "fitness", "--score-column", "score")
+BY_VARIANT = ("--variant-column", "mutant")
 
 
 def test_the_table_has_the_score_and_the_baselines(biofm: Any) -> None:
     Path("t.csv").write_text(TABLE)
-    outcome = biofm("evaluate", "t.csv", *CHOICE, "--variant", "mutant", "--resamples", "20", "-q")
+    outcome = biofm("evaluate", "t.csv", *CHOICE, *BY_VARIANT, "--resamples", "20", "-q")
     assert outcome.status == 0, outcome.err
     header, *lines = outcome.out.splitlines()
     assert header.startswith("20 measurements; positive for AUROC and MCC: fitness at or above its median, ")
@@ -34,7 +35,7 @@ def test_a_baseline_that_is_not_there_is_named_with_the_reason(biofm: Any) -> No
 def test_a_baseline_that_wins_is_said_in_words(biofm: Any) -> None:
     rows = [(f"{'MKTAY'[i // 4]}{i // 4 + 1}{'CDEW'[i % 4]}", i, -i) for i in range(20)]
     Path("t.csv").write_text("mutant,fitness,score\n" + "".join(f"{v},{f},{s}\n" for v, f, s in rows))
-    outcome = biofm("evaluate", "t.csv", *CHOICE, "--variant", "mutant", "--resamples", "50")
+    outcome = biofm("evaluate", "t.csv", *CHOICE, *BY_VARIANT, "--resamples", "50")
     assert "one-hot ridge beats score by Spearman: 0." in outcome.err
     assert "against -1.000 on 20 rows\n" in outcome.err
     assert "one-hot ridge has seen measurements of this assay: 5-fold cross-validation" in outcome.err
@@ -42,8 +43,8 @@ def test_a_baseline_that_wins_is_said_in_words(biofm: Any) -> None:
 
 def test_json_stands_alone_on_standard_output_and_is_what_the_file_holds(biofm: Any) -> None:
     Path("t.csv").write_text(TABLE.replace("2.100", ""))
-    words = ("--variant", "mutant", "--resamples", "10", "-o", "r.json", "--picture", "s.png", "--json")
-    outcome = biofm("evaluate", "t.csv", *CHOICE, *words)
+    words = ("--resamples", "10", "-o", "r.json", "--picture", "s.png", "--json")
+    outcome = biofm("evaluate", "t.csv", *CHOICE, *BY_VARIANT, *words)
     found = json.loads(outcome.out)
     assert found == json.loads(Path("r.json").read_text())
     assert found["rows"][0]["name"] == "score"
@@ -80,23 +81,25 @@ WRONG = {
     "a threshold above all": (TABLE, ("--threshold", "99"), ["no row is positive", "99"]),
     "a threshold that is none": (TABLE, ("--threshold", "nan"), ["--threshold", "nan"]),
     "two ways to be positive": (
-        TABLE, ("--threshold", "1", "--binary", "score"), ["--binary and --threshold"]
+        TABLE, ("--threshold", "1", "--binary-column", "score"), ["--binary-column and --threshold"]
     ),
-    "a binary column of numbers": (TABLE, ("--binary", "score"), ["t.csv, line 2", "neither 0 nor 1"]),
-    "an empty variant": (TABLE + ",1,1\n", ("--variant", "mutant"), ["line 22", "the variant is empty"]),
-    "no variant": (TABLE + "M1,1,1\n", ("--variant", "mutant"), ["line 22", "'M1'"]),
-    "another wild type": (TABLE + "A1C,1,1\n", ("--variant", "mutant"), ["line 22", "1 is A", "line 2"]),
-    "no variant column": (TABLE, ("--variant", "variant"), ["'variant'", "mutant, fitness, score"]),
-    "a sequence with a digit": (TABLE, ("--sequence", "mutant"), ["line 2", "position 2", "'1'"]),
-    "a split without a test set": (TABLE, ("--split", "mutant"), ["'train'", "'mutant'"]),
+    "a binary column of numbers": (TABLE, ("--binary-column", "score"), ["t.csv, line 2", "neither 0 nor 1"]),
+    "an empty variant": (TABLE + ",1,1\n", BY_VARIANT, ["line 22", "the variant is empty"]),
+    "no variant": (TABLE + "M1,1,1\n", BY_VARIANT, ["line 22", "'M1'"]),
+    "another wild type": (TABLE + "A1C,1,1\n", BY_VARIANT, ["line 22", "1 is A", "line 2"]),
+    "no variant column": (TABLE, ("--variant-column", "variant"), ["'variant'", "mutant, fitness, score"]),
+    "a sequence with a digit": (TABLE, ("--mutated-column", "mutant"), ["line 2", "position 2", "'1'"]),
+    "a split without a test set": (TABLE, ("--split-column", "mutant"), ["'train'", "'mutant'"]),
     "a wild type of two": (TABLE, ("--wild-type", "two.fasta"), ["two.fasta", "2 sequences"]),
+    "a table of wild types": (TABLE, ("--wild-type", "t.csv"), ["t.csv", "this is a table, where FASTA"]),
     "a wild type that does not fit": (
-        TABLE, ("--wild-type", "other.fasta", "--variant", "mutant"), ["line 2", "position 1", "M", "A"]
+        TABLE, ("--wild-type", "other.fasta", *BY_VARIANT), ["line 2", "position 1", "M", "A"]
     ),
     "a missing wild type": (TABLE, ("--wild-type", "w.fasta"), ["w.fasta", "no such file"]),
-    "a score named twice": (TABLE, ("--score", "score"), ["--score", "'score' is named twice"]),
-    "the measurement as score": (TABLE, ("--score", "fitness"), ["--score", "'fitness' is named twice"]),
+    "a score named twice": (TABLE, ("--score-column", "score"), ["--score-column", "'score' is named twice"]),
+    "the measurement as score": (TABLE, ("--score-column", "fitness"), ["'fitness' is named twice"]),
     "a negative number of resamples": (TABLE, ("--resamples", "-1"), ["--resamples", "-1"]),
+    "a negative seed": (TABLE, ("--seed", "-1"), ["--seed: -1 is too small"]),
     "a result that is no JSON": (TABLE, ("-o", "r.csv"), ["r.csv", ".json"]),
     "a picture of no format": (TABLE, ("--picture", "s.gif"), ["s.gif", ".png"]),
     "a result in no folder": (TABLE, ("-o", "nowhere/r.json"), ["nowhere"]),
@@ -124,15 +127,15 @@ def test_a_wrong_input_gives_one_clear_line_and_no_file(wrong: str, biofm: Any, 
 
 def test_without_a_score_the_numeric_columns_are_listed(biofm: Any) -> None:
     Path("t.csv").write_text(TABLE)
-    outcome = biofm("evaluate", "t.csv", "--measured", "fitness")
+    outcome = biofm("evaluate", "t.csv", "--measured-column", "fitness")
     assert outcome.status == 1
-    assert "Name one or more with --score" in outcome.err
+    assert "Name one or more with --score-column" in outcome.err
     assert "Numeric columns are: fitness, score" in outcome.err
 
 
 def test_a_column_named_like_a_baseline_is_refused(biofm: Any) -> None:
     Path("t.csv").write_text(TABLE.replace("score", "BLOSUM62"))
-    outcome = biofm("evaluate", "t.csv", "--measured", "fitness", "--score", "BLOSUM62")
+    outcome = biofm("evaluate", "t.csv", "--measured-column", "fitness", "--score-column", "BLOSUM62")
     assert outcome.status == 1
     assert "has the name of a row that biofm adds" in outcome.err
 

@@ -53,6 +53,15 @@ def test_the_summary_says_the_perplexity_of_all_residues(biofm: Any, tiny_esm2: 
     assert "pseudo perplexity of all residues" in biofm(*words, "--overwrite").err
 
 
+def test_without_an_amino_acid_there_is_no_perplexity_and_the_json_stays_json(
+    biofm: Any, tiny_esm2: Path
+) -> None:
+    Path("p.fasta").write_text(">x\nXX\n")
+    words = ("perplexity", "p.fasta", "-o", "out.csv", "-m", tiny_esm2, "-q")
+    assert json.loads(biofm(*words, "--json").out)["perplexity"] is None
+    assert "perplexity of all residues" not in biofm(*words, "--overwrite").err
+
+
 def test_long_proteins_are_read_in_windows_and_it_is_said(biofm: Any, tiny_esm2: Path) -> None:
     Path("p.fasta").write_text(f">long\n{'MKTAYIAKQR' * 110}\n>short\nMK\n")
     outcome = biofm("perplexity", "p.fasta", "-o", "o.csv", "-m", tiny_esm2, "--method", "single-pass", "-q")

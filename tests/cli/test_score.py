@@ -137,6 +137,15 @@ def test_long_proteins_are_read_in_windows_and_it_is_said(biofm: Any, tiny_esm2:
     assert list(pd.read_csv("out.csv")["windowed"]) == [True] * 3
 
 
+def test_unknown_residues_are_counted_once_a_protein_however_the_rows_are_mixed(
+    biofm: Any, tiny_esm2: Path
+) -> None:
+    Path("wt.fasta").write_text(">a\nMKJ\n>b\nMKJJ\n>c\nMK\n")
+    Path("v.csv").write_text("mutant,p\n" + "K2R,a\nK2R,b\nK2R,c\n" * 3)
+    outcome = run(biofm, tiny_esm2, "v.csv", "-w", "wt.fasta", "--protein-column", "p", "-o", "out.csv")
+    assert "notice: residues of wild types read as <unk>: 3" in outcome.err
+
+
 def test_residues_that_the_model_does_not_know_are_counted(biofm: Any, tiny_esm2: Path) -> None:
     Path("wt.fasta").write_text(f">a\n{PROTEIN}JXJU\n")
     Path("v.csv").write_text("mutant\nK2R\nU37C\n")
@@ -150,6 +159,16 @@ WRONG: dict[str, tuple[tuple[str, ...], list[str]]] = {
     "both": (("v.csv", "-w", "wt.fasta", "--all-singles"), ["--all-singles", "either a table"]),
     "no wild type": (("v.csv",), ["--wild-type", "no wild type"]),
     "two wild types": (("v.csv", "-w", "wt.fasta", "--sequence-column", "s"), ["--sequence-column", "both"]),
+    "a table of wild types": (("v.csv", "-w", "two.csv"), ["two.csv", "a table", "--sequence-column"]),
+    "names for a column": (
+        ("v.csv", "--sequence-column", "mutant", "--protein-column", "p"), ["--protein-column", "by its name"]
+    ),
+    "names of a scan": (
+        ("--all-singles", "-w", "wt.fasta", "--protein-column", "p"), ["--protein-column", "by its name"]
+    ),
+    "variants of a scan": (
+        ("--all-singles", "-w", "wt.fasta", "--variant-column", "v"), ["--variant-column", "no table of"]
+    ),
     "one file": (("v.csv", "-w", "v.csv", "--sequence-column", "mutant"), ["v.csv", "one file"]),
     "a picture of a table": (("v.csv", "-w", "wt.fasta", "--picture", "a.svg"), ["--picture", "only a scan"]),
     "a picture of two": (("--all-singles", "-w", "two.fasta", "--picture", "a.svg"), ["(b)", "one protein"]),
@@ -165,13 +184,14 @@ WRONG: dict[str, tuple[tuple[str, ...], list[str]]] = {
     "a tiny batch": (("v.csv", "-w", "wt.fasta", "--tokens-per-batch", "1"), ["--tokens-per-batch"]),
     "a wrong device": (("v.csv", "-w", "wt.fasta", "--device", "abacus"), ["--device", "abacus"]),
     "only unscanned residues": (("--all-singles", "-w", "x.fasta"), ["no standard residue"]),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("wrong", WRONG)
 def test_a_wrong_input_gives_one_clear_line_and_no_file(wrong: str, biofm: Any, tmp_path: Path) -> None:
     words, message = WRONG[wrong]
     Path("two.fasta").write_text(FASTA + ">b\nMKV\n")
+    Path("two.csv").write_text("id,s\na,MK\n")
     Path("far.csv").write_text("mutant\nK102R\nA104G\n")
     Path("stop.csv").write_text("mutant\nK2*\n")
     Path("x.fasta").write_text(">x\nXX\n")

@@ -1,5 +1,6 @@
 """Chains of PDB and mmCIF files, as Biopython writes them and as people damage them."""
 
+import codecs
 import gzip
 import io
 from collections.abc import Callable
@@ -77,6 +78,12 @@ def test_the_residues_of_a_chain_are_read_with_their_side_chains(kind: str, pack
 
 
 @pytest.mark.parametrize("kind", WRITERS)
+def test_a_byte_order_mark_changes_nothing(kind: str) -> None:
+    content = written(kind, [{"A": RESIDUES}])
+    assert read(codecs.BOM_UTF8 + content).sequence == SEQUENCE
+
+
+@pytest.mark.parametrize("kind", WRITERS)
 def test_the_first_model_counts(kind: str) -> None:
     first, second = ({"A": [ALANINE]}, {"A": [GLYCINE, ALANINE]})
     assert read(written(kind, [first, second])).sequence == "A"
@@ -121,10 +128,10 @@ WRONG = {
     "a damaged gzip": (gzip.compress(GOOD)[:40] + bytes(200), "the gzip data are damaged"),
     "FASTA": (b">a\nMKTAYIAK\n", "there are no atoms"),
     "a header alone": (b"HEADER    HYDROLASE\nREMARK   2\nEND\n", "there are no atoms"),
-    "an mmCIF without atoms": (b"data_1ABC\n_entry.id 1ABC\n", "not a mmCIF file"),
+    "an mmCIF without atoms": (b"data_1ABC\n_entry.id 1ABC\n", "not an mmCIF file"),
     "a picture": (b"\x89PNG\r\n\x1a\n\x00\x00\xff\xfe" * 20, "there are no atoms"),
     "a coordinate that is no number": (GOOD.replace(b"   6.000", b"   6.0a0"), "damaged, or not a PDB file"),
-    "an mmCIF cut short": (GOOD_CIF[: len(GOOD_CIF) // 2 + 7], "not a mmCIF file"),
+    "an mmCIF cut short": (GOOD_CIF[: len(GOOD_CIF) // 2 + 7], "not an mmCIF file"),
     "water alone": (written("pdb", [{"A": [WATER, CALCIUM]}]), "no chain of this structure is a protein"),
     "a chain without side chains": (written("pdb", [{"A": [NO_BETA]}]), "no residue has a C-beta"),
 }

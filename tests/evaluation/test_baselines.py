@@ -136,8 +136,8 @@ def test_with_a_split_the_ridge_learns_from_the_training_rows_alone() -> None:
 @pytest.mark.parametrize(
     ("table", "name", "reason"),
     [
-        (assay(), "BLOSUM62", "--variant"),
-        (assay(), "one-hot ridge", "--variant or --sequence"),
+        (assay(), "BLOSUM62", "--variant-column"),
+        (assay(), "one-hot ridge", "--variant-column or --mutated-column"),
         (assay(["A1del", "C2del"]), "BLOSUM62", "no variant consists of substitutions alone"),
         (assay(["A1G", "A1V", "A1G"]), "one-hot ridge", "2 distinct sequences are too few for 5 folds"),
         (assay(["A1G", "C2D", "E3del"]), "BLOSUM62", "a value for 2 rows alone"),

@@ -51,6 +51,17 @@ def test_packed_predictions_are_those_of_one_run_at_a_time(model: MaskedLM, toke
         np.testing.assert_allclose(answer, one_by_one(model, query), atol=2e-6)
 
 
+def test_every_batch_is_heard_of_when_it_has_run_and_not_when_its_answers_are_taken(model: MaskedLM) -> None:
+    heard: list[int] = []
+    asked = queries()
+    answers = Predictor(model, TOKENIZER.mask, CPU, 30).predict(asked, heard.append)
+    next(answers)
+    assert len(heard) > 1
+    assert max(heard) <= 30
+    list(answers)
+    assert sum(heard) == sum(len(query.tokens) for query in asked)
+
+
 def test_a_query_leaves_its_tokens_as_they_were(model: MaskedLM) -> None:
     tokens = TOKENIZER.encode("MKTAYIAKQR")
     list(Predictor(model, TOKENIZER.mask, CPU).predict([Query(tokens, places(3), places(3))]))

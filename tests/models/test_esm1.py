@@ -114,7 +114,6 @@ def test_every_layout_gives_the_same_model(
 ) -> None:
     checkpoint = read_folder(write(tmp_path, original))
     assert checkpoint.family == "ESM-1b/1v"
-    assert checkpoint.unused == ()
     assert checkpoint.module.config.max_length == checkpoint.module.config.trained_length == 64
     expected = original(TOKENS[None]).logits[0]
     found = checkpoint.module(pack([TOKENS]))
@@ -125,13 +124,27 @@ def test_every_layout_gives_the_same_model(
     assert all(torch.equal(state[name], weight) for name, weight in plain.items())
 
 
+@pytest.mark.parametrize("write", [write_safetensors, write_fair_esm])
+def test_the_contact_head_of_an_esm1b_is_read_and_an_esm1v_has_none_that_was_trained(
+    write: Callable[[Path, EsmForMaskedLM], Path],
+    original: EsmForMaskedLM,
+    tmp_path: Path,
+    read_folder: ReadFolder,
+) -> None:
+    checkpoint = read_folder(write(tmp_path, original))
+    is_esm1b = original.config.emb_layer_norm_before
+    assert (checkpoint.module.contacts is not None) == is_esm1b
+    unused = [name.removeprefix("esm.") for name in checkpoint.unused]
+    head = ["contact_head.regression.bias", "contact_head.regression.weight"]
+    assert unused == ([] if is_esm1b else head)
+
+
 def test_an_encoder_without_its_head_is_read_as_such(
     original: EsmForMaskedLM, tmp_path: Path, read_folder: ReadFolder
 ) -> None:
     original.esm.save_pretrained(tmp_path)
     checkpoint = read_folder(tmp_path)
     assert not describe("mine", checkpoint, "", ()).has_head
-    assert checkpoint.unused == ()
     expected = original.esm(TOKENS[None]).last_hidden_state[0]
     found = checkpoint.module.encoder(pack([TOKENS]))
     torch.testing.assert_close(found, expected, rtol=0, atol=2e-5 * float(expected.abs().max()))

@@ -11,8 +11,8 @@ import torch
 
 from biofm import api
 from biofm.core.errors import BiofmError, InputError, ModelError, OptionError, OutputError
-from biofm.models import new_protein_model, write_checkpoint
-from biofm.nn import MaskedLM
+from biofm.models import Checkpoint, esm2, new_protein_model, write_checkpoint
+from biofm.nn import MaskedLM, initialise
 from biofm.tokenizers.protein import STANDARD_RESIDUES
 from biofm.training import PretrainSummary, Recipe
 
@@ -155,6 +155,20 @@ def save_model(folder: Path, files: dict[str, bytes]) -> None:
     folder.mkdir()
     for name, content in files.items():
         (folder / name).write_bytes(content)
+
+
+@pytest.mark.parametrize("n_steps", [0, 1])
+def test_a_contact_head_is_kept_only_with_the_weights_that_it_was_fitted_to(
+    n_steps: int, make_fasta: MakeFasta, make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    module = MaskedLM(esm2.config(d_model=16, n_layers=2, n_heads=2), with_contacts=True)
+    initialise(module, seed=0)
+    save_model(tmp_path / "start", write_checkpoint(Checkpoint("ESM-2", module, esm2.tokenizer())))
+    recipe = make_recipe(n_steps=n_steps)
+    summary = api.pretrain([make_fasta()], tmp_path / "run", recipe, start_from=str(tmp_path / "start"))
+
+    assert api.info(summary.model).has_contact_head == (n_steps == 0)
+    assert any("contact heads left out" in notice for notice in summary.notices) == (n_steps > 0)
 
 
 def test_without_held_out_proteins_all_are_trained_on(

@@ -112,7 +112,8 @@ class _PartReader:
             return Variant(wild_type, locate(changes, wild_type, offset=self.options.offset))
         except DataError as error:
             where = f"{self.part.where(row)} ({text})"
-            raise DataError(error.what, where=where, remedy=self._guess_offset(wild_type)) from error
+            remedy = self._guess_offset(wild_type) if self.options.on_error == "stop" else ""
+            raise DataError(error.what, where=where, remedy=remedy) from error
 
     def _guess_offset(self, wild_type: str) -> str:
         """A remedy: the offset with which this part's variants of the protein would fit, if one does."""

@@ -7,9 +7,9 @@ masked-marginals  Σ log p(mutant) - log p(wild) over the mutated places, each m
                   of them at once.
 wt-marginals      the same sum, read from one run of the unmasked wild type.
 pseudo-perplexity the pseudo-log-likelihood of the mutant minus that of the wild type: each amino acid masked
-                  alone (Salazar et al. 2020, https://aclanthology.org/2020.acl-main.240). Within one protein
-                  it ranks like the mutant's pseudo-perplexity of Meier et al.; fair-esm's script of that
-                  name reads each probability one place off, and differs.
+                  alone (Salazar et al. 2020, https://aclanthology.org/2020.acl-main.240). It ranks the
+                  substitutions of one protein like the mutant's pseudo-perplexity of Meier et al.; fair-esm's
+                  script of that name reads each probability one place off, and differs.
 
 Insertions and deletions are scored by pseudo-perplexity whatever the method. Nothing is divided by the
 length: a longer protein has more residues to be likely or unlikely.
@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
 from biofm_datasets import Change
+from biofm_datasets.changes import splice
 
 from biofm.inference.scoring.readings import COLUMN, RESIDUES, Answer, Reading, log_likelihood_of
 from biofm.inference.windows import spans
@@ -45,10 +46,7 @@ class Variant:
 
     @property
     def mutated(self) -> str:
-        sequence = self.wild_type
-        for change in reversed(self.changes):
-            sequence = sequence[: change.position - 1] + change.mutant + sequence[change.stop - 1 :]
-        return sequence
+        return splice(self.changes, self.wild_type)
 
     def method(self, asked: Method) -> Method:
         """Which method scores this variant where ``asked`` scores substitutions."""

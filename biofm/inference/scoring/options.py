@@ -39,6 +39,13 @@ class ScoreOptions:
             what = "a column of variants and one of whole sequences are both chosen"
             raise OptionError(what, where="--mutated-column", remedy="Give one of them")
 
+    def refuse_columns(self) -> None:
+        """Raises OptionError where a column of variants is chosen; for a scan, which has no table of them."""
+        for option, column in (("variant", self.variant_column), ("mutated", self.mutated_column)):
+            if column is not None:
+                remedy = "Leave it out: every substitution is scored"
+                raise OptionError("there is no table of variants", where=f"--{option}-column", remedy=remedy)
+
     def find_column(self, names: Sequence[str], where: str) -> tuple[str, bool]:
         """The column of a table's variants, and whether it holds whole sequences.
 

@@ -3,7 +3,7 @@
 pseudo       exp(-PLL / n), where the pseudo-log-likelihood PLL adds up the log-probability of each amino acid
              while it alone is masked (Salazar et al. 2020, https://aclanthology.org/2020.acl-main.240).
 single-pass  exp of the mean negative log-probability in one run with nothing masked. The model sees the very
-             residue that it is asked about, so this is lower; it costs one run instead of n.
+             residue that it is asked about, so this is lower as a rule; it costs one run instead of n.
 
 The n residues that count are the 22 amino acids; X, B, Z, J, gaps and masks are context only. Probabilities
 are over the model's whole vocabulary.
@@ -23,6 +23,7 @@ from biofm.core import Progress
 from biofm.core.errors import OptionError
 from biofm.core.tables import Table
 from biofm.inference.intake import Intake
+from biofm.inference.lengths import count_residues
 from biofm.inference.scoring.readings import Reader, Reading, log_likelihood_of
 from biofm.nn import by_budget
 
@@ -61,15 +62,16 @@ def perplexities(
     reader: Reader,
     method: PerplexityMethod,
     notices: Counter[str],
-    on_read: Callable[[int, int], None] = lambda n_tokens, n_residues: None,
+    on_run: Callable[[int, float], None] = lambda n_tokens, n_characters: None,
 ) -> Iterator[Perplexities]:
     """Perplexities in the order of ``records``, part by part.
 
-    ``on_read`` hears, sequence by sequence, how many tokens were run, and for how many residues.
+    ``on_run`` hears, batch by batch, how many tokens were run, and for how many characters of the input: its
+    part of those that all batches together stand for.
     """
     sized = ((record, reader.n_tokens(_reading(record, method))) for record in records)
     for part in by_budget(sized, TOKENS_PER_PART):
-        yield _perplexities_of(part, reader, method, notices, on_read)
+        yield _perplexities_of(part, reader, method, notices, on_run)
 
 
 def _perplexities_of(
@@ -77,17 +79,17 @@ def _perplexities_of(
     reader: Reader,
     method: PerplexityMethod,
     notices: Counter[str],
-    on_read: Callable[[int, int], None],
+    on_run: Callable[[int, float], None],
 ) -> Perplexities:
     readings = [_reading(record, method) for record in part]
     unique = list(dict.fromkeys(readings))
-    likelihoods: dict[Reading, float] = {}
-    for reading, row in zip(unique, reader.read(unique), strict=True):
-        likelihoods[reading] = log_likelihood_of(row)
-        on_read(reader.n_tokens(reading), len(reading.sequence))
+    per_token = sum(len(record.sequence) for record in part) / max(1, sum(map(reader.n_tokens, unique)))
+    answers = reader.read(unique, lambda n_tokens: on_run(n_tokens, n_tokens * per_token))
+    likelihoods = dict(zip(unique, map(log_likelihood_of, answers), strict=True))
+    n_residues = [count_residues(record.sequence) for record in part]
     n_counted = [len(reader.counted(record.sequence)) for record in part]
-    windowed = [len(record.sequence) > reader.window for record in part]
-    notices[LEFT_OUT] += sum(len(record.sequence) for record in part) - sum(n_counted)
+    windowed = [n > reader.window for n in n_residues]
+    notices[LEFT_OUT] += sum(n_residues) - sum(n_counted)
     notices[EMPTY] += n_counted.count(0)
     notices[IN_WINDOWS] += sum(windowed)
     pairs = zip(readings, n_counted, strict=True)
@@ -100,7 +102,7 @@ def _reading(record: Record, method: PerplexityMethod) -> Reading:
 
 
 class PerplexityTally(TypedDict):
-    perplexity: float
+    perplexity: float | None
     n_sequences: int
     n_residues: int
     n_tokens: int
@@ -119,13 +121,15 @@ def perplexities_to_table(
     """Stream the records of ``intake`` through the model into ``table``, which is left open."""
     began = perf_counter()
     counts: Counter[str] = Counter()
-    loss = 0.0
+    loss = n_read = 0.0
 
-    def on_read(n_tokens: int, n_residues: int) -> None:
-        counts.update(tokens=n_tokens, read=n_residues)
-        progress.update(tokens=counts["tokens"], fraction=intake.share_of(counts["read"]))
+    def on_run(n_tokens: int, n_characters: float) -> None:
+        nonlocal n_read
+        n_read += n_characters
+        counts.update(tokens=n_tokens)
+        progress.update(tokens=counts["tokens"], fraction=intake.share_of(n_read))
 
-    for part in perplexities(intake, reader, method, notices, on_read):
+    for part in perplexities(intake, reader, method, notices, on_run):
         columns = {"id": part.ids, "n_residues": part.n_residues, "windowed": part.windowed}
         table.append({**columns, COLUMNS[method]: part.values})
         loss += float(np.nansum(np.log(part.values) * part.n_residues, dtype=np.float64))
@@ -133,7 +137,7 @@ def perplexities_to_table(
     table.close()
     seconds = perf_counter() - began
     return PerplexityTally(
-        perplexity=float(np.exp(loss / counts["residues"])) if counts["residues"] else float("nan"),
+        perplexity=float(np.exp(loss / counts["residues"])) if counts["residues"] else None,
         n_sequences=counts["sequences"],
         n_residues=counts["residues"],
         n_tokens=counts["tokens"],

@@ -1,6 +1,6 @@
 """What has to be known about a protein before something can be scored, and how a model is asked for it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
@@ -11,7 +11,8 @@ from biofm_datasets.variants import LETTERS
 from numpy.typing import NDArray
 
 from biofm.core.journal import key_of
-from biofm.inference.masked import Predictor, Query
+from biofm.inference.lengths import N_ENDS, count_residues
+from biofm.inference.masked import Predictor, Query, unheard
 from biofm.inference.windows import Span, frame, spans
 from biofm.tokenizers import ProteinTokenizer
 
@@ -56,7 +57,7 @@ class Reader:
         self.predictor = predictor
         self.sha256 = sha256
         self.tokenizer = tokenizer
-        self.window = trained_length - 2
+        self.window = trained_length - N_ENDS
         self.letters = np.array([tokenizer.number[residue] for residue in RESIDUES])
 
     def key(self, reading: Reading) -> bytes:
@@ -64,9 +65,10 @@ class Reader:
         digest = _digest(reading.sequence)
         return key_of(self.sha256, str(self.window), reading.kind, digest, str(reading.place))
 
-    def read(self, readings: Sequence[Reading]) -> Iterator[Answer]:
-        """The answers in order; all readings share their batches."""
-        answers = self.predictor.predict(query for reading in readings for query in self._queries(reading))
+    def read(self, readings: Sequence[Reading], on_run: Callable[[int], None] = unheard) -> Iterator[Answer]:
+        """The answers in order; all readings share their batches, each of which ``on_run`` hears of."""
+        queries = (query for reading in readings for query in self._queries(reading))
+        answers = self.predictor.predict(queries, on_run)
         for reading in readings:
             match reading.kind:
                 case "hidden":
@@ -78,14 +80,15 @@ class Reader:
 
     def n_tokens(self, reading: Reading) -> int:
         """How many tokens the model runs for a reading."""
-        n_run = min(len(reading.sequence), self.window) + 2
+        n_residues = count_residues(reading.sequence)
+        n_run = min(n_residues, self.window) + N_ENDS
         match reading.kind:
             case "hidden" | "shown":
                 return n_run
             case "likelihood":
                 return n_run * len(self.counted(reading.sequence))
             case "shown likelihood":
-                return n_run * len(spans(len(reading.sequence), self.window))
+                return n_run * len(spans(n_residues, self.window))
 
     def n_unknown(self, sequence: str) -> int:
         """How many residues of a sequence the model has no token for."""

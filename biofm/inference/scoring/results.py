@@ -37,10 +37,10 @@ class ScoreMergeSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PerplexitySummary:
-    """What a run from file to file did. ``perplexity`` is that of all residues together."""
+    """What a run from file to file did. ``perplexity`` is that of all residues together, None of none."""
 
     output: str
-    perplexity: float
+    perplexity: float | None
     n_sequences: int
     n_residues: int
     n_tokens: int

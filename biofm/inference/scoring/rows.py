@@ -77,11 +77,15 @@ class Rows:
 
     def __iter__(self) -> Iterator[Row]:
         wild_type = ""
+        counted: set[bytes] = set()
         for some in self._cases:
             for index, variant in enumerate(some.variants):
                 if variant.wild_type != wild_type:
                     wild_type = variant.wild_type
-                    self._notices[UNKNOWN] += self._scorer.readers[0].n_unknown(wild_type)
+                    n_unknown = self._scorer.readers[0].n_unknown(wild_type)
+                    if n_unknown and (key := key_of(wild_type)) not in counted:
+                        counted.add(key)
+                        self._notices[UNKNOWN] += n_unknown
                 self.n_read += 1
                 row = Row(self.n_read, some, index)
                 self._digest.update(row.identity)

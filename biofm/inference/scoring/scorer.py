@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from biofm.inference.masked import unheard
 from biofm.inference.scoring.methods import Method, Variant, readings_of, score_of
 from biofm.inference.scoring.readings import Answer, Reader, Reading
 
@@ -15,10 +16,6 @@ class Need(NamedTuple):
 
     model: int
     reading: Reading
-
-
-def _unheard(n_tokens: int) -> None:
-    """Progress that nobody watches."""
 
 
 class Scorer:
@@ -41,15 +38,13 @@ class Scorer:
         return self.readers[need.model].n_tokens(need.reading)
 
     def read(
-        self, needs: Mapping[bytes, Need], on_read: Callable[[int], None] = _unheard
+        self, needs: Mapping[bytes, Need], on_run: Callable[[int], None] = unheard
     ) -> dict[bytes, Answer]:
-        """The answers; ``on_read`` hears of each how many tokens it took."""
+        """The answers; ``on_run`` hears of each batch how many tokens it ran."""
         answers: dict[bytes, Answer] = {}
         for model, reader in enumerate(self.readers):
             own = {key: need.reading for key, need in needs.items() if need.model == model}
-            for (key, reading), answer in zip(own.items(), reader.read(list(own.values())), strict=True):
-                answers[key] = answer
-                on_read(reader.n_tokens(reading))
+            answers.update(zip(own, reader.read(list(own.values()), on_run), strict=True))
         return answers
 
     def score(self, variants: Sequence[Variant], answers: Mapping[bytes, Answer]) -> NDArray[np.float32]:

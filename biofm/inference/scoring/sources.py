@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from biofm_datasets import Record
-from biofm_datasets.formats import FORMATS
+from biofm_datasets.formats import is_table
 from biofm_datasets.table_parts import read_table
 
 from biofm.core.errors import InputError, OptionError
@@ -46,13 +46,23 @@ class Sources:
         if self.wild_type is None and (self.all_singles or self.sequence_column is None):
             remedy = "Give a FASTA file, or, of a table that holds the sequences, --sequence-column"
             raise OptionError("no wild type is given", where="--wild-type", remedy=remedy)
-        if self.sequence_column is not None and self.wild_type is not None and not self._is_table():
+        if self.protein_column is not None and not self._are_named():
+            what, remedy = "no wild type is looked up by its name", "Leave it out, or give --wild-type"
+            raise OptionError(what, where="--protein-column", remedy=remedy)
+        if self.wild_type is not None:
+            self._check_file(self.wild_type)
+
+    def _check_file(self, wild_type: Path) -> None:
+        if self.sequence_column is not None and not self._is_table():
             what = "a file and a column of wild types are both given"
             raise OptionError(what, where="--sequence-column", remedy="Give one of them")
-        if self.variants is not None and self.variants == self.wild_type:
+        if self.variants == wild_type:
             what = "variants and wild types cannot come from one file"
             remedy = "Of a table that holds both, name the wild types with --sequence-column alone"
-            raise OptionError(what, where=str(self.variants), remedy=remedy)
+            raise OptionError(what, where=str(wild_type), remedy=remedy)
+        if self.sequence_column is None and self._is_table():
+            what = "this is a table, and no column of wild types is chosen"
+            raise OptionError(what, where=str(wild_type), remedy="Name it with --sequence-column")
 
     @property
     def name(self) -> str:
@@ -69,6 +79,7 @@ class Sources:
     ) -> Iterator[Cases]:
         """The rows to score, in order; ``opened`` gives the stream of a role."""
         if self.variants is None:
+            options.refuse_columns()
             records = self._records(opened("wild_type"), options.on_error, notices)
             proteins = self._the_one(records) if self.only_one else records
             return cases_of_scan(Intake(proteins, opened("wild_type")), options.offset, notices)
@@ -103,8 +114,11 @@ class Sources:
 
     def _is_table(self) -> bool:
         assert self.wild_type is not None
-        suffix = Path(self.wild_type.name.lower().removesuffix(".gz")).suffix
-        return FORMATS.get(suffix, "FASTA") != "FASTA"
+        return is_table(self.wild_type.name)
+
+    def _are_named(self) -> bool:
+        """Whether the names of wild types matter: to find a row's, or because a table has to tell them."""
+        return self.wild_type is not None and (self.variants is not None or self._is_table())
 
 
 def _spelt(path: Path | None) -> str:

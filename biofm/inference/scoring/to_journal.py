@@ -53,7 +53,7 @@ def score_to_journal(
         known = journal.known(chunk.needs)
         new = {key: need for key, need in chunk.needs.items() if key not in known}
         meter.begin(chunk, sum(map(scorer.n_tokens, new.values())))
-        answers = scorer.read(new, meter.on_read)
+        answers = scorer.read(new, meter.on_run)
         columns = _columns(chunk, scorer, names, answers | {key: journal.row(key) for key in known}, notices)
         part = key_of("part", str(chunk.rows[0].number))
         entries = [Entry(row.number, [], [part], row.identity) for row in chunk.rows]
@@ -77,7 +77,7 @@ class _Meter:
             self._has_begun = True
             self._progress.start_from(chunk.share_before)
 
-    def on_read(self, n_tokens: int) -> None:
+    def on_run(self, n_tokens: int) -> None:
         self.n_tokens += n_tokens
         self.n_chunk_tokens += n_tokens
         before, after = self._chunk.share_before, self._chunk.share_after

@@ -10,6 +10,7 @@ from biofm_datasets.table_parts import read_table
 
 from biofm.core.errors import InputError, OptionError
 from biofm.inference.scoring import ScoreOptions, Variant
+from biofm.inference.scoring import cases as cases_of_scoring
 from biofm.inference.scoring.cases import N_TRIED, Cases, cases_of_table, cases_of_values
 from biofm.inference.scoring.wild_types import WildTypes, wild_types_of_column, wild_types_of_records
 
@@ -145,6 +146,13 @@ def test_faulty_rows_are_skipped_and_counted_where_that_is_asked_for() -> None:
     assert notices == {"variants skipped": 2}
     with pytest.raises(InputError, match=r"v\.csv: every variant was at fault"):
         read("mutant\nK2*\n", on_error="skip")
+
+
+def test_no_offset_is_guessed_for_rows_that_are_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would take a pass over a thousand variants for each of them."""
+    monkeypatch.setattr(cases_of_scoring, "fitting_offset", lambda *asked: pytest.fail("guessed"))
+    (some,) = read("mutant\nK102R\nK2R\n", on_error="skip")
+    assert some.columns == {"mutant": ["K2R"]}
 
 
 @pytest.mark.parametrize(
