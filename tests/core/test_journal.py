@@ -162,7 +162,10 @@ def test_how_it_finished_is_kept_until_more_is_done(path: Path) -> None:
     journal.finish({"n_records": 7})
     journal.close()
 
-    assert Journal(path).finished == {"n_records": 7}
+    again = Journal(path)
+    assert again.finished == {"n_records": 7}
+    work(again, [*PROTEINS, "WWW"])
+    assert again.finished is None
 
 
 def test_a_second_process_hears_that_another_is_at_work(path: Path) -> None:

@@ -172,6 +172,7 @@ class Journal:
         with self._transaction() as connection:
             connection.executemany(ADD_ROW, (_stored_row(key, row) for key, row in rows.items()))
             connection.executemany(ADD_RECORD, map(_stored_record, entries))
+            connection.execute("DELETE FROM state WHERE name = 'finished'")
             self._set("n_done", self.n_done + len(entries))
             self._set("digest", digest.hexdigest())
             self._set("counts", self.counts + Counter(counts or {}))
