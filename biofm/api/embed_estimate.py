@@ -40,7 +40,7 @@ def estimate_embed(
     """
     source, suffix = Path(input), check_suffix(Path(output))
     options = EmbedOptions(pool=pool, layer=layer, window=window, tokens_per_batch=tokens_per_batch)
-    share = Shard.parse(shard) if shard else WHOLE
+    share = WHOLE if shard is None else Shard.parse(shard)
     notices: Counter[str] = Counter()
     name = "standard input" if source == STANDARD_INPUT else str(source)
     with ask(request_of("estimate", reads={"input": (source,)}, model=str(model))) as permit:

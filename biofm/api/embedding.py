@@ -63,7 +63,7 @@ def embed(
     """
     source, target = Path(input), Path(output)
     options = EmbedOptions(pool=pool, layer=layer, window=window, tokens_per_batch=tokens_per_batch)
-    share = Shard.parse(shard) if shard else WHOLE
+    share = WHOLE if shard is None else Shard.parse(shard)
     writes = _targets(target, share, overwrite=overwrite, resume=resume)
     request = request_of("embed", reads={"input": (source,)}, writes=writes, model=str(model))
     notices: Counter[str] = Counter()

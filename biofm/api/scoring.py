@@ -82,7 +82,7 @@ def score(
         variants=_path(variants), wild_type=_path(wild_type), all_singles=all_singles,
         only_one=picture is not None, sequence_column=sequence_column, protein_column=protein_column,
     )  # fmt: skip
-    share = Shard.parse(shard) if shard else WHOLE
+    share = WHOLE if shard is None else Shard.parse(shard)
     target, drawn = Path(output), _path(picture)
     names = _column_names([str(model) for model in models])
     writes = _targets(target, drawn, share, overwrite=overwrite, resume=resume)

@@ -7,7 +7,7 @@ from typer import Argument, Option
 
 from biofm.cli import options
 from biofm.cli.options import OnError
-from biofm.cli.printing import print_json, print_table, say, say_notices
+from biofm.cli.printing import print_json, print_result, print_table, say, say_notices
 
 if TYPE_CHECKING:
     from biofm.evaluation import Comparison, Evaluation, Row
@@ -61,13 +61,13 @@ def evaluate(
 
 
 def _print_evaluation(found: "Evaluation") -> None:
-    print(
+    print_result(
         f"{found.n_rows:,} measurements; positive for AUROC and MCC: {found.positive} ({found.n_positive:,})"
     )
     header = (found.measured, "Spearman", "AUROC", "NDCG", "MCC", "n")
     print_table([_cells(row) for row in found.rows], header=header)
     for name, reason in found.not_computed.items():
-        print(f"{name}: not computed, because {reason}")
+        print_result(f"{name}: not computed, because {reason}")
 
 
 def _cells(row: "Row") -> tuple[str, ...]:

@@ -1,6 +1,5 @@
 """The commands put together, and the one place where a user's fault becomes a line on standard error."""
 
-import os
 import signal
 import sys
 from types import FrameType
@@ -9,6 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from biofm.cli import contacts, embed, evaluate, merge, models, perplexity, pretrain, score
+from biofm.cli.printing import forget_output, output_faults
 from biofm.core.errors import BiofmError
 from biofm.core.version import __version__
 
@@ -43,7 +43,8 @@ def main() -> NoReturn:
         try:
             app()
         finally:
-            print(end="", flush=True)  # here, where it can fail with grace
+            with output_faults():
+                print(end="", flush=True)  # here, where it can fail with grace
     except BiofmError as error:
         _complain(error, str(error))
         sys.exit(1)
@@ -51,8 +52,8 @@ def main() -> NoReturn:
         if _notes(end):
             _complain(end, "interrupted")
         raise
-    except BrokenPipeError:  # The reader of our output has gone. Python will flush once more when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # The reader of our output has gone.
+        forget_output()
         sys.exit(1)
     sys.exit(0)
 

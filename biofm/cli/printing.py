@@ -1,16 +1,26 @@
 """What commands print: results on standard output, everything about them on standard error."""
 
 import json
+import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from typing import Any
+
+from biofm.core.errors import OutputError
+
+
+def print_result(text: str) -> None:
+    """Text on standard output. Raises OutputError where that cannot be written."""
+    with output_faults():
+        print(text, flush=True)
 
 
 def print_json(result: Any) -> None:
     """One object on standard output, for programs."""
     fields = asdict(result) if is_dataclass(result) and not isinstance(result, type) else result
-    print(json.dumps(fields, indent=2))
+    print_result(json.dumps(fields, indent=2))
 
 
 def say(text: str) -> None:
@@ -27,5 +37,26 @@ def print_table(rows: Sequence[tuple[str, ...]], header: tuple[str, ...] = ()) -
     """Columns as wide as they need, nothing drawn around them."""
     lines = [header, *rows] if header else rows
     widths = [max(len(row[i]) for row in lines) for i in range(len(lines[0]))]
-    for row in lines:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    spelt = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in lines)
+    print_result("\n".join(map(str.rstrip, spelt)))
+
+
+@contextmanager
+def output_faults() -> Iterator[None]:
+    """Turn a fault of writing to standard output into an OutputError, unless its reader has just gone."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        forget_output()
+        raise OutputError(
+            f"nothing can be written there ({error.strerror})",
+            where="standard output",
+            remedy="Send it elsewhere, or free some space there",
+        ) from error
+
+
+def forget_output() -> None:
+    """Let what was not written yet go nowhere: Python tries once more when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -21,9 +21,9 @@ def ask(request: Request) -> Iterator[Permit]:
     """Ask for a permit: ``with ask(request) as permit:``.
 
     The verdict is in the ledger before anything is opened. At a clean end the written files get their names;
-    at any exception they vanish. A process killed outright leaves at most a hidden file, which the next run
-    to the same target removes. No signal handlers are set: whoever wants SIGTERM to clean up turns it into
-    ``SystemExit``.
+    at any exception they vanish, and work that can be resumed stays. A process killed outright leaves that
+    work and at most a hidden file, which the next run to the same target removes. No signal handlers are set:
+    whoever wants SIGTERM to clean up turns it into ``SystemExit``.
 
     Raises:
         RefusedError: The policy did not allow it.

@@ -2,12 +2,17 @@
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from biofm.core.errors import InputError
 
+if sys.platform != "win32":
+    import resource
+
 STANDARD_INPUT = Path("-")
+OTHER_FILES = 64  # that a process has open besides those of a request
 
 
 def open_input(path: Path) -> BinaryIO:
@@ -38,6 +43,20 @@ def open_input(path: Path) -> BinaryIO:
             else "Check the path"
         )
         raise InputError(f"the file cannot be read ({reason})", where=str(path), remedy=remedy) from error
+
+
+def allow_open_files(n_files: int) -> None:
+    """Let this process open so many files at once, as far as the system permits: the default is often 1,024,
+    and a run may have a thousand shards.
+    """
+    if sys.platform == "win32":
+        return
+    wanted = n_files + OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        new = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (new, hard))
 
 
 def _is_a_folder(path: Path) -> InputError:

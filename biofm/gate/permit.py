@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from biofm.core.errors import BiofmError, OutputError
 from biofm.core.journal import Journal
-from biofm.gate.inputs import STANDARD_INPUT, open_input
+from biofm.gate.inputs import STANDARD_INPUT, allow_open_files, open_input
 from biofm.gate.outputs import check_space, open_folder
 from biofm.gate.partial import PartialFile
 from biofm.gate.scratch import Scratch
@@ -72,6 +72,7 @@ def open_permit(request: Request) -> Iterator[Permit]:
         InputError: A file cannot be read.
         OutputError: A target cannot be written, now or during the ``with``.
     """
+    allow_open_files(2 * sum(map(len, request.reads.values())))  # a journal is opened once more
     with ExitStack() as opened:
         readers = {role: tuple(_open_all(paths, opened)) for role, paths in request.reads.items()}
         _check_apart(request)

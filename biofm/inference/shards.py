@@ -18,11 +18,11 @@ class Shard:
     @classmethod
     def parse(cls, text: str) -> Self:
         """From ``2/8``. Raises OptionError for anything else."""
-        found = re.fullmatch(r"(\d+)/(\d+)", text)
+        found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
         index, n = map(int, found.groups()) if found else (0, 0)
         if not 1 <= index <= n:
             remedy = "Give a number and how many there are, such as 2/8: the second of eight"
-            raise OptionError(f"{text} is no shard", where="--shard", remedy=remedy)
+            raise OptionError(f"{text or 'nothing'} is no shard", where="--shard", remedy=remedy)
         return cls(index, n)
 
     def holds(self, key: bytes) -> bool:

@@ -53,9 +53,10 @@ def open_format(stream: BinaryIO, name: str) -> Iterator[tuple[BinaryIO, str]]:
     The suffix of ``name`` (a final ".gz" set aside) says the format; "-" and names with an unknown suffix are
     FASTA when the first character is ">" or ";". The stream is left open.
 
-    Raises DataError for content that its name speaks against, and for damaged gzip data while they are read.
+    Raises DataError for content that its name speaks against and, while it is read, for damaged gzip data and
+    for a disk that fails.
     """
-    with _buffered(stream) as raw, _gzip_faults_named(name):
+    with _buffered(stream) as raw, _faults_named(name):
         source = _decompressed(raw, name)
         kind = _find_format(source, name)
         if kind == "Parquet" and (source is not raw or not raw.seekable()):
@@ -76,13 +77,16 @@ def _buffered(stream: BinaryIO) -> Iterator[io.BufferedReader]:
 
 
 @contextmanager
-def _gzip_faults_named(name: str) -> Iterator[None]:
+def _faults_named(name: str) -> Iterator[None]:
     try:
         yield
     except EOFError as error:
         raise DataError("the gzip data end too early", where=name, remedy=_COPY_AGAIN) from error
     except (gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"the gzip data are damaged ({error})", where=name, remedy=_COPY_AGAIN) from error
+    except OSError as error:
+        what = f"reading failed ({error.strerror or error})"
+        raise DataError(what, where=name, remedy="Check the disk that it lies on") from error
 
 
 def _decompressed(raw: io.BufferedReader, name: str) -> io.BufferedReader:

@@ -91,7 +91,11 @@ def read_parquet(
             ids = batch.column(wanted[-1]).to_pylist() if id_at is not None else [None] * len(sequences)
             for record_id, sequence in zip(ids, sequences, strict=True):
                 number += 1
-                yield _record("" if record_id is None else str(record_id), sequence or "", number, name)
+                text = "" if record_id is None else str(record_id)
+                if "\0" in text:
+                    what = "this id holds a NUL character, which text files cannot"
+                    raise DataError(what, where=f"{name}, row {number}", remedy="Correct the id")
+                yield _record(text, sequence or "", number, name)
     if number == 0:
         raise no_rows(name)
 
@@ -103,7 +107,7 @@ def parquet_faults_named(name: str) -> Iterator[None]:
 
     try:
         yield
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = str(error).partition("\n")[0].rstrip(".")
         raise DataError(
             f"this Parquet file cannot be read ({reason})",

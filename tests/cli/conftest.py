@@ -1,10 +1,14 @@
-"""The command line, run in this process; a tiny ESM-2 for it; and readers of what it writes."""
+"""The command line, run in this process or in ones that are killed; a tiny ESM-2 for it; and readers of what
+it writes.
+"""
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -24,6 +28,58 @@ from biofm.models import Checkpoint, esm2, write_checkpoint
 from biofm.nn import MaskedLM, initialise
 from biofm.tokenizers import ProteinTokenizer
 
+# Forks a child for each line of words, so that a run costs a fork and not the seconds of importing torch. It
+# signals the child some milliseconds after its journal has changed so many times, if it still runs then. A
+# child's number stays its own until it is waited for.
+ZYGOTE = """
+import json, os, signal, sys
+import anndata, pyarrow.csv, pyarrow.parquet, torch._dynamo, Bio.SeqIO.FastaIO  # slow, and needed by runs
+from biofm import api
+from biofm.cli import main
+
+def has_ended(seconds):
+    return signal.sigtimedwait([signal.SIGCHLD], seconds) is not None
+
+def changed_at(journal):
+    try:
+        return os.stat(journal).st_mtime_ns
+    except FileNotFoundError:
+        return None
+
+def kill(child, journal, n_changes, seconds, number):
+    seen = None
+    while n_changes >= 0:
+        if has_ended(0.001):
+            return
+        now = changed_at(journal)
+        n_changes -= now != seen
+        seen = now
+    if not has_ended(seconds):
+        os.kill(child, number)
+        has_ended(60)
+
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
+for line in sys.stdin:
+    folder, words, moment = json.loads(line)
+    child = os.fork()
+    if child == 0:
+        os.chdir(folder)
+        for descriptor in (1, 2):
+            os.dup2(os.open(f"said-{descriptor}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
+        sys.argv = ["biofm", *words]
+        try:
+            main()
+        except SystemExit as end:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(end.code)
+    if moment:
+        kill(child, *moment)
+    else:
+        has_ended(600)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
 
 class Outcome(NamedTuple):
     """What a command left: its exit status, standard output and standard error."""
@@ -39,6 +95,65 @@ class Table(NamedTuple):
     ids: list[str]
     values: NDArray[Any]
     provenance: dict[str, Any]
+
+
+class Moment(NamedTuple):
+    """When to send a run which signal: so long after so many changes of its journal."""
+
+    journal: Path
+    n_changes: int
+    seconds: float
+    number: int
+
+
+class Zygote:
+    """Runs ``biofm`` in processes of its own, whole or until they are killed."""
+
+    def __init__(self, process: "subprocess.Popen[str]", folder: Path) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self._to, self._from = process.stdin, process.stdout
+        self.folder = folder
+
+    def run(self, *words: str | Path, moment: Moment | None = None) -> int:
+        """The exit status, which is -9 of a run that was killed."""
+        print(json.dumps([self.folder, words, moment], default=str), file=self._to, flush=True)
+        return int(self._from.readline())
+
+    def check(self, *words: str | Path) -> None:
+        """Run to the end."""
+        assert self.run(*words) == 0, self.err
+
+    def moment(self, left: str, n_changes: int, seconds: float, number: int = signal.SIGKILL) -> Moment:
+        """A moment in a run that is to leave a file of the name ``left``."""
+        return Moment(self.folder / f".{left}.run" / "journal.sqlite3", n_changes, seconds, number)
+
+    def kill_until_done(self, left: str, *words: str | Path) -> int:
+        """Kill a run that is to leave ``left``, each time at another moment, until one gets to its
+        end; returns how many were killed.
+        """
+        generator = random.Random(time.time_ns())
+        going_on: tuple[str, ...] = ()
+        n_kills = 0
+        while True:
+            moment = self.moment(left, generator.randint(0, 6), generator.uniform(0, 0.02))
+            status = self.run(*words, *going_on, moment=moment)
+            if status == 0:
+                break
+            assert status == -signal.SIGKILL, self.err
+            n_kills += 1
+            is_there = (self.folder / left).exists()  # killed between its last two breaths
+            going_on = ("--resume", "--overwrite") if is_there else ("--resume",)
+        assert [path.name for path in self.folder.glob(f".{left}*")] == [], "something was left behind"
+        return n_kills
+
+    @property
+    def out(self) -> str:
+        return (self.folder / "said-1").read_text()
+
+    @property
+    def err(self) -> str:
+        return (self.folder / "said-2").read_text()
 
 
 Biofm = Callable[..., Outcome]
@@ -76,6 +191,24 @@ def start(tmp_path: Path) -> Start:
         )  # fmt: skip
 
     return start_with
+
+
+@pytest.fixture(scope="session")
+def zygote_process() -> Iterator["subprocess.Popen[str]"]:
+    one_thread = dict.fromkeys(["OMP_NUM_THREADS", "MKL_NUM_THREADS"], "1")
+    environment = {**os.environ, **one_thread, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", ZYGOTE]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        yield process
+        assert process.stdin is not None
+        process.stdin.close()
+
+
+@pytest.fixture
+def zygote(zygote_process: "subprocess.Popen[str]", tmp_path: Path) -> Zygote:
+    return Zygote(zygote_process, tmp_path)
 
 
 @pytest.fixture(scope="session")

@@ -246,12 +246,14 @@ def test_a_shard_is_not_run_over(embed: Embed) -> None:
     assert embed("-o", "out.csv", "--shard", "1/2", "--overwrite").status == 0
 
 
-@pytest.mark.parametrize("shard", ["0/2", "3/2", "2", "a/b", "1/0", "-1/2", "1/2/3"])
+@pytest.mark.parametrize("shard", ["0/2", "3/2", "2", "a/b", "1/0", "-1/2", "1/2/3", "", "1/" + "9" * 5000])
 def test_a_wrong_shard_says_how_it_is_given(shard: str, embed: Embed) -> None:
     Path("in.fasta").write_text(">a\nMKT\n")
     outcome = embed("-o", "out.csv", f"--shard={shard}")
     assert outcome.status == 1
-    assert f"--shard: {shard} is no shard" in outcome.err
+    assert f"--shard: {shard or 'nothing'} is no shard" in outcome.err
+    assert outcome.err.count("\n") == 1
+    assert [path.name for path in Path().iterdir()] == ["in.fasta"]
 
 
 def test_an_estimate_counts_and_writes_nothing(embed: Embed) -> None:

@@ -3,8 +3,6 @@
 import json
 import random
 import re
-import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from biofm.inference.scoring import estimate, rows
-from tests.cli.test_killed_runs import Moment, Zygote, zygote, zygote_process  # noqa: F401
 
 PROTEIN = "MKTAYIAKQRQISFVK"
 OPTIONS = ("--wild-type", "wt.fasta", "--tokens-per-batch", "36", "--on-error", "skip", "--quiet", "--json")
@@ -38,26 +35,6 @@ def words(model: Path, *more: str) -> tuple[str | Path, ...]:
     return ("score", "v.csv", *OPTIONS, "--model", model, *more)
 
 
-def kill_until_done(zygote: Zygote, output: str, *command: str | Path) -> int:  # noqa: F811
-    """Returns how many times it was killed, each time at another moment."""
-    generator = random.Random(time.time_ns())
-    journal = zygote.folder / f".{output}.run" / "journal.sqlite3"
-    going_on: tuple[str, ...] = ()
-    n_kills = 0
-    while True:
-        moment = Moment(journal, generator.randint(0, 4), generator.uniform(0, 0.02))
-        status = zygote.run(*command, "-o", output, *going_on, moment=moment)
-        if status == 0:
-            break
-        assert status == -signal.SIGKILL, zygote.err
-        n_kills += 1
-        going_on = ("--resume",)
-        if (zygote.folder / output).exists():  # killed between its last two breaths
-            going_on = ("--resume", "--overwrite")
-    assert [path.name for path in zygote.folder.glob(f".{output}*")] == [], "something was left behind"
-    return n_kills
-
-
 @pytest.mark.parametrize(
     ("output", "method"),
     [
@@ -68,22 +45,19 @@ def kill_until_done(zygote: Zygote, output: str, *command: str | Path) -> int:  
     ],
 )
 def test_a_run_killed_again_and_again_gives_the_same_bytes(
-    output: str,
-    method: str,
-    zygote: Zygote,  # noqa: F811
-    tiny_esm2: Path,
+    output: str, method: str, zygote: Any, tiny_esm2: Path
 ) -> None:
     write_inputs(zygote.folder, n_rows=120)
     command = words(tiny_esm2, "--method", method)
     zygote.check(*command, "-o", f"whole-{output}")
-    whole = json.loads((zygote.folder / "said-1").read_text())
-    n_kills = kill_until_done(zygote, output, *command)
+    whole = json.loads(zygote.out)
+    n_kills = zygote.kill_until_done(output, *command, "-o", output)
     while n_kills < 3:
         for path in zygote.folder.glob(f"{output}*"):
             path.unlink()
-        n_kills += kill_until_done(zygote, output, *command)
+        n_kills += zygote.kill_until_done(output, *command, "-o", output)
     assert (zygote.folder / output).read_bytes() == (zygote.folder / f"whole-{output}").read_bytes()
-    assert json.loads((zygote.folder / "said-1").read_text())["n_tokens"] <= whole["n_tokens"]
+    assert json.loads(zygote.out)["n_tokens"] <= whole["n_tokens"]
 
 
 def test_smaller_chunks_compute_nothing_twice(

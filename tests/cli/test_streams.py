@@ -32,12 +32,19 @@ def test_a_fault_in_the_middle_of_a_file_is_one_line_on_standard_error(start: St
     assert [path.name for path in tmp_path.iterdir()] == ["in.fasta"]
 
 
-@pytest.mark.parametrize("words", [["--version"], ["neighbours", "many.h5ad", "--top", "20"]])
-def test_a_reader_who_leaves_hears_no_complaint(words: list[str], start: Start, tmp_path: Path) -> None:
+@pytest.fixture
+def many(tmp_path: Path) -> None:
+    """A file ``many.h5ad`` of 200 proteins: 20 neighbours of each are more than a pipe holds."""
     values = np.random.default_rng(20).random((200, 2), dtype=np.float32)
-    frame = pd.DataFrame(index=[f"protein-{i}" for i in range(200)])  # 4,000 lines: more than a pipe holds
+    frame = pd.DataFrame(index=[f"protein-{i}" for i in range(200)])
     anndata.AnnData(values, obs=frame).write_h5ad(tmp_path / "many.h5ad")
 
+
+PRINTING = [["--version"], ["neighbours", "many.h5ad", "--top", "20"]]
+
+
+@pytest.mark.parametrize("words", PRINTING)
+def test_a_reader_who_leaves_hears_no_complaint(words: list[str], start: Start, many: None) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     with start(*words, stdout=writing) as run:
@@ -45,6 +52,17 @@ def test_a_reader_who_leaves_hears_no_complaint(words: list[str], start: Start, 
         _, err = run.communicate()
 
     assert (run.returncode, err) == (1, b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device here that is always full")
+@pytest.mark.parametrize("words", [*PRINTING, ["merge", "--help"], ["models"]])
+def test_a_full_disk_under_standard_output_is_one_line(words: list[str], start: Start, many: None) -> None:
+    with open("/dev/full", "wb") as full, start(*words, stdout=full) as run:
+        _, err = run.communicate()
+
+    assert run.returncode == 1
+    assert err.startswith(b"biofm: standard output: nothing can be written there (No space left on device).")
+    assert err.count(b"\n") == 1, err.decode()
 
 
 def test_notices_and_summary_go_to_standard_error(biofm: Any) -> None:

@@ -71,13 +71,8 @@ def test_a_system_that_says_nothing_counts_as_without(
 
 def test_memory_that_is_taken_shows_and_stays_in_the_peak() -> None:
     before = resident_bytes()
-<<<<<<< HEAD
-    with mmap.mmap(-1, 50_000_000) as taken:  # fresh pages: malloc may still hold what others gave back
-=======
-    with mmap.mmap(
-        -1, 50_000_000
-    ) as taken:  # fresh pages: the allocator may still hold what others gave back
->>>>>>> r1
+    # Fresh pages: the allocator may still hold what others gave back.
+    with mmap.mmap(-1, 50_000_000) as taken:
         taken.write(b"#" * len(taken))
 
         assert 40_000_000 < resident_bytes() - before < 100_000_000

@@ -1,6 +1,7 @@
 """A run's work so far: whole chunks, in order, each thing computed once, whatever ends the process."""
 
 import os
+import random
 import resource
 import signal
 import sqlite3
@@ -162,7 +163,10 @@ def test_how_it_finished_is_kept_until_more_is_done(path: Path) -> None:
     journal.finish({"n_records": 7})
     journal.close()
 
-    assert Journal(path).finished == {"n_records": 7}
+    again = Journal(path)
+    assert again.finished == {"n_records": 7}
+    work(again, [*PROTEINS, "WWW"])
+    assert again.finished is None
 
 
 def test_a_second_process_hears_that_another_is_at_work(path: Path) -> None:
@@ -247,6 +251,35 @@ def read_all(path: Path) -> None:
         journal.begin(FINGERPRINT, PROVENANCE)
         for entry in journal.entries():
             journal.row(entry.keys[0])
+
+
+def test_a_damaged_bit_is_an_error_or_changes_nothing(path: Path) -> None:
+    """In a shard that ``merge`` reads, and in unfinished work."""
+    journal = work(Journal(path))
+    journal.finish({"n_records": len(PROTEINS)})
+    journal.close()
+    content, whole = path.read_bytes(), everything(path, read_only=True)
+    places = [place for place, byte in enumerate(content) if byte]
+    generator = random.Random(20)
+    messages = []
+    for place in generator.sample(places, 200):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << generator.randrange(8)
+        for read_only, fault in ((True, InputError), (False, OutputError)):
+            path.write_bytes(damaged)
+            try:
+                assert everything(path, read_only=read_only) == whole, (place, damaged[place])
+            except fault as error:
+                messages.append(str(error))
+    assert len(messages) > 100
+    assert all("damaged" in message for message in messages)
+
+
+def everything(path: Path, *, read_only: bool) -> tuple[object, ...]:
+    with closing(Journal(path, read_only=read_only)) as journal:
+        records = [(entry, journal.row(entry.keys[0]).tobytes()) for entry in journal.entries()]
+        how = journal.fingerprint, journal.provenance, journal.finished
+        return records, how, journal.n_done, journal.counts
 
 
 def test_a_full_disk_is_one_clear_error_and_loses_nothing(path: Path, full_disk: None) -> None:

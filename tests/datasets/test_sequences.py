@@ -61,6 +61,15 @@ def test_a_comment_first_is_fasta_too() -> None:
     assert read(b"\n;made by hand\n" + FASTA, "-") == ["MV", "MK"]
 
 
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="no file here whose reading always fails")
+def test_a_disk_that_fails_is_named() -> None:
+    with (
+        Path("/proc/self/mem").open("rb") as unreadable,
+        pytest.raises(DataError, match=r"x\.fasta: reading failed \(Input/output error\)\. Check the disk"),
+    ):
+        list(read_sequences(unreadable, "x.fasta"))
+
+
 @pytest.mark.parametrize(
     ("content", "name", "message"),
     [

@@ -175,6 +175,7 @@ def test_one_parquet_column_may_be_both_id_and_sequence() -> None:
         ({"seq": [1, 2]}, "x.parquet: column 'seq' holds int64, not text. Choose a column of strings"),
         ({"seq": [["M", "K"]]}, "x.parquet: column 'seq' holds list<element: string>, not text."),
         ({"seq": pa.array([], pa.string())}, "x.parquet: no records in this table."),
+        ({"seq": ["M", "K"], "id": ["a", "b\0"]}, "x.parquet, row 2: this id holds a NUL character"),
     ],
 )
 def test_a_wrong_parquet_table_is_named(columns: dict[str, object], message: str) -> None:
@@ -191,6 +192,13 @@ def test_a_truncated_parquet_file_is_an_error(n_bytes: int) -> None:
         DataError, match=r"^x\.parquet: this Parquet file cannot be read \(.+\)\. It may be truncated"
     ):
         read(content[:n_bytes], "x.parquet")
+
+
+def test_parquet_text_that_is_none_is_an_error() -> None:
+    no_utf8 = [None, pa.py_buffer(b"\0\0\0\0\2\0\0\0"), pa.py_buffer(b"M\xff")]
+    content = parquet_bytes({"seq": pa.Array.from_buffers(pa.string(), 1, no_utf8)})
+    with pytest.raises(DataError, match=r"^x\.parquet: this Parquet file cannot be read \('utf-8'"):
+        read(content, "x.parquet")
 
 
 def test_damage_inside_a_parquet_file_is_an_error() -> None:

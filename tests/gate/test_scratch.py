@@ -1,5 +1,6 @@
 """Unfinished work beside an output: kept when a run is cut short, gone when it has ended."""
 
+import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 
 from biofm.core.errors import OutputError
 from biofm.core.journal import Entry, Journal, key_of
-from biofm.gate import ask, scratch_path
+from biofm.gate import ask, person, scratch_path
 from biofm.policy import Request, Target
 
 MakeRequest = Callable[..., Request]
@@ -202,6 +203,20 @@ def test_a_file_that_appears_during_the_run_is_not_replaced_and_the_work_stays(
 
     assert target.path.read_text() == "theirs"
     assert numbers_in(tmp_path / ".part.run" / "journal.sqlite3") == [1]
+
+
+def test_more_journals_are_read_than_files_may_be_open_by_default(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "part")
+    do(journal, 1, 2)
+    journal.close()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (128, hard))
+    try:
+        reads = {"shards": (tmp_path / "part",) * 200}
+        with ask(Request(verb="merge", principal=person(), reads=reads, writes={})) as permit:
+            assert {found.n_done for found in permit.journals("shards")} == {2}
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_journals_are_read_where_a_request_says_so(tmp_path: Path, make_request: MakeRequest) -> None:

@@ -19,7 +19,7 @@ SETTINGS = (
 )
 SCHEMA = (
     f"PRAGMA application_id = {APPLICATION_ID}",
-    "CREATE TABLE state (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    "CREATE TABLE state (id INTEGER PRIMARY KEY CHECK (id = 1), value BLOB NOT NULL, crc32 INTEGER NOT NULL)",
     """CREATE TABLE rows (
         id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, value BLOB NOT NULL, crc32 INTEGER NOT NULL)""",
     """CREATE TABLE records (
@@ -87,13 +87,14 @@ def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
 def _check_kind(connection: sqlite3.Connection) -> None:
     (kind,) = connection.execute("PRAGMA application_id").fetchone()
     if kind != APPLICATION_ID:
-        raise _damage("file is not a journal of biofm", "SQLITE_NOTADB")
+        raise damage("file is not a journal of biofm", "SQLITE_NOTADB")
 
 
-def check_sum(found: int, *parts: bytes) -> None:
-    """Raise what SQLite raises for damage that it sees, where only our own sums show it."""
-    if found != sum_of(*parts):
-        raise _damage("a checksum does not match", "SQLITE_CORRUPT")
+def check_sum(found: object, *parts: object) -> None:
+    """Raise ``damage`` where SQLite saw none: what was stored is not what this sum was made of."""
+    whole = [part for part in parts if isinstance(part, bytes)]
+    if len(whole) < len(parts) or found != sum_of(*whole):
+        raise damage("a checksum does not match")
 
 
 def sum_of(*parts: bytes) -> int:
@@ -103,7 +104,8 @@ def sum_of(*parts: bytes) -> int:
     return total
 
 
-def _damage(what: str, name: str) -> sqlite3.DatabaseError:
+def damage(what: str, name: str = "SQLITE_CORRUPT") -> sqlite3.DatabaseError:
+    """What SQLite raises for damage that it sees."""
     error = sqlite3.DatabaseError(what)
     error.sqlite_errorname = name
     return error

@@ -36,6 +36,7 @@ from numpy.typing import NDArray
 from biofm.core.errors import InputError, OutputError
 from biofm.core.journal.database import (
     check_sum,
+    damage,
     is_damaged,
     open_journal,
     open_to_read,
@@ -54,6 +55,8 @@ ADD_RECORD = "INSERT INTO records VALUES (?, ?, ?, ?)"
 HAS_ROW = "SELECT 1 FROM rows WHERE key = ?"
 ROW = "SELECT value, crc32 FROM rows WHERE key = ?"
 RECORDS = "SELECT number, payload, keys, crc32 FROM records ORDER BY number"
+STATE = "SELECT value, crc32 FROM state"
+SET_STATE = "INSERT OR REPLACE INTO state VALUES (1, ?, ?)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,7 @@ class Journal:
     @property
     def n_done(self) -> int:
         """How many records are done and on the disk."""
-        return int(self._get("n_done", 0))
+        return int(self._state().get("n_done", 0))
 
     @property
     def n_rows(self) -> int:
@@ -106,20 +109,20 @@ class Journal:
     @property
     def counts(self) -> Counter[str]:
         """The sums of what the commits counted."""
-        return Counter(self._get("counts", {}))
+        return Counter(self._state().get("counts", {}))
 
     @property
     def fingerprint(self) -> dict[str, Any]:
-        return dict(self._get("fingerprint", {}))
+        return dict(self._state().get("fingerprint", {}))
 
     @property
     def provenance(self) -> dict[str, Any]:
-        return dict(self._get("provenance", {}))
+        return dict(self._state().get("provenance", {}))
 
     @property
     def finished(self) -> dict[str, Any] | None:
         """What ``finish`` was told; None before."""
-        found: dict[str, Any] | None = self._get("finished", None)
+        found: dict[str, Any] | None = self._state().get("finished")
         return found
 
     def begin(self, fingerprint: Fields, provenance: Fields) -> None:
@@ -132,9 +135,9 @@ class Journal:
             self._check_fingerprint(dict(fingerprint))
             return
         with self._transaction() as connection:
-            connection.execute("DELETE FROM state")
-            self._set("fingerprint", dict(fingerprint))
-            self._set("provenance", dict(provenance))
+            if connection.execute("SELECT 1 FROM records LIMIT 1").fetchone():
+                raise damage("there are records, and nothing that says how they were made")
+            self._set_state({"fingerprint": dict(fingerprint), "provenance": dict(provenance)})
 
     def remaining(self, items: Iterable[T], identity: Callable[[T], bytes], where: str) -> Iterator[T]:
         """The items that are not done yet. Those that are, the first ones, are read again and compared.
@@ -144,7 +147,7 @@ class Journal:
         self._digest, n_done, rest = hashlib.blake2b(), self.n_done, iter(items)
         for item in islice(rest, n_done):
             feed(self._digest, identity(item))
-        if n_done and self._digest.hexdigest() != self._get("digest", ""):
+        if n_done and self._digest.hexdigest() != self._state().get("digest"):
             raise InputError(
                 f"the first {n_done:,} records are not those of the unfinished run",
                 where=where,
@@ -172,32 +175,36 @@ class Journal:
         with self._transaction() as connection:
             connection.executemany(ADD_ROW, (_stored_row(key, row) for key, row in rows.items()))
             connection.executemany(ADD_RECORD, map(_stored_record, entries))
-            self._set("n_done", self.n_done + len(entries))
-            self._set("digest", digest.hexdigest())
-            self._set("counts", self.counts + Counter(counts or {}))
+            done = {
+                "n_done": self.n_done + len(entries),
+                "digest": digest.hexdigest(),
+                "counts": self.counts + Counter(counts or {}),
+                "finished": None,
+            }
+            self._set_state(self._state() | done)
         self._digest = digest
 
     def finish(self, totals: Mapping[str, Any]) -> None:
         """Say that the input has ended and all of it is done."""
         with self._transaction():
-            self._set("finished", dict(totals))
+            self._set_state(self._state() | {"finished": dict(totals)})
 
     def entries(self) -> Iterator[Entry]:
         """The records done, by their numbers."""
         with self._faults():
             for number, payload, keys, crc32 in self._connection.execute(RECORDS):
-                check_sum(crc32, payload, keys)
+                check_sum(crc32, str(number).encode(), payload, keys)
                 ends = range(KEY_BYTES, len(keys) + 1, KEY_BYTES)
                 yield Entry(number, json.loads(payload), [keys[end - KEY_BYTES : end] for end in ends])
 
     def row(self, key: bytes) -> NDArray[np.float32]:
-        """The row of this key, as one long array; KeyError where it has none."""
+        """The row of this key, as one long array. There is one of every key that is known or in an entry."""
         with self._faults():
             found = self._connection.execute(ROW, (key,)).fetchone()
             if found is None:
-                raise KeyError(key)
+                raise damage("a row is missing")
             value, crc32 = found
-            check_sum(crc32, value)
+            check_sum(crc32, key, value)
         return np.frombuffer(value, "<f4")
 
     def close(self) -> None:
@@ -214,13 +221,19 @@ class Journal:
                 remedy="Repeat the command as it was, or pass --overwrite without --resume to begin again",
             )
 
-    def _get(self, name: str, default: Any) -> Any:
+    def _state(self) -> dict[str, Any]:
+        """All that is said of the work as a whole."""
         with self._faults():
-            found = self._connection.execute("SELECT value FROM state WHERE name = ?", (name,)).fetchone()
-        return default if found is None else json.loads(found[0])
+            found = self._connection.execute(STATE).fetchone()
+            if found is None:
+                return {}
+            value, crc32 = found
+            check_sum(crc32, value)
+        return dict(json.loads(value))
 
-    def _set(self, name: str, value: Any) -> None:
-        self._connection.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (name, json.dumps(value)))
+    def _set_state(self, state: Mapping[str, Any]) -> None:
+        value = json.dumps(state).encode()
+        self._connection.execute(SET_STATE, (value, sum_of(value)))
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -233,6 +246,8 @@ class Journal:
             yield
         except sqlite3.IntegrityError:  # a record or a row given twice: a fault of the program
             raise
+        except UnicodeDecodeError as error:  # of what SQLite says of a file that is damaged
+            self._explain(damage(str(error)))
         except (sqlite3.Error, OSError) as error:
             self._explain(error)
 
@@ -256,9 +271,9 @@ class Journal:
 def _stored_row(key: bytes, row: NDArray[np.float32]) -> tuple[bytes, bytes, int]:
     assert row.dtype == np.float32, row.dtype
     value = np.ascontiguousarray(row, "<f4").tobytes()
-    return key, value, sum_of(value)
+    return key, value, sum_of(key, value)
 
 
 def _stored_record(entry: Entry) -> tuple[int, bytes, bytes, int]:
     payload, keys = json.dumps(entry.payload).encode(), b"".join(entry.keys)
-    return entry.number, payload, keys, sum_of(payload, keys)
+    return entry.number, payload, keys, sum_of(str(entry.number).encode(), payload, keys)
