@@ -103,10 +103,11 @@ class Model:
         *,
         method: Method = "masked-marginals",
         offset: int = 0,
+        dtype: str = "float32",
         tokens_per_batch: int | None = None,
     ) -> NDArray[np.float32]:
-        """Scores of a protein's variants, one each, in order; the options are those of ``biofm.score``. They
-        are computed in the dtype that the model was loaded in: ``load(..., dtype="float32")`` for the same.
+        """Scores of a protein's variants, one each, in order; the options are those of ``biofm.score``.
+        ``dtype`` is theirs, whatever the model embeds in.
 
         Raises InputError: a variant that cannot be read or does not fit. ModelError: the model predicts
         nothing.
@@ -114,13 +115,15 @@ class Model:
         options = ScoreOptions(method=method, offset=offset)
         cases = cases_of_values(wild_type, variants, options)
         with ask(request_of("score", model=self.info.name)):
-            return Scorer([self.reader(tokens_per_batch)], method).read_and_score(cases)[:, 0]
+            reader = self.in_dtype(dtype).reader(tokens_per_batch)
+            return Scorer([reader], method).read_and_score(cases)[:, 0]
 
     def perplexity(
         self,
         sequences: Sequences,
         *,
         method: PerplexityMethod = "pseudo",
+        dtype: str = "float32",
         tokens_per_batch: int | None = None,
         on_error: str = "stop",
     ) -> NDArray[np.float32]:
@@ -132,7 +135,8 @@ class Model:
         notices: Counter[str] = Counter()
         records = records_of_values(sequences, notices, on_error=on_error)
         with ask(request_of("perplexity", model=self.info.name)):
-            parts = list(perplexities(records, self.reader(tokens_per_batch), method, notices))
+            reader = self.in_dtype(dtype).reader(tokens_per_batch)
+            parts = list(perplexities(records, reader, method, notices))
         return np.concatenate([np.empty(0, np.float32), *(part.values for part in parts)])
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
@@ -146,6 +150,14 @@ class Model:
                 partial = permit.folder("model") / f".{name}.partial"
                 partial.write_bytes(content)
                 partial.replace(permit.folder("model") / name)
+
+    def in_dtype(self, dtype: str) -> "Model":
+        """This model on the same device in another dtype, from the weights as they were stored.
+
+        Raises OptionError for an unknown dtype.
+        """
+        compute = choose_compute(str(self.compute.device), dtype)
+        return self if compute.dtype is self.compute.dtype else Model(self.checkpoint, compute, self.info)
 
     def embedder(self, options: EmbedOptions) -> Embedder:
         return Embedder(self._module.encoder, self.checkpoint.tokenizer, self.compute, options)

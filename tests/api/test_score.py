@@ -36,6 +36,15 @@ def test_methods_differ_and_an_offset_only_renumbers(model: biofm.Model) -> None
     assert model.score(PROTEIN, ["K25R"], offset=23)[0] == scores["masked-marginals"]
 
 
+def test_a_model_that_embeds_in_bfloat16_scores_in_float32_unless_told_otherwise() -> None:
+    exact, rounded = (biofm.load("protein-nano", device="cpu", dtype=d) for d in ("float32", "bfloat16"))
+    scores = exact.score(PROTEIN, ["K2R", "A4G"])
+    assert rounded.score(PROTEIN, ["K2R", "A4G"]).tolist() == scores.tolist()
+    assert rounded.score(PROTEIN, ["K2R", "A4G"], dtype="bfloat16").tolist() != scores.tolist()
+    assert rounded.perplexity([PROTEIN]) == exact.perplexity([PROTEIN])
+    assert rounded.perplexity([PROTEIN], dtype="bfloat16") != exact.perplexity([PROTEIN])
+
+
 def test_wrong_values_are_errors(model: biofm.Model) -> None:
     with pytest.raises(InputError, match=r"the given variants, number 2 \(K3R\)"):
         model.score(PROTEIN, ["K2R", "K3R"])
