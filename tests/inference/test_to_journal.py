@@ -190,7 +190,7 @@ def test_memory_does_not_grow_with_the_number_of_records(
         tracemalloc.stop()
         return peak
 
-    # Beyond some 600 records nothing is imported or cached for the first time; the largest chunk of many is by
-    # chance larger than that of few, by some 20,000 bytes.
+    # Beyond some 600 records nothing is imported or cached for the first time. The largest chunk of many is
+    # larger than that of few, by chance, by some 20,000 bytes.
     grown_bytes = peak_bytes(3000) - peak_bytes(600)
     assert grown_bytes < 2400 * 32, "a row alone takes 64 bytes, a record some 200"
