@@ -6,6 +6,7 @@ from pathlib import Path
 
 from biofm.api.model import DEFAULT_MODEL, load
 from biofm.api.request import request_of
+from biofm.api.scoring import column_names
 from biofm.gate import ask
 from biofm.inference.scoring import Method, ScoreOptions, Scorer
 from biofm.inference.scoring.cases import begun
@@ -33,8 +34,9 @@ def estimate_score(
     on_error: str = "stop",
     shard: str | None = None,
 ) -> ScoreEstimate:
-    """What ``score`` with these options will take. Reads everything, runs a sample for some seconds, writes
-    nothing.
+    """What ``score`` with these options will take in time, memory and space on the disk.
+
+    Reads everything, runs a sample for some seconds, writes nothing.
 
     Raises InputError, ModelError, OptionError.
     """
@@ -47,11 +49,12 @@ def estimate_score(
         wild_type=Path(wild_type) if wild_type is not None else None,
         all_singles=all_singles, sequence_column=sequence_column, protein_column=protein_column,
     )  # fmt: skip
-    share = Shard.parse(shard) if shard else WHOLE
+    share = WHOLE if shard is None else Shard.parse(shard)
+    names = column_names([str(model) for model in models])
     notices: Counter[str] = Counter()
     with ask(request_of("estimate", reads=sources.files(), model=", ".join(map(str, models)))) as permit:
         _, cases = begun(sources.cases(permit.reader, options, notices))
         loaded = [load(model, device=device, dtype=dtype) for model in models]
         scorer = Scorer([one.reader(tokens_per_batch) for one in loaded], options.method)
         rows = Rows(cases, scorer, notices)
-        return estimate_scores(rows, scorer, share, notices, loaded[0].compute.reason)
+        return estimate_scores(rows, scorer, names, share, notices, loaded[0].compute)

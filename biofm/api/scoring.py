@@ -84,7 +84,7 @@ def score(
     )  # fmt: skip
     share = WHOLE if shard is None else Shard.parse(shard)
     target, drawn = Path(output), _path(picture)
-    names = _column_names([str(model) for model in models])
+    names = column_names([str(model) for model in models])
     writes = _targets(target, drawn, share, overwrite=overwrite, resume=resume)
     request = request_of("score", reads=sources.files(), writes=writes, model=", ".join(map(str, models)))
     notices: Counter[str] = Counter()
@@ -132,6 +132,18 @@ def write_scores(
         return journals_to_table(journals, table, bar, on_block)
 
 
+def column_names(models: list[str]) -> list[str]:
+    """What the models' columns are called: the last part of each name, where that tells them apart.
+
+    Raises OptionError for no model, and for one that is named twice.
+    """
+    if not models or len(set(models)) < len(models):
+        what = "a model is named twice" if models else "no model is named"
+        raise OptionError(what, where="--model", remedy="Name each model once")
+    short = [Path(model).name.removesuffix(".pt") for model in models]
+    return short if len(set(short)) == len(short) else models
+
+
 def _path(path: str | Path | None) -> Path | None:
     return None if path is None else Path(path)
 
@@ -154,18 +166,6 @@ def _targets(
         targets["picture"] = Target(path=drawn, overwrite=overwrite)
     work = Target(path=scratch_path(output), kind="scratch", overwrite=overwrite, resume=resume)
     return targets | {"work": work}
-
-
-def _column_names(models: list[str]) -> list[str]:
-    """What the models' columns are called: the last part of each name, where that tells them apart.
-
-    Raises OptionError for no model, and for one that is named twice.
-    """
-    if not models or len(set(models)) < len(models):
-        what = "a model is named twice" if models else "no model is named"
-        raise OptionError(what, where="--model", remedy="Name each model once")
-    short = [Path(model).name.removesuffix(".pt") for model in models]
-    return short if len(set(short)) == len(short) else models
 
 
 def _provenance(loaded: Sequence[Model], scorer: Scorer, options: ScoreOptions) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What ``biofm embed --estimate`` prints."""
+"""What ``--estimate`` prints."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,28 +8,56 @@ from biofm.core.progress import format_duration
 
 if TYPE_CHECKING:
     from biofm.inference.estimate import Estimate
+    from biofm.inference.scoring.estimate import ScoreEstimate
 
 UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
 def show_estimate(estimate: "Estimate", output: Path, *, as_json: bool) -> None:
+    _show(estimate, _rows(estimate, output), as_json)
+
+
+def show_score_estimate(estimate: "ScoreEstimate", output: Path, *, as_json: bool) -> None:
+    _show(estimate, _score_rows(estimate, output), as_json)
+
+
+def _show(estimate: "Estimate | ScoreEstimate", rows: list[tuple[str, str]], as_json: bool) -> None:
     say_notices(estimate.notices)
     if as_json:
         print_json(estimate)
-        return
-    print_table(_rows(estimate, output.suffix.lower()))
+    else:
+        print_table(rows)
 
 
-def _rows(estimate: "Estimate", suffix: str) -> list[tuple[str, str]]:
-    speed = estimate.sample_tokens / estimate.sample_seconds if estimate.sample_seconds else 0.0
-    parts = ", ".join(f"{name} {_size(n)}" for name, n in estimate.memory_parts.items() if n)
-    sizes = {suffix: estimate.output_bytes.get(suffix, 0)} | dict(estimate.output_bytes)
-    rows = [
+def _rows(estimate: "Estimate", output: Path) -> list[tuple[str, str]]:
+    return [
         ("proteins", f"{estimate.n_sequences:,}, of which {estimate.n_unique:,} different sequences"),
         ("residues", f"{estimate.n_residues:,}, in the longest {estimate.longest:,}"),
         ("tokens", f"{estimate.n_tokens:,} through the model"),
         ("rows", f"{estimate.n_rows:,} x {estimate.n_dimensions}"),
         ("computed in", f"{estimate.provenance['dtype']} on {estimate.provenance['device']}"),
+        *_costs(estimate, output),
+        ("until it is whole", f"{_size(estimate.scratch_bytes)} more beside it"),
+    ]
+
+
+def _score_rows(estimate: "ScoreEstimate", output: Path) -> list[tuple[str, str]]:
+    return [
+        ("variants", f"{estimate.n_variants:,}"),
+        ("runs of the models", f"{estimate.n_tokens:,} tokens for {estimate.n_answers:,} answers"),
+        ("computed in", f"{estimate.dtype} on {estimate.device}"),
+        *_costs(estimate, output),
+        ("until it is whole", f"{_size(estimate.scratch_bytes)} more beside it, and the table again"),
+    ]
+
+
+def _costs(estimate: "Estimate | ScoreEstimate", output: Path) -> list[tuple[str, str]]:
+    """Time, memory and disk; first the size in the format that was asked for."""
+    speed = estimate.sample_tokens / estimate.sample_seconds if estimate.sample_seconds else 0.0
+    parts = ", ".join(f"{name} {_size(n)}" for name, n in estimate.memory_parts.items() if n)
+    suffix = output.suffix.lower()
+    sizes = {suffix: estimate.output_bytes.get(suffix, 0)} | dict(estimate.output_bytes)
+    costs = [
         (
             "time",
             f"{format_duration(estimate.seconds)}, at {speed:,.0f} tokens/s "
@@ -37,11 +65,10 @@ def _rows(estimate: "Estimate", suffix: str) -> list[tuple[str, str]]:
         ),
         ("memory", f"{_size(estimate.memory_bytes)} ({parts})"),
         ("output", ", ".join(f"{name} {_size(n)}" for name, n in sizes.items() if n)),
-        ("until it is whole", f"{_size(estimate.scratch_bytes)} more beside it"),
     ]
     if estimate.device_bytes:
-        rows.insert(7, ("memory of the device", _size(estimate.device_bytes)))
-    return rows
+        costs.insert(2, ("memory of the device", _size(estimate.device_bytes)))
+    return costs
 
 
 def _size(n_bytes: float) -> str:

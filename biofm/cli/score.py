@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Option
 
 from biofm.cli import options
+from biofm.cli.estimate import show_score_estimate
 from biofm.cli.options import Dtype, OnError
-from biofm.cli.printing import print_json, print_table, say, say_notices
-from biofm.core.progress import format_duration
+from biofm.cli.printing import print_json, say, say_notices
 
 if TYPE_CHECKING:
-    from biofm.inference.scoring.estimate import ScoreEstimate
     from biofm.inference.scoring.results import ScoreSummary
 
 VARIANTS_HELP = "A table of variants: CSV (also .gz), TSV or Parquet; - is standard input."
@@ -26,7 +25,7 @@ VARIANT_HELP = "The column of variants (A24G, p.Ala24Gly); else mutant, variant,
 MUTATED_HELP = "A column of whole sequences instead; else mutated_sequence."
 PROTEIN_HELP = "The column that names each row's wild type among several."
 SEQUENCE_HELP = "The column of wild types: of VARIANTS, or of --wild-type where that is a table."
-ESTIMATE_HELP = "Print what the run will take, and write nothing."
+ESTIMATE_HELP = "Print what the run will take in time, memory and space, and write nothing."
 
 
 class MethodOption(StrEnum):
@@ -72,7 +71,7 @@ def score(
         "device": device, "tokens_per_batch": tokens_per_batch, "on_error": on_error.value, "shard": shard,
     }  # fmt: skip
     if estimate:
-        _show_estimate(api.estimate_score(variants, **how), as_json=json)
+        show_score_estimate(api.estimate_score(variants, **how), output, as_json=json)
         return
     summary = api.score(
         variants, output, **how, picture=picture, resume=resume, overwrite=overwrite, quiet=quiet
@@ -86,26 +85,9 @@ def score(
 
 def _say_summary(summary: "ScoreSummary", picture: Path | None) -> None:
     provenance, speed = summary.provenance, summary.variants_per_second
+    decimals = 0 if speed >= 10 else 2  # a long deletion takes seconds
     say(f"{provenance['dtype']} on {provenance['device']}: {summary.dtype_reason}")
-    say(f"{summary.n_variants:,} variants, {summary.n_tokens:,} tokens, {speed:,.0f} variants/s")
+    say(f"{summary.n_variants:,} variants, {summary.n_tokens:,} tokens, {speed:,.{decimals}f} variants/s")
     say(f"{summary.n_variants:,} scores -> {summary.output}")
     if picture:
         say(f"picture -> {picture}")
-
-
-def _show_estimate(estimate: "ScoreEstimate", *, as_json: bool) -> None:
-    say_notices(estimate.notices)
-    if as_json:
-        print_json(estimate)
-        return
-    speed = estimate.sample_tokens / max(estimate.sample_seconds, 1e-9)
-    rows = [
-        ("variants", f"{estimate.n_variants:,}"),
-        ("runs of the models", f"{estimate.n_tokens:,} tokens for {estimate.n_answers:,} answers"),
-        ("time", f"{format_duration(estimate.seconds)}, at {speed:,.0f} tokens/s"),
-        (
-            "beside the output",
-            f"{estimate.scratch_bytes / 1e6:,.1f} MB until it is whole, and the table again",
-        ),
-    ]
-    print_table(rows)

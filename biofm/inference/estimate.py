@@ -10,19 +10,21 @@ import numpy as np
 from biofm_datasets import Record
 from numpy.typing import NDArray
 
-from biofm.core.hardware import peak_resident_bytes, resident_bytes
 from biofm.core.stores import ProvenanceFields
 from biofm.core.stores.parquet import ROW_GROUP_BYTES
 from biofm.inference.embed import BATCHES_PER_CHUNK, Embedder, Protein
 from biofm.inference.shards import Shard
 from biofm.inference.sizes import FLOAT_BYTES, output_bytes, scratch_bytes
 from biofm.inference.survey import SEED, Survey, survey
+from biofm.inference.working_memory import MemoryWatch, activation_bytes
 from biofm.nn import by_budget
 
 SAMPLE_SECONDS = 5.0
 
 # The library of the output's format, a block of rows on its way, records read ahead, the journal's cache.
 STREAMING_BYTES = 80 << 20
+TEXT_BYTES = 70 << 20  # a block of rows as text
+ARROW_BYTES = 70 << 20  # its library, which keeps what it has freed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,18 +70,15 @@ def estimate_embedding(
     """Read all records, embed a sample of them, and reckon, for an output of that suffix. ``embedder``'s
     model has just been loaded.
     """
-    resident, peak = resident_bytes(), peak_resident_bytes()
+    memory = MemoryWatch()
     began = perf_counter()
     found = survey((p for p in embedder.tokenise(records, notices) if shard.holds(p.key)), embedder)
     reading_seconds = perf_counter() - began
-    sample = _time(embedder, found.sample)
+    with memory.sampling():
+        sample = _time(embedder, found.sample)
     per_residue = embedder.is_per_residue
     sizes = output_bytes(found, sample.values, per_residue=per_residue)
-    host, device = _memory(embedder, found)
-    buffers = STREAMING_BYTES
-    if suffix == ".parquet":  # a row group gathers, and is there again as a table and compressed
-        buffers += 3 * min(ROW_GROUP_BYTES, sizes[suffix])
-    parts = {"program and weights": resident} | host | {"buffers": buffers}
+    parts, device_bytes = _memory(memory, embedder, found, suffix, sizes[suffix])
     return Estimate(
         n_sequences=found.n_sequences,
         n_unique=found.n_unique,
@@ -91,9 +90,9 @@ def estimate_embedding(
         seconds=reading_seconds + found.n_tokens * sample.seconds / max(1, sample.n_tokens),
         sample_tokens=sample.n_tokens,
         sample_seconds=sample.seconds,
-        memory_bytes=max(peak, sum(parts.values())),
+        memory_bytes=memory.highest(parts),
         memory_parts=parts,
-        device_bytes=device,
+        device_bytes=device_bytes,
         output_bytes=sizes,
         scratch_bytes=scratch_bytes(found, embedder.config.d_model, per_residue=per_residue),
         dtype_reason=dtype_reason,
@@ -131,26 +130,26 @@ def _time(embedder: Embedder, sample: list[Protein]) -> _Timed:
     return _Timed(n_tokens, perf_counter() - began, np.concatenate(values))
 
 
-def _memory(embedder: Embedder, found: Survey) -> tuple[dict[str, int], int]:
-    """What a run takes on the host besides program and weights, and what it takes on another device.
-
-    The widest moment of a block is its feed-forward: the stream, its norm, and what goes up and through the
-    activation.
-    """
-    config = embedder.config
-    wide = 4 if config.feedforward == "swiglu" else 2
-    token_bytes = (2 * config.d_model + wide * config.d_feedforward) * embedder.dtype.itemsize
-    window = embedder.options.window
+def _memory(
+    memory: MemoryWatch, embedder: Embedder, found: Survey, suffix: str, n_output_bytes: int
+) -> tuple[dict[str, int], int]:
+    """What a run takes on the host, part by part, and what it takes on another device."""
+    d_model, window = embedder.config.d_model, embedder.options.window
     longest = min(found.longest, window or found.longest) + 2
     n_batch_tokens = min(max(embedder.tokens_per_batch, longest), found.n_tokens)
-    activations = n_batch_tokens * (token_bytes + FLOAT_BYTES * config.d_model)
+    activations = activation_bytes(embedder.config, embedder.dtype, n_batch_tokens)
     n_chunk_rows = min(max(_chunk_tokens(embedder), found.longest), found.unique_residues)
-    rows = 2 * FLOAT_BYTES * config.d_model * n_chunk_rows if embedder.is_per_residue else 0
-    host = {"rows of a chunk": rows}
+    rows = 2 * FLOAT_BYTES * d_model * n_chunk_rows if embedder.is_per_residue else 0
+    buffers = STREAMING_BYTES
+    if suffix == ".csv":
+        buffers += TEXT_BYTES
+    if suffix == ".parquet":  # a row group gathers, and is there again as a table and compressed
+        buffers += ARROW_BYTES + 3 * min(ROW_GROUP_BYTES, n_output_bytes)
+    others = {"rows of a chunk": rows, "buffers": buffers}
     if embedder.device.type == "cpu":
-        return {"activations of the largest batch": activations} | host, 0
+        return memory.parts(activations, others), 0
     weights = sum(weight.nbytes for weight in embedder.encoder.parameters())
-    return host, weights + activations
+    return memory.parts(0, others), weights + activations
 
 
 def _chunk_tokens(embedder: Embedder) -> int:

@@ -167,3 +167,29 @@ def test_an_estimate_counts_what_a_run_then_does_and_writes_nothing(
     assert 0 < found["seconds"] < 600
     in_words = biofm("score", "v.csv", *OPTIONS[:-1], "-m", tiny_esm2, "-o", "out.csv", "--estimate")
     assert f"{done['n_tokens']:,} tokens for" in in_words.out
+    assert found["memory_bytes"] >= sum(found["memory_parts"].values()) > 1e8
+    for name in ("computed in", "memory", "output", "until it is whole"):
+        assert re.search(rf"^{name} +\S", in_words.out, re.MULTILINE), name
+
+
+def test_estimated_sizes_of_tables_are_those_of_the_files(
+    biofm: Any, tiny_esm2: Path, tmp_path: Path
+) -> None:
+    write_inputs(tmp_path, n_rows=3000)
+    models = ("-m", tiny_esm2, "-m", "protein-nano", "--method", "wt-marginals")
+    command = ("score", "v.csv", *OPTIONS, *models, "-o")
+    sizes = json.loads(biofm(*command, "out.csv", "--estimate").out)["output_bytes"]
+    for suffix in (".csv", ".tsv", ".parquet"):
+        assert biofm(*command, f"out{suffix}").status == 0
+        assert sizes[suffix] == pytest.approx(Path(f"out{suffix}").stat().st_size, rel=0.1), suffix
+
+
+def test_the_estimate_of_a_share_is_about_that_share(biofm: Any, tiny_esm2: Path, tmp_path: Path) -> None:
+    write_inputs(tmp_path)
+    estimate_of = words(tiny_esm2, "-o", "out.csv", "--method", "wt-marginals", "--estimate")
+    whole = json.loads(biofm(*estimate_of).out)
+    shares = [json.loads(biofm(*estimate_of, "--shard", f"{index}/2").out) for index in (1, 2)]
+    assert sum(share["n_variants"] for share in shares) == whole["n_variants"]
+    assert all(0 < share["output_bytes"][".csv"] < whole["output_bytes"][".csv"] for share in shares)
+    nothing = json.loads(biofm(*estimate_of, "--shard", "1/100000").out)
+    assert (nothing["n_variants"], set(nothing["output_bytes"].values())) == (0, {0})

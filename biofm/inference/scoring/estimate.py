@@ -2,15 +2,19 @@
 
 import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
+from typing import NamedTuple
 
+from biofm.inference.compute import Compute
 from biofm.inference.masked import Query
 from biofm.inference.scoring.readings import RESIDUES, Reader
-from biofm.inference.scoring.rows import Rows, of_shard
+from biofm.inference.scoring.rows import Row, Rows, chunks, of_shard
 from biofm.inference.scoring.scorer import Need, Scorer
+from biofm.inference.scoring.sizes import TableSizes
 from biofm.inference.shards import Shard
+from biofm.inference.working_memory import MemoryWatch, activation_bytes
 from biofm.nn import by_budget
 
 SAMPLE_SECONDS = 5.0
@@ -20,13 +24,17 @@ SEED = 20
 ANSWER_BYTES = 4 * len(RESIDUES) + 60  # an answer in the journal, its key twice (in an index too)
 ENTRY_BYTES = 50  # a variant in the journal, besides its cells
 
+BUFFER_BYTES = 60 << 20  # a part of the table, its rows and what they need, the journal's cache
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreEstimate:
     """``n_answers`` different things have to be known, by all models together, and ``n_tokens`` run for them.
 
     ``seconds``: reading, as it was timed, and each model's tokens at the speed of a sample of them.
-    ``scratch_bytes`` lie beside the output until it is whole, and besides a copy of the table.
+    ``memory_bytes``: its highest, the sum of ``memory_parts`` or what loading the models took;
+    ``device_bytes`` on a device that is not the CPU. ``output_bytes`` is by format; ``scratch_bytes`` and the
+    table once more lie beside the output until it is whole.
     """
 
     n_variants: int
@@ -35,44 +43,74 @@ class ScoreEstimate:
     seconds: float
     sample_tokens: int
     sample_seconds: float
+    memory_bytes: int
+    memory_parts: Mapping[str, int]
+    device_bytes: int
+    output_bytes: Mapping[str, int]
     scratch_bytes: int
+    dtype: str
+    device: str
     dtype_reason: str
     notices: Mapping[str, int]
 
 
 def estimate_scores(
-    rows: Rows, scorer: Scorer, shard: Shard, notices: Counter[str], dtype_reason: str
+    rows: Rows, scorer: Scorer, names: Sequence[str], shard: Shard, notices: Counter[str], compute: Compute
 ) -> ScoreEstimate:
-    """Read all rows and time a sample of what they need. Takes some 100 bytes of memory an answer."""
+    """Read all rows and time a sample of what they need. Takes some 100 bytes of memory an answer.
+
+    The models, whose columns have these ``names``, have just been loaded.
+    """
+    memory = MemoryWatch()
     began = perf_counter()
-    seen: set[bytes] = set()
-    samples = [_Sample() for _ in scorer.readers]
-    n_tokens = [0] * len(scorer.readers)
-    n_variants = 0
-    for row in of_shard(rows, shard):
-        n_variants += 1
-        for key, need in scorer.needs(row.variant).items():
-            if key not in seen:
-                seen.add(key)
-                n_tokens[need.model] += scorer.n_tokens(need)
-                samples[need.model].add(need)
+    found = _survey(of_shard(rows, shard), scorer, names, notices)
     seconds = perf_counter() - began
-    sample_tokens, sample_seconds = 0, 0.0
-    for reader, sample, n_of_model in zip(scorer.readers, samples, n_tokens, strict=True):
-        n_timed, took = _time(reader, sample.kept)
-        sample_tokens, sample_seconds = sample_tokens + n_timed, sample_seconds + took
-        seconds += n_of_model * took / max(1, n_timed)
+    with memory.sampling():
+        timed = [_time(reader, one.kept) for reader, one in zip(scorer.readers, found.samples, strict=True)]
+    for n_tokens, one in zip(found.n_tokens, timed, strict=True):
+        seconds += n_tokens * one.seconds / max(1, one.n_tokens)
+    parts, device_bytes = _memory(memory, scorer, compute, found, timed)
     return ScoreEstimate(
-        n_variants=n_variants,
-        n_answers=len(seen),
-        n_tokens=sum(n_tokens),
+        n_variants=found.n_variants,
+        n_answers=len(found.answers),
+        n_tokens=sum(found.n_tokens),
         seconds=seconds,
-        sample_tokens=sample_tokens,
-        sample_seconds=sample_seconds,
-        scratch_bytes=ANSWER_BYTES * len(seen) + ENTRY_BYTES * n_variants,
-        dtype_reason=dtype_reason,
+        sample_tokens=sum(one.n_tokens for one in timed),
+        sample_seconds=sum(one.seconds for one in timed),
+        memory_bytes=memory.highest(parts),
+        memory_parts=parts,
+        device_bytes=device_bytes,
+        output_bytes=found.sizes.in_bytes(),
+        scratch_bytes=ANSWER_BYTES * len(found.answers) + ENTRY_BYTES * found.n_variants,
+        dtype=compute.dtype_name,
+        device=compute.device.type,
+        dtype_reason=compute.reason,
         notices=dict(+notices),
     )
+
+
+class _Survey:
+    """What the rows need. Of each model: how many tokens, and a sample of its needs."""
+
+    def __init__(self, scorer: Scorer, names: Sequence[str]) -> None:
+        self.n_variants = 0
+        self.answers: set[bytes] = set()
+        self.n_tokens = [0] * len(names)
+        self.samples = [_Sample() for _ in names]
+        self.sizes = TableSizes(scorer, names)
+
+
+def _survey(rows: Iterable[Row], scorer: Scorer, names: Sequence[str], notices: Counter[str]) -> _Survey:
+    found = _Survey(scorer, names)
+    for chunk in chunks(rows, scorer):
+        found.n_variants += len(chunk.rows)
+        found.sizes.add(chunk, notices)
+        for key, need in chunk.needs.items():
+            if key not in found.answers:
+                found.answers.add(key)
+                found.n_tokens[need.model] += scorer.n_tokens(need)
+                found.samples[need.model].add(need)
+    return found
 
 
 class _Sample:
@@ -91,8 +129,14 @@ class _Sample:
             self.kept[slot] = need
 
 
-def _time(reader: Reader, needs: Sequence[Need]) -> tuple[int, float]:
-    """Run one query of each need, as many as some seconds allow; returns the tokens and the seconds."""
+class _Timed(NamedTuple):
+    n_tokens: int
+    seconds: float
+    longest: int  # of the runs, in tokens
+
+
+def _time(reader: Reader, needs: Sequence[Need]) -> _Timed:
+    """Run one query of each need, as many as some seconds allow."""
     queries = [query for need in needs for query in reader.first_query(need.reading)]
     random.Random(SEED).shuffle(queries)
     budget = reader.predictor.tokens_per_batch
@@ -104,10 +148,30 @@ def _time(reader: Reader, needs: Sequence[Need]) -> tuple[int, float]:
         n_tokens += _run(reader, batch)
         if perf_counter() - began > SAMPLE_SECONDS:
             break
-    return n_tokens, perf_counter() - began
+    longest = max((len(query.tokens) for query in queries), default=0)
+    return _Timed(n_tokens, perf_counter() - began, longest)
 
 
 def _run(reader: Reader, batch: list[Query]) -> int:
     for _ in reader.predictor.predict(batch):
         pass
     return sum(len(query.tokens) for query in batch)
+
+
+def _memory(
+    memory: MemoryWatch, scorer: Scorer, compute: Compute, found: _Survey, timed: Sequence[_Timed]
+) -> tuple[dict[str, int], int]:
+    """What a run takes on the host, part by part, and what it takes on another device. The models, all of
+    which are loaded, run one after another.
+    """
+    activations = 0
+    for reader, n_tokens, one in zip(scorer.readers, found.n_tokens, timed, strict=True):
+        n_batch_tokens = min(n_tokens, max(reader.predictor.tokens_per_batch, one.longest))
+        config = reader.predictor.model.encoder.config
+        activations = max(activations, activation_bytes(config, compute.dtype, n_batch_tokens))
+    others = {"buffers": BUFFER_BYTES}
+    if compute.device.type == "cpu":
+        return memory.parts(activations, others), 0
+    models = [reader.predictor.model for reader in scorer.readers]
+    weights = sum(weight.nbytes for model in models for weight in model.parameters())
+    return memory.parts(0, others), weights + activations

@@ -51,6 +51,10 @@ class Chunk:
     needs: dict[bytes, Need] = field(default_factory=dict)
 
     @property
+    def variants(self) -> list[Variant]:
+        return [row.variant for row in self.rows]
+
+    @property
     def columns(self) -> Columns:
         """The columns that stand beside the scores of these rows."""
         indices = [row.index for row in self.rows]

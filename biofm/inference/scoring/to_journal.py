@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from biofm.core import Progress
 from biofm.core.journal import Entry, Fields, Journal, key_of
@@ -54,7 +55,8 @@ def score_to_journal(
         new = {key: need for key, need in chunk.needs.items() if key not in known}
         meter.begin(chunk, sum(map(scorer.n_tokens, new.values())))
         answers = scorer.read(new, meter.on_run)
-        columns = _columns(chunk, scorer, names, answers | {key: journal.row(key) for key in known}, notices)
+        scores = scorer.score(chunk.variants, answers | {key: journal.row(key) for key in known})
+        columns = output_columns(chunk, scorer, names, scores, notices)
         part = key_of("part", str(chunk.rows[0].number))
         entries = [Entry(row.number, [], [part], row.identity) for row in chunk.rows]
         journal.commit(entries, answers | {part: pack_columns(columns)}, {"tokens": meter.n_chunk_tokens})
@@ -87,19 +89,13 @@ class _Meter:
         self._progress.update(tokens=self.n_tokens, fraction=fraction)
 
 
-def _columns(
-    chunk: Chunk,
-    scorer: Scorer,
-    names: Sequence[str],
-    answers: Mapping[bytes, np.ndarray[Any, np.dtype[np.float32]]],
-    notices: Counter[str],
+def output_columns(
+    chunk: Chunk, scorer: Scorer, names: Sequence[str], scores: NDArray[np.float32], notices: Counter[str]
 ) -> Columns:
-    """What the table holds of these rows: the input's columns, then ours."""
-    variants = [row.variant for row in chunk.rows]
-    scores = scorer.score(variants, answers)
+    """What the table holds of these rows: the input's columns, then ours. ``scores``: (rows, models)."""
     added = {
-        "method": [variant.method(scorer.method) for variant in variants],
-        "windowed": [scorer.is_windowed(variant) for variant in variants],
+        "method": [variant.method(scorer.method) for variant in chunk.variants],
+        "windowed": [scorer.is_windowed(variant) for variant in chunk.variants],
         **{f"score_{name}": scores[:, model] for model, name in enumerate(names)},
         "score": scores.mean(1, dtype=np.float64).astype(np.float32),
     }
