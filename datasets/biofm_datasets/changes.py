@@ -6,6 +6,9 @@ from dataclasses import replace
 from biofm_datasets.errors import DataError
 from biofm_datasets.variants import LETTERS, UNSPELT, Change
 
+ONE_LETTER = 1 / 20  # how often one amino acid is the one that is named
+CHANCE = 0.1  # offsets expected to fit by chance, above which none is proposed
+
 
 def apply(changes: Sequence[Change], wild_type: str, *, offset: int = 0) -> str:
     """The sequence of the variant. Raises DataError as ``locate`` does."""
@@ -50,7 +53,10 @@ def changes_between(wild_type: str, mutated: str) -> tuple[Change, ...]:
 
 
 def fitting_offset(variants: Iterable[Sequence[Change]], wild_type: str) -> int | None:
-    """The one offset with which all variants name the residues of the sequence; None: no or several such."""
+    """The one offset with which all variants name the residues of the sequence.
+
+    None: no or several such, or so few residues are named that they would be found somewhere by chance.
+    """
     named = {
         (change.position + i, letter)
         for changes in variants
@@ -58,7 +64,7 @@ def fitting_offset(variants: Iterable[Sequence[Change]], wild_type: str) -> int 
         for i, letter in enumerate(change.wild)
         if letter != UNSPELT
     }
-    if not named:
+    if not named or len(wild_type) * ONE_LETTER ** len(named) > CHANCE:
         return None
     lowest, letter = min(named)
     highest = max(position for position, _ in named)

@@ -132,6 +132,15 @@ def test_the_offset_that_would_fit_is_in_the_remedy() -> None:
         read(text + "W40G\n")
 
 
+def test_an_offset_that_fits_by_chance_is_not_proposed() -> None:
+    """Two residues are found side by side somewhere in most proteins; three hardly ever."""
+    long = "G" * 300 + "KW" + "A" * 28
+    with pytest.raises(InputError, match=r"Check the numbering \(--offset\) and the wild type"):
+        read("mutant\nK2A\nW3A\n", lambda part: lambda row: long)
+    with pytest.raises(InputError, match="With --offset -299 this"):
+        read("mutant\nK2A\nW3A\nG1K\n", lambda part: lambda row: long)
+
+
 def test_one_misfit_among_variants_that_fit_is_no_question_of_numbering() -> None:
     fitting = "K2R\n" * (N_TRIED - 1) + "A4G\n"
     with pytest.raises(InputError, match=r"(?s)\(C4G\).*Others near it fit: check this variant"):
