@@ -1,4 +1,4 @@
-"""Kernels on the CPU: the tests in ``interpreted/`` run in Triton's interpreter, in a process of their own."""
+"""The tests in ``interpreted/``: kernels on the CPU, by Triton's interpreter, in a process of their own."""
 
 import os
 import subprocess

@@ -36,7 +36,7 @@ def forward(
     left, right = _bounds(q, k, v, scale, window)
     out = torch.empty(q.shape, dtype=q.dtype, device=q.device)
     lse = torch.empty(q.shape[1], len(q), dtype=torch.float32, device=q.device)
-    sizes = _sizes("attention_forward", q)
+    sizes = _sizes("attention_forward" if rotary is None else "attention_forward_rotary", q)
     with torch.cuda.device_of(q):
         attention_forward[_grid(tiles.of_queries, sizes["BLOCK_Q"], q)](
             q, k, v, out, lse, tiles.of_queries, len(q), scale, left, right,
@@ -87,9 +87,10 @@ def backward(
 
 def _bounds(q: Tensor, k: Tensor, v: Tensor, scale: float, window: Window) -> tuple[int | None, int | None]:
     """The window as the kernels take it, after what they rely on."""
-    assert k.shape == v.shape and q.shape[1:] == k.shape[1:], "q, k and v differ in heads or head dim"
+    assert q.shape[1:] == k.shape[1:] == v.shape[1:], "q, k and v differ in heads or head dim"
+    assert len(k) == len(v), "a key without a value"
     assert q.dtype == k.dtype == v.dtype, "q, k and v differ in dtype"
-    assert q.shape[2] % 2 == 0 and q.shape[2] <= LARGEST_HEAD_DIM, "the head dim is odd or too large"
+    assert q.shape[2] in range(2, LARGEST_HEAD_DIM + 1, 2), "the head dim is odd or too large"
     assert all(x.stride(2) == 1 for x in (q, k, v)), "the columns of a head do not lie side by side"
     assert scale > 0, "the largest score would not be the largest product"
     assert window == (-1, -1) or len(q) == len(k), "a window needs a query for each key"

@@ -12,8 +12,8 @@ from torch import Tensor
 FRAME = 130  # rows: more than the largest block, so that no block reaches over it
 
 # Norm of the difference, relative to the norm of what float64 gives for the same, already rounded, inputs.
-# Float32 carries 24 bits, float16 11, bfloat16 8: a rounding is off by 2^-9 at most and 2^-10.3 in the mean of
-# squares there, and a gradient passes four of them (weights, their gradient, the output, itself).
+# Float32 carries 24 bits, float16 11 and bfloat16 8, so that its rounding is off by 2^-9 at most; a gradient
+# passes four roundings (of the weights, of their gradient, of the output, of itself).
 LIMITS = {torch.float32: 2e-6, torch.float16: 1e-3, torch.bfloat16: 6e-3}
 
 
@@ -36,7 +36,7 @@ def _buffer(shape: torch.Size, dtype: torch.dtype) -> Tensor:
 
 @pytest.fixture(autouse=True)
 def _framed_outputs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What a launcher allocates by ``torch.empty`` is NaN between rows of NaN, and these must be left alone."""
+    """What a launcher allocates by ``torch.empty`` is NaN between rows of NaN, which must stay so."""
     buffers: list[tuple[Tensor, int]] = []
     plain_empty = torch.empty
 

@@ -1,11 +1,10 @@
 """The attention kernels, forward and every gradient, against the equation in float64."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 import pytest
 import torch
-from biofm_kernels import configs
 from biofm_kernels.attention import triton as kernels
 from biofm_kernels.packing import Rotary, Tiles, tile
 from torch import Tensor
@@ -114,7 +113,8 @@ def check_forward(case: Case, inputs: Inputs) -> None:
     out, lse = kernels.forward(
         inputs.q, inputs.k, inputs.v, case.tiles, case.scale, case.window, inputs.rotary
     )
-    assert out.dtype == case.dtype and out.is_contiguous()
+    assert out.dtype == case.dtype
+    assert out.is_contiguous()
     assert relative_error(out, exact_out) < LIMITS[case.dtype]
     assert lse.dtype == torch.float32
     assert torch.equal(lse.isposinf(), exact_lse.isposinf())
@@ -124,7 +124,7 @@ def check_forward(case: Case, inputs: Inputs) -> None:
 
 
 def check_backward(case: Case, inputs: Inputs) -> None:
-    """Given ``rotary``, q and k are taken as turned already, and the gradients are those of what was turned."""
+    """Given ``rotary``, q and k count as turned already; the gradients are those of what was turned."""
     before = [x.double() for x in (inputs.q, inputs.k, inputs.v)]
     if inputs.rotary is not None:
         before[0] = turned(before[0], inputs.rotary, inputs.rotary.q_positions, direction=-1)
@@ -143,7 +143,8 @@ def check_backward(case: Case, inputs: Inputs) -> None:
         inputs.rotary,
     )  # fmt: skip
     for name, gradient, expected in zip(("dq", "dk", "dv"), found, exact, strict=True):
-        assert gradient.dtype == case.dtype and gradient.is_contiguous()
+        assert gradient.dtype == case.dtype
+        assert gradient.is_contiguous()
         if expected.norm() > 1e-9 * inputs.d_out.double().norm():
             assert relative_error(gradient, expected) < LIMITS[case.dtype], name
         else:  # A query with one key gives it weight 1 whatever q and k are.

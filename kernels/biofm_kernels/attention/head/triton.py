@@ -1,8 +1,8 @@
 """One head's rows in a kernel: which of them a program owns and meets; how they are read, turned and written.
 
 Rows are read in blocks of (rows, padded head dim). The halves of a head, which rotary embedding pairs, are
-padded to a power of two each, so that any even head dim is one operand of a matrix product, and its halves part
-at a power of two.
+padded to a power of two each: any even head dim is one operand of a matrix product, and its halves part at a
+power of two.
 """
 
 import triton
@@ -55,38 +55,35 @@ def visible(queries, keys, keys_end, left, right):
 
 
 @triton.jit
-def _columns(HEAD_DIM: tl.constexpr, TURN: tl.constexpr):
-    """The column of the head at each place of a block's row, and whether the place holds one. ``TURN`` places
-    on: half of them lead to the partner in the other half.
+def _entries(
+    first, end, ROW: tl.constexpr, HEAD_DIM: tl.constexpr, BLOCK: tl.constexpr, PARTNER: tl.constexpr = False
+):
+    """Where the entries of a block lie, its rows ``ROW`` elements apart, and which of them exist. ``PARTNER``:
+    of each entry the one in the other half that rotary embedding pairs it with.
     """
     half: tl.constexpr = padded_half(HEAD_DIM)
-    place = (tl.arange(0, 2 * half) + TURN) % (2 * half)
-    return place // half * (HEAD_DIM // 2) + place % half, place % half < HEAD_DIM // 2
+    row = tl.arange(0, BLOCK)[:, None]
+    place = tl.arange(0, 2 * half)[None, :]
+    which_half = 1 - place // half if PARTNER else place // half
+    column = which_half * (HEAD_DIM // 2) + place % half
+    inside = row < end - first
+    if 2 * half > HEAD_DIM:
+        inside = inside & (place % half < HEAD_DIM // 2)
+    return tl.cast(first, tl.int64) * ROW + row * ROW + column, inside
 
 
 @triton.jit
-def load(
-    x, first, end, ROW: tl.constexpr, HEAD_DIM: tl.constexpr, BLOCK: tl.constexpr, TURN: tl.constexpr = 0
-):
-    """Rows of one head from ``first`` on, ``ROW`` elements apart; 0 from row ``end`` on and in the padding."""
-    row = tl.arange(0, BLOCK)[:, None]
-    column, filled = _columns(HEAD_DIM, TURN)
-    inside = row < end - first
-    if HEAD_DIM < 2 * padded_half(HEAD_DIM):
-        inside = inside & filled[None, :]
-    return tl.load(x + tl.cast(first, tl.int64) * ROW + row * ROW + column[None, :], mask=inside, other=0.0)
+def load(x, first, end, ROW: tl.constexpr, HEAD_DIM: tl.constexpr, BLOCK: tl.constexpr):
+    """A block of one head's rows, from ``first`` on; 0 from row ``end`` on and in the padding."""
+    offset, inside = _entries(first, end, ROW, HEAD_DIM, BLOCK)
+    return tl.load(x + offset, mask=inside, other=0.0)
 
 
 @triton.jit
 def store(x, block, first, end, ROW: tl.constexpr, HEAD_DIM: tl.constexpr, BLOCK: tl.constexpr):
     """The counterpart of ``load``."""
-    row = tl.arange(0, BLOCK)[:, None]
-    column, filled = _columns(HEAD_DIM, 0)
-    inside = row < end - first
-    if HEAD_DIM < 2 * padded_half(HEAD_DIM):
-        inside = inside & filled[None, :]
-    block = rounded(block, x.dtype.element_ty)
-    tl.store(x + tl.cast(first, tl.int64) * ROW + row * ROW + column[None, :], block, mask=inside)
+    offset, inside = _entries(first, end, ROW, HEAD_DIM, BLOCK)
+    tl.store(x + offset, rounded(block, x.dtype.element_ty), mask=inside)
 
 
 @triton.jit
@@ -106,7 +103,8 @@ def load_turned(
     """As ``load``, each row turned to its position: (x1 cos - x2 sin, x2 cos + x1 sin)."""
     half: tl.constexpr = padded_half(HEAD_DIM)
     block = load(x, first, end, ROW, HEAD_DIM, BLOCK)
-    partner = load(x, first, end, ROW, HEAD_DIM, BLOCK, TURN=half)
+    offset, inside = _entries(first, end, ROW, HEAD_DIM, BLOCK, PARTNER=True)
+    partner = tl.load(x + offset, mask=inside, other=0.0)
     place = tl.arange(0, 2 * half)
     cos = _angles(cos, positions, first, end, place % half, HEAD_DIM, BLOCK)
     sin = _angles(sin, positions, first, end, place % half, HEAD_DIM, BLOCK)

@@ -16,16 +16,16 @@ Table = dict[str, dict[str, dict[str, dict[str, int]]]]
 
 @cache
 def block_sizes(kernel: str, head_dim: int, itemsize: int, device: torch.device) -> dict[str, int]:
-    """Keyword arguments of the launch of ``kernel`` on ``device``, for heads padded to ``head_dim`` columns."""
+    """Keyword arguments for a launch of ``kernel``, on heads padded to ``head_dim`` columns."""
     by_head_dim = table(device)[kernel][str(itemsize)]
     return by_head_dim[min((key for key in by_head_dim if head_dim <= int(key)), key=int)]
 
 
 @cache
 def table(device: torch.device) -> Table:
-    """The device's own table, else that of its architecture, else of the nearest lower one, else of the lowest.
+    """The device's own, else that of its architecture, else of the nearest lower one, else of the lowest.
 
-    Off the GPU, where Triton's interpreter runs the kernels: small blocks, whose numbers differ from each other.
+    Off the GPU, where Triton's interpreter runs the kernels: small blocks, no two numbers the same.
     """
     if device.type != "cuda":
         return read("interpreter")
