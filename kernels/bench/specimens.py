@@ -12,9 +12,7 @@ N_TOKENS = 64
 
 
 def attention_both_ways(dtype: torch.dtype, head_dim: int, mode: str) -> None:
-    """Forward and backward over views of one projection. ``rotary`` turns inside forward and turns back in the
-    backward; ``window`` bounds both sides.
-    """
+    """Forward and backward over views of one projection: ``plain``, in a ``window``, or with ``rotary``."""
     q, k, v = torch.zeros(N_TOKENS, 3, N_HEADS, head_dim, dtype=dtype).unbind(1)
     cu_seqlens = torch.tensor([0, N_TOKENS], dtype=torch.int32)
     tiles = tile(cu_seqlens, N_TOKENS, cu_seqlens, N_TOKENS)

@@ -33,7 +33,7 @@ def forward(
     bound; one that sees no key gives 0 and a log-sum of +inf. Given ``rotary``, q and k come as they are and
     are turned on the way.
     """
-    left, right = _bounds(q, k, v, scale, window)
+    left, right = _bounds(q, k, v, scale, window, rotary)
     out = torch.empty(q.shape, dtype=q.dtype, device=q.device)
     lse = torch.empty(q.shape[1], len(q), dtype=torch.float32, device=q.device)
     sizes = _sizes("attention_forward" if rotary is None else "attention_forward_rotary", q)
@@ -61,7 +61,8 @@ def backward(
 
     Given ``rotary``, q and k come turned, and their gradients are those of what was turned.
     """
-    left, right = _bounds(q, k, v, scale, window)
+    left, right = _bounds(q, k, v, scale, window, rotary)
+    assert all(x.is_contiguous() for x in (out, lse)), "not as forward gives them"
     d_out = d_out.contiguous()
     delta = torch.empty(lse.shape, dtype=torch.float32, device=q.device)
     dq, dk, dv = (torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in (q, k, v))
@@ -85,13 +86,16 @@ def backward(
     return dq, dk, dv
 
 
-def _bounds(q: Tensor, k: Tensor, v: Tensor, scale: float, window: Window) -> tuple[int | None, int | None]:
+def _bounds(
+    q: Tensor, k: Tensor, v: Tensor, scale: float, window: Window, rotary: Rotary | None
+) -> tuple[int | None, int | None]:
     """The window as the kernels take it, after what they rely on."""
     assert q.shape[1:] == k.shape[1:] == v.shape[1:], "q, k and v differ in heads or head dim"
     assert len(k) == len(v), "a key without a value"
     assert q.dtype == k.dtype == v.dtype, "q, k and v differ in dtype"
     assert q.shape[2] in range(2, LARGEST_HEAD_DIM + 1, 2), "the head dim is odd or too large"
     assert all(x.stride(2) == 1 for x in (q, k, v)), "the columns of a head do not lie side by side"
+    assert rotary is None or all(x.is_contiguous() for x in rotary), "rotary holds views"
     assert scale > 0, "the largest score would not be the largest product"
     assert window == (-1, -1) or len(q) == len(k), "a window needs a query for each key"
     left, right = (None if bound < 0 else bound for bound in window)

@@ -1,11 +1,12 @@
 """The attention kernels, forward and every gradient, against the equation in float64."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import pytest
 import torch
 from biofm_kernels.attention import triton as kernels
+from biofm_kernels.configs import tables
 from biofm_kernels.packing import Rotary, Tiles, tile
 from torch import Tensor
 
@@ -173,9 +174,153 @@ def test_each_window_is_right(window: tuple[int, int]) -> None:
     check(Case(lengths=(1, 100), window=window))
 
 
-def test_a_sequence_that_fills_a_tile_ends_with_it() -> None:
-    check(Case(lengths=(127, 128, 129)))
+@pytest.mark.parametrize("length", [127, 128, 129])
+def test_a_sequence_ends_where_its_last_tile_does_or_not(length: int) -> None:
+    check(Case(lengths=(length, 3)))
 
 
 def test_heads_are_apart() -> None:
     check(Case(lengths=(5, 40), n_heads=3))
+
+
+@pytest.mark.parametrize("rotary", [False, True], ids=["as they are", "turned"])
+def test_fewer_queries_than_keys_are_right(rotary: bool) -> None:
+    check(Case(lengths=(63, 0, 70, 5), n_queries=(5, 0, 0, 5), rotary=rotary))
+
+
+def test_a_query_that_sees_no_key_gives_zero_and_an_infinite_log_sum() -> None:
+    case = Case(lengths=(0, 5), n_queries=(3, 5))
+    inputs = make_inputs(case)
+    check_forward(case, inputs)
+    check_backward(case, inputs)
+    out, lse = kernels.forward(inputs.q, inputs.k, inputs.v, case.tiles, case.scale, case.window)
+    assert (out[:3] == 0).all()
+    assert lse[:, :3].isposinf().all()
+    dq, _, _ = kernels.backward(
+        inputs.d_out, inputs.q, inputs.k, inputs.v, out, lse, case.tiles, case.scale, case.window
+    )
+    assert (dq[:3] == 0).all()
+
+
+@pytest.mark.parametrize("lengths", [(), (0,), (0, 0), (63, 5)], ids=str)
+def test_no_query_gives_no_output_and_no_gradient(lengths: tuple[int, ...]) -> None:
+    case = Case(lengths=lengths, n_queries=(0,) * len(lengths))
+    inputs = make_inputs(case)
+    out, lse = kernels.forward(inputs.q, inputs.k, inputs.v, case.tiles, case.scale, case.window)
+    assert out.shape == (0, 1, 16)
+    assert lse.shape == (1, 0)
+    dq, dk, dv = kernels.backward(
+        inputs.d_out, inputs.q, inputs.k, inputs.v, out, lse, case.tiles, case.scale, case.window
+    )
+    assert dq.shape == (0, 1, 16)
+    assert dk.shape == dv.shape == (sum(lengths), 1, 16)
+    assert (dk == 0).all()
+    assert (dv == 0).all()
+
+
+def run_both_ways(case: Case, inputs: Inputs, tiles: Tiles) -> list[Tensor]:
+    """Everything that the kernels give."""
+    q, k, v = inputs.q, inputs.k, inputs.v
+    out, lse = kernels.forward(q, k, v, tiles, case.scale, case.window, inputs.rotary)
+    gradients = kernels.backward(
+        inputs.d_out, q, k, v, out, lse, tiles, case.scale, case.window, inputs.rotary
+    )
+    return [out, lse, *gradients]
+
+
+def test_views_of_one_projection_give_the_numbers_of_their_copies() -> None:
+    case = Case(lengths=(40, 9), head_dim=24, n_heads=2, dtype=torch.bfloat16, rotary=True)
+    copies = make_inputs(case)
+    projection = framed(torch.cat([x.flatten(1) for x in (copies.q, copies.k, copies.v)], -1))
+    q, k, v = (x.unflatten(-1, (2, 24)) for x in projection.chunk(3, -1))
+    assert not q.is_contiguous()
+    views = replace(copies, q=q, k=k, v=v)
+    pairs = zip(run_both_ways(case, views, case.tiles), run_both_ways(case, copies, case.tiles), strict=True)
+    assert all(torch.equal(found, expected) for found, expected in pairs)
+
+
+def test_a_gradient_without_memory_of_its_own_is_taken() -> None:
+    case = Case(lengths=(20,), n_heads=2)
+    inputs = make_inputs(case)
+    expanded = replace(inputs, d_out=torch.ones(()).expand(inputs.q.shape))
+    copied = replace(inputs, d_out=torch.ones(inputs.q.shape))
+    pairs = zip(
+        run_both_ways(case, expanded, case.tiles), run_both_ways(case, copied, case.tiles), strict=True
+    )
+    assert all(torch.equal(found, expected) for found, expected in pairs)
+
+
+def test_the_order_of_programs_changes_no_bit() -> None:
+    """So none writes a row of another, and none adds to what another wrote: every run gives the same."""
+    case = Case(lengths=(70, 1, 130), dtype=torch.float16, window=(60, 9), rotary=True)
+    inputs = make_inputs(case)
+    backwards = Tiles(*(table.flip(0) for table in case.tiles))
+    pairs = zip(run_both_ways(case, inputs, case.tiles), run_both_ways(case, inputs, backwards), strict=True)
+    assert all(torch.equal(first, second) for first, second in pairs)
+
+
+@pytest.mark.parametrize("sign", [1, -1], ids=["large", "very negative"])
+def test_scores_far_from_zero_neither_overflow_nor_vanish(sign: int) -> None:
+    """Weights are relative to the largest score; padding, whose score is 0, must not count beside scores of
+    -400, from which 2^400 would lead back to it.
+    """
+    case = Case(lengths=(37, 3))
+    inputs = make_inputs(case)
+    inputs = replace(inputs, q=inputs.q + 12, k=inputs.k + sign * 12)
+    exact_out, exact_lse = exact_attention(inputs.q.double(), inputs.k.double(), inputs.v.double(), case)
+    assert (sign * exact_lse > 300).all()
+    out, lse, *gradients = run_both_ways(case, inputs, case.tiles)
+    rounding = 400 * LIMITS[torch.float32]  # of a score of 400
+    assert relative_error(out, exact_out) < rounding
+    assert relative_error(lse, exact_lse) < LIMITS[torch.float32]
+    assert all(gradient.isfinite().all() for gradient in gradients)
+
+
+def test_rows_beyond_the_window_are_not_even_read() -> None:
+    """So that the cost grows with the window and not with the sequence."""
+    case = Case(lengths=(400,), window=(16, 16))
+    inputs = make_inputs(case)
+    for x in (inputs.k, inputs.v, inputs.q, inputs.d_out):
+        x[-100:] = torch.nan
+    out, _, *gradients = run_both_ways(case, inputs, case.tiles)
+    for x in (out, *gradients):
+        assert x[:150].isfinite().all()
+        assert x[-100:].isnan().all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("window", [(-1, -1), (100, 100), (-1, 0)], ids=str)
+def test_long_sequences_are_right(dtype: torch.dtype, window: tuple[int, int]) -> None:
+    check(Case(lengths=(1, 63, 111, 1000), dtype=dtype, window=window, head_dim=64, rotary=True))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rotary", [False, True], ids=["as they are", "turned"])
+@pytest.mark.parametrize("window", WINDOWS.values(), ids=WINDOWS)
+@pytest.mark.parametrize("head_dim", HEAD_DIMS)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_dtypes_head_dims_windows_and_rotary_go_together(
+    dtype: torch.dtype, head_dim: int, window: tuple[int, int], rotary: bool
+) -> None:
+    check(Case(lengths=(1, 0, 67), head_dim=head_dim, dtype=dtype, window=window, rotary=rotary))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("head_dim", range(2, 130, 2))
+def test_every_even_head_dim_is_right(head_dim: int) -> None:
+    check(Case(lengths=(19,), head_dim=head_dim, rotary=True))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("head_dim", [32, 64, 128])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("architecture", ["sm_80", "sm_90", "sm_100", "sm_120"])
+def test_the_block_sizes_of_each_architecture_are_right(
+    architecture: str, dtype: torch.dtype, head_dim: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tables.read(architecture)
+    monkeypatch.setattr(tables, "table", lambda device: table)
+    tables.block_sizes.cache_clear()
+    check(Case(lengths=(1, 129, 0, 200), head_dim=head_dim, dtype=dtype, window=(70, -1), rotary=True))
+    tables.block_sizes.cache_clear()

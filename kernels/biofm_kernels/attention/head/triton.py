@@ -58,8 +58,8 @@ def visible(queries, keys, keys_end, left, right):
 def _entries(
     first, end, ROW: tl.constexpr, HEAD_DIM: tl.constexpr, BLOCK: tl.constexpr, PARTNER: tl.constexpr = False
 ):
-    """Where the entries of a block lie, its rows ``ROW`` elements apart, and which of them exist. ``PARTNER``:
-    of each entry the one in the other half that rotary embedding pairs it with.
+    """Where the entries of a block lie, its rows ``ROW`` elements apart, and which of them there are.
+    ``PARTNER``: of each entry the one in the other half that rotary embedding pairs it with.
     """
     half: tl.constexpr = padded_half(HEAD_DIM)
     row = tl.arange(0, BLOCK)[:, None]
