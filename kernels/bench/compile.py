@@ -4,9 +4,9 @@
     python kernels/bench/compile.py --write    # renew it
 
 The specimens call the kernels' own launchers, and a kernel is compiled where it would be launched: types,
-alignment and block sizes are those of a real launch. It is a fault of a kernel to spill registers to memory, to
-ask for more shared memory than there is, to multiply matrices of 16-bit numbers without the instructions for it,
-or to have grown by more than ``SLACK`` registers since the table was written.
+alignment and block sizes are those of a real launch. A kernel is at fault if it spills registers to memory,
+asks for more shared memory than there is, multiplies matrices of 16-bit numbers without the instructions for
+it, or grew by more than ``SLACK`` registers since the table was written.
 """
 
 import argparse
@@ -37,8 +37,8 @@ class Architecture(NamedTuple):
     matrix_instruction: str
 
 
-# Shared memory: CUDA C++ Programming Guide, technical specifications by compute capability. The table of 8.0 (which
-# has 163 KB) serves 8.6 and 8.9 as well.
+# Shared memory: CUDA C++ Programming Guide, technical specifications by compute capability. Of 163 KB at 8.0
+# its table uses what 8.6 and 8.9 have, which it serves as well.
 ARCHITECTURES = {
     80: Architecture(99 * 1024, r"HMMA"),
     90: Architecture(227 * 1024, r"HGMMA"),
