@@ -96,7 +96,7 @@ def compiling_for(architecture: int) -> Iterator[list[Compiled]]:
 
     def compile_only(self: Any, *args: Any, grid: Any, warmup: bool, **kwargs: Any) -> None:
         kernel = run(self, *args, grid=grid, warmup=True, **kwargs)
-        sizes = {name: kwargs[name] for name in kwargs if name.startswith(("BLOCK", "num_"))}
+        sizes = {name: kwargs[name] for name in kwargs if name.startswith(("BLOCK", "num_", "maxnreg"))}
         compiled.append(Compiled(self.fn.__name__, sizes, kernel))
 
     table = tables.read(f"sm_{architecture}")
