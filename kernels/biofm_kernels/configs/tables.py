@@ -21,7 +21,6 @@ def block_sizes(kernel: str, head_dim: int, itemsize: int, device: torch.device)
     return by_head_dim[min((key for key in by_head_dim if head_dim <= int(key)), key=int)]
 
 
-@cache
 def table(device: torch.device) -> Table:
     """The device's own, else that of its architecture, else of the nearest lower one, else of the lowest.
 

@@ -298,7 +298,7 @@ def test_long_sequences_are_right(dtype: torch.dtype, window: tuple[int, int]) -
 @pytest.mark.slow
 @pytest.mark.parametrize("rotary", [False, True], ids=["as they are", "turned"])
 @pytest.mark.parametrize("window", WINDOWS.values(), ids=WINDOWS)
-@pytest.mark.parametrize("head_dim", HEAD_DIMS)
+@pytest.mark.parametrize("head_dim", [24, 64, 128])
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_dtypes_head_dims_windows_and_rotary_go_together(
     dtype: torch.dtype, head_dim: int, window: tuple[int, int], rotary: bool
@@ -321,6 +321,5 @@ def test_the_block_sizes_of_each_architecture_are_right(
 ) -> None:
     table = tables.read(architecture)
     monkeypatch.setattr(tables, "table", lambda device: table)
-    tables.block_sizes.cache_clear()
+    monkeypatch.setattr(kernels, "block_sizes", tables.block_sizes.__wrapped__)  # without its memory
     check(Case(lengths=(1, 129, 0, 200), head_dim=head_dim, dtype=dtype, window=(70, -1), rotary=True))
-    tables.block_sizes.cache_clear()
