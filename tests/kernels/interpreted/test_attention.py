@@ -161,7 +161,7 @@ def check(case: Case) -> None:
 @pytest.mark.parametrize("rotary", [False, True], ids=["as they are", "turned"])
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_each_dtype_is_as_near_to_float64_as_its_rounding(dtype: torch.dtype, rotary: bool) -> None:
-    check(Case(lengths=(1, 0, 70), head_dim=24, dtype=dtype, rotary=rotary))
+    check(Case(lengths=(1, 0, 40), head_dim=24, dtype=dtype, rotary=rotary))
 
 
 @pytest.mark.parametrize("head_dim", [2, *HEAD_DIMS])
@@ -180,7 +180,7 @@ def test_a_sequence_ends_where_its_last_tile_does_or_not(length: int) -> None:
 
 
 def test_heads_are_apart() -> None:
-    check(Case(lengths=(5, 40), n_heads=3))
+    check(Case(lengths=(5, 20), n_heads=2))
 
 
 @pytest.mark.parametrize("rotary", [False, True], ids=["as they are", "turned"])
@@ -229,7 +229,7 @@ def run_both_ways(case: Case, inputs: Inputs, tiles: Tiles) -> list[Tensor]:
 
 
 def test_views_of_one_projection_give_the_numbers_of_their_copies() -> None:
-    case = Case(lengths=(40, 9), head_dim=24, n_heads=2, dtype=torch.bfloat16, rotary=True)
+    case = Case(lengths=(20, 3), head_dim=24, n_heads=2)
     copies = make_inputs(case)
     projection = framed(torch.cat([x.flatten(1) for x in (copies.q, copies.k, copies.v)], -1))
     q, k, v = (x.unflatten(-1, (2, 24)) for x in projection.chunk(3, -1))
@@ -240,7 +240,7 @@ def test_views_of_one_projection_give_the_numbers_of_their_copies() -> None:
 
 
 def test_a_gradient_without_memory_of_its_own_is_taken() -> None:
-    case = Case(lengths=(20,), n_heads=2)
+    case = Case(lengths=(20,))
     inputs = make_inputs(case)
     expanded = replace(inputs, d_out=torch.ones(()).expand(inputs.q.shape))
     copied = replace(inputs, d_out=torch.ones(inputs.q.shape))
@@ -252,7 +252,7 @@ def test_a_gradient_without_memory_of_its_own_is_taken() -> None:
 
 def test_the_order_of_programs_changes_no_bit() -> None:
     """So none writes a row of another, and none adds to what another wrote: every run gives the same."""
-    case = Case(lengths=(70, 1, 130), dtype=torch.float16, window=(60, 9), rotary=True)
+    case = Case(lengths=(70, 1, 129), dtype=torch.float16, window=(20, 9))
     inputs = make_inputs(case)
     backwards = Tiles(*(table.flip(0) for table in case.tiles))
     pairs = zip(run_both_ways(case, inputs, case.tiles), run_both_ways(case, inputs, backwards), strict=True)
@@ -276,21 +276,39 @@ def test_scores_far_from_zero_neither_overflow_nor_vanish(sign: int) -> None:
     assert all(gradient.isfinite().all() for gradient in gradients)
 
 
+def test_sums_are_carried_in_float32() -> None:
+    """Of equal values with equal weights they give the value, to the last bit of bfloat16."""
+    case = Case(lengths=(256,), dtype=torch.bfloat16)
+    inputs = make_inputs(case)
+    value, gradient = torch.randn(2, 16).to(torch.bfloat16)
+    nothing = torch.zeros_like(inputs.q)
+    alike = [x.expand(256, 1, 16).contiguous() for x in (value, gradient)]
+    inputs = replace(inputs, q=nothing, k=nothing, v=alike[0], d_out=alike[1])
+    out, _, dq, dk, dv = run_both_ways(case, inputs, case.tiles)
+    assert torch.equal(out, alike[0])
+    assert torch.equal(dv, alike[1])
+    assert dq.abs().max() < 1e-6
+    assert dk.abs().max() < 1e-6
+
+
 def test_rows_beyond_the_window_are_not_even_read() -> None:
     """So that the cost grows with the window and not with the sequence."""
-    case = Case(lengths=(400,), window=(16, 16))
+    case = Case(lengths=(300,), window=(16, 16))
     inputs = make_inputs(case)
     for x in (inputs.k, inputs.v, inputs.q, inputs.d_out):
-        x[-100:] = torch.nan
+        x[-50:] = torch.nan
     out, _, *gradients = run_both_ways(case, inputs, case.tiles)
     for x in (out, *gradients):
-        assert x[:150].isfinite().all()
-        assert x[-100:].isnan().all()
+        assert x[:100].isfinite().all()
+        assert x[-50:].isnan().all()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("window", [(-1, -1), (100, 100), (-1, 0)], ids=str)
+@pytest.mark.parametrize(
+    ("dtype", "window"),
+    [*((dtype, (-1, -1)) for dtype in DTYPES), (torch.bfloat16, (100, 100)), (torch.bfloat16, (-1, 0))],
+    ids=str,
+)
 def test_long_sequences_are_right(dtype: torch.dtype, window: tuple[int, int]) -> None:
     check(Case(lengths=(1, 63, 111, 1000), dtype=dtype, window=window, head_dim=64, rotary=True))
 
