@@ -15,13 +15,13 @@ def attention_delta(
     HEAD_DIM: tl.constexpr, OUT_ROW: tl.constexpr, BLOCK_Q: tl.constexpr,
 ):  # fmt: skip
     """delta = sum of d_out · out over the head: what the softmax takes off the gradient of each weight."""
-    head = tl.program_id(1)
+    head = tl.program_id(1).to(tl.int64)
     first = tl.program_id(0) * BLOCK_Q
     block_d_out = load(d_out + head * HEAD_DIM, first, n_queries, OUT_ROW, HEAD_DIM, BLOCK_Q)
     block_out = load(out + head * HEAD_DIM, first, n_queries, OUT_ROW, HEAD_DIM, BLOCK_Q)
     sums = tl.sum(block_d_out.to(tl.float32) * block_out.to(tl.float32), 1)
     queries = first + tl.arange(0, BLOCK_Q)
-    tl.store(delta + head.to(tl.int64) * n_queries + queries, sums, mask=queries < n_queries)
+    tl.store(delta + head * n_queries + queries, sums, mask=queries < n_queries)
 
 
 @triton.jit(do_not_specialize=["n_queries", "left", "right"])
@@ -35,7 +35,7 @@ def attention_backward_keys(
     BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
 ):  # fmt: skip
     """One program owns a block of keys of one head and walks the queries that see them: dk and dv."""
-    head = tl.program_id(1)
+    head = tl.program_id(1).to(tl.int64)
     first, end, queries_first, queries_end = owned(tiles, BLOCK_K)
     queries_first, queries_end = within_reach(first, end, queries_first, queries_end, right, left, BLOCK_K)
     keys = first + tl.arange(0, BLOCK_K)
@@ -43,8 +43,8 @@ def attention_backward_keys(
     block_v = load(v + head * V_HEAD, first, end, V_ROW, HEAD_DIM, BLOCK_K)
     q += head * Q_HEAD
     d_out += head * HEAD_DIM
-    lse += head.to(tl.int64) * n_queries
-    delta += head.to(tl.int64) * n_queries
+    lse += head * n_queries
+    delta += head * n_queries
 
     sum_k = tl.zeros(block_k.shape, tl.float32)
     sum_v = tl.zeros(block_v.shape, tl.float32)
@@ -80,13 +80,13 @@ def attention_backward_queries(
     BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
 ):  # fmt: skip
     """One program owns a block of queries of one head and walks the keys that they see: dq."""
-    head = tl.program_id(1)
+    head = tl.program_id(1).to(tl.int64)
     first, end, keys_first, keys_end = owned(tiles, BLOCK_Q)
     keys_first, keys_end = within_reach(first, end, keys_first, keys_end, left, right, BLOCK_Q)
     queries = first + tl.arange(0, BLOCK_Q)
     block_q = load(q + head * Q_HEAD, first, end, Q_ROW, HEAD_DIM, BLOCK_Q)
     block_d_out = load(d_out + head * HEAD_DIM, first, end, OUT_ROW, HEAD_DIM, BLOCK_Q)
-    at = head.to(tl.int64) * n_queries + queries
+    at = head * n_queries + queries
     log_sum = tl.load(lse + at, mask=queries < end, other=float("inf")) * LOG2_E
     softmax_part = tl.load(delta + at, mask=queries < end, other=0.0)
     k += head * K_HEAD

@@ -21,7 +21,7 @@ def attention_forward(
     BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
 ):  # fmt: skip
     """One program owns a block of queries of one head and walks the keys that they see."""
-    head = tl.program_id(1)
+    head = tl.program_id(1).to(tl.int64)
     first, end, keys_first, keys_end = owned(tiles, BLOCK_Q)
     keys_first, keys_end = within_reach(first, end, keys_first, keys_end, left, right, BLOCK_Q)
     queries = first + tl.arange(0, BLOCK_Q)
@@ -58,4 +58,4 @@ def attention_forward(
     total = tl.where(sees_any, total, 1.0)
     store(out + head * HEAD_DIM, mixed / total[:, None], first, end, OUT_ROW, HEAD_DIM, BLOCK_Q)
     log_sum = tl.where(sees_any, (largest + tl.log2(total)) * LN_2, float("inf"))
-    tl.store(lse + head.to(tl.int64) * n_queries + queries, log_sum, mask=queries < end)
+    tl.store(lse + head * n_queries + queries, log_sum, mask=queries < end)
