@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-SHAPED_PACKAGES = ["biofm.nn", "biofm_kernels"]
+ROOT = Path(__file__).parents[1]
+# Triton compiles the source of its functions as it stands, so files that hold kernels cannot be decorated.
+KERNEL_FILES = {"triton.py", "numerics.py"}
 # beartype knows what ``Self`` is only where it decorates a whole class (PEP 673), so here it admits anything.
 TYPE_CHECKER = (
     "beartype.beartype(conf=beartype.BeartypeConf("
@@ -24,16 +26,26 @@ SEED = 20
 # Read when huggingface_hub is imported, hence here and not in a fixture.
 os.environ["HF_HUB_OFFLINE"] = "1"
 
+
+def _shaped_modules() -> list[str]:
+    files = (ROOT / "kernels" / "biofm_kernels").rglob("*.py")
+    plain = sorted(file for file in files if file.name not in KERNEL_FILES | {"__init__.py"})
+    return [
+        "biofm.nn",
+        *(".".join(file.relative_to(ROOT / "kernels").with_suffix("").parts) for file in plain),
+    ]
+
+
 # The shapes that public functions state in their types are checked as the tests call them, and only then.
 CHECKS_SHAPES = find_spec("beartype") is not None
 if CHECKS_SHAPES:
     import_module("beartype.typing")
-    jaxtyping.install_import_hook(SHAPED_PACKAGES, TYPE_CHECKER)
+    jaxtyping.install_import_hook(_shaped_modules(), TYPE_CHECKER)
 
 
 def pytest_report_header() -> list[str]:
     data = os.environ.get("BIOFM_TEST_DATA", "not set, tests that need it are skipped")
-    shapes = ", ".join(SHAPED_PACKAGES) if CHECKS_SHAPES else "not checked, beartype is not installed"
+    shapes = "biofm.nn, biofm_kernels" if CHECKS_SHAPES else "not checked, beartype is not installed"
     return [f"biofm: real data: {data}", f"biofm: shapes checked: {shapes}"]
 
 

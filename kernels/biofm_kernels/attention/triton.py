@@ -1,0 +1,121 @@
+"""Attention by biofm's own kernels: FlashAttention-2 (Dao 2023) over packed sequences, with rotary embedding.
+
+The mathematics: ``README.md`` beside this file.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from biofm_kernels.attention.backward.triton import (
+    attention_backward_keys,
+    attention_backward_queries,
+    attention_delta,
+)
+from biofm_kernels.attention.forward.triton import attention_forward
+from biofm_kernels.attention.head.triton import padded_half
+from biofm_kernels.configs import block_sizes
+from biofm_kernels.packing import TILE, Rotary, Tiles
+
+LARGEST_HEAD_DIM = 128
+
+Queries = Float[Tensor, "queries heads head_dim"]
+Keys = Float[Tensor, "tokens heads head_dim"]
+Window = tuple[int, int]
+
+
+def forward(
+    q: Queries, k: Keys, v: Keys, tiles: Tiles, scale: float, window: Window, rotary: Rotary | None = None
+) -> tuple[Queries, Float[Tensor, "heads queries"]]:
+    """softmax(scale q kᵀ) v within each sequence, and the natural logarithm of the softmax's sum.
+
+    A query at place i of its sequence sees the keys from ``i - window[0]`` to ``i + window[1]``, -1 for no
+    bound; one that sees no key gives 0 and a log-sum of +inf. Given ``rotary``, q and k come as they are and
+    are turned on the way.
+    """
+    left, right = _bounds(q, k, v, scale, window, rotary)
+    out = torch.empty(q.shape, dtype=q.dtype, device=q.device)
+    lse = torch.empty(q.shape[1], len(q), dtype=torch.float32, device=q.device)
+    sizes = _sizes("attention_forward" if rotary is None else "attention_forward_rotary", q)
+    with torch.cuda.device_of(q):
+        attention_forward[_grid(tiles.of_queries, sizes["BLOCK_Q"], q)](
+            q, k, v, out, lse, tiles.of_queries, len(q), scale, left, right,
+            *(rotary or (None, None, None, None)), **_layout(q, k, v), **sizes,
+        )  # fmt: skip
+    return out, lse
+
+
+def backward(
+    d_out: Queries,
+    q: Queries,
+    k: Keys,
+    v: Keys,
+    out: Queries,
+    lse: Float[Tensor, "heads queries"],
+    tiles: Tiles,
+    scale: float,
+    window: Window,
+    rotary: Rotary | None = None,
+) -> tuple[Queries, Keys, Keys]:
+    """The gradients of q, k and v, the same at every run: no two programs add to one number.
+
+    Given ``rotary``, q and k come turned, and their gradients are those of what was turned.
+    """
+    left, right = _bounds(q, k, v, scale, window, rotary)
+    assert all(x.is_contiguous() for x in (out, lse)), "not as forward gives them"
+    d_out = d_out.contiguous()
+    delta = torch.empty(lse.shape, dtype=torch.float32, device=q.device)
+    dq, dk, dv = (torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in (q, k, v))
+    cos, sin, q_positions, k_positions = rotary or (None, None, None, None)
+    layout = _layout(q, k, v)
+    with torch.cuda.device_of(q):
+        sizes = _sizes("attention_delta", q)
+        attention_delta[-(-len(q) // sizes["BLOCK_Q"]), q.shape[1]](
+            d_out, out, delta, len(q), HEAD_DIM=layout["HEAD_DIM"], OUT_ROW=layout["OUT_ROW"], **sizes
+        )
+        sizes = _sizes("attention_backward_keys", q)
+        attention_backward_keys[_grid(tiles.of_keys, sizes["BLOCK_K"], q)](
+            d_out, q, k, v, lse, delta, dk, dv, tiles.of_keys, len(q), scale, left, right,
+            cos, sin, k_positions, **layout, **sizes,
+        )  # fmt: skip
+        sizes = _sizes("attention_backward_queries", q)
+        attention_backward_queries[_grid(tiles.of_queries, sizes["BLOCK_Q"], q)](
+            d_out, q, k, v, lse, delta, dq, tiles.of_queries, len(q), scale, left, right,
+            cos, sin, q_positions, **layout, **sizes,
+        )  # fmt: skip
+    return dq, dk, dv
+
+
+def _bounds(
+    q: Tensor, k: Tensor, v: Tensor, scale: float, window: Window, rotary: Rotary | None
+) -> tuple[int | None, int | None]:
+    """The window as the kernels take it, after what they rely on."""
+    assert q.shape[1:] == k.shape[1:] == v.shape[1:], "q, k and v differ in heads or head dim"
+    assert len(k) == len(v), "a key without a value"
+    assert q.dtype == k.dtype == v.dtype, "q, k and v differ in dtype"
+    assert q.shape[2] in range(2, LARGEST_HEAD_DIM + 1, 2), "the head dim is odd or too large"
+    assert all(x.stride(2) == 1 for x in (q, k, v)), "the columns of a head do not lie side by side"
+    assert rotary is None or all(x.is_contiguous() for x in rotary), "rotary holds views"
+    assert scale > 0, "the largest score would not be the largest product"
+    assert window == (-1, -1) or len(q) == len(k), "a window needs a query for each key"
+    left, right = (None if bound < 0 else bound for bound in window)
+    return left, right
+
+
+def _sizes(kernel: str, q: Tensor) -> dict[str, int]:
+    return block_sizes(kernel, 2 * padded_half(q.shape[2]), q.element_size(), q.device)
+
+
+def _grid(tiles: Tensor, block: int, q: Tensor) -> tuple[int, int]:
+    assert TILE % block == 0
+    return len(tiles) * (TILE // block), q.shape[1]
+
+
+def _layout(q: Tensor, k: Tensor, v: Tensor) -> dict[str, int]:
+    """Elements from row to row and from head to head. Compiled in: a model has few layouts, and an odd head
+    dim's alignment is known only so.
+    """
+    strides = {"Q": q, "K": k, "V": v}
+    rows = {f"{name}_ROW": x.stride(0) for name, x in strides.items()}
+    heads = {f"{name}_HEAD": x.stride(1) for name, x in strides.items()}
+    return {"HEAD_DIM": q.shape[2], "OUT_ROW": q.shape[1] * q.shape[2], **rows, **heads}

@@ -1,0 +1,46 @@
+"""The block sizes that a kernel is launched with, from the tables beside this file.
+
+A table is named after an architecture (``sm_90.json``: found by compiling, spill-free) or after a device
+(``NVIDIA_H200.json``: timed on it). It reads kernel -> bytes of an element -> largest head dim -> sizes.
+"""
+
+import json
+from functools import cache
+from pathlib import Path
+
+import torch
+
+TABLES = Path(__file__).parent
+Table = dict[str, dict[str, dict[str, dict[str, int]]]]
+
+
+@cache
+def block_sizes(kernel: str, head_dim: int, itemsize: int, device: torch.device) -> dict[str, int]:
+    """Keyword arguments for a launch of ``kernel``, on heads padded to ``head_dim`` columns."""
+    by_head_dim = table(device)[kernel][str(itemsize)]
+    return by_head_dim[min((key for key in by_head_dim if head_dim <= int(key)), key=int)]
+
+
+def table(device: torch.device) -> Table:
+    """The device's own, else that of its architecture, else of the nearest lower one, else of the lowest.
+
+    Off the GPU, where Triton's interpreter runs the kernels: small blocks, no two numbers the same.
+    """
+    if device.type != "cuda":
+        return read("interpreter")
+    name = torch.cuda.get_device_name(device).replace(" ", "_")
+    if (TABLES / f"{name}.json").exists():
+        return read(name)
+    major, minor = torch.cuda.get_device_capability(device)
+    return read(f"sm_{nearest_architecture(10 * major + minor)}")
+
+
+def nearest_architecture(architecture: int) -> int:
+    """Of those with a table."""
+    known = [int(path.stem.removeprefix("sm_")) for path in TABLES.glob("sm_*.json")]
+    return max((number for number in known if number <= architecture), default=min(known))
+
+
+def read(name: str) -> Table:
+    loaded: Table = json.loads((TABLES / f"{name}.json").read_text(encoding="utf-8"))
+    return loaded

@@ -1,0 +1,74 @@
+"""Every kernel compiles for GPUs that are not here, within what they have."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BENCH = Path(__file__).resolve().parents[2] / "kernels" / "bench"
+
+pytestmark = pytest.mark.skipif(find_spec("triton") is None, reason="Triton is not installed: Linux has it")
+
+
+def compile_kernels(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """In a process of its own, because it tells Triton of a GPU that is not here."""
+    command = [sys.executable, str(BENCH / "compile.py"), *arguments]
+    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    path = os.pathsep.join([str(BENCH.parent), *filter(None, [environment.get("PYTHONPATH")])])
+    environment |= {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_attention_of_one_kind_compiles_as_recorded() -> None:
+    result = compile_kernels("--architecture", "90", "--only", "attention bfloat16 64 plain")
+    assert result.returncode == 0, result.stderr
+    assert len(result.stdout.splitlines()) == 4  # forward, delta, keys, queries
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", ["80", "90", "100", "120"])
+def test_every_kernel_compiles_as_recorded(architecture: str) -> None:
+    result = compile_kernels("--architecture", architecture)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The script as a module; its own imports stand beside it."""
+    monkeypatch.syspath_prepend(BENCH)
+    yield import_module("compile")
+    for name in ("compile", "specimens"):
+        sys.modules.pop(name)
+
+
+def test_a_kernel_that_fits_has_no_fault(bench: Any) -> None:
+    assert bench.faults(bench.read_table(), bench.read_table()) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"spills": 3}, "spills registers: 3 loads and stores"),
+        ({"shared_bytes": 300_000}, "takes 300000 bytes of shared memory, of 232448"),
+        ({"matrix_instructions": 0}, "multiplies matrices without HGMMA"),
+        ({"specimen": "a new one"}, "is not in resources.csv"),
+        ({"registers": 109}, "takes 109 registers, 100 when the table was written"),
+    ],
+    ids=str,
+)
+def test_each_fault_of_a_kernel_is_named(bench: Any, change: dict[str, Any], fault: str) -> None:
+    recorded = bench.Resources(
+        architecture=90, specimen="attention", kernel="forward", sizes="BLOCK_Q=64", registers=100, spills=0,
+        shared_bytes=1000, matrix_products=2, matrix_instructions=8,
+    )  # fmt: skip
+    assert bench.faults([replace(recorded, registers=108)], [recorded]) == []
+    (found,) = bench.faults([replace(recorded, **change)], [recorded])
+    assert fault in found
+    assert "sm_90" in found
