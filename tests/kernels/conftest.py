@@ -22,7 +22,7 @@ def _poisoned_memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def _unchecked_shapes() -> Iterator[None]:
-    """torch's compiler cannot read the code that checks shapes."""
+    """torch's compiler cannot read the code that checks shapes, nor is a symbolic size an int to it."""
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
