@@ -1,0 +1,71 @@
+"""Cross-entropy behind a linear layer as the equations read, in float32 or, given float64, in float64. Some
+rows at a time, so that the memory for logits does not grow with their number.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+IGNORED = -100  # the target of a row that does not count, as in torch
+LOGITS_AT_ONCE = 2**22  # 16 MiB
+
+
+def forward(
+    hidden: Float[Tensor, "rows d"],
+    weight: Float[Tensor, "vocabulary d"],
+    bias: Float[Tensor, " vocabulary"] | None,
+    targets: Int[Tensor, " rows"],
+) -> tuple[Float[Tensor, " rows"], Float[Tensor, " rows"]]:
+    """The losses, and of each row the logarithm of the sum that its softmax divides by."""
+    losses = hidden.new_empty(len(hidden), dtype=_exact_dtype(hidden))
+    lse = torch.empty_like(losses)
+    for rows, logits in _blocks_of_logits(hidden, weight, bias):
+        lse[rows] = logits.logsumexp(1)
+        places, counted = _places(targets[rows])
+        losses[rows] = (lse[rows] - logits.gather(1, places)[:, 0]) * counted
+    return losses, lse
+
+
+def backward(
+    d_losses: Float[Tensor, " rows"],
+    hidden: Float[Tensor, "rows d"],
+    weight: Float[Tensor, "vocabulary d"],
+    bias: Float[Tensor, " vocabulary"] | None,
+    targets: Int[Tensor, " rows"],
+    lse: Float[Tensor, " rows"],
+) -> tuple[Float[Tensor, "rows d"], Float[Tensor, "vocabulary d"], Float[Tensor, " vocabulary"] | None]:
+    """The gradients of hidden, weight and bias, from logits that are computed again."""
+    d_hidden = torch.empty_like(hidden)
+    exact_weight = weight.to(lse.dtype)
+    d_weight, d_bias = torch.zeros_like(exact_weight), exact_weight.new_zeros(len(weight))
+    for rows, logits in _blocks_of_logits(hidden, weight, bias):
+        places, counted = _places(targets[rows])
+        d_logits = logits.sub_(lse[rows, None]).exp_()
+        d_logits.scatter_add_(1, places, -torch.ones_like(d_logits[:, :1]))
+        d_logits.mul_((d_losses[rows] * counted)[:, None])
+        d_hidden[rows] = (d_logits @ exact_weight).to(hidden.dtype)
+        d_weight.addmm_(d_logits.T, hidden[rows].to(lse.dtype))
+        d_bias += d_logits.sum(0)
+    return d_hidden, d_weight.to(weight.dtype), None if bias is None else d_bias.to(bias.dtype)
+
+
+def _blocks_of_logits(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Iterator[tuple[slice, Tensor]]:
+    """Rows, and their logits (rows, vocabulary)."""
+    weight = weight.to(_exact_dtype(hidden))
+    bias = None if bias is None else bias.to(weight.dtype)
+    n_at_once = max(LOGITS_AT_ONCE // len(weight), 1)
+    for start in range(0, len(hidden), n_at_once):
+        rows = slice(start, start + n_at_once)
+        yield rows, torch.nn.functional.linear(hidden[rows].to(weight.dtype), weight, bias)
+
+
+def _places(targets: Tensor) -> tuple[Tensor, Tensor]:
+    """The column of each row's target, any for a row that does not count, and which rows do."""
+    ignored = targets == IGNORED
+    return targets.long().masked_fill(ignored, 0)[:, None], ~ignored
+
+
+def _exact_dtype(x: Tensor) -> torch.dtype:
+    return torch.promote_types(x.dtype, torch.float32)

@@ -1,0 +1,158 @@
+"""Cross-entropy behind a linear layer: logits live in registers, one block of rows and words at a time.
+
+Forward, a program owns some rows and walks a span of the vocabulary; the spans' sums meet in a second step.
+Backward, a kernel computes the logits of some words again and leaves their gradient in memory, never much
+more than ``D_LOGITS_AT_ONCE``; the gradients of hidden and weight are matrix products of it.
+"""
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from biofm_kernels.linear_cross_entropy.reference import IGNORED
+from biofm_kernels.numerics import dot, rounded
+
+SPAN = 2048  # words that a program of the forward kernel walks: few enough that few rows keep a GPU busy
+D_LOGITS_AT_ONCE = 2**26  # 128 MiB in half precision
+
+
+def forward(hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """The same as ``reference.forward``; the loss of a target outside the vocabulary is NaN."""
+    hidden, weight = (x if x.stride(1) == 1 else x.contiguous() for x in (hidden, weight))
+    n_rows, vocabulary = len(hidden), len(weight)
+    n_spans = triton.cdiv(vocabulary, SPAN)
+    of_spans = torch.empty(n_spans, n_rows, dtype=torch.float32, device=hidden.device)
+    of_targets = torch.full((n_rows,), torch.nan, dtype=torch.float32, device=hidden.device)
+    blocks = _blocks(hidden)
+    if n_rows:
+        with torch.cuda.device_of(hidden):
+            linear_cross_entropy_forward[triton.cdiv(n_rows, blocks["ROWS"]), n_spans](
+                hidden, weight, bias, targets.contiguous(), of_spans, of_targets, n_rows, vocabulary,
+                hidden.shape[1], hidden.stride(0), weight.stride(0), SPAN, **blocks, num_warps=8,
+            )  # fmt: skip
+    lse = of_spans.logsumexp(0)
+    return (lse - of_targets).masked_fill(targets == IGNORED, 0.0), lse
+
+
+def backward(
+    d_losses: Tensor, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, lse: Tensor
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The same as ``reference.backward``."""
+    hidden, weight = (x if x.stride(1) == 1 else x.contiguous() for x in (hidden, weight))
+    targets, d_losses = targets.contiguous(), d_losses.masked_fill(targets == IGNORED, 0.0).contiguous()
+    n_rows, vocabulary = len(hidden), len(weight)
+    d_hidden = torch.zeros(hidden.shape, dtype=torch.float32, device=hidden.device)
+    d_weight = torch.empty(weight.shape, dtype=weight.dtype, device=hidden.device)
+    d_bias = None if bias is None else torch.empty(vocabulary, dtype=bias.dtype, device=hidden.device)
+    blocks = _blocks(hidden)
+    n_words = max(D_LOGITS_AT_ONCE // max(n_rows, 1) // blocks["WORDS"], 1) * blocks["WORDS"]
+    for start in range(0, vocabulary, n_words):
+        stop = min(start + n_words, vocabulary)
+        d_logits = torch.empty(n_rows, stop - start, dtype=hidden.dtype, device=hidden.device)
+        grid = triton.cdiv(n_rows, blocks["ROWS"]), triton.cdiv(stop - start, blocks["WORDS"])
+        if n_rows:
+            with torch.cuda.device_of(hidden):
+                linear_cross_entropy_backward[grid](
+                    hidden, weight, bias, targets, lse, d_losses, d_logits, n_rows, start, stop,
+                    hidden.shape[1], hidden.stride(0), weight.stride(0),
+                    **blocks, num_warps=blocks["ROWS"] // 16,
+                )  # fmt: skip
+        d_hidden += d_logits @ weight[start:stop]
+        torch.mm(d_logits.T, hidden, out=d_weight[start:stop])
+        if d_bias is not None:
+            d_bias[start:stop] = d_logits.sum(0, dtype=torch.float32)
+    return d_hidden.to(hidden.dtype), d_weight, d_bias
+
+
+def _blocks(hidden: Tensor) -> dict[str, int]:
+    """Sizes at which no register is spilled on any architecture from 8.0 to 12.0; smaller ones in float32,
+    which is multiplied without tensor cores.
+    """
+    if hidden.dtype == torch.float32:
+        return {"ROWS": 64, "WORDS": 64, "DEPTH": 32, "num_stages": 3}
+    return {"ROWS": 128, "WORDS": 128, "DEPTH": 32, "num_stages": 4}
+
+
+@triton.jit
+def linear_cross_entropy_forward(
+    hidden, weight, bias, targets, of_spans, of_targets, n_rows, vocabulary,
+    width, hidden_stride, weight_stride,
+    SPAN: tl.constexpr, ROWS: tl.constexpr, WORDS: tl.constexpr, DEPTH: tl.constexpr,
+):  # fmt: skip
+    """The log-sum-exp of each row over each span, found block by block (Milakov and Gimelshein 2018), and the
+    logit of its target, by the program whose span holds it.
+    """
+    row, inside = _numbers(tl.program_id(0) * ROWS, n_rows, ROWS)
+    start = tl.program_id(1) * SPAN
+    stop = min(start + SPAN, vocabulary)
+    target = tl.load(targets + row, mask=inside, other=-1).to(tl.int32)
+    of_target = tl.zeros([ROWS], tl.float32)
+    highest = tl.full([ROWS], float("-inf"), tl.float32)
+    total = tl.zeros([ROWS], tl.float32)
+    for first in range(start, stop, WORDS):
+        word, known = _numbers(first, stop, WORDS)
+        logits = _logits(
+            hidden, weight, bias, row, inside, word, known, width, hidden_stride, weight_stride,
+            ROWS, WORDS, DEPTH,
+        )  # fmt: skip
+        higher = tl.maximum(highest, tl.max(logits, 1))
+        total = total * tl.exp(highest - higher) + tl.sum(tl.exp(logits - higher[:, None]), 1)
+        highest = higher
+        of_target += tl.sum(tl.where(word[None, :] == target[:, None], logits, 0.0), 1)
+    tl.store(of_spans + tl.program_id(1).to(tl.int64) * n_rows + row, highest + tl.log(total), mask=inside)
+    tl.store(of_targets + row, of_target, mask=inside & (target >= start) & (target < stop))
+
+
+@triton.jit
+def linear_cross_entropy_backward(
+    hidden, weight, bias, targets, lse, d_losses, d_logits, n_rows, start, stop,
+    width, hidden_stride, weight_stride,
+    ROWS: tl.constexpr, WORDS: tl.constexpr, DEPTH: tl.constexpr,
+):  # fmt: skip
+    """The gradient of a block of logits, of the words from ``start`` up to ``stop``."""
+    row, inside = _numbers(tl.program_id(0) * ROWS, n_rows, ROWS)
+    word, known = _numbers(start + tl.program_id(1) * WORDS, stop, WORDS)
+    logits = _logits(
+        hidden, weight, bias, row, inside, word, known, width, hidden_stride, weight_stride,
+        ROWS, WORDS, DEPTH,
+    )  # fmt: skip
+    target = tl.load(targets + row, mask=inside, other=-1).to(tl.int32)
+    probability = tl.exp(logits - tl.load(lse + row, mask=inside, other=0.0)[:, None])
+    truth = (word[None, :] == target[:, None]).to(tl.float32)
+    gradient = (probability - truth) * tl.load(d_losses + row, mask=inside, other=0.0)[:, None]
+    place = row.to(tl.int64)[:, None] * (stop - start) + (word - start)[None, :]
+    gradient = rounded(gradient, d_logits.dtype.element_ty)
+    tl.store(d_logits + place, gradient, mask=inside[:, None] & known[None, :])
+
+
+@triton.jit
+def _numbers(first, stop, COUNT: tl.constexpr):
+    """``COUNT`` numbers from ``first`` on, and which of them are before ``stop``."""
+    number = first + tl.arange(0, COUNT)
+    return number, number < stop
+
+
+@triton.jit
+def _logits(
+    hidden, weight, bias, row, inside, word, known, width, hidden_stride, weight_stride,
+    ROWS: tl.constexpr, WORDS: tl.constexpr, DEPTH: tl.constexpr,
+):  # fmt: skip
+    """hidden weightᵀ + bias of some rows and words, float32; -inf for words that are not ``known``."""
+    logits = tl.zeros([ROWS, WORDS], tl.float32)
+    for first in range(0, width, DEPTH):
+        column, there = _numbers(first, width, DEPTH)
+        of_rows = tl.load(
+            hidden + row.to(tl.int64)[:, None] * hidden_stride + column[None, :],
+            mask=inside[:, None] & there[None, :],
+            other=0.0,
+        )
+        of_words = tl.load(
+            weight + word.to(tl.int64)[None, :] * weight_stride + column[:, None],
+            mask=known[None, :] & there[:, None],
+            other=0.0,
+        )
+        logits += dot(of_rows, of_words)
+    if bias is not None:
+        logits += tl.load(bias + word, mask=known, other=0.0).to(tl.float32)[None, :]
+    return tl.where(known[None, :], logits, float("-inf"))

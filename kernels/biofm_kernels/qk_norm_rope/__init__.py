@@ -1,0 +1,9 @@
+"""Norm of q and k over the model width, then rotary position embedding, in one pass over memory.
+
+The mathematics: ``README.md`` beside this file.
+"""
+
+from biofm_kernels.qk_norm_rope.norm import Norm, QKNorm, parts_of
+from biofm_kernels.qk_norm_rope.operation import qk_norm_rope
+
+__all__ = ["Norm", "QKNorm", "parts_of", "qk_norm_rope"]

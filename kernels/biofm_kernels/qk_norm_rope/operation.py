@@ -1,0 +1,129 @@
+"""The operation as torch knows it, for autograd, compile and export."""
+
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any, cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from biofm_kernels.packing import Rotary
+from biofm_kernels.qk_norm_rope import reference
+from biofm_kernels.qk_norm_rope.norm import QKNorm, parts_of
+
+
+def qk_norm_rope(
+    q: Float[Tensor, "queries heads head_dim"],
+    k: Float[Tensor, "tokens heads head_dim"],
+    norm: QKNorm | None,
+    rotary: Rotary | None,
+) -> tuple[Float[Tensor, "queries heads head_dim"], Float[Tensor, "tokens heads head_dim"]]:
+    """rotate(norm(q)) and rotate(norm(k)), computed in float32 and returned in the dtype of q.
+
+    The norm goes over all heads of a token together, the rotation (Su et al. 2021, section 3.2.2) over each.
+    """
+    assert norm is None or (norm.q_bias is None) == (norm.k_bias is None), "both norms have a bias or neither"
+    assert q.shape[-1] % 2 == 0, "a head has no two halves"
+    kind, eps, parameters = parts_of(norm)
+    q_out, k_out, _, _ = _forward(q, k, kind, eps, parameters, [] if rotary is None else list(rotary))
+    return q_out, k_out
+
+
+def _implementation(x: Tensor) -> ModuleType:
+    if x.device.type == "cuda":
+        from biofm_kernels.qk_norm_rope import triton  # Triton is there only where CUDA is
+
+        return triton
+    return reference
+
+
+@torch.library.custom_op("biofm::qk_norm_rope", mutates_args=())
+def _forward(
+    q: Tensor,
+    k: Tensor,
+    kind: str | None,
+    eps: float,
+    parameters: Sequence[Tensor],
+    rotary: Sequence[Tensor],
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    outputs = _implementation(q).forward(q, k, QKNorm.of(kind, eps, parameters), _rotary(rotary))
+    return cast(tuple[Tensor, Tensor, Tensor, Tensor], outputs)
+
+
+@_forward.register_fake
+def _(
+    q: Tensor,
+    k: Tensor,
+    kind: str | None,
+    eps: float,
+    parameters: Sequence[Tensor],
+    rotary: Sequence[Tensor],
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    exact = torch.promote_types(q.dtype, torch.float32)
+    q_stats, k_stats = (x.new_empty(0 if kind is None else len(x), 2, dtype=exact) for x in (q, k))
+    return q.new_empty(q.shape), k.new_empty(k.shape), q_stats, k_stats
+
+
+@torch.library.custom_op("biofm::qk_norm_rope_backward", mutates_args=())
+def _backward(
+    d_q_out: Tensor,
+    d_k_out: Tensor,
+    q: Tensor,
+    k: Tensor,
+    q_stats: Tensor,
+    k_stats: Tensor,
+    kind: str,
+    eps: float,
+    parameters: Sequence[Tensor],
+    rotary: Sequence[Tensor],
+) -> list[Tensor]:
+    """The gradients of q, k and the parameters of the norm; there is one."""
+    gradients = _implementation(q).backward(
+        d_q_out, d_k_out, q, k, q_stats, k_stats, QKNorm.of(kind, eps, parameters), _rotary(rotary)
+    )
+    return [gradient for gradient in gradients if gradient is not None]
+
+
+@_backward.register_fake
+def _(
+    d_q_out: Tensor,
+    d_k_out: Tensor,
+    q: Tensor,
+    k: Tensor,
+    q_stats: Tensor,
+    k_stats: Tensor,
+    kind: str,
+    eps: float,
+    parameters: Sequence[Tensor],
+    rotary: Sequence[Tensor],
+) -> list[Tensor]:
+    return [x.new_empty(x.shape) for x in (q, k, *parameters)]
+
+
+def _rotary(tensors: Sequence[Tensor]) -> Rotary | None:
+    return Rotary(*tensors) if tensors else None
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    """Of q and k nothing is kept where there is no norm: a rotation is undone without them."""
+    q, k, ctx.kind, ctx.eps, parameters, rotary = inputs
+    normed = [] if ctx.kind is None else [q, k, *output[2:]]
+    ctx.sizes = [len(normed), len(parameters), len(rotary)]
+    ctx.save_for_backward(*normed, *parameters, *rotary)
+
+
+def _differentiate(
+    ctx: Any, d_q_out: Tensor, d_k_out: Tensor, *of_stats: Tensor
+) -> tuple[Tensor, Tensor, None, None, list[Tensor], list[None]]:
+    saved = iter(ctx.saved_tensors)
+    normed, parameters, rotary = ([next(saved) for _ in range(size)] for size in ctx.sizes)
+    if ctx.kind is None:  # the opposite angle
+        back = [rotary[0], -rotary[1], *rotary[2:]] if rotary else []
+        d_q, d_k, _, _ = _forward(d_q_out, d_k_out, None, 0.0, [], back)
+        return d_q, d_k, None, None, [], [None] * len(rotary)
+    d_q, d_k, *d_parameters = _backward(d_q_out, d_k_out, *normed, ctx.kind, ctx.eps, parameters, rotary)
+    return d_q, d_k, None, None, d_parameters, [None] * len(rotary)
+
+
+_forward.register_autograd(_differentiate, setup_context=_save)

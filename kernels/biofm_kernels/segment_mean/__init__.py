@@ -1,0 +1,8 @@
+"""The mean of each sequence's rows in a packed batch.
+
+The mathematics: ``README.md`` beside this file.
+"""
+
+from biofm_kernels.segment_mean.operation import segment_mean
+
+__all__ = ["segment_mean"]

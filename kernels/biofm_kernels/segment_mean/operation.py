@@ -1,0 +1,92 @@
+"""The operation as torch knows it, for autograd, compile and export."""
+
+from types import ModuleType
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor
+
+from biofm_kernels.segment_mean import reference
+
+
+def segment_mean(
+    x: Float[Tensor, "rows d"],
+    cu_seqlens: Int[Tensor, " sequences_plus_one"],
+    weights: Shaped[Tensor, " rows"] | None = None,
+) -> Float[Tensor, "sequences d"]:
+    """The mean of each sequence's rows, ``cu_seqlens[i]`` up to ``cu_seqlens[i + 1]``; weighted, if there are
+    weights, which may be a mask of the rows that count. Summed in float32, returned in the dtype of x.
+
+    0 for a sequence that is empty or whose weights add up to 0. Every row belongs to a sequence.
+    """
+    means: Tensor = _forward(x, cu_seqlens, weights)[0]
+    return means
+
+
+def _implementation(x: Tensor) -> ModuleType:
+    if x.device.type == "cuda":
+        from biofm_kernels.segment_mean import triton  # Triton is there only where CUDA is
+
+        return triton
+    return reference
+
+
+@torch.library.custom_op("biofm::segment_mean", mutates_args=())
+def _forward(x: Tensor, cu_seqlens: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
+    means, totals = _implementation(x).forward(x, cu_seqlens, weights)
+    return means, totals
+
+
+@_forward.register_fake
+def _(x: Tensor, cu_seqlens: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
+    n_sequences = cu_seqlens.shape[0] - 1
+    exact = torch.promote_types(x.dtype, torch.float32)
+    return x.new_empty(n_sequences, x.shape[1]), x.new_empty(n_sequences, dtype=exact)
+
+
+@torch.library.custom_op("biofm::segment_mean_backward", mutates_args=())
+def _backward(
+    d_means: Tensor,
+    cu_seqlens: Tensor,
+    n_rows: int,
+    weights: Tensor | None,
+    totals: Tensor,
+    x: Tensor | None,
+    means: Tensor | None,
+) -> list[Tensor]:
+    """The gradient of x and, if x and the means are given, that of the weights."""
+    gradients = _implementation(d_means).backward(d_means, cu_seqlens, n_rows, weights, totals, x, means)
+    return [gradient for gradient in gradients if gradient is not None]
+
+
+@_backward.register_fake
+def _(
+    d_means: Tensor,
+    cu_seqlens: Tensor,
+    n_rows: int,
+    weights: Tensor | None,
+    totals: Tensor,
+    x: Tensor | None,
+    means: Tensor | None,
+) -> list[Tensor]:
+    d_x = d_means.new_empty(n_rows, d_means.shape[1])
+    return [d_x] if x is None else [d_x, totals.new_empty(n_rows)]
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    """x itself is needed for the gradient of the weights alone."""
+    x, cu_seqlens, weights = inputs
+    means, totals = output
+    of_weights = weights is not None and ctx.needs_input_grad[2]
+    ctx.n_rows = x.shape[0]
+    ctx.save_for_backward(cu_seqlens, weights, totals, *((x, means) if of_weights else (None, None)))
+
+
+def _differentiate(ctx: Any, d_means: Tensor, of_totals: Tensor) -> tuple[Tensor, None, Tensor | None]:
+    cu_seqlens, weights, totals, x, means = ctx.saved_tensors
+    d_x, *d_weights = _backward(d_means, cu_seqlens, ctx.n_rows, weights, totals, x, means)
+    return d_x, None, d_weights[0].to(weights.dtype) if d_weights else None
+
+
+_forward.register_autograd(_differentiate, setup_context=_save)
