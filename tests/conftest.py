@@ -2,7 +2,9 @@
 
 import os
 import random
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,7 +14,8 @@ import numpy as np
 import pytest
 import torch
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).resolve().parents[1]
+SOURCE_ROOTS = (ROOT, ROOT / "kernels", ROOT / "datasets")
 # Triton compiles the source of its functions as it stands, so files that hold kernels cannot be decorated.
 KERNEL_FILES = {"triton.py", "numerics.py"}
 # beartype knows what ``Self`` is only where it decorates a whole class (PEP 673), so here it admits anything.
@@ -22,6 +25,8 @@ TYPE_CHECKER = (
 )
 N_THREADS = 2
 SEED = 20
+
+Completed = subprocess.CompletedProcess[str]
 
 # Read when huggingface_hub is imported, hence here and not in a fixture.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -70,6 +75,19 @@ def _same_random_numbers() -> None:
 
 
 @pytest.fixture(scope="session")
+def python_run() -> Callable[..., Completed]:
+    """Runs ``python ARGUMENTS`` afresh; its path holds the folders ``first``, then the source roots."""
+
+    def run(*arguments: str, cwd: Path = ROOT, first: tuple[Path, ...] = ()) -> Completed:
+        path = os.pathsep.join(str(folder) for folder in (*first, *SOURCE_ROOTS))
+        environment = os.environ | {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "200"}
+        command = [sys.executable, *arguments]
+        return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+
+    return run
+
+
+@pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real data that the environment variable BIOFM_TEST_DATA names."""
     folder = os.environ.get("BIOFM_TEST_DATA")
@@ -78,6 +96,14 @@ def real_data() -> Path:
     path = Path(folder)
     assert path.is_dir(), f"BIOFM_TEST_DATA names {path}, which is not a folder"
     return path
+
+
+@pytest.fixture
+def _unchecked_shapes() -> Iterator[None]:
+    """torch's compiler cannot read the code that checks shapes, nor is a symbolic size an int to it."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:

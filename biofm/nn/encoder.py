@@ -10,7 +10,7 @@ from biofm.nn.config import EncoderConfig
 from biofm.nn.embedding import Embedding
 from biofm.nn.norm import layer_norm
 from biofm.nn.packing import PackedBatch, Rows
-from biofm.nn.rotary import NoRotary, Rotary
+from biofm.nn.rotary import NoRotaryAngles, RotaryAngles
 
 BLOCKS = {"pre": PreNormBlock, "post": PostNormBlock}
 
@@ -25,7 +25,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.config = config
         self.embedding = Embedding(config)
-        self.rotary = Rotary(config.d_head) if config.positions == "rotary" else NoRotary()
+        self.rotary = RotaryAngles(config.d_head) if config.positions == "rotary" else NoRotaryAngles()
         self.blocks = nn.ModuleList(BLOCKS[config.norm_order](config) for _ in range(config.n_layers))
         self.norm = layer_norm(config) if config.final_norm else nn.Identity()
 
@@ -40,20 +40,20 @@ class Encoder(nn.Module):
         """
         layer = len(self.blocks) if layer is None else layer
         assert 0 <= layer <= len(self.blocks), f"layer {layer} of {len(self.blocks)}"
-        rotation = self.rotary(batch.positions)
+        rotary = self.rotary(batch.positions, batch.max_seqlen)
         x: Tensor = self.embedding(batch)
         for block in self.blocks[: max(0, layer - 1)]:
-            x = block(x, batch, rotation)
+            x = block(x, batch, rotary)
         if layer > 0:
-            x = self.blocks[layer - 1](x, batch, rotation, rows)
+            x = self.blocks[layer - 1](x, batch, rotary, rows)
         elif rows is not None:
             x = x[rows.indices]
         return self.norm(x) if layer == len(self.blocks) else x
 
     def states(self, batch: PackedBatch) -> Iterator[Float[Tensor, "tokens d_model"]]:
         """The stream as each block leaves it, in order and without the final norm."""
-        rotation = self.rotary(batch.positions)
+        rotary = self.rotary(batch.positions, batch.max_seqlen)
         x: Tensor = self.embedding(batch)
         for block in self.blocks:
-            x = block(x, batch, rotation)
+            x = block(x, batch, rotary)
             yield x

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
+from biofm_kernels import Tiles, tile
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -16,13 +17,14 @@ class PackedBatch:
     """Sequences laid end to end.
 
     Tokens ``cu_seqlens[i]`` up to ``cu_seqlens[i + 1]`` are sequence i; ``positions`` count from 0 within
-    each.
+    each. ``tiles``, on a GPU, is how its kernels share the tokens out, the same in every layer.
     """
 
     tokens: Int[Tensor, " tokens"]
     positions: Int[Tensor, " tokens"]
     cu_seqlens: Int[Tensor, " sequences_plus_one"]  # int32
     max_seqlen: int
+    tiles: Tiles | None = None
 
     @property
     def n_sequences(self) -> int:
@@ -34,12 +36,17 @@ class PackedBatch:
 
     def rows(self, indices: Int[Tensor, " rows"]) -> "Rows":
         """Some tokens of the batch by their indices, ascending and without repeats."""
-        bounds = torch.searchsorted(indices, self.cu_seqlens.to(indices.dtype))
-        return Rows(indices, bounds.to(torch.int32))
+        bounds = torch.searchsorted(indices, self.cu_seqlens.to(indices.dtype)).to(torch.int32)
+        has_kernels = self.tiles is not None
+        tiles = tile(self.cu_seqlens, len(self.tokens), bounds, len(indices)) if has_kernels else None
+        return Rows(indices, bounds, tiles)
 
     def to(self, device: torch.device | str) -> "PackedBatch":
+        cu_seqlens = self.cu_seqlens.to(device)
+        n_tokens = len(self.tokens)
+        tiles = tile(cu_seqlens, n_tokens, cu_seqlens, n_tokens) if cu_seqlens.is_cuda else None
         return PackedBatch(
-            self.tokens.to(device), self.positions.to(device), self.cu_seqlens.to(device), self.max_seqlen
+            self.tokens.to(device), self.positions.to(device), cu_seqlens, self.max_seqlen, tiles
         )
 
     def sequence_of_token(self) -> Int[Tensor, " tokens"]:
@@ -59,6 +66,7 @@ class Rows:
 
     indices: Int[Tensor, " rows"]
     cu_seqlens: Int[Tensor, " sequences_plus_one"]  # int32
+    tiles: Tiles | None = None
 
 
 def pack(sequences: Sequence[Int[Tensor, " _"]]) -> PackedBatch:

@@ -2,6 +2,7 @@
 A.2).
 """
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -45,9 +46,7 @@ class Masker:
         targets = batch.tokens[rows]
         seen = torch.where(fate < MASKED, self.mask, torch.where(fate < MASKED + RANDOM, strangers, targets))
         tokens = batch.tokens.index_put((rows,), seen)
-        return MaskedBatch(
-            PackedBatch(tokens, batch.positions, batch.cu_seqlens, batch.max_seqlen), rows, targets
-        )
+        return MaskedBatch(replace(batch, tokens=tokens), rows, targets)
 
     def _uniform(self, n: int, generator: Generator) -> Float[Tensor, " n"]:
         return torch.rand(n, generator=generator)

@@ -24,6 +24,17 @@ class Rotary(NamedTuple):
     k_positions: Int[Tensor, " tokens"]
 
 
+class Packing(NamedTuple):
+    """Where sequences begin and end: tokens ``cu_seqlens[i]`` up to ``cu_seqlens[i + 1]`` are sequence i, of
+    which rows ``cu_queries[i]`` up to ``cu_queries[i + 1]`` of q ask. Both int32; none is longer than
+    ``max_seqlen``.
+    """
+
+    cu_seqlens: Int[Tensor, " sequences_plus_one"]
+    cu_queries: Int[Tensor, " sequences_plus_one"]
+    max_seqlen: int
+
+
 class Tiles(NamedTuple):
     """Work for the programs of a kernel that owns queries, and of one that owns keys.
 

@@ -15,7 +15,7 @@ def test_a_tensor_of_the_wrong_shape_is_refused_under_test() -> None:
     pytest.importorskip("beartype")
     cu_seqlens = torch.tensor([0, 3], dtype=torch.int32)
     q, k = torch.zeros(3, 2, 8), torch.zeros(3, 2, 4)
-    with pytest.raises(jaxtyping.TypeCheckError, match=r"attention\.dispatch\.attention"):
+    with pytest.raises(jaxtyping.TypeCheckError, match=r"attention\.operation\.attention"):
         attention(q, k, k, cu_seqlens, 3)
 
 

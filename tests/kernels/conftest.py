@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator
 
-import jaxtyping
 import pytest
 import torch
 
@@ -18,11 +17,3 @@ def _poisoned_memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     torch.use_deterministic_algorithms(True, warn_only=True)  # only then is the memory filled
     yield
     torch.use_deterministic_algorithms(False)
-
-
-@pytest.fixture
-def _unchecked_shapes() -> Iterator[None]:
-    """torch's compiler cannot read the code that checks shapes, nor is a symbolic size an int to it."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)

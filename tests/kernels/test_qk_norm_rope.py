@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from biofm_kernels.packing import Rotary
-from biofm_kernels.qk_norm_rope import Norm, QKNorm, operation, parts_of, qk_norm_rope, reference
+from biofm_kernels.qk_norm_rope import Norm, QKNorm, parts_of, qk_norm_rope, reference
 from torch import Tensor
 
 from tests.kernels.interpreted.conftest import LIMITS, relative_error
@@ -167,7 +167,7 @@ def test_torch_finds_the_operation_well_registered(name: str, rotates: bool) -> 
     kind, eps, parameters = parts_of(norm)
     parameters = [x.requires_grad_() for x in parameters]
     rotary = list(make_rotary(3, 4, 10, torch.float32)) if rotates else []
-    torch.library.opcheck(operation._forward, (q, k, kind, eps, parameters, rotary))
+    torch.library.opcheck(torch.ops.biofm.qk_norm_rope.default, (q, k, kind, eps, parameters, rotary))
 
 
 @pytest.mark.usefixtures("_unchecked_shapes")

@@ -57,17 +57,18 @@ def test_a_gpu_takes_the_table_of_its_architecture_or_the_nearest_lower(
     capability: tuple[int, int], architecture: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pretend_gpu(monkeypatch, "A GPU", capability)
-    assert tables.table(CUDA) == tables.read(f"sm_{architecture}")
+    assert tables.table_name(CUDA) == f"sm_{architecture}"
 
 
 def test_a_gpu_that_was_timed_takes_its_own_table(monkeypatch: pytest.MonkeyPatch) -> None:
     pretend_gpu(monkeypatch, "interpreter", (9, 0))
-    assert tables.table(CUDA) == tables.read("interpreter")
+    assert tables.table_name(CUDA) == "interpreter"
 
 
 def test_a_head_dim_takes_the_sizes_of_the_next_larger(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = {"32": {"BLOCK_Q": 16}, "128": {"BLOCK_Q": 64}}
-    monkeypatch.setattr(tables, "table", lambda device: {"kernel": {"2": rows}})
+    pretend_gpu(monkeypatch, "A GPU", (9, 0))
+    monkeypatch.setattr(tables, "read", lambda name: {"kernel": {"2": rows}})
     look_up = tables.block_sizes.__wrapped__  # without its memory
     found = [look_up("kernel", head_dim, 2, CUDA)["BLOCK_Q"] for head_dim in (16, 32, 64, 128)]
     assert found == [16, 16, 64, 64]

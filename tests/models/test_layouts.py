@@ -14,7 +14,7 @@ from transformers import EsmForMaskedLM, EsmModel
 
 from biofm.models import Checkpoint, describe
 from biofm.nn import pack
-from biofm.nn.rotary import Rotary
+from biofm.nn.rotary import RotaryAngles
 
 ReadFolder = Callable[[Path], Checkpoint]
 State = dict[str, Tensor]
@@ -206,7 +206,7 @@ def test_rounded_frequencies_of_a_checkpoint_are_used(
         for name, tensor in published_state.items()
     }
     rotary = read_folder(write_pickle(esm_folder, rounded)).module.encoder.rotary
-    assert isinstance(rotary, Rotary)
+    assert isinstance(rotary, RotaryAngles)
     assert torch.equal(
         rotary.frequencies, rounded["esm.encoder.layer.0.attention.self.rotary_embeddings.inv_freq"]
     )

@@ -137,3 +137,13 @@ def test_every_weight_has_a_gradient(
     model(pack(sequences)).square().sum().backward()
     idle = [name for name, weight in model.named_parameters() if weight.grad is None or not weight.grad.any()]
     assert idle == []
+
+
+@pytest.mark.usefixtures("_unchecked_shapes")
+def test_it_compiles_whole_with_symbolic_shapes(family: EncoderConfig, make_model: MakeModel) -> None:
+    torch.compiler.reset()  # what it compiled for the other families counts towards a limit
+    encoder = make_model(family).encoder
+    compiled = torch.compile(encoder, fullgraph=True, dynamic=True, backend="aot_eager")
+    for lengths in ([7, 3], [12, 1, 40]):
+        batch = pack([torch.randint(0, 10, (n,)) for n in lengths])
+        torch.testing.assert_close(compiled(batch), encoder(batch), rtol=1e-5, atol=1e-6)

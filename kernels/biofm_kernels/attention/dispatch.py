@@ -1,41 +1,135 @@
-"""One attention function; the backend follows from where the tensors are and what they hold."""
+"""Chooses between the implementations of attention, and runs the one chosen.
 
-from collections.abc import Callable
+``rotary`` is for biofm's own kernels, which turn queries and keys on the way in, and gradients back on the
+way out, for next to nothing. The others get them turned.
+"""
+
 from types import ModuleType
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
-from biofm_kernels.attention import grouped, varlen
+from biofm_kernels.attention import grouped, reference, varlen
+from biofm_kernels.attention.reference import Window
+from biofm_kernels.backends import Choice, chosen_by_hand, run, run_or_fall_back, triton_obstacle
+from biofm_kernels.packing import Packing, Rotary, Tiles, tile
+
+OPERATION = "attention"
+PLAIN: dict[str, ModuleType] = {"varlen": varlen, "grouped": grouped, "reference": reference}
+LARGEST_HEAD_DIM = 128  # of biofm's kernels
+LARGEST_VARLEN_HEAD_DIM = 256
+# Turning keys again in every program that meets them costs less than a pass of its own where the tensor cores
+# outrun the memory, up to this length. Computed, not yet measured.
+LONGEST_INLINE = 256
+INLINE_CAPABILITY = (9, 0)
+
+Queries = Float[Tensor, "queries heads head_dim"]
+Keys = Float[Tensor, "tokens heads head_dim"]
+Sums = Float[Tensor, "heads queries"]
 
 
-def attention(
-    q: Float[Tensor, "queries heads head_dim"],
-    k: Float[Tensor, "tokens heads head_dim"],
-    v: Float[Tensor, "tokens heads head_dim"],
-    cu_seqlens: Int[Tensor, " sequences_plus_one"],
-    max_seqlen: int,
-    cu_queries: Int[Tensor, " sequences_plus_one"] | None = None,
-) -> Float[Tensor, "queries heads head_dim"]:
-    """softmax(q kᵀ / sqrt(head_dim)) v within each sequence of a packed batch, no token seeing another
-    sequence.
-
-    ``cu_seqlens`` (int32) bounds the sequences: tokens ``cu_seqlens[i]`` up to ``cu_seqlens[i + 1]`` are
-    sequence i. All tensors lie on one device; ``max_seqlen`` is the longest length, which a GPU kernel needs
-    without asking the device. Where only some tokens ask, ``cu_queries`` (int32) bounds the rows of ``q`` of
-    each sequence, at most as many as it has tokens.
-    """
-    run: Callable[..., Tensor] = backend_for(q.device.type, q.dtype, q.shape[-1]).attention
-    return run(q, k, v, cu_seqlens, max_seqlen, cu_queries)
+def choose(device: torch.device, dtype: torch.dtype, head_dim: int) -> Choice:
+    """The implementation for tensors of this kind, and why."""
+    by_hand = chosen_by_hand(("triton", *PLAIN))
+    if by_hand is not None:
+        return by_hand
+    if device.type == "cpu":
+        return Choice("grouped", "torch's kernel for the CPU, a call for each run of equal lengths")
+    obstacle = triton_obstacle(OPERATION, device, dtype) or _head_dim_obstacle(head_dim)
+    if obstacle is None:
+        return Choice("triton", "biofm's own kernel")
+    if _varlen_takes(device, dtype, head_dim):
+        return Choice("varlen", f"torch's variable-length kernel: {obstacle}")
+    return Choice("reference", obstacle)
 
 
-def backend_for(device: str, dtype: torch.dtype, head_dim: int) -> ModuleType:
-    """The module that computes attention there.
+def turns_inline(q: Tensor, max_seqlen: int) -> bool:
+    """Whether ``forward`` had best turn q and k itself."""
+    if q.device.type != "cuda" or max_seqlen > LONGEST_INLINE:
+        return False
+    has_kernel = choose(q.device, q.dtype, q.shape[-1]).backend == "triton"
+    return has_kernel and torch.cuda.get_device_capability(q.device) >= INLINE_CAPABILITY
 
-    FlashAttention takes half precision and head dims of 8, 16, ... 256.
-    """
-    half = dtype in (torch.float16, torch.bfloat16)
-    if device == "cuda" and half and head_dim % 8 == 0 and head_dim <= 256:
-        return varlen
-    return grouped
+
+def forward(
+    q: Queries,
+    k: Keys,
+    v: Keys,
+    packing: Packing,
+    tiles: Tiles | None,
+    scale: float,
+    window: Window,
+    rotary: Rotary | None = None,
+) -> tuple[Queries, Sums]:
+    """The mixed values and the logarithm of each softmax's divisor; ``rotary`` turns q and k first."""
+
+    def plain(implementation: ModuleType) -> tuple[Tensor, Tensor]:
+        turned_q, turned_k = (q, k) if rotary is None else _turn(q, k, rotary)
+        mixed: tuple[Tensor, Tensor] = implementation.forward(turned_q, turned_k, v, packing, scale, window)
+        return mixed
+
+    def kernel() -> tuple[Tensor, Tensor]:
+        from biofm_kernels.attention import triton
+
+        return triton.forward(q, k, v, tiles or _tile(packing, q, k), scale, window, rotary)
+
+    backend = choose(q.device, q.dtype, q.shape[-1]).backend
+    if backend == "triton":
+        return run_or_fall_back(OPERATION, kernel, lambda: plain(reference))
+    return plain(PLAIN[backend])
+
+
+def backward(
+    d_out: Queries,
+    q: Queries,
+    k: Keys,
+    v: Keys,
+    out: Queries,
+    lse: Sums,
+    packing: Packing,
+    tiles: Tiles | None,
+    scale: float,
+    window: Window,
+    rotary: Rotary | None = None,
+) -> tuple[Queries, Keys, Keys]:
+    """The gradients of q, k and v; with ``rotary``, by which q and k were turned, of those before that."""
+
+    def plain(implementation: ModuleType) -> tuple[Tensor, Tensor, Tensor]:
+        d_q, d_k, d_v = implementation.backward(d_out, q, k, v, out, lse, packing, scale, window)
+        if rotary is not None:
+            d_q, d_k = _turn(d_q, d_k, rotary._replace(sin=-rotary.sin))
+        return d_q, d_k, d_v
+
+    def kernel() -> tuple[Tensor, Tensor, Tensor]:
+        from biofm_kernels.attention import triton
+
+        tiles_of_both = tiles or _tile(packing, q, k)
+        return triton.backward(d_out, q, k, v, out, lse, tiles_of_both, scale, window, rotary)
+
+    backend = choose(q.device, q.dtype, q.shape[-1]).backend
+    if backend == "triton":
+        return run_or_fall_back(OPERATION, kernel, lambda: plain(reference))
+    return plain(PLAIN[backend])
+
+
+def _turn(q: Tensor, k: Tensor, rotary: Rotary) -> tuple[Tensor, Tensor]:
+    turned_q, turned_k, *_ = run("qk_norm_rope", "forward", q, k, None, rotary)
+    return turned_q, turned_k
+
+
+def _tile(packing: Packing, q: Tensor, k: Tensor) -> Tiles:
+    return tile(packing.cu_seqlens, len(k), packing.cu_queries, len(q))
+
+
+def _head_dim_obstacle(head_dim: int) -> str | None:
+    if head_dim % 2 == 0 and head_dim <= LARGEST_HEAD_DIM:
+        return None
+    return f"biofm's kernels take even head dims up to {LARGEST_HEAD_DIM}, not {head_dim}"
+
+
+def _varlen_takes(device: torch.device, dtype: torch.dtype, head_dim: int) -> bool:
+    """FlashAttention takes half precision and head dims of 8, 16, ... 256."""
+    fits = head_dim % 8 == 0 and head_dim <= LARGEST_VARLEN_HEAD_DIM
+    has_kernel = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+    return has_kernel and fits and dtype in (torch.float16, torch.bfloat16)

@@ -1,59 +1,160 @@
-"""Packed attention by torch's ``scaled_dot_product_attention``, one call for each run of equal lengths.
+"""Packed attention by torch's kernel for the CPU, one call for each run of equal lengths.
 
-No padding and no mask: neighbours of equal length form a batch as a view of the packed rows, nothing is
-copied in. The inputs are 4-D because torch's fast CPU kernel takes no others.
+No padding: neighbours of equal length form a batch as a view of the packed rows, nothing is copied in. The
+inputs are 4-D because the kernel takes no others. With a window, a sequence is cut into blocks of queries,
+each with the keys that it can see, so that the cost grows with the window, not with the square of the length.
 """
 
 from collections.abc import Iterator
 from itertools import groupby
 from typing import NamedTuple
 
-from jaxtyping import Float, Int
-from torch import Tensor, cat
-from torch.nn.functional import scaled_dot_product_attention
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from biofm_kernels.attention.reference import CAUSAL, EVERYTHING, Window, sees
+from biofm_kernels.packing import Packing
+
+LEAST_BLOCK = 128  # queries of a block, unless the window is wider
 
 
-def attention(
+def forward(
     q: Float[Tensor, "queries heads head_dim"],
     k: Float[Tensor, "tokens heads head_dim"],
     v: Float[Tensor, "tokens heads head_dim"],
-    cu_seqlens: Int[Tensor, " sequences_plus_one"],
-    max_seqlen: int,
-    cu_queries: Int[Tensor, " sequences_plus_one"] | None = None,
-) -> Float[Tensor, "queries heads head_dim"]:
-    """The same as ``reference.attention``."""
-    outputs = [q[:0]]
-    for run in _runs_of_equal_length(cu_seqlens, cu_seqlens if cu_queries is None else cu_queries):
-        # (rows, heads, head_dim) -> (n, heads, length, head_dim), views
-        queries = _batched(q, run.first_query, run.n, run.n_queries)
-        keys, values = (_batched(x, run.first_token, run.n, run.length) for x in (k, v))
-        mixed = scaled_dot_product_attention(queries, keys, values)
-        outputs.append(mixed.transpose(1, 2).flatten(0, 1))
-    return cat(outputs)
+    packing: Packing,
+    scale: float,
+    window: Window,
+) -> tuple[Float[Tensor, "queries heads head_dim"], Float[Tensor, "heads queries"]]:
+    """The same as ``reference.forward``."""
+    out = torch.empty(q.shape, dtype=q.dtype)
+    lse = torch.empty(q.shape[1], q.shape[0], dtype=torch.promote_types(q.dtype, torch.float32))
+    for piece in _pieces(packing, window):
+        if not piece.n_keys:
+            piece.of_queries(out).zero_()
+            piece.of_sums(lse).fill_(torch.inf)
+            continue
+        mixed, sums = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+            piece.of_queries(q),
+            piece.of_keys(k),
+            piece.of_keys(v),
+            is_causal=piece.is_causal,
+            attn_mask=piece.mask(q.dtype),
+            scale=scale,
+        )
+        piece.of_queries(out).copy_(mixed)
+        piece.of_sums(lse).copy_(sums)
+    return out, lse
+
+
+def backward(
+    d_out: Float[Tensor, "queries heads head_dim"],
+    q: Float[Tensor, "queries heads head_dim"],
+    k: Float[Tensor, "tokens heads head_dim"],
+    v: Float[Tensor, "tokens heads head_dim"],
+    out: Float[Tensor, "queries heads head_dim"],
+    lse: Float[Tensor, "heads queries"],
+    packing: Packing,
+    scale: float,
+    window: Window,
+) -> tuple[
+    Float[Tensor, "queries heads head_dim"],
+    Float[Tensor, "tokens heads head_dim"],
+    Float[Tensor, "tokens heads head_dim"],
+]:
+    """The same as ``reference.backward``."""
+    d_q, d_k, d_v = (x.new_zeros(x.shape) for x in (q, k, v))
+    for piece in _pieces(packing, window):
+        if not piece.n_keys:
+            continue
+        gradients = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(
+            piece.of_queries(d_out),
+            piece.of_queries(q),
+            piece.of_keys(k),
+            piece.of_keys(v),
+            piece.of_queries(out),
+            piece.of_sums(lse),
+            0.0,
+            piece.is_causal,
+            attn_mask=piece.mask(q.dtype),
+            scale=scale,
+        )
+        piece.of_queries(d_q).copy_(gradients[0])
+        piece.of_keys(d_k).add_(gradients[1])  # blocks of a window share keys
+        piece.of_keys(d_v).add_(gradients[2])
+    return d_q, d_k, d_v
+
+
+class _Piece(NamedTuple):
+    """One call of the kernel: ``n`` neighbours, of each ``n_queries`` queries and ``n_keys`` keys.
+
+    ``window``, where there is one: query i sees keys around key i + ``ahead``.
+    """
+
+    first_query: int
+    first_key: int
+    n: int
+    n_queries: int
+    n_keys: int
+    is_causal: bool = False
+    window: Window = EVERYTHING
+    ahead: int = 0
+
+    def of_queries(self, x: Tensor) -> Tensor:
+        return _batched(x, self.first_query, self.n, self.n_queries)
+
+    def of_keys(self, x: Tensor) -> Tensor:
+        return _batched(x, self.first_key, self.n, self.n_keys)
+
+    def of_sums(self, lse: Tensor) -> Tensor:
+        """(heads, queries) -> (n, heads, n_queries), a view."""
+        rows = lse[:, self.first_query : self.first_query + self.n * self.n_queries]
+        sums: Tensor = rows.unflatten(1, (self.n, self.n_queries)).transpose(0, 1)
+        return sums
+
+    def mask(self, dtype: torch.dtype) -> Tensor | None:
+        """What is added to the scores."""
+        if self.window == EVERYTHING:
+            return None
+        seen = sees(self.n_queries, self.n_keys, self.window, torch.device("cpu"), self.ahead)
+        return torch.zeros(seen.shape, dtype=dtype).masked_fill_(~seen, -torch.inf)
 
 
 def _batched(x: Tensor, first: int, n: int, length: int) -> Tensor:
+    """(rows, heads, head_dim) -> (n, heads, length, head_dim), a view."""
     batched: Tensor = x[first : first + n * length].unflatten(0, (n, length)).transpose(1, 2)
     return batched
 
 
-class _Run(NamedTuple):
-    """``n`` neighbours, each with ``length`` keys and ``n_queries`` queries."""
-
-    first_token: int
-    first_query: int
-    n: int
-    length: int
-    n_queries: int
-
-
-def _runs_of_equal_length(cu_seqlens: Tensor, cu_queries: Tensor) -> Iterator[_Run]:
-    """Sequences without a token or without a query give nothing, and are in no run."""
-    first_token = first_query = 0
-    lengths = zip(cu_seqlens.diff().tolist(), cu_queries.diff().tolist(), strict=True)
-    for (length, n_queries), members in groupby(lengths):
+def _pieces(packing: Packing, window: Window) -> Iterator[_Piece]:
+    """Of sequences that have a query. Where there is no key to see, a run has none."""
+    first_query = first_key = 0
+    lengths = zip(packing.cu_queries.diff().tolist(), packing.cu_seqlens.diff().tolist(), strict=True)
+    for (n_queries, n_keys), members in groupby(lengths):
         n = len(list(members))
-        if length and n_queries:
-            yield _Run(first_token, first_query, n, length, n_queries)
-        first_token += n * length
+        if n_queries:
+            run = _Piece(first_query, first_key, n, n_queries, n_keys)
+            if window == EVERYTHING or not n_keys:
+                yield run
+            elif window == CAUSAL:
+                yield run._replace(is_causal=True)
+            else:
+                yield from _blocks(run, window)
         first_query += n * n_queries
+        first_key += n * n_keys
+
+
+def _blocks(run: _Piece, window: Window) -> Iterator[_Piece]:
+    """Blocks of the queries of each sequence, with the keys that one of them at least can see."""
+    left, right = (run.n_keys if side < 0 else side for side in window)
+    size = max(LEAST_BLOCK, min(left + right, run.n_keys))
+    for number in range(run.n):
+        start = number * run.n_keys
+        for first in range(0, run.n_queries, size):
+            last = min(first + size, run.n_queries)
+            keys = max(0, first - left), min(run.n_keys, last + right)
+            yield _Piece(
+                run.first_query + start + first, run.first_key + start + keys[0], 1, last - first,
+                keys[1] - keys[0], window=window, ahead=first - keys[0],
+            )  # fmt: skip

@@ -1,26 +1,102 @@
-"""Packed attention as the equation reads. Obvious and slow: what every other backend is compared with."""
+"""Packed attention as the equations read. Obvious and slow: what every other backend is compared with, and
+what runs where none of them does.
+"""
 
+from collections.abc import Iterator
 from itertools import pairwise
 
-from jaxtyping import Float, Int
-from torch import Tensor, cat
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from biofm_kernels.packing import Packing
+
+Window = tuple[int, int]  # how many tokens before and behind itself a token sees; -1 is all
+
+EVERYTHING = (-1, -1)
+CAUSAL = (-1, 0)
 
 
-def attention(
+def forward(
     q: Float[Tensor, "queries heads head_dim"],
     k: Float[Tensor, "tokens heads head_dim"],
     v: Float[Tensor, "tokens heads head_dim"],
-    cu_seqlens: Int[Tensor, " sequences_plus_one"],
-    max_seqlen: int,
-    cu_queries: Int[Tensor, " sequences_plus_one"] | None = None,
-) -> Float[Tensor, "queries heads head_dim"]:
-    """softmax(q kᵀ / sqrt(head_dim)) v, one sequence and one head at a time (Vaswani et al. 2017, eq. 1)."""
-    of_keys = cu_seqlens.tolist()
-    of_queries = of_keys if cu_queries is None else cu_queries.tolist()
-    outputs = [q[:0]]
-    for (start, stop), (first, last) in zip(pairwise(of_keys), pairwise(of_queries), strict=True):
-        queries = q[first:last].transpose(0, 1)  # (heads, queries, head_dim)
-        keys, values = (x[start:stop].transpose(0, 1) for x in (k, v))  # (heads, length, head_dim)
-        scores = queries @ keys.transpose(1, 2) * q.shape[-1] ** -0.5  # (heads, queries, length)
-        outputs.append((scores.softmax(-1) @ values).transpose(0, 1))
-    return cat(outputs)
+    packing: Packing,
+    scale: float,
+    window: Window,
+) -> tuple[Float[Tensor, "queries heads head_dim"], Float[Tensor, "heads queries"]]:
+    """softmax(q kᵀ scale) v within each sequence (Vaswani et al. 2017, eq. 1), and the logarithms of the sums
+    that the softmax divides by: +inf where a query sees no key, whose output is 0.
+    """
+    out, lse = q.new_zeros(q.shape), _exact(q.new_empty(q.shape[1], q.shape[0]))
+    for queries, keys in _sequences(packing):
+        scores = _scores(q[queries], k[keys], scale, window)  # (heads, queries, keys)
+        sums = scores.logsumexp(-1)
+        lse[:, queries] = sums.masked_fill(sums == -torch.inf, torch.inf)
+        weights = torch.exp(scores - lse[:, queries, None])
+        out[queries] = _mixed(weights, v[keys]).to(out.dtype)
+    return out, lse
+
+
+def backward(
+    d_out: Float[Tensor, "queries heads head_dim"],
+    q: Float[Tensor, "queries heads head_dim"],
+    k: Float[Tensor, "tokens heads head_dim"],
+    v: Float[Tensor, "tokens heads head_dim"],
+    out: Float[Tensor, "queries heads head_dim"],
+    lse: Float[Tensor, "heads queries"],
+    packing: Packing,
+    scale: float,
+    window: Window,
+) -> tuple[
+    Float[Tensor, "queries heads head_dim"],
+    Float[Tensor, "tokens heads head_dim"],
+    Float[Tensor, "tokens heads head_dim"],
+]:
+    """The gradients of q, k and v: with weights p, d_v = pᵀ d_out, and through the softmax
+    d_scores = p (d_out vᵀ - rowsum(d_out out)), of which d_q = scale d_scores k and d_k = scale d_scoresᵀ q.
+    """
+    d_q, d_k, d_v = (x.new_zeros(x.shape) for x in (q, k, v))
+    for queries, keys in _sequences(packing):
+        d_o, o = _exact(d_out[queries]), _exact(out[queries])
+        weights = torch.exp(_scores(q[queries], k[keys], scale, window) - lse[:, queries, None])
+        delta = (d_o * o).sum(-1).T[..., None]  # (heads, queries, 1)
+        d_scores = scale * weights * (torch.einsum("qhd,khd->hqk", d_o, _exact(v[keys])) - delta)
+        d_q[queries] = _mixed(d_scores, k[keys]).to(q.dtype)
+        d_k[keys] = _mixed(d_scores.mT, q[queries]).to(k.dtype)
+        d_v[keys] = _mixed(weights.mT, d_o).to(v.dtype)
+    return d_q, d_k, d_v
+
+
+def sees(n_queries: int, n_keys: int, window: Window, device: torch.device, ahead: int = 0) -> Tensor:
+    """Which keys each query sees, (queries, keys), where query i stands at key i + ``ahead``."""
+    left, right = window
+    at = torch.arange(n_queries, device=device)[:, None] + ahead
+    key = torch.arange(n_keys, device=device)[None]
+    seen = torch.ones(n_queries, n_keys, dtype=torch.bool, device=device)
+    if left >= 0:
+        seen &= key >= at - left
+    if right >= 0:
+        seen &= key <= at + right
+    return seen
+
+
+def _scores(q: Tensor, k: Tensor, scale: float, window: Window) -> Tensor:
+    scores = torch.einsum("qhd,khd->hqk", _exact(q), _exact(k)) * scale
+    return scores.masked_fill(~sees(len(q), len(k), window, q.device), -torch.inf)
+
+
+def _mixed(weights: Tensor, rows: Tensor) -> Tensor:
+    return torch.einsum("hab,bhd->ahd", weights, _exact(rows))
+
+
+def _exact(x: Tensor) -> Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def _sequences(packing: Packing) -> Iterator[tuple[slice, slice]]:
+    """The rows of the queries and of the keys of each sequence that has any."""
+    bounds = (pairwise(cu.tolist()) for cu in (packing.cu_queries, packing.cu_seqlens))
+    for (first, last), (start, stop) in zip(*bounds, strict=True):
+        if last > first:
+            yield slice(first, last), slice(start, stop)

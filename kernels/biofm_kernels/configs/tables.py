@@ -17,22 +17,22 @@ Table = dict[str, dict[str, dict[str, dict[str, int]]]]
 @cache
 def block_sizes(kernel: str, head_dim: int, itemsize: int, device: torch.device) -> dict[str, int]:
     """Keyword arguments for a launch of ``kernel``, on heads padded to ``head_dim`` columns."""
-    by_head_dim = table(device)[kernel][str(itemsize)]
+    by_head_dim = read(table_name(device))[kernel][str(itemsize)]
     return by_head_dim[min((key for key in by_head_dim if head_dim <= int(key)), key=int)]
 
 
-def table(device: torch.device) -> Table:
+def table_name(device: torch.device) -> str:
     """The device's own, else that of its architecture, else of the nearest lower one, else of the lowest.
 
     Off the GPU, where Triton's interpreter runs the kernels: small blocks, no two numbers the same.
     """
     if device.type != "cuda":
-        return read("interpreter")
+        return "interpreter"
     name = torch.cuda.get_device_name(device).replace(" ", "_")
     if (TABLES / f"{name}.json").exists():
-        return read(name)
+        return name
     major, minor = torch.cuda.get_device_capability(device)
-    return read(f"sm_{nearest_architecture(10 * major + minor)}")
+    return f"sm_{nearest_architecture(10 * major + minor)}"
 
 
 def nearest_architecture(architecture: int) -> int:
@@ -41,6 +41,7 @@ def nearest_architecture(architecture: int) -> int:
     return max((number for number in known if number <= architecture), default=min(known))
 
 
+@cache
 def read(name: str) -> Table:
     loaded: Table = json.loads((TABLES / f"{name}.json").read_text(encoding="utf-8"))
     return loaded

@@ -1,16 +1,16 @@
 """The operation as torch knows it, for autograd, compile and export."""
 
 from collections.abc import Sequence
-from types import ModuleType
 from typing import Any, cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from biofm_kernels.backends import run
 from biofm_kernels.packing import Rotary
-from biofm_kernels.qk_norm_rope import reference
 from biofm_kernels.qk_norm_rope.norm import QKNorm, parts_of
+from biofm_kernels.registration import register
 
 
 def qk_norm_rope(
@@ -26,19 +26,10 @@ def qk_norm_rope(
     assert norm is None or (norm.q_bias is None) == (norm.k_bias is None), "both norms have a bias or neither"
     assert q.shape[-1] % 2 == 0, "a head has no two halves"
     kind, eps, parameters = parts_of(norm)
-    q_out, k_out, _, _ = _forward(q, k, kind, eps, parameters, [] if rotary is None else list(rotary))
+    q_out, k_out, _, _ = _qk_norm_rope(q, k, kind, eps, parameters, [] if rotary is None else list(rotary))
     return q_out, k_out
 
 
-def _implementation(x: Tensor) -> ModuleType:
-    if x.device.type == "cuda":
-        from biofm_kernels.qk_norm_rope import triton  # Triton is there only where CUDA is
-
-        return triton
-    return reference
-
-
-@torch.library.custom_op("biofm::qk_norm_rope", mutates_args=())
 def _forward(
     q: Tensor,
     k: Tensor,
@@ -47,12 +38,11 @@ def _forward(
     parameters: Sequence[Tensor],
     rotary: Sequence[Tensor],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    outputs = _implementation(q).forward(q, k, QKNorm.of(kind, eps, parameters), _rotary(rotary))
+    outputs = run("qk_norm_rope", "forward", q, k, QKNorm.of(kind, eps, parameters), _rotary(rotary))
     return cast(tuple[Tensor, Tensor, Tensor, Tensor], outputs)
 
 
-@_forward.register_fake
-def _(
+def _fake_forward(
     q: Tensor,
     k: Tensor,
     kind: str | None,
@@ -65,7 +55,6 @@ def _(
     return q.new_empty(q.shape), k.new_empty(k.shape), q_stats, k_stats
 
 
-@torch.library.custom_op("biofm::qk_norm_rope_backward", mutates_args=())
 def _backward(
     d_q_out: Tensor,
     d_k_out: Tensor,
@@ -79,14 +68,22 @@ def _backward(
     rotary: Sequence[Tensor],
 ) -> list[Tensor]:
     """The gradients of q, k and the parameters of the norm; there is one."""
-    gradients = _implementation(q).backward(
-        d_q_out, d_k_out, q, k, q_stats, k_stats, QKNorm.of(kind, eps, parameters), _rotary(rotary)
+    gradients = run(
+        "qk_norm_rope",
+        "backward",
+        d_q_out,
+        d_k_out,
+        q,
+        k,
+        q_stats,
+        k_stats,
+        QKNorm.of(kind, eps, parameters),
+        _rotary(rotary),
     )
     return [gradient for gradient in gradients if gradient is not None]
 
 
-@_backward.register_fake
-def _(
+def _fake_backward(
     d_q_out: Tensor,
     d_k_out: Tensor,
     q: Tensor,
@@ -120,10 +117,13 @@ def _differentiate(
     normed, parameters, rotary = ([next(saved) for _ in range(size)] for size in ctx.sizes)
     if ctx.kind is None:  # the opposite angle
         back = [rotary[0], -rotary[1], *rotary[2:]] if rotary else []
-        d_q, d_k, _, _ = _forward(d_q_out, d_k_out, None, 0.0, [], back)
+        d_q, d_k, _, _ = _qk_norm_rope(d_q_out, d_k_out, None, 0.0, [], back)
         return d_q, d_k, None, None, [], [None] * len(rotary)
-    d_q, d_k, *d_parameters = _backward(d_q_out, d_k_out, *normed, ctx.kind, ctx.eps, parameters, rotary)
+    d_q, d_k, *d_parameters = _qk_norm_rope_backward(
+        d_q_out, d_k_out, *normed, ctx.kind, ctx.eps, parameters, rotary
+    )
     return d_q, d_k, None, None, d_parameters, [None] * len(rotary)
 
 
-_forward.register_autograd(_differentiate, setup_context=_save)
+_qk_norm_rope = register("qk_norm_rope", _forward, _fake_forward, save=_save, differentiate=_differentiate)
+_qk_norm_rope_backward = register("qk_norm_rope_backward", _backward, _fake_backward)

@@ -1,13 +1,13 @@
 """The operation as torch knows it, for autograd, compile and export."""
 
-from types import ModuleType
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from biofm_kernels.segment_mean import reference
+from biofm_kernels.backends import run
+from biofm_kernels.registration import register
 
 
 def segment_mean(
@@ -20,32 +20,21 @@ def segment_mean(
 
     0 for a sequence that is empty or whose weights add up to 0. Every row belongs to a sequence.
     """
-    means: Tensor = _forward(x, cu_seqlens, weights)[0]
+    means: Tensor = _segment_mean(x, cu_seqlens, weights)[0]
     return means
 
 
-def _implementation(x: Tensor) -> ModuleType:
-    if x.device.type == "cuda":
-        from biofm_kernels.segment_mean import triton  # Triton is there only where CUDA is
-
-        return triton
-    return reference
-
-
-@torch.library.custom_op("biofm::segment_mean", mutates_args=())
 def _forward(x: Tensor, cu_seqlens: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
-    means, totals = _implementation(x).forward(x, cu_seqlens, weights)
+    means, totals = run("segment_mean", "forward", x, cu_seqlens, weights)
     return means, totals
 
 
-@_forward.register_fake
-def _(x: Tensor, cu_seqlens: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
+def _fake_forward(x: Tensor, cu_seqlens: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
     n_sequences = cu_seqlens.shape[0] - 1
     exact = torch.promote_types(x.dtype, torch.float32)
     return x.new_empty(n_sequences, x.shape[1]), x.new_empty(n_sequences, dtype=exact)
 
 
-@torch.library.custom_op("biofm::segment_mean_backward", mutates_args=())
 def _backward(
     d_means: Tensor,
     cu_seqlens: Tensor,
@@ -56,12 +45,11 @@ def _backward(
     means: Tensor | None,
 ) -> list[Tensor]:
     """The gradient of x and, if x and the means are given, that of the weights."""
-    gradients = _implementation(d_means).backward(d_means, cu_seqlens, n_rows, weights, totals, x, means)
+    gradients = run("segment_mean", "backward", d_means, cu_seqlens, n_rows, weights, totals, x, means)
     return [gradient for gradient in gradients if gradient is not None]
 
 
-@_backward.register_fake
-def _(
+def _fake_backward(
     d_means: Tensor,
     cu_seqlens: Tensor,
     n_rows: int,
@@ -85,8 +73,9 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> N
 
 def _differentiate(ctx: Any, d_means: Tensor, of_totals: Tensor) -> tuple[Tensor, None, Tensor | None]:
     cu_seqlens, weights, totals, x, means = ctx.saved_tensors
-    d_x, *d_weights = _backward(d_means, cu_seqlens, ctx.n_rows, weights, totals, x, means)
+    d_x, *d_weights = _segment_mean_backward(d_means, cu_seqlens, ctx.n_rows, weights, totals, x, means)
     return d_x, None, d_weights[0].to(weights.dtype) if d_weights else None
 
 
-_forward.register_autograd(_differentiate, setup_context=_save)
+_segment_mean = register("segment_mean", _forward, _fake_forward, save=_save, differentiate=_differentiate)
+_segment_mean_backward = register("segment_mean_backward", _backward, _fake_backward)

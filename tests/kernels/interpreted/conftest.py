@@ -41,10 +41,11 @@ def _framed_outputs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     plain_empty = torch.empty
 
     def empty(*size: Any, **options: Any) -> Tensor:
-        shape = plain_empty(*size, device="meta", dtype=options.get("dtype")).shape
-        if not shape or not options.get("dtype", torch.float32).is_floating_point:
+        dtype = options.get("dtype") or torch.float32
+        shape = plain_empty(*size, device="meta").shape
+        if not shape or not dtype.is_floating_point:
             return plain_empty(*size, **options)
-        buffer = _buffer(shape, options.get("dtype", torch.float32))
+        buffer = _buffer(shape, dtype)
         buffers.append((buffer, shape[0]))
         return buffer[FRAME : FRAME + shape[0]]
 

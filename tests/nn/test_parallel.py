@@ -1,0 +1,71 @@
+"""An encoder in several processes by torch's own wrappers, to which its operations are ordinary ones."""
+
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+PROGRAM = """
+import sys
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.nn.parallel import DistributedDataParallel
+from biofm.nn import EncoderConfig, MaskedLM, initialise, pack
+
+CONFIG = EncoderConfig(
+    vocab_size=11, d_model=24, n_layers=2, n_heads=2, d_feedforward=40, trained_length=64,
+    norm_bias=False, linear_bias=False, feedforward="swiglu", qk_norm=True,
+)
+LENGTHS = [[7, 1], [12, 12]]  # of each process
+
+def make():
+    torch.manual_seed(0)
+    model = MaskedLM(CONFIG).double()
+    initialise(model, 1)
+    return model
+
+def batches():
+    generator = torch.Generator().manual_seed(2)
+    return [pack([torch.randint(0, 11, (n,), generator=generator) for n in lengths]) for lengths in LENGTHS]
+
+def loss_of(model, batch):
+    return model(batch).square().sum()
+
+def work(rank, how, folder):
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
+    expected = make()
+    sum(loss_of(expected, batch) for batch in batches()).backward()
+    model = make()
+    if how == "DDP":
+        wrapped = DistributedDataParallel(model)
+    else:
+        mesh = init_device_mesh("cpu", (2,))
+        for block in model.encoder.blocks:
+            fully_shard(block, mesh=mesh)
+        wrapped = fully_shard(model, mesh=mesh)
+    loss_of(wrapped, batches()[rank]).backward()
+    for (name, found), exact in zip(model.named_parameters(), expected.parameters(), strict=True):
+        gradient = found.grad if how == "DDP" else found.grad.full_tensor()
+        torch.testing.assert_close(gradient * 2, exact.grad, rtol=1e-9, atol=1e-12, msg=name)  # both average
+    dist.destroy_process_group()
+
+if __name__ == "__main__":
+    mp.spawn(work, args=tuple(sys.argv[1:]), nprocs=2)
+    print("the same gradients")
+"""
+
+
+@pytest.mark.parametrize("how", ["DDP", "FSDP2"])
+def test_two_processes_have_the_gradients_of_one(
+    how: str, python_run: Callable[..., CompletedProcess[str]], tmp_path: Path
+) -> None:
+    (tmp_path / "program.py").write_text(PROGRAM)
+    result = python_run(str(tmp_path / "program.py"), how, str(tmp_path))
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip() == "the same gradients"
