@@ -19,7 +19,7 @@ pip_install = $(1)/python -m pip install --progress-bar off --constraint $(2)
 PIP_INSTALL := $(call pip_install,$(BIN),constraints.txt)
 SHOW_PROGRESS := sed -n -E -e 's/^ *(Downloading .* MB\))/  \1/p' -e 's/^(Installing collected packages).*/  \1/p'
 
-.PHONY: help demo test test-all test-esm lint bench clean
+.PHONY: help demo test test-all test-esm lint bench bench-gpu clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -43,9 +43,13 @@ lint: .venv/.dev  ## check style, format and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: .venv/.dev  ## measure speed beside transformers, in one run
+bench: .venv/.dev  ## measure speed beside transformers and torch, in one run
 	$(BIN)/python kernels/bench/embed.py
 	$(BIN)/python kernels/bench/score.py
+	OMP_WAIT_POLICY=passive $(BIN)/python kernels/bench/attention_cpu.py
+
+bench-gpu: .venv/.dev  ## measure the attention kernels on a GPU beside torch and transformers, in ten minutes
+	$(BIN)/python kernels/bench/attention.py
 
 clean:  ## remove the environment, builds and caches
 	rm -rf .venv .venv-esm build dist demo *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

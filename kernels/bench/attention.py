@@ -1,0 +1,120 @@
+"""Attention on a GPU: is it right, how fast is the GPU, how fast is biofm beside torch and ``transformers``.
+
+    python kernels/bench/attention.py [--minutes 9] [--csv FILE]            # on a GPU
+    python kernels/bench/attention.py --tune [--minutes 9]                  # on a GPU: the best block sizes
+    TRITON_INTERPRET=1 python kernels/bench/attention.py --rehearse         # on a CPU: the script, tiny
+
+1. Every mode of biofm's kernels is compared with float64, forward and gradients, and run again for the same
+   bits. If one fails, nothing is timed.
+2. The ceilings: a matrix product and a copy.
+3. Attention, forward and forward with gradients (credited with 3.5 times the arithmetic): proteins; equal
+   lengths from 128 to 8192; DNA with a window. ``providers.py`` says who takes part.
+4. ESM-2 650M, a forward pass and a training step: ``encoders.py``.
+
+The most telling rows come first. A time is the median of the GPU's own, by events, with a cold cache. Each
+row goes into the CSV file at once; a second run with the same file goes on where the first ran out of
+minutes. The table comes last.
+"""
+
+import argparse
+import os
+import time
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import gate
+import torch
+import tune
+from biofm_kernels import backend
+from biofm_kernels.configs.tables import TABLES
+from gpu import ceilings, facts
+from providers import BIOFM, UnsuitableError
+from rows import Results, Row
+from tasks import FULL, REHEARSED, Bench, Sizes, Task, tasks
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def main() -> None:
+    options = _options()
+    deadline = time.monotonic() + 60 * options.minutes
+    device, sizes = (torch.device("cpu"), REHEARSED) if options.rehearse else (torch.device("cuda"), FULL)
+    _check_device(options.rehearse)
+    with backend("triton"):
+        _check_kernels(device, sizes)
+        if options.tune:
+            space = tune.REHEARSED if options.rehearse else tune.FULL
+            tune.tune(device, space, deadline, options.configs)
+        else:
+            _run(device, sizes, deadline, options)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--minutes", type=float, default=9, help="start no row after so many")
+    parser.add_argument("--csv", type=Path, help="default: results/<date>-<gpu>-<commit>.csv")
+    parser.add_argument("--commit", help="what to write down where git cannot say")
+    parser.add_argument("--tune", action="store_true", help="find block sizes: configs/<device>.json")
+    parser.add_argument("--configs", type=Path, default=TABLES, help="the folder that --tune writes to")
+    parser.add_argument("--rehearse", action="store_true", help="tiny, on the CPU, in Triton's interpreter")
+    return parser.parse_args()
+
+
+def _check_device(is_rehearsal: bool) -> None:
+    if is_rehearsal and os.environ.get("TRITON_INTERPRET") != "1":
+        raise SystemExit("a rehearsal needs TRITON_INTERPRET=1 in the environment")
+    if not is_rehearsal and not torch.cuda.is_available():
+        raise SystemExit("there is no CUDA device here; --rehearse runs on the CPU")
+
+
+def _check_kernels(device: torch.device, sizes: Sizes) -> None:
+    workloads = gate.cases((*sizes.shapes, sizes.padded_shape), sizes.gate_lengths)
+    faults = list(gate.faults(workloads, device, sizes.n_gate_runs))
+    if faults:
+        raise SystemExit("\n".join([*faults, "The kernels are wrong: nothing is timed."]))
+    print(f"the kernels agree with float64 in {len(workloads)} cases of {len(BIOFM)} modes", flush=True)
+
+
+def _run(device: torch.device, sizes: Sizes, deadline: float, options: argparse.Namespace) -> None:
+    bench = Bench(device, ceilings(device))
+    print(f"matmul {bench.ceilings.flops / 1e12:.3g} TFLOP/s, copy {bench.ceilings.bytes / 1e12:.3g} TB/s")
+    measured = {
+        "matmul_tflops": f"{bench.ceilings.flops / 1e12:.4g}",
+        "copy_tb_per_s": f"{bench.ceilings.bytes / 1e12:.4g}",
+    }
+    known = facts(device, options.commit)
+    name = f"{date.today()}-{known['gpu'].replace(' ', '_')}-{known['commit']}.csv"
+    results = Results(options.csv or RESULTS / name, known | measured)
+    try:
+        left = [task for task in tasks(sizes) if not results.has(task.row.key)]
+        _measure_all(left, bench, results, deadline)
+    finally:
+        results.print_table()
+
+
+def _measure_all(left: list[Task], bench: Bench, results: Results, deadline: float) -> None:
+    for number, task in enumerate(left):
+        if time.monotonic() > deadline:
+            print(f"out of time: {len(left) - number} rows are left for another run with this file")
+            return
+        row = _measured_or_reason(task, bench)
+        results.add(row)
+        print(".", end="", flush=True)
+
+
+def _measured_or_reason(task: Task, bench: Bench) -> Row:
+    """A provider that fails, in whatever way, is a row that says so. A GPU that failed ends the run."""
+    try:
+        return task.measure(bench)
+    except torch.AcceleratorError:
+        raise
+    except Exception as error:  # noqa: BLE001 - of packages that are not ours, and their compilers
+        kind = "" if isinstance(error, UnsuitableError) else f"{type(error).__name__}: "
+        return replace(task.row, reason=kind + (str(error).strip().partition("\n")[0]))
+
+
+if __name__ == "__main__":
+    main()

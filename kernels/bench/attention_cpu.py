@@ -1,0 +1,171 @@
+"""Packed attention on the CPU beside the ways around it, in turns, in one process.
+
+    python kernels/bench/attention_cpu.py [--tokens 6000] [--rounds 5] [--threads 2]
+
+The task: attention in float32 over proteins of log-normal lengths, in 4 heads of 64 and in 20 of 24, forward
+and forward with the gradients of q, k and v. The contenders:
+
+- biofm: packed, ``biofm_kernels.attention``.
+- padded: a batch as long as its longest protein, ``scaled_dot_product_attention`` with a mask of the keys.
+  Its tensors come padded; padding them and back is not counted.
+- block-diagonal: all proteins as one sequence, with a mask of which token sees which.
+- loop: one call of ``scaled_dot_product_attention`` a protein.
+
+Nothing is printed unless outputs and gradients agree. A time is the median of the rounds; a ratio is the
+median of each round's. On a machine that others use too, threads that spin while they wait cost many times
+the work; OMP_WAIT_POLICY=passive in the environment lets them sleep.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import NamedTuple
+
+import torch
+from biofm_kernels import attention
+from torch import Tensor
+from torch.nn import functional as F
+from workloads import PASSES, Batch, Pass, Workload, make_batch, protein_lengths, relative_error
+
+SHAPES = ((4, 64), (20, 24))  # heads, head dim: of a small model, and of ESM-2 35M
+AGREEMENT = 1e-5
+
+Attend = Callable[[], list[Tensor]]
+
+
+class Contender(NamedTuple):
+    """A way to attend, and how its tensors are laid out.
+
+    ``lay`` brings (tokens, heads, head_dim) into its layout, ``collect`` back from it.
+    """
+
+    name: str
+    attend: Callable[[Tensor, Tensor, Tensor], Tensor]
+    lay: Callable[[Tensor], Tensor]
+    collect: Callable[[Tensor], Tensor]
+
+
+def main() -> None:
+    options = _options()
+    torch.set_num_threads(options.threads)
+    lengths = protein_lengths(options.tokens)
+    padding = len(lengths) * max(lengths) / sum(lengths)
+    print(f"{len(lengths)} proteins, {sum(lengths):,} tokens, padded {padding:.1f} times as many")
+    print(f"float32, {options.threads} threads, {options.rounds} rounds, torch {torch.__version__}")
+    for n_heads, head_dim in SHAPES:
+        workload = Workload(
+            name="proteins", lengths=lengths, n_heads=n_heads, head_dim=head_dim, dtype=torch.float32
+        )
+        batch = make_batch(workload, torch.device("cpu"))
+        contenders = [biofm(batch), padded(batch), block_diagonal(batch), loop(batch)]
+        _check_agreement(contenders, batch)
+        for which in PASSES:
+            _race(contenders, batch, which, options.rounds)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--tokens", type=int, default=6000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2)
+    return parser.parse_args()
+
+
+def biofm(batch: Batch) -> Contender:
+    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return attention(q, k, v, batch.cu_seqlens, batch.max_seqlen)
+
+    return Contender("biofm, packed", attend, _as_it_is, _as_it_is)
+
+
+def padded(batch: Batch) -> Contender:
+    lengths = torch.tensor(batch.workload.lengths)
+    inside = torch.arange(batch.max_seqlen) < lengths[:, None]  # (sequences, length)
+
+    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=inside[:, None, None])
+
+    def lay(x: Tensor) -> Tensor:
+        wide = x.new_zeros(*inside.shape, *x.shape[1:])
+        wide[inside] = x
+        return wide.transpose(1, 2)
+
+    return Contender("padded, key mask", attend, lay, lambda x: x.transpose(1, 2)[inside])
+
+
+def block_diagonal(batch: Batch) -> Contender:
+    lengths = torch.tensor(batch.workload.lengths)
+    sequence = torch.arange(len(lengths)).repeat_interleave(lengths)
+    seen = sequence[:, None] == sequence
+
+    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=seen)
+
+    return Contender("block-diagonal mask", attend, _one_sequence, lambda x: x[0].transpose(0, 1))
+
+
+def loop(batch: Batch) -> Contender:
+    lengths = batch.workload.lengths
+
+    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        pieces = zip(*(x.split(lengths, 2) for x in (q, k, v)), strict=True)
+        return torch.cat([F.scaled_dot_product_attention(*piece) for piece in pieces], 2)
+
+    return Contender("loop over proteins", attend, _one_sequence, lambda x: x[0].transpose(0, 1))
+
+
+def _as_it_is(x: Tensor) -> Tensor:
+    return x
+
+
+def _one_sequence(x: Tensor) -> Tensor:
+    """(tokens, heads, head_dim) -> (1, heads, tokens, head_dim), a view."""
+    return x.transpose(0, 1)[None]
+
+
+def _work(contender: Contender, batch: Batch, which: Pass) -> Attend:
+    q, k, v = (contender.lay(x.detach()).requires_grad_() for x in (batch.q, batch.k, batch.v))
+    d_out = contender.lay(batch.d_out)
+
+    def work() -> list[Tensor]:
+        if which == "forward":
+            with torch.no_grad():
+                return [contender.attend(q, k, v)]
+        out = contender.attend(q, k, v)
+        return [out, *torch.autograd.grad(out, (q, k, v), d_out)]
+
+    return work
+
+
+def _check_agreement(contenders: list[Contender], batch: Batch) -> None:
+    first, *others = (
+        [contender.collect(x).detach() for x in _work(contender, batch, "forward+backward")()]
+        for contender in contenders
+    )
+    for contender, found in zip(contenders[1:], others, strict=True):
+        error = relative_error(found, first)
+        if not error < AGREEMENT:
+            raise SystemExit(f"{contender.name}: differs by {error:.1e}: no speed is printed")
+
+
+def _race(contenders: list[Contender], batch: Batch, which: Pass, n_rounds: int) -> None:
+    works = [_work(contender, batch, which) for contender in contenders]
+    rounds = [[_seconds(work) for work in works] for _ in range(1 + n_rounds)][1:]  # the first is slower
+    print(f"\n{batch.workload.n_heads} heads of {batch.workload.head_dim}, {which}")
+    print(f"{'':24} {'ms':>8}   / biofm")
+    for number, contender in enumerate(contenders):
+        ratio = median(each[number] / each[0] for each in rounds)
+        print(f"{contender.name:24} {1e3 * median(each[number] for each in rounds):8.1f} {ratio:8.2f}x")
+
+
+def _seconds(work: Attend) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""How long work takes on a GPU, how fast the GPU could be, and what it is. Rehearsed on a CPU."""
+
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+import torch
+import triton
+
+N_WARM_UPS = 3
+FEWEST, MOST = 5, 50  # runs of which the median counts
+SECONDS_A_ROW = 0.1
+SLEEP_CYCLES = 2_000_000  # about a millisecond, in which the CPU gets ahead: what counts is the GPU's time
+FLUSHED_BYTES = 256 * 2**20  # several times the L2 cache of any GPU, so that inputs come from memory
+
+
+class Ceilings(NamedTuple):
+    """Operations a second of a large matrix product in bfloat16, bytes a second of a large copy (read and
+    written ones).
+    """
+
+    flops: float
+    bytes: float
+
+
+def median_ms(work: Callable[[], object], device: torch.device) -> float:
+    """The median of the time that the device needs, its cache cold, without what launching costs the CPU."""
+    if device.type != "cuda":
+        began = time.perf_counter()
+        work()
+        return 1e3 * (time.perf_counter() - began)
+    for _ in range(N_WARM_UPS):
+        work()
+    times = _events(work, FEWEST)
+    n_runs = int(SECONDS_A_ROW / (1e-3 * median(times)))
+    return median(times + _events(work, min(n_runs, MOST) - FEWEST))
+
+
+def _events(work: Callable[[], object], n_runs: int) -> list[float]:
+    flushed = torch.empty(FLUSHED_BYTES, dtype=torch.int8, device="cuda")
+    pairs = []
+    for _ in range(n_runs):
+        began, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        flushed.zero_()
+        torch.cuda._sleep(SLEEP_CYCLES)
+        began.record()
+        work()
+        ended.record()
+        pairs.append((began, ended))
+    torch.cuda.synchronize()
+    return [began.elapsed_time(ended) for began, ended in pairs]
+
+
+def ceilings(device: torch.device) -> Ceilings:
+    size, n_bytes = (8192, 2**31) if device.type == "cuda" else (256, 2**20)
+    a, b = (torch.randn(size, size, device=device).to(torch.bfloat16) for _ in range(2))
+    flops = 2 * size**3 / (1e-3 * median_ms(lambda: a @ b, device))
+    source, target = (torch.zeros(n_bytes, dtype=torch.int8, device=device) for _ in range(2))
+    return Ceilings(flops, 2 * n_bytes / (1e-3 * median_ms(lambda: target.copy_(source), device)))
+
+
+def facts(device: torch.device, commit: str | None) -> dict[str, str]:
+    """What a speed is worth nothing without."""
+    on_gpu = device.type == "cuda"
+    return {
+        "gpu": torch.cuda.get_device_name(device) if on_gpu else "none",
+        "driver": _first_line("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"),
+        "torch": torch.__version__,
+        "triton": triton.__version__,
+        "commit": commit or _commit(),
+    }
+
+
+def _commit() -> str:
+    """With a mark if files differ from it."""
+    here = ("git", "-C", str(Path(__file__).parent))
+    commit = _first_line(*here, "rev-parse", "--short=9", "HEAD")
+    is_changed = _first_line(*here, "status", "--porcelain", "--untracked-files=no")
+    return f"{commit}-changed" if is_changed not in ("", "unknown") else commit
+
+
+def _first_line(*command: str) -> str:
+    try:
+        output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return output.partition("\n")[0].strip()
