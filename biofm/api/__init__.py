@@ -3,6 +3,7 @@
 Each builds a request, asks the gate, works with the permit's files, and lets the gate record the end.
 """
 
+from biofm.api.backends import kernels
 from biofm.api.contact_maps import contacts
 from biofm.api.embed_estimate import estimate_embed
 from biofm.api.embedding import embed, neighbours
@@ -23,6 +24,7 @@ __all__ = [
     "estimate_score",
     "evaluate",
     "info",
+    "kernels",
     "load",
     "merge",
     "models",

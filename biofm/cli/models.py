@@ -1,12 +1,18 @@
 """``biofm models`` and ``biofm info``."""
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-from typer import Argument
+from typer import Argument, Option
 
 from biofm.cli import options
 from biofm.cli.printing import print_json, print_table
+from biofm.core.errors import OptionError
+
+if TYPE_CHECKING:  # they bring torch
+    from biofm_kernels import Explanation
+
+    from biofm.models import ModelInfo
 
 
 def models(json: options.Json = False) -> None:
@@ -21,16 +27,42 @@ def models(json: options.Json = False) -> None:
 
 
 def info(
-    model: Annotated[str, Argument(help=options.MODEL_HELP)] = "protein-nano", json: options.Json = False
+    model: Annotated[str | None, Argument(help=options.MODEL_HELP, show_default="protein-nano")] = None,
+    kernels: Annotated[bool, Option("--kernels", help="Print what computes here, and why, instead.")] = False,
+    device: Annotated[str | None, Option(help="With --kernels: cuda, mps or cpu; else the best.")] = None,
+    json: options.Json = False,
 ) -> None:
-    """Print what a model is, read from its files."""
+    """Print what a model is, read from its files; or, for every model, what computes on this machine."""
     from biofm import api  # brings torch: not before a command runs
 
-    facts = api.info(model)
+    _check_which(model, kernels, device)
+    if kernels:
+        _print_kernels(api.kernels(device or "auto"), json)
+    else:
+        _print_model(api.info(model or api.DEFAULT_MODEL), json)
+
+
+def _check_which(model: str | None, kernels: bool, device: str | None) -> None:
+    if kernels and model:
+        raise OptionError("--kernels is of no model", where=model, remedy="Leave out the one or the other")
+    if device and not kernels:
+        raise OptionError(
+            "a device is for --kernels", where="--device", remedy="Add --kernels, or leave it out"
+        )
+
+
+def _print_model(facts: "ModelInfo", json: bool) -> None:
     if json:
         print_json(facts)
     else:
         print_table([(name, _spell(value)) for name, value in asdict(facts).items()])
+
+
+def _print_kernels(rows: "list[Explanation]", json: bool) -> None:
+    if json:
+        print_json([row._asdict() for row in rows])
+    else:
+        print_table(rows, header=tuple(name.replace("_", " ") for name in rows[0]._fields))
 
 
 def _spell(value: object) -> str:
