@@ -119,7 +119,7 @@ def run_or_fall_back(operation: str, kernel: Callable[[], T], reference: Callabl
         first_line = str(error).strip().partition("\n")[0]
         warnings.warn(
             f"the kernel of {operation} could not be built here ({type(error).__name__}: {first_line}); "
-            "another implementation does its work, more slowly. Triton needs a C compiler and Python's headers",
+            "another implementation does its work. Triton needs a C compiler and Python's headers",
             KernelWarning,
             stacklevel=2,
         )
