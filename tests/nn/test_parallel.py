@@ -61,6 +61,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["DDP", "FSDP2"])
 def test_two_processes_have_the_gradients_of_one(
     how: str, python_run: Callable[..., CompletedProcess[str]], tmp_path: Path
