@@ -1,6 +1,6 @@
 """Self-attention over packed sequences: the projections around the kernel."""
 
-from biofm_kernels import QKNorm, Rotary, attention, qk_norm_rope
+from biofm_kernels import QKNorm, attention, qk_norm_rope
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from biofm.nn.config import EncoderConfig
 from biofm.nn.norm import layer_norm
 from biofm.nn.packing import PackedBatch, Rows
+from biofm.nn.rotary import Angles
 
 
 class SelfAttention(nn.Module):
@@ -29,10 +30,11 @@ class SelfAttention(nn.Module):
         self,
         x: Float[Tensor, "tokens d_model"],
         batch: PackedBatch,
-        rotary: Rotary | None,
+        angles: Angles | None,
         rows: Rows | None = None,
     ) -> Float[Tensor, "rows d_model"]:
         q, k, v = self._project(x, rows)
+        rotary = None if angles is None else angles.rotary
         cu_queries, tiles = (None, batch.tiles) if rows is None else (rows.cu_seqlens, rows.tiles)
         if rows is not None and rotary is not None:
             rotary = rotary._replace(q_positions=rotary.k_positions[rows.indices])
@@ -49,11 +51,11 @@ class SelfAttention(nn.Module):
         return QKNorm("layer", self.q_norm.eps, *weights)
 
     def queries_and_keys(
-        self, x: Float[Tensor, "tokens d_model"], rotary: Rotary | None
+        self, x: Float[Tensor, "tokens d_model"], angles: Angles | None
     ) -> tuple[Float[Tensor, "tokens heads head_dim"], Float[Tensor, "tokens heads head_dim"]]:
         """q and k as they are attended with."""
         q, k, _ = self._project(x, None)
-        return qk_norm_rope(q, k, self.norm, rotary)
+        return qk_norm_rope(q, k, self.norm, None if angles is None else angles.rotary)
 
     def _project(self, x: Tensor, rows: Rows | None) -> tuple[Tensor, Tensor, Tensor]:
         """q (rows, heads, head_dim), k and v (tokens, heads, head_dim)."""

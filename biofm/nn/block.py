@@ -1,7 +1,6 @@
 """One layer of the encoder: attention, then feed-forward, each added to the stream."""
 
 import torch
-from biofm_kernels import Rotary
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -10,6 +9,7 @@ from biofm.nn.config import EncoderConfig
 from biofm.nn.feedforward import feed_forward
 from biofm.nn.norm import block_norm
 from biofm.nn.packing import PackedBatch, Rows
+from biofm.nn.rotary import Angles
 
 
 class Block(nn.Module):
@@ -37,10 +37,10 @@ class PreNormBlock(Block):
         self,
         x: Float[Tensor, "tokens d_model"],
         batch: PackedBatch,
-        rotary: Rotary | None,
+        angles: Angles | None,
         rows: Rows | None = None,
     ) -> Float[Tensor, "rows d_model"]:
-        mixed = self.attention(self.attention_norm(x), batch, rotary, rows)
+        mixed = self.attention(self.attention_norm(x), batch, angles, rows)
         x = self.add(self.stream(x, rows), mixed)
         return self.add(x, self.feedforward(self.feedforward_norm(x)))
 
@@ -52,10 +52,10 @@ class PostNormBlock(Block):
         self,
         x: Float[Tensor, "tokens d_model"],
         batch: PackedBatch,
-        rotary: Rotary | None,
+        angles: Angles | None,
         rows: Rows | None = None,
     ) -> Float[Tensor, "rows d_model"]:
-        mixed = self.attention(x, batch, rotary, rows)
+        mixed = self.attention(x, batch, angles, rows)
         x = self.attention_norm(self.add(self.stream(x, rows), mixed))
         y: Tensor = self.feedforward_norm(self.add(x, self.feedforward(x)))
         return y

@@ -55,12 +55,12 @@ def attention_maps(q: Heads, k: Heads) -> Iterator[Float[Tensor, "some_heads len
 
 def queries_and_keys(encoder: Encoder, batch: PackedBatch) -> Iterator[tuple[Heads, Heads]]:
     """Those that each layer attends with, as the encoder passes through it."""
-    rotary = encoder.rotary(batch.positions, batch.max_seqlen)
+    angles = encoder.rotary(batch.positions, batch.max_seqlen)
     x = encoder.embedding(batch)
     for block in encoder.blocks:
         assert isinstance(block, PreNormBlock), "no contact head was ever trained on a post-norm encoder"
-        yield block.attention.queries_and_keys(block.attention_norm(x), rotary)
-        x = block(x, batch, rotary)
+        yield block.attention.queries_and_keys(block.attention_norm(x), angles)
+        x = block(x, batch, angles)
 
 
 def _add_layer(half: Tensor, weights: Tensor, q: Tensor, k: Tensor) -> None:

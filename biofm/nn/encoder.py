@@ -40,20 +40,20 @@ class Encoder(nn.Module):
         """
         layer = len(self.blocks) if layer is None else layer
         assert 0 <= layer <= len(self.blocks), f"layer {layer} of {len(self.blocks)}"
-        rotary = self.rotary(batch.positions, batch.max_seqlen)
+        angles = self.rotary(batch.positions, batch.max_seqlen)
         x: Tensor = self.embedding(batch)
         for block in self.blocks[: max(0, layer - 1)]:
-            x = block(x, batch, rotary)
+            x = block(x, batch, angles)
         if layer > 0:
-            x = self.blocks[layer - 1](x, batch, rotary, rows)
+            x = self.blocks[layer - 1](x, batch, angles, rows)
         elif rows is not None:
             x = x[rows.indices]
         return self.norm(x) if layer == len(self.blocks) else x
 
     def states(self, batch: PackedBatch) -> Iterator[Float[Tensor, "tokens d_model"]]:
         """The stream as each block leaves it, in order and without the final norm."""
-        rotary = self.rotary(batch.positions, batch.max_seqlen)
+        angles = self.rotary(batch.positions, batch.max_seqlen)
         x: Tensor = self.embedding(batch)
         for block in self.blocks:
-            x = block(x, batch, rotary)
+            x = block(x, batch, angles)
             yield x

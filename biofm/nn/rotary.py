@@ -1,12 +1,24 @@
 """The angles of rotary position embedding (Su et al. 2021, section 3.2.2)."""
 
 from collections.abc import Callable
-from typing import Self
+from typing import Self, no_type_check
 
 import torch
 from biofm_kernels import Rotary
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+
+
+class Angles:
+    """How tokens turn, as one thing: what casts a module's arguments, as FSDP2 does in mixed precision, looks
+    into tuples and dataclasses, and rounded angles turn far tokens wrongly.
+    """
+
+    rotary: Rotary
+
+    @no_type_check  # torch's compiler reads this, and cannot read checks of shapes
+    def __init__(self, rotary):
+        self.rotary = rotary
 
 
 class RotaryAngles(nn.Module):
@@ -36,11 +48,12 @@ class RotaryAngles(nn.Module):
         self.frequencies = exact.to(self.frequencies.device)
         return self
 
-    def forward(self, positions: Int[Tensor, " tokens"], n_positions: int) -> Rotary:
+    def forward(self, positions: Int[Tensor, " tokens"], n_positions: int) -> Angles:
         """How tokens at these positions, all below ``n_positions``, turn."""
         every = torch.arange(n_positions, device=positions.device)
         angles = every[:, None].float() * self.frequencies.float()  # (positions, head_dim / 2)
-        return Rotary(angles.cos(), angles.sin(), positions, positions)
+        turning: Angles = Angles(Rotary(angles.cos(), angles.sin(), positions, positions))
+        return turning
 
 
 class NoRotaryAngles(nn.Module):

@@ -18,6 +18,8 @@ T = TypeVar("T")
 
 BACKENDS = ("auto", "triton", "varlen", "grouped", "reference")
 TRITON_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+DRIVER_FAULT = "Triton Error [CUDA]"
+FAULTS_OF_LOADING = ("kernel image", "ptx", "PTX", "symbol not found")
 LOWEST_CAPABILITY = (8, 0)  # the oldest architecture that the kernels are compiled for in the tests
 
 
@@ -101,9 +103,9 @@ def triton_obstacle(operation: str, device: torch.device, dtype: torch.dtype) ->
     return None
 
 
-def run_or_fall_back(operation: str, kernel: Callable[[], T], reference: Callable[[], T]) -> T:
-    """The kernel's result; where it cannot be built, the reference's, after one warning. ``triton_obstacle``
-    knows of it from then on.
+def run_or_fall_back(operation: str, kernel: Callable[[], T], otherwise: Callable[[], T]) -> T:
+    """The kernel's result; where it cannot be built, that of ``otherwise``, after one warning, and
+    ``triton_obstacle`` knows of it from then on.
 
     Faults of the computation itself, out of memory among them, are not caught, nor is any where the backend
     was chosen by hand.
@@ -115,23 +117,38 @@ def run_or_fall_back(operation: str, kernel: Callable[[], T], reference: Callabl
     except Exception as error:
         if not _is_of_building(error):
             raise
-        _State.failed |= {operation}
-        first_line = str(error).strip().partition("\n")[0]
-        warnings.warn(
-            f"the kernel of {operation} could not be built here ({type(error).__name__}: {first_line}); "
-            "another implementation does its work. Triton needs a C compiler and Python's headers",
-            KernelWarning,
-            stacklevel=2,
-        )
-        return reference()
+        _note_failure(operation, error)
+    return otherwise()
+
+
+def _note_failure(operation: str, error: Exception) -> None:
+    _State.failed |= {operation}
+    first_line = str(error).strip().partition("\n")[0]
+    warnings.warn(
+        f"the kernel of {operation} could not be built here ({type(error).__name__}: {first_line}); another "
+        "implementation does its work. Triton needs a C compiler and Python's headers",
+        KernelWarning,
+        stacklevel=3,
+    )
 
 
 def _is_of_building(error: Exception) -> bool:
     """Whether Triton is missing, or could not compile, assemble, load or fit the kernel.
 
-    Triton raises plain RuntimeErrors too, for a missing compiler or driver; torch's faults have classes of
-    their own.
+    What the driver says while a kernel runs comes through Triton as well, and is not that.
     """
-    plain = type(error) is RuntimeError
-    from_triton = type(error).__module__.startswith("triton.")
-    return plain or from_triton or isinstance(error, (ImportError, OSError, subprocess.CalledProcessError))
+    if isinstance(error, torch.OutOfMemoryError):
+        return False
+    message = str(error)
+    if message.startswith(DRIVER_FAULT):
+        return any(text in message for text in FAULTS_OF_LOADING)
+    is_of_triton = type(error).__module__.startswith("triton.") or _raised_in(error).startswith("triton.")
+    return is_of_triton or isinstance(error, (ImportError, OSError, subprocess.CalledProcessError))
+
+
+def _raised_in(error: Exception) -> str:
+    """The module whose code raised it."""
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    return "" if last is None else str(last.tb_frame.f_globals.get("__name__", ""))

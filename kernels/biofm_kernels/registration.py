@@ -20,8 +20,8 @@ def register(
     differentiate: Callable[..., Any] | None = None,
 ) -> Callable[..., Any]:
     """The operation ``biofm::name``, for every device. ``fake`` gives empty results of the shapes; ``save``
-    and ``differentiate`` are what ``torch.library.register_autograd`` takes. The schema follows from the
-    types of ``run``, unless given.
+    and ``differentiate`` are what ``torch.library.register_autograd`` takes; without them the results cannot
+    be differentiated. The schema follows from the types of ``run``, unless given.
 
     This takes the parts of ``torch.library.custom_op``, which itself imports torch's compiler at the first
     call: two seconds of every command.
@@ -31,10 +31,18 @@ def register(
     torch.library.define(qualified, " ".join(schema.split()), tags=torch.Tag.pt2_compliant_tag)
     torch.library.impl(qualified, "CompositeExplicitAutograd", _outside_autocast(run))
     torch.library.register_fake(qualified, fake)
-    if differentiate is not None:
-        torch.library.register_autograd(qualified, differentiate, setup_context=save)
+    if differentiate is None:
+        differentiate = _once_only(name)
+    torch.library.register_autograd(qualified, differentiate, setup_context=save)
     operation: Callable[..., Any] = getattr(getattr(torch.ops, NAMESPACE), name).default
     return operation
+
+
+def _once_only(name: str) -> Callable[..., Any]:
+    def refuse(ctx: Any, *gradients: Tensor) -> Any:
+        raise NotImplementedError(f"biofm::{name} has no derivative: biofm's operations have first ones only")
+
+    return refuse
 
 
 def _outside_autocast(run: Callable[..., Any]) -> Callable[..., Any]:

@@ -135,10 +135,13 @@ def test_faults_of_the_computation_are_not_hidden() -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     def wrong() -> None:
-        raise ValueError("a fault of the program")
+        raise RuntimeError("The size of tensor a (3) must match the size of tensor b (4)")
 
-    for fault in (exhausted, wrong):
-        with pytest.raises((torch.OutOfMemoryError, ValueError)):
+    def illegal() -> None:  # as Triton reports what the driver says
+        raise RuntimeError("Triton Error [CUDA]: an illegal memory access was encountered")
+
+    for fault in (exhausted, wrong, illegal):
+        with pytest.raises((torch.OutOfMemoryError, RuntimeError)):
             backends.run_or_fall_back("attention", fault, lambda: None)
     assert not backends._State.failed
 

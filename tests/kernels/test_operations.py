@@ -177,3 +177,25 @@ biofm_kernels.attention(x, x, x, torch.tensor([0, 4], dtype=torch.int32), 4).sum
 print("torch._dynamo" in sys.modules, "triton" in sys.modules)
 """
     assert python_run("-c", program).stdout.split() == ["False", "False"]
+
+
+def test_second_derivatives_are_refused_not_wrong(call: Callable[..., Tensor]) -> None:
+    inputs = make_inputs(call)
+    gradients = torch.autograd.grad(call(*inputs).square().sum(), inputs, create_graph=True)
+    with pytest.raises(NotImplementedError, match="biofm::attention_backward has no derivative"):
+        torch.autograd.grad(gradients[0].square().sum(), inputs)
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (lambda it: it._replace(cos=it.cos.repeat(1, 2), sin=it.sin.repeat(1, 2)), "a pair of columns"),
+        (lambda it: it._replace(q_positions=it.q_positions[:-1]), "each row of q has a position"),
+        (lambda it: it._replace(cos=it.cos.bfloat16(), sin=it.sin.bfloat16()), "rounded angles"),
+    ],
+    ids=["width", "positions", "dtype"],
+)
+def test_what_a_kernel_would_read_wrongly_is_refused(change: Callable[[Rotary], Rotary], fault: str) -> None:
+    q, k, v = make_inputs(rotated)
+    with pytest.raises(AssertionError, match=fault):
+        attention(q, k, v, CU_SEQLENS, 4, rotary=change(make_rotary()))

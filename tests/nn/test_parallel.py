@@ -13,7 +13,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import fully_shard
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.nn.parallel import DistributedDataParallel
 from biofm.nn import EncoderConfig, MaskedLM, initialise, pack
 
@@ -42,17 +42,20 @@ def work(rank, how, folder):
     expected = make()
     sum(loss_of(expected, batch) for batch in batches()).backward()
     model = make()
+    rounds = how == "FSDP2 in bfloat16"
+    policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16 if rounds else None)
     if how == "DDP":
         wrapped = DistributedDataParallel(model)
     else:
         mesh = init_device_mesh("cpu", (2,))
         for block in model.encoder.blocks:
-            fully_shard(block, mesh=mesh)
-        wrapped = fully_shard(model, mesh=mesh)
+            fully_shard(block, mesh=mesh, mp_policy=policy)
+        wrapped = fully_shard(model, mesh=mesh, mp_policy=policy)
     loss_of(wrapped, batches()[rank]).backward()
     for (name, found), exact in zip(model.named_parameters(), expected.parameters(), strict=True):
         gradient = found.grad if how == "DDP" else found.grad.full_tensor()
-        torch.testing.assert_close(gradient * 2, exact.grad, rtol=1e-9, atol=1e-12, msg=name)  # both average
+        difference = (gradient.double() * 2 - exact.grad).norm() / exact.grad.norm()  # both average
+        assert difference < (5e-2 if rounds else 1e-9), (name, difference)
     dist.destroy_process_group()
 
 if __name__ == "__main__":
@@ -62,7 +65,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["DDP", "FSDP2"])
+@pytest.mark.parametrize("how", ["DDP", "FSDP2", "FSDP2 in bfloat16"])
 def test_two_processes_have_the_gradients_of_one(
     how: str, python_run: Callable[..., CompletedProcess[str]], tmp_path: Path
 ) -> None:

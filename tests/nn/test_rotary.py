@@ -21,7 +21,7 @@ def turn(x: Tensor, positions: Tensor) -> Tensor:
 
 
 def rotate(x: Tensor, positions: Tensor) -> Tensor:
-    return qk_norm_rope(x, x, None, RotaryAngles(D_HEAD)(positions, 4001))[0]
+    return qk_norm_rope(x, x, None, RotaryAngles(D_HEAD)(positions, 4001).rotary)[0]
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_the_frequencies_follow_the_model_to_a_device() -> None:
 def test_a_checkpoint_may_bring_frequencies_of_its_own() -> None:
     rotary = RotaryAngles(D_HEAD)
     rotary.load_state_dict({"frequencies": torch.zeros(D_HEAD // 2)})
-    assert torch.equal(rotary(POSITIONS, 4001).cos, torch.ones(4001, D_HEAD // 2))
+    assert torch.equal(rotary(POSITIONS, 4001).rotary.cos, torch.ones(4001, D_HEAD // 2))
 
 
 def test_no_rotation_has_no_angles() -> None:

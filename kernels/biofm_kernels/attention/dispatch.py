@@ -4,7 +4,10 @@
 way out, for next to nothing. The others get them turned.
 """
 
+import inspect
+from collections.abc import Callable
 from types import ModuleType
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float
@@ -15,13 +18,15 @@ from biofm_kernels.attention.reference import Window
 from biofm_kernels.backends import Choice, chosen_by_hand, run, run_or_fall_back, triton_obstacle
 from biofm_kernels.packing import Packing, Rotary, Tiles, tile
 
+T = TypeVar("T")
+
 OPERATION = "attention"
 PLAIN: dict[str, ModuleType] = {"varlen": varlen, "grouped": grouped, "reference": reference}
 LARGEST_HEAD_DIM = 128  # of biofm's kernels
 LARGEST_VARLEN_HEAD_DIM = 256
-# Turning keys again in every program that meets them costs less than a pass of its own where the tensor cores
-# outrun the memory, up to this length. Computed, not yet measured.
-LONGEST_INLINE = 256
+# The longest sequence for which turning keys again in every program that meets them costs less than a pass of
+# its own, and the capability from which on. 0 until it has been timed.
+LONGEST_INLINE = 0
 INLINE_CAPABILITY = (9, 0)
 
 Queries = Float[Tensor, "queries heads head_dim"]
@@ -74,10 +79,7 @@ def forward(
 
         return triton.forward(q, k, v, tiles or _tile(packing, q, k), scale, window, rotary)
 
-    backend = choose(q.device, q.dtype, q.shape[-1]).backend
-    if backend == "triton":
-        return run_or_fall_back(OPERATION, kernel, lambda: plain(reference))
-    return plain(PLAIN[backend])
+    return _run(q, kernel, plain)
 
 
 def backward(
@@ -107,10 +109,16 @@ def backward(
         tiles_of_both = tiles or _tile(packing, q, k)
         return triton.backward(d_out, q, k, v, out, lse, tiles_of_both, scale, window, rotary)
 
-    backend = choose(q.device, q.dtype, q.shape[-1]).backend
-    if backend == "triton":
-        return run_or_fall_back(OPERATION, kernel, lambda: plain(reference))
-    return plain(PLAIN[backend])
+    return _run(q, kernel, plain)
+
+
+def _run(q: Tensor, kernel: Callable[[], T], plain: Callable[[ModuleType], T]) -> T:
+    def chosen() -> str:
+        return choose(q.device, q.dtype, q.shape[-1]).backend
+
+    if chosen() == "triton":  # which is not chosen again once it could not be built
+        return run_or_fall_back(OPERATION, kernel, lambda: plain(PLAIN[chosen()]))
+    return plain(PLAIN[chosen()])
 
 
 def _turn(q: Tensor, k: Tensor, rotary: Rotary) -> tuple[Tensor, Tensor]:
@@ -129,7 +137,13 @@ def _head_dim_obstacle(head_dim: int) -> str | None:
 
 
 def _varlen_takes(device: torch.device, dtype: torch.dtype, head_dim: int) -> bool:
-    """FlashAttention takes half precision and head dims of 8, 16, ... 256."""
+    """FlashAttention takes half precision and head dims of 8, 16, ... 256; torch's way to it takes windows
+    and a scale since 2.12.
+    """
     fits = head_dim % 8 == 0 and head_dim <= LARGEST_VARLEN_HEAD_DIM
     has_kernel = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
-    return has_kernel and fits and dtype in (torch.float16, torch.bfloat16)
+    if not (has_kernel and fits and dtype in (torch.float16, torch.bfloat16)):
+        return False
+    from torch.nn.attention.varlen import varlen_attn  # brings torch's compiler with it
+
+    return {"scale", "window_size"} <= set(inspect.signature(varlen_attn).parameters)

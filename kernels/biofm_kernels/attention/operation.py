@@ -15,7 +15,7 @@ from biofm_kernels import backends
 from biofm_kernels.attention import dispatch
 from biofm_kernels.attention.reference import EVERYTHING, Window
 from biofm_kernels.packing import Packing, Rotary, Tiles
-from biofm_kernels.qk_norm_rope import QKNorm
+from biofm_kernels.qk_norm_rope import QKNorm, check_turning
 from biofm_kernels.registration import register
 
 
@@ -37,14 +37,18 @@ def attention(
     and k are first normed and rotated if asked.
 
     ``cu_seqlens`` (int32) bounds the sequences: tokens ``cu_seqlens[i]`` up to ``cu_seqlens[i + 1]`` are
-    sequence i. All tensors lie on one device; ``max_seqlen`` is the longest length, which a GPU kernel needs
-    without asking the device. Where only some tokens ask, ``cu_queries`` (int32) bounds the rows of ``q`` of
-    each sequence, at most as many as it has tokens; each of them sees the whole sequence.
+    sequence i, and every token belongs to one. All tensors lie on one device; ``max_seqlen`` is the longest
+    length, which a GPU kernel needs without asking the device. Where only some tokens ask, ``cu_queries``
+    (int32) bounds the rows of ``q`` of each sequence, at most as many as it has tokens; each of them sees the
+    whole sequence. Gradients are first ones, in reverse mode.
 
     ``window`` is how many tokens before and behind itself a token sees; -1 is all, so that (-1, 0) is causal.
     ``scale`` is 1 / sqrt(head_dim) unless given. ``tiles`` (``packing.tile``) spare a GPU making them anew.
     """
     assert window == EVERYTHING or cu_queries is None, "a window is around a token, and here only some ask"
+    assert cu_queries is None or cu_queries.shape == cu_seqlens.shape, "as many sequences ask as there are"
+    assert scale is None or scale > 0, "a scale is above 0"
+    check_turning(q, k, norm, rotary)
     kind, eps = (None, 0.0) if norm is None else (norm.kind, norm.eps)
     parameters = [] if norm is None else [x for x in norm[2:] if x is not None]
     call = Call(

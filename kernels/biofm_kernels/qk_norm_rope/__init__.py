@@ -4,6 +4,6 @@ The mathematics: ``README.md`` beside this file.
 """
 
 from biofm_kernels.qk_norm_rope.norm import Norm, QKNorm, parts_of
-from biofm_kernels.qk_norm_rope.operation import qk_norm_rope
+from biofm_kernels.qk_norm_rope.operation import check_turning, qk_norm_rope
 
-__all__ = ["Norm", "QKNorm", "parts_of", "qk_norm_rope"]
+__all__ = ["Norm", "QKNorm", "check_turning", "parts_of", "qk_norm_rope"]

@@ -23,11 +23,26 @@ def qk_norm_rope(
 
     The norm goes over all heads of a token together, the rotation (Su et al. 2021, section 3.2.2) over each.
     """
-    assert norm is None or (norm.q_bias is None) == (norm.k_bias is None), "both norms have a bias or neither"
     assert q.shape[-1] % 2 == 0, "a head has no two halves"
+    check_turning(q, k, norm, rotary)
     kind, eps, parameters = parts_of(norm)
     q_out, k_out, _, _ = _qk_norm_rope(q, k, kind, eps, parameters, [] if rotary is None else list(rotary))
     return q_out, k_out
+
+
+def check_turning(q: Tensor, k: Tensor, norm: QKNorm | None, rotary: Rotary | None) -> None:
+    """Kernels read where they are told to, so what does not fit q and k is refused before."""
+    if norm is not None:
+        assert (norm.q_bias is None) == (norm.k_bias is None), "both norms have a bias or neither"
+        d_model = q.shape[1] * q.shape[2]
+        weights = (norm.q_weight, norm.k_weight, norm.q_bias, norm.k_bias)
+        assert all(x is None or x.shape == (d_model,) for x in weights), "a norm has a weight for each column"
+    if rotary is not None:
+        assert rotary.cos.shape == rotary.sin.shape, "cos and sin are of the same angles"
+        assert 2 * rotary.cos.shape[1] == q.shape[2], "an angle turns a pair of columns"
+        assert rotary.cos.dtype in (torch.float32, torch.float64), "rounded angles turn far tokens wrongly"
+        assert rotary.q_positions.shape == q.shape[:1], "each row of q has a position"
+        assert rotary.k_positions.shape == k.shape[:1], "each row of k has a position"
 
 
 def _forward(
