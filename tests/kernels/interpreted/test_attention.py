@@ -22,6 +22,8 @@ WINDOWS = {
     "sliding": (16, 16),
     "asymmetric": (40, 3),
     "itself alone": (0, 0),
+    "wider than any sequence": (2**31 - 1, 2**40),
+    "wide on one side": (-1, 2**31 - 1),
 }
 
 
@@ -237,6 +239,31 @@ def test_views_of_one_projection_give_the_numbers_of_their_copies() -> None:
     views = replace(copies, q=q, k=k, v=v)
     pairs = zip(run_both_ways(case, views, case.tiles), run_both_ways(case, copies, case.tiles), strict=True)
     assert all(torch.equal(found, expected) for found, expected in pairs)
+
+
+def spread(x: Tensor) -> Tensor:
+    """A view with the numbers of ``x``, of which no two lie side by side."""
+    return torch.stack((x, torch.full_like(x, 1)), -1)[..., 0]
+
+
+def check_spread_inputs(case: Case, inputs: Inputs, tiles: Tiles, expected: Inputs) -> None:
+    pairs = zip(run_both_ways(case, inputs, tiles), run_both_ways(case, expected, case.tiles), strict=True)
+    assert all(torch.equal(found, wanted) for found, wanted in pairs)
+
+
+def test_columns_of_a_head_that_do_not_lie_side_by_side_are_copied() -> None:
+    case = Case(lengths=(20, 3), n_heads=2)
+    inputs = make_inputs(case)
+    views = replace(inputs, q=spread(inputs.q), k=spread(inputs.k), v=spread(inputs.v))
+    check_spread_inputs(case, views, case.tiles, inputs)
+
+
+def test_angles_positions_and_tiles_may_be_views() -> None:
+    case = Case(lengths=(20, 3), rotary=True)
+    inputs = make_inputs(case)
+    assert inputs.rotary is not None
+    views = replace(inputs, rotary=Rotary(*(spread(x) for x in inputs.rotary)))
+    check_spread_inputs(case, views, Tiles(*(spread(x) for x in case.tiles)), inputs)
 
 
 def test_a_gradient_without_memory_of_its_own_is_taken() -> None:
