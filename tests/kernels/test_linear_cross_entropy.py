@@ -107,6 +107,15 @@ def test_rows_that_do_not_count_have_no_loss_and_no_gradient_even_if_all_are_suc
     assert all(x.eq(0).all() for x in torch.autograd.grad(losses.sum(), inputs))
 
 
+def test_rows_that_do_not_count_have_no_loss_where_a_bias_shuts_out_the_first_word() -> None:
+    hidden, weight, _, targets = make_inputs(6, 33, 4)
+    bias = torch.zeros(33, dtype=torch.float64)
+    bias[0] = -torch.inf
+    losses = linear_cross_entropy(hidden, weight, bias, targets.where(targets != 0, 1))
+    assert losses.isfinite().all()
+    assert losses[2::3].eq(0).all()
+
+
 def test_no_row_gives_no_loss_and_gradients_of_zero() -> None:
     hidden, weight, bias, targets = make_inputs(0, 33, 4)
     inputs = trainable(hidden, weight, bias)

@@ -97,7 +97,8 @@ def linear_cross_entropy_forward(
             ROWS, WORDS, DEPTH,
         )  # fmt: skip
         higher = tl.maximum(highest, tl.max(logits, 1))
-        total = total * tl.exp(highest - higher) + tl.sum(tl.exp(logits - higher[:, None]), 1)
+        shift = tl.where(higher == float("-inf"), 0.0, higher)  # A bias may shut out all words so far.
+        total = total * tl.exp(highest - shift) + tl.sum(tl.exp(logits - shift[:, None]), 1)
         highest = higher
         of_target += tl.sum(tl.where(word[None, :] == target[:, None], logits, 0.0), 1)
     tl.store(of_spans + tl.program_id(1).to(tl.int64) * n_rows + row, highest + tl.log(total), mask=inside)
