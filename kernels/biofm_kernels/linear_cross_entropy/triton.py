@@ -20,6 +20,7 @@ D_LOGITS_AT_ONCE = 2**26  # 128 MiB in half precision
 def forward(hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> tuple[Tensor, Tensor]:
     """The same as ``reference.forward``; the loss of a target outside the vocabulary is NaN."""
     hidden, weight = (x if x.stride(1) == 1 else x.contiguous() for x in (hidden, weight))
+    bias = None if bias is None else bias.contiguous()
     n_rows, vocabulary = len(hidden), len(weight)
     n_spans = triton.cdiv(vocabulary, SPAN)
     of_spans = torch.empty(n_spans, n_rows, dtype=torch.float32, device=hidden.device)
@@ -40,6 +41,7 @@ def backward(
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """The same as ``reference.backward``."""
     hidden, weight = (x if x.stride(1) == 1 else x.contiguous() for x in (hidden, weight))
+    bias = None if bias is None else bias.contiguous()
     targets, d_losses = targets.contiguous(), d_losses.masked_fill(targets == IGNORED, 0.0).contiguous()
     n_rows, vocabulary = len(hidden), len(weight)
     d_hidden = torch.zeros(hidden.shape, dtype=torch.float32, device=hidden.device)

@@ -10,7 +10,7 @@ from biofm_kernels.configs import tables
 from biofm_kernels.packing import Rotary, Tiles, tile
 from torch import Tensor
 
-from tests.kernels.interpreted.conftest import LIMITS, framed, relative_error
+from tests.kernels.interpreted.conftest import LIMITS, every_other, framed, relative_error
 
 DTYPES = [torch.float32, torch.float16, torch.bfloat16]
 HEAD_DIMS = [16, 24, 32, 48, 64, 80, 96, 128]
@@ -241,12 +241,7 @@ def test_views_of_one_projection_give_the_numbers_of_their_copies() -> None:
     assert all(torch.equal(found, expected) for found, expected in pairs)
 
 
-def spread(x: Tensor) -> Tensor:
-    """A view with the numbers of ``x``, of which no two lie side by side."""
-    return torch.stack((x, torch.full_like(x, 1)), -1)[..., 0]
-
-
-def check_spread_inputs(case: Case, inputs: Inputs, tiles: Tiles, expected: Inputs) -> None:
+def check_views(case: Case, inputs: Inputs, tiles: Tiles, expected: Inputs) -> None:
     pairs = zip(run_both_ways(case, inputs, tiles), run_both_ways(case, expected, case.tiles), strict=True)
     assert all(torch.equal(found, wanted) for found, wanted in pairs)
 
@@ -254,16 +249,16 @@ def check_spread_inputs(case: Case, inputs: Inputs, tiles: Tiles, expected: Inpu
 def test_columns_of_a_head_that_do_not_lie_side_by_side_are_copied() -> None:
     case = Case(lengths=(20, 3), n_heads=2)
     inputs = make_inputs(case)
-    views = replace(inputs, q=spread(inputs.q), k=spread(inputs.k), v=spread(inputs.v))
-    check_spread_inputs(case, views, case.tiles, inputs)
+    views = replace(inputs, q=every_other(inputs.q), k=every_other(inputs.k), v=every_other(inputs.v))
+    check_views(case, views, case.tiles, inputs)
 
 
 def test_angles_positions_and_tiles_may_be_views() -> None:
     case = Case(lengths=(20, 3), rotary=True)
     inputs = make_inputs(case)
     assert inputs.rotary is not None
-    views = replace(inputs, rotary=Rotary(*(spread(x) for x in inputs.rotary)))
-    check_spread_inputs(case, views, Tiles(*(spread(x) for x in case.tiles)), inputs)
+    views = replace(inputs, rotary=Rotary(*(every_other(x) for x in inputs.rotary)))
+    check_views(case, views, Tiles(*(every_other(x) for x in case.tiles)), inputs)
 
 
 def test_a_gradient_without_memory_of_its_own_is_taken() -> None:

@@ -5,7 +5,7 @@ import torch
 from biofm_kernels.linear_cross_entropy import reference, triton
 from torch import Tensor
 
-from tests.kernels.interpreted.conftest import LIMITS, framed, relative_error
+from tests.kernels.interpreted.conftest import LIMITS, every_other, framed, relative_error
 
 DTYPES = pytest.mark.parametrize("dtype", LIMITS, ids=str)
 
@@ -101,3 +101,7 @@ def test_words_that_a_bias_shuts_out_count_for_nothing(first: int, last: int) ->
     bias = torch.randn(700)
     bias[first:last] = -torch.inf
     check_with_bias(framed(bias), 5, 700, 16, torch.float32)
+
+
+def test_a_bias_may_be_a_view() -> None:
+    check_with_bias(every_other(torch.randn(300)), 5, 300, 16, torch.float32)
