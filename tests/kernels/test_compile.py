@@ -1,6 +1,7 @@
 """Every kernel compiles for GPUs that are not here, within what they have."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -46,6 +47,16 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     yield import_module("compile")
     for name in ("compile", "specimens"):
         sys.modules.pop(name)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+def test_gradients_of_logits_are_stored_16_bytes_at_a_time_whatever_the_vocabulary(
+    bench: Any, dtype: str
+) -> None:
+    with bench.compiling_for(90) as compiled:
+        bench.SPECIMENS[f"linear_cross_entropy 768 25426 {dtype}"]()
+    (code,) = (each.kernel.asm["ptx"] for each in compiled if each.name == "linear_cross_entropy_backward")
+    assert set(re.findall(r"st\.global[.\w]*", code)) == {"st.global.v4.b32"}
 
 
 def test_a_kernel_that_fits_has_no_fault(bench: Any) -> None:

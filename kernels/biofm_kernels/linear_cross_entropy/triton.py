@@ -15,6 +15,7 @@ from biofm_kernels.numerics import dot, rounded
 
 SPAN = 2048  # words that a program of the forward kernel walks: few enough that few rows keep a GPU busy
 D_LOGITS_AT_ONCE = 2**26  # 128 MiB in half precision
+ROW_OF_D_LOGITS = 64  # words: rows of the gradient of the logits take a multiple of them
 
 
 def forward(hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -51,15 +52,18 @@ def backward(
     n_words = max(D_LOGITS_AT_ONCE // max(n_rows, 1) // blocks["WORDS"], 1) * blocks["WORDS"]
     for start in range(0, vocabulary, n_words):
         stop = min(start + n_words, vocabulary)
-        d_logits = torch.empty(n_rows, stop - start, dtype=hidden.dtype, device=hidden.device)
-        grid = triton.cdiv(n_rows, blocks["ROWS"]), triton.cdiv(stop - start, blocks["WORDS"])
+        # Rows begin where wide stores and matrix instructions can: a vocabulary may have any number of words.
+        padded = triton.cdiv(stop - start, ROW_OF_D_LOGITS) * ROW_OF_D_LOGITS
+        buffer = torch.empty(n_rows, padded, dtype=hidden.dtype, device=hidden.device)
+        grid = triton.cdiv(n_rows, blocks["ROWS"]), triton.cdiv(padded, blocks["WORDS"])
         if n_rows:
             with torch.cuda.device_of(hidden):
                 linear_cross_entropy_backward[grid](
-                    hidden, weight, bias, targets, lse, d_losses, d_logits, n_rows, start, stop,
-                    hidden.shape[1], hidden.stride(0), weight.stride(0),
+                    hidden, weight, bias, targets, lse, d_losses, buffer, n_rows, start, stop,
+                    hidden.shape[1], hidden.stride(0), weight.stride(0), padded,
                     **blocks, num_warps=blocks["ROWS"] // 16,
                 )  # fmt: skip
+        d_logits = buffer[:, : stop - start]
         d_hidden += d_logits @ weight[start:stop]
         torch.mm(d_logits.T, hidden, out=d_weight[start:stop])
         if d_bias is not None:
@@ -110,12 +114,14 @@ def linear_cross_entropy_forward(
 @triton.jit
 def linear_cross_entropy_backward(
     hidden, weight, bias, targets, lse, d_losses, d_logits, n_rows, start, stop,
-    width, hidden_stride, weight_stride,
+    width, hidden_stride, weight_stride, d_logits_stride,
     ROWS: tl.constexpr, WORDS: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
-    """The gradient of a block of logits, of the words from ``start`` up to ``stop``."""
+    """The gradient of a block of logits, of the words from ``start`` up to ``stop``; 0 behind them."""
     row, inside = _numbers(tl.program_id(0) * ROWS, n_rows, ROWS)
-    word, known = _numbers(start + tl.program_id(1) * WORDS, stop, WORDS)
+    place, there = _numbers(tl.program_id(1) * WORDS, d_logits_stride, WORDS)
+    word = start + place
+    known = word < stop
     logits = _logits(
         hidden, weight, bias, row, inside, word, known, width, hidden_stride, weight_stride,
         ROWS, WORDS, DEPTH,
@@ -124,9 +130,10 @@ def linear_cross_entropy_backward(
     probability = tl.exp(logits - tl.load(lse + row, mask=inside, other=0.0)[:, None])
     truth = (word[None, :] == target[:, None]).to(tl.float32)
     gradient = (probability - truth) * tl.load(d_losses + row, mask=inside, other=0.0)[:, None]
-    place = row.to(tl.int64)[:, None] * (stop - start) + (word - start)[None, :]
+    places = row.to(tl.int64)[:, None] * d_logits_stride + place[None, :]
     gradient = rounded(gradient, d_logits.dtype.element_ty)
-    tl.store(d_logits + place, gradient, mask=inside[:, None] & known[None, :])
+    # Up to the end of the row, not of the words: a multiple of 16, so that the compiler can store wide.
+    tl.store(d_logits + places, gradient, mask=inside[:, None] & there[None, :])
 
 
 @triton.jit
