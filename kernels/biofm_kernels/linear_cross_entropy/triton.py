@@ -80,7 +80,7 @@ def _blocks(hidden: Tensor) -> dict[str, int]:
     return {"ROWS": 128, "WORDS": 128, "DEPTH": 32, "num_stages": 4}
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n_rows"])
 def linear_cross_entropy_forward(
     hidden, weight, bias, targets, of_spans, of_targets, n_rows, vocabulary,
     width, hidden_stride, weight_stride,
@@ -111,7 +111,7 @@ def linear_cross_entropy_forward(
     tl.store(of_targets + row, of_target, mask=inside & (target >= start) & (target < stop))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n_rows", "start", "stop"])
 def linear_cross_entropy_backward(
     hidden, weight, bias, targets, lse, d_losses, d_logits, n_rows, start, stop,
     width, hidden_stride, weight_stride, d_logits_stride,

@@ -111,7 +111,7 @@ def _rotary(rotary: Rotary | None) -> list[Tensor | None]:
     return [None] * 4 if rotary is None else [x.contiguous() for x in rotary]
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n_queries"])
 def qk_norm_rope_forward(
     q, k, q_out, k_out, q_stats, k_stats, q_weight, k_weight, q_bias, k_bias,
     cos, sin, q_positions, k_positions,
@@ -163,7 +163,7 @@ def _forward_row(
     _store_halves(out + row * width + packed, first, second, inside, HALF)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n_q_programs", "n_queries", "n_tokens", "q_rows", "k_rows"])
 def qk_norm_rope_backward(
     d_q_out, d_k_out, q, k, q_stats, k_stats, q_weight, k_weight,
     cos, sin, q_positions, k_positions, d_q, d_k, sums,

@@ -80,7 +80,7 @@ def segment_mean_forward(
     tl.store(totals + sequence, total, mask=tl.program_id(1) == 0)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n_rows"])
 def segment_mean_backward(
     d_means, cu_seqlens, weights, totals, x, means, d_x, parts,
     n_rows, row_stride, width, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
