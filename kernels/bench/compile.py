@@ -99,9 +99,9 @@ def compiling_for(architecture: int) -> Iterator[list[Compiled]]:
         sizes = {name: kwargs[name] for name in kwargs if name.startswith(("BLOCK", "num_", "maxnreg"))}
         compiled.append(Compiled(self.fn.__name__, sizes, kernel))
 
-    triton.runtime.driver.set_active(_Device(architecture))
     tables.block_sizes.cache_clear()
     with (
+        mock.patch.object(triton.runtime.driver, "_active", _Device(architecture)),
         mock.patch.object(JITFunction, "run", compile_only),
         mock.patch.object(tables, "table_name", return_value=f"sm_{architecture}"),
     ):

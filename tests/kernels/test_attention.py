@@ -11,6 +11,8 @@ from biofm_kernels import Packing, QKNorm, Rotary, attention, backend
 from biofm_kernels.attention import grouped, reference
 from torch import Tensor
 
+from tests.kernels.conftest import NEEDS_CUDA
+
 N_HEADS = 3
 LENGTHS = {
     "one token": [1],
@@ -35,8 +37,6 @@ WINDOWS = {
 FORWARD = {torch.float32: 2e-6, torch.bfloat16: 6e-3, torch.float16: 1e-3}
 GRADIENT = {torch.float32: 1e-5, torch.bfloat16: 1e-2, torch.float16: 2e-3}
 
-HAS_CUDA = torch.cuda.is_available() and torch.cuda.get_device_capability() >= (8, 0)
-NEEDS_CUDA = pytest.mark.skipif(not HAS_CUDA, reason="kernels need a CUDA GPU of compute capability 8.0")
 ON_CUDA = [
     pytest.param(name, dtype, marks=NEEDS_CUDA, id=f"{name} {str(dtype).removeprefix('torch.')}")
     for name, dtype in (

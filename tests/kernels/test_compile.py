@@ -1,6 +1,7 @@
 """Every kernel compiles for GPUs that are not here, within what they have."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 BENCH = Path(__file__).resolve().parents[2] / "kernels" / "bench"
 
@@ -46,6 +48,58 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     yield import_module("compile")
     for name in ("compile", "specimens"):
         sys.modules.pop(name)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+def test_gradients_of_logits_are_stored_16_bytes_at_a_time_whatever_the_vocabulary(
+    bench: Any, dtype: str
+) -> None:
+    with bench.compiling_for(90) as compiled:
+        bench.SPECIMENS[f"linear_cross_entropy 768 25426 {dtype}"]()
+    (code,) = (each.kernel.asm["ptx"] for each in compiled if each.name == "linear_cross_entropy_backward")
+    assert set(re.findall(r"st\.global[.\w]*", code)) == {"st.global.v4.b32"}
+
+
+BATCHES = [1, 2, 15, 16, 48]
+
+
+@pytest.fixture
+def keys_of_launches(bench: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str, set[str]]:
+    """For each kernel that is launched, what it would be compiled for; nothing is compiled."""
+    keys: dict[str, set[str]] = {}
+
+    def note(self: Any, key: str, *arguments: Any, **options: Any) -> None:
+        keys.setdefault(self.fn.__name__, set()).add(key)
+
+    monkeypatch.setattr(bench.JITFunction, "_do_compile", note)
+    monkeypatch.setattr(bench._Device, "get_current_device", lambda self: -1)  # which nothing is kept for
+    return keys
+
+
+@pytest.mark.parametrize(
+    "specimen",
+    [
+        "attention bfloat16 64 window",
+        "attention bfloat16 64 rotary",
+        "qk_norm_rope 20x64 rms bfloat16",
+        "qk_norm_rope 15x64 layer float32",
+        "segment_mean 1280 bfloat16",
+        "linear_cross_entropy 768 25426 bfloat16",
+    ],
+)
+def test_a_kernel_is_compiled_once_for_batches_of_every_size(
+    bench: Any, specimen: str, keys_of_launches: dict[str, set[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    specimens = import_module("specimens")
+    monkeypatch.setattr(specimens.linear_cross_entropy, "D_LOGITS_AT_ONCE", 2**14)  # several launches
+    monkeypatch.setattr(specimens.qk_norm_rope, "BACKWARD_PROGRAMS", 2)  # of one row each or of many
+    for n_tokens in BATCHES:
+        monkeypatch.setattr(specimens, "N_TOKENS", n_tokens)
+        monkeypatch.setattr(specimens, "ONE_SEQUENCE", torch.tensor([0, n_tokens], dtype=torch.int32))
+        with bench.compiling_for(90):
+            specimens.SPECIMENS[specimen]()
+    assert keys_of_launches
+    assert {name: len(keys) for name, keys in keys_of_launches.items()} == dict.fromkeys(keys_of_launches, 1)
 
 
 def test_a_kernel_that_fits_has_no_fault(bench: Any) -> None:

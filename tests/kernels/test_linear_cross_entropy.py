@@ -19,15 +19,20 @@ HAS_BIAS = pytest.mark.parametrize("has_bias", [True, False], ids=["bias", "no b
 
 
 def make_inputs(
-    n_rows: int, vocabulary: int, width: int, has_bias: bool = True, dtype: torch.dtype = torch.float64
+    n_rows: int,
+    vocabulary: int,
+    width: int,
+    has_bias: bool = True,
+    dtype: torch.dtype = torch.float64,
+    device: str = "cpu",
 ) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
     """hidden, weight, bias, targets; every third row does not count."""
     hidden = torch.randn(n_rows, width, dtype=torch.float64)
     weight = torch.randn(vocabulary, width, dtype=torch.float64) * width**-0.5
-    bias = torch.randn(vocabulary, dtype=torch.float64).to(dtype) if has_bias else None
+    bias = torch.randn(vocabulary, dtype=torch.float64).to(device, dtype) if has_bias else None
     targets = torch.randint(vocabulary, (n_rows,))
     targets[2::3] = -100
-    return hidden.to(dtype), weight.to(dtype), bias, targets
+    return hidden.to(device, dtype), weight.to(device, dtype), bias, targets.to(device)
 
 
 def trainable(*inputs: Tensor | None) -> list[Tensor]:
@@ -70,45 +75,54 @@ def test_gradients_are_those_of_finite_differences(has_bias: bool) -> None:
     [(1, 33, 15 * 64), (63, 1000, 20 * 24), (111, 1000, 4 * 80), (1000, 33, 64)],
 )
 def test_every_dtype_agrees_with_float64(
-    n_rows: int, vocabulary: int, width: int, dtype: torch.dtype
+    n_rows: int, vocabulary: int, width: int, dtype: torch.dtype, device: str
 ) -> None:
-    check_against_float64(n_rows, vocabulary, width, dtype)
+    check_against_float64(n_rows, vocabulary, width, dtype, device)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", LIMITS, ids=str)
-def test_a_vocabulary_of_genes_agrees_with_float64(dtype: torch.dtype) -> None:
-    check_against_float64(1000, 25_426, 64, dtype)
+def test_a_vocabulary_of_genes_agrees_with_float64(dtype: torch.dtype, device: str) -> None:
+    check_against_float64(1000, 25_426, 64, dtype, device)
 
 
-def check_against_float64(n_rows: int, vocabulary: int, width: int, dtype: torch.dtype) -> None:
+def check_against_float64(n_rows: int, vocabulary: int, width: int, dtype: torch.dtype, device: str) -> None:
     """Every gradient is compared too, with those of torch's own cross-entropy."""
-    hidden, weight, bias, targets = make_inputs(n_rows, vocabulary, width, True, dtype)
+    hidden, weight, bias, targets = make_inputs(n_rows, vocabulary, width, True, dtype, device)
     d_losses = torch.rand(n_rows, dtype=torch.float64)
     inputs = trainable(hidden, weight, bias)
     losses = run(inputs, targets)
-    gradients = torch.autograd.grad(losses, inputs, d_losses.float())
+    gradients = torch.autograd.grad(losses, inputs, d_losses.to(device, torch.float32))
     assert losses.dtype == torch.float32
     assert [x.dtype for x in gradients] == [dtype] * 3
 
-    in_float64 = [x.detach().double().requires_grad_() for x in inputs]
+    in_float64 = [x.detach().cpu().double().requires_grad_() for x in inputs]
     logits = torch.nn.functional.linear(*in_float64)
-    expected = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
+    expected = torch.nn.functional.cross_entropy(logits, targets.cpu(), reduction="none")
     exact = torch.autograd.grad(expected, in_float64, d_losses)
     for found, wanted in zip((losses.detach(), *gradients), (expected.detach(), *exact), strict=True):
-        assert relative_error(found, wanted) < LIMITS[dtype]
+        assert relative_error(found.cpu(), wanted) < LIMITS[dtype]
 
 
-def test_rows_that_do_not_count_have_no_loss_and_no_gradient_even_if_all_are_such() -> None:
-    hidden, weight, bias, targets = make_inputs(6, 33, 4)
+def test_rows_that_do_not_count_have_no_loss_and_no_gradient_even_if_all_are_such(device: str) -> None:
+    hidden, weight, bias, targets = make_inputs(6, 33, 4, dtype=torch.float32, device=device)
     inputs = trainable(hidden, weight, bias)
     losses = run(inputs, torch.full_like(targets, -100))
     assert losses.eq(0).all()
     assert all(x.eq(0).all() for x in torch.autograd.grad(losses.sum(), inputs))
 
 
-def test_no_row_gives_no_loss_and_gradients_of_zero() -> None:
-    hidden, weight, bias, targets = make_inputs(0, 33, 4)
+def test_rows_that_do_not_count_have_no_loss_where_a_bias_shuts_out_the_first_word(device: str) -> None:
+    hidden, weight, _, targets = make_inputs(6, 33, 4, dtype=torch.float32, device=device)
+    bias = torch.zeros(33, device=device)
+    bias[0] = -torch.inf
+    losses = linear_cross_entropy(hidden, weight, bias, targets.where(targets != 0, 1))
+    assert losses.isfinite().all()
+    assert losses[2::3].eq(0).all()
+
+
+def test_no_row_gives_no_loss_and_gradients_of_zero(device: str) -> None:
+    hidden, weight, bias, targets = make_inputs(0, 33, 4, dtype=torch.float32, device=device)
     inputs = trainable(hidden, weight, bias)
     losses = run(inputs, targets)
     gradients = torch.autograd.grad(losses.sum(), inputs)

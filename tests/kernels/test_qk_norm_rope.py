@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from biofm_kernels import backend
 from biofm_kernels.packing import Rotary
 from biofm_kernels.qk_norm_rope import Norm, QKNorm, parts_of, qk_norm_rope, reference
 from torch import Tensor
@@ -30,10 +31,15 @@ def make_rotary(n_queries: int, n_tokens: int, head_dim: int, dtype: torch.dtype
 
 
 def make_heads(
-    n_queries: int, n_tokens: int, heads: int = 3, head_dim: int = 10, dtype: torch.dtype = torch.float64
+    n_queries: int,
+    n_tokens: int,
+    heads: int = 3,
+    head_dim: int = 10,
+    dtype: torch.dtype = torch.float64,
+    device: str = "cpu",
 ) -> tuple[Tensor, Tensor]:
     """q and k, views of one projection; fewer queries than tokens are its first rows."""
-    projected = torch.randn(n_tokens, 3 * heads * head_dim, dtype=torch.float64).to(dtype)
+    projected = torch.randn(n_tokens, 3 * heads * head_dim, dtype=torch.float64).to(device, dtype)
     q, k, _ = (x.unflatten(-1, (heads, head_dim)) for x in projected.chunk(3, -1))
     return q[:n_queries], k
 
@@ -101,17 +107,23 @@ def as_function_of_tensors(
 
 @pytest.mark.parametrize("dtype", LIMITS, ids=str)
 @pytest.mark.parametrize("name", NORMS)
-def test_every_dtype_agrees_with_float64(name: str, dtype: torch.dtype) -> None:
-    q, k = make_heads(63, 111, heads=20, head_dim=24, dtype=dtype)
+def test_every_dtype_agrees_with_float64(name: str, dtype: torch.dtype, device: str) -> None:
+    q, k = make_heads(63, 111, heads=20, head_dim=24, dtype=dtype, device=device)
     norm, rotary = make_norm(name, 480, torch.float32), make_rotary(63, 111, 24, torch.float32)
     gradients = [torch.randn(x.shape).to(dtype) for x in (q, k)]
-    found, exact = (
-        both_ways(q.to(kind), k.to(kind), norm, rotary, gradients) for kind in (dtype, torch.float64)
-    )
+    with backend("reference"):
+        exact = both_ways(q.cpu().double(), k.cpu().double(), norm, rotary, gradients)
+    found = both_ways(q, k, *moved(norm, rotary, device), gradients)
     assert [x.dtype for x in found[:4]] == [dtype] * 4
     assert {x.dtype for x in found[4:]} <= {torch.float32}, "parameters keep their dtype"
     for computed, expected in zip(found, exact, strict=True):
-        assert relative_error(computed, expected.double()) < LIMITS[dtype]
+        assert relative_error(computed.cpu(), expected.double()) < LIMITS[dtype]
+
+
+def moved(norm: QKNorm | None, rotary: Rotary, device: str) -> tuple[QKNorm | None, Rotary]:
+    kind, eps, parameters = parts_of(norm)
+    norm = QKNorm.of(kind, eps, [x.to(device) for x in parameters])
+    return norm, Rotary(*(x.to(device) for x in rotary))
 
 
 def both_ways(
@@ -121,16 +133,16 @@ def both_ways(
     run, parameters = as_function_of_tensors(norm, rotary)
     inputs = [x.detach().requires_grad_() for x in (q, k, *parameters)]
     outputs = run(*inputs)
-    of_outputs = [x.to(q.dtype) for x in gradients]
+    of_outputs = [x.to(q) for x in gradients]
     return [*(x.detach() for x in outputs), *torch.autograd.grad(outputs, inputs, of_outputs)]
 
 
 @pytest.mark.parametrize(("n_queries", "n_tokens"), [(0, 0), (0, 3), (1, 1)])
 @pytest.mark.parametrize("name", NORMS)
-def test_no_row_and_one_row_will_do(name: str, n_queries: int, n_tokens: int) -> None:
-    q, k = make_heads(n_queries, n_tokens)
-    rotary = make_rotary(n_queries, n_tokens, 10)
-    results = both_ways(q, k, make_norm(name, 30), rotary, [q, k])
+def test_no_row_and_one_row_will_do(name: str, n_queries: int, n_tokens: int, device: str) -> None:
+    q, k = make_heads(n_queries, n_tokens, dtype=torch.float32, device=device)
+    rotary = make_rotary(n_queries, n_tokens, 10, torch.float32)
+    results = both_ways(q, k, *moved(make_norm(name, 30, torch.float32), rotary, device), [q, k])
     assert [x.shape for x in results[:4]] == [q.shape, k.shape, q.shape, k.shape]
     assert not any(x.isnan().any() for x in results)
 

@@ -3,6 +3,8 @@
 The mathematics: ``README.md`` beside this file.
 """
 
+from collections.abc import Iterable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -33,7 +35,8 @@ def forward(
     bound; one that sees no key gives 0 and a log-sum of +inf. Given ``rotary``, q and k come as they are and
     are turned on the way.
     """
-    left, right = _bounds(q, k, v, scale, window, rotary)
+    left, right = _bounds(q, k, v, scale, window)
+    (q, k, v), tiles, rotary = _readable(q, k, v), Tiles(*_packed(tiles)), _angles(rotary)
     out = torch.empty(q.shape, dtype=q.dtype, device=q.device)
     lse = torch.empty(q.shape[1], len(q), dtype=torch.float32, device=q.device)
     sizes = _sizes("attention_forward" if rotary is None else "attention_forward_rotary", q)
@@ -61,7 +64,8 @@ def backward(
 
     Given ``rotary``, q and k come turned, and their gradients are those of what was turned.
     """
-    left, right = _bounds(q, k, v, scale, window, rotary)
+    left, right = _bounds(q, k, v, scale, window)
+    (q, k, v), tiles, rotary = _readable(q, k, v), Tiles(*_packed(tiles)), _angles(rotary)
     assert all(x.is_contiguous() for x in (out, lse)), "not as forward gives them"
     d_out = d_out.contiguous()
     delta = torch.empty(lse.shape, dtype=torch.float32, device=q.device)
@@ -86,20 +90,31 @@ def backward(
     return dq, dk, dv
 
 
-def _bounds(
-    q: Tensor, k: Tensor, v: Tensor, scale: float, window: Window, rotary: Rotary | None
-) -> tuple[int | None, int | None]:
+def _bounds(q: Tensor, k: Tensor, v: Tensor, scale: float, window: Window) -> tuple[int | None, int | None]:
     """The window as the kernels take it, after what they rely on."""
     assert q.shape[1:] == k.shape[1:] == v.shape[1:], "q, k and v differ in heads or head dim"
     assert len(k) == len(v), "a key without a value"
     assert q.dtype == k.dtype == v.dtype, "q, k and v differ in dtype"
     assert q.shape[2] in range(2, LARGEST_HEAD_DIM + 1, 2), "the head dim is odd or too large"
-    assert all(x.stride(2) == 1 for x in (q, k, v)), "the columns of a head do not lie side by side"
-    assert rotary is None or all(x.is_contiguous() for x in rotary), "rotary holds views"
     assert scale > 0, "the largest score would not be the largest product"
     assert window == (-1, -1) or len(q) == len(k), "a window needs a query for each key"
-    left, right = (None if bound < 0 else bound for bound in window)
+    # The kernels add a bound to a row's number in 32 bits; one of all keys reaches as far as any larger one.
+    left, right = (None if bound < 0 else min(bound, len(k)) for bound in window)
     return left, right
+
+
+def _readable(*qkv: Tensor) -> list[Tensor]:
+    """Rows and heads may lie anywhere, the columns of a head side by side."""
+    return [x if x.stride(2) == 1 else x.contiguous() for x in qkv]
+
+
+def _packed(tensors: Iterable[Tensor]) -> list[Tensor]:
+    """Of what the kernels read as if no gaps were in it, copies where there are some."""
+    return [x.contiguous() for x in tensors]
+
+
+def _angles(rotary: Rotary | None) -> Rotary | None:
+    return None if rotary is None else Rotary(*_packed(rotary))
 
 
 def _sizes(kernel: str, q: Tensor) -> dict[str, int]:

@@ -24,7 +24,7 @@ def forward(
     for rows, logits in _blocks_of_logits(hidden, weight, bias):
         lse[rows] = logits.logsumexp(1)
         places, counted = _places(targets[rows])
-        losses[rows] = (lse[rows] - logits.gather(1, places)[:, 0]) * counted
+        losses[rows] = (lse[rows] - logits.gather(1, places)[:, 0]).masked_fill(~counted, 0.0)
     return losses, lse
 
 

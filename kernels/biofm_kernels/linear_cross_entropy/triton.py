@@ -15,11 +15,13 @@ from biofm_kernels.numerics import dot, rounded
 
 SPAN = 2048  # words that a program of the forward kernel walks: few enough that few rows keep a GPU busy
 D_LOGITS_AT_ONCE = 2**26  # 128 MiB in half precision
+ROW_OF_D_LOGITS = 64  # words: rows of the gradient of the logits take a multiple of them
 
 
 def forward(hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> tuple[Tensor, Tensor]:
     """The same as ``reference.forward``; the loss of a target outside the vocabulary is NaN."""
     hidden, weight = (x if x.stride(1) == 1 else x.contiguous() for x in (hidden, weight))
+    bias = None if bias is None else bias.contiguous()
     n_rows, vocabulary = len(hidden), len(weight)
     n_spans = triton.cdiv(vocabulary, SPAN)
     of_spans = torch.empty(n_spans, n_rows, dtype=torch.float32, device=hidden.device)
@@ -40,6 +42,7 @@ def backward(
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """The same as ``reference.backward``."""
     hidden, weight = (x if x.stride(1) == 1 else x.contiguous() for x in (hidden, weight))
+    bias = None if bias is None else bias.contiguous()
     targets, d_losses = targets.contiguous(), d_losses.masked_fill(targets == IGNORED, 0.0).contiguous()
     n_rows, vocabulary = len(hidden), len(weight)
     d_hidden = torch.zeros(hidden.shape, dtype=torch.float32, device=hidden.device)
@@ -49,15 +52,18 @@ def backward(
     n_words = max(D_LOGITS_AT_ONCE // max(n_rows, 1) // blocks["WORDS"], 1) * blocks["WORDS"]
     for start in range(0, vocabulary, n_words):
         stop = min(start + n_words, vocabulary)
-        d_logits = torch.empty(n_rows, stop - start, dtype=hidden.dtype, device=hidden.device)
-        grid = triton.cdiv(n_rows, blocks["ROWS"]), triton.cdiv(stop - start, blocks["WORDS"])
+        # Rows begin where wide stores and matrix instructions can: a vocabulary may have any number of words.
+        padded = triton.cdiv(stop - start, ROW_OF_D_LOGITS) * ROW_OF_D_LOGITS
+        buffer = torch.empty(n_rows, padded, dtype=hidden.dtype, device=hidden.device)
+        grid = triton.cdiv(n_rows, blocks["ROWS"]), triton.cdiv(padded, blocks["WORDS"])
         if n_rows:
             with torch.cuda.device_of(hidden):
                 linear_cross_entropy_backward[grid](
-                    hidden, weight, bias, targets, lse, d_losses, d_logits, n_rows, start, stop,
-                    hidden.shape[1], hidden.stride(0), weight.stride(0),
+                    hidden, weight, bias, targets, lse, d_losses, buffer, n_rows, start, stop,
+                    hidden.shape[1], hidden.stride(0), weight.stride(0), padded,
                     **blocks, num_warps=blocks["ROWS"] // 16,
                 )  # fmt: skip
+        d_logits = buffer[:, : stop - start]
         d_hidden += d_logits @ weight[start:stop]
         torch.mm(d_logits.T, hidden, out=d_weight[start:stop])
         if d_bias is not None:
@@ -74,7 +80,7 @@ def _blocks(hidden: Tensor) -> dict[str, int]:
     return {"ROWS": 128, "WORDS": 128, "DEPTH": 32, "num_stages": 4}
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n_rows"])
 def linear_cross_entropy_forward(
     hidden, weight, bias, targets, of_spans, of_targets, n_rows, vocabulary,
     width, hidden_stride, weight_stride,
@@ -97,22 +103,25 @@ def linear_cross_entropy_forward(
             ROWS, WORDS, DEPTH,
         )  # fmt: skip
         higher = tl.maximum(highest, tl.max(logits, 1))
-        total = total * tl.exp(highest - higher) + tl.sum(tl.exp(logits - higher[:, None]), 1)
+        shift = tl.where(higher == float("-inf"), 0.0, higher)  # A bias may shut out all words so far.
+        total = total * tl.exp(highest - shift) + tl.sum(tl.exp(logits - shift[:, None]), 1)
         highest = higher
         of_target += tl.sum(tl.where(word[None, :] == target[:, None], logits, 0.0), 1)
     tl.store(of_spans + tl.program_id(1).to(tl.int64) * n_rows + row, highest + tl.log(total), mask=inside)
     tl.store(of_targets + row, of_target, mask=inside & (target >= start) & (target < stop))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n_rows", "start", "stop"])
 def linear_cross_entropy_backward(
     hidden, weight, bias, targets, lse, d_losses, d_logits, n_rows, start, stop,
-    width, hidden_stride, weight_stride,
+    width, hidden_stride, weight_stride, d_logits_stride,
     ROWS: tl.constexpr, WORDS: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
-    """The gradient of a block of logits, of the words from ``start`` up to ``stop``."""
+    """The gradient of a block of logits, of the words from ``start`` up to ``stop``; 0 behind them."""
     row, inside = _numbers(tl.program_id(0) * ROWS, n_rows, ROWS)
-    word, known = _numbers(start + tl.program_id(1) * WORDS, stop, WORDS)
+    place, there = _numbers(tl.program_id(1) * WORDS, d_logits_stride, WORDS)
+    word = start + place
+    known = word < stop
     logits = _logits(
         hidden, weight, bias, row, inside, word, known, width, hidden_stride, weight_stride,
         ROWS, WORDS, DEPTH,
@@ -121,9 +130,10 @@ def linear_cross_entropy_backward(
     probability = tl.exp(logits - tl.load(lse + row, mask=inside, other=0.0)[:, None])
     truth = (word[None, :] == target[:, None]).to(tl.float32)
     gradient = (probability - truth) * tl.load(d_losses + row, mask=inside, other=0.0)[:, None]
-    place = row.to(tl.int64)[:, None] * (stop - start) + (word - start)[None, :]
+    places = row.to(tl.int64)[:, None] * d_logits_stride + place[None, :]
     gradient = rounded(gradient, d_logits.dtype.element_ty)
-    tl.store(d_logits + place, gradient, mask=inside[:, None] & known[None, :])
+    # Up to the end of the row, not of the words: a multiple of 16, so that the compiler can store wide.
+    tl.store(d_logits + places, gradient, mask=inside[:, None] & there[None, :])
 
 
 @triton.jit

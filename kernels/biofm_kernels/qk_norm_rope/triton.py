@@ -68,7 +68,7 @@ def backward(
         strides = [stride for x in inputs for stride in x.stride()[:2]]
         with torch.cuda.device_of(q):
             qk_norm_rope_backward[(len(sums),)](
-                *inputs, q_stats, k_stats, norm.q_weight, norm.k_weight, *_rotary(rotary), d_q, d_k, sums,
+                *inputs, q_stats, k_stats, *_parameters(norm)[:2], *_rotary(rotary), d_q, d_k, sums,
                 *strides, n_q_programs, len(q), len(k), q_rows, k_rows, norm.kind, has_bias, *shape,
                 num_warps=shape.num_warps(),
             )  # fmt: skip
@@ -101,14 +101,17 @@ def _last_stride_one(x: Tensor) -> Tensor:
 
 
 def _parameters(norm: QKNorm | None) -> list[Tensor | None]:
-    return [None] * 4 if norm is None else [norm.q_weight, norm.k_weight, norm.q_bias, norm.k_bias]
+    if norm is None:
+        return [None] * 4
+    parameters = norm.q_weight, norm.k_weight, norm.q_bias, norm.k_bias
+    return [None if x is None else x.contiguous() for x in parameters]
 
 
 def _rotary(rotary: Rotary | None) -> list[Tensor | None]:
     return [None] * 4 if rotary is None else [x.contiguous() for x in rotary]
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n_queries"])
 def qk_norm_rope_forward(
     q, k, q_out, k_out, q_stats, k_stats, q_weight, k_weight, q_bias, k_bias,
     cos, sin, q_positions, k_positions,
@@ -160,7 +163,7 @@ def _forward_row(
     _store_halves(out + row * width + packed, first, second, inside, HALF)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n_q_programs", "n_queries", "n_tokens", "q_rows", "k_rows"])
 def qk_norm_rope_backward(
     d_q_out, d_k_out, q, k, q_stats, k_stats, q_weight, k_weight,
     cos, sin, q_positions, k_positions, d_q, d_k, sums,

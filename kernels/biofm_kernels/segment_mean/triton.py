@@ -13,6 +13,7 @@ ROWS, COLUMNS = 32, 128  # that a program holds at a time
 def forward(x: Tensor, cu_seqlens: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
     """The same as ``reference.forward``."""
     x = x if x.stride(-1) == 1 else x.contiguous()
+    cu_seqlens = cu_seqlens.contiguous()
     n_sequences, width = len(cu_seqlens) - 1, x.shape[1]
     means = torch.empty(n_sequences, width, dtype=x.dtype, device=x.device)
     totals = torch.empty(n_sequences, dtype=torch.float32, device=x.device)
@@ -35,7 +36,7 @@ def backward(
     means: Tensor | None,
 ) -> tuple[Tensor, Tensor | None]:
     """The same as ``reference.backward``."""
-    d_means = d_means.contiguous()
+    d_means, cu_seqlens = d_means.contiguous(), cu_seqlens.contiguous()
     n_sequences, width = d_means.shape
     n_blocks = triton.cdiv(width, COLUMNS)
     d_x = torch.empty(n_rows, width, dtype=d_means.dtype, device=d_means.device)
@@ -79,7 +80,7 @@ def segment_mean_forward(
     tl.store(totals + sequence, total, mask=tl.program_id(1) == 0)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n_rows"])
 def segment_mean_backward(
     d_means, cu_seqlens, weights, totals, x, means, d_x, parts,
     n_rows, row_stride, width, ROWS: tl.constexpr, COLUMNS: tl.constexpr,

@@ -29,6 +29,11 @@ def framed(x: Tensor) -> Tensor:
     return view.copy_(x)
 
 
+def every_other(x: Tensor) -> Tensor:
+    """A view with the numbers of ``x``, each with one of another kind behind it."""
+    return torch.stack((x, torch.ones_like(x)), -1)[..., 0]
+
+
 def _buffer(shape: torch.Size, dtype: torch.dtype) -> Tensor:
     filling = float("nan") if dtype.is_floating_point else -1
     return torch.full((shape[0] + 2 * FRAME, *shape[1:]), filling, dtype=dtype)

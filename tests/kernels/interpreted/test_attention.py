@@ -10,7 +10,7 @@ from biofm_kernels.configs import tables
 from biofm_kernels.packing import Rotary, Tiles, tile
 from torch import Tensor
 
-from tests.kernels.interpreted.conftest import LIMITS, framed, relative_error
+from tests.kernels.interpreted.conftest import LIMITS, every_other, framed, relative_error
 
 DTYPES = [torch.float32, torch.float16, torch.bfloat16]
 HEAD_DIMS = [16, 24, 32, 48, 64, 80, 96, 128]
@@ -22,6 +22,8 @@ WINDOWS = {
     "sliding": (16, 16),
     "asymmetric": (40, 3),
     "itself alone": (0, 0),
+    "wider than any sequence": (2**31 - 1, 2**40),
+    "wide on one side": (-1, 2**31 - 1),
 }
 
 
@@ -239,6 +241,26 @@ def test_views_of_one_projection_give_the_numbers_of_their_copies() -> None:
     assert all(torch.equal(found, expected) for found, expected in pairs)
 
 
+def check_views(case: Case, inputs: Inputs, tiles: Tiles, expected: Inputs) -> None:
+    pairs = zip(run_both_ways(case, inputs, tiles), run_both_ways(case, expected, case.tiles), strict=True)
+    assert all(torch.equal(found, wanted) for found, wanted in pairs)
+
+
+def test_columns_of_a_head_that_do_not_lie_side_by_side_are_copied() -> None:
+    case = Case(lengths=(20, 3), n_heads=2)
+    inputs = make_inputs(case)
+    views = replace(inputs, q=every_other(inputs.q), k=every_other(inputs.k), v=every_other(inputs.v))
+    check_views(case, views, case.tiles, inputs)
+
+
+def test_angles_positions_and_tiles_may_be_views() -> None:
+    case = Case(lengths=(20, 3), rotary=True)
+    inputs = make_inputs(case)
+    assert inputs.rotary is not None
+    views = replace(inputs, rotary=Rotary(*(every_other(x) for x in inputs.rotary)))
+    check_views(case, views, Tiles(*(every_other(x) for x in case.tiles)), inputs)
+
+
 def test_a_gradient_without_memory_of_its_own_is_taken() -> None:
     case = Case(lengths=(20,))
     inputs = make_inputs(case)
@@ -337,7 +359,6 @@ def test_every_even_head_dim_is_right(head_dim: int) -> None:
 def test_the_block_sizes_of_each_architecture_are_right(
     architecture: str, dtype: torch.dtype, head_dim: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    table = tables.read(architecture)
-    monkeypatch.setattr(tables, "table", lambda device: table)
+    monkeypatch.setattr(tables, "table_name", lambda device: architecture)
     monkeypatch.setattr(kernels, "block_sizes", tables.block_sizes.__wrapped__)  # without its memory
     check(Case(lengths=(1, 129, 0, 200), head_dim=head_dim, dtype=dtype, window=(70, -1), rotary=True))

@@ -5,7 +5,7 @@ import torch
 from biofm_kernels.linear_cross_entropy import reference, triton
 from torch import Tensor
 
-from tests.kernels.interpreted.conftest import LIMITS, framed, relative_error
+from tests.kernels.interpreted.conftest import LIMITS, every_other, framed, relative_error
 
 DTYPES = pytest.mark.parametrize("dtype", LIMITS, ids=str)
 
@@ -25,10 +25,18 @@ def make_matrix(rows: int, columns: int, dtype: torch.dtype) -> Tensor:
 
 
 def check(n_rows: int, vocabulary: int, width: int, dtype: torch.dtype, has_bias: bool = True) -> None:
+    bias = framed(torch.randn(vocabulary).to(dtype)) if has_bias else None
+    check_with_bias(bias, n_rows, vocabulary, width, dtype)
+
+
+def check_with_bias(
+    bias: Tensor | None, n_rows: int, vocabulary: int, width: int, dtype: torch.dtype
+) -> None:
     hidden, weight = make_matrix(n_rows, width, dtype), make_matrix(vocabulary, width, dtype)
     weight *= width**-0.5  # logits of a few units
-    bias = framed(torch.randn(vocabulary).to(dtype)) if has_bias else None
     targets = framed(torch.randint(vocabulary, (n_rows,)))
+    if bias is not None:
+        targets = framed(bias.isfinite().nonzero()[:, 0][targets % int(bias.isfinite().sum())])
     targets[::3] = reference.IGNORED
     d_losses = framed(torch.rand(n_rows))
     losses, lse = triton.forward(hidden, weight, bias, targets)
@@ -85,3 +93,15 @@ def test_large_logits_do_not_overflow() -> None:
     losses, _ = triton.forward(hidden, weight, None, torch.arange(5))
     exact, _ = reference.forward(hidden.double(), weight.double(), None, torch.arange(5))
     assert relative_error(losses, exact) < LIMITS[torch.float32]
+
+
+@pytest.mark.parametrize(("first", "last"), [(0, 128), (300, 600), (0, 600)], ids=str)
+def test_words_that_a_bias_shuts_out_count_for_nothing(first: int, last: int) -> None:
+    """Even a whole block of them, a whole span, or all that were met before the last block."""
+    bias = torch.randn(700)
+    bias[first:last] = -torch.inf
+    check_with_bias(framed(bias), 5, 700, 16, torch.float32)
+
+
+def test_a_bias_may_be_a_view() -> None:
+    check_with_bias(every_other(torch.randn(300)), 5, 300, 16, torch.float32)

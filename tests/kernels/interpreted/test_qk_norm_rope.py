@@ -6,7 +6,7 @@ from biofm_kernels.packing import Rotary
 from biofm_kernels.qk_norm_rope import QKNorm, parts_of, reference, triton
 from torch import Tensor
 
-from tests.kernels.interpreted.conftest import LIMITS, framed, relative_error
+from tests.kernels.interpreted.conftest import LIMITS, every_other, framed, relative_error
 
 DTYPES = pytest.mark.parametrize("dtype", LIMITS, ids=str)
 NORMS = ["layer with bias", "layer", "rms with bias", "rms", "none"]
@@ -91,6 +91,13 @@ def test_every_number_of_rows_agrees_with_the_reference(
     monkeypatch.setattr(triton, "BACKWARD_PROGRAMS", 4)  # of several rows each, the last one of fewer
     norm = make_norm("layer with bias", 30)
     check(n_queries, n_tokens, (3, 10), torch.float32, norm, make_rotary(n_queries, n_tokens, 10))
+
+
+@pytest.mark.parametrize("kind", ["layer", "rms"])
+def test_parameters_angles_and_positions_may_be_views(kind: str) -> None:
+    parameters, rotary = torch.randn(4, 30), make_rotary(5, 9, 10)
+    norm = QKNorm.of(kind, 1e-2, [every_other(x) for x in parameters])
+    check(5, 9, (3, 10), torch.float32, norm, Rotary(*(every_other(x) for x in rotary)))
 
 
 @pytest.mark.slow

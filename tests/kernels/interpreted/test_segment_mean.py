@@ -5,7 +5,7 @@ import torch
 from biofm_kernels.segment_mean import reference, triton
 from torch import Tensor
 
-from tests.kernels.interpreted.conftest import LIMITS, framed, relative_error
+from tests.kernels.interpreted.conftest import LIMITS, every_other, framed, relative_error
 
 LENGTHS = {
     "few rows": [1, 2, 5],
@@ -62,6 +62,22 @@ def test_every_width_and_dtype_agrees_with_the_reference(
     width: int, dtype: torch.dtype, weighted: bool
 ) -> None:
     check([5, 0, 40], width, dtype, weighted)
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["not weighted", "weighted"])
+def test_boundaries_and_weights_may_be_views(weighted: bool) -> None:
+    lengths, x, d_means = [2, 0, 7], torch.randn(9, 8), torch.randn(3, 8)
+    cu_seqlens, weights = boundaries(lengths), torch.rand(9) if weighted else None
+
+    def both_ways(cu_seqlens: Tensor, weights: Tensor | None) -> list[Tensor]:
+        means, totals = triton.forward(x, cu_seqlens, weights)
+        of_weights = (x, means) if weighted else (None, None)
+        gradients = triton.backward(d_means, cu_seqlens, 9, weights, totals, *of_weights)
+        return [means, totals, *(gradient for gradient in gradients if gradient is not None)]
+
+    expected = both_ways(cu_seqlens, weights)
+    found = both_ways(every_other(cu_seqlens), None if weights is None else every_other(weights))
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
 
 
 @pytest.mark.parametrize("kind", [torch.bool, torch.int64, torch.bfloat16], ids=str)
