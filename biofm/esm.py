@@ -213,7 +213,9 @@ def _pack(tokens: Int[Tensor, "batch length"], real: Bool[Tensor, "batch length"
     lengths = lengths[lengths > 0]
     cu_seqlens = F.pad(lengths.cumsum(0, dtype=torch.int32), (1, 0))
     positions = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
-    return PackedBatch(tokens[real], positions[real], cu_seqlens, int(lengths.max()))
+    n_positions = tokens.shape[1]
+    batch = PackedBatch(tokens[real], positions[real], cu_seqlens, int(lengths.max()), n_positions)
+    return batch.to(tokens.device)
 
 
 def _unpack(

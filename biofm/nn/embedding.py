@@ -29,7 +29,7 @@ class Embedding(nn.Module):
         if self.mask_token is not None:
             x = self._drop_masked(x, batch, self.mask_token)
         if self.positions is not None:
-            last = batch.max_seqlen + self.position_offset
+            last = batch.end + self.position_offset
             assert last <= self.positions.num_embeddings, "a sequence longer than the learned positions"
             x = x + self.positions(batch.positions + self.position_offset)
         embedded: Tensor = self.norm(x)

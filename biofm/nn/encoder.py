@@ -40,7 +40,7 @@ class Encoder(nn.Module):
         """
         layer = len(self.blocks) if layer is None else layer
         assert 0 <= layer <= len(self.blocks), f"layer {layer} of {len(self.blocks)}"
-        angles = self.rotary(batch.positions, batch.max_seqlen)
+        angles = self.rotary(batch.positions, batch.end)
         x: Tensor = self.embedding(batch)
         for block in self.blocks[: max(0, layer - 1)]:
             x = block(x, batch, angles)
@@ -52,7 +52,7 @@ class Encoder(nn.Module):
 
     def states(self, batch: PackedBatch) -> Iterator[Float[Tensor, "tokens d_model"]]:
         """The stream as each block leaves it, in order and without the final norm."""
-        angles = self.rotary(batch.positions, batch.max_seqlen)
+        angles = self.rotary(batch.positions, batch.end)
         x: Tensor = self.embedding(batch)
         for block in self.blocks:
             x = block(x, batch, angles)

@@ -1,7 +1,7 @@
 """Packed batches: sequences end to end, no padding."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import torch
@@ -17,14 +17,21 @@ class PackedBatch:
     """Sequences laid end to end.
 
     Tokens ``cu_seqlens[i]`` up to ``cu_seqlens[i + 1]`` are sequence i; ``positions`` count from 0 within
-    each. ``tiles``, on a GPU, is how its kernels share the tokens out, the same in every layer.
+    each, and where some tokens are left out, those of the others stay and end before ``n_positions``.
+    ``tiles``, on a GPU, is how its kernels share the tokens out, the same in every layer.
     """
 
     tokens: Int[Tensor, " tokens"]
     positions: Int[Tensor, " tokens"]
     cu_seqlens: Int[Tensor, " sequences_plus_one"]  # int32
     max_seqlen: int
+    n_positions: int | None = None
     tiles: Tiles | None = None
+
+    @property
+    def end(self) -> int:
+        """Every position is below it."""
+        return self.max_seqlen if self.n_positions is None else self.n_positions
 
     @property
     def n_sequences(self) -> int:
@@ -45,9 +52,8 @@ class PackedBatch:
         cu_seqlens = self.cu_seqlens.to(device)
         n_tokens = len(self.tokens)
         tiles = tile(cu_seqlens, n_tokens, cu_seqlens, n_tokens) if cu_seqlens.is_cuda else None
-        return PackedBatch(
-            self.tokens.to(device), self.positions.to(device), cu_seqlens, self.max_seqlen, tiles
-        )
+        tokens, positions = self.tokens.to(device), self.positions.to(device)
+        return replace(self, tokens=tokens, positions=positions, cu_seqlens=cu_seqlens, tiles=tiles)
 
     def sequence_of_token(self) -> Int[Tensor, " tokens"]:
         """Which sequence each token belongs to."""

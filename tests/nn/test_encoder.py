@@ -1,6 +1,7 @@
 """The contract of packing, at every layer and for every family."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -55,6 +56,16 @@ def test_the_order_of_residues_matters_wherever_there_are_positions(
     turned = encoder(pack([tokens.flip(0)])).flip(0)
     blind = relative_difference(turned, encoder(pack([tokens]))) < TOLERANCE
     assert blind == (family.positions == "none")
+
+
+def test_rotary_positions_may_be_beyond_the_number_of_tokens(
+    make_config: MakeConfig, make_model: MakeModel
+) -> None:
+    """Only distances count; where tokens were left out, positions are larger than there are tokens."""
+    encoder = make_model(make_config()).encoder
+    batch = pack([torch.tensor([1, 2, 3, 4, 5]), torch.tensor([6, 7])])
+    moved = replace(batch, positions=batch.positions + 50, n_positions=55)
+    assert relative_difference(encoder(moved), encoder(batch)) < 1e-5
 
 
 def test_an_earlier_layer_is_that_of_the_full_run(
