@@ -67,7 +67,14 @@ ATTENTION = [
     (torch.bfloat16, 128, "window"),
     (torch.bfloat16, 128, "rotary"),
     (torch.float16, 64, "rotary"),
+    (torch.float32, 64, "plain"),
+    (torch.float32, 64, "window"),
     (torch.float32, 64, "rotary"),
+    (torch.float32, 80, "plain"),
+    (torch.float32, 80, "window"),
+    (torch.float32, 80, "rotary"),
+    (torch.float32, 128, "plain"),
+    (torch.float32, 128, "window"),
     (torch.float32, 128, "rotary"),
 ]
 
