@@ -67,6 +67,7 @@ ATTENTION = [
     (torch.bfloat16, 128, "window"),
     (torch.bfloat16, 128, "rotary"),
     (torch.float16, 64, "rotary"),
+    (torch.float32, 32, "rotary"),
     (torch.float32, 64, "plain"),
     (torch.float32, 64, "window"),
     (torch.float32, 64, "rotary"),
