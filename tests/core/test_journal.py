@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -323,3 +323,22 @@ def test_keys_tell_their_parts_apart() -> None:
     assert len({key_of("ab", "c"), key_of("a", "bc"), key_of("abc"), key_of("abc", "")}) == 4
     assert key_of("ab", "c") == key_of("ab", "c")
     assert len(key_of("abc")) == 16
+
+
+def test_a_signal_just_after_the_opening_leaves_no_lock_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = Journal._faults
+
+    @contextmanager
+    def interrupted(journal: Journal) -> Iterator[None]:
+        with plain(journal):
+            yield
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Journal, "_faults", interrupted)
+    with pytest.raises(KeyboardInterrupt) as caught:  # whose traceback keeps what was there
+        Journal(tmp_path / "journal")
+    monkeypatch.setattr(Journal, "_faults", plain)
+    Journal(tmp_path / "journal").close()
+    assert caught.traceback

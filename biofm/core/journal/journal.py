@@ -90,10 +90,17 @@ class Journal:
         self.path = path
         self._is_read_only = read_only
         self._digest = hashlib.blake2b()
-        with self._faults():
-            if anew:
-                remove(path)
-            self._connection = open_to_read(path) if read_only else open_journal(path)
+        try:
+            with self._faults():
+                if anew:
+                    remove(path)
+                self._connection = open_to_read(path) if read_only else open_journal(path)
+        except BaseException:
+            # A signal that comes just now leaves no journal that anyone could close, and its traceback would
+            # keep it open and locked.
+            if hasattr(self, "_connection"):
+                self._connection.close()
+            raise
 
     @property
     def n_done(self) -> int:
