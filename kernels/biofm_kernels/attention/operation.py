@@ -15,7 +15,7 @@ from biofm_kernels import backends
 from biofm_kernels.attention import dispatch
 from biofm_kernels.attention.reference import EVERYTHING, Window
 from biofm_kernels.packing import Packing, Rotary, Tiles
-from biofm_kernels.qk_norm_rope import QKNorm, check_turning
+from biofm_kernels.qk_norm_rope import QKNorm, check_turning, parts_of
 from biofm_kernels.registration import register
 
 
@@ -49,8 +49,7 @@ def attention(
     assert cu_queries is None or cu_queries.shape == cu_seqlens.shape, "as many sequences ask as there are"
     assert scale is None or scale > 0, "a scale is above 0"
     check_turning(q, k, norm, rotary)
-    kind, eps = (None, 0.0) if norm is None else (norm.kind, norm.eps)
-    parameters = [] if norm is None else [x for x in norm[2:] if x is not None]
+    kind, eps, parameters = parts_of(norm)
     call = Call(
         q, k, v, cu_seqlens, cu_seqlens if cu_queries is None else cu_queries, max_seqlen, list(tiles or ()),
         q.shape[-1] ** -0.5 if scale is None else scale, *window, kind, eps, parameters, list(rotary or ()),

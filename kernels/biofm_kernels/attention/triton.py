@@ -6,7 +6,6 @@ The mathematics: ``README.md`` beside this file.
 from collections.abc import Iterable
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from biofm_kernels.attention.backward.triton import (
@@ -14,21 +13,17 @@ from biofm_kernels.attention.backward.triton import (
     attention_backward_queries,
     attention_delta,
 )
+from biofm_kernels.attention.dispatch import LARGEST_HEAD_DIM, Keys, Queries, Sums
 from biofm_kernels.attention.forward.triton import attention_forward
 from biofm_kernels.attention.head.triton import padded_half
+from biofm_kernels.attention.reference import Window
 from biofm_kernels.configs import block_sizes
 from biofm_kernels.packing import TILE, Rotary, Tiles
-
-LARGEST_HEAD_DIM = 128
-
-Queries = Float[Tensor, "queries heads head_dim"]
-Keys = Float[Tensor, "tokens heads head_dim"]
-Window = tuple[int, int]
 
 
 def forward(
     q: Queries, k: Keys, v: Keys, tiles: Tiles, scale: float, window: Window, rotary: Rotary | None = None
-) -> tuple[Queries, Float[Tensor, "heads queries"]]:
+) -> tuple[Queries, Sums]:
     """softmax(scale q kᵀ) v within each sequence, and the natural logarithm of the softmax's sum.
 
     A query at place i of its sequence sees the keys from ``i - window[0]`` to ``i + window[1]``, -1 for no
@@ -54,7 +49,7 @@ def backward(
     k: Keys,
     v: Keys,
     out: Queries,
-    lse: Float[Tensor, "heads queries"],
+    lse: Sums,
     tiles: Tiles,
     scale: float,
     window: Window,
