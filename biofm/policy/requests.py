@@ -13,14 +13,18 @@ from typing import Literal, get_args
 
 Verb = Literal[
     "contacts",
+    "describe",
     "embed",
     "estimate",
     "evaluate",
     "fetch",
+    "finetune",
     "load",
     "merge",
     "neighbours",
     "perplexity",
+    "predict",
+    "prepare",
     "pretrain",
     "save",
     "score",

@@ -26,6 +26,7 @@ VIOLATIONS = [
     ("typer", "biofm.api", "import typer"),
     ("lightning", "biofm.models", "from lightning import Trainer"),
     ("matplotlib", "biofm.training", "import matplotlib.pyplot"),
+    ("peft", "biofm.evaluation", "import peft"),
     ("triton", "biofm.nn", "import triton"),
     ("esm", "biofm.models", "from esm.models import esmc"),
     ("torch", "biofm.gate", "def later():\n    import torch"),
