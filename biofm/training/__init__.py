@@ -1,6 +1,5 @@
 """Training on Lightning."""
 
-from biofm.training.recipe import Recipe
-from biofm.training.run import PretrainSummary, run_pretraining
+from biofm.training.recipe import PretrainRecipe, Recipe
 
-__all__ = ["PretrainSummary", "Recipe", "run_pretraining"]
+__all__ = ["PretrainRecipe", "Recipe"]

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
@@ -14,7 +13,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interruption(Callback):
-    """Puts Ctrl-C and SIGTERM off to the end of the step, where weights, optimiser and counters agree.
+    """Puts Ctrl-C and SIGTERM off to the end of the step, where weights, optimiser and counters agree, and
+    whoever saves them looks whether one was ``received``.
 
     A second signal ends the run at once, and it resumes from the last checkpoint on disk.
     """
@@ -43,12 +43,6 @@ class Interruption(Callback):
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
         self._listen()  # again: Lightning has set a handler of SIGTERM that exits with status 0
-
-    def on_train_batch_end(
-        self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        if self.received is not None:
-            trainer.should_stop = True
 
     def _listen(self) -> None:
         if _can_listen():
