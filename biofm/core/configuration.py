@@ -6,10 +6,10 @@ file that lies beside it.
 
 import json
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, fields
 from difflib import get_close_matches
-from types import UnionType
+from types import NoneType, UnionType
 from typing import Any, BinaryIO, ClassVar, Literal, Protocol, TypeVar, get_args, get_origin
 
 from biofm.core.errors import InputError, OptionError
@@ -45,14 +45,16 @@ def configure(
         values[name] = value
     for name, field in known.items():
         if name not in values and field.default is MISSING and field.default_factory is MISSING:
-            raise OptionError("not given", where=option_of(kind, name), remedy="Give it, or a --config with it")
+            raise OptionError(
+                "not given", where=option_of(kind, name), remedy="Give it, or a --config with it"
+            )
     return kind(**values)
 
 
 def to_toml(configuration: Configuration) -> str:
-    """A line for each field, which ``configure`` reads back."""
-    lines = (f"{name} = {_spell(getattr(configuration, name))}" for name in configuration.__dataclass_fields__)
-    return "".join(f"{line}\n" for line in lines)
+    """A line for each field that is not None, which ``configure`` reads back."""
+    values = ((field.name, getattr(configuration, field.name)) for field in fields(configuration))
+    return "".join(f"{name} = {_spell(value)}\n" for name, value in values if value is not None)
 
 
 def option_of(kind: type[Configuration], name: str) -> str:
@@ -71,7 +73,9 @@ def check_range(
             assert most is not None, "an open range has two ends"
             if not least < value < most:
                 remedy = "See the default in --help"
-                raise OptionError(f"{value} is not between {least:g} and {most:g}", where=where, remedy=remedy)
+                raise OptionError(
+                    f"{value} is not between {least:g} and {most:g}", where=where, remedy=remedy
+                )
         elif not value >= least:
             raise OptionError(f"{value} is too small", where=where, remedy=f"Give at least {least:g}")
         elif most is not None and value > most:
@@ -146,7 +150,13 @@ def _checked(value: Any, field: Field[Any], where: str) -> Any:
     raise OptionError(f"{value!r} is not {wanted}", where=where, remedy=f"Give {wanted}")
 
 
-KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a word", tuple: "a list of words"}
+KINDS = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a word",
+    tuple: "a list of words",
+}
 
 
 def _kinds(annotation: Any) -> tuple[type, ...]:
@@ -154,7 +164,7 @@ def _kinds(annotation: Any) -> tuple[type, ...]:
     if get_origin(annotation) is Literal:
         return (str,)
     if isinstance(annotation, UnionType):
-        return tuple(kind for part in get_args(annotation) for kind in _kinds(part))
+        return tuple(kind for part in get_args(annotation) if part is not NoneType for kind in _kinds(part))
     kind = get_origin(annotation) or annotation
     assert kind in KINDS, f"a field of the type {annotation}"
     return (kind,)
@@ -165,5 +175,3 @@ def _spell(value: Any) -> str:
         return f"[{', '.join(map(_spell, value))}]"
     # A JSON string is a TOML string, but for the code points that TOML wants escaped and JSON does not.
     return repr(value) if isinstance(value, float) else json.dumps(value).replace("\x7f", "\\u007f")
-
-

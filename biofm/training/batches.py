@@ -7,13 +7,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from biofm_datasets.sampling import Cursor, Plan, fill_bins
-from biofm_datasets.store import TokenStore
 from numpy.typing import NDArray
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from biofm.nn import PackedBatch, pack
 from biofm.training.objectives import Example, Labelled, Objective
 from biofm.training.recipe import Recipe
+from biofm.training.tokens import TokenStore
 
 Indices = NDArray[np.int64]
 
@@ -57,15 +57,17 @@ class Maker:
         return int(np.minimum(self.store.lengths(members), self.max_length).sum())
 
     def _pack(self, members: Indices, starts: Indices) -> PackedBatch:
-        crops = (self.store[i][start : start + self.max_length] for i, start in zip(members, starts, strict=True))
+        crops = (
+            self.store[i][start : start + self.max_length] for i, start in zip(members, starts, strict=True)
+        )
         return pack([torch.from_numpy(crop.astype(np.int64)) for crop in crops])
 
 
 class TrainingBatches(IterableDataset[Example]):
     """The endless stream of one process, from the step that begins at ``start`` on.
 
-    Batch b of a step belongs to process b modulo their number, and a process's batches to its loader's workers
-    in turn, so that a step is made of the same batches whoever makes them.
+    Batch b of a step belongs to process b modulo their number, and a process's batches to its loader's
+    workers in turn, so that a step is made of the same batches whoever makes them.
     """
 
     def __init__(self, maker: Maker, plan: Plan, batches_per_step: int, share: Share, start: Cursor) -> None:

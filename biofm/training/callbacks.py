@@ -50,8 +50,8 @@ class Best(StepCallback):
 
 
 class MetricsLog(StepCallback):
-    """Appends a row to ``metrics.csv`` every ``every`` steps and at each judgement: means over the steps since
-    the last row, tokens since the start of the run. The trainer's loggers get the same rows.
+    """Appends a row to ``metrics.csv`` every ``every`` steps and at each judgement: means over the steps
+    since the last row, tokens since the start of the run. The trainer's loggers get the same rows.
 
     A resumed run drops the rows that the interrupted one wrote after its last checkpoint, then goes on in the
     same file.

@@ -12,7 +12,9 @@ from lightning.pytorch.callbacks import Checkpoint
 from torch import Tensor, nn
 
 from biofm.training.callbacks import Best
+from biofm.training.interruption import Interruption
 from biofm.training.module import TrainingModule
+from biofm.training.recipe import Recipe
 from biofm.training.steps import Step, StepCallback
 
 _NAME = re.compile(r"step-(\d+)\.ckpt")
@@ -20,20 +22,24 @@ _PARTIAL = ".partial"
 
 
 class Checkpoints(StepCallback, Checkpoint):
-    """Saves every ``every`` steps, at a best one and at the last one; keeps the newest and the best.
+    """Saves every ``every`` steps, at a best one and at the last one, be it that the run is to end after
+    it; keeps the newest and the best.
 
-    A checkpoint gets its name when it is whole, and older ones go only then: a run that is killed at any moment
-    finds the last one that it had.
+    A checkpoint gets its name when it is whole, and older ones go only then: a run that is killed at any
+    moment finds the last one that it had.
     """
 
-    def __init__(self, folder: Path, every: int, best: Best) -> None:
+    def __init__(self, folder: Path, recipe: Recipe, best: Best, interruption: Interruption) -> None:
         self.folder = folder
-        self.every = every
+        self.recipe = recipe
         self.best = best
+        self.interruption = interruption
 
     def on_step_end(self, trainer: Trainer, module: TrainingModule, step: Step) -> None:
+        module.is_ending = self.interruption.has_come(trainer)
+        is_last = module.is_ending or self.best.has_stopped or step.number == self.recipe.n_steps
         is_best = self.best.step == step.number
-        if step.number % self.every == 0 or is_best or step.is_last or self.best.has_stopped:
+        if is_last or is_best or step.number % self.recipe.checkpoint_every == 0:
             self._save(trainer, step.number)
 
     def _save(self, trainer: Trainer, number: int) -> None:

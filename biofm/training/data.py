@@ -4,14 +4,13 @@ from typing import Any
 
 import torch
 from biofm_datasets.sampling import Cursor, Mixture, Plan
-from biofm_datasets.store import TokenStore
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
 from biofm.training.batches import BEGINNING, Indices, Maker, Share, TrainingBatches, ValidationBatches
 from biofm.training.objectives import Example, Objective
 from biofm.training.recipe import Recipe
-
+from biofm.training.tokens import TokenStore
 
 
 class PackedData(LightningDataModule):
@@ -34,7 +33,11 @@ class PackedData(LightningDataModule):
     def train_dataloader(self) -> DataLoader[Example]:
         recipe = self.recipe
         plan = Plan(
-            self.train, self.store, budget=recipe.tokens_per_batch, max_length=recipe.max_length, seed=recipe.seed
+            self.train,
+            self.store,
+            budget=recipe.tokens_per_batch,
+            max_length=recipe.max_length,
+            seed=recipe.seed,
         )
         batches = TrainingBatches(self.maker, plan, recipe.batches_per_step, self._share, self.cursor)
         return self._loader(batches)

@@ -16,7 +16,13 @@ from biofm.core.configuration import option_of
 from biofm.core.errors import OptionError
 from biofm.inference import Compute
 from biofm.training.callbacks import Best, MetricsLog, Report
-from biofm.training.checkpoints import Checkpoints, checkpoint_path, load_weights, newest_step, read_checkpoint
+from biofm.training.checkpoints import (
+    Checkpoints,
+    checkpoint_path,
+    load_weights,
+    newest_step,
+    read_checkpoint,
+)
 from biofm.training.data import PackedData
 from biofm.training.interruption import Interruption
 from biofm.training.loggers import make_loggers
@@ -56,9 +62,9 @@ def fit(
 ) -> FitSummary:
     """Train ``model`` in place.
 
-    The newest checkpoint in ``folder`` is resumed: same batches, same masks, same optimiser state. It is saved
-    between steps alone, never amid one, so that a resumed run is the uninterrupted one to the last bit. At the
-    end the model has the weights of the best step, or of the last one where none was judged.
+    The newest checkpoint in ``folder`` is resumed: same batches, same masks, same optimiser state. It is
+    saved between steps alone, never amid one, so that a resumed run is the uninterrupted one to the last
+    bit. At the end the model has the weights of the best step, or of the last one where none was judged.
 
     The weights stay in float32; in bfloat16 the products alone are computed.
 
@@ -74,7 +80,12 @@ def fit(
 
 
 def _train(
-    module: TrainingModule, data: PackedData, recipe: Recipe, compute: Compute, folder: Path, progress: Progress
+    module: TrainingModule,
+    data: PackedData,
+    recipe: Recipe,
+    compute: Compute,
+    folder: Path,
+    progress: Progress,
 ) -> None:
     interruption = Interruption()
     begun = newest_step(folder / CHECKPOINTS)
@@ -89,8 +100,8 @@ def _train(
             best,
             MetricsLog(folder / METRICS, recipe.log_every),
             Report(recipe, progress),
-            Checkpoints(folder / CHECKPOINTS, recipe.checkpoint_every, best),
-            Steps(recipe, interruption),
+            Checkpoints(folder / CHECKPOINTS, recipe, best, interruption),
+            Steps(recipe),
         ]
         has_validation = len(data.validation) > 0
         trainer = _trainer(recipe, compute, folder, callbacks, begun or 0, has_validation=has_validation)
@@ -139,7 +150,7 @@ def batches_of_process(recipe: Recipe, processes: Processes) -> int:
     n_batches, rest = divmod(recipe.batches_per_step, processes.world_size)
     if rest:
         raise OptionError(
-            f"{recipe.batches_per_step} batches of a step cannot be shared by {processes.world_size} processes",
+            f"{processes.world_size} processes cannot share the {recipe.batches_per_step} batches of a step",
             where=option_of(type(recipe), "batches_per_step"),
             remedy=f"Give a multiple of {processes.world_size}",
         )

@@ -13,8 +13,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interruption(Callback):
-    """Puts Ctrl-C and SIGTERM off to the end of the step, where weights, optimiser and counters agree, and
-    whoever saves them looks whether one was ``received``.
+    """Puts Ctrl-C and SIGTERM off to the end of the step, where weights, optimiser and counters agree.
 
     A second signal ends the run at once, and it resumes from the last checkpoint on disk.
     """
@@ -40,6 +39,11 @@ class Interruption(Callback):
                     signal.signal(number, handler)
         if self.received is not None:
             _stop(self.received)
+
+    def has_come(self, trainer: Trainer) -> bool:
+        """Whether any of the processes got a signal: all of them ask, and get the same answer."""
+        is_received = self.received is not None
+        return trainer.strategy.reduce_boolean_decision(is_received, all=False)
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
         self._listen()  # again: Lightning has set a handler of SIGTERM that exits with status 0

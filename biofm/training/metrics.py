@@ -35,5 +35,6 @@ def append_metrics(path: Path, row: Mapping[str, float]) -> None:
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+    """Those that are whole: a run that was killed may have left a part of its last one."""
+    text = path.read_bytes().decode()
+    return list(csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1], newline="")))

@@ -31,8 +31,8 @@ class TrainingModule(LightningModule):
         self._sums: Tensor | None = None  # of losses and of what they are weighted by
 
     def on_train_batch_start(self, batch: Example, batch_idx: int) -> int | None:
-        """-1, which ends the training, where it must end; else random numbers that depend on the batch's place
-        alone, so that a resumed run draws the same.
+        """-1, which ends the training, where it must end; else random numbers that depend on the batch's
+        place alone, so that a resumed run draws the same.
         """
         if self.is_ending:
             self.trainer.should_stop = True

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import AdamW, Muon, Optimizer
 
 from biofm.training.recipe import Recipe
@@ -47,28 +47,25 @@ class Joined(Optimizer):
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> Optimizer:
-    """Of the weights that learn: Muon or AdamW with decay on the matrices of the blocks, AdamW without decay on
-    the others.
+    """Of the weights that learn: Muon or AdamW with decay on the matrices of the blocks, AdamW without
+    decay on the others.
 
-    Muon's updates have the size of AdamW's, so that both take the same learning rate (Liu et al. 2025, section
-    2.2).
+    Muon's updates have the size of AdamW's, so that both take the same learning rate (Liu et al. 2025,
+    section 2.2).
     """
     is_matrix = {id(weight) for weight in matrices(model)}
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     of_blocks = [weight for weight in weights if id(weight) in is_matrix]
     others = [weight for weight in weights if id(weight) not in is_matrix]
     rate, decay = recipe.learning_rate, recipe.weight_decay
-    adamw = {"lr": rate, "betas": BETAS, "eps": EPSILON}
     if recipe.optimizer == "adamw" or not of_blocks:
         groups = [{"params": of_blocks, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
-        return AdamW([group for group in groups if group["params"]], **adamw)
-    muon = Muon(
-        of_blocks, lr=rate, weight_decay=decay, momentum=MOMENTUM, adjust_lr_fn="match_rms_adamw"
-    )
-    return Joined(muon, AdamW(others, weight_decay=0.0, **adamw)) if others else muon
+        return AdamW([group for group in groups if group["params"]], rate, BETAS, EPSILON)
+    muon = Muon(of_blocks, rate, decay, MOMENTUM, adjust_lr_fn="match_rms_adamw")
+    return Joined(muon, AdamW(others, rate, BETAS, EPSILON, weight_decay=0.0)) if others else muon
 
 
-def matrices(model: nn.Module) -> Iterator[nn.Parameter]:
+def matrices(model: nn.Module) -> Iterator[Tensor]:
     """The weights of the linear layers in the model's blocks."""
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear) and "blocks" in name.split("."):

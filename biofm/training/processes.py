@@ -1,7 +1,7 @@
 """Which of the processes of a run this one is, told from the environment as Lightning tells it.
 
-Every process runs the same verb. torchrun and SLURM start all of them; without these, Lightning's trainer in the
-first process starts the others, with the same command and these variables.
+Every process runs the same verb. torchrun and SLURM start all of them; without these, Lightning's trainer
+in the first process starts the others, with the same command and these variables.
 """
 
 import os

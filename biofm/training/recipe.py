@@ -8,9 +8,9 @@ from biofm.core.configuration import check_choices, check_range
 from biofm.core.errors import OptionError
 
 AT_LEAST = {
-    "n_steps": 0, "tokens_per_batch": 2, "batches_per_step": 1, "max_length": 3, "weight_decay": 0, "n_warmup": 0,
-    "clip_norm": 0, "seed": 0, "validate_every": 0, "patience": 0, "checkpoint_every": 1, "log_every": 1,
-    "n_workers": 0, "devices": 1, "n_nodes": 1,
+    "n_steps": 0, "tokens_per_batch": 2, "batches_per_step": 1, "max_length": 3, "weight_decay": 0,
+    "n_warmup": 0, "clip_norm": 0, "seed": 0, "validate_every": 0, "patience": 0, "checkpoint_every": 1,
+    "log_every": 1, "n_workers": 0, "devices": 1, "n_nodes": 1,
 }  # fmt: skip
 SHARES = {"decay_share": (0, 1), "ema_decay": (0, 0.99999)}
 

@@ -1,4 +1,6 @@
-"""Whole steps, which Lightning has no hook for: all batches of one, over all processes, judged if it is to be."""
+"""Whole steps, which Lightning has no hook for: all batches of one, over all processes, judged if it is to
+be.
+"""
 
 from typing import Any, NamedTuple
 
@@ -6,29 +8,26 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from biofm.training.interruption import Interruption
 from biofm.training.module import TrainingModule
 from biofm.training.recipe import Recipe
 
 
 class Step(NamedTuple):
-    """A step that is over. ``loss``: the mean over its examples; ``validation_loss``: where it was judged.
-
-    ``is_last``: none follows, because all are done or because someone has stopped the run.
-    """
+    """A step that is over. ``loss``: the mean over its examples; ``validation_loss``: where it was judged."""
 
     number: int
     loss: Tensor
     n_tokens: int
     validation_loss: float | None
-    is_last: bool
 
 
 class StepCallback(Callback):
     """A callback with one hook more."""
 
     def on_step_end(self, trainer: Trainer, module: TrainingModule, step: Step) -> None:
-        """Called in every process when weights, optimiser and counters agree, in the order of the callbacks."""
+        """Called in every process when weights, optimiser and counters agree, in the order of the
+        callbacks.
+        """
 
 
 class Steps(Callback):
@@ -38,9 +37,8 @@ class Steps(Callback):
     over then.
     """
 
-    def __init__(self, recipe: Recipe, interruption: Interruption) -> None:
+    def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
-        self.interruption = interruption
         self._losses: list[Tensor] = []
         self._n_tokens = 0
         self._n_done = 0
@@ -58,7 +56,7 @@ class Steps(Callback):
         if trainer.global_step == self._n_done:  # there are more batches in this step
             return
         self._n_done = trainer.global_step
-        self._step = self._gather(trainer, module)
+        self._step = self._gather(trainer)
         if self._n_done == self.recipe.n_steps:
             trainer.should_stop = True  # has Lightning judge the last step, whatever its number
         if not self._is_judged(trainer):
@@ -72,23 +70,20 @@ class Steps(Callback):
         is_due = trainer.should_stop or self._n_done % max(1, self.recipe.validate_every) == 0
         return bool(self.recipe.validate_every and trainer.enable_validation and is_due)
 
-    def _gather(self, trainer: Trainer, module: TrainingModule) -> Step:
+    def _gather(self, trainer: Trainer) -> Step:
         """What the processes have each for themselves; Lightning has divided losses by the batches of one."""
         loss, n_tokens = torch.stack(self._losses).sum(), self._n_tokens
-        is_stopped = self.interruption.received is not None
         if trainer.world_size > 1:
-            own = torch.tensor([n_tokens, is_stopped], dtype=torch.int64, device=loss.device)
-            n_tokens, n_stopped = trainer.strategy.reduce(own, reduce_op="sum").tolist()
-            loss, is_stopped = trainer.strategy.reduce(loss, reduce_op="mean"), n_stopped > 0
-        module.is_ending = bool(is_stopped)
+            loss = trainer.strategy.reduce(loss, reduce_op="mean")
+            of_all = trainer.strategy.reduce(torch.tensor(n_tokens, device=loss.device), reduce_op="sum")
+            n_tokens = int(of_all)
         self._losses.clear()
         self._n_tokens = 0
-        is_last = module.is_ending or self._n_done >= self.recipe.n_steps
-        return Step(self._n_done, loss, n_tokens, None, is_last)
+        return Step(self._n_done, loss, n_tokens, None)
 
     def _tell(self, trainer: Trainer, module: TrainingModule, validation_loss: float | None) -> None:
         assert self._step is not None, "a step was gathered before it is judged"
         step = self._step._replace(validation_loss=validation_loss)
-        for callback in trainer.callbacks:
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]  # set where mypy does not look
             if isinstance(callback, StepCallback):
                 callback.on_step_end(trainer, module, step)

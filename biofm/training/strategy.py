@@ -7,7 +7,9 @@ from biofm.training.recipe import Recipe
 
 
 def choose_strategy(recipe: Recipe, processes: Processes) -> Strategy | str:
-    """One process alone; copies of the model (DDP); or the model's weights spread over the processes (FSDP2)."""
+    """One process alone; copies of the model (DDP); or the model's weights spread over the processes
+    (FSDP2).
+    """
     if recipe.strategy == "fsdp":
         return ModelParallelStrategy(data_parallel_size=processes.world_size, tensor_parallel_size=1)
     if processes.world_size > 1 or recipe.strategy == "ddp":

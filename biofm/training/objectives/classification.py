@@ -15,7 +15,7 @@ from biofm.training.objectives.regression import label_sequences, mean_where_kno
 
 
 def classification(targets: Int[NDArray[np.int64], " members"]) -> Objective:
-    """Cross-entropy of the class of each sequence; -1 is a class that nobody knows and that does not count."""
+    """Cross-entropy of the class of each sequence; -1 is one that nobody knows and that does not count."""
     return Objective(partial(_label, targets), cross_entropy, "sequences")
 
 

@@ -27,8 +27,8 @@ class Labelled(NamedTuple):
 class Example(NamedTuple):
     """A labelled batch in its place among those of a step.
 
-    ``share``: its part of the step's loss times the number of batches in a step, so that the mean over these is
-    the mean over the step's examples. ``cursor``: where the next step begins.
+    ``share``: its part of the step's loss times the number of batches in a step, so that the mean over
+    these is the mean over the step's examples. ``cursor``: where the next step begins.
     """
 
     batch: PackedBatch

@@ -18,7 +18,8 @@ def per_residue(targets: Sequence[NDArray[np.integer]]) -> Objective:
     """Cross-entropy of the class of each residue; ``targets[i]`` has one a residue of member i, -1 where
     nobody knows.
 
-    Residue r is token r + 1 of its sequence: <cls> and <eos> have no class. A crop is judged on what it shows.
+    Residue r is token r + 1 of its sequence: <cls> and <eos> have no class. A crop is judged on what it
+    shows.
     """
     return Objective(partial(_label, targets), cross_entropy, "tokens")
 
