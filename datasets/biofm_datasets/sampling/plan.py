@@ -1,0 +1,77 @@
+"""The batches of a training run, as lists of members, from any of them on."""
+
+from collections.abc import Iterator
+from itertools import count
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from biofm_datasets.sampling.bins import fill_bins
+from biofm_datasets.sampling.mixture import Mixture
+from biofm_datasets.sampling.permutation import key_of, permute
+
+N_BINS = 64
+"""Bins of a window, about: few enough to plan at once, and so many that the last, half-filled one is no
+waste to speak of."""
+N_SAMPLED = 4096
+"""Draws from which the mean length is estimated."""
+
+Indices = NDArray[np.int64]
+
+
+class Lengths(Protocol):
+    """What a plan needs to know of the data: a ``TokenStore`` does."""
+
+    def lengths(self, members: Indices) -> Indices:
+        """Tokens of each member."""
+
+
+class Cursor(NamedTuple):
+    """The place of a bin in a plan. One behind the last bin of a window is the first of the next window."""
+
+    window: int
+    bin: int
+
+
+class Plan:
+    """Bins of members of ``mixture`` with at most ``budget`` tokens each, in a shuffled order.
+
+    A member longer than ``max_length`` tokens counts as a crop of so many. The stream of draws is cut into
+    windows, each of which is packed by itself: so a bin is known from its cursor alone, and no draw is
+    repeated or dropped.
+    """
+
+    def __init__(self, mixture: Mixture, store: Lengths, *, budget: int, max_length: int, seed: int) -> None:
+        self.mixture = mixture
+        self.store = store
+        self.budget = budget
+        self.max_length = max_length
+        self.seed = seed
+        self.n_draws = self._n_draws()
+
+    def bins(self, start: Cursor = Cursor(0, 0)) -> Iterator[tuple[Cursor, Indices]]:  # noqa: B008  # immutable
+        """Each bin's own place and its members, without end, from ``start`` on."""
+        first = start.bin
+        for window in count(start.window):
+            bins = self._window(window)
+            for place in range(first, len(bins)):
+                yield Cursor(window, place), bins[place]
+            first = 0
+
+    def _window(self, window: int) -> list[Indices]:
+        members = self.mixture.draw(window, self.n_draws)
+        bins = fill_bins(self._lengths(members), self.budget)
+        if not bins:
+            return []
+        order = permute(np.arange(len(bins)), len(bins), key_of(self.seed, window))
+        return [members[bins[i]] for i in order]
+
+    def _lengths(self, members: Indices) -> Indices:
+        return np.minimum(self.store.lengths(members), self.max_length)
+
+    def _n_draws(self) -> int:
+        """Draws of a window: about N_BINS bins, but no more than there are members."""
+        sampled = self._lengths(self.mixture.draw(0, N_SAMPLED))
+        n_tokens = max(1, int(sampled.sum()))
+        return min(len(self.mixture), max(1, N_BINS * self.budget * len(sampled) // n_tokens))
