@@ -31,7 +31,7 @@ def rows(values: list[Any], sequence: str = "MKTAY") -> str:
 
 
 # cells of the target, the task that they speak for, why
-TASKS = {
+TASKS: dict[str, tuple[list[Any], str, str]] = {
     "decimals": ([0.5, 1.5, -2.0], "regression", "numbers"),
     "many whole numbers": ([1, 2, 3, 4, 5, 6], "regression", "numbers"),
     "0 and 1": ([0, 1, 1, 0], "classification", "2 different whole numbers"),
@@ -161,7 +161,7 @@ WRONG: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     "all missing": (rows(["", "", ""]), {}, ["t.csv", "no row has a value in 'y'"]),
     "all not available": (rows(["NA", "NA"]), {}, ["t.csv", "no row with a target"]),
     "a word among numbers": (
-        rows([1.5, "high", 2.5]), {"task": "regression"}, ["t.csv, line 3", "column 'y'", "'high' is no number"]
+        rows([1.5, "high", 2.5]), {"task": "regression"}, ["t.csv, line 3", "column 'y'", "'high' is no"]
     ),
     "texts all different": (rows(["one", "two", "three"]), {}, ["'y'", "3 different texts", "--task"]),
     "an infinite number": (rows([1.5, "inf"]), {"task": "regression"}, ["line 3", "'inf' is not finite"]),
