@@ -5,12 +5,11 @@ from typing import TYPE_CHECKING
 
 from biofm.cli.printing import print_json, print_table, say_notices
 from biofm.core.progress import format_duration
+from biofm.core.units import format_bytes
 
 if TYPE_CHECKING:
     from biofm.inference.estimate import Estimate
     from biofm.inference.scoring.estimate import ScoreEstimate
-
-UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
 def show_estimate(estimate: "Estimate", output: Path, *, as_json: bool) -> None:
@@ -37,7 +36,7 @@ def _rows(estimate: "Estimate", output: Path) -> list[tuple[str, str]]:
         ("rows", f"{estimate.n_rows:,} x {estimate.n_dimensions}"),
         ("computed in", f"{estimate.provenance['dtype']} on {estimate.provenance['device']}"),
         *_costs(estimate, output),
-        ("until it is whole", f"{_size(estimate.scratch_bytes)} more beside it"),
+        ("until it is whole", f"{format_bytes(estimate.scratch_bytes)} more beside it"),
     ]
 
 
@@ -47,14 +46,14 @@ def _score_rows(estimate: "ScoreEstimate", output: Path) -> list[tuple[str, str]
         ("runs of the models", f"{estimate.n_tokens:,} tokens for {estimate.n_answers:,} answers"),
         ("computed in", f"{estimate.dtype} on {estimate.device}"),
         *_costs(estimate, output),
-        ("until it is whole", f"{_size(estimate.scratch_bytes)} more beside it, and the table again"),
+        ("until it is whole", f"{format_bytes(estimate.scratch_bytes)} more beside it, and the table again"),
     ]
 
 
 def _costs(estimate: "Estimate | ScoreEstimate", output: Path) -> list[tuple[str, str]]:
     """Time, memory and disk; first the size in the format that was asked for."""
     speed = estimate.sample_tokens / estimate.sample_seconds if estimate.sample_seconds else 0.0
-    parts = ", ".join(f"{name} {_size(n)}" for name, n in estimate.memory_parts.items() if n)
+    parts = ", ".join(f"{name} {format_bytes(n)}" for name, n in estimate.memory_parts.items() if n)
     suffix = output.suffix.lower()
     sizes = {suffix: estimate.output_bytes.get(suffix, 0)} | dict(estimate.output_bytes)
     costs = [
@@ -63,18 +62,9 @@ def _costs(estimate: "Estimate | ScoreEstimate", output: Path) -> list[tuple[str
             f"{format_duration(estimate.seconds)}, at {speed:,.0f} tokens/s "
             f"(a sample of {estimate.sample_tokens:,} tokens in {estimate.sample_seconds:.1f} s)",
         ),
-        ("memory", f"{_size(estimate.memory_bytes)} ({parts})"),
-        ("output", ", ".join(f"{name} {_size(n)}" for name, n in sizes.items() if n)),
+        ("memory", f"{format_bytes(estimate.memory_bytes)} ({parts})"),
+        ("output", ", ".join(f"{name} {format_bytes(n)}" for name, n in sizes.items() if n)),
     ]
     if estimate.device_bytes:
-        costs.insert(2, ("memory of the device", _size(estimate.device_bytes)))
+        costs.insert(2, ("memory of the device", format_bytes(estimate.device_bytes)))
     return costs
-
-
-def _size(n_bytes: float) -> str:
-    """``312 kB``, ``4.1 GB``: in thousands."""
-    for unit in UNITS:
-        if n_bytes < 999.5 or unit == UNITS[-1]:
-            break
-        n_bytes /= 1000
-    return f"{n_bytes:.0f} {unit}" if n_bytes >= 99.5 or unit == "B" else f"{n_bytes:.1f} {unit}"

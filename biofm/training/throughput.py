@@ -1,0 +1,121 @@
+"""How fast a run trains, how close that is to what the machine can do, and when it will be done."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from biofm.core.hardware import peak_resident_bytes, resident_bytes
+from biofm.core.progress import format_duration
+from biofm.core.units import format_bytes
+from biofm.nn import PackedBatch
+from biofm.training.arithmetic import Arithmetic, Work
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speed:
+    """Of the steps since the last measurement.
+
+    tokens_per_second: of all processes. Nothing is padded, so these are the unpadded tokens too.
+    fill: tokens over the budget of their batches. mfu: model FLOPs over the machine's peak (Chowdhery et al.
+    2022), None where that is not known. memory_bytes and peak_memory_bytes: of this process, now and at most;
+    on a GPU what tensors take there. seconds_left: of the whole run, None before its first step.
+    """
+
+    tokens_per_second: float
+    fill: float
+    mfu: float | None
+    memory_bytes: int
+    peak_memory_bytes: int
+    seconds_left: float | None
+
+    def describe(self, loss: float | None = None) -> str:
+        """``loss 2.71, 5,240 tokens/s, MFU 41 %, 1.2 GB, 12 min 5 s left``."""
+        parts = [] if loss is None else [f"loss {loss:#.3g}"]
+        parts.append(f"{self.tokens_per_second:,.0f} tokens/s")
+        if self.mfu is not None:
+            parts.append(f"MFU {100 * self.mfu:.0f} %")
+        parts.append(format_bytes(self.memory_bytes))
+        if self.seconds_left is not None:
+            parts.append(f"{format_duration(self.seconds_left)} left")
+        return ", ".join(parts)
+
+
+class Throughput:
+    """``start``, then ``add`` every batch, and ``measure`` now and then.
+
+    arithmetic: of the model. budget: the tokens that a batch may have. peak_flops: of this process's device.
+    n_processes: which train together, each a like share of the tokens.
+    """
+
+    def __init__(
+        self,
+        arithmetic: Arithmetic,
+        *,
+        budget: int,
+        peak_flops: float | None,
+        device: torch.device,
+        n_processes: int = 1,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._arithmetic = arithmetic
+        self._budget = budget
+        self._peak_flops = peak_flops
+        self._device = device
+        self._n_processes = n_processes
+        self._clock = clock
+        self._n_pairs: Tensor | int
+        self.start(0)
+
+    def start(self, step: int) -> None:
+        """The clock starts here, where ``step`` steps had been done before."""
+        self._first_step, self._began_s = step, self._clock()
+        self._reset()
+
+    def add(self, batch: PackedBatch, n_rows: int = 0) -> None:
+        """``n_rows`` of its tokens reach the head. Waits for no device."""
+        self._n_batches += 1
+        self._n_tokens += len(batch.tokens)
+        self._n_rows += n_rows
+        self._n_pairs = self._n_pairs + batch.lengths.long().square().sum()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Around what is no training (validation, checkpoints): it counts for the time left alone."""
+        began_s = self._clock()
+        try:
+            yield
+        finally:
+            self._paused_s += self._clock() - began_s
+
+    def measure(self, step: int, n_steps: int) -> Speed:
+        """The speed since the last call, when ``step`` of ``n_steps`` steps are done."""
+        work = Work(n_tokens=self._n_tokens, n_pairs=int(self._n_pairs), n_rows=self._n_rows)
+        now_s = self._clock()  # after a GPU has told its sum: it has worked off all before
+        seconds = max(now_s - self._since_s - self._paused_s, 1e-9)
+        n_here = step - self._first_step
+        speed = Speed(
+            tokens_per_second=self._n_processes * work.n_tokens / seconds,
+            fill=work.n_tokens / (self._budget * max(1, self._n_batches)),
+            mfu=self._arithmetic.step(work) / seconds / self._peak_flops if self._peak_flops else None,
+            memory_bytes=self._memory_bytes(),
+            peak_memory_bytes=self._peak_memory_bytes(),
+            seconds_left=(now_s - self._began_s) / n_here * max(0, n_steps - step) if n_here > 0 else None,
+        )
+        self._reset()
+        return speed
+
+    def _reset(self) -> None:
+        self._since_s, self._paused_s = self._clock(), 0.0
+        self._n_batches = self._n_tokens = self._n_rows = self._n_pairs = 0
+
+    def _memory_bytes(self) -> int:
+        on_gpu = self._device.type == "cuda"
+        return torch.cuda.memory_allocated(self._device) if on_gpu else resident_bytes()
+
+    def _peak_memory_bytes(self) -> int:
+        on_gpu = self._device.type == "cuda"
+        return torch.cuda.max_memory_allocated(self._device) if on_gpu else peak_resident_bytes()
