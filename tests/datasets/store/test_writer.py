@@ -1,6 +1,7 @@
 """Writing stores: the same bytes however it is cut, interrupted and gone on with."""
 
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from itertools import count
@@ -157,12 +158,14 @@ def test_two_processes_do_not_write_one_store(tmp_path: Path) -> None:
 def test_a_run_killed_at_any_change_of_its_state_gives_the_same_bytes(
     store: Path, sequences: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Real processes, killed at every sync and every rename, one after the other."""
+    """Real processes, killed at every sync and every rename, one after the other, over an older store. What
+    looks like a store is one, the older or the new.
+    """
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # slow; it guards against more than kills
-    expected = content_of(store)
+    expected, older = content_of(store), write_store(tmp_path / "older", sequences[::-1])
     for moment in count():
         folder = tmp_path / f"again-{moment}"
-        folder.mkdir()
+        shutil.copytree(older, folder)
         if run_and_kill(folder, sequences, moment) == 0:
             break
         if (folder / "store.json").exists():
