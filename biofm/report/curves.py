@@ -11,6 +11,7 @@ from biofm.report.figure import new_figure, printable, write_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
 
 # Told apart by eyes with any colour vision, and dark enough on white (3:1 or more).
 COLOURS = ("#0f6f83", "#c2571a", "#6a5acd", "#3f7f2f", "#b03060")
@@ -64,25 +65,30 @@ def draw_curves(curves: Curves, handle: BinaryIO, suffix: str) -> None:
     """A figure with its legend: noisy series pale, with their running mean; levels dashed."""
     figure = new_figure(7, 4)
     axes = figure.subplots()
-    plot(curves, axes)
+    lines = plot(curves, axes)
     axes.set_title(printable(curves.title), parse_math=False, fontsize="medium", loc="left")
-    if curves.names():
-        legend = axes.legend(frameon=False)
-        for text in legend.get_texts():
+    if len(lines) > 1:
+        legend = axes.legend(lines, map(str, range(len(lines))), frameon=False)
+        for text, (name, _, _) in zip(legend.get_texts(), curves.names(), strict=True):
             text.set_parse_math(False)
+            text.set_text(printable(name))  # afterwards: a name that begins with _ would be left out
     write_figure(figure, handle, suffix)
 
 
-def plot(curves: Curves, axes: "Axes") -> None:
-    """Draw into ``axes``, without title and legend."""
-    for series, (name, colour, _) in zip(curves.series, curves.names(), strict=False):
-        _plot_series(axes, series, name, colour)
-    levels = curves.names()[len(curves.series) :]
-    for (name, colour, _), value, dashes in zip(levels, curves.levels.values(), DASHES * 2, strict=False):
-        axes.axhline(value, color=colour, linewidth=1.4, linestyle=(0, dashes), label=name)
+def plot(curves: Curves, axes: "Axes") -> "list[Line2D]":
+    """Draw into ``axes``, without title and legend; a line for each of ``names``."""
+    names = curves.names()
+    lines = [
+        _plot_series(axes, series, colour)
+        for series, (_, colour, _) in zip(curves.series, names, strict=False)
+    ]
+    levels = names[len(lines) :]
+    for (_, colour, _), value, dashes in zip(levels, curves.levels.values(), DASHES * 2, strict=False):
+        lines.append(axes.axhline(value, color=colour, linewidth=1.4, linestyle=(0, dashes)))
     _dress(axes)
     axes.set_xlabel(printable(curves.x_label), parse_math=False, color=INK)
     axes.set_ylabel(printable(curves.y_label), parse_math=False, color=INK)
+    return lines
 
 
 def running_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -99,15 +105,16 @@ def window(n_values: int) -> int:
     return 1 if n_values < FEWEST_TO_SMOOTH else 2 * (n_values // (2 * SMOOTHED_SHARE)) + 1
 
 
-def _plot_series(axes: "Axes", series: Series, name: str, colour: str) -> None:
+def _plot_series(axes: "Axes", series: Series, colour: str) -> "Line2D":
     x, y = series.finite()
     if len(x) == 1:
-        axes.plot(x, y, "o", color=colour, markersize=4, label=name)
-    elif series.is_noisy and window(len(x)) > 1:
+        (line,) = axes.plot(x, y, "o", color=colour, markersize=4)
+        return line
+    if series.is_noisy and window(len(x)) > 1:
         axes.plot(x, y, color=colour, linewidth=0.9, alpha=PALE)
-        axes.plot(x, running_mean(y), color=colour, linewidth=1.8, label=name)
-    else:
-        axes.plot(x, y, color=colour, linewidth=1.8, label=name)
+        y = running_mean(y)
+    (line,) = axes.plot(x, y, color=colour, linewidth=1.8)
+    return line
 
 
 def _dress(axes: "Axes") -> None:

@@ -34,12 +34,17 @@ class Contender:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Results:
-    """Models beside baselines on the same held-out data. ``interval`` says what the bounds are."""
+    """Models beside baselines on the same held-out data; the first measure is the one that decides.
+
+    ``interval`` says what the bounds are. ``differences``: by the first measure, of each baseline less the
+    best model, where they were compared on the same resamples.
+    """
 
     title: str
     measures: tuple[Measure, ...]
     contenders: tuple[Contender, ...]
     interval: str = "95 % interval"
+    differences: Mapping[str, Estimate] = field(default_factory=dict)
     note: str = ""
 
     def __post_init__(self) -> None:

@@ -1,5 +1,6 @@
 """Tables of a page. Each scrolls in a box of its own where a screen is narrow."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -112,20 +113,16 @@ def _estimate_cell(results: Results, number: int, estimate: Estimate | None, *, 
 def _bar(results: Results, number: int, estimate: Estimate) -> Html:
     """The value and its bounds on the scale that its column shares."""
     values = values_of(results, number)
-    low, high = min(values), max(values)
-    if not high > low:
+    low, high = min(values, default=0.0), max(values, default=0.0)
+    shown = [value for value in (estimate.low, estimate.value, estimate.high) if value is not None]
+    if low == high or not all(map(math.isfinite, shown)):
         return Html("")
-
-    def at(value: float) -> float:
-        return round(BAR_MARGIN + (BAR_WIDTH - 2 * BAR_MARGIN) * (value - low) / (high - low), 1)
-
-    assert estimate.value is not None
+    scale = (BAR_WIDTH - 2 * BAR_MARGIN) / (high - low)
+    at = [round(BAR_MARGIN + scale * (value - low), 1) for value in shown]
     middle = BAR_HEIGHT / 2
-    whisker: str = Html("")
-    if estimate.low is not None and estimate.high is not None:
-        whisker = tag("line", x1=at(estimate.low), x2=at(estimate.high), y1=middle, y2=middle)
-    dot = tag("circle", cx=at(estimate.value), cy=middle, r=3.5)
     axis = tag("line", class_="axis", x1=0, x2=BAR_WIDTH, y1=middle, y2=middle)
+    whisker = tag("line", x1=at[0], x2=at[-1], y1=middle, y2=middle)
+    dot = tag("circle", cx=at[len(at) // 2], cy=middle, r=3.5)
     box = f"0 0 {BAR_WIDTH} {BAR_HEIGHT}"
     return tag("svg", axis, whisker, dot, class_="bar", viewBox=box, aria_hidden="true")
 

@@ -7,6 +7,7 @@ import base64
 import itertools
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -25,6 +26,8 @@ FLAGS = (
 )
 # What the browser asks for on its own account, before any page does.
 QUIET = ("--disable-background-networking", "--disable-component-update", "--disable-sync")
+
+MOST_SECONDS = 60
 
 
 def find_browser() -> str | None:
@@ -82,6 +85,8 @@ class Browser:
     def read(self) -> dict[str, Any]:
         """The next message; an event is kept too."""
         while b"\0" not in self._buffer:
+            ready, _, _ = select.select([self._answers], [], [], MOST_SECONDS)
+            assert ready, f"the browser has said nothing for {MOST_SECONDS} s"
             part = os.read(self._answers.fileno(), 1 << 16)
             assert part, "the browser has gone"
             self._buffer += part
@@ -100,10 +105,7 @@ class Browser:
         page = Page(self, session)
         page.resize(width, height)
         page.prefer(scheme)
-        begin = len(self.events)
-        self.ask("Page.navigate", session, url=url)
-        while not any(event["method"] == "Page.loadEventFired" for event in self.events[begin:]):
-            self.read()
+        page.visit(url)
         return page
 
 
@@ -116,6 +118,13 @@ class Page:
 
     def ask(self, method: str, **parameters: Any) -> dict[str, Any]:
         return self._browser.ask(method, self._session, **parameters)
+
+    def visit(self, url: str) -> None:
+        """Wait until it has loaded."""
+        n_before = len(self.events("Page.loadEventFired"))
+        self.ask("Page.navigate", url=url)
+        while len(self.events("Page.loadEventFired")) == n_before:
+            self._browser.read()
 
     def resize(self, width: int, height: int) -> None:
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
