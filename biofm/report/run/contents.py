@@ -66,6 +66,15 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pairs:
+    """Many short facts: names and values."""
+
+    title: str
+    values: Mapping[str, Any]
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
     """A PNG, what is to be read below it, and what it shows for who cannot see it."""
 
@@ -91,7 +100,7 @@ class RunReport:
     results: tuple[Results, ...] = ()
     curves: tuple[Curves, ...] = ()
     pictures: tuple[Picture, ...] = ()
-    data: tuple[Table, ...] = ()
+    data: tuple[Table | Pairs, ...] = ()
     configuration: Mapping[str, Any] = field(default_factory=dict)
     notices: Mapping[str, int] = field(default_factory=dict)
     ended: str = ""

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from biofm.core.version import __version__
 from biofm.report.run.chart import chart
-from biofm.report.run.contents import Picture, RunReport
+from biofm.report.run.contents import Pairs, Picture, RunReport, Table
 from biofm.report.run.markup import Html, join, tag
 from biofm.report.run.tables import pairs_list, plain_table, results_table
 
@@ -103,7 +103,14 @@ def _size(png: bytes) -> tuple[int, int]:
 
 
 def _data(report: RunReport) -> Html:
-    return join(*(plain_table(table, f"data-{number}") for number, table in enumerate(report.data)))
+    return join(*(_describe(part, f"data-{number}") for number, part in enumerate(report.data)))
+
+
+def _describe(part: Table | Pairs, id_: str) -> Html:
+    if isinstance(part, Table):
+        return plain_table(part, id_)
+    note = tag("p", part.note, class_="note") if part.note else ""
+    return tag("div", tag("h3", part.title), pairs_list(part.values), note, class_="group")
 
 
 def _configuration(report: RunReport) -> Html:

@@ -11,7 +11,7 @@ import pytest
 from biofm.core.environment import Environment
 from biofm.evaluation.bootstrap import Estimate
 from biofm.report import Curves, Series, draw_curves
-from biofm.report.run import Contender, Measure, Picture, Results, RunReport, Table, write_report
+from biofm.report.run import Contender, Measure, Pairs, Picture, Results, RunReport, Table, write_report
 
 VOID = {"br", "col", "img", "link", "meta"}
 MakeReport = Callable[..., RunReport]
@@ -161,7 +161,7 @@ def make_report() -> MakeReport:
             "results": (results(),),
             "curves": (loss_curves(), speed_curves()),
             "pictures": (picture(),),
-            "data": (lengths,),
+            "data": (lengths, Pairs(title="Residues", values={"L": "9.9 %"}, note="Of training.")),
             "configuration": {"learning_rate": 4e-3, "compile": False, "encoder": {"n_layers": 6}},
             "notices": {"sequences cropped": 5120},
             "ended": "2026-11-26 18:40",

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from biofm.core.version import __version__
-from biofm.report.run import Contender, Measure, Picture, Results, RunReport, Table
+from biofm.report.run import Contender, Measure, Pairs, Picture, Results, RunReport, Table
 from tests.report.run.conftest import Element, MakeReport, estimate, loss_curves, page_of, read_page
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>&lt;"
@@ -68,7 +68,7 @@ def test_every_number_and_word_of_the_report_is_on_the_page(page: Element) -> No
     for part in (
         "2026-11-26 18:40", "1,213,440 weights", "15.21", "4,000", "17.73", "[17.61, 17.85]", "16.90",
         "[16.80, 17.00]", "[15.11, 15.31]", "unigram", "1,500 proteins.", "95 % interval", "81,650", "274.5",
-        "In residues.", "How fast.", "learning_rate", "0.004", "encoder.n_layers", "sequences cropped: 5,120",
+        "In residues.", "How fast.", "Residues", "9.9 %", "Of training.", "learning_rate", "0.004", "encoder.n_layers", "sequences cropped: 5,120",
         "9.8.7, commit 0123456789ab", "3.11.7", "2.13.0", "AMD EPYC", "8, of which torch uses 4", "25.3 GB",
         "NVIDIA L4", "bfloat16", f"biofm {__version__}",
     ):  # fmt: skip
@@ -150,7 +150,10 @@ def hostile_report(make_report: MakeReport, text: str) -> RunReport:
         results=(Results(title=text, measures=(measure,), contenders=contenders, interval=text, note=text),),
         curves=(type(curves)(title=text, x_label=text, y_label=text, series=(series,), levels={text: 1.5}),),
         pictures=(Picture(png=make_report().pictures[0].png, caption=text, description=text),),
-        data=(Table(title=text, header=(text, text), rows=[(text, text)], note=text),),
+        data=(
+            Table(title=text, header=(text, text), rows=[(text, text)], note=text),
+            Pairs(title=text, values={text: text}, note=text),
+        ),
         configuration={text: text, "inner": {text: [text]}}, notices={text: 1},
     )  # fmt: skip
 
