@@ -32,7 +32,8 @@ def write_report(report: RunReport, handle: BinaryIO) -> None:
     body = tag(
         "body",
         _header(report, [name for name, _ in sections]),
-        tag("main", *(_section(name, html) for name, html in sections)),
+        tag("main", *(join("\n", _section(name, html)) for name, html in sections)),
+        "\n",
         _footer(report),
         tag("script", script),
     )
