@@ -16,7 +16,7 @@ from biofm.nn import EncoderConfig, PackedBatch
 PoolName = Literal["mean", "cls", "max", "none"]
 
 
-def check_pool(pool: PoolName, config: EncoderConfig) -> None:
+def check_pool(pool: str, config: EncoderConfig) -> None:
     """Raises OptionError for a pooling that would say nothing about a protein."""
     if pool == "cls" and config.causal:
         what = "in a causal model <cls> sees no residue, and is the same for every protein"
