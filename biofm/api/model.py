@@ -86,7 +86,7 @@ class Model:
         sequences.
 
         Raises InputError: a sequence is empty, too long, or holds a character of no protein alphabet.
-        ModelError: this model has no contact head.
+        ModelError: this model is causal, or has no contact head.
         """
         predictor = self.contact_predictor(tokens_per_batch)
         notices: Counter[str] = Counter()
@@ -109,8 +109,8 @@ class Model:
         """Scores of a protein's variants, one each, in order; the options are those of ``biofm.score``.
         ``dtype`` is theirs, whatever the model embeds in.
 
-        Raises InputError: a variant that cannot be read or does not fit. ModelError: the model predicts
-        nothing.
+        Raises InputError: a variant that cannot be read or does not fit. ModelError: the model is causal, or
+        predicts nothing.
         """
         options = ScoreOptions(method=method, offset=offset)
         cases = cases_of_values(wild_type, variants, options)
@@ -163,7 +163,10 @@ class Model:
         return Embedder(self._module.encoder, self.checkpoint.tokenizer, self.compute, options)
 
     def contact_predictor(self, tokens_per_batch: int | None = None) -> ContactPredictor:
-        """Raises ModelError where the model has no contact head, OptionError for too small a batch."""
+        """Raises ModelError where the model is causal or has no contact head, OptionError for too small a
+        batch.
+        """
+        self._refuse_causal("and residues touch those behind them as well")
         if self._module.contacts is None:
             raise ModelError(
                 "this model has no trained contact head",
@@ -183,9 +186,10 @@ class Model:
         ).as_dict()
 
     def reader(self, tokens_per_batch: int | None = None) -> Reader:
-        """The model as one that predicts residues. Raises ModelError where it has no head to do so, and
-        OptionError for too small a batch.
+        """The model as one that predicts residues from both sides. Raises ModelError where it is causal or
+        has no head to do so, and OptionError for too small a batch.
         """
+        self._refuse_causal("and a residue is scored by what stands on both sides of it")
         if self._module.head is None:
             what = "this checkpoint has no language-model head, so it predicts no residues"
             raise ModelError(what, where=self.info.name, remedy="Get the checkpoint that has one")
@@ -195,6 +199,12 @@ class Model:
         tokenizer = self.checkpoint.tokenizer
         predictor = Predictor(self._module, tokenizer.mask, self.compute, tokens_per_batch)
         return Reader(predictor, tokenizer, self._module.config.trained_length, self.info.sha256)
+
+    def _refuse_causal(self, reason: str) -> None:
+        if self._module.config.causal:
+            what = f"this model is causal: it sees what stands before a residue alone, {reason}"
+            remedy = "Give a model that was trained on masked residues, or embed with this one"
+            raise ModelError(what, where=self.info.name, remedy=remedy)
 
     def provenance(self, embedder: Embedder) -> ProvenanceFields:
         """How ``embedder`` makes its numbers, to be kept beside them."""

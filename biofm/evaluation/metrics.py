@@ -81,15 +81,28 @@ def spearman(sample: Sample) -> Floats:
         deviation = drawn.ranks - middle
         variance *= np.einsum("rl,rl,rl->r", drawn.n_at, deviation, deviation)
         deviations.append(deviation[:, drawn.ranking.level_of])
-    return _ratio(np.einsum("ri,ri,ri->r", sample.counts, *deviations), np.sqrt(variance))
+    return ratio(np.einsum("ri,ri,ri->r", sample.counts, *deviations), np.sqrt(variance))
 
 
 def auroc(sample: Sample) -> Floats:
     """The chance that a positive row outscores a negative one, a tie counting half (Mann-Whitney)."""
-    n_positive = sample.n_positive_at.sum(1)
-    n_negative = sample.score.n_rows[:, 0] - n_positive
-    rank_sum = np.einsum("rl,rl->r", sample.n_positive_at, sample.score.ranks)
-    return _ratio(rank_sum - n_positive * (n_positive + 1) / 2, n_positive * n_negative)
+    return area_under_roc(sample.score, sample.n_positive_at)
+
+
+def area_under_roc(score: Drawn, n_positive_at: Floats) -> Floats:
+    """AUROC from how many positive rows were drawn at each level of a score, (resamples, levels)."""
+    n_positive = n_positive_at.sum(1)
+    n_negative = score.n_rows[:, 0] - n_positive
+    rank_sum = np.einsum("rl,rl->r", n_positive_at, score.ranks)
+    return ratio(rank_sum - n_positive * (n_positive + 1) / 2, n_positive * n_negative)
+
+
+def area_under_precision(score: Drawn, n_positive_at: Floats) -> Floats:
+    """AUPRC as average precision: precision at each level, weighted by the recall that the level adds."""
+    n_found = n_positive_at[:, ::-1].cumsum(1)[:, ::-1]
+    n_chosen = score.n_at[:, ::-1].cumsum(1)[:, ::-1]
+    gain = np.einsum("rl,rl->r", n_positive_at, n_found / np.maximum(n_chosen, 1))
+    return ratio(gain, n_positive_at.sum(1))
 
 
 def ndcg(sample: Sample) -> Floats:
@@ -106,7 +119,7 @@ def ndcg(sample: Sample) -> Floats:
     mean_gains = score.ranking.tally(sample.counts * gains) / np.maximum(score.n_at, 1)
     gain = np.einsum("rl,rl->r", score.top_discounts, (mean_gains - least) * (score.n_at > 0))
     best_gain = np.einsum("rl,rl->r", measured.top_discounts, levels - least)
-    return _ratio(gain, best_gain)
+    return ratio(gain, best_gain)
 
 
 def mcc(sample: Sample) -> Floats:
@@ -122,7 +135,7 @@ def mcc(sample: Sample) -> Floats:
     n_hits = (sample.n_positive_at * is_above).sum(1)
     n = n_rows[:, 0]
     spread = np.sqrt(n_above * (n - n_above) * n_positive * (n - n_positive))
-    return _ratio(n * n_hits - n_above * n_positive, spread, undefined=0.0)
+    return ratio(n * n_hits - n_above * n_positive, spread, undefined=0.0)
 
 
 METRICS: dict[str, Callable[[Sample], Floats]] = {
@@ -133,6 +146,7 @@ METRICS: dict[str, Callable[[Sample], Floats]] = {
 }
 
 
-def _ratio(above: Floats, below: Floats, undefined: float = np.nan) -> Floats:
-    ratio: Floats = np.divide(above, below, out=np.full(len(above), undefined), where=below > 0)
-    return ratio
+def ratio(above: Floats, below: Floats, undefined: float = np.nan) -> Floats:
+    """``undefined`` where ``below`` is not positive."""
+    quotient: Floats = np.divide(above, below, out=np.full(np.shape(above), undefined), where=below > 0)
+    return quotient

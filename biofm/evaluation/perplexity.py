@@ -51,6 +51,7 @@ def held_out_perplexity(
     """Judge ``model`` on ``sequences``; ``unigram`` are the frequencies of the standard residues in the
     tokenizer's order.
     """
+    assert not model.config.causal, "a causal model expects the next residue, not a masked one"
     judge = _Judge(model, unigram, tokenizer)
     proteins = [_deal(tokenizer.encode(sequence), tokenizer, seed, i) for i, sequence in enumerate(sequences)]
     proteins.sort(key=lambda protein: len(protein.tokens))

@@ -25,23 +25,23 @@ TIE_SHARE = 1e-8  # of the measurements' standard deviation: predictions closer 
 ROWS_AT_ONCE = 4096
 
 _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ*-."
-_N_LETTERS = len(_ALPHABET) + 1  # 0 is any other character
+N_LETTERS = len(_ALPHABET) + 1  # 0 is any other character
 _LETTER = np.zeros(256, np.int64)
-_LETTER[np.frombuffer(_ALPHABET.encode(), np.uint8)] = np.arange(1, _N_LETTERS)
+_LETTER[np.frombuffer(_ALPHABET.encode(), np.uint8)] = np.arange(1, N_LETTERS)
 
 
 def one_hot(sequence: str) -> NDArray[np.int64]:
     """A number for each residue at its site."""
-    return np.arange(len(sequence)) * _N_LETTERS + _letters(sequence)
+    return np.arange(len(sequence)) * N_LETTERS + letters_of(sequence)
 
 
 def kmers(sequence: str) -> NDArray[np.int64]:
     """A number for each run of three residues, wherever it stands."""
-    letters = _letters(sequence)
+    letters = letters_of(sequence)
     n_kmers = max(0, len(letters) - KMER_LENGTH + 1)
     codes = np.zeros(n_kmers, np.int64)
     for offset in range(KMER_LENGTH):
-        codes = codes * _N_LETTERS + letters[offset : offset + n_kmers]
+        codes = codes * N_LETTERS + letters[offset : offset + n_kmers]
     return codes
 
 
@@ -128,5 +128,6 @@ def _count(codes: Sequence[NDArray[np.int64]], width: int) -> "csr_matrix":
     return counts
 
 
-def _letters(sequence: str) -> NDArray[np.int64]:
+def letters_of(sequence: str) -> NDArray[np.int64]:
+    """A number below ``N_LETTERS`` for each character."""
     return _LETTER[np.frombuffer(sequence.encode("latin-1", "replace"), np.uint8)]

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from biofm_datasets import Record
+from biofm_datasets.protein import count_residues
 from numpy.typing import NDArray
 
 from biofm.core.errors import InputError, OptionError
 from biofm.core.stores import ProvenanceFields
 from biofm.inference.compute import Compute
-from biofm.inference.lengths import N_ENDS, count_residues
+from biofm.inference.lengths import N_ENDS
 from biofm.inference.records import SKIPPED
 from biofm.nn import MaskedLM, by_budget, pack
 from biofm.tokenizers import ProteinTokenizer

@@ -17,7 +17,7 @@ from biofm.inference.batches import batches, pack_pieces
 from biofm.inference.compute import Compute
 from biofm.inference.gather import gather_for
 from biofm.inference.lengths import check_length, check_window
-from biofm.inference.pooling import PoolName
+from biofm.inference.pooling import PoolName, check_pool
 from biofm.inference.windows import pieces
 from biofm.nn import Encoder, PackedBatch, by_budget
 from biofm.tokenizers import ProteinTokenizer
@@ -88,6 +88,7 @@ class Embedder:
         self.config = encoder.config
         self.layer = self._resolve_layer(options.layer)
         check_window(options.window, self.config)
+        check_pool(options.pool, self.config)
         self.tokens_per_batch = options.tokens_per_batch or compute.tokens_per_batch
 
     def embed_all(self, records: Iterable[Record], notices: Counter[str]) -> EmbeddingBlock:

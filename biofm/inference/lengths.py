@@ -1,17 +1,11 @@
 """How long a protein is, and how long a model takes one: without end, or to that of its learned positions."""
 
 from biofm_datasets import Record
-from biofm_datasets.protein import MASK
 
 from biofm.core.errors import InputError, OptionError
 from biofm.nn import EncoderConfig
 
 N_ENDS = 2  # <cls> and <eos>
-
-
-def count_residues(sequence: str) -> int:
-    """How many residues a clean sequence has: a mask is one, spelled in six characters."""
-    return len(sequence) - (len(MASK) - 1) * sequence.count(MASK)
 
 
 def check_length(record: Record, n_tokens: int, config: EncoderConfig) -> None:

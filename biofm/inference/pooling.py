@@ -10,9 +10,17 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from biofm.nn import PackedBatch
+from biofm.core.errors import OptionError
+from biofm.nn import EncoderConfig, PackedBatch
 
 PoolName = Literal["mean", "cls", "max", "none"]
+
+
+def check_pool(pool: str, config: EncoderConfig) -> None:
+    """Raises OptionError for a pooling that would say nothing about a protein."""
+    if pool == "cls" and config.causal:
+        what = "in a causal model <cls> sees no residue, and is the same for every protein"
+        raise OptionError(what, where="--pool", remedy="Give mean, max or none")
 
 
 def sum_of_residues(

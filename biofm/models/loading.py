@@ -39,14 +39,14 @@ def read_checkpoint(files: Files, where: str) -> Checkpoint:
     return Checkpoint(family, module, FAMILIES[family].tokenizer(), spare)
 
 
-def new_protein_model(size: str, *, trained_length: int, seed: int) -> Checkpoint:
+def new_protein_model(size: str, *, trained_length: int, seed: int, causal: bool = False) -> Checkpoint:
     """An untrained model of ours; its weights depend on ``seed`` alone.
 
     Raises OptionError for a size that does not exist.
     """
     if size not in protein.SIZES:
         raise OptionError(f"no such size: {size}", where="--size", remedy=f"Give {', '.join(protein.SIZES)}")
-    module = MaskedLM(protein.config(size, trained_length=trained_length))
+    module = MaskedLM(protein.config(size, trained_length=trained_length, causal=causal))
     initialise(module, seed)
     return Checkpoint("biofm protein", module, ProteinTokenizer())
 

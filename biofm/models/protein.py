@@ -26,7 +26,7 @@ SIZES = {
 }
 
 
-def config(size: str, *, trained_length: int) -> EncoderConfig:
+def config(size: str, *, trained_length: int, causal: bool = False) -> EncoderConfig:
     """The configuration of a named size; ``trained_length`` in tokens, <cls> and <eos> included."""
     shape: dict[str, Any] = SIZES[size]
     return EncoderConfig(
@@ -36,6 +36,7 @@ def config(size: str, *, trained_length: int) -> EncoderConfig:
         linear_bias=False,
         feedforward="swiglu",
         qk_norm=True,
+        causal=causal,
         **shape,
     )
 

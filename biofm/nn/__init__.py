@@ -4,8 +4,9 @@ from biofm.nn.config import EncoderConfig
 from biofm.nn.contacts import ContactHead
 from biofm.nn.encoder import Encoder
 from biofm.nn.head import MaskedLM, MaskedLMHead
-from biofm.nn.initialise import initialise
+from biofm.nn.initialise import initialise, initialise_head
 from biofm.nn.packing import PackedBatch, Rows, by_budget, pack
+from biofm.nn.predictor import ResiduePredictor, SequencePool, SequencePredictor
 
 __all__ = [
     "ContactHead",
@@ -14,8 +15,12 @@ __all__ = [
     "MaskedLM",
     "MaskedLMHead",
     "PackedBatch",
+    "ResiduePredictor",
     "Rows",
+    "SequencePool",
+    "SequencePredictor",
     "by_budget",
     "initialise",
+    "initialise_head",
     "pack",
 ]

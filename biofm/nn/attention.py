@@ -1,14 +1,15 @@
 """Self-attention over packed sequences: the projections around the kernel."""
 
-from biofm_kernels import QKNorm, attention, qk_norm_rope
+from biofm_kernels import CAUSAL, QKNorm, Rotary, attention, qk_norm_rope
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from biofm.nn.config import EncoderConfig
 from biofm.nn.norm import layer_norm
 from biofm.nn.packing import PackedBatch, Rows
 from biofm.nn.rotary import Angles
+
+Heads = Float[Tensor, "tokens heads head_dim"]
 
 
 class SelfAttention(nn.Module):
@@ -33,15 +34,21 @@ class SelfAttention(nn.Module):
         angles: Angles | None,
         rows: Rows | None = None,
     ) -> Float[Tensor, "rows d_model"]:
-        q, k, v = self._project(x, rows)
-        rotary = None if angles is None else angles.rotary
-        cu_queries, tiles = (None, batch.tiles) if rows is None else (rows.cu_seqlens, rows.tiles)
-        if rows is not None and rotary is not None:
-            rotary = rotary._replace(q_positions=rotary.k_positions[rows.indices])
-        bounds = (batch.cu_seqlens, batch.max_seqlen, cu_queries)
-        mixed = attention(q, k, v, *bounds, norm=self.norm, rotary=rotary, tiles=tiles)
+        mixed = self.mix(*self._project(x), batch, None if angles is None else angles.rotary, rows)
         y: Tensor = self.out(mixed.flatten(1))
         return y
+
+    def mix(
+        self, q: Heads, k: Heads, v: Heads, batch: PackedBatch, rotary: Rotary | None, rows: Rows | None
+    ) -> Float[Tensor, "rows heads head_dim"]:
+        bounds = (batch.cu_seqlens, batch.max_seqlen)
+        if rows is None:
+            return attention(q, k, v, *bounds, norm=self.norm, rotary=rotary, tiles=batch.tiles)
+        if rotary is not None:
+            rotary = rotary._replace(q_positions=rotary.k_positions[rows.indices])
+        bounds_of_rows = (*bounds, rows.cu_seqlens)
+        asking = q[rows.indices]
+        return attention(asking, k, v, *bounds_of_rows, norm=self.norm, rotary=rotary, tiles=rows.tiles)
 
     @property
     def norm(self) -> QKNorm | None:
@@ -52,21 +59,29 @@ class SelfAttention(nn.Module):
 
     def queries_and_keys(
         self, x: Float[Tensor, "tokens d_model"], angles: Angles | None
-    ) -> tuple[Float[Tensor, "tokens heads head_dim"], Float[Tensor, "tokens heads head_dim"]]:
+    ) -> tuple[Heads, Heads]:
         """q and k as they are attended with."""
-        q, k, _ = self._project(x, None)
+        q, k, _ = self._project(x)
         return qk_norm_rope(q, k, self.norm, None if angles is None else angles.rotary)
 
-    def _project(self, x: Tensor, rows: Rows | None) -> tuple[Tensor, Tensor, Tensor]:
-        """q (rows, heads, head_dim), k and v (tokens, heads, head_dim)."""
-        if rows is None:
-            q, k, v = self.qkv(x).chunk(3, dim=-1)
-        else:
-            d_model = x.shape[-1]
-            bias: Tensor | None = self.qkv.bias  # typed as never None by torch
-            of_q, of_kv = self.qkv.weight.split([d_model, 2 * d_model])
-            bias_q, bias_kv = (None, None) if bias is None else bias.split([d_model, 2 * d_model])
-            k, v = F.linear(x, of_kv, bias_kv).chunk(2, dim=-1)
-            q = F.linear(x[rows.indices], of_q, bias_q)
-        q, k, v = (x.unflatten(-1, self.head_shape) for x in (q, k, v))
+    def _project(self, x: Float[Tensor, "tokens d_model"]) -> tuple[Heads, Heads, Heads]:
+        """q, k and v of all tokens, even where only some will ask: by the module itself and not by parts of
+        its weight, so that what wraps the module (LoRA, a hook) has its say.
+        """
+        q, k, v = (part.unflatten(-1, self.head_shape) for part in self.qkv(x).chunk(3, dim=-1))
         return q, k, v
+
+
+class CausalSelfAttention(SelfAttention):
+    """The same where a token attends to itself and those before it."""
+
+    def mix(
+        self, q: Heads, k: Heads, v: Heads, batch: PackedBatch, rotary: Rotary | None, rows: Rows | None
+    ) -> Float[Tensor, "rows heads head_dim"]:
+        bounds = (batch.cu_seqlens, batch.max_seqlen)
+        mixed = attention(q, k, v, *bounds, norm=self.norm, rotary=rotary, window=CAUSAL, tiles=batch.tiles)
+        return mixed if rows is None else mixed[rows.indices]  # a window is around a token: all of them ask
+
+
+def self_attention(config: EncoderConfig) -> SelfAttention:
+    return CausalSelfAttention(config) if config.causal else SelfAttention(config)

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from biofm.nn.attention import SelfAttention
+from biofm.nn.attention import self_attention
 from biofm.nn.config import EncoderConfig
 from biofm.nn.feedforward import feed_forward
 from biofm.nn.norm import block_norm
@@ -19,7 +19,7 @@ class Block(nn.Module):
         super().__init__()
         self.branch_weight = 1.0 / config.residual_scale
         self.attention_norm = block_norm(config)
-        self.attention = SelfAttention(config)
+        self.attention = self_attention(config)
         self.feedforward_norm = block_norm(config)
         self.feedforward = feed_forward(config)
 

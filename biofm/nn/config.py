@@ -19,7 +19,8 @@ class EncoderConfig:
     token become zero and the others are scaled by (1 - 0.15 * 0.8) / (1 - share of masked tokens in the
     sequence). ``residual_scale`` divides each branch before it is added to the stream. ``trained_length``
     counts tokens, special ones too. ``norm_bias`` is that of every norm, unless ``block_norm_bias`` says
-    otherwise of the two in each block. ``tied_head`` scores tokens with their own vectors.
+    otherwise of the two in each block. ``tied_head`` scores tokens with their own vectors. In a ``causal``
+    encoder a token attends to itself and those before it.
     """
 
     vocab_size: int
@@ -43,6 +44,7 @@ class EncoderConfig:
     residual_scale: float = 1.0
     mask_token: int | None = None
     tied_head: bool = True
+    causal: bool = False
 
     def __post_init__(self) -> None:
         for name in COUNTS:
@@ -62,6 +64,11 @@ class EncoderConfig:
             raise ValueError(
                 f"n_positions {self.n_positions} is less than trained_length {self.trained_length} "
                 f"+ position_offset {self.position_offset}"
+            )
+
+        if self.causal and self.mask_token is not None:
+            raise ValueError(
+                "token dropout (mask_token) looks at the whole sequence, which a causal encoder must not"
             )
 
     @property

@@ -55,6 +55,7 @@ def attention_maps(q: Heads, k: Heads) -> Iterator[Float[Tensor, "some_heads len
 
 def queries_and_keys(encoder: Encoder, batch: PackedBatch) -> Iterator[tuple[Heads, Heads]]:
     """Those that each layer attends with, as the encoder passes through it."""
+    assert not encoder.config.causal, "contacts are of pairs, and a causal encoder looks back alone"
     angles = encoder.rotary(batch.positions, batch.end)
     x = encoder.embedding(batch)
     for block in encoder.blocks:

@@ -1,5 +1,6 @@
 """From token numbers to the vectors that enter the first block."""
 
+from biofm_kernels import segment_mean
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -37,7 +38,7 @@ class Embedding(nn.Module):
 
     def _drop_masked(self, x: Tensor, batch: PackedBatch, mask_token: int) -> Tensor:
         """Zero the masked tokens and rescale the rest, so that the stream has the size it had in training."""
-        kept = (batch.tokens != mask_token).to(x.dtype)
-        share_masked = 1 - batch.mean_over_sequences(kept.float())
+        is_masked = batch.tokens == mask_token
+        share_masked = segment_mean(is_masked.float()[:, None], batch.cu_seqlens)
         scale = (1 - MASKED_IN_TRAINING) / (1 - share_masked)
-        return x * (kept * scale[batch.sequence_of_token()]).to(x.dtype)[:, None]
+        return x * (~is_masked[:, None] * scale[batch.sequence_of_token()]).to(x.dtype)

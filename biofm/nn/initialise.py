@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from biofm.nn.head import MaskedLM, UntiedMaskedLMHead
+from biofm.nn.predictor import AttentionPool, ResiduePredictor, SequencePredictor
 
 STANDARD_DEVIATION = 0.02
 
@@ -34,3 +35,16 @@ def initialise(model: MaskedLM, seed: int) -> None:
         nn.init.normal_(model.head.weight, std=STANDARD_DEVIATION, generator=generator)
     shared = torch.randn(model.config.d_model, generator=generator) * STANDARD_DEVIATION
     model.encoder.embedding.tokens.weight.data += shared
+
+
+def initialise_head(model: SequencePredictor | ResiduePredictor, seed: int) -> None:
+    """Normal weights of standard deviation 0.02 and zero biases for what stands on the encoder, which stays
+    as it is; attention that pools begins as the mean. The result depends on ``seed`` alone.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    for module in model.head:
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=STANDARD_DEVIATION, generator=generator)
+            nn.init.zeros_(module.bias)
+    if isinstance(model, SequencePredictor) and isinstance(model.pool, AttentionPool):
+        nn.init.zeros_(model.pool.query)

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import torch
 from biofm_kernels import Tiles, tile
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
 T = TypeVar("T")
@@ -59,11 +59,6 @@ class PackedBatch:
         """Which sequence each token belongs to."""
         order = torch.arange(self.n_sequences, device=self.tokens.device)
         return order.repeat_interleave(self.lengths, output_size=len(self.tokens))
-
-    def mean_over_sequences(self, values: Float[Tensor, " tokens"]) -> Float[Tensor, " sequences"]:
-        """The mean of one number a token over each sequence."""
-        total = values.new_zeros(self.n_sequences).index_add_(0, self.sequence_of_token(), values)
-        return total / self.lengths
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ class ProteinTokenizer:
         self.vocabulary = vocabulary
         self.number = {token: i for i, token in enumerate(vocabulary)}
         self.cls, self.eos = self.number["<cls>"], self.number["<eos>"]
+        self.ends = (self.cls, self.eos)  # around a sequence, and no residues
         self.unknown, self.mask = self.number["<unk>"], self.number["<mask>"]
         self.standard = np.array([self.number[residue] for residue in STANDARD_RESIDUES], dtype=np.uint8)
         spelled_out = (re.escape(token) for token in vocabulary if len(token) > 1)

@@ -92,7 +92,7 @@ def find_numeric_columns(stream: BinaryIO, name: str) -> list[str]:
                 continue
             cells = [cell for cell in part.texts(column) if cell.lower() not in MISSING]
             n_numbers[column] = n_numbers.get(column, 0) + len(cells)
-            if any(_parse(cell) is None for cell in cells):
+            if any(parse_number(cell) is None for cell in cells):
                 others.add(column)
     return [column for column, count in n_numbers.items() if count and column not in others]
 
@@ -101,15 +101,16 @@ def _row_of_numbers(
     part: TablePart, names: Sequence[str], cells: Sequence[Sequence[str]], row: int
 ) -> list[float]:
     return [
-        _number(column[row], f"{part.where(row)}, column {name!r}")
+        read_number(column[row], f"{part.where(row)}, column {name!r}")
         for name, column in zip(names, cells, strict=True)
     ]
 
 
-def _number(cell: str, where: str) -> float:
+def read_number(cell: str, where: str) -> float:
+    """The number in a cell, NaN where it is empty. Raises DataError as ``read_columns`` says."""
     if cell.lower() in MISSING:
         return math.nan
-    number = _parse(cell)
+    number = parse_number(cell)
     if number is None:
         raise DataError(f"{cell!r} is no number", where=where, remedy=_REMEDY)
     if not math.isfinite(number):
@@ -119,7 +120,8 @@ def _number(cell: str, where: str) -> float:
     return number
 
 
-def _parse(cell: str) -> float | None:
+def parse_number(cell: str) -> float | None:
+    """What a cell says as a number, infinities and NaN included; None where it says something else."""
     try:
         return None if "_" in cell else float(cell)  # 1_000 is a number in Python alone
     except ValueError:

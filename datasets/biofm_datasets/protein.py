@@ -45,6 +45,11 @@ def clean_protein(record: Record, notices: Counter[str]) -> Record:
     return replace(record, sequence=sequence)
 
 
+def count_residues(sequence: str) -> int:
+    """How many residues a clean sequence has: a mask is one, spelled in six characters."""
+    return len(sequence) - (len(MASK) - 1) * sequence.count(MASK)
+
+
 def _refuse_illegal(record: Record) -> None:
     legal = _LEGAL.match(record.sequence)
     assert legal is not None, "the pattern matches the empty string"

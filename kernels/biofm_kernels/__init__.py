@@ -1,6 +1,6 @@
 """Operations under biofm's models, each with a plain reference beside it. Knows nothing of biofm."""
 
-from biofm_kernels.attention import attention
+from biofm_kernels.attention import CAUSAL, EVERYTHING, attention
 from biofm_kernels.backends import BACKENDS, Choice, KernelWarning, backend
 from biofm_kernels.explain import Explanation, explain
 from biofm_kernels.linear_cross_entropy import linear_cross_entropy
@@ -10,6 +10,8 @@ from biofm_kernels.segment_mean import segment_mean
 
 __all__ = [
     "BACKENDS",
+    "CAUSAL",
+    "EVERYTHING",
     "Choice",
     "Explanation",
     "KernelWarning",

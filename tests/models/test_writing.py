@@ -1,5 +1,6 @@
 """A model that was written is the same when it is read, by us and by ``transformers``."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,6 +28,26 @@ def test_our_own_model_is_bit_equal_after_writing(read_folder: ReadFolder, write
     again = read_folder(write_folder(checkpoint))
     assert same_model(checkpoint, again)
     assert again.unused == ()
+
+
+def test_a_causal_model_is_bit_equal_after_writing(
+    read_folder: ReadFolder, write_folder: WriteFolder
+) -> None:
+    checkpoint = new_protein_model("nano", trained_length=512, seed=1, causal=True)
+    again = read_folder(write_folder(checkpoint))
+    assert same_model(checkpoint, again)
+    assert again.module.config.causal
+
+
+def test_a_model_of_ours_from_before_there_were_causal_ones_still_loads(
+    read_folder: ReadFolder, write_folder: WriteFolder
+) -> None:
+    checkpoint = new_protein_model("nano", trained_length=512, seed=1)
+    folder = write_folder(checkpoint)
+    settings = json.loads((folder / "config.json").read_text())
+    del settings["encoder"]["causal"]
+    (folder / "config.json").write_text(json.dumps(settings))
+    assert same_model(checkpoint, read_folder(folder))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -26,6 +26,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "scGPT": {**POST, "positions": "none", "feedforward": "relu"},
     "SMILES": {**LEARNED, **POST, "embedding_norm": True, "n_positions": 66, "position_offset": 2},
     "biofm": BARE,
+    "biofm, causal": {**BARE, "causal": True},
 }
 
 MakeConfig = Callable[..., EncoderConfig]
@@ -37,12 +38,18 @@ def family(request: pytest.FixtureRequest, make_config: MakeConfig) -> EncoderCo
     return make_config(**request.param)
 
 
-PRE_NORM = {name: fields for name, fields in FAMILIES.items() if fields.get("norm_order") != "post"}
+WITH_CONTACTS = {
+    name: fields
+    for name, fields in FAMILIES.items()
+    if fields.get("norm_order") != "post" and not fields.get("causal")
+}
 
 
-@pytest.fixture(params=list(PRE_NORM.values()), ids=list(PRE_NORM))
-def pre_norm(request: pytest.FixtureRequest, make_config: MakeConfig) -> EncoderConfig:
-    """The families that a contact head can stand on: none was ever trained on a post-norm encoder."""
+@pytest.fixture(params=list(WITH_CONTACTS.values()), ids=list(WITH_CONTACTS))
+def with_contacts(request: pytest.FixtureRequest, make_config: MakeConfig) -> EncoderConfig:
+    """The families that a contact head can stand on: none was ever trained on a post-norm encoder, and a
+    causal one looks back alone.
+    """
     return make_config(**request.param)
 
 

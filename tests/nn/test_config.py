@@ -37,6 +37,10 @@ def _users_types() -> Iterator[None]:
         ({"feedforward": "tanh"}, "feedforward is 'tanh'; it must be gelu or relu or swiglu"),
         ({"residual_scale": 0.0}, "residual_scale is 0.0; it must be above 0"),
         (
+            {"causal": True, "mask_token": 10},
+            "token dropout (mask_token) looks at the whole sequence, which a causal encoder must not",
+        ),
+        (
             {"positions": "learned", "n_positions": 65, "position_offset": 2},
             "n_positions 65 is less than trained_length 64 + position_offset 2",
         ),

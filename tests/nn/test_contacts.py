@@ -34,9 +34,9 @@ def test_the_rows_of_an_attention_map_sum_to_one(size: float) -> None:
 
 
 def test_attention_maps_are_what_every_layer_attends_with(
-    pre_norm: EncoderConfig, make_model: MakeModel, proteins: list[Tensor]
+    with_contacts: EncoderConfig, make_model: MakeModel, proteins: list[Tensor]
 ) -> None:
-    encoder, batch = make_model(pre_norm).encoder, pack(proteins[-1:])
+    encoder, batch = make_model(with_contacts).encoder, pack(proteins[-1:])
     calls: list[tuple[Tensor, Tensor]] = []
     for block in encoder.blocks:
         block.attention.register_forward_hook(lambda part, inputs, out: calls.append((inputs[0], out)))
@@ -51,9 +51,9 @@ def test_attention_maps_are_what_every_layer_attends_with(
 
 
 def test_contacts_follow_the_formula(
-    pre_norm: EncoderConfig, make_model: MakeModel, proteins: list[Tensor]
+    with_contacts: EncoderConfig, make_model: MakeModel, proteins: list[Tensor]
 ) -> None:
-    encoder, head = make_model(pre_norm).encoder, head_of(pre_norm)
+    encoder, head = make_model(with_contacts).encoder, head_of(with_contacts)
     batch = pack(proteins[-1:])
     seen = [maps for q, k in queries_and_keys(encoder, batch) for maps in attention_maps(q, k)]
     maps = torch.cat(seen)[:, 1:-1, 1:-1]

@@ -28,10 +28,6 @@ def test_a_token_knows_its_sequence(batch: PackedBatch) -> None:
     assert batch.sequence_of_token().tolist() == [0, 0, 0, 1, 2, 2]
 
 
-def test_a_mean_is_over_each_sequence_alone(batch: PackedBatch) -> None:
-    assert batch.mean_over_sequences(torch.tensor([1.0, 2, 6, 5, 1, 0])).tolist() == [3, 5, 0.5]
-
-
 def test_a_batch_moves_to_a_device_as_a_whole(batch: PackedBatch) -> None:
     moved = batch.to("meta")
     assert {moved.tokens.device.type, moved.positions.device.type, moved.cu_seqlens.device.type} == {"meta"}

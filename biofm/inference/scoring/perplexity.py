@@ -17,13 +17,13 @@ from typing import Literal, TypedDict, get_args
 
 import numpy as np
 from biofm_datasets import Record
+from biofm_datasets.protein import count_residues
 from numpy.typing import NDArray
 
 from biofm.core import Progress
 from biofm.core.errors import OptionError
 from biofm.core.tables import Table
 from biofm.inference.intake import Intake
-from biofm.inference.lengths import count_residues
 from biofm.inference.scoring.readings import Reader, Reading, log_likelihood_of
 from biofm.nn import by_budget
 

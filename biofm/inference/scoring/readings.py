@@ -7,11 +7,12 @@ from itertools import islice
 from typing import Literal
 
 import numpy as np
+from biofm_datasets.protein import count_residues
 from biofm_datasets.variants import LETTERS
 from numpy.typing import NDArray
 
 from biofm.core.journal import key_of
-from biofm.inference.lengths import N_ENDS, count_residues
+from biofm.inference.lengths import N_ENDS
 from biofm.inference.masked import Predictor, Query, unheard
 from biofm.inference.windows import Span, frame, spans
 from biofm.tokenizers import ProteinTokenizer

@@ -4,5 +4,6 @@ The mathematics and the backends: ``README.md`` beside this file.
 """
 
 from biofm_kernels.attention.operation import attention
+from biofm_kernels.attention.reference import CAUSAL, EVERYTHING
 
-__all__ = ["attention"]
+__all__ = ["CAUSAL", "EVERYTHING", "attention"]

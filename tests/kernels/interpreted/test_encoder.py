@@ -23,10 +23,11 @@ FAMILIES: dict[str, dict[str, Any]] = {
         "qk_norm": True,
         "residual_scale": 1.7,
     },
+    "causal": {"norm_bias": False, "linear_bias": False, "feedforward": "swiglu", "causal": True},
 }
 
 
-# The last one has all that the others have, but for learned positions.
+# ESM C has all that the others have, but for learned positions and looking back alone.
 PARAMS = [
     pytest.param(fields, id=name, marks=[] if name == "ESM C" else pytest.mark.slow)
     for name, fields in FAMILIES.items()

@@ -1,0 +1,31 @@
+"""Supervised tasks: a table with targets, what is measured of predictions, and the baselines to beat."""
+
+from biofm.evaluation.supervised.baselines import Fit, find_baselines
+from biofm.evaluation.supervised.judge import JudgedRow, Judgement, Lead, Predictions, judge_predictions
+from biofm.evaluation.supervised.labels import UNKNOWN, Labels, offsets_of, units_of
+from biofm.evaluation.supervised.rows import NO_ROLE, TEST, TRAIN, VALIDATION, LabelOptions
+from biofm.evaluation.supervised.table import LabelledTable, read_labelled
+from biofm.evaluation.supervised.tasks import TASKS, Task
+
+__all__ = [
+    "NO_ROLE",
+    "TASKS",
+    "TEST",
+    "TRAIN",
+    "UNKNOWN",
+    "VALIDATION",
+    "Fit",
+    "JudgedRow",
+    "Judgement",
+    "LabelOptions",
+    "LabelledTable",
+    "Labels",
+    "Lead",
+    "Predictions",
+    "Task",
+    "find_baselines",
+    "judge_predictions",
+    "offsets_of",
+    "read_labelled",
+    "units_of",
+]

@@ -1,0 +1,209 @@
+"""What a model must beat: predictions from the sequence alone, fitted to the same rows.
+
+For regression ridges (alpha 1), for classes and labels logistic regressions (C 1), on composition, 3-mers
+and, where all sequences have one length, residues at their sites; per residue a multinomial logistic
+regression on a window of residues; and always a constant: the mean, or how often each class is met.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from biofm.evaluation.baselines import Missing
+from biofm.evaluation.ridge import count_features, fit_and_predict, kmers, one_hot
+from biofm.evaluation.supervised.features import HALF_WINDOW, Windows, composition, spelled
+from biofm.evaluation.supervised.judge import Predictions
+from biofm.evaluation.supervised.labels import UNKNOWN, Indices, Labels, offsets_of, units_of
+from biofm.evaluation.supervised.logistic import Features, fit_logistic
+from biofm.evaluation.supervised.tasks import Task
+
+Floats = NDArray[np.float64]
+Outputs = NDArray[np.floating]
+
+MOST_RESIDUES = 200_000  # that the window is fitted to
+RESIDUES_AT_ONCE = 1 << 16
+
+
+class Fit(NamedTuple):
+    """Rows to fit to, and rows to predict: once for a test set, once a fold for cross-validation."""
+
+    train: Indices
+    judged: Indices
+
+
+class Finder(NamedTuple):
+    """How a baseline predicts the judged rows of a fit; ``detail`` is said of what it is fitted to."""
+
+    name: str
+    predict: Callable[[Labels, Fit], Outputs]
+    detail: str = ""
+
+
+def find_baselines(
+    sequences: Sequence[str],
+    labels: Labels,
+    fits: Sequence[Fit],
+    fitted: str,
+    *,
+    seed: int,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Predictions | Missing]:
+    """Every baseline of this task for the rows that ``fits`` judge, in their order in the table, and why
+    others are not there. ``fitted`` says in words to what they are fitted.
+    """
+    finders = _finders([spelled(sequence) for sequence in sequences], labels, fits, seed)
+    found: list[Predictions | Missing] = []
+    for number, finder in enumerate(finders):
+        progress(number, len(finders))
+        if isinstance(finder, Missing):
+            found.append(finder)
+        else:
+            outputs = _predict_all(finder, labels, fits)
+            found.append(Predictions(finder.name, "baseline", outputs, fitted + finder.detail))
+    progress(len(finders), len(finders))
+    return found
+
+
+def _finders(
+    sequences: Sequence[str], labels: Labels, fits: Sequence[Fit], seed: int
+) -> list[Finder | Missing]:
+    constant = Finder(_CONSTANTS[labels.task], _Constant(labels, fits))
+    if labels.task == "per-residue":
+        detail = f", {MOST_RESIDUES:,} of their residues at most"
+        name = f"window of {2 * HALF_WINDOW + 1} residues, logistic"
+        return [Finder(name, _Window(sequences, seed), detail), constant]
+    kind, model = ("ridge", _ridge) if labels.task == "regression" else ("logistic", _logistic)
+    found: list[Finder | Missing] = [
+        Finder(f"composition {kind}", _OnFeatures(_Standardised(composition(sequences)), model)),
+        Finder(f"k-mer {kind}", _OnFeatures(_Counts(sequences, kmers), model)),
+    ]
+    lengths = sorted(set(map(len, sequences)))
+    if len(lengths) == 1:
+        found.append(Finder(f"one-hot {kind}", _OnFeatures(_Counts(sequences, one_hot), model)))
+    else:
+        reason = f"the sequences are {lengths[0]:,} to {lengths[-1]:,} residues long"
+        found.append(Missing(f"one-hot {kind}", reason))
+    return [*found, constant]
+
+
+_CONSTANTS: dict[Task, str] = {
+    "regression": "mean",
+    "classification": "majority class",
+    "multi-label": "label frequencies",
+    "per-residue": "majority class",
+}
+
+
+def _predict_all(finder: Finder, labels: Labels, fits: Sequence[Fit]) -> Outputs:
+    judged = np.sort(np.concatenate([fit.judged for fit in fits]))
+    offsets = np.arange(len(judged) + 1)
+    if labels.offsets is not None:
+        offsets = offsets_of(labels.lengths[judged])
+    outputs = np.empty((offsets[-1], labels.n_outputs), np.float64 if labels.offsets is None else np.float32)
+    for fit in fits:
+        places = units_of(np.searchsorted(judged, fit.judged), offsets)
+        outputs[places] = finder.predict(labels, fit)
+    return outputs
+
+
+class _Constant:
+    """What is usual in all rows that are fitted to: of a constant, folds would only blur the ranks."""
+
+    def __init__(self, labels: Labels, fits: Sequence[Fit]) -> None:
+        known = labels.take(np.unique(np.concatenate([fit.train for fit in fits])))
+        if labels.classes:
+            codes = known.codes[known.codes != UNKNOWN]
+            self._usual = np.bincount(codes, minlength=labels.n_outputs) / len(codes)
+        else:
+            self._usual = np.nanmean(known.numbers, axis=0)
+
+    def __call__(self, labels: Labels, fit: Fit) -> Outputs:
+        return np.tile(self._usual, (labels.take(fit.judged).n_units, 1))
+
+
+class _Standardised:
+    """Columns that do not vary in the rows that are fitted to say nothing, and are 0."""
+
+    def __init__(self, values: Floats) -> None:
+        self._values = values
+
+    def __call__(self, fit: Fit) -> tuple[Features, Features]:
+        train = self._values[fit.train]
+        mean, spread = train.mean(0), train.std(0)
+        scale = np.divide(1.0, spread, out=np.zeros_like(spread), where=spread > 1e-9)
+        return (train - mean) * scale, (self._values[fit.judged] - mean) * scale
+
+
+class _Counts:
+    """Sparse counts of what ``codes_of`` finds in a sequence."""
+
+    def __init__(self, sequences: Sequence[str], codes_of: Callable[[str], Indices]) -> None:
+        self._features = count_features(sequences, codes_of)
+
+    def __call__(self, fit: Fit) -> tuple[Features, Features]:
+        return self._features[fit.train], self._features[fit.judged]
+
+
+class _OnFeatures:
+    def __init__(
+        self,
+        features: Callable[[Fit], tuple[Features, Features]],
+        model: Callable[[Features, Labels, Features], Outputs],
+    ) -> None:
+        self._features = features
+        self._model = model
+
+    def __call__(self, labels: Labels, fit: Fit) -> Outputs:
+        train, judged = self._features(fit)
+        return self._model(train, labels.take(fit.train), judged)
+
+
+def _ridge(train: Features, labels: Labels, judged: Features) -> Outputs:
+    """A ridge for each target, fitted where that is known."""
+    from scipy import sparse  # a quarter of a second, which other commands should not pay
+
+    train, judged = sparse.csr_matrix(train), sparse.csr_matrix(judged)
+    predicted = []
+    for truth in labels.numbers.T:
+        is_known = ~np.isnan(truth)
+        deviation = fit_and_predict(train[is_known], truth[is_known], judged)
+        predicted.append(truth[is_known].mean() + deviation)
+    return np.stack(predicted, axis=1)
+
+
+def _logistic(train: Features, labels: Labels, judged: Features) -> Outputs:
+    """Of several labels one model each, fitted where that label is known."""
+    if labels.task == "classification":
+        return fit_logistic(train, labels.codes, labels.n_outputs)(judged)
+    predicted = []
+    for truth in labels.numbers.T:
+        is_known = ~np.isnan(truth)
+        classify = fit_logistic(train[is_known], truth[is_known].astype(np.int64), 2)
+        predicted.append(classify(judged)[:, 1])
+    return np.stack(predicted, axis=1)
+
+
+class _Window:
+    """Sees a residue and its neighbours, and fits to so many of them that memory stays bounded."""
+
+    def __init__(self, sequences: Sequence[str], seed: int) -> None:
+        self._windows = Windows(sequences)
+        self._seed = seed
+
+    def __call__(self, labels: Labels, fit: Fit) -> Outputs:
+        assert labels.offsets is not None
+        residues = units_of(fit.train, labels.offsets)
+        residues = residues[labels.codes[residues] != UNKNOWN]
+        if len(residues) > MOST_RESIDUES:
+            drawn = np.random.default_rng(self._seed).choice(len(residues), MOST_RESIDUES, replace=False)
+            residues = residues[np.sort(drawn)]
+        codes = labels.codes[residues]
+        classify = fit_logistic(self._windows.one_hot(residues), codes, labels.n_outputs)
+        judged = units_of(fit.judged, labels.offsets)
+        outputs = np.empty((len(judged), labels.n_outputs), np.float32)
+        for begin in range(0, len(judged), RESIDUES_AT_ONCE):
+            some = slice(begin, begin + RESIDUES_AT_ONCE)
+            outputs[some] = classify(self._windows.one_hot(judged[some]))
+        return outputs

@@ -1,0 +1,129 @@
+"""A model and its baselines judged side by side, on the same resamples of the same rows."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from biofm.evaluation.bootstrap import Estimate, draw_counts, estimate
+from biofm.evaluation.supervised.labels import Labels
+from biofm.evaluation.supervised.measures import (
+    MEASURES,
+    PRIMARY,
+    Floats,
+    Outputs,
+    mean_of_defined,
+    measure_for,
+)
+
+Kind = Literal["model", "baseline"]
+
+
+class Predictions(NamedTuple):
+    """What a model or a baseline says of the rows that are judged. ``fitted``: in words, to which rows."""
+
+    name: str
+    kind: Kind
+    outputs: Outputs
+    fitted: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedRow:
+    """The measures of a model or a baseline: the means over all targets and, of several, each by itself."""
+
+    name: str
+    kind: Kind
+    fitted: str
+    measures: dict[str, Estimate]
+    by_target: dict[str, dict[str, Estimate]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lead:
+    """How far a baseline is ahead of the model by ``measure``; behind it where the value is negative."""
+
+    baseline: str
+    measure: str
+    model_value: float
+    baseline_value: float
+    difference: Estimate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """``rows``: the model first. ``n_rows`` were judged; of labels per residue, ``n_residues`` of theirs."""
+
+    n_rows: int
+    n_residues: int | None
+    rows: list[JudgedRow]
+    leads: list[Lead]
+
+
+def judge_predictions(
+    labels: Labels,
+    predictions: Sequence[Predictions],
+    *,
+    n_resamples: int,
+    seed: int,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Judgement:
+    """Judge each of ``predictions``, whose first is the model's, with 95 % bootstrap intervals."""
+    judges = [measure_for(labels, it.outputs) for it in predictions]
+    found: list[dict[str, list[Floats]]] = [{name: [] for name in MEASURES[labels.task]} for _ in judges]
+    n_done = 0
+    for counts in chain([np.ones((1, len(labels)))], draw_counts(len(labels), n_resamples, seed)):
+        for judge, parts in zip(judges, found, strict=True):
+            for name, values in judge(counts).items():
+                parts[name].append(values)
+        progress(n_done, n_resamples)
+        n_done += len(counts)
+    measured = [{name: np.concatenate(parts) for name, parts in it.items()} for it in found]
+    rows = [_row(it, of, labels.targets) for it, of in zip(predictions, measured, strict=True)]
+    (model, of_model), *baselines = zip(predictions, measured, strict=True)
+    assert model.kind == "model", "the model comes first"
+    leads = [_lead(it.name, of, of_model, PRIMARY[labels.task]) for it, of in baselines]
+    return Judgement(
+        n_rows=len(labels),
+        n_residues=None if labels.offsets is None else int((labels.values >= 0).sum()),
+        rows=rows,
+        leads=[lead for lead in leads if lead is not None],
+    )
+
+
+def _row(predictions: Predictions, measured: dict[str, Floats], targets: tuple[str, ...]) -> JudgedRow:
+    by_target = {}
+    if len(targets) > 1:
+        by_target = {
+            target: {name: _estimate(values[:, i]) for name, values in measured.items()}
+            for i, target in enumerate(targets)
+        }
+    return JudgedRow(
+        name=predictions.name,
+        kind=predictions.kind,
+        fitted=predictions.fitted,
+        measures={name: _estimate(mean_of_defined(values)) for name, values in measured.items()},
+        by_target=by_target,
+    )
+
+
+def _lead(name: str, baseline: dict[str, Floats], model: dict[str, Floats], measure: str) -> Lead | None:
+    """None where the measure is defined for one of the two alone."""
+    of_baseline, of_model = mean_of_defined(baseline[measure]), mean_of_defined(model[measure])
+    difference = _estimate(of_baseline - of_model)
+    if difference.value is None:
+        return None
+    return Lead(
+        baseline=name,
+        measure=measure,
+        model_value=float(of_model[0]),
+        baseline_value=float(of_baseline[0]),
+        difference=difference,
+    )
+
+
+def _estimate(values: Floats) -> Estimate:
+    """The value of the rows themselves, which comes first, with the interval of the resamples."""
+    return estimate(values[0], values[1:])

@@ -1,0 +1,241 @@
+"""How good predictions are, over many resamples of the rows at once.
+
+A resample is given as how often it drew each row, as in ``biofm.evaluation.metrics``. Residues of one protein
+resemble each other, so of labels per residue whole proteins are drawn. Where a measure is not defined it is
+NaN.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from biofm.evaluation.metrics import (
+    Drawn,
+    Ranking,
+    Sample,
+    area_under_precision,
+    area_under_roc,
+    ratio,
+    spearman,
+)
+from biofm.evaluation.supervised.labels import UNKNOWN, Labels
+from biofm.evaluation.supervised.tasks import Task
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+Floats = NDArray[np.float64]
+Outputs = NDArray[np.floating]
+"""Of a regression the predicted numbers, else probabilities: a row for each of ``Labels.n_units``, a column
+for each of ``Labels.n_outputs``.
+"""
+
+Measured = dict[str, Floats]
+"""By measure, of each resample and target: shape (resamples, targets)."""
+
+PRIMARY: dict[Task, str] = {
+    "regression": "spearman",
+    "classification": "mcc",
+    "multi-label": "auroc",
+    "per-residue": "accuracy",
+}
+"""By which a model and its baselines are compared."""
+
+MEASURES: dict[Task, tuple[str, ...]] = {
+    "regression": ("spearman", "pearson", "rmse", "mae", "r2"),
+    "classification": ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "auroc"),
+    "multi-label": ("auroc", "auprc"),
+    "per-residue": ("accuracy", "macro_f1"),
+}
+
+Measure = Callable[[Floats], Measured]
+"""From counts, shape (resamples, rows)."""
+
+
+def measure_for(labels: Labels, outputs: Outputs) -> Measure:
+    """What judges these predictions of these labels."""
+    assert outputs.shape == (labels.n_units, labels.n_outputs), (outputs.shape, labels.n_units)
+    return _MEASURES[labels.task](labels, outputs)
+
+
+class _Regression:
+    """Spearman, Pearson, root mean square and mean absolute error, and the coefficient of determination."""
+
+    def __init__(self, labels: Labels, outputs: Outputs) -> None:
+        self._targets = [
+            _RegressionTarget(truth, predicted)
+            for truth, predicted in zip(labels.numbers.T, outputs.T.astype(np.float64), strict=True)
+        ]
+
+    def __call__(self, counts: Floats) -> Measured:
+        return _beside_each_other([target(counts) for target in self._targets])
+
+
+class _RegressionTarget:
+    def __init__(self, truth: Floats, predicted: Floats) -> None:
+        self.is_known = ~np.isnan(truth)
+        truth, predicted = truth[self.is_known], predicted[self.is_known]
+        self.rankings = Ranking(truth), Ranking(predicted)
+        self.error = predicted - truth
+        self.centred = [values - values.mean() if len(values) else values for values in (truth, predicted)]
+
+    def __call__(self, counts: Floats) -> dict[str, Floats]:
+        counts = counts[:, self.is_known]
+        n = counts.sum(1)
+        truth, predicted = self.centred
+        spread, spread_of_predicted = (
+            counts @ values**2 - ratio((counts @ values) ** 2, n, 0.0) for values in (truth, predicted)
+        )
+        shared = counts @ (truth * predicted) - ratio((counts @ truth) * (counts @ predicted), n, 0.0)
+        both = np.sqrt(_positive(spread, truth, n) * _positive(spread_of_predicted, predicted, n))
+        squares = counts @ self.error**2
+        measured, score = (Drawn(ranking, counts) for ranking in self.rankings)
+        sample = Sample(counts, measured, score, np.zeros(counts.shape[1], np.bool_))
+        return {
+            "spearman": spearman(sample),
+            "pearson": ratio(shared, both),
+            "rmse": np.sqrt(ratio(squares, n)),
+            "mae": ratio(counts @ np.abs(self.error), n),
+            "r2": 1 - ratio(squares, _positive(spread, truth, n)),
+        }
+
+
+class _Classification:
+    """By the most probable class: accuracy, the mean of the classes' recalls, the mean of their F1 and
+    Matthews' correlation (Gorodkin 2004); by the probabilities the mean AUROC of a class against the others.
+    """
+
+    def __init__(self, labels: Labels, outputs: Outputs) -> None:
+        self._confusion = _Confusion(labels, outputs)
+        truth = np.eye(labels.n_outputs)[labels.codes]
+        columns = [1] if labels.n_outputs == 2 else range(labels.n_outputs)
+        self._areas = [_Areas(truth[:, i], outputs[:, i]) for i in columns]
+
+    def __call__(self, counts: Floats) -> Measured:
+        confusion = self._confusion(counts)
+        areas = np.stack([area(counts)["auroc"] for area in self._areas], axis=1)
+        found = {
+            "accuracy": _accuracy(confusion),
+            "balanced_accuracy": _balanced_accuracy(confusion),
+            "macro_f1": _macro_f1(confusion),
+            "mcc": _mcc(confusion),
+            "auroc": mean_of_defined(areas),
+        }
+        return {name: values[:, None] for name, values in found.items()}
+
+
+class _MultiLabel:
+    """AUROC and AUPRC (average precision) of each label."""
+
+    def __init__(self, labels: Labels, outputs: Outputs) -> None:
+        self._areas = [_Areas(labels.numbers[:, i], outputs[:, i]) for i in range(labels.n_outputs)]
+
+    def __call__(self, counts: Floats) -> Measured:
+        return _beside_each_other([area(counts) for area in self._areas])
+
+
+class _PerResidue:
+    """Accuracy over all residues and the mean F1 of the letters."""
+
+    def __init__(self, labels: Labels, outputs: Outputs) -> None:
+        self._confusion = _Confusion(labels, outputs)
+
+    def __call__(self, counts: Floats) -> Measured:
+        confusion = self._confusion(counts)
+        return {"accuracy": _accuracy(confusion)[:, None], "macro_f1": _macro_f1(confusion)[:, None]}
+
+
+_MEASURES: dict[Task, Callable[[Labels, Outputs], Measure]] = {
+    "regression": _Regression,
+    "classification": _Classification,
+    "multi-label": _MultiLabel,
+    "per-residue": _PerResidue,
+}
+
+
+class _Areas:
+    """Under the curves of one label, whose truth is 0, 1 or NaN."""
+
+    def __init__(self, truth: Floats, score: Outputs) -> None:
+        self.is_known = ~np.isnan(truth)
+        self.positive = truth[self.is_known]
+        self.ranking = Ranking(score[self.is_known].astype(np.float64))
+
+    def __call__(self, counts: Floats) -> dict[str, Floats]:
+        counts = counts[:, self.is_known]
+        score = Drawn(self.ranking, counts)
+        n_positive_at = self.ranking.tally(counts * self.positive)
+        return {
+            "auroc": area_under_roc(score, n_positive_at),
+            "auprc": area_under_precision(score, n_positive_at),
+        }
+
+
+class _Confusion:
+    """How often each class was taken for each, (resamples, truth, predicted)."""
+
+    def __init__(self, labels: Labels, outputs: Outputs) -> None:
+        self.n_classes = labels.n_outputs
+        self.of_row = _confusion_of_rows(labels, outputs.argmax(1))
+
+    def __call__(self, counts: Floats) -> Floats:
+        confusion: Floats = (self.of_row.T @ counts.T).T
+        return confusion.reshape(len(counts), self.n_classes, self.n_classes)
+
+
+def _confusion_of_rows(labels: Labels, predicted: NDArray[np.int64]) -> "csr_matrix":
+    """The confusion matrix of each row by itself, laid out flat."""
+    from scipy import sparse  # a quarter of a second, which other commands should not pay
+
+    n_rows = len(labels)
+    row = np.arange(n_rows)
+    if labels.offsets is not None:
+        row = np.repeat(row, labels.lengths)
+    truth = labels.codes
+    is_known = truth != UNKNOWN
+    cell = (truth * labels.n_outputs + predicted)[is_known]
+    shape = (n_rows, labels.n_outputs**2)
+    return sparse.csr_matrix((np.ones(len(cell)), (row[is_known], cell)), shape=shape)
+
+
+def _accuracy(confusion: Floats) -> Floats:
+    return ratio(np.trace(confusion, axis1=1, axis2=2), confusion.sum((1, 2)))
+
+
+def _balanced_accuracy(confusion: Floats) -> Floats:
+    return mean_of_defined(ratio(_hits(confusion), confusion.sum(2)))
+
+
+def _macro_f1(confusion: Floats) -> Floats:
+    """Over the classes that are there or were predicted."""
+    return mean_of_defined(ratio(2 * _hits(confusion), confusion.sum(1) + confusion.sum(2)))
+
+
+def _mcc(confusion: Floats) -> Floats:
+    """0 where all rows are, or were taken for, one class, as scikit-learn has it."""
+    truth, predicted, n = confusion.sum(2), confusion.sum(1), confusion.sum((1, 2))
+    covariance = _hits(confusion).sum(1) * n - (truth * predicted).sum(1)
+    spread = (n**2 - (truth**2).sum(1)) * (n**2 - (predicted**2).sum(1))
+    return ratio(covariance, np.sqrt(np.maximum(spread, 0)), undefined=0.0)
+
+
+def _hits(confusion: Floats) -> Floats:
+    return np.diagonal(confusion, axis1=1, axis2=2)
+
+
+def _positive(spread: Floats, values: Floats, n: Floats) -> Floats:
+    """The sum of squares about the mean; 0 where it is no more than the arithmetic's noise."""
+    noise = 1e-12 * n * (values**2).max(initial=0)
+    return np.where(spread > noise, spread, 0)
+
+
+def _beside_each_other(targets: list[dict[str, Floats]]) -> Measured:
+    return {name: np.stack([target[name] for target in targets], axis=1) for name in targets[0]}
+
+
+def mean_of_defined(values: Floats) -> Floats:
+    """The mean over the last axis of what is no NaN; NaN where nothing is."""
+    is_defined = ~np.isnan(values)
+    return ratio(np.where(is_defined, values, 0).sum(-1), is_defined.sum(-1))

@@ -1,0 +1,140 @@
+"""The rows of a table of sequences and targets, as they stand there."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from biofm_datasets import DataError, Record, clean_protein
+from biofm_datasets.table_parts import TablePart, read_table
+from biofm_datasets.tables import DEFAULT_ID_COLUMN, list_columns
+
+from biofm.core.errors import OptionError
+from biofm.evaluation.supervised.tasks import AUTO, TRUTHS, check_task
+
+ROWS_AT_ONCE = 4096
+
+TRAIN, VALIDATION, TEST = "train", "validation", "test"
+ROLES = {
+    **dict.fromkeys(("train", "training"), TRAIN),
+    **dict.fromkeys(("validation", "valid", "val", "dev"), VALIDATION),
+    **dict.fromkeys(("test", "testing"), TEST),
+}
+NO_ROLE = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelOptions:
+    """Which columns say what. ``validation_column`` is that of FLIP: of rows that train, those in which it is
+    true validate. Letters of ``unknown_letters`` say that nothing is known of a residue.
+    """
+
+    targets: tuple[str, ...]
+    column: str | None = None
+    id_column: str | None = None
+    split_column: str | None = None
+    validation_column: str | None = None
+    task: str = AUTO
+    unknown_letters: str = ""
+
+    def __post_init__(self) -> None:
+        check_task(self.task, len(self.targets))
+        if not self.targets:
+            raise OptionError("no column was named", where="--target", remedy="Name what is to be predicted")
+        others = (self.column, self.split_column, self.validation_column)
+        for number, name in enumerate(self.targets):
+            if name in (*others, *self.targets[:number]):
+                what = f"column {name!r} is also the sequence, the split or another target"
+                raise OptionError(what, where="--target", remedy="Name each column once")
+        if self.validation_column is not None and self.split_column is None:
+            what = "it says which rows of a training set validate, and no column says which rows train"
+            raise OptionError(what, where="--validation-column", remedy="Name one with --split-column")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row with a clean sequence. ``cells`` are those of the targets."""
+
+    place: str
+    id: str
+    sequence: str
+    n_dropped: int
+    """How many characters of the sequence's end were dropped: a stop has no residue."""
+    cells: tuple[str, ...]
+    role: str
+
+
+def read_rows(
+    stream: BinaryIO,
+    name: str,
+    options: LabelOptions,
+    notices: Counter[str],
+    at_fault: Callable[[DataError], None],
+) -> Iterator[Row]:
+    """The rows that are in one of the sets, where the table has them, with clean sequences.
+
+    Raises DataError for every fault of the file as a whole; ``at_fault`` gets that of a row, which is left
+    out if it returns.
+    """
+    number = 0
+    for part in read_table(stream, name, n_rows=ROWS_AT_ONCE):
+        columns = _Columns(part, options)
+        for row in range(len(part)):
+            number += 1
+            try:
+                found = _read_row(part, columns, row, number, options, notices)
+            except DataError as fault:
+                at_fault(fault)
+                continue
+            if found is not None:
+                yield found
+
+
+class _Columns:
+    """The columns of a part of a table that are asked for; those that are not are None."""
+
+    def __init__(self, part: TablePart, options: LabelOptions) -> None:
+        if options.column is None:
+            raise DataError(
+                "no column was chosen for the sequences",
+                where=part.source,
+                remedy=f"Name it with --column (in Python, column=). {list_columns(part.names)}",
+            )
+        id_column = options.id_column
+        if id_column is None and DEFAULT_ID_COLUMN in part.names:
+            id_column = DEFAULT_ID_COLUMN
+        self.sequences = part.texts(options.column)
+        self.targets = [part.texts(target) for target in options.targets]
+        self.ids = part.texts(id_column) if id_column is not None else None
+        self.split = part.texts(options.split_column) if options.split_column is not None else None
+        validation = options.validation_column
+        self.validation = part.texts(validation) if validation is not None else None
+
+
+def _read_row(
+    part: TablePart, columns: _Columns, row: int, number: int, options: LabelOptions, notices: Counter[str]
+) -> Row | None:
+    role = _role(part, columns, row)
+    if role is None:
+        notices[f"rows of no set that {options.split_column!r} names, left out"] += 1
+        return None
+    id_ = (columns.ids[row] if columns.ids is not None else "") or str(number)
+    sequence = "".join(columns.sequences[row].split())
+    record = Record(id=id_, sequence=sequence, number=number, source=part.source)
+    clean = clean_protein(record, notices).sequence
+    cells = tuple(target[row] for target in columns.targets)
+    return Row(part.places[row], id_, clean, len(sequence) - len(clean), cells, role)
+
+
+def _role(part: TablePart, columns: _Columns, row: int) -> str | None:
+    """None for a row that is in no set."""
+    if columns.split is None:
+        return NO_ROLE
+    role = ROLES.get(columns.split[row].lower())
+    if role == TRAIN and columns.validation is not None:
+        cell = columns.validation[row].lower()
+        if cell and cell not in TRUTHS:
+            what = f"{columns.validation[row]!r} is neither true nor false"
+            raise DataError(what, where=part.where(row), remedy="--validation-column holds true and false")
+        return VALIDATION if TRUTHS.get(cell) else TRAIN
+    return role

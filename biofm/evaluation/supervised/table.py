@@ -1,0 +1,200 @@
+"""A table of sequences and targets: from a file to rows that can be learned from."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import numpy as np
+from biofm_datasets import DataError
+from biofm_datasets.columns import parse_number, read_number, stop_at
+from biofm_datasets.protein import count_residues
+from numpy.typing import NDArray
+
+from biofm.core.errors import InputError
+from biofm.evaluation.assay import FAULTY
+from biofm.evaluation.supervised.labels import UNKNOWN, Labels, offsets_of
+from biofm.evaluation.supervised.rows import NO_ROLE, LabelOptions, Row, read_rows
+from biofm.evaluation.supervised.tasks import AUTO, NO_CLASS, TRUTHS, FoundTask, Task, find_task
+
+CORRECT = "Correct the cell, or leave it empty"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelledTable:
+    """One row a sequence of which at least something is known.
+
+    ``roles``: TRAIN, VALIDATION or TEST; NO_ROLE in all rows of a table without a split. ``why``: how the
+    task was found.
+    """
+
+    name: str
+    places: list[str]
+    ids: list[str]
+    sequences: list[str]
+    labels: Labels
+    roles: NDArray[np.str_]
+    why: str
+
+    def __len__(self) -> int:
+        return len(self.sequences)
+
+    @property
+    def has_split(self) -> bool:
+        return bool((self.roles != NO_ROLE).any())
+
+    def where(self, row: int) -> str:
+        """The place of a row for a message."""
+        return f"{self.name}, {self.places[row]}"
+
+
+def read_labelled(
+    stream: BinaryIO, name: str, options: LabelOptions, notices: Counter[str], *, skip_faulty: bool = False
+) -> LabelledTable:
+    """Read the rows of which a target is known; ``notices`` counts the others.
+
+    Raises DataError: the file is at fault, or a row of it (unless ``skip_faulty``). InputError: no row has a
+    target, or the targets are those of no task.
+    """
+
+    def count(fault: DataError) -> None:
+        notices[FAULTY] += 1
+
+    at_fault = count if skip_faulty else stop_at
+    rows = list(read_rows(stream, name, options, notices, at_fault))
+    if not any(cell for row in rows for cell in row.cells):
+        what = f"no row has a value in {', '.join(map(repr, options.targets))}"
+        raise InputError(what, where=name, remedy="Name another column with --target")
+    found = _task_of(name, rows, options)
+    known, values = _parse_rows(name, rows, found.task, options, notices, at_fault)
+    if not known:
+        raise InputError("no row with a target is left", where=name, remedy="Name another target")
+    return LabelledTable(
+        name=name,
+        places=[row.place for row in known],
+        ids=[row.id for row in known],
+        sequences=[row.sequence for row in known],
+        labels=_LABELS[found.task](found.task, options, values),
+        roles=np.array([row.role for row in known], np.str_),
+        why=found.reason,
+    )
+
+
+def _task_of(name: str, rows: Sequence[Row], options: LabelOptions) -> FoundTask:
+    for task in ("regression", "classification", "multi-label", "per-residue"):
+        if options.task == task:
+            return FoundTask(task, "it was asked for")
+    assert options.task == AUTO
+    cells = [[row.cells[i] for row in rows] for i in range(len(options.targets))]
+    n_residues = [count_residues(row.sequence) + row.n_dropped for row in rows]
+    return find_task(name, options.targets, cells, n_residues)
+
+
+def _parse_rows(
+    name: str,
+    rows: Sequence[Row],
+    task: Task,
+    options: LabelOptions,
+    notices: Counter[str],
+    at_fault: Callable[[DataError], None],
+) -> tuple[list[Row], list[Any]]:
+    """The rows of which something is known, and what."""
+    known, values = [], []
+    for row in rows:
+        try:
+            value = _PARSERS[task](row, f"{name}, {row.place}", options)
+        except DataError as fault:
+            at_fault(fault)
+            continue
+        if value is None:
+            notices[f"rows without a value in {', '.join(map(repr, options.targets))}, left out"] += 1
+            continue
+        known.append(row)
+        values.append(value)
+    return known, values
+
+
+def _numbers(row: Row, where: str, options: LabelOptions) -> list[float] | None:
+    pairs = zip(options.targets, row.cells, strict=True)
+    numbers = [read_number(cell, f"{where}, column {target!r}") for target, cell in pairs]
+    return None if np.isnan(numbers).all() else numbers
+
+
+def _truths(row: Row, where: str, options: LabelOptions) -> list[float] | None:
+    truths = []
+    for target, cell in zip(options.targets, row.cells, strict=True):
+        truth = TRUTHS.get(cell.lower(), parse_number(cell))
+        if cell.lower() in NO_CLASS:
+            truth = np.nan
+        elif truth not in (0.0, 1.0):
+            what = f"{cell!r} is neither 0 nor 1"
+            raise DataError(what, where=f"{where}, column {target!r}", remedy=CORRECT)
+        truths.append(truth)
+    return None if np.isnan(truths).all() else truths
+
+
+def _class(row: Row, where: str, options: LabelOptions) -> str | None:
+    (cell,) = row.cells
+    return None if cell.lower() in NO_CLASS else cell
+
+
+def _letters(row: Row, where: str, options: LabelOptions) -> str | None:
+    """A letter a residue. A stop at the end of the sequence, which was dropped, may have had one too."""
+    (cell,) = row.cells
+    n_residues = count_residues(row.sequence)
+    if len(cell) == n_residues + row.n_dropped:
+        cell = cell[:n_residues]
+    if not cell:
+        return None
+    if len(cell) != n_residues:
+        what = f"{len(cell):,} labels for {n_residues:,} residues"
+        remedy = "Give a letter for every residue; blanks at the ends do not count, so write them as letters"
+        raise DataError(what, where=f"{where}, column {options.targets[0]!r}", remedy=remedy)
+    return None if set(cell) <= set(options.unknown_letters) else cell
+
+
+_PARSERS: dict[Task, Callable[[Row, str, LabelOptions], Any]] = {
+    "regression": _numbers,
+    "multi-label": _truths,
+    "classification": _class,
+    "per-residue": _letters,
+}
+
+
+def _labels_of_numbers(task: Task, options: LabelOptions, values: list[list[float]]) -> Labels:
+    return Labels(task=task, targets=options.targets, classes=(), values=np.array(values, np.float64))
+
+
+def _labels_of_classes(task: Task, options: LabelOptions, values: list[str]) -> Labels:
+    classes = tuple(sorted(set(values), key=_order))
+    number = {name: i for i, name in enumerate(classes)}
+    codes = np.array([number[value] for value in values], np.int64)
+    return Labels(task=task, targets=options.targets, classes=classes, values=codes)
+
+
+def _labels_of_residues(task: Task, options: LabelOptions, values: list[str]) -> Labels:
+    classes = tuple(sorted(set().union(*values) - set(options.unknown_letters)))
+    number = {letter: i for i, letter in enumerate(classes)}
+    codes = [number.get(letter, UNKNOWN) for value in values for letter in value]
+    offsets = offsets_of(list(map(len, values)))
+    return Labels(
+        task=task,
+        targets=options.targets,
+        classes=classes,
+        values=np.array(codes, np.int64),
+        offsets=offsets,
+    )
+
+
+_LABELS: dict[Task, Callable[[Task, LabelOptions, Any], Labels]] = {
+    "regression": _labels_of_numbers,
+    "multi-label": _labels_of_numbers,
+    "classification": _labels_of_classes,
+    "per-residue": _labels_of_residues,
+}
+
+
+def _order(name: str) -> tuple[float, str]:
+    """Numbers by their size, before texts."""
+    number = parse_number(name)
+    return (np.inf if number is None else number), name

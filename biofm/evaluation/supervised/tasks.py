@@ -1,0 +1,100 @@
+"""What is to be predicted: numbers, one class of several, several labels at once, a letter for every residue.
+
+Where the user does not say, the cells of the target columns do.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, get_args
+
+from biofm_datasets.columns import MISSING, parse_number
+
+from biofm.core.errors import InputError, OptionError
+
+Task = Literal["regression", "classification", "multi-label", "per-residue"]
+TASKS: tuple[Task, ...] = get_args(Task)
+AUTO = "auto"
+
+TRUTHS = {"1": 1.0, "true": 1.0, "yes": 1.0, "0": 0.0, "false": 0.0, "no": 0.0}
+"""How a label is written, in lower case; "1.0" and the like are read as numbers."""
+
+NO_CLASS = frozenset({"", "na", "n/a", "nan", "<na>"})
+"""How an empty cell among words is written; "none" and "null" may well be classes."""
+
+MOST_INTEGERS = 10  # different whole numbers are still classes
+ROWS_PER_INTEGER = 5
+MOST_LETTERS = 32  # of an alphabet of labels
+SHORTEST_DIGITS = 8  # a run of digits this long, one a residue, is no number
+SHARE_OF_LENGTHS = 0.9
+
+
+class FoundTask(NamedTuple):
+    """``reason`` is a phrase that goes on after "because"."""
+
+    task: Task
+    reason: str
+
+
+def check_task(task: str, n_targets: int) -> None:
+    """Raises OptionError for a task that does not exist, or not for so many targets."""
+    if task not in (AUTO, *TASKS):
+        remedy = f"Give {AUTO}, {', '.join(TASKS)}"
+        raise OptionError(f"no such task: {task}", where="--task", remedy=remedy)
+    if n_targets > 1 and task in ("classification", "per-residue"):
+        what = f"{task} has one target, and {n_targets} were named"
+        raise OptionError(what, where="--target", remedy="Name one, or give --task multi-label or regression")
+
+
+def find_task(
+    where: str, targets: Sequence[str], cells: Sequence[Sequence[str]], n_residues: Sequence[int]
+) -> FoundTask:
+    """The task that the cells of the targets speak for. Raises InputError where they speak for none."""
+    known = [[cell for cell in column if cell.lower() not in MISSING] for column in cells]
+    if len(targets) == 1:
+        return _of_one(where, targets[0], cells[0], known[0], n_residues)
+    if all(is_truth(cell) for column in known for cell in column):
+        return FoundTask("multi-label", "the targets hold 0 and 1")
+    if all(parse_number(cell) is not None for column in known for cell in column):
+        return FoundTask("regression", "the targets hold numbers")
+    what = f"the columns {', '.join(targets)} are neither all numbers nor all 0 and 1"
+    raise InputError(what, where=where, remedy="Name one target, or several of numbers or of 0 and 1")
+
+
+def is_truth(cell: str) -> bool:
+    return cell.lower() in TRUTHS or parse_number(cell) in (0.0, 1.0)
+
+
+def _of_one(
+    where: str, target: str, cells: Sequence[str], known: Sequence[str], n_residues: Sequence[int]
+) -> FoundTask:
+    distinct = set(known)
+    numbers = [parse_number(cell) for cell in distinct]
+    if _are_per_residue(cells, n_residues):
+        return FoundTask("per-residue", f"{target!r} holds a letter for every residue")
+    if all(number is not None for number in numbers):
+        values = {number for number in numbers if number is not None}
+        if _are_classes(values, len(known)):
+            return FoundTask("classification", f"{target!r} holds {len(values)} different whole numbers")
+        return FoundTask("regression", f"{target!r} holds numbers")
+    if 2 * len(distinct) <= len(known) or len(distinct) == 1:
+        return FoundTask("classification", f"{target!r} holds {len(distinct):,} different texts")
+    what = f"column {target!r} holds {len(distinct):,} different texts in {len(known):,} rows"
+    remedy = "Name a column of numbers, of classes, or of a letter for every residue; or say --task"
+    raise InputError(f"{what}, which are no classes", where=where, remedy=remedy)
+
+
+def _are_classes(values: set[float], n_rows: int) -> bool:
+    whole = all(value.is_integer() for value in values)
+    return whole and (len(values) <= 2 or len(values) <= min(MOST_INTEGERS, n_rows // ROWS_PER_INTEGER))
+
+
+def _are_per_residue(cells: Sequence[str], n_residues: Sequence[int]) -> bool:
+    """Nearly all cells have the length of their sequence: the few that have not are faults to be named."""
+    pairs = [(cell, n) for cell, n in zip(cells, n_residues, strict=True) if cell]
+    fitting = [cell for cell, n in pairs if len(cell) == n]
+    if not fitting or len(fitting) < SHARE_OF_LENGTHS * len(pairs) or max(map(len, fitting)) < 2:
+        return False
+    if len(set().union(*fitting)) > MOST_LETTERS:
+        return False
+    if all(parse_number(cell) is not None for cell in fitting):
+        return all(cell.isdecimal() and len(cell) >= SHORTEST_DIGITS for cell in fitting)
+    return True

@@ -1,0 +1,134 @@
+"""Opening a store."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from biofm_datasets.errors import DataError
+from biofm_datasets.store.files import (
+    HASHES,
+    ID_OFFSETS,
+    IDS,
+    OFFSETS,
+    RECORD,
+    SPLIT,
+    TOKENS,
+    UNFINISHED,
+    map_split,
+)
+from biofm_datasets.store.record import StoreRecord, read_record
+from biofm_datasets.store.tensor_file import read_data
+from biofm_datasets.store.tokens import Ids, TokenStore
+
+_AGAIN = "Copy the store again, or prepare it again"
+
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """A data set on the disk. Nothing is read until it is asked for.
+
+    ``split``: the members of "train", "validation", "test" and "removed", ascending. ``hashes``: 64 bits of
+    each sequence, equal where the tokens are. ``sha256``: of ``store.json``, which holds the sums of the
+    other files. A store is pickled as its path.
+    """
+
+    folder: Path
+    record: StoreRecord
+    tokens: TokenStore
+    ids: Ids
+    hashes: NDArray[np.uint64]
+    split: dict[str, Indices]
+    sha256: str
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def pools(self, part: str) -> list[Indices]:
+        """The members of a part of the split, source by source, as a ``Mixture`` takes them."""
+        members = self.split[part]
+        ends = [source.first + source.n_sequences for source in self.record.sources]
+        return np.split(members, np.searchsorted(members, ends[:-1]))
+
+    @property
+    def weights(self) -> list[float] | None:
+        """The weights of the sources, if they were given any."""
+        given = [source.weight for source in self.record.sources]
+        return None if None in given else [weight for weight in given if weight is not None]
+
+    def __reduce__(self) -> Any:
+        return open_store, (self.folder,)
+
+
+def open_store(folder: str | Path, *, verify: bool = False) -> Store:
+    """The store in ``folder``. What is wrong at first sight is found; ``verify`` reads everything and
+    compares the sums.
+
+    Raises DataError: there is no store, or a newer or an unfinished one; a file is missing, damaged, or not
+    the one that the record speaks of.
+    """
+    folder = Path(folder)
+    text = _read_record_file(folder)
+    record = read_record(text, folder / RECORD)
+    tokens, ids, hashes = TokenStore.mapped(folder), IDS.map(folder), HASHES.map(folder)
+    id_offsets, split = ID_OFFSETS.map(folder), map_split(folder)
+    _check_offsets(folder / OFFSETS.name, tokens.offsets, len(tokens.tokens))
+    _check_offsets(folder / ID_OFFSETS.name, id_offsets, len(ids))
+    _check_split(folder / SPLIT, split, record.n_sequences)
+    counts = {OFFSETS: len(tokens), ID_OFFSETS: len(id_offsets) - 1, HASHES: len(hashes)}
+    for file, n_sequences in counts.items():
+        _check_count(folder / file.name, n_sequences, record.n_sequences, "sequences")
+    _check_count(folder / TOKENS.name, len(tokens.tokens), record.n_tokens, "tokens")
+    if verify:
+        _verify(folder, record)
+    sha256 = hashlib.sha256(text).hexdigest()
+    return Store(folder, record, tokens, Ids(ids, id_offsets), hashes, split, sha256)
+
+
+def _read_record_file(folder: Path) -> bytes:
+    try:
+        return (folder / RECORD).read_bytes()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        what, remedy = f"this is no store: there is no {RECORD} in it", "Make one with biofm data prepare"
+        if (folder / UNFINISHED).is_dir():
+            what, remedy = "this store is unfinished", "Repeat the command that prepares it, with --resume"
+        raise DataError(what, where=str(folder), remedy=remedy) from error
+    except OSError as error:
+        what = f"the store cannot be read ({error.strerror})"
+        raise DataError(what, where=str(folder / RECORD), remedy="Check its permissions") from error
+
+
+def _check_offsets(path: Path, offsets: Indices, end: int) -> None:
+    if not len(offsets) or offsets[0] != 0 or offsets[-1] != end:
+        last = offsets[-1] if len(offsets) else "missing"
+        raise _foreign(path, f"the last offset is {last}, where {end} values end")
+
+
+def _check_split(path: Path, split: dict[str, Indices], n_sequences: int) -> None:
+    for part, members in split.items():
+        if len(members) and (members[0] < 0 or members[-1] >= n_sequences):
+            what = f"{part} has sequence number {members[0] if members[0] < 0 else members[-1]}"
+            raise _foreign(path, f"{what}, where there are {n_sequences:,} sequences")
+
+
+def _check_count(path: Path, found: int, expected: int, things: str) -> None:
+    if found != expected:
+        raise _foreign(path, f"it holds {found:,} {things}, where {RECORD} says {expected:,}")
+
+
+def _verify(folder: Path, record: StoreRecord) -> None:
+    for name, file in record.files.items():
+        digest = hashlib.sha256()
+        for block in read_data(folder / name, file.n_bytes):
+            digest.update(block)
+        if digest.hexdigest() != file.data_sha256:
+            raise _foreign(folder / name, "its checksum is not the one that was written down")
+
+
+def _foreign(path: Path, why: str) -> DataError:
+    return DataError(f"this file is damaged, or of another store: {why}", where=str(path), remedy=_AGAIN)

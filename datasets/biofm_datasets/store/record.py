@@ -1,0 +1,119 @@
+"""What a store says of itself, in ``store.json``."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from biofm_datasets.errors import DataError
+from biofm_datasets.store.files import DATA_FILES
+
+FORMAT = "biofm token store"
+VERSION = 1
+
+_REMEDY = "Prepare the store again"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alphabet:
+    """The meaning of the tokens: token number i is spelt ``tokens[i]``."""
+
+    name: str
+    tokens: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """One input, whose sequences stand together from number ``first`` on. ``weight``: of a mixture, None for
+    its natural share.
+    """
+
+    name: str
+    sha256: str
+    weight: float | None
+    first: int
+    n_sequences: int
+    n_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitRecord:
+    """How the parts were made: by which method, with which parameters and tool, and how many sequences each
+    part has.
+    """
+
+    method: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+    tool: str = ""
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileRecord:
+    """``data_sha256``: of the ``n_bytes`` bytes behind the header of 4,096, which the record determines."""
+
+    n_bytes: int
+    data_sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreRecord:
+    """Everything about a store that is not an array."""
+
+    alphabet: Alphabet
+    dtype: str
+    n_sequences: int
+    n_tokens: int
+    sources: tuple[Source, ...]
+    split: SplitRecord
+    notices: dict[str, int]
+    files: dict[str, FileRecord]
+
+
+def spell_record(record: StoreRecord) -> bytes:
+    """The content of ``store.json``."""
+    content = {"format": FORMAT, "version": VERSION, **asdict(record)}
+    return (json.dumps(content, indent=1) + "\n").encode()
+
+
+def read_record(text: bytes, path: Path) -> StoreRecord:
+    """The record in ``store.json``.
+
+    Raises DataError: it is damaged, of another format, or of a newer version.
+    """
+    try:
+        content = json.loads(text)
+        kind, version = content.pop("format", None), content.pop("version", None)
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise DataError("this is no JSON object", where=str(path), remedy=_REMEDY) from error
+    if kind != FORMAT:
+        what = f"this describes {kind!r}, not a {FORMAT}"
+        raise DataError(what, where=str(path), remedy="Give the folder that biofm data prepare wrote")
+    if version != VERSION:
+        what = f"this store has the format's version {version}, and this biofm reads version {VERSION}"
+        raise DataError(what, where=str(path), remedy="Update biofm, or prepare the store again")
+    try:
+        return _record_of(content)
+    except (TypeError, KeyError, ValueError, AttributeError) as error:
+        what = f"the record of this store is damaged ({error})"
+        raise DataError(what, where=str(path), remedy=_REMEDY) from error
+
+
+def _record_of(content: Mapping[str, Any]) -> StoreRecord:
+    alphabet = content["alphabet"]
+    record = StoreRecord(
+        **{
+            **content,
+            "alphabet": Alphabet(name=alphabet["name"], tokens=tuple(alphabet["tokens"])),
+            "sources": tuple(Source(**source) for source in content["sources"]),
+            "split": SplitRecord(**content["split"]),
+            "files": {name: FileRecord(**file) for name, file in content["files"].items()},
+        }
+    )
+    if set(record.files) != set(DATA_FILES):
+        raise ValueError("it speaks of other files")
+    places = [0, *(source.first + source.n_sequences for source in record.sources)]
+    if [source.first for source in record.sources] != places[:-1] or places[-1] != record.n_sequences:
+        raise ValueError("its sources are not those of its sequences")
+    return record

@@ -1,0 +1,81 @@
+"""Sequences of tokens one after the other, any of them at once."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from biofm_datasets.store.files import OFFSETS, TOKENS
+
+Tokens = NDArray[np.unsignedinteger]
+Indices = NDArray[np.int64]
+
+
+class TokenStore:
+    """Sequence i is ``tokens[offsets[i]:offsets[i + 1]]``; both are arrays in memory, or memory maps.
+
+    One that is mapped from ``folder`` is pickled as that path, so that a process of a loader opens it anew.
+    """
+
+    def __init__(self, tokens: Tokens, offsets: Indices, folder: Path | None = None) -> None:
+        self.tokens = tokens
+        self.offsets = offsets
+        self.folder = folder
+
+    @classmethod
+    def of(cls, sequences: Iterable[Tokens]) -> Self:
+        """Sequences in memory."""
+        arrays = list(sequences)
+        offsets = np.cumsum([0, *map(len, arrays)], dtype=np.int64)
+        return cls(np.concatenate(arrays) if arrays else np.empty(0, np.uint8), offsets)
+
+    @classmethod
+    def mapped(cls, folder: Path) -> Self:
+        """Those of a folder. Raises DataError where its files are damaged."""
+        return cls(TOKENS.map(folder), OFFSETS.map(folder), folder)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, i: int | np.integer) -> Tokens:
+        if i < 0:
+            i += len(self)
+        return self.tokens[self.offsets[i] : self.offsets[i + 1]]
+
+    def __iter__(self) -> Iterator[Tokens]:
+        return (self[i] for i in range(len(self)))
+
+    def lengths(self, members: Indices | slice = slice(None)) -> Indices:
+        """Tokens of each of the members, which are numbers of sequences or a slice of them."""
+        if isinstance(members, slice):
+            return self.offsets[1:][members] - self.offsets[:-1][members]
+        return self.offsets[members + 1] - self.offsets[members]
+
+    def __reduce__(self) -> Any:
+        if self.folder is None:
+            return type(self), (self.tokens, self.offsets)
+        return type(self).mapped, (self.folder,)
+
+
+class Ids(Sequence[str]):
+    """The names of sequences, spelt when they are asked for."""
+
+    def __init__(self, text: NDArray[np.uint8], offsets: Indices) -> None:
+        self._text = text
+        self._offsets = offsets
+
+    def __len__(self) -> int:
+        return len(self._offsets) - 1
+
+    @overload
+    def __getitem__(self, i: int) -> str: ...
+    @overload
+    def __getitem__(self, i: slice) -> list[str]: ...
+    def __getitem__(self, i: int | slice) -> str | list[str]:
+        if isinstance(i, slice):
+            return [self[number] for number in range(*i.indices(len(self)))]
+        if i < 0:
+            i += len(self)
+        return self._text[self._offsets[i] : self._offsets[i + 1]].tobytes().decode(errors="replace")

@@ -1,0 +1,116 @@
+"""The folder of a store that is being written: whose it is, and how far it has come."""
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from biofm_datasets.errors import DataError
+from biofm_datasets.store.files import HASHES, UNFINISHED
+
+if sys.platform != "win32":
+    import fcntl
+
+PROGRESS, LOCK = "progress.json", "lock"
+BEGIN_AGAIN = "pass --overwrite without --resume to begin again"
+_START: dict[str, Any] = {"n_bytes": {}, "state": {}, "sums": {}}
+
+Fields = Mapping[str, Any]
+
+
+class Unfinished:
+    """``.unfinished`` within ``folder``, held by this process alone until ``close``.
+
+    ``progress`` is what the last ``remember`` left there: the ``fingerprint`` of the work, bytes of each
+    file, the writer's state, the sums of finished files. Without ``resume`` nothing may lie there, unless
+    ``anew`` gives it up.
+
+    Raises DataError: it may not be begun or gone on with so; it is damaged; another process holds it.
+    """
+
+    def __init__(self, folder: Path, fingerprint: Fields, *, resume: bool, anew: bool) -> None:
+        self.folder = folder
+        self.path = folder / UNFINISHED
+        self.path.mkdir(exist_ok=True)
+        self._lock = (self.path / LOCK).open("a")
+        try:
+            self._hold()
+            begun = None if anew and not resume else self._read()
+            fingerprint = json.loads(json.dumps(dict(fingerprint)))  # as it will be read
+            if begun is None:
+                self._clear()
+            else:
+                self._check(begun, fingerprint, resume)
+            self.progress = begun or {"fingerprint": fingerprint, **_START}
+        except BaseException:
+            self.close()
+            raise
+
+    def remember(self, **changed: Any) -> None:
+        self.progress |= changed
+        write_whole(self.path / PROGRESS, json.dumps(self.progress).encode())
+
+    def close(self) -> None:
+        self._lock.close()
+
+    def remove(self) -> None:
+        self.close()
+        shutil.rmtree(self.path)
+
+    def damaged(self, why: str) -> DataError:
+        remedy = BEGIN_AGAIN[0].upper() + BEGIN_AGAIN[1:]
+        return DataError(f"the unfinished store is damaged ({why})", where=str(self.folder), remedy=remedy)
+
+    def _hold(self) -> None:
+        if sys.platform == "win32":
+            return
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            what, remedy = "another process is writing this store", "Wait for it, or choose another folder"
+            raise DataError(what, where=str(self.folder), remedy=remedy) from error
+        except OSError:  # a mount without locks
+            return
+
+    def _read(self) -> dict[str, Any] | None:
+        try:
+            progress: dict[str, Any] = json.loads((self.path / PROGRESS).read_bytes())
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise self.damaged(str(error)) from error
+        return progress
+
+    def _clear(self) -> None:
+        for path in self.path.iterdir():
+            if path.name != LOCK:
+                path.unlink()
+
+    def _check(self, begun: Fields, fingerprint: Fields, resume: bool) -> None:
+        if not resume:
+            n_done = begun["n_bytes"][HASHES.tensor] // HASHES.itemsize
+            what = f"an unfinished store lies here ({n_done:,} sequences done)"
+            remedy = f"Pass --resume to go on with it; or {BEGIN_AGAIN}"
+            raise DataError(what, where=str(self.folder), remedy=remedy)
+        before = begun["fingerprint"]
+        differing = [name for name in {**before, **fingerprint} if before.get(name) != fingerprint.get(name)]
+        if differing:
+            changes = ", ".join(
+                f"{name} {before.get(name)}, now {fingerprint.get(name)}" for name in differing
+            )
+            what = f"the unfinished store was begun otherwise: {changes}"
+            remedy = f"Repeat the command as it was, or {BEGIN_AGAIN}"
+            raise DataError(what, where=str(self.folder), remedy=remedy)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """A file that is the old one or the new one, whenever the process ends."""
+    partial = path.with_name(f"{path.name}.partial")
+    with partial.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
