@@ -7,13 +7,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from biofm_datasets.sampling import Cursor, Plan, fill_bins
+from biofm_datasets.store import TokenStore
 from numpy.typing import NDArray
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from biofm.nn import PackedBatch, pack
 from biofm.training.objectives import Example, Labelled, Objective
 from biofm.training.recipe import Recipe
-from biofm.training.tokens import TokenStore
 
 Indices = NDArray[np.int64]
 

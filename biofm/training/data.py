@@ -4,13 +4,13 @@ from typing import Any
 
 import torch
 from biofm_datasets.sampling import Cursor, Mixture, Plan
+from biofm_datasets.store import TokenStore
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
 from biofm.training.batches import BEGINNING, Indices, Maker, Share, TrainingBatches, ValidationBatches
 from biofm.training.objectives import Example, Objective
 from biofm.training.recipe import Recipe
-from biofm.training.tokens import TokenStore
 
 
 class PackedData(LightningDataModule):

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from biofm_datasets.sampling import Mixture
 from biofm_datasets.split import Split, split_by_identity
+from biofm_datasets.store import TokenStore
 from numpy.typing import NDArray
 
 from biofm.core.errors import ModelError, OptionError, OutputError
@@ -20,7 +21,6 @@ from biofm.training.metrics import read_metrics
 from biofm.training.objectives import masked_lm
 from biofm.training.progress import Progress
 from biofm.training.recipe import PretrainRecipe
-from biofm.training.tokens import TokenStore
 
 CONTACTS_LEFT_OUT = "contact heads left out: they fit the attention maps before this training"
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from biofm_datasets.sampling import Mixture
+from biofm_datasets.store import TokenStore
 from torch import Tensor
 
 from biofm.inference import Compute
@@ -23,7 +24,6 @@ from biofm.training.fit import fit
 from biofm.training.metrics import read_metrics
 from biofm.training.objectives import masked_lm
 from biofm.training.progress import Progress
-from biofm.training.tokens import TokenStore
 
 Train = Callable[..., dict[str, Tensor]]
 MakeRecipe = Callable[..., PretrainRecipe]
