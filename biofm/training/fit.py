@@ -15,7 +15,8 @@ from torch import nn
 from biofm.core.configuration import option_of
 from biofm.core.errors import OptionError
 from biofm.inference import Compute
-from biofm.training.callbacks import Best, MetricsLog, Report
+from biofm.training.arithmetic import arithmetic_of_model
+from biofm.training.callbacks import Best, MetricsLog, Speedometer
 from biofm.training.checkpoints import (
     Checkpoints,
     checkpoint_path,
@@ -28,11 +29,13 @@ from biofm.training.interruption import Interruption
 from biofm.training.loggers import make_loggers
 from biofm.training.module import TrainingModule
 from biofm.training.objectives import Objective
+from biofm.training.peak import peak_flops
 from biofm.training.processes import Processes, find_processes
 from biofm.training.progress import Progress
 from biofm.training.recipe import Recipe
 from biofm.training.steps import Steps
 from biofm.training.strategy import choose_strategy
+from biofm.training.throughput import Throughput
 
 CHECKPOINTS = "checkpoints"
 METRICS = "metrics.csv"
@@ -92,14 +95,14 @@ def _train(
     path = None if begun is None else checkpoint_path(folder / CHECKPOINTS, begun)
     with interruption.deferred(), _silence():
         seed_everything(recipe.seed, verbose=False)
-        best = Best(recipe.patience)
+        best, speedometer = Best(recipe.patience), _speedometer(module.model, recipe, compute)
         averages = [EMAWeightAveraging(decay=recipe.ema_decay, use_buffers=False)] if recipe.ema_decay else []
         callbacks = [
             *averages,
             interruption,
             best,
-            MetricsLog(folder / METRICS, recipe.log_every),
-            Report(recipe, progress),
+            speedometer,
+            MetricsLog(folder / METRICS, recipe, speedometer, progress),
             Checkpoints(folder / CHECKPOINTS, recipe, best, interruption),
             Steps(recipe),
         ]
@@ -155,6 +158,17 @@ def batches_of_process(recipe: Recipe, processes: Processes) -> int:
             remedy=f"Give a multiple of {processes.world_size}",
         )
     return n_batches
+
+
+def _speedometer(model: nn.Module, recipe: Recipe, compute: Compute) -> Speedometer:
+    throughput = Throughput(
+        arithmetic_of_model(model),
+        budget=recipe.tokens_per_batch,
+        peak_flops=peak_flops(compute.device, compute.dtype),
+        device=compute.device,
+        n_processes=find_processes(recipe).world_size,
+    )
+    return Speedometer(throughput, recipe.n_steps)
 
 
 def _finish(model: nn.Module, checkpoints: Path) -> FitSummary:

@@ -72,7 +72,7 @@ def train(
 
 def rows_but_speed(folder: Path) -> list[dict[str, float]]:
     rows = read_metrics(folder / "metrics.csv")
-    return [{name: value for name, value in row.items() if name != "tokens_per_second"} for row in rows]
+    return [{name: value for name, value in row.items() if name in ("step", "tokens", "loss", "validation_loss", "learning_rate")} for row in rows]
 
 
 def are_equal(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
