@@ -79,7 +79,7 @@ def fit(
     if begun is None or begun < recipe.n_steps:
         module = TrainingModule(model.float().train(), objective, recipe)
         _train(module, data, recipe, compute, folder, progress)
-    return _finish(model, checkpoints)
+    return _finish(model, recipe, checkpoints)
 
 
 def _train(
@@ -171,12 +171,12 @@ def _speedometer(model: nn.Module, recipe: Recipe, compute: Compute) -> Speedome
     return Speedometer(throughput, recipe.n_steps)
 
 
-def _finish(model: nn.Module, checkpoints: Path) -> FitSummary:
+def _finish(model: nn.Module, recipe: Recipe, checkpoints: Path) -> FitSummary:
     """Give ``model`` the weights that are kept."""
     last = newest_step(checkpoints)
     assert last is not None, "the last step is saved"
     state = read_checkpoint(checkpoint_path(checkpoints, last))["callbacks"]
-    best = Best(0)
+    best = Best(recipe.patience)
     best.load_state_dict(state[best.state_key])
     best_step = last if best.step is None else best.step
     load_weights(model, checkpoint_path(checkpoints, best_step))
@@ -184,7 +184,7 @@ def _finish(model: nn.Module, checkpoints: Path) -> FitSummary:
         n_steps=last,
         best_step=best_step,
         validation_loss=None if best.step is None else best.loss,
-        stopped_early=False,
+        stopped_early=best.has_stopped and last < recipe.n_steps,
     )
 
 
