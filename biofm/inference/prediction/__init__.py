@@ -4,7 +4,7 @@ from biofm.inference.prediction.ensemble import Combined, combine
 from biofm.inference.prediction.files import PredictorFiles, files_of_predictor
 from biofm.inference.prediction.heads import Head, HeadPool
 from biofm.inference.prediction.info import MemberInfo, Method, PredictorInfo
-from biofm.inference.prediction.predictor import Branch, Ensemble, Part, copy_of, read_ensemble
+from biofm.inference.prediction.predictor import Branch, Ensemble, Part, open_branch, read_ensemble
 from biofm.inference.prediction.to_table import predictions_to_table
 
 __all__ = [
@@ -19,8 +19,8 @@ __all__ = [
     "PredictorFiles",
     "PredictorInfo",
     "combine",
-    "copy_of",
     "files_of_predictor",
+    "open_branch",
     "predictions_to_table",
     "read_ensemble",
 ]

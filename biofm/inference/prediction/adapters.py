@@ -33,9 +33,8 @@ def merge_adapter(encoder: Encoder, config: bytes, weights: Mapping[str, Tensor]
             weight.data = (weight.data.float() + change.to(weight.device)).to(weight.dtype)
     except (ValueError, KeyError, AttributeError, RuntimeError, TypeError) as error:
         reason = str(error).splitlines()[0]
-        raise ModelError(
-            f"the adapter does not fit the model ({reason})", where=where, remedy=remedy
-        ) from error
+        what = f"the adapter does not fit the model ({reason})"
+        raise ModelError(what, where=where, remedy=remedy) from error
 
 
 def _scale(config: bytes) -> float:

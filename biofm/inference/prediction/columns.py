@@ -26,10 +26,10 @@ def columns_of(
 ) -> Columns:
     """A column's name and one value a sequence; ``lengths`` are its residues.
 
-    A regression has ``prediction``, ``low`` and ``high``, the bounds empty where too few rows calibrated them.
-    Classes have ``prediction``, ``probability`` and the probability of each class; labels ``prediction`` (1
-    where the probability is a half or more) and ``probability``. Several targets add their names. Residues
-    have a text of letters and, ``with_lists``, lists of the probability of each letter.
+    A regression has ``prediction``, ``low`` and ``high``, the bounds empty where too few rows calibrated
+    them. Classes have ``prediction``, ``probability`` and the probability of each class; labels
+    ``prediction`` (1 where the probability is a half or more) and ``probability``. Several targets add their
+    names. Residues have a text of letters and, ``with_lists``, lists of the probability of each letter.
     """
     if info.task == "regression":
         return _numbers(info, found, calibration, coverage)
@@ -45,7 +45,7 @@ def _numbers(info: PredictorInfo, found: Combined, calibration: Calibration, cov
     spread = np.zeros_like(found.outputs) if found.spread is None else found.spread
     widths = calibration.half_widths(coverage, spread)
     columns: Columns = {}
-    for i, suffix in enumerate(_suffixes(info)):
+    for i, suffix in enumerate(suffixes(info.targets)):
         middle, width = found.outputs[:, i], widths[:, i]
         columns[f"prediction{suffix}"] = middle.astype(np.float32)
         columns[f"low{suffix}"] = _finite(middle - width)
@@ -70,7 +70,7 @@ def _classes(info: PredictorInfo, probabilities: NDArray[np.float32]) -> Columns
 
 def _labels(info: PredictorInfo, probabilities: NDArray[np.float32]) -> Columns:
     columns: Columns = {}
-    for i, suffix in enumerate(_suffixes(info)):
+    for i, suffix in enumerate(suffixes(info.targets)):
         columns[f"prediction{suffix}"] = (probabilities[:, i] >= THRESHOLD).astype(np.int64)
         columns[f"probability{suffix}"] = probabilities[:, i]
     return columns
@@ -94,5 +94,6 @@ def _lists(parts: Sequence[NDArray[np.float32]]) -> Any:
     return pa.array(parts, pa.list_(pa.float32()))
 
 
-def _suffixes(info: PredictorInfo) -> list[str]:
-    return [f"_{target}" for target in info.targets] if len(info.targets) > 1 else [""]
+def suffixes(targets: Sequence[str]) -> list[str]:
+    """What tells the columns of several targets apart."""
+    return [f"_{target}" for target in targets] if len(targets) > 1 else [""]

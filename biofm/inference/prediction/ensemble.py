@@ -23,9 +23,8 @@ def combine(outputs: Sequence[Floats], folds: Sequence[int]) -> Combined:
     out-of-fold prediction there are no others. Over several folds it is their mean.
     """
     mean = np.mean(outputs, axis=0, dtype=np.float64)
-    groups = [
-        [it for it, fold in zip(outputs, folds, strict=True) if fold == one] for one in sorted(set(folds))
-    ]
+    pairs = list(zip(outputs, folds, strict=True))
+    groups = [[it for it, fold in pairs if fold == one] for one in sorted(set(folds))]
     if min(map(len, groups)) < 2:
         return Combined(mean, None)
     spreads = [np.std(group, axis=0, dtype=np.float64) for group in groups]

@@ -1,8 +1,8 @@
 """The folder of a trained predictor: which files it has, and from opened files to its parts.
 
 ``predictor.json``; ``calibration.safetensors``; and for each member, in ``members/<name>/``, its
-``head.safetensors`` and, after LoRA, peft's ``adapter_config.json`` and ``adapter_model.safetensors``, after a
-full fine-tuning the encoder as ``biofm.load`` reads it.
+``head.safetensors`` and, after LoRA, peft's ``adapter_config.json`` and ``adapter_model.safetensors``, after
+a full fine-tuning the encoder as ``biofm.load`` reads it.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ from biofm.inference.prediction.info import FILE, PredictorInfo, read_info
 from biofm.models import Checkpoint, read_checkpoint
 
 CALIBRATION_FILE, HEAD_FILE, MEMBERS = "calibration.safetensors", "head.safetensors", "members"
-SETTINGS_FILE = "config.json"
+ENCODER_FILES = ("config.json", "model.safetensors")
 
 REMEDY = "Copy the predictor's folder again"
 
@@ -42,10 +42,10 @@ def files_of_predictor(folder: Path) -> tuple[Path, ...]:
 class PredictorFiles:
     """Reads the parts of a predictor. Raises ModelError where a file is missing, damaged or does not fit."""
 
-    def __init__(self, files: Files, where: str) -> None:
+    def __init__(self, files: Files, where: str, info: PredictorInfo | None = None) -> None:
         self._files = files
         self._where = where
-        self.info: PredictorInfo = read_info(self._file(FILE), where)
+        self.info = info or read_info(self._file(FILE), where)
 
     def calibration(self) -> Calibration:
         info = self.info
@@ -60,20 +60,15 @@ class PredictorFiles:
     def head(self, member: str) -> Head:
         name = f"{MEMBERS}/{member}/{HEAD_FILE}"
         head = read_head(self.info.task, self._tensors(name), f"{self._where}/{name}")
-        if head.layers[-1].out_features != self.info.n_outputs:
-            what = f"its head gives {head.layers[-1].out_features} numbers, not {self.info.n_outputs}"
+        if head.n_outputs != self.info.n_outputs:
+            what = f"its head gives {head.n_outputs} numbers, not {self.info.n_outputs}"
             raise ModelError(what, where=f"{self._where}/{name}", remedy=REMEDY)
         return head
 
     def checkpoint(self, member: str) -> Checkpoint:
         """The member's own encoder, after a full fine-tuning."""
         begin = f"{MEMBERS}/{member}/"
-        files = {
-            name.removeprefix(begin): file for name, file in self._files.items() if name.startswith(begin)
-        }
-        files.pop(HEAD_FILE, None)
-        if SETTINGS_FILE not in files:
-            raise ModelError(f"{begin}{SETTINGS_FILE} is missing", where=self._where, remedy=REMEDY)
+        files = {name: self._file(begin + name) for name in ENCODER_FILES}
         return read_checkpoint(files, f"{self._where}/{begin}")
 
     def merge_adapter(self, member: str, checkpoint: Checkpoint) -> None:

@@ -36,8 +36,8 @@ class Head:
 
     @torch.inference_mode()
     def outputs(self, rows: Floats, lengths: NDArray[np.int64]) -> Floats:
-        """Predicted numbers or probabilities from what an embedder gives: a row a sequence or, per residue and
-        to be pooled by attention, a row a residue, ``lengths`` of each sequence.
+        """Predicted numbers or probabilities from what an embedder gives: a row a sequence or, for labels per
+        residue and for attention that pools, a row a residue, ``lengths`` of each sequence.
         """
         x = torch.from_numpy(rows)
         if self.query is not None:
@@ -48,6 +48,19 @@ class Head:
             assert self.scale is not None
             return (y * self.scale + self.shift).numpy()
         return (y.sigmoid() if self.task == "multi-label" else y.softmax(-1)).numpy()
+
+    @property
+    def d_model(self) -> int:
+        """The width of the vectors that it stands on."""
+        return self._linear[0].in_features
+
+    @property
+    def n_outputs(self) -> int:
+        return self._linear[-1].out_features
+
+    @property
+    def _linear(self) -> list[nn.Linear]:
+        return [layer for layer in self.layers if isinstance(layer, nn.Linear)]
 
     def state(self) -> State:
         """The tensors that ``read_head`` takes back."""
@@ -70,20 +83,13 @@ def read_head(task: Task, state: State, where: str) -> Head:
         first, last = state["head.1.weight"], state.get("head.4.weight", state["head.1.weight"])
         n_hidden = len(first) if last is not first else 0
         layers = prediction_head(first.shape[1], len(last), 0.0, n_hidden)
-        layers.load_state_dict(
-            {
-                name.removeprefix("head."): tensor.float()
-                for name, tensor in state.items()
-                if name[:5] == "head."
-            }
-        )
+        own = {name.removeprefix("head."): tensor for name, tensor in state.items() if name[:5] == "head."}
+        layers.load_state_dict({name: tensor.float() for name, tensor in own.items()})
         scaling = [state[name].float() for name in (SHIFT, SCALE)] if task == "regression" else [None, None]
     except (KeyError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
-        remedy = "Copy the predictor's folder again"
-        raise ModelError(
-            f"the tensors of a head do not fit ({reason})", where=where, remedy=remedy
-        ) from error
+        what = f"the tensors of a head do not fit ({reason})"
+        raise ModelError(what, where=where, remedy="Copy the predictor's folder again") from error
     return Head(task, layers.eval().requires_grad_(False), state.get(QUERY), *scaling)
 
 

@@ -25,8 +25,8 @@ class MemberInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PredictorInfo:
-    """``model`` and ``sha256`` are the encoder's that was fine-tuned, ``dtype`` that in which the predictor was
-    judged, ``window`` as in ``EmbedOptions`` (0: none).
+    """``model`` and ``sha256`` are the encoder's that was fine-tuned, ``dtype`` that in which the predictor
+    was judged, ``window`` as in ``EmbedOptions`` (0: none).
 
     ``temperatures``, ``spreads``, ``n_calibrated``: of ``biofm.evaluation.calibration``; the scores of its
     intervals are in ``calibration.safetensors``.

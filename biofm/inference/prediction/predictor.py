@@ -1,16 +1,18 @@
 """A trained predictor at work: its members run over sequences and answer as one."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from copy import deepcopy
 from typing import NamedTuple
 
 import numpy as np
+from biofm_datasets import Record
 from numpy.typing import NDArray
 
 from biofm.core.errors import ModelError
 from biofm.evaluation.calibration import Calibration
 from biofm.inference.compute import Compute, place
-from biofm.inference.embed import Embedder, EmbedOptions, Protein
+from biofm.inference.embed import Embedder, EmbedOptions, OnBatch, Protein, unheard
 from biofm.inference.prediction.ensemble import Combined, combine
 from biofm.inference.prediction.files import PredictorFiles
 from biofm.inference.prediction.heads import Floats, Head, embedder_pool
@@ -24,12 +26,20 @@ class Branch(NamedTuple):
     embedder: Embedder
     heads: Sequence[Head]
 
-    def outputs(self, chunk: Sequence[Protein], on_batch: Callable[[int, int], None]) -> list[Floats]:
+    def outputs(self, chunk: Sequence[Protein], on_batch: OnBatch = unheard) -> list[Floats]:
         """Of each head, the rows of a chunk in order."""
         rows = self.embedder.embed_new(chunk, {}, on_batch)
         found = np.concatenate([rows[protein.key] for protein in chunk])
         lengths = np.array([protein.n_residues for protein in chunk])
         return [head.outputs(found, lengths) for head in self.heads]
+
+
+    def answer(self, records: Iterable[Record], notices: Counter[str]) -> Floats:
+        """The outputs of the one head for all records, in order and in memory."""
+        (head,) = self.heads
+        chunks = self.embedder.chunks(self.embedder.tokenise(records, notices))
+        parts = [self.outputs(chunk)[0] for chunk in chunks]
+        return np.concatenate([np.empty((0, head.n_outputs), np.float32), *parts])
 
 
 class Part(NamedTuple):
@@ -59,11 +69,7 @@ class Ensemble:
         """The one that tokenises and that makes chunks, for all."""
         return self.branches[0].embedder
 
-    def stream(
-        self,
-        proteins: Iterable[Protein],
-        on_batch: Callable[[int, int], None] = lambda tokens, residues: None,
-    ) -> Iterator[Part]:
+    def stream(self, proteins: Iterable[Protein], on_batch: OnBatch = unheard) -> Iterator[Part]:
         """Predictions in the order of ``proteins``; memory does not grow with their number."""
         for chunk in self.embedder.chunks(proteins):
             outputs: list[NDArray[np.float32]] = []
@@ -90,27 +96,26 @@ def read_ensemble(
         window=window or info.window or None,
         tokens_per_batch=tokens_per_batch,
     )
-    heads = [files.head(member.name) for member in info.members]
     if info.method == "probe":
         assert base is not None, "a probe stands on a model"
-        branches = [Branch(_embedder(base, compute, options), heads)]
+        heads = [files.head(member.name) for member in info.members]
+        branches = [_checked(Branch(_embedder(base, compute, options), heads), info)]
     else:
-        branches = []
-        for member, head in zip(info.members, heads, strict=True):
-            if info.method == "full":
-                checkpoint = files.checkpoint(member.name)
-            else:
-                assert base is not None, "an adapter stands on a model"
-                checkpoint = copy_of(base)
-                files.merge_adapter(member.name, checkpoint)
-            branches.append(Branch(_embedder(checkpoint, compute, options), [head]))
-    _check_widths(branches, info)
+        branches = [open_branch(files, member.name, base, compute, options) for member in info.members]
     return Ensemble(info, branches, files.calibration())
 
 
-def copy_of(checkpoint: Checkpoint) -> Checkpoint:
-    """The same model with weights of its own."""
-    return Checkpoint(checkpoint.family, deepcopy(checkpoint.module), checkpoint.tokenizer)
+def open_branch(
+    files: PredictorFiles, member: str, base: Checkpoint | None, compute: Compute, options: EmbedOptions
+) -> Branch:
+    """A member with an encoder of its own: adapters merged into a copy of ``base``, or one read whole."""
+    if files.info.method == "full":
+        checkpoint = files.checkpoint(member)
+    else:
+        assert base is not None, "an adapter stands on a model"
+        checkpoint = Checkpoint(base.family, deepcopy(base.module), base.tokenizer)
+        files.merge_adapter(member, checkpoint)
+    return _checked(Branch(_embedder(checkpoint, compute, options), [files.head(member)]), files.info)
 
 
 def _embedder(checkpoint: Checkpoint, compute: Compute, options: EmbedOptions) -> Embedder:
@@ -118,12 +123,12 @@ def _embedder(checkpoint: Checkpoint, compute: Compute, options: EmbedOptions) -
     return Embedder(encoder, checkpoint.tokenizer, compute, options)
 
 
-def _check_widths(branches: Sequence[Branch], info: PredictorInfo) -> None:
-    for branch in branches:
-        for head in branch.heads:
-            width = next(layer.in_features for layer in head.layers if hasattr(layer, "in_features"))
-            if width != branch.embedder.config.d_model:
-                what = f"it stands on vectors of {width} numbers, and the model's have "
-                what += f"{branch.embedder.config.d_model}"
-                remedy = f"Name the model that it was trained on ({info.model}) with --model"
-                raise ModelError(what, where="the predictor", remedy=remedy)
+def _checked(branch: Branch, info: PredictorInfo) -> Branch:
+    """Raise ModelError where a head stands on wider or narrower vectors than the model's."""
+    d_model = branch.embedder.config.d_model
+    for head in branch.heads:
+        if head.d_model != d_model:
+            what = f"its head stands on vectors of {head.d_model} numbers, and the model's have {d_model}"
+            remedy = f"Name the model that it was trained on ({info.model}) with --model"
+            raise ModelError(what, where="the predictor", remedy=remedy)
+    return branch

@@ -5,6 +5,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import safetensors.torch
+import torch
 from torch import nn
 
 from biofm.core.errors import MissingExtraError
@@ -27,14 +28,17 @@ def inject_adapters(encoder: Encoder, recipe: FinetuneRecipe) -> None:
     """Put adapters, which learn, beside the linear layers of the blocks, which do not. They begin at nothing."""
     from peft import LoraConfig, inject_adapter_in_model  # optional, and slow to import
 
-    names = {name.rpartition(".")[2] for name, part in encoder.blocks.named_modules() if isinstance(part, nn.Linear)}
+    linear = [name for name, part in encoder.blocks.named_modules() if isinstance(part, nn.Linear)]
+    names = {name.rpartition(".")[2] for name in linear}
     config = LoraConfig(
         r=recipe.lora_rank,
         lora_alpha=recipe.lora_alpha,
         lora_dropout=recipe.lora_dropout,
         target_modules=sorted(names & set(TARGETS)),
     )
-    inject_adapter_in_model(config, encoder)
+    with torch.random.fork_rng(devices=[]):  # their weights depend on the seed alone
+        torch.manual_seed(recipe.seed)
+        inject_adapter_in_model(config, encoder)
 
 
 def adapter_files(encoder: Encoder, base_model: str) -> dict[str, bytes]:
@@ -49,5 +53,7 @@ def adapter_files(encoder: Encoder, base_model: str) -> dict[str, bytes]:
     settings["target_modules"] = sorted(settings["target_modules"])
     return {
         CONFIG_FILE: json.dumps(settings, indent=2, default=str).encode() + b"\n",
-        WEIGHTS_FILE: safetensors.torch.save({PREFIX + name: weight.contiguous() for name, weight in state.items()}),
+        WEIGHTS_FILE: safetensors.torch.save(
+            {PREFIX + name: weight.contiguous() for name, weight in sorted(state.items())}
+        ),
     }

@@ -22,8 +22,8 @@ MOST_UNITS_TO_CHOOSE = 20_000
 
 
 class Probe(NamedTuple):
-    """``judged`` was fitted without the validation rows, ``final`` with them. ``penalty``: what was chosen, the
-    ridge's alpha for each target or the logistic regression's C.
+    """``judged`` was fitted without the validation rows, ``final`` with them. ``penalty``: what was chosen,
+    the ridge's alpha for each target or the logistic regression's C.
     """
 
     judged: Head
@@ -65,7 +65,7 @@ def _ridges(labels: Labels, vectors: Vectors, rows: Indices) -> tuple[Head, dict
 def _choose_c(
     labels: Labels, vectors: Vectors, train: Indices, validation: Indices, rng: np.random.Generator
 ) -> float:
-    """The C whose fit to some of the training rows expects the validation rows best; the strongest of equals."""
+    """The C whose fit to some of the training rows expects the validation rows best."""
     units = _known_units(labels, validation, rng, MOST_UNITS_TO_CHOOSE)
     losses = []
     for c in CS:
@@ -91,9 +91,8 @@ def _logistic(
     """Fitted to at most so many rows or residues, drawn at random."""
     units = _known_units(labels, rows, rng, min(most, MOST_BYTES // (4 * vectors.shape[1])))
     scale = scale_of(vectors, units)
-    x = np.concatenate(
-        [((block - scale.mean) * scale.factor).astype(np.float32) for block in blocks(vectors, units)]
-    )
+    standard = ((block - scale.mean) * scale.factor for block in blocks(vectors, units))
+    x = np.concatenate([block.astype(np.float32) for block in standard])
     if labels.classes:
         found = _unscaled(fit_logistic(x, labels.codes[units], labels.n_outputs, c=c), scale)
         return linear_head(labels.task, found.weights.astype(np.float32), found.bias.astype(np.float32))

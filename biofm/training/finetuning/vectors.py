@@ -15,7 +15,7 @@ FILE = "vectors.npy"
 
 
 def embed_table(
-    table: LabelledTable, embedder: Embedder, folder: Path, notices: Counter[str], progress: Progress
+    table: LabelledTable, embedder: Embedder, folder: Path, progress: Progress
 ) -> NDArray[np.float32]:
     """The vectors of all rows of a table, or of all their residues, as a memory map of a file in ``folder``.
 
@@ -23,7 +23,7 @@ def embed_table(
     """
     path = folder / FILE
     if not path.exists():
-        _write(table, embedder, path, notices, progress)
+        _write(table, embedder, path, progress)
     vectors: NDArray[np.float32] = np.load(path, mmap_mode="r")
     return vectors
 
@@ -35,7 +35,7 @@ def records_of(table: LabelledTable, rows: NDArray[np.int64] | None = None) -> l
 
 
 def _write(
-    table: LabelledTable, embedder: Embedder, path: Path, notices: Counter[str], progress: Progress
+    table: LabelledTable, embedder: Embedder, path: Path, progress: Progress
 ) -> None:
     n_rows = len(table)
     if embedder.is_per_residue:
@@ -45,7 +45,7 @@ def _write(
     shape = (n_rows, embedder.config.d_model)
     vectors = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)
     done = 0
-    for chunk in embedder.chunks(embedder.tokenise(records_of(table), notices)):
+    for chunk in embedder.chunks(embedder.tokenise(records_of(table), Counter())):
         found = embedder.embed_new(chunk, {})
         for protein in chunk:
             rows = found[protein.key]
