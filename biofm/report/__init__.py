@@ -1,6 +1,7 @@
 """Pictures of results."""
 
 from biofm.report.contacts import draw_contacts
+from biofm.report.curves import Curves, Series, draw_curves
 from biofm.report.figure import check_figure_suffix
 from biofm.report.loss_curve import draw_loss_curve
 from biofm.report.neighbours import draw_neighbours
@@ -8,9 +9,12 @@ from biofm.report.scan import draw_scan
 from biofm.report.scatter import ScatterPanel, draw_scatter
 
 __all__ = [
+    "Curves",
     "ScatterPanel",
+    "Series",
     "check_figure_suffix",
     "draw_contacts",
+    "draw_curves",
     "draw_loss_curve",
     "draw_neighbours",
     "draw_scan",

@@ -10,6 +10,11 @@ if TYPE_CHECKING:
 
 FORMATS = (".png", ".svg", ".pdf")
 
+# What neither XML nor HTML allows, and what UTF-8 cannot write, becomes the sign for that.
+_UNPRINTABLE = dict.fromkeys(
+    {*range(0x20), 0x7F, *range(0xD800, 0xE000), 0xFFFE, 0xFFFF} - {*map(ord, "\t\n\r")}, "\ufffd"
+)
+
 
 def check_figure_suffix(path: PurePath) -> str:
     """The suffix of ``path``. Raises OutputError where no figure can be written under it."""
@@ -32,3 +37,8 @@ def new_figure(width_inch: float, height_inch: float) -> "Figure":
 
 def write_figure(figure: "Figure", handle: BinaryIO, suffix: str) -> None:
     figure.savefig(handle, format=suffix.removeprefix("."), dpi=150)
+
+
+def printable(text: str) -> str:
+    """``text`` as a file of any format can hold it."""
+    return text.translate(_UNPRINTABLE)

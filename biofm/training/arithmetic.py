@@ -57,16 +57,14 @@ class Arithmetic:
         return self.forward(work) + backward + again
 
 
-def arithmetic_of(
-    config: EncoderConfig, *, head_weights: int = 0, causal: bool = False, frozen: bool = False
-) -> Arithmetic:
+def arithmetic_of(config: EncoderConfig, *, head_weights: int = 0, frozen: bool = False) -> Arithmetic:
     """That of an encoder and a head of so many weights. ``frozen``: only adapters beside it are trained."""
     n_wide = 3 if config.feedforward == "swiglu" else 2
     block = 4 * config.d_model**2 + n_wide * config.d_model * config.d_feedforward
     return Arithmetic(
         matrix_weights=config.n_layers * block,
         head_weights=head_weights,
-        pair_products=config.n_layers * config.d_model * (0.5 if causal else 1.0),
+        pair_products=config.n_layers * config.d_model * (0.5 if config.causal else 1.0),
         backward_products=1 if frozen else 2,
     )
 

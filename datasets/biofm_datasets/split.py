@@ -40,11 +40,17 @@ class Split:
 
 
 @dataclass(frozen=True, slots=True)
-class _Similarity:
-    """What an alignment of two proteins must reach for them to count as similar."""
+class Similarity:
+    """What an alignment of two proteins must reach for them to count as similar: identical columns of all its
+    columns, gaps counted, and columns of the shorter protein.
+    """
 
-    min_identity: float
-    min_coverage: float
+    min_identity: float = 0.3
+    min_coverage: float = 0.5
+
+    def with_margin(self) -> "Similarity":
+        """What is removed to be sure."""
+        return Similarity(self.min_identity - IDENTITY_MARGIN, self.min_coverage)
 
     def is_alike(self, n_identical: Indices, n_columns: Indices) -> NDArray[np.bool_]:
         return n_identical >= self.min_identity * n_columns
@@ -84,10 +90,12 @@ def split_by_identity(
     assert len(sequences) == len(groups), "one group for each sequence"
     held_out = _choose(sequences, groups, n_held_out, seed)
     rest = np.setdiff1d(np.arange(len(sequences)), held_out)
-    queries = encode([sequences[i] for i in held_out])
-    targets = encode([sequences[i] for i in rest])
-    similarity = _Similarity(max_identity - IDENTITY_MARGIN, min_coverage)
-    is_similar = _find_similar(queries, targets, similarity, progress or _silent)
+    is_similar = find_similar(
+        [sequences[i] for i in held_out],
+        [sequences[i] for i in rest],
+        Similarity(max_identity, min_coverage).with_margin(),
+        progress or _silent,
+    )
     return Split(train=rest[~is_similar], held_out=held_out, removed=rest[is_similar])
 
 
@@ -113,31 +121,43 @@ def _choose(
     return np.sort(np.concatenate(chosen)).astype(np.int64)
 
 
-def _find_similar(
-    queries: Residues, targets: Residues, similarity: _Similarity, progress: Progress
+def find_similar(
+    held_out: Sequence[str],
+    others: Sequence[str],
+    similarity: Similarity,
+    progress: Progress,
+    *,
+    of_held_out: bool = False,
 ) -> NDArray[np.bool_]:
-    """Which targets are similar to any query: ever dearer looks at ever fewer pairs."""
-    is_similar = np.zeros(len(targets.lengths), np.bool_)
+    """Which others are similar to any held-out protein, or with ``of_held_out`` which of these to any other:
+    ever dearer looks at ever fewer pairs. Others may be searched in parts.
+    """
+    queries, targets = encode(held_out), encode(others)
+    is_similar = np.zeros(len(held_out if of_held_out else others), np.bool_)
+
+    def sought(pairs: Candidates) -> Indices:
+        return pairs.query if of_held_out else pairs.target
+
     pairs = find_candidates(queries, targets, partial(progress, "searching"))
     for begin in range(0, len(pairs.target), UNGAPPED_PAIRS):
         some = pairs.take(slice(begin, begin + UNGAPPED_PAIRS))
-        is_similar[some.target[_is_similar_ungapped(some, queries, targets, similarity)]] = True
+        is_similar[sought(some)[_is_similar_ungapped(some, queries, targets, similarity)]] = True
 
-    pairs = pairs.take(~is_similar[pairs.target])
+    pairs = pairs.take(~is_similar[sought(pairs)])
     pairs = pairs.take(score_near_seed(pairs, queries, targets, partial(progress, "scoring")) >= MIN_SCORE)
     for half_band in (HALF_BAND, WIDE_HALF_BAND):
         found = align_banded(pairs, queries, targets, half_band, partial(progress, "aligning"))
         shorter = np.minimum(queries.lengths[pairs.query], targets.lengths[pairs.target])
         is_alike = similarity.is_alike(found.n_identical, found.n_columns)
         is_covering = similarity.is_covering(found.n_columns, shorter)
-        is_similar[pairs.target[is_alike & is_covering]] = True
+        is_similar[sought(pairs)[is_alike & is_covering]] = True
         is_cut_short = is_alike & ~is_covering & (found.score >= WIDE_SCORE)
-        pairs = pairs.take(is_cut_short & ~is_similar[pairs.target])
+        pairs = pairs.take(is_cut_short & ~is_similar[sought(pairs)])
     return is_similar
 
 
 def _is_similar_ungapped(
-    pairs: Candidates, queries: Residues, targets: Residues, similarity: _Similarity
+    pairs: Candidates, queries: Residues, targets: Residues, similarity: Similarity
 ) -> NDArray[np.bool_]:
     """Which pairs are similar where they overlap on their seed's diagonal, with no gap at all."""
     query_from = pairs.query_at - queries.starts[pairs.query]

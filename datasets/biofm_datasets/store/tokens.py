@@ -39,7 +39,7 @@ class TokenStore:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
-    def __getitem__(self, i: int) -> Tokens:
+    def __getitem__(self, i: int | np.integer) -> Tokens:
         if i < 0:
             i += len(self)
         return self.tokens[self.offsets[i] : self.offsets[i + 1]]

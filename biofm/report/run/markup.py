@@ -1,0 +1,40 @@
+"""HTML that cannot be broken by what it shows: text is escaped unless it was made here."""
+
+import html
+
+from biofm.report.figure import printable
+
+VOID = frozenset({"br", "col", "img", "link", "meta"})
+
+
+class Html(str):
+    """Markup that is whole and safe to stand anywhere in a page."""
+
+    __slots__ = ()
+
+
+def escape(text: str) -> Html:
+    """Text as it is to be read, in a page or in an attribute; markup stays what it is."""
+    return text if isinstance(text, Html) else Html(html.escape(printable(text), quote=True))
+
+
+def join(*parts: str) -> Html:
+    return Html("".join(map(escape, parts)))
+
+
+def tag(name: str, /, *children: str, **attributes: str | int | float | bool | None) -> Html:
+    """``tag("td", "a < b", class_="number", aria_label="x")``. An attribute that is None or False is left
+    out, one that is True has no value.
+    """
+    spelt = "".join(_attribute(key, value) for key, value in attributes.items())
+    if name in VOID:
+        assert not children, f"<{name}> holds nothing"
+        return Html(f"<{name}{spelt}>")
+    return Html(f"<{name}{spelt}>{join(*children)}</{name}>")
+
+
+def _attribute(key: str, value: str | int | float | bool | None) -> str:
+    if value is None or value is False:
+        return ""
+    name = key.rstrip("_").replace("_", "-")
+    return f" {name}" if value is True else f' {name}="{escape(str(value))}"'

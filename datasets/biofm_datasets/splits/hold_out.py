@@ -1,0 +1,62 @@
+"""Holding out by a keyed order of numbers: equals stay together, and the order of a file means nothing."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from biofm_datasets.errors import DataError
+from biofm_datasets.sampling.permutation import key_of
+from biofm_datasets.splits.keys import TEST, TRAIN, VALIDATION
+
+BLOCK = 1 << 16
+
+Keys = NDArray[np.uint64]
+PartLabels = NDArray[np.uint8]
+Eligible = Callable[[slice], NDArray[np.bool_]]
+
+
+def hold_out(
+    keys: Keys, validation: float, test: float, seed: int, things: str, eligible: Eligible | None = None
+) -> PartLabels:
+    """Labels for numbers such as hashes of sequences: those of the lowest rank in the order of ``seed`` are
+    for the test, the next ones for validation, each a share below 1 or a number.
+
+    Equal numbers get the same label, so that there may be a few more than asked for. ``eligible`` says which
+    of a slice can be held out. Memory is that of what is held out.
+
+    Raises DataError: so many cannot be held out. ``things`` are what the message calls them.
+    """
+    n_eligible = sum(int(np.sum(eligible(part))) for part in blocks(len(keys))) if eligible else len(keys)
+    n_test, n_validation = (_number(amount, n_eligible) for amount in (test, validation))
+    n_both = n_test + n_validation
+    if n_both > n_eligible or n_both >= len(keys):
+        what = f"{n_both:,} of {n_eligible:,} {things} cannot be held out"
+        raise DataError(what, where="--validation, --test", remedy="Hold out fewer, or give more data")
+    lowest = np.empty(0, np.uint64)
+    for part in blocks(len(keys)):
+        ranks = _ranks(keys[part], seed)
+        lowest = np.concatenate([lowest, ranks[eligible(part)] if eligible else ranks])
+        lowest = np.partition(lowest, n_both - 1)[:n_both] if len(lowest) > n_both else lowest
+    lowest.sort()
+    labels = np.full(len(keys), TRAIN, np.uint8)
+    for part in blocks(len(keys)):
+        ranks, can = _ranks(keys[part], seed), eligible(part) if eligible else True
+        for label, n in ((VALIDATION, n_both), (TEST, n_test)):
+            if n:
+                labels[part][(ranks <= lowest[n - 1]) & can] = label
+    return labels
+
+
+def blocks(n: int) -> Iterator[slice]:
+    """Slices of a range, so that its parts are worked on one after the other."""
+    return (slice(begin, min(begin + BLOCK, n)) for begin in range(0, n, BLOCK))
+
+
+def _number(amount: float, n: int) -> int:
+    """A share of ``n``, at least one, or the number itself."""
+    return max(1, round(amount * n)) if 0 < amount < 1 else int(amount)
+
+
+def _ranks(keys: Keys, seed: int) -> Keys:
+    return key_of(seed, keys.view(np.int64))

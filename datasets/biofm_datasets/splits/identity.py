@@ -1,0 +1,99 @@
+"""A split in which no held-out protein has a relative in training, for data of any size."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from biofm_datasets.split import MAX_HELD_OUT_LENGTH, MIN_HELD_OUT_LENGTH, Similarity, find_similar
+from biofm_datasets.splits import mmseqs
+from biofm_datasets.splits.hold_out import hold_out
+from biofm_datasets.splits.keys import REMOVED, TRAIN
+from biofm_datasets.splits.options import SplitOptions
+from biofm_datasets.store.record import Alphabet
+from biofm_datasets.store.tokens import TokenStore
+
+CHUNK_TOKENS = 20_000_000
+"""Of sequences that are searched together by our own method, so that memory is flat."""
+OWN_TOOL = "biofm, spaced seeds and banded alignments"
+
+Progress = Callable[[str, int, int], None]
+Indices = NDArray[np.int64]
+
+
+def label_by_identity(
+    tokens: TokenStore,
+    alphabet: Alphabet,
+    hashes: NDArray[np.uint64],
+    options: SplitOptions,
+    scratch: Path,
+    progress: Progress,
+) -> tuple[NDArray[np.uint8], str]:
+    """Labels of the sequences, and the tool that found the relatives.
+
+    Held-out proteins are drawn among those of 30 to 1,022 residues, copies together. What is similar to any
+    of them, by ``max_identity`` and ``min_coverage`` and a margin (``split.IDENTITY_MARGIN``), is removed.
+    Held-out proteins may resemble each other.
+
+    Raises DataError: so many cannot be held out; the tool is missing or fails.
+    """
+    spell = Spelling(alphabet)
+
+    def eligible(part: slice) -> NDArray[np.bool_]:
+        n_residues = tokens.lengths(part) - spell.n_around
+        return (n_residues >= MIN_HELD_OUT_LENGTH) & (n_residues <= MAX_HELD_OUT_LENGTH)
+
+    things = f"sequences of {MIN_HELD_OUT_LENGTH} to {MAX_HELD_OUT_LENGTH:,} residues"
+    labels = hold_out(hashes, options.validation, options.test, options.seed, things, eligible)
+    held_out, rest = np.flatnonzero(labels != TRAIN), np.flatnonzero(labels == TRAIN)
+    queries = [spell(tokens[i]) for i in held_out]
+    similarity = Similarity(options.max_identity, options.min_coverage).with_margin()
+    if mmseqs.is_chosen(options.tool):
+        others = (spell(tokens[i]) for i in rest)
+        is_similar = mmseqs.find_similar(queries, others, len(rest), similarity, scratch, progress)
+    else:
+        is_similar = _find_in_chunks(queries, tokens, rest, spell, similarity, progress)
+    labels[rest[is_similar]] = REMOVED
+    return labels, mmseqs.version() if mmseqs.is_chosen(options.tool) else OWN_TOOL
+
+
+class Spelling:
+    """From tokens to residues as letters; what has none is X, and <cls> and <eos> around them are nothing."""
+
+    def __init__(self, alphabet: Alphabet) -> None:
+        around = ("<cls>", "<eos>")
+        self.n_around = sum(token in alphabet.tokens for token in around)
+        letters = (
+            "\0" if token in around else token if token.isalpha() else "X" for token in alphabet.tokens
+        )
+        self._letters = np.frombuffer("".join(letters).encode(), np.uint8)
+
+    def __call__(self, tokens: NDArray[np.unsignedinteger]) -> str:
+        return bytes(self._letters[tokens]).replace(b"\0", b"").decode()
+
+
+def _find_in_chunks(
+    queries: list[str],
+    tokens: TokenStore,
+    rest: Indices,
+    spell: Spelling,
+    similarity: Similarity,
+    progress: Progress,
+) -> NDArray[np.bool_]:
+    found = [np.empty(0, np.bool_)]
+    chunks = list(_chunks(tokens, rest))
+    for number, chunk in enumerate(chunks, start=1):
+        part = f" (part {number} of {len(chunks)})" if len(chunks) > 1 else ""
+
+        def report(stage: str, done: int, total: int, part: str = part) -> None:
+            progress(stage + part, done, total)
+
+        found.append(find_similar(queries, [spell(tokens[i]) for i in chunk], similarity, report))
+    return np.concatenate(found)
+
+
+def _chunks(tokens: TokenStore, members: Indices) -> Iterator[Indices]:
+    """Members in parts of about so many tokens."""
+    ends = np.cumsum(tokens.lengths(members))
+    return iter(np.split(members, np.flatnonzero(np.diff(ends // CHUNK_TOKENS)) + 1))

@@ -1,0 +1,59 @@
+"""One function for every way to split."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from biofm_datasets.errors import DataError
+from biofm_datasets.splits.groups import label_groups
+from biofm_datasets.splits.hold_out import hold_out
+from biofm_datasets.splits.identity import Progress, label_by_identity
+from biofm_datasets.splits.keys import TRAIN
+from biofm_datasets.splits.options import SplitOptions
+from biofm_datasets.store.record import Alphabet
+from biofm_datasets.store.tokens import TokenStore
+
+
+class Labels(NamedTuple):
+    """``values``: of each sequence the place of its part in ``PARTS``. ``tool``: what found relatives, where
+    that was asked for. ``found``: more to be written down.
+    """
+
+    values: NDArray[np.uint8]
+    tool: str = ""
+    found: dict[str, Any] = {}  # noqa: RUF012  # never changed
+
+
+def label_sequences(
+    options: SplitOptions,
+    tokens: TokenStore,
+    alphabet: Alphabet,
+    hashes: NDArray[np.uint64],
+    keys: NDArray[np.uint64] | None,
+    scratch: Path,
+    progress: Progress,
+) -> Labels:
+    """The part of each sequence. ``hashes`` are of the sequences, ``keys`` of what ``key_of_cell`` gave.
+
+    Raises DataError: the data cannot be split so.
+    """
+    tool = ""
+    found: dict[str, Any] = {}
+    if options.method == "none":
+        labels = np.full(len(hashes), TRAIN, np.uint8)
+    elif options.method == "random":
+        labels = hold_out(hashes, options.validation, options.test, options.seed, "sequences")
+    elif options.method == "identity":
+        labels, tool = label_by_identity(tokens, alphabet, hashes, options, scratch, progress)
+    else:
+        assert keys is not None, "a column has been read"
+        if options.method == "column":
+            labels = keys.astype(np.uint8)
+        else:
+            labels, found = label_groups(keys, options)
+    if not np.any(labels == TRAIN):
+        what, remedy = "nothing is left to train on", "Hold out less, or give more diverse data"
+        raise DataError(what, where=f"--split {options.method}", remedy=remedy)
+    return Labels(labels, tool, found)

@@ -1,0 +1,106 @@
+"""Relatives found by MMseqs2 (Steinegger and Söding 2017, doi:10.1038/nbt.3988), where it is installed."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from numpy.typing import NDArray
+
+from biofm_datasets.errors import DataError
+from biofm_datasets.split import Similarity
+
+PROGRAM = "mmseqs"
+SEARCH = ("-s", "7.5", "-e", "1", "--mask", "0", "-a", "--alignment-mode", "3", "-v", "1")
+"""Its most sensitive search. Nothing is masked: copies of a protein of low complexity are copies too."""
+ROWS_AT_ONCE = 1 << 16
+COLUMNS = "query,target,nident,alnlen,qlen,tlen"
+
+Progress = Callable[[str, int, int], None]
+
+
+def is_chosen(tool: str) -> bool:
+    """Whether MMseqs2 is to be used. Raises DataError where it was asked for and is not installed."""
+    is_there = shutil.which(PROGRAM) is not None
+    if tool == "mmseqs" and not is_there:
+        what = f"there is no program {PROGRAM} on the path"
+        remedy = "Install MMseqs2, or give kmer: our own method needs nothing"
+        raise DataError(what, where="--split-tool", remedy=remedy)
+    return tool != "kmer" and is_there
+
+
+def version() -> str:
+    """Such as ``MMseqs2 15-6f452``."""
+    found = subprocess.run([PROGRAM, "version"], capture_output=True, text=True, check=False)
+    return f"MMseqs2 {found.stdout.strip()}"
+
+
+def find_similar(
+    held_out: Iterable[str],
+    others: Iterable[str],
+    n_others: int,
+    similarity: Similarity,
+    scratch: Path,
+    progress: Progress,
+) -> NDArray[np.bool_]:
+    """Which others are similar to any held-out protein. Files lie in ``scratch`` while it runs.
+
+    Raises DataError: the program fails.
+    """
+    progress("searching with MMseqs2", 0, 1)
+    is_similar = np.zeros(n_others, np.bool_)
+    with TemporaryDirectory(dir=scratch, prefix="mmseqs-") as name:
+        folder = Path(name)
+        _write_fasta(folder / "held-out.fasta", held_out)
+        _write_fasta(folder / "others.fasta", others)
+        words = (folder / "held-out.fasta", folder / "others.fasta", folder / "found.tsv", folder / "work")
+        more = ("--max-seqs", n_others, "--threads", _n_threads(), "--format-output", COLUMNS)
+        _run([PROGRAM, "easy-search", *map(str, (*words, *SEARCH, *more))], folder)
+        with (folder / "found.tsv").open() as lines:
+            while rows := [line.split() for line in islice(lines, ROWS_AT_ONCE)]:
+                _, other, n_identical, n_columns, *lengths = np.array(rows, np.int64).T
+                is_alike = similarity.is_alike(n_identical, n_columns)
+                is_covering = similarity.is_covering(n_columns, np.minimum(*lengths))
+                is_similar[other[is_alike & is_covering]] = True
+    progress("searching with MMseqs2", 1, 1)
+    return is_similar
+
+
+def _write_fasta(path: Path, sequences: Iterable[str]) -> None:
+    with path.open("w") as file:
+        for number, sequence in enumerate(sequences):
+            file.write(f">{number}\n{sequence or 'X'}\n")
+
+
+def _run(command: list[str], folder: Path) -> None:
+    """To its end. An interruption here ends the program too, which is a script that starts others."""
+    with (
+        (folder / "said").open("w+") as said,
+        subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True
+        ) as process,
+    ):
+        try:
+            status = process.wait()
+        except BaseException:
+            if sys.platform == "win32":
+                process.kill()
+            else:
+                os.killpg(process.pid, signal.SIGKILL)
+            raise
+        if status:
+            said.seek(0)
+            last = (said.read().strip().splitlines() or ["it said nothing"])[-1]
+            what = f"MMseqs2 failed with status {status} ({last})"
+            remedy = "Give --split-tool kmer to do without it"
+            raise DataError(what, where=PROGRAM, remedy=remedy)
+
+
+def _n_threads() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,101 @@
+"""How to split."""
+
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any
+
+from biofm_datasets.errors import DataError
+
+METHODS = ("none", "random", "identity", "column", "group")
+TOOLS = ("auto", "mmseqs", "kmer")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitOptions:
+    """How a data set is split.
+
+    ``method``: "none", all is for training; "random", by sequence; "identity", at random, and whatever is
+    similar to a held-out protein is removed; "column", as a column of a table says; "group", whole groups of
+    a column are held out.
+    ``validation``, ``test``: a share below 1 or a number; of sequences, or of groups.
+    ``validation_groups``, ``test_groups``: groups by their names.
+    ``max_identity``, ``min_coverage``: of an alignment that makes two proteins similar.
+    ``tool``: of the search for relatives. "auto" is MMseqs2 where it is installed, else our own method.
+
+    Raises DataError for values that do not fit.
+    """
+
+    method: str = "none"
+    validation: float = 0
+    test: float = 0
+    seed: int = 0
+    column: str = ""
+    validation_groups: tuple[str, ...] = ()
+    test_groups: tuple[str, ...] = ()
+    max_identity: float = 0.3
+    min_coverage: float = 0.5
+    tool: str = "auto"
+
+    def __post_init__(self) -> None:
+        _require_one_of(self.method, METHODS, "--split")
+        _require_one_of(self.tool, TOOLS, "--split-tool")
+        for option, amount in (("--validation", self.validation), ("--test", self.test)):
+            if not (isfinite(amount) and amount >= 0) or (amount > 1 and amount != int(amount)):
+                remedy = "Give a share below 1, such as 0.05, or a whole number"
+                raise DataError(f"{amount} is no amount to hold out", where=option, remedy=remedy)
+        for option, share in (("--max-identity", self.max_identity), ("--min-coverage", self.min_coverage)):
+            if not 0.1 <= share <= 1:
+                what, remedy = f"{share} is not between 0.1 and 1", "See the default in --help"
+                raise DataError(what, where=option, remedy=remedy)
+        self._check_column()
+        self._check_amounts()
+
+    @property
+    def needs_column(self) -> bool:
+        return self.method in ("column", "group")
+
+    def parameters(self) -> dict[str, Any]:
+        """What decides this split, for the record: with no more than its method uses."""
+        names = {
+            "none": (),
+            "random": ("validation", "test", "seed"),
+            "identity": ("validation", "test", "seed", "max_identity", "min_coverage"),
+            "column": ("column",),
+            "group": ("column", "validation", "test", "seed", "validation_groups", "test_groups"),
+        }[self.method]
+        return {name: getattr(self, name) for name in names}
+
+    def _check_column(self) -> None:
+        if self.needs_column and not self.column:
+            what = f"--split {self.method} needs the column that says it"
+            raise DataError(what, where="--split-column", remedy="Name a column of the table")
+        if self.column and not self.needs_column:
+            what, remedy = "a column is for --split column and --split group", "Leave it out"
+            raise DataError(what, where="--split-column", remedy=remedy)
+
+    def _check_amounts(self) -> None:
+        amounts, names = self.validation or self.test, self.validation_groups or self.test_groups
+        if self.method in ("none", "column") and amounts:
+            what, remedy = f"nothing is held out with --split {self.method}", "Choose another --split"
+            if self.method == "column":
+                what, remedy = "the column says already what is held out", "Leave the amounts out"
+            raise DataError(what, where="--validation, --test", remedy=remedy)
+        if names and self.method != "group":
+            what, remedy = "groups are for --split group", "Leave them out"
+            raise DataError(what, where="--validation-group, --test-group", remedy=remedy)
+        if self.method in ("random", "identity", "group") and not (amounts or names):
+            what = "nothing was said to be held out"
+            remedy = "Give a share, such as --validation 0.05, or a number"
+            raise DataError(what, where=f"--split {self.method}", remedy=remedy)
+        if both := set(self.validation_groups) & set(self.test_groups):
+            what, remedy = f"the group {min(both)!r} cannot be both", "Name it once"
+            raise DataError(what, where="--validation-group, --test-group", remedy=remedy)
+        if (self.validation_groups and self.validation) or (self.test_groups and self.test):
+            what, remedy = "groups were given by name and by number", "Give the one or the other"
+            raise DataError(what, where="--validation, --test", remedy=remedy)
+
+
+def _require_one_of(word: str, words: tuple[str, ...], option: str) -> None:
+    if word not in words:
+        remedy = f"Give {', '.join(words[:-1])} or {words[-1]}"
+        raise DataError(f"no such choice: {word!r}", where=option, remedy=remedy)

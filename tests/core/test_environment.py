@@ -1,0 +1,118 @@
+"""What a run ran in, and that it tells nothing else."""
+
+import json
+import os
+import platform
+import socket
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from biofm.core import environment
+from biofm.core.environment import Environment, find_commit, find_cpu, find_environment, find_memory
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def found() -> Environment:
+    return find_environment(threads=2, gpus=["NVIDIA L4"], device="cuda", dtype="bfloat16")
+
+
+def git(folder: Path, *arguments: str) -> str:
+    identity = ["-c", "user.name=a", "-c", "user.email=a@b.example"]
+    command = ["git", *identity, "-C", str(folder), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    git(tmp_path, "init", "-q")
+    (tmp_path / "a.py").write_text("1\n")
+    git(tmp_path, "add", "a.py")
+    git(tmp_path, "commit", "-q", "-m", "first")
+    git(tmp_path, "tag", "-a", "v9", "-m", "a tag is no commit")
+    return tmp_path
+
+
+def test_versions_and_hardware_are_those_of_this_process() -> None:
+    here = found()
+    assert here.python == ".".join(map(str, sys.version_info[:3]))
+    assert here.torch.startswith("2.")
+    assert here.cores == len(os.sched_getaffinity(0)) >= 1
+    assert (here.threads, here.gpus, here.device, here.dtype) == (2, ("NVIDIA L4",), "cuda", "bfloat16")
+    assert here.memory_bytes > 1e8
+    assert here.cpu
+
+
+def test_nothing_names_the_user_the_machine_or_a_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_TOKEN", "hunter2")
+    told = json.dumps(asdict(found())) + str(found().rows())
+    for secret in ("hunter2", socket.gethostname(), str(Path.home()), str(ROOT)):
+        assert secret not in told
+
+
+def test_it_becomes_json_and_rows_for_people() -> None:
+    here = replace(found(), commit="0123abcd", cores=8, memory_bytes=16_000_000_000)
+    assert json.loads(json.dumps(asdict(here)))["gpus"] == ["NVIDIA L4"]
+    rows = here.rows()
+    assert rows["biofm"].endswith(", commit 0123abcd")
+    assert rows["cores"] == "8, of which torch uses 2"
+    assert rows["memory"] == "16.0 GB"
+
+
+def test_rows_leave_out_what_is_not_there() -> None:
+    rows = replace(found(), commit="", memory_bytes=0, gpus=()).rows()
+    assert rows["biofm"] == found().biofm
+    assert not {"memory", "GPUs"} & set(rows)
+
+
+def test_the_commit_is_told_and_that_files_differ_from_it(checkout: Path) -> None:
+    commit = git(checkout, "rev-parse", "--short=12", "HEAD")
+    assert find_commit(checkout) == commit
+    (checkout / "a.py").write_text("2\n")
+    assert find_commit(checkout) == f"{commit}-dirty"
+
+
+def test_a_folder_inside_another_checkout_is_none(checkout: Path) -> None:
+    """As an installed biofm is, in an environment that lies in somebody's own repository."""
+    (checkout / "inside").mkdir()
+    assert find_commit(checkout / "inside") == ""
+
+
+def test_without_git_there_is_no_commit(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    assert find_commit(checkout) == ""
+
+
+def test_linux_names_its_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "cpuinfo").write_text("processor\t: 0\nmodel name\t: AMD EPYC 7763: 64 cores\n")
+    monkeypatch.setattr(environment, "CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(platform, "system", lambda: "Linux")
+    assert find_cpu() == "AMD EPYC 7763: 64 cores"
+
+
+@pytest.mark.parametrize("text", ["processor\t: 0\nCPU part\t: 0xd4f\n", None])
+def test_a_processor_without_a_name_is_told_by_its_architecture(
+    text: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if text is not None:
+        (tmp_path / "cpuinfo").write_text(text)
+    monkeypatch.setattr(environment, "CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(platform, "system", lambda: "Linux")
+    monkeypatch.setattr(platform, "processor", lambda: "")
+    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+    assert find_cpu() == "aarch64"
+
+
+@pytest.mark.parametrize(("limit", "expected"), [("1000000\n", 1_000_000), ("max\n", None), (None, None)])
+def test_a_containers_limit_is_the_memory(
+    limit: str | None, expected: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environment, "CGROUP_LIMIT", tmp_path / "memory.max")
+    installed = find_memory()
+    if limit is not None:
+        (tmp_path / "memory.max").write_text(limit)
+    assert find_memory() == (expected or installed)

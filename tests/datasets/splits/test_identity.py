@@ -1,0 +1,166 @@
+"""The split by identity of a store: the promise, and the two tools that keep it."""
+
+import re
+import shutil
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from Bio.Align import PairwiseAligner
+from biofm_datasets import DataError, read_sequences
+from biofm_datasets.split import MIN_SCORE
+from biofm_datasets.splits import Labels, SplitOptions, identity, label_sequences
+from biofm_datasets.splits.identity import Spelling
+from biofm_datasets.store import Alphabet, TokenStore
+from biofm_datasets.store.writer import hash_sequences
+
+LETTERS = "ACDEFGHIKLMNPQRSTVWYX"
+ALPHABET = Alphabet(name="test", tokens=("<cls>", "<eos>", "<mask>", "-", *LETTERS))
+
+needs_mmseqs = pytest.mark.skipif(shutil.which("mmseqs") is None, reason="MMseqs2 is not installed")
+TOOLS = ["kmer", pytest.param("mmseqs", marks=needs_mmseqs)]
+
+
+def tokens_of(sequences: list[str]) -> TokenStore:
+    numbers = {token: i for i, token in enumerate(ALPHABET.tokens)}
+    return TokenStore.of(
+        np.array([0, *(numbers.get(c, numbers["X"]) for c in s), 1], np.uint8) for s in sequences
+    )
+
+
+def split(sequences: list[str], scratch: Path, **options: Any) -> Labels:
+    tokens = tokens_of(sequences)
+    hashes = hash_sequences(tokens.tokens, tokens.lengths())
+    return label_sequences(
+        SplitOptions(method="identity", **options),
+        tokens,
+        ALPHABET,
+        hashes,
+        None,
+        scratch,
+        lambda *stage: None,
+    )
+
+
+@pytest.fixture
+def families(random_protein: Callable[[int], str], mutate: Callable[[str, float], str]) -> list[str]:
+    """30 families: a founder, its copy, and relatives that keep 95 to 40 percent of it."""
+    founders = [random_protein(n) for n in range(80, 230, 5)]
+    return [mutate(founder, identity) for founder in founders for identity in (1, 1, 0.95, 0.7, 0.4)]
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_no_training_sequence_resembles_a_held_out_one(
+    tool: str, families: list[str], reference: PairwiseAligner, tmp_path: Path
+) -> None:
+    """Every pair is aligned by Biopython, the slow and sure way."""
+    labels, named, _ = split(families, tmp_path, validation=5, test=4, tool=tool)
+    assert re.fullmatch(r"MMseqs2 \S+" if tool == "mmseqs" else identity.OWN_TOOL, named)
+    assert {5, 6} >= {np.sum(labels == 1)}
+    train, held_out = np.flatnonzero(labels == 0), np.flatnonzero((labels == 1) | (labels == 2))
+    assert not [(i, j) for i in train for j in held_out if is_similar(reference, families[i], families[j])]
+    strangers = set(range(30)) - {int(i) // 5 for i in held_out}
+    assert {int(i) // 5 for i in train} == strangers, "whole families stay, and nothing else is removed"
+    assert list(tmp_path.iterdir()) == []
+
+
+def is_similar(reference: PairwiseAligner, a: str, b: str) -> bool:
+    """Beyond chance, as alignments of short proteins that have nothing to do with each other may look."""
+    best = reference.align(a, b)[0]
+    counts = best.counts()
+    n_columns = counts.aligned + counts.gaps
+    is_covering = n_columns >= 0.5 * min(len(a), len(b))
+    return bool(best.score >= MIN_SCORE and is_covering and counts.identities >= 0.3 * n_columns)
+
+
+def test_without_mmseqs_our_own_method_searches(
+    families: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert split(families, tmp_path, test=3).tool == identity.OWN_TOOL
+    with pytest.raises(DataError, match="there is no program mmseqs on the path"):
+        split(families, tmp_path, test=3, tool="mmseqs")
+
+
+def test_a_tool_that_fails_is_quoted(
+    families: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "mmseqs"
+    program.write_text("#!/bin/sh\necho out of memory\nexit 3\n")
+    program.chmod(program.stat().st_mode | stat.S_IEXEC)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    with pytest.raises(DataError, match=r"failed with status 3 \(out of memory\).*--split-tool kmer"):
+        split(families, tmp_path, test=3)
+    assert list(tmp_path.iterdir()) == [program]
+
+
+@pytest.mark.slow
+@needs_mmseqs
+def test_both_tools_make_the_same_split_where_relatives_are_clear(
+    families: list[str], tmp_path: Path
+) -> None:
+    by_default, by_kmer = (
+        split(families, tmp_path, test=0.05, tool=tool).values for tool in ("auto", "kmer")
+    )
+    np.testing.assert_array_equal(by_default == 2, by_kmer == 2)
+
+
+def test_the_chunks_leave_no_trace(
+    families: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = split(families, tmp_path, test=6, tool="kmer").values
+    monkeypatch.setattr(identity, "CHUNK_TOKENS", 1500)
+    np.testing.assert_array_equal(split(families, tmp_path, test=6, tool="kmer").values, whole)
+
+
+def test_the_identity_can_be_chosen(families: list[str], tmp_path: Path) -> None:
+    """At 80 percent, relatives at 70 percent stay in training."""
+    loose = split(families, tmp_path, test=6, tool="kmer").values
+    strict = split(families, tmp_path, test=6, tool="kmer", max_identity=0.8).values
+    assert np.sum(loose == 3) > np.sum(strict == 3) > 0
+
+
+def test_short_and_long_proteins_are_not_held_out(random_protein: Any, tmp_path: Path) -> None:
+    sequences = [random_protein(n) for n in (29, 30, 1022, 1023)]
+    assert split(sequences, tmp_path, test=2, tool="kmer").values.tolist() == [0, 2, 2, 0]
+    with pytest.raises(DataError, match="3 of 2 sequences of 30 to 1,022 residues cannot be held out"):
+        split(sequences, tmp_path, test=3, tool="kmer")
+
+
+def test_relatives_of_all_leave_nothing_to_train_on(random_protein: Any, mutate: Any, tmp_path: Path) -> None:
+    founder = random_protein(100)
+    with pytest.raises(DataError, match="nothing is left to train on"):
+        split([founder, mutate(founder, 0.9)], tmp_path, test=1, tool="kmer")
+
+
+def test_tokens_are_spelt_as_letters() -> None:
+    (tokens,) = tokens_of(["MKVX-A"])
+    assert Spelling(ALPHABET)(tokens) == "MKVXXA"
+    assert Spelling(ALPHABET)(np.array([0, 2, 5, 1], np.uint8)) == "XC"
+
+
+@pytest.mark.slow
+@needs_mmseqs
+def test_on_real_proteins_each_tool_removes_what_the_other_finds(
+    real_data: Path, reference: PairwiseAligner, tmp_path: Path
+) -> None:
+    """A few pairs near the limit are alike by the one program's alignment and not by the other's."""
+    path = real_data / "protein" / "corpus_uniprot_genbank.fasta.gz"
+    with path.open("rb") as file:
+        every = [record.sequence for record in read_sequences(file, path.name)][::25]
+    sequences = [s for s in every if len(s) < 600]
+    by_tool = {tool: split(sequences, tmp_path, test=120, tool=tool).values for tool in ("kmer", "mmseqs")}
+    held_out = np.flatnonzero(by_tool["kmer"] == 2)
+    found = {tool: np.flatnonzero(labels == 3) for tool, labels in by_tool.items()}
+    assert min(map(len, found.values())) > 30
+    clear = {
+        int(i)
+        for i in np.union1d(*found.values())
+        if any(is_similar(reference, sequences[i], sequences[j]) for j in held_out)
+    }
+    for tool, removed in found.items():
+        missed = clear - set(removed.tolist())
+        assert len(missed) <= 0.05 * len(clear), (tool, len(missed), len(clear))

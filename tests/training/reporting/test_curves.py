@@ -1,0 +1,40 @@
+"""Rows of metrics as curves."""
+
+import pytest
+
+from biofm.training.reporting import curves_of, training_seconds
+
+ROWS = [
+    {
+        "step": 10.0, "tokens": 1000.0, "loss": 3.0, "learning_rate": 1e-3, "tokens_per_second": 100.0,
+        "mfu": 0.4,
+    },
+    {
+        "step": 20.0, "tokens": 2000.0, "loss": 2.8, "learning_rate": 2e-3, "tokens_per_second": 200.0,
+        "mfu": 0.5, "validation_loss": 2.9, "memory_bytes": 2e9,
+    },
+]  # fmt: skip
+
+
+def test_every_measured_column_becomes_a_curve_over_the_steps() -> None:
+    curves = {it.title: it for it in curves_of(ROWS, "nats", {"unigram": 2.87})}
+    assert list(curves) == ["Loss", "Learning rate", "Speed", "Use of the machine", "Memory"]
+    training, validation = curves["Loss"].series
+    assert (training.x, training.y) == ([10, 20], [3.0, 2.8])
+    assert (validation.x, validation.y) == ([20], [2.9])
+    assert (curves["Loss"].y_label, curves["Loss"].levels) == ("nats", {"unigram": 2.87})
+    assert curves["Use of the machine"].series[0].y == [40, 50]
+    assert curves["Memory"].series[0].y == [2.0]
+
+
+def test_what_was_never_measured_has_no_curve() -> None:
+    bare = [{"step": 1.0, "tokens": 5.0, "loss": 3.0}]
+    assert [it.title for it in curves_of(bare, "nats", {})] == ["Loss"]
+    assert [series.name for series in curves_of(bare, "nats", {})[0].series] == ["training"]
+    assert curves_of([], "nats", {"unigram": 2.87}) == ()
+
+
+def test_the_time_of_training_is_that_of_its_tokens() -> None:
+    assert training_seconds(ROWS) == pytest.approx(1000 / 100 + 1000 / 200)
+    assert training_seconds([]) == 0
+    assert training_seconds([{"step": 1, "tokens": 5}, {"step": 2, "tokens": 9, "tokens_per_second": 2}]) == 2
