@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
@@ -77,10 +77,11 @@ def finetune(
     """Teach a model a column of a table: a probe, adapters or all weights, judged beside baselines."""
     from biofm import api  # brings torch: not before a command runs
 
-    given = {
+    given: dict[str, Any] = {
         "method": method and method.value, "task": task and task.value, "pool": pool and pool.value,
-        "n_folds": folds, "n_members": members, "lora_rank": lora_rank, "n_steps": steps, "learning_rate": learning_rate,
-        "tokens_per_batch": tokens_per_batch, "max_length": max_length, "window": window, "seed": seed,
+        "n_folds": folds, "n_members": members, "lora_rank": lora_rank, "n_steps": steps,
+        "learning_rate": learning_rate, "tokens_per_batch": tokens_per_batch, "max_length": max_length,
+        "window": window, "seed": seed,
     }  # fmt: skip
     try:
         summary = api.finetune(
@@ -117,12 +118,19 @@ def _print_judgement(name: str, judgement: "Judgement", summary: "FinetuneSummar
         n += f", {judgement.n_residues:,} residues"
     header = (f"{name} ({n})", *(NAMES[measure] for measure in judgement.rows[0].measures))
     print_table([_cells(row, summary.primary) for row in judgement.rows], header=header)
-    for row in judgement.rows:
-        if row.kind == "baseline":
-            say(f"{row.name} is fitted to {row.fitted}")
+    for fitted, names in _by_fitted(judgement).items():
+        say(f"fitted to {fitted}: {', '.join(names)}")
     for lead in judgement.leads:
         if lead.difference.value is not None and lead.difference.value > 0:
             print_result(_describe_lead(lead, summary.method))
+
+
+def _by_fitted(judgement: "Judgement") -> dict[str, list[str]]:
+    names: dict[str, list[str]] = {}
+    for row in judgement.rows:
+        if row.kind == "baseline":
+            names.setdefault(row.fitted, []).append(row.name)
+    return names
 
 
 def _cells(row: "JudgedRow", primary: str) -> tuple[str, ...]:
@@ -134,8 +142,10 @@ def _cells(row: "JudgedRow", primary: str) -> tuple[str, ...]:
 def _spell(estimate: "Estimate", *, with_interval: bool) -> str:
     if estimate.value is None:
         return "-"
-    interval = f" [{estimate.low:.3f}, {estimate.high:.3f}]" if with_interval and estimate.low is not None else ""
-    return f"{estimate.value:.3f}{interval}"
+    text = f"{estimate.value:.3f}"
+    if with_interval and estimate.low is not None:
+        text += f" [{estimate.low:.3f}, {estimate.high:.3f}]"
+    return text
 
 
 def _describe_lead(lead: "Lead", method: str) -> str:

@@ -1,6 +1,6 @@
 """torch's own optimisers, one for the matrices of a model's blocks and one for the rest, joined into one."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -54,15 +54,23 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> Optimizer:
     section 2.2).
     """
     is_matrix = {id(weight) for weight in matrices(model)}
-    weights = [weight for weight in model.parameters() if weight.requires_grad]
-    of_blocks = [weight for weight in weights if id(weight) in is_matrix]
-    others = [weight for weight in weights if id(weight) not in is_matrix]
+    weights = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+    of_blocks = {name: weight for name, weight in weights.items() if id(weight) in is_matrix}
+    rest = {name: weight for name, weight in weights.items() if name not in of_blocks}
+    others = _groups(rest, recipe, 0.0)
     rate, decay = recipe.learning_rate, recipe.weight_decay
     if recipe.optimizer == "adamw" or not of_blocks:
-        groups = [{"params": of_blocks, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
-        return AdamW([group for group in groups if group["params"]], rate, BETAS, EPSILON)
-    muon = Muon(of_blocks, rate, decay, MOMENTUM, adjust_lr_fn="match_rms_adamw")
+        return AdamW(_groups(of_blocks, recipe, decay) + others, rate, BETAS, EPSILON)
+    muon = Muon(_groups(of_blocks, recipe, decay), rate, decay, MOMENTUM, adjust_lr_fn="match_rms_adamw")
     return Joined(muon, AdamW(others, rate, BETAS, EPSILON, weight_decay=0.0)) if others else muon
+
+
+def _groups(weights: Mapping[str, nn.Parameter], recipe: Recipe, decay: float) -> list[dict[str, Any]]:
+    """A group for each learning rate."""
+    by_rate: dict[float, list[nn.Parameter]] = {}
+    for name, weight in weights.items():
+        by_rate.setdefault(recipe.rate_of(name), []).append(weight)
+    return [{"params": some, "lr": rate, "weight_decay": decay} for rate, some in by_rate.items()]
 
 
 def matrices(model: nn.Module) -> Iterator[Tensor]:

@@ -90,6 +90,10 @@ class Recipe:
             what = "weights that are spread over processes by fsdp cannot be averaged"
             raise OptionError(what, where="--set ema_decay", remedy="Give 0, or --strategy ddp")
 
+    def rate_of(self, weight: str) -> float:
+        """The highest learning rate of the model's weight of this name."""
+        return self.learning_rate
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PretrainRecipe(Recipe):

@@ -33,7 +33,6 @@ class Branch(NamedTuple):
         lengths = np.array([protein.n_residues for protein in chunk])
         return [head.outputs(found, lengths) for head in self.heads]
 
-
     def answer(self, records: Iterable[Record], notices: Counter[str]) -> Floats:
         """The outputs of the one head for all records, in order and in memory."""
         (head,) = self.heads

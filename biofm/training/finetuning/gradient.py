@@ -31,7 +31,7 @@ Indices = NDArray[np.int64]
 
 
 class Trained(NamedTuple):
-    """A member after its training. ``checkpoint`` holds the trained encoder, with adapters in it after LoRA."""
+    """A member after its training. ``checkpoint``: the trained encoder, with adapters in it after LoRA."""
 
     head: Head
     checkpoint: Checkpoint
@@ -79,13 +79,15 @@ def _build(checkpoint: Checkpoint, labels: Labels, recipe: FinetuneRecipe) -> Mo
     if recipe.method == "lora":
         inject_adapters(encoder, recipe)
     model: Model
-    shape = {"dropout": recipe.dropout, "n_hidden": recipe.n_hidden}
     if labels.task == "per-residue":
-        model = ResiduePredictor(encoder, labels.n_outputs, **shape)
+        model = ResiduePredictor(encoder, labels.n_outputs, recipe.dropout, n_hidden=recipe.n_hidden)
     else:
         assert recipe.pool != "max", "the recipe has refused it"
         special = checkpoint.tokenizer.ends
-        model = SequencePredictor(encoder, recipe.pool, labels.n_outputs, special_tokens=special, **shape)
+        model = SequencePredictor(
+            encoder, recipe.pool, labels.n_outputs, recipe.dropout, n_hidden=recipe.n_hidden,
+            special_tokens=special,
+        )  # fmt: skip
     initialise_head(model, recipe.seed)
     return model
 
@@ -119,6 +121,8 @@ def _objective(labels: Labels, scaling: _Scaling | None) -> Objective:
 
 
 def _head(model: Model, labels: Labels, scaling: _Scaling | None) -> Head:
-    query: Tensor | None = getattr(model.pool, "query", None) if isinstance(model, SequencePredictor) else None
+    query: Tensor | None = (
+        getattr(model.pool, "query", None) if isinstance(model, SequencePredictor) else None
+    )
     shift, scale = (None, None) if scaling is None else map(torch.from_numpy, scaling)
     return Head(labels.task, model.head, query, shift, scale)

@@ -56,7 +56,7 @@ def judge_members(
     if recipe.n_folds:
         found[OUT_OF_FOLD] = held_out
     calibration = _calibrate(table.labels.take(plan.calibration), held_out)
-    judgements, missing = {}, {}
+    judgements, missing = {}, dict[str, str]()
     for name, combined in found.items():
         judgements[name], lacking = _judge_set(table, plan.judged[name], combined, recipe, progress)
         missing |= lacking

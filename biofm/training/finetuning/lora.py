@@ -25,7 +25,7 @@ def check_peft() -> None:
 
 
 def inject_adapters(encoder: Encoder, recipe: FinetuneRecipe) -> None:
-    """Put adapters, which learn, beside the linear layers of the blocks, which do not. They begin at nothing."""
+    """Put adapters, which learn, beside the blocks' linear layers, which do not. They begin at nothing."""
     from peft import LoraConfig, inject_adapter_in_model  # optional, and slow to import
 
     linear = [name for name, part in encoder.blocks.named_modules() if isinstance(part, nn.Linear)]
@@ -46,7 +46,8 @@ def adapter_files(encoder: Encoder, base_model: str) -> dict[str, bytes]:
     from peft import get_peft_model_state_dict
 
     state = get_peft_model_state_dict(encoder, adapter_name="default")
-    settings: dict[str, Any] = encoder.peft_config["default"].to_dict() | {
+    configs: Any = encoder.peft_config  # which peft has put there
+    settings = configs["default"].to_dict() | {
         "base_model_name_or_path": base_model,
         "inference_mode": True,
     }

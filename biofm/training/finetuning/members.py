@@ -1,4 +1,4 @@
-"""The members of a fine-tuning: each is trained, written down and asked, or found as an earlier run left it."""
+"""The members of a fine-tuning: each is trained, written down and asked, or found as a run has left it."""
 
 import json
 import shutil
@@ -70,9 +70,7 @@ class Run(NamedTuple):
         return self.predictor / MEMBERS / member
 
 
-def train_probes(
-    run: Run, members: list[MemberPlan], test: Indices, embedder: Embedder
-) -> list[Answers]:
+def train_probes(run: Run, members: list[MemberPlan], test: Indices, embedder: Embedder) -> list[Answers]:
     """All members of a probe: heads on vectors that are made once for all."""
     vectors: Floats | None = None
     answers = []
@@ -119,8 +117,8 @@ def _train_one(run: Run, member: MemberPlan, test: Indices, store: TokenStore) -
     work = run.work(member.name)
     work.mkdir(parents=True, exist_ok=True)
 
-    def progress(stage: str, done: int, total: int) -> None:
-        run.progress(f"{member.name}, {stage}", done, total)
+    def progress(stage: str, done: int, total: int, detail: str = "") -> None:
+        run.progress(f"{member.name}, {stage}", done, total, detail)
 
     labels = run.table.labels
     trained = train_member(member, labels, store, run.base, run.recipe, run.compute, work, progress)
@@ -130,8 +128,10 @@ def _train_one(run: Run, member: MemberPlan, test: Indices, store: TokenStore) -
         files = {name: opened.enter_context(path.open("rb")) for name, path in paths.items()}
         predictor = PredictorFiles(files, str(run.folder), run.info)
         branch = open_branch(predictor, member.name, run.base, run.compute, run.options)
-        answers = [branch.answer(records_of(run.table, rows), Counter()) for rows in (test, member.held_out)]
-    _write_answers(run, member, Answers(*answers, asdict(trained.summary)))
+        of_test, of_held_out = (
+            branch.answer(records_of(run.table, rows), Counter()) for rows in (test, member.held_out)
+        )
+    _write_answers(run, member, Answers(of_test, of_held_out, asdict(trained.summary)))
     shutil.rmtree(work / CHECKPOINTS, ignore_errors=True)
 
 

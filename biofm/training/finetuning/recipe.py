@@ -57,7 +57,7 @@ class FinetuneRecipe(Recipe):
     dropout: float = 0.0
     encoder_rate: float = 0.1
     lora_rank: int = 8
-    lora_alpha: float = 16.0
+    lora_alpha: int = 16
     lora_dropout: float = 0.0
     window: int = 0
     test_share: float = 0.2
@@ -69,12 +69,16 @@ class FinetuneRecipe(Recipe):
 
     def __post_init__(self) -> None:
         Recipe.__post_init__(self)
-        least = {"n_hidden": 0, "lora_rank": 1, "window": 0, "n_folds": 0, "n_members": 1, "n_resamples": 0}
-        check_range(self, {name: (value, None) for name, value in least.items()})
+        check_range(self, dict.fromkeys(("n_hidden", "window", "n_folds", "n_resamples"), (0, None)))
+        check_range(self, dict.fromkeys(("lora_rank", "lora_alpha", "n_members"), (1, None)))
         check_range(self, {"dropout": (0, 0.9), "lora_dropout": (0, 0.9), "encoder_rate": (0, 1)})
         opened = dict.fromkeys(("test_share", "validation_share", "coverage"), (0.0, 1.0))
         check_range(self, opened, is_open=True)
         self._check_choices_together()
+
+    def rate_of(self, weight: str) -> float:
+        is_slow = self.method == "full" and weight.startswith("encoder.")
+        return self.learning_rate * (self.encoder_rate if is_slow else 1.0)
 
     def _check_choices_together(self) -> None:
         if self.n_folds == 1:

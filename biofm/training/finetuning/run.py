@@ -105,9 +105,7 @@ def _check(recipe: FinetuneRecipe, embedder: Embedder, compute: Compute) -> None
         raise OptionError(what, where="--max-length", remedy=f"Give at most {longest}")
 
 
-def _info(
-    source: Source, base: Base, recipe: FinetuneRecipe, compute: Compute, plan: Plan
-) -> PredictorInfo:
+def _info(source: Source, base: Base, recipe: FinetuneRecipe, compute: Compute, plan: Plan) -> PredictorInfo:
     labels = source.table.labels
     return PredictorInfo(
         task=labels.task,
@@ -148,6 +146,9 @@ def _remember(source: Source, base: Base, recipe: FinetuneRecipe, compute: Compu
     elif any(not path.name.startswith(".") for path in folder.iterdir()):
         what = "this folder holds files, but no run that could be resumed"
         raise OutputError(what, where=str(folder), remedy="Choose another folder")
-    for path, content in ((folder / "recipe.toml", to_toml(recipe)), (file, json.dumps(now, indent=2) + "\n")):
+    for path, content in (
+        (folder / "recipe.toml", to_toml(recipe)),
+        (file, json.dumps(now, indent=2) + "\n"),
+    ):
         with written_whole(path) as stream:
             stream.write(content.encode())

@@ -34,9 +34,7 @@ def records_of(table: LabelledTable, rows: NDArray[np.int64] | None = None) -> l
     return [Record(table.ids[row], table.sequences[row], "", row + 1, table.name) for row in chosen]
 
 
-def _write(
-    table: LabelledTable, embedder: Embedder, path: Path, progress: Progress
-) -> None:
+def _write(table: LabelledTable, embedder: Embedder, path: Path, progress: Progress) -> None:
     n_rows = len(table)
     if embedder.is_per_residue:
         assert table.labels.offsets is not None, "vectors a residue are for labels a residue"
