@@ -1,10 +1,10 @@
 """``finetune``: a model taught by a table."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from biofm.api.model import DEFAULT_MODEL, load
 from biofm.api.request import request_of
@@ -58,13 +58,15 @@ def finetune(
     """
     source, folder = Path(table), Path(output)
     _check(source, folder, on_error, resume)
+    _check_names(settings)
     reads = {"table": (source,)} | ({} if config is None else {"config": (Path(config),)})
     writes = {"run": Target(path=folder, kind="directory", overwrite=resume)}
     request = request_of("finetune", reads=reads, writes=writes, model=str(model))
     notices: Counter[str] = Counter()
     with ask(request) as permit, StageProgress(quiet=quiet) as bar:
         if recipe is None:
-            recipe = _recipe(None if config is None else permit.reader("config"), settings, sets)
+            file = None if config is None else permit.reader("config")
+            recipe = configure(FinetuneRecipe, file, settings, sets)
         options = LabelOptions(
             targets=(target,) if isinstance(target, str) else tuple(target), column=column,
             id_column=id_column, split_column=split_column, validation_column=validation_column,
@@ -82,13 +84,6 @@ def finetune(
         )  # fmt: skip
 
 
-def _recipe(config: BinaryIO | None, settings: dict[str, Any], sets: Sequence[str]) -> FinetuneRecipe:
-    known = {field.name for field in fields(FinetuneRecipe)}
-    if unknown := sorted(settings.keys() - known):
-        raise TypeError(f"finetune() got an unexpected keyword argument {unknown[0]!r}")
-    return configure(FinetuneRecipe, config, settings, sets)
-
-
 def _check(table: Path, output: Path, on_error: str, resume: bool) -> None:
     """What the gate cannot know: that the table is read twice, and how one goes on with a run."""
     if on_error not in ON_ERROR:
@@ -99,3 +94,9 @@ def _check(table: Path, output: Path, on_error: str, resume: bool) -> None:
     if not resume and any(output.glob("*")):
         remedy = "Pass --resume to go on with the run in it, or choose another folder"
         raise OutputError("the folder is not empty", where=str(output), remedy=remedy)
+
+
+def _check_names(settings: Mapping[str, Any]) -> None:
+    known = {field.name for field in fields(FinetuneRecipe)}
+    if unknown := sorted(settings.keys() - known):
+        raise TypeError(f"finetune() got an unexpected keyword argument {unknown[0]!r}")

@@ -1,4 +1,4 @@
-"""For every test of fine-tuning: tables with something to learn, an untrained model, recipes of a few steps."""
+"""For every test of fine-tuning: tables with something to learn, an untrained model, few steps."""
 
 import io
 from collections import Counter
@@ -81,14 +81,18 @@ def make_recipe() -> MakeRecipe:
 
 @pytest.fixture
 def base(make_model: MakeModel) -> Base:
-    return Base(Checkpoint("biofm protein", make_model().requires_grad_(False), ProteinTokenizer()), "it", "0")
+    return Base(
+        Checkpoint("biofm protein", make_model().requires_grad_(False), ProteinTokenizer()), "it", "0"
+    )
 
 
 @pytest.fixture
 def tune(base: Base, cpu: Compute, tmp_path: Path) -> Tune:
     """Runs a fine-tuning in ``tmp_path / "run"``."""
 
-    def run(table: LabelledTable, recipe: FinetuneRecipe, folder: str = "run", **changes: Any) -> FinetuneSummary:
+    def run(
+        table: LabelledTable, recipe: FinetuneRecipe, folder: str = "run", **changes: Any
+    ) -> FinetuneSummary:
         path = tmp_path / folder
         path.mkdir(exist_ok=True)
         options = LabelOptions(column="sequence", targets=table.labels.targets)

@@ -82,7 +82,10 @@ def test_numbers_are_learned_on_their_own_scale(train: Any) -> None:
 def test_a_slow_encoder_moves_less(train: Any, base: Base) -> None:
     def moved(rate: float) -> float:
         found, _ = train("regression", method="full", encoder_rate=rate, patience=0, validate_every=0)
-        after, before = found.checkpoint.module.encoder.state_dict(), base.checkpoint.module.encoder.state_dict()
+        after, before = (
+            found.checkpoint.module.encoder.state_dict(),
+            base.checkpoint.module.encoder.state_dict(),
+        )
         return max(float((after[name] - before[name]).abs().max()) for name in before)
 
     fast, slow = moved(1.0), moved(0.1)

@@ -60,7 +60,11 @@ def test_each_fold_is_judged_by_members_that_have_not_seen_it(
     make_table: MakeTable, make_recipe: MakeRecipe
 ) -> None:
     found = plan(make_table(n_rows=50, with_split=False), make_recipe, n_folds=5, n_members=2)
-    assert [member.name for member in found.members[:3]] == ["fold-1-seed-0", "fold-1-seed-1", "fold-2-seed-0"]
+    assert [member.name for member in found.members[:3]] == [
+        "fold-1-seed-0",
+        "fold-1-seed-1",
+        "fold-2-seed-0",
+    ]
     assert len(found.members) == 10
     judged = found.judged["out-of-fold"]
     assert "test" not in found.judged

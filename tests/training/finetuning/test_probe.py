@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from biofm.evaluation.supervised import Labels, offsets_of
+from biofm.evaluation.supervised.logistic import fit_logistic
 from biofm.training.finetuning import probe
 from biofm.training.finetuning.plan import MemberPlan
 from biofm.training.finetuning.probe import fit_probe
@@ -98,18 +99,17 @@ def test_members_of_an_ensemble_see_the_rows_drawn_anew() -> None:
     )
     np.testing.assert_array_equal(first, again)
     assert 0.001 < np.abs(first - second).max() < 1
-    alone = [fit_probe(member(160, seed), labels, vectors, resamples=False).final for seed in (0, 1)]
-    np.testing.assert_array_equal(*(head.outputs(vectors, ones) for head in alone))
+    one, other = (fit_probe(member(160, seed), labels, vectors, resamples=False).final for seed in (0, 1))
+    np.testing.assert_array_equal(one.outputs(vectors, ones), other.outputs(vectors, ones))
 
 
 def test_residues_beyond_what_memory_is_for_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     labels, vectors = labelled("per-residue")
     seen: list[int] = []
-    original = probe.fit_logistic
 
     def fit(features: Any, *others: Any, **options: Any) -> Any:
         seen.append(len(features))
-        return original(features, *others, **options)
+        return fit_logistic(features, *others, **options)
 
     monkeypatch.setattr(probe, "fit_logistic", fit)
     monkeypatch.setattr(probe, "MOST_UNITS", 90)

@@ -44,4 +44,6 @@ def test_only_a_full_fine_tuning_slows_the_encoder_down() -> None:
     full = FinetuneRecipe(method="full", learning_rate=1e-3, encoder_rate=0.1)
     assert full.rate_of("encoder.blocks.0.attention.qkv.weight") == pytest.approx(1e-4)
     assert full.rate_of("head.1.weight") == 1e-3
-    assert FinetuneRecipe(method="lora").rate_of("encoder.blocks.0.attention.qkv.lora_A.default.weight") == 1e-3
+    assert (
+        FinetuneRecipe(method="lora").rate_of("encoder.blocks.0.attention.qkv.lora_A.default.weight") == 1e-3
+    )

@@ -47,7 +47,10 @@ def test_the_penalty_is_the_best_by_generalised_cross_validation(n: int, d: int,
 def test_noise_is_penalised_and_a_clear_signal_is_not() -> None:
     rng = np.random.default_rng(1)
     vectors, truth = sample(200, 20, 0.1)
-    clear, noisy = fit_ridge(vectors, np.arange(200), truth), fit_ridge(vectors, np.arange(200), rng.normal(size=200))
+    clear, noisy = (
+        fit_ridge(vectors, np.arange(200), truth),
+        fit_ridge(vectors, np.arange(200), rng.normal(size=200)),
+    )
     assert clear.alpha < 1 < 100 < noisy.alpha
 
 

@@ -15,6 +15,7 @@ from biofm.inference import Compute, choose_compute
 from biofm.inference.prediction import PredictorFiles, files_of_predictor, read_ensemble
 from biofm.inference.prediction.columns import columns_of
 from biofm.training.finetuning import Base, members
+from biofm.training.finetuning.gradient import train_member
 from biofm.training.finetuning.vectors import records_of
 from tests.training.finetuning.conftest import MakeRecipe, MakeTable, Tune
 
@@ -50,7 +51,13 @@ def assert_same(predictions: pd.DataFrame, found: dict[str, Any]) -> None:
 @pytest.mark.parametrize("method", ["probe", "lora", "full"])
 @pytest.mark.parametrize("task", TASKS)
 def test_the_written_predictor_says_what_was_judged(
-    task: str, method: str, make_table: MakeTable, make_recipe: MakeRecipe, tune: Tune, base: Base, tmp_path: Path
+    task: str,
+    method: str,
+    make_table: MakeTable,
+    make_recipe: MakeRecipe,
+    tune: Tune,
+    base: Base,
+    tmp_path: Path,
 ) -> None:
     table = make_table(task)
     summary = tune(table, make_recipe(method=method))
@@ -68,8 +75,8 @@ def test_a_run_leaves_all_that_tells_of_it(
     summary = tune(make_table(), make_recipe(method="full"))
     run = tmp_path / "run"
     assert {path.name for path in run.iterdir()} == {
-        "recipe.toml", "run.json", "members", "predictor", "predictions.csv", "predictions.csv.provenance.json",
-        "evaluation.json",
+        "recipe.toml", "run.json", "members", "predictor", "predictions.csv",
+        "predictions.csv.provenance.json", "evaluation.json",
     }  # fmt: skip
     evaluation = json.loads((run / "evaluation.json").read_text())
     rows = evaluation["judged"]["test"]["rows"]
@@ -118,17 +125,20 @@ def test_an_ensemble_predicts_the_mean_of_its_members(
 
 
 def test_resuming_trains_only_what_is_not_done(
-    make_table: MakeTable, make_recipe: MakeRecipe, tune: Tune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_table: MakeTable,
+    make_recipe: MakeRecipe,
+    tune: Tune,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     table, recipe = make_table(n_rows=40, with_split=False), make_recipe(method="full", n_folds=3)
     trained: list[str] = []
-    original = members.train_member
 
     def stop_at_the_second(member: Any, *others: Any) -> Any:
         trained.append(member.name)
         if trained.count("fold-2-seed-0") == 1 and member.name == "fold-2-seed-0":
             raise KeyboardInterrupt
-        return original(member, *others)
+        return train_member(member, *others)
 
     monkeypatch.setattr(members, "train_member", stop_at_the_second)
     with pytest.raises(KeyboardInterrupt):
@@ -143,7 +153,11 @@ def test_resuming_trains_only_what_is_not_done(
 
 
 def test_a_probe_that_was_interrupted_embeds_nothing_again(
-    make_table: MakeTable, make_recipe: MakeRecipe, tune: Tune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_table: MakeTable,
+    make_recipe: MakeRecipe,
+    tune: Tune,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     table, recipe = make_table(n_rows=40, with_split=False), make_recipe(n_folds=3)
     stages: list[str] = []
@@ -189,7 +203,9 @@ def test_files_of_others_are_left_alone(
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["notes.txt"]
 
 
-def test_float16_trains_nothing(make_table: MakeTable, make_recipe: MakeRecipe, base: Base, tmp_path: Path) -> None:
+def test_float16_trains_nothing(
+    make_table: MakeTable, make_recipe: MakeRecipe, base: Base, tmp_path: Path
+) -> None:
     from biofm.evaluation.supervised import LabelOptions
     from biofm.training.finetuning import Source, run_finetuning
 
