@@ -15,13 +15,13 @@ from biofm.inference import choose_compute
 from biofm.inference.records import read_corpus
 from biofm.models import new_protein_model
 from biofm.policy import Target
-from biofm.training import PretrainSummary, Recipe, run_pretraining
+from biofm.training import PretrainRecipe, PretrainSummary, run_pretraining
 
 
 def pretrain(
     inputs: Sequence[str | Path],
     output: str | Path,
-    recipe: Recipe,
+    recipe: PretrainRecipe,
     *,
     size: str = "nano",
     start_from: str | None = None,

@@ -40,9 +40,9 @@ def pretrain(
 ) -> None:
     """Train a protein language model on masked residues; judge it on held-out proteins, beside baselines."""
     from biofm import api  # brings torch and lightning: not before a command runs
-    from biofm.training import Recipe
+    from biofm.training import PretrainRecipe
 
-    recipe = Recipe(
+    recipe = PretrainRecipe(
         n_steps=steps, tokens_per_batch=tokens_per_batch, max_length=max_length, masked_share=masked,
         learning_rate=learning_rate, n_warmup=warmup, n_held_out=held_out, seed=seed,
         checkpoint_every=checkpoint_every, log_every=log_every,

@@ -52,15 +52,18 @@ class Progress:
         self._start_s = self._clock()
         self._start_fraction = fraction or 0.0
 
-    def update(self, *, tokens: int | None = None, fraction: float | None = None) -> None:
-        """``tokens`` done since the start; ``fraction`` of the work done, in [0, 1]; each if known."""
+    def update(self, *, tokens: int | None = None, fraction: float | None = None, detail: str = "") -> None:
+        """``tokens`` done since the start; ``fraction`` of the work done, in [0, 1]; each if known.
+
+        ``detail`` is shown in the place of speed and time left, which its giver knows better.
+        """
         if self._quiet:
             return
         elapsed_s = self._clock() - self._start_s
         speed = f"{tokens / elapsed_s:,.0f} tokens/s" if tokens is not None and elapsed_s > 0 else ""
         done_here = (fraction or 0.0) - self._start_fraction
-        left = ""
-        if fraction and done_here > 0:
+        left = detail
+        if not detail and fraction and done_here > 0:
             left = f"{format_duration(elapsed_s * (1 - fraction) / done_here)} left"
         if self._bar is not None:
             (task,) = self._bar.task_ids
@@ -93,12 +96,14 @@ class StageProgress:
         if self._bar is not None:
             self._bar.__exit__(kind, fault, trace)
 
-    def update(self, stage: str, done: int, total: int) -> None:
-        """``done`` of ``total`` in this stage; another name than before begins a new one."""
+    def update(self, stage: str, done: int, total: int, detail: str = "") -> None:
+        """``done`` of ``total`` in this stage; another name than before begins a new one. ``detail``: what is
+        shown beside it, instead of the time left.
+        """
         if self._bar is None or stage != self._stage:
             self.__exit__(None, None, None)
             self._stage, self._bar = stage, Progress(stage, quiet=self._quiet).__enter__()
-        self._bar.update(fraction=done / total if total else 1.0)
+        self._bar.update(fraction=done / total if total else 1.0, detail=detail)
 
 
 def format_duration(seconds: float) -> str:

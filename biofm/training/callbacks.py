@@ -1,58 +1,136 @@
-"""What a run writes down while it trains."""
+"""What a run does after each step: it notes the best one, writes a row, and tells how far it is."""
 
-import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning import Callback, LightningModule, Trainer
+from torch import Tensor
 
 from biofm.training.metrics import append_metrics, keep_metrics
+from biofm.training.module import TrainingModule
+from biofm.training.objectives import Example
+from biofm.training.progress import Progress
+from biofm.training.recipe import Recipe
+from biofm.training.steps import Step, StepCallback
+from biofm.training.throughput import Speed, Throughput
 
 
-class MetricsLog(Callback):
-    """Appends a row to ``metrics.csv`` every ``every`` steps: means over those steps, tokens since the start
-    of the run.
+class Best(StepCallback):
+    """Remembers the step with the lowest validation loss, and ends the run when ``patience`` judgements in a
+    row found none lower.
+    """
+
+    def __init__(self, patience: int) -> None:
+        self.patience = patience
+        self.step: int | None = None
+        self.loss = float("inf")
+        self.n_waited = 0
+
+    @property
+    def has_stopped(self) -> bool:
+        return bool(self.patience) and self.n_waited >= self.patience
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"step": self.step, "loss": self.loss, "n_waited": self.n_waited}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.step, self.loss, self.n_waited = state["step"], state["loss"], state["n_waited"]
+
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        trainer.should_stop |= self.has_stopped
+
+    def on_step_end(self, trainer: Trainer, module: TrainingModule, step: Step) -> None:
+        if step.validation_loss is None:
+            return
+        if step.validation_loss < self.loss:
+            self.step, self.loss, self.n_waited = step.number, step.validation_loss, 0
+        else:
+            self.n_waited += 1
+        trainer.should_stop |= self.has_stopped
+
+
+class Speedometer(Callback):
+    """Measures how fast the run trains; what is no training stops its clock."""
+
+    def __init__(self, throughput: Throughput, n_steps: int) -> None:
+        self.throughput = throughput
+        self.n_steps = n_steps
+        self._pauses = ExitStack()
+
+    def measure(self, step: int) -> Speed:
+        """Since the last time."""
+        return self.throughput.measure(step, self.n_steps)
+
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        self.throughput.start(trainer.global_step)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Example, batch_idx: int
+    ) -> None:
+        self.throughput.add(batch.batch, len(batch.rows))
+
+    def on_validation_start(self, trainer: Trainer, module: LightningModule) -> None:
+        self._pauses.enter_context(self.throughput.paused())
+
+    def on_validation_end(self, trainer: Trainer, module: LightningModule) -> None:
+        self._pauses.close()
+
+
+class MetricsLog(StepCallback):
+    """Appends a row to ``metrics.csv`` every ``every`` steps and at each judgement: means over the steps
+    since the last row, tokens since the start of the run. The trainer's loggers get the same rows, and
+    ``progress`` what a person wants to see of them.
 
     A resumed run drops the rows that the interrupted one wrote after its last checkpoint, then goes on in the
     same file.
     """
 
-    def __init__(self, path: Path, every: int) -> None:
+    def __init__(self, path: Path, recipe: Recipe, speedometer: Speedometer, progress: Progress) -> None:
         self.path = path
-        self.every = every
+        self.recipe = recipe
+        self.speedometer = speedometer
+        self.progress = progress
         self.tokens = 0
-        self._losses: list[float] = []
-        self._since = (0, 0.0)
+        self._losses: list[Tensor] = []
+        self._detail = ""
 
     def state_dict(self) -> dict[str, Any]:
-        return {"tokens": self.tokens, "losses": self._losses}
+        return {"tokens": self.tokens, "losses": [float(loss) for loss in self._losses]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.tokens = state["tokens"]
-        self._losses = list(state.get("losses", ()))
+        self._losses = [torch.tensor(loss) for loss in state["losses"]]
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
-        keep_metrics(self.path, trainer.global_step)
-        self._since = (self.tokens, time.monotonic())
+        if trainer.is_global_zero:
+            keep_metrics(self.path, trainer.global_step)
 
-    def on_train_batch_end(
-        self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        self.tokens += outputs["n_tokens"]
-        self._losses.append(float(outputs["loss"]))
-        if trainer.global_step % self.every == 0:
-            self._write(trainer)
+    def on_step_end(self, trainer: Trainer, module: TrainingModule, step: Step) -> None:
+        self.tokens += step.n_tokens
+        self._losses.append(step.loss)
+        if step.number % self.recipe.log_every == 0 or step.validation_loss is not None:
+            self._write(trainer, step)
+        if trainer.is_global_zero:
+            self.progress("training", step.number, self.recipe.n_steps, self._detail)
 
-    def _write(self, trainer: Trainer) -> None:
-        tokens, began = self._since
-        now = time.monotonic()
+    def _write(self, trainer: Trainer, step: Step) -> None:
+        loss = sum(map(float, self._losses)) / len(self._losses)
+        speed = self.speedometer.measure(step.number)
         row = {
-            "step": trainer.global_step,
             "tokens": self.tokens,
-            "loss": f"{sum(self._losses) / len(self._losses):.5f}",
-            "learning_rate": f"{trainer.optimizers[0].param_groups[0]['lr']:.3e}",
-            "tokens_per_second": round((self.tokens - tokens) / (now - began)),
+            "loss": loss,
+            "validation_loss": step.validation_loss,
+            "learning_rate": max(group["lr"] for group in trainer.optimizers[0].param_groups),
+            "tokens_per_second": speed.tokens_per_second,
+            "mfu": speed.mfu,
+            "memory_bytes": speed.memory_bytes,
         }
-        append_metrics(self.path, row)
+        known = {name: value for name, value in row.items() if value is not None}
+        if trainer.is_global_zero:
+            append_metrics(self.path, {"step": step.number} | known)
+        for logger in trainer.loggers:
+            logger.log_metrics(known, step.number)
         self._losses.clear()
-        self._since = (self.tokens, now)
+        self._detail = speed.describe(loss)

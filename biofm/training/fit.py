@@ -4,73 +4,187 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from lightning import Callback, LightningModule, Trainer, seed_everything
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning import Callback, Trainer, seed_everything
+from lightning.pytorch.callbacks import EMAWeightAveraging
+from torch import nn
 
+from biofm.core.configuration import option_of
+from biofm.core.errors import OptionError
 from biofm.inference import Compute
-from biofm.nn import MaskedLM
-from biofm.training.callbacks import MetricsLog
+from biofm.training.arithmetic import arithmetic_of_model
+from biofm.training.callbacks import Best, MetricsLog, Speedometer
+from biofm.training.checkpoints import (
+    Checkpoints,
+    checkpoint_path,
+    load_weights,
+    newest_step,
+    read_checkpoint,
+)
 from biofm.training.data import PackedData
 from biofm.training.interruption import Interruption
-from biofm.training.module import MaskedLMTraining
+from biofm.training.loggers import make_loggers
+from biofm.training.module import TrainingModule
+from biofm.training.objectives import Objective
+from biofm.training.peak import peak_flops
+from biofm.training.processes import Processes, find_processes
 from biofm.training.progress import Progress
 from biofm.training.recipe import Recipe
+from biofm.training.steps import Steps
+from biofm.training.strategy import choose_strategy
+from biofm.training.throughput import Throughput
 
-LAST_CHECKPOINT = "last.ckpt"
+CHECKPOINTS = "checkpoints"
+METRICS = "metrics.csv"
 ACCELERATORS = {"cpu": "cpu", "cuda": "gpu", "mps": "mps"}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitSummary:
+    """``n_steps``: that were made, of an interrupted and resumed run in all. ``best_step``: the one whose
+    weights are kept, and its validation loss; the last one where no step was judged.
+    """
+
+    n_steps: int
+    best_step: int
+    validation_loss: float | None
+    stopped_early: bool
+
+
 def fit(
-    model: MaskedLM, data: PackedData, recipe: Recipe, compute: Compute, folder: Path, progress: Progress
-) -> None:
+    model: nn.Module,
+    objective: Objective,
+    data: PackedData,
+    recipe: Recipe,
+    compute: Compute,
+    folder: Path,
+    progress: Progress,
+) -> FitSummary:
     """Train ``model`` in place.
 
-    A ``last.ckpt`` in ``folder`` is resumed: same batches, same masks, same optimiser state. It is saved
-    between steps alone, never amid one, so that a resumed run is the uninterrupted one to the last bit.
+    The newest checkpoint in ``folder`` is resumed: same batches, same masks, same optimiser state. It is
+    saved between steps alone, never amid one, so that a resumed run is the uninterrupted one to the last
+    bit. At the end the model has the weights of the best step, or of the last one where none was judged.
 
     The weights stay in float32; in bfloat16 the products alone are computed.
 
     Raises KeyboardInterrupt or SystemExit at the end of the step in which SIGINT or SIGTERM came.
     """
-    last = folder / LAST_CHECKPOINT
-    module = MaskedLMTraining(model.float().requires_grad_().train(), recipe)
+    checkpoints = folder / CHECKPOINTS
+    checkpoints.mkdir(exist_ok=True)
+    begun = newest_step(checkpoints)
+    if begun is None or begun < recipe.n_steps:
+        module = TrainingModule(model.float().train(), objective, recipe)
+        _train(module, data, recipe, compute, folder, progress)
+    return _finish(model, recipe, checkpoints)
+
+
+def _train(
+    module: TrainingModule,
+    data: PackedData,
+    recipe: Recipe,
+    compute: Compute,
+    folder: Path,
+    progress: Progress,
+) -> None:
     interruption = Interruption()
+    begun = newest_step(folder / CHECKPOINTS)
+    path = None if begun is None else checkpoint_path(folder / CHECKPOINTS, begun)
     with interruption.deferred(), _silence():
         seed_everything(recipe.seed, verbose=False)
+        best, speedometer = Best(recipe.patience), _speedometer(module.model, recipe, compute)
+        averages = [EMAWeightAveraging(decay=recipe.ema_decay, use_buffers=False)] if recipe.ema_decay else []
         callbacks = [
-            ModelCheckpoint(
-                folder,
-                filename=last.stem,
-                every_n_train_steps=recipe.checkpoint_every,
-                enable_version_counter=False,
-            ),
-            MetricsLog(folder / "metrics.csv", recipe.log_every),
-            _Report(recipe, progress),
+            *averages,
             interruption,
+            best,
+            speedometer,
+            MetricsLog(folder / METRICS, recipe, speedometer, progress),
+            Checkpoints(folder / CHECKPOINTS, recipe, best, interruption),
+            Steps(recipe),
         ]
-        trainer = _trainer(recipe, compute, folder, callbacks)
-        trainer.fit(module, data, ckpt_path=last if last.exists() else None, weights_only=True)
-        trainer.save_checkpoint(last, weights_only=False)
+        has_validation = len(data.validation) > 0
+        trainer = _trainer(recipe, compute, folder, callbacks, begun or 0, has_validation=has_validation)
+        trainer.fit(module, data, ckpt_path=path, weights_only=True)
 
 
-def _trainer(recipe: Recipe, compute: Compute, folder: Path, callbacks: list[Callback]) -> Trainer:
+def _trainer(
+    recipe: Recipe,
+    compute: Compute,
+    folder: Path,
+    callbacks: list[Callback],
+    first_step: int,
+    *,
+    has_validation: bool,
+) -> Trainer:
     device = compute.device
     has_number = device.type == "cuda" and device.index is not None
+    processes = find_processes(recipe)
+    n_batches = batches_of_process(recipe, processes)
+    is_judged = has_validation and recipe.validate_every > 0
     return Trainer(
         max_steps=recipe.n_steps,
+        max_epochs=-1,
+        accumulate_grad_batches=n_batches,
+        val_check_interval=recipe.validate_every * n_batches if is_judged else None,
+        check_val_every_n_epoch=None,
+        limit_val_batches=None if is_judged else 0,
+        num_sanity_val_steps=0,
         accelerator=ACCELERATORS[device.type],
-        devices=[device.index] if has_number else 1,
+        devices=[device.index] if has_number and recipe.devices == 1 else recipe.devices,
+        num_nodes=recipe.n_nodes,
+        strategy=choose_strategy(recipe, processes),
         precision="bf16-mixed" if compute.dtype is torch.bfloat16 else "32-true",
-        gradient_clip_val=1.0,
-        logger=False,
+        gradient_clip_val=recipe.clip_norm or None,
+        use_distributed_sampler=False,
+        logger=make_loggers(recipe, folder, first_step),
         enable_model_summary=False,
         enable_progress_bar=False,
         callbacks=callbacks,
         default_root_dir=folder,
+    )
+
+
+def batches_of_process(recipe: Recipe, processes: Processes) -> int:
+    """Batches of a step that each process makes. Raises OptionError where they cannot be shared out."""
+    n_batches, rest = divmod(recipe.batches_per_step, processes.world_size)
+    if rest:
+        raise OptionError(
+            f"{processes.world_size} processes cannot share the {recipe.batches_per_step} batches of a step",
+            where=option_of(type(recipe), "batches_per_step"),
+            remedy=f"Give a multiple of {processes.world_size}",
+        )
+    return n_batches
+
+
+def _speedometer(model: nn.Module, recipe: Recipe, compute: Compute) -> Speedometer:
+    throughput = Throughput(
+        arithmetic_of_model(model),
+        budget=recipe.tokens_per_batch,
+        peak_flops=peak_flops(compute.device, compute.dtype),
+        device=compute.device,
+        n_processes=find_processes(recipe).world_size,
+    )
+    return Speedometer(throughput, recipe.n_steps)
+
+
+def _finish(model: nn.Module, recipe: Recipe, checkpoints: Path) -> FitSummary:
+    """Give ``model`` the weights that are kept."""
+    last = newest_step(checkpoints)
+    assert last is not None, "the last step is saved"
+    state = read_checkpoint(checkpoint_path(checkpoints, last))["callbacks"]
+    best = Best(recipe.patience)
+    best.load_state_dict(state[best.state_key])
+    best_step = last if best.step is None else best.step
+    load_weights(model, checkpoint_path(checkpoints, best_step))
+    return FitSummary(
+        n_steps=last,
+        best_step=best_step,
+        validation_loss=None if best.step is None else best.loss,
+        stopped_early=best.has_stopped and last < recipe.n_steps,
     )
 
 
@@ -91,16 +205,3 @@ def _silence() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
-
-
-class _Report(Callback):
-    """Passes the steps on to whoever shows them."""
-
-    def __init__(self, recipe: Recipe, progress: Progress) -> None:
-        self.recipe = recipe
-        self.progress = progress
-
-    def on_train_batch_end(
-        self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        self.progress("training", trainer.global_step, self.recipe.n_steps)

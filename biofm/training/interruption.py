@@ -6,7 +6,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
@@ -41,14 +40,13 @@ class Interruption(Callback):
         if self.received is not None:
             _stop(self.received)
 
+    def has_come(self, trainer: Trainer) -> bool:
+        """Whether any of the processes got a signal: all of them ask, and get the same answer."""
+        is_received = self.received is not None
+        return trainer.strategy.reduce_boolean_decision(is_received, all=False)
+
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
         self._listen()  # again: Lightning has set a handler of SIGTERM that exits with status 0
-
-    def on_train_batch_end(
-        self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        if self.received is not None:
-            trainer.should_stop = True
 
     def _listen(self) -> None:
         if _can_listen():

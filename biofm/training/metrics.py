@@ -7,12 +7,22 @@ from pathlib import Path
 
 from biofm.training.files import written_whole
 
-COLUMNS = ("step", "tokens", "loss", "learning_rate", "tokens_per_second")
+FORMATS = {
+    "step": "d",
+    "tokens": "d",
+    "loss": ".5f",
+    "validation_loss": ".5f",
+    "learning_rate": ".3e",
+    "tokens_per_second": ".0f",
+    "mfu": ".4f",
+    "memory_bytes": "d",
+}
+COLUMNS = tuple(FORMATS)
 
 
 def read_metrics(path: Path) -> list[dict[str, float]]:
-    """The rows of a ``metrics.csv``, numbers as numbers."""
-    return [{name: float(value) for name, value in row.items()} for row in _rows(path)]
+    """The rows of a ``metrics.csv``, numbers as numbers; a row lacks what it has no value for."""
+    return [{name: float(value) for name, value in row.items() if value} for row in _rows(path)]
 
 
 def keep_metrics(path: Path, last_step: int) -> None:
@@ -26,11 +36,14 @@ def keep_metrics(path: Path, last_step: int) -> None:
         file.write(kept.getvalue().encode())
 
 
-def append_metrics(path: Path, row: Mapping[str, object]) -> None:
+def append_metrics(path: Path, row: Mapping[str, float]) -> None:
+    """A row; what it lacks stays empty."""
+    spelt = {name: format(value, FORMATS[name]) for name, value in row.items()}
     with path.open("a", newline="") as file:
-        csv.DictWriter(file, COLUMNS).writerow(row)
+        csv.DictWriter(file, COLUMNS).writerow(spelt)
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+    """Those that are whole: a run that was killed may have left a part of its last one."""
+    text = path.read_bytes().decode()
+    return list(csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1], newline="")))

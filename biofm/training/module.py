@@ -1,43 +1,76 @@
-"""The one LightningModule: a masked-language model, its loss and its optimiser."""
+"""The one LightningModule: a model, its objective, its optimiser and its schedule."""
 
+from functools import partial
 from typing import Any
 
+import torch
 from lightning import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from biofm.nn import MaskedLM
-from biofm.training.muon import Muon
-from biofm.training.objective import MaskedBatch, masked_lm_loss
+from biofm.training.objectives import Example, Objective
+from biofm.training.optimizers import make_optimizer
 from biofm.training.recipe import Recipe
-from biofm.training.schedule import warmup_stable_decay
+from biofm.training.schedule import rate_factor
 
 
-class MaskedLMTraining(LightningModule):
-    """Trains ``model`` with Muon on the matrices of its blocks and AdamW on the rest."""
+class TrainingModule(LightningModule):
+    """Trains ``model`` in place.
 
-    def __init__(self, model: MaskedLM, recipe: Recipe) -> None:
+    ``is_ending``: set where a run must end before its next step.
+    """
+
+    def __init__(self, model: nn.Module, objective: Objective, recipe: Recipe) -> None:
         super().__init__()
         self.model = model
+        self.objective = objective
         self.recipe = recipe
+        self.is_ending = False
+        self.validation_loss: float | None = None
+        self._sums: Tensor | None = None  # of losses and of what they are weighted by
 
-    def training_step(self, example: MaskedBatch, step: int) -> dict[str, Any]:
-        loss = masked_lm_loss(self.model, example)
-        return {"loss": loss, "n_tokens": len(example.batch.tokens)}
+    def on_train_batch_start(self, batch: Example, batch_idx: int) -> int | None:
+        """-1, which ends the training, where it must end; else random numbers that depend on the batch's
+        place alone, so that a resumed run draws the same.
+        """
+        if self.is_ending:
+            self.trainer.should_stop = True
+            return -1
+        torch.manual_seed(self.recipe.seed + batch_idx * self.trainer.world_size + self.trainer.global_rank)
+        return None
+
+    def training_step(self, batch: Example, batch_idx: int) -> dict[str, Any]:
+        loss = self.objective.loss(self.model, batch) * batch.share
+        return {"loss": loss, "n_tokens": len(batch.batch.tokens)}
+
+    def on_validation_epoch_start(self) -> None:
+        self._sums = torch.zeros(2, device=self.device)
+
+    def validation_step(self, batch: Example, batch_idx: int) -> None:
+        assert self._sums is not None, "Lightning begins an epoch before its batches"
+        weight = batch.share * len(batch.rows)
+        loss = self.objective.loss(self.model, batch).detach().float()
+        self._sums += torch.stack([loss * weight, loss.new_tensor(weight)])
+
+    def on_validation_epoch_end(self) -> None:
+        total, weight = self.trainer.strategy.reduce(self._sums, reduce_op="sum")
+        self.validation_loss = float(total / weight.clamp_min(1))
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        linear = [part for part in self.model.encoder.blocks.modules() if isinstance(part, nn.Linear)]
-        is_matrix = {id(part.weight) for part in linear}
-        weights = list(self.model.parameters())
-        optimizer = Muon(
-            [weight for weight in weights if id(weight) in is_matrix],
-            [weight for weight in weights if id(weight) not in is_matrix],
-            lr=self.recipe.learning_rate,
-            weight_decay=self.recipe.weight_decay,
-        )
-        schedule = LambdaLR(optimizer, self._factor)
+        optimizer = make_optimizer(self.model, self.recipe)
+        schedule = LambdaLR(optimizer, partial(rate_factor, self.recipe))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def _factor(self, step: int) -> float:
-        return warmup_stable_decay(step, n_steps=self.recipe.n_steps, n_warmup=self.recipe.n_warmup)
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """A checkpoint was saved behind a whole step: its counters of batches become those of this number of
+        processes.
+        """
+        n_steps = checkpoint["global_step"]
+        n_batches = n_steps * self.trainer.accumulate_grad_batches
+        loop = checkpoint["loops"]["fit_loop"]
+        counters = dict.fromkeys(("ready", "started", "processed", "completed"), n_batches)
+        loop["epoch_loop.batch_progress"] = {
+            "total": dict(counters), "current": dict(counters), "is_last_batch": False
+        }  # fmt: skip
+        loop["epoch_loop.state_dict"] = {"_batches_that_stepped": n_steps}

@@ -1,6 +1,9 @@
 """How a run tells how far it is."""
 
-from collections.abc import Callable
+from typing import Protocol
 
-Progress = Callable[[str, int, int], None]
-"""Called with a stage, the work done and all the work of that stage."""
+
+class Progress(Protocol):
+    """Called with a stage, the work done and all the work of that stage, and what else there is to say."""
+
+    def __call__(self, stage: str, done: int, total: int, detail: str = "") -> None: ...

@@ -1,47 +1,126 @@
 """How to train."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar, Literal
 
+from biofm.core.configuration import check_choices, check_range
 from biofm.core.errors import OptionError
+
+AT_LEAST = {
+    "n_steps": 0, "tokens_per_batch": 2, "batches_per_step": 1, "max_length": 3, "weight_decay": 0,
+    "n_warmup": 0, "clip_norm": 0, "seed": 0, "validate_every": 0, "patience": 0, "checkpoint_every": 1,
+    "log_every": 1, "n_workers": 0, "devices": 1, "n_nodes": 1,
+}  # fmt: skip
+SHARES = {"encoder_rate": (0, 1), "decay_share": (0, 1), "ema_decay": (0, 0.99999)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """Everything that decides a run besides the data and the model.
 
-    Lengths and budgets in tokens, <cls> and <eos> included.
+    Lengths and budgets in tokens, special ones included.
 
+    - ``tokens_per_batch``: of one batch on one device; ``batches_per_step``: batches of one optimiser step
+      over *all* processes, which share them, so that a step sees the same examples whatever their number.
+    - ``optimizer``: "muon" moves the matrices of the blocks by Muon and the rest by AdamW. ``weight_decay``
+      is for those matrices alone. ``encoder_rate``: of the learning rate the encoder's weights learn at so
+      large a share.
+    - ``schedule``: "wsd" warms up over ``n_warmup`` steps, stays, and falls to nothing over the last
+      ``decay_share`` of the steps; "cosine" falls along half a cosine from the end of the warm-up on.
+    - ``clip_norm``: the largest norm of all gradients together; 0 clips nothing.
+    - ``ema_decay``: weights averaged with this decay a step are the ones judged and kept; 0 averages nothing.
+    - ``activation_checkpointing``: less memory for a third more time. ``compile``: by torch's compiler.
+    - ``validate_every`` steps, 0 for never; ``patience``: judgements without a better one that end the run, 0
+      for no end before ``n_steps``.
+    - ``n_workers``: processes that prepare batches; 0 prepares them in the training process.
+    - ``devices`` on each of ``n_nodes`` machines. ``wandb``: a project at Weights & Biases, "" for none.
+    """
+
+    OPTIONS: ClassVar[Mapping[str, str]] = {
+        "n_steps": "--steps",
+        "tokens_per_batch": "--tokens-per-batch",
+        "batches_per_step": "--batches-per-step",
+        "max_length": "--max-length",
+        "learning_rate": "--learning-rate",
+        "n_warmup": "--warmup",
+        "seed": "--seed",
+        "validate_every": "--validate-every",
+        "checkpoint_every": "--checkpoint-every",
+        "log_every": "--log-every",
+        "n_workers": "--workers",
+        "devices": "--devices",
+        "n_nodes": "--nodes",
+        "strategy": "--strategy",
+    }
+
+    n_steps: int
+    tokens_per_batch: int = 4096
+    batches_per_step: int = 1
+    max_length: int = 512
+    optimizer: Literal["muon", "adamw"] = "muon"
+    learning_rate: float = 4e-3
+    encoder_rate: float = 1.0
+    weight_decay: float = 0.1
+    schedule: Literal["wsd", "cosine"] = "wsd"
+    n_warmup: int = 100
+    decay_share: float = 0.3
+    clip_norm: float = 1.0
+    ema_decay: float = 0.0
+    activation_checkpointing: bool = False
+    compile: bool = False
+    seed: int = 0
+    validate_every: int = 0
+    patience: int = 0
+    checkpoint_every: int = 100
+    log_every: int = 10
+    n_workers: int = 0
+    devices: int = 1
+    n_nodes: int = 1
+    strategy: Literal["auto", "ddp", "fsdp"] = "auto"
+    wandb: str = ""
+
+    def __post_init__(self) -> None:
+        check_choices(self)
+        check_range(self, {name: (least, None) for name, least in AT_LEAST.items()})
+        check_range(self, SHARES)
+        check_range(self, {"learning_rate": (0, 1)}, is_open=True)
+        if self.patience and not self.validate_every:
+            what = f"a patience of {self.patience} needs judgements to wait for"
+            raise OptionError(what, where="--set patience", remedy="Give --validate-every too")
+        if self.ema_decay and self.strategy == "fsdp":
+            what = "weights that are spread over processes by fsdp cannot be averaged"
+            raise OptionError(what, where="--set ema_decay", remedy="Give 0, or --strategy ddp")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PretrainRecipe(Recipe):
+    """How to train a language model.
+
+    ``objective``: "masked" predicts hidden residues, "causal" the next one. Of residues, ``masked_share`` are
+    to be predicted; of these ``mask_rate`` are hidden, ``random_rate`` replaced, the others left.
     ``n_held_out`` proteins of every input file are kept for judging. No step at all judges a model without
     training it.
     """
 
-    n_steps: int
-    tokens_per_batch: int = 4096
-    max_length: int = 512
+    OPTIONS: ClassVar[Mapping[str, str]] = {
+        **Recipe.OPTIONS,
+        "objective": "--objective",
+        "masked_share": "--masked",
+        "n_held_out": "--held-out",
+    }
+
+    objective: Literal["masked", "causal"] = "masked"
     masked_share: float = 0.25
-    learning_rate: float = 4e-3
-    weight_decay: float = 0.1
-    n_warmup: int = 100
+    mask_rate: float = 0.8
+    random_rate: float = 0.1
     n_held_out: int = 500
-    seed: int = 0
-    checkpoint_every: int = 100
-    log_every: int = 10
 
     def __post_init__(self) -> None:
-        for option, value, least in (
-            ("--steps", self.n_steps, 0),
-            ("--tokens-per-batch", self.tokens_per_batch, 2),
-            ("--max-length", self.max_length, 3),
-            ("--warmup", self.n_warmup, 0),
-            ("--held-out", self.n_held_out, 0),
-            ("--seed", self.seed, 0),
-            ("--checkpoint-every", self.checkpoint_every, 1),
-            ("--log-every", self.log_every, 1),
-        ):
-            if value < least:
-                raise OptionError(f"{value} is too small", where=option, remedy=f"Give at least {least}")
-        for option, share in (("--learning-rate", self.learning_rate), ("--masked", self.masked_share)):
-            if not 0 < share < 1:
-                raise OptionError(
-                    f"{share} is not between 0 and 1", where=option, remedy="See the default in --help"
-                )
+        Recipe.__post_init__(self)
+        check_range(self, {"n_held_out": (0, None)})
+        check_range(self, {"masked_share": (0, 1)}, is_open=True)
+        check_range(self, {"mask_rate": (0, 1), "random_rate": (0, 1)})
+        if self.mask_rate + self.random_rate > 1:
+            what = f"mask_rate {self.mask_rate} and random_rate {self.random_rate} are more than 1 together"
+            raise OptionError(what, where="--set mask_rate", remedy="Give less of one of them")

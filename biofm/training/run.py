@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from biofm_datasets.sampling import Mixture
 from biofm_datasets.split import Split, split_by_identity
+from biofm_datasets.store import TokenStore
 from numpy.typing import NDArray
 
 from biofm.core.errors import ModelError, OptionError, OutputError
@@ -16,9 +18,9 @@ from biofm.models import Checkpoint, write_checkpoint
 from biofm.report import draw_loss_curve
 from biofm.training.files import written_whole
 from biofm.training.metrics import read_metrics
+from biofm.training.objectives import masked_lm
 from biofm.training.progress import Progress
-from biofm.training.recipe import Recipe
-from biofm.training.tokens import TokenStore
+from biofm.training.recipe import PretrainRecipe
 
 CONTACTS_LEFT_OUT = "contact heads left out: they fit the attention maps before this training"
 
@@ -42,14 +44,19 @@ class PretrainSummary:
 
 
 def run_pretraining(
-    corpus: Corpus, checkpoint: Checkpoint, recipe: Recipe, compute: Compute, folder: Path, progress: Progress
+    corpus: Corpus,
+    checkpoint: Checkpoint,
+    recipe: PretrainRecipe,
+    compute: Compute,
+    folder: Path,
+    progress: Progress,
 ) -> PretrainSummary:
     """Train ``checkpoint``'s module in place and write everything into ``folder``.
 
-    ``recipe.json``: what is being done; ``split.npz``: which sequences train; ``last.ckpt``: where to resume;
-    ``metrics.csv`` and ``loss.png``: how it went; ``model/``: the result; ``evaluation.json``: how good it
-    is. A folder that holds a begun run of the same recipe and data is resumed; only the number of steps may
-    differ. A trained model has no contact head: nothing here fits one.
+    ``recipe.json``: what is being done; ``split.npz``: which sequences train; ``checkpoints/``: where to
+    resume; ``metrics.csv`` and ``loss.png``: how it went; ``model/``: the result; ``evaluation.json``: how
+    good it is. A folder that holds a begun run of the same recipe and data is resumed; only the number of
+    steps may differ. A trained model has no contact head: nothing here fits one.
 
     Raises OutputError: the folder holds another run, or other files. OptionError: an input has too few
     proteins to hold out, or the dtype is not one to train in. ModelError: the model has no head.
@@ -57,7 +64,7 @@ def run_pretraining(
     _check(checkpoint, compute)
     _remember(recipe, corpus, checkpoint, folder)
     split = _split(corpus, recipe, folder, progress)
-    train = TokenStore([corpus.sequences[i] for i in split.train], checkpoint.tokenizer)
+    train = TokenStore.of(checkpoint.tokenizer.encode(corpus.sequences[i]) for i in split.train)
     notices: dict[str, int] = {}
     if recipe.n_steps:
         notices = _leave_out_contacts(checkpoint)
@@ -101,7 +108,7 @@ def _leave_out_contacts(checkpoint: Checkpoint) -> dict[str, int]:
 def _train(
     checkpoint: Checkpoint,
     train: TokenStore,
-    recipe: Recipe,
+    recipe: PretrainRecipe,
     compute: Compute,
     folder: Path,
     progress: Progress,
@@ -109,11 +116,14 @@ def _train(
     from biofm.training.data import PackedData  # these bring lightning, which takes seconds to import
     from biofm.training.fit import fit
 
-    data = PackedData(train, checkpoint.tokenizer, recipe)
-    fit(checkpoint.module, data, recipe, compute, folder, progress)
+    objective = masked_lm(checkpoint.tokenizer, recipe)
+    members = np.arange(len(train))
+    data = PackedData(train, Mixture([members], None, recipe.seed), members[:0], objective, recipe)
+    checkpoint.module.requires_grad_()
+    fit(checkpoint.module, objective, data, recipe, compute, folder, progress)
 
 
-def _remember(recipe: Recipe, corpus: Corpus, checkpoint: Checkpoint, folder: Path) -> None:
+def _remember(recipe: PretrainRecipe, corpus: Corpus, checkpoint: Checkpoint, folder: Path) -> None:
     """Write down what decides the run, unless the folder holds another one."""
     file = folder / "recipe.json"
     now = asdict(recipe) | {"encoder": asdict(checkpoint.module.config), "data_sha256": corpus.sha256}
@@ -133,7 +143,7 @@ def _remember(recipe: Recipe, corpus: Corpus, checkpoint: Checkpoint, folder: Pa
     _write_json(file, now)
 
 
-def _split(corpus: Corpus, recipe: Recipe, folder: Path, progress: Progress) -> Split:
+def _split(corpus: Corpus, recipe: PretrainRecipe, folder: Path, progress: Progress) -> Split:
     """The split of this run, made once: it depends on the data and the seed alone."""
     file = folder / "split.npz"
     if file.exists():

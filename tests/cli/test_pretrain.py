@@ -30,8 +30,8 @@ from biofm.core import StageProgress
 
 update = StageProgress.update
 
-def pause(self, stage, done, total):
-    update(self, stage, done, total)
+def pause(self, stage, done, total, detail=""):
+    update(self, stage, done, total, detail)
     if (stage, done) == ("training", 4):
         print("at step 4", flush=True)
         sys.stdin.readline()
@@ -196,7 +196,7 @@ def test_a_stopped_run_resumes_as_if_it_had_not_been(
     assert process.returncode == status
     message = f"biofm: interrupted. Repeat the command with --resume to go on from the state in {parts}\n"
     assert (output, errors) == ("", "" if number == signal.SIGKILL else message)
-    assert torch.load(parts / "last.ckpt", weights_only=True)["global_step"] == step
+    assert [path.name for path in (parts / "checkpoints").glob("step-*")] == [f"step-{step:09}.ckpt"]
     assert run(fasta, "-o", parts, *FEW_STEPS, "--resume")[0] == 0
     weights, resumed = (load_file(folder / "model" / "model.safetensors") for folder in (whole, parts))
     assert weights.keys() == resumed.keys()

@@ -1,6 +1,7 @@
 """For every test of training: small models, proteins made up by rule, and recipes of a few steps."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,11 +11,11 @@ from biofm.inference import Compute
 from biofm.nn import EncoderConfig, MaskedLM, initialise
 from biofm.tokenizers import ProteinTokenizer
 from biofm.tokenizers.protein import STANDARD_RESIDUES
-from biofm.training import Recipe
+from biofm.training import PretrainRecipe
 
 MakeProteins = Callable[..., list[str]]
 MakeModel = Callable[..., MaskedLM]
-MakeRecipe = Callable[..., Recipe]
+MakeRecipe = Callable[..., PretrainRecipe]
 
 
 @pytest.fixture
@@ -48,9 +49,9 @@ def make_model() -> MakeModel:
 
 @pytest.fixture
 def make_recipe() -> MakeRecipe:
-    def make(**changes: int | float) -> Recipe:
+    def make(**changes: Any) -> PretrainRecipe:
         few = {"n_steps": 8, "tokens_per_batch": 128, "max_length": 64, "n_warmup": 2, "n_held_out": 4}
-        return Recipe(**few | {"checkpoint_every": 3, "log_every": 3} | changes)  # type: ignore[arg-type]
+        return PretrainRecipe(**few | {"checkpoint_every": 3, "log_every": 3} | changes)
 
     return make
 

@@ -7,33 +7,37 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from biofm_datasets.sampling import Mixture
+from biofm_datasets.store import TokenStore
 from torch import Tensor
 
 from biofm.inference import Compute
 from biofm.nn import MaskedLM
 from biofm.tokenizers import ProteinTokenizer
-from biofm.training import Recipe
+from biofm.training import PretrainRecipe
+from biofm.training.checkpoints import newest_step
 from biofm.training.data import PackedData
-from biofm.training.fit import LAST_CHECKPOINT, fit
+from biofm.training.fit import fit
 from biofm.training.metrics import read_metrics
-from biofm.training.tokens import TokenStore
+from biofm.training.objectives import masked_lm
+from biofm.training.progress import Progress
 
 Train = Callable[..., dict[str, Tensor]]
-MakeRecipe = Callable[..., Recipe]
-Progress = Callable[[str, int, int], None]
+MakeRecipe = Callable[..., PretrainRecipe]
 DTYPES = [torch.float32, torch.bfloat16]
 
 
-def silent(stage: str, done: int, total: int) -> None:
+def silent(stage: str, done: int, total: int, detail: str = "") -> None:
     """Progress that nobody watches."""
 
 
 def signalling(number: signal.Signals, at_step: int) -> Progress:
     """Progress during which the process gets a signal."""
 
-    def report(stage: str, done: int, total: int) -> None:
+    def report(stage: str, done: int, total: int, detail: str = "") -> None:
         if done == at_step:
             signal.raise_signal(number)
 
@@ -47,23 +51,30 @@ def train(
     cpu: Compute,
 ) -> Train:
     """Trains a new small model on repeats by a recipe in a folder; the trained weights by their names."""
-    store = TokenStore([pair * 20 for pair in ("AC", "DE", "FG", "HI", "KL", "MN", "PQ", "RS")], tokenizer)
+    store = TokenStore.of(
+        tokenizer.encode(pair * 20) for pair in ("AC", "DE", "FG", "HI", "KL", "MN", "PQ", "RS", "TV", "WY")
+    )
 
     def run(
-        recipe: Recipe, folder: Path, progress: Progress = silent, dtype: torch.dtype = torch.float32
+        recipe: PretrainRecipe, folder: Path, progress: Progress = silent, dtype: torch.dtype = torch.float32
     ) -> dict[str, Tensor]:
         folder.mkdir(exist_ok=True)
         model = make_model()
         compute = Compute(cpu.device, dtype, cpu.reason)
-        fit(model, PackedData(store, tokenizer, recipe), recipe, compute, folder, progress)
+        objective = masked_lm(tokenizer, recipe)
+        mixture = Mixture([np.arange(8)], None, recipe.seed)
+        data = PackedData(store, mixture, np.array([8, 9]), objective, recipe)
+        fit(model, objective, data, recipe, compute, folder, progress)
         return {name: weight.clone() for name, weight in model.state_dict().items()}
 
     return run
 
 
 def rows_but_speed(folder: Path) -> list[dict[str, float]]:
+    """Of each row of the table what does not depend on the machine."""
+    measured = ("tokens_per_second", "mfu", "memory_bytes")
     rows = read_metrics(folder / "metrics.csv")
-    return [{name: value for name, value in row.items() if name != "tokens_per_second"} for row in rows]
+    return [{name: value for name, value in row.items() if name not in measured} for row in rows]
 
 
 def are_equal(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
@@ -114,9 +125,9 @@ def test_an_interrupted_and_resumed_run_is_the_uninterrupted_one(
         train(make_recipe(), parts, signalling(number, at_step=4))
     if number == signal.SIGTERM:
         assert caught.value.args == (128 + signal.SIGTERM,)
-    assert torch.load(parts / LAST_CHECKPOINT, weights_only=True)["global_step"] == 4
+    assert newest_step(parts / "checkpoints") == 4
     steps: list[int] = []
-    resumed = train(make_recipe(), parts, lambda stage, done, total: steps.append(done))
+    resumed = train(make_recipe(), parts, lambda stage, done, total, detail="": steps.append(done))
 
     assert steps == [5, 6, 7, 8]
     assert are_equal(resumed, weights)
@@ -130,13 +141,13 @@ def test_a_run_that_died_in_a_step_resumes_from_the_last_checkpoint_to_the_bit(
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     weights = train(make_recipe(log_every=1), whole)
 
-    def die(stage: str, done: int, total: int) -> None:
+    def die(stage: str, done: int, total: int, detail: str = "") -> None:
         if done == 5:
             raise MemoryError
 
     with pytest.raises(MemoryError):
         train(make_recipe(log_every=1), parts, die)
-    assert torch.load(parts / LAST_CHECKPOINT, weights_only=True)["global_step"] == 3
+    assert newest_step(parts / "checkpoints") == 3
     assert [row["step"] for row in rows_but_speed(parts)] == [1, 2, 3, 4, 5]
 
     assert are_equal(train(make_recipe(log_every=1), parts), weights)
@@ -144,7 +155,7 @@ def test_a_run_that_died_in_a_step_resumes_from_the_last_checkpoint_to_the_bit(
 
 
 def test_a_second_interruption_does_not_wait(train: Train, make_recipe: MakeRecipe, tmp_path: Path) -> None:
-    def impatient(stage: str, done: int, total: int) -> None:
+    def impatient(stage: str, done: int, total: int, detail: str = "") -> None:
         if done == 5:
             signal.raise_signal(signal.SIGINT)
             signal.raise_signal(signal.SIGINT)
@@ -152,7 +163,7 @@ def test_a_second_interruption_does_not_wait(train: Train, make_recipe: MakeReci
 
     with pytest.raises(KeyboardInterrupt):
         train(make_recipe(), tmp_path, impatient)
-    assert torch.load(tmp_path / LAST_CHECKPOINT, weights_only=True)["global_step"] == 3
+    assert newest_step(tmp_path / "checkpoints") == 3
 
 
 def test_the_callers_signal_handlers_and_logging_and_warnings_are_left_as_they_were(
@@ -174,7 +185,7 @@ def test_a_finished_run_is_not_trained_again(train: Train, make_recipe: MakeReci
     weights = train(make_recipe(), tmp_path)
     table = (tmp_path / "metrics.csv").read_bytes()
 
-    def fail(stage: str, done: int, total: int) -> None:
+    def fail(stage: str, done: int, total: int, detail: str = "") -> None:
         pytest.fail("a step was made")
 
     assert are_equal(train(make_recipe(), tmp_path, fail), weights)
@@ -187,7 +198,7 @@ def test_a_finished_run_goes_on_with_more_steps(
     short = make_recipe(n_steps=4)
     train(short, tmp_path)
     steps: list[int] = []
-    train(replace(short, n_steps=9), tmp_path, lambda stage, done, total: steps.append(done))
+    train(replace(short, n_steps=9), tmp_path, lambda stage, done, total, detail="": steps.append(done))
     assert steps == [5, 6, 7, 8, 9]
     assert [row["step"] for row in read_metrics(tmp_path / "metrics.csv")] == [3, 6, 9]
 

@@ -5,20 +5,27 @@ from pathlib import Path
 from biofm.training.metrics import COLUMNS, append_metrics, keep_metrics, read_metrics
 
 
-def row(step: int) -> dict[str, object]:
+def row(step: int) -> dict[str, float]:
     return {
-        "step": step, "tokens": step * 10, "loss": "2.50000", "learning_rate": "1.000e-03",
-        "tokens_per_second": 5,
+        "step": step, "tokens": step * 10, "loss": 2.5000049, "learning_rate": 0.001,
+        "tokens_per_second": 5.4,
     }  # fmt: skip
 
 
-def test_rows_are_read_as_numbers(tmp_path: Path) -> None:
+def test_rows_are_read_as_numbers_and_lack_what_has_none(tmp_path: Path) -> None:
     file = tmp_path / "metrics.csv"
     keep_metrics(file, 0)
     append_metrics(file, row(7))
-    assert read_metrics(file) == [
-        {"step": 7.0, "tokens": 70.0, "loss": 2.5, "learning_rate": 0.001, "tokens_per_second": 5.0}
-    ]
+    append_metrics(file, {"validation_loss": 2.25} | row(8))
+    first, second = read_metrics(file)
+    assert first == {
+        "step": 7.0,
+        "tokens": 70.0,
+        "loss": 2.5,
+        "learning_rate": 0.001,
+        "tokens_per_second": 5.0,
+    }
+    assert second["validation_loss"] == 2.25
     assert file.read_text().splitlines()[0] == ",".join(COLUMNS)
 
 
@@ -33,3 +40,14 @@ def test_rows_after_the_last_checkpoint_are_dropped_and_the_others_stay_as_they_
 
     assert file.read_bytes() == before
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_row_that_a_killed_run_wrote_in_part_is_dropped(tmp_path: Path) -> None:
+    file = tmp_path / "metrics.csv"
+    keep_metrics(file, 0)
+    append_metrics(file, row(3))
+    before = file.read_bytes()
+    with file.open("a") as stream:
+        stream.write("4,4")
+    keep_metrics(file, 5)
+    assert file.read_bytes() == before

@@ -1,41 +1,66 @@
 """A recipe that cannot be followed is refused by the option's name."""
 
+from collections.abc import Callable
 from math import nan
+from typing import Any
 
 import pytest
 
 from biofm.core.errors import OptionError
-from biofm.training import Recipe
+from biofm.training import PretrainRecipe
 
-TOO_SMALL = [
-    ("n_steps", -1, "--steps"),
-    ("tokens_per_batch", 1, "--tokens-per-batch"),
-    ("max_length", 2, "--max-length"),
-    ("n_warmup", -1, "--warmup"),
-    ("n_held_out", -1, "--held-out"),
-    ("seed", -1, "--seed"),
-    ("checkpoint_every", 0, "--checkpoint-every"),
-    ("log_every", 0, "--log-every"),
-]
+LEAST = [
+    ("n_steps", 0, "--steps"), ("tokens_per_batch", 2, "--tokens-per-batch"),
+    ("batches_per_step", 1, "--batches-per-step"), ("max_length", 3, "--max-length"),
+    ("weight_decay", 0, "--set weight_decay"), ("n_warmup", 0, "--warmup"),
+    ("clip_norm", 0, "--set clip_norm"),
+    ("n_held_out", 0, "--held-out"), ("seed", 0, "--seed"), ("validate_every", 0, "--validate-every"),
+    ("patience", 0, "--set patience"), ("checkpoint_every", 1, "--checkpoint-every"),
+    ("log_every", 1, "--log-every"), ("n_workers", 0, "--workers"), ("devices", 1, "--devices"),
+    ("n_nodes", 1, "--nodes"), ("decay_share", 0, "--set decay_share"), ("ema_decay", 0, "--set ema_decay"),
+    ("mask_rate", 0, "--set mask_rate"), ("random_rate", 0, "--set random_rate"),
+]  # fmt: skip
 NO_SHARES = [
     (name, value, option)
     for name, option in (("learning_rate", "--learning-rate"), ("masked_share", "--masked"))
     for value in (0.0, 1.0, -0.1, nan)
 ]
+TOGETHER: list[tuple[dict[str, Any], str]] = [
+    ({"patience": 2},
+     "--set patience: a patience of 2 needs judgements to wait for. Give --validate-every too"),
+    ({"ema_decay": 0.9, "strategy": "fsdp"},
+     "--set ema_decay: weights that are spread over processes by fsdp cannot be averaged. "
+     "Give 0, or --strategy ddp"),
+    ({"mask_rate": 0.8, "random_rate": 0.3},
+     "--set mask_rate: mask_rate 0.8 and random_rate 0.3 are more than 1 together. Give less of one of them"),
+    ({"decay_share": 1.5}, "--set decay_share: 1.5 is too large. Give at most 1"),
+    ({"ema_decay": 1.0}, "--set ema_decay: 1.0 is too large. Give at most 0.99999"),
+    ({"optimizer": "sgd"}, "--set optimizer: no such choice: sgd. Give muon or adamw"),
+    ({"schedule": "linear"}, "--set schedule: no such choice: linear. Give wsd or cosine"),
+    ({"strategy": "horovod"}, "--strategy: no such choice: horovod. Give auto or ddp or fsdp"),
+    ({"objective": "span"}, "--objective: no such choice: span. Give masked or causal"),
+]  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "value", "option"), TOO_SMALL)
-def test_a_number_that_is_too_small_is_refused_and_the_next_one_taken(
-    name: str, value: int, option: str
-) -> None:
+def refusal(values: dict[str, Any]) -> str:
     with pytest.raises(OptionError) as caught:
-        Recipe(**{"n_steps": 1} | {name: value})  # type: ignore[arg-type]
-    assert str(caught.value) == f"{option}: {value} is too small. Give at least {value + 1}"
-    Recipe(**{"n_steps": 1} | {name: value + 1})  # type: ignore[arg-type]
+        PretrainRecipe(**{"n_steps": 1} | values)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "least", "option"), LEAST)
+def test_a_number_that_is_too_small_is_refused_and_the_least_one_taken(
+    name: str, least: int, option: str, make_recipe: Callable[..., PretrainRecipe]
+) -> None:
+    assert refusal({name: least - 1}) == f"{option}: {least - 1} is too small. Give at least {least}"
+    make_recipe(**{name: least})
 
 
 @pytest.mark.parametrize(("name", "value", "option"), NO_SHARES)
 def test_a_share_that_is_none_is_refused(name: str, value: float, option: str) -> None:
-    with pytest.raises(OptionError) as caught:
-        Recipe(n_steps=1, **{name: value})  # type: ignore[arg-type]
-    assert str(caught.value) == f"{option}: {value} is not between 0 and 1. See the default in --help"
+    assert refusal({name: value}) == f"{option}: {value} is not between 0 and 1. See the default in --help"
+
+
+@pytest.mark.parametrize(("values", "message"), TOGETHER)
+def test_values_that_do_not_fit_are_refused(values: dict[str, Any], message: str) -> None:
+    assert refusal(values) == message

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,9 @@ from biofm.core.errors import BiofmError, InputError, ModelError, OptionError, O
 from biofm.models import Checkpoint, esm2, new_protein_model, write_checkpoint
 from biofm.nn import MaskedLM, initialise
 from biofm.tokenizers.protein import STANDARD_RESIDUES
-from biofm.training import PretrainSummary, Recipe
+from biofm.training import PretrainRecipe, PretrainSummary
 
-MakeRecipe = Callable[..., Recipe]
+MakeRecipe = Callable[..., PretrainRecipe]
 MakeFasta = Callable[..., Path]
 N_PROTEINS = 24
 N_HELD_OUT = 4
@@ -37,12 +38,12 @@ def make_fasta(tmp_path: Path, make_proteins: Callable[..., list[str]]) -> MakeF
 
 
 @pytest.fixture
-def few(make_recipe: MakeRecipe) -> Recipe:
+def few(make_recipe: MakeRecipe) -> PretrainRecipe:
     return make_recipe(n_steps=2, log_every=1, n_held_out=N_HELD_OUT)
 
 
 @pytest.fixture
-def nothing(make_recipe: MakeRecipe) -> Recipe:
+def nothing(make_recipe: MakeRecipe) -> PretrainRecipe:
     """No step at all, which needs no training to check what comes before it."""
     return make_recipe(n_steps=0, n_held_out=N_HELD_OUT)
 
@@ -55,13 +56,14 @@ def check_evaluation(summary: PretrainSummary, source: str = "proteins.fasta") -
 
 
 def test_a_run_leaves_the_model_the_log_and_the_judgement(
-    make_fasta: MakeFasta, few: Recipe, tmp_path: Path
+    make_fasta: MakeFasta, few: PretrainRecipe, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
     summary = api.pretrain([make_fasta()], folder, few)
 
     assert {path.name for path in folder.iterdir()} == {
-        "recipe.json", "split.npz", "last.ckpt", "metrics.csv", "loss.png", "model", "evaluation.json"
+        "recipe.json", "split.npz", "checkpoints", "metrics.csv", "tensorboard", "loss.png", "model",
+        "evaluation.json",
     }  # fmt: skip
     check_evaluation(summary)
     assert summary.n_train + summary.n_removed + N_HELD_OUT == N_PROTEINS
@@ -71,12 +73,12 @@ def test_a_run_leaves_the_model_the_log_and_the_judgement(
     assert (folder / "loss.png").read_bytes().startswith(b"\x89PNG\r\n")
     assert len((folder / "metrics.csv").read_text().splitlines()) == 3
     assert not json.loads((folder / "recipe.json").read_text()).keys() ^ {
-        *Recipe.__dataclass_fields__, "encoder", "data_sha256"
+        *(field.name for field in fields(PretrainRecipe)), "encoder", "data_sha256"
     }  # fmt: skip
 
 
 def test_the_model_of_a_run_is_the_trained_one_and_embeds(
-    make_fasta: MakeFasta, few: Recipe, tmp_path: Path
+    make_fasta: MakeFasta, few: PretrainRecipe, tmp_path: Path
 ) -> None:
     summary = api.pretrain([make_fasta()], tmp_path / "run", few)
     model = api.load(summary.model, dtype="float32")
@@ -84,13 +86,14 @@ def test_the_model_of_a_run_is_the_trained_one_and_embeds(
     embeddings = model.embed(["MKTAYIAKQR", "ACDEF"])
     assert embeddings.values.shape == (2, 128)
     assert np.isfinite(embeddings.values).all()
-    trained = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)["state_dict"]
+    (last,) = (tmp_path / "run" / "checkpoints").iterdir()
+    trained = torch.load(last, weights_only=True)["state_dict"]
     for name, weight in model.checkpoint.module.state_dict().items():
         assert torch.equal(weight, trained[f"model.{name}"]), name
 
 
 def test_the_held_out_proteins_are_of_every_file_and_none_is_trained_on(
-    make_fasta: MakeFasta, nothing: Recipe, tmp_path: Path
+    make_fasta: MakeFasta, nothing: PretrainRecipe, tmp_path: Path
 ) -> None:
     inputs = [make_fasta("a.fasta"), make_fasta("b.fasta", seed=1)]
     summary = api.pretrain(inputs, tmp_path / "run", nothing)
@@ -104,7 +107,7 @@ def test_the_held_out_proteins_are_of_every_file_and_none_is_trained_on(
 
 
 def test_only_the_proteins_for_training_are_counted_and_trained_on(
-    make_fasta: MakeFasta, nothing: Recipe, make_proteins: Callable[..., list[str]], tmp_path: Path
+    make_fasta: MakeFasta, nothing: PretrainRecipe, make_proteins: Callable[..., list[str]], tmp_path: Path
 ) -> None:
     """The unigram baseline is of the tokens that are trained on, so its perplexity tells which they are."""
     summary = api.pretrain([make_fasta()], tmp_path / "run", nothing)
@@ -117,7 +120,7 @@ def test_only_the_proteins_for_training_are_counted_and_trained_on(
 
 
 def test_two_files_of_one_name_are_told_apart_by_their_folders(
-    make_fasta: MakeFasta, nothing: Recipe, tmp_path: Path
+    make_fasta: MakeFasta, nothing: PretrainRecipe, tmp_path: Path
 ) -> None:
     inputs = [make_fasta("one/x.fasta"), make_fasta("two/x.fasta", seed=1)]
     summary = api.pretrain(inputs, tmp_path / "run", nothing)
@@ -125,7 +128,7 @@ def test_two_files_of_one_name_are_told_apart_by_their_folders(
 
 
 def test_no_steps_judge_a_model_as_it_is(
-    make_fasta: MakeFasta, few: Recipe, nothing: Recipe, tmp_path: Path
+    make_fasta: MakeFasta, few: PretrainRecipe, nothing: PretrainRecipe, tmp_path: Path
 ) -> None:
     trained = api.pretrain([make_fasta()], tmp_path / "run", few)
     judged = api.pretrain([make_fasta()], tmp_path / "judged", nothing, start_from=trained.model)
@@ -139,7 +142,7 @@ def test_no_steps_judge_a_model_as_it_is(
 
 
 def test_a_model_stored_in_half_precision_is_judged_and_kept_in_float32(
-    make_fasta: MakeFasta, nothing: Recipe, tmp_path: Path
+    make_fasta: MakeFasta, nothing: PretrainRecipe, tmp_path: Path
 ) -> None:
     checkpoint = new_protein_model("nano", trained_length=64, seed=0)
     checkpoint.module.to(torch.float16)
@@ -192,13 +195,13 @@ def test_a_run_goes_on_with_more_steps(
 
 
 def test_a_run_that_was_never_begun_can_be_resumed_too(
-    make_fasta: MakeFasta, nothing: Recipe, tmp_path: Path
+    make_fasta: MakeFasta, nothing: PretrainRecipe, tmp_path: Path
 ) -> None:
     check_evaluation(api.pretrain([make_fasta()], tmp_path / "run", nothing, resume=True))
 
 
 def test_a_file_half_written_by_a_killed_run_is_written_anew(
-    make_fasta: MakeFasta, nothing: Recipe, tmp_path: Path
+    make_fasta: MakeFasta, nothing: PretrainRecipe, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
@@ -225,7 +228,7 @@ def test_a_run_of_another_recipe_is_not_resumed(
 
 @pytest.mark.parametrize("what", ["encoder", "data_sha256"])
 def test_a_run_of_another_model_or_other_data_is_not_resumed(
-    what: str, make_fasta: MakeFasta, nothing: Recipe, tmp_path: Path
+    what: str, make_fasta: MakeFasta, nothing: PretrainRecipe, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
     api.pretrain([make_fasta()], folder, nothing)
@@ -235,7 +238,7 @@ def test_a_run_of_another_model_or_other_data_is_not_resumed(
 
 
 def test_a_folder_with_files_is_not_written_into(
-    make_fasta: MakeFasta, nothing: Recipe, tmp_path: Path
+    make_fasta: MakeFasta, nothing: PretrainRecipe, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
@@ -275,17 +278,19 @@ def refusal(kind: type[BiofmError], *arguments: object, **options: object) -> st
     return str(caught.value)
 
 
-def test_an_unknown_size_is_refused(make_fasta: MakeFasta, nothing: Recipe, tmp_path: Path) -> None:
+def test_an_unknown_size_is_refused(make_fasta: MakeFasta, nothing: PretrainRecipe, tmp_path: Path) -> None:
     message = refusal(OptionError, [make_fasta()], tmp_path / "run", nothing, size="giant")
     assert message == "--size: no such size: giant. Give nano, small, medium"
 
 
-def test_float16_is_refused(make_fasta: MakeFasta, nothing: Recipe, tmp_path: Path) -> None:
+def test_float16_is_refused(make_fasta: MakeFasta, nothing: PretrainRecipe, tmp_path: Path) -> None:
     message = refusal(OptionError, [make_fasta()], tmp_path / "run", nothing, dtype="float16")
     assert message.startswith("--dtype: float16 gradients vanish")
 
 
-def test_a_model_without_a_head_is_refused(make_fasta: MakeFasta, few: Recipe, tmp_path: Path) -> None:
+def test_a_model_without_a_head_is_refused(
+    make_fasta: MakeFasta, few: PretrainRecipe, tmp_path: Path
+) -> None:
     checkpoint = new_protein_model("nano", trained_length=64, seed=0)
     headless = type(checkpoint)(
         checkpoint.family, MaskedLM(checkpoint.module.config, with_head=False), checkpoint.tokenizer
@@ -296,19 +301,19 @@ def test_a_model_without_a_head_is_refused(make_fasta: MakeFasta, few: Recipe, t
     assert "no language-model head" in message
 
 
-def test_standard_input_is_refused(nothing: Recipe, tmp_path: Path) -> None:
+def test_standard_input_is_refused(nothing: PretrainRecipe, tmp_path: Path) -> None:
     message = refusal(InputError, ["-"], tmp_path / "run", nothing)
     assert message.endswith("Write the proteins into a file first")
 
 
-def test_a_bad_record_is_named(make_fasta: MakeFasta, nothing: Recipe, tmp_path: Path) -> None:
+def test_a_bad_record_is_named(make_fasta: MakeFasta, nothing: PretrainRecipe, tmp_path: Path) -> None:
     fasta = make_fasta(more=">bad\nMK1\n")
     message = refusal(InputError, [fasta], tmp_path / "run", nothing)
     assert message.startswith("proteins.fasta, record 25 (bad): position 3 holds '1'")
 
 
 def test_bad_records_are_skipped_and_counted_where_that_is_asked(
-    make_fasta: MakeFasta, nothing: Recipe, tmp_path: Path
+    make_fasta: MakeFasta, nothing: PretrainRecipe, tmp_path: Path
 ) -> None:
     fasta = make_fasta(more=">bad\nMK1\n>empty\n\n>low\nmktay\n")
     summary = api.pretrain([fasta], tmp_path / "run", nothing, on_error="skip")
@@ -316,7 +321,7 @@ def test_bad_records_are_skipped_and_counted_where_that_is_asked(
     assert summary.n_train + summary.n_removed + N_HELD_OUT == N_PROTEINS + 1
 
 
-def test_a_missing_file_is_named(nothing: Recipe, tmp_path: Path) -> None:
+def test_a_missing_file_is_named(nothing: PretrainRecipe, tmp_path: Path) -> None:
     message = refusal(InputError, [tmp_path / "none.fasta"], tmp_path / "run", nothing)
     assert message.startswith(f"{tmp_path / 'none.fasta'}: there is no such file")
     assert not (tmp_path / "run").exists()

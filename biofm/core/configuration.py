@@ -1,0 +1,177 @@
+"""A verb's configuration: a dataclass, overridden by a TOML file, by options and by ``name=value``.
+
+The later of these counts. What comes out can be written as TOML again, so that a run can be repeated from the
+file that lies beside it.
+"""
+
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, Field, fields
+from difflib import get_close_matches
+from types import NoneType, UnionType
+from typing import Any, BinaryIO, ClassVar, Literal, Protocol, TypeVar, get_args, get_origin
+
+from biofm.core.errors import InputError, OptionError
+
+
+class Configuration(Protocol):
+    """A dataclass whose fields are numbers, words, truth values, or tuples of words.
+
+    ``OPTIONS`` are the command-line options of the fields that have one; the others are given by ``--set``.
+    """
+
+    OPTIONS: ClassVar[Mapping[str, str]]
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+
+C = TypeVar("C", bound=Configuration)
+
+
+def configure(
+    kind: type[C], toml: BinaryIO | None, options: Mapping[str, Any], sets: Sequence[str] = ()
+) -> C:
+    """An instance of ``kind``: its defaults, then the file, then the options that are not None, then
+    ``name=value``.
+
+    Raises InputError: the file is no TOML. OptionError: a name that ``kind`` lacks, a value of another type
+    or out of its range, or a field without a default that nothing gives.
+    """
+    known = {field.name: field for field in fields(kind)}
+    values = _from_toml(toml, known) if toml is not None else {}
+    values |= {name: value for name, value in options.items() if value is not None}
+    for text in sets:
+        name, value = _from_text(text, known)
+        values[name] = value
+    for name, field in known.items():
+        if name not in values and field.default is MISSING and field.default_factory is MISSING:
+            raise OptionError(
+                "not given", where=option_of(kind, name), remedy="Give it, or a --config with it"
+            )
+    return kind(**values)
+
+
+def to_toml(configuration: Configuration) -> str:
+    """A line for each field that is not None, which ``configure`` reads back."""
+    values = ((field.name, getattr(configuration, field.name)) for field in fields(configuration))
+    return "".join(f"{name} = {_spell(value)}\n" for name, value in values if value is not None)
+
+
+def option_of(kind: type[Configuration], name: str) -> str:
+    """How a person gives a field."""
+    return kind.OPTIONS.get(name, f"--set {name}")
+
+
+def check_range(
+    configuration: Configuration, limits: Mapping[str, tuple[float, float | None]], *, is_open: bool = False
+) -> None:
+    """Raise OptionError where a field is outside its (least, most) values; ``is_open`` leaves these out."""
+    for name, (least, most) in limits.items():
+        value = getattr(configuration, name)
+        where = option_of(type(configuration), name)
+        if is_open:
+            assert most is not None, "an open range has two ends"
+            if not least < value < most:
+                remedy = "See the default in --help"
+                raise OptionError(
+                    f"{value} is not between {least:g} and {most:g}", where=where, remedy=remedy
+                )
+        elif not value >= least:
+            raise OptionError(f"{value} is too small", where=where, remedy=f"Give at least {least:g}")
+        elif most is not None and value > most:
+            raise OptionError(f"{value} is too large", where=where, remedy=f"Give at most {most:g}")
+
+
+def check_choices(configuration: Configuration) -> None:
+    """Raise OptionError where a field holds another word than its type names."""
+    for field in fields(type(configuration)):
+        choices = get_args(field.type) if get_origin(field.type) is Literal else ()
+        value = getattr(configuration, field.name)
+        if choices and value not in choices:
+            where = option_of(type(configuration), field.name)
+            raise OptionError(f"no such choice: {value}", where=where, remedy=f"Give {' or '.join(choices)}")
+
+
+def _from_toml(file: BinaryIO, known: Mapping[str, Field[Any]]) -> dict[str, Any]:
+    name_of_file = str(getattr(file, "name", "--config"))
+    try:
+        content = tomllib.load(file)
+    except ValueError as error:  # of TOML, or of UTF-8
+        remedy = 'Give lines such as learning_rate = 0.001 and schedule = "cosine"'
+        raise InputError(f"not TOML ({error})", where=name_of_file, remedy=remedy) from error
+    return {
+        name: _checked(value, _find(name, known, name_of_file), f"{name_of_file}, {name}")
+        for name, value in content.items()
+    }
+
+
+def _from_text(text: str, known: Mapping[str, Field[Any]]) -> tuple[str, Any]:
+    name, sign, value = (part.strip() for part in text.partition("="))
+    if not sign:
+        raise OptionError(f"{text!r} has no =", where="--set", remedy="Give name=value")
+    field = _find(name, known, "--set")
+    return name, _checked(_read(value, field), field, f"--set {name}")
+
+
+def _find(name: str, known: Mapping[str, Field[Any]], where: str) -> Field[Any]:
+    if name in known:
+        return known[name]
+    near = get_close_matches(name, known, n=1, cutoff=0.5)
+    remedy = f"Do you mean {near[0]}?" if near else f"There are {', '.join(known)}"
+    raise OptionError(f"no such setting: {name}", where=where, remedy=remedy)
+
+
+def _read(text: str, field: Field[Any]) -> Any:
+    """The text as a value of the field's type; as it stands where it is none."""
+    for kind in _kinds(field.type):
+        if kind is str:
+            return text
+        if kind is tuple:
+            return tuple(part.strip() for part in text.split(",") if part.strip())
+        if kind is bool and text in ("true", "false"):
+            return text == "true"
+        if kind in (int, float):
+            try:
+                return kind(text)
+            except ValueError:
+                continue
+    return text
+
+
+def _checked(value: Any, field: Field[Any], where: str) -> Any:
+    kinds = _kinds(field.type)
+    if isinstance(value, list) and tuple in kinds and all(isinstance(part, str) for part in value):
+        return tuple(value)
+    if float in kinds and type(value) is int:
+        return float(value)
+    if type(value) in kinds:
+        return value
+    wanted = " or ".join(KINDS[kind] for kind in kinds)
+    raise OptionError(f"{value!r} is not {wanted}", where=where, remedy=f"Give {wanted}")
+
+
+KINDS = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a word",
+    tuple: "a list of words",
+}
+
+
+def _kinds(annotation: Any) -> tuple[type, ...]:
+    """The plain types that a field's annotation stands for."""
+    if get_origin(annotation) is Literal:
+        return (str,)
+    if isinstance(annotation, UnionType):
+        return tuple(kind for part in get_args(annotation) if part is not NoneType for kind in _kinds(part))
+    kind = get_origin(annotation) or annotation
+    assert kind in KINDS, f"a field of the type {annotation}"
+    return (kind,)
+
+
+def _spell(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_spell, value))}]"
+    # A JSON string is a TOML string, but for the code points that TOML wants escaped and JSON does not.
+    return repr(value) if isinstance(value, float) else json.dumps(value).replace("\x7f", "\\u007f")

@@ -1,0 +1,130 @@
+"""Labelled batches, the same ones whatever makes them: each is a function of its place in the plan."""
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from biofm_datasets.sampling import Cursor, Plan, fill_bins
+from biofm_datasets.store import TokenStore
+from numpy.typing import NDArray
+from torch.utils.data import Dataset, IterableDataset, get_worker_info
+
+from biofm.nn import PackedBatch, pack
+from biofm.training.objectives import Example, Labelled, Objective
+from biofm.training.recipe import Recipe
+
+Indices = NDArray[np.int64]
+
+BEGINNING = Cursor(0, 0)
+_TRAINING, _VALIDATION = 0, 1  # two independent streams of random numbers from one seed
+
+
+class Share(NamedTuple):
+    """Of the batches of a step, this process makes every ``n_processes``-th, from number ``rank`` on."""
+
+    rank: int = 0
+    n_processes: int = 1
+
+
+class Maker:
+    """Makes a labelled batch of members of the store.
+
+    A member longer than the recipe's ``max_length`` gives a random crop. Crops and masks depend on the seed
+    and the batch's place alone.
+    """
+
+    def __init__(self, store: TokenStore, objective: Objective, recipe: Recipe) -> None:
+        self.store = store
+        self.objective = objective
+        self.max_length = recipe.max_length
+        self.seed = recipe.seed
+
+    def make(self, members: Indices, *place: int) -> Labelled:
+        """Sequences go from short to long: the CPU's attention makes a call for each run of equal lengths."""
+        rng = np.random.default_rng((self.seed, *place))
+        lengths = self.store.lengths(members)
+        starts = rng.integers(np.maximum(0, lengths - self.max_length), endpoint=True)
+        order = np.argsort(np.minimum(lengths, self.max_length), kind="stable")
+        members, starts = members[order], starts[order]
+        return self.objective.label(self._pack(members, starts), members, starts, rng)
+
+    def weight(self, members: Indices) -> int:
+        """What a batch of these members counts for in its step."""
+        if self.objective.counts == "sequences":
+            return len(members)
+        return int(np.minimum(self.store.lengths(members), self.max_length).sum())
+
+    def _pack(self, members: Indices, starts: Indices) -> PackedBatch:
+        crops = (
+            self.store[i][start : start + self.max_length] for i, start in zip(members, starts, strict=True)
+        )
+        return pack([torch.from_numpy(crop.astype(np.int64)) for crop in crops])
+
+
+class TrainingBatches(IterableDataset[Example]):
+    """The endless stream of one process, from the step that begins at ``start`` on.
+
+    Batch b of a step belongs to process b modulo their number, and a process's batches to its loader's
+    workers in turn, so that a step is made of the same batches whoever makes them.
+    """
+
+    def __init__(self, maker: Maker, plan: Plan, batches_per_step: int, share: Share, start: Cursor) -> None:
+        assert batches_per_step % share.n_processes == 0, "every process makes as many batches of a step"
+        self.maker = maker
+        self.plan = plan
+        self.batches_per_step = batches_per_step
+        self.share = share
+        self.start = start
+
+    def __iter__(self) -> Iterator[Example]:
+        worker = get_worker_info()
+        turn, n_turns = (0, 1) if worker is None else (worker.id, worker.num_workers)
+        return self._examples(turn, n_turns)
+
+    def _examples(self, turn: int, n_turns: int) -> Iterator[Example]:
+        number = 0  # of a batch, among those of this process
+        for step, following in self._steps():
+            weights = [self.maker.weight(members) for _, members in step]
+            for i in range(self.share.rank, len(step), self.share.n_processes):
+                if number % n_turns == turn:
+                    place, members = step[i]
+                    share = weights[i] * len(step) / sum(weights)
+                    yield Example(*self.maker.make(members, _TRAINING, *place), share, following)
+                number += 1
+
+    def _steps(self) -> Iterator[tuple[Sequence[tuple[Cursor, Indices]], Cursor]]:
+        """The bins of each step, and where the next step begins."""
+        bins = self.plan.bins(self.start)
+        step = list(islice(bins, self.batches_per_step))
+        while True:
+            following = list(islice(bins, self.batches_per_step))
+            yield step, following[0][0]
+            step = following
+
+
+class ValidationBatches(Dataset[Example]):
+    """The members of a validation set, packed once, with the same crops and masks every time.
+
+    Every process has as many batches, because processes that hold parts of one model run in step; one too
+    many has a share of 0.
+    """
+
+    def __init__(self, maker: Maker, members: Indices, tokens_per_batch: int, share: Share) -> None:
+        self.maker = maker
+        lengths = np.minimum(maker.store.lengths(members), maker.max_length)
+        bins = [np.sort(places) for places in fill_bins(lengths, tokens_per_batch)]
+        self.bins = [members[places] for places in sorted(bins, key=lambda places: int(places[0]))]
+        self.share = share
+
+    def __len__(self) -> int:
+        return -(-len(self.bins) // self.share.n_processes)
+
+    def __getitem__(self, i: int) -> Example:
+        if not 0 <= i < len(self):
+            raise IndexError(i)
+        place = i * self.share.n_processes + self.share.rank
+        members = self.bins[place % len(self.bins)]
+        labelled = self.maker.make(members, _VALIDATION, place % len(self.bins))
+        return Example(*labelled, float(place < len(self.bins)), BEGINNING)

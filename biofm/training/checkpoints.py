@@ -1,0 +1,97 @@
+"""The checkpoints of a run: the newest one and the best one, each whole or not there."""
+
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import Trainer
+from lightning.pytorch.callbacks import Checkpoint
+from torch import Tensor, nn
+
+from biofm.training.callbacks import Best
+from biofm.training.interruption import Interruption
+from biofm.training.module import TrainingModule
+from biofm.training.recipe import Recipe
+from biofm.training.steps import Step, StepCallback
+
+_NAME = re.compile(r"step-(\d+)\.ckpt")
+_PARTIAL = ".partial"
+
+
+class Checkpoints(StepCallback, Checkpoint):
+    """Saves every ``every`` steps, at a best one and at the last one, be it that the run is to end after
+    it; keeps the newest and the best.
+
+    A checkpoint gets its name when it is whole, and older ones go only then: a run that is killed at any
+    moment finds the last one that it had.
+    """
+
+    def __init__(self, folder: Path, recipe: Recipe, best: Best, interruption: Interruption) -> None:
+        self.folder = folder
+        self.recipe = recipe
+        self.best = best
+        self.interruption = interruption
+
+    def on_step_end(self, trainer: Trainer, module: TrainingModule, step: Step) -> None:
+        module.is_ending = self.interruption.has_come(trainer)
+        is_last = module.is_ending or self.best.has_stopped or step.number == self.recipe.n_steps
+        is_best = self.best.step == step.number
+        if is_last or is_best or step.number % self.recipe.checkpoint_every == 0:
+            self._save(trainer, step.number)
+
+    def _save(self, trainer: Trainer, number: int) -> None:
+        path = checkpoint_path(self.folder, number)
+        partial = path.with_name(f".{path.name}{_PARTIAL}")
+        trainer.save_checkpoint(partial, weights_only=False)
+        if trainer.is_global_zero:
+            _bring_to_disk(partial)
+            _remove(path)  # of an earlier run to this very step
+            os.replace(partial, path)
+            for other in self.folder.iterdir():
+                if other not in (path, checkpoint_path(self.folder, self.best.step or 0)):
+                    _remove(other)
+        trainer.strategy.barrier("saved")
+
+
+def checkpoint_path(folder: Path, step: int) -> Path:
+    return folder / f"step-{step:09}.ckpt"
+
+
+def newest_step(folder: Path) -> int | None:
+    """The step of the newest whole checkpoint; None where there is none."""
+    names = (_NAME.fullmatch(path.name) for path in folder.glob("step-*.ckpt"))
+    return max((int(name[1]) for name in names if name), default=None)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What a checkpoint of one file holds; tensors are read when they are used."""
+    content: dict[str, Any] = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+    return content
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """The weights that a checkpoint keeps, averaged ones where weights are averaged, into ``model``."""
+    prefix = "model."
+    state: dict[str, Tensor] = read_checkpoint(path)["state_dict"]
+    model.load_state_dict({name.removeprefix(prefix): weight for name, weight in state.items()})
+
+
+def _bring_to_disk(path: Path) -> None:
+    """What a file or a folder of files holds, so that a name is never given to what is not there."""
+    for file in [path] if path.is_file() else path.rglob("*"):
+        if file.is_file():
+            descriptor = os.open(file, os.O_RDWR)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,21 @@
+"""The causal objective: each token but the last is followed by its successor (Bengio et al. 2003)."""
+
+import numpy as np
+import torch
+
+from biofm.nn import PackedBatch
+from biofm.tokenizers import ProteinTokenizer
+from biofm.training.objectives.masked_lm import masked_lm_loss
+from biofm.training.objectives.objective import Indices, Labelled, Objective
+
+
+def causal_lm(tokenizer: ProteinTokenizer) -> Objective:
+    """The next token at every place, <eos> included; for an encoder that sees no later tokens."""
+    return Objective(_shift, masked_lm_loss, "tokens")
+
+
+def _shift(batch: PackedBatch, members: Indices, starts: Indices, rng: np.random.Generator) -> Labelled:
+    has_next = torch.ones(len(batch.tokens), dtype=torch.bool)
+    has_next[batch.cu_seqlens[1:].long() - 1] = False
+    rows = has_next.nonzero().squeeze(1)
+    return Labelled(batch, rows, batch.tokens[rows + 1])

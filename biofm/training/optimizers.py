@@ -1,0 +1,89 @@
+"""torch's own optimisers, one for the matrices of a model's blocks and one for the rest, joined into one."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import AdamW, Muon, Optimizer
+
+from biofm.nn import Encoder
+from biofm.training.recipe import Recipe
+
+BETAS, EPSILON = (0.9, 0.98), 1e-8
+MOMENTUM = 0.95
+
+
+class Joined(Optimizer):
+    """Several optimisers that step as one: a Lightning module steps one.
+
+    Their groups and their state are this one's, so that schedules, clipping and checkpoints see an optimiser
+    like any other.
+    """
+
+    def __init__(self, *parts: Optimizer) -> None:
+        self.parts = parts
+        super().__init__([group for part in parts for group in part.param_groups], {})
+        self._share()
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for part in self.parts:
+            part.step()
+        return loss
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """From a checkpoint, which brings groups and state anew."""
+        super().__setstate__(state)
+        self._share()
+
+    def _share(self) -> None:
+        groups = iter(self.param_groups)
+        for part in self.parts:
+            part.param_groups = [next(groups) for _ in part.param_groups]
+            part.state = self.state
+
+
+def make_optimizer(model: nn.Module, recipe: Recipe) -> Optimizer:
+    """Of the weights that learn: Muon or AdamW with decay on the matrices of the blocks, AdamW without decay
+    on the others.
+
+    Muon's updates have the size of AdamW's, so that both take the same learning rate (Liu et al. 2025,
+    section 2.2).
+    """
+    is_matrix = {id(weight) for weight in matrices(model)}
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    of_blocks = [weight for weight in weights if id(weight) in is_matrix]
+    others = [weight for weight in weights if id(weight) not in is_matrix]
+    groups = _groups(model, of_blocks, recipe, recipe.weight_decay), _groups(model, others, recipe, 0.0)
+    rate = recipe.learning_rate
+    if recipe.optimizer == "adamw" or not of_blocks:
+        return AdamW(groups[0] + groups[1], rate, BETAS, EPSILON)
+    muon = Muon(groups[0], rate, momentum=MOMENTUM, adjust_lr_fn="match_rms_adamw")
+    return Joined(muon, AdamW(groups[1], rate, BETAS, EPSILON)) if others else muon
+
+
+def _groups(
+    model: nn.Module, weights: list[nn.Parameter], recipe: Recipe, decay: float
+) -> list[dict[str, Any]]:
+    """The encoder's and the others, each at its rate."""
+    encoders = (part for part in model.modules() if isinstance(part, Encoder))
+    of_encoder = {id(weight) for encoder in encoders for weight in encoder.parameters()}
+    within = [weight for weight in weights if id(weight) in of_encoder]
+    without = [weight for weight in weights if id(weight) not in of_encoder]
+    rates = recipe.learning_rate * recipe.encoder_rate, recipe.learning_rate
+    return [
+        {"params": params, "lr": rate, "weight_decay": decay}
+        for params, rate in zip((within, without), rates, strict=True)
+        if params
+    ]
+
+
+def matrices(model: nn.Module) -> Iterator[Tensor]:
+    """The weights of the linear layers in the model's blocks."""
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear) and "blocks" in name.split("."):
+            yield module.weight

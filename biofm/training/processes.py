@@ -1,0 +1,35 @@
+"""Which of the processes of a run this one is, told from the environment as Lightning tells it.
+
+Every process runs the same verb. torchrun and SLURM start all of them; without these, Lightning's trainer
+in the first process starts the others, with the same command and these variables.
+"""
+
+import os
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from biofm.training.recipe import Recipe
+
+INTERACTIVE_JOBS = ("bash", "interactive")  # jobs of SLURM in which a person starts processes, not SLURM
+
+
+class Processes(NamedTuple):
+    """``rank`` of ``world_size`` processes; 0 prepares, judges, writes and prints."""
+
+    rank: int
+    world_size: int
+
+    @property
+    def is_main(self) -> bool:
+        return self.rank == 0
+
+
+def find_processes(recipe: Recipe, environment: Mapping[str, str] = os.environ) -> Processes:
+    """This process among those that the recipe asks for."""
+    world_size = recipe.devices * recipe.n_nodes
+    if "TORCHELASTIC_RUN_ID" in environment:
+        return Processes(int(environment["RANK"]), int(environment["WORLD_SIZE"]))
+    if "SLURM_NTASKS" in environment and environment.get("SLURM_JOB_NAME") not in INTERACTIVE_JOBS:
+        return Processes(int(environment["SLURM_PROCID"]), int(environment["SLURM_NTASKS"]))
+    node = int(environment.get("NODE_RANK", environment.get("GROUP_RANK", 0)))
+    return Processes(node * recipe.devices + int(environment.get("LOCAL_RANK", 0)), world_size)

@@ -1,0 +1,89 @@
+"""Whole steps, which Lightning has no hook for: all batches of one, over all processes, judged if it is to
+be.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from biofm.training.module import TrainingModule
+from biofm.training.recipe import Recipe
+
+
+class Step(NamedTuple):
+    """A step that is over. ``loss``: the mean over its examples; ``validation_loss``: where it was judged."""
+
+    number: int
+    loss: Tensor
+    n_tokens: int
+    validation_loss: float | None
+
+
+class StepCallback(Callback):
+    """A callback with one hook more."""
+
+    def on_step_end(self, trainer: Trainer, module: TrainingModule, step: Step) -> None:
+        """Called in every process when weights, optimiser and counters agree, in the order of the
+        callbacks.
+        """
+
+
+class Steps(Callback):
+    """Calls ``on_step_end``. Behind all other callbacks, so that they have done what they do with a batch.
+
+    Of the last batch of a step that is judged Lightning tells first, and of its validation later: the step is
+    over then.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self._losses: list[Tensor] = []
+        self._n_tokens = 0
+        self._n_done = 0
+        self._step: Step | None = None
+
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        self._n_done = trainer.global_step
+
+    def on_train_batch_end(
+        self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        assert isinstance(module, TrainingModule), "fit trains no other"
+        self._losses.append(outputs["loss"].detach())
+        self._n_tokens += outputs["n_tokens"]
+        if trainer.global_step == self._n_done:  # there are more batches in this step
+            return
+        self._n_done = trainer.global_step
+        self._step = self._gather(trainer)
+        if self._n_done == self.recipe.n_steps:
+            trainer.should_stop = True  # has Lightning judge the last step, whatever its number
+        if not self._is_judged(trainer):
+            self._tell(trainer, module, None)
+
+    def on_validation_end(self, trainer: Trainer, module: LightningModule) -> None:
+        assert isinstance(module, TrainingModule), "fit trains no other"
+        self._tell(trainer, module, module.validation_loss)
+
+    def _is_judged(self, trainer: Trainer) -> bool:
+        is_due = trainer.should_stop or self._n_done % max(1, self.recipe.validate_every) == 0
+        return bool(self.recipe.validate_every and trainer.enable_validation and is_due)
+
+    def _gather(self, trainer: Trainer) -> Step:
+        """What the processes have each for themselves; Lightning has divided losses by the batches of one."""
+        loss, n_tokens = torch.stack(self._losses).sum(), self._n_tokens
+        if trainer.world_size > 1:
+            loss = trainer.strategy.reduce(loss, reduce_op="mean")
+            of_all = trainer.strategy.reduce(torch.tensor(n_tokens, device=loss.device), reduce_op="sum")
+            n_tokens = int(of_all)
+        self._losses.clear()
+        self._n_tokens = 0
+        return Step(self._n_done, loss, n_tokens, None)
+
+    def _tell(self, trainer: Trainer, module: TrainingModule, validation_loss: float | None) -> None:
+        assert self._step is not None, "a step was gathered before it is judged"
+        step = self._step._replace(validation_loss=validation_loss)
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]  # set where mypy does not look
+            if isinstance(callback, StepCallback):
+                callback.on_step_end(trainer, module, step)

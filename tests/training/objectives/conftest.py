@@ -1,0 +1,105 @@
+"""For every objective: batches, a small model that predicts, and training on one batch until it knows it."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+import torch
+from biofm_datasets.sampling import Cursor
+from torch import Tensor, nn
+
+from biofm.nn import Encoder, EncoderConfig, MaskedLM, PackedBatch, pack
+from biofm.tokenizers import ProteinTokenizer
+from biofm.training import PretrainRecipe
+from biofm.training.objectives import Example, Labelled, Objective
+from biofm.training.optimizers import make_optimizer
+
+BatchOf = Callable[[Sequence[str]], PackedBatch]
+Label = Callable[..., Example]
+Overfit = Callable[[nn.Module, Objective, Example], float]
+
+CONFIG = EncoderConfig(
+    vocab_size=33, d_model=32, n_layers=2, n_heads=2, d_feedforward=48, trained_length=64, norm_bias=False,
+    linear_bias=False, feedforward="swiglu", qk_norm=True,
+)  # fmt: skip
+
+
+class Fixed(nn.Module):
+    """A model that answers what it is told to, so that a loss can be computed by hand."""
+
+    def __init__(self, outputs: Tensor) -> None:
+        super().__init__()
+        self.outputs = outputs
+
+    def forward(self, batch: PackedBatch) -> Tensor:
+        return self.outputs
+
+
+class Small(nn.Module):
+    """An encoder and a linear head over each token, or over each sequence's mean."""
+
+    def __init__(self, n_outputs: int, *, per_residue: bool) -> None:
+        super().__init__()
+        masked_lm = MaskedLM(CONFIG)
+        self.encoder: Encoder = masked_lm.encoder
+        self.head = nn.Linear(CONFIG.d_model, n_outputs)
+        self.per_residue = per_residue
+
+    def forward(self, batch: PackedBatch) -> Tensor:
+        hidden: Tensor = self.encoder(batch)
+        if not self.per_residue:
+            hidden = torch.stack([one.mean(0) for one in hidden.split(batch.lengths.tolist())])
+        outputs: Tensor = self.head(hidden)
+        return outputs
+
+
+@pytest.fixture
+def fixed() -> Callable[[Tensor], nn.Module]:
+    return Fixed
+
+
+@pytest.fixture
+def small() -> Callable[..., nn.Module]:
+    return Small
+
+
+@pytest.fixture
+def batch_of(tokenizer: ProteinTokenizer) -> BatchOf:
+    return lambda proteins: pack([torch.from_numpy(tokenizer.encode(one)).long() for one in proteins])
+
+
+@pytest.fixture
+def label() -> Label:
+    """Labels a batch of the members 0, 1, ..., whole unless told where they start."""
+
+    def make(
+        objective: Objective,
+        batch: PackedBatch,
+        seed: int = 0,
+        members: Sequence[int] = (),
+        starts: Sequence[int] = (),
+    ) -> Example:
+        numbers = np.array(members or range(batch.n_sequences))
+        labelled = objective.label(
+            batch, numbers, np.array(starts or [0] * len(numbers)), np.random.default_rng(seed)
+        )
+        assert isinstance(labelled, Labelled)
+        return Example(*labelled, 1.0, Cursor(0, 0))
+
+    return make
+
+
+@pytest.fixture
+def overfit(make_recipe: Callable[..., PretrainRecipe]) -> Overfit:
+    """The loss on one example after some dozens of steps on it alone."""
+
+    def train(model: nn.Module, objective: Objective, example: Example) -> float:
+        optimizer = make_optimizer(model, make_recipe(learning_rate=0.02, weight_decay=0.0))
+        for _ in range(60):
+            loss = objective.loss(model, example)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+        return float(objective.loss(model, example).detach())
+
+    return train

@@ -1,0 +1,214 @@
+"""The batches of a run are a function of the data and the recipe, whoever makes them and from any step on."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from biofm_datasets.sampling import Mixture, Plan
+from biofm_datasets.store import TokenStore
+from torch.utils.data import DataLoader
+
+from biofm.tokenizers import ProteinTokenizer
+from biofm.training import PretrainRecipe
+from biofm.training.batches import BEGINNING, Maker, Share, TrainingBatches, ValidationBatches
+from biofm.training.objectives import Example, Objective, masked_lm, regression
+
+MakeProteins = Callable[..., list[str]]
+MakeBatches = Callable[..., TrainingBatches]
+MakeRecipe = Callable[..., PretrainRecipe]
+
+
+@pytest.fixture
+def make_batches(make_recipe: MakeRecipe, tokenizer: ProteinTokenizer) -> MakeBatches:
+    """The stream of one process over all of some proteins."""
+
+    def make(
+        proteins: list[str],
+        *,
+        share: Share = Share(),  # noqa: B008  # immutable
+        start: Any = BEGINNING,
+        objective: Objective | None = None,
+        **changes: Any,
+    ) -> TrainingBatches:
+        recipe = make_recipe(**changes)
+        store = TokenStore.of(map(tokenizer.encode, proteins))
+        mixture = Mixture([np.arange(len(store))], None, recipe.seed)
+        plan = Plan(
+            mixture, store, budget=recipe.tokens_per_batch, max_length=recipe.max_length, seed=recipe.seed
+        )
+        maker = Maker(store, objective or masked_lm(tokenizer, recipe), recipe)
+        return TrainingBatches(maker, plan, recipe.batches_per_step, share, start)
+
+    return make
+
+
+def sequences_of(example: Example, tokenizer: ProteinTokenizer) -> Iterator[str]:
+    """The spelled sequences of a batch, its masks undone."""
+    tokens = example.batch.tokens.clone()
+    tokens[example.rows] = example.targets
+    for one in tokens.tensor_split(example.batch.cu_seqlens[1:-1].tolist()):
+        yield tokenizer.decode(one.numpy())
+
+
+def are_same(first: Example, second: Example) -> bool:
+    return (
+        torch.equal(first.batch.tokens, second.batch.tokens)
+        and torch.equal(first.rows, second.rows)
+        and torch.equal(first.targets, second.targets)
+        and torch.equal(first.batch.cu_seqlens, second.batch.cu_seqlens)
+        and (first.share, first.cursor) == (second.share, second.cursor)
+    )
+
+
+def test_every_epoch_sees_every_sequence_once_in_a_new_order(
+    make_proteins: MakeProteins, make_batches: MakeBatches, tokenizer: ProteinTokenizer
+) -> None:
+    """A budget above all tokens makes an epoch one batch."""
+    proteins = make_proteins(60, longest=60)
+    orders = []
+    for example in islice(make_batches(proteins, tokens_per_batch=6000), 3):
+        seen = [spelt[len("<cls>") : -len("<eos>")] for spelt in sequences_of(example, tokenizer)]
+        assert Counter(seen) == Counter(proteins)
+        orders.append(seen)
+    assert orders[0] != orders[1] != orders[2]
+
+
+def test_a_batch_keeps_the_budget_and_little_of_it_is_wasted(
+    make_proteins: MakeProteins, make_batches: MakeBatches
+) -> None:
+    batches = make_batches(make_proteins(300, longest=60), tokens_per_batch=500)
+    n_tokens = [len(example.batch.tokens) for example in islice(batches, 30)]
+    assert max(n_tokens) <= 500
+    assert np.mean(n_tokens) > 0.95 * 500
+
+
+def test_longer_sequences_give_crops_from_everywhere_and_within_themselves(
+    make_batches: MakeBatches, tokenizer: ProteinTokenizer
+) -> None:
+    protein = "ACDEFGHIKL" * 2 + "MNPQRSTVWY"
+    tokens = tokenizer.encode(protein)  # 32 of them
+    batches = make_batches([protein], max_length=8)
+    crops = Counter(crop for example in islice(batches, 400) for crop in sequences_of(example, tokenizer))
+    assert set(crops) == {tokenizer.decode(tokens[start : start + 8]) for start in range(25)}
+
+
+def test_sequences_of_a_batch_go_from_short_to_long(
+    make_proteins: MakeProteins, make_batches: MakeBatches
+) -> None:
+    for example in islice(make_batches(make_proteins(50)), 10):
+        assert (example.batch.lengths.diff() >= 0).all()
+
+
+@pytest.mark.parametrize("batches_per_step", [1, 3])
+def test_starting_where_a_step_begins_is_the_same_as_going_on_to_it(
+    batches_per_step: int, make_proteins: MakeProteins, make_batches: MakeBatches
+) -> None:
+    proteins = make_proteins(40)
+    whole = list(islice(make_batches(proteins, batches_per_step=batches_per_step), 60))
+    for n_steps in (1, 4, 13):
+        n_done = n_steps * batches_per_step
+        begun = make_batches(proteins, batches_per_step=batches_per_step, start=whole[n_done - 1].cursor)
+        assert all(map(are_same, whole[n_done:], islice(begun, 60 - n_done)))
+
+
+@pytest.mark.parametrize("n_processes", [2, 3])
+def test_processes_share_the_batches_of_each_step(
+    n_processes: int, make_proteins: MakeProteins, make_batches: MakeBatches
+) -> None:
+    proteins = make_proteins(60)
+    alone = list(islice(make_batches(proteins, batches_per_step=6), 36))
+    for rank in range(n_processes):
+        part = make_batches(proteins, batches_per_step=6, share=Share(rank, n_processes))
+        assert all(map(are_same, alone[rank::n_processes], islice(part, 36 // n_processes)))
+
+
+@pytest.mark.parametrize("n_workers", [1, 3])
+def test_workers_make_the_same_batches_in_the_same_order(
+    n_workers: int, make_proteins: MakeProteins, make_batches: MakeBatches
+) -> None:
+    proteins = make_proteins(60)
+    alone = islice(make_batches(proteins, batches_per_step=2), 20)
+    loader = DataLoader(make_batches(proteins, batches_per_step=2), batch_size=None, num_workers=n_workers)
+    assert all(map(are_same, alone, islice(loader, 20)))
+
+
+@pytest.mark.parametrize("counts", ["tokens", "sequences"])
+def test_the_shares_of_a_step_make_its_loss_the_mean_over_what_is_counted(
+    counts: str, make_proteins: MakeProteins, make_batches: MakeBatches, tokenizer: ProteinTokenizer
+) -> None:
+    proteins = make_proteins(60)
+    by_sequence = regression(np.zeros((60, 1)))
+    batches = make_batches(
+        proteins, batches_per_step=4, objective=by_sequence if counts == "sequences" else None
+    )
+    step = list(islice(batches, 4))
+    sizes = np.array(
+        [len(it.batch.tokens) if counts == "tokens" else it.batch.n_sequences for it in step], float
+    )
+    assert [it.share for it in step] == pytest.approx(4 * sizes / sizes.sum())
+    assert len(set(sizes)) > 1
+
+
+def test_another_seed_gives_other_batches_and_the_same_one_the_same(
+    make_proteins: MakeProteins, make_batches: MakeBatches
+) -> None:
+    proteins = make_proteins(40)
+    first, again, other = (next(iter(make_batches(proteins, seed=seed))) for seed in (1, 1, 2))
+    assert are_same(first, again)
+    assert not are_same(first, other)
+
+
+def test_a_sequence_is_masked_anew_in_each_epoch(make_batches: MakeBatches) -> None:
+    first, second = islice(make_batches(["MKTAYIAKQR" * 4]), 2)
+    assert not torch.equal(first.rows, second.rows)
+
+
+@pytest.fixture
+def make_validation(
+    make_proteins: MakeProteins, make_recipe: MakeRecipe, tokenizer: ProteinTokenizer
+) -> Callable[..., ValidationBatches]:
+    """The odd ones of forty proteins."""
+
+    def make(share: Share = Share()) -> ValidationBatches:  # noqa: B008  # immutable
+        recipe = make_recipe()
+        store = TokenStore.of(map(tokenizer.encode, make_proteins(40)))
+        maker = Maker(store, masked_lm(tokenizer, recipe), recipe)
+        return ValidationBatches(maker, np.arange(1, 40, 2), recipe.tokens_per_batch, share)
+
+    return make
+
+
+def all_of(batches: ValidationBatches) -> list[Example]:
+    return [batches[i] for i in range(len(batches))]
+
+
+def test_validation_shows_each_member_once_and_is_the_same_every_time(
+    make_validation: Callable[..., ValidationBatches],
+    make_proteins: MakeProteins,
+    tokenizer: ProteinTokenizer,
+) -> None:
+    first, again = all_of(make_validation()), all_of(make_validation())
+    assert all(map(are_same, first, again))
+    spelt = [one for example in first for one in sequences_of(example, tokenizer)]
+    cropped = [tokenizer.decode(tokenizer.encode(one)) for one in make_proteins(40)[1::2]]
+    assert len(spelt) == len(cropped)
+    assert all(any(one in whole for whole in cropped) for one in spelt)
+    assert {example.share for example in first} == {1.0}
+    assert max(len(example.batch.tokens) for example in first) <= 128
+
+
+def test_every_process_has_as_many_validation_batches_and_what_is_one_too_many_counts_nothing(
+    make_validation: Callable[..., ValidationBatches],
+) -> None:
+    alone = all_of(make_validation())
+    n_processes = 4
+    assert len(alone) % n_processes
+    parts = [all_of(make_validation(Share(rank, n_processes))) for rank in range(n_processes)]
+    assert len({len(part) for part in parts}) == 1
+    in_turn = [example for row in zip(*parts, strict=True) for example in row]
+    assert all(map(are_same, alone, in_turn))
+    assert {example.share for example in in_turn[len(alone) :]} == {0.0}
