@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # for mypy and editors; the same names as in _HOMES, held by 
         neighbours,
         perplexity,
         predict,
+        prepare,
         pretrain,
         score,
     )
@@ -48,6 +49,7 @@ _HOMES = {
     "neighbours": "biofm.api",
     "perplexity": "biofm.api",
     "predict": "biofm.api",
+    "prepare": "biofm.api",
     "pretrain": "biofm.api",
     "score": "biofm.api",
 }
@@ -68,6 +70,7 @@ __all__ = [
     "neighbours",
     "perplexity",
     "predict",
+    "prepare",
     "pretrain",
     "score",
 ]

@@ -151,17 +151,7 @@ def test_settings_come_from_a_file_from_options_and_by_name(biofm: Any, tiny_esm
     recipe = Path("first/recipe.toml").read_text()
     assert 'method = "lora"' in recipe
     assert "lora_rank = 2" in recipe
-    words = (
-        "--config",
-        "first/recipe.toml",
-        "--set",
-        "lora_rank=3",
-        "-m",
-        tiny_esm2,
-        "-q",
-        "--dtype",
-        "float32",
-    )
+    others = ("--config", "first/recipe.toml", "--set", "lora_rank=3", "-m", tiny_esm2, *FEW)
     assert biofm("finetune", "t.csv", *CHOICE, "-o", "second", *others).status == 0
     assert Path("second/recipe.toml").read_text() == recipe.replace("lora_rank = 2", "lora_rank = 3")
     settings = json.loads(Path("second/predictor/members/seed-0/adapter_config.json").read_text())

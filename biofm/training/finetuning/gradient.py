@@ -54,7 +54,8 @@ def train_member(
     from biofm.training.data import PackedData  # these bring lightning, which takes seconds to import
     from biofm.training.fit import fit
 
-    recipe = replace(recipe, seed=member.seed)
+    is_full = recipe.method == "full"  # adapters stand in the encoder and learn at the head's rate
+    recipe = replace(recipe, seed=member.seed, encoder_rate=recipe.encoder_rate if is_full else 1.0)
     checkpoint = _without_heads(base)
     model = _build(checkpoint, labels, recipe)
     scaling = _scaling(labels, member.train)

@@ -18,7 +18,8 @@ class FinetuneRecipe(Recipe):
       two.
     - ``pool``: what a head sees of a sequence; "attention" is learned, so not for a probe, and "max" is for a
       probe alone. ``n_hidden``: the width of a hidden layer of the head, 0 for none.
-    - ``encoder_rate``: the learning rate of the encoder's own weights, as a share of the head's.
+    - ``encoder_rate``: the learning rate of the encoder's own weights, as a share of the head's; adapters
+      learn at the head's.
     - ``lora_rank``, ``lora_alpha``, ``lora_dropout``: of the adapters, whose change counts alpha / rank.
     - ``window``: residues of the overlapping windows by which a longer sequence is embedded or predicted; 0
       runs all whole. In training, a sequence longer than ``max_length`` gives a random crop.
@@ -71,14 +72,10 @@ class FinetuneRecipe(Recipe):
         Recipe.__post_init__(self)
         check_range(self, dict.fromkeys(("n_hidden", "window", "n_folds", "n_resamples"), (0, None)))
         check_range(self, dict.fromkeys(("lora_rank", "lora_alpha", "n_members"), (1, None)))
-        check_range(self, {"dropout": (0, 0.9), "lora_dropout": (0, 0.9), "encoder_rate": (0, 1)})
+        check_range(self, {"dropout": (0, 0.9), "lora_dropout": (0, 0.9)})
         opened = dict.fromkeys(("test_share", "validation_share", "coverage"), (0.0, 1.0))
         check_range(self, opened, is_open=True)
         self._check_choices_together()
-
-    def rate_of(self, weight: str) -> float:
-        is_slow = self.method == "full" and weight.startswith("encoder.")
-        return self.learning_rate * (self.encoder_rate if is_slow else 1.0)
 
     def _check_choices_together(self) -> None:
         if self.n_folds == 1:

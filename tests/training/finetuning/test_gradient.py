@@ -10,8 +10,10 @@ import torch
 from biofm_datasets.store import TokenStore
 
 from biofm.inference import Compute
+from biofm.inference.prediction.adapters import WEIGHTS_FILE
 from biofm.training.finetuning import Base
 from biofm.training.finetuning.gradient import Trained, train_member
+from biofm.training.finetuning.lora import adapter_files
 from biofm.training.finetuning.plan import MemberPlan
 from tests.training.finetuning.conftest import MakeRecipe, MakeTable
 
@@ -90,3 +92,11 @@ def test_a_slow_encoder_moves_less(train: Any, base: Base) -> None:
 
     fast, slow = moved(1.0), moved(0.1)
     assert 0 < slow < 0.3 * fast
+
+
+def test_adapters_learn_at_the_heads_rate(train: Any) -> None:
+    def written(rate: float) -> bytes:
+        found, _ = train("regression", method="lora", encoder_rate=rate)
+        return adapter_files(found.checkpoint.module.encoder, "it")[WEIGHTS_FILE]
+
+    assert written(1.0) == written(0.1)

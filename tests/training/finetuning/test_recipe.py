@@ -38,12 +38,3 @@ def test_a_wrong_setting_is_named_with_its_option(wrong: str) -> None:
 def test_a_recipe_that_was_written_down_is_the_same_when_it_is_read() -> None:
     recipe = FinetuneRecipe(method="lora", pool="attention", n_folds=5, coverage=0.8, lora_rank=4)
     assert configure(FinetuneRecipe, io.BytesIO(to_toml(recipe).encode()), {}) == recipe
-
-
-def test_only_a_full_fine_tuning_slows_the_encoder_down() -> None:
-    full = FinetuneRecipe(method="full", learning_rate=1e-3, encoder_rate=0.1)
-    assert full.rate_of("encoder.blocks.0.attention.qkv.weight") == pytest.approx(1e-4)
-    assert full.rate_of("head.1.weight") == 1e-3
-    assert (
-        FinetuneRecipe(method="lora").rate_of("encoder.blocks.0.attention.qkv.lora_A.default.weight") == 1e-3
-    )
