@@ -120,9 +120,9 @@ def _print_judgement(name: str, judgement: "Judgement", summary: "FinetuneSummar
     print_table([_cells(row, summary.primary) for row in judgement.rows], header=header)
     for fitted, names in _by_fitted(judgement).items():
         say(f"fitted to {fitted}: {', '.join(names)}")
-    for lead in judgement.leads:
-        if lead.difference.value is not None and lead.difference.value > 0:
-            print_result(_describe_lead(lead, summary.method))
+    best = max(judgement.leads, key=_lead_of, default=None)
+    if best is not None and _lead_of(best) > 0:
+        print_result(_describe_lead(best, summary.method))
 
 
 def _by_fitted(judgement: "Judgement") -> dict[str, list[str]]:
@@ -146,6 +146,10 @@ def _spell(estimate: "Estimate", *, with_interval: bool) -> str:
     if with_interval and estimate.low is not None:
         text += f" [{estimate.low:.3f}, {estimate.high:.3f}]"
     return text
+
+
+def _lead_of(lead: "Lead") -> float:
+    return lead.difference.value or 0.0
 
 
 def _describe_lead(lead: "Lead", method: str) -> str:
