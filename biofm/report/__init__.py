@@ -2,6 +2,7 @@
 
 from biofm.report.contacts import draw_contacts
 from biofm.report.curves import Curves, Series, draw_curves
+from biofm.report.data import draw_dataset
 from biofm.report.figure import check_figure_suffix
 from biofm.report.loss_curve import draw_loss_curve
 from biofm.report.neighbours import draw_neighbours
@@ -15,6 +16,7 @@ __all__ = [
     "check_figure_suffix",
     "draw_contacts",
     "draw_curves",
+    "draw_dataset",
     "draw_loss_curve",
     "draw_neighbours",
     "draw_scan",
