@@ -125,6 +125,8 @@ def _dress(axes: "Axes") -> None:
     axes.set_axisbelow(True)
     axes.tick_params(length=0, labelcolor=INK)
     axes.margins(x=0.01)
-    axes.xaxis.set_major_formatter("{x:,.10g}")
-    axes.yaxis.set_major_formatter("{x:,.6g}")
     axes.locator_params(axis="both", nbins=6)
+    axes.ticklabel_format(style="plain", useOffset=False)  # as many decimals at each tick
+    for axis, limits in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
+        if max(map(abs, limits)) >= 1000:
+            axis.set_major_formatter("{x:,.10g}")

@@ -112,7 +112,7 @@ def test_another_measure_speaks_up_only_when_it_says_otherwise() -> None:
 @pytest.mark.parametrize(
     ("largest", "value", "text"),
     [(17.73, 16.9, "16.90"), (0.788, 0.2, "0.200"), (1.2, 0.5, "0.500"), (12_345.6, 9.5, "10"),
-     (0.0123, 0.01, "0.01000"), (0.0, 0.0, "0.000"), (1.0, math.inf, "inf")],
+     (0.0123, 0.01, "0.01000"), (0.0, 0.0, "0.000"), (1.0, math.inf, "inf"), (1.0, -0.0001, "0.000")],
 )  # fmt: skip
 def test_values_of_a_measure_have_the_same_decimals(largest: float, value: float, text: str) -> None:
     assert format_value(results(("M", largest)), 0, value) == text
