@@ -44,13 +44,16 @@ class Series:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curves:
-    """Series that share their axes. ``levels`` are values to compare with, the same at every x."""
+    """Series that share their axes. ``levels`` are values to compare with, the same at every x; ``note`` is
+    what a page says below the figure.
+    """
 
     title: str
     x_label: str
     y_label: str
     series: tuple[Series, ...]
     levels: Mapping[str, float] = field(default_factory=dict)
+    note: str = ""
 
     def __post_init__(self) -> None:
         assert len(self.series) + len(self.levels) <= len(COLOURS), "more curves than can be told apart"

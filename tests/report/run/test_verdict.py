@@ -1,6 +1,7 @@
 """Who is best, said whoever it is."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -137,3 +138,10 @@ def test_all_who_are_equally_good_are_marked(make_report: MakeReport) -> None:
 def test_values_without_end_have_no_bar_and_no_fault(make_report: MakeReport) -> None:
     page = read_page(page_of(make_report(results=(results(("M", math.inf), ("ridge", 2.0), ("zero", 1.0)),))))
     assert len(page.all("svg", class_="bar")) == 2
+
+
+def test_where_another_table_decides_there_is_no_verdict(make_report: MakeReport) -> None:
+    found = replace(results(("M", 0.5), ("ridge", 0.7)), has_verdict=False)
+    page = read_page(page_of(make_report(results=(found,))))
+    assert not page.all("ul", class_="verdicts")
+    assert len(page.all("strong")) == 1
