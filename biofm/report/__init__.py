@@ -1,5 +1,6 @@
 """Pictures of results."""
 
+from biofm.report.confusion import draw_confusion
 from biofm.report.contacts import draw_contacts
 from biofm.report.curves import Curves, Series, draw_curves
 from biofm.report.data import draw_dataset
@@ -14,6 +15,7 @@ __all__ = [
     "ScatterPanel",
     "Series",
     "check_figure_suffix",
+    "draw_confusion",
     "draw_contacts",
     "draw_curves",
     "draw_dataset",
