@@ -6,6 +6,7 @@ Each builds a request, asks the gate, works with the permit's files, and lets th
 from biofm.api.backends import kernels
 from biofm.api.contact_maps import contacts
 from biofm.api.data import prepare
+from biofm.api.description import describe
 from biofm.api.embed_estimate import estimate_embed
 from biofm.api.embedding import embed, neighbours
 from biofm.api.evaluation import evaluate
@@ -20,6 +21,7 @@ __all__ = [
     "DEFAULT_MODEL",
     "Model",
     "contacts",
+    "describe",
     "embed",
     "estimate_embed",
     "estimate_score",

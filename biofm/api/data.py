@@ -12,13 +12,20 @@ from biofm_datasets.splits import SplitOptions
 from biofm_datasets.store import Source, SplitRecord, Store, StoreWriter, open_store
 from biofm_datasets.store.files import RECORD, UNFINISHED
 
-from biofm.api.preparation import DTYPE, Input, fingerprint_of, short_names, split_and_record, stream_in
+from biofm.api.preparation import (
+    DTYPE,
+    Input,
+    check_not_standard_input,
+    fingerprint_of,
+    short_names,
+    split_and_record,
+    stream_in,
+)
 from biofm.api.request import request_of
 from biofm.api.token_blocks import Reading
 from biofm.core import StageProgress, sha256_of
 from biofm.core.errors import InputError, OptionError, OutputError, data_errors
 from biofm.gate import ask
-from biofm.gate.inputs import STANDARD_INPUT
 from biofm.policy import Target
 
 
@@ -126,9 +133,7 @@ def _write(
 def _check_inputs(paths: Sequence[Path], weights: Sequence[float] | None) -> None:
     if not paths:
         raise InputError("no inputs were given", remedy="Name one or more files of proteins")
-    if STANDARD_INPUT in paths:
-        what = "an interrupted run reads its input again, which a pipe does not allow"
-        raise InputError(what, where="-", remedy="Write the proteins into a file first")
+    check_not_standard_input(paths)
     if weights and len(weights) != len(paths):
         what = f"{len(weights)} weights for {len(paths)} inputs"
         raise OptionError(what, where="--weight", remedy="Give one for each input, in their order, or none")

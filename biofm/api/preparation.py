@@ -12,7 +12,8 @@ from biofm_datasets.store import Alphabet, Source, SplitRecord, StoreRecord, Sto
 from biofm_datasets.store.files import HASHES, KEYS
 
 from biofm.api.token_blocks import BlockReader, Reading
-from biofm.core.errors import OptionError, data_errors, input_errors
+from biofm.core.errors import InputError, OptionError, data_errors, input_errors
+from biofm.gate.inputs import STANDARD_INPUT
 from biofm.tokenizers import ProteinTokenizer
 
 ALPHABET = "ESM"
@@ -119,6 +120,13 @@ def _sources(inputs: Sequence[Input], ends: Sequence[Sequence[int]]) -> tuple[So
         )
         for item, start, end in zip(inputs, starts, ends, strict=True)
     )  # fmt: skip
+
+
+def check_not_standard_input(paths: Sequence[Path]) -> None:
+    """Raises InputError where one of them is standard input."""
+    if STANDARD_INPUT in paths:
+        what, remedy = "data sets are read from files", "Write the proteins into a file first"
+        raise InputError(what, where="-", remedy=remedy)
 
 
 def short_names(paths: Sequence[Path]) -> list[str]:
