@@ -98,7 +98,10 @@ def test_a_probe_of_an_ensemble_in_folds_judges_out_of_fold(
     table = make_table(n_rows=60, with_split=False)
     summary = tune(table, make_recipe(n_folds=3, n_members=2))
     assert list(summary.judged) == ["out-of-fold"]
-    assert summary.judged["out-of-fold"].n_rows == 60
+    judged = summary.judged["out-of-fold"]
+    assert judged.n_rows == 60
+    spearman = {row.name: row.measures["spearman"].value for row in judged.rows}
+    assert min(spearman["probe"], spearman["composition ridge"]) > 0.95, "each row has its own prediction"
     assert len(summary.members) == 6
     assert summary.calibrated == {}, "no row is left that neither trained nor calibrated"
     predictions = pd.read_csv(tmp_path / "run" / "predictions.csv")
