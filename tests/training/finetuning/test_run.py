@@ -21,6 +21,12 @@ from biofm.training.finetuning.vectors import records_of
 from tests.training.finetuning.conftest import MakeRecipe, MakeTable, Tune
 
 TASKS = ["regression", "classification", "multi-label", "per-residue"]
+QUICK = [*(("probe", task) for task in TASKS), ("lora", "regression"), ("full", "per-residue")]
+CASES = [
+    pytest.param(method, task, marks=() if (method, task) in QUICK else pytest.mark.slow)
+    for method in ("probe", "lora", "full")
+    for task in TASKS
+]
 
 
 def ask(folder: Path, base: Base, table: Any, rows: Any) -> dict[str, Any]:
@@ -49,8 +55,7 @@ def assert_same(predictions: pd.DataFrame, found: dict[str, Any]) -> None:
             assert predictions[name].astype(str).tolist() == values.astype(str).tolist()
 
 
-@pytest.mark.parametrize("method", ["probe", "lora", "full"])
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize(("method", "task"), CASES)
 def test_the_written_predictor_says_what_was_judged(
     task: str,
     method: str,
@@ -237,7 +242,7 @@ def test_what_calibrates_a_probe_has_not_seen_the_validation_rows(
     assert np.abs(before["test"] - after["test"]).max() > 1e-3, "in the end it learns from them too"
 
 
-@pytest.mark.parametrize("method", ["probe", "lora", "full"])
+@pytest.mark.parametrize("method", ["probe", pytest.param("lora", marks=pytest.mark.slow), "full"])
 def test_numbers_far_from_zero_are_predicted_where_they_are(
     method: str, make_table: MakeTable, make_recipe: MakeRecipe, tune: Tune
 ) -> None:
