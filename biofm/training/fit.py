@@ -26,7 +26,7 @@ from biofm.training.checkpoints import (
 )
 from biofm.training.data import PackedData
 from biofm.training.interruption import Interruption
-from biofm.training.loggers import make_loggers
+from biofm.training.loggers import close_loggers, make_loggers
 from biofm.training.module import TrainingModule
 from biofm.training.objectives import Objective
 from biofm.training.peak import peak_flops
@@ -107,8 +107,11 @@ def _train(
             Steps(recipe),
         ]
         has_validation = len(data.validation) > 0
-        trainer = _trainer(recipe, compute, folder, callbacks, begun or 0, has_validation=has_validation)
-        trainer.fit(module, data, ckpt_path=path, weights_only=True)
+        trainer = _trainer(recipe, compute, folder, callbacks, (begun or 0) + 1, has_validation=has_validation)
+        try:
+            trainer.fit(module, data, ckpt_path=path, weights_only=True)
+        finally:
+            close_loggers(trainer.loggers)
 
 
 def _trainer(

@@ -7,31 +7,19 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from biofm_datasets.sampling import Mixture
-from biofm_datasets.store import TokenStore
 from torch import Tensor
 
-from biofm.inference import Compute
-from biofm.nn import MaskedLM
 from biofm.tokenizers import ProteinTokenizer
 from biofm.training import PretrainRecipe
 from biofm.training.checkpoints import newest_step
-from biofm.training.data import PackedData
-from biofm.training.fit import fit
 from biofm.training.metrics import read_metrics
-from biofm.training.objectives import masked_lm
 from biofm.training.progress import Progress
 
 Train = Callable[..., dict[str, Tensor]]
 MakeRecipe = Callable[..., PretrainRecipe]
 DTYPES = [torch.float32, torch.bfloat16]
-
-
-def silent(stage: str, done: int, total: int, detail: str = "") -> None:
-    """Progress that nobody watches."""
 
 
 def signalling(number: signal.Signals, at_step: int) -> Progress:
@@ -42,32 +30,6 @@ def signalling(number: signal.Signals, at_step: int) -> Progress:
             signal.raise_signal(number)
 
     return report
-
-
-@pytest.fixture
-def train(
-    make_model: Callable[[], MaskedLM],
-    tokenizer: ProteinTokenizer,
-    cpu: Compute,
-) -> Train:
-    """Trains a new small model on repeats by a recipe in a folder; the trained weights by their names."""
-    store = TokenStore.of(
-        tokenizer.encode(pair * 20) for pair in ("AC", "DE", "FG", "HI", "KL", "MN", "PQ", "RS", "TV", "WY")
-    )
-
-    def run(
-        recipe: PretrainRecipe, folder: Path, progress: Progress = silent, dtype: torch.dtype = torch.float32
-    ) -> dict[str, Tensor]:
-        folder.mkdir(exist_ok=True)
-        model = make_model()
-        compute = Compute(cpu.device, dtype, cpu.reason)
-        objective = masked_lm(tokenizer, recipe)
-        mixture = Mixture([np.arange(8)], None, recipe.seed)
-        data = PackedData(store, mixture, np.array([8, 9]), objective, recipe)
-        fit(model, objective, data, recipe, compute, folder, progress)
-        return {name: weight.clone() for name, weight in model.state_dict().items()}
-
-    return run
 
 
 def rows_but_speed(folder: Path) -> list[dict[str, float]]:
