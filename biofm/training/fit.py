@@ -16,6 +16,7 @@ from biofm.core.configuration import option_of
 from biofm.core.errors import OptionError
 from biofm.inference import Compute
 from biofm.training.arithmetic import arithmetic_of_model
+from biofm.training.blocks import prepared_blocks
 from biofm.training.callbacks import Best, MetricsLog, Speedometer
 from biofm.training.checkpoints import (
     Checkpoints,
@@ -93,7 +94,7 @@ def _train(
     interruption = Interruption()
     begun = newest_step(folder / CHECKPOINTS)
     path = None if begun is None else checkpoint_path(folder / CHECKPOINTS, begun)
-    with interruption.deferred(), _silence():
+    with interruption.deferred(), _silence(), prepared_blocks(module.model, recipe, compute.device):
         seed_everything(recipe.seed, verbose=False)
         best, speedometer = Best(recipe.patience), _speedometer(module.model, recipe, compute)
         averages = [EMAWeightAveraging(decay=recipe.ema_decay, use_buffers=False)] if recipe.ema_decay else []
@@ -106,8 +107,8 @@ def _train(
             Checkpoints(folder / CHECKPOINTS, recipe, best, interruption),
             Steps(recipe),
         ]
-        has_validation = len(data.validation) > 0
-        trainer = _trainer(recipe, compute, folder, callbacks, (begun or 0) + 1, has_validation=has_validation)
+        is_judged = len(data.validation) > 0 and recipe.validate_every > 0
+        trainer = _trainer(recipe, compute, folder, callbacks, (begun or 0) + 1, is_judged=is_judged)
         try:
             trainer.fit(module, data, ckpt_path=path, weights_only=True)
         finally:
@@ -121,13 +122,12 @@ def _trainer(
     callbacks: list[Callback],
     first_step: int,
     *,
-    has_validation: bool,
+    is_judged: bool,
 ) -> Trainer:
     device = compute.device
     has_number = device.type == "cuda" and device.index is not None
     processes = find_processes(recipe)
     n_batches = batches_of_process(recipe, processes)
-    is_judged = has_validation and recipe.validate_every > 0
     return Trainer(
         max_steps=recipe.n_steps,
         max_epochs=-1,

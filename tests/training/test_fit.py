@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from biofm.core.errors import OptionError
 from biofm.tokenizers import ProteinTokenizer
 from biofm.training import PretrainRecipe
 from biofm.training.checkpoints import newest_step
@@ -178,3 +179,37 @@ def test_lightning_says_nothing(
     assert capfd.readouterr() == ("", "")
     assert [str(warning.message) for warning in recwarn] == []
     assert caplog.messages == []
+
+
+def test_activations_computed_again_change_no_bit(
+    train: Train, make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    plain = train(make_recipe(n_steps=3), tmp_path / "plain")
+    again = train(make_recipe(n_steps=3, activation_checkpointing=True), tmp_path / "again")
+    assert are_equal(plain, again)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_unchecked_shapes")
+def test_compiled_blocks_have_the_same_losses(train: Train, make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    """Up to the order of sums, over steps with batches of many sizes."""
+    for compiles in (False, True):
+        train(make_recipe(n_steps=6, log_every=1, compile=compiles), tmp_path / str(compiles))
+    plain, compiled = (read_metrics(tmp_path / name / "metrics.csv") for name in ("False", "True"))
+    assert len({row["tokens"] for row in plain}) == 6
+    for one, other in zip(plain, compiled, strict=True):
+        assert other["loss"] == pytest.approx(one["loss"], rel=1e-3)
+
+
+def test_without_a_compiler_asking_for_it_is_refused(
+    train: Train, make_recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def find_none() -> str:
+        raise RuntimeError("no working C++ compiler found")
+
+    monkeypatch.setattr("torch._inductor.cpp_builder.get_cpp_compiler", find_none)
+    with pytest.raises(OptionError) as caught:
+        train(make_recipe(compile=True), tmp_path)
+    assert str(caught.value) == (
+        "--set compile: there is no C++ compiler on this machine. Install it, or leave compile = true out"
+    )
