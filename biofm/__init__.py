@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # for mypy and editors; the same names as in _HOMES, held by 
         merge,
         neighbours,
         perplexity,
+        prepare,
         pretrain,
         score,
     )
@@ -44,6 +45,7 @@ _HOMES = {
     "merge": "biofm.api",
     "neighbours": "biofm.api",
     "perplexity": "biofm.api",
+    "prepare": "biofm.api",
     "pretrain": "biofm.api",
     "score": "biofm.api",
 }
@@ -62,6 +64,7 @@ __all__ = [
     "merge",
     "neighbours",
     "perplexity",
+    "prepare",
     "pretrain",
     "score",
 ]

@@ -5,6 +5,7 @@ Each builds a request, asks the gate, works with the permit's files, and lets th
 
 from biofm.api.backends import kernels
 from biofm.api.contact_maps import contacts
+from biofm.api.data import prepare
 from biofm.api.embed_estimate import estimate_embed
 from biofm.api.embedding import embed, neighbours
 from biofm.api.evaluation import evaluate
@@ -30,6 +31,7 @@ __all__ = [
     "models",
     "neighbours",
     "perplexity",
+    "prepare",
     "pretrain",
     "score",
 ]

@@ -1,5 +1,6 @@
 """Pictures of results."""
 
+from biofm.report.confusion import draw_confusion
 from biofm.report.contacts import draw_contacts
 from biofm.report.curves import Curves, Series, draw_curves
 from biofm.report.figure import check_figure_suffix
@@ -13,6 +14,7 @@ __all__ = [
     "ScatterPanel",
     "Series",
     "check_figure_suffix",
+    "draw_confusion",
     "draw_contacts",
     "draw_curves",
     "draw_loss_curve",

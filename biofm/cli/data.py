@@ -1,0 +1,92 @@
+"""``biofm data prepare`` and ``biofm data describe``."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Argument, Option, Typer
+
+from biofm.cli import options
+from biofm.cli.options import OnError
+from biofm.cli.printing import print_json, print_table, say, say_notices
+
+if TYPE_CHECKING:
+    from biofm.api.data import PrepareSummary
+
+Method = StrEnum("Method", ["none", "random", "identity", "column", "group"])
+Tool = StrEnum("Tool", ["auto", "mmseqs", "kmer"])
+
+SPLIT_HELP = (
+    "How sequences are held out: at random; by identity, so that training holds nothing like them; as a "
+    "column says; or whole groups of a column."
+)
+AMOUNT_HELP = "A share below 1, or a number, of the sequences or groups: for {}."
+COLUMN_HELP = "Of tables: the column of parts (train, validation, test) or of groups."
+GROUP_HELP = "A group for {}; repeat it for several."
+WEIGHT_HELP = "Of an input in the mixture; repeat it, once for each input in their order. Else: by size."
+TOOL_HELP = "What finds relatives: MMseqs2, or our own k-mer search. auto: MMseqs2 where it is installed."
+
+app = Typer(no_args_is_help=True, help="Prepare data sets for training, and see what they are like.")
+
+
+@app.command()
+def prepare(
+    inputs: Annotated[list[Path], Argument(help="Files of proteins: FASTA (also .gz), CSV, TSV, Parquet.")],
+    output: Annotated[Path, Option("--output", "-o", help="The folder of the store.")],
+    column: options.Column = None,
+    id_column: options.IdColumn = None,
+    weight: Annotated[list[float] | None, Option(help=WEIGHT_HELP)] = None,
+    split: Annotated[Method, Option(help=SPLIT_HELP)] = Method.none,
+    validation: Annotated[float, Option(help=AMOUNT_HELP.format("validation"))] = 0,
+    test: Annotated[float, Option(help=AMOUNT_HELP.format("the test"))] = 0,
+    split_column: Annotated[str, Option(help=COLUMN_HELP)] = "",
+    validation_group: Annotated[list[str] | None, Option(help=GROUP_HELP.format("validation"))] = None,
+    test_group: Annotated[list[str] | None, Option(help=GROUP_HELP.format("the test"))] = None,
+    max_identity: Annotated[float, Option(help="By identity: above it two proteins are similar.")] = 0.3,
+    min_coverage: Annotated[float, Option(help="By identity: of the shorter one, in the alignment.")] = 0.5,
+    split_tool: Annotated[Tool, Option(help=TOOL_HELP)] = Tool.auto,
+    seed: Annotated[int, Option(help="Of the split.")] = 0,
+    on_error: options.AtFault = OnError.stop,
+    resume: Annotated[bool, Option("--resume", help="Go on with what was interrupted in --output.")] = False,
+    overwrite: Annotated[bool, Option("--overwrite", help="Replace the store in --output.")] = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Write proteins as a store of tokens, split and checksummed, which training maps into memory."""
+    from biofm import api  # brings torch: not before a command runs
+
+    summary = api.prepare(
+        inputs, output, column=column, id_column=id_column, weights=weight, split=split.value,
+        validation=validation, test=test, seed=seed, split_column=split_column,
+        validation_groups=validation_group or (), test_groups=test_group or (), max_identity=max_identity,
+        min_coverage=min_coverage, split_tool=split_tool.value, on_error=on_error.value, resume=resume,
+        overwrite=overwrite, quiet=quiet,
+    )  # fmt: skip
+    say_notices(summary.notices)
+    if json:
+        print_json(summary)
+    else:
+        _print_summary(summary)
+
+
+def _print_summary(summary: "PrepareSummary") -> None:
+    total = sum(source.weight or source.n_sequences for source in summary.sources)
+    rows = [
+        (it.name, f"{it.n_sequences:,}", f"{it.n_tokens - 2 * it.n_sequences:,}",
+         f"{(it.weight or it.n_sequences) / total:.1%}")
+        for it in summary.sources
+    ]  # fmt: skip
+    print_table(rows, header=("input", "sequences", "residues", "share of draws"))
+    split = summary.split
+    if split.method != "none":
+        tool = f" ({split.tool})" if split.tool else ""
+        say(f"split by {split.method}{tool}: {_spell_counts(split.counts)}")
+    speed = f"{summary.n_sequences / summary.seconds:,.0f} a second"
+    say(f"{summary.n_sequences:,} sequences in {summary.seconds:.1f} s ({speed}) -> {summary.store}")
+
+
+def _spell_counts(counts: dict[str, int]) -> str:
+    parts = [f"{counts[part]:,} {part}" for part in ("train", "validation", "test")]
+    if counts["removed"]:
+        parts.append(f"{counts['removed']:,} left out because they resemble held-out ones")
+    return ", ".join(parts)
