@@ -4,6 +4,7 @@ Each builds a request, asks the gate, works with the permit's files, and lets th
 """
 
 from biofm.api.backends import kernels
+from biofm.api.configuration import read_configuration
 from biofm.api.contact_maps import contacts
 from biofm.api.data import prepare
 from biofm.api.embed_estimate import estimate_embed
@@ -33,5 +34,6 @@ __all__ = [
     "perplexity",
     "prepare",
     "pretrain",
+    "read_configuration",
     "score",
 ]

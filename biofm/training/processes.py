@@ -5,12 +5,16 @@ in the first process starts the others, with the same command and these variable
 """
 
 import os
+import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 from biofm.training.recipe import Recipe
 
 INTERACTIVE_JOBS = ("bash", "interactive")  # jobs of SLURM in which a person starts processes, not SLURM
+
+SECONDS_BETWEEN_LOOKS = 0.2
 
 
 class Processes(NamedTuple):
@@ -22,6 +26,14 @@ class Processes(NamedTuple):
     @property
     def is_main(self) -> bool:
         return self.rank == 0
+
+
+def await_file(path: Path) -> None:
+    """Wait until the first process has written a file. Whoever started the processes ends all of them where
+    one fails.
+    """
+    while not path.exists():
+        time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
 def find_processes(recipe: Recipe, environment: Mapping[str, str] = os.environ) -> Processes:
