@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # for mypy and editors; the same names as in _HOMES, held by 
     from biofm.api import (
         Model,
         contacts,
+        describe,
         embed,
         estimate_embed,
         estimate_score,
@@ -36,6 +37,7 @@ _HOMES = {
     "Model": "biofm.api",
     "__version__": "biofm.core.version",
     "contacts": "biofm.api",
+    "describe": "biofm.api",
     "embed": "biofm.api",
     "estimate_embed": "biofm.api",
     "estimate_score": "biofm.api",
@@ -55,6 +57,7 @@ __all__ = [
     "Model",
     "__version__",
     "contacts",
+    "describe",
     "embed",
     "estimate_embed",
     "estimate_score",

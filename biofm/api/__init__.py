@@ -7,6 +7,7 @@ from biofm.api.backends import kernels
 from biofm.api.configuration import read_configuration
 from biofm.api.contact_maps import contacts
 from biofm.api.data import prepare
+from biofm.api.description import describe
 from biofm.api.embed_estimate import estimate_embed
 from biofm.api.embedding import embed, neighbours
 from biofm.api.evaluation import evaluate
@@ -21,6 +22,7 @@ __all__ = [
     "DEFAULT_MODEL",
     "Model",
     "contacts",
+    "describe",
     "embed",
     "estimate_embed",
     "estimate_score",

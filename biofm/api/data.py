@@ -11,13 +11,12 @@ from biofm_datasets.splits import SplitOptions
 from biofm_datasets.store import Source, SplitRecord, Store
 from biofm_datasets.store.files import RECORD, UNFINISHED
 
-from biofm.api.preparation import open_inputs, write_store
+from biofm.api.preparation import check_not_standard_input, open_inputs, write_store
 from biofm.api.request import request_of
 from biofm.api.token_blocks import Reading
 from biofm.core import StageProgress
 from biofm.core.errors import InputError, OptionError, OutputError, data_errors
 from biofm.gate import ask
-from biofm.gate.inputs import STANDARD_INPUT
 from biofm.policy import Target
 
 
@@ -108,9 +107,7 @@ def _check_split(store: Store, options: SplitOptions) -> None:
 def _check_inputs(paths: Sequence[Path], weights: Sequence[float] | None) -> None:
     if not paths:
         raise InputError("no inputs were given", remedy="Name one or more files of proteins")
-    if STANDARD_INPUT in paths:
-        what = "an interrupted run reads its input again, which a pipe does not allow"
-        raise InputError(what, where="-", remedy="Write the proteins into a file first")
+    check_not_standard_input(paths)
     if weights and len(weights) != len(paths):
         what = f"{len(weights)} weights for {len(paths)} inputs"
         raise OptionError(what, where="--weight", remedy="Give one for each input, in their order, or none")

@@ -23,7 +23,8 @@ from biofm_datasets.store.files import HASHES, KEYS
 
 from biofm.api.token_blocks import BlockReader, Reading
 from biofm.core import sha256_of
-from biofm.core.errors import OptionError, OutputError, data_errors, input_errors
+from biofm.core.errors import InputError, OptionError, OutputError, data_errors, input_errors
+from biofm.gate.inputs import STANDARD_INPUT
 from biofm.tokenizers import ProteinTokenizer
 
 ALPHABET = "ESM"
@@ -170,6 +171,13 @@ def _sources(inputs: Sequence[Input], ends: Sequence[Sequence[int]]) -> tuple[So
         )
         for item, start, end in zip(inputs, starts, ends, strict=True)
     )  # fmt: skip
+
+
+def check_not_standard_input(paths: Sequence[Path]) -> None:
+    """Raises InputError where one of them is standard input."""
+    if STANDARD_INPUT in paths:
+        what, remedy = "data sets are read from files", "Write the proteins into a file first"
+        raise InputError(what, where="-", remedy=remedy)
 
 
 def short_names(paths: Sequence[Path]) -> list[str]:

@@ -8,10 +8,11 @@ from typer import Argument, Option, Typer
 
 from biofm.cli import options
 from biofm.cli.options import OnError
-from biofm.cli.printing import print_json, print_table, say, say_notices
+from biofm.cli.printing import print_json, print_result, print_table, say, say_notices
 
 if TYPE_CHECKING:
     from biofm.api.data import PrepareSummary
+    from biofm.evaluation.dataset import Description, Leakage
 
 Method = StrEnum("Method", ["none", "random", "identity", "column", "group"])
 Tool = StrEnum("Tool", ["auto", "mmseqs", "kmer"])
@@ -24,6 +25,7 @@ AMOUNT_HELP = "A share below 1, or a number, of the sequences or groups: for {}.
 COLUMN_HELP = "Of tables: the column of parts (train, validation, test) or of groups."
 GROUP_HELP = "A group for {}; repeat it for several."
 WEIGHT_HELP = "Of an input in the mixture; repeat it, once for each input in their order. Else: by size."
+SAMPLE_HELP = "Proteins of each held-out part for which relatives in training are sought; 0 for none."
 TOOL_HELP = "What finds relatives: MMseqs2, or our own k-mer search. auto: MMseqs2 where it is installed."
 
 app = Typer(no_args_is_help=True, help="Prepare data sets for training, and see what they are like.")
@@ -67,6 +69,73 @@ def prepare(
         print_json(summary)
     else:
         _print_summary(summary)
+
+
+@app.command()
+def describe(
+    inputs: Annotated[list[Path], Argument(help="A store, or files of proteins.")],
+    column: options.Column = None,
+    sample: Annotated[int, Option(help=SAMPLE_HELP)] = 100,
+    seed: Annotated[int, Option(help="Of the sample.")] = 0,
+    picture: Annotated[Path | None, Option(help="All of it as a figure: .png .svg .pdf")] = None,
+    on_error: options.AtFault = OnError.stop,
+    overwrite: options.Overwrite = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Print what a data set is like: lengths, letters, copies, and how much of what is held out is known."""
+    from biofm import api  # brings torch: not before a command runs
+
+    found = api.describe(
+        inputs, column=column, n_sampled=sample, seed=seed, picture=picture, on_error=on_error.value,
+        overwrite=overwrite, quiet=quiet,
+    )  # fmt: skip
+    say_notices(found.notices)
+    if json:
+        print_json(found)
+    else:
+        _print_description(found)
+    if picture:
+        say(f"-> {picture}")
+
+
+def _print_description(found: "Description") -> None:
+    rows = [
+        (it.name, f"{it.n_sequences:,}", f"{it.n_residues:,}", f"{it.n_sequences - it.n_distinct:,}",
+         f"{it.n_elsewhere:,}")
+        for it in found.sources
+    ]  # fmt: skip
+    print_table(rows, header=("input", "sequences", "residues", "copies in it", "also in another"))
+    print_result("")
+    facts = [
+        ("residues", ", ".join(f"{name} {value:,.0f}" for name, value in found.quantiles.items())),
+        ("letters", _spell_letters(found)),
+        *(
+            (f"in {a} and {b}", f"{it.n_sequences:,} sequences")
+            for it in found.shared
+            for a, b in [it.sources]
+        ),
+    ]
+    if found.split:
+        tool = f" ({found.split_tool})" if found.split_tool else ""
+        facts.append((f"split by {found.split_method}{tool}", _spell_counts(found.split)))
+    facts += [(f"{it.part} in training", _spell_leakage(it)) for it in found.leakage]
+    print_table(facts)
+
+
+def _spell_letters(found: "Description") -> str:
+    total = max(1, sum(found.letters.values()))
+    commonest = [f"{letter} {count / total:.1%}" for letter, count in list(found.letters.items())[:5]]
+    others = f"{found.n_unknown:,} are none of the 20 amino acids"
+    return f"{', '.join(commonest)}, ...; {others if found.n_unknown else 'all are of the 20 amino acids'}"
+
+
+def _spell_leakage(it: "Leakage") -> str:
+    text = f"{it.n_copies:,} of {it.n_sequences:,} are copies"
+    if it.n_sampled:
+        searched = "" if it.n_searched == it.n_train else f" among {it.n_searched:,} of {it.n_train:,}"
+        text += f"; {it.n_related:,} of {it.n_sampled:,} sampled have a relative there{searched}"
+    return text
 
 
 def _print_summary(summary: "PrepareSummary") -> None:

@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import re
+import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -36,7 +37,7 @@ WRONG: dict[str, tuple[str, bytes | str | None, tuple[str, ...], list[str]]] = {
     "a binary file": ("p.fasta", b">a\nMK\x00\xff\n", (), ["p.fasta, line 2"]),
     "a truncated gzip": ("p.fasta.gz", gzip.compress(FASTA.encode() * 999)[:-9], (), ["end too early"]),
     "nothing but faults": ("p.fasta", ">a\n7\n", ("--on-error", "skip"), ["p.fasta: every record"]),
-    "standard input": ("-", None, (), ["-", "a pipe does not allow"]),
+    "standard input": ("-", None, (), ["-: data sets are read from files"]),
     "a table without --column": ("p.csv", TABLE, (), ["p.csv", "--column"]),
     "a missing column": ("p.csv", TABLE, ("--column", "s"), ["p.csv", "no column 's'", "seq"]),
     "a missing id column": ("p.csv", TABLE, ("--column", "seq", "--id-column", "k"), ["no column 'k'"]),
@@ -283,3 +284,73 @@ def test_a_run_whose_input_has_changed_does_not_go_on(tmp_path: Path) -> None:
     write_many(tmp_path / "b.fasta", n=91)
     assert run_until(-1, lambda: run_here(tmp_path, *COMMAND, "--resume")) == 1
     assert "was begun otherwise: sha256" in (tmp_path / "said").read_text()
+
+
+# the words, what the message must say
+WRONG_DESCRIPTIONS: dict[str, tuple[tuple[str, ...], list[str]]] = {
+    "a missing file": (("q.fasta",), ["q.fasta", "no such file"]),
+    "a folder that is no store": (("folder",), ["folder", "this is no store"]),
+    "an unfinished store": (("unfinished",), ["unfinished", "--resume"]),
+    "a damaged store": (("damaged",), ["tokens.safetensors", "missing at its end"]),
+    "a store that lacks a file": (("lacking",), ["split.safetensors", "no such file"]),
+    "a store and a file": (("store", "p.fasta"), ["store", "a store is described alone"]),
+    "a column of a store": (("store", "--column", "seq"), ["store", "a store has none"]),
+    "standard input": (("-",), ["-: data sets are read from files"]),
+    "a table without --column": (("p.csv",), ["p.csv", "--column"]),
+    "a faulty record": (("bad.fasta",), ["bad.fasta, record 4 (d)", "position 1 holds '7'"]),
+    "a negative sample": (("store", "--sample", "-1"), ["--sample", "-1 is too small"]),
+    "a picture of no format": (("store", "--picture", "x.jpg"), ["x.jpg", ".png"]),
+    "a picture that exists": (("store", "--picture", "p.fasta.png"), ["p.fasta.png", "--overwrite"]),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_DESCRIPTIONS)
+def test_what_cannot_be_described_gives_one_clear_line(
+    wrong: str, store: Path, biofm: Any, tmp_path: Path
+) -> None:
+    words, message = WRONG_DESCRIPTIONS[wrong]
+    Path("p.csv").write_text(TABLE)
+    Path("bad.fasta").write_text(FASTA + ">d\n7\n")
+    Path("p.fasta.png").write_bytes(b"precious")
+    for name in ("damaged", "lacking"):
+        shutil.copytree(store, name)
+    os.truncate("damaged/tokens.safetensors", 4100)
+    Path("lacking/split.safetensors").unlink()
+    Path("folder").mkdir()
+    Path("unfinished/.unfinished").mkdir(parents=True)
+    before = content_of(tmp_path)
+    outcome = biofm("data", "describe", *words, "--quiet")
+    assert (outcome.status, outcome.out) == (1, "")
+    assert outcome.err.count("\n") == 1, outcome.err
+    assert all(part in outcome.err for part in message), outcome.err
+    assert content_of(tmp_path) == before
+
+
+def test_a_description_is_a_table_for_people(biofm: Any) -> None:
+    Path("p.csv").write_text(TABLE + "v,MKLVT,train,f\n")
+    words = ("--column", "seq", "--split", "column", "--split-column", "set")
+    assert biofm("data", "prepare", "p.csv", "-o", "store", *words).status == 0
+    outcome = biofm("data", "describe", "store", "--picture", "p.png")
+    assert outcome.status == 0, outcome.err
+    assert [line.split()[:1] for line in outcome.out.splitlines()][:2] == [["input"], ["p.csv"]]
+    assert "median 8, " in outcome.out
+    assert "all are of the 20 amino acids" in outcome.out
+    assert "split by column         2 train, 1 validation, 1 test" in outcome.out
+    assert "validation in training  1 of 1 are copies\n" in outcome.out
+    assert Path("p.png").read_bytes().startswith(b"\x89PNG")
+    assert outcome.err.endswith("-> p.png\n")
+
+
+def test_a_description_is_json_for_programs(store: Path, biofm: Any) -> None:
+    outcome = biofm("data", "describe", "store", "--json", "--quiet")
+    found = json.loads(outcome.out)
+    assert outcome.err == ""
+    assert (found["n_sequences"], found["n_distinct"], found["split"]) == (3, 3, {})
+    assert found["sources"][0]["name"] == "p.fasta"
+
+
+def test_skipped_records_are_not_described(biofm: Any) -> None:
+    Path("p.fasta").write_text(FASTA + ">d\n7\n")
+    outcome = biofm("data", "describe", "p.fasta", "--on-error", "skip", "--json")
+    assert "notice: records skipped: 1" in outcome.err
+    assert json.loads(outcome.out)["n_sequences"] == 3
