@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from biofm.core.configuration import option_of
+from biofm.core.errors import OptionError
 from biofm.training.recipe import Recipe
 
 INTERACTIVE_JOBS = ("bash", "interactive")  # jobs of SLURM in which a person starts processes, not SLURM
@@ -45,3 +47,15 @@ def find_processes(recipe: Recipe, environment: Mapping[str, str] = os.environ) 
         return Processes(int(environment["SLURM_PROCID"]), int(environment["SLURM_NTASKS"]))
     node = int(environment.get("NODE_RANK", environment.get("GROUP_RANK", 0)))
     return Processes(node * recipe.devices + int(environment.get("LOCAL_RANK", 0)), world_size)
+
+
+def batches_of_process(recipe: Recipe, processes: Processes) -> int:
+    """Batches of a step that each process makes. Raises OptionError where they cannot be shared out."""
+    n_batches, rest = divmod(recipe.batches_per_step, processes.world_size)
+    if rest:
+        raise OptionError(
+            f"{processes.world_size} processes cannot share the {recipe.batches_per_step} batches of a step",
+            where=option_of(type(recipe), "batches_per_step"),
+            remedy=f"Give a multiple of {processes.world_size}",
+        )
+    return n_batches

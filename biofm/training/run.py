@@ -22,7 +22,7 @@ from biofm.training.folder import EVALUATION, MODEL, write_json
 from biofm.training.judging import judge, training_unigram
 from biofm.training.metrics import METRICS, read_metrics
 from biofm.training.objectives import causal_lm, masked_lm
-from biofm.training.processes import find_processes
+from biofm.training.processes import batches_of_process, find_processes
 from biofm.training.progress import Progress
 from biofm.training.recipe import PretrainRecipe
 
@@ -106,6 +106,7 @@ def check_model(checkpoint: Checkpoint, recipe: PretrainRecipe, compute: Compute
         what = f"this is a {kind} model, which is not trained to be a {recipe.objective} one"
         raise OptionError(what, where="--objective", remedy=f"Give {kind}, or start from another model")
     check_extras(recipe)
+    batches_of_process(recipe, find_processes(recipe))
 
 
 def _check_store(store: Store, checkpoint: Checkpoint, recipe: PretrainRecipe) -> None:
