@@ -11,9 +11,11 @@ from biofm.api.description import describe
 from biofm.api.embed_estimate import estimate_embed
 from biofm.api.embedding import embed, neighbours
 from biofm.api.evaluation import evaluate
+from biofm.api.finetuning import finetune
 from biofm.api.merging import merge
 from biofm.api.model import DEFAULT_MODEL, Model, info, load, models
 from biofm.api.perplexity import perplexity
+from biofm.api.prediction import predict
 from biofm.api.score_estimate import estimate_score
 from biofm.api.scoring import score
 from biofm.api.training import pretrain
@@ -27,6 +29,7 @@ __all__ = [
     "estimate_embed",
     "estimate_score",
     "evaluate",
+    "finetune",
     "info",
     "kernels",
     "load",
@@ -34,6 +37,7 @@ __all__ = [
     "models",
     "neighbours",
     "perplexity",
+    "predict",
     "prepare",
     "pretrain",
     "read_configuration",
