@@ -1,7 +1,7 @@
 """A pretraining run in a folder: train, judge, write down."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from biofm.core.errors import InputError, ModelError, OptionError
 from biofm.evaluation import HeldOutPerplexity
+from biofm.evaluation.dataset import describe_store
 from biofm.inference import Compute
 from biofm.models import Checkpoint, write_checkpoint
 from biofm.training.environment import environment_of
@@ -27,6 +28,8 @@ from biofm.training.progress import Progress
 from biofm.training.recipe import PretrainRecipe
 
 CONTACTS_LEFT_OUT = "contact heads left out: they fit the attention maps before this training"
+N_SAMPLED = 20
+"""Held-out proteins of each part whose relatives in training are looked for, for the report."""
 UNUSED = "<null_1>"
 """A token of ESM's alphabet that no sequence has, in the place of which ESM C has one of its own."""
 
@@ -89,7 +92,7 @@ def run_pretraining(
     )
     _write_model(folder / MODEL, checkpoint)
     write_json(folder / EVALUATION, asdict(summary))
-    _report(store, checkpoint, recipe, compute, folder, summary, unigram)
+    _report(store, checkpoint, recipe, compute, folder, summary, unigram, progress)
     return summary
 
 
@@ -171,19 +174,21 @@ def _report(
     folder: Path,
     summary: PretrainSummary,
     unigram: NDArray[np.float64],
+    progress: Progress,
 ) -> None:
-    from biofm.training.reporting import describe_data, report_of_pretraining, write_run_report  # matplotlib
+    from biofm.training import reporting  # brings matplotlib
 
-    vocabulary = checkpoint.tokenizer.vocabulary
-    report = report_of_pretraining(
+    name = " and ".join(source.name for source in store.record.sources)
+    data = describe_store(store, name, n_sampled=N_SAMPLED, seed=recipe.seed, progress=progress)
+    report = reporting.report_of_pretraining(
         summary,
         recipe,
         checkpoint.module.config,
         read_metrics(folder / METRICS) if (folder / METRICS).exists() else [],
         sources=[source.name for source in store.record.sources],
         unigram_loss=float(-(unigram * np.log(unigram)).sum()),
-        data=describe_data(store.tokens, store.split, vocabulary, n_special=2),
+        data=reporting.describe_data(data),
         environment=environment_of(compute),
         ended=datetime.now().strftime("%Y-%m-%d %H:%M"),
     )
-    write_run_report(report, folder)
+    reporting.write_run_report(replace(report, pictures=(reporting.picture_data(data),)), folder)
