@@ -65,7 +65,7 @@ def stream_in(inputs: Sequence[Input], reading: Reading, writer: StoreWriter, pr
     """Append the inputs to the store, from the last commit on, and seal it."""
     done = _Done(**writer.state)
     notices = Counter(done.notices)
-    reader = BlockReader(reading, ProteinTokenizer(), notices)
+    reader = BlockReader(reading, [item.name for item in inputs], ProteinTokenizer(), notices)
     sizes = [os.fstat(item.stream.fileno()).st_size for item in inputs]
     committed = done.n_tokens
     for number in range(len(done.ends), len(inputs)):
@@ -94,8 +94,8 @@ def split_and_record(
     """Everything that follows the sequences. Raises OptionError where they cannot be split so."""
     done = _Done(**writer.state)
     alphabet = Alphabet(name=ALPHABET, tokens=ProteinTokenizer().vocabulary)
-    keys = KEYS.map(writer.work) if reading.split.needs_column else None
-    tokens, hashes = TokenStore.mapped(writer.work), HASHES.map(writer.work)
+    keys = KEYS.stored(writer.work) if reading.split.needs_column else None
+    tokens, hashes = TokenStore.mapped(writer.work), HASHES.stored(writer.work)
     with data_errors(OptionError):
         labels = label_sequences(reading.split, tokens, alphabet, hashes, keys, writer.work, progress)
     split = SplitRecord(

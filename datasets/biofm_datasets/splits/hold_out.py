@@ -1,6 +1,7 @@
 """Holding out by a keyed order of numbers: equals stay together, and the order of a file means nothing."""
 
 from collections.abc import Callable, Iterator
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +12,17 @@ from biofm_datasets.splits.keys import TEST, TRAIN, VALIDATION
 
 BLOCK = 1 << 16
 
-Keys = NDArray[np.uint64]
+Hashes = NDArray[np.uint64]
 PartLabels = NDArray[np.uint8]
 Eligible = Callable[[slice], NDArray[np.bool_]]
+
+
+class Keys(Protocol):
+    """One number for each sequence, in memory or not."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, part: slice, /) -> Hashes: ...
 
 
 def hold_out(
@@ -58,5 +67,5 @@ def _number(amount: float, n: int) -> int:
     return max(1, round(amount * n)) if 0 < amount < 1 else int(amount)
 
 
-def _ranks(keys: Keys, seed: int) -> Keys:
+def _ranks(keys: Hashes, seed: int) -> Hashes:
     return key_of(seed, keys.view(np.int64))
