@@ -1,55 +1,65 @@
-"""What a run was trained and judged on, in figures."""
+"""What a run was trained and judged on: a description of its data, as a page shows it."""
 
-from collections.abc import Mapping, Sequence
+import io
 
-import numpy as np
-from biofm_datasets.store import TokenStore
-from numpy.typing import NDArray
+from biofm.evaluation.dataset import Description, Leakage
+from biofm.report import draw_dataset
+from biofm.report.run import Pairs, Picture, Table
 
-from biofm.report.run import Pairs, Table
-
-Members = NDArray[np.int64]
-
-MOST_COUNTED = 100_000  # sequences, spread evenly, which tell the composition well enough
-QUANTILES = (0, 0.05, 0.5, 0.95, 1)
-NAMES_OF_QUANTILES = ("shortest", "5 %", "median", "95 %", "longest")
+MOST_SOURCES = 40
 
 
-def describe_data(
-    store: TokenStore, parts: Mapping[str, Members], vocabulary: Sequence[str], n_special: int
-) -> tuple[Table | Pairs, ...]:
-    """How many sequences each part has and how long they are, and of what the first part is made.
+def describe_data(found: Description) -> tuple[Table | Pairs, ...]:
+    """Inputs, parts, lengths and composition; and what of the held-out parts is in training."""
+    parts = [_sources(found), *_split(found)]
+    lengths = {name: f"{value:,.0f}" for name, value in found.quantiles.items()}
+    parts.append(Pairs(title="Lengths in residues", values=lengths))
+    n_letters = max(1, sum(found.letters.values()))
+    shares = {letter: f"{100 * n / n_letters:.2f} %" for letter, n in found.letters.items()}
+    note = f"{found.n_unknown:,} residues are none of the 20 amino acids." if found.n_unknown else ""
+    return (*parts, Pairs(title="Composition", values=shares, note=note))
 
-    ``n_special``: tokens around each sequence, which count for no length. Tokens in angle brackets are none
-    of the alphabet.
-    """
+
+def picture_data(found: Description) -> Picture:
+    """The same at one glance."""
+    handle = io.BytesIO()
+    draw_dataset(found, handle, ".png")
+    size = f"{found.n_sequences:,} sequences of {found.n_residues:,} residues"
+    description = f"How long the {size} are, which residues they have, their parts, and copies among them."
+    return Picture(png=handle.getvalue(), caption="The data at one glance.", description=description)
+
+
+def _sources(found: Description) -> Table:
+    header = ("input", "sequences", "residues", "copies in it", "also in another")
+    rows = [
+        (it.name, it.n_sequences, it.n_residues, it.n_sequences - it.n_distinct, it.n_elsewhere)
+        for it in found.sources[:MOST_SOURCES]
+    ]
+    n = len(found.sources)
+    note = f"The first {MOST_SOURCES} of {n:,}." if n > MOST_SOURCES else ""
+    return Table(title="Inputs", header=header, rows=rows, note=note)
+
+
+def _split(found: Description) -> list[Table | Pairs]:
+    if not found.split:
+        return []
+    tool = f" ({found.split_tool})" if found.split_tool else ""
+    parts: list[Table | Pairs] = [
+        Pairs(title="Parts", values=found.split, note=f"Split by {found.split_method}{tool}.")
+    ]
+    if found.leakage:
+        header = ("held-out part", "sequences", "copies in training", "sampled", "related to training")
+        rows = [(it.part, it.n_sequences, it.n_copies, it.n_sampled, it.n_related) for it in found.leakage]
+        title = "What of the held-out parts is in training"
+        parts.append(Table(title=title, header=header, rows=rows, note=_note(found.leakage)))
+    return parts
+
+
+def _note(leakage: tuple[Leakage, ...]) -> str:
+    if not any(it.n_sampled for it in leakage):
+        return "Relatives were not searched for."
+    searched, n_train = max((it.n_searched, it.n_train) for it in leakage)
     return (
-        _describe_lengths(store, parts, n_special),
-        *(_describe_composition(store, name, members, vocabulary) for name, members in [*parts.items()][:1]),
-    )
-
-
-def _describe_lengths(store: TokenStore, parts: Mapping[str, Members], n_special: int) -> Table:
-    rows: list[tuple[str | int | float | None, ...]] = []
-    for name, members in parts.items():
-        lengths = store.lengths(members) - n_special
-        found = np.quantile(lengths, QUANTILES).tolist() if len(lengths) else [None] * len(QUANTILES)
-        quantiles = (None if value is None else round(value) for value in found)
-        rows.append((name, len(members), int(lengths.sum()), *quantiles))
-    header = ("part", "sequences", "residues", *NAMES_OF_QUANTILES)
-    return Table(title="Parts and lengths", header=header, rows=rows, note="Lengths in residues.")
-
-
-def _describe_composition(store: TokenStore, name: str, members: Members, vocabulary: Sequence[str]) -> Pairs:
-    counts = np.zeros(len(vocabulary), np.int64)
-    n_chosen = min(len(members), MOST_COUNTED)
-    chosen = members[np.linspace(0, len(members) - 1, n_chosen).astype(np.int64)]
-    for i in np.sort(chosen):  # in the order of the disk
-        counts += np.bincount(store[i], minlength=len(vocabulary))
-    letters = {token: counts[i] for i, token in enumerate(vocabulary) if not token.startswith("<")}
-    n_letters = max(1, sum(letters.values()))
-    found = sorted(((n, token) for token, n in letters.items() if n), reverse=True)
-    note = f"Shares of the residues of {len(chosen):,} sequences of {len(members):,} in {name}."
-    return Pairs(
-        title="Composition", values={token: f"{100 * n / n_letters:.2f} %" for n, token in found}, note=note
+        "Related: at least half of the shorter protein aligns with 30 % identity. "
+        f"Searched among {searched:,} of {n_train:,} training sequences."
     )

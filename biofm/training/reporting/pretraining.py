@@ -13,6 +13,7 @@ from biofm.nn import EncoderConfig
 from biofm.report.run import Contender, Measure, Pairs, Results, RunReport, Table
 from biofm.training.recipe import PretrainRecipe
 from biofm.training.reporting.curves import Rows, curves_of, training_seconds
+from biofm.training.reporting.words import join_names
 
 if TYPE_CHECKING:
     from biofm.training.run import PretrainSummary
@@ -41,7 +42,7 @@ def report_of_pretraining(
     predicted = "masked residue" if recipe.objective == "masked" else "token"
     levels = {"residue frequencies alone": unigram_loss} if recipe.objective == "masked" else {}
     return RunReport(
-        title=f"Pretraining on {_and(sources)}",
+        title=f"Pretraining on {join_names(sources)}",
         kind="pretraining",
         summary=_summary(summary, rows),
         environment=environment,
@@ -103,7 +104,3 @@ def _results(held_out: Mapping[str, HeldOutPerplexity]) -> Results:
 def _estimate(found: HeldOutPerplexity, field: str) -> Estimate:
     low, high = found.intervals.get(field, (None, None))
     return Estimate(value=getattr(found, field), low=low, high=high)
-
-
-def _and(names: Sequence[str]) -> str:
-    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))

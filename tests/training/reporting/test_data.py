@@ -1,50 +1,69 @@
-"""Figures of what a run was trained on."""
+"""A description of a run's data, as its page shows it."""
 
-import numpy as np
-import pytest
-from biofm_datasets.store import TokenStore
+from dataclasses import replace
 
+from biofm.evaluation.dataset import Description, Histogram, Leakage, SourceDescription
 from biofm.report.run import Pairs, Table
-from biofm.tokenizers import ProteinTokenizer
-from biofm.training.reporting import data
-from biofm.training.reporting.data import describe_data
+from biofm.training.reporting import describe_data, picture_data
 
-TOKENIZER = ProteinTokenizer()
-
-
-def described(proteins: list[str], **parts: list[int]) -> tuple[Table, Pairs]:
-    store = TokenStore.of(TOKENIZER.encode(protein) for protein in proteins)
-    members = {name: np.array(numbers, np.int64) for name, numbers in parts.items()}
-    table, pairs = describe_data(store, members, TOKENIZER.vocabulary, n_special=2)
-    assert isinstance(table, Table)
-    assert isinstance(pairs, Pairs)
-    return table, pairs
-
-
-def test_each_part_has_its_numbers_and_lengths() -> None:
-    table, _ = described(["A" * n for n in (10, 20, 30, 7)], train=[0, 1, 2], validation=[3], test=[])
-    assert table.header == ("part", "sequences", "residues", "shortest", "5 %", "median", "95 %", "longest")
-    assert [*table.rows] == [
-        ("train", 3, 60, 10, 11, 20, 29, 30),
-        ("validation", 1, 7, 7, 7, 7, 7, 7),
-        ("test", 0, 0, None, None, None, None, None),
-    ]
+SOURCE = SourceDescription(
+    name="a.fasta", n_sequences=90, n_residues=9000, n_distinct=85, n_elsewhere=3,
+    lengths=Histogram(edges=(10, 50, 200), counts=(30, 60)),
+)  # fmt: skip
+PLAIN = Description(
+    name="run/data", n_sequences=90, n_residues=9000, n_distinct=85, sources=(SOURCE,),
+    quantiles={"shortest": 10, "median": 99.5}, letters={"L": 6000, "A": 2990, "X": 10}, n_unknown=10,
+    shared=(),
+)  # fmt: skip
+LEAKAGE = Leakage(
+    part="validation", n_sequences=10, n_copies=1, n_sampled=5, n_related=2, n_searched=70, n_train=75
+)
+SPLIT = replace(
+    PLAIN, split_method="identity", split_tool="mmseqs 15", leakage=(LEAKAGE,),
+    split={"train": 75, "validation": 10, "test": 0, "removed": 5},
+)  # fmt: skip
 
 
-def test_the_composition_is_that_of_the_first_part_from_the_commonest_on() -> None:
-    _, pairs = described(["AAAX", "WWWW", "A<mask>L"], train=[0, 2], test=[1])
-    assert pairs.values == {"A": "66.67 %", "X": "16.67 %", "L": "16.67 %"}
-    assert next(iter(pairs.values)) == "A"
-    assert pairs.note == "Shares of the residues of 2 sequences of 2 in train."
+def by_title(found: Description) -> dict[str, Table | Pairs]:
+    return {part.title: part for part in describe_data(found)}
 
 
-def test_of_many_sequences_some_are_counted_and_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data, "MOST_COUNTED", 5)
-    _, pairs = described(["A"] * 50 + ["W"] * 50, train=list(range(100)))
-    assert pairs.values == {"A": "60.00 %", "W": "40.00 %"}
-    assert pairs.note == "Shares of the residues of 5 sequences of 100 in train."
+def test_inputs_lengths_and_composition_are_told() -> None:
+    found = by_title(PLAIN)
+    assert list(found) == ["Inputs", "Lengths in residues", "Composition"]
+    inputs, lengths, composition = found.values()
+    assert isinstance(inputs, Table)
+    assert isinstance(lengths, Pairs)
+    assert isinstance(composition, Pairs)
+    assert inputs.rows == [("a.fasta", 90, 9000, 5, 3)]
+    assert lengths.values == {"shortest": "10", "median": "100"}
+    assert composition.values == {"L": "66.67 %", "A": "33.22 %", "X": "0.11 %"}
+    assert composition.note == "10 residues are none of the 20 amino acids."
 
 
-def test_an_empty_part_has_no_composition() -> None:
-    _, pairs = described(["A"], train=[])
-    assert pairs.values == {}
+def test_a_split_tells_its_parts_and_what_leaks() -> None:
+    found = by_title(SPLIT)
+    parts, leakage = found["Parts"], found["What of the held-out parts is in training"]
+    assert isinstance(parts, Pairs)
+    assert (parts.values, parts.note) == (SPLIT.split, "Split by identity (mmseqs 15).")
+    assert isinstance(leakage, Table)
+    assert leakage.rows == [("validation", 10, 1, 5, 2)]
+    assert leakage.note.endswith("Searched among 70 of 75 training sequences.")
+
+
+def test_that_relatives_were_not_searched_for_is_said() -> None:
+    found = by_title(replace(SPLIT, leakage=(replace(LEAKAGE, n_sampled=0),)))
+    assert found["What of the held-out parts is in training"].note == "Relatives were not searched for."
+
+
+def test_of_many_inputs_the_first_are_listed() -> None:
+    many = by_title(replace(PLAIN, sources=(SOURCE,) * 41))["Inputs"]
+    assert isinstance(many, Table)
+    assert len(many.rows) == 40
+    assert many.note == "The first 40 of 41."
+
+
+def test_the_data_have_a_picture() -> None:
+    picture = picture_data(SPLIT)
+    assert picture.png.startswith(b"\x89PNG")
+    assert "90 sequences of 9,000 residues" in picture.description
