@@ -12,11 +12,11 @@ import torch
 from safetensors.numpy import load_file
 
 from biofm.core.errors import BiofmError
-from biofm.inference import Compute, choose_compute
-from biofm.inference.prediction import PredictorFiles, files_of_predictor, read_ensemble
+from biofm.inference import Compute, Embedder, EmbedOptions, choose_compute
+from biofm.inference.prediction import Branch, PredictorFiles, files_of_predictor, read_ensemble
 from biofm.inference.prediction.columns import columns_of
 from biofm.training.finetuning import Base, members
-from biofm.training.finetuning.gradient import train_member
+from biofm.training.finetuning.gradient import Trained, train_member
 from biofm.training.finetuning.vectors import records_of
 from tests.training.finetuning.conftest import MakeRecipe, MakeTable, Tune
 
@@ -255,3 +255,29 @@ def test_numbers_far_from_zero_are_predicted_where_they_are(
     )
     errors = {row.name: row.measures["rmse"].value for row in summary.judged["test"].rows}
     assert errors[method] < 1.5 * errors["mean"]
+
+
+@pytest.mark.parametrize("stored", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_what_is_judged_is_what_was_trained(
+    method: str, stored: torch.dtype, make_table: MakeTable, make_recipe: MakeRecipe, base: Base, tune: Tune,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """The trained module, adapters and all, beside the files that were read back."""
+    base.checkpoint.module.to(stored)
+    trained: list[Trained] = []
+
+    def train(*given: Any) -> Trained:
+        trained.append(train_member(*given))
+        return trained[-1]
+
+    monkeypatch.setattr(members, "train_member", train)
+    table = make_table()
+    tune(table, make_recipe(method=method, learning_rate=0.02))
+    rows = np.flatnonzero(table.roles == "test")
+    compute = choose_compute("cpu", "float32")
+    encoder, tokenizer = trained[0].checkpoint.module.encoder, base.checkpoint.tokenizer
+    branch = Branch(Embedder(encoder, tokenizer, compute, EmbedOptions()), [trained[0].head])
+    expected = branch.answer(records_of(table, rows), Counter())[:, 0]
+    predictions = pd.read_csv(tmp_path / "run" / "predictions.csv")["prediction"]
+    np.testing.assert_allclose(predictions, expected, atol=1e-5)
