@@ -151,7 +151,7 @@ def biofm_fit(folder: Path, sequences: list[str], dtype: torch.dtype) -> Train:
             learning_rate=LEARNING_RATE, masked_share=MASKED_SHARE, n_warmup=0, log_every=1, seed=n_steps,
         )  # fmt: skip
         objective = masked_lm(tokenizer, recipe)
-        model = biofm.load(folder, device="cpu", dtype="float32").checkpoint.module
+        model = biofm.load(folder, device="cpu", dtype="float32").checkpoint.module.requires_grad_()
         data = PackedData(store, Mixture([everything], None, recipe.seed), everything[:0], objective, recipe)
         with tempfile.TemporaryDirectory() as run:
             fit(model, objective, data, recipe, compute, Path(run), lambda *_: None)
