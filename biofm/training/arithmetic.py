@@ -4,7 +4,9 @@ the time that a run will take.
 
 from dataclasses import dataclass
 
-from biofm.nn import EncoderConfig
+from torch import nn
+
+from biofm.nn import Encoder, EncoderConfig, MaskedLM
 
 # Of attention, in products of the size of q kᵀ: two forward, and five backward, the scores once more among
 # them, as in FlashAttention-2's count (Dao 2023, section 4.1).
@@ -66,6 +68,17 @@ def arithmetic_of(config: EncoderConfig, *, head_weights: int = 0, frozen: bool 
         head_weights=head_weights,
         pair_products=config.n_layers * config.d_model * (0.5 if config.causal else 1.0),
         backward_products=1 if frozen else 2,
+    )
+
+
+def arithmetic_of_model(model: nn.Module) -> Arithmetic:
+    """That of a model with an encoder in it, by what of it learns."""
+    encoder = next(part for part in model.modules() if isinstance(part, Encoder))
+    config = encoder.config
+    return arithmetic_of(
+        config,
+        head_weights=language_head_weights(config) if isinstance(model, MaskedLM) else 0,
+        frozen=not encoder.embedding.tokens.weight.requires_grad,
     )
 
 

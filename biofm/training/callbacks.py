@@ -1,18 +1,20 @@
 """What a run does after each step: it notes the best one, writes a row, and tells how far it is."""
 
-import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning import LightningModule, Trainer
+from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from biofm.training.metrics import append_metrics, keep_metrics
 from biofm.training.module import TrainingModule
+from biofm.training.objectives import Example
 from biofm.training.progress import Progress
 from biofm.training.recipe import Recipe
 from biofm.training.steps import Step, StepCallback
+from biofm.training.throughput import Speed, Throughput
 
 
 class Best(StepCallback):
@@ -49,20 +51,50 @@ class Best(StepCallback):
         trainer.should_stop |= self.has_stopped
 
 
+class Speedometer(Callback):
+    """Measures how fast the run trains; what is no training stops its clock."""
+
+    def __init__(self, throughput: Throughput, n_steps: int) -> None:
+        self.throughput = throughput
+        self.n_steps = n_steps
+        self._pauses = ExitStack()
+
+    def measure(self, step: int) -> Speed:
+        """Since the last time."""
+        return self.throughput.measure(step, self.n_steps)
+
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        self.throughput.start(trainer.global_step)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Example, batch_idx: int
+    ) -> None:
+        self.throughput.add(batch.batch, len(batch.rows))
+
+    def on_validation_start(self, trainer: Trainer, module: LightningModule) -> None:
+        self._pauses.enter_context(self.throughput.paused())
+
+    def on_validation_end(self, trainer: Trainer, module: LightningModule) -> None:
+        self._pauses.close()
+
+
 class MetricsLog(StepCallback):
     """Appends a row to ``metrics.csv`` every ``every`` steps and at each judgement: means over the steps
-    since the last row, tokens since the start of the run. The trainer's loggers get the same rows.
+    since the last row, tokens since the start of the run. The trainer's loggers get the same rows, and
+    ``progress`` what a person wants to see of them.
 
     A resumed run drops the rows that the interrupted one wrote after its last checkpoint, then goes on in the
     same file.
     """
 
-    def __init__(self, path: Path, every: int) -> None:
+    def __init__(self, path: Path, recipe: Recipe, speedometer: Speedometer, progress: Progress) -> None:
         self.path = path
-        self.every = every
+        self.recipe = recipe
+        self.speedometer = speedometer
+        self.progress = progress
         self.tokens = 0
         self._losses: list[Tensor] = []
-        self._since = (0, 0.0)
+        self._detail = ""
 
     def state_dict(self) -> dict[str, Any]:
         return {"tokens": self.tokens, "losses": [float(loss) for loss in self._losses]}
@@ -74,38 +106,31 @@ class MetricsLog(StepCallback):
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
         if trainer.is_global_zero:
             keep_metrics(self.path, trainer.global_step)
-        self._since = (self.tokens, time.monotonic())
 
     def on_step_end(self, trainer: Trainer, module: TrainingModule, step: Step) -> None:
         self.tokens += step.n_tokens
         self._losses.append(step.loss)
-        if step.number % self.every and step.validation_loss is None:
-            return
-        tokens, began = self._since
-        now = time.monotonic()
-        row: dict[str, float] = {
+        if step.number % self.recipe.log_every == 0 or step.validation_loss is not None:
+            self._write(trainer, step)
+        if trainer.is_global_zero:
+            self.progress("training", step.number, self.recipe.n_steps, self._detail)
+
+    def _write(self, trainer: Trainer, step: Step) -> None:
+        loss = sum(map(float, self._losses)) / len(self._losses)
+        speed = self.speedometer.measure(step.number)
+        row = {
             "tokens": self.tokens,
-            "loss": sum(map(float, self._losses)) / len(self._losses),
-            "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
-            "tokens_per_second": round((self.tokens - tokens) / (now - began)),
+            "loss": loss,
+            "validation_loss": step.validation_loss,
+            "learning_rate": max(group["lr"] for group in trainer.optimizers[0].param_groups),
+            "tokens_per_second": speed.tokens_per_second,
+            "mfu": speed.mfu,
+            "memory_bytes": speed.memory_bytes,
         }
-        if step.validation_loss is not None:
-            row["validation_loss"] = step.validation_loss
+        known = {name: value for name, value in row.items() if value is not None}
         if trainer.is_global_zero:
-            append_metrics(self.path, {"step": step.number} | row)
+            append_metrics(self.path, {"step": step.number} | known)
         for logger in trainer.loggers:
-            logger.log_metrics(row, step.number)
+            logger.log_metrics(known, step.number)
         self._losses.clear()
-        self._since = (self.tokens, now)
-
-
-class Report(StepCallback):
-    """Passes the steps on to whoever shows them."""
-
-    def __init__(self, recipe: Recipe, progress: Progress) -> None:
-        self.recipe = recipe
-        self.progress = progress
-
-    def on_step_end(self, trainer: Trainer, module: TrainingModule, step: Step) -> None:
-        if trainer.is_global_zero:
-            self.progress("training", step.number, self.recipe.n_steps)
+        self._detail = speed.describe(loss)

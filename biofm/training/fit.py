@@ -15,7 +15,8 @@ from torch import nn
 from biofm.core.configuration import option_of
 from biofm.core.errors import OptionError
 from biofm.inference import Compute
-from biofm.training.callbacks import Best, MetricsLog, Report
+from biofm.training.arithmetic import arithmetic_of_model
+from biofm.training.callbacks import Best, MetricsLog, Speedometer
 from biofm.training.checkpoints import (
     Checkpoints,
     checkpoint_path,
@@ -28,11 +29,13 @@ from biofm.training.interruption import Interruption
 from biofm.training.loggers import make_loggers
 from biofm.training.module import TrainingModule
 from biofm.training.objectives import Objective
+from biofm.training.peak import peak_flops
 from biofm.training.processes import Processes, find_processes
 from biofm.training.progress import Progress
 from biofm.training.recipe import Recipe
 from biofm.training.steps import Steps
 from biofm.training.strategy import choose_strategy
+from biofm.training.throughput import Throughput
 
 CHECKPOINTS = "checkpoints"
 METRICS = "metrics.csv"
@@ -76,7 +79,7 @@ def fit(
     if begun is None or begun < recipe.n_steps:
         module = TrainingModule(model.float().train(), objective, recipe)
         _train(module, data, recipe, compute, folder, progress)
-    return _finish(model, checkpoints)
+    return _finish(model, recipe, checkpoints)
 
 
 def _train(
@@ -92,14 +95,14 @@ def _train(
     path = None if begun is None else checkpoint_path(folder / CHECKPOINTS, begun)
     with interruption.deferred(), _silence():
         seed_everything(recipe.seed, verbose=False)
-        best = Best(recipe.patience)
+        best, speedometer = Best(recipe.patience), _speedometer(module.model, recipe, compute)
         averages = [EMAWeightAveraging(decay=recipe.ema_decay, use_buffers=False)] if recipe.ema_decay else []
         callbacks = [
             *averages,
             interruption,
             best,
-            MetricsLog(folder / METRICS, recipe.log_every),
-            Report(recipe, progress),
+            speedometer,
+            MetricsLog(folder / METRICS, recipe, speedometer, progress),
             Checkpoints(folder / CHECKPOINTS, recipe, best, interruption),
             Steps(recipe),
         ]
@@ -157,12 +160,23 @@ def batches_of_process(recipe: Recipe, processes: Processes) -> int:
     return n_batches
 
 
-def _finish(model: nn.Module, checkpoints: Path) -> FitSummary:
+def _speedometer(model: nn.Module, recipe: Recipe, compute: Compute) -> Speedometer:
+    throughput = Throughput(
+        arithmetic_of_model(model),
+        budget=recipe.tokens_per_batch,
+        peak_flops=peak_flops(compute.device, compute.dtype),
+        device=compute.device,
+        n_processes=find_processes(recipe).world_size,
+    )
+    return Speedometer(throughput, recipe.n_steps)
+
+
+def _finish(model: nn.Module, recipe: Recipe, checkpoints: Path) -> FitSummary:
     """Give ``model`` the weights that are kept."""
     last = newest_step(checkpoints)
     assert last is not None, "the last step is saved"
     state = read_checkpoint(checkpoint_path(checkpoints, last))["callbacks"]
-    best = Best(0)
+    best = Best(recipe.patience)
     best.load_state_dict(state[best.state_key])
     best_step = last if best.step is None else best.step
     load_weights(model, checkpoint_path(checkpoints, best_step))
@@ -170,7 +184,7 @@ def _finish(model: nn.Module, checkpoints: Path) -> FitSummary:
         n_steps=last,
         best_step=best_step,
         validation_loss=None if best.step is None else best.loss,
-        stopped_early=False,
+        stopped_early=best.has_stopped and last < recipe.n_steps,
     )
 
 

@@ -7,8 +7,17 @@ from pathlib import Path
 
 from biofm.training.files import written_whole
 
-COLUMNS = ("step", "tokens", "loss", "validation_loss", "learning_rate", "tokens_per_second")
-FORMATS = {"loss": ".5f", "validation_loss": ".5f", "learning_rate": ".3e"}
+FORMATS = {
+    "step": "d",
+    "tokens": "d",
+    "loss": ".5f",
+    "validation_loss": ".5f",
+    "learning_rate": ".3e",
+    "tokens_per_second": ".0f",
+    "mfu": ".4f",
+    "memory_bytes": "d",
+}
+COLUMNS = tuple(FORMATS)
 
 
 def read_metrics(path: Path) -> list[dict[str, float]]:
@@ -29,7 +38,7 @@ def keep_metrics(path: Path, last_step: int) -> None:
 
 def append_metrics(path: Path, row: Mapping[str, float]) -> None:
     """A row; what it lacks stays empty."""
-    spelt = {name: format(value, FORMATS.get(name, "")) for name, value in row.items()}
+    spelt = {name: format(value, FORMATS[name]) for name, value in row.items()}
     with path.open("a", newline="") as file:
         csv.DictWriter(file, COLUMNS).writerow(spelt)
 

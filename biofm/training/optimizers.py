@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Muon, Optimizer
 
+from biofm.nn import Encoder
 from biofm.training.recipe import Recipe
 
 BETAS, EPSILON = (0.9, 0.98), 1e-8
@@ -47,8 +48,8 @@ class Joined(Optimizer):
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> Optimizer:
-    """Of the weights that learn: Muon or AdamW with decay on the matrices of the blocks, AdamW without
-    decay on the others.
+    """Of the weights that learn: Muon or AdamW with decay on the matrices of the blocks, AdamW without decay
+    on the others.
 
     Muon's updates have the size of AdamW's, so that both take the same learning rate (Liu et al. 2025,
     section 2.2).
@@ -57,12 +58,28 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> Optimizer:
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     of_blocks = [weight for weight in weights if id(weight) in is_matrix]
     others = [weight for weight in weights if id(weight) not in is_matrix]
-    rate, decay = recipe.learning_rate, recipe.weight_decay
+    groups = _groups(model, of_blocks, recipe, recipe.weight_decay), _groups(model, others, recipe, 0.0)
+    rate = recipe.learning_rate
     if recipe.optimizer == "adamw" or not of_blocks:
-        groups = [{"params": of_blocks, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
-        return AdamW([group for group in groups if group["params"]], rate, BETAS, EPSILON)
-    muon = Muon(of_blocks, rate, decay, MOMENTUM, adjust_lr_fn="match_rms_adamw")
-    return Joined(muon, AdamW(others, rate, BETAS, EPSILON, weight_decay=0.0)) if others else muon
+        return AdamW(groups[0] + groups[1], rate, BETAS, EPSILON)
+    muon = Muon(groups[0], rate, momentum=MOMENTUM, adjust_lr_fn="match_rms_adamw")
+    return Joined(muon, AdamW(groups[1], rate, BETAS, EPSILON)) if others else muon
+
+
+def _groups(
+    model: nn.Module, weights: list[nn.Parameter], recipe: Recipe, decay: float
+) -> list[dict[str, Any]]:
+    """The encoder's and the others, each at its rate."""
+    encoders = (part for part in model.modules() if isinstance(part, Encoder))
+    of_encoder = {id(weight) for encoder in encoders for weight in encoder.parameters()}
+    within = [weight for weight in weights if id(weight) in of_encoder]
+    without = [weight for weight in weights if id(weight) not in of_encoder]
+    rates = recipe.learning_rate * recipe.encoder_rate, recipe.learning_rate
+    return [
+        {"params": params, "lr": rate, "weight_decay": decay}
+        for params, rate in zip((within, without), rates, strict=True)
+        if params
+    ]
 
 
 def matrices(model: nn.Module) -> Iterator[Tensor]:

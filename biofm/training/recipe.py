@@ -12,7 +12,7 @@ AT_LEAST = {
     "n_warmup": 0, "clip_norm": 0, "seed": 0, "validate_every": 0, "patience": 0, "checkpoint_every": 1,
     "log_every": 1, "n_workers": 0, "devices": 1, "n_nodes": 1,
 }  # fmt: skip
-SHARES = {"decay_share": (0, 1), "ema_decay": (0, 0.99999)}
+SHARES = {"encoder_rate": (0, 1), "decay_share": (0, 1), "ema_decay": (0, 0.99999)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +24,8 @@ class Recipe:
     - ``tokens_per_batch``: of one batch on one device; ``batches_per_step``: batches of one optimiser step
       over *all* processes, which share them, so that a step sees the same examples whatever their number.
     - ``optimizer``: "muon" moves the matrices of the blocks by Muon and the rest by AdamW. ``weight_decay``
-      is for those matrices alone.
+      is for those matrices alone. ``encoder_rate``: of the learning rate the encoder's weights learn at so
+      large a share.
     - ``schedule``: "wsd" warms up over ``n_warmup`` steps, stays, and falls to nothing over the last
       ``decay_share`` of the steps; "cosine" falls along half a cosine from the end of the warm-up on.
     - ``clip_norm``: the largest norm of all gradients together; 0 clips nothing.
@@ -59,6 +60,7 @@ class Recipe:
     max_length: int = 512
     optimizer: Literal["muon", "adamw"] = "muon"
     learning_rate: float = 4e-3
+    encoder_rate: float = 1.0
     weight_decay: float = 0.1
     schedule: Literal["wsd", "cosine"] = "wsd"
     n_warmup: int = 100

@@ -71,8 +71,10 @@ def train(
 
 
 def rows_but_speed(folder: Path) -> list[dict[str, float]]:
+    """Of each row of the table what does not depend on the machine."""
+    measured = ("tokens_per_second", "mfu", "memory_bytes")
     rows = read_metrics(folder / "metrics.csv")
-    return [{name: value for name, value in row.items() if name != "tokens_per_second"} for row in rows]
+    return [{name: value for name, value in row.items() if name not in measured} for row in rows]
 
 
 def are_equal(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:

@@ -7,7 +7,8 @@ from biofm.training.metrics import COLUMNS, append_metrics, keep_metrics, read_m
 
 def row(step: int) -> dict[str, float]:
     return {
-        "step": step, "tokens": step * 10, "loss": 2.5000049, "learning_rate": 0.001, "tokens_per_second": 5
+        "step": step, "tokens": step * 10, "loss": 2.5000049, "learning_rate": 0.001,
+        "tokens_per_second": 5.4,
     }  # fmt: skip
 
 

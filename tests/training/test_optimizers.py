@@ -78,6 +78,14 @@ def test_with_adamw_alone_only_the_matrices_decay(make_model: MakeModel, make_re
         torch.testing.assert_close(weight.detach(), before[name] * factor)
 
 
+def test_the_encoder_learns_at_its_share_of_the_rate(make_model: MakeModel, make_recipe: MakeRecipe) -> None:
+    model = make_model()
+    optimizer = make_optimizer(model, make_recipe(learning_rate=0.01, encoder_rate=0.1))
+    rates = {id(weight): group["lr"] for group in optimizer.param_groups for weight in group["params"]}
+    for name, weight in model.named_parameters():
+        assert rates[id(weight)] == pytest.approx(0.001 if name.startswith("encoder.") else 0.01)
+
+
 def test_weights_that_do_not_learn_are_left_out(make_model: MakeModel, make_recipe: MakeRecipe) -> None:
     model = make_model()
     model.requires_grad_(False)
@@ -94,7 +102,7 @@ def test_a_schedule_moves_the_rates_of_both_parts(make_model: MakeModel, make_re
     optimizer = make_optimizer(model, make_recipe(learning_rate=0.1))
     assert isinstance(optimizer, Joined)
     schedule = LambdaLR(optimizer, lambda step: 0.0 if step else 0.5)
-    assert [part.param_groups[0]["lr"] for part in optimizer.parts] == [0.05, 0.05]
+    assert {group["lr"] for part in optimizer.parts for group in part.param_groups} == {0.05}
     give_gradients(model, 0)
     optimizer.step()
     schedule.step()
