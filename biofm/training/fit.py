@@ -27,6 +27,7 @@ from biofm.training.checkpoints import (
 from biofm.training.data import PackedData
 from biofm.training.interruption import Interruption
 from biofm.training.loggers import make_loggers
+from biofm.training.metrics import METRICS
 from biofm.training.module import TrainingModule
 from biofm.training.objectives import Objective
 from biofm.training.peak import peak_flops
@@ -38,7 +39,6 @@ from biofm.training.strategy import choose_strategy
 from biofm.training.throughput import Throughput
 
 CHECKPOINTS = "checkpoints"
-METRICS = "metrics.csv"
 ACCELERATORS = {"cpu": "cpu", "cuda": "gpu", "mps": "mps"}
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from biofm.training.files import written_whole
 
+METRICS = "metrics.csv"
 FORMATS = {
     "step": "d",
     "tokens": "d",

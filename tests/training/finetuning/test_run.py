@@ -69,6 +69,7 @@ def test_the_written_predictor_says_what_was_judged(
     assert_same(predictions, ask(tmp_path / "run" / "predictor", base, table, rows))
 
 
+@pytest.mark.usefixtures("with_report")
 def test_a_run_leaves_all_that_tells_of_it(
     make_table: MakeTable, make_recipe: MakeRecipe, tune: Tune, tmp_path: Path
 ) -> None:
@@ -76,7 +77,8 @@ def test_a_run_leaves_all_that_tells_of_it(
     run = tmp_path / "run"
     assert {path.name for path in run.iterdir()} == {
         "recipe.toml", "run.json", "members", "predictor", "predictions.csv",
-        "predictions.csv.provenance.json", "evaluation.json",
+        "predictions.csv.provenance.json", "evaluation.json", "report.html", "loss.png",
+        "learning_rate.png", "speed.png", "use_of_the_machine.png", "memory.png",
     }  # fmt: skip
     evaluation = json.loads((run / "evaluation.json").read_text())
     rows = evaluation["judged"]["test"]["rows"]
