@@ -1,9 +1,10 @@
 """Pictures of results."""
 
+from biofm.report.confusion import draw_confusion
 from biofm.report.contacts import draw_contacts
 from biofm.report.curves import Curves, Series, draw_curves
+from biofm.report.data import draw_dataset
 from biofm.report.figure import check_figure_suffix
-from biofm.report.loss_curve import draw_loss_curve
 from biofm.report.neighbours import draw_neighbours
 from biofm.report.scan import draw_scan
 from biofm.report.scatter import ScatterPanel, draw_scatter
@@ -13,9 +14,10 @@ __all__ = [
     "ScatterPanel",
     "Series",
     "check_figure_suffix",
+    "draw_confusion",
     "draw_contacts",
     "draw_curves",
-    "draw_loss_curve",
+    "draw_dataset",
     "draw_neighbours",
     "draw_scan",
     "draw_scatter",

@@ -1,45 +1,39 @@
 """The trainer: from weights and batches to trained weights, checkpoints and a log."""
 
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from lightning import Callback, Trainer, seed_everything
 from lightning.pytorch.callbacks import EMAWeightAveraging
 from torch import nn
 
-from biofm.core.configuration import option_of
-from biofm.core.errors import OptionError
 from biofm.inference import Compute
 from biofm.training.arithmetic import arithmetic_of_model
+from biofm.training.blocks import prepared_blocks
 from biofm.training.callbacks import Best, MetricsLog, Speedometer
 from biofm.training.checkpoints import (
     Checkpoints,
     checkpoint_path,
+    checkpoint_to_resume,
     load_weights,
     newest_step,
-    read_checkpoint,
+    read_callbacks,
 )
 from biofm.training.data import PackedData
 from biofm.training.interruption import Interruption
-from biofm.training.loggers import make_loggers
+from biofm.training.loggers import close_loggers
+from biofm.training.metrics import METRICS
 from biofm.training.module import TrainingModule
 from biofm.training.objectives import Objective
 from biofm.training.peak import peak_flops
-from biofm.training.processes import Processes, find_processes
+from biofm.training.processes import find_processes
 from biofm.training.progress import Progress
 from biofm.training.recipe import Recipe
 from biofm.training.steps import Steps
-from biofm.training.strategy import choose_strategy
 from biofm.training.throughput import Throughput
+from biofm.training.trainer import make_trainer, silence
 
 CHECKPOINTS = "checkpoints"
-METRICS = "metrics.csv"
-ACCELERATORS = {"cpu": "cpu", "cuda": "gpu", "mps": "mps"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +71,9 @@ def fit(
     checkpoints.mkdir(exist_ok=True)
     begun = newest_step(checkpoints)
     if begun is None or begun < recipe.n_steps:
-        module = TrainingModule(model.float().train(), objective, recipe)
+        # What is spread over processes stays so: a copy is.
+        trained = deepcopy(model) if recipe.strategy == "fsdp" else model
+        module = TrainingModule(trained.float().train(), objective, recipe)
         _train(module, data, recipe, compute, folder, progress)
     return _finish(model, recipe, checkpoints)
 
@@ -91,10 +87,9 @@ def _train(
     progress: Progress,
 ) -> None:
     interruption = Interruption()
-    begun = newest_step(folder / CHECKPOINTS)
-    path = None if begun is None else checkpoint_path(folder / CHECKPOINTS, begun)
-    with interruption.deferred(), _silence():
-        seed_everything(recipe.seed, verbose=False)
+    path = checkpoint_to_resume(folder / CHECKPOINTS)
+    first_step = 1 + (newest_step(folder / CHECKPOINTS) or 0)
+    with interruption.deferred(), silence(), prepared_blocks(module.model, recipe, compute.device):
         best, speedometer = Best(recipe.patience), _speedometer(module.model, recipe, compute)
         averages = [EMAWeightAveraging(decay=recipe.ema_decay, use_buffers=False)] if recipe.ema_decay else []
         callbacks = [
@@ -106,58 +101,12 @@ def _train(
             Checkpoints(folder / CHECKPOINTS, recipe, best, interruption),
             Steps(recipe),
         ]
-        has_validation = len(data.validation) > 0
-        trainer = _trainer(recipe, compute, folder, callbacks, begun or 0, has_validation=has_validation)
-        trainer.fit(module, data, ckpt_path=path, weights_only=True)
-
-
-def _trainer(
-    recipe: Recipe,
-    compute: Compute,
-    folder: Path,
-    callbacks: list[Callback],
-    first_step: int,
-    *,
-    has_validation: bool,
-) -> Trainer:
-    device = compute.device
-    has_number = device.type == "cuda" and device.index is not None
-    processes = find_processes(recipe)
-    n_batches = batches_of_process(recipe, processes)
-    is_judged = has_validation and recipe.validate_every > 0
-    return Trainer(
-        max_steps=recipe.n_steps,
-        max_epochs=-1,
-        accumulate_grad_batches=n_batches,
-        val_check_interval=recipe.validate_every * n_batches if is_judged else None,
-        check_val_every_n_epoch=None,
-        limit_val_batches=None if is_judged else 0,
-        num_sanity_val_steps=0,
-        accelerator=ACCELERATORS[device.type],
-        devices=[device.index] if has_number and recipe.devices == 1 else recipe.devices,
-        num_nodes=recipe.n_nodes,
-        strategy=choose_strategy(recipe, processes),
-        precision="bf16-mixed" if compute.dtype is torch.bfloat16 else "32-true",
-        gradient_clip_val=recipe.clip_norm or None,
-        use_distributed_sampler=False,
-        logger=make_loggers(recipe, folder, first_step),
-        enable_model_summary=False,
-        enable_progress_bar=False,
-        callbacks=callbacks,
-        default_root_dir=folder,
-    )
-
-
-def batches_of_process(recipe: Recipe, processes: Processes) -> int:
-    """Batches of a step that each process makes. Raises OptionError where they cannot be shared out."""
-    n_batches, rest = divmod(recipe.batches_per_step, processes.world_size)
-    if rest:
-        raise OptionError(
-            f"{processes.world_size} processes cannot share the {recipe.batches_per_step} batches of a step",
-            where=option_of(type(recipe), "batches_per_step"),
-            remedy=f"Give a multiple of {processes.world_size}",
-        )
-    return n_batches
+        is_judged = len(data.validation) > 0 and recipe.validate_every > 0
+        trainer = make_trainer(recipe, compute, folder, callbacks, first_step, is_judged=is_judged)
+        try:
+            trainer.fit(module, data, ckpt_path=path, weights_only=True)
+        finally:
+            close_loggers(trainer.loggers)
 
 
 def _speedometer(model: nn.Module, recipe: Recipe, compute: Compute) -> Speedometer:
@@ -175,9 +124,8 @@ def _finish(model: nn.Module, recipe: Recipe, checkpoints: Path) -> FitSummary:
     """Give ``model`` the weights that are kept."""
     last = newest_step(checkpoints)
     assert last is not None, "the last step is saved"
-    state = read_checkpoint(checkpoint_path(checkpoints, last))["callbacks"]
     best = Best(recipe.patience)
-    best.load_state_dict(state[best.state_key])
+    best.load_state_dict(read_callbacks(checkpoint_path(checkpoints, last))[best.state_key])
     best_step = last if best.step is None else best.step
     load_weights(model, checkpoint_path(checkpoints, best_step))
     return FitSummary(
@@ -186,22 +134,3 @@ def _finish(model: nn.Module, recipe: Recipe, checkpoints: Path) -> FitSummary:
         validation_loss=None if best.step is None else best.loss,
         stopped_early=best.has_stopped and last < recipe.n_steps,
     )
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    """Keep Lightning's banner, tips and warnings off the terminal, which is for our progress and errors.
-
-    The warnings are about choices made here (no workers, a folder with files in it) or about code of its own.
-    """
-    loggers = [logging.getLogger(f"lightning.{part}") for part in ("pytorch", "fabric")]
-    levels = [logger.level for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"lightning\.")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

@@ -3,16 +3,20 @@
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from lightning import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
+from biofm.nn import shard
 from biofm.training.objectives import Example, Objective
 from biofm.training.optimizers import make_optimizer
 from biofm.training.recipe import Recipe
 from biofm.training.schedule import rate_factor
+
+_DROPOUT = 2  # a stream of random numbers beside those of ``biofm.training.batches``
 
 
 class TrainingModule(LightningModule):
@@ -28,7 +32,13 @@ class TrainingModule(LightningModule):
         self.recipe = recipe
         self.is_ending = False
         self.validation_loss: float | None = None
+        self._is_spread = False
         self._sums: Tensor | None = None  # of losses and of what they are weighted by
+
+    def on_train_start(self) -> None:
+        """The rate of the next step, which a checkpoint of a run that was to be shorter has not."""
+        for group in self.trainer.optimizers[0].param_groups:
+            group["lr"] = group["initial_lr"] * rate_factor(self.recipe, self.trainer.global_step)
 
     def on_train_batch_start(self, batch: Example, batch_idx: int) -> int | None:
         """-1, which ends the training, where it must end; else random numbers that depend on the batch's
@@ -37,7 +47,8 @@ class TrainingModule(LightningModule):
         if self.is_ending:
             self.trainer.should_stop = True
             return -1
-        torch.manual_seed(self.recipe.seed + batch_idx * self.trainer.world_size + self.trainer.global_rank)
+        number = batch_idx * self.trainer.world_size + self.trainer.global_rank  # of all batches of the run
+        torch.manual_seed(int(np.random.default_rng((self.recipe.seed, _DROPOUT, number)).integers(1 << 62)))
         return None
 
     def training_step(self, batch: Example, batch_idx: int) -> dict[str, Any]:
@@ -56,6 +67,13 @@ class TrainingModule(LightningModule):
     def on_validation_epoch_end(self) -> None:
         total, weight = self.trainer.strategy.reduce(self._sums, reduce_op="sum")
         self.validation_loss = float(total / weight.clamp_min(1))
+
+    def configure_model(self) -> None:
+        """Spread the weights over the processes, where that is the strategy. Lightning may call it twice."""
+        mesh = self.device_mesh
+        if mesh is not None and not self._is_spread:
+            shard(self.model, mesh["data_parallel"])
+            self._is_spread = True
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         optimizer = make_optimizer(self.model, self.recipe)

@@ -5,12 +5,18 @@ in the first process starts the others, with the same command and these variable
 """
 
 import os
+import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
 
+from biofm.core.configuration import option_of
+from biofm.core.errors import OptionError
 from biofm.training.recipe import Recipe
 
 INTERACTIVE_JOBS = ("bash", "interactive")  # jobs of SLURM in which a person starts processes, not SLURM
+
+SECONDS_BETWEEN_LOOKS = 0.2
 
 
 class Processes(NamedTuple):
@@ -24,6 +30,14 @@ class Processes(NamedTuple):
         return self.rank == 0
 
 
+def await_file(path: Path) -> None:
+    """Wait until the first process has written a file. Whoever started the processes ends all of them where
+    one fails.
+    """
+    while not path.exists():
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+
+
 def find_processes(recipe: Recipe, environment: Mapping[str, str] = os.environ) -> Processes:
     """This process among those that the recipe asks for."""
     world_size = recipe.devices * recipe.n_nodes
@@ -33,3 +47,15 @@ def find_processes(recipe: Recipe, environment: Mapping[str, str] = os.environ) 
         return Processes(int(environment["SLURM_PROCID"]), int(environment["SLURM_NTASKS"]))
     node = int(environment.get("NODE_RANK", environment.get("GROUP_RANK", 0)))
     return Processes(node * recipe.devices + int(environment.get("LOCAL_RANK", 0)), world_size)
+
+
+def batches_of_process(recipe: Recipe, processes: Processes) -> int:
+    """Batches of a step that each process makes. Raises OptionError where they cannot be shared out."""
+    n_batches, rest = divmod(recipe.batches_per_step, processes.world_size)
+    if rest:
+        raise OptionError(
+            f"{processes.world_size} processes cannot share the {recipe.batches_per_step} batches of a step",
+            where=option_of(type(recipe), "batches_per_step"),
+            remedy=f"Give a multiple of {processes.world_size}",
+        )
+    return n_batches

@@ -1,0 +1,164 @@
+"""``biofm finetune`` end to end, as a person or a program runs it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.tables import CELLS, CHOICE, FEW, FEW_STEPS, GOOD, oiliness, write
+
+
+def test_a_person_gets_the_model_beside_every_baseline(biofm: Any, tiny_esm2: Path) -> None:
+    write("t.csv", oiliness)
+    words = ("-m", tiny_esm2, "--method", "full", *FEW_STEPS, "--learning-rate", "1e-9")
+    outcome = biofm("finetune", "t.csv", *CHOICE, "-o", "run", *words)
+    assert outcome.status == 0, outcome.err
+    lines = outcome.out.splitlines()
+    assert lines[0] == "regression, because 'y' holds numbers"
+    assert lines[1].split("  ")[0] == "test (12 rows)"
+    assert lines[1].split()[3:] == ["Spearman", "Pearson", "RMSE", "MAE", "R²"]
+    names = [line.split("  ")[0] for line in lines[2:6]]
+    assert names == ["full", "composition ridge", "k-mer ridge", "mean"]
+    assert "[" in lines[2], "the interval of what they are compared by"
+    assert "one-hot ridge: not computed, because the sequences are 12 to 24 residues long" in lines
+    assert "intervals that are to hold 90% hold" in outcome.out
+    assert "composition ridge beats the model (full) by Spearman: 0.998 against" in outcome.out
+    assert outcome.out.count("beats the model") == 1, "the best of them"
+    assert "fitted to 48 rows that train or validate: composition ridge, k-mer ridge, mean" in outcome.err
+    assert "1 trained from" in outcome.err
+
+
+def test_json_stands_alone_on_standard_output_and_is_what_the_file_holds(biofm: Any, tiny_esm2: Path) -> None:
+    write("t.csv", CELLS["classification"])
+    outcome = biofm("finetune", "t.csv", *CHOICE, "-o", "run", "-m", tiny_esm2, "--json", *FEW)
+    found = json.loads(outcome.out)
+    assert found == json.loads(Path("run/evaluation.json").read_text())
+    assert (found["task"], found["classes"]) == ("classification", ["oily", "other"])
+    assert found["calibrated"]["error_before"] >= 0
+    assert outcome.err == ""
+
+
+def test_settings_come_from_a_file_from_options_and_by_name(biofm: Any, tiny_esm2: Path) -> None:
+    write("t.csv", oiliness)
+    words = ("-m", tiny_esm2, "--method", "lora", "--lora-rank", "2", *FEW_STEPS)
+    assert biofm("finetune", "t.csv", *CHOICE, "-o", "first", *words).status == 0
+    recipe = Path("first/recipe.toml").read_text()
+    assert 'method = "lora"' in recipe
+    assert "lora_rank = 2" in recipe
+    others = ("--config", "first/recipe.toml", "--set", "lora_rank=3", "-m", tiny_esm2, *FEW)
+    assert biofm("finetune", "t.csv", *CHOICE, "-o", "second", *others).status == 0
+    assert Path("second/recipe.toml").read_text() == recipe.replace("lora_rank = 2", "lora_rank = 3")
+    settings = json.loads(Path("second/predictor/members/seed-0/adapter_config.json").read_text())
+    assert settings["r"] == 3
+
+
+def test_folds_are_judged_out_of_fold_and_printed(biofm: Any, tiny_esm2: Path) -> None:
+    write("t.csv", CELLS["per-residue"], n=20)
+    choice = ("--target", "y", "--column", "sequence")
+    outcome = biofm("finetune", "t.csv", *choice, "-o", "run", "-m", tiny_esm2, "--folds", "2", *FEW)
+    assert outcome.status == 0, outcome.err
+    assert "out-of-fold (20 rows, " in outcome.out
+    assert "window of 15 residues, logistic" in outcome.out
+    assert len(list(Path("run/predictor/members").iterdir())) == 2
+
+
+# the table, what is said besides, what the message must say
+WRONG: dict[str, tuple[str | None, tuple[str, ...], list[str]]] = {
+    "a missing table": (None, (), ["t.csv", "no such file"]),
+    "an empty table": ("", (), ["t.csv", "empty"]),
+    "no such target": (GOOD, ("--target", "z"), ["'z'", "id, sequence, y, set"]),
+    "the sequence as target": (GOOD, ("--target", "sequence"), ["--target", "'sequence' is also"]),
+    "a faulty sequence": (GOOD + "x,MK7,0.5,train\n", (), ["t.csv", "record 19 (x)", "position 3"]),
+    "no training rows": (GOOD.replace("train", "test"), (), ["0 different sequences"]),
+    "one fold": (GOOD, ("--folds", "1"), ["--folds", "one fold leaves nothing"]),
+    "more folds than rows": (GOOD, ("--folds", "99"), ["--folds", "at most 12"]),
+    "a setting that does not exist": (GOOD, ("--set", "lora_rnk=2"), ["lora_rnk", "lora_rank"]),
+    "a configuration that is no TOML": (GOOD, ("--config", "t.csv"), ["t.csv", "not TOML"]),
+    "a model that does not exist": (GOOD, ("-m", "esm9"), ["esm9", "no such model"]),
+    "a device that does not exist": (GOOD, ("--device", "abacus"), ["--device", "abacus"]),
+    "a probe that learns to pool": (GOOD, ("--pool", "attention"), ["--pool", "--method lora"]),
+    "a folder that does not exist": (GOOD, ("-o", "nowhere/run"), ["nowhere"]),
+    "a folder with files": (GOOD, ("-o", "."), ["not empty", "--resume"]),
+    "rows of two kinds": (GOOD + "x,MKT,high,train\n", ("--task", "regression"), ["line 20", "'high' is no"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_wrong_input_gives_one_clear_line_and_nothing_is_lost(
+    wrong: str, biofm: Any, tmp_path: Path
+) -> None:
+    content, words, message = WRONG[wrong]
+    if content is not None:
+        Path("t.csv").write_text(content)
+    choice = CHOICE if "--target" not in words else CHOICE[2:]
+    output = () if "-o" in words else ("-o", "run")
+    before = sorted(tmp_path.iterdir())
+    outcome = biofm("finetune", "t.csv", *choice, *output, *words, *FEW)
+    assert outcome.status == 1
+    assert outcome.out == ""
+    assert outcome.err.startswith("biofm: ")
+    assert outcome.err.count("\n") == 1, outcome.err
+    for part in message:
+        assert part in outcome.err, outcome.err
+    left = [path for path in sorted(tmp_path.iterdir()) if path not in before]
+    assert all(path.name == "run" and not any(path.iterdir()) for path in left), left
+
+
+def test_a_pipe_is_refused(biofm: Any) -> None:
+    outcome = biofm("finetune", "-", *CHOICE, "-o", "run")
+    assert outcome.status == 1
+    assert "a table cannot come through a pipe" in outcome.err
+
+
+@pytest.mark.slow
+def test_a_run_that_was_killed_resumes_to_the_same_predictions(
+    tiny_esm2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In processes of their own: one is stopped by SIGTERM in its second member, in the midst of training."""
+    program = """
+import sys
+from biofm.cli import main
+from biofm.core import StageProgress
+
+update = StageProgress.update
+
+def pause(self, stage, done, total, *detail):
+    update(self, stage, done, total, *detail)
+    if stage.startswith("seed-1, training") and done == 2:
+        print("there", flush=True)
+        sys.stdin.readline()
+
+StageProgress.update = pause
+main()
+"""
+    monkeypatch.chdir(tmp_path)
+    write("t.csv", oiliness)
+    words = [
+        "finetune", "t.csv", *CHOICE, "-m", str(tiny_esm2), "--method", "full", "--members", "2", *FEW_STEPS,
+        "--steps", "6",
+    ]  # fmt: skip
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+
+    def start(*arguments: str) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [sys.executable, *arguments], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    stopped = start("-c", program, *words, "-o", "run")
+    assert stopped.stdout is not None
+    assert stopped.stdout.readline() == "there\n"
+    stopped.send_signal(signal.SIGTERM)
+    _, errors = stopped.communicate("\n")
+    assert stopped.returncode == 143, errors
+    assert "Repeat the command with --resume" in errors
+    for arguments in (["-o", "run", "--resume"], ["-o", "whole"]):
+        process = start("-m", "biofm.cli", *words, *arguments)
+        _, errors = process.communicate()
+        assert process.returncode == 0, errors
+    assert Path("run/predictions.csv").read_text() == Path("whole/predictions.csv").read_text()
