@@ -1,5 +1,6 @@
 """The trainer: from weights and batches to trained weights, checkpoints and a log."""
 
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +14,10 @@ from biofm.training.callbacks import Best, MetricsLog, Speedometer
 from biofm.training.checkpoints import (
     Checkpoints,
     checkpoint_path,
+    checkpoint_to_resume,
     load_weights,
     newest_step,
-    read_checkpoint,
+    read_callbacks,
 )
 from biofm.training.data import PackedData
 from biofm.training.interruption import Interruption
@@ -69,7 +71,9 @@ def fit(
     checkpoints.mkdir(exist_ok=True)
     begun = newest_step(checkpoints)
     if begun is None or begun < recipe.n_steps:
-        module = TrainingModule(model.float().train(), objective, recipe)
+        # What is spread over processes stays so: a copy is.
+        trained = deepcopy(model) if recipe.strategy == "fsdp" else model
+        module = TrainingModule(trained.float().train(), objective, recipe)
         _train(module, data, recipe, compute, folder, progress)
     return _finish(model, recipe, checkpoints)
 
@@ -83,8 +87,8 @@ def _train(
     progress: Progress,
 ) -> None:
     interruption = Interruption()
-    begun = newest_step(folder / CHECKPOINTS)
-    path = None if begun is None else checkpoint_path(folder / CHECKPOINTS, begun)
+    path = checkpoint_to_resume(folder / CHECKPOINTS)
+    first_step = 1 + (newest_step(folder / CHECKPOINTS) or 0)
     with interruption.deferred(), silence(), prepared_blocks(module.model, recipe, compute.device):
         best, speedometer = Best(recipe.patience), _speedometer(module.model, recipe, compute)
         averages = [EMAWeightAveraging(decay=recipe.ema_decay, use_buffers=False)] if recipe.ema_decay else []
@@ -98,7 +102,7 @@ def _train(
             Steps(recipe),
         ]
         is_judged = len(data.validation) > 0 and recipe.validate_every > 0
-        trainer = make_trainer(recipe, compute, folder, callbacks, (begun or 0) + 1, is_judged=is_judged)
+        trainer = make_trainer(recipe, compute, folder, callbacks, first_step, is_judged=is_judged)
         try:
             trainer.fit(module, data, ckpt_path=path, weights_only=True)
         finally:
@@ -120,9 +124,8 @@ def _finish(model: nn.Module, recipe: Recipe, checkpoints: Path) -> FitSummary:
     """Give ``model`` the weights that are kept."""
     last = newest_step(checkpoints)
     assert last is not None, "the last step is saved"
-    state = read_checkpoint(checkpoint_path(checkpoints, last))["callbacks"]
     best = Best(recipe.patience)
-    best.load_state_dict(state[best.state_key])
+    best.load_state_dict(read_callbacks(checkpoint_path(checkpoints, last))[best.state_key])
     best_step = last if best.step is None else best.step
     load_weights(model, checkpoint_path(checkpoints, best_step))
     return FitSummary(
