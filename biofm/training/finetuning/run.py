@@ -75,7 +75,9 @@ def run_finetuning(
     table = source.table
     plan = make_plan(table, recipe, notices)
     options = EmbedOptions(pool=embedder_pool(table.labels.task, recipe.pool), window=recipe.window or None)
-    encoder = place(base.checkpoint.module.encoder, compute)
+    encoder = base.checkpoint.module.encoder
+    if recipe.method == "probe":
+        encoder = place(encoder, compute)
     embedder = Embedder(encoder, base.checkpoint.tokenizer, compute, options)
     _check(recipe, embedder, compute)
     tokens = [protein.tokens for protein in embedder.tokenise(records_of(table), notices)]
