@@ -60,7 +60,7 @@ def pretrain(
     writes = {"run": Target(path=folder, kind="directory", overwrite=resume or not is_main)}
     model = start_from or f"a new {size}"
     with ask(request_of("pretrain", reads={"input": files}, writes=writes, model=model)) as permit:
-        checkpoint, start_sha256 = _begin_with(start_from, size, recipe, device)
+        checkpoint, start_sha256 = begin_with(start_from, size, recipe, device)
         check_model(checkpoint, recipe, compute)
         if is_main:
             begin_run(permit.folder("run"), recipe)
@@ -80,7 +80,7 @@ def pretrain(
     return summary
 
 
-def _begin_with(
+def begin_with(
     start_from: str | None, size: str, recipe: PretrainRecipe, device: str
 ) -> tuple[Checkpoint, str]:
     """The model to train, and the sum of its files where it was read from some."""

@@ -2,11 +2,12 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
 from biofm.cli import options
+from biofm.cli.estimate import show_training_estimate
 from biofm.cli.options import Dtype, OnError
 from biofm.cli.printing import print_json, print_table, say, say_notices
 
@@ -47,6 +48,7 @@ def pretrain(
     device: options.Device = "auto",
     column: options.Column = None,
     on_error: options.AtFault = OnError.stop,
+    estimate: options.Estimate = False,
     resume: Annotated[bool, Option("--resume", help="Go on with the run interrupted in --output.")] = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -64,11 +66,15 @@ def pretrain(
     recipe = api.read_configuration(
         "pretrain", PretrainRecipe, config, given, sets or (), resumed=output if resume else None
     )
+    how: dict[str, Any] = {
+        "size": size, "start_from": start_from, "dtype": dtype.value, "device": device, "column": column,
+        "on_error": on_error.value,
+    }  # fmt: skip
+    if estimate:
+        show_training_estimate(api.estimate_pretrain(inputs, recipe, **how), as_json=json)
+        return
     try:
-        summary = api.pretrain(
-            inputs, output, recipe, size=size, start_from=start_from, dtype=dtype.value, device=device,
-            column=column, on_error=on_error.value, resume=resume, quiet=quiet,
-        )  # fmt: skip
+        summary = api.pretrain(inputs, output, recipe, **how, resume=resume, quiet=quiet)
     except KeyboardInterrupt:
         say_interrupted(output)
         raise

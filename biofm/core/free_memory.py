@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from biofm.core.hardware import resident_bytes
+from biofm.core.memory import kept_freed_bytes
 
 if sys.platform != "win32":
     import resource
@@ -73,7 +74,7 @@ def _of_group(folder: Path, limit: str, usage: str, inactive: str) -> Iterator[i
 
 
 def _of_addresses() -> Iterator[int]:
-    """What ``ulimit -v`` leaves of the addresses, mapped or not."""
+    """What ``ulimit -v`` leaves of the addresses, and those of freed memory that the process keeps."""
     if sys.platform == "win32":
         return
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
@@ -83,4 +84,4 @@ def _of_addresses() -> Iterator[int]:
         taken = int(STATM.read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
         taken = resident_bytes()
-    yield limit - taken
+    yield limit - taken + kept_freed_bytes()

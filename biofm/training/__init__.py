@@ -3,7 +3,7 @@
 from biofm.training.folder import DATA, begin_run, remember
 from biofm.training.processes import find_processes
 from biofm.training.recipe import PretrainRecipe, Recipe
-from biofm.training.run import PretrainSummary, check_model, run_pretraining
+from biofm.training.run import PretrainSummary, check_model, objective_of, run_pretraining
 
 __all__ = [
     "DATA",
@@ -13,6 +13,7 @@ __all__ = [
     "begin_run",
     "check_model",
     "find_processes",
+    "objective_of",
     "remember",
     "run_pretraining",
 ]

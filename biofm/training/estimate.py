@@ -10,13 +10,12 @@ from torch import nn
 
 from biofm.core.free_memory import free_bytes
 from biofm.core.hardware import resident_bytes
-from biofm.core.memory import LARGEST_KEPT_BYTES
 from biofm.inference import Compute
 from biofm.training.data import PackedData
 from biofm.training.objectives import Objective
 from biofm.training.processes import find_processes
 from biofm.training.recipe import Recipe
-from biofm.training.step_memory import USABLE, StepMemory, bytes_of, measure_step
+from biofm.training.step_memory import StepMemory, bytes_of, measure_step
 from biofm.training.trial import Trial, try_steps, used_bytes
 
 LARGEST_CPU_TRIAL = 4096  # tokens of a batch: more of them are no faster on a CPU
@@ -25,8 +24,8 @@ FORWARD_SHARE = 1 / 3  # of the time of a batch: its backward pass takes twice a
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingEstimate:
-    """``n_tokens`` pass through the model, ``n_epochs`` times as many as the training set has. ``seconds``:
-    of all steps and judgements, without compiling; None where memory is too small to try a step.
+    """``n_tokens`` pass through the model in training; the training set has ``n_train_tokens``, cropped.
+    ``seconds``: of all steps and judgements, without compiling; None where memory is too small to try a step.
 
     ``memory_bytes``: of one process where the model trains, at its highest, the sum of ``memory_parts``;
     ``host_bytes``: of the host beside a GPU. ``room_bytes``: what training may take, None where the system
@@ -38,7 +37,7 @@ class TrainingEstimate:
     n_trained: int
     n_steps: int
     n_tokens: int
-    n_epochs: float
+    n_train_tokens: int
     tokens_per_batch: int
     n_processes: int
     seconds: float | None
@@ -64,24 +63,21 @@ def estimate_training(
     room = training_room(model, recipe, compute)
     memory, trial = _measure(model, objective, data, recipe, compute, room)
     lengths = _lengths(data, np.concatenate(data.train.pools), recipe)
-    checkpoint = memory.weights + memory.optimiser + memory.averages
     parts = memory.parts(max(recipe.tokens_per_batch, int(lengths.max())))
     if on_cpu:
-        parts = {"program and data": before - bytes_of(weights)} | parts
-        # A small one finds room in what the batches left.
-        parts["checkpoint"] = checkpoint if checkpoint > LARGEST_KEPT_BYTES else 0
-    n_tokens = recipe.n_steps * recipe.batches_per_step * recipe.tokens_per_batch
+        parts = {"program and data": before - bytes_of(weights) + parts.pop("code")} | parts
+    checkpoint = memory.weights + memory.optimiser + memory.averages
     return TrainingEstimate(
         n_parameters=sum(weight.numel() for weight in weights),
         n_trained=sum(weight.numel() for weight in weights if weight.requires_grad),
         n_steps=recipe.n_steps,
-        n_tokens=n_tokens,
-        n_epochs=n_tokens / int(lengths.sum()),
+        n_tokens=_n_tokens(recipe),
+        n_train_tokens=int(lengths.sum()),
         tokens_per_batch=recipe.tokens_per_batch,
         n_processes=find_processes(recipe).world_size,
-        seconds=trial and _seconds(trial, n_tokens, data, recipe),
-        sample_tokens=trial.n_tokens if trial else 0,
-        sample_seconds=trial.seconds if trial else 0.0,
+        seconds=None if trial is None else _seconds(trial, data, recipe),
+        sample_tokens=0 if trial is None else trial.n_tokens,
+        sample_seconds=0.0 if trial is None else trial.seconds,
         memory_bytes=sum(parts.values()),
         memory_parts=parts,
         host_bytes=0 if on_cpu else resident_bytes() + checkpoint,
@@ -125,7 +121,7 @@ def _measure(
     compute: Compute,
     room: int | None,
 ) -> tuple[StepMemory, Trial | None]:
-    """What a step takes in one of the processes of a run, and how fast it is; tried as far as there is room."""
+    """What a step takes in one of the run's processes, and how fast it is, tried as far as there is room."""
     before = used_bytes(compute)
     memory = measure_step(model, objective, data, recipe, compute)
     budget = recipe.tokens_per_batch
@@ -141,12 +137,17 @@ def _measure(
     return memory.spread(recipe.strategy, find_processes(recipe).world_size), trial
 
 
-def _seconds(trial: Trial, n_tokens: int, data: PackedData, recipe: Recipe) -> float:
+def _n_tokens(recipe: Recipe) -> int:
+    """That pass through the model: batches are full but for one or two hundredths."""
+    return recipe.n_steps * recipe.batches_per_step * recipe.tokens_per_batch
+
+
+def _seconds(trial: Trial, data: PackedData, recipe: Recipe) -> float:
     """Of one process, while the others do the same; judging passes forward alone."""
     token_seconds = trial.seconds / trial.n_tokens / find_processes(recipe).world_size
     n_judgements = recipe.n_steps // recipe.validate_every if recipe.validate_every else 0
     n_judged = n_judgements * int(_lengths(data, data.validation, recipe).sum())
-    passes = token_seconds * (n_tokens + FORWARD_SHARE * n_judged)
+    passes = token_seconds * (_n_tokens(recipe) + FORWARD_SHARE * n_judged)
     return passes + recipe.n_steps * trial.update_seconds
 
 

@@ -2,6 +2,7 @@
 
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from lightning.pytorch.callbacks import EMAWeightAveraging
@@ -20,15 +21,18 @@ from biofm.training.checkpoints import (
     read_callbacks,
 )
 from biofm.training.data import PackedData
+from biofm.training.estimate import training_room
 from biofm.training.interruption import Interruption
 from biofm.training.loggers import close_loggers
 from biofm.training.metrics import METRICS
 from biofm.training.module import TrainingModule
 from biofm.training.objectives import Objective
+from biofm.training.out_of_memory import give_back, memory_named
 from biofm.training.peak import peak_flops
 from biofm.training.processes import find_processes
 from biofm.training.progress import Progress
 from biofm.training.recipe import Recipe
+from biofm.training.step_memory import measure_step
 from biofm.training.steps import Steps
 from biofm.training.throughput import Throughput
 from biofm.training.trainer import make_trainer, silence
@@ -73,24 +77,27 @@ def fit(
     if begun is None or begun < recipe.n_steps:
         # What is spread over processes stays so: a copy is.
         trained = deepcopy(model) if recipe.strategy == "fsdp" else model
-        module = TrainingModule(trained.float().train(), objective, recipe)
-        _train(module, data, recipe, compute, folder, progress)
+        room = training_room(model, recipe, compute)
+        with memory_named(recipe, compute, partial(_fitting, model, objective, data, recipe, compute, room)):
+            _train(trained, objective, data, recipe, compute, folder, progress)
     return _finish(model, recipe, checkpoints)
 
 
 def _train(
-    module: TrainingModule,
+    model: nn.Module,
+    objective: Objective,
     data: PackedData,
     recipe: Recipe,
     compute: Compute,
     folder: Path,
     progress: Progress,
 ) -> None:
+    module = TrainingModule(model.float().train(), objective, recipe)
     interruption = Interruption()
     path = checkpoint_to_resume(folder / CHECKPOINTS)
     first_step = 1 + (newest_step(folder / CHECKPOINTS) or 0)
-    with interruption.deferred(), silence(), prepared_blocks(module.model, recipe, compute.device):
-        best, speedometer = Best(recipe.patience), _speedometer(module.model, recipe, compute)
+    with interruption.deferred(), silence(), prepared_blocks(model, recipe, compute.device):
+        best, speedometer = Best(recipe.patience), _speedometer(model, recipe, compute)
         averages = [EMAWeightAveraging(decay=recipe.ema_decay, use_buffers=False)] if recipe.ema_decay else []
         callbacks = [
             *averages,
@@ -107,6 +114,21 @@ def _train(
             trainer.fit(module, data, ckpt_path=path, weights_only=True)
         finally:
             close_loggers(trainer.loggers)
+
+
+def _fitting(
+    model: nn.Module,
+    objective: Objective,
+    data: PackedData,
+    recipe: Recipe,
+    compute: Compute,
+    room: int | None,
+) -> int | None:
+    """The size of batches that the room allows which there was before training."""
+    data.trainer = None  # which has the optimiser
+    model.zero_grad()
+    give_back(compute)
+    return room and measure_step(model, objective, data, recipe, compute).largest_batch(room)
 
 
 def _speedometer(model: nn.Module, recipe: Recipe, compute: Compute) -> Speedometer:

@@ -19,39 +19,45 @@ SAMPLE_TOKENS, SAMPLE_LENGTH = (256, 512), 128  # of the batches that are looked
 BATCH_MULTIPLE = 1024
 USABLE = 0.9  # of the memory there is: an estimate is no better
 
-CODE_BYTES = 60 << 20  # of a first step on a CPU, measured
-# What an allocator holds beside the activations, as a share of them: before it was measured, so that nothing
-# fails; and once some steps were tried, of what it was found to hold, because it goes on growing for a while.
-UNTRIED, GROWTH = 1.0, 1.25
+# On a CPU, measured: what the code of a first step takes, and with it the trainer, the loggers, the report.
+STEP_CODE_BYTES, RUN_CODE_BYTES = 60 << 20, 150 << 20
+# What an allocator holds in pieces that no tensor fits: as a share of the activations where nothing was
+# tried, so that a trial fails on no machine; and how much that grows after the first steps, because batches
+# differ in their sizes: by half within a hundred steps.
+UNTRIED, GROWTH = 1.0, 1.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepMemory:
-    """Bytes of one process.
+    """Bytes of one process where it trains.
 
-    ``weights``, ``gradients``, ``optimiser`` (its state) and ``averages`` (of the weights) are the same for
-    every batch. Of a batch, ``batch_bytes`` and ``token_bytes`` for each of its tokens are kept for the
-    backward pass; the allocator holds ``held_bytes`` and ``held_token_bytes`` more.
+    ``weights``, ``gradients``, ``optimiser`` (its state), ``averages`` (of the weights), ``checkpoint`` (as
+    it is written and read) and ``code`` are the same for every batch. Of a batch, ``batch_bytes`` and
+    ``token_bytes`` for each of its tokens are kept for the backward pass, and the allocator holds
+    ``held_bytes`` more a token.
     """
 
     weights: int
     gradients: int
     optimiser: int
     averages: int
+    checkpoint: int
+    code: int
     batch_bytes: int
     token_bytes: float
-    held_bytes: int
-    held_token_bytes: float
+    held_bytes: float
 
     def parts(self, n_tokens: int) -> dict[str, int]:
-        """What is in memory at the worst moment of a step, with a batch of so many tokens."""
+        """What is in memory at the worst moment, with batches of so many tokens."""
         return {
+            "code": self.code,
             "weights": self.weights,
             "gradients": self.gradients,
             "optimiser": self.optimiser,
             "averaged weights": self.averages,
+            "checkpoint": self.checkpoint,
             "activations": self.batch_bytes + round(n_tokens * self.token_bytes),
-            "allocator": self.held_bytes + round(n_tokens * self.held_token_bytes),
+            "allocator": round(n_tokens * self.held_bytes),
         }
 
     def total(self, n_tokens: int) -> int:
@@ -68,9 +74,8 @@ class StepMemory:
         """With what the allocator was found to hold."""
         kept = self.batch_bytes + trial.largest_batch * self.token_bytes
         known = used_before + self.weights + self.gradients + self.optimiser + kept
-        held = GROWTH * max(0.0, trial.used_bytes - known)
-        fixed = min(self.held_bytes, round(held))
-        return replace(self, held_bytes=fixed, held_token_bytes=(held - fixed) / trial.largest_batch)
+        held = trial.used_bytes - known - (STEP_CODE_BYTES if self.code else 0)
+        return replace(self, held_bytes=GROWTH * max(0.0, held) / trial.largest_batch)
 
     def spread(self, strategy: str, n_processes: int) -> "StepMemory":
         """In one of several processes: FSDP shares out what belongs to weights, DDP adds gradients up in
@@ -78,7 +83,7 @@ class StepMemory:
         """
         if strategy != "fsdp":
             return replace(self, gradients=(2 if n_processes > 1 else 1) * self.gradients)
-        names = ("weights", "gradients", "optimiser")
+        names = ("weights", "gradients", "optimiser", "checkpoint")
         return replace(self, **{name: getattr(self, name) // n_processes for name in names})
 
 
@@ -95,16 +100,19 @@ def measure_step(
     few, many = (len(example.batch.tokens) for example in samples)
     of_few, of_many = _kept_bytes(copy, objective, samples, recipe, compute)
     token_bytes = (of_many - of_few) / (many - few) if many > few else of_many / many
-    weights = bytes_of(copy.parameters())
+    on_cpu = compute.device.type == "cpu"
+    weights, optimiser = bytes_of(copy.parameters()), optimizer_bytes(copy, recipe)
+    averages = weights if recipe.ema_decay else 0
     return StepMemory(
         weights=weights,
         gradients=bytes_of(weight for weight in copy.parameters() if weight.requires_grad),
-        optimiser=optimizer_bytes(copy, recipe),
-        averages=weights if recipe.ema_decay else 0,
+        optimiser=optimiser,
+        averages=averages,
+        checkpoint=weights + optimiser + averages if on_cpu else 0,  # which is on the host in any case
+        code=RUN_CODE_BYTES if on_cpu else 0,
         batch_bytes=max(0, round(of_few - few * token_bytes)),
         token_bytes=token_bytes,
-        held_bytes=CODE_BYTES if compute.device.type == "cpu" else 0,
-        held_token_bytes=UNTRIED * token_bytes,
+        held_bytes=UNTRIED * token_bytes,
     )
 
 

@@ -53,11 +53,11 @@ def try_steps(
         with precision(compute):
             loss = objective.loss(copy, example)
         watch.look()
+        optimizer.zero_grad()  # as late as Lightning does it
         loss.backward()
         del loss
         watch.passed()
         optimizer.step()
-        optimizer.zero_grad()
         watch.updated()
         if watch.is_enough:
             return watch.trial
