@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import torch
 from lightning import Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from torch import Tensor, nn
+from torch.distributed import checkpoint as dcp
+from torch.distributed.checkpoint.format_utils import dcp_to_torch_save
 
 from biofm.training.callbacks import Best
 from biofm.training.interruption import Interruption
@@ -19,6 +22,7 @@ from biofm.training.steps import Step, StepCallback
 
 _NAME = re.compile(r"step-(\d+)\.ckpt")
 _PARTIAL = ".partial"
+BESIDE_PARTS = "meta.pt"  # Lightning's name for what is not spread over the processes
 
 
 class Checkpoints(StepCallback, Checkpoint):
@@ -67,16 +71,43 @@ def newest_step(folder: Path) -> int | None:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """What a checkpoint of one file holds; tensors are read when they are used."""
-    content: dict[str, Any] = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+    """What a checkpoint holds; tensors are read when they are used. Of one that is a folder, in which every
+    process wrote its part of weights and optimiser state, what lies beside these.
+    """
+    file = path / BESIDE_PARTS if path.is_dir() else path
+    content: dict[str, Any] = torch.load(file, map_location="cpu", mmap=True, weights_only=True)
     return content
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
     """The weights that a checkpoint keeps, averaged ones where weights are averaged, into ``model``."""
     prefix = "model."
+    if path.is_dir():
+        into = {prefix + name: weight for name, weight in model.state_dict().items()}
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "torch.distributed is disabled")  # it is: this process reads
+            dcp.load({"state_dict": into}, checkpoint_id=path, no_dist=True)
+        return
     state: dict[str, Tensor] = read_checkpoint(path)["state_dict"]
     model.load_state_dict({name.removeprefix(prefix): weight for name, weight in state.items()})
+
+
+def join_parts(path: Path) -> Path:
+    """One file of a checkpoint that is a folder, for processes which hold the whole model each. Removed with
+    the next checkpoint that is saved beside it.
+    """
+    joined = path.with_name(f".{path.name}.joined")
+    dcp_to_torch_save(path, joined)
+    parts = torch.load(joined, weights_only=True)
+    by_name, groups = parts["optimizer_0"]["state"], parts["optimizer_0"]["param_groups"]
+    numbers = {name: number for number, name in enumerate(name for group in groups for name in group["params"])}
+    optimizer = {
+        "state": {numbers[name]: state for name, state in by_name.items()},
+        "param_groups": [group | {"params": [numbers[name] for name in group["params"]]} for group in groups],
+    }
+    whole = {"state_dict": parts["state_dict"], "optimizer_states": [optimizer]}
+    torch.save(read_checkpoint(path) | whole, joined)
+    return joined
 
 
 def _bring_to_disk(path: Path) -> None:

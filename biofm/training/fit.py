@@ -20,11 +20,14 @@ from biofm.training.callbacks import Best, MetricsLog, Speedometer
 from biofm.training.checkpoints import (
     Checkpoints,
     checkpoint_path,
+    join_parts,
     load_weights,
     newest_step,
     read_checkpoint,
 )
+from biofm.training.crew import meet
 from biofm.training.data import PackedData
+from biofm.training.faults import clear_floor, one_message
 from biofm.training.interruption import Interruption
 from biofm.training.loggers import make_loggers
 from biofm.training.module import TrainingModule
@@ -34,7 +37,7 @@ from biofm.training.processes import Processes, find_processes
 from biofm.training.progress import Progress
 from biofm.training.recipe import Recipe
 from biofm.training.steps import Steps
-from biofm.training.strategy import choose_strategy
+from biofm.training.strategy import choose_environment, choose_strategy
 from biofm.training.throughput import Throughput
 
 CHECKPOINTS = "checkpoints"
@@ -73,13 +76,27 @@ def fit(
 
     Raises KeyboardInterrupt or SystemExit at the end of the step in which SIGINT or SIGTERM came.
     """
+    crew = meet(recipe)
     checkpoints = folder / CHECKPOINTS
-    checkpoints.mkdir(exist_ok=True)
-    begun = newest_step(checkpoints)
+    begun, path = crew.from_main(lambda: _begin(checkpoints, recipe))
     if begun is None or begun < recipe.n_steps:
         module = TrainingModule(model.float().train(), objective, recipe)
-        _train(module, data, recipe, compute, folder, progress)
-    return _finish(model, recipe, checkpoints)
+        interruption = Interruption(is_main=crew.is_main)
+        with interruption.deferred(), one_message(crew, checkpoints), _silence():
+            _train(module, data, recipe, compute, folder, progress, interruption)
+    return crew.from_main(lambda: _finish(model, recipe, checkpoints))
+
+
+def _begin(checkpoints: Path, recipe: Recipe) -> tuple[int | None, Path | None]:
+    """The step to go on from and its state, as the strategy reads it."""
+    checkpoints.mkdir(exist_ok=True)
+    clear_floor(checkpoints)
+    begun = newest_step(checkpoints)
+    if begun is None:
+        return None, None
+    path = checkpoint_path(checkpoints, begun)
+    is_read_whole = recipe.strategy != "fsdp" and begun < recipe.n_steps
+    return begun, join_parts(path) if path.is_dir() and is_read_whole else path
 
 
 def _train(
@@ -88,11 +105,11 @@ def _train(
     recipe: Recipe,
     compute: Compute,
     folder: Path,
+    begun: int,
+    path: Path | None,
     progress: Progress,
 ) -> None:
     interruption = Interruption()
-    begun = newest_step(folder / CHECKPOINTS)
-    path = None if begun is None else checkpoint_path(folder / CHECKPOINTS, begun)
     with interruption.deferred(), _silence():
         seed_everything(recipe.seed, verbose=False)
         best, speedometer = Best(recipe.patience), _speedometer(module.model, recipe, compute)
@@ -107,7 +124,7 @@ def _train(
             Steps(recipe),
         ]
         has_validation = len(data.validation) > 0
-        trainer = _trainer(recipe, compute, folder, callbacks, begun or 0, has_validation=has_validation)
+        trainer = _trainer(recipe, compute, folder, callbacks, begun, has_validation=has_validation)
         trainer.fit(module, data, ckpt_path=path, weights_only=True)
 
 
@@ -134,9 +151,10 @@ def _trainer(
         limit_val_batches=None if is_judged else 0,
         num_sanity_val_steps=0,
         accelerator=ACCELERATORS[device.type],
-        devices=[device.index] if has_number and recipe.devices == 1 else recipe.devices,
-        num_nodes=recipe.n_nodes,
+        devices=[device.index] if has_number and processes.n_local == 1 else processes.n_local,
+        num_nodes=processes.n_nodes,
         strategy=choose_strategy(recipe, processes),
+        plugins=choose_environment(processes),
         precision="bf16-mixed" if compute.dtype is torch.bfloat16 else "32-true",
         gradient_clip_val=recipe.clip_norm or None,
         use_distributed_sampler=False,

@@ -1,5 +1,6 @@
 """The one LightningModule: a model, its objective, its optimiser and its schedule."""
 
+from copy import deepcopy
 from functools import partial
 from typing import Any
 
@@ -13,6 +14,7 @@ from biofm.training.objectives import Example, Objective
 from biofm.training.optimizers import make_optimizer
 from biofm.training.recipe import Recipe
 from biofm.training.schedule import rate_factor
+from biofm.training.strategy import spread
 
 
 class TrainingModule(LightningModule):
@@ -29,6 +31,15 @@ class TrainingModule(LightningModule):
         self.is_ending = False
         self.validation_loss: float | None = None
         self._sums: Tensor | None = None  # of losses and of what they are weighted by
+
+    def configure_model(self) -> None:
+        """Spread the weights over the processes where the strategy does: those of a copy, so that the model
+        stays one that can be used without the other processes.
+        """
+        mesh = self.device_mesh
+        if mesh is not None:
+            self.model = deepcopy(self.model)
+            spread(self, mesh["data_parallel"])
 
     def on_train_batch_start(self, batch: Example, batch_idx: int) -> int | None:
         """-1, which ends the training, where it must end; else random numbers that depend on the batch's

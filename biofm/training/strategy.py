@@ -1,7 +1,12 @@
 """How the processes of a run share its work, in Lightning's terms."""
 
+from lightning import LightningModule
+from lightning.fabric.plugins.environments import ClusterEnvironment, SLURMEnvironment
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, Strategy
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 
+from biofm.nn import Encoder
 from biofm.training.processes import Processes
 from biofm.training.recipe import Recipe
 
@@ -15,3 +20,23 @@ def choose_strategy(recipe: Recipe, processes: Processes) -> Strategy | str:
     if processes.world_size > 1 or recipe.strategy == "ddp":
         return DDPStrategy()
     return "auto"
+
+
+def choose_environment(processes: Processes) -> list[ClusterEnvironment]:
+    """SLURM's without Lightning's own way to put a job back into the queue, which saves amid a step; where
+    it is not SLURM that started the processes, what Lightning finds.
+    """
+    return [SLURMEnvironment(auto_requeue=False)] if processes.launcher == "SLURM" else []
+
+
+def spread(module: LightningModule, mesh: DeviceMesh) -> None:
+    """Spread the weights of ``module`` over the processes of ``mesh``. Those of a block are gathered while it
+    computes, the others while the whole does.
+    """
+    for part in list(module.modules()):
+        if isinstance(part, Encoder):
+            for block in part.blocks:
+                fully_shard(block, mesh=mesh)
+    fully_shard(module, mesh=mesh)
+    for step in ("training_step", "validation_step"):  # Lightning calls these in the place of the forward
+        register_fsdp_forward_method(module, step)
