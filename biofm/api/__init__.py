@@ -5,12 +5,16 @@ Each builds a request, asks the gate, works with the permit's files, and lets th
 
 from biofm.api.backends import kernels
 from biofm.api.contact_maps import contacts
+from biofm.api.data import prepare
+from biofm.api.description import describe
 from biofm.api.embed_estimate import estimate_embed
 from biofm.api.embedding import embed, neighbours
 from biofm.api.evaluation import evaluate
+from biofm.api.finetuning import finetune
 from biofm.api.merging import merge
 from biofm.api.model import DEFAULT_MODEL, Model, info, load, models
 from biofm.api.perplexity import perplexity
+from biofm.api.prediction import predict
 from biofm.api.score_estimate import estimate_score
 from biofm.api.scoring import score
 from biofm.api.training import pretrain
@@ -19,10 +23,12 @@ __all__ = [
     "DEFAULT_MODEL",
     "Model",
     "contacts",
+    "describe",
     "embed",
     "estimate_embed",
     "estimate_score",
     "evaluate",
+    "finetune",
     "info",
     "kernels",
     "load",
@@ -30,6 +36,8 @@ __all__ = [
     "models",
     "neighbours",
     "perplexity",
+    "predict",
+    "prepare",
     "pretrain",
     "score",
 ]

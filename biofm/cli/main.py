@@ -7,7 +7,19 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from biofm.cli import contacts, embed, evaluate, merge, models, perplexity, pretrain, score
+from biofm.cli import (
+    contacts,
+    data,
+    embed,
+    evaluate,
+    finetune,
+    merge,
+    models,
+    perplexity,
+    predict,
+    pretrain,
+    score,
+)
 from biofm.cli.printing import forget_output, output_faults
 from biofm.core.errors import BiofmError
 from biofm.core.version import __version__
@@ -30,6 +42,9 @@ app.command()(merge.merge)
 app.command()(models.models)
 app.command()(models.info)
 app.command()(pretrain.pretrain)
+app.command()(finetune.finetune)
+app.command()(predict.predict)
+app.add_typer(data.app, name="data")
 
 
 def main() -> NoReturn:

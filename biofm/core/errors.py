@@ -15,7 +15,7 @@ Each says what was wrong, where (file, record, line), and what to do next. A fau
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from biofm_datasets import DataError
 
@@ -64,9 +64,17 @@ class MissingExtraError(BiofmError):
 
 
 @contextmanager
-def input_errors() -> Iterator[None]:
-    """Turn a reader's ``DataError`` (which knows nothing of biofm) into an ``InputError``."""
+def data_errors(kind: type[BiofmError]) -> Iterator[None]:
+    """Turn a ``DataError`` of biofm_datasets, which knows nothing of biofm, into an error of this kind."""
     try:
         yield
     except DataError as error:
-        raise InputError(error.what, where=error.where, remedy=error.remedy) from error
+        fault = kind(error.what, where=error.where, remedy=error.remedy)
+        for note in getattr(error, "__notes__", ()):
+            fault.add_note(note)
+        raise fault from error
+
+
+def input_errors() -> AbstractContextManager[None]:
+    """Turn a reader's ``DataError`` into an ``InputError``."""
+    return data_errors(InputError)

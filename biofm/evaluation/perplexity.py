@@ -8,7 +8,7 @@ are.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -16,10 +16,12 @@ import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 
+from biofm.evaluation.bootstrap import CONFIDENCE, draw_counts
 from biofm.nn import MaskedLM, by_budget, pack
 from biofm.tokenizers import ProteinTokenizer
 
 N_PARTS = 7
+N_RESAMPLES = 1000
 PRIOR_RESIDUES = 120  # of 10 to 400 the one that makes the baseline strongest on held-out UniRef90 proteins
 
 
@@ -29,6 +31,9 @@ class HeldOutPerplexity:
 
     ``own_composition``: by those of the protein itself, counted on the residues that the model sees too and
     ``PRIOR_RESIDUES`` of the unigram, without which a rare residue would cost infinitely much.
+
+    ``intervals``: the bounds of each of the three, 95 % by percentiles, of drawing the proteins again and
+    again; a single protein has none.
     """
 
     n_sequences: int
@@ -36,6 +41,7 @@ class HeldOutPerplexity:
     model: float
     unigram: float
     own_composition: float
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
 
 
 def held_out_perplexity(
@@ -52,7 +58,7 @@ def held_out_perplexity(
     tokenizer's order.
     """
     assert not model.config.causal, "a causal model expects the next residue, not a masked one"
-    judge = _Judge(model, unigram, tokenizer)
+    judge = _Judge(model, unigram, tokenizer, len(sequences))
     proteins = [_deal(tokenizer.encode(sequence), tokenizer, seed, i) for i, sequence in enumerate(sequences)]
     proteins.sort(key=lambda protein: len(protein.tokens))
     n_total, n_done = sum(len(protein.tokens) for protein in proteins), 0
@@ -61,10 +67,17 @@ def held_out_perplexity(
             judge.add(members, part)
         n_done += sum(len(protein.tokens) for protein in members)
         progress(n_done, n_total)
+    n_residues = int(judge.n_residues.sum())
+    model_perplexity, unigram_perplexity, own_composition = (
+        float(np.exp(losses.sum() / max(n_residues, 1))) for losses in judge.losses.values()
+    )
     return HeldOutPerplexity(
         n_sequences=len(sequences),
-        n_residues=judge.n_residues,
-        **{name: float(np.exp(loss / max(judge.n_residues, 1))) for name, loss in judge.losses.items()},
+        n_residues=n_residues,
+        model=model_perplexity,
+        unigram=unigram_perplexity,
+        own_composition=own_composition,
+        intervals=_intervals(judge.losses, judge.n_residues, seed),
     )
 
 
@@ -80,6 +93,7 @@ def residue_frequencies(tokens: NDArray[np.uint8], tokenizer: ProteinTokenizer) 
 class _Protein(NamedTuple):
     """Tokens, and for each the part in which it is masked; -1 for tokens that are no standard residue."""
 
+    number: int
     tokens: NDArray[np.uint8]
     part: NDArray[np.int64]
 
@@ -89,13 +103,21 @@ def _deal(tokens: NDArray[np.uint8], tokenizer: ProteinTokenizer, seed: int, num
     places = np.flatnonzero(np.isin(tokens, tokenizer.standard))
     part = np.full(len(tokens), -1)
     part[np.random.default_rng((seed, number)).permutation(places)] = np.arange(len(places)) % N_PARTS
-    return _Protein(tokens, part)
+    return _Protein(number, tokens, part)
 
 
 class _Judge:
-    """Sums negative log-likelihoods, in nats, of the model and its baselines over the same residues."""
+    """Sums negative log-likelihoods, in nats, of the model and its baselines over the same residues of each
+    protein.
+    """
 
-    def __init__(self, model: MaskedLM, unigram: NDArray[np.float64], tokenizer: ProteinTokenizer) -> None:
+    def __init__(
+        self,
+        model: MaskedLM,
+        unigram: NDArray[np.float64],
+        tokenizer: ProteinTokenizer,
+        n_proteins: int,
+    ) -> None:
         self.model = model
         self.device = model.encoder.embedding.tokens.weight.device
         self.unigram = unigram
@@ -105,21 +127,26 @@ class _Judge:
             len(tokenizer.vocabulary), -1
         )  # of a token: its place among the standard residues
         self.code[tokenizer.standard] = np.arange(len(tokenizer.standard))
-        self.losses = {"model": 0.0, "unigram": 0.0, "own_composition": 0.0}
-        self.n_residues = 0
+        self.losses = {name: np.zeros(n_proteins) for name in ("model", "unigram", "own_composition")}
+        self.n_residues = np.zeros(n_proteins, np.int64)
 
     def add(self, proteins: list[_Protein], part: int) -> None:
         hidden = [protein.tokens[protein.part == part] for protein in proteins]
-        self.n_residues += sum(map(len, hidden))
-        self.losses["model"] -= self._model_log_likelihood(proteins, part, np.concatenate(hidden))
-        for protein, tokens in zip(proteins, hidden, strict=True):
+        of_model = self._model_log_likelihood(proteins, part, np.concatenate(hidden))
+        bounds = np.cumsum([len(tokens) for tokens in hidden])[:-1]
+        for protein, tokens, one in zip(proteins, hidden, np.split(of_model, bounds), strict=True):
             seen = self.code[protein.tokens[(protein.part >= 0) & (protein.part != part)]]
             counts = np.bincount(seen, minlength=len(self.unigram)) + PRIOR_RESIDUES * self.unigram
-            self.losses["unigram"] -= np.log(self.unigram[self.code[tokens]]).sum()
-            self.losses["own_composition"] -= np.log(counts[self.code[tokens]] / counts.sum()).sum()
+            self.n_residues[protein.number] += len(tokens)
+            self.losses["model"][protein.number] -= one.sum()
+            self.losses["unigram"][protein.number] -= np.log(self.unigram[self.code[tokens]]).sum()
+            shares = counts[self.code[tokens]] / counts.sum()
+            self.losses["own_composition"][protein.number] -= np.log(shares).sum()
 
     @torch.inference_mode()
-    def _model_log_likelihood(self, proteins: list[_Protein], part: int, hidden: NDArray[np.uint8]) -> float:
+    def _model_log_likelihood(
+        self, proteins: list[_Protein], part: int, hidden: NDArray[np.uint8]
+    ) -> NDArray[np.float64]:
         batch = pack([torch.from_numpy(protein.tokens.astype(np.int64)) for protein in proteins])
         rows = (
             torch.from_numpy(np.concatenate([protein.part for protein in proteins]) == part)
@@ -129,4 +156,23 @@ class _Judge:
         batch.tokens[rows] = self.mask
         vectors = self.model.encoder(batch.to(self.device))[rows.to(self.device)]
         log_p = self.model.logits(vectors)[:, self.standard.to(self.device)].float().log_softmax(-1).cpu()
-        return float(log_p.gather(1, torch.from_numpy(self.code[hidden])[:, None]).double().sum())
+        found: NDArray[np.float64] = (
+            log_p.gather(1, torch.from_numpy(self.code[hidden])[:, None]).double().numpy()
+        )
+        return found[:, 0]
+
+
+def _intervals(
+    losses: dict[str, NDArray[np.float64]], n_residues: NDArray[np.int64], seed: int
+) -> dict[str, tuple[float, float]]:
+    """Of each perplexity, from the same drawings of proteins for all."""
+    if np.count_nonzero(n_residues) < 2:
+        return {}
+    found: dict[str, list[NDArray[np.float64]]] = {name: [] for name in losses}
+    for counts in draw_counts(len(n_residues), N_RESAMPLES, seed):
+        n_drawn = np.maximum(counts @ n_residues, 1)
+        for name, of_protein in losses.items():
+            found[name].append(np.exp(counts @ of_protein / n_drawn))
+    quantiles = (1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2
+    bounds = {name: np.quantile(np.concatenate(values), quantiles) for name, values in found.items()}
+    return {name: (float(low), float(high)) for name, (low, high) in bounds.items()}

@@ -70,7 +70,11 @@ class Protein:
         return len(self.tokens) - 2
 
 
-def _unheard(n_tokens: int, n_residues: int) -> None:
+OnBatch = Callable[[int, int], None]
+"""Hears after each batch how many tokens went through the model, and how many residues they stand for."""
+
+
+def unheard(n_tokens: int, n_residues: int) -> None:
     """Progress that nobody watches."""
 
 
@@ -131,13 +135,9 @@ class Embedder:
         self,
         chunk: Sequence[Protein],
         known: Container[bytes],
-        on_batch: Callable[[int, int], None] = _unheard,
+        on_batch: OnBatch = unheard,
     ) -> dict[bytes, NDArray[np.float32]]:
-        """By key the rows of those proteins of a chunk that are not ``known``: one, or one a residue.
-
-        ``on_batch`` hears after each batch how many tokens went through the model, and how many residues they
-        stand for.
-        """
+        """By key the rows of those proteins of a chunk that are not ``known``: one, or one a residue."""
         new = {protein.key: protein.tokens for protein in chunk if protein.key not in known}
         if not new:
             return {}
@@ -158,7 +158,7 @@ class Embedder:
         self,
         sequences: list[NDArray[np.uint8]],
         n_residues: list[int],
-        on_batch: Callable[[int, int], None],
+        on_batch: OnBatch,
     ) -> NDArray[np.float32]:
         todo = [
             piece

@@ -1,5 +1,6 @@
 """The encoder and its parts, on packed batches only."""
 
+from biofm.nn.blockwise import compile_blocks, recompute_blocks, shard
 from biofm.nn.config import EncoderConfig
 from biofm.nn.contacts import ContactHead
 from biofm.nn.encoder import Encoder
@@ -20,7 +21,10 @@ __all__ = [
     "SequencePool",
     "SequencePredictor",
     "by_budget",
+    "compile_blocks",
     "initialise",
     "initialise_head",
     "pack",
+    "recompute_blocks",
+    "shard",
 ]

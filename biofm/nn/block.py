@@ -1,6 +1,5 @@
 """One layer of the encoder: attention, then feed-forward, each added to the stream."""
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -24,7 +23,10 @@ class Block(nn.Module):
         self.feedforward = feed_forward(config)
 
     def add(self, x: Tensor, branch: Tensor) -> Tensor:
-        return torch.add(x, branch, alpha=self.branch_weight)
+        """x + weight * branch. Not by the ``alpha`` of torch.add, which the compiler of torch 2.13 leaves out
+        where the branch ends in a product of matrices.
+        """
+        return x + (branch if self.branch_weight == 1 else branch * self.branch_weight)
 
     def stream(self, x: Tensor, rows: Rows | None) -> Tensor:
         return x if rows is None else x[rows.indices]

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from biofm.nn.config import EncoderConfig
 from biofm.nn.contacts import ContactHead
 from biofm.nn.encoder import Encoder
-from biofm.nn.packing import PackedBatch
+from biofm.nn.packing import PackedBatch, Rows
 
 
 class MaskedLMHead(nn.Module):
@@ -57,8 +57,9 @@ class MaskedLM(nn.Module):
         self.head = masked_lm_head(config) if with_head else None
         self.contacts = ContactHead(config) if with_contacts else None
 
-    def forward(self, batch: PackedBatch) -> Float[Tensor, "tokens vocab"]:
-        return self.logits(self.encoder(batch))
+    def forward(self, batch: PackedBatch, rows: Rows | None = None) -> Float[Tensor, "rows vocab"]:
+        """Scores at every token, or at ``rows`` alone."""
+        return self.logits(self.encoder(batch, rows=rows))
 
     def logits(self, hidden: Float[Tensor, "tokens d_model"]) -> Float[Tensor, "tokens vocab"]:
         """Scores from the last hidden state of any selection of tokens.

@@ -1,7 +1,9 @@
 """Pictures of results."""
 
+from biofm.report.confusion import draw_confusion
 from biofm.report.contacts import draw_contacts
 from biofm.report.curves import Curves, Series, draw_curves
+from biofm.report.data import draw_dataset
 from biofm.report.figure import check_figure_suffix
 from biofm.report.loss_curve import draw_loss_curve
 from biofm.report.neighbours import draw_neighbours
@@ -13,8 +15,10 @@ __all__ = [
     "ScatterPanel",
     "Series",
     "check_figure_suffix",
+    "draw_confusion",
     "draw_contacts",
     "draw_curves",
+    "draw_dataset",
     "draw_loss_curve",
     "draw_neighbours",
     "draw_scan",

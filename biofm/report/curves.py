@@ -44,13 +44,16 @@ class Series:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curves:
-    """Series that share their axes. ``levels`` are values to compare with, the same at every x."""
+    """Series that share their axes. ``levels`` are values to compare with, the same at every x; ``note`` is
+    what a page says below the figure.
+    """
 
     title: str
     x_label: str
     y_label: str
     series: tuple[Series, ...]
     levels: Mapping[str, float] = field(default_factory=dict)
+    note: str = ""
 
     def __post_init__(self) -> None:
         assert len(self.series) + len(self.levels) <= len(COLOURS), "more curves than can be told apart"
@@ -125,6 +128,8 @@ def _dress(axes: "Axes") -> None:
     axes.set_axisbelow(True)
     axes.tick_params(length=0, labelcolor=INK)
     axes.margins(x=0.01)
-    axes.xaxis.set_major_formatter("{x:,.10g}")
-    axes.yaxis.set_major_formatter("{x:,.6g}")
     axes.locator_params(axis="both", nbins=6)
+    axes.ticklabel_format(style="plain", useOffset=False)  # as many decimals at each tick
+    for axis, limits in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
+        if max(map(abs, limits)) >= 1000:
+            axis.set_major_formatter("{x:,.10g}")

@@ -29,7 +29,14 @@ class ScatterPanel(NamedTuple):
     spearman: float | None
 
 
-def draw_scatter(panels: Sequence[ScatterPanel], measured_name: str, handle: BinaryIO, suffix: str) -> None:
+def draw_scatter(
+    panels: Sequence[ScatterPanel],
+    measured_name: str,
+    handle: BinaryIO,
+    suffix: str,
+    *,
+    score_name: str = "score",
+) -> None:
     """Points where they can be told apart, else hexagons, darker where more rows fall (on a log scale)."""
     n_columns = min(MOST_COLUMNS, len(panels))
     n_lines = math.ceil(len(panels) / n_columns)
@@ -40,7 +47,7 @@ def draw_scatter(panels: Sequence[ScatterPanel], measured_name: str, handle: Bin
         if number >= len(panels):
             axes.set_visible(False)
             continue
-        densities += _draw_panel(axes, panels[number])
+        densities += _draw_panel(axes, panels[number], score_name)
         if number % n_columns == 0:
             axes.set_ylabel(measured_name, parse_math=False)
     if densities:
@@ -51,11 +58,11 @@ def draw_scatter(panels: Sequence[ScatterPanel], measured_name: str, handle: Bin
     write_figure(figure, handle, suffix)
 
 
-def _draw_panel(axes: "Axes", panel: ScatterPanel) -> "list[PolyCollection]":
+def _draw_panel(axes: "Axes", panel: ScatterPanel, score_name: str) -> "list[PolyCollection]":
     spearman = "not defined" if panel.spearman is None else f"{panel.spearman:.3f}"
     title = f"{panel.name}\nSpearman {spearman}, {len(panel.score):,} rows"
     axes.set_title(title, fontsize=9, parse_math=False)
-    axes.set_xlabel("score")
+    axes.set_xlabel(score_name, parse_math=False)
     axes.spines[["top", "right"]].set_visible(False)
     if len(panel.score) > MOST_POINTS:
         return [axes.hexbin(panel.score, panel.measured, gridsize=N_BINS, mincnt=1, linewidths=0.1)]

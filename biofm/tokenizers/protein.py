@@ -1,11 +1,16 @@
 """The protein alphabet of ESM-1b, ESM-2 and ESM C, one token a residue."""
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 STANDARD_RESIDUES = "LAGVSERTIDPKQNFYMHWC"
+
+# Control characters that stand for <cls> and <eos> while many sequences are one text.
+_START, _END = "\x02", "\x03"
+_END_AND_START = _END + _START
 
 
 def _alphabet(extra: str) -> tuple[str, ...]:
@@ -42,11 +47,25 @@ class ProteinTokenizer:
         for token, i in self.number.items():
             if len(token) == 1:
                 self._of_byte[ord(token)] = i
+        self._of_byte_framed = self._of_byte.copy()
+        self._of_byte_framed[ord(_START)], self._of_byte_framed[ord(_END)] = self.cls, self.eos
 
     def encode(self, sequence: str) -> NDArray[np.uint8]:
         """Token numbers, shape (residues + 2,)."""
         body = np.concatenate([self._encode_part(part) for part in self._special.split(sequence)])
         return np.concatenate([[self.cls], body, [self.eos]]).astype(np.uint8)
+
+    def encode_all(self, sequences: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """Token numbers of many sequences one after the other, and how many each has: as ``encode`` gives
+        them, and many times as fast.
+        """
+        body = "".join(sequences)
+        if not (body.isascii() and body.isprintable()) or " " in body or "<" in body:
+            encoded = [self.encode(sequence) for sequence in sequences]
+            return np.concatenate(encoded), np.array([len(tokens) for tokens in encoded], np.int64)
+        text = f"{_START}{_END_AND_START.join(sequences)}{_END}" if sequences else ""
+        lengths = np.fromiter(map(len, sequences), np.int64, len(sequences)) + 2
+        return self._of_byte_framed[np.frombuffer(text.encode("ascii"), np.uint8)], lengths
 
     def decode(self, tokens: NDArray[np.integer]) -> str:
         """The vocabulary's spelling of each token, joined.

@@ -8,7 +8,8 @@ class Record:
     """A sequence with its name and its place.
 
     ``number`` counts the records of one file from 1; it is 0 for a record that no file holds.
-    ``source`` is the name of that file, for messages.
+    ``source`` is the name of that file, for messages. ``label`` is the cell of a column of labels, where one
+    was asked for.
     """
 
     id: str
@@ -16,6 +17,7 @@ class Record:
     description: str = ""
     number: int = 0
     source: str = ""
+    label: str = ""
 
     @property
     def where(self) -> str:

@@ -3,7 +3,7 @@
 import csv
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from biofm_datasets.errors import DataError
 from biofm_datasets.records import Record
@@ -22,24 +22,32 @@ _BATCH_ROWS = 1024
 _MAX_FIELD_CHARACTERS = 2**31 - 1
 
 
-def read_delimited(
-    stream: BinaryIO, name: str, *, delimiter: str, column: str | None, id_column: str | None
-) -> Iterator[Record]:
+class ColumnNames(NamedTuple):
+    """The columns of a table that make its records."""
+
+    sequence: str | None
+    id: str | None = None
+    label: str | None = None
+
+
+def read_delimited(stream: BinaryIO, name: str, columns: ColumnNames, *, delimiter: str) -> Iterator[Record]:
     """Yield one record a row of a CSV or TSV file whose first line names the columns.
 
-    Quotes follow RFC 4180. The id comes from ``id_column``, else from a column named "id" if there is
+    Quotes follow RFC 4180. The id comes from the id column, else from a column named "id" if there is
     one; without either, or where that cell is empty, it is the row's number. Blank lines are no rows.
-    An empty cell gives an empty sequence, which ``clean_protein`` reports.
+    An empty cell gives an empty sequence, which ``clean_protein`` reports. The label is the cell of the
+    column of labels without white space around it.
 
     Raises DataError for a file that is not text, no column chosen, a column that does not exist, a row
     with more or fewer cells than the header (its line is named), a quote that never closes, no row.
     """
     rows = read_rows(stream, name, delimiter=delimiter)
     _, header = next(rows, (0, []))
-    sequence_at, id_at = _choose_columns(header, name, column, id_column)
+    at = _choose_columns(header, name, columns)
     number = 0
     for number, (_, row) in enumerate(rows, start=1):
-        yield _record(row[id_at] if id_at is not None else "", row[sequence_at], number, name)
+        id_, label = ("" if place is None else row[place] for place in (at.id, at.label))
+        yield _record(id_, row[at.sequence], label, number, name)
     if number == 0:
         raise no_rows(name)
 
@@ -67,12 +75,11 @@ def read_rows(stream: BinaryIO, name: str, *, delimiter: str) -> Iterator[tuple[
         ) from error
 
 
-def read_parquet(
-    stream: BinaryIO, name: str, *, column: str | None, id_column: str | None
-) -> Iterator[Record]:
+def read_parquet(stream: BinaryIO, name: str, columns: ColumnNames) -> Iterator[Record]:
     """Yield one record a row of a Parquet file, by batches of rows.
 
-    Ids and empty cells are treated as in ``read_delimited``; ids may be of any type that has a text form.
+    Ids, labels and empty cells are treated as in ``read_delimited``; ids and labels may be of any type that
+    has a text form.
 
     Raises DataError for a file that pyarrow cannot read (truncated, damaged), no column chosen, a column
     that does not exist or does not hold text, no row.
@@ -83,19 +90,20 @@ def read_parquet(
     with parquet_faults_named(name):
         file = ParquetFile(stream)
         names = file.schema_arrow.names
-        sequence_at, id_at = _choose_columns(names, name, column, id_column)
-        _require_text(file.schema_arrow.field(sequence_at), name)
-        wanted = [names[sequence_at]] + ([names[id_at]] if id_at is not None else [])
+        at = _choose_columns(names, name, columns)
+        _require_text(file.schema_arrow.field(at.sequence), name)
+        wanted = [names[place] for place in dict.fromkeys(at) if place is not None]
         for batch in file.iter_batches(_BATCH_ROWS, columns=wanted):
-            sequences = batch.column(wanted[0]).to_pylist()
-            ids = batch.column(wanted[-1]).to_pylist() if id_at is not None else [None] * len(sequences)
-            for record_id, sequence in zip(ids, sequences, strict=True):
+            cells = {column: batch.column(column).to_pylist() for column in wanted}
+            nothing = [None] * batch.num_rows
+            ids, labels = (nothing if place is None else cells[names[place]] for place in (at.id, at.label))
+            for id_, label, sequence in zip(ids, labels, cells[names[at.sequence]], strict=True):
                 number += 1
-                text = "" if record_id is None else str(record_id)
+                text = "" if id_ is None else str(id_)
                 if "\0" in text:
                     what = "this id holds a NUL character, which text files cannot"
                     raise DataError(what, where=f"{name}, row {number}", remedy="Correct the id")
-                yield _record(text, sequence or "", number, name)
+                yield _record(text, sequence or "", "" if label is None else str(label), number, name)
     if number == 0:
         raise no_rows(name)
 
@@ -116,27 +124,40 @@ def parquet_faults_named(name: str) -> Iterator[None]:
         ) from error
 
 
-def _record(record_id: str, cell: str, number: int, name: str) -> Record:
+def _record(id_: str, cell: str, label: str, number: int, name: str) -> Record:
     return Record(
-        id=record_id.strip() or str(number), sequence="".join(cell.split()), number=number, source=name
+        id=id_.strip() or str(number),
+        sequence="".join(cell.split()),
+        number=number,
+        source=name,
+        label=label.strip(),
     )
 
 
-def _choose_columns(
-    names: Sequence[str], name: str, column: str | None, id_column: str | None
-) -> tuple[int, int | None]:
-    """The places of the sequence column and of the id column (None: rows are called by their number)."""
-    if column is None:
+class _Places(NamedTuple):
+    """Where the columns stand; None: there is none, and rows are called by their number."""
+
+    sequence: int
+    id: int | None
+    label: int | None
+
+
+def _choose_columns(names: Sequence[str], name: str, columns: ColumnNames) -> _Places:
+    if columns.sequence is None:
         raise DataError(
             "this is a table, and no column was chosen",
             where=name,
             remedy=f"Name the column of sequences with --column (in Python, column=). {list_columns(names)}",
         )
+    id_column = columns.id
     if id_column is None and DEFAULT_ID_COLUMN in names:
         id_column = DEFAULT_ID_COLUMN
-    chosen = [column] if id_column is None else [column, id_column]
-    places = [find_column(names, wanted, name) for wanted in chosen]
-    return places[0], None if id_column is None else places[1]
+    sequence, *others = (
+        None if wanted is None else find_column(names, wanted, name)
+        for wanted in (columns.sequence, id_column, columns.label)
+    )
+    assert sequence is not None
+    return _Places(sequence, *others)
 
 
 def find_column(names: Sequence[str], wanted: str, name: str) -> int:

@@ -11,8 +11,8 @@ import pytest
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 HEAVY = {
-    "Bio", "anndata", "h5py", "huggingface_hub", "lightning", "matplotlib", "pandas",
-    "pyarrow", "safetensors", "scipy", "torch", "transformers",
+    "Bio", "anndata", "h5py", "huggingface_hub", "lightning", "matplotlib", "pandas", "peft",
+    "pyarrow", "safetensors", "scipy", "sklearn", "torch", "transformers",
 }  # fmt: skip
 HELP = """
 import sys
@@ -56,7 +56,15 @@ def test_importing_a_light_room_loads_nothing_heavy(module: str, python_run: Run
 
 
 @pytest.mark.parametrize(
-    "words", [["--help"], ["embed", "--help"], ["models", "--help"], ["pretrain", "--help"]]
+    "words",
+    [
+        ["--help"],
+        ["embed", "--help"],
+        ["models", "--help"],
+        ["pretrain", "--help"],
+        ["finetune", "--help"],
+        ["predict", "--help"],
+    ],
 )
 def test_asking_for_help_loads_nothing_heavy(words: list[str], python_run: Run) -> None:
     assert packages_loaded_by(HELP.format(words=words), python_run) & HEAVY == set()

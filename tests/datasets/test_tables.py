@@ -222,3 +222,24 @@ def test_parquet_inside_gzip_is_refused_with_a_remedy() -> None:
     content = gzip.compress(parquet_bytes({"seq": ["MK"]}))
     with pytest.raises(DataError, match=r"cannot come through gzip or a pipe\. Give the plain file"):
         read(content, "x.parquet.gz")
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.parquet"])
+def test_a_column_of_labels_gives_each_record_its_cell(name: str) -> None:
+    columns = {"seq": ["MV", "MK", "ML"], "set": ["train ", None, "test"]}
+    content = b"seq,set\nMV,train \nMK,\nML,test\n" if name == "x.csv" else parquet_bytes(columns)
+    records = list(read_sequences(io.BytesIO(content), name, column="seq", label_column="set"))
+    assert [record.label for record in records] == ["train", "", "test"]
+    with pytest.raises(DataError, match="there is no column 'part'"):
+        list(read_sequences(io.BytesIO(content), name, column="seq", label_column="part"))
+
+
+def test_labels_that_are_no_text_are_spelt() -> None:
+    content = parquet_bytes({"seq": ["MV", "MK"], "group": [7, 8]})
+    records = read_sequences(io.BytesIO(content), "x.parquet", column="seq", label_column="group")
+    assert [record.label for record in records] == ["7", "8"]
+
+
+def test_fasta_has_no_column_of_labels() -> None:
+    with pytest.raises(DataError, match="FASTA has none"):
+        list(read_sequences(io.BytesIO(b">a\nMV\n"), "x.fasta", label_column="set"))

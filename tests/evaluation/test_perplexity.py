@@ -217,3 +217,27 @@ def test_progress_ends_with_all_the_work(
     n_tokens = sum(len(protein) + 2 for protein in proteins)
     assert calls[-1] == (n_tokens, n_tokens)
     assert calls == sorted(calls)
+
+
+def test_intervals_hold_the_perplexities_and_narrow_with_more_proteins(judge: Judge) -> None:
+    rng = np.random.default_rng(1)
+    many = ["".join(rng.choice(list(STANDARD_RESIDUES), 40)) for _ in range(60)]
+    few, all_ = judge(many[:10], tokens_per_batch=1000), judge(many, tokens_per_batch=1000)
+    for found in (few, all_):
+        for name, (low, high) in found.intervals.items():
+            assert low < getattr(found, name) < high, name
+    assert set(all_.intervals) == {"model", "unigram", "own_composition"}
+    widths = [np.subtract(*found.intervals["model"][::-1]) for found in (few, all_)]
+    assert widths[1] < 0.7 * widths[0]
+
+
+def test_proteins_are_drawn_whole(judge: Judge) -> None:
+    """Two kinds of protein, alike within a kind: the spread is that between the kinds, not of residues."""
+    (low, high) = judge(["A" * 70, "W" * 70] * 4, tokens_per_batch=1000).intervals["unigram"]
+    alone = [judge([residue * 70]).unigram for residue in "AW"]
+    assert high / low > 0.5 * max(alone) / min(alone)
+
+
+def test_a_single_protein_has_no_interval(judge: Judge) -> None:
+    assert judge(["ACDEFGHIKLMNPQ"]).intervals == {}
+    assert judge(["ACDEFGHIKLMNPQ", "XXX"]).intervals == {}

@@ -150,6 +150,7 @@ def test_every_weight_has_a_gradient(
     assert idle == []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_unchecked_shapes")
 def test_it_compiles_whole_with_symbolic_shapes(family: EncoderConfig, make_model: MakeModel) -> None:
     torch.compiler.reset()  # what it compiled for the other families counts towards a limit

@@ -11,11 +11,9 @@ import sys
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.nn.parallel import DistributedDataParallel
-from biofm.nn import EncoderConfig, MaskedLM, initialise, pack
+from biofm.nn import EncoderConfig, MaskedLM, compile_blocks, initialise, pack, recompute_blocks, shard
 
 CONFIG = EncoderConfig(
     vocab_size=11, d_model=24, n_layers=2, n_heads=2, d_feedforward=40, trained_length=64,
@@ -34,7 +32,8 @@ def batches():
     return [pack([torch.randint(0, 11, (n,), generator=generator) for n in lengths]) for lengths in LENGTHS]
 
 def loss_of(model, batch):
-    return model(batch).square().sum()
+    rows = batch.rows(torch.arange(0, len(batch.tokens), 3))
+    return model(batch, rows).square().sum()
 
 def work(rank, how, folder):
     torch.set_num_threads(1)
@@ -42,18 +41,21 @@ def work(rank, how, folder):
     expected = make()
     sum(loss_of(expected, batch) for batch in batches()).backward()
     model = make()
-    rounds = how == "FSDP2 in bfloat16"
-    policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16 if rounds else None)
-    if how == "DDP":
-        wrapped = DistributedDataParallel(model)
+    names = [name for name, _ in model.named_parameters()]
+    rounds = "bfloat16" in how
+    if "recomputed" in how:
+        recompute_blocks(model.encoder)
+    if "compiled" in how:
+        compile_blocks(model.encoder, backend="aot_eager")
+    if "FSDP2" in how:
+        shard(model, init_device_mesh("cpu", (2,)), torch.bfloat16 if rounds else None)
+        wrapped = model
     else:
-        mesh = init_device_mesh("cpu", (2,))
-        for block in model.encoder.blocks:
-            fully_shard(block, mesh=mesh, mp_policy=policy)
-        wrapped = fully_shard(model, mesh=mesh, mp_policy=policy)
+        wrapped = DistributedDataParallel(model)
     loss_of(wrapped, batches()[rank]).backward()
+    assert [name for name, _ in model.named_parameters()] == names
     for (name, found), exact in zip(model.named_parameters(), expected.parameters(), strict=True):
-        gradient = found.grad if how == "DDP" else found.grad.full_tensor()
+        gradient = found.grad.full_tensor() if "FSDP2" in how else found.grad
         difference = (gradient.double() * 2 - exact.grad).norm() / exact.grad.norm()  # both average
         assert difference < (5e-2 if rounds else 1e-9), (name, difference)
     dist.destroy_process_group()
@@ -63,9 +65,18 @@ if __name__ == "__main__":
     print("the same gradients")
 """
 
+WAYS = [
+    "DDP",
+    "DDP, recomputed, compiled",
+    "FSDP2",
+    "FSDP2 in bfloat16",
+    "FSDP2, recomputed",
+    "FSDP2, recomputed, compiled",
+]
+
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["DDP", "FSDP2", "FSDP2 in bfloat16"])
+@pytest.mark.parametrize("how", WAYS)
 def test_two_processes_have_the_gradients_of_one(
     how: str, python_run: Callable[..., CompletedProcess[str]], tmp_path: Path
 ) -> None:

@@ -47,6 +47,11 @@ def test_thousands_are_told_apart_on_both_axes() -> None:
     assert texts(curves(many)).count("10,000") == 2
 
 
+def test_ticks_of_an_axis_have_the_same_decimals() -> None:
+    shown = texts(curves(series([0.6, 1.4])))
+    assert {"0.6", "1.0", "1.4"} <= set(shown)
+
+
 @pytest.mark.parametrize("values", [[], [2.0], [math.nan, math.inf], [2.0, math.nan, 1.0]])
 def test_few_or_broken_values_are_no_fault(values: list[float]) -> None:
     for is_noisy in (False, True):

@@ -106,3 +106,28 @@ def test_unknown_characters_decode_as_unknown(ours: ProteinTokenizer) -> None:
 
 def test_tokens_are_bytes(ours: ProteinTokenizer) -> None:
     assert ours.encode("MKT").dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+    "sequences",
+    [
+        [], [""], ["", "A", ""], ["MKT", "X*-.|BZUOJ", "acd"], ["M<mask>K", "A"], ["M K\nT", "A"], ["<", "A"],
+        ["A\x02", "\x03\x02", "A"], [*NON_LATIN, "A"],
+    ],
+    ids=ascii,
+)  # fmt: skip
+def test_many_sequences_at_once_give_the_same_tokens(sequences: list[str], ours: ProteinTokenizer) -> None:
+    tokens, lengths = ours.encode_all(sequences)
+    one_by_one = [ours.encode(sequence) for sequence in sequences]
+    assert lengths.tolist() == [len(found) for found in one_by_one]
+    assert tokens.tolist() == [token for found in one_by_one for token in found]
+    assert tokens.dtype == np.uint8
+    assert lengths.dtype == np.int64
+
+
+def test_real_proteins_at_once_give_the_same_tokens(real_data: Path, ours: ProteinTokenizer) -> None:
+    path = real_data / "protein" / "uniref90_10k.fasta.gz"
+    with path.open("rb") as file:
+        sequences = [record.sequence for record in islice(read_sequences(file, path.name), N_SEQUENCES)]
+    tokens, _ = ours.encode_all(sequences)
+    np.testing.assert_array_equal(tokens, np.concatenate([ours.encode(sequence) for sequence in sequences]))

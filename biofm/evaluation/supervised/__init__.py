@@ -3,12 +3,14 @@
 from biofm.evaluation.supervised.baselines import Fit, find_baselines
 from biofm.evaluation.supervised.judge import JudgedRow, Judgement, Lead, Predictions, judge_predictions
 from biofm.evaluation.supervised.labels import UNKNOWN, Labels, offsets_of, units_of
+from biofm.evaluation.supervised.measures import PRIMARY
 from biofm.evaluation.supervised.rows import NO_ROLE, TEST, TRAIN, VALIDATION, LabelOptions
 from biofm.evaluation.supervised.table import LabelledTable, read_labelled
 from biofm.evaluation.supervised.tasks import TASKS, Task
 
 __all__ = [
     "NO_ROLE",
+    "PRIMARY",
     "TASKS",
     "TEST",
     "TRAIN",

@@ -176,12 +176,12 @@ def _ridge(train: Features, labels: Labels, judged: Features) -> Outputs:
 def _logistic(train: Features, labels: Labels, judged: Features) -> Outputs:
     """Of several labels one model each, fitted where that label is known."""
     if labels.task == "classification":
-        return fit_logistic(train, labels.codes, labels.n_outputs)(judged)
+        return fit_logistic(train, labels.codes, labels.n_outputs).probabilities(judged)
     predicted = []
     for truth in labels.numbers.T:
         is_known = ~np.isnan(truth)
-        classify = fit_logistic(train[is_known], truth[is_known].astype(np.int64), 2)
-        predicted.append(classify(judged)[:, 1])
+        model = fit_logistic(train[is_known], truth[is_known].astype(np.int64), 2)
+        predicted.append(model.probabilities(judged)[:, 1])
     return np.stack(predicted, axis=1)
 
 
@@ -200,10 +200,10 @@ class _Window:
             drawn = np.random.default_rng(self._seed).choice(len(residues), MOST_RESIDUES, replace=False)
             residues = residues[np.sort(drawn)]
         codes = labels.codes[residues]
-        classify = fit_logistic(self._windows.one_hot(residues), codes, labels.n_outputs)
+        model = fit_logistic(self._windows.one_hot(residues), codes, labels.n_outputs)
         judged = units_of(fit.judged, labels.offsets)
         outputs = np.empty((len(judged), labels.n_outputs), np.float32)
         for begin in range(0, len(judged), RESIDUES_AT_ONCE):
             some = slice(begin, begin + RESIDUES_AT_ONCE)
-            outputs[some] = classify(self._windows.one_hot(judged[some]))
+            outputs[some] = model.probabilities(self._windows.one_hot(judged[some]))
         return outputs

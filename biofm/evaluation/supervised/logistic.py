@@ -1,8 +1,7 @@
 """Multinomial logistic regression, for as many classes as there are and not only those that a fit sees."""
 
 import warnings
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, NamedTuple, Union
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,28 +11,36 @@ if TYPE_CHECKING:
 
 Features = Union[NDArray[np.floating], "csr_matrix"]
 Floats = NDArray[np.float64]
-Classify = Callable[[Features], Floats]
-"""From features to probabilities, shape (rows, classes)."""
 
 C = 1.0
 MOST_ITERATIONS = 300
+NEVER = -1e4  # the logit of a class that no fit has seen: its probability is 0
 
 
-def fit_logistic(features: Features, codes: NDArray[np.int64], n_classes: int, *, c: float = C) -> Classify:
-    """Fit to the classes ``codes``. A class that is not among them gets the probability 0; where it is but
-    one, that has all.
-    """
+class Logistic(NamedTuple):
+    """softmax(weights x + bias), weights of shape (classes, features)."""
+
+    weights: Floats
+    bias: Floats
+
+    def probabilities(self, features: Features) -> Floats:
+        logits = features @ self.weights.T + self.bias
+        grown = np.exp(logits - logits.max(axis=1, keepdims=True))
+        p: Floats = grown / grown.sum(axis=1, keepdims=True)
+        return p
+
+
+def fit_logistic(features: Features, codes: NDArray[np.int64], n_classes: int, *, c: float = C) -> Logistic:
+    """Fit to the classes ``codes``; where they are all one class, that has all the probability."""
+    weights, bias = np.zeros((n_classes, features.shape[1])), np.full(n_classes, NEVER)
     seen = np.unique(codes)
-    if len(seen) == 1:
-        return lambda rows: np.tile(np.eye(n_classes)[seen[0]], (rows.shape[0], 1))
-    model = _fit(features, codes, c)
-
-    def classify(rows: Features) -> Floats:
-        probabilities = np.zeros((rows.shape[0], n_classes))
-        probabilities[:, model.classes_] = model.predict_proba(rows)
-        return probabilities
-
-    return classify
+    bias[seen] = 0
+    if len(seen) > 1:
+        model = _fit(features, codes, c)
+        # Of two classes scikit-learn gives the logit of the second against the first.
+        places = seen[1:] if len(seen) == 2 else seen
+        weights[places], bias[places] = model.coef_, model.intercept_
+    return Logistic(weights, bias)
 
 
 def _fit(features: Features, codes: NDArray[np.int64], c: float) -> Any:

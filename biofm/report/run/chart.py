@@ -62,7 +62,7 @@ def _legend(curves: Curves) -> Html:
 
 def _notes(curves: Curves) -> Html:
     """What the drawing does to the values, and what of them it cannot show."""
-    notes = []
+    notes = [curves.note] if curves.note else []
     for series in curves.series:
         n_points = len(series.finite()[0])
         name, its = (f"{series.name} ", "its ") if len(curves.series) > 1 else ("", "")

@@ -37,7 +37,8 @@ class Results:
     """Models beside baselines on the same held-out data; the first measure is the one that decides.
 
     ``interval`` says what the bounds are. ``differences``: by the first measure, of each baseline less the
-    best model, where they were compared on the same resamples.
+    best model, where they were compared on the same resamples. ``has_verdict``: whether sentences say who is
+    best.
     """
 
     title: str
@@ -45,6 +46,7 @@ class Results:
     contenders: tuple[Contender, ...]
     interval: str = "95 % interval"
     differences: Mapping[str, Estimate] = field(default_factory=dict)
+    has_verdict: bool = True
     note: str = ""
 
     def __post_init__(self) -> None:

@@ -74,7 +74,7 @@ def _table(
 def _verdicts(results: Results) -> Html:
     items = [
         tag("li", verdict.sentence, class_="ahead" if verdict.model_is_ahead else "behind")
-        for verdict in judge(results)
+        for verdict in (judge(results) if results.has_verdict else [])
     ]
     return tag("ul", *items, class_="verdicts") if items else Html("")
 

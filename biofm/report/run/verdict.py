@@ -49,7 +49,7 @@ def format_value(results: Results, number: int, value: float) -> str:
     """
     largest = max(map(abs, values_of(results, number)), default=0.0)
     magnitude = math.floor(math.log10(largest)) if largest else 0
-    return f"{value:,.{3 if magnitude in (-1, 0) else max(0, 3 - magnitude)}f}"
+    return f"{value:z,.{3 if magnitude in (-1, 0) else max(0, 3 - magnitude)}f}"
 
 
 def _judge(results: Results, number: int) -> Verdict | None:

@@ -63,7 +63,8 @@ class SplitOptions:
             "column": ("column",),
             "group": ("column", "validation", "test", "seed", "validation_groups", "test_groups"),
         }[self.method]
-        return {name: getattr(self, name) for name in names}
+        found = {name: getattr(self, name) for name in names}
+        return {name: int(it) if isinstance(it, float) and it >= 1 else it for name, it in found.items()}
 
     def _check_column(self) -> None:
         if self.needs_column and not self.column:

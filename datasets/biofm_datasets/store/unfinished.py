@@ -86,7 +86,9 @@ class Unfinished:
 
     def _clear(self) -> None:
         for path in self.path.iterdir():
-            if path.name != LOCK:
+            if path.is_dir():  # of a tool that was killed
+                shutil.rmtree(path)
+            elif path.name != LOCK:
                 path.unlink()
 
     def _check(self, begun: Fields, fingerprint: Fields, resume: bool) -> None:

@@ -47,14 +47,15 @@ class StoreWriter:
                 writer.append(ids, tokens, lengths)
                 writer.commit({"n_read": 7})
                 writer.seal()
-            if not writer.is_complete:
+            if not writer.is_moving:
                 counts = writer.write_split(labels)
                 writer.complete(record)
             writer.publish()
 
     A commit brings what was appended to the disk, with what the caller says of it. After a kill a writer of
     the same ``fingerprint`` with ``resume`` begins at the last commit; the files become the same, byte by
-    byte. ``anew``: unfinished work is given up. ``has_keys``: a number is kept for each sequence until the
+    byte. A fault that is no interruption leaves nothing of a run of one commit. ``anew``: unfinished work is
+    given up. ``has_keys``: a number is kept for each sequence until the
     store is published.
 
     Raises DataError as ``Unfinished`` does.
@@ -77,7 +78,7 @@ class StoreWriter:
             self._dtypes[KEYS] = KEYS.dtypes[0]
         self._unfinished = Unfinished(folder, fingerprint, resume=resume, anew=anew)
         self.work = self._unfinished.path
-        self._n_before = self.n_sequences
+        self._n_before, self._n_commits = self.n_sequences, 0
         with ExitStack() as opened:
             opened.callback(self._unfinished.close)
             self._streams = {} if self.is_sealed else self._open_streams(opened)
@@ -99,10 +100,9 @@ class StoreWriter:
         return bool(self._unfinished.progress["sums"])
 
     @property
-    def is_complete(self) -> bool:
-        """Whether nothing but ``publish`` is left to do."""
-        is_moved = not (self.work / TOKENS.name).exists()
-        return self.is_sealed and (is_moved or (self.work / RECORD).exists())
+    def is_moving(self) -> bool:
+        """Whether ``publish`` has begun, and nothing else is left to do."""
+        return self.is_sealed and not (self.work / TOKENS.name).exists()
 
     @property
     def files(self) -> dict[str, FileRecord]:
@@ -137,6 +137,7 @@ class StoreWriter:
             stream.sync()
         n_bytes = {file.tensor: stream.n_bytes for file, stream in self._streams.items()}
         self._unfinished.remember(n_bytes=n_bytes, state=dict(state))
+        self._n_commits += 1
 
     def seal(self) -> None:
         """All sequences are committed: finish their files."""
@@ -162,7 +163,7 @@ class StoreWriter:
 
     def publish(self) -> None:
         """Move the store to its place: the record last, because it makes the folder a store."""
-        assert self.is_complete, "complete comes first"
+        assert self.is_moving or (self.work / RECORD).exists(), "complete comes first"
         if (self.work / RECORD).exists():
             (self.folder / RECORD).unlink(missing_ok=True)
             for name in DATA_FILES:
@@ -180,13 +181,13 @@ class StoreWriter:
         self._opened.close()
         if fault is None:
             return
-        n_done = self.n_sequences
-        if not n_done:
+        n_done, is_interrupted = self.n_sequences, not isinstance(fault, Exception)
+        is_little = not self._n_before and self._n_commits < 2  # done again sooner than thought about
+        if not n_done or (is_little and not is_interrupted):
             self._unfinished.remove()
-        elif n_done > self._n_before or not isinstance(fault, Exception):
-            fault.add_note(
-                f"{n_done:,} sequences are done and kept: repeat the command with --resume to go on"
-            )
+        elif n_done > self._n_before or is_interrupted:
+            kept = f"{n_done:,} sequences are done and kept"
+            fault.add_note(f"{kept}: repeat the command with --resume to go on")
 
     def _open_streams(self, opened: ExitStack) -> dict[TensorFile, TensorWriter]:
         streams = {}

@@ -129,7 +129,7 @@ def _fake_forward(*arguments: Any) -> tuple[Tensor, ...]:
     if keeps and call.turns:
         stats = kept[2:]
         if call.norm is not None:
-            stats = [x.new_empty(len(x), 2, dtype=_exact(x)) for x in (call.q, call.k)]
+            stats = [x.new_empty(x.shape[0], 2, dtype=_exact(x)) for x in (call.q, call.k)]
         kept = [call.q.new_empty(call.q.shape), call.k.new_empty(call.k.shape), *stats]
     return call.q.new_empty(call.q.shape), lse, *kept
 

@@ -66,7 +66,7 @@ def _fake_forward(
     rotary: Sequence[Tensor],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     exact = torch.promote_types(q.dtype, torch.float32)
-    q_stats, k_stats = (x.new_empty(0 if kind is None else len(x), 2, dtype=exact) for x in (q, k))
+    q_stats, k_stats = (x.new_empty(0 if kind is None else x.shape[0], 2, dtype=exact) for x in (q, k))
     return q.new_empty(q.shape), k.new_empty(k.shape), q_stats, k_stats
 
 

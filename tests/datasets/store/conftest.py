@@ -1,6 +1,7 @@
 """A store of a few made-up sequences, and how to write one."""
 
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,7 @@ def conclude(writer: StoreWriter, n_sources: int = 2) -> None:
     """Everything behind the last commit: every fifth is for the test, the one behind it is removed."""
     if not writer.is_sealed:
         writer.seal()
-    if not writer.is_complete:
+    if not writer.is_moving:
         n = writer.n_sequences
         labels = np.choose(np.arange(n) % 5, [2, 3, 0, 0, 1]).astype(np.uint8)
         counts = writer.write_split(labels)
@@ -74,8 +75,10 @@ def write_store(folder: Path, sequences: Sequences, *, block: int = 7, n_sources
     return folder
 
 
-def content_of(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
+def content_of(folder: Path) -> dict[str, str]:
+    """The sums of the files in the folder and below."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {str(path.relative_to(folder)): sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def ids_of(sequences: Sequence[object]) -> list[str]:

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import re
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -10,7 +11,15 @@ import pytest
 
 from biofm.core.version import __version__
 from biofm.report.run import Contender, Measure, Pairs, Picture, Results, RunReport, Table
-from tests.report.run.conftest import Element, MakeReport, estimate, loss_curves, page_of, read_page
+from tests.report.run.conftest import (
+    Element,
+    MakeReport,
+    estimate,
+    loss_curves,
+    page_of,
+    read_page,
+    speed_curves,
+)
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>&lt;"
 
@@ -92,6 +101,12 @@ def test_a_single_curve_has_no_legend_and_no_note(page: Element) -> None:
     figure = page.all("figure")[1]
     assert not figure.all("ul")
     assert not figure.all("p")
+
+
+def test_a_note_of_a_curve_stands_below_it(make_report: MakeReport) -> None:
+    curves = replace(speed_curves(), note="One member of two.")
+    page = read_page(page_of(make_report(curves=(curves,))))
+    assert [note.text for note in page.all("figure")[0].all("p")] == ["One member of two."]
 
 
 def test_what_of_a_curve_cannot_be_drawn_is_said(make_report: MakeReport) -> None:

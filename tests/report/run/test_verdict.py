@@ -1,6 +1,7 @@
 """Who is best, said whoever it is."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -112,7 +113,7 @@ def test_another_measure_speaks_up_only_when_it_says_otherwise() -> None:
 @pytest.mark.parametrize(
     ("largest", "value", "text"),
     [(17.73, 16.9, "16.90"), (0.788, 0.2, "0.200"), (1.2, 0.5, "0.500"), (12_345.6, 9.5, "10"),
-     (0.0123, 0.01, "0.01000"), (0.0, 0.0, "0.000"), (1.0, math.inf, "inf")],
+     (0.0123, 0.01, "0.01000"), (0.0, 0.0, "0.000"), (1.0, math.inf, "inf"), (1.0, -0.0001, "0.000")],
 )  # fmt: skip
 def test_values_of_a_measure_have_the_same_decimals(largest: float, value: float, text: str) -> None:
     assert format_value(results(("M", largest)), 0, value) == text
@@ -137,3 +138,10 @@ def test_all_who_are_equally_good_are_marked(make_report: MakeReport) -> None:
 def test_values_without_end_have_no_bar_and_no_fault(make_report: MakeReport) -> None:
     page = read_page(page_of(make_report(results=(results(("M", math.inf), ("ridge", 2.0), ("zero", 1.0)),))))
     assert len(page.all("svg", class_="bar")) == 2
+
+
+def test_where_another_table_decides_there_is_no_verdict(make_report: MakeReport) -> None:
+    found = replace(results(("M", 0.5), ("ridge", 0.7)), has_verdict=False)
+    page = read_page(page_of(make_report(results=(found,))))
+    assert not page.all("ul", class_="verdicts")
+    assert len(page.all("strong")) == 1

@@ -1,0 +1,178 @@
+"""``prepare``: a data set as a store of tokens."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import repeat
+from math import isfinite
+from pathlib import Path
+from time import perf_counter
+
+from biofm_datasets.splits import SplitOptions
+from biofm_datasets.store import Source, SplitRecord, Store, StoreWriter, open_store
+from biofm_datasets.store.files import RECORD, UNFINISHED
+
+from biofm.api.preparation import (
+    DTYPE,
+    Input,
+    check_not_standard_input,
+    fingerprint_of,
+    short_names,
+    split_and_record,
+    stream_in,
+)
+from biofm.api.request import request_of
+from biofm.api.token_blocks import Reading
+from biofm.core import StageProgress, sha256_of
+from biofm.core.errors import InputError, OptionError, OutputError, data_errors
+from biofm.gate import ask
+from biofm.policy import Target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrepareSummary:
+    """What was prepared. ``sha256`` is the store's: of its record, which holds the sums of its files."""
+
+    store: str
+    sha256: str
+    n_sequences: int
+    n_residues: int
+    sources: tuple[Source, ...]
+    split: SplitRecord
+    notices: dict[str, int]
+    seconds: float
+
+
+def prepare(
+    inputs: str | Path | Sequence[str | Path],
+    output: str | Path,
+    *,
+    column: str | None = None,
+    id_column: str | None = None,
+    weights: Sequence[float] | None = None,
+    split: str = "none",
+    validation: float = 0,
+    test: float = 0,
+    seed: int = 0,
+    split_column: str = "",
+    validation_groups: Sequence[str] = (),
+    test_groups: Sequence[str] = (),
+    max_identity: float = 0.3,
+    min_coverage: float = 0.5,
+    split_tool: str = "auto",
+    on_error: str = "stop",
+    overwrite: bool = False,
+    resume: bool = False,
+    quiet: bool = True,
+) -> PrepareSummary:
+    """Write the proteins of ``inputs`` (FASTA, CSV, TSV, Parquet) into the folder ``output`` as a store of
+    tokens, in memory that does not grow. Whoever trains on it maps it into memory.
+
+    ``weights``: of a mixture, one for each input; without, each counts by its size. The split and its options
+    are those of ``biofm_datasets.splits.SplitOptions``; amounts are shares below 1 or numbers.
+    ``resume`` goes on with work that was interrupted there, and the store becomes the same byte by byte.
+
+    Raises InputError, OutputError, OptionError: each says what, where and what to do.
+    """
+    began = perf_counter()
+    paths = (Path(inputs),) if isinstance(inputs, str | Path) else tuple(Path(path) for path in inputs)
+    folder = Path(output)
+    with data_errors(OptionError):
+        options = SplitOptions(
+            method=split, validation=validation, test=test, seed=seed, column=split_column,
+            validation_groups=tuple(validation_groups), test_groups=tuple(test_groups),
+            max_identity=max_identity, min_coverage=min_coverage, tool=split_tool,
+        )  # fmt: skip
+    reading = Reading(column=column, id_column=id_column, on_error=on_error, split=options)
+    _check_inputs(paths, weights)
+    target = Target(path=folder, kind="directory", overwrite=_may_hold_files(folder, resume, overwrite))
+    request = request_of("prepare", reads={"input": paths}, writes={"store": target})
+    with _new_folder_removed(folder), ask(request) as permit:
+        opened = [
+            Input(stream, name, sha256_of([stream]), weight)
+            for stream, name, weight in zip(
+                permit.readers("input"), short_names(paths), weights or repeat(None, len(paths)), strict=True
+            )
+        ]
+        store = _write(opened, reading, permit.folder("store"), resume, overwrite, quiet)
+    return PrepareSummary(
+        store=str(folder),
+        sha256=store.sha256,
+        n_sequences=store.record.n_sequences,
+        n_residues=store.record.n_tokens - 2 * store.record.n_sequences,
+        sources=store.record.sources,
+        split=store.record.split,
+        notices=store.record.notices,
+        seconds=perf_counter() - began,
+    )
+
+
+def _write(
+    inputs: Sequence[Input], reading: Reading, folder: Path, resume: bool, overwrite: bool, quiet: bool
+) -> Store:
+    with data_errors(OutputError):
+        writer = StoreWriter(
+            folder, DTYPE, fingerprint_of(inputs, reading), resume=resume, anew=overwrite,
+            has_keys=reading.split.needs_column,
+        )  # fmt: skip
+    with writer, StageProgress(quiet=quiet) as bar:
+        if not writer.is_sealed:
+            stream_in(inputs, reading, writer, bar.update)
+        if not writer.is_moving:
+            split_and_record(inputs, reading, writer, bar.update)
+        writer.publish()
+    store = open_store(folder)
+    if (
+        store.record.split.method != reading.split.method
+    ):  # killed in its last moment, and resumed with another
+        what = f"this store was all but finished, and is split by {store.record.split.method}"
+        raise OutputError(what, where=str(folder), remedy="Pass --overwrite to prepare it again")
+    return store
+
+
+def _check_inputs(paths: Sequence[Path], weights: Sequence[float] | None) -> None:
+    if not paths:
+        raise InputError("no inputs were given", remedy="Name one or more files of proteins")
+    check_not_standard_input(paths)
+    if weights and len(weights) != len(paths):
+        what = f"{len(weights)} weights for {len(paths)} inputs"
+        raise OptionError(what, where="--weight", remedy="Give one for each input, in their order, or none")
+    for weight in weights or ():
+        if not (isfinite(weight) and weight > 0):
+            remedy = "Give positive numbers; leave out an input that is not wanted"
+            raise OptionError(f"{weight} is no weight", where="--weight", remedy=remedy)
+
+
+def _may_hold_files(folder: Path, resume: bool, overwrite: bool) -> bool:
+    """Whether the folder may hold files, of which the gate knows nothing. Raises OutputError: it holds others
+    than this run may go on with or replace.
+    """
+    if (folder / UNFINISHED).exists():
+        return True  # whether it is this run's work is the writer's to say
+    is_store, is_empty = (folder / RECORD).exists(), not any(folder.glob("*"))
+    if resume and not overwrite and is_store:
+        what, remedy = (
+            "the store here is finished: there is nothing to resume",
+            "Pass --overwrite to replace it",
+        )
+        raise OutputError(what, where=str(folder), remedy=f"{remedy}, or choose another folder")
+    if resume and not overwrite and not is_empty:
+        what, remedy = "this folder holds files, but no work that could be resumed", "Choose another folder"
+        raise OutputError(what, where=str(folder), remedy=remedy)
+    if not overwrite and is_store:
+        remedy = "Pass --overwrite to replace it, or choose another folder"
+        raise OutputError("a store lies here already", where=str(folder), remedy=remedy)
+    return overwrite or is_empty
+
+
+@contextmanager
+def _new_folder_removed(folder: Path) -> Iterator[None]:
+    """If nothing comes to lie in a folder that was not there before, it goes again."""
+    is_new = not folder.exists()
+    try:
+        yield
+    except BaseException:
+        if is_new:
+            with suppress(OSError):
+                folder.rmdir()
+        raise

@@ -1,0 +1,97 @@
+"""``describe``: what a data set is like."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from biofm_datasets.store import open_store, store_files
+from biofm_datasets.store.files import RECORD
+from biofm_datasets.store.writer import hash_sequences
+
+from biofm.api.preparation import check_not_standard_input, short_names
+from biofm.api.request import request_of
+from biofm.api.token_blocks import BlockReader, Reading
+from biofm.core import StageProgress
+from biofm.core.errors import InputError, OptionError, input_errors
+from biofm.evaluation.dataset import Description, Tally, describe_sources, describe_store
+from biofm.gate import ask
+from biofm.policy import Target
+from biofm.report import check_figure_suffix, draw_dataset
+from biofm.tokenizers import ProteinTokenizer
+
+
+def describe(
+    inputs: str | Path | Sequence[str | Path],
+    *,
+    column: str | None = None,
+    on_error: str = "stop",
+    n_sampled: int = 100,
+    seed: int = 0,
+    picture: str | Path | None = None,
+    overwrite: bool = False,
+    quiet: bool = True,
+) -> Description:
+    """Describe a prepared store, or files of proteins: lengths, letters, copies within and between inputs.
+
+    Of a store's split, copies of held-out sequences in training, and relatives there of ``n_sampled``
+    proteins of each held-out part, drawn by ``seed``. ``picture`` (.png, .svg, .pdf) takes it as a figure.
+
+    Raises InputError, OutputError, OptionError: each says what, where and what to do.
+    """
+    paths = (Path(inputs),) if isinstance(inputs, str | Path) else tuple(Path(path) for path in inputs)
+    reading = Reading(column=column, on_error=on_error)
+    is_store = _check(paths, column, n_sampled)
+    writes = {}
+    if picture:
+        check_figure_suffix(Path(picture))
+        writes["picture"] = Target(path=Path(picture), overwrite=overwrite)
+    reads = {"data": store_files(paths[0]) if is_store else paths}
+    request = request_of("describe", reads=reads, writes=writes)
+    with ask(request) as permit, StageProgress(quiet=quiet) as bar, input_errors():
+        if is_store:
+            store = open_store(paths[0])
+            found = describe_store(store, str(paths[0]), n_sampled=n_sampled, seed=seed, progress=bar.update)
+        else:
+            found = _describe_files(permit.readers("data"), paths, reading, bar)
+        if picture:
+            draw_dataset(found, permit.writer("picture"), Path(picture).suffix)
+    return found
+
+
+def _check(paths: Sequence[Path], column: str | None, n_sampled: int) -> bool:
+    """Whether it is a store that is described."""
+    if not paths:
+        raise InputError("no inputs were given", remedy="Name a store, or one or more files of proteins")
+    if n_sampled < 0:
+        raise OptionError(f"{n_sampled} is too small", where="--sample", remedy="Give at least 0")
+    check_not_standard_input(paths)
+    folders = [path for path in paths if path.is_dir()]
+    if not folders:
+        return False
+    if len(paths) > 1:
+        what, remedy = "a store is described alone", "Give one store, or files of proteins"
+        raise InputError(what, where=str(folders[0]), remedy=remedy)
+    if column is not None:
+        what, remedy = "a column was chosen, but a store has none", "Leave the column out"
+        raise InputError(what, where=str(folders[0]), remedy=remedy)
+    if not (folders[0] / RECORD).exists():
+        with input_errors():
+            open_store(folders[0])  # which says what is there instead
+    return True
+
+
+def _describe_files(
+    streams: Sequence[BinaryIO], paths: Sequence[Path], reading: Reading, bar: StageProgress
+) -> Description:
+    tokenizer, notices = ProteinTokenizer(), Counter[str]()
+    reader = BlockReader(reading, tokenizer, notices)
+    names = short_names(paths)
+    tallies = []
+    for number, (stream, name) in enumerate(zip(streams, names, strict=True)):
+        bar.update("reading", number, len(names))
+        tally = Tally(name, len(tokenizer.vocabulary))
+        for block in reader.read(stream, name):
+            tally.add(block.tokens, block.lengths, hash_sequences(block.tokens, block.lengths))
+        tallies.append(tally)
+    return describe_sources(tallies, tokenizer.vocabulary, ", ".join(names), notices)

@@ -1,0 +1,102 @@
+"""``finetune``: a model taught by a table."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from biofm.api.model import DEFAULT_MODEL, load
+from biofm.api.request import request_of
+from biofm.core import StageProgress, sha256_of
+from biofm.core.configuration import configure
+from biofm.core.errors import InputError, OptionError, OutputError, input_errors
+from biofm.evaluation.supervised import LabelOptions, read_labelled
+from biofm.gate import ask
+from biofm.gate.inputs import STANDARD_INPUT
+from biofm.inference.records import ON_ERROR
+from biofm.policy import Target
+from biofm.training.finetuning import Base, FinetuneRecipe, FinetuneSummary, Source, run_finetuning
+
+
+def finetune(
+    table: str | Path,
+    output: str | Path,
+    *,
+    target: str | Sequence[str],
+    recipe: FinetuneRecipe | None = None,
+    config: str | Path | None = None,
+    sets: Sequence[str] = (),
+    model: str | Path = DEFAULT_MODEL,
+    column: str | None = None,
+    id_column: str | None = None,
+    split_column: str | None = None,
+    validation_column: str | None = None,
+    unknown_letters: str = "",
+    dtype: str = "auto",
+    device: str = "auto",
+    on_error: str = "stop",
+    resume: bool = False,
+    quiet: bool = True,
+    **settings: Any,
+) -> FinetuneSummary:
+    """Teach a model the column ``target`` of a table (CSV, TSV, Parquet) and judge it beside baselines.
+
+    ``target`` may name several columns, of numbers or of 0 and 1. The cells of ``split_column`` say train,
+    validation or test; in the style of FLIP ``validation_column`` is true in those rows of the training set
+    that validate. Without a split the recipe's share of the sequences is held out at random. Letters of
+    ``unknown_letters`` say that nothing is known of a residue. Everything is written into the folder
+    ``output``; its ``predictor`` is what ``biofm.predict`` takes. ``resume`` goes on with a run that was
+    interrupted there.
+
+    How to train says a ``recipe``, or the fields of one: in the TOML file ``config``, as keywords
+    (``method="lora"``), as texts ``name=value`` in ``sets``; the later of these count. By default it is a
+    probe.
+
+    Raises InputError, OutputError, ModelError, OptionError: each says what, where and what to do.
+    MissingExtraError: LoRA without peft.
+    """
+    source, folder = Path(table), Path(output)
+    _check(source, folder, on_error, resume)
+    _check_names(settings)
+    reads = {"table": (source,)} | ({} if config is None else {"config": (Path(config),)})
+    writes = {"run": Target(path=folder, kind="directory", overwrite=resume)}
+    request = request_of("finetune", reads=reads, writes=writes, model=str(model))
+    notices: Counter[str] = Counter()
+    with ask(request) as permit, StageProgress(quiet=quiet) as bar:
+        if recipe is None:
+            file = None if config is None else permit.reader("config")
+            recipe = configure(FinetuneRecipe, file, settings, sets)
+        options = LabelOptions(
+            targets=(target,) if isinstance(target, str) else tuple(target), column=column,
+            id_column=id_column, split_column=split_column, validation_column=validation_column,
+            task=recipe.task, unknown_letters=unknown_letters,
+        )  # fmt: skip
+        stream = permit.reader("table")
+        sha256 = sha256_of([stream])
+        with input_errors():
+            labelled = read_labelled(stream, str(source), options, notices, skip_faulty=on_error == "skip")
+        loaded = load(model, device=device, dtype=dtype)
+        base = Base(loaded.checkpoint, loaded.info.name, loaded.info.sha256)
+        return run_finetuning(
+            Source(labelled, options, sha256), base, recipe, loaded.compute, permit.folder("run"), notices,
+            bar.update,
+        )  # fmt: skip
+
+
+def _check(table: Path, output: Path, on_error: str, resume: bool) -> None:
+    """What the gate cannot know: that the table is read twice, and how one goes on with a run."""
+    if on_error not in ON_ERROR:
+        remedy = f"Give {' or '.join(ON_ERROR)}"
+        raise OptionError(f"no such way: {on_error}", where="--on-error", remedy=remedy)
+    if table == STANDARD_INPUT:
+        raise InputError("a table cannot come through a pipe", where="-", remedy="Name a file")
+    if not resume and any(output.glob("*")):
+        remedy = "Pass --resume to go on with the run in it, or choose another folder"
+        raise OutputError("the folder is not empty", where=str(output), remedy=remedy)
+
+
+def _check_names(settings: Mapping[str, Any]) -> None:
+    known = {field.name for field in fields(FinetuneRecipe)}
+    if unknown := sorted(settings.keys() - known):
+        raise TypeError(f"finetune() got an unexpected keyword argument {unknown[0]!r}")

@@ -1,0 +1,153 @@
+"""``predict``: what a fine-tuned model says of new sequences."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from biofm.api.model import load
+from biofm.api.request import request_of
+from biofm.core import Progress, __version__, torch_version
+from biofm.core.errors import ModelError, OptionError
+from biofm.core.stores import provenance_path
+from biofm.core.tables import check_table_suffix, open_table
+from biofm.evaluation.calibration import COVERAGE
+from biofm.gate import ask
+from biofm.gate.inputs import STANDARD_INPUT
+from biofm.inference import Compute, choose_compute
+from biofm.inference.intake import Intake
+from biofm.inference.prediction import (
+    Ensemble,
+    PredictorFiles,
+    PredictorInfo,
+    files_of_predictor,
+    predictions_to_table,
+    read_ensemble,
+)
+from biofm.inference.records import records_of_file
+from biofm.models import Checkpoint
+from biofm.policy import Target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictSummary:
+    """What a run did; the predictions are in ``output``. ``notices``: what was changed, counted."""
+
+    output: str
+    task: str
+    targets: tuple[str, ...]
+    n_members: int
+    n_sequences: int
+    n_residues: int
+    n_tokens: int
+    seconds: float
+    tokens_per_second: float
+    dtype_reason: str
+    provenance: Mapping[str, Any]
+    notices: Mapping[str, int]
+
+
+def predict(
+    input: str | Path,
+    output: str | Path,
+    *,
+    predictor: str | Path,
+    model: str | Path | None = None,
+    coverage: float = COVERAGE,
+    window: int | None = None,
+    dtype: str | None = None,
+    device: str = "auto",
+    tokens_per_batch: int | None = None,
+    column: str | None = None,
+    id_column: str | None = None,
+    on_error: str = "stop",
+    overwrite: bool = False,
+    quiet: bool = True,
+) -> PredictSummary:
+    """What a predictor of ``biofm.finetune`` says of the sequences of a file (FASTA, CSV, TSV, Parquet; ``-``
+    is standard input).
+
+    ``output`` is a table (.csv, .tsv, .parquet) with the columns ``id``, ``n_residues`` and those of
+    ``biofm.inference.prediction.columns``: predictions with intervals that hold the share ``coverage`` of
+    the truths, classes with probabilities, or a letter a residue. ``model`` says where the model that was
+    fine-tuned lies now, if not where it lay. ``window`` and ``dtype`` are those that the predictor was judged
+    with unless given. Order and duplicate ids are kept; memory does not grow with the file.
+
+    Raises InputError, OutputError, ModelError, OptionError: each says what, where and what to do.
+    """
+    if not 0 < coverage < 1:
+        what = f"{coverage} is not between 0 and 1"
+        raise OptionError(what, where="--coverage", remedy=f"Give {COVERAGE} or the like")
+    source, folder, target = Path(input), Path(predictor), Path(output)
+    suffix = check_table_suffix(target)
+    writes = {"output": Target(path=target, overwrite=overwrite)}
+    if beside := provenance_path(target):
+        writes["provenance"] = Target(path=beside, overwrite=overwrite)
+    paths = files_of_predictor(folder)
+    reads = {"input": (source,), "predictor": paths}
+    notices: Counter[str] = Counter()
+    name = "standard input" if source == STANDARD_INPUT else str(source)
+    with ask(request_of("predict", reads=reads, writes=writes, model=str(folder))) as permit:
+        stream = permit.reader("input")
+        records = records_of_file(
+            stream, name, notices, on_error=on_error, column=column, id_column=id_column
+        )
+        opened = zip(paths, permit.readers("predictor"), strict=True)
+        files = PredictorFiles({path.relative_to(folder).as_posix(): it for path, it in opened}, str(folder))
+        compute = choose_compute(device, dtype or files.info.dtype)
+        ensemble = read_ensemble(
+            files, _base(files.info, model), compute, window=window, tokens_per_batch=tokens_per_batch
+        )
+        provenance = _provenance(ensemble, compute, str(folder), coverage)
+        table = open_table(
+            permit.writer("output"), suffix, provenance, permit.writer("provenance") if beside else None
+        )
+        with Progress("predicting", quiet=quiet) as bar:
+            with_lists = suffix == ".parquet"
+            tally = predictions_to_table(
+                Intake(records, stream), ensemble, coverage, table, notices, bar, with_lists=with_lists
+            )
+    return PredictSummary(
+        output=str(target),
+        task=files.info.task,
+        targets=files.info.targets,
+        n_members=len(files.info.members),
+        dtype_reason=compute.reason,
+        provenance=provenance,
+        notices=dict(+notices),
+        **tally,
+    )
+
+
+def _base(info: PredictorInfo, model: str | Path | None) -> Checkpoint | None:
+    """The model that the predictor stands on; None for one that has its own encoders.
+
+    Raises ModelError where it is not there any more, or another one.
+    """
+    if info.method == "full":
+        return None
+    loaded = load(info.model if model is None else model, device="cpu", dtype="float32")
+    if loaded.info.sha256 != info.sha256:
+        what = f"the predictor was trained on a model of other weights (SHA-256 {info.sha256[:12]}...)"
+        raise ModelError(what, where=loaded.info.name, remedy="Say with --model where that one lies")
+    return loaded.checkpoint
+
+
+def _provenance(ensemble: Ensemble, compute: Compute, folder: str, coverage: float) -> dict[str, Any]:
+    info = ensemble.info
+    return {
+        "predictor": folder,
+        "task": info.task,
+        "targets": list(info.targets),
+        "method": info.method,
+        "members": len(info.members),
+        "coverage": coverage,
+        "model": info.model,
+        "sha256": info.sha256,
+        "window": ensemble.embedder.options.window or 0,
+        "dtype": compute.dtype_name,
+        "device": compute.device.type,
+        "version": __version__,
+        "torch_version": torch_version(),
+    }

@@ -1,0 +1,135 @@
+"""The work of ``prepare``: inputs into a store, split it, write down what it is."""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+from biofm_datasets.splits import label_sequences
+from biofm_datasets.store import Alphabet, Source, SplitRecord, StoreRecord, StoreWriter, TokenStore
+from biofm_datasets.store.files import HASHES, KEYS
+
+from biofm.api.token_blocks import BlockReader, Reading
+from biofm.core.errors import InputError, OptionError, data_errors, input_errors
+from biofm.gate.inputs import STANDARD_INPUT
+from biofm.tokenizers import ProteinTokenizer
+
+ALPHABET = "ESM"
+DTYPE = "U8"
+COMMIT_TOKENS = 1 << 25
+"""Tokens between two commits: what a killed run does again, some seconds of work."""
+
+Progress = Callable[[str, int, int], None]
+
+
+class Input(NamedTuple):
+    """An opened file. ``weight``: of a mixture, None for its natural share."""
+
+    stream: BinaryIO
+    name: str
+    sha256: str
+    weight: float | None
+
+
+@dataclass(slots=True)
+class _Done:
+    """What a commit holds: whole inputs, and ``n_read`` records of the next one. ``ends``: sequences and
+    tokens up to the end of each input.
+    """
+
+    n_read: int = 0
+    n_sequences: int = 0
+    n_tokens: int = 0
+    ends: list[list[int]] = field(default_factory=list)
+    notices: dict[str, int] = field(default_factory=dict)
+
+
+def fingerprint_of(inputs: Sequence[Input], reading: Reading) -> dict[str, Any]:
+    """What decides the sequences of a store, and what its split goes by. How it is split may change until all
+    is done.
+    """
+    return {
+        "inputs": ", ".join(item.name for item in inputs),
+        "sha256": ", ".join(item.sha256 for item in inputs),
+        "weights": ", ".join(str(item.weight) for item in inputs if item.weight is not None),
+        "column": reading.column,
+        "id column": reading.id_column,
+        "split column": reading.split.column,
+        "split by groups": reading.split.method == "group",
+    }
+
+
+def stream_in(inputs: Sequence[Input], reading: Reading, writer: StoreWriter, progress: Progress) -> None:
+    """Append the inputs to the store, from the last commit on, and seal it."""
+    done = _Done(**writer.state)
+    notices = Counter(done.notices)
+    reader = BlockReader(reading, ProteinTokenizer(), notices)
+    sizes = [os.fstat(item.stream.fileno()).st_size for item in inputs]
+    committed = done.n_tokens
+    for number in range(len(done.ends), len(inputs)):
+        stream, name = inputs[number].stream, inputs[number].name
+        with input_errors():
+            for block in reader.read(stream, name, done.n_read):
+                writer.append(block.ids, block.tokens, block.lengths, block.keys)
+                done.n_read = block.n_read
+                done.n_sequences += len(block.lengths)
+                done.n_tokens += len(block.tokens)
+                if done.n_tokens - committed >= COMMIT_TOKENS:
+                    committed = done.n_tokens
+                    done.notices = dict(notices)
+                    writer.commit(asdict(done))
+                progress("reading", sum(sizes[:number]) + min(stream.tell(), sizes[number]), sum(sizes))
+        done.n_read = 0
+        done.ends.append([done.n_sequences, done.n_tokens])
+    done.notices = dict(notices)
+    writer.commit(asdict(done))
+    writer.seal()
+
+
+def split_and_record(
+    inputs: Sequence[Input], reading: Reading, writer: StoreWriter, progress: Progress
+) -> None:
+    """Everything that follows the sequences. Raises OptionError where they cannot be split so."""
+    done = _Done(**writer.state)
+    alphabet = Alphabet(name=ALPHABET, tokens=ProteinTokenizer().vocabulary)
+    keys = KEYS.map(writer.work) if reading.split.needs_column else None
+    tokens, hashes = TokenStore.mapped(writer.work), HASHES.map(writer.work)
+    with data_errors(OptionError):
+        labels = label_sequences(reading.split, tokens, alphabet, hashes, keys, writer.work, progress)
+    split = SplitRecord(
+        method=reading.split.method,
+        parameters=reading.split.parameters() | labels.found,
+        tool=labels.tool,
+        counts=writer.write_split(labels.values),
+    )
+    record = StoreRecord(
+        alphabet=alphabet, dtype=DTYPE, n_sequences=done.n_sequences, n_tokens=done.n_tokens,
+        sources=_sources(inputs, done.ends), split=split, notices=done.notices, files=writer.files,
+    )  # fmt: skip
+    writer.complete(record)
+
+
+def _sources(inputs: Sequence[Input], ends: Sequence[Sequence[int]]) -> tuple[Source, ...]:
+    starts = [[0, 0], *ends[:-1]]
+    return tuple(
+        Source(
+            name=item.name, sha256=item.sha256, weight=item.weight, first=start[0],
+            n_sequences=end[0] - start[0], n_tokens=end[1] - start[1],
+        )
+        for item, start, end in zip(inputs, starts, ends, strict=True)
+    )  # fmt: skip
+
+
+def check_not_standard_input(paths: Sequence[Path]) -> None:
+    """Raises InputError where one of them is standard input."""
+    if STANDARD_INPUT in paths:
+        what, remedy = "data sets are read from files", "Write the proteins into a file first"
+        raise InputError(what, where="-", remedy=remedy)
+
+
+def short_names(paths: Sequence[Path]) -> list[str]:
+    """The files' names, with their folders where two files share a name."""
+    names = [path.name for path in paths]
+    return names if len(set(names)) == len(names) else [str(path) for path in paths]

@@ -1,0 +1,104 @@
+"""Files of proteins as blocks of tokens, in memory that does not grow."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+from biofm_datasets import DataError, clean_protein, read_sequences
+from biofm_datasets.splits import SplitOptions, key_of_cell
+from numpy.typing import NDArray
+
+from biofm.core.errors import InputError, OptionError
+from biofm.inference.records import ON_ERROR, SKIPPED
+from biofm.tokenizers import ProteinTokenizer
+
+BLOCK_RESIDUES = 1 << 20
+
+
+class Block(NamedTuple):
+    """Some proteins, their tokens one after the other, and what a split goes by, where it needs a column.
+
+    ``n_read`` counts the records of the file so far, those that were skipped included.
+    """
+
+    ids: list[str]
+    tokens: NDArray[np.uint8]
+    lengths: NDArray[np.int64]
+    keys: NDArray[np.uint64] | None
+    n_read: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """How files are read. Raises OptionError for an ``on_error`` that is none."""
+
+    column: str | None = None
+    id_column: str | None = None
+    on_error: str = "stop"
+    split: SplitOptions = SplitOptions()  # noqa: RUF009  # immutable
+
+    def __post_init__(self) -> None:
+        if self.on_error not in ON_ERROR:
+            remedy = f"Give {' or '.join(ON_ERROR)}"
+            raise OptionError(f"no such way: {self.on_error}", where="--on-error", remedy=remedy)
+
+
+class BlockReader:
+    """Turns the records of a file into blocks. What is changed or left out is counted in ``notices``, which
+    agree with the last block whenever one is given out.
+    """
+
+    def __init__(self, reading: Reading, tokenizer: ProteinTokenizer, notices: Counter[str]) -> None:
+        self.reading = reading
+        self.tokenizer = tokenizer
+        self.notices = notices
+        self._ids: list[str] = []
+        self._sequences: list[str] = []
+        self._keys: list[int] = []
+
+    def read(self, stream: BinaryIO, name: str, n_done: int = 0) -> Iterator[Block]:
+        """The blocks behind the first ``n_done`` records.
+
+        Raises DataError: the file is at fault, or a record and it is not to be skipped. InputError: all are.
+        """
+        split, skips = self.reading.split, self.reading.on_error == "skip"
+        label_column = split.column if split.needs_column else None
+        records = read_sequences(
+            stream, name, column=self.reading.column, id_column=self.reading.id_column,
+            label_column=label_column,
+        )  # fmt: skip
+        n_good = n_read = n_done
+        n_residues = 0
+        for n_read, record in enumerate(islice(records, n_done, None), start=n_done + 1):
+            try:
+                key = key_of_cell(record.label, split, record.where) if label_column else None
+                clean = clean_protein(record, self.notices)
+            except DataError:
+                if not skips:
+                    raise
+                self.notices[SKIPPED] += 1
+                continue
+            self._ids.append(clean.id)
+            self._sequences.append(clean.sequence)
+            if key is not None:
+                self._keys.append(key)
+            n_good += 1
+            n_residues += len(clean.sequence)
+            if n_residues >= BLOCK_RESIDUES:
+                yield self._block(n_read)
+                n_residues = 0
+        if not n_good:
+            remedy = "Without --on-error skip the first fault is shown"
+            raise InputError("every record was at fault, nothing is left", where=name, remedy=remedy)
+        if self._ids:
+            yield self._block(n_read)
+
+    def _block(self, n_read: int) -> Block:
+        tokens, lengths = self.tokenizer.encode_all(self._sequences)
+        keys = np.array(self._keys, np.uint64) if self.reading.split.needs_column else None
+        block = Block(self._ids, tokens, lengths, keys, n_read)
+        self._ids, self._sequences, self._keys = [], [], []
+        return block

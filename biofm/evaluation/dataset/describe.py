@@ -1,0 +1,111 @@
+"""From counts to a description."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import combinations
+
+import numpy as np
+from biofm_datasets.store import PARTS, Store
+from numpy.typing import NDArray
+
+from biofm.evaluation.dataset.description import Description, Histogram, Shared, SourceDescription
+from biofm.evaluation.dataset.leakage import measure_leakage
+from biofm.evaluation.dataset.tally import Tally, tally_store
+from biofm.tokenizers import STANDARD_RESIDUES
+
+QUANTILES = {
+    "shortest": 0,
+    "5 %": 0.05,
+    "25 %": 0.25,
+    "median": 0.5,
+    "75 %": 0.75,
+    "95 %": 0.95,
+    "longest": 1,
+}
+N_BINS = 48
+FRAME = ("<cls>", "<eos>")
+N_FRAME = len(FRAME)
+
+Progress = Callable[[str, int, int], None]
+Lengths = NDArray[np.int64]
+Hashes = NDArray[np.uint64]
+
+
+def describe_store(store: Store, name: str, *, n_sampled: int, seed: int, progress: Progress) -> Description:
+    """A prepared data set; of its held-out parts ``n_sampled`` proteins each are compared with training."""
+    progress("counting", 0, 1)
+    tallies = tally_store(store)
+    found = describe_sources(tallies, store.record.alphabet.tokens, name, store.record.notices)
+    if store.record.split.method == "none":
+        return found
+    leakage = measure_leakage(store, n_sampled=n_sampled, seed=seed, progress=progress)
+    split = store.record.split
+    counts = {part: split.counts[part] for part in PARTS}
+    return replace(found, split_method=split.method, split_tool=split.tool, split=counts, leakage=leakage)
+
+
+def describe_sources(
+    tallies: Sequence[Tally], vocabulary: Sequence[str], name: str, notices: Mapping[str, int]
+) -> Description:
+    """Inputs that were counted. They hold a sequence at least."""
+    lengths = [tally.lengths - N_FRAME for tally in tallies]
+    distinct = [tally.distinct for tally in tallies]
+    every = np.concatenate(lengths)
+    letters = _letters(np.sum([tally.counts for tally in tallies], axis=0), vocabulary)
+    sources = [tally.name for tally in tallies]
+    return Description(
+        name=name,
+        n_sequences=len(every),
+        n_residues=int(every.sum()),
+        n_distinct=len(np.unique(np.concatenate(distinct))),
+        sources=_describe_each(sources, lengths, distinct),
+        quantiles=_quantiles(every),
+        letters=letters,
+        n_unknown=sum(count for letter, count in letters.items() if letter not in STANDARD_RESIDUES),
+        shared=tuple(_shared(sources, distinct)),
+        notices=dict(notices),
+    )
+
+
+def _describe_each(
+    names: Sequence[str], lengths: Sequence[Lengths], distinct: Sequence[Hashes]
+) -> tuple[SourceDescription, ...]:
+    edges = _edges(np.concatenate(lengths))
+    found = []
+    for i, name in enumerate(names):
+        others = np.concatenate([np.empty(0, np.uint64), *distinct[:i], *distinct[i + 1 :]])
+        counts, _ = np.histogram(lengths[i], edges)
+        source = SourceDescription(
+            name=name,
+            n_sequences=len(lengths[i]),
+            n_residues=int(lengths[i].sum()),
+            n_distinct=len(distinct[i]),
+            n_elsewhere=int(np.isin(distinct[i], others).sum()),
+            lengths=Histogram(edges=tuple(edges.tolist()), counts=tuple(counts.tolist())),
+        )
+        found.append(source)
+    return tuple(found)
+
+
+def _shared(names: Sequence[str], distinct: Sequence[Hashes]) -> Iterator[Shared]:
+    for a, b in combinations(range(len(names)), 2):
+        if n := len(np.intersect1d(distinct[a], distinct[b], assume_unique=True)):
+            yield Shared(sources=(names[a], names[b]), n_sequences=n)
+
+
+def _letters(counts: NDArray[np.int64], vocabulary: Sequence[str]) -> dict[str, int]:
+    found = {token: int(count) for token, count in zip(vocabulary, counts, strict=True) if count}
+    return {
+        token: found[token] for token in sorted(found, key=lambda token: -found[token]) if token not in FRAME
+    }
+
+
+def _quantiles(lengths: Lengths) -> dict[str, float]:
+    values = np.quantile(lengths, list(QUANTILES.values())).tolist()
+    return dict(zip(QUANTILES, values, strict=True)) | {"mean": float(lengths.mean())}
+
+
+def _edges(lengths: Lengths) -> NDArray[np.float64]:
+    """Whole numbers, about equally far apart on a log scale; the last bin holds the longest."""
+    low, high = max(1, int(lengths.min())), int(lengths.max()) + 1
+    return np.unique(np.round(np.geomspace(low, max(high, low + 1), N_BINS + 1)))

@@ -1,0 +1,44 @@
+"""Low-rank adapters (Hu et al. 2021, https://arxiv.org/abs/2106.09685) as peft writes them, merged into an
+encoder: W + scale B A. To predict with them needs no peft.
+"""
+
+import json
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from biofm.core.errors import ModelError
+from biofm.nn import Encoder
+
+CONFIG_FILE, WEIGHTS_FILE = "adapter_config.json", "adapter_model.safetensors"
+PREFIX = "base_model.model."
+A, B = ".lora_A.weight", ".lora_B.weight"
+
+
+def merge_adapter(encoder: Encoder, config: bytes, weights: Mapping[str, Tensor], where: str) -> None:
+    """Add an adapter to the weights of ``encoder``, which it was trained on, in place.
+
+    Raises ModelError where it does not fit.
+    """
+    remedy = "Copy the predictor's folder again, or name the model that it was trained on with --model"
+    try:
+        scale = _scale(config)
+        for name, a in weights.items():
+            if not name.endswith(A):
+                continue
+            module = encoder.get_submodule(name.removeprefix(PREFIX).removesuffix(A))
+            weight = module.weight
+            assert isinstance(weight, Tensor)
+            change = scale * weights[name.removesuffix(A) + B].float() @ a.float()
+            weight.data = (weight.data.float() + change.to(weight.device)).to(weight.dtype)
+    except (ValueError, KeyError, AttributeError, RuntimeError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        what = f"the adapter does not fit the model ({reason})"
+        raise ModelError(what, where=where, remedy=remedy) from error
+
+
+def _scale(config: bytes) -> float:
+    settings = json.loads(config)
+    rank = float(settings["r"])
+    divisor = rank**0.5 if settings.get("use_rslora") else rank
+    return float(settings["lora_alpha"]) / divisor

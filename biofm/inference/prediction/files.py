@@ -1,0 +1,91 @@
+"""The folder of a trained predictor: which files it has, and from opened files to its parts.
+
+``predictor.json``; ``calibration.safetensors``; and for each member, in ``members/<name>/``, its
+``head.safetensors`` and, after LoRA, peft's ``adapter_config.json`` and ``adapter_model.safetensors``, after
+a full fine-tuning the encoder as ``biofm.load`` reads it.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import safetensors.torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from biofm.core.errors import ModelError
+from biofm.evaluation.calibration import Calibration, Intervals
+from biofm.inference.prediction import adapters
+from biofm.inference.prediction.heads import Head, read_head
+from biofm.inference.prediction.info import FILE, PredictorInfo, read_info
+from biofm.models import Checkpoint, read_checkpoint
+
+CALIBRATION_FILE, HEAD_FILE, MEMBERS = "calibration.safetensors", "head.safetensors", "members"
+ENCODER_FILES = ("config.json", "model.safetensors")
+
+REMEDY = "Copy the predictor's folder again"
+
+Files = Mapping[str, BinaryIO]
+"""Opened files by their names, relative to the folder."""
+
+
+def files_of_predictor(folder: Path) -> tuple[Path, ...]:
+    """Raises ModelError where the folder holds no predictor."""
+    if not (folder / FILE).is_file():
+        remedy = "Give the folder predictor/ of a run of `biofm finetune`"
+        raise ModelError(f"there is no {FILE} in this folder", where=str(folder), remedy=remedy)
+    beside = (folder / CALIBRATION_FILE, *sorted((folder / MEMBERS).glob("*/*")))
+    return (folder / FILE, *(path for path in beside if path.is_file() and not path.name.startswith(".")))
+
+
+class PredictorFiles:
+    """Reads the parts of a predictor. Raises ModelError where a file is missing, damaged or does not fit."""
+
+    def __init__(self, files: Files, where: str, info: PredictorInfo | None = None) -> None:
+        self._files = files
+        self._where = where
+        self.info = info or read_info(self._file(FILE), where)
+
+    def calibration(self) -> Calibration:
+        info = self.info
+        tensors = self._tensors(CALIBRATION_FILE) if info.task == "regression" else {}
+        scores = [tensors.get(f"scores.{i}") for i in range(len(info.spreads))]
+        intervals = [
+            Intervals(scores=np.empty(0) if one is None else one.numpy(), spread=spread)
+            for one, spread in zip(scores, info.spreads, strict=True)
+        ]
+        return Calibration(intervals=tuple(intervals), temperatures=info.temperatures, n=info.n_calibrated)
+
+    def head(self, member: str) -> Head:
+        name = f"{MEMBERS}/{member}/{HEAD_FILE}"
+        head = read_head(self.info.task, self._tensors(name), f"{self._where}/{name}")
+        if head.n_outputs != self.info.n_outputs:
+            what = f"its head gives {head.n_outputs} numbers, not {self.info.n_outputs}"
+            raise ModelError(what, where=f"{self._where}/{name}", remedy=REMEDY)
+        return head
+
+    def checkpoint(self, member: str) -> Checkpoint:
+        """The member's own encoder, after a full fine-tuning."""
+        begin = f"{MEMBERS}/{member}/"
+        files = {name: self._file(begin + name) for name in ENCODER_FILES}
+        return read_checkpoint(files, f"{self._where}/{begin}")
+
+    def merge_adapter(self, member: str, checkpoint: Checkpoint) -> None:
+        """Add the member's adapter to an encoder, in place."""
+        begin = f"{MEMBERS}/{member}/"
+        config = self._file(begin + adapters.CONFIG_FILE).read()
+        weights = self._tensors(begin + adapters.WEIGHTS_FILE)
+        adapters.merge_adapter(checkpoint.module.encoder, config, weights, f"{self._where}/{begin}")
+
+    def _file(self, name: str) -> BinaryIO:
+        if name not in self._files:
+            raise ModelError(f"{name} is missing", where=self._where, remedy=REMEDY)
+        return self._files[name]
+
+    def _tensors(self, name: str) -> dict[str, Tensor]:
+        try:
+            return safetensors.torch.load(self._file(name).read())
+        except SafetensorError as error:
+            what = f"{name} is no whole safetensors file ({error})"
+            raise ModelError(what, where=self._where, remedy=REMEDY) from error

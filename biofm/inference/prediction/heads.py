@@ -1,0 +1,104 @@
+"""What stands on an encoder in a supervised model: from its vectors to numbers and probabilities."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from biofm.core.errors import ModelError
+from biofm.evaluation.supervised import Task
+from biofm.inference.pooling import PoolName
+from biofm.nn.predictor import prediction_head
+
+HeadPool = Literal["mean", "cls", "max", "attention"]
+
+Floats = NDArray[np.float32]
+State = dict[str, Tensor]
+
+QUERY = "pool.query"
+SHIFT, SCALE = "targets.shift", "targets.scale"
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """``query`` pools by attention. The layers give a regression's targets after ``shift`` and ``scale``,
+    which standardised them in training; else logits.
+    """
+
+    task: Task
+    layers: nn.Sequential
+    query: Tensor | None = None
+    shift: Tensor | None = None
+    scale: Tensor | None = None
+
+    @torch.inference_mode()
+    def outputs(self, rows: Floats, lengths: NDArray[np.int64]) -> Floats:
+        """Predicted numbers or probabilities from what an embedder gives: a row a sequence or, for labels per
+        residue and for attention that pools, a row a residue, ``lengths`` of each sequence.
+        """
+        x = torch.from_numpy(rows)
+        if self.query is not None:
+            x = pool_by_attention(x, self.query, lengths.tolist())
+        y: Tensor = self.layers(x)
+        if self.task == "regression":
+            assert self.shift is not None
+            assert self.scale is not None
+            return (y * self.scale + self.shift).numpy()
+        return (y.sigmoid() if self.task == "multi-label" else y.softmax(-1)).numpy()
+
+    @property
+    def d_model(self) -> int:
+        """The width of the vectors that it stands on."""
+        return self._linear[0].in_features
+
+    @property
+    def n_outputs(self) -> int:
+        return self._linear[-1].out_features
+
+    @property
+    def _linear(self) -> list[nn.Linear]:
+        return [layer for layer in self.layers if isinstance(layer, nn.Linear)]
+
+    def state(self) -> State:
+        """The tensors that ``read_head`` takes back."""
+        state = {f"head.{name}": tensor for name, tensor in self.layers.state_dict().items()}
+        others = {QUERY: self.query, SHIFT: self.shift, SCALE: self.scale}
+        return state | {name: tensor for name, tensor in others.items() if tensor is not None}
+
+
+def linear_head(task: Task, weights: Floats, bias: Floats) -> Head:
+    """weights x + bias, weights of shape (outputs, d). A regression's are of the targets as they stand."""
+    state = {"head.1.weight": torch.from_numpy(weights), "head.1.bias": torch.from_numpy(bias)}
+    if task == "regression":
+        state |= {SHIFT: torch.zeros(len(bias)), SCALE: torch.ones(len(bias))}
+    return read_head(task, state, "a new head")
+
+
+def read_head(task: Task, state: State, where: str) -> Head:
+    """A head from its tensors. Raises ModelError where one is missing or does not fit."""
+    try:
+        first, last = state["head.1.weight"], state.get("head.4.weight", state["head.1.weight"])
+        n_hidden = len(first) if last is not first else 0
+        layers = prediction_head(first.shape[1], len(last), 0.0, n_hidden)
+        own = {name.removeprefix("head."): tensor for name, tensor in state.items() if name[:5] == "head."}
+        layers.load_state_dict({name: tensor.float() for name, tensor in own.items()})
+        scaling = [state[name].float() for name in (SHIFT, SCALE)] if task == "regression" else [None, None]
+    except (KeyError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        what = f"the tensors of a head do not fit ({reason})"
+        raise ModelError(what, where=where, remedy="Copy the predictor's folder again") from error
+    return Head(task, layers.eval().requires_grad_(False), state.get(QUERY), *scaling)
+
+
+def embedder_pool(task: Task, pool: HeadPool) -> PoolName:
+    """What an embedder is to give: heads that pool by attention need every residue."""
+    return "none" if task == "per-residue" or pool == "attention" else pool
+
+
+def pool_by_attention(rows: Tensor, query: Tensor, lengths: list[int]) -> Tensor:
+    """Σ softmax(x · query) x over the rows of each sequence, as ``biofm.nn.predictor.AttentionPool`` does."""
+    pooled = [part.T @ (part @ query).softmax(0) for part in rows.split(lengths)]
+    return torch.stack(pooled) if pooled else rows.new_empty(0, rows.shape[1])

@@ -1,0 +1,81 @@
+"""What a trained predictor is, as its ``predictor.json`` says it."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, BinaryIO, Literal
+
+from biofm.core.errors import ModelError
+from biofm.core.version import __version__
+from biofm.evaluation.supervised import TASKS, Task
+from biofm.inference.prediction.heads import HeadPool
+
+FORMAT, VERSION = "biofm predictor", 1
+FILE = "predictor.json"
+
+Method = Literal["probe", "lora", "full"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberInfo:
+    """One of an ensemble. Its files are in ``members/<name>/``; ``fold`` is the one that it was not shown."""
+
+    name: str
+    fold: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictorInfo:
+    """``model`` and ``sha256`` are the encoder's that was fine-tuned, ``dtype`` that in which the predictor
+    was judged, ``window`` as in ``EmbedOptions`` (0: none).
+
+    ``temperatures``, ``spreads``, ``n_calibrated``: of ``biofm.evaluation.calibration``; the scores of its
+    intervals are in ``calibration.safetensors``.
+    """
+
+    task: Task
+    targets: tuple[str, ...]
+    classes: tuple[str, ...]
+    method: Method
+    pool: HeadPool
+    window: int
+    model: str
+    sha256: str
+    dtype: str
+    members: tuple[MemberInfo, ...]
+    temperatures: tuple[float, ...] = ()
+    spreads: tuple[float, ...] = ()
+    n_calibrated: int = 0
+
+    @property
+    def n_outputs(self) -> int:
+        return len(self.classes) or len(self.targets)
+
+
+def write_info(info: PredictorInfo) -> bytes:
+    content = {"format": FORMAT, "version": VERSION, "biofm_version": __version__} | asdict(info)
+    return json.dumps(content, indent=2).encode() + b"\n"
+
+
+def read_info(handle: BinaryIO, where: str) -> PredictorInfo:
+    """Raises ModelError: this is no predictor, one of a newer biofm, or damaged."""
+    remedy = "Give the folder predictor/ of a run of `biofm finetune`"
+    try:
+        content = json.load(handle)
+        if content["format"] != FORMAT:
+            raise KeyError("format")
+        if content["version"] > VERSION:
+            what = f"the predictor has version {content['version']}, and this biofm reads up to {VERSION}"
+            raise ModelError(what, where=where, remedy="Update biofm")
+        return _from(content)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"not a predictor's description ({error})", where=where, remedy=remedy) from error
+
+
+def _from(content: dict[str, Any]) -> PredictorInfo:
+    if content["task"] not in TASKS:
+        raise ValueError(f"no such task: {content['task']}")
+    members = tuple(MemberInfo(**member) for member in content["members"])
+    names = set(PredictorInfo.__dataclass_fields__) - {"members"}
+    values = {name: content[name] for name in names}
+    lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+    return PredictorInfo(**values | lists, members=members)

@@ -1,0 +1,62 @@
+"""From records to a table of predictions."""
+
+from collections import Counter
+from time import perf_counter
+from typing import TypedDict
+
+from biofm.core import Progress
+from biofm.core.tables import Table
+from biofm.inference.intake import Intake
+from biofm.inference.prediction.columns import columns_of
+from biofm.inference.prediction.predictor import Ensemble
+
+UNBOUNDED = "predictions without an interval: too few rows calibrated the predictor for this coverage"
+
+
+class PredictionTally(TypedDict):
+    n_sequences: int
+    n_residues: int
+    n_tokens: int
+    seconds: float
+    tokens_per_second: float
+
+
+def predictions_to_table(
+    intake: Intake,
+    ensemble: Ensemble,
+    coverage: float,
+    table: Table,
+    notices: Counter[str],
+    progress: Progress,
+    *,
+    with_lists: bool,
+) -> PredictionTally:
+    """Stream the records of ``intake`` through the members into ``table``, which is left open."""
+    began = perf_counter()
+    counts: Counter[str] = Counter()
+    n_branches = len(ensemble.branches)
+
+    def on_batch(n_tokens: int, n_residues: int) -> None:
+        counts.update(tokens=n_tokens, passed=n_residues)
+        fraction = intake.share_of(counts["passed"] / n_branches)
+        progress.update(tokens=counts["tokens"], fraction=fraction)
+
+    proteins = ensemble.embedder.tokenise(intake, notices)
+    for part in ensemble.stream(proteins, on_batch):
+        columns = columns_of(
+            ensemble.info, part.found, part.lengths, ensemble.calibration, coverage, with_lists=with_lists
+        )
+        if "low" in columns:
+            notices[UNBOUNDED] += columns["low"].null_count
+        ids = [protein.id for protein in part.proteins]
+        table.append({"id": ids, "n_residues": part.lengths, **columns})
+        counts.update(sequences=len(ids), residues=sum(part.lengths))
+    table.close()
+    seconds = perf_counter() - began
+    return PredictionTally(
+        n_sequences=counts["sequences"],
+        n_residues=counts["residues"],
+        n_tokens=counts["tokens"],
+        seconds=seconds,
+        tokens_per_second=counts["tokens"] / seconds,
+    )

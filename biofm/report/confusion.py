@@ -1,0 +1,43 @@
+"""Which class was taken for which."""
+
+from collections.abc import Sequence
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from biofm.report.figure import new_figure, printable, write_figure
+
+MOST_NUMBERS = 12  # classes whose counts can be read in their cells
+MOST_NAMES = 60
+CELL_INCH, LEAST_INCH, MOST_INCH = 0.5, 2.4, 9.0
+LONGEST_NAME = 24
+
+
+def draw_confusion(counts: NDArray[np.int64], classes: Sequence[str], handle: BinaryIO, suffix: str) -> None:
+    """``counts[i, j]``: how many of class i were taken for class j. The darker a cell, the larger its share
+    of its row, of the true class.
+    """
+    n = len(classes)
+    side = min(max(LEAST_INCH, CELL_INCH * n), MOST_INCH)
+    figure = new_figure(side + 2.2, side + 1.2)
+    axes = figure.subplots()
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    if n <= MOST_NUMBERS:
+        for i, j in np.ndindex(n, n):
+            colour = "white" if shares[i, j] > 0.6 else "black"
+            axes.text(j, i, f"{counts[i, j]:,}", ha="center", va="center", color=colour, fontsize=8)
+    names = [_shorten(printable(name)) for name in classes] if n <= MOST_NAMES else []
+    axes.set_xticks(range(len(names)), names, rotation=90, parse_math=False)
+    axes.set_yticks(range(len(names)), names, parse_math=False)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    axes.set_xlabel("predicted" if names else f"predicted, {n:,} classes, too many to name")
+    axes.set_ylabel("true")
+    figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.8)
+    write_figure(figure, handle, suffix)
+
+
+def _shorten(name: str) -> str:
+    return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…"

@@ -1,0 +1,136 @@
+"""From the answers of all members to one predictor's: combined, calibrated, judged beside the baselines."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from biofm.evaluation.baselines import Missing
+from biofm.evaluation.calibration import (
+    Calibration,
+    calibration_error,
+    fit_intervals,
+    fit_temperatures,
+)
+from biofm.evaluation.supervised import (
+    Judgement,
+    LabelledTable,
+    Labels,
+    Predictions,
+    find_baselines,
+    judge_predictions,
+    offsets_of,
+    units_of,
+)
+from biofm.inference.prediction import Combined, combine
+from biofm.training.finetuning.members import Answers
+from biofm.training.finetuning.plan import OUT_OF_FOLD, TEST_ROWS, JudgedSet, Plan
+from biofm.training.finetuning.recipe import FinetuneRecipe
+from biofm.training.progress import Progress
+
+Floats = NDArray[np.floating]
+Indices = NDArray[np.int64]
+
+
+class Findings(NamedTuple):
+    """``answers``: by the name of a judged set, what the predictor says of its rows. ``calibrated``: how well
+    its intervals or probabilities did on the test set; empty without one. ``missing``: baselines, and why.
+    """
+
+    answers: dict[str, Combined]
+    judgements: dict[str, Judgement]
+    calibration: Calibration
+    calibrated: dict[str, Any]
+    missing: dict[str, str]
+
+
+def judge_members(
+    table: LabelledTable, plan: Plan, answers: Sequence[Answers], recipe: FinetuneRecipe, progress: Progress
+) -> Findings:
+    """Judge what all members say together."""
+    held_out = _combine_held_out(table.labels, plan, answers)
+    found = {}
+    if len(plan.test):
+        found[TEST_ROWS] = combine([it.test for it in answers], [member.fold for member in plan.members])
+    if recipe.n_folds:
+        found[OUT_OF_FOLD] = held_out
+    calibration = _calibrate(table.labels.take(plan.calibration), held_out)
+    judgements, missing = {}, dict[str, str]()
+    for name, combined in found.items():
+        judgements[name], lacking = _judge_set(table, plan.judged[name], combined, recipe, progress)
+        missing |= lacking
+    calibrated = {}
+    if len(plan.test):
+        truth = table.labels.take(plan.test)
+        calibrated = _check(truth, found[TEST_ROWS], calibration, recipe.coverage)
+    return Findings(found, judgements, calibration, calibrated, missing)
+
+
+def _judge_set(
+    table: LabelledTable, judged: JudgedSet, combined: Combined, recipe: FinetuneRecipe, progress: Progress
+) -> tuple[Judgement, dict[str, str]]:
+    """A set judged, and the baselines that it lacks."""
+    baselines = find_baselines(
+        table.sequences, table.labels, judged.fits, judged.fitted, seed=recipe.seed,
+        progress=lambda done, total: progress("baselines", done, total),
+    )  # fmt: skip
+    model = Predictions(recipe.method, "model", combined.outputs, judged.fitted)
+    judgement = judge_predictions(
+        table.labels.take(judged.rows),
+        [model, *(it for it in baselines if isinstance(it, Predictions))],
+        n_resamples=recipe.n_resamples,
+        seed=recipe.seed,
+        progress=lambda done, total: progress("judging", done, total),
+    )
+    return judgement, {it.name: it.reason for it in baselines if isinstance(it, Missing)}
+
+
+def _combine_held_out(labels: Labels, plan: Plan, answers: Sequence[Answers]) -> Combined:
+    """Each calibrating row by the members that have not seen it: those of its fold, or all."""
+    offsets = np.arange(len(plan.calibration) + 1)
+    if labels.offsets is not None:
+        offsets = offsets_of(labels.lengths[plan.calibration])
+    outputs = np.zeros((offsets[-1], labels.n_outputs))
+    spread = np.zeros_like(outputs)
+    for fold in sorted({member.fold for member in plan.members}):
+        of_fold = [i for i, member in enumerate(plan.members) if member.fold == fold]
+        rows = plan.members[of_fold[0]].held_out
+        places = units_of(np.searchsorted(plan.calibration, rows), offsets)
+        combined = combine([answers[i].held_out for i in of_fold], [fold] * len(of_fold))
+        outputs[places] = combined.outputs
+        if combined.spread is not None:
+            spread[places] = combined.spread
+    is_ensemble = len(plan.members) > len({member.fold for member in plan.members})
+    return Combined(outputs, spread if is_ensemble else None)
+
+
+def _calibrate(labels: Labels, found: Combined) -> Calibration:
+    if labels.task == "regression":
+        return fit_intervals(labels, found.outputs, found.spread)
+    return fit_temperatures(labels, found.outputs)
+
+
+def _check(labels: Labels, found: Combined, calibration: Calibration, coverage: float) -> dict[str, Any]:
+    """On the test set: the share of truths inside their intervals, or the calibration error before and
+    after.
+    """
+    if labels.task != "regression":
+        tempered = calibration.temper(found.outputs)
+        return {
+            "n_calibrated": calibration.n,
+            "temperatures": list(calibration.temperatures),
+            "error_before": calibration_error(labels, found.outputs),
+            "error_after": calibration_error(labels, tempered),
+        }
+    spread = np.zeros_like(found.outputs) if found.spread is None else found.spread
+    widths = calibration.half_widths(coverage, spread)
+    is_known = ~np.isnan(labels.numbers)
+    is_finite = bool(np.isfinite(widths).all())
+    is_inside = np.abs(labels.numbers - found.outputs) <= widths
+    return {
+        "n_calibrated": calibration.n,
+        "coverage": coverage,
+        "covered": float(is_inside[is_known].mean()) if is_finite else None,
+        "mean_width": float(2 * widths.mean()) if is_finite else None,
+    }

@@ -1,0 +1,177 @@
+"""The members of a fine-tuning: each is trained, written down and asked, or found as a run has left it."""
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import safetensors.numpy
+import safetensors.torch
+from biofm_datasets.store import TokenStore
+from numpy.typing import NDArray
+
+from biofm.evaluation.supervised import LabelledTable, units_of
+from biofm.inference import Compute, Embedder, EmbedOptions
+from biofm.inference.prediction import Head, PredictorFiles, PredictorInfo, open_branch
+from biofm.inference.prediction.files import HEAD_FILE, MEMBERS
+from biofm.models import Checkpoint, write_checkpoint
+from biofm.training.files import written_whole
+from biofm.training.finetuning.gradient import Trained, train_member
+from biofm.training.finetuning.lora import adapter_files
+from biofm.training.finetuning.plan import MemberPlan
+from biofm.training.finetuning.probe import fit_probe
+from biofm.training.finetuning.recipe import FinetuneRecipe
+from biofm.training.finetuning.vectors import FILE as VECTORS_FILE
+from biofm.training.finetuning.vectors import embed_table, records_of
+from biofm.training.progress import Progress
+
+Floats = NDArray[np.float32]
+Indices = NDArray[np.int64]
+
+OUTPUTS_FILE, REPORT_FILE, CHECKPOINTS = "outputs.safetensors", "member.json", "checkpoints"
+ROWS_AT_ONCE = 65_536
+
+
+class Answers(NamedTuple):
+    """What a member says of the test set and of the rows that it calibrates by, and how it was trained."""
+
+    test: Floats
+    held_out: Floats
+    report: dict[str, Any]
+
+
+class Run(NamedTuple):
+    """What all members share. ``info``: of the predictor that they will make; ``folder``: of the run."""
+
+    table: LabelledTable
+    base: Checkpoint
+    info: PredictorInfo
+    recipe: FinetuneRecipe
+    compute: Compute
+    options: EmbedOptions
+    folder: Path
+    progress: Progress
+
+    def work(self, member: str) -> Path:
+        """Where a member's log, its checkpoints and its answers lie."""
+        return self.folder / MEMBERS / member
+
+    @property
+    def predictor(self) -> Path:
+        return self.folder / "predictor"
+
+    def result(self, member: str) -> Path:
+        """Where its weights lie: a part of the predictor."""
+        return self.predictor / MEMBERS / member
+
+
+def train_probes(run: Run, members: list[MemberPlan], test: Indices, embedder: Embedder) -> list[Answers]:
+    """All members of a probe: heads on vectors that are made once for all."""
+    vectors: Floats | None = None
+    answers = []
+    for number, member in enumerate(members):
+        if not (run.work(member.name) / REPORT_FILE).exists():
+            if vectors is None:
+                vectors = embed_table(run.table, embedder, run.folder, run.progress)
+            _fit_one(run, member, test, vectors, resamples=run.recipe.n_members > 1)
+        answers.append(_read_answers(run.work(member.name)))
+        run.progress("fitting", number + 1, len(members))
+    (run.folder / VECTORS_FILE).unlink(missing_ok=True)
+    return answers
+
+
+def train_by_gradients(
+    run: Run, members: list[MemberPlan], test: Indices, store: TokenStore
+) -> list[Answers]:
+    """Members with an encoder of their own; the one that was interrupted goes on from its checkpoint."""
+    answers = []
+    for member in members:
+        if not (run.work(member.name) / REPORT_FILE).exists():
+            _train_one(run, member, test, store)
+        answers.append(_read_answers(run.work(member.name)))
+    return answers
+
+
+def _fit_one(run: Run, member: MemberPlan, test: Indices, vectors: Floats, *, resamples: bool) -> None:
+    labels = run.table.labels
+    probe = fit_probe(member, labels, vectors, resamples=resamples)
+    _write_head(run.result(member.name), probe.final)
+
+    def ask(head: Head, rows: Indices) -> Floats:
+        units = rows if labels.offsets is None else units_of(rows, labels.offsets)
+        parts = np.split(units, range(ROWS_AT_ONCE, len(units), ROWS_AT_ONCE))
+        outputs = [head.outputs(np.asarray(vectors[part]), np.ones(len(part), np.int64)) for part in parts]
+        return np.concatenate(outputs)
+
+    is_fold = not np.isin(member.held_out, member.validation).any()
+    held_out = ask(probe.final if is_fold else probe.judged, member.held_out)
+    _write_answers(run, member, Answers(ask(probe.final, test), held_out, probe.penalty))
+
+
+def _train_one(run: Run, member: MemberPlan, test: Indices, store: TokenStore) -> None:
+    work = run.work(member.name)
+    work.mkdir(parents=True, exist_ok=True)
+
+    def progress(stage: str, done: int, total: int, detail: str = "") -> None:
+        run.progress(f"{member.name}, {stage}", done, total, detail)
+
+    labels = run.table.labels
+    trained = train_member(member, labels, store, run.base, run.recipe, run.compute, work, progress)
+    _write_weights(run, member, trained)
+    with ExitStack() as opened:
+        paths = {f"{MEMBERS}/{member.name}/{path.name}": path for path in run.result(member.name).iterdir()}
+        files = {name: opened.enter_context(path.open("rb")) for name, path in paths.items()}
+        predictor = PredictorFiles(files, str(run.folder), run.info)
+        branch = open_branch(predictor, member.name, run.base, run.compute, run.options)
+        of_test, of_held_out = (
+            branch.answer(records_of(run.table, rows), Counter()) for rows in (test, member.held_out)
+        )
+    _write_answers(run, member, Answers(of_test, of_held_out, asdict(trained.summary)))
+    shutil.rmtree(work / CHECKPOINTS, ignore_errors=True)
+
+
+def _write_weights(run: Run, member: MemberPlan, trained: Trained) -> None:
+    folder = run.result(member.name)
+    _write_head(folder, trained.head)
+    if run.recipe.method == "lora":
+        _write_files(folder, adapter_files(trained.checkpoint.module.encoder, run.info.model))
+    else:
+        _write_files(folder, write_checkpoint(trained.checkpoint))
+
+
+def _write_head(folder: Path, head: Head) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {name: tensor.contiguous() for name, tensor in head.state().items()}
+    _write_files(folder, {HEAD_FILE: safetensors.torch.save(state)})
+
+
+def _write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    for name, content in files.items():
+        with written_whole(folder / name) as file:
+            file.write(content)
+
+
+def _write_answers(run: Run, member: MemberPlan, answers: Answers) -> None:
+    """The report comes last: with it the member is done."""
+    about = {
+        "fold": member.fold,
+        "seed": member.seed,
+        "n_train": len(member.train),
+        "n_validation": len(member.validation),
+    }
+    outputs = {"test": answers.test, "held_out": answers.held_out}
+    folder = run.work(member.name)
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_files(folder, {OUTPUTS_FILE: safetensors.numpy.save(outputs)})
+    _write_files(folder, {REPORT_FILE: json.dumps(about | answers.report, indent=2).encode() + b"\n"})
+
+
+def _read_answers(folder: Path) -> Answers:
+    outputs = safetensors.numpy.load((folder / OUTPUTS_FILE).read_bytes())
+    report = json.loads((folder / REPORT_FILE).read_text())
+    return Answers(outputs["test"], outputs["held_out"], report)

@@ -1,0 +1,154 @@
+"""A fine-tuning in a folder: planned, trained member by member, judged, written down."""
+
+import json
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from biofm_datasets.store import TokenStore
+
+from biofm.core.configuration import to_toml
+from biofm.core.errors import OptionError, OutputError
+from biofm.evaluation.supervised import LabelledTable, LabelOptions
+from biofm.inference import Compute, Embedder, EmbedOptions, place
+from biofm.inference.prediction import MemberInfo, PredictorInfo
+from biofm.inference.prediction.heads import embedder_pool
+from biofm.models import Checkpoint
+from biofm.training.files import written_whole
+from biofm.training.finetuning.judging import judge_members
+from biofm.training.finetuning.lora import check_peft
+from biofm.training.finetuning.members import Run, train_by_gradients, train_probes
+from biofm.training.finetuning.plan import Plan, make_plan
+from biofm.training.finetuning.recipe import FinetuneRecipe
+from biofm.training.finetuning.summary import FinetuneSummary, summarise
+from biofm.training.finetuning.vectors import records_of
+from biofm.training.finetuning.writing import write_evaluation, write_predictions, write_predictor
+from biofm.training.progress import Progress
+
+HARMLESS = ("n_workers", "checkpoint_every", "log_every", "n_resamples", "coverage", "wandb")
+"""Settings that a resumed run may change: they decide no weight."""
+
+
+class Base(NamedTuple):
+    """The model that is fine-tuned, its name and the SHA-256 of its weights."""
+
+    checkpoint: Checkpoint
+    name: str
+    sha256: str
+
+
+class Source(NamedTuple):
+    """The table that teaches and judges, how it was read, and the SHA-256 of its file."""
+
+    table: LabelledTable
+    options: LabelOptions
+    sha256: str
+
+
+def run_finetuning(
+    source: Source,
+    base: Base,
+    recipe: FinetuneRecipe,
+    compute: Compute,
+    folder: Path,
+    notices: Counter[str],
+    progress: Progress,
+) -> FinetuneSummary:
+    """Fine-tune ``base`` and write everything into ``folder``.
+
+    ``recipe.toml`` and ``run.json``: what is being done; ``members/``: the log of each, its answers and its
+    checkpoints while it trains; ``predictor/``: the result, for ``biofm predict``; ``predictions.csv``: of
+    all rows that are judged; ``evaluation.json``: how good they are, beside baselines. A folder that holds a
+    begun run of the same recipe and table is resumed: members that are done stay, the one that was
+    interrupted goes on.
+
+    Raises OutputError: the folder holds another run. InputError: the table cannot teach or judge, or a
+    sequence is too long for the model. OptionError: a choice does not fit the model. MissingExtraError: LoRA
+    without peft.
+    """
+    table = source.table
+    plan = make_plan(table, recipe, notices)
+    options = EmbedOptions(pool=embedder_pool(table.labels.task, recipe.pool), window=recipe.window or None)
+    encoder = place(base.checkpoint.module.encoder, compute)
+    embedder = Embedder(encoder, base.checkpoint.tokenizer, compute, options)
+    _check(recipe, embedder, compute)
+    tokens = [protein.tokens for protein in embedder.tokenise(records_of(table), notices)]
+    _remember(source, base, recipe, compute, folder)
+    info = _info(source, base, recipe, compute, plan)
+    run = Run(table, base.checkpoint, info, recipe, compute, options, folder, progress)
+    if recipe.method == "probe":
+        answers = train_probes(run, plan.members, plan.test, embedder)
+    else:
+        answers = train_by_gradients(run, plan.members, plan.test, TokenStore.of(tokens))
+    findings = judge_members(table, plan, answers, recipe, progress)
+    reports = {member.name: answer.report for member, answer in zip(plan.members, answers, strict=True)}
+    write_predictor(run.predictor, info, findings.calibration)
+    write_predictions(folder, table, info, plan, findings, recipe.coverage)
+    summary = summarise(table, info, compute, findings, reports, str(run.predictor), notices)
+    write_evaluation(folder, summary)
+    return summary
+
+
+def _check(recipe: FinetuneRecipe, embedder: Embedder, compute: Compute) -> None:
+    if recipe.method == "probe":
+        return
+    if recipe.method == "lora":
+        check_peft()
+    if compute.dtype is torch.float16:
+        what = "float16 gradients vanish without loss scaling, which biofm does not do"
+        raise OptionError(what, where="--dtype", remedy="Give bfloat16 or float32")
+    longest = embedder.config.max_length
+    if longest is not None and recipe.max_length > longest:
+        what = f"{recipe.max_length} tokens are more than the model has learned positions for"
+        raise OptionError(what, where="--max-length", remedy=f"Give at most {longest}")
+
+
+def _info(source: Source, base: Base, recipe: FinetuneRecipe, compute: Compute, plan: Plan) -> PredictorInfo:
+    labels = source.table.labels
+    return PredictorInfo(
+        task=labels.task,
+        targets=labels.targets,
+        classes=labels.classes,
+        method=recipe.method,
+        pool=recipe.pool,
+        window=recipe.window,
+        model=base.name,
+        sha256=base.sha256,
+        dtype=compute.dtype_name,
+        members=tuple(MemberInfo(name=member.name, fold=member.fold) for member in plan.members),
+    )
+
+
+def _remember(source: Source, base: Base, recipe: FinetuneRecipe, compute: Compute, folder: Path) -> None:
+    """Write down what decides the run, unless the folder holds another one."""
+    decides = {name: value for name, value in asdict(recipe).items() if name not in HARMLESS}
+    now = {
+        "recipe": decides,
+        "table": {"sha256": source.sha256, **asdict(source.options)},
+        "model": {"sha256": base.sha256, "dtype": compute.dtype_name},
+    }
+    now = json.loads(json.dumps(now))  # as it will be read again: tuples become lists
+    file = folder / "run.json"
+    if file.exists():
+        before = json.loads(file.read_text())
+        differing = [
+            f"{part} ({name})"
+            for part, values in now.items()
+            for name, value in values.items()
+            if before.get(part, {}).get(name) != value
+        ]
+        if differing:
+            what = f"this folder holds a run with another {', '.join(differing)}"
+            remedy = "Resume it with the same options and table, or choose a new folder"
+            raise OutputError(what, where=str(folder), remedy=remedy)
+    elif any(not path.name.startswith(".") for path in folder.iterdir()):
+        what = "this folder holds files, but no run that could be resumed"
+        raise OutputError(what, where=str(folder), remedy="Choose another folder")
+    for path, content in (
+        (folder / "recipe.toml", to_toml(recipe)),
+        (file, json.dumps(now, indent=2) + "\n"),
+    ):
+        with written_whole(path) as stream:
+            stream.write(content.encode())

@@ -1,0 +1,65 @@
+"""What a run was trained and judged on: a description of its data, as a page shows it."""
+
+import io
+
+from biofm.evaluation.dataset import Description, Leakage
+from biofm.report import draw_dataset
+from biofm.report.run import Pairs, Picture, Table
+
+MOST_SOURCES = 40
+
+
+def describe_data(found: Description) -> tuple[Table | Pairs, ...]:
+    """Inputs, parts, lengths and composition; and what of the held-out parts is in training."""
+    parts = [_sources(found), *_split(found)]
+    lengths = {name: f"{value:,.0f}" for name, value in found.quantiles.items()}
+    parts.append(Pairs(title="Lengths in residues", values=lengths))
+    n_letters = max(1, sum(found.letters.values()))
+    shares = {letter: f"{100 * n / n_letters:.2f} %" for letter, n in found.letters.items()}
+    note = f"{found.n_unknown:,} residues are none of the 20 amino acids." if found.n_unknown else ""
+    return (*parts, Pairs(title="Composition", values=shares, note=note))
+
+
+def picture_data(found: Description) -> Picture:
+    """The same at one glance."""
+    handle = io.BytesIO()
+    draw_dataset(found, handle, ".png")
+    size = f"{found.n_sequences:,} sequences of {found.n_residues:,} residues"
+    description = f"How long the {size} are, which residues they have, their parts, and copies among them."
+    return Picture(png=handle.getvalue(), caption="The data at one glance.", description=description)
+
+
+def _sources(found: Description) -> Table:
+    header = ("input", "sequences", "residues", "copies in it", "also in another")
+    rows = [
+        (it.name, it.n_sequences, it.n_residues, it.n_sequences - it.n_distinct, it.n_elsewhere)
+        for it in found.sources[:MOST_SOURCES]
+    ]
+    n = len(found.sources)
+    note = f"The first {MOST_SOURCES} of {n:,}." if n > MOST_SOURCES else ""
+    return Table(title="Inputs", header=header, rows=rows, note=note)
+
+
+def _split(found: Description) -> list[Table | Pairs]:
+    if not found.split:
+        return []
+    tool = f" ({found.split_tool})" if found.split_tool else ""
+    parts: list[Table | Pairs] = [
+        Pairs(title="Parts", values=found.split, note=f"Split by {found.split_method}{tool}.")
+    ]
+    if found.leakage:
+        header = ("held-out part", "sequences", "copies in training", "sampled", "related to training")
+        rows = [(it.part, it.n_sequences, it.n_copies, it.n_sampled, it.n_related) for it in found.leakage]
+        title = "What of the held-out parts is in training"
+        parts.append(Table(title=title, header=header, rows=rows, note=_note(found.leakage)))
+    return parts
+
+
+def _note(leakage: tuple[Leakage, ...]) -> str:
+    if not any(it.n_sampled for it in leakage):
+        return "Relatives were not searched for."
+    searched, n_train = max((it.n_searched, it.n_train) for it in leakage)
+    return (
+        "Related: at least half of the shorter protein aligns with 30 % identity. "
+        f"Searched among {searched:,} of {n_train:,} training sequences."
+    )

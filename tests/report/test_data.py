@@ -1,0 +1,76 @@
+"""The picture of a data set says its numbers, whatever the data set is like."""
+
+import io
+import re
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+import biofm
+from biofm.evaluation.dataset import Description, Leakage
+from biofm.report import draw_dataset
+
+
+@pytest.fixture
+def found(tmp_path: Path) -> Description:
+    for name, proteins in (("a", ["MKTAYIAKQR", "MKT", "MKT", "MXB"]), ("b", ["MKT", "MVLSPADKTN"])):
+        (tmp_path / f"{name}.fasta").write_text("".join(f">p\n{protein}\n" for protein in proteins))
+    return biofm.describe([tmp_path / "a.fasta", tmp_path / "b.fasta"])
+
+
+def drawn(found: Description, suffix: str = ".svg") -> bytes:
+    handle = io.BytesIO()
+    draw_dataset(found, handle, suffix)
+    return handle.getvalue()
+
+
+def texts_of(found: Description) -> list[str]:
+    """matplotlib keeps each text in a comment."""
+    return [text.strip() for text in re.findall(r"<!--(.*?)-->", drawn(found).decode(), re.DOTALL)]
+
+
+def test_the_picture_is_a_valid_file_of_every_suffix(found: Description) -> None:
+    assert drawn(found, ".png").startswith(b"\x89PNG\r\n\x1a\n")
+    assert drawn(found, ".pdf").startswith(b"%PDF-")
+    assert ElementTree.fromstring(drawn(found)).tag == "{http://www.w3.org/2000/svg}svg"
+
+
+def test_inputs_letters_and_copies_have_their_numbers(found: Description) -> None:
+    texts = texts_of(found)
+    assert {"a.fasta, b.fasta", "6 proteins, 32 residues", "a.fasta", "b.fasta"} <= set(texts)
+    assert {"4 (66.7%)", "2 (33.3%)"} <= set(texts)
+    assert "% of residues; 2 other letters (X, B)" in texts
+    assert "2 sequences repeat another (33.3%)" in texts
+    assert "residues in a protein, % of sequences; median 3" in texts
+
+
+def test_a_split_has_its_parts_and_what_leaks(found: Description) -> None:
+    leakage = Leakage(
+        part="test", n_sequences=9, n_copies=1, n_sampled=5, n_related=2, n_searched=7, n_train=70
+    )
+    split = {"train": 70, "validation": 0, "test": 9, "removed": 21}
+    texts = texts_of(
+        replace(
+            found,
+            n_sequences=100,
+            split=split,
+            split_method="identity",
+            split_tool="A tool",
+            leakage=(leakage,),
+        )
+    )
+    assert {"Split: identity", "sequences of each part, A tool", "70 (70.0%)", "21 (21.0%)"} <= set(texts)
+    assert "validation" not in texts
+    assert "1 of 9 in test are copies of training sequences" in texts
+    assert "2 of 5 sampled there have a relative in training" in texts
+
+
+@pytest.mark.parametrize("n", [1, 5, 6, 30])
+def test_any_number_of_inputs_with_any_name_fits(n: int, found: Description) -> None:
+    names = [f"$x_{{ {'long ' * i}<&>\x00é{i}" for i in range(n)]
+    sources = tuple(replace(found.sources[i % 2], name=name) for i, name in enumerate(names))
+    texts = texts_of(replace(found, name="$\\frac", sources=sources))
+    assert ("and 25 more" in texts) == (n == 30)
+    assert ElementTree.fromstring(drawn(replace(found, sources=sources))).tag.endswith("svg")

@@ -1,0 +1,216 @@
+"""A whole fine-tuning: what it leaves, how it goes on, and that what it judged is what it wrote."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from biofm.core.errors import BiofmError
+from biofm.inference import Compute, choose_compute
+from biofm.inference.prediction import PredictorFiles, files_of_predictor, read_ensemble
+from biofm.inference.prediction.columns import columns_of
+from biofm.training.finetuning import Base, members
+from biofm.training.finetuning.gradient import train_member
+from biofm.training.finetuning.vectors import records_of
+from tests.training.finetuning.conftest import MakeRecipe, MakeTable, Tune
+
+TASKS = ["regression", "classification", "multi-label", "per-residue"]
+
+
+def ask(folder: Path, base: Base, table: Any, rows: Any) -> dict[str, Any]:
+    """What the written predictor says of rows of a table, as ``biofm predict`` would."""
+    paths = files_of_predictor(folder)
+    opened = {path.relative_to(folder).as_posix(): path.open("rb") for path in paths}
+    files = PredictorFiles(opened, str(folder))
+    compute = choose_compute("cpu", files.info.dtype)
+    ensemble = read_ensemble(files, base.checkpoint, compute, tokens_per_batch=64)
+    proteins = ensemble.embedder.tokenise(records_of(table, rows), Counter())
+    parts = [
+        columns_of(files.info, part.found, part.lengths, ensemble.calibration, 0.9, with_lists=False)
+        for part in ensemble.stream(proteins)
+    ]
+    for handle in opened.values():
+        handle.close()
+    return {name: np.concatenate([np.asarray(part[name]) for part in parts]) for name in parts[0]}
+
+
+def assert_same(predictions: pd.DataFrame, found: dict[str, Any]) -> None:
+    for name, values in found.items():
+        if values.dtype.kind == "f":
+            written = predictions[name].to_numpy(np.float64)
+            np.testing.assert_allclose(written, values.astype(np.float64), atol=2e-5)
+        else:
+            assert predictions[name].astype(str).tolist() == values.astype(str).tolist()
+
+
+@pytest.mark.parametrize("method", ["probe", "lora", "full"])
+@pytest.mark.parametrize("task", TASKS)
+def test_the_written_predictor_says_what_was_judged(
+    task: str,
+    method: str,
+    make_table: MakeTable,
+    make_recipe: MakeRecipe,
+    tune: Tune,
+    base: Base,
+    tmp_path: Path,
+) -> None:
+    table = make_table(task)
+    summary = tune(table, make_recipe(method=method))
+    assert summary.predictor == str(tmp_path / "run" / "predictor")
+    predictions = pd.read_csv(tmp_path / "run" / "predictions.csv", keep_default_na=task == "regression")
+    rows = np.flatnonzero(table.roles == "test")
+    assert predictions["id"].tolist() == [table.ids[row] for row in rows]
+    assert set(predictions["set"]) == {"test"}
+    assert_same(predictions, ask(tmp_path / "run" / "predictor", base, table, rows))
+
+
+def test_a_run_leaves_all_that_tells_of_it(
+    make_table: MakeTable, make_recipe: MakeRecipe, tune: Tune, tmp_path: Path
+) -> None:
+    summary = tune(make_table(), make_recipe(method="full"))
+    run = tmp_path / "run"
+    assert {path.name for path in run.iterdir()} == {
+        "recipe.toml", "run.json", "members", "predictor", "predictions.csv",
+        "predictions.csv.provenance.json", "evaluation.json",
+    }  # fmt: skip
+    evaluation = json.loads((run / "evaluation.json").read_text())
+    rows = evaluation["judged"]["test"]["rows"]
+    assert [row["name"] for row in rows] == ["full", "composition ridge", "k-mer ridge", "mean"]
+    assert [row["kind"] for row in rows] == ["model", *["baseline"] * 3]
+    assert rows[0]["measures"]["spearman"]["low"] <= rows[0]["measures"]["spearman"]["value"]
+    assert "12 to 24" in evaluation["not_computed"]["one-hot ridge"]
+    assert evaluation["primary"] == "spearman"
+    assert summary.members["seed-0"]["n_train"] == 36
+    assert (run / "members" / "seed-0" / "metrics.csv").read_text().count("\n") > 2
+    assert not (run / "members" / "seed-0" / "checkpoints").exists(), "a member that is done needs none"
+    predictor = json.loads((run / "predictor" / "predictor.json").read_text())
+    assert (predictor["format"], predictor["version"]) == ("biofm predictor", 1)
+
+
+def test_a_probe_of_an_ensemble_in_folds_judges_out_of_fold(
+    make_table: MakeTable, make_recipe: MakeRecipe, tune: Tune, tmp_path: Path
+) -> None:
+    table = make_table(n_rows=60, with_split=False)
+    summary = tune(table, make_recipe(n_folds=3, n_members=2))
+    assert list(summary.judged) == ["out-of-fold"]
+    assert summary.judged["out-of-fold"].n_rows == 60
+    assert len(summary.members) == 6
+    assert summary.calibrated == {}, "no row is left that neither trained nor calibrated"
+    predictions = pd.read_csv(tmp_path / "run" / "predictions.csv")
+    assert predictions["id"].tolist() == table.ids
+    widths = (predictions["high"] - predictions["low"]).round(6)
+    assert widths.nunique() > 10, "intervals follow the ensemble's spread"
+    truth = predictions["truth"]
+    assert ((predictions["low"] <= truth) & (truth <= predictions["high"])).mean() >= 0.9
+
+
+def test_an_ensemble_predicts_the_mean_of_its_members(
+    make_table: MakeTable, make_recipe: MakeRecipe, tune: Tune, base: Base, tmp_path: Path
+) -> None:
+    table = make_table(n_rows=40)
+    rows = np.flatnonzero(table.roles == "test")
+    tune(table, make_recipe(method="full", n_members=2))
+    both = ask(tmp_path / "run" / "predictor", base, table, rows)["prediction"]
+    alone = []
+    for seed in (0, 1):
+        tune(table, make_recipe(method="full", seed=seed), folder=f"seed-{seed}")
+        alone.append(ask(tmp_path / f"seed-{seed}" / "predictor", base, table, rows)["prediction"])
+    assert np.abs(alone[0] - alone[1]).max() > 1e-5
+    np.testing.assert_allclose(both, (alone[0] + alone[1]) / 2, atol=1e-5)
+
+
+def test_resuming_trains_only_what_is_not_done(
+    make_table: MakeTable,
+    make_recipe: MakeRecipe,
+    tune: Tune,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    table, recipe = make_table(n_rows=40, with_split=False), make_recipe(method="full", n_folds=3)
+    trained: list[str] = []
+
+    def stop_at_the_second(member: Any, *others: Any) -> Any:
+        trained.append(member.name)
+        if trained.count("fold-2-seed-0") == 1 and member.name == "fold-2-seed-0":
+            raise KeyboardInterrupt
+        return train_member(member, *others)
+
+    monkeypatch.setattr(members, "train_member", stop_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        tune(table, recipe)
+    assert not (tmp_path / "run" / "predictor" / "predictor.json").exists(), "it is no predictor yet"
+    resumed = tune(table, recipe)
+    assert trained == [f"fold-{i}-seed-0" for i in (1, 2, 2, 3)]
+    whole = tune(table, recipe, folder="whole")
+    assert resumed.judged == whole.judged
+    read = [(tmp_path / folder / "predictions.csv").read_text() for folder in ("run", "whole")]
+    assert read[0] == read[1]
+
+
+def test_a_probe_that_was_interrupted_embeds_nothing_again(
+    make_table: MakeTable,
+    make_recipe: MakeRecipe,
+    tune: Tune,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    table, recipe = make_table(n_rows=40, with_split=False), make_recipe(n_folds=3)
+    stages: list[str] = []
+
+    def watch(stage: str, done: int, total: int, detail: str = "") -> None:
+        stages.append(stage)
+        if (stage, done) == ("fitting", 1):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tune(table, recipe, progress=watch)
+    assert "embedding" in stages
+    stages.clear()
+    tune(table, recipe, progress=lambda stage, done, total, detail="": stages.append(stage))
+    assert "embedding" not in stages
+    assert not (tmp_path / "run" / "vectors.npy").exists()
+
+
+CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "another setting": ({"seed": 1}, {}, r"another recipe \(seed\)"),
+    "another table": ({}, {"sha256": "2"}, r"another table \(sha256\)"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_another_run_is_not_resumed(
+    change: str, make_table: MakeTable, make_recipe: MakeRecipe, tune: Tune
+) -> None:
+    settings, others, message = CHANGES[change]
+    tune(make_table(), make_recipe())
+    with pytest.raises(BiofmError, match=message):
+        tune(make_table(), make_recipe(**settings), **others)
+    tune(make_table(), make_recipe(n_resamples=5, coverage=0.8))
+
+
+def test_files_of_others_are_left_alone(
+    make_table: MakeTable, make_recipe: MakeRecipe, tune: Tune, tmp_path: Path
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "notes.txt").write_text("precious")
+    with pytest.raises(BiofmError, match="no run that could be resumed"):
+        tune(make_table(), make_recipe())
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["notes.txt"]
+
+
+def test_float16_trains_nothing(
+    make_table: MakeTable, make_recipe: MakeRecipe, base: Base, tmp_path: Path
+) -> None:
+    from biofm.evaluation.supervised import LabelOptions
+    from biofm.training.finetuning import Source, run_finetuning
+
+    table = make_table()
+    half = Compute(torch.device("cpu"), torch.float16, "as the test asks")
+    source = Source(table, LabelOptions(column="sequence", targets=("y",)), "1")
+    with pytest.raises(BiofmError, match=r"--dtype: float16 gradients vanish"):
+        run_finetuning(source, base, make_recipe(method="full"), half, tmp_path, Counter(), lambda *it: None)

@@ -1,0 +1,111 @@
+"""What the report of a pretraining says."""
+
+from dataclasses import replace
+from typing import Any
+
+from biofm.core.environment import find_environment
+from biofm.evaluation import HeldOutPerplexity
+from biofm.nn import EncoderConfig
+from biofm.report.run import RunReport
+from biofm.training import PretrainRecipe, PretrainSummary
+from biofm.training.reporting import report_of_pretraining
+
+ROWS = [
+    {"step": 10.0, "tokens": 1e6, "loss": 3.0, "tokens_per_second": 5000.0},
+    {"step": 20.0, "tokens": 2e6, "loss": 2.8, "tokens_per_second": 5200.0},
+]
+ENCODER = EncoderConfig(vocab_size=33, d_model=16, n_layers=2, n_heads=2, d_feedforward=24, trained_length=64)
+JUDGED = HeldOutPerplexity(
+    n_sequences=500, n_residues=100_000, model=15.2, unigram=17.7, own_composition=16.9,
+    intervals={"model": (15.1, 15.3)},
+)  # fmt: skip
+SUMMARY = PretrainSummary(
+    model="run/model", n_parameters=1_213_440, n_train=81_650, n_removed=18_349, dtype="float32",
+    dtype_reason="as asked", held_out={"uniref90.fasta": JUDGED}, notices={"cropped": 3},
+)  # fmt: skip
+
+
+def reported(**changes: Any) -> RunReport:
+    given: dict[str, Any] = {
+        "summary": SUMMARY,
+        "recipe": PretrainRecipe(n_steps=20),
+        "encoder": ENCODER,
+        "rows": ROWS,
+        "sources": ["uniref90.fasta"],
+        "unigram_loss": 2.87,
+        "data": (),
+        "environment": find_environment(threads=1, gpus=(), device="cpu", dtype="float32"),
+        "ended": "2026-11-26 18:40",
+    }
+    given |= changes
+    positional = [given.pop(name) for name in ("summary", "recipe", "encoder", "rows")]
+    return report_of_pretraining(*positional, **given)
+
+
+def test_the_run_is_told_in_a_few_sentences_and_figures() -> None:
+    report = reported()
+    assert report.title == "Pretraining on uniref90.fasta"
+    assert report.summary == (
+        "A model of 1,213,440 parameters was trained on 81,650 sequences for 20 steps. 500 sequences were "
+        "held out to judge it; 18,349 that resemble them were left out."
+    )
+    assert report.facts == {
+        "parameters": "1,213,440", "sequences in training": "81,650", "steps": "20",
+        "tokens seen": "2.0 million", "time in training": "6 min 32 s", "tokens a second": "5,100",
+    }  # fmt: skip
+
+
+def test_the_model_stands_beside_its_baselines_with_its_interval() -> None:
+    (results,) = reported().results
+    assert [measure.name for measure in results.measures] == ["perplexity on uniref90.fasta"]
+    found = {it.name: (it.kind, it.estimates[0]) for it in results.contenders}
+    assert {name: kind for name, (kind, _) in found.items()} == {
+        "the model": "model", "own composition": "baseline", "unigram": "baseline",
+    }  # fmt: skip
+    model, baseline = found["the model"][1], found["own composition"][1]
+    assert model is not None
+    assert (model.value, model.low, model.high) == (15.2, 15.1, 15.3)
+    assert baseline is not None
+    assert (baseline.value, baseline.low) == (16.9, None)
+
+
+def test_several_sources_are_judged_apart() -> None:
+    both = replace(SUMMARY, held_out={"a.fasta": JUDGED, "b.fasta": JUDGED})
+    report = reported(summary=both, sources=["a.fasta", "b.fasta", "c.fasta"])
+    assert report.title == "Pretraining on a.fasta, b.fasta and c.fasta"
+    assert [it.name for it in report.results[0].measures] == [
+        "perplexity on a.fasta",
+        "perplexity on b.fasta",
+    ]
+    assert "1,000 sequences were held out" in report.summary
+
+
+def test_a_model_that_was_only_judged_has_no_curves() -> None:
+    report = reported(rows=[])
+    assert report.curves == ()
+    assert "judged without training" in report.summary
+    assert set(report.facts) == {"parameters", "sequences in training"}
+
+
+def test_without_held_out_sequences_that_is_said() -> None:
+    report = reported(summary=replace(SUMMARY, held_out={}, n_removed=0))
+    assert report.results == ()
+    assert report.summary.endswith("Nothing was held out.")
+
+
+def test_losses_are_compared_with_the_frequencies_where_they_predict_the_same() -> None:
+    masked, causal = (
+        reported().curves[0],
+        reported(recipe=PretrainRecipe(n_steps=20, objective="causal")).curves[0],
+    )
+    assert (masked.y_label, masked.levels) == (
+        "cross-entropy (nats per masked residue)", {"residue frequencies alone": 2.87},
+    )  # fmt: skip
+    assert (causal.y_label, causal.levels) == ("cross-entropy (nats per token)", {})
+
+
+def test_configuration_and_notices_are_there_whole() -> None:
+    report = reported()
+    assert report.configuration["n_steps"] == 20
+    assert report.configuration["encoder"]["d_model"] == 16
+    assert report.notices == {"cropped": 3}
