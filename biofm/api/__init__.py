@@ -4,6 +4,7 @@ Each builds a request, asks the gate, works with the permit's files, and lets th
 """
 
 from biofm.api.backends import kernels
+from biofm.api.configuration import read_configuration
 from biofm.api.contact_maps import contacts
 from biofm.api.data import prepare
 from biofm.api.description import describe
@@ -39,5 +40,6 @@ __all__ = [
     "predict",
     "prepare",
     "pretrain",
+    "read_configuration",
     "score",
 ]

@@ -3,27 +3,18 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from itertools import repeat
 from math import isfinite
 from pathlib import Path
 from time import perf_counter
 
 from biofm_datasets.splits import SplitOptions
-from biofm_datasets.store import Source, SplitRecord, Store, StoreWriter, open_store
+from biofm_datasets.store import Source, SplitRecord, Store
 from biofm_datasets.store.files import RECORD, UNFINISHED
 
-from biofm.api.preparation import (
-    DTYPE,
-    Input,
-    check_not_standard_input,
-    fingerprint_of,
-    short_names,
-    split_and_record,
-    stream_in,
-)
+from biofm.api.preparation import check_not_standard_input, open_inputs, write_store
 from biofm.api.request import request_of
 from biofm.api.token_blocks import Reading
-from biofm.core import StageProgress, sha256_of
+from biofm.core import StageProgress
 from biofm.core.errors import InputError, OptionError, OutputError, data_errors
 from biofm.gate import ask
 from biofm.policy import Target
@@ -88,13 +79,12 @@ def prepare(
     target = Target(path=folder, kind="directory", overwrite=_may_hold_files(folder, resume, overwrite))
     request = request_of("prepare", reads={"input": paths}, writes={"store": target})
     with _new_folder_removed(folder), ask(request) as permit:
-        opened = [
-            Input(stream, name, sha256_of([stream]), weight)
-            for stream, name, weight in zip(
-                permit.readers("input"), short_names(paths), weights or repeat(None, len(paths)), strict=True
+        opened = open_inputs(permit.readers("input"), paths, weights)
+        with StageProgress(quiet=quiet) as bar:
+            store = write_store(
+                opened, reading, permit.folder("store"), bar.update, resume=resume, anew=overwrite
             )
-        ]
-        store = _write(opened, reading, permit.folder("store"), resume, overwrite, quiet)
+    _check_split(store, reading.split)
     return PrepareSummary(
         store=str(folder),
         sha256=store.sha256,
@@ -107,27 +97,11 @@ def prepare(
     )
 
 
-def _write(
-    inputs: Sequence[Input], reading: Reading, folder: Path, resume: bool, overwrite: bool, quiet: bool
-) -> Store:
-    with data_errors(OutputError):
-        writer = StoreWriter(
-            folder, DTYPE, fingerprint_of(inputs, reading), resume=resume, anew=overwrite,
-            has_keys=reading.split.needs_column,
-        )  # fmt: skip
-    with writer, StageProgress(quiet=quiet) as bar:
-        if not writer.is_sealed:
-            stream_in(inputs, reading, writer, bar.update)
-        if not writer.is_moving:
-            split_and_record(inputs, reading, writer, bar.update)
-        writer.publish()
-    store = open_store(folder)
-    if (
-        store.record.split.method != reading.split.method
-    ):  # killed in its last moment, and resumed with another
+def _check_split(store: Store, options: SplitOptions) -> None:
+    """A run that was killed in its last moment may be resumed with another split, which comes too late."""
+    if store.record.split.method != options.method:
         what = f"this store was all but finished, and is split by {store.record.split.method}"
-        raise OutputError(what, where=str(folder), remedy="Pass --overwrite to prepare it again")
-    return store
+        raise OutputError(what, where=str(store.folder), remedy="Pass --overwrite to prepare it again")
 
 
 def _check_inputs(paths: Sequence[Path], weights: Sequence[float] | None) -> None:

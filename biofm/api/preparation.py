@@ -4,15 +4,26 @@ import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import repeat
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from biofm_datasets.splits import label_sequences
-from biofm_datasets.store import Alphabet, Source, SplitRecord, StoreRecord, StoreWriter, TokenStore
+from biofm_datasets.store import (
+    Alphabet,
+    Source,
+    SplitRecord,
+    Store,
+    StoreRecord,
+    StoreWriter,
+    TokenStore,
+    open_store,
+)
 from biofm_datasets.store.files import HASHES, KEYS
 
 from biofm.api.token_blocks import BlockReader, Reading
-from biofm.core.errors import InputError, OptionError, data_errors, input_errors
+from biofm.core import sha256_of
+from biofm.core.errors import InputError, OptionError, OutputError, data_errors, input_errors
 from biofm.gate.inputs import STANDARD_INPUT
 from biofm.tokenizers import ProteinTokenizer
 
@@ -44,6 +55,42 @@ class _Done:
     n_tokens: int = 0
     ends: list[list[int]] = field(default_factory=list)
     notices: dict[str, int] = field(default_factory=dict)
+
+
+def open_inputs(
+    streams: Sequence[BinaryIO], paths: Sequence[Path], weights: Sequence[float] | None = None
+) -> list[Input]:
+    """The opened files with their names, sums and weights."""
+    named = zip(streams, short_names(paths), weights or repeat(None, len(paths)), strict=True)
+    return [Input(stream, name, sha256_of([stream]), weight) for stream, name, weight in named]
+
+
+def write_store(
+    inputs: Sequence[Input],
+    reading: Reading,
+    folder: Path,
+    progress: Progress,
+    *,
+    resume: bool = False,
+    anew: bool = False,
+) -> Store:
+    """Write the inputs into ``folder`` as a store; ``resume`` goes on with work that lies there, ``anew``
+    gives it up.
+
+    Raises InputError, OptionError, OutputError.
+    """
+    with data_errors(OutputError):
+        writer = StoreWriter(
+            folder, DTYPE, fingerprint_of(inputs, reading), resume=resume, anew=anew,
+            has_keys=reading.split.needs_column,
+        )  # fmt: skip
+    with writer:
+        if not writer.is_sealed:
+            stream_in(inputs, reading, writer, progress)
+        if not writer.is_moving:
+            split_and_record(inputs, reading, writer, progress)
+        writer.publish()
+    return open_store(folder)
 
 
 def fingerprint_of(inputs: Sequence[Input], reading: Reading) -> dict[str, Any]:
@@ -96,8 +143,12 @@ def split_and_record(
     alphabet = Alphabet(name=ALPHABET, tokens=ProteinTokenizer().vocabulary)
     keys = KEYS.map(writer.work) if reading.split.needs_column else None
     tokens, hashes = TokenStore.mapped(writer.work), HASHES.map(writer.work)
+    sources = _sources(inputs, done.ends)
+    members = {source.name: slice(source.first, source.first + source.n_sequences) for source in sources}
     with data_errors(OptionError):
-        labels = label_sequences(reading.split, tokens, alphabet, hashes, keys, writer.work, progress)
+        labels = label_sequences(
+            reading.split, tokens, alphabet, hashes, keys, members, writer.work, progress
+        )
     split = SplitRecord(
         method=reading.split.method,
         parameters=reading.split.parameters() | labels.found,
@@ -106,7 +157,7 @@ def split_and_record(
     )
     record = StoreRecord(
         alphabet=alphabet, dtype=DTYPE, n_sequences=done.n_sequences, n_tokens=done.n_tokens,
-        sources=_sources(inputs, done.ends), split=split, notices=done.notices, files=writer.files,
+        sources=sources, split=split, notices=done.notices, files=writer.files,
     )  # fmt: skip
     writer.complete(record)
 

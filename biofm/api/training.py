@@ -1,25 +1,32 @@
 """``pretrain``: a model of one's own."""
 
-from collections import Counter
+import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict
 from pathlib import Path
 
 from biofm.api.model import load
 from biofm.api.request import request_of
-from biofm.core import StageProgress
-from biofm.core.errors import InputError, OutputError
+from biofm.api.run_data import files_of_data, open_data, reading_of
+from biofm.core import StageProgress, __version__
+from biofm.core.errors import OutputError
 from biofm.gate import ask
-from biofm.gate.inputs import STANDARD_INPUT
 from biofm.inference import choose_compute
-from biofm.inference.records import read_corpus
-from biofm.models import new_protein_model
+from biofm.models import Checkpoint, new_protein_model
 from biofm.policy import Target
-from biofm.training import PretrainRecipe, PretrainSummary, run_pretraining
+from biofm.training import (
+    PretrainRecipe,
+    PretrainSummary,
+    begin_run,
+    check_model,
+    find_processes,
+    remember,
+    run_pretraining,
+)
 
 
 def pretrain(
-    inputs: Sequence[str | Path],
+    inputs: str | Path | Sequence[str | Path],
     output: str | Path,
     recipe: PretrainRecipe,
     *,
@@ -32,46 +39,53 @@ def pretrain(
     resume: bool = False,
     quiet: bool = True,
 ) -> PretrainSummary:
-    """Train a protein model by masked-language modelling on the proteins of ``inputs``, and judge it on held-
-    out ones.
+    """Train a language model of proteins on the proteins of ``inputs``, and judge it on held-out ones.
 
-    A new model of ``size``, or ``start_from`` a named one. Everything is written into the folder ``output``;
-    ``resume`` goes on with a run that was interrupted there.
+    ``inputs``: files, which are prepared in the run's folder, or one store that ``prepare`` made. A new model
+    of ``size``, or ``start_from`` a named one. Everything is written into the folder ``output``; ``resume``
+    goes on with a run that was interrupted there.
+
+    Where several processes train together, each runs this. It returns in the first one; the others end here.
 
     Raises InputError, OutputError, ModelError, OptionError.
     """
     compute = choose_compute(device, dtype)
-    paths = tuple(Path(path) for path in inputs)
-    _check_run(paths, Path(output), resume)
-    writes = {"run": Target(path=Path(output), kind="directory", overwrite=resume)}
-    request = request_of(
-        "pretrain", reads={"input": paths}, writes=writes, model=start_from or f"a new {size}"
-    )
-    notices: Counter[str] = Counter()
-    with ask(request) as permit:
-        corpus = read_corpus(
-            permit.readers("input"), _short_names(paths), notices, on_error=on_error, column=column
-        )
-        if start_from:
-            checkpoint = load(start_from, device=device).checkpoint
-        else:
-            checkpoint = new_protein_model(size, trained_length=recipe.max_length, seed=recipe.seed)
-        with StageProgress(quiet=quiet) as bar:
-            summary = run_pretraining(corpus, checkpoint, recipe, compute, permit.folder("run"), bar.update)
-    return replace(summary, notices=dict(notices) | summary.notices)
-
-
-def _check_run(inputs: Sequence[Path], output: Path, resume: bool) -> None:
-    """What the gate cannot know: that a run reads its inputs twice, and how one goes on with a run."""
-    if STANDARD_INPUT in inputs:
-        what = "a run reads its input more than once, which a pipe does not allow"
-        raise InputError(what, where="-", remedy="Write the proteins into a file first")
-    if not resume and any(output.glob("*")):
+    paths = (Path(inputs),) if isinstance(inputs, str | Path) else tuple(Path(path) for path in inputs)
+    files, folder = files_of_data(paths), Path(output)
+    reading = reading_of(recipe, column=column, on_error=on_error)
+    is_main = find_processes(recipe).is_main
+    if is_main and not resume and any(folder.glob("*")):
         remedy = "Pass --resume to go on with the run in it, or choose another folder"
-        raise OutputError("the folder is not empty", where=str(output), remedy=remedy)
+        raise OutputError("the folder is not empty", where=str(folder), remedy=remedy)
+    writes = {"run": Target(path=folder, kind="directory", overwrite=resume or not is_main)}
+    model = start_from or f"a new {size}"
+    with ask(request_of("pretrain", reads={"input": files}, writes=writes, model=model)) as permit:
+        checkpoint, start_sha256 = _begin_with(start_from, size, recipe, device)
+        check_model(checkpoint, recipe, compute)
+        if is_main:
+            begin_run(permit.folder("run"), recipe)
+        with StageProgress(quiet=quiet or not is_main) as bar:
+            store = open_data(paths, permit, recipe, reading, folder, bar.update)
+            if is_main:
+                facts = {
+                    "encoder": asdict(checkpoint.module.config),
+                    "start_sha256": start_sha256,
+                    "data_sha256": store.sha256,
+                }
+                notes = {"model": model, "data": str(store.folder.resolve()), "biofm": __version__}
+                remember(folder, facts, notes)
+            summary = run_pretraining(store, checkpoint, recipe, compute, folder, bar.update)
+    if summary is None:
+        sys.exit(0)
+    return summary
 
 
-def _short_names(paths: Sequence[Path]) -> list[str]:
-    """The files' names, with their folders where two files share a name."""
-    names = [path.name for path in paths]
-    return names if len(set(names)) == len(names) else [str(path) for path in paths]
+def _begin_with(
+    start_from: str | None, size: str, recipe: PretrainRecipe, device: str
+) -> tuple[Checkpoint, str]:
+    """The model to train, and the sum of its files where it was read from some."""
+    if start_from:
+        model = load(start_from, device=device)
+        return model.checkpoint, model.info.sha256
+    is_causal = recipe.objective == "causal"
+    return new_protein_model(size, trained_length=recipe.max_length, seed=recipe.seed, causal=is_causal), ""

@@ -1,5 +1,6 @@
 """``biofm pretrain``."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,24 +13,36 @@ from biofm.cli.printing import print_json, print_table, say, say_notices
 if TYPE_CHECKING:
     from biofm.training import PretrainSummary
 
-HELD_OUT_HELP = "Proteins of each input kept for judging, with none like them in training."
+Objective = StrEnum("Objective", ["masked", "causal"])
+
+INPUT_HELP = "Files of proteins (FASTA, also .gz, CSV, TSV, Parquet), or a folder of `biofm data prepare`."
+HELD_OUT_HELP = "Proteins of each file kept for judging, with none like them in training."
 
 
 def pretrain(
-    inputs: Annotated[list[Path], Argument(help="Files of proteins: FASTA (also .gz), CSV, TSV, Parquet.")],
+    inputs: Annotated[list[Path], Argument(help=INPUT_HELP)],
     output: Annotated[Path, Option("--output", "-o", help="A folder for model, log and checkpoints.")],
-    steps: Annotated[int, Option(help="Optimiser steps; 0 judges --start-from without training.")],
+    steps: Annotated[
+        int | None, Option(help="Optimiser steps; 0 judges --start-from without training.")
+    ] = None,
     size: Annotated[str, Option(help="Of a new model: nano, small or medium.")] = "nano",
     start_from: Annotated[str | None, Option(help="Go on from this model. " + options.MODEL_HELP)] = None,
-    tokens_per_batch: Annotated[int, Option(help="Tokens in a step.")] = 4096,
-    max_length: Annotated[int, Option(help="Longer proteins give a random crop of so many tokens.")] = 512,
-    masked: Annotated[float, Option(help="Share of residues to predict.")] = 0.25,
-    learning_rate: Annotated[float, Option(help="At its highest.")] = 4e-3,
-    warmup: Annotated[int, Option(help="Steps over which the learning rate rises.")] = 100,
-    held_out: Annotated[int, Option(help=HELD_OUT_HELP)] = 500,
-    seed: Annotated[int, Option(help="Of the split, the weights, the order and the masks.")] = 0,
-    checkpoint_every: Annotated[int, Option(help="Steps between checkpoints.")] = 100,
-    log_every: Annotated[int, Option(help="Steps between rows of metrics.csv.")] = 10,
+    objective: Annotated[Objective | None, Option(help="Predict hidden residues, or the next.")] = None,
+    tokens_per_batch: Annotated[int | None, Option(help="Tokens in a batch of one device.")] = None,
+    batches_per_step: Annotated[int | None, Option(help="Batches in a step, over all devices.")] = None,
+    max_length: Annotated[
+        int | None, Option(help="Longer proteins give a random crop of so many tokens.")
+    ] = None,
+    masked: Annotated[float | None, Option(help="Share of residues to predict.")] = None,
+    learning_rate: Annotated[float | None, Option(help="At its highest.")] = None,
+    warmup: Annotated[int | None, Option(help="Steps over which the learning rate rises.")] = None,
+    held_out: Annotated[int | None, Option(help=HELD_OUT_HELP)] = None,
+    seed: Annotated[int | None, Option(help="Of the split, the weights, the order and the masks.")] = None,
+    checkpoint_every: Annotated[int | None, Option(help="Steps between checkpoints.")] = None,
+    log_every: Annotated[int | None, Option(help="Steps between rows of metrics.csv.")] = None,
+    devices: Annotated[int | None, Option(help="Processes on each machine, a device each.")] = None,
+    config: options.Config = None,
+    sets: options.Sets = None,
     dtype: options.DtypeOption = Dtype.auto,
     device: options.Device = "auto",
     column: options.Column = None,
@@ -38,28 +51,40 @@ def pretrain(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Train a protein language model on masked residues; judge it on held-out proteins, beside baselines."""
-    from biofm import api  # brings torch and lightning: not before a command runs
+    """Train a protein language model; judge it on held-out proteins, beside baselines."""
+    from biofm import api  # brings torch: not before a command runs
     from biofm.training import PretrainRecipe
 
-    recipe = PretrainRecipe(
-        n_steps=steps, tokens_per_batch=tokens_per_batch, max_length=max_length, masked_share=masked,
-        learning_rate=learning_rate, n_warmup=warmup, n_held_out=held_out, seed=seed,
-        checkpoint_every=checkpoint_every, log_every=log_every,
-    )  # fmt: skip
+    given = {
+        "n_steps": steps, "objective": objective and objective.value, "tokens_per_batch": tokens_per_batch,
+        "batches_per_step": batches_per_step, "max_length": max_length, "masked_share": masked,
+        "learning_rate": learning_rate, "n_warmup": warmup, "n_held_out": held_out, "seed": seed,
+        "checkpoint_every": checkpoint_every, "log_every": log_every, "devices": devices,
+    }  # fmt: skip
+    recipe = api.read_configuration(
+        "pretrain", PretrainRecipe, config, given, sets or (), resumed=output if resume else None
+    )
     try:
         summary = api.pretrain(
             inputs, output, recipe, size=size, start_from=start_from, dtype=dtype.value, device=device,
             column=column, on_error=on_error.value, resume=resume, quiet=quiet,
         )  # fmt: skip
-    except (KeyboardInterrupt, SystemExit):  # Ctrl-C and SIGTERM
-        say(f"biofm: interrupted. Repeat the command with --resume to go on from the state in {output}")
+    except KeyboardInterrupt:
+        say_interrupted(output)
+        raise
+    except SystemExit as end:
+        if end.code:
+            say_interrupted(output)
         raise
     say_notices(summary.notices)
     if json:
         print_json(summary)
     else:
         _print_summary(summary)
+
+
+def say_interrupted(output: Path) -> None:
+    say(f"biofm: interrupted. Repeat the command with --resume to go on from the state in {output}")
 
 
 def _print_summary(summary: "PretrainSummary") -> None:

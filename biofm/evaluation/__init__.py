@@ -1,6 +1,7 @@
 """How good a model is, always beside the baselines that it must beat."""
 
 from biofm.evaluation.assay import Assay, read_assay
+from biofm.evaluation.causal import causal_perplexity
 from biofm.evaluation.evaluate import Evaluation, evaluate_assay
 from biofm.evaluation.judge import Comparison, Row, scores_to_judge
 from biofm.evaluation.options import EvaluateOptions
@@ -13,6 +14,7 @@ __all__ = [
     "Evaluation",
     "HeldOutPerplexity",
     "Row",
+    "causal_perplexity",
     "evaluate_assay",
     "held_out_perplexity",
     "read_assay",

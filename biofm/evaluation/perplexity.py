@@ -7,13 +7,13 @@ supplement A.2.4, with the model's probabilities renormalised over the 20 standa
 are.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
 from biofm.evaluation.bootstrap import CONFIDENCE, draw_counts
@@ -67,26 +67,30 @@ def held_out_perplexity(
             judge.add(members, part)
         n_done += sum(len(protein.tokens) for protein in members)
         progress(n_done, n_total)
-    n_residues = int(judge.n_residues.sum())
-    model_perplexity, unigram_perplexity, own_composition = (
-        float(np.exp(losses.sum() / max(n_residues, 1))) for losses in judge.losses.values()
-    )
+    return summarise(judge.losses, judge.n_residues, seed)
+
+
+def summarise(
+    losses: Mapping[str, NDArray[np.float64]], n_residues: NDArray[np.int64], seed: int
+) -> HeldOutPerplexity:
+    """From the summed negative log-likelihoods of each protein, in nats, by the names of the perplexities."""
+    n_all = int(n_residues.sum())
     return HeldOutPerplexity(
-        n_sequences=len(sequences),
-        n_residues=n_residues,
-        model=model_perplexity,
-        unigram=unigram_perplexity,
-        own_composition=own_composition,
-        intervals=_intervals(judge.losses, judge.n_residues, seed),
+        n_sequences=len(n_residues),
+        n_residues=n_all,
+        **{name: float(np.exp(of_protein.sum() / max(n_all, 1))) for name, of_protein in losses.items()},
+        intervals=_intervals(losses, n_residues, seed),
     )
 
 
-def residue_frequencies(tokens: NDArray[np.uint8], tokenizer: ProteinTokenizer) -> Float[np.ndarray, "20"]:
-    """Frequencies of the standard residues among ``tokens``; each counted once more than it occurs, so that
+def residue_frequencies(
+    counts: Int[np.ndarray, " vocabulary"], tokenizer: ProteinTokenizer
+) -> Float[np.ndarray, "20"]:
+    """Frequencies of the standard residues, from how often each token occurs; each counted once more, so that
     none is zero.
     """
-    counts = np.bincount(tokens, minlength=len(tokenizer.vocabulary))[tokenizer.standard] + 1
-    frequencies: NDArray[np.float64] = counts / counts.sum()
+    of_standard = counts[tokenizer.standard] + 1
+    frequencies: NDArray[np.float64] = of_standard / of_standard.sum()
     return frequencies
 
 
@@ -163,7 +167,7 @@ class _Judge:
 
 
 def _intervals(
-    losses: dict[str, NDArray[np.float64]], n_residues: NDArray[np.int64], seed: int
+    losses: Mapping[str, NDArray[np.float64]], n_residues: NDArray[np.int64], seed: int
 ) -> dict[str, tuple[float, float]]:
     """Of each perplexity, from the same drawings of proteins for all."""
     if np.count_nonzero(n_residues) < 2:

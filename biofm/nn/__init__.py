@@ -1,6 +1,6 @@
 """The encoder and its parts, on packed batches only."""
 
-from biofm.nn.blockwise import compile_blocks, recompute_blocks, shard
+from biofm.nn.blockwise import compile_blocks, recompute_blocks, restore_blocks, shard
 from biofm.nn.config import EncoderConfig
 from biofm.nn.contacts import ContactHead
 from biofm.nn.encoder import Encoder
@@ -26,5 +26,6 @@ __all__ = [
     "initialise_head",
     "pack",
     "recompute_blocks",
+    "restore_blocks",
     "shard",
 ]

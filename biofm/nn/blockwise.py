@@ -39,6 +39,13 @@ def compile_blocks(encoder: Encoder, backend: str | Callable[..., Any] = "induct
         block.compile(fullgraph=True, dynamic=True, backend=backend)
 
 
+def restore_blocks(encoder: Encoder) -> None:
+    """Undo ``recompute_blocks`` and ``compile_blocks``."""
+    for block in encoder.blocks:
+        vars(block).pop("forward", None)
+        block._compiled_call_impl = None
+
+
 def shard(model: nn.Module, mesh: DeviceMesh, dtype: torch.dtype | None = None) -> None:
     """Spread weights, gradients and the optimiser's state over the processes of ``mesh`` (FSDP2), which
     gather a block's weights while it runs.

@@ -4,6 +4,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from biofm.core.configuration import option_of
 from biofm.core.errors import OptionError
 from biofm.inference import Compute
 from biofm.training.arithmetic import arithmetic_of_model
+from biofm.training.blocks import prepared_blocks
 from biofm.training.callbacks import Best, MetricsLog, Speedometer
 from biofm.training.checkpoints import (
     Checkpoints,
@@ -29,7 +31,8 @@ from biofm.training.crew import meet
 from biofm.training.data import PackedData
 from biofm.training.faults import clear_floor, one_message
 from biofm.training.interruption import Interruption
-from biofm.training.loggers import make_loggers
+from biofm.training.loggers import close_loggers, make_loggers
+from biofm.training.metrics import METRICS
 from biofm.training.module import TrainingModule
 from biofm.training.objectives import Objective
 from biofm.training.peak import peak_flops
@@ -41,7 +44,6 @@ from biofm.training.strategy import choose_environment, choose_strategy
 from biofm.training.throughput import Throughput
 
 CHECKPOINTS = "checkpoints"
-METRICS = "metrics.csv"
 ACCELERATORS = {"cpu": "cpu", "cuda": "gpu", "mps": "mps"}
 
 
@@ -78,25 +80,26 @@ def fit(
     """
     crew = meet(recipe)
     checkpoints = folder / CHECKPOINTS
-    begun, path = crew.from_main(lambda: _begin(checkpoints, recipe))
+    begun, state = crew.from_main(lambda: _begin(checkpoints, recipe))
     if begun is None or begun < recipe.n_steps:
-        module = TrainingModule(model.float().train(), objective, recipe)
+        trained = deepcopy(model) if recipe.strategy == "fsdp" else model
+        module = TrainingModule(trained.float().train(), objective, recipe)
         interruption = Interruption(is_main=crew.is_main)
         with interruption.deferred(), one_message(crew, checkpoints), _silence():
-            _train(module, data, recipe, compute, folder, progress, interruption)
+            _train(module, data, recipe, compute, folder, state, progress, interruption)
     return crew.from_main(lambda: _finish(model, recipe, checkpoints))
 
 
 def _begin(checkpoints: Path, recipe: Recipe) -> tuple[int | None, Path | None]:
-    """The step to go on from and its state, as the strategy reads it."""
+    """The step to go on from, and its state in the form that the strategy reads."""
     checkpoints.mkdir(exist_ok=True)
     clear_floor(checkpoints)
     begun = newest_step(checkpoints)
     if begun is None:
         return None, None
-    path = checkpoint_path(checkpoints, begun)
+    state = checkpoint_path(checkpoints, begun)
     is_read_whole = recipe.strategy != "fsdp" and begun < recipe.n_steps
-    return begun, join_parts(path) if path.is_dir() and is_read_whole else path
+    return begun, join_parts(state) if state.is_dir() and is_read_whole else state
 
 
 def _train(
@@ -105,27 +108,31 @@ def _train(
     recipe: Recipe,
     compute: Compute,
     folder: Path,
-    begun: int,
-    path: Path | None,
+    state: Path | None,
     progress: Progress,
+    interruption: Interruption,
 ) -> None:
-    interruption = Interruption()
-    with interruption.deferred(), _silence():
-        seed_everything(recipe.seed, verbose=False)
-        best, speedometer = Best(recipe.patience), _speedometer(module.model, recipe, compute)
-        averages = [EMAWeightAveraging(decay=recipe.ema_decay, use_buffers=False)] if recipe.ema_decay else []
-        callbacks = [
-            *averages,
-            interruption,
-            best,
-            speedometer,
-            MetricsLog(folder / METRICS, recipe, speedometer, progress),
-            Checkpoints(folder / CHECKPOINTS, recipe, best, interruption),
-            Steps(recipe),
-        ]
-        has_validation = len(data.validation) > 0
-        trainer = _trainer(recipe, compute, folder, callbacks, begun, has_validation=has_validation)
-        trainer.fit(module, data, ckpt_path=path, weights_only=True)
+    """From the step on that ``state`` is of."""
+    seed_everything(recipe.seed, verbose=False)
+    best, speedometer = Best(recipe.patience), _speedometer(module.model, recipe, compute)
+    averages = [EMAWeightAveraging(decay=recipe.ema_decay, use_buffers=False)] if recipe.ema_decay else []
+    callbacks = [
+        *averages,
+        interruption,
+        best,
+        speedometer,
+        MetricsLog(folder / METRICS, recipe, speedometer, progress),
+        Checkpoints(folder / CHECKPOINTS, recipe, best, interruption),
+        Steps(recipe),
+    ]
+    is_judged = len(data.validation) > 0 and recipe.validate_every > 0
+    first_step = 1 if state is None else read_checkpoint(state)["global_step"] + 1
+    trainer = _trainer(recipe, compute, folder, callbacks, first_step, is_judged=is_judged)
+    try:
+        with prepared_blocks(module.model, recipe, compute.device):
+            trainer.fit(module, data, ckpt_path=state, weights_only=True)
+    finally:
+        close_loggers(trainer.loggers)
 
 
 def _trainer(
@@ -135,13 +142,12 @@ def _trainer(
     callbacks: list[Callback],
     first_step: int,
     *,
-    has_validation: bool,
+    is_judged: bool,
 ) -> Trainer:
     device = compute.device
     has_number = device.type == "cuda" and device.index is not None
     processes = find_processes(recipe)
     n_batches = batches_of_process(recipe, processes)
-    is_judged = has_validation and recipe.validate_every > 0
     return Trainer(
         max_steps=recipe.n_steps,
         max_epochs=-1,
@@ -158,7 +164,7 @@ def _trainer(
         precision="bf16-mixed" if compute.dtype is torch.bfloat16 else "32-true",
         gradient_clip_val=recipe.clip_norm or None,
         use_distributed_sampler=False,
-        logger=make_loggers(recipe, folder, first_step),
+        logger=make_loggers(recipe, folder, first_step) if processes.is_main else [],
         enable_model_summary=False,
         enable_progress_bar=False,
         callbacks=callbacks,

@@ -1,29 +1,50 @@
 """Where the rows of a run go besides ``metrics.csv``."""
 
 import secrets
-from importlib.util import find_spec
+from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 
-from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
-from biofm.core.errors import MissingExtraError
+from biofm.training.extras import check_extras
 from biofm.training.recipe import Recipe
 
 
 def make_loggers(recipe: Recipe, folder: Path, first_step: int) -> list[Logger]:
     """TensorBoard, into ``folder/tensorboard``; Weights & Biases only where the recipe names a project there.
 
-    ``first_step``: what an interrupted run logged from there on is made void.
+    ``first_step``: the next one; what an interrupted run logged from there on is made void.
 
     Raises MissingExtraError where W&B is asked for and not installed.
     """
-    loggers: list[Logger] = [TensorBoardLogger(folder, name="tensorboard", version="", purge_step=first_step)]
-    if recipe.wandb:
-        if find_spec("wandb") is None:
-            remedy = "Install it with: pip install 'biofm[train-extras]'"
-            raise MissingExtraError("Weights & Biases is not installed", where="--set wandb", remedy=remedy)
-        loggers.append(WandbLogger(project=recipe.wandb, save_dir=folder, version=_run_id(folder)))
-    return loggers
+    check_extras(recipe)
+    tensorboard = TensorBoardLogger(
+        folder, name="tensorboard", version="", default_hp_metric=False, purge_step=first_step
+    )
+    return [tensorboard, *([_weights_and_biases(recipe, folder)] if recipe.wandb else [])]
+
+
+def close_loggers(loggers: Iterable[Logger]) -> None:
+    """End what would else go on until the process ends, and take in the next run of it."""
+    for logger in loggers:
+        if not isinstance(logger, TensorBoardLogger):
+            logger.experiment.finish()  # type: ignore[attr-defined]  # typed by none of Lightning's loggers
+
+
+def _weights_and_biases(recipe: Recipe, folder: Path) -> Logger:
+    from lightning.pytorch.loggers import WandbLogger  # optional
+    from wandb import Settings
+
+    settings = Settings(silent=True)  # the terminal is for our progress and errors
+    return WandbLogger(
+        project=recipe.wandb,
+        save_dir=folder,
+        version=_run_id(folder),
+        resume="allow",
+        config=asdict(recipe),
+        settings=settings,
+    )
 
 
 def _run_id(folder: Path) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from biofm.training.files import written_whole
 
+METRICS = "metrics.csv"
 FORMATS = {
     "step": "d",
     "tokens": "d",
@@ -14,7 +15,7 @@ FORMATS = {
     "validation_loss": ".5f",
     "learning_rate": ".3e",
     "tokens_per_second": ".0f",
-    "mfu": ".4f",
+    "mfu": ".4g",
     "memory_bytes": "d",
 }
 COLUMNS = tuple(FORMATS)

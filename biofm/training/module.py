@@ -1,20 +1,22 @@
 """The one LightningModule: a model, its objective, its optimiser and its schedule."""
 
-from copy import deepcopy
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from lightning import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
+from biofm.nn import shard
 from biofm.training.objectives import Example, Objective
 from biofm.training.optimizers import make_optimizer
 from biofm.training.recipe import Recipe
 from biofm.training.schedule import rate_factor
-from biofm.training.strategy import spread
+
+_DROPOUT = 2  # a stream of random numbers beside those of ``biofm.training.batches``
 
 
 class TrainingModule(LightningModule):
@@ -30,16 +32,8 @@ class TrainingModule(LightningModule):
         self.recipe = recipe
         self.is_ending = False
         self.validation_loss: float | None = None
+        self._is_spread = False
         self._sums: Tensor | None = None  # of losses and of what they are weighted by
-
-    def configure_model(self) -> None:
-        """Spread the weights over the processes where the strategy does: those of a copy, so that the model
-        stays one that can be used without the other processes.
-        """
-        mesh = self.device_mesh
-        if mesh is not None:
-            self.model = deepcopy(self.model)
-            spread(self, mesh["data_parallel"])
 
     def on_train_batch_start(self, batch: Example, batch_idx: int) -> int | None:
         """-1, which ends the training, where it must end; else random numbers that depend on the batch's
@@ -48,7 +42,8 @@ class TrainingModule(LightningModule):
         if self.is_ending:
             self.trainer.should_stop = True
             return -1
-        torch.manual_seed(self.recipe.seed + batch_idx * self.trainer.world_size + self.trainer.global_rank)
+        number = batch_idx * self.trainer.world_size + self.trainer.global_rank  # of all batches of the run
+        torch.manual_seed(int(np.random.default_rng((self.recipe.seed, _DROPOUT, number)).integers(1 << 62)))
         return None
 
     def training_step(self, batch: Example, batch_idx: int) -> dict[str, Any]:
@@ -67,6 +62,13 @@ class TrainingModule(LightningModule):
     def on_validation_epoch_end(self) -> None:
         total, weight = self.trainer.strategy.reduce(self._sums, reduce_op="sum")
         self.validation_loss = float(total / weight.clamp_min(1))
+
+    def configure_model(self) -> None:
+        """Spread the weights over the processes, where that is the strategy. Lightning may call it twice."""
+        mesh = self.device_mesh
+        if mesh is not None and not self._is_spread:
+            shard(self.model, mesh["data_parallel"])
+            self._is_spread = True
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         optimizer = make_optimizer(self.model, self.recipe)

@@ -45,13 +45,9 @@ class Recipe:
         "learning_rate": "--learning-rate",
         "n_warmup": "--warmup",
         "seed": "--seed",
-        "validate_every": "--validate-every",
         "checkpoint_every": "--checkpoint-every",
         "log_every": "--log-every",
-        "n_workers": "--workers",
         "devices": "--devices",
-        "n_nodes": "--nodes",
-        "strategy": "--strategy",
     }
 
     n_steps: int
@@ -87,20 +83,21 @@ class Recipe:
         check_range(self, {"learning_rate": (0, 1)}, is_open=True)
         if self.patience and not self.validate_every:
             what = f"a patience of {self.patience} needs judgements to wait for"
-            raise OptionError(what, where="--set patience", remedy="Give --validate-every too")
+            raise OptionError(what, where="--set patience", remedy="Give --set validate_every=N too")
         if self.ema_decay and self.strategy == "fsdp":
             what = "weights that are spread over processes by fsdp cannot be averaged"
-            raise OptionError(what, where="--set ema_decay", remedy="Give 0, or --strategy ddp")
+            raise OptionError(what, where="--set ema_decay", remedy="Give 0, or --set strategy=ddp")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PretrainRecipe(Recipe):
     """How to train a language model.
 
-    ``objective``: "masked" predicts hidden residues, "causal" the next one. Of residues, ``masked_share`` are
-    to be predicted; of these ``mask_rate`` are hidden, ``random_rate`` replaced, the others left.
-    ``n_held_out`` proteins of every input file are kept for judging. No step at all judges a model without
-    training it.
+    ``objective``: "masked" predicts hidden residues, "causal" the next one. Of residues, ``masked_share``
+    are to be predicted; of these ``mask_rate`` are hidden, ``random_rate`` replaced, the others left.
+    ``n_held_out`` proteins of every input file are kept for judging, and ``n_validation`` to be judged by
+    while it trains; a store that was prepared before has parts of its own. No step at all judges a model
+    without training it.
     """
 
     OPTIONS: ClassVar[Mapping[str, str]] = {
@@ -115,10 +112,11 @@ class PretrainRecipe(Recipe):
     mask_rate: float = 0.8
     random_rate: float = 0.1
     n_held_out: int = 500
+    n_validation: int = 0
 
     def __post_init__(self) -> None:
         Recipe.__post_init__(self)
-        check_range(self, {"n_held_out": (0, None)})
+        check_range(self, {"n_held_out": (0, None), "n_validation": (0, None)})
         check_range(self, {"masked_share": (0, 1)}, is_open=True)
         check_range(self, {"mask_rate": (0, 1), "random_rate": (0, 1)})
         if self.mask_rate + self.random_rate > 1:

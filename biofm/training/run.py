@@ -1,36 +1,42 @@
-"""A pretraining run in a folder: split, train, judge, write down."""
+"""A pretraining run in a folder: train, judge, write down."""
 
-import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import torch
 from biofm_datasets.sampling import Mixture
-from biofm_datasets.split import Split, split_by_identity
-from biofm_datasets.store import TokenStore
+from biofm_datasets.store import Store
 from numpy.typing import NDArray
 
-from biofm.core.errors import ModelError, OptionError, OutputError
-from biofm.evaluation import HeldOutPerplexity, held_out_perplexity, residue_frequencies
-from biofm.inference import Compute, Corpus
+from biofm.core.errors import InputError, ModelError, OptionError
+from biofm.evaluation import HeldOutPerplexity
+from biofm.inference import Compute
 from biofm.models import Checkpoint, write_checkpoint
-from biofm.report import draw_loss_curve
+from biofm.training.environment import environment_of
+from biofm.training.extras import check_extras
 from biofm.training.files import written_whole
-from biofm.training.metrics import read_metrics
-from biofm.training.objectives import masked_lm
+from biofm.training.folder import EVALUATION, MODEL, write_json
+from biofm.training.judging import judge, training_unigram
+from biofm.training.metrics import METRICS, read_metrics
+from biofm.training.objectives import causal_lm, masked_lm
+from biofm.training.processes import find_processes
 from biofm.training.progress import Progress
 from biofm.training.recipe import PretrainRecipe
 
 CONTACTS_LEFT_OUT = "contact heads left out: they fit the attention maps before this training"
+UNUSED = "<null_1>"
+"""A token of ESM's alphabet that no sequence has, in the place of which ESM C has one of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PretrainSummary:
     """What a run did.
 
-    ``held_out``: for each input file the model beside its baselines. ``notices``: what was changed or left
-    out, counted.
+    ``held_out``: for each source the model beside its baselines. ``best_step``: whose weights the model has,
+    0 where nothing was trained. ``notices``: what was changed or left out, counted.
     """
 
     model: str
@@ -40,61 +46,85 @@ class PretrainSummary:
     dtype: str
     dtype_reason: str
     held_out: dict[str, HeldOutPerplexity]
+    best_step: int = 0
     notices: dict[str, int] = field(default_factory=dict)
 
 
 def run_pretraining(
-    corpus: Corpus,
+    store: Store,
     checkpoint: Checkpoint,
     recipe: PretrainRecipe,
     compute: Compute,
     folder: Path,
     progress: Progress,
-) -> PretrainSummary:
-    """Train ``checkpoint``'s module in place and write everything into ``folder``.
+) -> PretrainSummary | None:
+    """Train ``checkpoint``'s module in place and write everything into ``folder``. None in other processes
+    than the first, which train and no more.
 
-    ``recipe.json``: what is being done; ``split.npz``: which sequences train; ``checkpoints/``: where to
-    resume; ``metrics.csv`` and ``loss.png``: how it went; ``model/``: the result; ``evaluation.json``: how
-    good it is. A folder that holds a begun run of the same recipe and data is resumed; only the number of
-    steps may differ. A trained model has no contact head: nothing here fits one.
+    ``checkpoints/``: where to resume; ``metrics.csv`` and ``tensorboard/``: how it went; ``model/``: the
+    result; ``evaluation.json``: how good it is; ``report.html``: all of it to be read. A begun run is
+    resumed. A trained model has no contact head: nothing here fits one.
 
-    Raises OutputError: the folder holds another run, or other files. OptionError: an input has too few
-    proteins to hold out, or the dtype is not one to train in. ModelError: the model has no head.
+    Raises InputError: the store is spelt in another alphabet. OptionError: it has no part to validate on.
     """
-    _check(checkpoint, compute)
-    _remember(recipe, corpus, checkpoint, folder)
-    split = _split(corpus, recipe, folder, progress)
-    train = TokenStore.of(checkpoint.tokenizer.encode(corpus.sequences[i]) for i in split.train)
-    notices: dict[str, int] = {}
+    _check_store(store, checkpoint, recipe)
+    notices, best_step = {}, 0
     if recipe.n_steps:
         notices = _leave_out_contacts(checkpoint)
-        _train(checkpoint, train, recipe, compute, folder, progress)
+        best_step = _train(store, checkpoint, recipe, compute, folder, progress)
+    if not find_processes(recipe).is_main:
+        return None
     checkpoint.module.float().to(compute.device).eval()
-    unigram = residue_frequencies(train.tokens, checkpoint.tokenizer)
-    held_out = _judge(corpus, split, checkpoint, unigram, compute, progress)
-    _draw(folder, unigram)
-    _write_model(folder / "model", checkpoint)
+    unigram = training_unigram(store, checkpoint.tokenizer)
     summary = PretrainSummary(
-        model=str(folder / "model"),
+        model=str(folder / MODEL),
         n_parameters=sum(weight.numel() for weight in checkpoint.module.parameters()),
-        n_train=len(split.train),
-        n_removed=len(split.removed),
+        n_train=len(store.split["train"]),
+        n_removed=len(store.split["removed"]),
         dtype=compute.dtype_name,
         dtype_reason=compute.reason,
-        held_out=held_out,
-        notices=notices,
+        held_out=judge(store, checkpoint, unigram, compute, progress),
+        best_step=best_step,
+        notices=store.record.notices | notices,
     )
-    _write_json(folder / "evaluation.json", asdict(summary))
+    _write_model(folder / MODEL, checkpoint)
+    write_json(folder / EVALUATION, asdict(summary))
+    _report(store, checkpoint, recipe, compute, folder, summary, unigram)
     return summary
 
 
-def _check(checkpoint: Checkpoint, compute: Compute) -> None:
+def check_model(checkpoint: Checkpoint, recipe: PretrainRecipe, compute: Compute) -> None:
+    """Raise ModelError or OptionError where the model cannot be trained so, before there is any work."""
     if checkpoint.module.head is None:
         what = f"this {checkpoint.family} model has no language-model head, so it predicts no residues"
         raise ModelError(what, where="--start-from", remedy="Start from a checkpoint with its head")
     if compute.dtype is torch.float16:
         what = "float16 gradients vanish without loss scaling, which biofm does not do"
         raise OptionError(what, where="--dtype", remedy="Give bfloat16 or float32")
+    kind = "causal" if checkpoint.module.config.causal else "masked"
+    if recipe.objective != kind:
+        what = f"this is a {kind} model, which is not trained to be a {recipe.objective} one"
+        raise OptionError(what, where="--objective", remedy=f"Give {kind}, or start from another model")
+    check_extras(recipe)
+
+
+def _check_store(store: Store, checkpoint: Checkpoint, recipe: PretrainRecipe) -> None:
+    _check_alphabet(store, checkpoint.tokenizer.vocabulary)
+    if recipe.validate_every and not len(store.split["validation"]):
+        what = "nothing is there to validate on: the data has no such part"
+        remedy = "Give --set n_validation=200, or a store prepared with --validation; or leave this out"
+        raise OptionError(what, where="--set validate_every", remedy=remedy)
+
+
+def _check_alphabet(store: Store, vocabulary: Sequence[str]) -> None:
+    tokens = store.record.alphabet.tokens
+    if len(tokens) != len(vocabulary) or any(
+        a not in (b, UNUSED) for a, b in zip(tokens, vocabulary, strict=True)
+    ):
+        what = f"this store is spelt in the alphabet {store.record.alphabet.name}, which is not the model's"
+        raise InputError(
+            what, where=str(store.folder), remedy="Prepare it for this model, or take another one"
+        )
 
 
 def _leave_out_contacts(checkpoint: Checkpoint) -> dict[str, int]:
@@ -106,96 +136,23 @@ def _leave_out_contacts(checkpoint: Checkpoint) -> dict[str, int]:
 
 
 def _train(
+    store: Store,
     checkpoint: Checkpoint,
-    train: TokenStore,
     recipe: PretrainRecipe,
     compute: Compute,
     folder: Path,
     progress: Progress,
-) -> None:
+) -> int:
+    """The step whose weights the module has then."""
     from biofm.training.data import PackedData  # these bring lightning, which takes seconds to import
     from biofm.training.fit import fit
 
-    objective = masked_lm(checkpoint.tokenizer, recipe)
-    members = np.arange(len(train))
-    data = PackedData(train, Mixture([members], None, recipe.seed), members[:0], objective, recipe)
+    tokenizer = checkpoint.tokenizer
+    objective = causal_lm(tokenizer) if recipe.objective == "causal" else masked_lm(tokenizer, recipe)
+    mixture = Mixture(store.pools("train"), store.weights, recipe.seed)
+    data = PackedData(store.tokens, mixture, store.split["validation"], objective, recipe)
     checkpoint.module.requires_grad_()
-    fit(checkpoint.module, objective, data, recipe, compute, folder, progress)
-
-
-def _remember(recipe: PretrainRecipe, corpus: Corpus, checkpoint: Checkpoint, folder: Path) -> None:
-    """Write down what decides the run, unless the folder holds another one."""
-    file = folder / "recipe.json"
-    now = asdict(recipe) | {"encoder": asdict(checkpoint.module.config), "data_sha256": corpus.sha256}
-    if file.exists():
-        before = json.loads(file.read_text())
-        differing = [name for name in now if name != "n_steps" and before.get(name, now[name]) != now[name]]
-        if differing:
-            what = f"this folder holds a run with another {', '.join(differing)}"
-            raise OutputError(
-                what,
-                where=str(folder),
-                remedy="Resume it with the same options and data, or choose a new folder",
-            )
-    elif any(not path.name.startswith(".") for path in folder.iterdir()):
-        what = "this folder holds files, but no run that could be resumed"
-        raise OutputError(what, where=str(folder), remedy="Choose another folder")
-    _write_json(file, now)
-
-
-def _split(corpus: Corpus, recipe: PretrainRecipe, folder: Path, progress: Progress) -> Split:
-    """The split of this run, made once: it depends on the data and the seed alone."""
-    file = folder / "split.npz"
-    if file.exists():
-        with np.load(file) as stored:
-            return Split(train=stored["train"], held_out=stored["held_out"], removed=stored["removed"])
-    n_held_out = dict.fromkeys(sorted(set(corpus.sources)), recipe.n_held_out)
-    try:
-        split = split_by_identity(
-            corpus.sequences, corpus.sources, n_held_out=n_held_out, seed=recipe.seed, progress=progress
-        )
-    except ValueError as error:
-        raise OptionError(
-            str(error), where="--held-out", remedy="Hold out fewer, or give more proteins"
-        ) from error
-    if not len(split.train):
-        what = "every protein resembles a held-out one, so none is left to train on"
-        raise OptionError(what, where="--held-out", remedy="Hold out fewer, or give more diverse proteins")
-    with written_whole(file) as stream:
-        np.savez(stream, train=split.train, held_out=split.held_out, removed=split.removed)
-    return split
-
-
-def _judge(
-    corpus: Corpus,
-    split: Split,
-    checkpoint: Checkpoint,
-    unigram: NDArray[np.float64],
-    compute: Compute,
-    progress: Progress,
-) -> dict[str, HeldOutPerplexity]:
-    """Perplexities on the held-out proteins of each source."""
-    results = {}
-    for source in sorted(set(corpus.sources)):
-        proteins = [corpus.sequences[i] for i in split.held_out if corpus.sources[i] == source]
-        if proteins:
-            results[source] = held_out_perplexity(
-                checkpoint.module,
-                proteins,
-                unigram,
-                checkpoint.tokenizer,
-                tokens_per_batch=compute.tokens_per_batch,
-                progress=lambda done, total: progress("judging", done, total),
-            )
-    return results
-
-
-def _draw(folder: Path, unigram: NDArray[np.float64]) -> None:
-    """The loss curve; the unigram's own loss is its entropy."""
-    if (folder / "metrics.csv").exists():
-        with written_whole(folder / "loss.png") as file:
-            baselines = {"residue frequencies alone": float(-(unigram * np.log(unigram)).sum())}
-            draw_loss_curve(read_metrics(folder / "metrics.csv"), baselines, file, ".png")
+    return fit(checkpoint.module, objective, data, recipe, compute, folder, progress).best_step
 
 
 def _write_model(folder: Path, checkpoint: Checkpoint) -> None:
@@ -205,6 +162,27 @@ def _write_model(folder: Path, checkpoint: Checkpoint) -> None:
             file.write(content)
 
 
-def _write_json(path: Path, content: object) -> None:
-    with written_whole(path) as file:
-        file.write((json.dumps(content, indent=2) + "\n").encode())
+def _report(
+    store: Store,
+    checkpoint: Checkpoint,
+    recipe: PretrainRecipe,
+    compute: Compute,
+    folder: Path,
+    summary: PretrainSummary,
+    unigram: NDArray[np.float64],
+) -> None:
+    from biofm.training.reporting import describe_data, report_of_pretraining, write_run_report  # matplotlib
+
+    vocabulary = checkpoint.tokenizer.vocabulary
+    report = report_of_pretraining(
+        summary,
+        recipe,
+        checkpoint.module.config,
+        read_metrics(folder / METRICS) if (folder / METRICS).exists() else [],
+        sources=[source.name for source in store.record.sources],
+        unigram_loss=float(-(unigram * np.log(unigram)).sum()),
+        data=describe_data(store.tokens, store.split, vocabulary, n_special=2),
+        environment=environment_of(compute),
+        ended=datetime.now().strftime("%Y-%m-%d %H:%M"),
+    )
+    write_run_report(report, folder)

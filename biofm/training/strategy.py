@@ -1,12 +1,8 @@
 """How the processes of a run share its work, in Lightning's terms."""
 
-from lightning import LightningModule
 from lightning.fabric.plugins.environments import ClusterEnvironment, SLURMEnvironment
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, Strategy
-from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 
-from biofm.nn import Encoder
 from biofm.training.processes import Processes
 from biofm.training.recipe import Recipe
 
@@ -27,16 +23,3 @@ def choose_environment(processes: Processes) -> list[ClusterEnvironment]:
     it is not SLURM that started the processes, what Lightning finds.
     """
     return [SLURMEnvironment(auto_requeue=False)] if processes.launcher == "SLURM" else []
-
-
-def spread(module: LightningModule, mesh: DeviceMesh) -> None:
-    """Spread the weights of ``module`` over the processes of ``mesh``. Those of a block are gathered while it
-    computes, the others while the whole does.
-    """
-    for part in list(module.modules()):
-        if isinstance(part, Encoder):
-            for block in part.blocks:
-                fully_shard(block, mesh=mesh)
-    fully_shard(module, mesh=mesh)
-    for step in ("training_step", "validation_step"):  # Lightning calls these in the place of the forward
-        register_fsdp_forward_method(module, step)

@@ -10,7 +10,15 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 from torch.nn import functional as F
 
-from biofm.nn import EncoderConfig, MaskedLM, PackedBatch, compile_blocks, pack, recompute_blocks
+from biofm.nn import (
+    EncoderConfig,
+    MaskedLM,
+    PackedBatch,
+    compile_blocks,
+    pack,
+    recompute_blocks,
+    restore_blocks,
+)
 
 MakeConfig = Callable[..., EncoderConfig]
 MakeModel = Callable[..., MaskedLM]
@@ -160,3 +168,23 @@ def test_compiled_blocks_give_the_same_loss_and_gradients(
         largest = max(float(gradient.abs().max()) for gradient in gradients)
         for one, other in zip(others, gradients, strict=True):
             torch.testing.assert_close(one, other, rtol=0, atol=1e-5 * largest)
+
+
+@pytest.mark.usefixtures("_symbolic")
+def test_restored_blocks_are_as_they_were(
+    make_model: MakeModel, make_config: MakeConfig, sequences: list[Tensor]
+) -> None:
+    model = make_model(make_config(**BARE)).train().requires_grad_()
+    batch = pack(sequences)
+    kept = saved_bytes(lambda: model(batch).sum())
+    calls = []
+
+    def count(graph: GraphModule, inputs: list[Any]) -> Any:
+        calls.append(graph)
+        return graph
+
+    recompute_blocks(model.encoder)
+    compile_blocks(model.encoder, backend=count)
+    restore_blocks(model.encoder)
+    assert saved_bytes(lambda: model(batch).sum()) == kept
+    assert calls == []

@@ -1,21 +1,30 @@
 """For every test of training: small models, proteins made up by rule, and recipes of a few steps."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from biofm_datasets.sampling import Mixture
+from biofm_datasets.store import TokenStore
+from torch import Tensor
 
 from biofm.inference import Compute
 from biofm.nn import EncoderConfig, MaskedLM, initialise
 from biofm.tokenizers import ProteinTokenizer
 from biofm.tokenizers.protein import STANDARD_RESIDUES
 from biofm.training import PretrainRecipe
+from biofm.training.data import PackedData
+from biofm.training.fit import fit
+from biofm.training.objectives import masked_lm
+from biofm.training.progress import Progress
 
 MakeProteins = Callable[..., list[str]]
 MakeModel = Callable[..., MaskedLM]
 MakeRecipe = Callable[..., PretrainRecipe]
+Train = Callable[..., dict[str, Tensor]]
 
 
 @pytest.fixture
@@ -54,6 +63,39 @@ def make_recipe() -> MakeRecipe:
         return PretrainRecipe(**few | {"checkpoint_every": 3, "log_every": 3} | changes)
 
     return make
+
+
+@pytest.fixture
+def train(
+    make_model: Callable[[], MaskedLM],
+    tokenizer: ProteinTokenizer,
+    cpu: Compute,
+) -> Train:
+    """Trains a new small model on repeats by a recipe in a folder; the trained weights by their names."""
+    store = TokenStore.of(
+        tokenizer.encode(pair * 20) for pair in ("AC", "DE", "FG", "HI", "KL", "MN", "PQ", "RS", "TV", "WY")
+    )
+
+    def run(
+        recipe: PretrainRecipe,
+        folder: Path,
+        progress: Progress = unwatched,
+        dtype: torch.dtype = torch.float32,
+    ) -> dict[str, Tensor]:
+        folder.mkdir(exist_ok=True)
+        model = make_model()
+        compute = Compute(cpu.device, dtype, cpu.reason)
+        objective = masked_lm(tokenizer, recipe)
+        mixture = Mixture([np.arange(8)], None, recipe.seed)
+        data = PackedData(store, mixture, np.array([8, 9]), objective, recipe)
+        fit(model, objective, data, recipe, compute, folder, progress)
+        return {name: weight.clone() for name, weight in model.state_dict().items()}
+
+    return run
+
+
+def unwatched(stage: str, done: int, total: int, detail: str = "") -> None:
+    """Progress that nobody watches."""
 
 
 @pytest.fixture

@@ -7,31 +7,20 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from biofm_datasets.sampling import Mixture
-from biofm_datasets.store import TokenStore
 from torch import Tensor
 
-from biofm.inference import Compute
-from biofm.nn import MaskedLM
+from biofm.core.errors import OptionError
 from biofm.tokenizers import ProteinTokenizer
 from biofm.training import PretrainRecipe
 from biofm.training.checkpoints import newest_step
-from biofm.training.data import PackedData
-from biofm.training.fit import fit
 from biofm.training.metrics import read_metrics
-from biofm.training.objectives import masked_lm
 from biofm.training.progress import Progress
 
 Train = Callable[..., dict[str, Tensor]]
 MakeRecipe = Callable[..., PretrainRecipe]
 DTYPES = [torch.float32, torch.bfloat16]
-
-
-def silent(stage: str, done: int, total: int, detail: str = "") -> None:
-    """Progress that nobody watches."""
 
 
 def signalling(number: signal.Signals, at_step: int) -> Progress:
@@ -42,32 +31,6 @@ def signalling(number: signal.Signals, at_step: int) -> Progress:
             signal.raise_signal(number)
 
     return report
-
-
-@pytest.fixture
-def train(
-    make_model: Callable[[], MaskedLM],
-    tokenizer: ProteinTokenizer,
-    cpu: Compute,
-) -> Train:
-    """Trains a new small model on repeats by a recipe in a folder; the trained weights by their names."""
-    store = TokenStore.of(
-        tokenizer.encode(pair * 20) for pair in ("AC", "DE", "FG", "HI", "KL", "MN", "PQ", "RS", "TV", "WY")
-    )
-
-    def run(
-        recipe: PretrainRecipe, folder: Path, progress: Progress = silent, dtype: torch.dtype = torch.float32
-    ) -> dict[str, Tensor]:
-        folder.mkdir(exist_ok=True)
-        model = make_model()
-        compute = Compute(cpu.device, dtype, cpu.reason)
-        objective = masked_lm(tokenizer, recipe)
-        mixture = Mixture([np.arange(8)], None, recipe.seed)
-        data = PackedData(store, mixture, np.array([8, 9]), objective, recipe)
-        fit(model, objective, data, recipe, compute, folder, progress)
-        return {name: weight.clone() for name, weight in model.state_dict().items()}
-
-    return run
 
 
 def rows_but_speed(folder: Path) -> list[dict[str, float]]:
@@ -216,3 +179,37 @@ def test_lightning_says_nothing(
     assert capfd.readouterr() == ("", "")
     assert [str(warning.message) for warning in recwarn] == []
     assert caplog.messages == []
+
+
+def test_activations_computed_again_change_no_bit(
+    train: Train, make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    plain = train(make_recipe(n_steps=3), tmp_path / "plain")
+    again = train(make_recipe(n_steps=3, activation_checkpointing=True), tmp_path / "again")
+    assert are_equal(plain, again)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_unchecked_shapes")
+def test_compiled_blocks_have_the_same_losses(train: Train, make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    """Up to the order of sums, over steps with batches of many sizes."""
+    for compiles in (False, True):
+        train(make_recipe(n_steps=6, log_every=1, compile=compiles), tmp_path / str(compiles))
+    plain, compiled = (read_metrics(tmp_path / name / "metrics.csv") for name in ("False", "True"))
+    assert len({row["tokens"] for row in plain}) == 6
+    for one, other in zip(plain, compiled, strict=True):
+        assert other["loss"] == pytest.approx(one["loss"], rel=1e-3)
+
+
+def test_without_a_compiler_asking_for_it_is_refused(
+    train: Train, make_recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def find_none() -> str:
+        raise RuntimeError("no working C++ compiler found")
+
+    monkeypatch.setattr("torch._inductor.cpp_builder.get_cpp_compiler", find_none)
+    with pytest.raises(OptionError) as caught:
+        train(make_recipe(compile=True), tmp_path)
+    assert str(caught.value) == (
+        "--set compile: there is no C++ compiler on this machine. Install it, or leave compile = true out"
+    )

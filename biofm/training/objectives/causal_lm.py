@@ -5,13 +5,13 @@ import torch
 
 from biofm.nn import PackedBatch
 from biofm.tokenizers import ProteinTokenizer
-from biofm.training.objectives.masked_lm import masked_lm_loss
+from biofm.training.objectives.classification import cross_entropy
 from biofm.training.objectives.objective import Indices, Labelled, Objective
 
 
 def causal_lm(tokenizer: ProteinTokenizer) -> Objective:
     """The next token at every place, <eos> included; for an encoder that sees no later tokens."""
-    return Objective(_shift, masked_lm_loss, "tokens")
+    return Objective(_shift, cross_entropy, "tokens")
 
 
 def _shift(batch: PackedBatch, members: Indices, starts: Indices, rng: np.random.Generator) -> Labelled:

@@ -34,17 +34,16 @@ def masked_lm(tokenizer: ProteinTokenizer, recipe: PretrainRecipe) -> Objective:
     rates = Rates(share=recipe.masked_share, mask=recipe.mask_rate, random=recipe.random_rate)
     is_standard = np.zeros(len(tokenizer.vocabulary), np.bool_)
     is_standard[tokenizer.standard] = True
-    return Objective(partial(_mask, rates, is_standard, tokenizer.mask), masked_lm_loss, "tokens")
+    return Objective(partial(_mask, rates, is_standard, tokenizer.mask), _cross_entropy, "tokens")
 
 
-def masked_lm_loss(model: nn.Module, example: Example) -> Float[Tensor, ""]:
-    """Mean cross-entropy in nats over the judged rows; only they pass through the head.
+def _cross_entropy(model: nn.Module, example: Example) -> Float[Tensor, ""]:
+    """Mean over the judged rows, in nats; only they pass through the end of the last block and the head.
 
     Zero where a small batch has none.
     """
-    logits = model.logits(model.encoder(example.batch)[example.rows])  # type: ignore[operator]
-    total = F.cross_entropy(logits.float(), example.targets, reduction="sum")
-    return total / max(1, len(example.targets))
+    logits = model(example.batch, example.batch.rows(example.rows))
+    return F.cross_entropy(logits.float(), example.targets, reduction="sum") / max(1, len(example.targets))
 
 
 def _mask(

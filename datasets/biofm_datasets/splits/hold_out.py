@@ -1,6 +1,6 @@
 """Holding out by a keyed order of numbers: equals stay together, and the order of a file means nothing."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,29 @@ def hold_out(
         for label, n in ((VALIDATION, n_both), (TEST, n_test)):
             if n:
                 labels[part][(ranks <= lowest[n - 1]) & can] = label
+    return labels
+
+
+def hold_out_of_each(
+    keys: Keys,
+    sources: Mapping[str, slice],
+    validation: float,
+    test: float,
+    seed: int,
+    things: str,
+    eligible: Eligible | None = None,
+) -> PartLabels:
+    """The same for each source by itself. Raises DataError as ``hold_out`` does, naming the source."""
+    labels = np.full(len(keys), TRAIN, np.uint8)
+    for name, source in sources.items():
+
+        def is_eligible(part: slice, first: int = source.start) -> NDArray[np.bool_]:
+            assert eligible is not None, "asked of who was given it alone"
+            return eligible(slice(part.start + first, part.stop + first))
+
+        of_source = is_eligible if eligible else None
+        named = f"{things} in {name}" if len(sources) > 1 else things
+        labels[source] = hold_out(keys[source], validation, test, seed, named, of_source)
     return labels
 
 

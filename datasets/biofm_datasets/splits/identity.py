@@ -1,6 +1,6 @@
 """A split in which no held-out protein has a relative in training, for data of any size."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from biofm_datasets.split import MAX_HELD_OUT_LENGTH, MIN_HELD_OUT_LENGTH, Similarity, find_similar
 from biofm_datasets.splits import mmseqs
-from biofm_datasets.splits.hold_out import hold_out
+from biofm_datasets.splits.hold_out import hold_out_of_each
 from biofm_datasets.splits.keys import REMOVED, TRAIN
 from biofm_datasets.splits.options import SplitOptions
 from biofm_datasets.store.record import Alphabet
@@ -26,6 +26,7 @@ def label_by_identity(
     tokens: TokenStore,
     alphabet: Alphabet,
     hashes: NDArray[np.uint64],
+    sources: Mapping[str, slice],
     options: SplitOptions,
     scratch: Path,
     progress: Progress,
@@ -45,7 +46,8 @@ def label_by_identity(
         return (n_residues >= MIN_HELD_OUT_LENGTH) & (n_residues <= MAX_HELD_OUT_LENGTH)
 
     things = f"sequences of {MIN_HELD_OUT_LENGTH} to {MAX_HELD_OUT_LENGTH:,} residues"
-    labels = hold_out(hashes, options.validation, options.test, options.seed, things, eligible)
+    amounts = options.validation, options.test, options.seed
+    labels = hold_out_of_each(hashes, sources, *amounts, things, eligible)
     held_out, rest = np.flatnonzero(labels != TRAIN), np.flatnonzero(labels == TRAIN)
     queries = [spell(tokens[i]) for i in held_out]
     similarity = Similarity(options.max_identity, options.min_coverage).with_margin()

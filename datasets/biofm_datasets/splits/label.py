@@ -1,5 +1,6 @@
 """One function for every way to split."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 
 from biofm_datasets.errors import DataError
 from biofm_datasets.splits.groups import label_groups
-from biofm_datasets.splits.hold_out import hold_out
+from biofm_datasets.splits.hold_out import hold_out_of_each
 from biofm_datasets.splits.identity import Progress, label_by_identity
 from biofm_datasets.splits.keys import TRAIN
 from biofm_datasets.splits.options import SplitOptions
@@ -32,21 +33,25 @@ def label_sequences(
     alphabet: Alphabet,
     hashes: NDArray[np.uint64],
     keys: NDArray[np.uint64] | None,
+    sources: Mapping[str, slice],
     scratch: Path,
     progress: Progress,
 ) -> Labels:
     """The part of each sequence. ``hashes`` are of the sequences, ``keys`` of what ``key_of_cell`` gave.
+    ``sources``: the sequences of each input.
 
     Raises DataError: the data cannot be split so.
     """
     tool = ""
     found: dict[str, Any] = {}
+    held_out_of = sources if options.per_source else {"": slice(0, len(hashes))}
     if options.method == "none":
         labels = np.full(len(hashes), TRAIN, np.uint8)
     elif options.method == "random":
-        labels = hold_out(hashes, options.validation, options.test, options.seed, "sequences")
+        amounts = options.validation, options.test, options.seed
+        labels = hold_out_of_each(hashes, held_out_of, *amounts, "sequences")
     elif options.method == "identity":
-        labels, tool = label_by_identity(tokens, alphabet, hashes, options, scratch, progress)
+        labels, tool = label_by_identity(tokens, alphabet, hashes, held_out_of, options, scratch, progress)
     else:
         assert keys is not None, "a column has been read"
         if options.method == "column":

@@ -17,7 +17,8 @@ class SplitOptions:
     ``method``: "none", all is for training; "random", by sequence; "identity", at random, and whatever is
     similar to a held-out protein is removed; "column", as a column of a table says; "group", whole groups of
     a column are held out.
-    ``validation``, ``test``: a share below 1 or a number; of sequences, or of groups.
+    ``validation``, ``test``: a share below 1 or a number; of sequences, or of groups; with ``per_source``, of
+    the sequences of each source.
     ``validation_groups``, ``test_groups``: groups by their names.
     ``max_identity``, ``min_coverage``: of an alignment that makes two proteins similar.
     ``tool``: of the search for relatives. "auto" is MMseqs2 where it is installed, else our own method.
@@ -35,6 +36,7 @@ class SplitOptions:
     max_identity: float = 0.3
     min_coverage: float = 0.5
     tool: str = "auto"
+    per_source: bool = False
 
     def __post_init__(self) -> None:
         _require_one_of(self.method, METHODS, "--split")

@@ -31,7 +31,9 @@ def tokens_of(sequences: list[str]) -> TokenStore:
     )
 
 
-def split(sequences: list[str], scratch: Path, **options: Any) -> Labels:
+def split(
+    sequences: list[str], scratch: Path, sources: dict[str, slice] | None = None, **options: Any
+) -> Labels:
     tokens = tokens_of(sequences)
     hashes = hash_sequences(tokens.tokens, tokens.lengths())
     return label_sequences(
@@ -40,6 +42,7 @@ def split(sequences: list[str], scratch: Path, **options: Any) -> Labels:
         ALPHABET,
         hashes,
         None,
+        sources or {},
         scratch,
         lambda *stage: None,
     )
@@ -65,6 +68,23 @@ def test_no_training_sequence_resembles_a_held_out_one(
     strangers = set(range(30)) - {int(i) // 5 for i in held_out}
     assert {int(i) // 5 for i in train} == strangers, "whole families stay, and nothing else is removed"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_amounts_of_each_source_leave_no_relative_in_another(families: list[str], tmp_path: Path) -> None:
+    """Copies of all families in two sources, and short proteins, which cannot be held out, before them."""
+    sequences = ["MKT"] * 7 + families + families
+    n = len(families)
+    sources = {"short": slice(0, 7), "one": slice(7, 7 + n), "other": slice(7 + n, 7 + 2 * n)}
+    with pytest.raises(DataError, match="2 of 0 sequences of 30 to 1,022 residues in short cannot"):
+        split(sequences, tmp_path, sources, test=2, tool="kmer", per_source=True)
+    del sources["short"]
+    labels = split(sequences, tmp_path, sources, test=2, tool="kmer", per_source=True).values
+    of_sources = [labels[sources[name]] for name in sources]
+    assert all(2 <= np.sum(part == 2) <= 3 for part in of_sources)  # copies are held out together
+    held_out = {int(i) // 5 for part in of_sources for i in np.flatnonzero(part == 2)}
+    trained = {int(i) // 5 for part in of_sources for i in np.flatnonzero(part == 0)}
+    assert held_out & trained == set()
+    assert held_out | trained == set(range(30))
 
 
 def is_similar(reference: PairwiseAligner, a: str, b: str) -> bool:

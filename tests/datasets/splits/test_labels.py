@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 Hashes = NDArray[np.uint64]
 
 
-def split(hashes: Hashes, keys: Hashes | None = None, **options: Any) -> Labels:
+def split(
+    hashes: Hashes, keys: Hashes | None = None, sources: dict[str, slice] | None = None, **options: Any
+) -> Labels:
     return label_sequences(
-        SplitOptions(**options), TokenStore.of([]), Alphabet(name="", tokens=()), hashes, keys, Path(),
-        lambda *stage: None,
+        SplitOptions(**options), TokenStore.of([]), Alphabet(name="", tokens=()), hashes, keys, sources or {},
+        Path(), lambda *stage: None,
     )  # fmt: skip
 
 
@@ -44,6 +46,16 @@ def test_shares_and_numbers_are_met(
     counts = count(split(hashes, method="random", validation=validation, test=test))
     assert (counts["validation"], counts["test"]) == expected
     assert sum(counts.values()) == 150_000
+
+
+def test_amounts_can_be_of_each_source(hashes: Hashes) -> None:
+    sources = {"small": slice(0, 50), "large": slice(50, 150_000)}
+    options: dict[str, Any] = {"method": "random", "validation": 3, "test": 0.1, "per_source": True}
+    labels = split(hashes, sources=sources, **options).values
+    for source, expected in (("small", (42, 3, 5)), ("large", (134_952, 3, 14_995))):
+        assert tuple(np.bincount(labels[sources[source]], minlength=3)) == expected
+    with pytest.raises(DataError, match="60 of 50 sequences in small cannot be held out"):
+        split(hashes, sources=sources, **options | {"validation": 0, "test": 60})
 
 
 def test_the_order_of_the_sequences_means_nothing(hashes: Hashes, generator: np.random.Generator) -> None:

@@ -1,0 +1,104 @@
+"""The data of a run: files, which are prepared in its folder, or a store that was prepared before."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from biofm_datasets.splits import SplitOptions
+from biofm_datasets.store import Store, open_store, store_files
+from biofm_datasets.store.files import RECORD
+
+from biofm.api.preparation import open_inputs, write_store
+from biofm.api.token_blocks import Reading
+from biofm.core import sha256_of
+from biofm.core.errors import InputError, OptionError, OutputError, input_errors
+from biofm.gate.inputs import STANDARD_INPUT
+from biofm.gate.permit import Permit
+from biofm.training import DATA, PretrainRecipe, find_processes
+from biofm.training.folder import REMEDY
+from biofm.training.processes import await_file
+from biofm.training.progress import Progress
+
+SPLIT_OPTIONS = ("--validation, --test", "--split identity")
+
+
+def files_of_data(inputs: Sequence[Path]) -> tuple[Path, ...]:
+    """What is read: the inputs, or the files of the one store among them.
+
+    Raises InputError: they are neither.
+    """
+    if STANDARD_INPUT in inputs:
+        what = "a run reads its input more than once, which a pipe does not allow"
+        raise InputError(what, where="-", remedy="Write the proteins into a file first")
+    folders = [path for path in inputs if path.is_dir()]
+    if not folders:
+        return tuple(inputs)
+    if len(inputs) > 1:
+        what = "this is a folder, and there are other inputs beside it"
+        raise InputError(what, where=str(folders[0]), remedy="Give files, or one prepared store alone")
+    if not (folders[0] / RECORD).is_file():
+        what = "this folder holds no token store"
+        raise InputError(
+            what, where=str(folders[0]), remedy="Make one with biofm data prepare, or give files"
+        )
+    return store_files(folders[0])
+
+
+def open_data(
+    inputs: Sequence[Path],
+    permit: Permit,
+    recipe: PretrainRecipe,
+    reading: Reading,
+    folder: Path,
+    progress: Progress,
+) -> Store:
+    """The store of a run in ``folder``, prepared there if need be; the first process does that, and the
+    others wait for it.
+
+    Raises InputError: a file is at fault. OptionError: it cannot be held out as asked. OutputError: the
+    folder holds other data.
+    """
+    if inputs[0].is_dir():
+        with input_errors():
+            return open_store(inputs[0])
+    data = folder / DATA
+    if not find_processes(recipe).is_main:
+        await_file(data / RECORD)
+    elif (data / RECORD).exists():
+        _check_sources(open_store(data), permit, folder)
+    else:
+        data.mkdir(exist_ok=True)
+        with _as_held_out():
+            write_store(open_inputs(permit.readers("input"), inputs), reading, data, progress, resume=True)
+    return open_store(data)
+
+
+def reading_of(recipe: PretrainRecipe, *, column: str | None, on_error: str) -> Reading:
+    """How the files of a run are read and split: so that no held-out protein has a relative in training.
+
+    By our own search for relatives, whatever is installed, so that the split depends on data and seed alone.
+    """
+    amounts = {"test": recipe.n_held_out, "validation": recipe.n_validation}
+    split = SplitOptions()
+    if any(amounts.values()):
+        split = SplitOptions(method="identity", **amounts, seed=recipe.seed, tool="kmer", per_source=True)
+    return Reading(column=column, on_error=on_error, split=split)
+
+
+def _check_sources(store: Store, permit: Permit, folder: Path) -> None:
+    """Raise OutputError where the store in the folder was made of other files."""
+    sums = [sha256_of([stream]) for stream in permit.readers("input")]
+    if sums != [source.sha256 for source in store.record.sources]:
+        what = "this folder holds a run with another data_sha256"
+        raise OutputError(what, where=str(folder), remedy=REMEDY)
+
+
+@contextmanager
+def _as_held_out() -> Iterator[None]:
+    """A split that cannot be made is named by the option that asks for it here."""
+    try:
+        yield
+    except OptionError as error:
+        if error.where not in SPLIT_OPTIONS:
+            raise
+        raise OptionError(error.what, where="--held-out", remedy=error.remedy) from error

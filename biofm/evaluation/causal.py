@@ -1,0 +1,85 @@
+"""Perplexity of a causal model on held-out proteins, beside the same two baselines as a masked one has.
+
+Every standard residue is predicted once, from all that stand before it. Perplexity is exp(mean negative
+log-likelihood) over all these residues, with the model's probabilities renormalised over the 20 standard
+residues, as the baselines' are.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+from biofm.evaluation.perplexity import PRIOR_RESIDUES, HeldOutPerplexity, summarise
+from biofm.nn import MaskedLM, by_budget, pack
+from biofm.tokenizers import ProteinTokenizer
+
+
+def causal_perplexity(
+    model: MaskedLM,
+    sequences: Sequence[str],
+    unigram: Float[np.ndarray, "20"],
+    tokenizer: ProteinTokenizer,
+    *,
+    tokens_per_batch: int,
+    seed: int = 0,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> HeldOutPerplexity:
+    """Judge ``model`` on ``sequences``; ``unigram`` are the frequencies of the standard residues in the
+    tokenizer's order. A protein's own composition is that of the residues before.
+    """
+    assert model.config.causal, "a masked model expects to see what comes behind"
+    judge = _Judge(model, unigram, tokenizer, len(sequences))
+    proteins = sorted(enumerate(map(tokenizer.encode, sequences)), key=lambda item: len(item[1]))
+    n_total, n_done = sum(len(tokens) for _, tokens in proteins), 0
+    for members in by_budget(((item, len(item[1])) for item in proteins), tokens_per_batch):
+        judge.add(members)
+        n_done += sum(len(tokens) for _, tokens in members)
+        progress(n_done, n_total)
+    return summarise(judge.losses, judge.n_residues, seed)
+
+
+class _Judge:
+    """Sums negative log-likelihoods, in nats, of the model and its baselines over the residues of each
+    protein.
+    """
+
+    def __init__(
+        self, model: MaskedLM, unigram: NDArray[np.float64], tokenizer: ProteinTokenizer, n_proteins: int
+    ) -> None:
+        self.model = model
+        self.device = model.encoder.embedding.tokens.weight.device
+        self.unigram = unigram
+        self.standard = torch.from_numpy(tokenizer.standard).long()
+        self.code = np.full(len(tokenizer.vocabulary), -1)  # of a token: its place among the standard ones
+        self.code[tokenizer.standard] = np.arange(len(tokenizer.standard))
+        self.losses = {name: np.zeros(n_proteins) for name in ("model", "unigram", "own_composition")}
+        self.n_residues = np.zeros(n_proteins, np.int64)
+
+    def add(self, proteins: list[tuple[int, NDArray[np.uint8]]]) -> None:
+        of_model = self._log_likelihoods([tokens for _, tokens in proteins])
+        for (number, tokens), log_p in zip(proteins, of_model, strict=True):
+            codes = self.code[tokens[1:]]  # what each token but the last is followed by
+            places = np.flatnonzero(codes >= 0)
+            residues = codes[places]
+            self.n_residues[number] = len(residues)
+            self.losses["model"][number] = -log_p[places, residues].sum()
+            self.losses["unigram"][number] = -np.log(self.unigram[residues]).sum()
+            self.losses["own_composition"][number] = -np.log(self._shares_so_far(residues)).sum()
+
+    def _shares_so_far(self, residues: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Of each residue its share among those before it and ``PRIOR_RESIDUES`` of the unigram."""
+        is_it = residues[:, None] == np.arange(len(self.unigram))
+        before = np.cumsum(is_it, axis=0) - is_it + PRIOR_RESIDUES * self.unigram
+        shares: NDArray[np.float64] = before[is_it] / before.sum(axis=1)
+        return shares
+
+    @torch.inference_mode()
+    def _log_likelihoods(self, proteins: list[NDArray[np.uint8]]) -> list[NDArray[np.float64]]:
+        """For each protein, and each of its tokens but the last, of every standard residue to be the next."""
+        batch = pack([torch.from_numpy(tokens.astype(np.int64)) for tokens in proteins])
+        scores = self.model(batch.to(self.device))[:, self.standard.to(self.device)]
+        log_p = scores.float().log_softmax(-1).double().cpu().split(batch.lengths.tolist())
+        return [of_protein[:-1].numpy() for of_protein in log_p]

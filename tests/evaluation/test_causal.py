@@ -1,0 +1,69 @@
+"""The perplexity of a causal model is what its definition says."""
+
+from math import exp, log
+
+import numpy as np
+import pytest
+import torch
+
+from biofm.evaluation import HeldOutPerplexity, causal_perplexity, residue_frequencies
+from biofm.evaluation.perplexity import PRIOR_RESIDUES
+from biofm.nn import EncoderConfig, MaskedLM, initialise, pack
+from biofm.tokenizers import ProteinTokenizer
+from biofm.tokenizers.protein import STANDARD_RESIDUES
+
+TOKENIZER = ProteinTokenizer()
+PROTEINS = ["MKTAYIAKQR", "AXA", "WWWWWWWWWWWW", "M"]
+UNIGRAM = residue_frequencies(np.bincount(TOKENIZER.encode("".join(PROTEINS)), minlength=33), TOKENIZER)
+
+
+@pytest.fixture
+def model() -> MaskedLM:
+    config = EncoderConfig(
+        vocab_size=33, d_model=16, n_layers=2, n_heads=2, d_feedforward=24, trained_length=64, causal=True
+    )
+    model = MaskedLM(config)
+    initialise(model, seed=0)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.mul_(10 if weight.dim() == 2 else 1)
+    return model.eval()
+
+
+def judge(model: MaskedLM, proteins: list[str], tokens_per_batch: int = 100) -> HeldOutPerplexity:
+    return causal_perplexity(model, proteins, UNIGRAM, TOKENIZER, tokens_per_batch=tokens_per_batch)
+
+
+def test_it_is_that_of_a_plain_loop_over_prefixes(model: MaskedLM) -> None:
+    prior = dict(zip(STANDARD_RESIDUES, UNIGRAM, strict=True))
+    losses: dict[str, list[float]] = {"model": [], "unigram": [], "own_composition": []}
+    standard = torch.from_numpy(TOKENIZER.standard).long()
+    for protein in PROTEINS:
+        tokens = torch.from_numpy(TOKENIZER.encode(protein)).long()
+        for place, residue in enumerate(protein):
+            if residue not in STANDARD_RESIDUES:
+                continue
+            with torch.no_grad():
+                scores = model(pack([tokens[: place + 1]]))[-1, standard]
+            losses["model"].append(-float(scores.log_softmax(-1)[STANDARD_RESIDUES.index(residue)]))
+            losses["unigram"].append(-log(prior[residue]))
+            before = [r for r in protein[:place] if r in STANDARD_RESIDUES]
+            share = (before.count(residue) + PRIOR_RESIDUES * prior[residue]) / (len(before) + PRIOR_RESIDUES)
+            losses["own_composition"].append(-log(share))
+    found = judge(model, PROTEINS)
+    assert (found.n_sequences, found.n_residues) == (4, 25)
+    for name, values in losses.items():
+        assert getattr(found, name) == pytest.approx(exp(np.mean(values)), rel=1e-5), name
+        low, high = found.intervals[name]
+        assert low < getattr(found, name) < high
+
+
+def test_batches_change_nothing(model: MaskedLM) -> None:
+    one, other = judge(model, PROTEINS, 5), judge(model, PROTEINS, 1000)
+    assert one.model == pytest.approx(other.model, rel=1e-6)
+
+
+def test_without_proteins_it_is_1_over_nothing(model: MaskedLM) -> None:
+    assert judge(model, []) == HeldOutPerplexity(
+        n_sequences=0, n_residues=0, model=1.0, unigram=1.0, own_composition=1.0
+    )
