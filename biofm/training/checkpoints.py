@@ -4,6 +4,8 @@ import os
 import re
 import shutil
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,8 @@ import torch
 from lightning import Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from torch import Tensor, nn
-from torch.distributed import checkpoint as dcp
-from torch.distributed.checkpoint.format_utils import dcp_to_torch_save
+from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.state_dict_loader import load
 
 from biofm.training.callbacks import Best
 from biofm.training.interruption import Interruption
@@ -49,7 +51,8 @@ class Checkpoints(StepCallback, Checkpoint):
     def _save(self, trainer: Trainer, number: int) -> None:
         path = checkpoint_path(self.folder, number)
         partial = path.with_name(f".{path.name}{_PARTIAL}")
-        trainer.save_checkpoint(partial, weights_only=False)
+        with _own_faults():
+            trainer.save_checkpoint(partial, weights_only=False)
         if trainer.is_global_zero:
             _bring_to_disk(partial)
             _remove(path)  # of an earlier run to this very step
@@ -86,28 +89,20 @@ def load_weights(model: nn.Module, path: Path) -> None:
         into = {prefix + name: weight for name, weight in model.state_dict().items()}
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "torch.distributed is disabled")  # it is: this process reads
-            dcp.load({"state_dict": into}, checkpoint_id=path, no_dist=True)
+            load({"state_dict": into}, checkpoint_id=path, no_dist=True)
         return
     state: dict[str, Tensor] = read_checkpoint(path)["state_dict"]
     model.load_state_dict({name.removeprefix(prefix): weight for name, weight in state.items()})
 
 
-def join_parts(path: Path) -> Path:
-    """One file of a checkpoint that is a folder, for processes which hold the whole model each. Removed with
-    the next checkpoint that is saved beside it.
-    """
-    joined = path.with_name(f".{path.name}.joined")
-    dcp_to_torch_save(path, joined)
-    parts = torch.load(joined, weights_only=True)
-    by_name, groups = parts["optimizer_0"]["state"], parts["optimizer_0"]["param_groups"]
-    numbers = {name: number for number, name in enumerate(name for group in groups for name in group["params"])}
-    optimizer = {
-        "state": {numbers[name]: state for name, state in by_name.items()},
-        "param_groups": [group | {"params": [numbers[name] for name in group["params"]]} for group in groups],
-    }
-    whole = {"state_dict": parts["state_dict"], "optimizer_states": [optimizer]}
-    torch.save(read_checkpoint(path) | whole, joined)
-    return joined
+@contextmanager
+def _own_faults() -> Iterator[None]:
+    """What went wrong in a process that wrote its part, in the place of torch's collection of such faults."""
+    try:
+        yield
+    except CheckpointException as error:
+        fault, _ = next(iter(error.failures.values()))
+        raise fault from None
 
 
 def _bring_to_disk(path: Path) -> None:

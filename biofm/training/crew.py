@@ -1,24 +1,30 @@
-"""The processes of a run, met: they wait for the first one, and take what it made."""
+"""The processes of a run, met: the first one goes first, and the others take what it made."""
 
 import os
 import pickle
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import cache
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
-from torch.distributed import DistError, DistNetworkError, PrefixStore, Store, TCPStore, rendezvous
+from torch.distributed import (  # type: ignore[attr-defined]  # not in the list of what it exports
+    DistError,
+    PrefixStore,
+    Store,
+    TCPStore,
+    rendezvous,
+)
 
-from biofm.core.errors import ProcessError
+from biofm.core.errors import OptionError, ProcessError
 from biofm.training.launch import SECONDS_TO_END, find_ended, launch
 from biofm.training.processes import Processes, find_processes
 from biofm.training.recipe import Recipe
 
-MINUTES_TO_MEET = 10
+TIME_TO_MEET = timedelta(minutes=10)
 SECONDS_BETWEEN_LOOKS = 0.1
 
 Result = TypeVar("Result")
@@ -35,15 +41,16 @@ class _Fault(NamedTuple):
 
 
 class Crew:
-    """The processes of a run. They all do the same, so that what they share needs no name: it has a number.
+    """The processes of a run. They all take the same turns, so that a turn needs no name: it has a number.
 
-    ``store``: in the first process or in torchrun's; None where there is one process alone.
+    ``store``: where they leave word, in the first process or in torchrun's; None where one is alone.
     """
 
     def __init__(self, processes: Processes, store: Store | None) -> None:
         self.processes = processes
+        self.is_over = False
         self._store = store
-        self._n_shared = 0
+        self._n_turns = 0
 
     @property
     def is_main(self) -> bool:
@@ -54,11 +61,38 @@ class Crew:
 
         Raises Told in the others where it fails.
         """
+        if not self.is_main:
+            result: Result = self._await()
+            return result
+        with self._telling() as tell:
+            result = work()
+            tell(result)
+        return result
+
+    @contextmanager
+    def main_first(self) -> Iterator[None]:
+        """The ``with`` in the first process, then in the others. Raises Told there where it fails here."""
+        if not self.is_main:
+            self._await()
+            yield
+            return
+        with self._telling() as tell:
+            yield
+            tell(None)
+
+    def dismiss(self) -> None:
+        """Let the other processes end, in silence: this run is the only one that they share. The first one
+        goes last, because the others hear of each turn from it.
+        """
+        self.is_over = True
         if self._store is None:
-            return work()
-        key = f"shared/{self._n_shared}"
-        self._n_shared += 1
-        return self._share(work, key, self._store) if self.is_main else self._wait(key, self._store)
+            return
+        if not self.is_main:
+            self._store.set(f"gone/{self.processes.rank}", "")
+            raise Told(0)
+        with suppress(DistError):
+            others = range(1, self.processes.world_size)
+            self._store.wait([f"gone/{rank}" for rank in others], timedelta(seconds=SECONDS_TO_END))
 
     @contextmanager
     def watched(self, give_up: Callable[[str], None]) -> Iterator[None]:
@@ -82,11 +116,11 @@ class Crew:
             thread.join()
 
     def is_main_there(self) -> bool:
-        """Whether the store answers, which the first process holds, or torchrun for it."""
+        """Whether the store answers."""
         try:
             if self._store is not None:
                 self._store.check(["are you there?"])
-        except DistNetworkError:
+        except DistError:
             return False
         return True
 
@@ -94,25 +128,38 @@ class Crew:
         """What became of a process that is gone, as far as this one can tell."""
         return find_ended() if self.is_main_there() else "process 0 is gone"
 
-    def _share(self, work: Callable[[], Result], key: str, store: Store) -> Result:
-        try:
-            result = work()
-        except BaseException as fault:
-            store.set(key, pickle.dumps(_Fault(_exit_code(fault))))
-            raise
-        store.set(key, pickle.dumps(result))
-        return result
+    @contextmanager
+    def _telling(self) -> Iterator[Callable[[object], None]]:
+        """Of the first process's turn: the others hear of its result, or of its fault."""
+        turn = self._next_turn()
 
-    def _wait(self, key: str, store: Store) -> Result:
+        def tell(result: object) -> None:
+            if self._store is not None:
+                self._store.set(turn, pickle.dumps(result))  # type: ignore[arg-type]  # bytes it takes too
+
         try:
-            while not store.check([key]):
+            yield tell
+        except BaseException as fault:
+            tell(_Fault(_exit_code(fault)))
+            raise
+
+    def _await(self) -> Any:
+        """What the first process told at the end of its turn."""
+        assert self._store is not None, "who is not the first is not alone"
+        turn = self._next_turn()
+        try:
+            while not self._store.check([turn]):
                 time.sleep(SECONDS_BETWEEN_LOOKS)  # in Python, where a signal is heard
-            result: Result | _Fault = pickle.loads(store.get(key))
+            result = pickle.loads(self._store.get(turn))
         except DistError as error:
             raise Told(1) from error
         if isinstance(result, _Fault):
             raise Told(result.exit_code)
         return result
+
+    def _next_turn(self) -> str:
+        self._n_turns += 1
+        return f"turn/{self._n_turns}"
 
 
 def meet(recipe: Recipe) -> Crew:
@@ -121,7 +168,11 @@ def meet(recipe: Recipe) -> Crew:
 
     Raises ProcessError where they are not within ten minutes. OptionError: the numbers do not fit.
     """
-    return _meet(find_processes(recipe))
+    crew = _meet(find_processes(recipe))
+    if crew.is_over and crew.processes.world_size > 1:
+        what = "the other processes ended with the run that they were started for"
+        raise OptionError(what, where="--devices", remedy="Make each such run a command of its own")
+    return crew
 
 
 @cache
@@ -130,41 +181,41 @@ def _meet(processes: Processes) -> Crew:
         return Crew(processes, None)
     if processes.launcher == "SLURM":
         _find_address_of_slurm()
-    if processes.launcher == "ourselves" and "LOCAL_RANK" not in os.environ:
-        os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
-        held = _hold_port()
-        launch(processes)
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
-    patience = timedelta(minutes=MINUTES_TO_MEET)
+    is_alone = processes.launcher == "ourselves" and "LOCAL_RANK" not in os.environ
     try:
-        store, *_ = next(rendezvous("env://", processes.rank, processes.world_size, timeout=patience))
+        with _held_port():
+            if is_alone:
+                launch(processes)
+            store, *_ = next(rendezvous("env://", processes.rank, processes.world_size, timeout=TIME_TO_MEET))
         store = PrefixStore("biofm", store)
         store.set(f"here/{processes.rank}", "")
-        store.wait([f"here/{rank}" for rank in range(processes.world_size)], patience)
+        store.wait([f"here/{rank}" for rank in range(processes.world_size)], TIME_TO_MEET)
     except DistError as error:
-        what = f"{processes.world_size} processes did not find one another in {MINUTES_TO_MEET} minutes"
+        what = f"{processes.world_size} processes did not find one another in ten minutes"
         raise ProcessError(what, remedy="Start as many as you ask for") from error
+    if "OMP_NUM_THREADS" in os.environ:
+        torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     return Crew(processes, store)
 
 
+@contextmanager
+def _held_port() -> Iterator[None]:
+    """Unless where to meet was given, a free port of this machine, which no other run takes meanwhile."""
+    if "MASTER_PORT" in os.environ:
+        yield
+        return
+    address = os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
+    store = TCPStore(address, 0, is_master=True, wait_for_workers=False, multi_tenant=True)
+    os.environ["MASTER_PORT"] = str(store.port)
+    yield
+    del store
+
+
 def _find_address_of_slurm() -> None:
-    from lightning.fabric.plugins.environments import SLURMEnvironment  # takes seconds to import
+    from lightning.fabric.plugins.environments.slurm import SLURMEnvironment  # takes seconds to import
 
     environment = SLURMEnvironment()
-    os.environ |= {
-        "MASTER_ADDR": environment.main_address,
-        "MASTER_PORT": str(environment.main_port),
-    }
-
-
-def _hold_port() -> TCPStore | None:
-    """A free port, unless one was given: held until it is met at, so that no other run takes it."""
-    if "MASTER_PORT" in os.environ:
-        return None
-    options = {"is_master": True, "wait_for_workers": False, "multi_tenant": True}
-    store = TCPStore(os.environ["MASTER_ADDR"], 0, **options)
-    os.environ["MASTER_PORT"] = str(store.port)
-    return store
+    os.environ |= {"MASTER_ADDR": environment.main_address, "MASTER_PORT": str(environment.main_port)}
 
 
 def _exit_code(fault: BaseException) -> int:

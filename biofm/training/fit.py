@@ -22,11 +22,11 @@ from biofm.training.callbacks import Best, MetricsLog, Speedometer
 from biofm.training.checkpoints import (
     Checkpoints,
     checkpoint_path,
-    join_parts,
     load_weights,
     newest_step,
     read_checkpoint,
 )
+from biofm.training.conversion import as_read
 from biofm.training.crew import meet
 from biofm.training.data import PackedData
 from biofm.training.faults import clear_floor, one_message
@@ -40,7 +40,7 @@ from biofm.training.processes import Processes, find_processes
 from biofm.training.progress import Progress
 from biofm.training.recipe import Recipe
 from biofm.training.steps import Steps
-from biofm.training.strategy import choose_environment, choose_strategy
+from biofm.training.strategy import choose_strategy
 from biofm.training.throughput import Throughput
 
 CHECKPOINTS = "checkpoints"
@@ -80,7 +80,7 @@ def fit(
     """
     crew = meet(recipe)
     checkpoints = folder / CHECKPOINTS
-    begun, state = crew.from_main(lambda: _begin(checkpoints, recipe))
+    begun, state = crew.from_main(lambda: _begin(model, checkpoints, recipe))
     if begun is None or begun < recipe.n_steps:
         trained = deepcopy(model) if recipe.strategy == "fsdp" else model
         module = TrainingModule(trained.float().train(), objective, recipe)
@@ -90,7 +90,7 @@ def fit(
     return crew.from_main(lambda: _finish(model, recipe, checkpoints))
 
 
-def _begin(checkpoints: Path, recipe: Recipe) -> tuple[int | None, Path | None]:
+def _begin(model: nn.Module, checkpoints: Path, recipe: Recipe) -> tuple[int | None, Path | None]:
     """The step to go on from, and its state in the form that the strategy reads."""
     checkpoints.mkdir(exist_ok=True)
     clear_floor(checkpoints)
@@ -98,8 +98,7 @@ def _begin(checkpoints: Path, recipe: Recipe) -> tuple[int | None, Path | None]:
     if begun is None:
         return None, None
     state = checkpoint_path(checkpoints, begun)
-    is_read_whole = recipe.strategy != "fsdp" and begun < recipe.n_steps
-    return begun, join_parts(state) if state.is_dir() and is_read_whole else state
+    return begun, as_read(state, model, recipe) if begun < recipe.n_steps else state
 
 
 def _train(
@@ -118,7 +117,6 @@ def _train(
     averages = [EMAWeightAveraging(decay=recipe.ema_decay, use_buffers=False)] if recipe.ema_decay else []
     callbacks = [
         *averages,
-        interruption,
         best,
         speedometer,
         MetricsLog(folder / METRICS, recipe, speedometer, progress),
@@ -128,6 +126,8 @@ def _train(
     is_judged = len(data.validation) > 0 and recipe.validate_every > 0
     first_step = 1 if state is None else read_checkpoint(state)["global_step"] + 1
     trainer = _trainer(recipe, compute, folder, callbacks, first_step, is_judged=is_judged)
+    # Lightning's handler of SIGTERM calls the other processes amid whatever they do, and ends with status 0.
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
     try:
         with prepared_blocks(module.model, recipe, compute.device):
             trainer.fit(module, data, ckpt_path=state, weights_only=True)
@@ -160,7 +160,6 @@ def _trainer(
         devices=[device.index] if has_number and processes.n_local == 1 else processes.n_local,
         num_nodes=processes.n_nodes,
         strategy=choose_strategy(recipe, processes),
-        plugins=choose_environment(processes),
         precision="bf16-mixed" if compute.dtype is torch.bfloat16 else "32-true",
         gradient_clip_val=recipe.clip_norm or None,
         use_distributed_sampler=False,

@@ -9,7 +9,7 @@ from types import FrameType
 from typing import NoReturn
 
 import torch
-from lightning import Callback, LightningModule, Trainer
+from lightning import Trainer
 
 from biofm.core.errors import ProcessError
 from biofm.training.crew import Told
@@ -17,7 +17,7 @@ from biofm.training.crew import Told
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Interruption(Callback):
+class Interruption:
     """Puts Ctrl-C and SIGTERM off to the end of the step, where weights, optimiser and counters agree.
 
     A second signal ends the run at once, and it resumes from the last checkpoint on disk.
@@ -29,8 +29,8 @@ class Interruption(Callback):
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """At the end of the ``with``, raises what an awaited signal means: KeyboardInterrupt or SystemExit, in
-        other processes than the first one Told.
+        """At the end of the ``with``, raises what an awaited signal means: KeyboardInterrupt or SystemExit;
+        Told in other processes than the first one.
         """
         before = {number: signal.getsignal(number) for number in SIGNALS}
         self._listen()
@@ -50,14 +50,14 @@ class Interruption(Callback):
             _stop(self.received) if self.is_main else _leave(self.received)
 
     def has_come(self, trainer: Trainer) -> bool:
-        """Whether any of the processes got a signal: all of them ask, and have got the same one then."""
+        """Whether any of the processes got a signal: all of them ask, get the same answer, and end alike."""
+        agreed = self.received or 0
         if trainer.world_size > 1:
-            received = torch.tensor(self.received or 0, device=trainer.strategy.root_device)
-            self.received = int(trainer.strategy.reduce(received, reduce_op="max")) or None
-        return self.received is not None
-
-    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
-        self._listen()  # again: Lightning has set a handler of SIGTERM that exits with status 0
+            own = torch.tensor(agreed, device=trainer.strategy.root_device)
+            agreed = int(trainer.strategy.reduce(own, reduce_op="max"))
+        if agreed:
+            self.received = agreed  # else it stays: one may have come meanwhile, for the next time
+        return agreed > 0
 
     def _listen(self) -> None:
         if _can_listen():

@@ -57,7 +57,7 @@ def kill_children() -> None:
 
 
 def _end_children() -> None:
-    """None outlives this process."""
+    """Wait for those that this process started; end those that do not end by themselves."""
     with suppress(subprocess.TimeoutExpired):
         for child in _children:
             child.wait(SECONDS_TO_END)

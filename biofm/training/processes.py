@@ -57,7 +57,7 @@ def is_main_process(environment: Mapping[str, str] = os.environ) -> bool:
     """Whether this process is the first of its run, or the only one."""
     if "TORCHELASTIC_RUN_ID" in environment:
         return environment["RANK"] == "0"
-    names = ("NODE_RANK", "LOCAL_RANK")
+    names: tuple[str, ...] = ("NODE_RANK", "LOCAL_RANK")
     if "SLURM_NTASKS" in environment and environment.get("SLURM_JOB_NAME") not in INTERACTIVE_JOBS:
         names = ("SLURM_PROCID",)
     return all(environment.get(name, "0") == "0" for name in names)
@@ -85,6 +85,6 @@ def _agreed(recipe: Recipe, found: Processes) -> Processes:
             f"{found.launcher} started {there[0]} processes on each of {there[1]} machines, "
             f"but {asked[0]} on each of {asked[1]} are asked for",
             where="--devices",
-            remedy=f"Give --devices {there[0]} --nodes {there[1]}, or leave both out",
+            remedy=f"Give --devices {there[0]} --set n_nodes={there[1]}, or leave both out",
         )
     return found

@@ -1,6 +1,5 @@
 """How the processes of a run share its work, in Lightning's terms."""
 
-from lightning.fabric.plugins.environments import ClusterEnvironment, SLURMEnvironment
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, Strategy
 
 from biofm.training.processes import Processes
@@ -16,10 +15,3 @@ def choose_strategy(recipe: Recipe, processes: Processes) -> Strategy | str:
     if processes.world_size > 1 or recipe.strategy == "ddp":
         return DDPStrategy()
     return "auto"
-
-
-def choose_environment(processes: Processes) -> list[ClusterEnvironment]:
-    """SLURM's without Lightning's own way to put a job back into the queue, which saves amid a step; where
-    it is not SLURM that started the processes, what Lightning finds.
-    """
-    return [SLURMEnvironment(auto_requeue=False)] if processes.launcher == "SLURM" else []
