@@ -47,6 +47,7 @@ bench: .venv/.dev  ## measure speed beside transformers and torch, in one run
 	$(BIN)/python kernels/bench/embed.py
 	$(BIN)/python kernels/bench/score.py
 	OMP_WAIT_POLICY=passive $(BIN)/python kernels/bench/attention_cpu.py
+	$(BIN)/python kernels/bench/train.py
 
 bench-gpu: .venv/.dev  ## measure the attention kernels on a GPU beside torch and transformers, in ten minutes
 	$(BIN)/python kernels/bench/attention.py

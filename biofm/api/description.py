@@ -85,8 +85,8 @@ def _describe_files(
     streams: Sequence[BinaryIO], paths: Sequence[Path], reading: Reading, bar: StageProgress
 ) -> Description:
     tokenizer, notices = ProteinTokenizer(), Counter[str]()
-    reader = BlockReader(reading, tokenizer, notices)
     names = short_names(paths)
+    reader = BlockReader(reading, names, tokenizer, notices)
     tallies = []
     for number, (stream, name) in enumerate(zip(streams, names, strict=True)):
         bar.update("reading", number, len(names))

@@ -14,6 +14,7 @@ from biofm.core.errors import InputError, OptionError, OutputError, input_errors
 from biofm.evaluation.supervised import LabelOptions, read_labelled
 from biofm.gate import ask
 from biofm.gate.inputs import STANDARD_INPUT
+from biofm.inference import choose_compute
 from biofm.inference.records import ON_ERROR
 from biofm.policy import Target
 from biofm.training.finetuning import Base, FinetuneRecipe, FinetuneSummary, Source, run_finetuning
@@ -76,12 +77,17 @@ def finetune(
         sha256 = sha256_of([stream])
         with input_errors():
             labelled = read_labelled(stream, str(source), options, notices, skip_faulty=on_error == "skip")
-        loaded = load(model, device=device, dtype=dtype)
-        base = Base(loaded.checkpoint, loaded.info.name, loaded.info.sha256)
+        compute = choose_compute(device, dtype)
         return run_finetuning(
-            Source(labelled, options, sha256), base, recipe, loaded.compute, permit.folder("run"), notices,
+            Source(labelled, options, sha256), _base(model), recipe, compute, permit.folder("run"), notices,
             bar.update,
         )  # fmt: skip
+
+
+def _base(model: str | Path) -> Base:
+    """On the CPU in its stored weights, which are all that is kept of it."""
+    loaded = load(model, device="cpu")
+    return Base(loaded.checkpoint, loaded.info.name, loaded.info.sha256)
 
 
 def _check(table: Path, output: Path, on_error: str, resume: bool) -> None:

@@ -112,7 +112,7 @@ def stream_in(inputs: Sequence[Input], reading: Reading, writer: StoreWriter, pr
     """Append the inputs to the store, from the last commit on, and seal it."""
     done = _Done(**writer.state)
     notices = Counter(done.notices)
-    reader = BlockReader(reading, ProteinTokenizer(), notices)
+    reader = BlockReader(reading, [item.name for item in inputs], ProteinTokenizer(), notices)
     sizes = [os.fstat(item.stream.fileno()).st_size for item in inputs]
     committed = done.n_tokens
     for number in range(len(done.ends), len(inputs)):
@@ -141,8 +141,8 @@ def split_and_record(
     """Everything that follows the sequences. Raises OptionError where they cannot be split so."""
     done = _Done(**writer.state)
     alphabet = Alphabet(name=ALPHABET, tokens=ProteinTokenizer().vocabulary)
-    keys = KEYS.map(writer.work) if reading.split.needs_column else None
-    tokens, hashes = TokenStore.mapped(writer.work), HASHES.map(writer.work)
+    keys = KEYS.stored(writer.work) if reading.split.needs_column else None
+    tokens, hashes = TokenStore.mapped(writer.work), HASHES.stored(writer.work)
     sources = _sources(inputs, done.ends)
     members = {source.name: slice(source.first, source.first + source.n_sequences) for source in sources}
     with data_errors(OptionError):

@@ -8,11 +8,10 @@ from biofm_datasets.splits import SplitOptions
 from biofm_datasets.store import Store, open_store, store_files
 from biofm_datasets.store.files import RECORD
 
-from biofm.api.preparation import open_inputs, write_store
+from biofm.api.preparation import check_not_standard_input, open_inputs, write_store
 from biofm.api.token_blocks import Reading
 from biofm.core import sha256_of
 from biofm.core.errors import InputError, OptionError, OutputError, input_errors
-from biofm.gate.inputs import STANDARD_INPUT
 from biofm.gate.permit import Permit
 from biofm.training import DATA, PretrainRecipe
 from biofm.training.folder import REMEDY
@@ -26,9 +25,7 @@ def files_of_data(inputs: Sequence[Path]) -> tuple[Path, ...]:
 
     Raises InputError: they are neither.
     """
-    if STANDARD_INPUT in inputs:
-        what = "a run reads its input more than once, which a pipe does not allow"
-        raise InputError(what, where="-", remedy="Write the proteins into a file first")
+    check_not_standard_input(inputs)
     folders = [path for path in inputs if path.is_dir()]
     if not folders:
         return tuple(inputs)
@@ -87,10 +84,12 @@ def reading_of(recipe: PretrainRecipe, *, column: str | None, on_error: str) -> 
 
     By our own search for relatives, whatever is installed, so that the split depends on data and seed alone.
     """
-    amounts = {"test": recipe.n_held_out, "validation": recipe.n_validation}
     split = SplitOptions()
-    if any(amounts.values()):
-        split = SplitOptions(method="identity", **amounts, seed=recipe.seed, tool="kmer", per_source=True)
+    if recipe.n_held_out or recipe.n_validation:
+        split = SplitOptions(
+            method="identity", test=recipe.n_held_out, validation=recipe.n_validation, seed=recipe.seed,
+            tool="kmer", per_source=True,
+        )  # fmt: skip
     return Reading(column=column, on_error=on_error, split=split)
 
 

@@ -1,13 +1,14 @@
 """Files of proteins as blocks of tokens, in memory that does not grow."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from biofm_datasets import DataError, clean_protein, read_sequences
+from biofm_datasets.formats import is_table
 from biofm_datasets.splits import SplitOptions, key_of_cell
 from numpy.typing import NDArray
 
@@ -47,12 +48,16 @@ class Reading:
 
 
 class BlockReader:
-    """Turns the records of a file into blocks. What is changed or left out is counted in ``notices``, which
-    agree with the last block whenever one is given out.
+    """Turns the records of files into blocks. What is changed or left out is counted in ``notices``, which
+    agree with the last block whenever one is given out. Columns are those of the tables, if any of ``names``
+    is one.
     """
 
-    def __init__(self, reading: Reading, tokenizer: ProteinTokenizer, notices: Counter[str]) -> None:
+    def __init__(
+        self, reading: Reading, names: Sequence[str], tokenizer: ProteinTokenizer, notices: Counter[str]
+    ) -> None:
         self.reading = reading
+        self._has_tables = any(map(is_table, names))
         self.tokenizer = tokenizer
         self.notices = notices
         self._ids: list[str] = []
@@ -66,10 +71,10 @@ class BlockReader:
         """
         split, skips = self.reading.split, self.reading.on_error == "skip"
         label_column = split.column if split.needs_column else None
-        records = read_sequences(
-            stream, name, column=self.reading.column, id_column=self.reading.id_column,
-            label_column=label_column,
-        )  # fmt: skip
+        column, id_column = self.reading.column, self.reading.id_column
+        if self._has_tables and not is_table(name):
+            column = id_column = None
+        records = read_sequences(stream, name, column=column, id_column=id_column, label_column=label_column)
         n_good = n_read = n_done
         n_residues = 0
         for n_read, record in enumerate(islice(records, n_done, None), start=n_done + 1):

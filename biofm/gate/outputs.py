@@ -71,4 +71,7 @@ def check_space(folders: Sequence[Path], error: OSError) -> None:
     """Raise an ``OutputError`` if ``error``, met while writing into ``folders``, says that a disk is full."""
     if folders and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         what = f"writing failed ({error.strerror})"
-        raise OutputError(what, where=str(folders[0]), remedy=MORE_SPACE) from error
+        fault = OutputError(what, where=str(folders[0]), remedy=MORE_SPACE)
+        for note in getattr(error, "__notes__", ()):  # such as what work is kept
+            fault.add_note(note)
+        raise fault from error

@@ -1,14 +1,12 @@
 """What a caller gives to embed, as clean records: files and Python values alike."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from itertools import count
 from typing import BinaryIO
 
 from biofm_datasets import DataError, Record, clean_protein, read_sequences
 
-from biofm.core import sha256_of
 from biofm.core.errors import InputError, OptionError, input_errors
 
 Sequences = Iterable[Record | tuple[str, str] | str]
@@ -50,38 +48,6 @@ def records_of_values(sequences: Sequences, notices: Counter[str], *, on_error: 
         )
     with input_errors():
         yield from _clean(map(_record, sequences, count(1)), GIVEN, notices, on_error)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Corpus:
-    """Proteins in memory: ``sources[i]`` is the file that sequence i came from, ``sha256`` that of all the
-    files.
-    """
-
-    sequences: list[str]
-    sources: list[str]
-    sha256: str
-
-
-def read_corpus(
-    streams: Sequence[BinaryIO],
-    names: Sequence[str],
-    notices: Counter[str],
-    *,
-    on_error: str,
-    column: str | None,
-) -> Corpus:
-    """All clean sequences of opened files. Raises InputError as ``records_of_file`` does."""
-    sha256 = sha256_of(streams)
-    sequences: list[str] = []
-    sources: list[str] = []
-    for stream, name in zip(streams, names, strict=True):
-        for record in records_of_file(
-            stream, name, notices, on_error=on_error, column=column, id_column=None
-        ):
-            sequences.append(record.sequence)
-            sources.append(name)
-    return Corpus(sequences=sequences, sources=sources, sha256=sha256)
 
 
 def _clean(records: Iterable[Record], name: str, notices: Counter[str], on_error: str) -> Iterator[Record]:

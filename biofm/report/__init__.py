@@ -5,7 +5,6 @@ from biofm.report.contacts import draw_contacts
 from biofm.report.curves import Curves, Series, draw_curves
 from biofm.report.data import draw_dataset
 from biofm.report.figure import check_figure_suffix
-from biofm.report.loss_curve import draw_loss_curve
 from biofm.report.neighbours import draw_neighbours
 from biofm.report.scan import draw_scan
 from biofm.report.scatter import ScatterPanel, draw_scatter
@@ -19,7 +18,6 @@ __all__ = [
     "draw_contacts",
     "draw_curves",
     "draw_dataset",
-    "draw_loss_curve",
     "draw_neighbours",
     "draw_scan",
     "draw_scatter",

@@ -69,7 +69,7 @@ class Speedometer(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Example, batch_idx: int
     ) -> None:
-        self.throughput.add(batch.batch, len(batch.rows))
+        self.throughput.add(batch.batch, batch.rows)
 
     def on_validation_start(self, trainer: Trainer, module: LightningModule) -> None:
         self._pauses.enter_context(self.throughput.paused())

@@ -8,14 +8,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import torch
 from lightning import Trainer
 from lightning.pytorch.callbacks import Checkpoint
-from torch import Tensor, nn
+from torch import nn
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.state_dict_loader import load
 
+from biofm.core.errors import OutputError
 from biofm.training.callbacks import Best
 from biofm.training.interruption import Interruption
 from biofm.training.module import TrainingModule
@@ -24,7 +26,7 @@ from biofm.training.steps import Step, StepCallback
 
 _NAME = re.compile(r"step-(\d+)\.ckpt")
 _PARTIAL = ".partial"
-BESIDE_PARTS = "meta.pt"  # Lightning's name for what is not spread over the processes
+METADATA = "meta.pt"  # what Lightning keeps beside weights that are spread over processes
 
 
 class Checkpoints(StepCallback, Checkpoint):
@@ -73,26 +75,46 @@ def newest_step(folder: Path) -> int | None:
     return max((int(name[1]) for name in names if name), default=None)
 
 
+def checkpoint_to_resume(folder: Path) -> Path | None:
+    """The newest whole checkpoint. Raises OutputError where it was damaged since."""
+    step = newest_step(folder)
+    if step is None:
+        return None
+    path = checkpoint_path(folder, step)
+    if path.is_file() and not is_zipfile(path):
+        remedy = "Remove it: the run goes on from the checkpoint before it, or else begins again"
+        raise OutputError("this checkpoint is damaged", where=str(path), remedy=remedy)
+    return path
+
+
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """What a checkpoint holds; tensors are read when they are used. Of one that is a folder, in which every
-    process wrote its part of weights and optimiser state, what lies beside these.
+    """What a checkpoint holds; tensors are read when they are used. Of one whose weights are spread, what
+    lies beside these and the optimiser's state.
     """
-    file = path / BESIDE_PARTS if path.is_dir() else path
+    file = path / METADATA if path.is_dir() else path
     content: dict[str, Any] = torch.load(file, map_location="cpu", mmap=True, weights_only=True)
     return content
 
 
+def read_callbacks(path: Path) -> dict[str, Any]:
+    """What the callbacks of a run remembered in a checkpoint, by their names."""
+    callbacks: dict[str, Any] = read_checkpoint(path)["callbacks"]
+    return callbacks
+
+
 def load_weights(model: nn.Module, path: Path) -> None:
-    """The weights that a checkpoint keeps, averaged ones where weights are averaged, into ``model``."""
-    prefix = "model."
+    """The weights that a checkpoint keeps, averaged ones where weights are averaged, into ``model``. A
+    checkpoint of spread weights is put together here, in this process alone.
+    """
+    names = {name: f"model.{name}" for name in model.state_dict()}
     if path.is_dir():
-        into = {prefix + name: weight for name, weight in model.state_dict().items()}
+        state = {names[name]: torch.empty_like(weight) for name, weight in model.state_dict().items()}
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "torch.distributed is disabled")  # it is: this process reads
-            load({"state_dict": into}, checkpoint_id=path, no_dist=True)
-        return
-    state: dict[str, Tensor] = read_checkpoint(path)["state_dict"]
-    model.load_state_dict({name.removeprefix(prefix): weight for name, weight in state.items()})
+            load({"state_dict": state}, checkpoint_id=path, no_dist=True)
+    else:
+        state = read_checkpoint(path)["state_dict"]
+    model.load_state_dict({name: state[stored] for name, stored in names.items()})
 
 
 @contextmanager

@@ -18,8 +18,8 @@ MODEL = "model"
 EVALUATION = "evaluation.json"
 
 FREE = {
-    "n_steps", "checkpoint_every", "log_every", "n_workers", "devices", "n_nodes", "strategy", "wandb", "compile",
-    "activation_checkpointing",
+    "n_steps", "checkpoint_every", "log_every", "n_workers", "devices", "n_nodes", "strategy", "wandb",
+    "compile", "activation_checkpointing",
 }  # fmt: skip
 """What may be another one when a run is resumed: it decides no number of a step."""
 

@@ -35,6 +35,11 @@ class TrainingModule(LightningModule):
         self._is_spread = False
         self._sums: Tensor | None = None  # of losses and of what they are weighted by
 
+    def on_train_start(self) -> None:
+        """The rate of the next step, which a checkpoint of a run that was to be shorter has not."""
+        for group in self.trainer.optimizers[0].param_groups:
+            group["lr"] = group["initial_lr"] * rate_factor(self.recipe, self.trainer.global_step)
+
     def on_train_batch_start(self, batch: Example, batch_idx: int) -> int | None:
         """-1, which ends the training, where it must end; else random numbers that depend on the batch's
         place alone, so that a resumed run draws the same.

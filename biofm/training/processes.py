@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
+from biofm.core.configuration import option_of
 from biofm.core.errors import OptionError
 from biofm.training.recipe import Recipe
 
@@ -61,6 +62,18 @@ def is_main_process(environment: Mapping[str, str] = os.environ) -> bool:
     if "SLURM_NTASKS" in environment and environment.get("SLURM_JOB_NAME") not in INTERACTIVE_JOBS:
         names = ("SLURM_PROCID",)
     return all(environment.get(name, "0") == "0" for name in names)
+
+
+def batches_of_process(recipe: Recipe, processes: Processes) -> int:
+    """Batches of a step that each process makes. Raises OptionError where they cannot be shared out."""
+    n_batches, rest = divmod(recipe.batches_per_step, processes.world_size)
+    if rest:
+        raise OptionError(
+            f"{processes.world_size} processes cannot share the {recipe.batches_per_step} batches of a step",
+            where=option_of(type(recipe), "batches_per_step"),
+            remedy=f"Give a multiple of {processes.world_size}",
+        )
+    return n_batches
 
 
 def _of_torchrun(environment: Mapping[str, str]) -> Processes:

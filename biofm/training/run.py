@@ -1,7 +1,7 @@
 """A pretraining run in a folder: train, judge, write down."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from biofm.core.errors import InputError, ModelError, OptionError
 from biofm.evaluation import HeldOutPerplexity
+from biofm.evaluation.dataset import describe_store
 from biofm.inference import Compute
 from biofm.models import Checkpoint, write_checkpoint
 from biofm.training.crew import meet
@@ -23,10 +24,13 @@ from biofm.training.folder import EVALUATION, MODEL, write_json
 from biofm.training.judging import judge, training_unigram
 from biofm.training.metrics import METRICS, read_metrics
 from biofm.training.objectives import causal_lm, masked_lm
+from biofm.training.processes import batches_of_process, find_processes
 from biofm.training.progress import Progress
 from biofm.training.recipe import PretrainRecipe
 
 CONTACTS_LEFT_OUT = "contact heads left out: they fit the attention maps before this training"
+N_SAMPLED = 20
+"""Held-out proteins of each part whose relatives in training are looked for, for the report."""
 UNUSED = "<null_1>"
 """A token of ESM's alphabet that no sequence has, in the place of which ESM C has one of its own."""
 
@@ -104,7 +108,7 @@ def _conclude(
     )
     _write_model(folder / MODEL, checkpoint)
     write_json(folder / EVALUATION, asdict(summary))
-    _report(store, checkpoint, recipe, compute, folder, summary, unigram)
+    _report(store, checkpoint, recipe, compute, folder, summary, unigram, progress)
     return summary
 
 
@@ -121,6 +125,7 @@ def check_model(checkpoint: Checkpoint, recipe: PretrainRecipe, compute: Compute
         what = f"this is a {kind} model, which is not trained to be a {recipe.objective} one"
         raise OptionError(what, where="--objective", remedy=f"Give {kind}, or start from another model")
     check_extras(recipe)
+    batches_of_process(recipe, find_processes(recipe))
 
 
 def _check_store(store: Store, checkpoint: Checkpoint, recipe: PretrainRecipe) -> None:
@@ -185,19 +190,21 @@ def _report(
     folder: Path,
     summary: PretrainSummary,
     unigram: NDArray[np.float64],
+    progress: Progress,
 ) -> None:
-    from biofm.training.reporting import report_of_pretraining, write_run_report  # matplotlib
+    from biofm.training import reporting  # brings matplotlib
 
-    vocabulary = checkpoint.tokenizer.vocabulary
-    report = report_of_pretraining(
+    name = " and ".join(source.name for source in store.record.sources)
+    data = describe_store(store, name, n_sampled=N_SAMPLED, seed=recipe.seed, progress=progress)
+    report = reporting.report_of_pretraining(
         summary,
         recipe,
         checkpoint.module.config,
         read_metrics(folder / METRICS) if (folder / METRICS).exists() else [],
         sources=[source.name for source in store.record.sources],
         unigram_loss=float(-(unigram * np.log(unigram)).sum()),
-        data=describe_data(store.tokens, store.split, vocabulary, n_special=2),
+        data=reporting.describe_data(data),
         environment=environment_of(compute),
         ended=datetime.now().strftime("%Y-%m-%d %H:%M"),
     )
-    write_run_report(report, folder)
+    reporting.write_run_report(replace(report, pictures=(reporting.picture_data(data),)), folder)

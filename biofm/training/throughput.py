@@ -68,6 +68,7 @@ class Throughput:
         self._n_processes = n_processes
         self._clock = clock
         self._n_pairs: Tensor | int
+        self._n_row_pairs: Tensor | int
         self.start(0)
 
     def start(self, step: int) -> None:
@@ -75,12 +76,15 @@ class Throughput:
         self._first_step, self._began_s = step, self._clock()
         self._reset()
 
-    def add(self, batch: PackedBatch, n_rows: int = 0) -> None:
-        """``n_rows`` of its tokens reach the head. Waits for no device."""
+    def add(self, batch: PackedBatch, rows: Tensor) -> None:
+        """``rows``: what of it is judged. Waits for no device."""
+        lengths = batch.lengths.long()
         self._n_batches += 1
         self._n_tokens += len(batch.tokens)
-        self._n_rows += n_rows
-        self._n_pairs = self._n_pairs + batch.lengths.long().square().sum()
+        self._n_rows += len(rows)
+        self._n_pairs = self._n_pairs + lengths.square().sum()
+        if self._arithmetic.row_pair_products:
+            self._n_row_pairs = self._n_row_pairs + lengths[batch.sequence_of_token()[rows]].sum()
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -93,7 +97,12 @@ class Throughput:
 
     def measure(self, step: int, n_steps: int) -> Speed:
         """The speed since the last call, when ``step`` of ``n_steps`` steps are done."""
-        work = Work(n_tokens=self._n_tokens, n_pairs=int(self._n_pairs), n_rows=self._n_rows)
+        work = Work(
+            n_tokens=self._n_tokens,
+            n_pairs=int(self._n_pairs),
+            n_rows=self._n_rows,
+            n_row_pairs=int(self._n_row_pairs),
+        )
         now_s = self._clock()  # after a GPU has told its sum: it has worked off all before
         seconds = max(now_s - self._since_s - self._paused_s, 1e-9)
         n_here = step - self._first_step
@@ -110,7 +119,7 @@ class Throughput:
 
     def _reset(self) -> None:
         self._since_s, self._paused_s = self._clock(), 0.0
-        self._n_batches = self._n_tokens = self._n_rows = self._n_pairs = 0
+        self._n_batches = self._n_tokens = self._n_rows = self._n_pairs = self._n_row_pairs = 0
 
     def _memory_bytes(self) -> int:
         on_gpu = self._device.type == "cuda"

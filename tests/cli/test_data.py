@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import sys
@@ -199,6 +200,13 @@ def test_tables_are_read_with_their_names_and_groups(suffix: str, biofm: Any) ->
     assert store.record.split.parameters["n_groups"] == {"train": 2, "validation": 0, "test": 1}
 
 
+def test_tables_and_fasta_are_prepared_together(biofm: Any) -> None:
+    Path("p.csv").write_text(TABLE)
+    Path("p.fasta").write_text(FASTA)
+    assert biofm("data", "prepare", "p.csv", "p.fasta", "-o", "store", "--column", "seq").status == 0
+    assert list(open_store("store").ids) == ["x", "y", "z", "a", "b", "c"]
+
+
 def write_many(path: Path, n: int = 120) -> None:
     """Proteins of which some are in lower case and some are at fault."""
     rng = np.random.default_rng(0)
@@ -273,6 +281,26 @@ def test_an_interrupted_run_says_how_to_go_on(number: int, status: int, tmp_path
     assert "was begun otherwise: weights , now 1.0, 2.0" in said.read_text()
     assert run_until(-1, lambda: run_here(tmp_path, *COMMAND, "--resume")) == 0
     assert len(open_store(tmp_path / "store", verify=True)) == 199
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork there")
+def test_a_full_disk_is_one_line_and_what_is_done_is_kept(tmp_path: Path) -> None:
+    write_many(tmp_path / "a.fasta", n=1200)
+    write_many(tmp_path / "b.fasta", n=90)
+
+    def run_out_of_space() -> None:
+        os.environ["XDG_STATE_HOME"] = str(tmp_path / "state")  # a short ledger
+        resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
+        run_here(tmp_path, *COMMAND)
+
+    assert run_until(-1, run_out_of_space) == 1
+    said = (tmp_path / "said").read_text()
+    assert re.fullmatch(r"biofm: store: writing failed \(File too large\)\. .*--resume to go on\n", said), (
+        said
+    )
+    assert run_until(-1, lambda: run_here(tmp_path, *COMMAND, "--resume")) == 0
+    assert len(open_store(tmp_path / "store", verify=True)) == 1279
 
 
 @pytest.mark.usefixtures("small_blocks")

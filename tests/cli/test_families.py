@@ -140,3 +140,42 @@ def test_a_chain_break_is_a_token_of_esm_c_and_unknown_to_others(
     expected = plain_means(checkpoint, ["MKTAYI|VLSPADK"])
     np.testing.assert_allclose(np.load("out.npz")["embeddings"], expected, rtol=0, atol=1e-5)
     assert "residues read as <unk>: 1" in biofm("embed", "p.fasta", *words).err
+
+
+@pytest.mark.parametrize("method", ["probe", "lora", "full"])
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_of_every_family_is_fine_tuned_and_predicts(
+    name: str, method: str, make_model: MakeModel, biofm: Biofm
+) -> None:
+    """Also a protein beyond the learned positions, by windows."""
+    folder, _ = make_model(name)
+    rows = [f"MKT{'ACDEFGHIKLMNPQRSTVWY'[i]}YIAKQ,{i + 0.5}" for i in range(20)]
+    Path("t.csv").write_text("sequence,y\n" + "\n".join([*rows, f"{'MKTAYIAK' * 8},3.5"]) + "\n")
+    words = (
+        "--target", "y", "--column", "sequence", "-m", folder, "--method", method, "--steps", "2",
+        "--window", "30", "--max-length", "32", "--tokens-per-batch", "64", "--set", "n_warmup=0",
+        "--set", "validate_every=1", "--dtype", "float32", "--quiet",
+    )  # fmt: skip
+    outcome = biofm("finetune", "t.csv", "-o", "run", *words)
+    assert outcome.status == 0, outcome.err
+    predict = ("predict", "t.csv", "--column", "sequence", "-p", "run/predictor", "-o", "found.csv")
+    outcome = biofm(*predict)
+    assert outcome.status == 0, outcome.err
+    assert Path("found.csv").read_text().count("\n") == 22
+    assert "windows of 30 residues: 1" in outcome.err
+
+
+@pytest.mark.parametrize("name", LEARNED)
+def test_a_fine_tuning_beyond_the_learned_positions_is_refused_before_it_begins(
+    name: str, make_model: MakeModel, biofm: Biofm
+) -> None:
+    folder, _ = make_model(name)
+    rows = [f"MKT{'ACDEFGHIKLMNPQRSTVWY'[i]}YIAKQ,{i + 0.5}" for i in range(20)]
+    Path("t.csv").write_text("sequence,y\n" + "\n".join([*rows, f"{'MKTAYIAK' * 8},3.5"]) + "\n")
+    words = ("--target", "y", "--column", "sequence", "-m", folder, "--method", "full")
+    crops = biofm("finetune", "t.csv", "-o", "crops", *words, "--window", "30")
+    assert "--max-length: 512 tokens are more than the model has learned positions for" in crops.err
+    whole = biofm("finetune", "t.csv", "-o", "whole", *words, "--max-length", "32")
+    assert "record 21 (21)" in whole.err
+    assert "Give --window 30" in whole.err
+    assert not any(Path("whole").iterdir())

@@ -34,7 +34,7 @@ class Heard(Progress):
         self.updates: list[tuple[int | None, float | None]] = []
         self._stop_after = stop_after
 
-    def update(self, *, tokens: int | None = None, fraction: float | None = None) -> None:
+    def update(self, *, tokens: int | None = None, fraction: float | None = None, detail: str = "") -> None:
         self.updates.append((tokens, fraction))
         if len(self.updates) == self._stop_after:
             raise KeyboardInterrupt

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.cluster import hierarchy
 
 from biofm.core.errors import OutputError
-from biofm.report import check_figure_suffix, draw_loss_curve, draw_neighbours
+from biofm.report import check_figure_suffix, draw_neighbours
 from biofm.report import neighbours as report
 
 Draw = Callable[[BinaryIO, str], None]
@@ -36,11 +36,6 @@ def neighbours(handle: BinaryIO, suffix: str) -> None:
     draw_neighbours([f"p{i}" for i in range(8)], similarity_of_pairs(4), handle, suffix)
 
 
-def loss_curve(handle: BinaryIO, suffix: str) -> None:
-    rows = [{"tokens": 1e6 * step, "loss": 3 - step / 10} for step in range(10)]
-    draw_loss_curve(rows, {"residue frequencies alone": 2.87}, handle, suffix)
-
-
 def drawn(draw: Draw, suffix: str) -> bytes:
     handle = io.BytesIO()
     draw(handle, suffix)
@@ -52,11 +47,10 @@ def texts_of(svg: bytes) -> list[str]:
     return [text.strip() for text in re.findall(r"<!--(.*?)-->", svg.decode())]
 
 
-@pytest.mark.parametrize("draw", [neighbours, loss_curve])
-def test_figures_are_valid_files_of_every_suffix(draw: Draw) -> None:
-    assert drawn(draw, ".png").startswith(b"\x89PNG\r\n\x1a\n")
-    assert drawn(draw, ".pdf").startswith(b"%PDF-")
-    assert ElementTree.fromstring(drawn(draw, ".svg")).tag == "{http://www.w3.org/2000/svg}svg"
+def test_figures_are_valid_files_of_every_suffix() -> None:
+    assert drawn(neighbours, ".png").startswith(b"\x89PNG\r\n\x1a\n")
+    assert drawn(neighbours, ".pdf").startswith(b"%PDF-")
+    assert ElementTree.fromstring(drawn(neighbours, ".svg")).tag == "{http://www.w3.org/2000/svg}svg"
 
 
 @pytest.mark.parametrize("name", ["a.png", "folder.csv/b.SVG", "c.tar.pdf"])
@@ -129,20 +123,8 @@ def test_many_proteins_are_drawn_without_the_slow_best_order(monkeypatch: pytest
     assert asked == [True, False]
 
 
-def test_the_loss_curve_names_its_axes_and_its_baseline() -> None:
-    shown = texts_of(drawn(loss_curve, ".svg"))
-    for text in (
-        "tokens seen (million)",
-        "cross-entropy (nats per masked residue)",
-        "training loss",
-        "residue frequencies alone",
-    ):
-        assert text in shown
-
-
 def test_figures_need_no_display_and_warn_of_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DISPLAY", raising=False)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         drawn(neighbours, ".png")
-        drawn(loss_curve, ".png")

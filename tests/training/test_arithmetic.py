@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
 
 from biofm.nn import EncoderConfig, MaskedLM, PackedBatch, initialise, pack
-from biofm.training.arithmetic import Work, arithmetic_of, language_head_weights
+from biofm.training.arithmetic import Work, arithmetic_of, arithmetic_of_model, language_head_weights
 
 LENGTHS = (7, 1, 40, 12)
 SHAPES: dict[str, dict[str, Any]] = {
@@ -39,8 +39,8 @@ def batch() -> PackedBatch:
     return pack([torch.randint(0, 33, (length,)) for length in LENGTHS])
 
 
-WORK = Work(n_tokens=60, n_pairs=49 + 1 + 1600 + 144, n_rows=9)
-ROWS = torch.arange(0, 27, 3)
+ROWS = torch.arange(0, 27, 3)  # three of the first sequence, six of the third
+WORK = Work(n_tokens=60, n_pairs=49 + 1 + 1600 + 144, n_rows=9, n_row_pairs=3 * 7 + 6 * 40)
 
 
 def counted(work: Callable[[], object]) -> int:
@@ -63,6 +63,14 @@ def test_the_forward_formula_is_what_torch_counts(model: MaskedLM, batch: Packed
 def test_the_formula_of_a_step_is_what_torch_counts(model: MaskedLM, batch: PackedBatch) -> None:
     formula = arithmetic_of(model.config, head_weights=language_head_weights(model.config))
     assert formula.step(WORK) == counted(lambda: logits(model, batch).sum().backward())
+
+
+def test_tokens_that_are_not_judged_cost_less_in_the_last_block(model: MaskedLM, batch: PackedBatch) -> None:
+    formula = arithmetic_of_model(model)
+    assert formula.step(WORK) == counted(lambda: model(batch, batch.rows(ROWS)).sum().backward())
+    every_row = Work(n_tokens=60, n_pairs=1794, n_rows=60, n_row_pairs=1794)
+    whole = arithmetic_of(model.config, head_weights=language_head_weights(model.config))
+    assert formula.step(every_row) == whole.step(every_row) > formula.step(WORK)
 
 
 def test_the_formula_with_activation_checkpointing_is_what_torch_counts(

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from biofm.core.errors import OptionError
+from biofm.core.errors import OptionError, OutputError
 from biofm.tokenizers import ProteinTokenizer
 from biofm.training import PretrainRecipe
 from biofm.training.checkpoints import newest_step
@@ -117,6 +117,18 @@ def test_a_run_that_died_in_a_step_resumes_from_the_last_checkpoint_to_the_bit(
     assert rows_but_speed(parts) == rows_but_speed(whole)
 
 
+def test_a_damaged_checkpoint_is_named(train: Train, make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    train(make_recipe(n_steps=4), tmp_path)
+    (last,) = (tmp_path / "checkpoints").iterdir()
+    last.write_bytes(last.read_bytes()[:-100])
+    with pytest.raises(OutputError) as caught:
+        train(make_recipe(n_steps=5), tmp_path)
+    assert str(caught.value) == (
+        f"{last}: this checkpoint is damaged. "
+        "Remove it: the run goes on from the checkpoint before it, or else begins again"
+    )
+
+
 def test_a_second_interruption_does_not_wait(train: Train, make_recipe: MakeRecipe, tmp_path: Path) -> None:
     def impatient(stage: str, done: int, total: int, detail: str = "") -> None:
         if done == 5:
@@ -164,6 +176,15 @@ def test_a_finished_run_goes_on_with_more_steps(
     train(replace(short, n_steps=9), tmp_path, lambda stage, done, total, detail="": steps.append(done))
     assert steps == [5, 6, 7, 8, 9]
     assert [row["step"] for row in read_metrics(tmp_path / "metrics.csv")] == [3, 6, 9]
+
+
+def test_a_run_that_is_made_longer_is_the_long_one_where_it_has_not_decayed(
+    train: Train, make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    whole = train(make_recipe(n_steps=9, decay_share=0.0), tmp_path / "whole")
+    train(make_recipe(n_steps=4, decay_share=0.0), tmp_path / "parts")
+    assert are_equal(train(make_recipe(n_steps=9, decay_share=0.0), tmp_path / "parts"), whole)
+    assert rows_but_speed(tmp_path / "parts") == rows_but_speed(tmp_path / "whole")
 
 
 def test_lightning_says_nothing(

@@ -1,6 +1,7 @@
 """A run's rows go to TensorBoard, and to Weights & Biases only where that is asked for."""
 
 import importlib.util
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -82,3 +83,20 @@ def test_wandb_gets_the_run_where_it_is_asked_for(
         content = (session / f"run-{run_id}.wandb").read_bytes()
         assert b"tokens_per_second" in content
         assert b"masked_share" in content
+
+
+@pytest.mark.slow
+def test_without_being_asked_for_wandb_is_not_even_imported(
+    python_run: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    program = f"""
+import sys
+from biofm import api
+from biofm.training import PretrainRecipe
+recipe = PretrainRecipe(n_steps=1, tokens_per_batch=128, n_held_out=0)
+api.pretrain({str(tmp_path / "a.fasta")!r}, {str(tmp_path / "run")!r}, recipe)
+print("lightning" in sys.modules, "wandb" in sys.modules)
+"""
+    (tmp_path / "a.fasta").write_text(">a\nMKTAYIAKQR\n>b\nACDEFGHIKL\n")
+    result = python_run("-c", program)
+    assert result.stdout.split() == ["True", "False"], result.stderr

@@ -47,6 +47,9 @@ def started(clock: Clock, *, peak_flops: float | None = 1e6, n_processes: int = 
     )
 
 
+NO_ROWS = torch.empty(0, dtype=torch.long)
+
+
 def batch_of(*lengths: int) -> PackedBatch:
     return pack([torch.zeros(length, dtype=torch.long) for length in lengths])
 
@@ -54,7 +57,7 @@ def batch_of(*lengths: int) -> PackedBatch:
 def test_tokens_fill_and_mfu_are_those_of_the_batches_since_the_last_measurement(clock: Clock) -> None:
     speeds = started(clock)
     for lengths in ((30, 15), (40,)):
-        speeds.add(batch_of(*lengths), n_rows=6)
+        speeds.add(batch_of(*lengths), torch.arange(6))
         clock.now += 2
         speed = speeds.measure(1, 10)
         work = Work(n_tokens=sum(lengths), n_pairs=sum(n * n for n in lengths), n_rows=6)
@@ -63,10 +66,22 @@ def test_tokens_fill_and_mfu_are_those_of_the_batches_since_the_last_measurement
         assert speed.mfu == ARITHMETIC.step(work) / 2 / 1e6
 
 
+def test_rows_count_with_the_lengths_of_their_sequences_where_the_last_block_is_for_them_alone(
+    clock: Clock,
+) -> None:
+    arithmetic = replace(ARITHMETIC, row_weights=100, row_pair_products=3)
+    device = torch.device("cpu")
+    speeds = Throughput(arithmetic, budget=50, peak_flops=1e6, device=device, clock=clock)
+    speeds.add(batch_of(30, 15), torch.tensor([0, 29, 30]))
+    clock.now += 1
+    work = Work(n_tokens=45, n_pairs=30 * 30 + 15 * 15, n_rows=3, n_row_pairs=30 + 30 + 15)
+    assert speeds.measure(1, 2).mfu == arithmetic.step(work) / 1e6
+
+
 def test_several_batches_of_a_step_add_up(clock: Clock) -> None:
     speeds = started(clock)
     for _ in range(4):
-        speeds.add(batch_of(25, 20))
+        speeds.add(batch_of(25, 20), NO_ROWS)
         clock.now += 1
     speed = speeds.measure(1, 10)
     assert (speed.tokens_per_second, speed.fill) == (45.0, 0.9)
@@ -75,7 +90,7 @@ def test_several_batches_of_a_step_add_up(clock: Clock) -> None:
 def test_all_processes_count_in_the_tokens_and_none_in_the_share_of_the_machine(clock: Clock) -> None:
     alone, together = started(clock), started(clock, n_processes=4)
     for speeds in (alone, together):
-        speeds.add(batch_of(20))
+        speeds.add(batch_of(20), NO_ROWS)
     clock.now += 1
     one, four = alone.measure(1, 2), together.measure(1, 2)
     assert four.tokens_per_second == 4 * one.tokens_per_second == 80
@@ -84,7 +99,7 @@ def test_all_processes_count_in_the_tokens_and_none_in_the_share_of_the_machine(
 
 def test_validation_slows_the_time_left_and_not_the_speed(clock: Clock) -> None:
     speeds = started(clock)
-    speeds.add(batch_of(40))
+    speeds.add(batch_of(40), NO_ROWS)
     clock.now += 4
     with speeds.paused():
         clock.now += 16
@@ -106,7 +121,7 @@ def test_a_resumed_run_tells_its_time_by_the_steps_of_this_session(clock: Clock)
 
 def test_without_a_known_peak_there_is_no_share_of_it(clock: Clock) -> None:
     speeds = started(clock, peak_flops=None)
-    speeds.add(batch_of(40))
+    speeds.add(batch_of(40), NO_ROWS)
     clock.now += 1
     speed = speeds.measure(1, 2)
     assert speed.mfu is None

@@ -6,7 +6,7 @@ NaN.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,22 +108,21 @@ class _Classification:
     """
 
     def __init__(self, labels: Labels, outputs: Outputs) -> None:
-        self._confusion = _Confusion(labels, outputs)
-        truth = np.eye(labels.n_outputs)[labels.codes]
+        self._tally = _Tally(labels, outputs)
         columns = [1] if labels.n_outputs == 2 else range(labels.n_outputs)
-        self._areas = [_Areas(truth[:, i], outputs[:, i]) for i in columns]
+        self._areas = [_Areas((labels.codes == i).astype(np.float64), outputs[:, i]) for i in columns]
 
     def __call__(self, counts: Floats) -> Measured:
-        confusion = self._confusion(counts)
+        found = self._tally(counts)
         areas = np.stack([area(counts)["auroc"] for area in self._areas], axis=1)
-        found = {
-            "accuracy": _accuracy(confusion),
-            "balanced_accuracy": _balanced_accuracy(confusion),
-            "macro_f1": _macro_f1(confusion),
-            "mcc": _mcc(confusion),
+        measured = {
+            "accuracy": found.accuracy(),
+            "balanced_accuracy": mean_of_defined(ratio(found.hits, found.truth)),
+            "macro_f1": found.macro_f1(),
+            "mcc": found.mcc(),
             "auroc": mean_of_defined(areas),
         }
-        return {name: values[:, None] for name, values in found.items()}
+        return {name: values[:, None] for name, values in measured.items()}
 
 
 class _MultiLabel:
@@ -140,11 +139,11 @@ class _PerResidue:
     """Accuracy over all residues and the mean F1 of the letters."""
 
     def __init__(self, labels: Labels, outputs: Outputs) -> None:
-        self._confusion = _Confusion(labels, outputs)
+        self._tally = _Tally(labels, outputs)
 
     def __call__(self, counts: Floats) -> Measured:
-        confusion = self._confusion(counts)
-        return {"accuracy": _accuracy(confusion)[:, None], "macro_f1": _macro_f1(confusion)[:, None]}
+        found = self._tally(counts)
+        return {"accuracy": found.accuracy()[:, None], "macro_f1": found.macro_f1()[:, None]}
 
 
 _MEASURES: dict[Task, Callable[[Labels, Outputs], Measure]] = {
@@ -173,56 +172,51 @@ class _Areas:
         }
 
 
-class _Confusion:
-    """How often each class was taken for each, (resamples, truth, predicted)."""
+class _Found(NamedTuple):
+    """How often each class was there, was predicted, and both: shape (resamples, classes)."""
+
+    truth: Floats
+    predicted: Floats
+    hits: Floats
+
+    def accuracy(self) -> Floats:
+        return ratio(self.hits.sum(1), self.truth.sum(1))
+
+    def macro_f1(self) -> Floats:
+        """Over the classes that are there or were predicted."""
+        return mean_of_defined(ratio(2 * self.hits, self.truth + self.predicted))
+
+    def mcc(self) -> Floats:
+        """0 where all rows are, or were taken for, one class, as scikit-learn has it."""
+        n = self.truth.sum(1)
+        covariance = self.hits.sum(1) * n - (self.truth * self.predicted).sum(1)
+        spread = (n**2 - (self.truth**2).sum(1)) * (n**2 - (self.predicted**2).sum(1))
+        return ratio(covariance, np.sqrt(np.maximum(spread, 0)), undefined=0.0)
+
+
+class _Tally:
+    """Counts classes in each resample; memory goes with their number, not with its square."""
 
     def __init__(self, labels: Labels, outputs: Outputs) -> None:
-        self.n_classes = labels.n_outputs
-        self.of_row = _confusion_of_rows(labels, outputs.argmax(1))
+        is_known = labels.codes != UNKNOWN
+        row = np.arange(len(labels))
+        if labels.offsets is not None:
+            row = np.repeat(row, labels.lengths)
+        row, truth, predicted = row[is_known], labels.codes[is_known], outputs.argmax(1)[is_known]
+        is_hit = truth == predicted
+        shape = (len(labels), labels.n_outputs)
+        pairs = ((row, truth), (row, predicted), (row[is_hit], truth[is_hit]))
+        self._of_rows = [_count(*pair, shape) for pair in pairs]
 
-    def __call__(self, counts: Floats) -> Floats:
-        confusion: Floats = (self.of_row.T @ counts.T).T
-        return confusion.reshape(len(counts), self.n_classes, self.n_classes)
+    def __call__(self, counts: Floats) -> _Found:
+        return _Found(*((of_row.T @ counts.T).T for of_row in self._of_rows))
 
 
-def _confusion_of_rows(labels: Labels, predicted: NDArray[np.int64]) -> "csr_matrix":
-    """The confusion matrix of each row by itself, laid out flat."""
+def _count(rows: NDArray[np.int64], classes: NDArray[np.int64], shape: tuple[int, int]) -> "csr_matrix":
+    """How often each class occurs in each row."""
     from scipy import sparse  # a quarter of a second, which other commands should not pay
 
-    n_rows = len(labels)
-    row = np.arange(n_rows)
-    if labels.offsets is not None:
-        row = np.repeat(row, labels.lengths)
-    truth = labels.codes
-    is_known = truth != UNKNOWN
-    cell = (truth * labels.n_outputs + predicted)[is_known]
-    shape = (n_rows, labels.n_outputs**2)
-    return sparse.csr_matrix((np.ones(len(cell)), (row[is_known], cell)), shape=shape)
-
-
-def _accuracy(confusion: Floats) -> Floats:
-    return ratio(np.trace(confusion, axis1=1, axis2=2), confusion.sum((1, 2)))
-
-
-def _balanced_accuracy(confusion: Floats) -> Floats:
-    return mean_of_defined(ratio(_hits(confusion), confusion.sum(2)))
-
-
-def _macro_f1(confusion: Floats) -> Floats:
-    """Over the classes that are there or were predicted."""
-    return mean_of_defined(ratio(2 * _hits(confusion), confusion.sum(1) + confusion.sum(2)))
-
-
-def _mcc(confusion: Floats) -> Floats:
-    """0 where all rows are, or were taken for, one class, as scikit-learn has it."""
-    truth, predicted, n = confusion.sum(2), confusion.sum(1), confusion.sum((1, 2))
-    covariance = _hits(confusion).sum(1) * n - (truth * predicted).sum(1)
-    spread = (n**2 - (truth**2).sum(1)) * (n**2 - (predicted**2).sum(1))
-    return ratio(covariance, np.sqrt(np.maximum(spread, 0)), undefined=0.0)
-
-
-def _hits(confusion: Floats) -> Floats:
-    return np.diagonal(confusion, axis1=1, axis2=2)
+    return sparse.csr_matrix((np.ones(len(rows)), (rows, classes)), shape=shape)
 
 
 def _positive(spread: Floats, values: Floats, n: Floats) -> Floats:

@@ -112,7 +112,8 @@ def open_branch(
         checkpoint = files.checkpoint(member)
     else:
         assert base is not None, "an adapter stands on a model"
-        checkpoint = Checkpoint(base.family, deepcopy(base.module), base.tokenizer)
+        # In float32, in which it was trained, whatever the model is stored in.
+        checkpoint = Checkpoint(base.family, deepcopy(base.module).float(), base.tokenizer)
         files.merge_adapter(member, checkpoint)
     return _checked(Branch(_embedder(checkpoint, compute, options), [files.head(member)]), files.info)
 

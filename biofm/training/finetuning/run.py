@@ -16,16 +16,20 @@ from biofm.inference import Compute, Embedder, EmbedOptions, place
 from biofm.inference.prediction import MemberInfo, PredictorInfo
 from biofm.inference.prediction.heads import embedder_pool
 from biofm.models import Checkpoint
+from biofm.training.environment import environment_of
 from biofm.training.files import written_whole
-from biofm.training.finetuning.judging import judge_members
+from biofm.training.finetuning.judging import Findings, judge_members
 from biofm.training.finetuning.lora import check_peft
 from biofm.training.finetuning.members import Run, train_by_gradients, train_probes
 from biofm.training.finetuning.plan import Plan, make_plan
 from biofm.training.finetuning.recipe import FinetuneRecipe
+from biofm.training.finetuning.report import report_of_finetuning
 from biofm.training.finetuning.summary import FinetuneSummary, summarise
 from biofm.training.finetuning.vectors import records_of
 from biofm.training.finetuning.writing import write_evaluation, write_predictions, write_predictor
+from biofm.training.metrics import METRICS
 from biofm.training.progress import Progress
+from biofm.training.reporting import write_run_report
 
 HARMLESS = ("n_workers", "checkpoint_every", "log_every", "n_resamples", "coverage", "wandb")
 """Settings that a resumed run may change: they decide no weight."""
@@ -60,9 +64,9 @@ def run_finetuning(
 
     ``recipe.toml`` and ``run.json``: what is being done; ``members/``: the log of each, its answers and its
     checkpoints while it trains; ``predictor/``: the result, for ``biofm predict``; ``predictions.csv``: of
-    all rows that are judged; ``evaluation.json``: how good they are, beside baselines. A folder that holds a
-    begun run of the same recipe and table is resumed: members that are done stay, the one that was
-    interrupted goes on.
+    all rows that are judged; ``evaluation.json``: how good they are, beside baselines; ``report.html``: all
+    of it to be read. A folder that holds a begun run of the same recipe and table is resumed: members that
+    are done stay, the one that was interrupted goes on.
 
     Raises OutputError: the folder holds another run. InputError: the table cannot teach or judge, or a
     sequence is too long for the model. OptionError: a choice does not fit the model. MissingExtraError: LoRA
@@ -71,7 +75,9 @@ def run_finetuning(
     table = source.table
     plan = make_plan(table, recipe, notices)
     options = EmbedOptions(pool=embedder_pool(table.labels.task, recipe.pool), window=recipe.window or None)
-    encoder = place(base.checkpoint.module.encoder, compute)
+    encoder = base.checkpoint.module.encoder
+    if recipe.method == "probe":
+        encoder = place(encoder, compute)
     embedder = Embedder(encoder, base.checkpoint.tokenizer, compute, options)
     _check(recipe, embedder, compute)
     tokens = [protein.tokens for protein in embedder.tokenise(records_of(table), notices)]
@@ -88,7 +94,24 @@ def run_finetuning(
     write_predictions(folder, table, info, plan, findings, recipe.coverage)
     summary = summarise(table, info, compute, findings, reports, str(run.predictor), notices)
     write_evaluation(folder, summary)
+    _report(run, recipe, plan, findings, summary)
     return summary
+
+
+def _report(
+    run: Run, recipe: FinetuneRecipe, plan: Plan, findings: Findings, summary: FinetuneSummary
+) -> None:
+    logs = {member.name: run.work(member.name) / METRICS for member in plan.members}
+    report = report_of_finetuning(
+        summary,
+        recipe,
+        run.table,
+        plan,
+        findings,
+        logs={name: path for name, path in logs.items() if path.exists()},
+        environment=environment_of(run.compute),
+    )
+    write_run_report(report, run.folder)
 
 
 def _check(recipe: FinetuneRecipe, embedder: Embedder, compute: Compute) -> None:

@@ -69,15 +69,24 @@ def _summary(summary: "PretrainSummary", rows: Rows) -> str:
 
 
 def _facts(summary: "PretrainSummary", rows: Rows) -> dict[str, str]:
-    facts = {"parameters": f"{summary.n_parameters:,}", "sequences in training": f"{summary.n_train:,}"}
+    facts = {}
+    if len(summary.held_out) == 1:
+        (judged,) = summary.held_out.values()
+        facts["held-out perplexity"] = f"{judged.model:.2f}"
+        facts["best baseline"] = f"{min(judged.unigram, judged.own_composition):.2f}"
+    facts |= {"parameters": f"{summary.n_parameters:,}", "sequences in training": f"{summary.n_train:,}"}
     speeds = [row["tokens_per_second"] for row in rows if "tokens_per_second" in row]
     if rows:
         facts["steps"] = f"{rows[-1]['step']:,.0f}"
-        facts["tokens seen"] = f"{rows[-1]['tokens'] / 1e6:,.1f} million"
+        facts["tokens seen"] = _count(rows[-1]["tokens"])
     if speeds:
         facts["time in training"] = format_duration(training_seconds(rows))
         facts["tokens a second"] = f"{median(speeds):,.0f}"
     return facts
+
+
+def _count(n: float) -> str:
+    return f"{n:,.0f}" if n < 1e6 else f"{n / 1e6:,.1f} million"
 
 
 def _results(held_out: Mapping[str, HeldOutPerplexity]) -> Results:

@@ -20,7 +20,7 @@ come far too often."""
 
 _GOLDEN, _MIX_1, _MIX_2 = (np.uint64(n) for n in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
 _30, _27, _31, _32 = (np.uint64(n) for n in (30, 27, 31, 32))
-_LOW_HALF = np.uint64(0xFFFFFFFF)
+_ALL_BITS = (1 << 64) - 1
 
 
 def permute(places: NDArray[np.int64], n: int, keys: Words) -> NDArray[np.int64]:
@@ -42,10 +42,13 @@ def permute(places: NDArray[np.int64], n: int, keys: Words) -> NDArray[np.int64]
 
 
 def key_of(*parts: int | NDArray[np.int64]) -> Words:
-    """Keys from whole numbers (a seed, a source, an epoch), of which any may be an array."""
+    """Keys from whole numbers (a seed, a source, an epoch), of which any may be an array. Of large numbers
+    the last 64 bits count.
+    """
     key = np.zeros(1, np.uint64)
     for part in parts:
-        key = _mix(key + _GOLDEN ^ np.asarray(part, np.int64).astype(np.uint64))
+        words = np.uint64(part & _ALL_BITS) if isinstance(part, int) else part.astype(np.uint64)
+        key = _mix(key + _GOLDEN ^ words)
     return key
 
 

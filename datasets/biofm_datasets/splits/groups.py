@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biofm_datasets.errors import DataError
-from biofm_datasets.splits.hold_out import blocks, hold_out
+from biofm_datasets.splits.hold_out import Keys, blocks, hold_out
 from biofm_datasets.splits.keys import TEST, TRAIN, VALIDATION, key_of_group
 from biofm_datasets.splits.options import SplitOptions
 
 
-def label_groups(keys: NDArray[np.uint64], options: SplitOptions) -> tuple[NDArray[np.uint8], dict[str, Any]]:
+def label_groups(keys: Keys, options: SplitOptions) -> tuple[NDArray[np.uint8], dict[str, Any]]:
     """Labels of the sequences, and how many groups there are in each part.
 
     Raises DataError: a group that was named is not there, or so many cannot be held out.

@@ -1,6 +1,7 @@
 """Holding out by a keyed order of numbers: equals stay together, and the order of a file means nothing."""
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +12,17 @@ from biofm_datasets.splits.keys import TEST, TRAIN, VALIDATION
 
 BLOCK = 1 << 16
 
-Keys = NDArray[np.uint64]
+Hashes = NDArray[np.uint64]
 PartLabels = NDArray[np.uint8]
 Eligible = Callable[[slice], NDArray[np.bool_]]
+
+
+class Keys(Protocol):
+    """One number for each sequence, in memory or not."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, part: slice, /) -> Hashes: ...
 
 
 def hold_out(
@@ -57,7 +66,9 @@ def hold_out_of_each(
     things: str,
     eligible: Eligible | None = None,
 ) -> PartLabels:
-    """The same for each source by itself. Raises DataError as ``hold_out`` does, naming the source."""
+    """The same for each source by itself; copies in other sources follow, those of the test before those of
+    validation. Raises DataError as ``hold_out`` does, naming the source.
+    """
     labels = np.full(len(keys), TRAIN, np.uint8)
     for name, source in sources.items():
 
@@ -67,8 +78,34 @@ def hold_out_of_each(
 
         of_source = is_eligible if eligible else None
         named = f"{things} in {name}" if len(sources) > 1 else things
-        labels[source] = hold_out(keys[source], validation, test, seed, named, of_source)
+        labels[source] = hold_out(_Section(keys, source), validation, test, seed, named, of_source)
+    if len(sources) > 1:
+        for label in (VALIDATION, TEST):
+            _label_copies(keys, labels, label)
     return labels
+
+
+class _Section:
+    """Those of a slice, of numbers that need not be in memory."""
+
+    def __init__(self, keys: Keys, section: slice) -> None:
+        self._keys = keys
+        self._first = int(section.start)
+        self._n = int(section.stop) - self._first
+
+    def __len__(self) -> int:
+        return self._n
+
+    def __getitem__(self, part: slice, /) -> Hashes:
+        return self._keys[slice(part.start + self._first, part.stop + self._first)]
+
+
+def _label_copies(keys: Keys, labels: PartLabels, label: int) -> None:
+    """Label what equals something with this label in the same way."""
+    of_label = (keys[part][labels[part] == label] for part in blocks(len(keys)))
+    known = np.unique(np.concatenate([np.empty(0, np.uint64), *of_label]))
+    for part in blocks(len(keys)):
+        labels[part][np.isin(keys[part], known)] = label
 
 
 def blocks(n: int) -> Iterator[slice]:
@@ -81,5 +118,5 @@ def _number(amount: float, n: int) -> int:
     return max(1, round(amount * n)) if 0 < amount < 1 else int(amount)
 
 
-def _ranks(keys: Keys, seed: int) -> Keys:
+def _ranks(keys: Hashes, seed: int) -> Hashes:
     return key_of(seed, keys.view(np.int64))

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from biofm_datasets.split import MAX_HELD_OUT_LENGTH, MIN_HELD_OUT_LENGTH, Similarity, find_similar
 from biofm_datasets.splits import mmseqs
-from biofm_datasets.splits.hold_out import hold_out_of_each
+from biofm_datasets.splits.hold_out import Keys, hold_out_of_each
 from biofm_datasets.splits.keys import REMOVED, TRAIN
 from biofm_datasets.splits.options import SplitOptions
 from biofm_datasets.store.record import Alphabet
@@ -25,7 +25,7 @@ Indices = NDArray[np.int64]
 def label_by_identity(
     tokens: TokenStore,
     alphabet: Alphabet,
-    hashes: NDArray[np.uint64],
+    hashes: Keys,
     sources: Mapping[str, slice],
     options: SplitOptions,
     scratch: Path,

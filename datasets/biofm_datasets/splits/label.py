@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from biofm_datasets.errors import DataError
 from biofm_datasets.splits.groups import label_groups
-from biofm_datasets.splits.hold_out import hold_out_of_each
+from biofm_datasets.splits.hold_out import Keys, blocks, hold_out_of_each
 from biofm_datasets.splits.identity import Progress, label_by_identity
 from biofm_datasets.splits.keys import TRAIN
 from biofm_datasets.splits.options import SplitOptions
@@ -31,8 +31,8 @@ def label_sequences(
     options: SplitOptions,
     tokens: TokenStore,
     alphabet: Alphabet,
-    hashes: NDArray[np.uint64],
-    keys: NDArray[np.uint64] | None,
+    hashes: Keys,
+    keys: Keys | None,
     sources: Mapping[str, slice],
     scratch: Path,
     progress: Progress,
@@ -55,7 +55,7 @@ def label_sequences(
     else:
         assert keys is not None, "a column has been read"
         if options.method == "column":
-            labels = keys.astype(np.uint8)
+            labels = np.concatenate([keys[part].astype(np.uint8) for part in blocks(len(keys))])
         else:
             labels, found = label_groups(keys, options)
     if not np.any(labels == TRAIN):

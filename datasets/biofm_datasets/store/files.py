@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 
 from biofm_datasets.errors import DataError
-from biofm_datasets.store.tensor_file import DTYPES, map_tensors
+from biofm_datasets.store.tensor_file import DTYPES, StoredValues, map_tensors
 
 RECORD = "store.json"
 UNFINISHED = ".unfinished"
@@ -30,6 +30,11 @@ class TensorFile(NamedTuple):
         """Bytes of a value, of a file that has one dtype."""
         (dtype,) = self.dtypes
         return DTYPES[dtype].itemsize
+
+    def stored(self, folder: Path) -> StoredValues:
+        """The tensor, of a file that has one dtype, to be read a slice at a time."""
+        (dtype,) = self.dtypes
+        return StoredValues(folder / self.name, DTYPES[dtype])
 
     def map(self, folder: Path) -> NDArray[Any]:
         """The tensor as a memory map. Raises DataError: the file is damaged, or holds something else."""

@@ -53,10 +53,14 @@ class TensorWriter:
         self.n_bytes = n_bytes
         self._digest = hashlib.sha256()
         self._file = path.open("r+b" if n_bytes else "w+b")
-        if n_bytes:
-            self._read_again()
-        else:
-            self._file.write(bytes(HEADER_BYTES))
+        try:
+            if n_bytes:
+                self._read_again()
+            else:
+                self._file.write(bytes(HEADER_BYTES))
+        except BaseException:
+            self._file.close()
+            raise
 
     @property
     def n_values(self) -> int:
@@ -116,6 +120,26 @@ def read_data(path: Path, n_bytes: int) -> Iterator[bytes]:
                 raise DataError(f"{n_bytes:,} bytes are missing at its end", where=str(path), remedy=_REMEDY)
             n_bytes -= len(block)
             yield block
+
+
+class StoredValues:
+    """The values of the one tensor in one of our files, read a slice at a time: what a pass over all of them
+    has read does not stay in memory, as it would of a memory map.
+    """
+
+    def __init__(self, path: Path, dtype: np.dtype[Any]) -> None:
+        self._path = path
+        self._dtype = dtype
+        self._n = (path.stat().st_size - HEADER_BYTES) // dtype.itemsize
+
+    def __len__(self) -> int:
+        return self._n
+
+    def __getitem__(self, part: slice) -> Array:
+        start, stop, step = part.indices(self._n)
+        assert step == 1, "values that follow each other"
+        begin = HEADER_BYTES + start * self._dtype.itemsize
+        return np.fromfile(self._path, self._dtype, max(0, stop - start), offset=begin)
 
 
 def map_tensors(path: Path) -> dict[str, Array]:

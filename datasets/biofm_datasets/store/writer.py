@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from hashlib import blake2b
 from itertools import pairwise
 from pathlib import Path
@@ -148,7 +148,7 @@ class StoreWriter:
 
     def write_split(self, labels: NDArray[np.uint8]) -> dict[str, int]:
         """``labels`` are places in ``PARTS``, one for each sequence. Returns how many each part has."""
-        counts = dict(zip(PARTS, np.bincount(labels, minlength=len(PARTS)).tolist(), strict=True))
+        counts = {part: int(np.count_nonzero(labels == number)) for number, part in enumerate(PARTS)}
         stream = TensorWriter(self.work / SPLIT, "I64")
         self._opened.callback(stream.close)
         for number in range(len(PARTS)):
@@ -178,9 +178,11 @@ class StoreWriter:
     def __exit__(
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._opened.close()
         if fault is None:
+            self._opened.close()
             return
+        with suppress(OSError):  # what cannot be flushed any more is behind the last commit
+            self._opened.close()
         n_done, is_interrupted = self.n_sequences, not isinstance(fault, Exception)
         is_little = not self._n_before and self._n_commits < 2  # done again sooner than thought about
         if not n_done or (is_little and not is_interrupted):

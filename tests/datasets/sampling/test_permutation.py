@@ -43,6 +43,12 @@ def test_all_orders_of_a_few_elements_come_equally_often(n: int) -> None:
     assert abs(chi_square - freedom) < 4 * (2 * freedom) ** 0.5
 
 
+def test_any_whole_number_is_a_key() -> None:
+    seeds = [0, 1, -1, 2**63, 2**64 + 2]
+    assert len({tuple(permute(np.arange(50), 50, key_of(seed)).tolist()) for seed in seeds}) == 5
+    assert key_of(-1, 3) == key_of(-1, np.array([3]))
+
+
 def test_neighbours_are_torn_apart() -> None:
     found = permute(np.arange(100_000), 100_000, key_of(0))
     assert abs(np.corrcoef(found[1:], found[:-1])[0, 1]) < 0.02

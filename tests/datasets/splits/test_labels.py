@@ -58,6 +58,15 @@ def test_amounts_can_be_of_each_source(hashes: Hashes) -> None:
         split(hashes, sources=sources, **options | {"validation": 0, "test": 60})
 
 
+def test_copies_in_other_sources_follow(generator: np.random.Generator) -> None:
+    hashes = generator.permutation(np.tile(generator.integers(0, 1 << 63, 1000, np.uint64), 2))
+    sources = {"one": slice(0, 700), "other": slice(700, 2000)}
+    options: dict[str, Any] = {"method": "random", "test": 99, "validation": 50, "per_source": True}
+    labels = split(hashes, sources=sources, **options).values
+    assert len({*zip(hashes.tolist(), labels.tolist(), strict=True)}) == 1000
+    assert np.sum(labels == 2) >= 2 * 99
+
+
 def test_the_order_of_the_sequences_means_nothing(hashes: Hashes, generator: np.random.Generator) -> None:
     options: dict[str, Any] = {"method": "random", "validation": 0.1, "test": 0.1}
     order = generator.permutation(len(hashes))

@@ -15,6 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import pytest
+
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 FLAGS = (
     "--headless",
@@ -34,10 +36,17 @@ def find_browser() -> str | None:
     return next((path for name in PROGRAMS if (path := shutil.which(name))), None)
 
 
-class Browser:
-    """``with Browser(program, folder) as browser: page = browser.open(url)``; the folder is its profile."""
+NEEDS_BROWSER = pytest.mark.skipif(
+    find_browser() is None, reason=f"no browser is installed: none of {', '.join(PROGRAMS)}"
+)
 
-    def __init__(self, program: str, folder: Path) -> None:
+
+class Browser:
+    """``with Browser(folder) as browser: page = browser.open(url)``; the folder is for its profile."""
+
+    def __init__(self, folder: Path) -> None:
+        program = find_browser()
+        assert program is not None, "NEEDS_BROWSER skips where there is none"
         requests, self._requests = os.pipe()
         answers_here, answers = os.pipe()
         # The browser reads what it is asked from descriptor 3 and answers on 4.

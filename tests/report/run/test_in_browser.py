@@ -10,14 +10,10 @@ import pytest
 from numpy.typing import NDArray
 
 from biofm.report.run import Table
-from tests.report.run.browser import PROGRAMS, Browser, Page, find_browser
+from tests.report.run.browser import NEEDS_BROWSER, Browser, Page
 from tests.report.run.conftest import MakeReport, page_of
 
-PROGRAM = find_browser()
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(PROGRAM is None, reason=f"no browser is installed: none of {', '.join(PROGRAMS)}"),
-]
+pytestmark = [pytest.mark.slow, NEEDS_BROWSER]
 
 DEVICES = [(1200, "light"), (1200, "dark"), (390, "light"), (390, "dark")]
 LONG = "a_name_without_a_space_" * 20
@@ -25,8 +21,7 @@ LONG = "a_name_without_a_space_" * 20
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    assert PROGRAM is not None
-    with Browser(PROGRAM, tmp_path_factory.mktemp("profile")) as browser:
+    with Browser(tmp_path_factory.mktemp("profile")) as browser:
         yield browser
 
 

@@ -87,6 +87,18 @@ def base(make_model: MakeModel) -> Base:
 
 
 @pytest.fixture
+def with_report() -> None:
+    """For tests whose runs are to leave a report."""
+
+
+@pytest.fixture(autouse=True)
+def _without_report(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing takes longer than these short runs, so the others leave none."""
+    if "with_report" not in request.fixturenames:
+        monkeypatch.setattr("biofm.training.finetuning.run._report", lambda *arguments: None)
+
+
+@pytest.fixture
 def tune(base: Base, cpu: Compute, tmp_path: Path) -> Tune:
     """Runs a fine-tuning in ``tmp_path / "run"``."""
 

@@ -53,7 +53,7 @@ def test_every_task_overfits_a_few_rows(task: str, method: str, train: Any) -> N
 
 @pytest.mark.parametrize("pool", ["mean", "cls", "attention"])
 def test_every_pooling_learns(pool: str, train: Any) -> None:
-    settings = SETTINGS | {"n_steps": 40, "validate_every": 20}
+    settings = SETTINGS | {"n_steps": 24, "validate_every": 24}
     found, _ = train("regression", method="full", pool=pool, encoder_rate=0.3, **settings)
     assert found.summary.validation_loss < 0.6, "1 is the mean's"
     assert (found.head.query is not None) == (pool == "attention")

@@ -9,17 +9,24 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.numpy import load_file
 
 from biofm.core.errors import BiofmError
-from biofm.inference import Compute, choose_compute
-from biofm.inference.prediction import PredictorFiles, files_of_predictor, read_ensemble
+from biofm.inference import Compute, Embedder, EmbedOptions, choose_compute
+from biofm.inference.prediction import Branch, PredictorFiles, files_of_predictor, read_ensemble
 from biofm.inference.prediction.columns import columns_of
 from biofm.training.finetuning import Base, members
-from biofm.training.finetuning.gradient import train_member
+from biofm.training.finetuning.gradient import Trained, train_member
 from biofm.training.finetuning.vectors import records_of
 from tests.training.finetuning.conftest import MakeRecipe, MakeTable, Tune
 
 TASKS = ["regression", "classification", "multi-label", "per-residue"]
+QUICK = [*(("probe", task) for task in TASKS), ("lora", "regression"), ("full", "per-residue")]
+CASES = [
+    pytest.param(method, task, marks=() if (method, task) in QUICK else pytest.mark.slow)
+    for method in ("probe", "lora", "full")
+    for task in TASKS
+]
 
 
 def ask(folder: Path, base: Base, table: Any, rows: Any) -> dict[str, Any]:
@@ -48,8 +55,7 @@ def assert_same(predictions: pd.DataFrame, found: dict[str, Any]) -> None:
             assert predictions[name].astype(str).tolist() == values.astype(str).tolist()
 
 
-@pytest.mark.parametrize("method", ["probe", "lora", "full"])
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize(("method", "task"), CASES)
 def test_the_written_predictor_says_what_was_judged(
     task: str,
     method: str,
@@ -69,6 +75,7 @@ def test_the_written_predictor_says_what_was_judged(
     assert_same(predictions, ask(tmp_path / "run" / "predictor", base, table, rows))
 
 
+@pytest.mark.usefixtures("with_report")
 def test_a_run_leaves_all_that_tells_of_it(
     make_table: MakeTable, make_recipe: MakeRecipe, tune: Tune, tmp_path: Path
 ) -> None:
@@ -76,7 +83,8 @@ def test_a_run_leaves_all_that_tells_of_it(
     run = tmp_path / "run"
     assert {path.name for path in run.iterdir()} == {
         "recipe.toml", "run.json", "members", "predictor", "predictions.csv",
-        "predictions.csv.provenance.json", "evaluation.json",
+        "predictions.csv.provenance.json", "evaluation.json", "report.html", "loss.png",
+        "learning_rate.png", "speed.png", "use_of_the_machine.png", "memory.png",
     }  # fmt: skip
     evaluation = json.loads((run / "evaluation.json").read_text())
     rows = evaluation["judged"]["test"]["rows"]
@@ -95,10 +103,14 @@ def test_a_run_leaves_all_that_tells_of_it(
 def test_a_probe_of_an_ensemble_in_folds_judges_out_of_fold(
     make_table: MakeTable, make_recipe: MakeRecipe, tune: Tune, tmp_path: Path
 ) -> None:
-    table = make_table(n_rows=60, with_split=False)
+    table = make_table(n_rows=200, with_split=False)
     summary = tune(table, make_recipe(n_folds=3, n_members=2))
     assert list(summary.judged) == ["out-of-fold"]
-    assert summary.judged["out-of-fold"].n_rows == 60
+    judged = summary.judged["out-of-fold"]
+    assert judged.n_rows == 200
+    spearman = {row.name: row.measures["spearman"].value for row in judged.rows}
+    assert spearman["probe"] > 0.7, "each row has its own prediction"
+    assert spearman["composition ridge"] > 0.95
     assert len(summary.members) == 6
     assert summary.calibrated == {}, "no row is left that neither trained nor calibrated"
     predictions = pd.read_csv(tmp_path / "run" / "predictions.csv")
@@ -214,3 +226,58 @@ def test_float16_trains_nothing(
     source = Source(table, LabelOptions(column="sequence", targets=("y",)), "1")
     with pytest.raises(BiofmError, match=r"--dtype: float16 gradients vanish"):
         run_finetuning(source, base, make_recipe(method="full"), half, tmp_path, Counter(), lambda *it: None)
+
+
+def test_what_calibrates_a_probe_has_not_seen_the_validation_rows(
+    make_table: MakeTable, make_recipe: MakeRecipe, tune: Tune, tmp_path: Path
+) -> None:
+    answers = []
+    for folder in ("before", "after"):
+        table = make_table()
+        if folder == "after":
+            is_validation = table.roles == "validation"
+            table.labels.values[is_validation] = 1 - table.labels.values[is_validation]
+        tune(table, make_recipe(), folder=folder)
+        answers.append(load_file(tmp_path / folder / "members" / "seed-0" / "outputs.safetensors"))
+    before, after = answers
+    np.testing.assert_array_equal(before["held_out"], after["held_out"])
+    assert np.abs(before["test"] - after["test"]).max() > 1e-3, "in the end it learns from them too"
+
+
+@pytest.mark.parametrize("method", ["probe", pytest.param("lora", marks=pytest.mark.slow), "full"])
+def test_numbers_far_from_zero_are_predicted_where_they_are(
+    method: str, make_table: MakeTable, make_recipe: MakeRecipe, tune: Tune
+) -> None:
+    table = make_table()
+    table.labels.values[:] = 1000 + 50 * table.labels.values
+    summary = tune(
+        table, make_recipe(method=method, n_steps=20, learning_rate=0.05, validate_every=0, patience=0)
+    )
+    errors = {row.name: row.measures["rmse"].value for row in summary.judged["test"].rows}
+    assert errors[method] < 1.5 * errors["mean"]
+
+
+@pytest.mark.parametrize("stored", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_what_is_judged_is_what_was_trained(
+    method: str, stored: torch.dtype, make_table: MakeTable, make_recipe: MakeRecipe, base: Base, tune: Tune,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """The trained module, adapters and all, beside the files that were read back."""
+    base.checkpoint.module.to(stored)
+    trained: list[Trained] = []
+
+    def train(*given: Any) -> Trained:
+        trained.append(train_member(*given))
+        return trained[-1]
+
+    monkeypatch.setattr(members, "train_member", train)
+    table = make_table()
+    tune(table, make_recipe(method=method, learning_rate=0.02))
+    rows = np.flatnonzero(table.roles == "test")
+    compute = choose_compute("cpu", "float32")
+    encoder, tokenizer = trained[0].checkpoint.module.encoder, base.checkpoint.tokenizer
+    branch = Branch(Embedder(encoder, tokenizer, compute, EmbedOptions()), [trained[0].head])
+    expected = branch.answer(records_of(table, rows), Counter())[:, 0]
+    predictions = pd.read_csv(tmp_path / "run" / "predictions.csv")["prediction"]
+    np.testing.assert_allclose(predictions, expected, rtol=0, atol=1e-6 * table.labels.numbers.std())

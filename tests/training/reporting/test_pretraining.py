@@ -50,6 +50,7 @@ def test_the_run_is_told_in_a_few_sentences_and_figures() -> None:
         "held out to judge it; 18,349 that resemble them were left out."
     )
     assert report.facts == {
+        "held-out perplexity": "15.20", "best baseline": "16.90",
         "parameters": "1,213,440", "sequences in training": "81,650", "steps": "20",
         "tokens seen": "2.0 million", "time in training": "6 min 32 s", "tokens a second": "5,100",
     }  # fmt: skip
@@ -78,13 +79,18 @@ def test_several_sources_are_judged_apart() -> None:
         "perplexity on b.fasta",
     ]
     assert "1,000 sequences were held out" in report.summary
+    assert "held-out perplexity" not in report.facts
+
+
+def test_few_tokens_are_told_exactly() -> None:
+    assert reported(rows=[{"step": 1.0, "tokens": 240_960.0, "loss": 3.0}]).facts["tokens seen"] == "240,960"
 
 
 def test_a_model_that_was_only_judged_has_no_curves() -> None:
     report = reported(rows=[])
     assert report.curves == ()
     assert "judged without training" in report.summary
-    assert set(report.facts) == {"parameters", "sequences in training"}
+    assert not {"steps", "tokens seen", "time in training"} & set(report.facts)
 
 
 def test_without_held_out_sequences_that_is_said() -> None:

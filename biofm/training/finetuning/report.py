@@ -1,0 +1,175 @@
+"""The report of a fine-tuning."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from biofm.core.environment import Environment
+from biofm.evaluation.bootstrap import Estimate
+from biofm.evaluation.supervised import Judgement, LabelledTable
+from biofm.report import Curves, Series
+from biofm.report.curves import COLOURS
+from biofm.report.run import Contender, Measure, Pairs, Results, RunReport
+from biofm.training.finetuning.description import describe_table
+from biofm.training.finetuning.judging import Findings
+from biofm.training.finetuning.pictures import draw_predictions
+from biofm.training.finetuning.plan import Plan
+from biofm.training.finetuning.recipe import FinetuneRecipe
+from biofm.training.finetuning.summary import FinetuneSummary
+from biofm.training.metrics import read_metrics
+from biofm.training.reporting import Rows, curves_of, join_names, now
+
+METHODS = {"probe": "A head on the vectors of", "lora": "Low-rank adapters in", "full": "All weights of"}
+MODEL_NAMES = {"probe": "the probe", "lora": "LoRA", "full": "full fine-tuning"}
+MEASURE_NAMES = {
+    "spearman": "Spearman", "pearson": "Pearson", "rmse": "RMSE", "mae": "MAE", "r2": "R²", "mcc": "MCC",
+    "auroc": "AUROC", "auprc": "AUPRC", "balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1",
+}  # fmt: skip
+LOWER_IS_BETTER = ("rmse", "mae")
+
+
+def report_of_finetuning(
+    summary: FinetuneSummary,
+    recipe: FinetuneRecipe,
+    table: LabelledTable,
+    plan: Plan,
+    findings: Findings,
+    *,
+    logs: Mapping[str, Path],
+    environment: Environment,
+) -> RunReport:
+    """``logs``: the ``metrics.csv`` of each member that has one."""
+    rows = {name: read_metrics(path) for name, path in logs.items()}
+    return RunReport(
+        title=f"{join_names(summary.targets)} of {Path(table.name).name}",
+        kind="fine-tuning",
+        summary=_summary(summary, plan),
+        environment=environment,
+        facts=_facts(summary, plan),
+        results=tuple(_results(summary, plan)),
+        curves=_curves(rows),
+        pictures=draw_predictions(table, plan, findings),
+        data=(*describe_table(table, plan), *_uncertainty(summary)),
+        configuration=asdict(recipe),
+        notices=summary.notices,
+        ended=now(),
+    )
+
+
+def _summary(summary: FinetuneSummary, plan: Plan) -> str:
+    n_train = len(set().union(*(member.train.tolist() for member in plan.members)))
+    judged = join_names([f"{found.n_rows:,} {name} rows" for name, found in summary.judged.items()])
+    return (
+        f"{METHODS[summary.method]} {_called(summary.model)} learned {join_names(summary.targets)} from "
+        f"{n_train:,} rows: {summary.task}, because {summary.why}. {judged} judge it, beside baselines that "
+        "learned from the same rows."
+    )
+
+
+def _facts(summary: FinetuneSummary, plan: Plan) -> dict[str, str]:
+    facts = {}
+    for name, found in summary.judged.items():
+        model, *baselines = (row.measures[summary.primary].value for row in found.rows)
+        best = max((value for value in baselines if value is not None), default=None)
+        facts[f"{_spell(summary.primary)}, {name} rows"] = _number(model)
+        facts[f"best baseline, {name} rows"] = _number(best)
+    return facts | {"method": summary.method, "members": f"{len(plan.members):,}"}
+
+
+def _results(summary: FinetuneSummary, plan: Plan) -> list[Results]:
+    results = []
+    missing = "; ".join(f"{name} ({reason})" for name, reason in summary.not_computed.items())
+    for name, found in summary.judged.items():
+        measures = sorted(found.rows[0].measures, key=lambda it: it != summary.primary)
+        residues = "" if found.n_residues is None else f", with {found.n_residues:,} residues"
+        title = f"{name.capitalize()} rows: {found.n_rows:,}{residues}"
+        note = f"Learned from {plan.judged[name].fitted}."
+        results.append(
+            Results(
+                title=title,
+                measures=tuple(
+                    Measure(name=_spell(it), higher_is_better=it not in LOWER_IS_BETTER) for it in measures
+                ),
+                contenders=_contenders(found, [[row.measures[it] for it in measures] for row in found.rows]),
+                interval="95 % interval, of drawing the rows again and again",
+                differences={lead.baseline: lead.difference for lead in found.leads},
+                note=f"{note} Not computed: {missing}." if missing else note,
+            )
+        )
+        if len(summary.targets) > 1:
+            results.append(_by_target(summary, found, title))
+    return results
+
+
+def _by_target(summary: FinetuneSummary, found: Judgement, title: str) -> Results:
+    """Each target by itself, by the measure that decides."""
+    name, targets = _spell(summary.primary), summary.targets
+    return Results(
+        title=f"{title}, each target by itself",
+        has_verdict=False,
+        measures=tuple(Measure(name=f"{name} of {it}", higher_is_better=True) for it in targets),
+        contenders=_contenders(
+            found, [[row.by_target[it][summary.primary] for it in targets] for row in found.rows]
+        ),
+    )
+
+
+def _contenders(found: Judgement, estimates: Sequence[Sequence[Estimate]]) -> tuple[Contender, ...]:
+    return tuple(
+        Contender(name=MODEL_NAMES.get(row.name, row.name), kind=row.kind, estimates=tuple(of_row))
+        for row, of_row in zip(found.rows, estimates, strict=True)
+    )
+
+
+def _curves(rows: Mapping[str, Rows]) -> tuple[Curves, ...]:
+    """All that was measured of a single member; of several, what is to compare them by."""
+    if len(rows) == 1:
+        (only,) = rows.values()
+        return curves_of(only, "loss", {})
+    found = []
+    for title, column in (("Validation loss", "validation_loss"), ("Training loss", "loss")):
+        series = [_series(name, of, column) for name, of in rows.items() if any(column in row for row in of)]
+        shown = tuple(series[: len(COLOURS)])
+        note = f"The first {len(shown)} of {len(series)} members." if len(series) > len(shown) else ""
+        if shown:
+            found.append(Curves(title=title, x_label="step", y_label="loss", series=shown, note=note))
+    return tuple(found)
+
+
+def _series(name: str, rows: Rows, column: str) -> Series:
+    points = [(row["step"], row[column]) for row in rows if column in row]
+    return Series(name=name, x=[x for x, _ in points], y=[y for _, y in points])
+
+
+def _uncertainty(summary: FinetuneSummary) -> list[Pairs]:
+    if not summary.calibrated:
+        return []
+    found = summary.calibrated
+    values = {"rows that calibrate": found["n_calibrated"]}
+    if "coverage" in found:
+        covered = found["covered"]
+        values |= {
+            "truths that an interval is to hold": f"{found['coverage']:.0%}",
+            "truths that it held": "not known" if covered is None else f"{covered:.1%}",
+            "mean width of the intervals": "infinite" if covered is None else f"{found['mean_width']:.4g}",
+        }
+    else:
+        values |= {
+            "temperatures": [f"{it:.3g}" for it in found["temperatures"]],
+            "calibration error before": f"{found['error_before']:.4f}",
+            "calibration error after": f"{found['error_after']:.4f}",
+        }
+    return [Pairs(title="Uncertainty, on the test rows", values=values)]
+
+
+def _called(model: str) -> str:
+    """A name as it is, a folder without those that lead to it: they may name a person."""
+    return Path(model).name if Path(model).is_absolute() else model
+
+
+def _spell(measure: str) -> str:
+    return MEASURE_NAMES.get(measure, measure)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

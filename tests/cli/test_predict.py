@@ -1,0 +1,192 @@
+"""``biofm predict`` end to end: it says what the run judged, whatever stands beside; and what it refuses."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from biofm.core.tables import SUFFIXES
+from tests.cli.tables import CELLS, CHOICE, FEW, FEW_STEPS, GOOD, oiliness, sequences, write
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("task", CELLS)
+def test_predict_says_of_a_row_what_the_run_judged(
+    task: str, suffix: str, biofm: Any, tiny_esm2: Path
+) -> None:
+    write("t.csv", CELLS[task])
+    assert biofm("finetune", "t.csv", *CHOICE, "-o", "run", "-m", tiny_esm2, *FEW).status == 0
+    judged = pd.read_csv("run/predictions.csv", keep_default_na=False)
+    rows = pd.read_csv("t.csv", keep_default_na=False).query("set == 'test'")
+    Path("new.fasta").write_text("".join(f">{row.id}\n{row.sequence}\n" for row in rows.itertuples()))
+    words = ("predict", "new.fasta", "-p", "run/predictor", "-o", f"found{suffix}", "--json")
+    outcome = biofm(*words)
+    assert outcome.status == 0, outcome.err
+    summary = json.loads(outcome.out)
+    assert (summary["task"], summary["n_sequences"], summary["n_members"]) == (task, 12, 1)
+    delimiter = {".csv": ",", ".tsv": "\t"}.get(suffix)
+    path = f"found{suffix}"
+    found = pd.read_csv(path, sep=delimiter, keep_default_na=False) if delimiter else pd.read_parquet(path)
+    assert found["id"].tolist() == judged["id"].tolist()
+    assert found["n_residues"].tolist() == [len(one) for one in rows.sequence]
+    if task == "regression":
+        for name in ("prediction", "low", "high"):
+            np.testing.assert_allclose(found[name].astype(float), judged[name].astype(float), atol=1e-5)
+    else:
+        assert found["prediction"].tolist() == judged["prediction"].tolist()
+    if task == "per-residue" and not delimiter:
+        assert found["probability_o"].map(len).tolist() == found["n_residues"].tolist()
+
+
+def test_what_is_predicted_depends_on_nothing_beside_it(biofm: Any, tiny_esm2: Path) -> None:
+    """One at a time, all together, in small batches, twice over, and backwards."""
+    write("t.csv", oiliness)
+    words = ("-m", tiny_esm2, "--method", "full", "--pool", "attention", *FEW_STEPS)
+    assert biofm("finetune", "t.csv", *CHOICE, "-o", "run", *words).status == 0
+    new = [*sequences(9, seed=5), "M" * 300]
+    orders = {"all": new, "twice": [*new, *new], "backwards": new[::-1], "one": new[3:4]}
+    found = {}
+    for name, some in orders.items():
+        Path(f"{name}.fasta").write_text("".join(f">p{i}\n{one}\n" for i, one in enumerate(some)))
+        few = ("--tokens-per-batch", "40") if name == "backwards" else ()
+        outcome = biofm("predict", f"{name}.fasta", "-p", "run/predictor", "-o", f"{name}.csv", *few)
+        assert outcome.status == 0, outcome.err
+        found[name] = pd.read_csv(f"{name}.csv")["prediction"].to_numpy()
+    whole = found["all"]
+    np.testing.assert_allclose(found["twice"], [*whole, *whole], atol=1e-6)
+    np.testing.assert_allclose(found["backwards"], whole[::-1], atol=1e-6)
+    np.testing.assert_allclose(found["one"], whole[3:4], atol=1e-6)
+
+
+def test_intervals_widen_with_the_coverage_and_end_where_no_row_can_promise_it(
+    biofm: Any, tiny_esm2: Path
+) -> None:
+    write("t.csv", oiliness)
+    assert biofm("finetune", "t.csv", *CHOICE, "-o", "run", "-m", tiny_esm2, *FEW).status == 0
+    Path("new.fasta").write_text(">a\nMKTAYIAK\n>b\nWWWW\n")
+    widths = []
+    for coverage in ("0.5", "0.9", "0.99"):
+        words = ("-p", "run/predictor", "-o", f"{coverage}.csv", "--coverage", coverage)
+        outcome = biofm("predict", "new.fasta", *words)
+        table = pd.read_csv(f"{coverage}.csv")
+        widths.append((table["high"] - table["low"]).tolist())
+    assert widths[0] < widths[1]
+    assert all(map(np.isnan, widths[2])), "12 rows calibrate"
+    assert "too few rows calibrated the predictor for this coverage: 2" in outcome.err
+    provenance = json.loads(Path("0.9.csv.provenance.json").read_text())["biofm"]
+    assert (provenance["coverage"], provenance["method"]) == (0.9, "probe")
+
+
+def test_a_predictor_that_was_trained_whole_needs_no_other_model(
+    biofm: Any, tiny_esm2: Path, tmp_path: Path
+) -> None:
+    write("t.csv", oiliness)
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    for file in tiny_esm2.iterdir():
+        (moved / file.name).write_bytes(file.read_bytes())
+    for method in ("probe", "full"):
+        words = ("-m", moved, "--method", method, *FEW_STEPS)
+        assert biofm("finetune", "t.csv", *CHOICE, "-o", method, *words).status == 0
+    moved.rename(tmp_path / "elsewhere")
+    predict = ("predict", "t.csv", "--column", "sequence")
+    assert biofm(*predict, "-p", "full/predictor", "-o", "full.csv").status == 0
+    lost = biofm(*predict, "-p", "probe/predictor", "-o", "probe.csv")
+    assert lost.status == 1
+    assert "no such model" in lost.err
+    found = biofm(*predict, "-p", "probe/predictor", "-o", "probe.csv", "--model", "elsewhere")
+    assert found.status == 0, found.err
+    other = biofm(*predict, "-p", "probe/predictor", "-o", "other.csv", "--model", "protein-nano")
+    assert "trained on a model of other weights" in other.err
+    assert biofm("info", "full/predictor/members/seed-0").status == 0, (
+        "a fine-tuned encoder is a model itself"
+    )
+
+
+# what is done to the predictor, further words, what the message must say
+def _truncate(folder: Path) -> None:
+    path = next(folder.glob("members/*/head.safetensors"))
+    path.write_bytes(path.read_bytes()[:-5])
+
+
+def _rewrite(**changes: Any) -> Any:
+    def change(folder: Path) -> None:
+        path = folder / "predictor.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+    return change
+
+
+DAMAGES: dict[str, tuple[Any, tuple[str, ...], list[str]]] = {
+    "no description": (lambda folder: (folder / "predictor.json").unlink(), (), ["no predictor.json"]),
+    "another JSON": (_rewrite(format="recipe"), (), ["not a predictor's description"]),
+    "no JSON": (lambda folder: (folder / "predictor.json").write_text("{"), (), ["not a predictor's"]),
+    "a newer version": (_rewrite(version=2), (), ["version 2", "Update biofm"]),
+    "a task of the future": (_rewrite(task="clustering"), (), ["clustering"]),
+    "a truncated head": (_truncate, (), ["head.safetensors is no whole safetensors file"]),
+    "a missing head": (
+        lambda folder: next(folder.glob("members/*/head.safetensors")).unlink(), (),
+        ["head.safetensors is missing"],
+    ),
+    "another number of targets": (_rewrite(targets=["a", "b"]), (), ["gives 1 numbers, not 2"]),
+    "a coverage of everything": (lambda folder: None, ("--coverage", "1"), ["--coverage", "between 0 and 1"]),
+    "a window of one": (lambda folder: None, ("--window", "1"), ["--window", "at least 2"]),
+    "an output of no format": (lambda folder: None, ("-o", "found.txt"), ["found.txt", ".parquet"]),
+    "an input at fault": (
+        lambda folder: Path("t.csv").write_text("sequence\nMK7\n"), (), ["t.csv", "position 3"]
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, tiny_esm2: Path) -> Path:
+    """A probe's predictor."""
+    import biofm
+
+    folder = tmp_path_factory.mktemp("trained")
+    table = folder / "t.csv"
+    table.write_text(GOOD)
+    biofm.finetune(
+        table, folder / "run", target="y", column="sequence", split_column="set", model=tiny_esm2,
+        dtype="float32", n_resamples=5,
+    )  # fmt: skip
+    return folder / "run" / "predictor"
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_predictor_gives_one_clear_line_and_no_file(
+    damage: str, biofm: Any, trained: Path, tmp_path: Path
+) -> None:
+    harm, words, message = DAMAGES[damage]
+    copy = tmp_path / "predictor"
+    for file in trained.rglob("*"):
+        if file.is_file():
+            (copy / file.relative_to(trained)).parent.mkdir(parents=True, exist_ok=True)
+            (copy / file.relative_to(trained)).write_bytes(file.read_bytes())
+    Path("t.csv").write_text("sequence\nMKT\n")
+    harm(copy)
+    output = () if "-o" in words else ("-o", "found.csv")
+    outcome = biofm("predict", "t.csv", "--column", "sequence", "-p", "predictor", *output, *words)
+    assert outcome.status == 1
+    assert outcome.err.startswith("biofm: ")
+    assert outcome.err.count("\n") == 1, outcome.err
+    for part in message:
+        assert part in outcome.err, outcome.err
+    assert not list(tmp_path.glob("found*"))
+
+
+def test_python_takes_settings_as_keywords(trained: Path, tmp_path: Path) -> None:
+    import biofm
+
+    with pytest.raises(TypeError, match="unexpected keyword argument 'lora_rnk'"):
+        biofm.finetune(tmp_path / "t.csv", tmp_path / "run", target="y", lora_rnk=2)
+    summary = biofm.predict(
+        trained.parents[1] / "t.csv", tmp_path / "t.parquet", predictor=trained, column="sequence"
+    )
+    assert summary.n_sequences == 18
+    metadata = pq.read_schema(tmp_path / "t.parquet").metadata[b"biofm"]
+    assert json.loads(metadata)["task"] == "regression"

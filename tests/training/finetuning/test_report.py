@@ -1,0 +1,139 @@
+"""What the report of a fine-tuning says, and that a run leaves it."""
+
+from pathlib import Path
+
+import pytest
+
+from biofm.report.run import Pairs, RunReport, Table
+from biofm.training.finetuning.report import _called
+from biofm.training.reporting import write_run_report
+from tests.report.run.conftest import Element, read_page
+from tests.training.finetuning.conftest import MakeRecipe, MakeTable, Tune
+
+pytestmark = pytest.mark.usefixtures("with_report")
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> list[RunReport]:
+    """The reports of runs, as they are written."""
+    found: list[RunReport] = []
+
+    def write(report: RunReport, folder: Path) -> None:
+        found.append(report)
+        write_run_report(report, folder)
+
+    monkeypatch.setattr("biofm.training.finetuning.run.write_run_report", write)
+    return found
+
+
+def page_in(folder: Path) -> Element:
+    return read_page((folder / "report.html").read_text(encoding="utf-8"))
+
+
+def column_of(table: Table, number: int) -> list[float]:
+    return [float(row[number] or 0) for row in table.rows]
+
+
+def test_a_run_by_gradients_leaves_its_page_with_curves_and_their_pictures(
+    make_table: MakeTable, make_recipe: MakeRecipe, tune: Tune, tmp_path: Path
+) -> None:
+    summary = tune(make_table(), make_recipe(method="full"))
+    page = page_in(tmp_path / "run")
+    assert page.all("h1")[0].text == "y of t.csv"
+    told = page.all("p", class_="summary")[0].text
+    assert told.startswith("All weights of it learned y from 36 rows: regression, because ")
+    assert {path.name for path in (tmp_path / "run").glob("*.png")} >= {"loss.png", "learning_rate.png"}
+    assert [item.text for item in page.all("figure")[0].all("li")] == ["training", "validation"]
+    for row in summary.judged["test"].rows:
+        value = row.measures["spearman"].value
+        assert value is None or f"{value:z.3f}" in page.all("table")[0].text
+    assert (
+        "one-hot ridge (the sequences are 12 to 24 residues long" in page.all("section", id="results")[0].text
+    )
+
+
+def test_a_resumed_run_has_its_report_again(
+    make_table: MakeTable, make_recipe: MakeRecipe, tune: Tune, tmp_path: Path
+) -> None:
+    tune(make_table(), make_recipe(method="full"))
+    (tmp_path / "run" / "report.html").unlink()
+    tune(make_table(), make_recipe(method="full"))
+    assert len(page_in(tmp_path / "run").all("svg", role="img")) >= 2
+
+
+def test_a_regression_shows_predictions_beside_the_truth_and_where_targets_lie(
+    make_table: MakeTable, make_recipe: MakeRecipe, tune: Tune, written: list[RunReport]
+) -> None:
+    table = make_table()
+    tune(table, make_recipe())
+    (found,) = written
+    assert [picture.caption for picture in found.pictures] == [
+        "Predicted and measured values of the test rows."
+    ]
+    assert "y: Spearman " in found.pictures[0].description
+    parts, targets, uncertainty = found.data
+    assert isinstance(parts, Table)
+    assert isinstance(targets, Table)
+    assert isinstance(uncertainty, Pairs)
+    assert [row[:2] for row in parts.rows] == [("training", 36), ("validation", 12), ("test", 12)]
+    mean, spread = (column_of(targets, i)[0] for i in (3, 4))
+    training = table.labels.numbers[table.roles == "train", 0]
+    assert [mean, spread] == pytest.approx([training.mean(), training.std()])
+    assert uncertainty.values["rows that calibrate"] == 12
+    assert uncertainty.values["truths that an interval is to hold"] == "90%"
+    assert found.curves == ()
+
+
+@pytest.mark.parametrize("task", ["classification", "per-residue"])
+def test_classes_are_counted_and_shown_as_they_were_taken(
+    task: str, make_table: MakeTable, make_recipe: MakeRecipe, tune: Tune, written: list[RunReport]
+) -> None:
+    table = make_table(task)
+    tune(table, make_recipe())
+    (found,) = written
+    _, classes, uncertainty = found.data
+    assert isinstance(classes, Table)
+    assert isinstance(uncertainty, Pairs)
+    assert [row[0] for row in classes.rows] == list(table.labels.classes)
+    training = [it for it, role in zip(table.sequences, table.roles, strict=True) if role == "train"]
+    n_labels = len(training) if task == "classification" else sum(map(len, training))
+    assert sum(column_of(classes, 1)) == n_labels
+    assert "were taken for what they are" in found.pictures[0].description
+    assert "calibration error after" in uncertainty.values
+
+
+def test_several_members_and_targets_are_compared(
+    make_table: MakeTable, make_recipe: MakeRecipe, tune: Tune, written: list[RunReport]
+) -> None:
+    tune(make_table("multi-label", with_split=False), make_recipe(method="lora", n_folds=3, n_members=2))
+    (found,) = written
+    assert [curves.title for curves in found.curves] == ["Validation loss", "Training loss"]
+    assert [series.name for series in found.curves[0].series][:2] == ["fold-1-seed-0", "fold-1-seed-1"]
+    assert found.curves[0].note == "The first 5 of 6 members."
+    whole, by_target = found.results
+    assert [measure.name for measure in whole.measures] == ["AUROC", "AUPRC"]
+    assert [measure.name for measure in by_target.measures] == ["AUROC of a", "AUROC of b"]
+    assert whole.contenders[0].name == "LoRA"
+    assert not by_target.has_verdict
+    assert found.pictures == ()
+    parts = found.data[0]
+    assert isinstance(parts, Table)
+    assert parts.rows[0][0] == "training of fold 1 of 3"
+
+
+def test_differences_from_the_same_resamples_reach_the_page(
+    make_table: MakeTable, make_recipe: MakeRecipe, tune: Tune, written: list[RunReport], tmp_path: Path
+) -> None:
+    summary = tune(make_table(), make_recipe())
+    (results,) = written[0].results
+    leads = {lead.baseline: lead.difference for lead in summary.judged["test"].leads}
+    assert results.differences == leads
+    assert (
+        "the baseline less the model is within"
+        in page_in(tmp_path / "run").all("ul", class_="verdicts")[0].text
+    )
+
+
+def test_a_model_is_called_without_the_folders_that_lead_to_it() -> None:
+    assert _called("/data/ada/my-model") == "my-model"
+    assert _called("facebook/esm2_t6_8M_UR50D") == "facebook/esm2_t6_8M_UR50D"

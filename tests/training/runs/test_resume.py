@@ -1,0 +1,121 @@
+"""A run goes on only with what it began."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from biofm import api
+from biofm.core.errors import OutputError
+from biofm.training import PretrainRecipe
+
+MakeRecipe = Callable[..., PretrainRecipe]
+MakeFasta = Callable[..., Path]
+CheckEvaluation = Callable[..., None]
+
+
+def test_a_run_goes_on_with_more_steps(
+    make_fasta: MakeFasta, make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    fasta, folder = make_fasta(), tmp_path / "run"
+    api.pretrain([fasta], folder, make_recipe(n_steps=2, log_every=1))
+    api.pretrain([fasta], folder, make_recipe(n_steps=4, log_every=1), resume=True)
+
+    assert [line.split(",")[0] for line in (folder / "metrics.csv").read_text().splitlines()[1:]] == list(
+        "1234"
+    )
+    assert "n_steps = 4\n" in (folder / "recipe.toml").read_text()
+
+
+def test_a_run_that_was_never_begun_can_be_resumed_too(
+    make_fasta: MakeFasta, nothing: PretrainRecipe, tmp_path: Path, check_evaluation: CheckEvaluation
+) -> None:
+    check_evaluation(api.pretrain([make_fasta()], tmp_path / "run", nothing, resume=True))
+
+
+def test_a_file_half_written_by_a_killed_run_is_written_anew(
+    make_fasta: MakeFasta, nothing: PretrainRecipe, tmp_path: Path, check_evaluation: CheckEvaluation
+) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / ".recipe.toml.partial").write_text("n_st")
+    check_evaluation(api.pretrain([make_fasta()], folder, nothing, resume=True))
+
+
+def test_an_interrupted_preparation_is_gone_on_with(
+    make_fasta: MakeFasta,
+    nothing: PretrainRecipe,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    check_evaluation: CheckEvaluation,
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("biofm.api.preparation.label_sequences", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            api.pretrain(make_fasta(), tmp_path / "run", nothing)
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"recipe.toml", "data"}
+    check_evaluation(api.pretrain(make_fasta(), tmp_path / "run", nothing, resume=True))
+
+
+def interrupt(*arguments: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_run_of_another_recipe_is_not_resumed(
+    make_fasta: MakeFasta, make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    fasta, folder = make_fasta(), tmp_path / "run"
+    api.pretrain([fasta], folder, make_recipe(n_steps=0))
+    before = (folder / "recipe.toml").read_bytes()
+
+    other = make_recipe(n_steps=0, learning_rate=0.5, seed=7)
+    with pytest.raises(OutputError) as caught:
+        api.pretrain([fasta], folder, other, resume=True)
+    assert str(caught.value) == (
+        f"{folder}: this folder holds a run with another learning_rate, seed. "
+        "Resume it with the same options and data, or choose a new folder"
+    )
+    assert (folder / "recipe.toml").read_bytes() == before
+
+
+@pytest.mark.parametrize("what", ["encoder", "data_sha256", "start_sha256"])
+def test_a_run_of_another_model_or_other_data_is_not_resumed(
+    what: str, make_fasta: MakeFasta, nothing: PretrainRecipe, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    fasta = make_fasta()
+    model = api.pretrain(fasta, folder, nothing).model
+    options: dict[str, dict[str, Any]] = {
+        "encoder": {"size": "small"}, "data_sha256": {}, "start_sha256": {"start_from": model}
+    }  # fmt: skip
+    fasta = make_fasta(seed=1) if what == "data_sha256" else fasta
+    with pytest.raises(OutputError, match=f"another {what}\\. "):
+        api.pretrain(fasta, folder, nothing, resume=True, **options[what])
+
+
+def test_what_decides_no_step_may_be_another_one_when_a_run_is_resumed(
+    make_fasta: MakeFasta, nothing: PretrainRecipe, tmp_path: Path
+) -> None:
+    api.pretrain(make_fasta(), tmp_path / "run", nothing)
+    other = replace(nothing, n_workers=1, checkpoint_every=7, log_every=2, strategy="ddp", compile=True)
+    api.pretrain(make_fasta(), tmp_path / "run", other, resume=True)
+    assert api.read_configuration("pretrain", PretrainRecipe, tmp_path / "run" / "recipe.toml") == other
+
+
+def test_a_folder_with_files_is_not_written_into(
+    make_fasta: MakeFasta, nothing: PretrainRecipe, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "thesis.tex").touch()
+    fasta = make_fasta()
+
+    with pytest.raises(OutputError) as caught:
+        api.pretrain([fasta], folder, nothing)
+    remedy = "Pass --resume to go on with the run in it, or choose another folder"
+    assert str(caught.value) == f"{folder}: the folder is not empty. {remedy}"
+    with pytest.raises(OutputError, match="holds files, but no run that could be resumed"):
+        api.pretrain([fasta], folder, nothing, resume=True)
+    assert [path.name for path in folder.iterdir()] == ["thesis.tex"]
