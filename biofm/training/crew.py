@@ -21,7 +21,7 @@ from torch.distributed import (  # type: ignore[attr-defined]  # not in the list
 
 from biofm.core.errors import OptionError, ProcessError
 from biofm.training.launch import SECONDS_TO_END, find_ended, launch
-from biofm.training.processes import Processes, find_processes
+from biofm.training.processes import Processes, batches_of_process, find_processes
 from biofm.training.recipe import Recipe
 
 TIME_TO_MEET = timedelta(minutes=10)
@@ -168,7 +168,9 @@ def meet(recipe: Recipe) -> Crew:
 
     Raises ProcessError where they are not within ten minutes. OptionError: the numbers do not fit.
     """
-    crew = _meet(find_processes(recipe))
+    processes = find_processes(recipe)
+    batches_of_process(recipe, processes)  # before anybody waits for the others
+    crew = _meet(processes)
     if crew.is_over and crew.processes.world_size > 1:
         what = "the other processes ended with the run that they were started for"
         raise OptionError(what, where="--devices", remedy="Make each such run a command of its own")
