@@ -169,12 +169,18 @@ def meet(recipe: Recipe) -> Crew:
     Raises ProcessError where they are not within ten minutes. OptionError: the numbers do not fit.
     """
     processes = find_processes(recipe)
-    batches_of_process(recipe, processes)  # before anybody waits for the others
+    if _starts_others(processes):
+        batches_of_process(recipe, processes)  # before there is anybody to wait for
     crew = _meet(processes)
     if crew.is_over and crew.processes.world_size > 1:
         what = "the other processes ended with the run that they were started for"
         raise OptionError(what, where="--devices", remedy="Make each such run a command of its own")
     return crew
+
+
+def _starts_others(processes: Processes) -> bool:
+    """Whether this process is the one that a person began, and no launcher starts the rest."""
+    return processes.launcher == "ourselves" and "LOCAL_RANK" not in os.environ
 
 
 @cache
@@ -183,10 +189,10 @@ def _meet(processes: Processes) -> Crew:
         return Crew(processes, None)
     if processes.launcher == "SLURM":
         _find_address_of_slurm()
-    is_alone = processes.launcher == "ourselves" and "LOCAL_RANK" not in os.environ
+    starts_others = _starts_others(processes)
     try:
         with _held_port():
-            if is_alone:
+            if starts_others:
                 launch(processes)
             store, *_ = next(rendezvous("env://", processes.rank, processes.world_size, timeout=TIME_TO_MEET))
         store = PrefixStore("biofm", store)
