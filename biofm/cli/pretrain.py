@@ -53,7 +53,7 @@ def pretrain(
 ) -> None:
     """Train a protein language model; judge it on held-out proteins, beside baselines."""
     from biofm import api  # brings torch: not before a command runs
-    from biofm.training import PretrainRecipe
+    from biofm.training import PretrainRecipe, Told
 
     given = {
         "n_steps": steps, "objective": objective and objective.value, "tokens_per_batch": tokens_per_batch,
@@ -69,6 +69,8 @@ def pretrain(
             inputs, output, recipe, size=size, start_from=start_from, dtype=dtype.value, device=device,
             column=column, on_error=on_error.value, resume=resume, quiet=quiet,
         )  # fmt: skip
+    except Told:  # one of several processes: another one tells why it ends
+        raise
     except KeyboardInterrupt:
         say_interrupted(output)
         raise

@@ -3,6 +3,9 @@
 import os
 import re
 import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from zipfile import is_zipfile
@@ -11,6 +14,7 @@ import torch
 from lightning import Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from torch import nn
+from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.state_dict_loader import load
 
 from biofm.core.errors import OutputError
@@ -59,7 +63,8 @@ class Checkpoints(StepCallback, Checkpoint):
     def _save(self, trainer: Trainer, number: int) -> None:
         path = checkpoint_path(self.folder, number)
         partial = path.with_name(f".{path.name}{_PARTIAL}")
-        trainer.save_checkpoint(partial, weights_only=False)
+        with _own_faults():
+            trainer.save_checkpoint(partial, weights_only=False)
         if trainer.is_global_zero:
             _bring_to_disk(partial)
             os.replace(partial, path)
@@ -91,11 +96,18 @@ def checkpoint_to_resume(folder: Path) -> Path | None:
     return path
 
 
-def read_callbacks(path: Path) -> dict[str, Any]:
-    """What the callbacks of a run remembered in a checkpoint, by their names."""
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What a checkpoint holds; tensors are read when they are used. Of one whose weights are spread, what
+    lies beside these and the optimiser's state.
+    """
     file = path / METADATA if path.is_dir() else path
     content: dict[str, Any] = torch.load(file, map_location="cpu", mmap=True, weights_only=True)
-    callbacks: dict[str, Any] = content["callbacks"]
+    return content
+
+
+def read_callbacks(path: Path) -> dict[str, Any]:
+    """What the callbacks of a run remembered in a checkpoint, by their names."""
+    callbacks: dict[str, Any] = read_checkpoint(path)["callbacks"]
     return callbacks
 
 
@@ -107,10 +119,22 @@ def load_weights(model: nn.Module, path: Path) -> None:
     names = {name: f"model.{name}" for name in changing_names(model)}
     if path.is_dir():
         state = {stored: torch.empty_like(own[name]) for name, stored in names.items()}
-        load({"state_dict": state}, checkpoint_id=path, no_dist=True)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "torch.distributed is disabled")  # it is: this process reads
+            load({"state_dict": state}, checkpoint_id=path, no_dist=True)
     else:
-        state = torch.load(path, map_location="cpu", mmap=True, weights_only=True)["state_dict"]
+        state = read_checkpoint(path)["state_dict"]
     model.load_state_dict({name: state[stored] for name, stored in names.items()}, strict=False)
+
+
+@contextmanager
+def _own_faults() -> Iterator[None]:
+    """What went wrong in a process that wrote its part, in the place of torch's collection of such faults."""
+    try:
+        yield
+    except CheckpointException as error:
+        fault, _ = next(iter(error.failures.values()))
+        raise fault from None
 
 
 def _bring_to_disk(path: Path) -> None:

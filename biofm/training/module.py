@@ -89,9 +89,9 @@ class TrainingModule(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """What does not learn, such as the model under adapters, need not be written again and again.
-        Averages are kept whole, as Lightning wants to find them.
+        Averages and spread weights are kept whole, as Lightning wants to find them.
         """
-        if "averaging_state" not in checkpoint:
+        if not self._is_spread and "averaging_state" not in checkpoint:
             kept = {f"model.{name}" for name in changing_names(self.model)}
             state = checkpoint["state_dict"]
             checkpoint["state_dict"] = {name: weight for name, weight in state.items() if name in kept}
