@@ -20,7 +20,7 @@ from biofm.training.metrics import read_metrics
 # kills itself at a moment of the line: when it computes the loss for the n-th time in training or in
 # validation, when it has written half of a checkpoint, or all of one that has no name yet.
 ZYGOTE = """
-import json, os, signal, sys
+import json, os, signal, sys, tempfile
 from dataclasses import replace
 from pathlib import Path
 import numpy as np, torch
@@ -80,9 +80,9 @@ def run(folder, changes, moment, number):
     said = [str(value) for value in (summary.n_steps, summary.best_step, summary.stopped_early)]
     torch.save([model.state_dict(), said], Path(folder) / "end.pt")
 
-import lightning  # before the first fork, as what is measured once
-from biofm.training.peak import peak_flops
-peak_flops(torch.device("cpu"), torch.float32)
+RECIPE = {"n_steps": 1, "tokens_per_batch": 128, "max_length": 64}
+with tempfile.TemporaryDirectory() as folder:  # whatever is imported or measured once is so before the first fork
+    run(folder, RECIPE, "", 0)
 for line in sys.stdin:
     child = os.fork()
     if child == 0:
