@@ -81,7 +81,7 @@ def run(folder, changes, moment, number):
     torch.save([model.state_dict(), said], Path(folder) / "end.pt")
 
 RECIPE = {"n_steps": 1, "tokens_per_batch": 128, "max_length": 64}
-with tempfile.TemporaryDirectory() as folder:  # whatever is imported or measured once is so before the first fork
+with tempfile.TemporaryDirectory() as folder:  # imports and measures what is to be so once, before any fork
     run(folder, RECIPE, "", 0)
 for line in sys.stdin:
     child = os.fork()
