@@ -13,9 +13,8 @@ from biofm.api.token_blocks import Reading
 from biofm.core import sha256_of
 from biofm.core.errors import InputError, OptionError, OutputError, input_errors
 from biofm.gate.permit import Permit
-from biofm.training import DATA, PretrainRecipe, find_processes
+from biofm.training import DATA, PretrainRecipe
 from biofm.training.folder import REMEDY
-from biofm.training.processes import await_file
 from biofm.training.progress import Progress
 
 SPLIT_OPTIONS = ("--validation, --test", "--split identity")
@@ -41,33 +40,43 @@ def files_of_data(inputs: Sequence[Path]) -> tuple[Path, ...]:
     return store_files(folders[0])
 
 
+def place_of_data(inputs: Sequence[Path], folder: Path) -> Path:
+    """The store of a run in ``folder``: the given one, or the one that is prepared there."""
+    return inputs[0] if inputs[0].is_dir() else folder / DATA
+
+
 def open_data(
     inputs: Sequence[Path],
     permit: Permit,
-    recipe: PretrainRecipe,
     reading: Reading,
     folder: Path,
     progress: Progress,
+    *,
+    is_main: bool,
 ) -> Store:
-    """The store of a run in ``folder``, prepared there if need be; the first process does that, and the
-    others wait for it.
+    """The store of a run in ``folder``, prepared there if need be: by the first process, before the others
+    open it.
 
     Raises InputError: a file is at fault. OptionError: it cannot be held out as asked. OutputError: the
     folder holds other data.
     """
-    if inputs[0].is_dir():
-        with input_errors():
-            return open_store(inputs[0])
+    place = place_of_data(inputs, folder)
+    if is_main and place not in inputs:
+        _prepare(inputs, permit, reading, folder, progress)
+    with input_errors():
+        return open_store(place)
+
+
+def _prepare(
+    inputs: Sequence[Path], permit: Permit, reading: Reading, folder: Path, progress: Progress
+) -> None:
     data = folder / DATA
-    if not find_processes(recipe).is_main:
-        await_file(data / RECORD)
-    elif (data / RECORD).exists():
+    if (data / RECORD).exists():
         _check_sources(open_store(data), permit, folder)
-    else:
-        data.mkdir(exist_ok=True)
-        with _as_held_out():
-            write_store(open_inputs(permit.readers("input"), inputs), reading, data, progress, resume=True)
-    return open_store(data)
+        return
+    data.mkdir(exist_ok=True)
+    with _as_held_out():
+        write_store(open_inputs(permit.readers("input"), inputs), reading, data, progress, resume=True)
 
 
 def reading_of(recipe: PretrainRecipe, *, column: str | None, on_error: str) -> Reading:

@@ -1,25 +1,27 @@
 """``pretrain``: a model of one's own."""
 
-import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
+from biofm_datasets.store import Store
+
 from biofm.api.model import load
 from biofm.api.request import request_of
-from biofm.api.run_data import files_of_data, open_data, reading_of
+from biofm.api.run_data import files_of_data, open_data, place_of_data, reading_of
 from biofm.core import StageProgress, __version__
 from biofm.core.errors import OutputError
 from biofm.gate import ask
 from biofm.inference import choose_compute
 from biofm.models import Checkpoint, new_protein_model
-from biofm.policy import Target
+from biofm.policy import Request, Target
 from biofm.training import (
     PretrainRecipe,
     PretrainSummary,
     begin_run,
     check_model,
-    find_processes,
+    meet,
     remember,
     run_pretraining,
 )
@@ -47,37 +49,45 @@ def pretrain(
 
     Where several processes train together, each runs this. It returns in the first one; the others end here.
 
-    Raises InputError, OutputError, ModelError, OptionError.
+    Raises InputError, OutputError, ModelError, OptionError. ProcessError: one of several processes is gone.
     """
-    compute = choose_compute(device, dtype)
     paths = (Path(inputs),) if isinstance(inputs, str | Path) else tuple(Path(path) for path in inputs)
-    files, folder = files_of_data(paths), Path(output)
-    reading = reading_of(recipe, column=column, on_error=on_error)
-    is_main = find_processes(recipe).is_main
-    if is_main and not resume and any(folder.glob("*")):
+    folder = Path(output)
+    crew = meet(recipe)
+    with ExitStack() as opened:
+        with crew.main_first():
+            compute = choose_compute(device, dtype)
+            name = start_from or f"a new {size}"
+            begin = _request_to_begin if crew.is_main else _request_to_join
+            permit = opened.enter_context(ask(begin(paths, folder, name, resume)))
+            checkpoint, sha256 = begin_with(start_from, size, recipe, device)
+            check_model(checkpoint, recipe, compute)
+            if crew.is_main:
+                begin_run(permit.folder("run"), recipe)
+            bar = opened.enter_context(StageProgress(quiet=quiet or not crew.is_main))
+            reading = reading_of(recipe, column=column, on_error=on_error)
+            store = open_data(paths, permit, reading, folder, bar.update, is_main=crew.is_main)
+            if crew.is_main:
+                _remember(folder, checkpoint, sha256, store, name)
+        summary = run_pretraining(store, checkpoint, recipe, compute, folder, bar.update)
+    crew.dismiss()
+    return summary
+
+
+def _request_to_begin(inputs: Sequence[Path], folder: Path, model: str, resume: bool) -> Request:
+    files = files_of_data(inputs)
+    if not resume and any(folder.glob("*")):
         remedy = "Pass --resume to go on with the run in it, or choose another folder"
         raise OutputError("the folder is not empty", where=str(folder), remedy=remedy)
-    writes = {"run": Target(path=folder, kind="directory", overwrite=resume or not is_main)}
-    model = start_from or f"a new {size}"
-    with ask(request_of("pretrain", reads={"input": files}, writes=writes, model=model)) as permit:
-        checkpoint, start_sha256 = begin_with(start_from, size, recipe, device)
-        check_model(checkpoint, recipe, compute)
-        if is_main:
-            begin_run(permit.folder("run"), recipe)
-        with StageProgress(quiet=quiet or not is_main) as bar:
-            store = open_data(paths, permit, recipe, reading, folder, bar.update)
-            if is_main:
-                facts = {
-                    "encoder": asdict(checkpoint.module.config),
-                    "start_sha256": start_sha256,
-                    "data_sha256": store.sha256,
-                }
-                notes = {"model": model, "data": str(store.folder.resolve()), "biofm": __version__}
-                remember(folder, facts, notes)
-            summary = run_pretraining(store, checkpoint, recipe, compute, folder, bar.update)
-    if summary is None:
-        sys.exit(0)
-    return summary
+    writes = {"run": Target(path=folder, kind="directory", overwrite=resume)}
+    return request_of("pretrain", reads={"input": files}, writes=writes, model=model)
+
+
+def _request_to_join(inputs: Sequence[Path], folder: Path, model: str, resume: bool) -> Request:
+    """Of a process that joins the run which the first one began: it reads what was prepared."""
+    files = files_of_data([place_of_data(inputs, folder)])
+    writes = {"joined run": Target(path=folder, kind="directory", overwrite=True)}
+    return request_of("pretrain", reads={"input": files}, writes=writes, model=model)
 
 
 def begin_with(
@@ -89,3 +99,13 @@ def begin_with(
         return model.checkpoint, model.info.sha256
     is_causal = recipe.objective == "causal"
     return new_protein_model(size, trained_length=recipe.max_length, seed=recipe.seed, causal=is_causal), ""
+
+
+def _remember(folder: Path, checkpoint: Checkpoint, sha256: str, store: Store, model: str) -> None:
+    facts = {
+        "encoder": asdict(checkpoint.module.config),
+        "start_sha256": sha256,
+        "data_sha256": store.sha256,
+    }
+    notes = {"model": model, "data": str(store.folder.resolve()), "biofm": __version__}
+    remember(folder, facts, notes)

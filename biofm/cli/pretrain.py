@@ -55,7 +55,7 @@ def pretrain(
 ) -> None:
     """Train a protein language model; judge it on held-out proteins, beside baselines."""
     from biofm import api  # brings torch: not before a command runs
-    from biofm.training import PretrainRecipe
+    from biofm.training import PretrainRecipe, Told
 
     given = {
         "n_steps": steps, "objective": objective and objective.value, "tokens_per_batch": tokens_per_batch,
@@ -75,6 +75,8 @@ def pretrain(
         return
     try:
         summary = api.pretrain(inputs, output, recipe, **how, resume=resume, quiet=quiet)
+    except Told:  # one of several processes: another one tells why it ends
+        raise
     except KeyboardInterrupt:
         say_interrupted(output)
         raise

@@ -7,6 +7,7 @@
     ├── OptionError        an option whose value does not fit
     ├── RefusedError       the policy said no
     ├── LedgerError        the record of what was done cannot be kept
+    ├── ProcessError       a process of a run that is gone
     └── MissingExtraError  an optional part that is not installed
 
 Each says what was wrong, where (file, record, line), and what to do next. A fault of the program itself is an
@@ -52,6 +53,10 @@ class RefusedError(BiofmError):
 
 class LedgerError(BiofmError):
     """The record of what was done cannot be kept."""
+
+
+class ProcessError(BiofmError):
+    """A process of a run that is gone."""
 
 
 class MissingExtraError(BiofmError):

@@ -1,7 +1,8 @@
 """Training on Lightning."""
 
+from biofm.training.crew import Told, meet
 from biofm.training.folder import DATA, begin_run, remember
-from biofm.training.processes import find_processes
+from biofm.training.processes import is_main_process
 from biofm.training.recipe import PretrainRecipe, Recipe
 from biofm.training.run import PretrainSummary, check_model, objective_of, run_pretraining
 
@@ -10,9 +11,11 @@ __all__ = [
     "PretrainRecipe",
     "PretrainSummary",
     "Recipe",
+    "Told",
     "begin_run",
     "check_model",
-    "find_processes",
+    "is_main_process",
+    "meet",
     "objective_of",
     "remember",
     "run_pretraining",

@@ -1,5 +1,6 @@
 """The one data module: packed batches for training and for validation."""
 
+import signal
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
 from biofm.training.batches import BEGINNING, Indices, Maker, Share, TrainingBatches, ValidationBatches
+from biofm.training.interruption import SIGNALS
 from biofm.training.objectives import Example, Objective
 from biofm.training.recipe import Recipe
 
@@ -72,10 +74,16 @@ class PackedData(LightningDataModule):
             batches,
             batch_size=None,
             num_workers=n_workers,
-            worker_init_fn=_use_one_thread,
+            worker_init_fn=_begin_worker,
         )
 
 
-def _use_one_thread(worker: int) -> None:
-    """Each worker is one of several on this machine, and numpy and torch would each take all of it."""
+def _begin_worker(worker: int) -> None:
+    """Each worker is one of several on this machine, and numpy and torch would each take all of it.
+
+    A signal to end goes to a whole group of processes often; this one ends with its training process, which
+    still needs it to end a step.
+    """
     torch.set_num_threads(1)
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)

@@ -62,7 +62,8 @@ def estimate_training(
     weights = list(model.parameters())
     room = training_room(model, recipe, compute)
     memory, trial = _measure(model, objective, data, recipe, compute, room)
-    lengths = _lengths(data, np.concatenate(data.train.pools), recipe)
+    members = np.concatenate([pool[np.arange(len(pool))] for pool in data.train.pools])
+    lengths = _lengths(data, members, recipe)
     parts = memory.parts(max(recipe.tokens_per_batch, int(lengths.max())))
     if on_cpu:
         parts = {"program and data": before - bytes_of(weights) + parts.pop("code")} | parts

@@ -20,8 +20,11 @@ from biofm.training.checkpoints import (
     newest_step,
     read_callbacks,
 )
+from biofm.training.conversion import as_read
+from biofm.training.crew import meet
 from biofm.training.data import PackedData
 from biofm.training.estimate import training_room
+from biofm.training.faults import clear_floor, one_message
 from biofm.training.interruption import Interruption
 from biofm.training.loggers import close_loggers
 from biofm.training.metrics import METRICS
@@ -71,49 +74,63 @@ def fit(
 
     Raises KeyboardInterrupt or SystemExit at the end of the step in which SIGINT or SIGTERM came.
     """
+    crew = meet(recipe)
     checkpoints = folder / CHECKPOINTS
-    checkpoints.mkdir(exist_ok=True)
-    begun = newest_step(checkpoints)
-    if begun is None or begun < recipe.n_steps:
+    begun, state = crew.from_main(lambda: _begin(model, checkpoints, recipe))
+    if begun < recipe.n_steps:
         # What is spread over processes stays so: a copy is.
         trained = deepcopy(model) if recipe.strategy == "fsdp" else model
+        module = TrainingModule(trained.float().train(), objective, recipe)
+        interruption = Interruption(is_main=crew.is_main)
         room = training_room(model, recipe, compute)
-        with memory_named(recipe, compute, partial(_fitting, model, objective, data, recipe, compute, room)):
-            _train(trained, objective, data, recipe, compute, folder, progress)
-    return _finish(model, recipe, checkpoints)
+        fitting = partial(_fitting, model, objective, data, recipe, compute, room)
+        with (
+            memory_named(recipe, compute, fitting),
+            interruption.deferred(),
+            one_message(crew, checkpoints),
+            silence(),
+        ):
+            _train(module, data, recipe, compute, folder, begun, state, progress, interruption)
+    return crew.from_main(lambda: _finish(model, recipe, checkpoints))
+
+
+def _begin(model: nn.Module, checkpoints: Path, recipe: Recipe) -> tuple[int, Path | None]:
+    """The step that is done, and its state in the form that the strategy reads."""
+    checkpoints.mkdir(exist_ok=True)
+    clear_floor(checkpoints)
+    begun = newest_step(checkpoints) or 0
+    state = checkpoint_to_resume(checkpoints)
+    return begun, as_read(state, model, recipe) if state and begun < recipe.n_steps else state
 
 
 def _train(
-    model: nn.Module,
-    objective: Objective,
+    module: TrainingModule,
     data: PackedData,
     recipe: Recipe,
     compute: Compute,
     folder: Path,
+    begun: int,
+    state: Path | None,
     progress: Progress,
+    interruption: Interruption,
 ) -> None:
-    module = TrainingModule(model.float().train(), objective, recipe)
-    interruption = Interruption()
-    path = checkpoint_to_resume(folder / CHECKPOINTS)
-    first_step = 1 + (newest_step(folder / CHECKPOINTS) or 0)
-    with interruption.deferred(), silence(), prepared_blocks(model, recipe, compute.device):
-        best, speedometer = Best(recipe.patience), _speedometer(model, recipe, compute)
-        averages = [EMAWeightAveraging(decay=recipe.ema_decay, use_buffers=False)] if recipe.ema_decay else []
-        callbacks = [
-            *averages,
-            interruption,
-            best,
-            speedometer,
-            MetricsLog(folder / METRICS, recipe, speedometer, progress),
-            Checkpoints(folder / CHECKPOINTS, recipe, best, interruption),
-            Steps(recipe),
-        ]
-        is_judged = len(data.validation) > 0 and recipe.validate_every > 0
-        trainer = make_trainer(recipe, compute, folder, callbacks, first_step, is_judged=is_judged)
-        try:
-            trainer.fit(module, data, ckpt_path=path, weights_only=True)
-        finally:
-            close_loggers(trainer.loggers)
+    best, speedometer = Best(recipe.patience), _speedometer(module.model, recipe, compute)
+    averages = [EMAWeightAveraging(decay=recipe.ema_decay, use_buffers=False)] if recipe.ema_decay else []
+    callbacks = [
+        *averages,
+        best,
+        speedometer,
+        MetricsLog(folder / METRICS, recipe, speedometer, progress),
+        Checkpoints(folder / CHECKPOINTS, recipe, best, interruption, speedometer),
+        Steps(recipe),
+    ]
+    is_judged = len(data.validation) > 0 and recipe.validate_every > 0
+    trainer = make_trainer(recipe, compute, folder, callbacks, begun + 1, is_judged=is_judged)
+    try:
+        with prepared_blocks(module.model, recipe, compute.device):
+            trainer.fit(module, data, ckpt_path=state, weights_only=True)
+    finally:
+        close_loggers(trainer.loggers)
 
 
 def _fitting(

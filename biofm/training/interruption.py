@@ -6,30 +6,39 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import NoReturn
 
-from lightning import Callback, LightningModule, Trainer
+import torch
+from lightning import Trainer
+
+from biofm.core.errors import ProcessError
+from biofm.training.crew import Told
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Interruption(Callback):
+class Interruption:
     """Puts Ctrl-C and SIGTERM off to the end of the step, where weights, optimiser and counters agree.
 
     A second signal ends the run at once, and it resumes from the last checkpoint on disk.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_main: bool = True) -> None:
+        self.is_main = is_main
         self.received: int | None = None
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """At the end of the ``with``, raises what an awaited signal means: KeyboardInterrupt or
-        SystemExit.
+        """At the end of the ``with``, raises what an awaited signal means: KeyboardInterrupt or SystemExit;
+        Told in other processes than the first one.
         """
         before = {number: signal.getsignal(number) for number in SIGNALS}
         self._listen()
         try:
             yield
+        except (ProcessError, Told):  # when torchrun ends the others too, by the signal
+            before[signal.SIGTERM] = signal.SIG_IGN
+            raise
         except SystemExit:  # which Lightning makes of a second signal, with a status of its own
             if self.received is None:
                 raise
@@ -38,15 +47,17 @@ class Interruption(Callback):
                 for number, handler in before.items():
                     signal.signal(number, handler)
         if self.received is not None:
-            _stop(self.received)
+            _stop(self.received) if self.is_main else _leave(self.received)
 
     def has_come(self, trainer: Trainer) -> bool:
-        """Whether any of the processes got a signal: all of them ask, and get the same answer."""
-        is_received = self.received is not None
-        return trainer.strategy.reduce_boolean_decision(is_received, all=False)
-
-    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
-        self._listen()  # again: Lightning has set a handler of SIGTERM that exits with status 0
+        """Whether any of the processes got a signal: all of them ask, get the same answer, and end alike."""
+        agreed = self.received or 0
+        if trainer.world_size > 1:
+            own = torch.tensor(agreed, device=trainer.strategy.root_device)
+            agreed = int(trainer.strategy.reduce(own, reduce_op="max"))
+        if agreed:
+            self.received = agreed  # else it stays: one may have come meanwhile, for the next time
+        return agreed > 0
 
     def _listen(self) -> None:
         if _can_listen():
@@ -64,7 +75,11 @@ def _can_listen() -> bool:
     return threading.current_thread() is threading.main_thread()
 
 
-def _stop(number: int) -> None:
+def _leave(number: int) -> NoReturn:
+    raise Told(128 + number)
+
+
+def _stop(number: int) -> NoReturn:
     if number == signal.SIGINT:
         raise KeyboardInterrupt
     sys.exit(128 + number)

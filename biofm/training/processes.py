@@ -1,14 +1,12 @@
 """Which of the processes of a run this one is, told from the environment as Lightning tells it.
 
-Every process runs the same verb. torchrun and SLURM start all of them; without these, Lightning's trainer
-in the first process starts the others, with the same command and these variables.
+Every process runs the same verb. torchrun and SLURM start all of them; without these, the first one starts
+the others of its machine (``launch``), with the same command and ``LOCAL_RANK`` in their environment.
 """
 
 import os
-import time
 from collections.abc import Mapping
-from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from biofm.core.configuration import option_of
 from biofm.core.errors import OptionError
@@ -16,37 +14,54 @@ from biofm.training.recipe import Recipe
 
 INTERACTIVE_JOBS = ("bash", "interactive")  # jobs of SLURM in which a person starts processes, not SLURM
 
-SECONDS_BETWEEN_LOOKS = 0.2
+Launcher = Literal["torchrun", "SLURM", "ourselves"]
 
 
 class Processes(NamedTuple):
-    """``rank`` of ``world_size`` processes; 0 prepares, judges, writes and prints."""
+    """``rank`` of ``world_size`` processes, ``n_local`` on each machine; 0 prepares, judges, writes and
+    prints.
+    """
 
     rank: int
     world_size: int
+    n_local: int = 1
+    launcher: Launcher = "ourselves"
 
     @property
     def is_main(self) -> bool:
         return self.rank == 0
 
-
-def await_file(path: Path) -> None:
-    """Wait until the first process has written a file. Whoever started the processes ends all of them where
-    one fails.
-    """
-    while not path.exists():
-        time.sleep(SECONDS_BETWEEN_LOOKS)
+    @property
+    def n_nodes(self) -> int:
+        return self.world_size // self.n_local
 
 
 def find_processes(recipe: Recipe, environment: Mapping[str, str] = os.environ) -> Processes:
-    """This process among those that the recipe asks for."""
-    world_size = recipe.devices * recipe.n_nodes
+    """This process among those that the recipe asks for, or among those that torchrun or SLURM started.
+
+    Raises OptionError where the recipe asks for other numbers than these started.
+    """
     if "TORCHELASTIC_RUN_ID" in environment:
-        return Processes(int(environment["RANK"]), int(environment["WORLD_SIZE"]))
+        return _agreed(recipe, _of_torchrun(environment))
     if "SLURM_NTASKS" in environment and environment.get("SLURM_JOB_NAME") not in INTERACTIVE_JOBS:
-        return Processes(int(environment["SLURM_PROCID"]), int(environment["SLURM_NTASKS"]))
+        return _agreed(recipe, _of_slurm(environment))
     node = int(environment.get("NODE_RANK", environment.get("GROUP_RANK", 0)))
-    return Processes(node * recipe.devices + int(environment.get("LOCAL_RANK", 0)), world_size)
+    rank = node * recipe.devices + int(environment.get("LOCAL_RANK", 0))
+    world_size = recipe.devices * recipe.n_nodes
+    if rank >= world_size:
+        what = f"this is process {rank} of its launcher, but {world_size} are asked for"
+        raise OptionError(what, where="--devices", remedy="Give the number that was started")
+    return Processes(rank, world_size, recipe.devices)
+
+
+def is_main_process(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether this process is the first of its run, or the only one."""
+    if "TORCHELASTIC_RUN_ID" in environment:
+        return environment["RANK"] == "0"
+    names: tuple[str, ...] = ("NODE_RANK", "LOCAL_RANK")
+    if "SLURM_NTASKS" in environment and environment.get("SLURM_JOB_NAME") not in INTERACTIVE_JOBS:
+        names = ("SLURM_PROCID",)
+    return all(environment.get(name, "0") == "0" for name in names)
 
 
 def batches_of_process(recipe: Recipe, processes: Processes) -> int:
@@ -59,3 +74,30 @@ def batches_of_process(recipe: Recipe, processes: Processes) -> int:
             remedy=f"Give a multiple of {processes.world_size}",
         )
     return n_batches
+
+
+def _of_torchrun(environment: Mapping[str, str]) -> Processes:
+    rank, world_size, n_local = (int(environment[key]) for key in ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"))
+    return Processes(rank, world_size, n_local, "torchrun")
+
+
+def _of_slurm(environment: Mapping[str, str]) -> Processes:
+    world_size = int(environment["SLURM_NTASKS"])
+    if world_size > 1 and "SLURM_NTASKS_PER_NODE" not in environment:
+        what = f"SLURM started {world_size} processes without saying how many on each machine"
+        raise OptionError(what, where="srun", remedy="Give --ntasks-per-node, not --ntasks")
+    n_local = int(environment.get("SLURM_NTASKS_PER_NODE", 1))
+    return Processes(int(environment["SLURM_PROCID"]), world_size, n_local, "SLURM")
+
+
+def _agreed(recipe: Recipe, found: Processes) -> Processes:
+    """One device on one machine, the default, asks for nothing."""
+    asked, there = (recipe.devices, recipe.n_nodes), (found.n_local, found.n_nodes)
+    if asked not in ((1, 1), there):
+        raise OptionError(
+            f"{found.launcher} started {there[0]} processes on each of {there[1]} machines, "
+            f"but {asked[0]} on each of {asked[1]} are asked for",
+            where="--devices",
+            remedy=f"Give --devices {there[0]} --set n_nodes={there[1]}, or leave both out",
+        )
+    return found

@@ -16,6 +16,7 @@ from biofm.evaluation import HeldOutPerplexity
 from biofm.evaluation.dataset import describe_store
 from biofm.inference import Compute
 from biofm.models import Checkpoint, write_checkpoint
+from biofm.training.crew import meet
 from biofm.training.environment import environment_of
 from biofm.training.extras import check_extras
 from biofm.training.files import written_whole
@@ -60,9 +61,9 @@ def run_pretraining(
     compute: Compute,
     folder: Path,
     progress: Progress,
-) -> PretrainSummary | None:
-    """Train ``checkpoint``'s module in place and write everything into ``folder``. None in other processes
-    than the first, which train and no more.
+) -> PretrainSummary:
+    """Train ``checkpoint``'s module in place and write everything into ``folder``; of several processes, the
+    first one judges and writes.
 
     ``checkpoints/``: where to resume; ``metrics.csv`` and ``tensorboard/``: how it went; ``model/``: the
     result; ``evaluation.json``: how good it is; ``report.html``: all of it to be read. A begun run is
@@ -70,13 +71,28 @@ def run_pretraining(
 
     Raises InputError: the store is spelt in another alphabet. OptionError: it has no part to validate on.
     """
-    _check_store(store, checkpoint, recipe)
+    crew = meet(recipe)
+    crew.from_main(lambda: _check_store(store, checkpoint, recipe))
     notices, best_step = {}, 0
     if recipe.n_steps:
         notices = _leave_out_contacts(checkpoint)
         best_step = _train(store, checkpoint, recipe, compute, folder, progress)
-    if not find_processes(recipe).is_main:
-        return None
+    return crew.from_main(
+        lambda: _conclude(store, checkpoint, recipe, compute, folder, progress, notices, best_step)
+    )
+
+
+def _conclude(
+    store: Store,
+    checkpoint: Checkpoint,
+    recipe: PretrainRecipe,
+    compute: Compute,
+    folder: Path,
+    progress: Progress,
+    notices: dict[str, int],
+    best_step: int,
+) -> PretrainSummary:
+    """Judge the model and write it down."""
     checkpoint.module.float().to(compute.device).eval()
     unigram = training_unigram(store, checkpoint.tokenizer)
     summary = PretrainSummary(

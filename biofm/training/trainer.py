@@ -32,7 +32,7 @@ def make_trainer(
     has_number = device.type == "cuda" and device.index is not None
     processes = find_processes(recipe)
     n_batches = batches_of_process(recipe, processes)
-    return Trainer(
+    trainer = Trainer(
         max_steps=recipe.n_steps,
         max_epochs=-1,
         accumulate_grad_batches=n_batches,
@@ -41,18 +41,21 @@ def make_trainer(
         limit_val_batches=None if is_judged else 0,
         num_sanity_val_steps=0,
         accelerator=ACCELERATORS[device.type],
-        devices=[device.index] if has_number and recipe.devices == 1 else recipe.devices,
-        num_nodes=recipe.n_nodes,
+        devices=[device.index] if has_number and processes.n_local == 1 else processes.n_local,
+        num_nodes=processes.n_nodes,
         strategy=_choose_strategy(recipe, processes),
         precision="bf16-mixed" if compute.dtype is torch.bfloat16 else "32-true",
         gradient_clip_val=recipe.clip_norm or None,
         use_distributed_sampler=False,
-        logger=make_loggers(recipe, folder, first_step),
+        logger=make_loggers(recipe, folder, first_step) if processes.is_main else [],
         enable_model_summary=False,
         enable_progress_bar=False,
         callbacks=callbacks,
         default_root_dir=folder,
     )
+    # Lightning's handler of SIGTERM calls the other processes amid whatever they do, and ends with status 0.
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+    return trainer
 
 
 @contextmanager

@@ -1,0 +1,233 @@
+"""The processes of a run, met: the first one goes first, and the others take what it made."""
+
+import os
+import pickle
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from functools import cache
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+from torch.distributed import (  # type: ignore[attr-defined]  # not in the list of what it exports
+    DistError,
+    PrefixStore,
+    Store,
+    TCPStore,
+    rendezvous,
+)
+
+from biofm.core.errors import OptionError, ProcessError
+from biofm.training.launch import SECONDS_TO_END, find_ended, launch
+from biofm.training.processes import Processes, batches_of_process, find_processes
+from biofm.training.recipe import Recipe
+
+TIME_TO_MEET = timedelta(minutes=10)
+SECONDS_BETWEEN_LOOKS = 0.1
+
+Result = TypeVar("Result")
+
+
+class Told(SystemExit):
+    """The end of a process in silence: another one tells why."""
+
+
+class _Fault(NamedTuple):
+    """What the first process ended with in the place of a result."""
+
+    exit_code: int
+
+
+class Crew:
+    """The processes of a run. They all take the same turns, so that a turn needs no name: it has a number.
+
+    ``store``: where they leave word, in the first process or in torchrun's; None where one is alone.
+    """
+
+    def __init__(self, processes: Processes, store: Store | None) -> None:
+        self.processes = processes
+        self.is_over = False
+        self._store = store
+        self._n_turns = 0
+
+    @property
+    def is_main(self) -> bool:
+        return self.processes.is_main
+
+    def from_main(self, work: Callable[[], Result]) -> Result:
+        """What ``work`` makes in the first process, in every one: they wait for it as long as it takes.
+
+        Raises Told in the others where it fails.
+        """
+        if not self.is_main:
+            result: Result = self._await()
+            return result
+        with self._telling() as tell:
+            result = work()
+            tell(result)
+        return result
+
+    @contextmanager
+    def main_first(self) -> Iterator[None]:
+        """The ``with`` in the first process, then in the others. Raises Told there where it fails here."""
+        if not self.is_main:
+            self._await()
+            yield
+            return
+        with self._telling() as tell:
+            yield
+            tell(None)
+
+    def dismiss(self) -> None:
+        """Let the other processes end, in silence: this run is the only one that they share. The first one
+        goes last, because the others hear of each turn from it.
+        """
+        self.is_over = True
+        if self._store is None:
+            return
+        if not self.is_main:
+            self._store.set(f"gone/{self.processes.rank}", "")
+            raise Told(0)
+        with suppress(DistError):
+            others = range(1, self.processes.world_size)
+            self._store.wait([f"gone/{rank}" for rank in others], timedelta(seconds=SECONDS_TO_END))
+
+    @contextmanager
+    def watched(self, give_up: Callable[[str], None]) -> Iterator[None]:
+        """Look after the other processes meanwhile: ``give_up`` is called, from a thread, with what became of
+        one that is gone, where this process does not end by itself soon after.
+        """
+        is_over = threading.Event()
+
+        def look() -> None:
+            while not is_over.wait(SECONDS_BETWEEN_LOOKS):
+                lost = self.find_lost()
+                if lost is not None and not is_over.wait(SECONDS_TO_END):
+                    give_up(lost)
+
+        thread = threading.Thread(target=look, daemon=True, name="watch")
+        thread.start()
+        try:
+            yield
+        finally:
+            is_over.set()
+            thread.join()
+
+    def is_main_there(self) -> bool:
+        """Whether the store answers."""
+        try:
+            if self._store is not None:
+                self._store.check(["are you there?"])
+        except DistError:
+            return False
+        return True
+
+    def find_lost(self) -> str | None:
+        """What became of a process that is gone, as far as this one can tell."""
+        return find_ended() if self.is_main_there() else "process 0 is gone"
+
+    @contextmanager
+    def _telling(self) -> Iterator[Callable[[object], None]]:
+        """Of the first process's turn: the others hear of its result, or of its fault."""
+        turn = self._next_turn()
+
+        def tell(result: object) -> None:
+            if self._store is not None:
+                self._store.set(turn, pickle.dumps(result))  # type: ignore[arg-type]  # bytes it takes too
+
+        try:
+            yield tell
+        except BaseException as fault:
+            tell(_Fault(_exit_code(fault)))
+            raise
+
+    def _await(self) -> Any:
+        """What the first process told at the end of its turn."""
+        assert self._store is not None, "who is not the first is not alone"
+        turn = self._next_turn()
+        try:
+            while not self._store.check([turn]):
+                time.sleep(SECONDS_BETWEEN_LOOKS)  # in Python, where a signal is heard
+            result = pickle.loads(self._store.get(turn))
+        except DistError as error:
+            raise Told(1) from error
+        if isinstance(result, _Fault):
+            raise Told(result.exit_code)
+        return result
+
+    def _next_turn(self) -> str:
+        self._n_turns += 1
+        return f"turn/{self._n_turns}"
+
+
+def meet(recipe: Recipe) -> Crew:
+    """The crew of this run. The first call starts the processes that nobody else starts, and waits until all
+    are there.
+
+    Raises ProcessError where they are not within ten minutes. OptionError: the numbers do not fit.
+    """
+    processes = find_processes(recipe)
+    if _starts_others(processes):
+        batches_of_process(recipe, processes)  # before there is anybody to wait for
+    crew = _meet(processes)
+    if crew.is_over and crew.processes.world_size > 1:
+        what = "the other processes ended with the run that they were started for"
+        raise OptionError(what, where="--devices", remedy="Make each such run a command of its own")
+    return crew
+
+
+def _starts_others(processes: Processes) -> bool:
+    """Whether this process is the one that a person began, and no launcher starts the rest."""
+    return processes.launcher == "ourselves" and "LOCAL_RANK" not in os.environ
+
+
+@cache
+def _meet(processes: Processes) -> Crew:
+    if processes.world_size == 1:
+        return Crew(processes, None)
+    if processes.launcher == "SLURM":
+        _find_address_of_slurm()
+    starts_others = _starts_others(processes)
+    try:
+        with _held_port():
+            if starts_others:
+                launch(processes)
+            store, *_ = next(rendezvous("env://", processes.rank, processes.world_size, timeout=TIME_TO_MEET))
+        store = PrefixStore("biofm", store)
+        store.set(f"here/{processes.rank}", "")
+        store.wait([f"here/{rank}" for rank in range(processes.world_size)], TIME_TO_MEET)
+    except DistError as error:
+        what = f"{processes.world_size} processes did not find one another in ten minutes"
+        raise ProcessError(what, remedy="Start as many as you ask for") from error
+    if "OMP_NUM_THREADS" in os.environ:
+        torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    return Crew(processes, store)
+
+
+@contextmanager
+def _held_port() -> Iterator[None]:
+    """Unless where to meet was given, a free port of this machine, which no other run takes meanwhile."""
+    if "MASTER_PORT" in os.environ:
+        yield
+        return
+    address = os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
+    store = TCPStore(address, 0, is_master=True, wait_for_workers=False, multi_tenant=True)
+    os.environ["MASTER_PORT"] = str(store.port)
+    yield
+    del store
+
+
+def _find_address_of_slurm() -> None:
+    from lightning.fabric.plugins.environments.slurm import SLURMEnvironment  # takes seconds to import
+
+    environment = SLURMEnvironment()
+    os.environ |= {"MASTER_ADDR": environment.main_address, "MASTER_PORT": str(environment.main_port)}
+
+
+def _exit_code(fault: BaseException) -> int:
+    """What the command line makes of it."""
+    if isinstance(fault, SystemExit):
+        return fault.code if isinstance(fault.code, int) else 1
+    return 130 if isinstance(fault, KeyboardInterrupt) else 1

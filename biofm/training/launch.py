@@ -1,0 +1,64 @@
+"""Starting the other processes of this machine.
+
+Lightning's own launcher kills the first process without a word when another one ends. These end with a
+message; to Lightning they are processes that somebody else started.
+"""
+
+import atexit
+import os
+import subprocess
+import sys
+from contextlib import suppress
+from signal import Signals
+
+from biofm.core.errors import OptionError
+from biofm.training.processes import Processes
+
+SECONDS_TO_END = 10.0
+QUIET = {"TORCH_CPP_LOG_LEVEL": "ERROR"}  # no stack of C++ for each lost connection: one message tells
+
+_children: list[subprocess.Popen[bytes]] = []
+
+
+def launch(processes: Processes) -> None:
+    """Run this command ``n_local - 1`` times more, each in an environment that tells which one it is.
+
+    They are waited for when this process ends, and ended where they do not end themselves.
+
+    Raises OptionError where this process has no command that could be run again.
+    """
+    if hasattr(sys, "ps1"):
+        what = "several processes need a command that each of them can run, which a prompt is not"
+        raise OptionError(what, where="--devices", remedy="Give 1, or run a script or `biofm pretrain`")
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes.n_local)))
+    os.environ["LOCAL_RANK"] = "0"
+    atexit.register(_end_children)
+    command = [sys.executable, *sys.orig_argv[1:]]
+    for rank in range(1, processes.n_local):
+        environment = QUIET | os.environ | {"LOCAL_RANK": str(rank)}
+        _children.append(subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL))
+
+
+def find_ended() -> str | None:
+    """What became of a process that this one started, of a killed one first: others end because of it. None
+    where all are there.
+    """
+    codes = {rank: code for rank, child in enumerate(_children, 1) if (code := child.poll()) is not None}
+    for rank, code in sorted(codes.items(), key=lambda item: item[1]):
+        how = f"was killed by {Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        return f"process {rank} of this machine {how}"
+    return None
+
+
+def kill_children() -> None:
+    for child in _children:
+        child.kill()
+        child.wait()
+
+
+def _end_children() -> None:
+    """Wait for those that this process started; end those that do not end by themselves."""
+    with suppress(subprocess.TimeoutExpired):
+        for child in _children:
+            child.wait(SECONDS_TO_END)
+    kill_children()

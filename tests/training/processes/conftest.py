@@ -1,0 +1,158 @@
+"""Runs of several real processes on this machine, which meet at a port of it."""
+
+import csv
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+import torch
+from torch import Tensor
+
+ZYGOTE = Path(__file__).with_name("zygote.py")
+RECIPE = {
+    "n_steps": 10, "tokens_per_batch": 128, "max_length": 64, "n_warmup": 2, "batches_per_step": 4,
+    "log_every": 1, "checkpoint_every": 3, "validate_every": 4, "learning_rate": 0.02, "clip_norm": 0.5,
+    "optimizer": "adamw",
+}  # fmt: skip
+NOTHING = (-1, "", "", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How the processes of a run ended, and what is in its folder."""
+
+    exit_codes: list[int]
+    folder: Path
+
+    @property
+    def said(self) -> list[str]:
+        """The lines of all processes on standard error."""
+        return (self.folder / "stderr.txt").read_text().splitlines()
+
+
+One = Callable[..., Path]
+
+
+class Train(Protocol):
+    def __call__(
+        self,
+        folder: Path,
+        n: int = 1,
+        *,
+        fault: tuple[int, str, str, int] = NOTHING,
+        variables: Callable[[int, int], dict[str, str]] = ...,
+        **changes: Any,
+    ) -> Ended: ...
+
+
+def by_hand(rank: int, n: int) -> dict[str, str]:
+    """What tells a process which one it is, where a person starts all of them."""
+    return {"LOCAL_RANK": str(rank)} if n > 1 else {}
+
+
+@pytest.fixture(scope="session")
+def train() -> Iterator[Train]:
+    """Trains a small model in ``n`` processes. ``fault``: the process, what becomes of it, the moment, and
+    the how manieth one of its kind, from 0.
+    """
+    environment = {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    environment |= {"TORCH_CPP_LOG_LEVEL": "ERROR"}
+    with subprocess.Popen(
+        [sys.executable, str(ZYGOTE)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | environment,
+    ) as zygote:  # fmt: skip
+        assert zygote.stdin is not None
+        assert zygote.stdout is not None
+        assert zygote.stdout.readline() == "ready\n"
+        to, answers = zygote.stdin, zygote.stdout
+
+        def run(
+            folder: Path,
+            n: int = 1,
+            *,
+            fault: tuple[int, str, str, int] = NOTHING,
+            variables: Callable[[int, int], dict[str, str]] = by_hand,
+            **changes: Any,
+        ) -> Ended:
+            folder.mkdir(exist_ok=True)
+            (folder / "stderr.txt").write_text("")
+            meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())} if n > 1 else {}
+            processes = [meeting | variables(rank, n) for rank in range(n)]
+            recipe = RECIPE | ({"devices": n} if variables is by_hand else {}) | changes
+            print(json.dumps([str(folder), recipe, processes, fault]), file=to, flush=True)
+            return Ended(json.loads(answers.readline()), folder)
+
+        yield run
+        to.close()
+
+
+@pytest.fixture(scope="session")
+def one(train: Train, tmp_path_factory: pytest.TempPathFactory) -> One:
+    """The folder of a run in one process, by a recipe with such changes."""
+
+    @cache
+    def run(**changes: Any) -> Path:
+        folder = tmp_path_factory.mktemp("one")
+        assert train(folder, **changes).exit_codes == [0]
+        return folder
+
+    return run
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
+def losses_of(folder: Path) -> dict[str, list[float]]:
+    """Of each step its loss, and its validation loss where it was judged."""
+    with (folder / "metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {
+        row["step"]: [float(row[name]) for name in ("tokens", "loss", "validation_loss") if row[name]]
+        for row in rows
+    }
+
+
+def weights_of(folder: Path) -> dict[str, Tensor]:
+    """At the end."""
+    weights, _ = torch.load(folder / "end.pt", weights_only=True)
+    return dict(weights)
+
+
+def examples_of(folder: Path) -> list[str]:
+    """What was trained on in all sessions, whichever process did it: of each batch the step, its tokens as
+    they were masked and the rows that were judged, in order.
+    """
+    lines = {line for file in folder.glob("seen-*.txt") for line in file.read_text().splitlines()}
+    place = re.compile(r"Cursor\(window=(\d+), bin=(\d+)\)")
+
+    def key(line: str) -> tuple[int, int, str]:
+        found = place.match(line)
+        assert found is not None
+        return int(found[1]), int(found[2]), line
+
+    return sorted(lines, key=key)
+
+
+def check_same(folder: Path, whole: Path, *, tolerance: float = 2e-5) -> None:
+    """The losses of every step and the weights at the end."""
+    losses, expected = losses_of(folder), losses_of(whole)
+    assert losses.keys() == expected.keys()
+    for step in losses:
+        assert losses[step] == pytest.approx(expected[step], abs=tolerance), step
+    weights, expected_weights = weights_of(folder), weights_of(whole)
+    assert weights.keys() == expected_weights.keys()
+    for name, weight in weights.items():
+        assert torch.allclose(weight, expected_weights[name], rtol=0, atol=5 * tolerance), name
