@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 Objective = StrEnum("Objective", ["masked", "causal"])
 
 INPUT_HELP = "Files of proteins (FASTA, also .gz, CSV, TSV, Parquet), or a folder of `biofm data prepare`."
+RECIPE_HELP = "The settings by which biofm trained a model that it ships: protein-nano."
 HELD_OUT_HELP = "Proteins of each file kept for judging, with none like them in training."
 
 
@@ -42,6 +43,7 @@ def pretrain(
     checkpoint_every: Annotated[int | None, Option(help="Steps between checkpoints.")] = None,
     log_every: Annotated[int | None, Option(help="Steps between rows of metrics.csv.")] = None,
     devices: Annotated[int | None, Option(help="Processes on each machine, a device each.")] = None,
+    recipe: Annotated[str | None, Option(help=RECIPE_HELP)] = None,
     config: options.Config = None,
     sets: options.Sets = None,
     dtype: options.DtypeOption = Dtype.auto,
@@ -55,7 +57,7 @@ def pretrain(
 ) -> None:
     """Train a protein language model; judge it on held-out proteins, beside baselines."""
     from biofm import api  # brings torch: not before a command runs
-    from biofm.training import PretrainRecipe, Told
+    from biofm.training import PretrainRecipe, Told, find_recipe
 
     given = {
         "n_steps": steps, "objective": objective and objective.value, "tokens_per_batch": tokens_per_batch,
@@ -63,18 +65,19 @@ def pretrain(
         "learning_rate": learning_rate, "n_warmup": warmup, "n_held_out": held_out, "seed": seed,
         "checkpoint_every": checkpoint_every, "log_every": log_every, "devices": devices,
     }  # fmt: skip
-    recipe = api.read_configuration(
-        "pretrain", PretrainRecipe, config, given, sets or (), resumed=output if resume else None
-    )
+    settings = api.read_configuration(
+        "pretrain", PretrainRecipe, config, given, sets or (), start=find_recipe(recipe) if recipe else None,
+        resumed=output if resume else None,
+    )  # fmt: skip
     how: dict[str, Any] = {
         "size": size, "start_from": start_from, "dtype": dtype.value, "device": device, "column": column,
         "on_error": on_error.value,
     }  # fmt: skip
     if estimate:
-        show_training_estimate(api.estimate_pretrain(inputs, recipe, **how), as_json=json)
+        show_training_estimate(api.estimate_pretrain(inputs, settings, **how), as_json=json)
         return
     try:
-        summary = api.pretrain(inputs, output, recipe, **how, resume=resume, quiet=quiet)
+        summary = api.pretrain(inputs, output, settings, **how, resume=resume, quiet=quiet)
     except Told:  # one of several processes: another one tells why it ends
         raise
     except KeyboardInterrupt:

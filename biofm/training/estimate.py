@@ -15,7 +15,7 @@ from biofm.training.data import PackedData
 from biofm.training.objectives import Objective
 from biofm.training.processes import find_processes
 from biofm.training.recipe import Recipe
-from biofm.training.step_memory import StepMemory, bytes_of, measure_step
+from biofm.training.step_memory import StepMemory, bytes_of, learning_bytes, measure_step
 from biofm.training.trial import Trial, try_steps, used_bytes
 
 LARGEST_CPU_TRIAL = 4096  # tokens of a batch: more of them are no faster on a CPU
@@ -67,7 +67,7 @@ def estimate_training(
     parts = memory.parts(max(recipe.tokens_per_batch, int(lengths.max())))
     if on_cpu:
         parts = {"program and data": before - bytes_of(weights) + parts.pop("code")} | parts
-    checkpoint = memory.weights + memory.optimiser + memory.averages
+    checkpoint = learning_bytes(model) + memory.optimiser + memory.averages
     return TrainingEstimate(
         n_parameters=sum(weight.numel() for weight in weights),
         n_trained=sum(weight.numel() for weight in weights if weight.requires_grad),

@@ -102,13 +102,14 @@ def measure_step(
     token_bytes = (of_many - of_few) / (many - few) if many > few else of_many / many
     on_cpu = compute.device.type == "cpu"
     weights, optimiser = bytes_of(copy.parameters()), optimizer_bytes(copy, recipe)
+    learning = learning_bytes(copy)
     averages = weights if recipe.ema_decay else 0
     return StepMemory(
         weights=weights,
-        gradients=bytes_of(weight for weight in copy.parameters() if weight.requires_grad),
+        gradients=learning,
         optimiser=optimiser,
         averages=averages,
-        checkpoint=weights + optimiser + averages if on_cpu else 0,  # which is on the host in any case
+        checkpoint=learning + optimiser + averages if on_cpu else 0,  # which is on the host in any case
         code=RUN_CODE_BYTES if on_cpu else 0,
         batch_bytes=max(0, round(of_few - few * token_bytes)),
         token_bytes=token_bytes,
@@ -124,6 +125,11 @@ def optimizer_bytes(model: nn.Module, recipe: Recipe) -> int:
         n_moments = 1 if isinstance(part, Muon) else 2
         total += n_moments * sum(bytes_of(group["params"]) for group in part.param_groups)
     return total
+
+
+def learning_bytes(model: nn.Module) -> int:
+    """Of the weights that learn, as a checkpoint has them."""
+    return bytes_of(weight for weight in model.parameters() if weight.requires_grad)
 
 
 def bytes_of(tensors: Iterable[Tensor]) -> int:
