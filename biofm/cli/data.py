@@ -26,7 +26,7 @@ COLUMN_HELP = "Of tables: the column of parts (train, validation, test) or of gr
 GROUP_HELP = "A group for {}; repeat it for several."
 WEIGHT_HELP = "Of an input in the mixture; repeat it, once for each input in their order. Else: by size."
 SAMPLE_HELP = "Proteins of each held-out part for which relatives in training are sought; 0 for none."
-TOOL_HELP = "What finds relatives: MMseqs2, or our own k-mer search. auto: MMseqs2 where it is installed."
+TOOL_HELP = "What finds relatives: MMseqs2, or our own k-mer search. auto: both, as far as they can."
 
 app = Typer(no_args_is_help=True, help="Prepare data sets for training, and see what they are like.")
 
@@ -117,8 +117,9 @@ def _print_description(found: "Description") -> None:
         ),
     ]
     if found.split:
-        tool = f" ({found.split_tool})" if found.split_tool else ""
-        facts.append((f"split by {found.split_method}{tool}", _spell_counts(found.split)))
+        facts.append((f"split by {found.split_method}", _spell_counts(found.split)))
+    if found.split_tool:
+        facts.append(("relatives found by", found.split_tool))
     facts += [(f"{it.part} in training", _spell_leakage(it)) for it in found.leakage]
     print_table(facts)
 
@@ -148,10 +149,10 @@ def _print_summary(summary: "PrepareSummary") -> None:
     print_table(rows, header=("input", "sequences", "residues", "share of draws"))
     split = summary.split
     if split.method != "none":
-        tool = f" ({split.tool})" if split.tool else ""
-        say(f"split by {split.method}{tool}: {_spell_counts(split.counts)}")
-    speed = f"{summary.n_sequences / summary.seconds:,.0f} a second"
-    say(f"{summary.n_sequences:,} sequences in {summary.seconds:.1f} s ({speed}) -> {summary.store}")
+        say(f"split by {split.method}: {_spell_counts(split.counts)}")
+    if split.tool:
+        say(f"relatives found by {split.tool}")
+    say(f"{summary.n_sequences:,} sequences in {summary.seconds:.1f} s -> {summary.store}")
 
 
 def _spell_counts(counts: dict[str, int]) -> str:

@@ -105,8 +105,7 @@ def _draw_split(axes: "Axes", found: Description) -> None:
         _set_up(axes, "Inputs", "sequences of each")
         rows = {it.name: (it.n_sequences, ACCENT) for it in found.sources}
     else:
-        tool = f", {_short(found.split_tool, 24)}" if found.split_tool else ""
-        _set_up(axes, f"Split: {found.split_method}", f"sequences of each part{tool}")
+        _set_up(axes, f"Split: {found.split_method}", "sequences of each part")
         rows = {part: (n, PART_COLOURS[part]) for part, n in found.split.items() if n}
     total = found.n_sequences
     _draw_rows(

@@ -116,6 +116,7 @@ class MetricsLog(StepCallback):
             self.progress("training", step.number, self.recipe.n_steps, self._detail)
 
     def _write(self, trainer: Trainer, step: Step) -> None:
+        step.finite_loss()
         loss = sum(map(float, self._losses)) / len(self._losses)
         speed = self.speedometer.measure(step.number)
         row = {

@@ -33,8 +33,8 @@ class Checkpoints(StepCallback, Checkpoint):
     """Saves every ``every`` steps, at a best one and at the last one, be it that the run is to end after
     it; keeps the newest and the best.
 
-    A checkpoint gets its name when it is whole, and older ones go only then: a run that is killed at any
-    moment finds the last one that it had.
+    What has no loss any more is not saved. A checkpoint gets its name when it is whole, and older ones go
+    only then: a run that is killed at any moment finds the last one that it had.
     """
 
     def __init__(self, folder: Path, recipe: Recipe, best: Best, interruption: Interruption) -> None:
@@ -48,6 +48,7 @@ class Checkpoints(StepCallback, Checkpoint):
         is_last = module.is_ending or self.best.has_stopped or step.number == self.recipe.n_steps
         is_best = self.best.step == step.number
         if is_last or is_best or step.number % self.recipe.checkpoint_every == 0:
+            step.finite_loss()
             self._save(trainer, step.number)
 
     def _save(self, trainer: Trainer, number: int) -> None:

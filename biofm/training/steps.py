@@ -2,12 +2,14 @@
 be.
 """
 
+from math import isfinite
 from typing import Any, NamedTuple
 
 import torch
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from biofm.core.errors import OptionError
 from biofm.training.module import TrainingModule
 from biofm.training.recipe import Recipe
 
@@ -19,6 +21,16 @@ class Step(NamedTuple):
     loss: Tensor
     n_tokens: int
     validation_loss: float | None
+
+    def finite_loss(self) -> float:
+        """The loss, waited for. Raises OptionError where it is none any more: nothing good comes after."""
+        loss = float(self.loss)
+        if not isfinite(loss):
+            remedy = "Begin again with a smaller one, or with a longer warm-up"
+            raise OptionError(
+                f"the loss of step {self.number} is {loss}", where="--learning-rate", remedy=remedy
+            )
+        return loss
 
 
 class StepCallback(Callback):

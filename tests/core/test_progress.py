@@ -122,6 +122,14 @@ def test_the_bar_is_taken_away_when_the_work_fails(clock: Clock, monkeypatch: py
     assert terminal.getvalue().endswith(f"{ESCAPE}[2K")
 
 
+def test_what_its_giver_says_of_it_stands_in_the_place_of_speed_and_time_left(clock: Clock) -> None:
+    stream = io.StringIO()
+    with Progress("training", stream=stream, clock=clock) as progress:
+        clock.now_s += 20
+        progress.update(fraction=0.5, detail="loss 2.71, 5,240 tokens/s, 12 min left")
+    assert stream.getvalue() == "training: 50%, loss 2.71, 5,240 tokens/s, 12 min left\n"
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [

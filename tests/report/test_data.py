@@ -57,11 +57,10 @@ def test_a_split_has_its_parts_and_what_leaks(found: Description) -> None:
             n_sequences=100,
             split=split,
             split_method="identity",
-            split_tool="A tool",
             leakage=(leakage,),
         )
     )
-    assert {"Split: identity", "sequences of each part, A tool", "70 (70.0%)", "21 (21.0%)"} <= set(texts)
+    assert {"Split: identity", "sequences of each part", "70 (70.0%)", "21 (21.0%)"} <= set(texts)
     assert "validation" not in texts
     assert "1 of 9 in test are copies of training sequences" in texts
     assert "2 of 5 sampled there have a relative in training" in texts

@@ -43,11 +43,11 @@ def make_proteins() -> MakeProteins:
 def make_model() -> MakeModel:
     """An untrained model of ours, of a few thousand weights."""
 
-    def make(seed: int = 0) -> MaskedLM:
+    def make(seed: int = 0, **changes: Any) -> MaskedLM:
         config = EncoderConfig(
             vocab_size=len(ProteinTokenizer().vocabulary), d_model=16, n_layers=2, n_heads=2,
             d_feedforward=24, trained_length=64, norm_bias=False, linear_bias=False,
-            feedforward="swiglu", qk_norm=True,
+            feedforward="swiglu", qk_norm=True, **changes,
         )  # fmt: skip
         model = MaskedLM(config)
         initialise(model, seed)

@@ -1,5 +1,6 @@
 """The batches of a run are a function of the data and the recipe, whoever makes them and from any step on."""
 
+import pickle
 from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -126,6 +127,7 @@ def test_processes_share_the_batches_of_each_step(
         assert all(map(are_same, alone[rank::n_processes], islice(part, 36 // n_processes)))
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # more workers than this machine has cores
 @pytest.mark.parametrize("n_workers", [1, 3])
 def test_workers_make_the_same_batches_in_the_same_order(
     n_workers: int, make_proteins: MakeProteins, make_batches: MakeBatches
@@ -134,6 +136,14 @@ def test_workers_make_the_same_batches_in_the_same_order(
     alone = islice(make_batches(proteins, batches_per_step=2), 20)
     loader = DataLoader(make_batches(proteins, batches_per_step=2), batch_size=None, num_workers=n_workers)
     assert all(map(are_same, alone, islice(loader, 20)))
+
+
+def test_a_stream_can_be_sent_to_another_process(
+    make_proteins: MakeProteins, make_batches: MakeBatches
+) -> None:
+    batches = make_batches(make_proteins(20))
+    sent = pickle.loads(pickle.dumps(batches))
+    assert all(map(are_same, islice(batches, 5), islice(sent, 5)))
 
 
 @pytest.mark.parametrize("counts", ["tokens", "sequences"])

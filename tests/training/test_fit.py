@@ -5,6 +5,7 @@ import signal
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from math import nan
 from pathlib import Path
 
 import pytest
@@ -127,6 +128,19 @@ def test_a_damaged_checkpoint_is_named(train: Train, make_recipe: MakeRecipe, tm
         f"{last}: this checkpoint is damaged. "
         "Remove it: the run goes on from the checkpoint before it, or else begins again"
     )
+
+
+def test_a_run_whose_loss_is_no_number_ends_and_keeps_its_last_good_checkpoint(
+    train: Train, make_recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("biofm.training.module.rate_factor", lambda recipe, step: 1.0 if step < 4 else nan)
+    with pytest.raises(OptionError) as caught:
+        train(make_recipe(n_steps=9, log_every=5, checkpoint_every=2), tmp_path)
+    assert str(caught.value) == (
+        "--learning-rate: the loss of step 6 is nan. Begin again with a smaller one, or with a longer warm-up"
+    )
+    assert newest_step(tmp_path / "checkpoints") == 4
+    assert [row["step"] for row in read_metrics(tmp_path / "metrics.csv")] == [5]
 
 
 def test_a_second_interruption_does_not_wait(train: Train, make_recipe: MakeRecipe, tmp_path: Path) -> None:

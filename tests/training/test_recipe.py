@@ -14,10 +14,13 @@ LEAST = [
     ("batches_per_step", 1, "--batches-per-step"), ("max_length", 3, "--max-length"),
     ("weight_decay", 0, "--set weight_decay"), ("n_warmup", 0, "--warmup"),
     ("clip_norm", 0, "--set clip_norm"),
-    ("n_held_out", 0, "--held-out"), ("seed", 0, "--seed"), ("validate_every", 0, "--validate-every"),
+    ("n_held_out", 0, "--held-out"),
+    ("n_validation", 0, "--set n_validation"), ("seed", 0, "--seed"),
+    ("validate_every", 0, "--set validate_every"),
     ("patience", 0, "--set patience"), ("checkpoint_every", 1, "--checkpoint-every"),
-    ("log_every", 1, "--log-every"), ("n_workers", 0, "--workers"), ("devices", 1, "--devices"),
-    ("n_nodes", 1, "--nodes"), ("decay_share", 0, "--set decay_share"), ("ema_decay", 0, "--set ema_decay"),
+    ("log_every", 1, "--log-every"), ("n_workers", 0, "--set n_workers"), ("devices", 1, "--devices"),
+    ("n_nodes", 1, "--set n_nodes"), ("decay_share", 0, "--set decay_share"),
+    ("encoder_rate", 0, "--set encoder_rate"), ("ema_decay", 0, "--set ema_decay"),
     ("mask_rate", 0, "--set mask_rate"), ("random_rate", 0, "--set random_rate"),
 ]  # fmt: skip
 NO_SHARES = [
@@ -27,17 +30,17 @@ NO_SHARES = [
 ]
 TOGETHER: list[tuple[dict[str, Any], str]] = [
     ({"patience": 2},
-     "--set patience: a patience of 2 needs judgements to wait for. Give --validate-every too"),
+     "--set patience: a patience of 2 needs judgements to wait for. Give --set validate_every=N too"),
     ({"ema_decay": 0.9, "strategy": "fsdp"},
      "--set ema_decay: weights that are spread over processes by fsdp cannot be averaged. "
-     "Give 0, or --strategy ddp"),
+     "Give 0, or --set strategy=ddp"),
     ({"mask_rate": 0.8, "random_rate": 0.3},
      "--set mask_rate: mask_rate 0.8 and random_rate 0.3 are more than 1 together. Give less of one of them"),
     ({"decay_share": 1.5}, "--set decay_share: 1.5 is too large. Give at most 1"),
     ({"ema_decay": 1.0}, "--set ema_decay: 1.0 is too large. Give at most 0.99999"),
     ({"optimizer": "sgd"}, "--set optimizer: no such choice: sgd. Give muon or adamw"),
     ({"schedule": "linear"}, "--set schedule: no such choice: linear. Give wsd or cosine"),
-    ({"strategy": "horovod"}, "--strategy: no such choice: horovod. Give auto or ddp or fsdp"),
+    ({"strategy": "horovod"}, "--set strategy: no such choice: horovod. Give auto or ddp or fsdp"),
     ({"objective": "span"}, "--objective: no such choice: span. Give masked or causal"),
 ]  # fmt: skip
 

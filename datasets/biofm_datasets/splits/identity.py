@@ -16,7 +16,9 @@ from biofm_datasets.store.tokens import TokenStore
 
 CHUNK_TOKENS = 20_000_000
 """Of sequences that are searched together by our own method, so that memory is flat."""
-OWN_TOOL = "biofm, spaced seeds and banded alignments"
+MOST_TOKENS_TWICE = 50_000_000
+"""Left over by MMseqs2, of which our own search looks for what it missed: minutes of work."""
+OWN_TOOL = "biofm (spaced seeds and banded alignments)"
 
 Progress = Callable[[str, int, int], None]
 Indices = NDArray[np.int64]
@@ -35,7 +37,8 @@ def label_by_identity(
 
     Held-out proteins are drawn among those of 30 to 1,022 residues, copies together. What is similar to any
     of them, by ``max_identity`` and ``min_coverage`` and a margin (``split.IDENTITY_MARGIN``), is removed.
-    Held-out proteins may resemble each other.
+    Held-out proteins may resemble each other. Neither search finds every pair near the limit, so that without
+    a choice both are made: MMseqs2's first, where it is installed, and ours of what it leaves.
 
     Raises DataError: so many cannot be held out; the tool is missing or fails.
     """
@@ -51,13 +54,17 @@ def label_by_identity(
     held_out, rest = np.flatnonzero(labels != TRAIN), np.flatnonzero(labels == TRAIN)
     queries = [spell(tokens[i]) for i in held_out]
     similarity = Similarity(options.max_identity, options.min_coverage).with_margin()
+    is_similar, tools = np.zeros(len(rest), np.bool_), []
     if mmseqs.is_chosen(options.tool):
         others = (spell(tokens[i]) for i in rest)
         is_similar = mmseqs.find_similar(queries, others, len(rest), similarity, scratch, progress)
-    else:
-        is_similar = _find_in_chunks(queries, tokens, rest, spell, similarity, progress)
+        tools.append(mmseqs.version())
+    left = rest[~is_similar]
+    if not tools or (options.tool == "auto" and tokens.lengths(left).sum() <= MOST_TOKENS_TWICE):
+        is_similar[~is_similar] = _find_in_chunks(queries, tokens, left, spell, similarity, progress)
+        tools.append(OWN_TOOL)
     labels[rest[is_similar]] = REMOVED
-    return labels, mmseqs.version() if mmseqs.is_chosen(options.tool) else OWN_TOOL
+    return labels, ", then ".join(tools)
 
 
 class Spelling:

@@ -21,7 +21,8 @@ class SplitOptions:
     the sequences of each source.
     ``validation_groups``, ``test_groups``: groups by their names.
     ``max_identity``, ``min_coverage``: of an alignment that makes two proteins similar.
-    ``tool``: of the search for relatives. "auto" is MMseqs2 where it is installed, else our own method.
+    ``tool``: of the search for relatives: "mmseqs" is MMseqs2, "kmer" our own method; "auto" both, without
+    MMseqs2 where it is not installed, and without our own where it would take long.
 
     Raises DataError for values that do not fit.
     """

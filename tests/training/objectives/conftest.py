@@ -94,8 +94,8 @@ def overfit(make_recipe: Callable[..., PretrainRecipe]) -> Overfit:
     """The loss on one example after some dozens of steps on it alone."""
 
     def train(model: nn.Module, objective: Objective, example: Example) -> float:
-        optimizer = make_optimizer(model, make_recipe(learning_rate=0.02, weight_decay=0.0))
-        for _ in range(60):
+        optimizer = make_optimizer(model, make_recipe(learning_rate=0.03, weight_decay=0.0))
+        for _ in range(50):
             loss = objective.loss(model, example)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]

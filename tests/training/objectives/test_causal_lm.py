@@ -30,9 +30,9 @@ def test_the_targets_are_the_next_tokens_up_to_the_end_of_each_sequence(
 
 
 def test_the_loss_is_the_mean_over_all_next_tokens(
-    example: Example, make_model: Callable[[], MaskedLM], tokenizer: ProteinTokenizer
+    example: Example, make_model: Callable[..., MaskedLM], tokenizer: ProteinTokenizer
 ) -> None:
-    model = make_model()
+    model = make_model(causal=True)
     logits = model(example.batch)
     by_hand = torch.stack(
         [
@@ -44,7 +44,7 @@ def test_the_loss_is_the_mean_over_all_next_tokens(
 
 
 def test_one_batch_is_learnt_by_heart(
-    make_model: Callable[[], MaskedLM],
+    make_model: Callable[..., MaskedLM],
     make_proteins: Callable[..., list[str]],
     batch_of: Callable[..., PackedBatch],
     label: Callable[..., Example],
@@ -53,4 +53,4 @@ def test_one_batch_is_learnt_by_heart(
 ) -> None:
     objective = causal_lm(tokenizer)
     batch = batch_of(make_proteins(1, shortest=20, longest=20))
-    assert overfit(make_model(), objective, label(objective, batch)) < 0.05
+    assert overfit(make_model(causal=True), objective, label(objective, batch)) < 0.05

@@ -21,6 +21,18 @@ Refusal = Callable[..., str]
 SaveModel = Callable[[str, Checkpoint], str]
 
 
+@pytest.fixture(autouse=True)
+def _without_report(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its pictures take longer than all else of a small run; tests of it ask for ``reported``."""
+    if "reported" not in request.fixturenames:
+        monkeypatch.setattr("biofm.training.run._report", lambda *given: None)
+
+
+@pytest.fixture
+def reported() -> None:
+    """Runs leave a report."""
+
+
 @pytest.fixture
 def make_fasta(tmp_path: Path, make_proteins: Callable[..., list[str]]) -> MakeFasta:
     """A file of unlike proteins, and whatever lines come behind them."""

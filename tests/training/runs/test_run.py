@@ -27,6 +27,7 @@ N_PROTEINS = 24
 N_HELD_OUT = 4
 
 
+@pytest.mark.usefixtures("reported")
 def test_a_run_leaves_the_model_the_log_the_judgement_and_a_report(
     make_fasta: MakeFasta, few: PretrainRecipe, tmp_path: Path, check_evaluation: CheckEvaluation
 ) -> None:
@@ -107,6 +108,7 @@ def test_two_files_of_one_name_are_told_apart_by_their_folders(
     assert list(summary.held_out) == [str(path) for path in inputs]
 
 
+@pytest.mark.usefixtures("reported")
 def test_no_steps_judge_a_model_as_it_is(
     make_fasta: MakeFasta, few: PretrainRecipe, nothing: PretrainRecipe, tmp_path: Path
 ) -> None:
