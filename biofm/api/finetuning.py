@@ -2,21 +2,23 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+from biofm.api.configuration import read_configuration
 from biofm.api.model import DEFAULT_MODEL, load
 from biofm.api.request import request_of
 from biofm.core import StageProgress, sha256_of
-from biofm.core.configuration import configure
 from biofm.core.errors import InputError, OptionError, OutputError, input_errors
-from biofm.evaluation.supervised import LabelOptions, read_labelled
+from biofm.evaluation.supervised import LabelledTable, LabelOptions, read_labelled
 from biofm.gate import ask
 from biofm.gate.inputs import STANDARD_INPUT
 from biofm.inference import choose_compute
 from biofm.inference.records import ON_ERROR
-from biofm.policy import Target
+from biofm.policy import Request, Target
+from biofm.training import Crew, meet
 from biofm.training.finetuning import Base, FinetuneRecipe, FinetuneSummary, Source, run_finetuning
 
 
@@ -54,34 +56,52 @@ def finetune(
     (``method="lora"``), as texts ``name=value`` in ``sets``; the later of these count. By default it is a
     probe.
 
+    Where several processes train together, each runs this. It returns in the first one; the others end here.
+
     Raises InputError, OutputError, ModelError, OptionError: each says what, where and what to do.
-    MissingExtraError: LoRA without peft.
+    MissingExtraError: LoRA without peft. ProcessError: one of several processes is gone.
     """
     source, folder = Path(table), Path(output)
-    _check(source, folder, on_error, resume)
     _check_names(settings)
-    reads = {"table": (source,)} | ({} if config is None else {"config": (Path(config),)})
-    writes = {"run": Target(path=folder, kind="directory", overwrite=resume)}
-    request = request_of("finetune", reads=reads, writes=writes, model=str(model))
+    if recipe is None:
+        recipe = read_configuration("finetune", FinetuneRecipe, config, settings, sets)
+    options = LabelOptions(
+        targets=(target,) if isinstance(target, str) else tuple(target), column=column,
+        id_column=id_column, split_column=split_column, validation_column=validation_column,
+        task=recipe.task, unknown_letters=unknown_letters,
+    )  # fmt: skip
     notices: Counter[str] = Counter()
-    with ask(request) as permit, StageProgress(quiet=quiet) as bar:
-        if recipe is None:
-            file = None if config is None else permit.reader("config")
-            recipe = configure(FinetuneRecipe, file, settings, sets)
-        options = LabelOptions(
-            targets=(target,) if isinstance(target, str) else tuple(target), column=column,
-            id_column=id_column, split_column=split_column, validation_column=validation_column,
-            task=recipe.task, unknown_letters=unknown_letters,
-        )  # fmt: skip
-        stream = permit.reader("table")
-        sha256 = sha256_of([stream])
-        with input_errors():
-            labelled = read_labelled(stream, str(source), options, notices, skip_faulty=on_error == "skip")
-        compute = choose_compute(device, dtype)
-        return run_finetuning(
-            Source(labelled, options, sha256), _base(model), recipe, compute, permit.folder("run"), notices,
-            bar.update,
-        )  # fmt: skip
+    crew = meet(recipe)
+    with ExitStack() as opened:
+        with crew.main_first():
+            if crew.is_main:
+                _check(source, folder, on_error, resume)
+            permit = opened.enter_context(ask(_request(source, folder, model, resume, crew)))
+            labelled, sha256 = _read(permit.reader("table"), source, options, notices, on_error)
+            compute, base = choose_compute(device, dtype), _base(model)
+            bar = opened.enter_context(StageProgress(quiet=quiet or not crew.is_main))
+        summary = run_finetuning(
+            Source(labelled, options, sha256), base, recipe, compute, folder, notices, bar.update
+        )
+    crew.dismiss()
+    return summary
+
+
+def _request(table: Path, folder: Path, model: str | Path, resume: bool, crew: Crew) -> Request:
+    """Other processes than the first one join the run that it began."""
+    role = "run" if crew.is_main else "joined run"
+    target = Target(path=folder, kind="directory", overwrite=resume or not crew.is_main)
+    return request_of("finetune", reads={"table": (table,)}, writes={role: target}, model=str(model))
+
+
+def _read(
+    stream: BinaryIO, table: Path, options: LabelOptions, notices: Counter[str], on_error: str
+) -> tuple[LabelledTable, str]:
+    """The table, and the sum of its file."""
+    sha256 = sha256_of([stream])
+    with input_errors():
+        found = read_labelled(stream, str(table), options, notices, skip_faulty=on_error == "skip")
+    return found, sha256
 
 
 def _base(model: str | Path) -> Base:

@@ -76,6 +76,7 @@ def finetune(
 ) -> None:
     """Teach a model a column of a table: a probe, adapters or all weights, judged beside baselines."""
     from biofm import api  # brings torch: not before a command runs
+    from biofm.training import Told
 
     given: dict[str, Any] = {
         "method": method and method.value, "task": task and task.value, "pool": pool and pool.value,
@@ -90,6 +91,8 @@ def finetune(
             unknown_letters=unknown_letters, dtype=dtype.value, device=device, on_error=on_error.value,
             resume=resume, quiet=quiet, **given,
         )  # fmt: skip
+    except Told:  # one of several processes: another one tells why it ends
+        raise
     except (KeyboardInterrupt, SystemExit):  # Ctrl-C and SIGTERM
         say(f"biofm: interrupted. Repeat the command with --resume to go on from the state in {output}")
         raise

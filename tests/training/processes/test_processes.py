@@ -82,7 +82,7 @@ def test_who_starts_the_processes_says_how_many_they_are(
             TORCHRUN,
             4,
             "--devices: torchrun started 2 processes on each of 4 machines, but 4 on each of 1 are asked "
-            "for. Give --devices 2 --set n_nodes=4, or leave both out",
+            "for. Give --devices 2 --set n_nodes=4",
         ),
         (
             {"SLURM_NTASKS": "4", "SLURM_PROCID": "0"},
