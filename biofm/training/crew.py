@@ -21,7 +21,7 @@ from torch.distributed import (  # type: ignore[attr-defined]  # not in the list
 
 from biofm.core.errors import OptionError, ProcessError
 from biofm.training.launch import SECONDS_TO_END, find_ended, launch
-from biofm.training.processes import Processes, find_processes
+from biofm.training.processes import Processes, batches_of_process, find_processes
 from biofm.training.recipe import Recipe
 
 TIME_TO_MEET = timedelta(minutes=10)
@@ -168,11 +168,19 @@ def meet(recipe: Recipe) -> Crew:
 
     Raises ProcessError where they are not within ten minutes. OptionError: the numbers do not fit.
     """
-    crew = _meet(find_processes(recipe))
+    processes = find_processes(recipe)
+    if _starts_others(processes):
+        batches_of_process(recipe, processes)  # before there is anybody to wait for
+    crew = _meet(processes)
     if crew.is_over and crew.processes.world_size > 1:
         what = "the other processes ended with the run that they were started for"
         raise OptionError(what, where="--devices", remedy="Make each such run a command of its own")
     return crew
+
+
+def _starts_others(processes: Processes) -> bool:
+    """Whether this process is the one that a person began, and no launcher starts the rest."""
+    return processes.launcher == "ourselves" and "LOCAL_RANK" not in os.environ
 
 
 @cache
@@ -181,10 +189,10 @@ def _meet(processes: Processes) -> Crew:
         return Crew(processes, None)
     if processes.launcher == "SLURM":
         _find_address_of_slurm()
-    is_alone = processes.launcher == "ourselves" and "LOCAL_RANK" not in os.environ
+    starts_others = _starts_others(processes)
     try:
         with _held_port():
-            if is_alone:
+            if starts_others:
                 launch(processes)
             store, *_ = next(rendezvous("env://", processes.rank, processes.world_size, timeout=TIME_TO_MEET))
         store = PrefixStore("biofm", store)

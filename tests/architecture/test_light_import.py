@@ -64,6 +64,7 @@ def test_importing_a_light_room_loads_nothing_heavy(module: str, python_run: Run
         ["pretrain", "--help"],
         ["finetune", "--help"],
         ["predict", "--help"],
+        ["data", "prepare", "--help"],
     ],
 )
 def test_asking_for_help_loads_nothing_heavy(words: list[str], python_run: Run) -> None:

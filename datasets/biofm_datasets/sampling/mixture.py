@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from fractions import Fraction
 from math import isfinite, lcm
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,14 @@ from biofm_datasets.errors import DataError
 from biofm_datasets.sampling.permutation import key_of, permute
 
 Indices = NDArray[np.int64]
+
+
+class Pool(Protocol):
+    """The members of a source: an array, or something like one that is pickled as its place."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, places: Indices, /) -> Indices: ...
 
 
 class Mixture:
@@ -24,7 +33,7 @@ class Mixture:
     Raises DataError: no members at all, or a weight that is not positive or has no members to draw.
     """
 
-    def __init__(self, pools: Sequence[Indices], weights: Sequence[float] | None, seed: int) -> None:
+    def __init__(self, pools: Sequence[Pool], weights: Sequence[float] | None, seed: int) -> None:
         self.pools = tuple(pools)
         self.seed = seed
         if not len(self):
@@ -56,7 +65,7 @@ class Mixture:
         return np.concatenate(drawn) if drawn else np.empty(0, np.int64)
 
 
-def _whole(pools: Sequence[Indices], weights: Sequence[float]) -> list[int]:
+def _whole(pools: Sequence[Pool], weights: Sequence[float]) -> list[int]:
     """Whole numbers in the proportions of the weights as they are written: 0.1 is a tenth."""
     assert len(weights) == len(pools), "one weight for each source"
     for number, (pool, weight) in enumerate(zip(pools, weights, strict=True), start=1):

@@ -3,7 +3,7 @@
 from biofm_datasets.store.files import PARTS, store_files
 from biofm_datasets.store.open import Store, open_store
 from biofm_datasets.store.record import Alphabet, FileRecord, Source, SplitRecord, StoreRecord
-from biofm_datasets.store.tokens import Ids, TokenStore
+from biofm_datasets.store.tokens import Ids, Members, TokenStore
 from biofm_datasets.store.writer import StoreWriter
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Alphabet",
     "FileRecord",
     "Ids",
+    "Members",
     "Source",
     "SplitRecord",
     "Store",

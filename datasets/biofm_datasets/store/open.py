@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from biofm_datasets.store.files import (
 )
 from biofm_datasets.store.record import StoreRecord, read_record
 from biofm_datasets.store.tensor_file import read_data
-from biofm_datasets.store.tokens import Ids, TokenStore
+from biofm_datasets.store.tokens import Ids, Members, TokenStore
 
 _AGAIN = "Copy the store again, or prepare it again"
 
@@ -49,11 +50,11 @@ class Store:
     def __len__(self) -> int:
         return len(self.tokens)
 
-    def pools(self, part: str) -> list[Indices]:
+    def pools(self, part: str) -> list[Members]:
         """The members of a part of the split, source by source, as a ``Mixture`` takes them."""
-        members = self.split[part]
         ends = [source.first + source.n_sequences for source in self.record.sources]
-        return np.split(members, np.searchsorted(members, ends[:-1]))
+        places = [0, *np.searchsorted(self.split[part], ends).tolist()]
+        return [Members(self.folder, part, first, last) for first, last in pairwise(places)]
 
     @property
     def weights(self) -> list[float] | None:

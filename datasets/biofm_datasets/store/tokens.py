@@ -7,7 +7,7 @@ from typing import Any, Self, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from biofm_datasets.store.files import OFFSETS, TOKENS
+from biofm_datasets.store.files import OFFSETS, TOKENS, map_split
 
 Tokens = NDArray[np.unsignedinteger]
 Indices = NDArray[np.int64]
@@ -57,6 +57,31 @@ class TokenStore:
         if self.folder is None:
             return type(self), (self.tokens, self.offsets)
         return type(self).mapped, (self.folder,)
+
+
+class Members:
+    """Some of the members of a part of a store's split, from number ``first`` to before ``last`` of them: an
+    array that lies in a file and is pickled as its place there.
+    """
+
+    def __init__(self, folder: Path, part: str, first: int, last: int) -> None:
+        self._place = (folder, part, first, last)
+        self._values: Indices = map_split(folder)[part][first:last]
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __getitem__(self, places: Indices | slice) -> Indices:
+        return self._values[places]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._values.tolist())
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Indices:
+        return np.array(self._values, dtype) if copy else np.asarray(self._values, dtype)
+
+    def __reduce__(self) -> Any:
+        return type(self), self._place
 
 
 class Ids(Sequence[str]):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from biofm_datasets import DataError
+from biofm_datasets.sampling import Mixture
 from biofm_datasets.store import PARTS, open_store, store_files
 from safetensors.numpy import load_file, save_file
 
@@ -39,7 +40,10 @@ def test_the_split_and_its_pools_are_numbers_of_sequences(store: Path) -> None:
     assert tuple(opened.split) == PARTS
     assert opened.split["test"].tolist() == [0, 5, 10, 15, 20, 25]
     assert opened.record.split.counts == {"train": 12, "validation": 6, "test": 6, "removed": 6}
-    assert [pool.tolist() for pool in opened.pools("test")] == [[0, 5, 10], [15, 20, 25]]
+    pools = opened.pools("test")
+    assert [list(pool) for pool in pools] == [[0, 5, 10], [15, 20, 25]]
+    assert pools[1][np.array([2, 0])].tolist() == [25, 15]
+    assert np.asarray(pools[1]).tolist() == [15, 20, 25]
 
 
 def test_the_store_is_found_again_by_another_process(store: Path, tmp_path: Path, python_run: Any) -> None:
@@ -49,6 +53,14 @@ def test_the_store_is_found_again_by_another_process(store: Path, tmp_path: Path
     program = "import pickle, sys; s = pickle.load(open(sys.argv[1], 'rb')); print(s.tokens[3].tolist())"
     result = python_run("-c", program, str(tmp_path / "pickled"))
     assert result.stdout.strip() == str(opened.tokens[3].tolist()), result.stderr
+
+
+def test_a_mixture_of_a_store_is_pickled_as_places_in_it(store: Path) -> None:
+    mixture = Mixture(open_store(store).pools("train"), [1, 2], seed=0)
+    pickled = pickle.dumps(mixture)
+    assert len(pickled) < 1000
+    assert b"numpy" not in pickled
+    assert pickle.loads(pickled).draw(3, 20).tolist() == mixture.draw(3, 20).tolist()
 
 
 def test_the_files_of_a_store_are_all_that_it_holds(store: Path) -> None:
