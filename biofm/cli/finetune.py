@@ -65,6 +65,7 @@ def finetune(
     max_length: Annotated[int | None, Option(help="In training, longer ones give a random crop.")] = None,
     window: Annotated[int | None, Option(help="Run longer sequences by windows of so many residues.")] = None,
     seed: Annotated[int | None, Option(help="Of all that is drawn.")] = None,
+    devices: Annotated[int | None, Option(help="Processes on each machine, a device each.")] = None,
     config: Annotated[Path | None, Option(help="A TOML file of settings, such as a recipe.toml.")] = None,
     set_: Annotated[list[str] | None, Option("--set", help=SET_HELP)] = None,
     dtype: options.DtypeOption = Dtype.auto,
@@ -82,7 +83,7 @@ def finetune(
         "method": method and method.value, "task": task and task.value, "pool": pool and pool.value,
         "n_folds": folds, "n_members": members, "lora_rank": lora_rank, "n_steps": steps,
         "learning_rate": learning_rate, "tokens_per_batch": tokens_per_batch, "max_length": max_length,
-        "window": window, "seed": seed,
+        "window": window, "seed": seed, "devices": devices,
     }  # fmt: skip
     try:
         summary = api.finetune(
