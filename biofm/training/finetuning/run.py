@@ -17,6 +17,7 @@ from biofm.inference.prediction import MemberInfo, PredictorInfo
 from biofm.inference.prediction.heads import embedder_pool
 from biofm.models import Checkpoint
 from biofm.training.crew import meet
+from biofm.training.devices import check_devices
 from biofm.training.environment import environment_of
 from biofm.training.files import written_whole
 from biofm.training.finetuning.judging import Findings, judge_members
@@ -30,6 +31,7 @@ from biofm.training.finetuning.vectors import records_of
 from biofm.training.finetuning.writing import write_evaluation, write_predictions, write_predictor
 from biofm.training.folder import FREE
 from biofm.training.metrics import METRICS
+from biofm.training.processes import find_processes
 from biofm.training.progress import Progress
 from biofm.training.reporting import write_run_report
 
@@ -133,6 +135,7 @@ def _report(
 def _check(recipe: FinetuneRecipe, embedder: Embedder, compute: Compute) -> None:
     if recipe.method == "probe":
         return
+    check_devices(compute, find_processes(recipe))
     if recipe.method == "lora":
         check_peft()
     if compute.dtype is torch.float16:
