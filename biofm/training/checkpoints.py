@@ -18,9 +18,9 @@ from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.state_dict_loader import load
 
 from biofm.core.errors import OutputError
-from biofm.training.callbacks import Best
+from biofm.training.callbacks import Best, Speedometer
 from biofm.training.interruption import Interruption
-from biofm.training.module import TrainingModule
+from biofm.training.module import TrainingModule, changing_names
 from biofm.training.recipe import Recipe
 from biofm.training.steps import Step, StepCallback
 
@@ -37,11 +37,19 @@ class Checkpoints(StepCallback, Checkpoint):
     only then: a run that is killed at any moment finds the last one that it had.
     """
 
-    def __init__(self, folder: Path, recipe: Recipe, best: Best, interruption: Interruption) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        recipe: Recipe,
+        best: Best,
+        interruption: Interruption,
+        speedometer: Speedometer,
+    ) -> None:
         self.folder = folder
         self.recipe = recipe
         self.best = best
         self.interruption = interruption
+        self.speedometer = speedometer
 
     def on_step_end(self, trainer: Trainer, module: TrainingModule, step: Step) -> None:
         module.is_ending = self.interruption.has_come(trainer)
@@ -49,7 +57,8 @@ class Checkpoints(StepCallback, Checkpoint):
         is_best = self.best.step == step.number
         if is_last or is_best or step.number % self.recipe.checkpoint_every == 0:
             step.finite_loss()
-            self._save(trainer, step.number)
+            with self.speedometer.throughput.paused():
+                self._save(trainer, step.number)
 
     def _save(self, trainer: Trainer, number: int) -> None:
         path = checkpoint_path(self.folder, number)
@@ -58,7 +67,6 @@ class Checkpoints(StepCallback, Checkpoint):
             trainer.save_checkpoint(partial, weights_only=False)
         if trainer.is_global_zero:
             _bring_to_disk(partial)
-            _remove(path)  # of an earlier run to this very step
             os.replace(partial, path)
             for other in self.folder.iterdir():
                 if other not in (path, checkpoint_path(self.folder, self.best.step or 0)):
@@ -104,18 +112,19 @@ def read_callbacks(path: Path) -> dict[str, Any]:
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
-    """The weights that a checkpoint keeps, averaged ones where weights are averaged, into ``model``. A
-    checkpoint of spread weights is put together here, in this process alone.
+    """The weights that a checkpoint keeps, averaged ones where weights are averaged, into ``model``, whose
+    others stay. A checkpoint of spread weights is put together here, in this process alone.
     """
-    names = {name: f"model.{name}" for name in model.state_dict()}
+    own = model.state_dict()
+    names = {name: f"model.{name}" for name in changing_names(model)}
     if path.is_dir():
-        state = {names[name]: torch.empty_like(weight) for name, weight in model.state_dict().items()}
+        state = {stored: torch.empty_like(own[name]) for name, stored in names.items()}
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "torch.distributed is disabled")  # it is: this process reads
             load({"state_dict": state}, checkpoint_id=path, no_dist=True)
     else:
         state = read_checkpoint(path)["state_dict"]
-    model.load_state_dict({name: state[stored] for name, stored in names.items()})
+    model.load_state_dict({name: state[stored] for name, stored in names.items()}, strict=False)
 
 
 @contextmanager

@@ -110,7 +110,7 @@ def _train(
         best,
         speedometer,
         MetricsLog(folder / METRICS, recipe, speedometer, progress),
-        Checkpoints(folder / CHECKPOINTS, recipe, best, interruption),
+        Checkpoints(folder / CHECKPOINTS, recipe, best, interruption, speedometer),
         Steps(recipe),
     ]
     is_judged = len(data.validation) > 0 and recipe.validate_every > 0

@@ -19,6 +19,12 @@ from biofm.training.schedule import rate_factor
 _DROPOUT = 2  # a stream of random numbers beside those of ``biofm.training.batches``
 
 
+def changing_names(model: nn.Module) -> set[str]:
+    """The names, in the state of ``model``, of what training changes: the weights that learn, and buffers."""
+    frozen = {name for name, weight in model.named_parameters() if not weight.requires_grad}
+    return set(model.state_dict()) - frozen
+
+
 class TrainingModule(LightningModule):
     """Trains ``model`` in place.
 
@@ -30,6 +36,7 @@ class TrainingModule(LightningModule):
         self.model = model
         self.objective = objective
         self.recipe = recipe
+        self.strict_loading = False  # a checkpoint lacks what does not learn
         self.is_ending = False
         self.validation_loss: float | None = None
         self._is_spread = False
@@ -79,6 +86,15 @@ class TrainingModule(LightningModule):
         optimizer = make_optimizer(self.model, self.recipe)
         schedule = LambdaLR(optimizer, partial(rate_factor, self.recipe))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """What does not learn, such as the model under adapters, need not be written again and again.
+        Averages and spread weights are kept whole, as Lightning wants to find them.
+        """
+        if not self._is_spread and "averaging_state" not in checkpoint:
+            kept = {f"model.{name}" for name in changing_names(self.model)}
+            state = checkpoint["state_dict"]
+            checkpoint["state_dict"] = {name: weight for name, weight in state.items() if name in kept}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """A checkpoint was saved behind a whole step: its counters of batches become those of this number of

@@ -79,3 +79,38 @@ def test_the_last_step_is_judged_whatever_its_number(
     rows = read_metrics(tmp_path / "run" / "metrics.csv")
     assert [row["step"] for row in rows] == [2, 3, 4, 6, 7]
     assert [row["step"] for row in rows if "validation_loss" in row] == [3, 6, 7]
+
+
+def test_what_does_not_learn_is_in_no_checkpoint_and_stays(
+    make_model: Callable[[], MaskedLM],
+    make_proteins: Callable[..., list[str]],
+    make_recipe: MakeRecipe,
+    tokenizer: ProteinTokenizer,
+    cpu: Compute,
+    tmp_path: Path,
+) -> None:
+    """A head on a frozen encoder, trained in one session and in two."""
+    store = TokenStore.of(map(tokenizer.encode, make_proteins(12)))
+    objective = regression(np.arange(12.0)[:, None])
+    ends = []
+    for name, sessions in (("whole", [6]), ("parts", [4, 6])):
+        (tmp_path / name).mkdir()
+        for n_steps in sessions:
+            recipe = make_recipe(n_steps=n_steps, decay_share=0.0, optimizer="adamw")
+            model = SequencePredictor(make_model().encoder, "mean", 1, special_tokens=(0, 2))
+            initialise_head(model, seed=0)
+            model.encoder.requires_grad_(False)
+            untrained = {key: weight.clone() for key, weight in model.state_dict().items()}
+            data = PackedData(
+                store, Mixture([np.arange(12)], None, recipe.seed), np.arange(0), objective, recipe
+            )
+            fit(model, objective, data, recipe, cpu, tmp_path / name, lambda *progress: None)
+        ends.append({key: weight.clone() for key, weight in model.state_dict().items()})
+        (last,) = (tmp_path / name / "checkpoints").iterdir()
+        kept = torch.load(last, weights_only=True)["state_dict"]
+        assert not any(".blocks." in key for key in kept)
+    whole, parts = ends
+    assert all(torch.equal(whole[key], parts[key]) for key in whole)
+    start = make_model().encoder.state_dict()
+    assert all(torch.equal(whole[f"encoder.{key}"], weight) for key, weight in start.items())
+    assert any(not torch.equal(whole[key], weight) for key, weight in untrained.items())
