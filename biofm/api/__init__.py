@@ -11,6 +11,7 @@ from biofm.api.description import describe
 from biofm.api.embed_estimate import estimate_embed
 from biofm.api.embedding import embed, neighbours
 from biofm.api.evaluation import evaluate
+from biofm.api.finetune_estimate import estimate_finetune
 from biofm.api.finetuning import finetune
 from biofm.api.merging import merge
 from biofm.api.model import DEFAULT_MODEL, Model, info, load, models
@@ -28,6 +29,7 @@ __all__ = [
     "describe",
     "embed",
     "estimate_embed",
+    "estimate_finetune",
     "estimate_pretrain",
     "estimate_score",
     "evaluate",

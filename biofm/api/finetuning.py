@@ -2,21 +2,23 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+from biofm.api.configuration import read_configuration
 from biofm.api.model import DEFAULT_MODEL, load
 from biofm.api.request import request_of
 from biofm.core import StageProgress, sha256_of
-from biofm.core.configuration import configure
 from biofm.core.errors import InputError, OptionError, OutputError, input_errors
 from biofm.evaluation.supervised import LabelOptions, read_labelled
 from biofm.gate import ask
 from biofm.gate.inputs import STANDARD_INPUT
 from biofm.inference import choose_compute
 from biofm.inference.records import ON_ERROR
-from biofm.policy import Target
+from biofm.policy import Request, Target
+from biofm.training import Crew, meet
 from biofm.training.finetuning import Base, FinetuneRecipe, FinetuneSummary, Source, run_finetuning
 
 
@@ -54,55 +56,79 @@ def finetune(
     (``method="lora"``), as texts ``name=value`` in ``sets``; the later of these count. By default it is a
     probe.
 
+    Where several processes train together, each runs this. It returns in the first one; the others end here.
+
     Raises InputError, OutputError, ModelError, OptionError: each says what, where and what to do.
-    MissingExtraError: LoRA without peft.
+    MissingExtraError: LoRA without peft. ProcessError: one of several processes is gone.
     """
-    source, folder = Path(table), Path(output)
-    _check(source, folder, on_error, resume)
-    _check_names(settings)
-    reads = {"table": (source,)} | ({} if config is None else {"config": (Path(config),)})
-    writes = {"run": Target(path=folder, kind="directory", overwrite=resume)}
-    request = request_of("finetune", reads=reads, writes=writes, model=str(model))
+    path, folder = Path(table), Path(output)
+    recipe = recipe_of(recipe, config, settings, sets)
+    options = LabelOptions(
+        targets=(target,) if isinstance(target, str) else tuple(target), column=column,
+        id_column=id_column, split_column=split_column, validation_column=validation_column,
+        task=recipe.task, unknown_letters=unknown_letters,
+    )  # fmt: skip
     notices: Counter[str] = Counter()
-    with ask(request) as permit, StageProgress(quiet=quiet) as bar:
-        if recipe is None:
-            file = None if config is None else permit.reader("config")
-            recipe = configure(FinetuneRecipe, file, settings, sets)
-        options = LabelOptions(
-            targets=(target,) if isinstance(target, str) else tuple(target), column=column,
-            id_column=id_column, split_column=split_column, validation_column=validation_column,
-            task=recipe.task, unknown_letters=unknown_letters,
-        )  # fmt: skip
-        stream = permit.reader("table")
-        sha256 = sha256_of([stream])
-        with input_errors():
-            labelled = read_labelled(stream, str(source), options, notices, skip_faulty=on_error == "skip")
-        compute = choose_compute(device, dtype)
-        return run_finetuning(
-            Source(labelled, options, sha256), _base(model), recipe, compute, permit.folder("run"), notices,
-            bar.update,
-        )  # fmt: skip
+    crew = meet(recipe)
+    with ExitStack() as opened:
+        with crew.main_first():
+            if crew.is_main:
+                check_reading(path, on_error)
+                _check_output(folder, resume)
+            permit = opened.enter_context(ask(_request(path, folder, model, resume, crew)))
+            source = read_source(permit.reader("table"), path, options, notices, on_error)
+            compute, base = choose_compute(device, dtype), base_of(model)
+            bar = opened.enter_context(StageProgress(quiet=quiet or not crew.is_main))
+        summary = run_finetuning(source, base, recipe, compute, folder, notices, bar.update)
+    crew.dismiss()
+    return summary
 
 
-def _base(model: str | Path) -> Base:
-    """On the CPU in its stored weights, which are all that is kept of it."""
-    loaded = load(model, device="cpu")
-    return Base(loaded.checkpoint, loaded.info.name, loaded.info.sha256)
+def _request(table: Path, folder: Path, model: str | Path, resume: bool, crew: Crew) -> Request:
+    """Other processes than the first one join the run that it began."""
+    role = "run" if crew.is_main else "joined run"
+    target = Target(path=folder, kind="directory", overwrite=resume or not crew.is_main)
+    return request_of("finetune", reads={"table": (table,)}, writes={role: target}, model=str(model))
 
 
-def _check(table: Path, output: Path, on_error: str, resume: bool) -> None:
-    """What the gate cannot know: that the table is read twice, and how one goes on with a run."""
+def recipe_of(
+    recipe: FinetuneRecipe | None,
+    config: str | Path | None,
+    settings: Mapping[str, Any],
+    sets: Sequence[str],
+) -> FinetuneRecipe:
+    """The given one, or the one that the rest makes up."""
+    known = {field.name for field in fields(FinetuneRecipe)}
+    if unknown := sorted(settings.keys() - known):
+        raise TypeError(f"unexpected keyword argument {unknown[0]!r}")
+    return recipe or read_configuration("finetune", FinetuneRecipe, config, settings, sets)
+
+
+def check_reading(table: Path, on_error: str) -> None:
+    """What the gate cannot know: that the table is read twice."""
     if on_error not in ON_ERROR:
         remedy = f"Give {' or '.join(ON_ERROR)}"
         raise OptionError(f"no such way: {on_error}", where="--on-error", remedy=remedy)
     if table == STANDARD_INPUT:
         raise InputError("a table cannot come through a pipe", where="-", remedy="Name a file")
-    if not resume and any(output.glob("*")):
+
+
+def read_source(
+    stream: BinaryIO, table: Path, options: LabelOptions, notices: Counter[str], on_error: str
+) -> Source:
+    sha256 = sha256_of([stream])
+    with input_errors():
+        found = read_labelled(stream, str(table), options, notices, skip_faulty=on_error == "skip")
+    return Source(found, options, sha256)
+
+
+def base_of(model: str | Path) -> Base:
+    """On the CPU in its stored weights, which are all that is kept of it."""
+    loaded = load(model, device="cpu")
+    return Base(loaded.checkpoint, loaded.info.name, loaded.info.sha256)
+
+
+def _check_output(folder: Path, resume: bool) -> None:
+    if not resume and any(folder.glob("*")):
         remedy = "Pass --resume to go on with the run in it, or choose another folder"
-        raise OutputError("the folder is not empty", where=str(output), remedy=remedy)
-
-
-def _check_names(settings: Mapping[str, Any]) -> None:
-    known = {field.name for field in fields(FinetuneRecipe)}
-    if unknown := sorted(settings.keys() - known):
-        raise TypeError(f"finetune() got an unexpected keyword argument {unknown[0]!r}")
+        raise OutputError("the folder is not empty", where=str(folder), remedy=remedy)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from biofm.inference.estimate import Estimate
     from biofm.inference.scoring.estimate import ScoreEstimate
     from biofm.training.estimate import TrainingEstimate
+    from biofm.training.finetuning import FinetuneEstimate
 
 
 def show_estimate(estimate: "Estimate", output: Path, *, as_json: bool) -> None:
@@ -27,6 +28,14 @@ def show_training_estimate(estimate: "TrainingEstimate", *, as_json: bool) -> No
         print_json(estimate)
     else:
         print_table(_training_rows(estimate))
+
+
+def show_finetune_estimate(estimate: "FinetuneEstimate", *, as_json: bool) -> None:
+    say_notices(estimate.notices)
+    if as_json:
+        print_json(estimate)
+    else:
+        print_table(_finetune_rows(estimate))
 
 
 def _show(estimate: "Estimate | ScoreEstimate", rows: list[tuple[str, str]], as_json: bool) -> None:
@@ -96,6 +105,27 @@ def _training_rows(estimate: "TrainingEstimate") -> list[tuple[str, str]]:
         rows.append(("memory there is", format_bytes(estimate.room_bytes)))
         rows.append(("--tokens-per-batch", _batches(estimate)))
     return rows
+
+
+def _finetune_rows(estimate: "FinetuneEstimate") -> list[tuple[str, str]]:
+    rows = [("rows of the table", f"{estimate.n_rows:,}"), ("method", estimate.method)]
+    if estimate.training is None:
+        assert estimate.vectors is not None, "a probe has vectors"
+        return [*rows, *_vector_rows(estimate.vectors)]
+    if estimate.n_members > 1:
+        rows.append(("members", f"{estimate.n_members}, each as follows but for the output"))
+        if estimate.seconds is not None:
+            rows.append(("time of all members", f"at most {format_duration(estimate.seconds)}"))
+    return [*rows, *_training_rows(estimate.training)]
+
+
+def _vector_rows(vectors: "Estimate") -> list[tuple[str, str]]:
+    return [
+        ("vectors", f"{vectors.n_rows:,} x {vectors.n_dimensions}, made once"),
+        ("tokens", f"{vectors.n_tokens:,} through the model"),
+        ("computed in", f"{vectors.provenance['dtype']} on {vectors.provenance['device']}"),
+        *_costs(vectors, Path("vectors")),
+    ]
 
 
 def _training_time(estimate: "TrainingEstimate") -> str:

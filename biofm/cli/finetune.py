@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Option
 
 from biofm.cli import options
+from biofm.cli.estimate import show_finetune_estimate
 from biofm.cli.options import Dtype, OnError
 from biofm.cli.printing import print_json, print_result, print_table, say, say_notices
 
@@ -65,31 +66,40 @@ def finetune(
     max_length: Annotated[int | None, Option(help="In training, longer ones give a random crop.")] = None,
     window: Annotated[int | None, Option(help="Run longer sequences by windows of so many residues.")] = None,
     seed: Annotated[int | None, Option(help="Of all that is drawn.")] = None,
+    devices: Annotated[int | None, Option(help="Processes on each machine, a device each.")] = None,
     config: Annotated[Path | None, Option(help="A TOML file of settings, such as a recipe.toml.")] = None,
     set_: Annotated[list[str] | None, Option("--set", help=SET_HELP)] = None,
     dtype: options.DtypeOption = Dtype.auto,
     device: options.Device = "auto",
     on_error: options.AtFault = OnError.stop,
+    estimate: options.Estimate = False,
     resume: Annotated[bool, Option("--resume", help="Go on with the run interrupted in --output.")] = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Teach a model a column of a table: a probe, adapters or all weights, judged beside baselines."""
     from biofm import api  # brings torch: not before a command runs
+    from biofm.training import Told
 
     given: dict[str, Any] = {
         "method": method and method.value, "task": task and task.value, "pool": pool and pool.value,
         "n_folds": folds, "n_members": members, "lora_rank": lora_rank, "n_steps": steps,
         "learning_rate": learning_rate, "tokens_per_batch": tokens_per_batch, "max_length": max_length,
-        "window": window, "seed": seed,
+        "window": window, "seed": seed, "devices": devices,
     }  # fmt: skip
+    how: dict[str, Any] = {
+        "target": target, "config": config, "sets": set_ or (), "model": model, "column": column,
+        "id_column": id_column, "split_column": split_column, "validation_column": validation_column,
+        "unknown_letters": unknown_letters, "dtype": dtype.value, "device": device,
+        "on_error": on_error.value,
+    }  # fmt: skip
+    if estimate:
+        show_finetune_estimate(api.estimate_finetune(table, **how, **given), as_json=json)
+        return
     try:
-        summary = api.finetune(
-            table, output, target=target, config=config, sets=set_ or (), model=model, column=column,
-            id_column=id_column, split_column=split_column, validation_column=validation_column,
-            unknown_letters=unknown_letters, dtype=dtype.value, device=device, on_error=on_error.value,
-            resume=resume, quiet=quiet, **given,
-        )  # fmt: skip
+        summary = api.finetune(table, output, **how, **given, resume=resume, quiet=quiet)
+    except Told:  # one of several processes: another one tells why it ends
+        raise
     except (KeyboardInterrupt, SystemExit):  # Ctrl-C and SIGTERM
         say(f"biofm: interrupted. Repeat the command with --resume to go on from the state in {output}")
         raise

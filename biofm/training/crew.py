@@ -19,9 +19,9 @@ from torch.distributed import (  # type: ignore[attr-defined]  # not in the list
     rendezvous,
 )
 
-from biofm.core.errors import OptionError, ProcessError
-from biofm.training.launch import SECONDS_TO_END, find_ended, launch
-from biofm.training.processes import Processes, batches_of_process, find_processes
+from biofm.core.errors import BiofmError, OptionError, ProcessError
+from biofm.training.launch import SECONDS_TO_END, await_ended, find_ended, launch
+from biofm.training.processes import Processes, batches_of_process, find_processes, is_main_process
 from biofm.training.recipe import Recipe
 
 TIME_TO_MEET = timedelta(minutes=10)
@@ -128,6 +128,11 @@ class Crew:
         """What became of a process that is gone, as far as this one can tell."""
         return find_ended() if self.is_main_there() else "process 0 is gone"
 
+    def explain_lost(self) -> str:
+        """The same where one is known to be gone."""
+        of_main = None if self.is_main_there() else "process 0 is gone"
+        return of_main or await_ended() or "one of its processes died"
+
     @contextmanager
     def _telling(self) -> Iterator[Callable[[object], None]]:
         """Of the first process's turn: the others hear of its result, or of its fault."""
@@ -162,13 +167,27 @@ class Crew:
         return f"turn/{self._n_turns}"
 
 
+@contextmanager
+def said_once() -> Iterator[None]:
+    """What is wrong with options, which every process finds before it has met the others, the first one says;
+    the others raise Told.
+    """
+    try:
+        yield
+    except BiofmError as error:
+        if is_main_process():
+            raise
+        raise Told(1) from error
+
+
 def meet(recipe: Recipe) -> Crew:
     """The crew of this run. The first call starts the processes that nobody else starts, and waits until all
     are there.
 
     Raises ProcessError where they are not within ten minutes. OptionError: the numbers do not fit.
     """
-    processes = find_processes(recipe)
+    with said_once():
+        processes = find_processes(recipe)
     if _starts_others(processes):
         batches_of_process(recipe, processes)  # before there is anybody to wait for
     crew = _meet(processes)

@@ -51,7 +51,7 @@ def one_message(crew: Crew, checkpoints: Path) -> Iterator[None]:
         if not has_floor:
             raise Told(1) from error
         if is_of_another:
-            raise _lost(crew.find_lost(), checkpoints) from error
+            raise _lost(crew.explain_lost(), checkpoints) from error
         raise
 
 
@@ -84,10 +84,10 @@ def _is_of_a_lost_process(error: BaseException | None) -> bool:
     return False
 
 
-def _lost(lost: str | None, checkpoints: Path) -> ProcessError:
+def _lost(lost: str, checkpoints: Path) -> ProcessError:
     step = newest_step(checkpoints)
     where_to = "begin again" if step is None else f"go on from step {step}"
-    what = f"the run is over, because {lost or 'one of its processes died'}"
+    what = f"the run is over, because {lost}"
     return ProcessError(what, remedy=f"Repeat the command with --resume to {where_to}")
 
 

@@ -8,6 +8,7 @@ import atexit
 import os
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from signal import Signals
 
@@ -15,6 +16,7 @@ from biofm.core.errors import OptionError
 from biofm.training.processes import Processes
 
 SECONDS_TO_END = 10.0
+SECONDS_TO_BE_SEEN = 1.0  # from a closed connection to an ended process
 QUIET = {"TORCH_CPP_LOG_LEVEL": "ERROR"}  # no stack of C++ for each lost connection: one message tells
 
 _children: list[subprocess.Popen[bytes]] = []
@@ -37,6 +39,14 @@ def launch(processes: Processes) -> None:
     for rank in range(1, processes.n_local):
         environment = QUIET | os.environ | {"LOCAL_RANK": str(rank)}
         _children.append(subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL))
+
+
+def await_ended() -> str | None:
+    """What becomes of a process that this one started and that ends right now."""
+    end = time.monotonic() + SECONDS_TO_BE_SEEN
+    while (ended := find_ended()) is None and _children and time.monotonic() < end:
+        time.sleep(SECONDS_TO_BE_SEEN / 100)
+    return ended
 
 
 def find_ended() -> str | None:

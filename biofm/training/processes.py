@@ -98,6 +98,6 @@ def _agreed(recipe: Recipe, found: Processes) -> Processes:
             f"{found.launcher} started {there[0]} processes on each of {there[1]} machines, "
             f"but {asked[0]} on each of {asked[1]} are asked for",
             where="--devices",
-            remedy=f"Give --devices {there[0]} --set n_nodes={there[1]}, or leave both out",
+            remedy=f"Give --devices {there[0]} --set n_nodes={there[1]}",
         )
     return found

@@ -17,6 +17,7 @@ from biofm.evaluation.dataset import describe_store
 from biofm.inference import Compute
 from biofm.models import Checkpoint, write_checkpoint
 from biofm.training.crew import meet
+from biofm.training.devices import check_devices
 from biofm.training.environment import environment_of
 from biofm.training.extras import check_extras
 from biofm.training.files import written_whole
@@ -125,7 +126,9 @@ def check_model(checkpoint: Checkpoint, recipe: PretrainRecipe, compute: Compute
         what = f"this is a {kind} model, which is not trained to be a {recipe.objective} one"
         raise OptionError(what, where="--objective", remedy=f"Give {kind}, or start from another model")
     check_extras(recipe)
-    batches_of_process(recipe, find_processes(recipe))
+    processes = find_processes(recipe)
+    batches_of_process(recipe, processes)
+    check_devices(compute, processes)
 
 
 def objective_of(checkpoint: Checkpoint, recipe: PretrainRecipe) -> Objective:

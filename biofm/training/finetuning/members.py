@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from biofm.inference import Compute, Embedder, EmbedOptions
 from biofm.inference.prediction import Head, PredictorFiles, PredictorInfo, open_branch
 from biofm.inference.prediction.files import HEAD_FILE, MEMBERS
 from biofm.models import Checkpoint, write_checkpoint
+from biofm.training.crew import meet
 from biofm.training.files import written_whole
 from biofm.training.finetuning.gradient import Trained, train_member
 from biofm.training.finetuning.lora import adapter_files
@@ -70,31 +72,28 @@ class Run(NamedTuple):
         return self.predictor / MEMBERS / member
 
 
-def train_probes(run: Run, members: list[MemberPlan], test: Indices, embedder: Embedder) -> list[Answers]:
+def train_probes(run: Run, members: list[MemberPlan], test: Indices, embedder: Embedder) -> None:
     """All members of a probe: heads on vectors that are made once for all."""
     vectors: Floats | None = None
-    answers = []
     for number, member in enumerate(members):
         if not (run.work(member.name) / REPORT_FILE).exists():
             if vectors is None:
                 vectors = embed_table(run.table, embedder, run.folder, run.progress)
             _fit_one(run, member, test, vectors, resamples=run.recipe.n_members > 1)
-        answers.append(_read_answers(run.work(member.name)))
         run.progress("fitting", number + 1, len(members))
     (run.folder / VECTORS_FILE).unlink(missing_ok=True)
-    return answers
 
 
-def train_by_gradients(
-    run: Run, members: list[MemberPlan], test: Indices, store: TokenStore
-) -> list[Answers]:
-    """Members with an encoder of their own; the one that was interrupted goes on from its checkpoint."""
-    answers = []
+def train_by_gradients(run: Run, members: list[MemberPlan], test: Indices, store: TokenStore) -> None:
+    """Members with an encoder of their own; the one that was interrupted goes on from its checkpoint. Several
+    processes train one together, and the first of them keeps it.
+    """
+    crew = meet(run.recipe)
     for member in members:
-        if not (run.work(member.name) / REPORT_FILE).exists():
-            _train_one(run, member, test, store)
-        answers.append(_read_answers(run.work(member.name)))
-    return answers
+        report = run.work(member.name) / REPORT_FILE
+        if not crew.from_main(report.exists):
+            trained = _train_one(run, member, store)
+            crew.from_main(partial(_keep, run, member, test, trained))
 
 
 def _fit_one(run: Run, member: MemberPlan, test: Indices, vectors: Floats, *, resamples: bool) -> None:
@@ -113,7 +112,15 @@ def _fit_one(run: Run, member: MemberPlan, test: Indices, vectors: Floats, *, re
     _write_answers(run, member, Answers(ask(probe.final, test), held_out, probe.penalty))
 
 
-def _train_one(run: Run, member: MemberPlan, test: Indices, store: TokenStore) -> None:
+def read_answers(run: Run, member: MemberPlan) -> Answers:
+    """Of a member that is done."""
+    folder = run.work(member.name)
+    outputs = safetensors.numpy.load((folder / OUTPUTS_FILE).read_bytes())
+    report = json.loads((folder / REPORT_FILE).read_text())
+    return Answers(outputs["test"], outputs["held_out"], report)
+
+
+def _train_one(run: Run, member: MemberPlan, store: TokenStore) -> Trained:
     work = run.work(member.name)
     work.mkdir(parents=True, exist_ok=True)
 
@@ -121,7 +128,11 @@ def _train_one(run: Run, member: MemberPlan, test: Indices, store: TokenStore) -
         run.progress(f"{member.name}, {stage}", done, total, detail)
 
     labels = run.table.labels
-    trained = train_member(member, labels, store, run.base, run.recipe, run.compute, work, progress)
+    return train_member(member, labels, store, run.base, run.recipe, run.compute, work, progress)
+
+
+def _keep(run: Run, member: MemberPlan, test: Indices, trained: Trained) -> None:
+    """Write down the weights and what they answer, as they are read again."""
     _write_weights(run, member, trained)
     with ExitStack() as opened:
         paths = {f"{MEMBERS}/{member.name}/{path.name}": path for path in run.result(member.name).iterdir()}
@@ -132,7 +143,7 @@ def _train_one(run: Run, member: MemberPlan, test: Indices, store: TokenStore) -
             branch.answer(records_of(run.table, rows), Counter()) for rows in (test, member.held_out)
         )
     _write_answers(run, member, Answers(of_test, of_held_out, asdict(trained.summary)))
-    shutil.rmtree(work / CHECKPOINTS, ignore_errors=True)
+    shutil.rmtree(run.work(member.name) / CHECKPOINTS, ignore_errors=True)
 
 
 def _write_weights(run: Run, member: MemberPlan, trained: Trained) -> None:
@@ -169,9 +180,3 @@ def _write_answers(run: Run, member: MemberPlan, answers: Answers) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     _write_files(folder, {OUTPUTS_FILE: safetensors.numpy.save(outputs)})
     _write_files(folder, {REPORT_FILE: json.dumps(about | answers.report, indent=2).encode() + b"\n"})
-
-
-def _read_answers(folder: Path) -> Answers:
-    outputs = safetensors.numpy.load((folder / OUTPUTS_FILE).read_bytes())
-    report = json.loads((folder / REPORT_FILE).read_text())
-    return Answers(outputs["test"], outputs["held_out"], report)

@@ -89,6 +89,6 @@ class FinetuneRecipe(Recipe):
             raise OptionError(what, where="--pool", remedy="Give mean, cls or attention, or --method probe")
         if self.method != "probe" and self.n_steps < 1:
             raise OptionError("without a step nothing is learned", where="--steps", remedy="Give at least 1")
-        if self.devices * self.n_nodes > 1:
-            what = "a fine-tuning runs on one device"
-            raise OptionError(what, where="--set devices", remedy="Give 1; only pretraining is shared out")
+        if self.method == "probe" and self.devices * self.n_nodes > 1:
+            what = "a probe is fitted on one device"
+            raise OptionError(what, where="--devices", remedy="Give 1, or --method lora or full")

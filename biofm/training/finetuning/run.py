@@ -16,22 +16,26 @@ from biofm.inference import Compute, Embedder, EmbedOptions, place
 from biofm.inference.prediction import MemberInfo, PredictorInfo
 from biofm.inference.prediction.heads import embedder_pool
 from biofm.models import Checkpoint
+from biofm.training.crew import meet
+from biofm.training.devices import check_devices
 from biofm.training.environment import environment_of
 from biofm.training.files import written_whole
 from biofm.training.finetuning.judging import Findings, judge_members
 from biofm.training.finetuning.lora import check_peft
-from biofm.training.finetuning.members import Run, train_by_gradients, train_probes
+from biofm.training.finetuning.members import Run, read_answers, train_by_gradients, train_probes
 from biofm.training.finetuning.plan import Plan, make_plan
 from biofm.training.finetuning.recipe import FinetuneRecipe
 from biofm.training.finetuning.report import report_of_finetuning
 from biofm.training.finetuning.summary import FinetuneSummary, summarise
 from biofm.training.finetuning.vectors import records_of
 from biofm.training.finetuning.writing import write_evaluation, write_predictions, write_predictor
+from biofm.training.folder import FREE
 from biofm.training.metrics import METRICS
+from biofm.training.processes import find_processes
 from biofm.training.progress import Progress
 from biofm.training.reporting import write_run_report
 
-HARMLESS = ("n_workers", "checkpoint_every", "log_every", "n_resamples", "coverage", "wandb")
+HARMLESS = {*FREE, "n_resamples", "coverage"} - {"n_steps"}
 """Settings that a resumed run may change: they decide no weight."""
 
 
@@ -75,20 +79,34 @@ def run_finetuning(
     table = source.table
     plan = make_plan(table, recipe, notices)
     embedder = make_embedder(source, base, recipe, compute)
-    check_choices(recipe, embedder, compute)
-    tokens = [protein.tokens for protein in embedder.tokenise(records_of(table), notices)]
-    _remember(source, base, recipe, compute, folder)
+    crew = meet(recipe)
+    with crew.main_first():
+        check_choices(recipe, embedder, compute)
+        tokens = [protein.tokens for protein in embedder.tokenise(records_of(table), notices)]
+        if crew.is_main:
+            _remember(source, base, recipe, compute, folder)
     info = _info(source, base, recipe, compute, plan)
     run = Run(table, base.checkpoint, info, recipe, compute, embedder.options, folder, progress)
-    if recipe.method == "probe":
-        answers = train_probes(run, plan.members, plan.test, embedder)
-    else:
-        answers = train_by_gradients(run, plan.members, plan.test, TokenStore.of(tokens))
-    findings = judge_members(table, plan, answers, recipe, progress)
+    if recipe.method != "probe":
+        train_by_gradients(run, plan.members, plan.test, TokenStore.of(tokens))
+
+    def conclude() -> FinetuneSummary:
+        if recipe.method == "probe":
+            train_probes(run, plan.members, plan.test, embedder)
+        return _conclude(run, plan, notices)
+
+    return crew.from_main(conclude)
+
+
+def _conclude(run: Run, plan: Plan, notices: Counter[str]) -> FinetuneSummary:
+    """Judge the members and write down what they are good for."""
+    table, recipe, folder = run.table, run.recipe, run.folder
+    answers = [read_answers(run, member) for member in plan.members]
+    findings = judge_members(table, plan, answers, recipe, run.progress)
     reports = {member.name: answer.report for member, answer in zip(plan.members, answers, strict=True)}
-    write_predictor(run.predictor, info, findings.calibration)
-    write_predictions(folder, table, info, plan, findings, recipe.coverage)
-    summary = summarise(table, info, compute, findings, reports, str(run.predictor), notices)
+    write_predictor(run.predictor, run.info, findings.calibration)
+    write_predictions(folder, table, run.info, plan, findings, recipe.coverage)
+    summary = summarise(table, run.info, run.compute, findings, reports, str(run.predictor), notices)
     write_evaluation(folder, summary)
     _report(run, recipe, plan, findings, summary)
     return summary
@@ -123,6 +141,7 @@ def check_choices(recipe: FinetuneRecipe, embedder: Embedder, compute: Compute) 
     """Raises OptionError: they do not fit each other. MissingExtraError: LoRA without peft."""
     if recipe.method == "probe":
         return
+    check_devices(compute, find_processes(recipe))
     if recipe.method == "lora":
         check_peft()
     if compute.dtype is torch.float16:

@@ -1,15 +1,20 @@
 """A process tells from its environment which one it is, as Lightning does."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
+import torch
 from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
+from biofm import api
 from biofm.core.errors import OptionError
-from biofm.training import PretrainRecipe, is_main_process
+from biofm.inference import Compute
+from biofm.training import PretrainRecipe, Told, is_main_process
+from biofm.training.devices import check_devices
 from biofm.training.processes import Processes, batches_of_process, find_processes
 
 MakeRecipe = Callable[..., PretrainRecipe]
@@ -82,7 +87,7 @@ def test_who_starts_the_processes_says_how_many_they_are(
             TORCHRUN,
             4,
             "--devices: torchrun started 2 processes on each of 4 machines, but 4 on each of 1 are asked "
-            "for. Give --devices 2 --set n_nodes=4, or leave both out",
+            "for. Give --devices 2 --set n_nodes=4",
         ),
         (
             {"SLURM_NTASKS": "4", "SLURM_PROCID": "0"},
@@ -114,3 +119,26 @@ def test_batches_of_a_step_are_shared_out_evenly_or_not_at_all(make_recipe: Make
     assert str(caught.value) == (
         "--batches-per-step: 4 processes cannot share the 6 batches of a step. Give a multiple of 4"
     )
+
+
+@pytest.mark.parametrize(("kind", "n_there"), [("cuda", 1), ("mps", 1)])
+def test_more_processes_than_devices_are_refused(
+    kind: str, n_there: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: n_there)
+    compute = Compute(torch.device(kind), torch.float32, "as the test asks")
+    check_devices(compute, Processes(0, 1))
+    check_devices(replace(compute, device=torch.device("cpu")), Processes(0, 8, 8))
+    with pytest.raises(OptionError) as caught:
+        check_devices(compute, Processes(0, 4, 2))
+    assert str(caught.value) == (
+        f"--devices: 2 processes need a device of {kind} each, and there are 1 here. "
+        "Give at most 1, or --device cpu"
+    )
+
+
+def test_of_options_that_do_not_fit_the_first_process_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    for rank, kind in (("0", OptionError), ("1", Told)):
+        monkeypatch.setenv("LOCAL_RANK", rank)
+        with pytest.raises(kind):
+            api.read_configuration("pretrain", PretrainRecipe, sets=["n_steps=-1"])

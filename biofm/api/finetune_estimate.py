@@ -1,0 +1,55 @@
+"""``estimate_finetune``: what a fine-tuning will take."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from biofm.api.finetuning import base_of, check_reading, read_source, recipe_of
+from biofm.api.model import DEFAULT_MODEL
+from biofm.api.request import request_of
+from biofm.evaluation.supervised import LabelOptions
+from biofm.gate import ask
+from biofm.inference import choose_compute
+from biofm.training.finetuning import FinetuneEstimate, FinetuneRecipe, estimate_finetuning
+
+
+def estimate_finetune(
+    table: str | Path,
+    *,
+    target: str | Sequence[str],
+    recipe: FinetuneRecipe | None = None,
+    config: str | Path | None = None,
+    sets: Sequence[str] = (),
+    model: str | Path = DEFAULT_MODEL,
+    column: str | None = None,
+    id_column: str | None = None,
+    split_column: str | None = None,
+    validation_column: str | None = None,
+    unknown_letters: str = "",
+    dtype: str = "auto",
+    device: str = "auto",
+    on_error: str = "stop",
+    **settings: Any,
+) -> FinetuneEstimate:
+    """What ``finetune`` of the same arguments will take in time, memory and space on the disk, and how large
+    its batches may be.
+
+    Reads the table, tries a few batches on a copy of the model, writes nothing. What is judged and fitted
+    beside the model is not counted.
+
+    Raises InputError, ModelError, OptionError. MissingExtraError: LoRA without peft.
+    """
+    path = Path(table)
+    check_reading(path, on_error)
+    recipe = recipe_of(recipe, config, settings, sets)
+    options = LabelOptions(
+        targets=(target,) if isinstance(target, str) else tuple(target), column=column,
+        id_column=id_column, split_column=split_column, validation_column=validation_column,
+        task=recipe.task, unknown_letters=unknown_letters,
+    )  # fmt: skip
+    notices: Counter[str] = Counter()
+    with ask(request_of("estimate", reads={"table": (path,)}, model=str(model))) as permit:
+        source = read_source(permit.reader("table"), path, options, notices, on_error)
+        compute = choose_compute(device, dtype)
+        return estimate_finetuning(source, base_of(model), recipe, compute, notices)
