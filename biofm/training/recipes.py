@@ -3,11 +3,11 @@
 from biofm.core.errors import OptionError
 from biofm.training.recipe import PretrainRecipe
 
-N_STEPS = 7000
+N_STEPS = 5000
 
 
 def protein_nano() -> PretrainRecipe:
-    """Of ``protein-nano``: 1.2 M weights, 29 M tokens of UniRef90 and of UniProt and GenBank.
+    """Of ``protein-nano``: 1.2 M weights, 20 M tokens of UniRef90 and of UniProt and GenBank.
 
     docs/log.md has what was tried beside it: AdamW, other learning rates and batches, 15 % masked.
     """

@@ -21,6 +21,9 @@ USABLE = 0.9  # of the memory there is: an estimate is no better
 
 # On a CPU, measured: what the code of a first step takes, and with it the trainer, the loggers, the report.
 STEP_CODE_BYTES, RUN_CODE_BYTES = 60 << 20, 150 << 20
+# oneDNN, which multiplies bfloat16 on a CPU, makes a program for every new shape, and keeps the last 1,024 of
+# them: as many as 60 steps of packed batches make.
+PRIMITIVES_BYTES = 600 << 20
 # What an allocator holds in pieces that no tensor fits: as a share of the activations where nothing was
 # tried, so that a trial fails on no machine; and how much that grows after the first steps, because batches
 # differ in their sizes: by half within a hundred steps.
@@ -110,11 +113,18 @@ def measure_step(
         optimiser=optimiser,
         averages=averages,
         checkpoint=learning + optimiser + averages if on_cpu else 0,  # which is on the host in any case
-        code=RUN_CODE_BYTES if on_cpu else 0,
+        code=_code_bytes(compute),
         batch_bytes=max(0, round(of_few - few * token_bytes)),
         token_bytes=token_bytes,
         held_bytes=UNTRIED * token_bytes,
     )
+
+
+def _code_bytes(compute: Compute) -> int:
+    """Programs of the host; those of a GPU are small beside what it computes on."""
+    if compute.device.type != "cpu":
+        return 0
+    return RUN_CODE_BYTES + (PRIMITIVES_BYTES if compute.dtype is torch.bfloat16 else 0)
 
 
 def optimizer_bytes(model: nn.Module, recipe: Recipe) -> int:

@@ -67,6 +67,50 @@ def test_folds_are_judged_out_of_fold_and_printed(biofm: Any, tiny_esm2: Path) -
     assert len(list(Path("run/predictor/members").iterdir())) == 2
 
 
+@pytest.fixture
+def _short_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An estimate looks at as little as it can."""
+    monkeypatch.setattr("biofm.training.trial.SECONDS", 0.0)
+    monkeypatch.setattr("biofm.inference.estimate.SAMPLE_SECONDS", 0.0)
+
+
+@pytest.mark.usefixtures("_short_sample")
+@pytest.mark.parametrize("method", ["probe", "lora", "full"])
+def test_an_estimate_counts_and_writes_nothing(
+    method: str, biofm: Any, tiny_esm2: Path, tmp_path: Path
+) -> None:
+    write("t.csv", oiliness)
+    before = sorted(tmp_path.iterdir())
+    words = ("-m", tiny_esm2, "--method", method, "--members", "2", *FEW_STEPS, "--estimate", "--json")
+    outcome = biofm("finetune", "t.csv", *CHOICE, "-o", "run", *words)
+    assert outcome.status == 0, outcome.err
+    found = json.loads(outcome.out)
+    assert (found["n_rows"], found["n_members"], found["method"]) == (60, 2, method)
+    if method == "probe":
+        assert found["training"] is None
+        assert found["vectors"]["n_sequences"] == 60
+        assert found["seconds"] == found["vectors"]["seconds"]
+    else:
+        assert found["vectors"] is None
+        assert found["training"]["n_tokens"] == 4 * 256
+        assert found["seconds"] == 2 * found["training"]["seconds"]
+        learns_all = found["training"]["n_trained"] == found["training"]["n_parameters"]
+        assert learns_all == (method == "full")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.usefixtures("_short_sample")
+def test_an_estimate_is_a_table(biofm: Any, tiny_esm2: Path) -> None:
+    write("t.csv", oiliness)
+    words = ("-m", tiny_esm2, "--method", "full", "--members", "2", *FEW_STEPS, "--estimate")
+    outcome = biofm("finetune", "t.csv", *CHOICE, "-o", "run", *words)
+    assert outcome.status == 0, outcome.err
+    rows = dict(line.split("  ", 1) for line in outcome.out.splitlines())
+    assert rows["rows of the table"].strip() == "60"
+    assert rows["members"].strip().startswith("2, each")
+    assert {"time of all members", "memory", "output", "--tokens-per-batch"} <= rows.keys()
+
+
 # the table, what is said besides, what the message must say
 WRONG: dict[str, tuple[str | None, tuple[str, ...], list[str]]] = {
     "a missing table": (None, (), ["t.csv", "no such file"]),

@@ -183,7 +183,10 @@ def test_a_shipped_recipe_is_changed_by_what_is_given_beside_it(
     assert recipe_of(tmp_path / "run") == expected
 
 
-def test_an_estimate_writes_nothing(fasta: Path, tmp_path: Path, run: Run) -> None:
+def test_an_estimate_writes_nothing(
+    fasta: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("biofm.training.trial.SECONDS", 0.0)
     words = (fasta, "-o", tmp_path / "run", *FEW_STEPS, "--estimate")
     status, output, errors = run(*words)
     assert (status, errors) == (0, "")

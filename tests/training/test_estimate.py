@@ -11,6 +11,7 @@ import torch
 from biofm_datasets.sampling import Mixture
 from biofm_datasets.store import TokenStore
 
+from biofm.core.hardware import find_bf16
 from biofm.inference import Compute
 from biofm.nn import MaskedLM
 from biofm.tokenizers import ProteinTokenizer
@@ -171,8 +172,8 @@ from biofm.training.fit import fit
 from biofm.training.objectives import masked_lm
 from pathlib import Path
 
-what, n_tokens, again, folder = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "again", Path(sys.argv[4])
-compute = choose_compute("cpu", "float32")
+what, n_tokens, again, dtype = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "again", sys.argv[4]
+folder, compute = Path(sys.argv[5]), choose_compute("cpu", dtype)
 recipe = PretrainRecipe(n_steps=20, tokens_per_batch=n_tokens, activation_checkpointing=again)
 checkpoint = new_protein_model("nano", trained_length=512, seed=0)
 model = checkpoint.module.requires_grad_()
@@ -190,12 +191,17 @@ else:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the allocator's share is that of glibc")
-@pytest.mark.parametrize(("n_tokens", "again"), [("1024", "kept"), ("4096", "kept"), ("4096", "again")])
+@pytest.mark.parametrize(
+    ("n_tokens", "again", "dtype"),
+    [("1024", "kept", "float32"), ("4096", "again", "float32"), ("4096", "kept", "bfloat16")],
+)
 def test_a_run_takes_the_memory_that_was_estimated(
-    n_tokens: str, again: str, python_run: Callable[..., CompletedProcess[str]], tmp_path: Path
+    n_tokens: str, again: str, dtype: str, python_run: Callable[..., CompletedProcess[str]], tmp_path: Path
 ) -> None:
+    if dtype == "bfloat16" and not find_bf16().in_hardware:
+        pytest.skip("this processor does not multiply bfloat16")
     estimated, taken = (
-        int(python_run("-c", PROGRAM, what, n_tokens, again, str(tmp_path)).stdout)
+        int(python_run("-c", PROGRAM, what, n_tokens, again, dtype, str(tmp_path)).stdout)
         for what in ("estimate", "run")
     )
     assert estimated == pytest.approx(taken, rel=0.2)
