@@ -125,7 +125,7 @@ def _base(info: PredictorInfo, model: str | Path | None) -> Checkpoint | None:
 
     Raises ModelError where it is not there any more, or another one.
     """
-    if info.method == "full":
+    if info.has_encoders:
         return None
     loaded = load(info.model if model is None else model, device="cpu", dtype="float32")
     if loaded.info.sha256 != info.sha256:

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from tests.cli.tables import CELLS, CHOICE, FEW, FEW_STEPS, GOOD, oiliness, write
@@ -55,6 +57,22 @@ def test_settings_come_from_a_file_from_options_and_by_name(biofm: Any, tiny_esm
     assert Path("second/recipe.toml").read_text() == recipe.replace("lora_rank = 2", "lora_rank = 3")
     settings = json.loads(Path("second/predictor/members/seed-0/adapter_config.json").read_text())
     assert settings["r"] == 3
+
+
+def test_merged_adapters_are_a_model_that_predicts_the_same(biofm: Any, tiny_esm2: Path) -> None:
+    write("t.csv", oiliness)
+    words = ("-m", tiny_esm2, "--method", "lora", "--learning-rate", "0.05", *FEW_STEPS)
+    assert biofm("finetune", "t.csv", *CHOICE, "-o", "apart", *words).status == 0
+    merged = biofm("finetune", "t.csv", *CHOICE, "-o", "merged", *words, "--set", "merge_adapters=true")
+    assert merged.status == 0, merged.err
+    apart, whole = (pd.read_csv(f"{run}/predictions.csv") for run in ("apart", "merged"))
+    np.testing.assert_allclose(apart["prediction"], whole["prediction"], atol=1e-6)
+    embed = ("embed", "t.csv", "--column", "sequence", "--dtype", "float32", "--quiet")
+    assert biofm(*embed, "-o", "before.npz", "-m", tiny_esm2).status == 0
+    after = biofm(*embed, "-o", "after.npz", "-m", "merged/predictor/members/seed-0")
+    assert after.status == 0, after.err
+    vectors = [np.load(f"{name}.npz")["embeddings"] for name in ("before", "after")]
+    assert np.abs(vectors[0] - vectors[1]).max() > 0.01
 
 
 def test_folds_are_judged_out_of_fold_and_printed(biofm: Any, tiny_esm2: Path) -> None:
@@ -126,6 +144,9 @@ WRONG: dict[str, tuple[str | None, tuple[str, ...], list[str]]] = {
     "a model that does not exist": (GOOD, ("-m", "esm9"), ["esm9", "no such model"]),
     "a device that does not exist": (GOOD, ("--device", "abacus"), ["--device", "abacus"]),
     "a probe that learns to pool": (GOOD, ("--pool", "attention"), ["--pool", "--method lora"]),
+    "a probe whose adapters are to be merged": (
+        GOOD, ("--set", "merge_adapters=true"), ["--set merge_adapters", "--method lora"],
+    ),
     "a folder that does not exist": (GOOD, ("-o", "nowhere/run"), ["nowhere"]),
     "a folder with files": (GOOD, ("-o", "."), ["not empty", "--resume"]),
     "rows of two kinds": (GOOD + "x,MKT,high,train\n", ("--task", "regression"), ["line 20", "'high' is no"]),

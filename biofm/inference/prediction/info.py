@@ -26,7 +26,8 @@ class MemberInfo:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PredictorInfo:
     """``model`` and ``sha256`` are the encoder's that was fine-tuned, ``dtype`` that in which the predictor
-    was judged, ``window`` as in ``EmbedOptions`` (0: none).
+    was judged, ``window`` as in ``EmbedOptions`` (0: none). ``is_merged``: its members are whole encoders, to
+    whose weights adapters were added.
 
     ``temperatures``, ``spreads``, ``n_calibrated``: of ``biofm.evaluation.calibration``; the scores of its
     intervals are in ``calibration.safetensors``.
@@ -45,6 +46,12 @@ class PredictorInfo:
     temperatures: tuple[float, ...] = ()
     spreads: tuple[float, ...] = ()
     n_calibrated: int = 0
+    is_merged: bool = False
+
+    @property
+    def has_encoders(self) -> bool:
+        """Whether each member is a whole encoder; else they stand on the one that was fine-tuned."""
+        return self.method == "full" or self.is_merged
 
     @property
     def n_outputs(self) -> int:

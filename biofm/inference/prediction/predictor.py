@@ -108,7 +108,7 @@ def open_branch(
     files: PredictorFiles, member: str, base: Checkpoint | None, compute: Compute, options: EmbedOptions
 ) -> Branch:
     """A member with an encoder of its own: adapters merged into a copy of ``base``, or one read whole."""
-    if files.info.method == "full":
+    if files.info.has_encoders:
         checkpoint = files.checkpoint(member)
     else:
         assert base is not None, "an adapter stands on a model"

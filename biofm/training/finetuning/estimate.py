@@ -96,6 +96,7 @@ def _of_training(
     store = TokenStore.of(np.asarray(sequence) for sequence in tokens)
     member = make_member(plan.members[0], source.table.labels, store, base.checkpoint, recipe)
     found = estimate_training(member.model, member.objective, member.data, member.recipe, compute)
-    n_kept = found.n_trained if recipe.method == "lora" else found.n_parameters
+    is_whole = recipe.method == "full" or recipe.merge_adapters
+    n_kept = found.n_parameters if is_whole else found.n_trained
     models = FLOAT_BYTES * n_kept * len(plan.members)
     return replace(found, output_bytes={**found.output_bytes, "model": models})

@@ -1,6 +1,8 @@
 """Low-rank adapters in an encoder, by peft, and their files."""
 
 import json
+from collections.abc import Mapping
+from copy import deepcopy
 from importlib.util import find_spec
 from typing import Any
 
@@ -9,7 +11,8 @@ import torch
 from torch import nn
 
 from biofm.core.errors import MissingExtraError
-from biofm.inference.prediction.adapters import CONFIG_FILE, PREFIX, WEIGHTS_FILE
+from biofm.inference.prediction.adapters import CONFIG_FILE, PREFIX, WEIGHTS_FILE, merge_adapter
+from biofm.models import Checkpoint
 from biofm.nn import Encoder
 from biofm.training.finetuning.recipe import FinetuneRecipe
 
@@ -58,3 +61,14 @@ def adapter_files(encoder: Encoder, base_model: str) -> dict[str, bytes]:
             {PREFIX + name: weight.contiguous() for name, weight in sorted(state.items())}
         ),
     }
+
+
+def merged(base: Checkpoint, files: Mapping[str, bytes]) -> Checkpoint:
+    """A copy of ``base`` in float32, the adapters of ``files`` added to its weights. Without its heads, which
+    fit the encoder as it was.
+    """
+    module = deepcopy(base.module).float()
+    module.head = module.contacts = None
+    weights = safetensors.torch.load(files[WEIGHTS_FILE])
+    merge_adapter(module.encoder, files[CONFIG_FILE], weights, "the trained adapter")
+    return Checkpoint(base.family, module, base.tokenizer)

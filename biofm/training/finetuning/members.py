@@ -24,7 +24,7 @@ from biofm.models import Checkpoint, write_checkpoint
 from biofm.training.crew import meet
 from biofm.training.files import written_whole
 from biofm.training.finetuning.gradient import Trained, train_member
-from biofm.training.finetuning.lora import adapter_files
+from biofm.training.finetuning.lora import adapter_files, merged
 from biofm.training.finetuning.plan import MemberPlan
 from biofm.training.finetuning.probe import fit_probe
 from biofm.training.finetuning.recipe import FinetuneRecipe
@@ -149,10 +149,13 @@ def _keep(run: Run, member: MemberPlan, test: Indices, trained: Trained) -> None
 def _write_weights(run: Run, member: MemberPlan, trained: Trained) -> None:
     folder = run.result(member.name)
     _write_head(folder, trained.head)
-    if run.recipe.method == "lora":
-        _write_files(folder, adapter_files(trained.checkpoint.module.encoder, run.info.model))
-    else:
+    if run.recipe.method == "full":
         _write_files(folder, write_checkpoint(trained.checkpoint))
+        return
+    files = adapter_files(trained.checkpoint.module.encoder, run.info.model)
+    if run.recipe.merge_adapters:
+        files = write_checkpoint(merged(run.base, files))
+    _write_files(folder, files)
 
 
 def _write_head(folder: Path, head: Head) -> None:

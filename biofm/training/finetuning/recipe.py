@@ -21,6 +21,8 @@ class FinetuneRecipe(Recipe):
     - ``encoder_rate``: the learning rate of the encoder's own weights, as a share of the head's; adapters
       learn at the head's.
     - ``lora_rank``, ``lora_alpha``, ``lora_dropout``: of the adapters, whose change counts alpha / rank.
+      ``merge_adapters`` adds them to the weights, and writes members as whole models, which every command
+      loads.
     - ``window``: residues of the overlapping windows by which a longer sequence is embedded or predicted; 0
       runs all whole. In training, a sequence longer than ``max_length`` gives a random crop.
     - Without a split, ``test_share`` of the sequences are kept for judging; of what trains,
@@ -60,6 +62,7 @@ class FinetuneRecipe(Recipe):
     lora_rank: int = 8
     lora_alpha: int = 16
     lora_dropout: float = 0.0
+    merge_adapters: bool = False
     window: int = 0
     test_share: float = 0.2
     validation_share: float = 0.1
@@ -89,6 +92,11 @@ class FinetuneRecipe(Recipe):
             raise OptionError(what, where="--pool", remedy="Give mean, cls or attention, or --method probe")
         if self.method != "probe" and self.n_steps < 1:
             raise OptionError("without a step nothing is learned", where="--steps", remedy="Give at least 1")
+        if self.method != "lora" and self.merge_adapters:
+            what = f"{self.method} trains no adapters that could be merged"
+            raise OptionError(
+                what, where="--set merge_adapters", remedy="Leave it out, or give --method lora"
+            )
         if self.method == "probe" and self.devices * self.n_nodes > 1:
             what = "a probe is fitted on one device"
             raise OptionError(what, where="--devices", remedy="Give 1, or --method lora or full")

@@ -166,6 +166,7 @@ def _info(source: Source, base: Base, recipe: FinetuneRecipe, compute: Compute, 
         sha256=base.sha256,
         dtype=compute.dtype_name,
         members=tuple(MemberInfo(name=member.name, fold=member.fold) for member in plan.members),
+        is_merged=recipe.merge_adapters,
     )
 
 
