@@ -14,6 +14,7 @@ from biofm.training.folder import RECIPE
 C = TypeVar("C", bound=Configuration)
 
 
+@said_once()
 def read_configuration(
     verb: Verb,
     kind: type[C],
@@ -21,29 +22,18 @@ def read_configuration(
     options: Mapping[str, Any] | None = None,
     sets: Sequence[str] = (),
     *,
+    start: C | None = None,
     resumed: str | Path | None = None,
 ) -> C:
-    """The configuration of a verb: its defaults, then the TOML file ``config``, then ``options`` that are not
-    None, then ``sets``, each ``name=value``. Of a run that is resumed in the folder ``resumed`` its own
-    recipe stands for the file, unless one is given.
+    """The configuration of a verb: its defaults, or ``start``, then the TOML file ``config``, then
+    ``options`` that are not None, then ``sets``, each ``name=value``. Of a run that is resumed in the folder
+    ``resumed`` its own recipe stands for the file, unless one is given.
 
     Raises InputError, OptionError as ``biofm.core.configuration.configure`` does.
     """
-    with said_once():
-        return _read(verb, kind, config, options or {}, sets, resumed)
-
-
-def _read(
-    verb: Verb,
-    kind: type[C],
-    config: str | Path | None,
-    options: Mapping[str, Any],
-    sets: Sequence[str],
-    resumed: str | Path | None,
-) -> C:
     if config is None and resumed is not None and (Path(resumed) / RECIPE).is_file():
         config = Path(resumed) / RECIPE
     if config is None:
-        return configure(kind, None, options, sets)
+        return configure(kind, None, options or {}, sets, start=start)
     with ask(request_of(verb, reads={"config": (Path(config),)})) as permit:
-        return configure(kind, permit.reader("config"), options, sets)
+        return configure(kind, permit.reader("config"), options or {}, sets, start=start)

@@ -18,9 +18,9 @@ from biofm.training.metrics import read_metrics
 
 # Forks a child for each line, so that a run costs a fork and not the seconds of importing torch. The child
 # kills itself at a moment of the line: when it computes the loss for the n-th time in training or in
-# validation, or when it has written a checkpoint that has no name yet.
+# validation, when it has written half of a checkpoint, or all of one that has no name yet.
 ZYGOTE = """
-import json, os, signal, sys
+import json, os, signal, sys, tempfile
 from dataclasses import replace
 from pathlib import Path
 import numpy as np, torch
@@ -33,6 +33,7 @@ from biofm.training import PretrainRecipe, checkpoints
 from biofm.training.data import PackedData
 from biofm.training.fit import fit
 from biofm.training.objectives import masked_lm
+from lightning.fabric.plugins.io import torch_io
 
 torch.set_num_threads(1)
 
@@ -64,6 +65,14 @@ def run(folder, changes, moment, number):
         ticks.get("saving", lambda: None)()
         bring(path)
     checkpoints._bring_to_disk = bring_and_tick
+    save = torch_io._atomic_save
+    def save_and_tick(content, path):
+        save(content, path)
+        if "writing" in ticks:
+            os.truncate(path, os.path.getsize(path) // 2)
+            ticks["writing"]()
+            save(content, path)
+    torch_io._atomic_save = save_and_tick
     watched = replace(objective, loss=loss)
     data = PackedData(store, Mixture([np.arange(7)], None, recipe.seed), np.arange(7, 10), watched, recipe)
     compute = Compute(torch.device("cpu"), torch.float32, "")
@@ -71,9 +80,9 @@ def run(folder, changes, moment, number):
     said = [str(value) for value in (summary.n_steps, summary.best_step, summary.stopped_early)]
     torch.save([model.state_dict(), said], Path(folder) / "end.pt")
 
-import lightning  # before the first fork, as what is measured once
-from biofm.training.peak import peak_flops
-peak_flops(torch.device("cpu"), torch.float32)
+RECIPE = {"n_steps": 1, "tokens_per_batch": 128, "max_length": 64}
+with tempfile.TemporaryDirectory() as folder:  # imports and measures what is to be so once, before any fork
+    run(folder, RECIPE, "", 0)
 for line in sys.stdin:
     child = os.fork()
     if child == 0:
@@ -95,8 +104,8 @@ MUON = {"optimizer": "muon", "ema_decay": 0.8}
 # No step is better than the first judged one, so that the run ends after two more judgements.
 ADAMW = {"optimizer": "adamw", "schedule": "cosine", "patience": 2, "learning_rate": 0.999}
 # Of training, the batch at which a session dies, counted from where it resumed: amid a step, at its
-# beginning, at its end; of validation, the batch; of saving, the checkpoint.
-MOMENTS = [("training", 10), ("validation", 1), ("saving", 0), ("training", 8)]
+# beginning, at its end; of validation, the batch; of writing and saving, the checkpoint.
+MOMENTS = [("training", 10), ("validation", 1), ("writing", 0), ("saving", 0), ("training", 8)]
 
 Run = Callable[..., int]
 
@@ -144,7 +153,7 @@ def test_killed_again_and_again_it_ends_as_the_uninterrupted_one(run: Run, tmp_p
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert run(whole, MUON) == 0
     statuses = [run(killed, MUON | {"n_workers": i % 2}, *moment) for i, moment in enumerate(MOMENTS)]
-    assert statuses == [-signal.SIGKILL] * 4
+    assert statuses == [-signal.SIGKILL] * 5
     assert run(killed, MUON) == 0
     check_same(killed, whole)
     assert not list((killed / "checkpoints").glob(".*"))
@@ -160,7 +169,7 @@ def test_wherever_it_is_killed_it_ends_as_the_uninterrupted_one(
     n_batches = 3 * int(end_of(whole)[1][0])
     moments = [
         *product(["training"], range(1, n_batches, 4)), *product(["validation"], range(3)),
-        *product(["saving"], range(3)),
+        *product(["writing", "saving"], range(3)),
     ]  # fmt: skip
     for i, (moment, number) in enumerate(moments):
         killed = tmp_path / f"{moment} {number}"
