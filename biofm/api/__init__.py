@@ -16,6 +16,7 @@ from biofm.api.merging import merge
 from biofm.api.model import DEFAULT_MODEL, Model, info, load, models
 from biofm.api.perplexity import perplexity
 from biofm.api.prediction import predict
+from biofm.api.pretrain_estimate import estimate_pretrain
 from biofm.api.score_estimate import estimate_score
 from biofm.api.scoring import score
 from biofm.api.training import pretrain
@@ -27,6 +28,7 @@ __all__ = [
     "describe",
     "embed",
     "estimate_embed",
+    "estimate_pretrain",
     "estimate_score",
     "evaluate",
     "finetune",

@@ -20,17 +20,18 @@ def read_configuration(
     options: Mapping[str, Any] | None = None,
     sets: Sequence[str] = (),
     *,
+    start: C | None = None,
     resumed: str | Path | None = None,
 ) -> C:
-    """The configuration of a verb: its defaults, then the TOML file ``config``, then ``options`` that are not
-    None, then ``sets``, each ``name=value``. Of a run that is resumed in the folder ``resumed`` its own
-    recipe stands for the file, unless one is given.
+    """The configuration of a verb: its defaults, or ``start``, then the TOML file ``config``, then
+    ``options`` that are not None, then ``sets``, each ``name=value``. Of a run that is resumed in the folder
+    ``resumed`` its own recipe stands for the file, unless one is given.
 
     Raises InputError, OptionError as ``biofm.core.configuration.configure`` does.
     """
     if config is None and resumed is not None and (Path(resumed) / RECIPE).is_file():
         config = Path(resumed) / RECIPE
     if config is None:
-        return configure(kind, None, options or {}, sets)
+        return configure(kind, None, options or {}, sets, start=start)
     with ask(request_of(verb, reads={"config": (Path(config),)})) as permit:
-        return configure(kind, permit.reader("config"), options or {}, sets)
+        return configure(kind, permit.reader("config"), options or {}, sets, start=start)

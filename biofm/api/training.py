@@ -60,7 +60,7 @@ def pretrain(
             name = start_from or f"a new {size}"
             begin = _request_to_begin if crew.is_main else _request_to_join
             permit = opened.enter_context(ask(begin(paths, folder, name, resume)))
-            checkpoint, sha256 = _begin_with(start_from, size, recipe, device)
+            checkpoint, sha256 = begin_with(start_from, size, recipe, device)
             check_model(checkpoint, recipe, compute)
             if crew.is_main:
                 begin_run(permit.folder("run"), recipe)
@@ -90,7 +90,7 @@ def _request_to_join(inputs: Sequence[Path], folder: Path, model: str, resume: b
     return request_of("pretrain", reads={"input": files}, writes=writes, model=model)
 
 
-def _begin_with(
+def begin_with(
     start_from: str | None, size: str, recipe: PretrainRecipe, device: str
 ) -> tuple[Checkpoint, str]:
     """The model to train, and the sum of its files where it was read from some."""

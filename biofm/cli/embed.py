@@ -18,8 +18,6 @@ POOL_HELP = "Over residues, special tokens left out; none writes a row a residue
 LAYER_HELP = "0: the token embeddings; -1: the last layer with the final norm."
 WINDOW_HELP = "Embed longer proteins by windows of so many residues, overlapping by half."
 
-ESTIMATE_HELP = "Print what the run will take in time, memory and space, and write nothing."
-
 
 def embed(
     input: options.Input,
@@ -35,7 +33,7 @@ def embed(
     id_column: options.IdColumn = None,
     on_error: options.AtFault = OnError.stop,
     shard: options.Shard = None,
-    estimate: Annotated[bool, Option("--estimate", help=ESTIMATE_HELP)] = False,
+    estimate: options.Estimate = False,
     resume: options.Resume = False,
     overwrite: options.Overwrite = False,
     json: options.Json = False,

@@ -1,5 +1,6 @@
 """What ``--estimate`` prints."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from biofm.core.units import format_bytes
 if TYPE_CHECKING:
     from biofm.inference.estimate import Estimate
     from biofm.inference.scoring.estimate import ScoreEstimate
+    from biofm.training.estimate import TrainingEstimate
 
 
 def show_estimate(estimate: "Estimate", output: Path, *, as_json: bool) -> None:
@@ -18,6 +20,13 @@ def show_estimate(estimate: "Estimate", output: Path, *, as_json: bool) -> None:
 
 def show_score_estimate(estimate: "ScoreEstimate", output: Path, *, as_json: bool) -> None:
     _show(estimate, _score_rows(estimate, output), as_json)
+
+
+def show_training_estimate(estimate: "TrainingEstimate", *, as_json: bool) -> None:
+    if as_json:
+        print_json(estimate)
+    else:
+        print_table(_training_rows(estimate))
 
 
 def _show(estimate: "Estimate | ScoreEstimate", rows: list[tuple[str, str]], as_json: bool) -> None:
@@ -53,7 +62,6 @@ def _score_rows(estimate: "ScoreEstimate", output: Path) -> list[tuple[str, str]
 def _costs(estimate: "Estimate | ScoreEstimate", output: Path) -> list[tuple[str, str]]:
     """Time, memory and disk; first the size in the format that was asked for."""
     speed = estimate.sample_tokens / estimate.sample_seconds if estimate.sample_seconds else 0.0
-    parts = ", ".join(f"{name} {format_bytes(n)}" for name, n in estimate.memory_parts.items() if n)
     suffix = output.suffix.lower()
     sizes = {suffix: estimate.output_bytes.get(suffix, 0)} | dict(estimate.output_bytes)
     costs = [
@@ -62,9 +70,50 @@ def _costs(estimate: "Estimate | ScoreEstimate", output: Path) -> list[tuple[str
             f"{format_duration(estimate.seconds)}, at {speed:,.0f} tokens/s "
             f"(a sample of {estimate.sample_tokens:,} tokens in {estimate.sample_seconds:.1f} s)",
         ),
-        ("memory", f"{format_bytes(estimate.memory_bytes)} ({parts})"),
+        ("memory", f"{format_bytes(estimate.memory_bytes)} ({_parts(estimate.memory_parts)})"),
         ("output", ", ".join(f"{name} {format_bytes(n)}" for name, n in sizes.items() if n)),
     ]
     if estimate.device_bytes:
         costs.insert(2, ("memory of the device", format_bytes(estimate.device_bytes)))
     return costs
+
+
+def _training_rows(estimate: "TrainingEstimate") -> list[tuple[str, str]]:
+    n_epochs = estimate.n_tokens / estimate.n_train_tokens
+    sizes = ", ".join(f"{name} {format_bytes(n)}" for name, n in estimate.output_bytes.items())
+    rows = [
+        ("parameters", f"{estimate.n_parameters:,}, of which {estimate.n_trained:,} are trained"),
+        ("steps", f"{estimate.n_steps:,}, of {estimate.n_tokens:,} tokens together"),
+        ("training data", f"{estimate.n_train_tokens:,} tokens, passed {n_epochs:.2f} times"),
+        ("computed in", f"{estimate.dtype} on {estimate.device} ({estimate.dtype_reason})"),
+        ("time of training", _training_time(estimate)),
+        ("memory", f"{format_bytes(estimate.memory_bytes)} ({_parts(estimate.memory_parts)})"),
+        ("output", sizes),
+    ]
+    if estimate.host_bytes:
+        rows.insert(6, ("memory of the host", format_bytes(estimate.host_bytes)))
+    if estimate.room_bytes is not None:
+        rows.append(("memory there is", format_bytes(estimate.room_bytes)))
+        rows.append(("--tokens-per-batch", _batches(estimate)))
+    return rows
+
+
+def _training_time(estimate: "TrainingEstimate") -> str:
+    if estimate.seconds is None:
+        return "not tried: there is not the memory for a step"
+    speed = estimate.sample_tokens / estimate.sample_seconds
+    return (
+        f"{format_duration(estimate.seconds)}, at {speed:,.0f} tokens/s "
+        f"(a sample of {estimate.sample_tokens:,} tokens in {estimate.sample_seconds:.1f} s)"
+    )
+
+
+def _batches(estimate: "TrainingEstimate") -> str:
+    fits = (
+        f"up to {estimate.largest_tokens_per_batch:,}" if estimate.largest_tokens_per_batch else "under 1,024"
+    )
+    return f"{estimate.tokens_per_batch:,}; {fits} fit that memory"
+
+
+def _parts(parts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {format_bytes(n)}" for name, n in parts.items() if n)

@@ -29,5 +29,9 @@ Resume = Annotated[
 Shard = Annotated[str | None, Option(help="Such as 2/8: this share of the input alone, for `biofm merge`.")]
 Config = Annotated[Path | None, Option(help="A TOML file of settings, such as a run's recipe.toml.")]
 Sets = Annotated[list[str] | None, Option("--set", help="Any setting of a recipe.toml, as name=value.")]
+Estimate = Annotated[
+    bool,
+    Option("--estimate", help="Print what the run will take in time, memory and space, and write nothing."),
+]
 Json = Annotated[bool, Option("--json", help="Print the result as JSON.")]
 Quiet = Annotated[bool, Option("--quiet", "-q", help="Show no progress.")]

@@ -2,11 +2,12 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
 from biofm.cli import options
+from biofm.cli.estimate import show_training_estimate
 from biofm.cli.options import Dtype, OnError
 from biofm.cli.printing import print_json, print_table, say, say_notices
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 Objective = StrEnum("Objective", ["masked", "causal"])
 
 INPUT_HELP = "Files of proteins (FASTA, also .gz, CSV, TSV, Parquet), or a folder of `biofm data prepare`."
+RECIPE_HELP = "The settings by which biofm trained a model that it ships: protein-nano."
 HELD_OUT_HELP = "Proteins of each file kept for judging, with none like them in training."
 
 
@@ -41,19 +43,21 @@ def pretrain(
     checkpoint_every: Annotated[int | None, Option(help="Steps between checkpoints.")] = None,
     log_every: Annotated[int | None, Option(help="Steps between rows of metrics.csv.")] = None,
     devices: Annotated[int | None, Option(help="Processes on each machine, a device each.")] = None,
+    recipe: Annotated[str | None, Option(help=RECIPE_HELP)] = None,
     config: options.Config = None,
     sets: options.Sets = None,
     dtype: options.DtypeOption = Dtype.auto,
     device: options.Device = "auto",
     column: options.Column = None,
     on_error: options.AtFault = OnError.stop,
+    estimate: options.Estimate = False,
     resume: Annotated[bool, Option("--resume", help="Go on with the run interrupted in --output.")] = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Train a protein language model; judge it on held-out proteins, beside baselines."""
     from biofm import api  # brings torch: not before a command runs
-    from biofm.training import PretrainRecipe, Told
+    from biofm.training import PretrainRecipe, Told, find_recipe
 
     given = {
         "n_steps": steps, "objective": objective and objective.value, "tokens_per_batch": tokens_per_batch,
@@ -61,14 +65,19 @@ def pretrain(
         "learning_rate": learning_rate, "n_warmup": warmup, "n_held_out": held_out, "seed": seed,
         "checkpoint_every": checkpoint_every, "log_every": log_every, "devices": devices,
     }  # fmt: skip
-    recipe = api.read_configuration(
-        "pretrain", PretrainRecipe, config, given, sets or (), resumed=output if resume else None
-    )
+    settings = api.read_configuration(
+        "pretrain", PretrainRecipe, config, given, sets or (), start=find_recipe(recipe) if recipe else None,
+        resumed=output if resume else None,
+    )  # fmt: skip
+    how: dict[str, Any] = {
+        "size": size, "start_from": start_from, "dtype": dtype.value, "device": device, "column": column,
+        "on_error": on_error.value,
+    }  # fmt: skip
+    if estimate:
+        show_training_estimate(api.estimate_pretrain(inputs, settings, **how), as_json=json)
+        return
     try:
-        summary = api.pretrain(
-            inputs, output, recipe, size=size, start_from=start_from, dtype=dtype.value, device=device,
-            column=column, on_error=on_error.value, resume=resume, quiet=quiet,
-        )  # fmt: skip
+        summary = api.pretrain(inputs, output, settings, **how, resume=resume, quiet=quiet)
     except Told:  # one of several processes: another one tells why it ends
         raise
     except KeyboardInterrupt:

@@ -25,7 +25,6 @@ VARIANT_HELP = "The column of variants (A24G, p.Ala24Gly); else mutant, variant,
 MUTATED_HELP = "A column of whole sequences instead; else mutated_sequence."
 PROTEIN_HELP = "The column that names each row's wild type among several."
 SEQUENCE_HELP = "The column of wild types: of VARIANTS, or of --wild-type where that is a table."
-ESTIMATE_HELP = "Print what the run will take in time, memory and space, and write nothing."
 
 
 class MethodOption(StrEnum):
@@ -53,7 +52,7 @@ def score(
     tokens_per_batch: options.TokensPerBatch = None,
     on_error: options.AtFault = OnError.stop,
     shard: options.Shard = None,
-    estimate: Annotated[bool, Option("--estimate", help=ESTIMATE_HELP)] = False,
+    estimate: options.Estimate = False,
     resume: options.Resume = False,
     overwrite: options.Overwrite = False,
     json: options.Json = False,

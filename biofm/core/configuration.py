@@ -29,16 +29,22 @@ C = TypeVar("C", bound=Configuration)
 
 
 def configure(
-    kind: type[C], toml: BinaryIO | None, options: Mapping[str, Any], sets: Sequence[str] = ()
+    kind: type[C],
+    toml: BinaryIO | None,
+    options: Mapping[str, Any],
+    sets: Sequence[str] = (),
+    *,
+    start: C | None = None,
 ) -> C:
-    """An instance of ``kind``: its defaults, then the file, then the options that are not None, then
-    ``name=value``.
+    """An instance of ``kind``: its defaults, or ``start``, then the file, then the options that are not None,
+    then ``name=value``.
 
     Raises InputError: the file is no TOML. OptionError: a name that ``kind`` lacks, a value of another type
     or out of its range, or a field without a default that nothing gives.
     """
     known = {field.name: field for field in fields(kind)}
-    values = _from_toml(toml, known) if toml is not None else {}
+    values = {} if start is None else {name: getattr(start, name) for name in known}
+    values |= _from_toml(toml, known) if toml is not None else {}
     values |= {name: value for name, value in options.items() if value is not None}
     for text in sets:
         name, value = _from_text(text, known)

@@ -4,7 +4,8 @@ from biofm.training.crew import Told, meet
 from biofm.training.folder import DATA, begin_run, remember
 from biofm.training.processes import is_main_process
 from biofm.training.recipe import PretrainRecipe, Recipe
-from biofm.training.run import PretrainSummary, check_model, run_pretraining
+from biofm.training.recipes import find_recipe, protein_nano
+from biofm.training.run import PretrainSummary, check_model, objective_of, run_pretraining
 
 __all__ = [
     "DATA",
@@ -14,8 +15,11 @@ __all__ = [
     "Told",
     "begin_run",
     "check_model",
+    "find_recipe",
     "is_main_process",
     "meet",
+    "objective_of",
+    "protein_nano",
     "remember",
     "run_pretraining",
 ]

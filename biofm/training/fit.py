@@ -2,6 +2,7 @@
 
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from lightning.pytorch.callbacks import EMAWeightAveraging
@@ -22,16 +23,19 @@ from biofm.training.checkpoints import (
 from biofm.training.conversion import as_read
 from biofm.training.crew import meet
 from biofm.training.data import PackedData
+from biofm.training.estimate import training_room
 from biofm.training.faults import clear_floor, one_message
 from biofm.training.interruption import Interruption
 from biofm.training.loggers import close_loggers
 from biofm.training.metrics import METRICS
 from biofm.training.module import TrainingModule
 from biofm.training.objectives import Objective
+from biofm.training.out_of_memory import give_back, memory_named
 from biofm.training.peak import peak_flops
 from biofm.training.processes import find_processes
 from biofm.training.progress import Progress
 from biofm.training.recipe import Recipe
+from biofm.training.step_memory import measure_step
 from biofm.training.steps import Steps
 from biofm.training.throughput import Throughput
 from biofm.training.trainer import make_trainer, silence
@@ -78,7 +82,14 @@ def fit(
         trained = deepcopy(model) if recipe.strategy == "fsdp" else model
         module = TrainingModule(trained.float().train(), objective, recipe)
         interruption = Interruption(is_main=crew.is_main)
-        with interruption.deferred(), one_message(crew, checkpoints), silence():
+        room = training_room(model, recipe, compute)
+        fitting = partial(_fitting, model, objective, data, recipe, compute, room)
+        with (
+            memory_named(recipe, compute, fitting),
+            interruption.deferred(),
+            one_message(crew, checkpoints),
+            silence(),
+        ):
             _train(module, data, recipe, compute, folder, begun, state, progress, interruption)
     return crew.from_main(lambda: _finish(model, recipe, checkpoints))
 
@@ -120,6 +131,21 @@ def _train(
             trainer.fit(module, data, ckpt_path=state, weights_only=True)
     finally:
         close_loggers(trainer.loggers)
+
+
+def _fitting(
+    model: nn.Module,
+    objective: Objective,
+    data: PackedData,
+    recipe: Recipe,
+    compute: Compute,
+    room: int | None,
+) -> int | None:
+    """The size of batches that the room allows which there was before training."""
+    data.trainer = None  # which has the optimiser
+    model.zero_grad()
+    give_back(compute)
+    return room and measure_step(model, objective, data, recipe, compute).largest_batch(room)
 
 
 def _speedometer(model: nn.Module, recipe: Recipe, compute: Compute) -> Speedometer:

@@ -23,7 +23,7 @@ from biofm.training.files import written_whole
 from biofm.training.folder import EVALUATION, MODEL, write_json
 from biofm.training.judging import judge, training_unigram
 from biofm.training.metrics import METRICS, read_metrics
-from biofm.training.objectives import causal_lm, masked_lm
+from biofm.training.objectives import Objective, causal_lm, masked_lm
 from biofm.training.processes import batches_of_process, find_processes
 from biofm.training.progress import Progress
 from biofm.training.recipe import PretrainRecipe
@@ -128,6 +128,11 @@ def check_model(checkpoint: Checkpoint, recipe: PretrainRecipe, compute: Compute
     batches_of_process(recipe, find_processes(recipe))
 
 
+def objective_of(checkpoint: Checkpoint, recipe: PretrainRecipe) -> Objective:
+    tokenizer = checkpoint.tokenizer
+    return causal_lm(tokenizer) if recipe.objective == "causal" else masked_lm(tokenizer, recipe)
+
+
 def _check_store(store: Store, checkpoint: Checkpoint, recipe: PretrainRecipe) -> None:
     _check_alphabet(store, checkpoint.tokenizer.vocabulary)
     if recipe.validate_every and not len(store.split["validation"]):
@@ -167,8 +172,7 @@ def _train(
     from biofm.training.data import PackedData  # these bring lightning, which takes seconds to import
     from biofm.training.fit import fit
 
-    tokenizer = checkpoint.tokenizer
-    objective = causal_lm(tokenizer) if recipe.objective == "causal" else masked_lm(tokenizer, recipe)
+    objective = objective_of(checkpoint, recipe)
     mixture = Mixture(store.pools("train"), store.weights, recipe.seed)
     data = PackedData(store.tokens, mixture, store.split["validation"], objective, recipe)
     checkpoint.module.requires_grad_()

@@ -30,6 +30,8 @@ from biofm_datasets.store import TokenStore
 from measure import Contender, matmul_flops, write_random_esm2
 from torch.nn import functional as F
 
+from biofm.core.hardware import peak_resident_bytes
+
 LONGEST = 1022  # residues
 BATCH = 16
 MASKED_SHARE = 0.15
@@ -41,10 +43,11 @@ Train = Callable[[int], "Trained"]
 
 
 class Trained(NamedTuple):
-    """Real tokens that were trained on, and tokens with their padding."""
+    """Real tokens that were trained on, tokens with their padding, memory of the process at its highest."""
 
     n_tokens: int
     n_padded: int
+    peak_bytes: int
 
 
 def main() -> None:
@@ -122,7 +125,7 @@ def trainer(folder: Path, sequences: list[str], dtype: torch.dtype) -> Train:
             )  # fmt: skip
             model = EsmForMaskedLM.from_pretrained(folder, attn_implementation="sdpa", dtype=torch.float32)
             Trainer(model, arguments, train_dataset=encoded, data_collator=collate_and_count).train()
-        return Trained(n_tokens, n_padded)
+        return Trained(n_tokens, n_padded, peak_resident_bytes())
 
     return train
 
@@ -156,7 +159,7 @@ def biofm_fit(folder: Path, sequences: list[str], dtype: torch.dtype) -> Train:
         with tempfile.TemporaryDirectory() as run:
             fit(model, objective, data, recipe, compute, Path(run), lambda *_: None)
             n_tokens = int(read_metrics(Path(run, "metrics.csv"))[-1]["tokens"])
-        return Trained(n_tokens, n_tokens)
+        return Trained(n_tokens, n_tokens, peak_resident_bytes())
 
     return train
 
@@ -185,7 +188,7 @@ def _check_losses(folder: Path, sequences: list[str], n_steps: int = 3, n_protei
         rows = torch.cat(chosen).nonzero()[:, 0]
         hidden_states = ours.encoder(pack(seen))[rows]
         our_loss = F.cross_entropy(ours.logits(hidden_states), torch.cat(targets)[rows])
-        difference = abs(float(our_loss / their_loss) - 1)
+        difference = abs(float(our_loss.detach() / their_loss.detach()) - 1)
         print(f"step {step + 1}, the same tokens: {their_loss:.6f} and {our_loss:.6f}", flush=True)
         if not difference < LOSSES_AGREE:
             raise SystemExit(f"the losses differ by {difference:.1e}: no speed is printed")
@@ -200,7 +203,7 @@ def _race(contenders: list[Contender], options: argparse.Namespace) -> None:
     for contender in contenders:
         contender.run(1)
     speeds: dict[str, list[float]] = {contender.name: [] for contender in contenders}
-    paddings = []
+    paddings, peaks = [], {}
     for number in range(1, options.rounds + 1):
         ceiling = matmul_flops(contenders[0].dtype)
         print(f"  round {number}, matmul in {options.dtype}: {ceiling / 1e9:.0f} GFLOP/s", flush=True)
@@ -208,6 +211,7 @@ def _race(contenders: list[Contender], options: argparse.Namespace) -> None:
             seconds, trained = contender.run(options.steps)
             speeds[contender.name].append(trained.n_tokens / seconds)
             paddings.append(trained.n_padded / trained.n_tokens)
+            peaks[contender.name] = trained.peak_bytes
             print(
                 f"  round {number}, {contender.name}: {trained.n_tokens:,} tokens in {seconds:.1f} s",
                 flush=True,
@@ -215,7 +219,7 @@ def _race(contenders: list[Contender], options: argparse.Namespace) -> None:
     theirs, ours = (np.array(each) for each in speeds.values())
     print(f"{options.threads} threads, {options.dtype}, {options.steps} steps, {options.rounds} rounds")
     for name, each in speeds.items():
-        print(f"{name:24} {median(each):8.0f} tokens/s")
+        print(f"{name:24} {median(each):8.0f} tokens/s, {peaks[name] / 1e9:.1f} GB at the highest")
     print(f"biofm over the Trainer: {median(ours / theirs):.2f}x; padding alone {max(paddings):.2f}x")
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from safetensors.torch import load_file
 
 from biofm.cli import main
 from biofm.tokenizers.protein import STANDARD_RESIDUES
-from biofm.training import PretrainRecipe
+from biofm.training import PretrainRecipe, protein_nano
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE_ROOTS = (ROOT, ROOT / "kernels", ROOT / "datasets")
@@ -172,6 +173,30 @@ def test_a_configuration_gives_what_options_and_settings_do_not(
     assert recipe_of(tmp_path / "again") == recipe
 
 
+def test_a_shipped_recipe_is_changed_by_what_is_given_beside_it(
+    fasta: Path, tmp_path: Path, run: Run
+) -> None:
+    words = ("--recipe", "protein-nano", "--steps", 0, "--set", "n_held_out=2")
+    status, _, errors = run(fasta, "-o", tmp_path / "run", *words)
+    assert status == 0, errors
+    expected = asdict(replace(protein_nano(), n_steps=0, n_held_out=2))
+    assert recipe_of(tmp_path / "run") == expected
+
+
+def test_an_estimate_writes_nothing(fasta: Path, tmp_path: Path, run: Run) -> None:
+    words = (fasta, "-o", tmp_path / "run", *FEW_STEPS, "--estimate")
+    status, output, errors = run(*words)
+    assert (status, errors) == (0, "")
+    rows = dict(line.split("  ", 1) for line in output.splitlines())
+    assert rows["parameters"].strip() == "1,228,449, of which 1,228,449 are trained"
+    assert rows["steps"].strip() == "8, of 1,024 tokens together"
+    assert {"training data", "time of training", "memory", "output", "--tokens-per-batch"} <= rows.keys()
+    status, output, _ = run(*words, "--json")
+    assert status == 0
+    assert json.loads(output)["n_tokens"] == 1024
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["proteins.fasta"]
+
+
 def test_a_run_is_resumed_by_its_own_recipe(fasta: Path, tmp_path: Path, run: Run) -> None:
     status, _, errors = run(fasta, "-o", tmp_path / "run", "--steps", 0, "--held-out", 3, "--seed", 5)
     assert status == 0, errors
@@ -196,6 +221,8 @@ WRONG: list[tuple[tuple[str, ...], str, str]] = [
      "mine.toml, n_steps: '1' is not a whole number. Give a whole number"),
     (("--config", "mine.toml"), "n_steps 1", "mine.toml: not TOML ("),
     (("--config", "other.toml"), "", "other.toml: there is no such file"),
+    (("--recipe", "protein-mega"), "",
+     "--recipe: no such recipe: protein-mega. Give protein-nano, or a recipe.toml as --config"),
     (("--steps", "0", "--held-out", "99"), "",
      "--held-out: 99 of 40 sequences of 30 to 1,022 residues cannot be held out. "
      "Hold out fewer, or give more data"),

@@ -107,9 +107,9 @@ def test_a_run_that_died_in_a_step_resumes_from_the_last_checkpoint_to_the_bit(
 
     def die(stage: str, done: int, total: int, detail: str = "") -> None:
         if done == 5:
-            raise MemoryError
+            raise EOFError
 
-    with pytest.raises(MemoryError):
+    with pytest.raises(EOFError):
         train(make_recipe(log_every=1), parts, die)
     assert newest_step(parts / "checkpoints") == 3
     assert [row["step"] for row in rows_but_speed(parts)] == [1, 2, 3, 4, 5]

@@ -24,10 +24,29 @@ from biofm.training.objectives import Objective, classification, multi_label, pe
 from biofm.training.progress import Progress
 
 if TYPE_CHECKING:
+    from biofm.training.data import PackedData
     from biofm.training.fit import FitSummary
 
 Model = SequencePredictor | ResiduePredictor
 Indices = NDArray[np.int64]
+
+
+class Scaling(NamedTuple):
+    """What standardises the targets of a regression."""
+
+    shift: NDArray[np.float32]
+    scale: NDArray[np.float32]
+
+
+class Untrained(NamedTuple):
+    """A member before its training, as ``fit`` takes it. ``scaling``: of the targets of a regression."""
+
+    checkpoint: Checkpoint
+    model: Model
+    objective: Objective
+    data: "PackedData"
+    recipe: FinetuneRecipe
+    scaling: Scaling | None
 
 
 class Trained(NamedTuple):
@@ -51,8 +70,20 @@ def train_member(
     """Train on the member's rows from the weights of ``base``, which stay as they are; go on with what an
     interrupted run has left in ``folder``.
     """
-    from biofm.training.data import PackedData  # these bring lightning, which takes seconds to import
-    from biofm.training.fit import fit
+    from biofm.training.fit import fit  # brings lightning, which takes seconds to import
+
+    begun = make_member(member, labels, store, base, recipe)
+    model = begun.model
+    summary = fit(model, begun.objective, begun.data, begun.recipe, compute, folder, progress)
+    model.cpu().float().eval().requires_grad_(False)
+    return Trained(_head(model, labels, begun.scaling), begun.checkpoint, summary)
+
+
+def make_member(
+    member: MemberPlan, labels: Labels, store: TokenStore, base: Checkpoint, recipe: FinetuneRecipe
+) -> Untrained:
+    """The model, the data and the objective of a member. ``store``: the tokens of all rows of the table."""
+    from biofm.training.data import PackedData  # brings lightning, which takes seconds to import
 
     is_full = recipe.method == "full"  # adapters stand in the encoder and learn at the head's rate
     recipe = replace(recipe, seed=member.seed, encoder_rate=recipe.encoder_rate if is_full else 1.0)
@@ -61,9 +92,7 @@ def train_member(
     scaling = _scaling(labels, member.train)
     objective = _objective(labels, scaling)
     data = PackedData(store, Mixture([member.train], None, recipe.seed), member.validation, objective, recipe)
-    summary = fit(model, objective, data, recipe, compute, folder, progress)
-    model.cpu().float().eval().requires_grad_(False)
-    return Trained(_head(model, labels, scaling), checkpoint, summary)
+    return Untrained(checkpoint, model, objective, data, recipe, scaling)
 
 
 def _without_heads(base: Checkpoint) -> Checkpoint:
@@ -93,23 +122,16 @@ def _build(checkpoint: Checkpoint, labels: Labels, recipe: FinetuneRecipe) -> Mo
     return model
 
 
-class _Scaling(NamedTuple):
-    """What standardises the targets of a regression."""
-
-    shift: NDArray[np.float32]
-    scale: NDArray[np.float32]
-
-
-def _scaling(labels: Labels, train: Indices) -> _Scaling | None:
+def _scaling(labels: Labels, train: Indices) -> Scaling | None:
     if labels.task != "regression":
         return None
     known = labels.numbers[train]
     spread = np.nanstd(known, axis=0)
     scale = np.where(spread > 0, spread, 1.0)
-    return _Scaling(np.nanmean(known, axis=0).astype(np.float32), scale.astype(np.float32))
+    return Scaling(np.nanmean(known, axis=0).astype(np.float32), scale.astype(np.float32))
 
 
-def _objective(labels: Labels, scaling: _Scaling | None) -> Objective:
+def _objective(labels: Labels, scaling: Scaling | None) -> Objective:
     """Of all rows of the table, which are the members of the store."""
     if scaling is not None:
         return regression((labels.numbers - scaling.shift) / scaling.scale)
@@ -121,7 +143,7 @@ def _objective(labels: Labels, scaling: _Scaling | None) -> Objective:
     return per_residue(np.split(labels.codes, labels.offsets[1:-1]))
 
 
-def _head(model: Model, labels: Labels, scaling: _Scaling | None) -> Head:
+def _head(model: Model, labels: Labels, scaling: Scaling | None) -> Head:
     query: Tensor | None = (
         getattr(model.pool, "query", None) if isinstance(model, SequencePredictor) else None
     )

@@ -74,16 +74,12 @@ def run_finetuning(
     """
     table = source.table
     plan = make_plan(table, recipe, notices)
-    options = EmbedOptions(pool=embedder_pool(table.labels.task, recipe.pool), window=recipe.window or None)
-    encoder = base.checkpoint.module.encoder
-    if recipe.method == "probe":
-        encoder = place(encoder, compute)
-    embedder = Embedder(encoder, base.checkpoint.tokenizer, compute, options)
-    _check(recipe, embedder, compute)
+    embedder = make_embedder(source, base, recipe, compute)
+    check_choices(recipe, embedder, compute)
     tokens = [protein.tokens for protein in embedder.tokenise(records_of(table), notices)]
     _remember(source, base, recipe, compute, folder)
     info = _info(source, base, recipe, compute, plan)
-    run = Run(table, base.checkpoint, info, recipe, compute, options, folder, progress)
+    run = Run(table, base.checkpoint, info, recipe, compute, embedder.options, folder, progress)
     if recipe.method == "probe":
         answers = train_probes(run, plan.members, plan.test, embedder)
     else:
@@ -114,7 +110,17 @@ def _report(
     write_run_report(report, run.folder)
 
 
-def _check(recipe: FinetuneRecipe, embedder: Embedder, compute: Compute) -> None:
+def make_embedder(source: Source, base: Base, recipe: FinetuneRecipe, compute: Compute) -> Embedder:
+    """Of a probe on the device; else it stays where ``base`` is, and only its tokens are asked for."""
+    task, encoder = source.table.labels.task, base.checkpoint.module.encoder
+    options = EmbedOptions(pool=embedder_pool(task, recipe.pool), window=recipe.window or None)
+    if recipe.method == "probe":
+        encoder = place(encoder, compute)
+    return Embedder(encoder, base.checkpoint.tokenizer, compute, options)
+
+
+def check_choices(recipe: FinetuneRecipe, embedder: Embedder, compute: Compute) -> None:
+    """Raises OptionError: they do not fit each other. MissingExtraError: LoRA without peft."""
     if recipe.method == "probe":
         return
     if recipe.method == "lora":

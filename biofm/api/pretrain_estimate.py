@@ -1,0 +1,110 @@
+"""``estimate_pretrain``: what a training run will take."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from biofm_datasets.sampling import Mixture
+from biofm_datasets.store import TokenStore, open_store
+from numpy.typing import NDArray
+
+from biofm.api.preparation import short_names
+from biofm.api.request import request_of
+from biofm.api.run_data import files_of_data, reading_of
+from biofm.api.token_blocks import BlockReader, Reading
+from biofm.api.training import begin_with
+from biofm.core.errors import InputError, data_errors, input_errors
+from biofm.gate import Permit, ask
+from biofm.inference import choose_compute
+from biofm.tokenizers import ProteinTokenizer
+from biofm.training import PretrainRecipe, check_model, objective_of
+
+if TYPE_CHECKING:  # it brings lightning
+    from biofm.training.estimate import TrainingEstimate
+
+SAMPLE_TOKENS = 1 << 24
+"""So much of files is read; the rest is taken to be like it."""
+
+
+class _Sample(NamedTuple):
+    """Of the data of a run: what trains, what validates, and the whole as a multiple of it."""
+
+    tokens: TokenStore
+    train: Mixture
+    validation: NDArray[np.int64]
+    n_times: float
+
+
+def estimate_pretrain(
+    inputs: str | Path | Sequence[str | Path],
+    recipe: PretrainRecipe,
+    *,
+    size: str = "nano",
+    start_from: str | None = None,
+    dtype: str = "auto",
+    device: str = "auto",
+    column: str | None = None,
+    on_error: str = "stop",
+) -> "TrainingEstimate":
+    """What ``pretrain`` of the same arguments will take in time, memory and space on the disk, and how large
+    its batches may be.
+
+    Reads some of the data, tries a few steps on a copy of the model, writes nothing. Preparing the data and
+    judging the model at the end are not counted.
+
+    Raises InputError, ModelError, OptionError.
+    """
+    from biofm.training.data import PackedData  # these bring lightning, which takes seconds to import
+    from biofm.training.estimate import estimate_training
+
+    compute = choose_compute(device, dtype)
+    paths = (Path(inputs),) if isinstance(inputs, str | Path) else tuple(Path(path) for path in inputs)
+    files, reading = files_of_data(paths), reading_of(recipe, column=column, on_error=on_error)
+    model = start_from or f"a new {size}"
+    with ask(request_of("estimate", reads={"input": files}, model=model)) as permit:
+        checkpoint, _ = begin_with(start_from, size, recipe, device)
+        check_model(checkpoint, recipe, compute)
+        if paths[0].is_dir():
+            sample = _sample_store(paths[0], recipe)
+        else:
+            sample = _sample_files(permit, paths, reading, recipe)
+        objective = objective_of(checkpoint, recipe)
+        data = PackedData(sample.tokens, sample.train, sample.validation, objective, recipe)
+        module = checkpoint.module.requires_grad_()
+        module.contacts = None
+        found = estimate_training(module, objective, data, recipe, compute)
+    return replace(found, n_train_tokens=round(found.n_train_tokens * sample.n_times))
+
+
+def _sample_store(folder: Path, recipe: PretrainRecipe) -> _Sample:
+    """All of a store, which is not read but where batches are made of it."""
+    with input_errors():
+        store = open_store(folder)
+        train = Mixture(store.pools("train"), store.weights, recipe.seed)
+    return _Sample(store.tokens, train, store.split["validation"], 1.0)
+
+
+def _sample_files(permit: Permit, paths: Sequence[Path], reading: Reading, recipe: PretrainRecipe) -> _Sample:
+    """The first proteins of each file; as many of them validate as are to be held out for that."""
+    names = short_names(paths)
+    reader = BlockReader(reading, names, ProteinTokenizer(), Counter())
+    sequences: list[NDArray[np.uint8]] = []
+    n_read = n_in_all = 0.0
+    for stream, name, path in zip(permit.readers("input"), names, paths, strict=True):
+        n_tokens = 0
+        with input_errors():
+            for block in reader.read(stream, name):
+                sequences += np.split(block.tokens, np.cumsum(block.lengths)[:-1])
+                n_tokens += len(block.tokens)
+                if n_tokens >= SAMPLE_TOKENS // len(paths):
+                    break
+        n_read += n_tokens
+        n_in_all += n_tokens * max(1.0, path.stat().st_size / max(1, stream.tell()))
+    members = np.arange(len(sequences))
+    n_validation = min(recipe.n_validation * len(paths), len(sequences) - 1)
+    with data_errors(InputError):
+        train = Mixture([members[n_validation:]], None, recipe.seed)
+    return _Sample(TokenStore.of(sequences), train, members[:n_validation], n_in_all / n_read)

@@ -1,0 +1,101 @@
+"""What a fine-tuning will take, before it begins."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from biofm_datasets.store import TokenStore
+
+from biofm.inference import Compute, Embedder
+from biofm.inference.estimate import Estimate, estimate_embedding
+from biofm.inference.shards import WHOLE
+from biofm.training.finetuning.gradient import make_member
+from biofm.training.finetuning.plan import Plan, make_plan
+from biofm.training.finetuning.recipe import FinetuneRecipe
+from biofm.training.finetuning.run import Base, Source, check_choices, make_embedder
+from biofm.training.finetuning.vectors import records_of
+
+if TYPE_CHECKING:  # it brings lightning
+    from biofm.training.estimate import TrainingEstimate
+
+FLOAT_BYTES = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinetuneEstimate:
+    """A probe takes the ``vectors``, which are made once for all its members; otherwise each of ``n_members``
+    takes a ``training`` like the first one's. ``seconds``: of all of it, at most where trainings may stop
+    early; None where memory is too small to try a step.
+    """
+
+    method: str
+    n_rows: int
+    n_members: int
+    seconds: float | None
+    vectors: Estimate | None
+    training: "TrainingEstimate | None"
+    notices: Mapping[str, int]
+
+
+def estimate_finetuning(
+    source: Source, base: Base, recipe: FinetuneRecipe, compute: Compute, notices: Counter[str]
+) -> FinetuneEstimate:
+    """Try a few batches of what ``run_finetuning`` of the same arguments would do; write nothing.
+
+    The answers of what was trained, their judgement and the baselines are not counted.
+
+    Raises InputError, OptionError, MissingExtraError as ``run_finetuning`` does.
+    """
+    plan = make_plan(source.table, recipe, notices)
+    embedder = make_embedder(source, base, recipe, compute)
+    check_choices(recipe, embedder, compute)
+    vectors = training = None
+    if recipe.method == "probe":
+        vectors = _of_vectors(source, embedder, compute, notices)
+        seconds: float | None = vectors.seconds
+    else:
+        training = _of_training(source, base, plan, recipe, embedder, compute, notices)
+        seconds = None if training.seconds is None else len(plan.members) * training.seconds
+    return FinetuneEstimate(
+        method=recipe.method,
+        n_rows=len(source.table),
+        n_members=len(plan.members),
+        seconds=seconds,
+        vectors=vectors,
+        training=training,
+        notices=dict(notices),
+    )
+
+
+def _of_vectors(source: Source, embedder: Embedder, compute: Compute, notices: Counter[str]) -> Estimate:
+    """They lie on the disk until all members are fitted."""
+    records = records_of(source.table)
+    provenance = {"dtype": compute.dtype_name, "device": compute.device.type}
+    found = estimate_embedding(
+        embedder, records, WHOLE, ".npz", notices, dtype_reason=compute.reason, provenance=provenance
+    )
+    n_bytes = FLOAT_BYTES * found.n_rows * found.n_dimensions
+    return replace(found, output_bytes={"vectors": n_bytes}, scratch_bytes=0)
+
+
+def _of_training(
+    source: Source,
+    base: Base,
+    plan: Plan,
+    recipe: FinetuneRecipe,
+    embedder: Embedder,
+    compute: Compute,
+    notices: Counter[str],
+) -> "TrainingEstimate":
+    """Of the first member, but for the files: models of all of them stay."""
+    from biofm.training.estimate import estimate_training  # brings lightning, which takes seconds to import
+
+    tokens = [protein.tokens for protein in embedder.tokenise(records_of(source.table), notices)]
+    store = TokenStore.of(np.asarray(sequence) for sequence in tokens)
+    member = make_member(plan.members[0], source.table.labels, store, base.checkpoint, recipe)
+    found = estimate_training(member.model, member.objective, member.data, member.recipe, compute)
+    n_kept = found.n_trained if recipe.method == "lora" else found.n_parameters
+    models = FLOAT_BYTES * n_kept * len(plan.members)
+    return replace(found, output_bytes={**found.output_bytes, "model": models})

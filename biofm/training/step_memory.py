@@ -1,0 +1,169 @@
+"""What a step of training takes in memory, part by part."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Muon
+
+from biofm.inference import Compute
+from biofm.nn import recompute_blocks
+from biofm.training.data import PackedData
+from biofm.training.objectives import Example, Objective
+from biofm.training.optimizers import Joined, make_optimizer
+from biofm.training.recipe import Recipe
+from biofm.training.trial import Trial, encoder_of, precision, sample_batches, training_copy
+
+SAMPLE_TOKENS, SAMPLE_LENGTH = (256, 512), 128  # of the batches that are looked at: small, and enough
+BATCH_MULTIPLE = 1024
+USABLE = 0.9  # of the memory there is: an estimate is no better
+
+# On a CPU, measured: what the code of a first step takes, and with it the trainer, the loggers, the report.
+STEP_CODE_BYTES, RUN_CODE_BYTES = 60 << 20, 150 << 20
+# What an allocator holds in pieces that no tensor fits: as a share of the activations where nothing was
+# tried, so that a trial fails on no machine; and how much that grows after the first steps, because batches
+# differ in their sizes: by half within a hundred steps.
+UNTRIED, GROWTH = 1.0, 1.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepMemory:
+    """Bytes of one process where it trains.
+
+    ``weights``, ``gradients``, ``optimiser`` (its state), ``averages`` (of the weights), ``checkpoint`` (as
+    it is written and read) and ``code`` are the same for every batch. Of a batch, ``batch_bytes`` and
+    ``token_bytes`` for each of its tokens are kept for the backward pass, and the allocator holds
+    ``held_bytes`` more a token.
+    """
+
+    weights: int
+    gradients: int
+    optimiser: int
+    averages: int
+    checkpoint: int
+    code: int
+    batch_bytes: int
+    token_bytes: float
+    held_bytes: float
+
+    def parts(self, n_tokens: int) -> dict[str, int]:
+        """What is in memory at the worst moment, with batches of so many tokens."""
+        return {
+            "code": self.code,
+            "weights": self.weights,
+            "gradients": self.gradients,
+            "optimiser": self.optimiser,
+            "averaged weights": self.averages,
+            "checkpoint": self.checkpoint,
+            "activations": self.batch_bytes + round(n_tokens * self.token_bytes),
+            "allocator": round(n_tokens * self.held_bytes),
+        }
+
+    def total(self, n_tokens: int) -> int:
+        return sum(self.parts(n_tokens).values())
+
+    def largest_batch(self, room_bytes: int) -> int:
+        """The most tokens, a multiple of 1,024, for which nine tenths of the room are enough; 0 where 1,024
+        are too many.
+        """
+        nothing, one = self.total(0), self.total(BATCH_MULTIPLE)
+        return BATCH_MULTIPLE * max(0, int((USABLE * room_bytes - nothing) // (one - nothing)))
+
+    def as_tried(self, trial: Trial, used_before: int) -> "StepMemory":
+        """With what the allocator was found to hold."""
+        kept = self.batch_bytes + trial.largest_batch * self.token_bytes
+        known = used_before + self.weights + self.gradients + self.optimiser + kept
+        held = trial.used_bytes - known - (STEP_CODE_BYTES if self.code else 0)
+        return replace(self, held_bytes=GROWTH * max(0.0, held) / trial.largest_batch)
+
+    def spread(self, strategy: str, n_processes: int) -> "StepMemory":
+        """In one of several processes: FSDP shares out what belongs to weights, DDP adds gradients up in
+        buffers of their own.
+        """
+        if strategy != "fsdp":
+            return replace(self, gradients=(2 if n_processes > 1 else 1) * self.gradients)
+        names = ("weights", "gradients", "optimiser", "checkpoint")
+        return replace(self, **{name: getattr(self, name) // n_processes for name in names})
+
+
+def measure_step(
+    model: nn.Module, objective: Objective, data: PackedData, recipe: Recipe, compute: Compute
+) -> StepMemory:
+    """From what is kept when two small batches pass forward through a copy of ``model``."""
+    copy = training_copy(model, compute)
+    shortened = replace(recipe, max_length=min(recipe.max_length, SAMPLE_LENGTH))
+    samples = [
+        next(sample_batches(objective, data, replace(shortened, tokens_per_batch=budget))).to(compute.device)
+        for budget in SAMPLE_TOKENS
+    ]
+    few, many = (len(example.batch.tokens) for example in samples)
+    of_few, of_many = _kept_bytes(copy, objective, samples, recipe, compute)
+    token_bytes = (of_many - of_few) / (many - few) if many > few else of_many / many
+    on_cpu = compute.device.type == "cpu"
+    weights, optimiser = bytes_of(copy.parameters()), optimizer_bytes(copy, recipe)
+    learning = learning_bytes(copy)
+    averages = weights if recipe.ema_decay else 0
+    return StepMemory(
+        weights=weights,
+        gradients=learning,
+        optimiser=optimiser,
+        averages=averages,
+        checkpoint=learning + optimiser + averages if on_cpu else 0,  # which is on the host in any case
+        code=RUN_CODE_BYTES if on_cpu else 0,
+        batch_bytes=max(0, round(of_few - few * token_bytes)),
+        token_bytes=token_bytes,
+        held_bytes=UNTRIED * token_bytes,
+    )
+
+
+def optimizer_bytes(model: nn.Module, recipe: Recipe) -> int:
+    """Of the state that an optimiser has after its first step: momentum, and of AdamW a second moment."""
+    optimizer = make_optimizer(model, recipe)
+    total = 0
+    for part in optimizer.parts if isinstance(optimizer, Joined) else (optimizer,):
+        n_moments = 1 if isinstance(part, Muon) else 2
+        total += n_moments * sum(bytes_of(group["params"]) for group in part.param_groups)
+    return total
+
+
+def learning_bytes(model: nn.Module) -> int:
+    """Of the weights that learn, as a checkpoint has them."""
+    return bytes_of(weight for weight in model.parameters() if weight.requires_grad)
+
+
+def bytes_of(tensors: Iterable[Tensor]) -> int:
+    return sum(tensor.nbytes for tensor in tensors)
+
+
+def _kept_bytes(
+    model: nn.Module, objective: Objective, samples: list[Example], recipe: Recipe, compute: Compute
+) -> list[int]:
+    """What is kept at the end of a forward pass; where blocks are computed again, with what one of them keeps
+    then.
+    """
+    whole = [_kept_of(model, objective, example, compute) for example in samples]
+    if not recipe.activation_checkpointing:
+        return whole
+    encoder = encoder_of(model)
+    recompute_blocks(encoder)
+    inputs = [_kept_of(model, objective, example, compute) for example in samples]
+    n_blocks = len(encoder.blocks)
+    return [part + (every - part) // n_blocks for part, every in zip(inputs, whole, strict=True)]
+
+
+def _kept_of(model: nn.Module, objective: Objective, example: Example, compute: Compute) -> int:
+    """Bytes of tensors that autograd keeps, but for those of the model itself."""
+    own = {tensor.untyped_storage().data_ptr() for tensor in (*model.parameters(), *model.buffers())}
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor.detach()  # which holds the storage, so that no other gets its address
+
+    with precision(compute), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        loss = objective.loss(model, example)
+    assert loss.requires_grad, "nothing of the model learns"
+    return sum(kept.values())
