@@ -14,6 +14,7 @@ from biofm.training.folder import RECIPE
 C = TypeVar("C", bound=Configuration)
 
 
+@said_once()
 def read_configuration(
     verb: Verb,
     kind: type[C],
@@ -30,22 +31,9 @@ def read_configuration(
 
     Raises InputError, OptionError as ``biofm.core.configuration.configure`` does.
     """
-    with said_once():
-        return _read(verb, kind, config, options or {}, sets, start, resumed)
-
-
-def _read(
-    verb: Verb,
-    kind: type[C],
-    config: str | Path | None,
-    options: Mapping[str, Any],
-    sets: Sequence[str],
-    start: C | None,
-    resumed: str | Path | None,
-) -> C:
     if config is None and resumed is not None and (Path(resumed) / RECIPE).is_file():
         config = Path(resumed) / RECIPE
     if config is None:
-        return configure(kind, None, options, sets, start=start)
+        return configure(kind, None, options or {}, sets, start=start)
     with ask(request_of(verb, reads={"config": (Path(config),)})) as permit:
-        return configure(kind, permit.reader("config"), options, sets, start=start)
+        return configure(kind, permit.reader("config"), options or {}, sets, start=start)

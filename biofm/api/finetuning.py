@@ -18,8 +18,10 @@ from biofm.gate.inputs import STANDARD_INPUT
 from biofm.inference import choose_compute
 from biofm.inference.records import ON_ERROR
 from biofm.policy import Request, Target
-from biofm.training import Crew, meet
+from biofm.training import meet
 from biofm.training.finetuning import Base, FinetuneRecipe, FinetuneSummary, Source, run_finetuning
+
+BEGUN, JOINED = "run", "joined run"  # a folder's role in the first process, and in the others
 
 
 def finetune(
@@ -70,24 +72,24 @@ def finetune(
     )  # fmt: skip
     notices: Counter[str] = Counter()
     crew = meet(recipe)
+    role = BEGUN if crew.is_main else JOINED
     with ExitStack() as opened:
         with crew.main_first():
             if crew.is_main:
                 check_reading(path, on_error)
                 _check_output(folder, resume)
-            permit = opened.enter_context(ask(_request(path, folder, model, resume, crew)))
+            permit = opened.enter_context(ask(_request(path, folder, model, resume, role)))
             source = read_source(permit.reader("table"), path, options, notices, on_error)
             compute, base = choose_compute(device, dtype), base_of(model)
             bar = opened.enter_context(StageProgress(quiet=quiet or not crew.is_main))
-        summary = run_finetuning(source, base, recipe, compute, folder, notices, bar.update)
+        place = permit.folder(role)
+        summary = run_finetuning(source, base, recipe, compute, place, notices, bar.update)
     crew.dismiss()
     return summary
 
 
-def _request(table: Path, folder: Path, model: str | Path, resume: bool, crew: Crew) -> Request:
-    """Other processes than the first one join the run that it began."""
-    role = "run" if crew.is_main else "joined run"
-    target = Target(path=folder, kind="directory", overwrite=resume or not crew.is_main)
+def _request(table: Path, folder: Path, model: str | Path, resume: bool, role: str) -> Request:
+    target = Target(path=folder, kind="directory", overwrite=resume or role == JOINED)
     return request_of("finetune", reads={"table": (table,)}, writes={role: target}, model=str(model))
 
 

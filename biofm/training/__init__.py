@@ -1,6 +1,6 @@
 """Training on Lightning."""
 
-from biofm.training.crew import Crew, Told, meet
+from biofm.training.crew import Told, meet
 from biofm.training.folder import DATA, begin_run, remember
 from biofm.training.processes import is_main_process
 from biofm.training.recipe import PretrainRecipe, Recipe
@@ -9,7 +9,6 @@ from biofm.training.run import PretrainSummary, check_model, objective_of, run_p
 
 __all__ = [
     "DATA",
-    "Crew",
     "PretrainRecipe",
     "PretrainSummary",
     "Recipe",

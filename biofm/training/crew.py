@@ -1,5 +1,6 @@
 """The processes of a run, met: the first one goes first, and the others take what it made."""
 
+import atexit
 import os
 import pickle
 import threading
@@ -20,6 +21,7 @@ from torch.distributed import (  # type: ignore[attr-defined]  # not in the list
 )
 
 from biofm.core.errors import BiofmError, OptionError, ProcessError
+from biofm.training.group import end_group
 from biofm.training.launch import SECONDS_TO_END, await_ended, find_ended, launch
 from biofm.training.processes import Processes, batches_of_process, find_processes, is_main_process
 from biofm.training.recipe import Recipe
@@ -208,6 +210,7 @@ def _meet(processes: Processes) -> Crew:
         return Crew(processes, None)
     if processes.launcher == "SLURM":
         _find_address_of_slurm()
+    atexit.register(end_group)  # before those of ``launch``, so that it comes after them
     starts_others = _starts_others(processes)
     try:
         with _held_port():

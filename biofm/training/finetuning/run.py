@@ -64,7 +64,8 @@ def run_finetuning(
     notices: Counter[str],
     progress: Progress,
 ) -> FinetuneSummary:
-    """Fine-tune ``base`` and write everything into ``folder``.
+    """Fine-tune ``base`` and write everything into ``folder``; of several processes, the first one judges and
+    writes.
 
     ``recipe.toml`` and ``run.json``: what is being done; ``members/``: the log of each, its answers and its
     checkpoints while it trains; ``predictor/``: the result, for ``biofm predict``; ``predictions.csv``: of
@@ -77,25 +78,21 @@ def run_finetuning(
     without peft.
     """
     table = source.table
-    plan = make_plan(table, recipe, notices)
-    embedder = make_embedder(source, base, recipe, compute)
     crew = meet(recipe)
     with crew.main_first():
+        plan = make_plan(table, recipe, notices)
+        embedder = make_embedder(source, base, recipe, compute)
         check_choices(recipe, embedder, compute)
         tokens = [protein.tokens for protein in embedder.tokenise(records_of(table), notices)]
         if crew.is_main:
             _remember(source, base, recipe, compute, folder)
     info = _info(source, base, recipe, compute, plan)
     run = Run(table, base.checkpoint, info, recipe, compute, embedder.options, folder, progress)
-    if recipe.method != "probe":
+    if recipe.method == "probe":
+        crew.from_main(lambda: train_probes(run, plan.members, plan.test, embedder))
+    else:
         train_by_gradients(run, plan.members, plan.test, TokenStore.of(tokens))
-
-    def conclude() -> FinetuneSummary:
-        if recipe.method == "probe":
-            train_probes(run, plan.members, plan.test, embedder)
-        return _conclude(run, plan, notices)
-
-    return crew.from_main(conclude)
+    return crew.from_main(lambda: _conclude(run, plan, notices))
 
 
 def _conclude(run: Run, plan: Plan, notices: Counter[str]) -> FinetuneSummary:

@@ -20,11 +20,11 @@ from biofm.training import PretrainRecipe
 from tests.training.processes.conftest import losses_of
 
 DEADLINE_S = 120
+COMMAND = str(Path(__file__).with_name("command.py"))
 LAUNCHERS = {
-    "itself": [sys.executable, "-m", "biofm.cli"],
+    "itself": [sys.executable, COMMAND],
     "torchrun": [
-        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2",
-        "-m", "biofm.cli",
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", COMMAND
     ],
 }  # fmt: skip
 RECIPE = PretrainRecipe(
@@ -136,6 +136,7 @@ def test_the_command_leaves_the_model_of_one_process_and_speaks_with_one_voice(
     assert process.returncode == 0, errors
     assert output.count("held-out perplexity") == 1
     assert errors.count("parameters -> ") == 1
+    assert "left behind" not in errors
     check_losses(folder, whole)
     model, expected = (load_file(it / "model" / "model.safetensors") for it in (folder, whole))
     assert model.keys() == expected.keys()
@@ -177,6 +178,7 @@ def test_a_signal_to_the_command_ends_it_behind_a_step(start: Start, tmp_path: P
     assert process.returncode == 143
     interrupted = f"interrupted. Repeat the command with --resume to go on from the state in {folder}"
     assert said_by_biofm(errors) == [f"biofm: {interrupted}"]
+    assert "left behind" not in errors
     (checkpoint,) = (folder / "checkpoints").iterdir()
     assert checkpoint.name == f"step-{n_rows(folder):09}.ckpt"
     wait_until(lambda: not processes_of(folder))

@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
 
 import pytest
 
@@ -12,7 +14,7 @@ from biofm import api
 from biofm.training.finetuning import FinetuneRecipe
 from tests.training.processes.conftest import losses_of
 
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "n_steps": 4, "tokens_per_batch": 256, "batches_per_step": 2, "n_warmup": 2, "validate_every": 2,
     "log_every": 1, "n_resamples": 20, "n_members": 2, "learning_rate": 1e-3,
 }  # fmt: skip
@@ -33,20 +35,23 @@ def predictions_of(folder: Path) -> list[float]:
         return [float(row["prediction"]) for row in csv.DictReader(file)]
 
 
-@pytest.mark.slow
-def test_two_processes_fine_tune_the_members_that_one_does(table: Path, tmp_path: Path) -> None:
-    one, two = tmp_path / "one", tmp_path / "two"
-    recipe = FinetuneRecipe(method="lora", **SETTINGS)  # type: ignore[arg-type]
-    api.finetune(table, one, target="charge", column="sequence", recipe=recipe, dtype="float32")
-    settings = SETTINGS | {"strategy": "fsdp"}
+def run(table: Path, output: Path, **settings: Any) -> CompletedProcess[str]:
+    """The command in two processes."""
     command = [
         sys.executable, "-m", "biofm.cli", "finetune", str(table), "--target", "charge",
-        "--column", "sequence", "--output", str(two), "--method", "lora", "--devices", "2",
-        "--dtype", "float32",
+        "--column", "sequence", "--output", str(output), "--devices", "2", "--dtype", "float32",
         *(f"--set={name}={value}" for name, value in settings.items()),
     ]  # fmt: skip
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+def test_two_processes_fine_tune_the_members_that_one_does(table: Path, tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    recipe = FinetuneRecipe(method="lora", **SETTINGS)
+    api.finetune(table, one, target="charge", column="sequence", recipe=recipe, dtype="float32")
+    done = run(table, two, method="lora", strategy="fsdp", **SETTINGS)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("beats") <= 1
     assert done.stderr.count("2 trained from") == 1
@@ -57,3 +62,12 @@ def test_two_processes_fine_tune_the_members_that_one_does(table: Path, tmp_path
         for step in losses:
             assert losses[step] == pytest.approx(expected[step], rel=2e-3), (member, step)
     assert predictions_of(two) == pytest.approx(predictions_of(one), abs=0.02)
+
+
+@pytest.mark.slow
+def test_what_is_wrong_with_the_table_is_said_once(table: Path, tmp_path: Path) -> None:
+    table.write_text("\n".join(table.read_text().splitlines()[:3]))
+    done = run(table, tmp_path / "run", method="full")
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"biofm: {table}: ")
