@@ -63,6 +63,7 @@ def finetune(
     steps: Annotated[int | None, Option(help="Optimiser steps at most.")] = None,
     learning_rate: Annotated[float | None, Option(help="Of the head, at its highest.")] = None,
     tokens_per_batch: Annotated[int | None, Option(help="Tokens in a batch of training.")] = None,
+    batches_per_step: Annotated[int | None, Option(help="Batches in a step, over all devices.")] = None,
     max_length: Annotated[int | None, Option(help="In training, longer ones give a random crop.")] = None,
     window: Annotated[int | None, Option(help="Run longer sequences by windows of so many residues.")] = None,
     seed: Annotated[int | None, Option(help="Of all that is drawn.")] = None,
@@ -84,8 +85,9 @@ def finetune(
     given: dict[str, Any] = {
         "method": method and method.value, "task": task and task.value, "pool": pool and pool.value,
         "n_folds": folds, "n_members": members, "lora_rank": lora_rank, "n_steps": steps,
-        "learning_rate": learning_rate, "tokens_per_batch": tokens_per_batch, "max_length": max_length,
-        "window": window, "seed": seed, "devices": devices,
+        "learning_rate": learning_rate, "tokens_per_batch": tokens_per_batch,
+        "batches_per_step": batches_per_step, "max_length": max_length, "window": window, "seed": seed,
+        "devices": devices,
     }  # fmt: skip
     how: dict[str, Any] = {
         "target": target, "config": config, "sets": set_ or (), "model": model, "column": column,

@@ -43,10 +43,7 @@ class Recipe:
         "batches_per_step": "--batches-per-step",
         "max_length": "--max-length",
         "learning_rate": "--learning-rate",
-        "n_warmup": "--warmup",
         "seed": "--seed",
-        "checkpoint_every": "--checkpoint-every",
-        "log_every": "--log-every",
         "devices": "--devices",
     }
 
@@ -102,6 +99,9 @@ class PretrainRecipe(Recipe):
 
     OPTIONS: ClassVar[Mapping[str, str]] = {
         **Recipe.OPTIONS,
+        "n_warmup": "--warmup",
+        "checkpoint_every": "--checkpoint-every",
+        "log_every": "--log-every",
         "objective": "--objective",
         "masked_share": "--masked",
         "n_held_out": "--held-out",

@@ -11,7 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from typer.main import get_command
 
+from biofm.cli import app
+from biofm.training.finetuning import FinetuneRecipe
 from tests.cli.tables import CELLS, CHOICE, FEW, FEW_STEPS, GOOD, oiliness, write
 
 
@@ -149,8 +152,18 @@ WRONG: dict[str, tuple[str | None, tuple[str, ...], list[str]]] = {
     ),
     "a folder that does not exist": (GOOD, ("-o", "nowhere/run"), ["nowhere"]),
     "a folder with files": (GOOD, ("-o", "."), ["not empty", "--resume"]),
+    "several devices for a probe": (GOOD, ("--devices", "2"), ["--devices", "fitted on one device"]),
+    "batches that devices cannot share": (
+        GOOD, ("--method", "full", "--devices", "3"), ["--batches-per-step", "Give a multiple of 3"]
+    ),
     "rows of two kinds": (GOOD + "x,MKT,high,train\n", ("--task", "regression"), ["line 20", "'high' is no"]),
 }  # fmt: skip
+
+
+def test_what_an_error_calls_an_option_is_one() -> None:
+    commands: Any = get_command(app)
+    there = {name for parameter in commands.commands["finetune"].params for name in parameter.opts}
+    assert set(FinetuneRecipe.OPTIONS.values()) <= there
 
 
 @pytest.mark.parametrize("wrong", WRONG)

@@ -67,7 +67,7 @@ def test_two_processes_fine_tune_the_members_that_one_does(table: Path, tmp_path
 @pytest.mark.slow
 def test_what_is_wrong_with_the_table_is_said_once(table: Path, tmp_path: Path) -> None:
     table.write_text("\n".join(table.read_text().splitlines()[:3]))
-    done = run(table, tmp_path / "run", method="full")
+    done = run(table, tmp_path / "run", method="full", batches_per_step=2)
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"biofm: {table}: ")
