@@ -19,11 +19,8 @@ SAMPLE_TOKENS, SAMPLE_LENGTH = (256, 512), 128  # of the batches that are looked
 BATCH_MULTIPLE = 1024
 USABLE = 0.9  # of the memory there is: an estimate is no better
 
-# On a CPU, measured: what the code of a first step takes, and with it the trainer, the loggers, the report.
-STEP_CODE_BYTES, RUN_CODE_BYTES = 60 << 20, 150 << 20
-# oneDNN, which multiplies bfloat16 on a CPU, makes a program for every new shape, and keeps the last 1,024 of
-# them: as many as 60 steps of packed batches make.
-PRIMITIVES_BYTES = 600 << 20
+CODE_BYTES = 60 << 20  # on a CPU, measured: what the code of a first step takes
+
 # What an allocator holds in pieces that no tensor fits: as a share of the activations where nothing was
 # tried, so that a trial fails on no machine; and how much that grows after the first steps, because batches
 # differ in their sizes: by half within a hundred steps.
@@ -77,7 +74,7 @@ class StepMemory:
         """With what the allocator was found to hold."""
         kept = self.batch_bytes + trial.largest_batch * self.token_bytes
         known = used_before + self.weights + self.gradients + self.optimiser + kept
-        held = trial.used_bytes - known - (STEP_CODE_BYTES if self.code else 0)
+        held = trial.used_bytes - known - (CODE_BYTES if self.code else 0)
         return replace(self, held_bytes=GROWTH * max(0.0, held) / trial.largest_batch)
 
     def spread(self, strategy: str, n_processes: int) -> "StepMemory":
@@ -124,7 +121,7 @@ def _code_bytes(compute: Compute) -> int:
     """Programs of the host; those of a GPU are small beside what it computes on."""
     if compute.device.type != "cpu":
         return 0
-    return RUN_CODE_BYTES + (PRIMITIVES_BYTES if compute.dtype is torch.bfloat16 else 0)
+    return CODE_BYTES + (PRIMITIVES_BYTES if compute.dtype is torch.bfloat16 else 0)
 
 
 def optimizer_bytes(model: nn.Module, recipe: Recipe) -> int:

@@ -18,7 +18,7 @@ from biofm.training import PretrainRecipe
 from biofm.training.data import PackedData
 from biofm.training.objectives import Objective, masked_lm
 from biofm.training.optimizers import make_optimizer
-from biofm.training.step_memory import RUN_CODE_BYTES, StepMemory, measure_step, optimizer_bytes
+from biofm.training.step_memory import CODE_BYTES, StepMemory, measure_step, optimizer_bytes
 from biofm.training.trial import Trial
 
 MakeModel = Callable[..., MaskedLM]
@@ -63,7 +63,7 @@ def test_weights_gradients_and_moments_are_counted(
     assert (found.weights, found.gradients, found.averages) == (n_bytes, n_bytes, n_bytes)
     assert found.optimiser == 2 * (n_bytes - of_matrices) + of_matrices
     assert found.checkpoint == found.weights + found.optimiser + found.averages
-    assert found.code == RUN_CODE_BYTES
+    assert found.code == CODE_BYTES
 
 
 def test_what_does_not_learn_has_neither_gradients_nor_moments(
