@@ -21,6 +21,10 @@ USABLE = 0.9  # of the memory there is: an estimate is no better
 
 CODE_BYTES = 60 << 20  # on a CPU, measured: what the code of a first step takes
 
+# oneDNN, which multiplies bfloat16 on a CPU, makes a program for every new shape, and keeps the last 1,024 of
+# them: as many as 60 steps of packed batches make. So much come beyond those of a trial.
+PRIMITIVES_BYTES = 400 << 20
+
 # What an allocator holds in pieces that no tensor fits: as a share of the activations where nothing was
 # tried, so that a trial fails on no machine; and how much that grows after the first steps, because batches
 # differ in their sizes: by half within a hundred steps.
