@@ -11,6 +11,7 @@ from biofm.api.request import request_of
 from biofm.evaluation.supervised import LabelOptions
 from biofm.gate import ask
 from biofm.inference import choose_compute
+from biofm.training import leave_to_main
 from biofm.training.finetuning import FinetuneEstimate, FinetuneRecipe, estimate_finetuning
 
 
@@ -36,10 +37,12 @@ def estimate_finetune(
     its batches may be.
 
     Reads the table, tries a few batches on a copy of the model, writes nothing. What is judged and fitted
-    beside the model is not counted.
+    beside the model is not counted. A ``recipe`` stands for ``config``, ``sets`` and ``settings``. One of
+    several processes estimates; the others end here.
 
     Raises InputError, ModelError, OptionError. MissingExtraError: LoRA without peft.
     """
+    leave_to_main()
     path = Path(table)
     check_reading(path, on_error)
     recipe = recipe_of(recipe, config, settings, sets)

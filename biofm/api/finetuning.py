@@ -102,7 +102,7 @@ def recipe_of(
     """The given one, or the one that the rest makes up."""
     known = {field.name for field in fields(FinetuneRecipe)}
     if unknown := sorted(settings.keys() - known):
-        raise TypeError(f"unexpected keyword argument {unknown[0]!r}")
+        raise TypeError(f"finetune() got an unexpected keyword argument {unknown[0]!r}")
     return recipe or read_configuration("finetune", FinetuneRecipe, config, settings, sets)
 
 

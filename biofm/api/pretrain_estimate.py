@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
 from biofm_datasets.sampling import Mixture
@@ -19,8 +19,9 @@ from biofm.api.training import begin_with
 from biofm.core.errors import InputError, data_errors, input_errors
 from biofm.gate import Permit, ask
 from biofm.inference import choose_compute
+from biofm.models import Checkpoint
 from biofm.tokenizers import ProteinTokenizer
-from biofm.training import PretrainRecipe, check_model, objective_of
+from biofm.training import PretrainRecipe, check_model, check_store, leave_to_main, objective_of
 
 if TYPE_CHECKING:  # it brings lightning
     from biofm.training.estimate import TrainingEstimate
@@ -28,14 +29,20 @@ if TYPE_CHECKING:  # it brings lightning
 SAMPLE_TOKENS = 1 << 24
 """So much of files is read; the rest is taken to be like it."""
 
+STORE_BYTES = 48
+"""What a store keeps of a protein beside its tokens: where they begin, name, hash, part."""
+
 
 class _Sample(NamedTuple):
-    """Of the data of a run: what trains, what validates, and the whole as a multiple of it."""
+    """Of the data of a run: what trains, what validates, the whole as a multiple of it, and the bytes of the
+    store that is to be made of it.
+    """
 
     tokens: TokenStore
     train: Mixture
     validation: NDArray[np.int64]
     n_times: float
+    n_bytes: int
 
 
 def estimate_pretrain(
@@ -52,14 +59,16 @@ def estimate_pretrain(
     """What ``pretrain`` of the same arguments will take in time, memory and space on the disk, and how large
     its batches may be.
 
-    Reads some of the data, tries a few steps on a copy of the model, writes nothing. Preparing the data and
-    judging the model at the end are not counted.
+    Reads some of the data, tries a few steps on a copy of the model, writes nothing. The time to prepare
+    files and to judge the model at the end is not counted; of files, proteins that will be held out and their
+    relatives are counted as if they trained. One of several processes estimates; the others end here.
 
     Raises InputError, ModelError, OptionError.
     """
     from biofm.training.data import PackedData  # these bring lightning, which takes seconds to import
     from biofm.training.estimate import estimate_training
 
+    leave_to_main()
     compute = choose_compute(device, dtype)
     paths = (Path(inputs),) if isinstance(inputs, str | Path) else tuple(Path(path) for path in inputs)
     files, reading = files_of_data(paths), reading_of(recipe, column=column, on_error=on_error)
@@ -68,7 +77,7 @@ def estimate_pretrain(
         checkpoint, _ = begin_with(start_from, size, recipe, device)
         check_model(checkpoint, recipe, compute)
         if paths[0].is_dir():
-            sample = _sample_store(paths[0], recipe)
+            sample = _sample_store(paths[0], checkpoint, recipe)
         else:
             sample = _sample_files(permit, paths, reading, recipe)
         objective = objective_of(checkpoint, recipe)
@@ -76,15 +85,20 @@ def estimate_pretrain(
         module = checkpoint.module.requires_grad_()
         module.contacts = None
         found = estimate_training(module, objective, data, recipe, compute)
-    return replace(found, n_train_tokens=round(found.n_train_tokens * sample.n_times))
+    return replace(
+        found,
+        n_train_tokens=round(found.n_train_tokens * sample.n_times),
+        output_bytes={**found.output_bytes, **({"data": sample.n_bytes} if sample.n_bytes else {})},
+    )
 
 
-def _sample_store(folder: Path, recipe: PretrainRecipe) -> _Sample:
+def _sample_store(folder: Path, checkpoint: Checkpoint, recipe: PretrainRecipe) -> _Sample:
     """All of a store, which is not read but where batches are made of it."""
     with input_errors():
         store = open_store(folder)
+        check_store(store, checkpoint, recipe)
         train = Mixture(store.pools("train"), store.weights, recipe.seed)
-    return _Sample(store.tokens, train, store.split["validation"], 1.0)
+    return _Sample(store.tokens, train, store.split["validation"], 1.0, 0)
 
 
 def _sample_files(permit: Permit, paths: Sequence[Path], reading: Reading, recipe: PretrainRecipe) -> _Sample:
@@ -94,17 +108,32 @@ def _sample_files(permit: Permit, paths: Sequence[Path], reading: Reading, recip
     sequences: list[NDArray[np.uint8]] = []
     n_read = n_in_all = 0.0
     for stream, name, path in zip(permit.readers("input"), names, paths, strict=True):
-        n_tokens = 0
+        n_tokens, n_before, share = 0, len(sequences), 1.0
         with input_errors():
             for block in reader.read(stream, name):
                 sequences += np.split(block.tokens, np.cumsum(block.lengths)[:-1])
                 n_tokens += len(block.tokens)
                 if n_tokens >= SAMPLE_TOKENS // len(paths):
+                    share = _share_read(stream, path, len(sequences) - n_before)
                     break
         n_read += n_tokens
-        n_in_all += n_tokens * max(1.0, path.stat().st_size / max(1, stream.tell()))
+        n_in_all += n_tokens / share
     members = np.arange(len(sequences))
-    n_validation = min(recipe.n_validation * len(paths), len(sequences) - 1)
+    n_validation = max(0, min(recipe.n_validation * len(paths), len(sequences) - 1))
     with data_errors(InputError):
         train = Mixture([members[n_validation:]], None, recipe.seed)
-    return _Sample(TokenStore.of(sequences), train, members[:n_validation], n_in_all / n_read)
+    n_times = n_in_all / n_read
+    n_bytes = round(n_times * (n_read + STORE_BYTES * len(sequences)))
+    return _Sample(TokenStore.of(sequences), train, members[:n_validation], n_times, n_bytes)
+
+
+def _share_read(stream: BinaryIO, path: Path, n_records: int) -> float:
+    """Of a file, when so many of its records were read: by rows of Parquet, which is not read in the order of
+    its bytes, else by bytes.
+    """
+    if path.suffix.lower() == ".parquet":
+        import pyarrow.parquet as pq  # takes a third of a second
+
+        n_rows: int = pq.read_metadata(stream).num_rows
+        return min(1.0, n_records / n_rows)
+    return min(1.0, stream.tell() / path.stat().st_size)

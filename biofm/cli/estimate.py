@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from biofm.cli.printing import print_json, print_table, say_notices
+from biofm.core.errors import OptionError
 from biofm.core.progress import format_duration
 from biofm.core.units import format_bytes
 
@@ -13,6 +14,13 @@ if TYPE_CHECKING:
     from biofm.inference.scoring.estimate import ScoreEstimate
     from biofm.training.estimate import TrainingEstimate
     from biofm.training.finetuning import FinetuneEstimate
+
+
+def refuse_resume(resume: bool) -> None:
+    """Raises OptionError: how much of a run is left is not looked up."""
+    if resume:
+        what = "an estimate is of a whole run"
+        raise OptionError(what, where="--estimate", remedy="Leave out --resume")
 
 
 def show_estimate(estimate: "Estimate", output: Path, *, as_json: bool) -> None:
@@ -114,8 +122,8 @@ def _finetune_rows(estimate: "FinetuneEstimate") -> list[tuple[str, str]]:
         return [*rows, *_vector_rows(estimate.vectors)]
     if estimate.n_members > 1:
         rows.append(("members", f"{estimate.n_members}, each as follows but for the output"))
-        if estimate.seconds is not None:
-            rows.append(("time of all members", f"at most {format_duration(estimate.seconds)}"))
+    if estimate.seconds is not None:
+        rows.append(("time in all", f"at most {format_duration(estimate.seconds)}"))
     return [*rows, *_training_rows(estimate.training)]
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Option
 
 from biofm.cli import options
-from biofm.cli.estimate import show_finetune_estimate
+from biofm.cli.estimate import refuse_resume, show_finetune_estimate
 from biofm.cli.options import Dtype, OnError
 from biofm.cli.printing import print_json, print_result, print_table, say, say_notices
 
@@ -96,6 +96,7 @@ def finetune(
         "on_error": on_error.value,
     }  # fmt: skip
     if estimate:
+        refuse_resume(resume)
         show_finetune_estimate(api.estimate_finetune(table, **how, **given), as_json=json)
         return
     try:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Option
 
 from biofm.cli import options
-from biofm.cli.estimate import show_training_estimate
+from biofm.cli.estimate import refuse_resume, show_training_estimate
 from biofm.cli.options import Dtype, OnError
 from biofm.cli.printing import print_json, print_table, say, say_notices
 
@@ -74,6 +74,7 @@ def pretrain(
         "on_error": on_error.value,
     }  # fmt: skip
     if estimate:
+        refuse_resume(resume)
         show_training_estimate(api.estimate_pretrain(inputs, settings, **how), as_json=json)
         return
     try:

@@ -1,11 +1,11 @@
 """Training on Lightning."""
 
-from biofm.training.crew import Told, meet
+from biofm.training.crew import Told, leave_to_main, meet
 from biofm.training.folder import DATA, begin_run, remember
 from biofm.training.processes import is_main_process
 from biofm.training.recipe import PretrainRecipe, Recipe
 from biofm.training.recipes import find_recipe, protein_nano
-from biofm.training.run import PretrainSummary, check_model, objective_of, run_pretraining
+from biofm.training.run import PretrainSummary, check_model, check_store, objective_of, run_pretraining
 
 __all__ = [
     "DATA",
@@ -15,8 +15,10 @@ __all__ = [
     "Told",
     "begin_run",
     "check_model",
+    "check_store",
     "find_recipe",
     "is_main_process",
+    "leave_to_main",
     "meet",
     "objective_of",
     "protein_nano",

@@ -182,6 +182,12 @@ def said_once() -> Iterator[None]:
         raise Told(1) from error
 
 
+def leave_to_main() -> None:
+    """Go on in the first of several processes alone. Raises Told in the others."""
+    if not is_main_process():
+        raise Told(0)
+
+
 def meet(recipe: Recipe) -> Crew:
     """The crew of this run. The first call starts the processes that nobody else starts, and waits until all
     are there.

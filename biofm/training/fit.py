@@ -145,7 +145,8 @@ def _fitting(
     data.trainer = None  # which has the optimiser
     model.zero_grad()
     give_back(compute)
-    return room and measure_step(model, objective, data, recipe, compute).largest_batch(room)
+    memory = measure_step(model, objective, data, recipe, compute)
+    return room and memory.spread(recipe.strategy, find_processes(recipe).world_size).largest_batch(room)
 
 
 def _speedometer(model: nn.Module, recipe: Recipe, compute: Compute) -> Speedometer:

@@ -15,8 +15,12 @@ from biofm.inference import Compute
 from biofm.training.recipe import Recipe
 from biofm.training.step_memory import BATCH_MULTIPLE
 
-# Of torch's allocator on Linux, and elsewhere; of the C++ library under it.
-COMPLAINTS = ("can't allocate memory", "not enough memory", "bad_alloc", "bad allocation")
+# Of torch's allocator on Linux, and elsewhere; of the C++ library under it; of CUDA and cuBLAS, which take
+# memory for themselves; of Apple's MPS.
+COMPLAINTS = (
+    "can't allocate memory", "not enough memory", "bad_alloc", "bad allocation", "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED", "MPS backend out of memory",
+)  # fmt: skip
 # Of oneDNN, which says no more; it is for lack of memory where little is left.
 ONEDNN_COMPLAINTS = ("could not create a primitive", "could not execute a primitive")
 LITTLE_BYTES = 256 << 20
@@ -83,14 +87,9 @@ def _named(recipe: Recipe, compute: Compute, fits: int | None) -> OptionError:
     elif fits == 0:
         remedy = f"Not even {BATCH_MULTIPLE:,} fit: take a smaller model"
     else:
-        below = (
-            (budget - 1) // BATCH_MULTIPLE * BATCH_MULTIPLE
-        )  # what failed does not fit, whatever was found
+        # What failed does not fit, whatever was found.
+        below = (budget - 1) // BATCH_MULTIPLE * BATCH_MULTIPLE
         remedy = f"Give {min(fits, below)}, and more {option_of(kind, 'batches_per_step')} instead"
     if not recipe.activation_checkpointing:
-        remedy += f"; or {_spell(option_of(kind, 'activation_checkpointing'))}"
+        remedy += "; or add --set activation_checkpointing=true"
     return OptionError(what, where=option_of(kind, "tokens_per_batch"), remedy=remedy)
-
-
-def _spell(option: str) -> str:
-    return f"add {option}=true" if option.startswith("--set ") else f"add {option}"

@@ -1,6 +1,7 @@
 """The recipes of the models that biofm trains and ships."""
 
 from biofm.core.errors import OptionError
+from biofm.training.crew import said_once
 from biofm.training.recipe import PretrainRecipe
 
 N_STEPS = 5000
@@ -30,6 +31,7 @@ def protein_nano() -> PretrainRecipe:
 RECIPES = {"protein-nano": protein_nano}
 
 
+@said_once()
 def find_recipe(name: str) -> PretrainRecipe:
     """By the name of the model. Raises OptionError: biofm ships no recipe of that name."""
     if name not in RECIPES:

@@ -73,7 +73,7 @@ def run_pretraining(
     Raises InputError: the store is spelt in another alphabet. OptionError: it has no part to validate on.
     """
     crew = meet(recipe)
-    crew.from_main(lambda: _check_store(store, checkpoint, recipe))
+    crew.from_main(lambda: check_store(store, checkpoint, recipe))
     notices, best_step = {}, 0
     if recipe.n_steps:
         notices = _leave_out_contacts(checkpoint)
@@ -136,7 +136,7 @@ def objective_of(checkpoint: Checkpoint, recipe: PretrainRecipe) -> Objective:
     return causal_lm(tokenizer) if recipe.objective == "causal" else masked_lm(tokenizer, recipe)
 
 
-def _check_store(store: Store, checkpoint: Checkpoint, recipe: PretrainRecipe) -> None:
+def check_store(store: Store, checkpoint: Checkpoint, recipe: PretrainRecipe) -> None:
     _check_alphabet(store, checkpoint.tokenizer.vocabulary)
     if recipe.validate_every and not len(store.split["validation"]):
         what = "nothing is there to validate on: the data has no such part"

@@ -118,12 +118,16 @@ def encoder_of(model: nn.Module) -> Encoder:
     return next(part for part in model.modules() if isinstance(part, Encoder))
 
 
-def sample_batches(objective: Objective, data: PackedData, recipe: Recipe) -> Iterator[Example]:
+def plan_of(data: PackedData, recipe: Recipe) -> Plan:
     """Batches as a run with this recipe would make them in one process."""
-    plan = Plan(
+    return Plan(
         data.train, data.store, budget=recipe.tokens_per_batch, max_length=recipe.max_length, seed=recipe.seed
     )
-    return iter(TrainingBatches(Maker(data.store, objective, recipe), plan, 1, Share(), BEGINNING))
+
+
+def sample_batches(objective: Objective, data: PackedData, recipe: Recipe) -> Iterator[Example]:
+    maker = Maker(data.store, objective, recipe)
+    return iter(TrainingBatches(maker, plan_of(data, recipe), 1, Share(), BEGINNING))
 
 
 def precision(compute: Compute) -> AbstractContextManager[None]:

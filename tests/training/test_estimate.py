@@ -11,14 +11,16 @@ import torch
 from biofm_datasets.sampling import Mixture
 from biofm_datasets.store import TokenStore
 
+from biofm.core.errors import OptionError
 from biofm.core.hardware import find_bf16
 from biofm.inference import Compute
 from biofm.nn import MaskedLM
 from biofm.tokenizers import ProteinTokenizer
 from biofm.training import PretrainRecipe, estimate, trial
 from biofm.training.data import PackedData
-from biofm.training.estimate import TrainingEstimate, estimate_training, find_batch_size
+from biofm.training.estimate import TrainingEstimate, estimate_training
 from biofm.training.objectives import masked_lm
+from biofm.training.processes import Processes
 from biofm.training.trial import Trial
 
 MakeModel = Callable[..., MaskedLM]
@@ -73,7 +75,7 @@ def _quick_trial(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_can_be_counted_is_counted(estimate_with: Estimate, make_recipe: MakeRecipe) -> None:
     recipe = make_recipe(n_steps=7, batches_per_step=3)
     found = estimate_with(recipe)
-    assert found.n_tokens == 7 * 3 * 128
+    assert 0.9 * 7 * 3 * 128 < found.n_tokens <= 7 * 3 * 128, "batches are nearly full"
     assert 40 * 33 < found.n_train_tokens < 40 * 64
     assert found.n_parameters == found.n_trained > 0
     assert found.memory_bytes == sum(found.memory_parts.values())
@@ -88,13 +90,37 @@ def test_what_can_be_counted_is_counted(estimate_with: Estimate, make_recipe: Ma
 def test_time_is_that_of_all_steps_and_judgements(
     estimate_with: Estimate, make_recipe: MakeRecipe, data_of: Callable[[PretrainRecipe], PackedData]
 ) -> None:
-    plain = make_recipe(n_steps=10, batches_per_step=2)
-    assert estimate_with(plain).seconds == pytest.approx(10 * (2 * 128 / 1000 + 0.5))
-    judged = make_recipe(n_steps=10, batches_per_step=2, validate_every=4)
-    data = data_of(judged)
+    plain = estimate_with(make_recipe(n_steps=10, batches_per_step=2))
+    expected = plain.n_tokens / 1000 + 10 * 0.5
+    assert plain.seconds == pytest.approx(expected)
+    recipe = make_recipe(n_steps=10, batches_per_step=2, validate_every=4)
+    data = data_of(recipe)
     n_judged = 2 * int(np.minimum(data.store.lengths(data.validation), 64).sum())
-    expected = 10 * (2 * 128 / 1000 + 0.5) + n_judged / 1000 / 3
-    assert estimate_with(judged).seconds == pytest.approx(expected)
+    assert estimate_with(recipe).seconds == pytest.approx(expected + n_judged / 1000 / 3)
+
+
+@pytest.mark.usefixtures("_quick_trial")
+def test_batches_of_little_data_are_never_full(estimate_with: Estimate, make_recipe: MakeRecipe) -> None:
+    found = estimate_with(make_recipe(n_steps=10, tokens_per_batch=100_000))
+    assert found.n_tokens == 10 * found.n_train_tokens, "an epoch a batch"
+
+
+@pytest.mark.usefixtures("_quick_trial")
+def test_processes_on_one_cpu_share_it(
+    estimate_with: Estimate, make_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = make_recipe(n_steps=10, batches_per_step=4)
+    alone = estimate_with(recipe)
+    monkeypatch.setattr(estimate, "find_processes", lambda _: Processes(0, 2, 2))
+    together = estimate_with(recipe)
+    assert together.seconds == alone.seconds
+    assert together.memory_parts["gradients"] == 2 * alone.memory_parts["gradients"]
+    assert together.output_bytes == alone.output_bytes
+    monkeypatch.setattr(estimate, "find_processes", lambda _: Processes(0, 2, 1))
+    apart = estimate_with(recipe).seconds
+    assert apart is not None
+    assert alone.seconds is not None
+    assert apart - 10 * 0.5 == pytest.approx((alone.seconds - 10 * 0.5) / 2)
 
 
 @pytest.mark.usefixtures("_quick_trial")
@@ -123,24 +149,30 @@ def test_where_the_system_says_nothing_nothing_is_said(
     assert found.seconds is not None
 
 
-def test_a_batch_size_is_found_that_grows_with_the_memory(
-    make_model: MakeModel,
-    data_of: Callable[[PretrainRecipe], PackedData],
-    make_recipe: MakeRecipe,
-    cpu: Compute,
-    monkeypatch: pytest.MonkeyPatch,
+def test_the_largest_batch_grows_with_the_memory(
+    estimate_with: Estimate, make_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipe = make_recipe()
     sizes = []
-    for room in (1 << 20, 1 << 28, 1 << 29, None):
+    for room in (1 << 20, 1 << 28, 1 << 29):
         monkeypatch.setattr(estimate, "training_room", lambda *_, room=room: room)
-        data = data_of(recipe)
-        sizes.append(find_batch_size(make_model(), data.maker.objective, data, recipe, cpu))
-    assert sizes[0] == 0
-    assert sizes[3] is None
-    assert sizes[1] is not None
-    assert sizes[2] is not None
-    assert 0 < sizes[1] < sizes[2] / 2
+        sizes.append(estimate_with(make_recipe()).largest_tokens_per_batch)
+    none, some, more = sizes
+    assert none == 0
+    assert some is not None
+    assert more is not None
+    assert 0 < some < more / 2
+
+
+@pytest.mark.parametrize("fault", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
+def test_no_memory_for_a_copy_of_the_model_is_one_line(
+    fault: Exception, estimate_with: Estimate, make_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise fault
+
+    monkeypatch.setattr(estimate, "measure_step", fail)
+    with pytest.raises(OptionError, match="--device: the memory of cpu is too small for a copy of the model"):
+        estimate_with(make_recipe())
 
 
 def test_the_model_is_left_as_it_is(

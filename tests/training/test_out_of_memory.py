@@ -32,9 +32,12 @@ OR_AGAIN = "; or add --set activation_checkpointing=true"
         RuntimeError(ELSEWHERE),
         RuntimeError("std::bad_alloc"),
         torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("MPS backend out of memory (MPS allocated: 9.07 GB"),
         MemoryError(),
     ],
-    ids=["Linux", "elsewhere", "C++", "CUDA", "Python"],
+    ids=["Linux", "elsewhere", "C++", "CUDA", "CUDA itself", "cuBLAS", "MPS", "Python"],
 )
 def test_every_lack_of_memory_is_named(fault: Exception, make_recipe: MakeRecipe, cpu: Compute) -> None:
     recipe = make_recipe(tokens_per_batch=9000)
