@@ -14,6 +14,7 @@ if sys.platform != "win32":
 
 CPUINFO = Path("/proc/cpuinfo")
 STATM = Path("/proc/self/statm")
+STATUS = Path("/proc/self/status")
 SYSCTL = "/usr/sbin/sysctl"
 X86_FLAGS = ("avx512_bf16", "amx_bf16")
 
@@ -46,6 +47,14 @@ def resident_bytes() -> int:
 
 def peak_resident_bytes() -> int:
     """The most that this process has held in memory; 0 on Windows, which does not say."""
+    try:
+        for (
+            line
+        ) in STATUS.read_text().splitlines():  # getrusage counts what the parent held at the start, too
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) << 10
+    except OSError:
+        pass
     if sys.platform == "win32":
         return 0
     unit = 1 if sys.platform == "darwin" else 1024

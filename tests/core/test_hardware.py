@@ -2,7 +2,9 @@
 
 import mmap
 import platform
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -77,6 +79,18 @@ def test_memory_that_is_taken_shows_and_stays_in_the_peak() -> None:
 
         assert 40_000_000 < resident_bytes() - before < 100_000_000
     assert peak_resident_bytes() > before + 40_000_000
+
+
+@pytest.mark.skipif(
+    platform.system() != "Linux", reason="other systems do not tell a program from its parent"
+)
+def test_what_the_parent_holds_is_no_peak_of_its_child(python_run: Callable[..., Any]) -> None:
+    """The kernel's ``ru_maxrss`` is kept when a process becomes another program."""
+    with mmap.mmap(-1, 400_000_000) as held:
+        for place in range(0, len(held), mmap.PAGESIZE):
+            held[place] = 1
+        program = "from biofm.core.hardware import peak_resident_bytes; print(peak_resident_bytes())"
+        assert int(python_run("-c", program).stdout) < 200_000_000
 
 
 def test_where_the_system_does_not_say_what_is_taken_now_the_peak_stands_in(
