@@ -303,8 +303,9 @@ def test_estimated_sizes_are_within_a_tenth_of_the_files(pool: str, embed: Embed
 
 
 MEASURE = """
-import resource, sys
+import sys
 from biofm import api
+from biofm.core.hardware import peak_resident_bytes
 
 path, n_records, model = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 with open(path, "w") as file:
@@ -312,7 +313,7 @@ with open(path, "w") as file:
         residues = "".join("ACDEFGHIKLMNPQRSTVWY"[int(digit)] for digit in f"{number:08}")
         file.write(f">p{number}\\n{residues}\\n")
 api.embed(path, path + ".npz", model=model, layer=0)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(peak_resident_bytes() >> 10)
 """
 
 
