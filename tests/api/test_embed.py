@@ -219,6 +219,6 @@ def test_memory_stays_flat_however_long_the_file_is(tmp_path: Path) -> None:
         run = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
         return int(run.stdout) / 1024
 
-    # 32,000 more proteins: 10 MB of text and 16 MB of rows, in Python objects at least twice that. What fills up
-    # before, such as buffers and the journal's cache, is full by the first 32,000.
+    # 32,000 more proteins: 10 MB of text and 16 MB of rows, in Python objects at least twice that. Buffers
+    # and the journal's cache are full by the first 32,000.
     assert peak_mib(64_000) - peak_mib(32_000) < 6
