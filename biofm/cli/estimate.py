@@ -39,14 +39,12 @@ def show_training_estimate(estimate: "TrainingEstimate", *, as_json: bool) -> No
 
 
 def show_finetune_estimate(estimate: "FinetuneEstimate", *, as_json: bool) -> None:
-    say_notices(estimate.notices)
-    if as_json:
-        print_json(estimate)
-    else:
-        print_table(_finetune_rows(estimate))
+    _show(estimate, _finetune_rows(estimate), as_json)
 
 
-def _show(estimate: "Estimate | ScoreEstimate", rows: list[tuple[str, str]], as_json: bool) -> None:
+def _show(
+    estimate: "Estimate | ScoreEstimate | FinetuneEstimate", rows: list[tuple[str, str]], as_json: bool
+) -> None:
     say_notices(estimate.notices)
     if as_json:
         print_json(estimate)

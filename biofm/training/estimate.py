@@ -131,7 +131,7 @@ def _measure(
         budget = min(budget, LARGEST_CPU_TRIAL)
     if room is not None:
         fits = memory.largest_batch(room - memory.weights)  # the trial has a copy of them
-        budget = budget if budget <= fits else fits
+        budget = min(budget, fits)
     trial = None
     if budget:
         trial = try_steps(model, objective, data, replace(recipe, tokens_per_batch=budget), compute)

@@ -26,6 +26,8 @@ from biofm_datasets.sampling import Mixture, Plan
 from biofm_datasets.store import TokenStore, open_store
 from numpy.typing import NDArray
 
+from biofm.core.hardware import peak_resident_bytes
+
 SIZES = (10_000, 1_000_000, 5_000_000)
 RESIDUES = np.frombuffer(b"LAGVSERTIDPKQNFYMHWC", np.uint8)
 MEAN_LOG, SPREAD_LOG, SHORTEST, LONGEST = 4.55, 0.68, 20, 2000
@@ -96,9 +98,7 @@ def _prepare(fasta: Path, folder: Path, answer: "multiprocessing.connection.Conn
 
 
 def _peak_mb() -> float:
-    import resource  # not on Windows
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return peak_resident_bytes() / (1 << 20)
 
 
 def write_fasta(path: Path, n: int) -> None:
