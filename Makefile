@@ -19,7 +19,7 @@ pip_install = $(1)/python -m pip install --progress-bar off --constraint $(2)
 PIP_INSTALL := $(call pip_install,$(BIN),constraints.txt)
 SHOW_PROGRESS := sed -n -E -e 's/^ *(Downloading .* MB\))/  \1/p' -e 's/^(Installing collected packages).*/  \1/p'
 
-.PHONY: help demo test test-all test-esm lint bench bench-gpu clean
+.PHONY: help demo test test-all test-esm proofs lint bench bench-gpu clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -37,6 +37,9 @@ test-esm: .venv-esm/.dev  ## run the tests of the client for the package esm
 
 test-all: test test-esm  ## run the quick tests, those of test-esm, then the slow ones
 	$(call threads,2) $(BIN)/python -m pytest -m slow
+
+proofs: .venv/.dev  ## run the long proofs of tests/long, one after another, by hand before a release
+	for proof in tests/long/*.py; do echo "$$proof"; $(call threads,1) $(BIN)/python "$$proof"; done
 
 lint: .venv/.dev  ## check style, format and types
 	$(BIN)/ruff check .
