@@ -1,8 +1,8 @@
 """Every example in README.md, CONTRIBUTING.md and docs/ runs.
 
-A page's blocks run from top to bottom in one folder that holds a copy of the example files, as for a
+A page's blocks run from top to bottom in one folder, which holds ``biofm/examples`` as a checkout does, as for a
 reader who follows along. Blocks of ``python`` share their names. Of ``bash`` and ``console`` blocks the
-``biofm`` commands are run, and a ``make`` command must name a target. A block that cannot run stands below
+commands ``biofm`` and ``cp`` are run, and a ``make`` command must name a target. A block that cannot run stands below
 ``<!-- not run: reason -->``.
 """
 
@@ -30,6 +30,7 @@ BLOCK = re.compile(
 )
 LINK = re.compile(r"\]\((?!\w+:)([^)#\s]+)")
 SHELLS = {"bash", "console"}
+PROGRAMS = {"biofm", "cp"}
 TEXTS = {"csv", "json", "makefile", "text", "toml", "yaml"}  # shown, not run
 
 
@@ -85,8 +86,8 @@ def run_command(command: str, folder: Path, where: str) -> None:
         unknown = {word for word in words if "=" not in word} - make_targets()
         assert not unknown, f"{where}: `{command}`: the Makefile has no target {sorted(unknown)}"
         return
-    assert program == "biofm", (
-        f"{where}: `{command}` is no biofm command: say <!-- not run: reason --> above it"
+    assert program in PROGRAMS, (
+        f"{where}: `{command}` is none of {', '.join(sorted(PROGRAMS))}: say <!-- not run: reason --> above it"
     )
     environment = os.environ | {"PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"}
     shell = ["bash", "-euo", "pipefail", "-c", command]
@@ -102,14 +103,13 @@ def make_targets() -> set[str]:
 
 @pytest.fixture
 def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where a reader stands: a folder with the example files and, on the path, this checkout's ``biofm``."""
+    """Where a reader stands: above ``biofm/examples``, with this checkout's ``biofm`` on the path."""
     command = tmp_path / "bin" / "biofm"
     command.parent.mkdir()
     command.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{ROOT}/cli.py" "$@"\n', encoding="utf-8")
     command.chmod(0o755)
     if (ROOT / EXAMPLES).is_dir():
         shutil.copytree(ROOT / EXAMPLES, tmp_path / EXAMPLES)
-        shutil.copytree(ROOT / EXAMPLES, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
