@@ -12,7 +12,7 @@ from biofm.nn import PackedBatch
 from biofm.training.objectives.objective import Example, Indices, Labelled, Objective
 
 
-def regression(targets: Float[NDArray[np.floating], "members columns"]) -> Objective:
+def regression(targets: Float[np.ndarray, "members columns"]) -> Objective:
     """Squared error of every number; NaN is a number that nobody knows and that does not count."""
     return Objective(partial(label_sequences, targets.astype(np.float32)), _squared_error, "sequences")
 
