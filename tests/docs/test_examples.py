@@ -1,9 +1,9 @@
 """Every example in README.md, CONTRIBUTING.md and docs/ runs.
 
-A page's blocks run from top to bottom in one folder, which holds ``biofm/examples`` as a checkout does, as for a
-reader who follows along. Blocks of ``python`` share their names. Of ``bash`` and ``console`` blocks the
-commands ``biofm`` and ``cp`` are run, and a ``make`` command must name a target. A block that cannot run stands below
-``<!-- not run: reason -->``.
+A page's blocks run from top to bottom in one folder, which holds ``biofm/examples`` as a checkout does, as
+for a reader who follows along. Blocks of ``python`` share their names. Of ``bash`` and ``console`` blocks
+the commands ``biofm`` and ``cp`` are run, and a ``make`` command must name a target. A block that cannot run
+stands below ``<!-- not run: reason -->``.
 """
 
 import os
@@ -87,7 +87,7 @@ def run_command(command: str, folder: Path, where: str) -> None:
         assert not unknown, f"{where}: `{command}`: the Makefile has no target {sorted(unknown)}"
         return
     assert program in PROGRAMS, (
-        f"{where}: `{command}` is none of {', '.join(sorted(PROGRAMS))}: say <!-- not run: reason --> above it"
+        f"{where}: `{command}` is no command of biofm or cp: say <!-- not run: reason --> above it"
     )
     environment = os.environ | {"PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"}
     shell = ["bash", "-euo", "pipefail", "-c", command]
