@@ -1,8 +1,10 @@
 """ESM C, 300M, 600M and 6B (ESM Team 2024): pre-norm, rotary, SwiGLU, QK norm, a head that is not tied.
 
-Reads three layouts: that of ``transformers`` (``EsmcForMaskedLM`` or ``EsmcModel``); that of the safetensors
-published for the esm package since its version 3.4, where norms are fused with the projections behind
-them; and that of its earlier ``.pth``, weights without a configuration. Writes the first.
+Reads three layouts, told by the names of their tensors: that of ``transformers``, which the esm package
+writes too since its version 3.4; that of this package's models in memory, and of the first safetensors
+published for it, where norms are fused with the projections behind them; and that of its earlier models.
+Each is read from a folder, whose configuration has the names of either, and from a ``.pth``, which has none.
+Writes the first.
 """
 
 import json
@@ -28,7 +30,10 @@ HUB_IDS = {
     "esmc-6b": "biohub/ESMC-6B",
 }
 
-# What every ESM C has in common, and a configuration of ``transformers`` could say otherwise.
+# What the first configurations of the esm package called what ``transformers`` calls otherwise.
+EARLIER = {"hidden_size": "d_model", "num_hidden_layers": "n_layers", "num_attention_heads": "n_heads"}
+
+# What every ESM C has in common, and a configuration could say otherwise.
 COMMON = {"hidden_act": "silu", "attention_bias": False, "mlp_bias": False, "tie_word_embeddings": False}
 ROPE = {"rope_theta": 10000.0, "rope_type": "default"}
 
@@ -136,14 +141,11 @@ def owns(settings: Mapping[str, Any]) -> bool:
 
 
 def from_folder(settings: Mapping[str, Any], tensors: Tensors, where: str) -> Layout:
-    """The fused layout is told by its name for the width.
-
-    Raises ModelError for settings that make no ESM C.
-    """
-    names, read = (FUSED, _read_fused) if "d_model" in settings else (TRANSFORMERS, _read_transformers)
+    """Raises ModelError for settings that make no ESM C."""
+    tensors, names = _told_by_names(tensors)
     with configuration_errors("an ESM C", where):
-        encoder = read(settings)
-    return Layout(encoder, tensors.renamed(_whole_name), names)
+        encoder = _read_settings(settings)
+    return Layout(encoder, tensors, names)
 
 
 def from_pth(content: Any, where: str) -> Layout:
@@ -151,19 +153,21 @@ def from_pth(content: Any, where: str) -> Layout:
 
     Raises ModelError where they are not those of an ESM C.
     """
-    tensors = held(content, where)
+    tensors, names = _told_by_names(held(content, where))
     remedy = "Give the .pth of an ESM C of the esm package; its other models are not read"
-    if "embed.weight" not in tensors:
-        raise ModelError("not the weights of an ESM C: there is no embed.weight", where=where, remedy=remedy)
-    width = tensors["embed.weight"].shape[-1:].numel()
-    n_layers = len({name.split(".")[2] for name in tensors if name.startswith("transformer.blocks.")})
+    vectors = f"{names.modules['encoder.embedding.tokens'][0]}.weight"
+    if vectors not in tensors:
+        raise ModelError(f"not the weights of an ESM C: there is no {vectors}", where=where, remedy=remedy)
+    width = tensors[vectors].shape[-1:].numel()
+    before, _, _ = names.block_prefix.partition("{layer}")
+    n_layers = len({name[len(before) :].split(".")[0] for name in tensors if name.startswith(before)})
     try:
         if width % D_HEAD:
             raise ValueError(f"a width of {width} is no multiple of {D_HEAD}")
         encoder = config(d_model=width, n_layers=n_layers, n_heads=width // D_HEAD)
     except ValueError as error:
         raise ModelError(f"not the weights of an ESM C ({error})", where=where, remedy=remedy) from error
-    return Layout(encoder, tensors, PTH)
+    return Layout(encoder, tensors, names)
 
 
 def to_settings(model: MaskedLM) -> dict[str, Any]:
@@ -196,27 +200,31 @@ def tokenizer_files() -> dict[str, bytes]:
     return {"tokenizer_config.json": json.dumps(settings, indent=2).encode()}
 
 
-def _read_transformers(settings: Mapping[str, Any]) -> EncoderConfig:
+def _told_by_names(tensors: Tensors) -> tuple[Tensors, NameMap]:
+    """The tensors, those of a bare encoder by the names that they have in a whole model, and their layout."""
+    if any(name.endswith("embed_tokens.weight") for name in tensors):
+        names = TRANSFORMERS
+    elif any(name.endswith(".layer_norm_weight") for name in tensors):
+        names = FUSED
+    else:
+        return tensors, PTH
+    return tensors.renamed(_whole_name), names
+
+
+def _read_settings(settings: Mapping[str, Any]) -> EncoderConfig:
+    settings = {name: settings[old] for name, old in EARLIER.items() if old in settings} | dict(settings)
     rope = ROPE | (settings.get("rope_parameters") or {})
     for name, value in (COMMON | ROPE).items():
-        if (found := (dict(settings) | rope).get(name, value)) != value:
+        if (found := (settings | rope).get(name, value)) != value:
             raise ValueError(f"{name} is {found!r}; every ESM C has {value!r}")
+    size = settings.get("intermediate_size")  # null, or left out, where it follows from the width
     return config(
         d_model=settings["hidden_size"],
         n_layers=settings["num_hidden_layers"],
         n_heads=settings["num_attention_heads"],
-        d_feedforward=settings["intermediate_size"],
         trained_length=settings.get("max_position_embeddings", TRAINED_LENGTH),
         vocab_size=_vocab_size(settings),
-    )
-
-
-def _read_fused(settings: Mapping[str, Any]) -> EncoderConfig:
-    return config(
-        d_model=settings["d_model"],
-        n_layers=settings["n_layers"],
-        n_heads=settings["n_heads"],
-        vocab_size=_vocab_size(settings),
+        **({} if size is None else {"d_feedforward": size}),
     )
 
 

@@ -16,6 +16,7 @@ from biofm.models import Checkpoint, files_of, read_checkpoint, write_checkpoint
 
 ReadFolder = Callable[[Path], Checkpoint]
 State = dict[str, Tensor]
+WriteLayout = Callable[[Path, EsmcForMaskedLM], Path]
 
 # The 35M model's head dim of 24.
 SHAPE = {"hidden_size": 48, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 192}
@@ -170,11 +171,6 @@ def fused_state(original: EsmcForMaskedLM) -> State:
     return state
 
 
-def write_pth(folder: Path, original: EsmcForMaskedLM) -> Path:
-    torch.save(pth_state(original), folder / "mine.pth")
-    return folder / "mine.pth"
-
-
 def write_repository(folder: Path, original: EsmcForMaskedLM) -> Path:
     (folder / ESMC_REPOSITORY).parent.mkdir(parents=True)
     torch.save(pth_state(original), folder / ESMC_REPOSITORY)
@@ -215,6 +211,18 @@ def write_fused_shards(folder: Path, original: EsmcForMaskedLM) -> Path:
     return write_fused_settings(folder, original)
 
 
+def write_fused_later(folder: Path, original: EsmcForMaskedLM) -> Path:
+    """The tensors of the esm package since 3.4 in memory, with the configuration that it writes."""
+    original.config.save_pretrained(folder)
+    save_file(fused_state(original), folder / "model.safetensors")
+    return folder
+
+
+def write_transformers_earlier(folder: Path, original: EsmcForMaskedLM) -> Path:
+    original.save_pretrained(folder)
+    return write_fused_settings(folder, original)
+
+
 def write_transformers(folder: Path, original: EsmcForMaskedLM) -> Path:
     original.save_pretrained(folder)
     return folder
@@ -236,25 +244,37 @@ def bare_transformers(folder: Path, original: EsmcForMaskedLM) -> Path:
 
 
 def bare_fused(folder: Path, original: EsmcForMaskedLM) -> Path:
-    state = without_head(fused_state(original))
-    bare = {name.removeprefix("esmc."): tensor for name, tensor in state.items()}
-    save_file(bare, folder / "model.safetensors")
+    save_file(bare_fused_state(original), folder / "model.safetensors")
     return write_fused_settings(folder, original)
 
 
-def bare_pth(folder: Path, original: EsmcForMaskedLM) -> Path:
-    torch.save(without_head(pth_state(original)), folder / "bare.pth")
-    return folder / "bare.pth"
+def lone_file(state: Callable[[EsmcForMaskedLM], State]) -> WriteLayout:
+    def write(folder: Path, original: EsmcForMaskedLM) -> Path:
+        torch.save(state(original), folder / "mine.pth")
+        return folder / "mine.pth"
+
+    return write
+
+
+def bare_fused_state(original: EsmcForMaskedLM) -> State:
+    """That of the esm package's ``EsmcModel``."""
+    state = without_head(fused_state(original))
+    return {name.removeprefix("esmc."): tensor for name, tensor in state.items()}
 
 
 ESMC_LAYOUTS = {
-    "pth": write_pth,
+    "pth": lone_file(pth_state),
+    "fused pth": lone_file(fused_state),
+    "transformers pth": lone_file(lambda original: dict(original.state_dict())),
     "repository": write_repository,
     "fused": write_fused,
     "fused shards": write_fused_shards,
+    "fused, later configuration": write_fused_later,
+    "transformers, earlier configuration": write_transformers_earlier,
     "transformers": write_transformers,
     "transformers shards": write_transformers_shards,
-    "bare pth": bare_pth,
+    "bare pth": lone_file(lambda original: without_head(pth_state(original))),
+    "bare fused pth": lone_file(bare_fused_state),
     "bare fused": bare_fused,
     "bare transformers": bare_transformers,
 }

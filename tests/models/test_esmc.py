@@ -19,7 +19,19 @@ TOKENS = torch.tensor([0, 5, 6, 32, 12, 31, 20, 2])
 
 
 @pytest.mark.parametrize(
-    "layout", ["pth", "repository", "fused", "fused shards", "transformers", "transformers shards"]
+    "layout",
+    [
+        "pth",
+        "fused pth",
+        "transformers pth",
+        "repository",
+        "fused",
+        "fused shards",
+        "fused, later configuration",
+        "transformers",
+        "transformers shards",
+        "transformers, earlier configuration",
+    ],
 )
 def test_every_layout_gives_the_same_model(
     layout: str,
@@ -41,7 +53,7 @@ def test_every_layout_gives_the_same_model(
     )
 
 
-@pytest.mark.parametrize("layout", ["bare transformers", "bare fused", "bare pth"])
+@pytest.mark.parametrize("layout", ["bare transformers", "bare fused", "bare pth", "bare fused pth"])
 def test_an_encoder_without_its_head_is_read_as_such(
     layout: str,
     write_esmc: WriteEsmc,

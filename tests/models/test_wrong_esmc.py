@@ -79,7 +79,7 @@ def test_a_pth_file_of_another_kind_says_so(
 
 
 FUSED_FAULTS = [
-    ({"n_layers": ...}, "the configuration lacks 'n_layers'. Download it again"),
+    ({"n_layers": ...}, "the configuration lacks 'num_hidden_layers'. Download it again"),
     ({"n_heads": 5}, "not the configuration of an ESM C (d_model 128 does not divide by n_heads 5)"),
     ({"d_model": "128"}, "not the configuration of an ESM C ("),
     ({"n_layers": None}, "not the configuration of an ESM C ("),
