@@ -9,13 +9,14 @@ from biofm.api.model import DEFAULT_MODEL, Model, load
 from biofm.api.request import request_of
 from biofm.api.table import table_targets, write_table
 from biofm.core import Progress
+from biofm.core.h5ad import open_embeddings
 from biofm.core.journal import Journal
 from biofm.core.stores import check_suffix
 from biofm.gate import ask, scratch_path
 from biofm.gate.inputs import STANDARD_INPUT
 from biofm.inference import Embedder, EmbedOptions
 from biofm.inference.intake import Intake
-from biofm.inference.neighbours import Neighbours, find_neighbours, read_h5ad
+from biofm.inference.neighbours import Neighbours, find_neighbours
 from biofm.inference.pooling import PoolName
 from biofm.inference.records import records_of_file
 from biofm.inference.results import EmbedSummary
@@ -134,8 +135,11 @@ def neighbours(
     if picture:
         check_figure_suffix(Path(picture))
         writes["picture"] = Target(path=Path(picture), overwrite=overwrite)
-    with ask(request_of("neighbours", reads={"input": (source,)}, writes=writes)) as permit:
-        found = find_neighbours(*read_h5ad(permit.reader("input"), str(source)), str(source))
+    with (
+        ask(request_of("neighbours", reads={"input": (source,)}, writes=writes)) as permit,
+        open_embeddings(permit.reader("input"), str(source)) as read,
+    ):
+        found = find_neighbours(read.ids, read.rows(0, len(read.ids)), str(source))
         if picture:
             draw_neighbours(found.ids, found.similarity, permit.writer("picture"), Path(picture).suffix)
     return found

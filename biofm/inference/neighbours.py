@@ -1,7 +1,6 @@
 """Which embedded proteins are alike."""
 
 from dataclasses import dataclass
-from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,22 +42,3 @@ def find_neighbours(ids: list[str], values: NDArray[np.float32], where: str) -> 
     norms = np.linalg.norm(centred, axis=1, keepdims=True)
     unit = centred / np.maximum(norms, np.finfo(np.float32).tiny)
     return Neighbours(ids, unit @ unit.T)
-
-
-def read_h5ad(stream: BinaryIO, where: str) -> tuple[list[str], NDArray[np.float32]]:
-    """The ids and the rows of an ``.h5ad`` of pooled embeddings. Raises InputError for any other file."""
-    import h5py  # costs a tenth of a second, which `biofm --help` should not pay
-
-    try:
-        with h5py.File(stream, "r") as file:
-            if "residue" in file["obs"]:
-                remedy = "Embed with --pool mean"
-                raise InputError(
-                    "this file has a row a residue, not one a protein", where=where, remedy=remedy
-                )
-            ids = [str(id_) for id_ in file["obs"]["_index"].asstr()[:]]
-            return ids, np.asarray(file["X"][:], np.float32)
-    except (OSError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"not an .h5ad of embeddings ({error})", where=where, remedy="Make one with `biofm embed`"
-        ) from error

@@ -117,16 +117,6 @@ def test_an_esm2_folder_embeds_like_any_model(biofm: Any, read_table: Any, tiny_
     assert provenance["layer"] == 1
 
 
-def test_neighbours_are_printed_and_drawn(biofm: Any) -> None:
-    Path("p.fasta").write_bytes(FASTA)
-    biofm("embed", "p.fasta", "-o", "p.h5ad", "-q")
-    outcome = biofm("neighbours", "p.h5ad", "-o", "p.png", "--json")
-    nearest = {row["protein"]: row["nearest"] for row in json.loads(outcome.out)}
-    assert nearest["c"] == "a"  # the same sequence
-    assert Path("p.png").read_bytes().startswith(b"\x89PNG")
-    assert biofm("neighbours", "p.fasta").status == 1
-
-
 def test_models_and_info_name_the_bundled_model(biofm: Any) -> None:
     assert "protein-nano" in biofm("models").out
     facts = json.loads(biofm("info", "--json").out)

@@ -1,16 +1,10 @@
 """Which embedded proteins are alike."""
 
-import io
-from pathlib import Path
-
-import anndata
 import numpy as np
-import pandas as pd
 import pytest
-from scipy import sparse
 
 from biofm.core.errors import InputError
-from biofm.inference.neighbours import find_neighbours, read_h5ad
+from biofm.inference.neighbours import find_neighbours
 
 IDS = ["a", "b", "c", "d", "e"]
 
@@ -57,44 +51,3 @@ def test_what_is_no_number_is_an_error_that_names_the_row(bad: float) -> None:
     values[2, 1] = bad
     with pytest.raises(InputError, match=r"^in.h5ad: row 3 \(c\) holds inf or nan\. Embed again with"):
         find_neighbours(IDS, values, "in.h5ad")
-
-
-def written(path: Path, data: anndata.AnnData) -> bytes:
-    data.write_h5ad(path)
-    return path.read_bytes()
-
-
-def test_an_h5ad_with_rows_of_numbers_is_read(tmp_path: Path) -> None:
-    values = np.arange(10, dtype=np.float32).reshape(5, 2)
-    data = anndata.AnnData(values, obs=pd.DataFrame(index=IDS))
-
-    ids, read = read_h5ad(io.BytesIO(written(tmp_path / "in.h5ad", data)), "in.h5ad")
-
-    assert ids == IDS
-    np.testing.assert_array_equal(read, values)
-
-
-def test_any_other_file_is_an_error_that_says_how_to_make_the_right_one(tmp_path: Path) -> None:
-    frame = pd.DataFrame(index=pd.Index(IDS, name="gene"))
-    foreign = {
-        "text": b"MKT\n",
-        "nothing": b"",
-        "sparse": written(tmp_path / "1", anndata.AnnData(sparse.csr_matrix(np.eye(5, dtype=np.float32)))),
-        "other index": written(tmp_path / "2", anndata.AnnData(np.eye(5, dtype=np.float32), obs=frame)),
-    }
-    foreign["truncated"] = foreign["sparse"][:2000]
-    for name, content in foreign.items():
-        with pytest.raises(InputError) as fault:
-            read_h5ad(io.BytesIO(content), "in.h5ad")
-        message = str(fault.value)
-        assert message.startswith("in.h5ad: not an .h5ad of embeddings ("), name
-        assert message.endswith("). Make one with `biofm embed`"), name
-
-
-def test_a_row_a_residue_is_an_error_that_names_the_pooling(tmp_path: Path) -> None:
-    data = anndata.AnnData(np.ones((5, 2), np.float32), obs=pd.DataFrame({"residue": range(5)}, index=IDS))
-    with pytest.raises(InputError) as fault:
-        read_h5ad(io.BytesIO(written(tmp_path / "in.h5ad", data)), "in.h5ad")
-    assert str(fault.value) == (
-        "in.h5ad: this file has a row a residue, not one a protein. Embed with --pool mean"
-    )

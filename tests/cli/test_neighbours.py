@@ -1,0 +1,68 @@
+"""``biofm neighbours``: what it prints and draws, and what it refuses to open."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+FASTA = b">a\nMKTAYIAKQR\n>b\nMVLSPADKTN\n>c\nMKTAYIAKQR\n>d\nGSAGSAGSAG\n"
+
+
+@pytest.fixture
+def embedded(biofm: Any) -> Path:
+    """``p.h5ad`` of four proteins."""
+    Path("p.fasta").write_bytes(FASTA)
+    assert biofm("embed", "p.fasta", "-o", "p.h5ad", "-q").status == 0
+    return Path("p.h5ad")
+
+
+def test_neighbours_are_printed_and_drawn(biofm: Any, embedded: Path) -> None:
+    outcome = biofm("neighbours", "p.h5ad", "-o", "p.png", "--json")
+    nearest = {row["protein"]: row["nearest"] for row in json.loads(outcome.out)}
+    assert nearest["c"] == "a"  # the same sequence
+    assert Path("p.png").read_bytes().startswith(b"\x89PNG")
+    assert biofm("neighbours", "p.fasta").status == 1
+
+
+def with_external_storage(file: h5py.File) -> None:
+    file.create_dataset("X", (4, 8), "f4", external=[("secret", 0, 128)])
+
+
+def with_a_virtual_dataset(file: h5py.File) -> None:
+    layout = h5py.VirtualLayout((4, 8), "f4")
+    layout[:] = h5py.VirtualSource("secret", "X", (4, 8))
+    file.create_virtual_dataset("X", layout)
+
+
+@pytest.mark.parametrize("lead_elsewhere", [with_external_storage, with_a_virtual_dataset])
+def test_data_that_lie_in_another_file_are_refused_in_one_line(
+    lead_elsewhere: Any, biofm: Any, embedded: Path
+) -> None:
+    with h5py.File("secret", "w") as file:
+        file["X"] = np.ones((4, 8), "f4")
+    with h5py.File(embedded, "r+") as file:
+        del file["X"]
+        lead_elsewhere(file)
+
+    outcome = biofm("neighbours", embedded, "-o", "p.png")
+
+    assert outcome.status == 1
+    assert outcome.out == ""
+    assert outcome.err.startswith("biofm: p.h5ad, /X: ")
+    assert "its data lie in other files. If you trust where it comes from" in outcome.err
+    assert outcome.err.count("\n") == 1
+    assert not Path("p.png").exists()
+
+
+@pytest.mark.parametrize("name", ["p.npz", "p.csv"])
+def test_embeddings_in_another_format_are_named_with_the_way_on(name: str, biofm: Any) -> None:
+    Path("p.fasta").write_bytes(FASTA)
+    biofm("embed", "p.fasta", "-o", name, "-q")
+
+    outcome = biofm("neighbours", name)
+
+    assert outcome.status == 1
+    assert f"embeddings are read from .h5ad, not from {Path(name).suffix}. Embed again" in outcome.err
