@@ -5,12 +5,15 @@ file that lies beside it.
 """
 
 import json
-import tomllib
+import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, fields
 from difflib import get_close_matches
 from types import NoneType, UnionType
 from typing import Any, BinaryIO, ClassVar, Literal, Protocol, TypeVar, get_args, get_origin
+
+from biofm_datasets.documents import load_toml
 
 from biofm.core.errors import InputError, OptionError
 
@@ -101,8 +104,8 @@ def check_choices(configuration: Configuration) -> None:
 def _from_toml(file: BinaryIO, known: Mapping[str, Field[Any]]) -> dict[str, Any]:
     name_of_file = str(getattr(file, "name", "--config"))
     try:
-        content = tomllib.load(file)
-    except ValueError as error:  # of TOML, or of UTF-8
+        content = load_toml(file)
+    except ValueError as error:  # of TOML, of UTF-8, of its size
         remedy = 'Give lines such as learning_rate = 0.001 and schedule = "cosine"'
         raise InputError(f"not TOML ({error})", where=name_of_file, remedy=remedy) from error
     return {
@@ -149,7 +152,7 @@ def _checked(value: Any, field: Field[Any], where: str) -> Any:
     if isinstance(value, list) and tuple in kinds and all(isinstance(part, str) for part in value):
         return tuple(value)
     if float in kinds and type(value) is int:
-        return float(value)
+        value = float(value) if abs(value) <= sys.float_info.max else math.inf
     if type(value) in kinds:
         return value
     wanted = " or ".join(KINDS[kind] for kind in kinds)

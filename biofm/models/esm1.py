@@ -103,7 +103,7 @@ def from_folder(settings: Mapping[str, Any], tensors: Tensors, where: str) -> La
             d_model=settings["hidden_size"],
             n_layers=settings["num_hidden_layers"],
             n_heads=settings["num_attention_heads"],
-            embedding_norm=bool(settings.get("emb_layer_norm_before")),
+            embedding_norm=settings.get("emb_layer_norm_before") or False,
             token_dropout=settings.get("token_dropout", False),
             d_feedforward=settings["intermediate_size"],
             n_positions=settings.get("max_position_embeddings", N_POSITIONS),

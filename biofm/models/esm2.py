@@ -8,10 +8,11 @@ import json
 import re
 from argparse import Namespace
 from collections.abc import Mapping
+from reprlib import repr as shortened
 from typing import Any
 
 from biofm.core.errors import ModelError
-from biofm.models.layout import Layout, configuration_errors
+from biofm.models.layout import WRONG_SETTINGS, Layout, configuration_errors
 from biofm.models.names import NameMap
 from biofm.models.tensors import Tensors, held
 from biofm.nn import EncoderConfig, MaskedLM
@@ -97,6 +98,8 @@ def config(
     *, d_model: int, n_layers: int, n_heads: int, token_dropout: bool = True, **other: Any
 ) -> EncoderConfig:
     """An ESM-2 of any shape; the published ones differ in these three numbers alone."""
+    if token_dropout not in (True, False, None):
+        raise ValueError(f"token_dropout is {shortened(token_dropout)}; it must be true or false")
     tokenizer = ProteinTokenizer()
     shape = {
         "vocab_size": len(tokenizer.vocabulary),
@@ -203,7 +206,7 @@ def _config_from_options(options: Namespace, where: str) -> EncoderConfig:
             n_heads=options.encoder_attention_heads,
             token_dropout=options.token_dropout,
         )
-    except (AttributeError, TypeError, ValueError) as error:
+    except WRONG_SETTINGS as error:
         raise ModelError(
             f"not a fair-esm ESM-2 file: {error}", where=where, remedy="Give an ESM-2 .pt file"
         ) from error

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from biofm.core.errors import ModelError
-from biofm.models.layout import Layout, configuration_errors
+from biofm.models.layout import WRONG_SETTINGS, Layout, configuration_errors
 from biofm.models.names import NameMap
 from biofm.models.tensors import Tensors, held
 from biofm.nn import EncoderConfig, MaskedLM
@@ -165,7 +165,7 @@ def from_pth(content: Any, where: str) -> Layout:
         if width % D_HEAD:
             raise ValueError(f"a width of {width} is no multiple of {D_HEAD}")
         encoder = config(d_model=width, n_layers=n_layers, n_heads=width // D_HEAD)
-    except ValueError as error:
+    except WRONG_SETTINGS as error:
         raise ModelError(f"not the weights of an ESM C ({error})", where=where, remedy=remedy) from error
     return Layout(encoder, tensors, names)
 

@@ -9,6 +9,9 @@ from biofm.models.names import NameMap
 from biofm.models.tensors import Tensors
 from biofm.nn import EncoderConfig
 
+WRONG_SETTINGS = (TypeError, ValueError, ArithmeticError, AttributeError)
+"""What arithmetic with settings of another type, or out of all range, raises besides KeyError."""
+
 
 class Layout(NamedTuple):
     """What the model is made of, and where its weights lie: in ``tensors``, by the names of ``names``."""
@@ -27,7 +30,7 @@ def configuration_errors(model: str, where: str) -> Iterator[None]:
         raise ModelError(
             f"the configuration lacks {error}", where=where, remedy="Download it again"
         ) from error
-    except (TypeError, ValueError) as error:
+    except WRONG_SETTINGS as error:
         raise ModelError(
             f"not the configuration of {model} ({error})", where=where, remedy="Download it again"
         ) from error

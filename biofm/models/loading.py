@@ -1,8 +1,9 @@
 """From opened files to a model, and from a model to files."""
 
-import json
 from dataclasses import dataclass
 from typing import Any
+
+from biofm_datasets.documents import load_json
 
 from biofm.core.errors import ModelError, OptionError
 from biofm.models import esm1, esm2, esmc, protein
@@ -83,7 +84,7 @@ def _read_lone_file(files: Files, where: str) -> tuple[str, Layout]:
 
 def _read_settings(files: Files, where: str) -> dict[str, Any]:
     try:
-        settings = json.load(files["config.json"])
+        settings = load_json(files["config.json"])
     except ValueError as error:
         raise ModelError(
             f"config.json is not JSON ({error})", where=where, remedy="Download it again"

@@ -1,7 +1,11 @@
 """Weight names of other layouts, as tables from our modules to theirs."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+
+BLOCKS = "encoder.blocks."
+"""What the names of our blocks' weights begin with; the number of the layer follows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,11 +29,18 @@ class NameMap:
     def sources(self, ours: str) -> tuple[str, ...]:
         """The foreign tensors that make up our tensor ``ours``, in order; none where the layout lacks it."""
         module, _, parameter = ours.rpartition(".")
-        if module.startswith("encoder.blocks."):
+        if module.startswith(BLOCKS):
             _, _, layer, part = module.split(".", 3)
             prefix = self.block_prefix.format(layer=layer)
             return tuple(_joined(f"{prefix}{theirs}", parameter) for theirs in self.block[part])
         return tuple(_joined(theirs, parameter) for theirs in self.modules.get(module, ()))
+
+    def n_layers(self, present: Iterable[str]) -> int:
+        """How many layers the tensors are of: one more than the last that has any."""
+        before, _, after = self.block_prefix.partition("{layer}")
+        number = re.compile(f"{re.escape(before)}([0-9]{{1,6}}){re.escape(after)}")
+        found = (number.match(name) for name in present)
+        return max((int(place[1]) + 1 for place in found if place), default=0)
 
     def unused(self, present: Iterable[str], used: set[str]) -> list[str]:
         """Tensors that nobody asked for and that ``ignored`` does not explain."""
@@ -49,4 +60,4 @@ class _Same(NameMap):
         return (ours,)
 
 
-OWN_NAMES: NameMap = _Same(modules={}, block={}, block_prefix="", optional={})
+OWN_NAMES: NameMap = _Same(modules={}, block={}, block_prefix=f"{BLOCKS}{{layer}}.", optional={})

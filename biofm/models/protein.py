@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from biofm.core.errors import ModelError
-from biofm.models.layout import Layout
+from biofm.models.layout import WRONG_SETTINGS, Layout
 from biofm.models.names import OWN_NAMES
 from biofm.models.tensors import Tensors
 from biofm.nn import EncoderConfig, MaskedLM
@@ -49,7 +49,7 @@ def from_folder(settings: Mapping[str, Any], tensors: Tensors, where: str) -> La
     """From a ``config.json`` of ours. Raises ModelError where it does not describe an encoder."""
     try:
         return Layout(EncoderConfig(**settings["encoder"]), tensors, OWN_NAMES)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, *WRONG_SETTINGS) as error:
         raise ModelError(
             f"not a configuration of a biofm model ({error})", where=where, remedy="Get it again"
         ) from error

@@ -5,7 +5,6 @@ builds tensors and plain containers and refuses everything that could run code.
 """
 
 import argparse
-import json
 import os
 import pickle
 import re
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
+from biofm_datasets.documents import load_json
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -176,13 +176,12 @@ def _path_of(handle: BinaryIO) -> str:
 
 def _check_shards(handle: BinaryIO, name: str, files: Files) -> None:
     try:
-        shards = set(json.load(handle)["weight_map"].values())
+        shards = set(load_json(handle)["weight_map"].values())
+        missing = sorted(shards - set(files))
+        listed = ", ".join(missing)
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise ModelError(
             "not the index of a sharded checkpoint", where=name, remedy="Download it again"
         ) from error
-    missing = sorted(shards - set(files))
     if missing:
-        raise ModelError(
-            f"shards are missing: {', '.join(missing)}", where=name, remedy="Download them as well"
-        )
+        raise ModelError(f"shards are missing: {listed}", where=name, remedy="Download them as well")

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from biofm.core.errors import ModelError
-from biofm.models.names import NameMap
+from biofm.models.names import BLOCKS, NameMap
 from biofm.nn import EncoderConfig, MaskedLM
 
 REMEDY = "The files are incomplete or of another model: get them again, with their own configuration"
@@ -19,6 +19,8 @@ def build(config: EncoderConfig, tensors: Mapping[str, Tensor], names: NameMap, 
     Raises ModelError naming the tensor that is missing, of another shape, or not tied as the architecture
     ties it.
     """
+    n_stored = names.n_layers(tensors)
+    _check_sizes(config, n_stored, tensors, names, where)
     with torch.device("meta"):
         model = MaskedLM(config, with_contacts=True)
     for head in ("head", "contacts"):
@@ -26,6 +28,9 @@ def build(config: EncoderConfig, tensors: Mapping[str, Tensor], names: NameMap, 
         if not any(source in tensors for name in of_head for source in names.sources(name)):
             setattr(model, head, None)
     state = {ours: _read(ours, like, tensors, names, where) for ours, like in model.state_dict().items()}
+    if config.n_layers < n_stored:
+        what = f"the configuration says {config.n_layers} layers, and the files hold {n_stored}"
+        raise ModelError(what, where=where, remedy=REMEDY)
     _check_tied(state["encoder.embedding.tokens.weight"], tensors, names, where)
     model.load_state_dict(state, assign=True)
     return model.eval().requires_grad_(False)
@@ -49,6 +54,19 @@ def foreign_state(model: MaskedLM, names: NameMap) -> dict[str, Tensor]:
     return state
 
 
+def _check_sizes(
+    config: EncoderConfig, n_stored: int, tensors: Mapping[str, Tensor], names: NameMap, where: str
+) -> None:
+    """Vocabulary, width and depth are those of the files, before a model of them is made: even without
+    weights a thousand layers take a second.
+    """
+    vectors = names.sources("encoder.embedding.tokens.weight")[0]
+    _checked(vectors, torch.Size((config.vocab_size, config.d_model)), tensors, where)
+    if config.n_layers > n_stored:
+        first = names.sources(f"{BLOCKS}{n_stored}.attention_norm.weight")[0]
+        raise ModelError(f"tensor {first} is missing", where=where, remedy=REMEDY)
+
+
 def _read(ours: str, like: Tensor, tensors: Mapping[str, Tensor], names: NameMap, where: str) -> Tensor:
     if ours in names.optional:
         present = [source for source in names.optional[ours] if source in tensors]
@@ -68,6 +86,9 @@ def _checked(source: str, expected: torch.Size, tensors: Mapping[str, Tensor], w
         raise ModelError(
             f"tensor {source} has shape {found} where {wanted} belongs", where=where, remedy=REMEDY
         )
+    if tensor.nbytes > tensor.untyped_storage().nbytes():
+        what = f"tensor {source} announces {tensor.nbytes:,} bytes, more than the file holds of it"
+        raise ModelError(what, where=where, remedy=REMEDY)
     if not tensor.is_floating_point():
         raise ModelError(
             f"tensor {source} holds {tensor.dtype}, not floating-point numbers", where=where, remedy=REMEDY

@@ -1,9 +1,19 @@
 """What an encoder is made of. A model family is a choice of these fields."""
 
 from dataclasses import dataclass
+from reprlib import repr as shortened
 from typing import Literal
 
-COUNTS = ("vocab_size", "d_model", "n_layers", "n_heads", "d_feedforward", "trained_length")
+LARGEST = {
+    "vocab_size": 1 << 20,
+    "d_model": 1 << 16,
+    "n_layers": 1 << 10,
+    "n_heads": 1 << 10,
+    "d_feedforward": 1 << 18,
+    "trained_length": 1 << 24,
+}
+"""More than ten times what any published model of sequences has; a file that says more is damaged."""
+FLAGS = ("norm_bias", "embedding_norm", "final_norm", "linear_bias", "qk_norm", "tied_head", "causal")
 CHOICES = {
     "norm_order": ("pre", "post"),
     "positions": ("rotary", "learned", "none"),
@@ -47,15 +57,7 @@ class EncoderConfig:
     causal: bool = False
 
     def __post_init__(self) -> None:
-        for name in COUNTS:
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} is {value!r}; it must be a whole number, at least 1")
-        for name, choices in CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise ValueError(f"{name} is {getattr(self, name)!r}; it must be {' or '.join(choices)}")
-        if self.residual_scale <= 0:
-            raise ValueError(f"residual_scale is {self.residual_scale}; it must be above 0")
+        self._check_types()
         if self.d_model % self.n_heads:
             raise ValueError(f"d_model {self.d_model} does not divide by n_heads {self.n_heads}")
         if self.positions == "rotary" and self.d_head % 2:
@@ -65,11 +67,32 @@ class EncoderConfig:
                 f"n_positions {self.n_positions} is less than trained_length {self.trained_length} "
                 f"+ position_offset {self.position_offset}"
             )
-
+        if self.mask_token is not None and not 0 <= self.mask_token < self.vocab_size:
+            raise ValueError(f"mask_token {self.mask_token} is none of {self.vocab_size} tokens")
         if self.causal and self.mask_token is not None:
             raise ValueError(
                 "token dropout (mask_token) looks at the whole sequence, which a causal encoder must not"
             )
+
+    def _check_types(self) -> None:
+        """A file may hold anything where a number, a word or a truth value belongs."""
+        for name, most in LARGEST.items():
+            _check_whole(name, getattr(self, name), 1, most)
+        _check_whole("n_positions", self.n_positions, 0, LARGEST["trained_length"] + self.vocab_size)
+        _check_whole("position_offset", self.position_offset, 0, self.vocab_size)
+        if self.mask_token is not None:
+            _check_whole("mask_token", self.mask_token, 0, self.vocab_size)
+        for name in FLAGS:
+            _check_flag(name, getattr(self, name))
+        if self.block_norm_bias is not None:
+            _check_flag("block_norm_bias", self.block_norm_bias)
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(
+                    f"{name} is {shortened(getattr(self, name))}; it must be {' or '.join(choices)}"
+                )
+        _check_number("norm_eps", self.norm_eps, 1.0)
+        _check_number("residual_scale", self.residual_scale, 1e6)
 
     @property
     def d_head(self) -> int:
@@ -79,3 +102,21 @@ class EncoderConfig:
     def max_length(self) -> int | None:
         """The most tokens that a sequence may have; None where positions are not learned, so without end."""
         return self.n_positions - self.position_offset if self.positions == "learned" else None
+
+
+def _check_whole(name: str, value: object, least: int, most: int) -> None:
+    if type(value) is not int or value < least:
+        raise ValueError(f"{name} is {shortened(value)}; it must be a whole number, at least {least}")
+    if value > most:
+        raise ValueError(f"{name} is {value:,}; it must be at most {most:,}")
+
+
+def _check_number(name: str, value: object, most: float) -> None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= most
+    if not is_number:  # NaN is none either
+        raise ValueError(f"{name} is {shortened(value)}; it must be a number above 0, at most {most:g}")
+
+
+def _check_flag(name: str, value: object) -> None:
+    if type(value) is not bool:
+        raise ValueError(f"{name} is {shortened(value)}; it must be true or false")

@@ -1,14 +1,18 @@
 """A folder whose configuration is missing, broken, or that of another model."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jaxtyping
 import pytest
 
 from biofm.core.errors import ModelError
-from biofm.models import Checkpoint, new_protein_model
+from biofm.models import Checkpoint, new_protein_model, protein
+from biofm.nn import EncoderConfig, MaskedLM
+from biofm.tokenizers import ProteinTokenizer
 
 ReadFolder = Callable[[Path], Checkpoint]
 WriteFolder = Callable[[Checkpoint], Path]
@@ -130,3 +134,99 @@ def test_a_wrong_field_of_ours_is_named(
     error = fault_of(read_folder, our_folder)
     assert error.what.startswith("not a configuration of a biofm model (")
     assert field in error.what
+
+
+DEEP = b"[" * 100_000 + b"]" * 100_000
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors.index.json"])
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [(DEEP, "nested too deep"), (b" " * (16 << 20) + b"{}", "larger than 16,384 KiB")],
+    ids=["deep", "large"],
+)
+def test_settings_that_no_parser_should_read_are_refused(
+    name: str, content: bytes, what: str, esm_folder: Path, read_folder: ReadFolder
+) -> None:
+    (esm_folder / name).write_bytes(content)
+    error = fault_of(read_folder, esm_folder)
+    assert what in str(error.__cause__)
+    assert error.remedy == "Download it again"
+
+
+# What a damaged or a hostile file may say where a number, a word or a truth value belongs. In a Hugging Face
+# folder null is as good as no word for a switch.
+ABSURD = [10**9, 10**30, -1, 0, 1.5, -5.0, float("nan"), float("inf"), "48", True, None, [1], {}]
+SIZES = {
+    "esm2": ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"),
+    "fused": ("d_model", "n_layers", "n_heads", "vocab_size"),
+    "transformers": (
+        "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size",
+    ),
+    "ours": ("d_model", "n_layers", "n_heads", "d_feedforward", "vocab_size", "norm_eps", "norm_order"),
+}  # fmt: skip
+OTHERS = {
+    "esm2": ("layer_norm_eps", "token_dropout", "position_embedding_type", "emb_layer_norm_before",
+             "vocab_size", "is_folding_model", "model_type", "max_position_embeddings"),
+    "fused": ("model_type", "architectures"),
+    "transformers": ("max_position_embeddings", "rope_parameters", "hidden_act", "tie_word_embeddings"),
+    "ours": tuple(EncoderConfig.__dataclass_fields__),
+}  # fmt: skip
+
+
+@pytest.fixture
+def _users_types() -> Iterator[None]:
+    """The types of fields are not checked, as for a user."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture(params=SIZES)
+def layout_folder(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    esm_folder: Path,
+    write_folder: WriteFolder,
+    write_esmc: Callable[[str, Path], Path],
+) -> tuple[str, Path]:
+    layout = request.param
+    if layout == "esm2":
+        return layout, esm_folder
+    if layout == "ours":
+        shape = replace(protein.config("nano", trained_length=64), d_model=8, d_feedforward=8, n_layers=1)
+        return layout, write_folder(Checkpoint("biofm protein", MaskedLM(shape), ProteinTokenizer()))
+    folder = tmp_path / layout
+    folder.mkdir()
+    return layout, write_esmc(layout, folder)
+
+
+@pytest.mark.usefixtures("_users_types")
+def test_no_setting_whatever_it_says_is_more_than_a_clear_fault(
+    layout_folder: tuple[str, Path], read_folder: ReadFolder
+) -> None:
+    """1e9 layers, widths that no memory holds, NaN and words: compared with the tensors' shapes first."""
+    layout, folder = layout_folder
+    file = folder / "config.json"
+    settings = json.loads(file.read_text())
+    nested = settings["encoder"] if layout == "ours" else settings
+    for name in (*SIZES[layout], *OTHERS[layout]):
+        for value in ABSURD:
+            changed = nested | {name: value}
+            file.write_text(json.dumps(settings | {"encoder": changed} if layout == "ours" else changed))
+            try:
+                config = read_folder(folder).module.config
+            except ModelError:
+                continue
+            assert name not in SIZES[layout] or value is None, f"{name} {value!r} was accepted"
+            assert 0 < config.norm_eps < 1, f"{name} {value!r} was accepted"
+            assert type(config.causal) is type(config.tied_head) is bool
+
+
+def test_a_folder_with_more_layers_than_its_configuration_says_is_refused(
+    our_folder: Path, read_folder: ReadFolder
+) -> None:
+    """Half of a model gives other numbers, without a word."""
+    encoder = json.loads((our_folder / "config.json").read_text())["encoder"]
+    change_settings(our_folder, encoder=encoder | {"n_layers": 3})
+    assert fault_of(read_folder, our_folder).what == "the configuration says 3 layers, and the files hold 6"

@@ -88,7 +88,9 @@ def test_a_missing_shard_is_named(original: EsmForMaskedLM, tmp_path: Path, read
     )
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"weight_map": 3}', '{"weight_map": {"a": [1]}}'])
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{}", '{"weight_map": 3}', '{"weight_map": {"a": [1]}}', '{"weight_map": {"a": 1}}']
+)
 def test_an_index_that_is_none_is_named(content: str, esm_folder: Path, read_folder: ReadFolder) -> None:
     (esm_folder / "model.safetensors.index.json").write_text(content)
     assert str(fault_of(read_folder, esm_folder)) == (
@@ -122,4 +124,15 @@ def test_a_pickle_of_something_else_says_so(
     torch.save(content, esm_folder / "pytorch_model.bin")
     assert str(fault_of(read_folder, esm_folder)) == (
         f"pytorch_model.bin: {what}. Save the model's state_dict alone, or get the published file"
+    )
+
+
+def test_a_tensor_that_repeats_a_few_stored_numbers_is_refused(
+    esm_folder: Path, published_state: State, read_folder: ReadFolder
+) -> None:
+    """A pickle of a kilobyte could ask for more memory than there is."""
+    (esm_folder / "model.safetensors").unlink()
+    torch.save(published_state | {KEY: torch.zeros(1, 1).expand(48, 48)}, esm_folder / "pytorch_model.bin")
+    assert fault_of(read_folder, esm_folder).what == (
+        f"tensor {KEY} announces 9,216 bytes, more than the file holds of it"
     )

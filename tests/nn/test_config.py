@@ -35,7 +35,7 @@ def _users_types() -> Iterator[None]:
         ({"norm_order": "middle"}, "norm_order is 'middle'; it must be pre or post"),
         ({"positions": "alibi"}, "positions is 'alibi'; it must be rotary or learned or none"),
         ({"feedforward": "tanh"}, "feedforward is 'tanh'; it must be gelu or relu or swiglu"),
-        ({"residual_scale": 0.0}, "residual_scale is 0.0; it must be above 0"),
+        ({"residual_scale": 0.0}, "residual_scale is 0.0; it must be a number above 0, at most 1e+06"),
         (
             {"causal": True, "mask_token": 10},
             "token dropout (mask_token) looks at the whole sequence, which a causal encoder must not",
