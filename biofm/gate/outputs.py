@@ -45,10 +45,11 @@ def unwritable(path: Path, error: OSError | ValueError) -> OutputError:
 
 def open_folder(target: Target) -> Path:
     """The folder of ``target``, created if need be. With ``overwrite`` it may hold files; they stay until
-    written over.
+    written over. It may itself be a link, as its name was given; what lies in it may not lead out of it.
 
     Raises:
-        OutputError: It is a file, it holds files and ``overwrite`` is not set, or it cannot be written.
+        OutputError: It is a file, it holds files and ``overwrite`` is not set, it holds a link out of it, or
+            it cannot be written.
     """
     path = target.path
     check_parent(path)
@@ -59,12 +60,26 @@ def open_folder(target: Target) -> Path:
         if os.listdir(path) and not target.overwrite:
             remedy = "Pass --overwrite to write into it all the same, or choose another folder"
             raise OutputError("the folder is not empty", where=str(path), remedy=remedy)
+        _check_links(path)
         trial = path / f".biofm-{secrets.token_hex(4)}"
         trial.touch()
         trial.unlink()
     except OSError as error:
         raise unwritable(path, error) from error
     return path
+
+
+def _check_links(folder: Path) -> None:
+    """Raise an ``OutputError`` for a link that leads out of ``folder``: what a run writes and removes there
+    by its own names, in a folder that may be a stranger's, would lie elsewhere.
+    """
+    root = os.path.realpath(folder)
+    for place, folders, files in os.walk(root):
+        for path in (os.path.join(place, name) for name in (*folders, *files)):
+            if os.path.islink(path) and not os.path.realpath(path).startswith(os.path.join(root, "")):
+                what = f"this is a link out of the folder, to {os.path.realpath(path)}"
+                remedy = "Remove it, or put in its place what it leads to"
+                raise OutputError(what, where=path, remedy=remedy)
 
 
 def check_space(folders: Sequence[Path], error: OSError) -> None:

@@ -11,6 +11,7 @@ import io
 import os
 import secrets
 import shutil
+import stat
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -164,9 +165,19 @@ def _remove_leftovers(path: Path) -> None:
     with suppress(OSError):  # Another run may be removing them too.
         for name in os.listdir(path.parent):
             if name.startswith(_prefix(path)):
-                with suppress(OSError), path.with_name(name).open("r+b") as leftover:
-                    fcntl.flock(leftover, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    path.with_name(name).unlink()
+                with suppress(OSError):
+                    _remove_unlocked(path.with_name(name))
+
+
+def _remove_unlocked(leftover: Path) -> None:
+    """Whoever can write there can plant a link or a pipe of such a name: neither is opened, nor removed."""
+    descriptor = os.open(leftover, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            leftover.unlink()
+    finally:
+        os.close(descriptor)
 
 
 def rename_to_new(partial: Path, path: Path) -> None:

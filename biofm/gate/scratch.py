@@ -30,7 +30,8 @@ class Scratch:
 
     Raises:
         OutputError: From the constructor and from ``open``: unfinished work lies there, and it is neither to
-            be resumed nor to be given up; another process is at work on it; the place cannot be written.
+            be resumed nor to be given up; another process is at work on it; a link lies in its place, which
+            someone may have planted; the place cannot be written.
     """
 
     journal: Journal
@@ -41,6 +42,10 @@ class Scratch:
             check_file(target)
         check_parent(target.path)
         self.folder = target.path if target.kind == "scratch" else scratch_path(target.path)
+        for path in (self.folder, *self._files):
+            if path.is_symlink():
+                what = "this is a link, in the place of unfinished work, which is never followed"
+                raise OutputError(what, where=str(path), remedy="Remove it")
         self._n_done_before = 0
 
     def open(self) -> Journal:
@@ -95,8 +100,13 @@ class Scratch:
         except BiofmError:
             return None
 
+    @property
+    def _files(self) -> tuple[Path, Path]:
+        """The journal, and what SQLite keeps beside it."""
+        return self.folder / JOURNAL, self.folder / f"{JOURNAL}-journal"
+
     def _remove(self, *, with_journal: bool = True) -> None:
         with suppress(OSError):
-            for name in (JOURNAL, f"{JOURNAL}-journal") if with_journal else ():
-                (self.folder / name).unlink(missing_ok=True)
+            for path in self._files if with_journal else ():
+                path.unlink(missing_ok=True)
             self.folder.rmdir()  # if nothing is in it

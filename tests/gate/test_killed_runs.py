@@ -1,5 +1,6 @@
 """A run that is killed leaves no file of the final name, and the next one removes what it left."""
 
+import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -91,3 +92,18 @@ def test_what_other_targets_left_is_left_alone(tmp_path: Path, make_request: Mak
         pass
 
     assert other.exists()
+
+
+def test_planted_links_and_pipes_are_no_leftovers(tmp_path: Path, make_request: MakeRequest) -> None:
+    other = tmp_path / "other"
+    other.write_text("precious")
+    link, pipe = tmp_path / ".out.h5ad.partial-1-0a", tmp_path / ".out.h5ad.partial-1-0b"
+    link.symlink_to(other)
+    os.mkfifo(pipe)
+
+    with ask(make_request(writes={"output": Target(path=tmp_path / "out.h5ad")})) as permit:
+        permit.writer("output").write(b"whole")
+
+    assert link.is_symlink()
+    assert pipe.exists()
+    assert other.read_text() == "precious"

@@ -360,3 +360,39 @@ def test_a_disk_that_fills_up_while_a_folder_is_written_is_named(
     assert str(caught.value) == (
         f"{target.path}: writing failed (File too large). Free some space there, or write to another disk"
     )
+
+
+@pytest.mark.parametrize(
+    "planted", ["checkpoints", ".unfinished", ".recipe.toml.partial", "data/.unfinished"]
+)
+def test_a_folder_with_a_link_out_of_it_is_refused_since_work_there_would_remove_files_elsewhere(
+    planted: str, tmp_path: Path, make_request: MakeRequest
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    link = tmp_path / "run" / planted
+    link.parent.mkdir(parents=True)
+    link.symlink_to(elsewhere)
+    target = Target(path=tmp_path / "run", kind="directory", overwrite=True)
+
+    with pytest.raises(OutputError) as caught, ask(make_request(writes={"run": target})):
+        pytest.fail("the work began")
+
+    assert str(caught.value) == (
+        f"{link}: this is a link out of the folder, to {elsewhere}. "
+        "Remove it, or put in its place what it leads to"
+    )
+
+
+def test_links_within_a_folder_stay_and_so_does_a_link_to_it(
+    tmp_path: Path, make_request: MakeRequest
+) -> None:
+    (tmp_path / "disk" / "wandb" / "run-1").mkdir(parents=True)
+    (tmp_path / "disk" / "wandb" / "latest-run").symlink_to("run-1")
+    (tmp_path / "run").symlink_to(tmp_path / "disk")
+    target = Target(path=tmp_path / "run", kind="directory", overwrite=True)
+
+    with ask(make_request(writes={"run": target})) as permit:
+        (permit.folder("run") / "log.csv").touch()
+
+    assert (tmp_path / "disk" / "log.csv").exists()

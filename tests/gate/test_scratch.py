@@ -227,3 +227,33 @@ def test_journals_are_read_where_a_request_says_so(tmp_path: Path, make_request:
     with ask(make_request(reads={"shards": tmp_path / "part"})) as permit:
         (found,) = permit.journals("shards")
         assert [entry.number for entry in found.entries()] == [1, 2]
+
+
+@pytest.mark.parametrize("planted", [".out.npz.run", "journal.sqlite3", "journal.sqlite3-journal"])
+@pytest.mark.parametrize("options", [{}, {"resume": True}, {"overwrite": True}])
+def test_a_link_planted_in_the_place_of_work_is_never_followed_nor_is_what_it_leads_to_removed(
+    options: dict[str, bool], planted: str, tmp_path: Path, request_of: Callable[..., Request]
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for name in ("journal.sqlite3", "journal.sqlite3-journal"):
+        journal = Journal(elsewhere / name)
+        do(journal, 1, 2)
+        journal.close()
+    before = {path.name: path.read_bytes() for path in elsewhere.iterdir()}
+    if planted == ".out.npz.run":
+        link = tmp_path / planted
+        link.symlink_to(elsewhere)
+    else:
+        (tmp_path / ".out.npz.run").mkdir()
+        link = tmp_path / ".out.npz.run" / planted
+        link.symlink_to(elsewhere / planted)
+
+    with pytest.raises(OutputError) as fault, ask(request_of(**options)):
+        pytest.fail("the work began")
+
+    assert str(fault.value) == (
+        f"{link}: this is a link, in the place of unfinished work, which is never followed. Remove it"
+    )
+    assert {path.name: path.read_bytes() for path in elsewhere.iterdir()} == before
+    assert link.is_symlink()
