@@ -3,30 +3,23 @@
 import os
 import re
 import shutil
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from zipfile import is_zipfile
 
 import torch
 from lightning import Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from torch import nn
-from torch.distributed.checkpoint.api import CheckpointException
-from torch.distributed.checkpoint.state_dict_loader import load
 
-from biofm.core.errors import OutputError
 from biofm.training.callbacks import Best, Speedometer
 from biofm.training.interruption import Interruption
 from biofm.training.module import TrainingModule, changing_names
+from biofm.training.parts import PartsReader, as_data, load_parts, own_faults, read_rest
 from biofm.training.recipe import Recipe
 from biofm.training.steps import Step, StepCallback
 
 _NAME = re.compile(r"step-(\d+)\.ckpt")
 _PARTIAL = ".partial"
-METADATA = "meta.pt"  # what Lightning keeps beside weights that are spread over processes
 
 
 class Checkpoints(StepCallback, Checkpoint):
@@ -63,7 +56,7 @@ class Checkpoints(StepCallback, Checkpoint):
     def _save(self, trainer: Trainer, number: int) -> None:
         path = checkpoint_path(self.folder, number)
         partial = path.with_name(f".{path.name}{_PARTIAL}")
-        with _own_faults():
+        with own_faults():
             trainer.save_checkpoint(partial, weights_only=False)
         if trainer.is_global_zero:
             _bring_to_disk(partial)
@@ -85,56 +78,39 @@ def newest_step(folder: Path) -> int | None:
 
 
 def checkpoint_to_resume(folder: Path) -> Path | None:
-    """The newest whole checkpoint. Raises OutputError where it was damaged since."""
+    """The newest whole checkpoint. Raises OutputError where it was damaged since, or holds more than data."""
     step = newest_step(folder)
     if step is None:
         return None
     path = checkpoint_path(folder, step)
-    if path.is_file() and not is_zipfile(path):
-        remedy = "Remove it: the run goes on from the checkpoint before it, or else begins again"
-        raise OutputError("this checkpoint is damaged", where=str(path), remedy=remedy)
+    read_rest(path)
+    if path.is_dir():
+        PartsReader(path)
     return path
-
-
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """What a checkpoint holds; tensors are read when they are used. Of one whose weights are spread, what
-    lies beside these and the optimiser's state.
-    """
-    file = path / METADATA if path.is_dir() else path
-    content: dict[str, Any] = torch.load(file, map_location="cpu", mmap=True, weights_only=True)
-    return content
 
 
 def read_callbacks(path: Path) -> dict[str, Any]:
     """What the callbacks of a run remembered in a checkpoint, by their names."""
-    callbacks: dict[str, Any] = read_checkpoint(path)["callbacks"]
+    rest = read_rest(path)
+    with as_data(path):
+        callbacks: dict[str, Any] = rest["callbacks"]
     return callbacks
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
     """The weights that a checkpoint keeps, averaged ones where weights are averaged, into ``model``, whose
-    others stay. A checkpoint of spread weights is put together here, in this process alone.
+    others stay. A checkpoint in parts is put together here, in this process alone.
     """
     own = model.state_dict()
     names = {name: f"model.{name}" for name in changing_names(model)}
     if path.is_dir():
-        state = {stored: torch.empty_like(own[name]) for name, stored in names.items()}
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "torch.distributed is disabled")  # it is: this process reads
-            load({"state_dict": state}, checkpoint_id=path, no_dist=True)
+        state = {"state_dict": {stored: torch.empty_like(own[name]) for name, stored in names.items()}}
+        load_parts(state, path, alone=True)
     else:
-        state = read_checkpoint(path)["state_dict"]
-    model.load_state_dict({name: state[stored] for name, stored in names.items()}, strict=False)
-
-
-@contextmanager
-def _own_faults() -> Iterator[None]:
-    """What went wrong in a process that wrote its part, in the place of torch's collection of such faults."""
-    try:
-        yield
-    except CheckpointException as error:
-        fault, _ = next(iter(error.failures.values()))
-        raise fault from None
+        state = read_rest(path)
+    with as_data(path):
+        weights = {name: state["state_dict"][stored] for name, stored in names.items()}
+        model.load_state_dict(weights, strict=False)
 
 
 def _bring_to_disk(path: Path) -> None:

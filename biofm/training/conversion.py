@@ -8,10 +8,9 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.distributed.checkpoint.format_utils import dcp_to_torch_save
 
-from biofm.training.checkpoints import read_checkpoint
 from biofm.training.optimizers import make_optimizer
+from biofm.training.parts import as_data, read_parts, read_rest
 from biofm.training.recipe import Recipe
 
 
@@ -22,21 +21,21 @@ def as_read(path: Path, model: nn.Module, recipe: Recipe) -> Path:
     if path.is_dir() == (recipe.strategy == "fsdp"):
         return path
     copy = path.with_name(f".{path.name}.converted")
-    content = _joined(path, copy) if path.is_dir() else _named(path, model, recipe)
+    with as_data(path):
+        content = _joined(path) if path.is_dir() else _named(path, model, recipe)
     torch.save(content, copy)
     return copy
 
 
-def _joined(path: Path, scratch: Path) -> dict[str, Any]:
+def _joined(path: Path) -> dict[str, Any]:
     """Of a folder of parts, in which the optimiser's states have the names of their weights: numbers in the
     order of its groups.
     """
-    dcp_to_torch_save(path, scratch)
-    parts = torch.load(scratch, weights_only=True)
+    parts = read_parts(path)
     optimizer = parts["optimizer_0"]
     names = chain.from_iterable(group["params"] for group in optimizer["param_groups"])
     numbers = {name: number for number, name in enumerate(names)}
-    return read_checkpoint(path) | {
+    return read_rest(path) | {
         "state_dict": parts["state_dict"],
         "optimizer_states": [_renamed(optimizer, numbers)],
     }
@@ -48,7 +47,7 @@ def _named(path: Path, model: nn.Module, recipe: Recipe) -> dict[str, Any]:
     groups = make_optimizer(model, recipe).param_groups
     weights = chain.from_iterable(group["params"] for group in groups)
     by_number = {number: names[id(weight)] for number, weight in enumerate(weights)}
-    content = read_checkpoint(path)
+    content = read_rest(path)
     return content | {"optimizer_states": [_renamed(content["optimizer_states"][0], by_number)]}
 
 

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import torch
 from lightning import Callback, Trainer
-from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, Strategy
+from lightning.pytorch.strategies import DDPStrategy, Strategy
 
 from biofm.inference import Compute
 from biofm.training.loggers import make_loggers
 from biofm.training.processes import Processes, batches_of_process, find_processes
 from biofm.training.recipe import Recipe
+from biofm.training.strategies import SpreadStrategy
 
 ACCELERATORS = {"cpu": "cpu", "cuda": "gpu", "mps": "mps"}
 
@@ -80,7 +81,7 @@ def silence() -> Iterator[None]:
 def _choose_strategy(recipe: Recipe, processes: Processes) -> Strategy | str:
     """One process alone; copies of the model (DDP); or its weights spread over the processes (FSDP2)."""
     if recipe.strategy == "fsdp":
-        return ModelParallelStrategy(data_parallel_size=processes.world_size, tensor_parallel_size=1)
+        return SpreadStrategy(data_parallel_size=processes.world_size, tensor_parallel_size=1)
     if processes.world_size > 1 or recipe.strategy == "ddp":
         return DDPStrategy()
     return "auto"

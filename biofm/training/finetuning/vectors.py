@@ -7,6 +7,7 @@ import numpy as np
 from biofm_datasets import Record
 from numpy.typing import NDArray
 
+from biofm.core.errors import OutputError
 from biofm.evaluation.supervised import LabelledTable
 from biofm.inference import Embedder
 from biofm.training.progress import Progress
@@ -19,12 +20,19 @@ def embed_table(
 ) -> NDArray[np.float32]:
     """The vectors of all rows of a table, or of all their residues, as a memory map of a file in ``folder``.
 
-    A file that an interrupted run has left there is whole, and is taken as it is.
+    A file that an interrupted run has left there is whole, and is taken as it is. Raises OutputError where it
+    holds anything but such vectors.
     """
     path = folder / FILE
     if not path.exists():
         _write(table, embedder, path, progress)
-    vectors: NDArray[np.float32] = np.load(path, mmap_mode="r")
+    shape = (_n_vectors(table, embedder), embedder.config.d_model)
+    try:
+        vectors = np.lib.format.open_memmap(path, mode="r")  # which, other than np.load, knows no pickle
+    except ValueError as error:
+        raise _not_vectors(path) from error
+    if vectors.shape != shape or vectors.dtype != np.float32:
+        raise _not_vectors(path)
     return vectors
 
 
@@ -34,11 +42,20 @@ def records_of(table: LabelledTable, rows: NDArray[np.int64] | None = None) -> l
     return [Record(table.ids[row], table.sequences[row], "", row + 1, table.name) for row in chosen]
 
 
+def _n_vectors(table: LabelledTable, embedder: Embedder) -> int:
+    if not embedder.is_per_residue:
+        return len(table)
+    assert table.labels.offsets is not None, "vectors a residue are for labels a residue"
+    return int(table.labels.offsets[-1])
+
+
+def _not_vectors(path: Path) -> OutputError:
+    what, remedy = "these are not the vectors of this run", "Remove the file: they are made again"
+    return OutputError(what, where=str(path), remedy=remedy)
+
+
 def _write(table: LabelledTable, embedder: Embedder, path: Path, progress: Progress) -> None:
-    n_rows = len(table)
-    if embedder.is_per_residue:
-        assert table.labels.offsets is not None, "vectors a residue are for labels a residue"
-        n_rows = int(table.labels.offsets[-1])
+    n_rows = _n_vectors(table, embedder)
     partial = path.with_name(f".{path.name}.partial")
     shape = (n_rows, embedder.config.d_model)
     vectors = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)

@@ -1,6 +1,7 @@
 """A whole fine-tuning: what it leaves, how it goes on, and that what it judged is what it wrote."""
 
 import json
+import pickle
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,14 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from biofm.core.errors import BiofmError
+from biofm.core.errors import BiofmError, OutputError
 from biofm.inference import Compute, Embedder, EmbedOptions, choose_compute
 from biofm.inference.prediction import Branch, PredictorFiles, files_of_predictor, read_ensemble
 from biofm.inference.prediction.columns import columns_of
 from biofm.training.finetuning import Base, members
 from biofm.training.finetuning.gradient import Trained, train_member
 from biofm.training.finetuning.vectors import records_of
+from tests.models.test_pickles import Malice
 from tests.training.finetuning.conftest import MakeRecipe, MakeTable, Tune
 
 TASKS = ["regression", "classification", "multi-label", "per-residue"]
@@ -186,6 +188,26 @@ def test_a_probe_that_was_interrupted_embeds_nothing_again(
     tune(table, recipe, progress=lambda stage, done, total, detail="": stages.append(stage))
     assert "embedding" not in stages
     assert not (tmp_path / "run" / "vectors.npy").exists()
+
+
+@pytest.mark.parametrize("place", ["vectors.npy", "members/seed-0/checkpoints/step-000000001.ckpt/.metadata"])
+def test_code_in_the_folder_of_a_run_does_not_run(
+    place: str, make_table: MakeTable, make_recipe: MakeRecipe, tune: Tune, tmp_path: Path
+) -> None:
+    table, marker, file = make_table(), tmp_path / "it-ran", tmp_path / "run" / place
+    recipe = make_recipe(method="probe" if place == "vectors.npy" else "full", n_steps=2)
+    tune(table, recipe)
+    (tmp_path / "run" / "members" / "seed-0" / "member.json").unlink()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if place == "vectors.npy":
+        np.save(file, np.array([Malice(marker)]), allow_pickle=True)
+    else:
+        torch.save({"callbacks": {}}, file.with_name("meta.pt"))
+        file.write_bytes(pickle.dumps(Malice(marker)))
+    with pytest.raises(OutputError) as caught:
+        tune(table, recipe)
+    assert str(caught.value).startswith(f"{file}: ")
+    assert not marker.exists()
 
 
 CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
