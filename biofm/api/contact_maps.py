@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from biofm_datasets.protein import Gaps
 from biofm_datasets.structures import read_chain
 
 from biofm.api.model import load
@@ -21,7 +22,7 @@ from biofm.inference.contacts import short_enough
 from biofm.inference.contacts_to_store import contacts_to_store
 from biofm.inference.focus import Focus
 from biofm.inference.intake import Intake
-from biofm.inference.records import records_of_file
+from biofm.inference.records import RecordOptions, records_of_file
 from biofm.policy import Target
 from biofm.report import check_figure_suffix, draw_contacts
 
@@ -74,6 +75,7 @@ def contacts(
     tokens_per_batch: int | None = None,
     column: str | None = None,
     id_column: str | None = None,
+    gaps: Gaps = "drop",
     on_error: str = "stop",
     overwrite: bool = False,
     quiet: bool = True,
@@ -88,6 +90,7 @@ def contacts(
     Raises InputError, OutputError, ModelError, OptionError: each says what, where and what to do.
     """
     source, target = Path(input), Path(output)
+    reading = RecordOptions(column=column, id_column=id_column, on_error=on_error, gaps=gaps)
     _check_options(target, min_separation, threshold, structure, chain, protein if picture is None else None)
     reads = {"input": (source,)} | ({"structure": (Path(structure),)} if structure else {})
     request = request_of(
@@ -98,12 +101,10 @@ def contacts(
     with ask(request) as permit:
         focus = _focus(permit, name, protein, structure, chain) if picture or structure else None
         stream = permit.reader("input")
-        records = records_of_file(
-            stream, name, notices, on_error=on_error, column=column, id_column=id_column
-        )
+        records = records_of_file(stream, name, reading, notices)
         loaded = load(model, device=device, dtype=dtype)
         predictor = loaded.contact_predictor(tokens_per_batch)
-        provenance = loaded.contact_provenance()
+        provenance = loaded.contact_provenance(gaps)
         kept = short_enough(records, predictor.longest, notices, on_error=on_error)
         store = open_contact_store(
             permit.writer("output"),

@@ -7,6 +7,7 @@ from math import isfinite
 from pathlib import Path
 from time import perf_counter
 
+from biofm_datasets.protein import Gaps
 from biofm_datasets.splits import SplitOptions
 from biofm_datasets.store import Source, SplitRecord, Store
 from biofm_datasets.store.files import RECORD, UNFINISHED
@@ -40,6 +41,7 @@ def prepare(
     *,
     column: str | None = None,
     id_column: str | None = None,
+    gaps: Gaps = "drop",
     weights: Sequence[float] | None = None,
     split: str = "none",
     validation: float = 0,
@@ -59,6 +61,7 @@ def prepare(
     """Write the proteins of ``inputs`` (FASTA, CSV, TSV, Parquet) into the folder ``output`` as a store of
     tokens, in memory that does not grow. Whoever trains on it maps it into memory.
 
+    ``gaps`` of alignments are to "drop", to "keep" as tokens, or to "refuse".
     ``weights``: of a mixture, one for each input; without, each counts by its size. The split and its options
     are those of ``biofm_datasets.splits.SplitOptions``; amounts are shares below 1 or numbers.
     ``resume`` goes on with work that was interrupted there, and the store becomes the same byte by byte.
@@ -74,7 +77,7 @@ def prepare(
             validation_groups=tuple(validation_groups), test_groups=tuple(test_groups),
             max_identity=max_identity, min_coverage=min_coverage, tool=split_tool,
         )  # fmt: skip
-    reading = Reading(column=column, id_column=id_column, on_error=on_error, split=options)
+    reading = Reading(column=column, id_column=id_column, gaps=gaps, on_error=on_error, split=options)
     _check_inputs(paths, weights)
     target = Target(path=folder, kind="directory", overwrite=_may_hold_files(folder, resume, overwrite))
     request = request_of("prepare", reads={"input": paths}, writes={"store": target})

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+from biofm_datasets.protein import Gaps
 from biofm_datasets.store import open_store, store_files
 from biofm_datasets.store.files import RECORD
 from biofm_datasets.store.writer import hash_sequences
 
-from biofm.api.preparation import check_not_standard_input, short_names
+from biofm.api.preparation import check_not_standard_input, check_store_reading, short_names
 from biofm.api.request import request_of
 from biofm.api.token_blocks import BlockReader, Reading
 from biofm.core import StageProgress
@@ -25,6 +26,7 @@ def describe(
     inputs: str | Path | Sequence[str | Path],
     *,
     column: str | None = None,
+    gaps: Gaps = "drop",
     on_error: str = "stop",
     n_sampled: int = 100,
     seed: int = 0,
@@ -35,13 +37,14 @@ def describe(
     """Describe a prepared store, or files of proteins: lengths, letters, copies within and between inputs.
 
     Of a store's split, copies of held-out sequences in training, and relatives there of ``n_sampled``
-    proteins of each held-out part, drawn by ``seed``. ``picture`` (.png, .svg, .pdf) takes it as a figure.
+    proteins of each held-out part, drawn by ``seed``. ``gaps`` of alignments in files are to "drop", to
+    "keep" or to "refuse". ``picture`` (.png, .svg, .pdf) takes it as a figure.
 
     Raises InputError, OutputError, OptionError: each says what, where and what to do.
     """
     paths = (Path(inputs),) if isinstance(inputs, str | Path) else tuple(Path(path) for path in inputs)
-    reading = Reading(column=column, on_error=on_error)
-    is_store = _check(paths, column, n_sampled)
+    reading = Reading(column=column, gaps=gaps, on_error=on_error)
+    is_store = _check(paths, reading, n_sampled)
     writes = {}
     if picture:
         check_figure_suffix(Path(picture))
@@ -59,7 +62,7 @@ def describe(
     return found
 
 
-def _check(paths: Sequence[Path], column: str | None, n_sampled: int) -> bool:
+def _check(paths: Sequence[Path], reading: Reading, n_sampled: int) -> bool:
     """Whether it is a store that is described."""
     if not paths:
         raise InputError("no inputs were given", remedy="Name a store, or one or more files of proteins")
@@ -72,9 +75,7 @@ def _check(paths: Sequence[Path], column: str | None, n_sampled: int) -> bool:
     if len(paths) > 1:
         what, remedy = "a store is described alone", "Give one store, or files of proteins"
         raise InputError(what, where=str(folders[0]), remedy=remedy)
-    if column is not None:
-        what, remedy = "a column was chosen, but a store has none", "Leave the column out"
-        raise InputError(what, where=str(folders[0]), remedy=remedy)
+    check_store_reading(folders[0], reading)
     if not (folders[0] / RECORD).exists():
         with input_errors():
             open_store(folders[0])  # which says what is there instead

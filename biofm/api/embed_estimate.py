@@ -3,6 +3,8 @@
 from collections import Counter
 from pathlib import Path
 
+from biofm_datasets.protein import Gaps
+
 from biofm.api.model import DEFAULT_MODEL, load
 from biofm.api.request import request_of
 from biofm.core.stores import check_suffix
@@ -11,7 +13,7 @@ from biofm.gate.inputs import STANDARD_INPUT
 from biofm.inference import EmbedOptions
 from biofm.inference.estimate import Estimate, estimate_embedding
 from biofm.inference.pooling import PoolName
-from biofm.inference.records import records_of_file
+from biofm.inference.records import RecordOptions, records_of_file
 from biofm.inference.shards import WHOLE, Shard
 
 
@@ -28,6 +30,7 @@ def estimate_embed(
     tokens_per_batch: int | None = None,
     column: str | None = None,
     id_column: str | None = None,
+    gaps: Gaps = "drop",
     on_error: str = "stop",
     shard: str | None = None,
 ) -> Estimate:
@@ -40,15 +43,14 @@ def estimate_embed(
     """
     source, suffix = Path(input), check_suffix(Path(output))
     options = EmbedOptions(pool=pool, layer=layer, window=window, tokens_per_batch=tokens_per_batch)
+    reading = RecordOptions(column=column, id_column=id_column, on_error=on_error, gaps=gaps)
     share = WHOLE if shard is None else Shard.parse(shard)
     notices: Counter[str] = Counter()
     name = "standard input" if source == STANDARD_INPUT else str(source)
     with ask(request_of("estimate", reads={"input": (source,)}, model=str(model))) as permit:
         loaded = load(model, device=device, dtype=dtype)
         embedder = loaded.embedder(options)
-        records = records_of_file(
-            permit.reader("input"), name, notices, on_error=on_error, column=column, id_column=id_column
-        )
+        records = records_of_file(permit.reader("input"), name, reading, notices)
         return estimate_embedding(
             embedder,
             records,
@@ -56,5 +58,5 @@ def estimate_embed(
             suffix,
             notices,
             dtype_reason=loaded.compute.reason,
-            provenance=loaded.provenance(embedder),
+            provenance=loaded.provenance(embedder, gaps),
         )

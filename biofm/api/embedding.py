@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from time import perf_counter
 
+from biofm_datasets.protein import Gaps
+
 from biofm.api.model import DEFAULT_MODEL, Model, load
 from biofm.api.request import request_of
 from biofm.api.table import table_targets, write_table
@@ -18,7 +20,7 @@ from biofm.inference import Embedder, EmbedOptions
 from biofm.inference.intake import Intake
 from biofm.inference.neighbours import Neighbours, find_neighbours
 from biofm.inference.pooling import PoolName
-from biofm.inference.records import records_of_file
+from biofm.inference.records import RecordOptions, records_of_file
 from biofm.inference.results import EmbedSummary
 from biofm.inference.shards import WHOLE, Shard
 from biofm.inference.to_journal import embed_to_journal, fingerprint
@@ -42,6 +44,7 @@ def embed(
     tokens_per_batch: int | None = None,
     column: str | None = None,
     id_column: str | None = None,
+    gaps: Gaps = "drop",
     on_error: str = "stop",
     shard: str | None = None,
     resume: bool = False,
@@ -53,7 +56,8 @@ def embed(
     ``output``'s suffix chooses the format: .h5ad, .parquet, .npz, .safetensors or .csv. ``pool`` is over
     residues, special tokens left out; "none" writes a row a residue. ``layer`` 0 is the token embeddings, -1
     the last layer with the final norm. ``window`` (residues) embeds longer proteins by windows that overlap
-    by half. Order and duplicate ids are kept; identical sequences are embedded once; memory does not grow
+    by half. ``gaps`` of alignments (``-`` and ``.``) are to "drop", to "keep" as tokens, or to "refuse".
+    Order and duplicate ids are kept; identical sequences are embedded once; memory does not grow
     with the file; the output appears under its name only when it is whole.
 
     However a run ends, what it has done is kept beside the output, and ``resume`` goes on with it: the values
@@ -64,6 +68,7 @@ def embed(
     """
     source, target = Path(input), Path(output)
     options = EmbedOptions(pool=pool, layer=layer, window=window, tokens_per_batch=tokens_per_batch)
+    reading = RecordOptions(column=column, id_column=id_column, on_error=on_error, gaps=gaps)
     share = WHOLE if shard is None else Shard.parse(shard)
     writes = _targets(target, share, overwrite=overwrite, resume=resume)
     request = request_of("embed", reads={"input": (source,)}, writes=writes, model=str(model))
@@ -71,13 +76,11 @@ def embed(
     name = "standard input" if source == STANDARD_INPUT else str(source)
     with ask(request) as permit:
         stream, journal = permit.reader("input"), permit.journal("work")
-        records = records_of_file(
-            stream, name, notices, on_error=on_error, column=column, id_column=id_column
-        )
+        records = records_of_file(stream, name, reading, notices)
         loaded = load(model, device=device, dtype=dtype)
         embedder = loaded.embedder(options)
         began, is_afresh = perf_counter(), resume and not journal.n_done
-        provenance = loaded.provenance(embedder)
+        provenance = loaded.provenance(embedder, gaps)
         journal.begin(fingerprint(embedder, provenance, share), provenance)
         with Progress("embedding", quiet=quiet) as bar:
             n_tokens = embed_to_journal(embedder, Intake(records, stream), journal, share, name, notices, bar)

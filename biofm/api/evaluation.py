@@ -14,11 +14,11 @@ from biofm_datasets.formats import is_table
 
 from biofm.api.request import request_of
 from biofm.core import StageProgress, sha256_of
-from biofm.core.errors import InputError, OptionError, OutputError, input_errors
+from biofm.core.choices import ON_ERROR, check_choice
+from biofm.core.errors import InputError, OutputError, input_errors
 from biofm.evaluation import Assay, EvaluateOptions, Evaluation, evaluate_assay, read_assay, scores_to_judge
 from biofm.gate import Permit, ask
 from biofm.gate.inputs import STANDARD_INPUT
-from biofm.inference.records import ON_ERROR
 from biofm.policy import Target
 from biofm.report import ScatterPanel, check_figure_suffix, draw_scatter
 
@@ -60,9 +60,7 @@ def evaluate(
         mutated_column=mutated_column, binary_column=binary_column, threshold=threshold,
         split_column=split_column, n_resamples=n_resamples, seed=seed,
     )  # fmt: skip
-    if on_error not in ON_ERROR:
-        remedy = f"Give {' or '.join(ON_ERROR)}"
-        raise OptionError(f"no such way: {on_error}", where="--on-error", remedy=remedy)
+    check_choice("--on-error", on_error, ON_ERROR)
     if Path(table) == STANDARD_INPUT:
         raise InputError("a table cannot come through a pipe", where="-", remedy="Name a file")
     reads = {"table": (Path(table),)} | ({"wild_type": (Path(wild_type),)} if wild_type else {})
@@ -107,7 +105,7 @@ def _read_wild_type(stream: BinaryIO, name: str) -> str:
     if len(records) != 1:
         what = f"{len(records):,} sequences where one wild type belongs"
         raise InputError(what, where=name, remedy="Give a FASTA file of one sequence")
-    return clean_protein(records[0], Counter()).sequence
+    return clean_protein(records[0], Counter(), gaps="refuse").sequence
 
 
 def _write(

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from biofm_datasets.protein import Gaps
+
 from biofm.api.finetuning import base_of, check_reading, read_source, recipe_of
 from biofm.api.model import DEFAULT_MODEL
 from biofm.api.request import request_of
@@ -28,6 +30,7 @@ def estimate_finetune(
     split_column: str | None = None,
     validation_column: str | None = None,
     unknown_letters: str = "",
+    gaps: Gaps = "drop",
     dtype: str = "auto",
     device: str = "auto",
     on_error: str = "stop",
@@ -49,7 +52,7 @@ def estimate_finetune(
     options = LabelOptions(
         targets=(target,) if isinstance(target, str) else tuple(target), column=column,
         id_column=id_column, split_column=split_column, validation_column=validation_column,
-        task=recipe.task, unknown_letters=unknown_letters,
+        task=recipe.task, unknown_letters=unknown_letters, gaps=gaps,
     )  # fmt: skip
     notices: Counter[str] = Counter()
     with ask(request_of("estimate", reads={"table": (path,)}, model=str(model))) as permit:

@@ -7,16 +7,18 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from biofm_datasets.protein import Gaps
+
 from biofm.api.configuration import read_configuration
 from biofm.api.model import DEFAULT_MODEL, load
 from biofm.api.request import request_of
 from biofm.core import StageProgress, sha256_of
-from biofm.core.errors import InputError, OptionError, OutputError, input_errors
+from biofm.core.choices import ON_ERROR, check_choice
+from biofm.core.errors import InputError, OutputError, input_errors
 from biofm.evaluation.supervised import LabelOptions, read_labelled
 from biofm.gate import ask
 from biofm.gate.inputs import STANDARD_INPUT
 from biofm.inference import choose_compute
-from biofm.inference.records import ON_ERROR
 from biofm.policy import Request, Target
 from biofm.training import meet
 from biofm.training.finetuning import Base, FinetuneRecipe, FinetuneSummary, Source, run_finetuning
@@ -38,6 +40,7 @@ def finetune(
     split_column: str | None = None,
     validation_column: str | None = None,
     unknown_letters: str = "",
+    gaps: Gaps = "drop",
     dtype: str = "auto",
     device: str = "auto",
     on_error: str = "stop",
@@ -50,9 +53,11 @@ def finetune(
     ``target`` may name several columns, of numbers or of 0 and 1. The cells of ``split_column`` say train,
     validation or test; in the style of FLIP ``validation_column`` is true in those rows of the training set
     that validate. Without a split the recipe's share of the sequences is held out at random. Letters of
-    ``unknown_letters`` say that nothing is known of a residue. Everything is written into the folder
-    ``output``; its ``predictor`` is what ``biofm.predict`` takes. ``resume`` goes on with a run that was
-    interrupted there.
+    ``unknown_letters`` say that nothing is known of a residue. ``gaps`` of alignments are to "drop", with
+    their letters where residues have labels, to "keep" as tokens, or to "refuse".
+
+    Everything is written into the folder ``output``; its ``predictor`` is what ``biofm.predict`` takes.
+    ``resume`` goes on with a run that was interrupted there.
 
     How to train says a ``recipe``, or the fields of one: in the TOML file ``config``, as keywords
     (``method="lora"``), as texts ``name=value`` in ``sets``; the later of these count. By default it is a
@@ -68,7 +73,7 @@ def finetune(
     options = LabelOptions(
         targets=(target,) if isinstance(target, str) else tuple(target), column=column,
         id_column=id_column, split_column=split_column, validation_column=validation_column,
-        task=recipe.task, unknown_letters=unknown_letters,
+        task=recipe.task, unknown_letters=unknown_letters, gaps=gaps,
     )  # fmt: skip
     notices: Counter[str] = Counter()
     crew = meet(recipe)
@@ -108,9 +113,7 @@ def recipe_of(
 
 def check_reading(table: Path, on_error: str) -> None:
     """What the gate cannot know: that the table is read twice."""
-    if on_error not in ON_ERROR:
-        remedy = f"Give {' or '.join(ON_ERROR)}"
-        raise OptionError(f"no such way: {on_error}", where="--on-error", remedy=remedy)
+    check_choice("--on-error", on_error, ON_ERROR)
     if table == STANDARD_INPUT:
         raise InputError("a table cannot come through a pipe", where="-", remedy="Name a file")
 

@@ -1,5 +1,6 @@
 """A model in hand: loading it, what it is, and its verbs."""
 
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+from biofm_datasets.protein import Gaps
 from numpy.typing import NDArray
 
 from biofm.api.request import request_of
@@ -17,7 +19,7 @@ from biofm.gate import ask
 from biofm.inference import Compute, Embedder, EmbedOptions, Predictor, choose_compute, place
 from biofm.inference.contacts import ContactMaps, ContactPredictor, short_enough
 from biofm.inference.pooling import PoolName
-from biofm.inference.records import Sequences, records_of_values
+from biofm.inference.records import RecordOptions, Sequences, records_of_values
 from biofm.inference.results import Embeddings
 from biofm.inference.scoring import Method, PerplexityMethod, Reader, ScoreOptions, Scorer, perplexities
 from biofm.inference.scoring.cases import cases_of_values
@@ -58,6 +60,7 @@ class Model:
         layer: int = -1,
         window: int | None = None,
         tokens_per_batch: int | None = None,
+        gaps: Gaps = "drop",
         on_error: str = "stop",
     ) -> Embeddings:
         """Embed records, (id, sequence) pairs or bare sequences; the options are those of ``biofm.embed``.
@@ -65,22 +68,28 @@ class Model:
         Raises InputError: a sequence is empty, holds a character of no protein alphabet, or goes beyond the
         learned positions of an ESM-1b or ESM-1v without a ``window``. OptionError: an option does not fit.
         """
+        reading = RecordOptions(on_error=on_error, gaps=gaps)
         embedder = self.embedder(
             EmbedOptions(pool=pool, layer=layer, window=window, tokens_per_batch=tokens_per_batch)
         )
         notices: Counter[str] = Counter()
         with ask(request_of("embed", model=self.info.name)):
-            block = embedder.embed_all(records_of_values(sequences, notices, on_error=on_error), notices)
+            block = embedder.embed_all(records_of_values(sequences, reading, notices), notices)
         return Embeddings(
             ids=block.ids,
             n_residues=block.n_residues,
             values=block.values,
-            provenance=self.provenance(embedder),
+            provenance=self.provenance(embedder, gaps),
             notices=dict(notices),
         )
 
     def contacts(
-        self, sequences: Sequences, *, tokens_per_batch: int | None = None, on_error: str = "stop"
+        self,
+        sequences: Sequences,
+        *,
+        tokens_per_batch: int | None = None,
+        gaps: Gaps = "drop",
+        on_error: str = "stop",
     ) -> ContactMaps:
         """The probability that two residues touch, for every pair; of records, (id, sequence) pairs or bare
         sequences.
@@ -88,13 +97,14 @@ class Model:
         Raises InputError: a sequence is empty, too long, or holds a character of no protein alphabet.
         ModelError: this model is causal, or has no contact head.
         """
+        reading = RecordOptions(on_error=on_error, gaps=gaps)
         predictor = self.contact_predictor(tokens_per_batch)
         notices: Counter[str] = Counter()
         with ask(request_of("contacts", model=self.info.name)):
-            records = records_of_values(sequences, notices, on_error=on_error)
+            records = records_of_values(sequences, reading, notices)
             kept = short_enough(records, predictor.longest, notices, on_error=on_error)
             maps = list(predictor.stream(kept, notices))
-        return ContactMaps(maps=maps, provenance=self.contact_provenance(), notices=dict(notices))
+        return ContactMaps(maps=maps, provenance=self.contact_provenance(gaps), notices=dict(notices))
 
     def score(
         self,
@@ -107,13 +117,15 @@ class Model:
         tokens_per_batch: int | None = None,
     ) -> NDArray[np.float32]:
         """Scores of a protein's variants, one each, in order; the options are those of ``biofm.score``.
-        ``dtype`` is theirs, whatever the model embeds in.
+        ``dtype`` is theirs, whatever the model embeds in. What is changed of a sequence is a warning.
 
         Raises InputError: a variant that cannot be read or does not fit. ModelError: the model is causal, or
         predicts nothing.
         """
         options = ScoreOptions(method=method, offset=offset)
-        cases = cases_of_values(wild_type, variants, options)
+        notices: Counter[str] = Counter()
+        cases = cases_of_values(wild_type, variants, options, notices)
+        _warn_of(notices)
         with ask(request_of("score", model=self.info.name)):
             reader = self.in_dtype(dtype).reader(tokens_per_batch)
             return Scorer([reader], method).read_and_score(cases)[:, 0]
@@ -125,18 +137,22 @@ class Model:
         method: PerplexityMethod = "pseudo",
         dtype: str = "float32",
         tokens_per_batch: int | None = None,
+        gaps: Gaps = "drop",
         on_error: str = "stop",
     ) -> NDArray[np.float32]:
         """Perplexities of sequences, one each, in order; the options are those of ``biofm.perplexity``.
 
-        Raises InputError and ModelError as ``score`` does.
+        What is changed of a sequence, and what is skipped, is a warning. Raises InputError and ModelError as
+        ``score`` does.
         """
         check_perplexity_method(method)
-        notices: Counter[str] = Counter()
-        records = records_of_values(sequences, notices, on_error=on_error)
+        reading = RecordOptions(on_error=on_error, gaps=gaps)
+        changed: Counter[str] = Counter()
+        records = records_of_values(sequences, reading, changed)
         with ask(request_of("perplexity", model=self.info.name)):
             reader = self.in_dtype(dtype).reader(tokens_per_batch)
-            parts = list(perplexities(records, reader, method, notices))
+            parts = list(perplexities(records, reader, method, Counter()))
+        _warn_of(changed)
         return np.concatenate([np.empty(0, np.float32), *(part.values for part in parts)])
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
@@ -176,14 +192,14 @@ class Model:
             )
         return ContactPredictor(self._module, self.checkpoint.tokenizer, self.compute, tokens_per_batch)
 
-    def contact_provenance(self) -> ProvenanceFields:
+    def contact_provenance(self, gaps: Gaps) -> ProvenanceFields:
         """How the contacts are made, to be kept beside them."""
         return ModelProvenance(
             model=self.info.name,
             sha256=self.info.sha256,
             dtype=self.compute.dtype_name,
             device=self.compute.device.type,
-        ).as_dict()
+        ).as_dict() | {"gaps": gaps}
 
     def reader(self, tokens_per_batch: int | None = None) -> Reader:
         """The model as one that predicts residues from both sides. Raises ModelError where it is causal or
@@ -206,7 +222,7 @@ class Model:
             remedy = "Give a model that was trained on masked residues, or embed with this one"
             raise ModelError(what, where=self.info.name, remedy=remedy)
 
-    def provenance(self, embedder: Embedder) -> ProvenanceFields:
+    def provenance(self, embedder: Embedder, gaps: Gaps) -> ProvenanceFields:
         """How ``embedder`` makes its numbers, to be kept beside them."""
         return Provenance(
             model=self.info.name,
@@ -216,7 +232,14 @@ class Model:
             pooling=embedder.options.pool,
             layer=embedder.layer,
             window=embedder.options.window or 0,
+            gaps=gaps,
         ).as_dict()
+
+
+def _warn_of(notices: Mapping[str, int]) -> None:
+    """Say what was changed of a caller's sequences, where the result has no place for it."""
+    for sentence, n_times in notices.items():
+        warnings.warn(f"{sentence}: {n_times:,}", stacklevel=3)
 
 
 def load(model: str | Path = DEFAULT_MODEL, *, device: str = "auto", dtype: str = "auto") -> Model:

@@ -3,6 +3,8 @@
 from collections import Counter
 from pathlib import Path
 
+from biofm_datasets.protein import Gaps
+
 from biofm.api.model import DEFAULT_MODEL, load
 from biofm.api.request import request_of
 from biofm.core import Progress, __version__, torch_version
@@ -11,7 +13,7 @@ from biofm.core.tables import check_table_suffix, open_table
 from biofm.gate import ask
 from biofm.gate.inputs import STANDARD_INPUT
 from biofm.inference.intake import Intake
-from biofm.inference.records import records_of_file
+from biofm.inference.records import RecordOptions, records_of_file
 from biofm.inference.scoring import PerplexityMethod
 from biofm.inference.scoring.perplexity import check_perplexity_method, perplexities_to_table
 from biofm.inference.scoring.results import PerplexitySummary
@@ -29,6 +31,7 @@ def perplexity(
     tokens_per_batch: int | None = None,
     column: str | None = None,
     id_column: str | None = None,
+    gaps: Gaps = "drop",
     on_error: str = "stop",
     overwrite: bool = False,
     quiet: bool = True,
@@ -42,6 +45,7 @@ def perplexity(
     Raises InputError, OutputError, ModelError, OptionError: each says what, where and what to do.
     """
     check_perplexity_method(method)
+    reading = RecordOptions(column=column, id_column=id_column, on_error=on_error, gaps=gaps)
     source, target = Path(input), Path(output)
     suffix = check_table_suffix(target)
     writes = {"output": Target(path=target, overwrite=overwrite)}
@@ -52,9 +56,7 @@ def perplexity(
     name = "standard input" if source == STANDARD_INPUT else str(source)
     with ask(request) as permit:
         stream = permit.reader("input")
-        records = records_of_file(
-            stream, name, notices, on_error=on_error, column=column, id_column=id_column
-        )
+        records = records_of_file(stream, name, reading, notices)
         loaded = load(model, device=device, dtype=dtype)
         reader = loaded.reader(tokens_per_batch)
         provenance = {
@@ -62,6 +64,7 @@ def perplexity(
             "model": loaded.info.name,
             "sha256": loaded.info.sha256,
             "window_residues": reader.window,
+            "gaps": gaps,
             "dtype": loaded.compute.dtype_name,
             "device": loaded.compute.device.type,
             "version": __version__,

@@ -2,9 +2,11 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from biofm_datasets.protein import Gaps
 
 from biofm.api.model import load
 from biofm.api.request import request_of
@@ -25,7 +27,7 @@ from biofm.inference.prediction import (
     predictions_to_table,
     read_ensemble,
 )
-from biofm.inference.records import records_of_file
+from biofm.inference.records import RecordOptions, records_of_file
 from biofm.models import Checkpoint
 from biofm.policy import Target
 
@@ -61,6 +63,7 @@ def predict(
     tokens_per_batch: int | None = None,
     column: str | None = None,
     id_column: str | None = None,
+    gaps: Gaps | None = None,
     on_error: str = "stop",
     overwrite: bool = False,
     quiet: bool = True,
@@ -71,14 +74,15 @@ def predict(
     ``output`` is a table (.csv, .tsv, .parquet) with the columns ``id``, ``n_residues`` and those of
     ``biofm.inference.prediction.columns``: predictions with intervals that hold the share ``coverage`` of
     the truths, classes with probabilities, or a letter a residue. ``model`` says where the model that was
-    fine-tuned lies now, if not where it lay. ``window`` and ``dtype`` are those that the predictor was judged
-    with unless given. Order and duplicate ids are kept; memory does not grow with the file.
+    fine-tuned lies now, if not where it lay. ``window``, ``gaps`` and ``dtype`` are those that the predictor
+    was judged with unless given. Order and duplicate ids are kept; memory does not grow with the file.
 
     Raises InputError, OutputError, ModelError, OptionError: each says what, where and what to do.
     """
     if not 0 < coverage < 1:
         what = f"{coverage} is not between 0 and 1"
         raise OptionError(what, where="--coverage", remedy=f"Give {COVERAGE} or the like")
+    reading = RecordOptions(column=column, id_column=id_column, on_error=on_error, gaps=gaps or "drop")
     source, folder, target = Path(input), Path(predictor), Path(output)
     suffix = check_table_suffix(target)
     writes = {"output": Target(path=target, overwrite=overwrite)}
@@ -90,16 +94,15 @@ def predict(
     name = "standard input" if source == STANDARD_INPUT else str(source)
     with ask(request_of("predict", reads=reads, writes=writes, model=str(folder))) as permit:
         stream = permit.reader("input")
-        records = records_of_file(
-            stream, name, notices, on_error=on_error, column=column, id_column=id_column
-        )
         opened = zip(paths, permit.readers("predictor"), strict=True)
         files = PredictorFiles({path.relative_to(folder).as_posix(): it for path, it in opened}, str(folder))
+        reading = replace(reading, gaps=gaps or files.info.gaps)
+        records = records_of_file(stream, name, reading, notices)
         compute = choose_compute(device, dtype or files.info.dtype)
         ensemble = read_ensemble(
             files, _base(files.info, model), compute, window=window, tokens_per_batch=tokens_per_batch
         )
-        provenance = _provenance(ensemble, compute, str(folder), coverage)
+        provenance = _provenance(ensemble, compute, str(folder), coverage, reading.gaps)
         table = open_table(
             permit.writer("output"), suffix, provenance, permit.writer("provenance") if beside else None
         )
@@ -134,7 +137,9 @@ def _base(info: PredictorInfo, model: str | Path | None) -> Checkpoint | None:
     return loaded.checkpoint
 
 
-def _provenance(ensemble: Ensemble, compute: Compute, folder: str, coverage: float) -> dict[str, Any]:
+def _provenance(
+    ensemble: Ensemble, compute: Compute, folder: str, coverage: float, gaps: str
+) -> dict[str, Any]:
     info = ensemble.info
     return {
         "predictor": folder,
@@ -146,6 +151,7 @@ def _provenance(ensemble: Ensemble, compute: Compute, folder: str, coverage: flo
         "model": info.model,
         "sha256": info.sha256,
         "window": ensemble.embedder.options.window or 0,
+        "gaps": gaps,
         "dtype": compute.dtype_name,
         "device": compute.device.type,
         "version": __version__,

@@ -103,6 +103,7 @@ def fingerprint_of(inputs: Sequence[Input], reading: Reading) -> dict[str, Any]:
         "weights": ", ".join(str(item.weight) for item in inputs if item.weight is not None),
         "column": reading.column,
         "id column": reading.id_column,
+        "gaps": reading.gaps,
         "split column": reading.split.column,
         "split by groups": reading.split.method == "group",
     }
@@ -158,6 +159,7 @@ def split_and_record(
     record = StoreRecord(
         alphabet=alphabet, dtype=DTYPE, n_sequences=done.n_sequences, n_tokens=done.n_tokens,
         sources=sources, split=split, notices=done.notices, files=writer.files,
+        gaps=reading.gaps,
     )  # fmt: skip
     writer.complete(record)
 
@@ -178,6 +180,16 @@ def check_not_standard_input(paths: Sequence[Path]) -> None:
     if STANDARD_INPUT in paths:
         what, remedy = "data sets are read from files", "Write the proteins into a file first"
         raise InputError(what, where="-", remedy=remedy)
+
+
+def check_store_reading(store: Path, reading: Reading) -> None:
+    """Raises InputError where ``reading`` asks of a store what was decided when it was prepared."""
+    if reading.column is not None:
+        what, remedy = "a column was chosen, but a store has none", "Leave the column out"
+        raise InputError(what, where=str(store), remedy=remedy)
+    if reading.gaps != Reading().gaps:
+        what, remedy = "the gaps of a store were treated when it was prepared", "Leave --gaps out"
+        raise InputError(what, where=str(store), remedy=remedy)
 
 
 def short_names(paths: Sequence[Path]) -> list[str]:

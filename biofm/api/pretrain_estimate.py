@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
+from biofm_datasets.protein import Gaps
 from biofm_datasets.sampling import Mixture
 from biofm_datasets.store import TokenStore, open_store
 from numpy.typing import NDArray
@@ -54,6 +55,7 @@ def estimate_pretrain(
     dtype: str = "auto",
     device: str = "auto",
     column: str | None = None,
+    gaps: Gaps = "drop",
     on_error: str = "stop",
 ) -> "TrainingEstimate":
     """What ``pretrain`` of the same arguments will take in time, memory and space on the disk, and how large
@@ -71,7 +73,7 @@ def estimate_pretrain(
     leave_to_main()
     compute = choose_compute(device, dtype)
     paths = (Path(inputs),) if isinstance(inputs, str | Path) else tuple(Path(path) for path in inputs)
-    files, reading = files_of_data(paths), reading_of(recipe, column=column, on_error=on_error)
+    files, reading = files_of_data(paths), reading_of(recipe, column=column, gaps=gaps, on_error=on_error)
     model = start_from or f"a new {size}"
     with ask(request_of("estimate", reads={"input": files}, model=model)) as permit:
         checkpoint, _ = begin_with(start_from, size, recipe, device)

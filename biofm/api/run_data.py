@@ -4,11 +4,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from biofm_datasets.protein import Gaps
 from biofm_datasets.splits import SplitOptions
 from biofm_datasets.store import Store, open_store, store_files
 from biofm_datasets.store.files import RECORD
 
-from biofm.api.preparation import check_not_standard_input, open_inputs, write_store
+from biofm.api.preparation import check_not_standard_input, check_store_reading, open_inputs, write_store
 from biofm.api.token_blocks import Reading
 from biofm.core import sha256_of
 from biofm.core.errors import InputError, OptionError, OutputError, input_errors
@@ -61,7 +62,9 @@ def open_data(
     folder holds other data.
     """
     place = place_of_data(inputs, folder)
-    if is_main and place not in inputs:
+    if place in inputs:
+        check_store_reading(place, reading)
+    elif is_main:
         _prepare(inputs, permit, reading, folder, progress)
     with input_errors():
         return open_store(place)
@@ -72,14 +75,14 @@ def _prepare(
 ) -> None:
     data = folder / DATA
     if (data / RECORD).exists():
-        _check_sources(open_store(data), permit, folder)
+        _check_sources(open_store(data), permit, reading, folder)
         return
     data.mkdir(exist_ok=True)
     with _as_held_out():
         write_store(open_inputs(permit.readers("input"), inputs), reading, data, progress, resume=True)
 
 
-def reading_of(recipe: PretrainRecipe, *, column: str | None, on_error: str) -> Reading:
+def reading_of(recipe: PretrainRecipe, *, column: str | None, gaps: Gaps, on_error: str) -> Reading:
     """How the files of a run are read and split: so that no held-out protein has a relative in training.
 
     By our own search for relatives, whatever is installed, so that the split depends on data and seed alone.
@@ -90,14 +93,18 @@ def reading_of(recipe: PretrainRecipe, *, column: str | None, on_error: str) -> 
             method="identity", test=recipe.n_held_out, validation=recipe.n_validation, seed=recipe.seed,
             tool="kmer", per_source=True,
         )  # fmt: skip
-    return Reading(column=column, on_error=on_error, split=split)
+    return Reading(column=column, gaps=gaps, on_error=on_error, split=split)
 
 
-def _check_sources(store: Store, permit: Permit, folder: Path) -> None:
-    """Raise OutputError where the store in the folder was made of other files."""
+def _check_sources(store: Store, permit: Permit, reading: Reading, folder: Path) -> None:
+    """Raise OutputError where the store in the folder was made of other files, or read otherwise."""
     sums = [sha256_of([stream]) for stream in permit.readers("input")]
-    if sums != [source.sha256 for source in store.record.sources]:
-        what = "this folder holds a run with another data_sha256"
+    is_same = {
+        "data_sha256": sums == [source.sha256 for source in store.record.sources],
+        "treatment of gaps": store.record.gaps == reading.gaps,
+    }
+    if differing := [name for name, is_so in is_same.items() if not is_so]:
+        what = f"this folder holds a run with another {', '.join(differing)}"
         raise OutputError(what, where=str(folder), remedy=REMEDY)
 
 

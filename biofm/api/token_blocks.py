@@ -9,11 +9,12 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from biofm_datasets import DataError, clean_protein, read_sequences
 from biofm_datasets.formats import is_table
+from biofm_datasets.ids import watch_ids
 from biofm_datasets.splits import SplitOptions, key_of_cell
 from numpy.typing import NDArray
 
-from biofm.core.errors import InputError, OptionError
-from biofm.inference.records import ON_ERROR, SKIPPED
+from biofm.core.errors import InputError
+from biofm.inference.records import SKIPPED, RecordOptions
 from biofm.tokenizers import ProteinTokenizer
 
 BLOCK_RESIDUES = 1 << 20
@@ -33,18 +34,10 @@ class Block(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """How files are read. Raises OptionError for an ``on_error`` that is none."""
+class Reading(RecordOptions):
+    """How files are read, and what their split goes by."""
 
-    column: str | None = None
-    id_column: str | None = None
-    on_error: str = "stop"
     split: SplitOptions = SplitOptions()  # noqa: RUF009  # immutable
-
-    def __post_init__(self) -> None:
-        if self.on_error not in ON_ERROR:
-            remedy = f"Give {' or '.join(ON_ERROR)}"
-            raise OptionError(f"no such way: {self.on_error}", where="--on-error", remedy=remedy)
 
 
 class BlockReader:
@@ -75,12 +68,14 @@ class BlockReader:
         if self._has_tables and not is_table(name):
             column = id_column = None
         records = read_sequences(stream, name, column=column, id_column=id_column, label_column=label_column)
+        repeated: Counter[str] = Counter()
+        records = watch_ids(records, repeated)
         n_good = n_read = n_done
         n_residues = 0
         for n_read, record in enumerate(islice(records, n_done, None), start=n_done + 1):
             try:
                 key = key_of_cell(record.label, split, record.where) if label_column else None
-                clean = clean_protein(record, self.notices)
+                clean = clean_protein(record, self.notices, gaps=self.reading.gaps)
             except DataError:
                 if not skips:
                     raise
@@ -100,6 +95,7 @@ class BlockReader:
             raise InputError("every record was at fault, nothing is left", where=name, remedy=remedy)
         if self._ids:
             yield self._block(n_read)
+        self.notices.update(repeated)  # behind the last block: a read that goes on counts all of them again
 
     def _block(self, n_read: int) -> Block:
         tokens, lengths = self.tokenizer.encode_all(self._sequences)

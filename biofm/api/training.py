@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
+from biofm_datasets.protein import Gaps
 from biofm_datasets.store import Store
 
 from biofm.api.model import load
@@ -37,6 +38,7 @@ def pretrain(
     dtype: str = "auto",
     device: str = "auto",
     column: str | None = None,
+    gaps: Gaps = "drop",
     on_error: str = "stop",
     resume: bool = False,
     quiet: bool = True,
@@ -44,7 +46,8 @@ def pretrain(
     """Train a language model of proteins on the proteins of ``inputs``, and judge it on held-out ones.
 
     ``inputs``: files, which are prepared in the run's folder, or one store that ``prepare`` made. A new model
-    of ``size``, or ``start_from`` a named one. Everything is written into the folder ``output``; ``resume``
+    of ``size``, or ``start_from`` a named one. ``gaps`` of alignments in files are to "drop", to "keep" as
+    tokens, or to "refuse". Everything is written into the folder ``output``; ``resume``
     goes on with a run that was interrupted there.
 
     Where several processes train together, each runs this. It returns in the first one; the others end here.
@@ -65,7 +68,7 @@ def pretrain(
             if crew.is_main:
                 begin_run(permit.folder("run"), recipe)
             bar = opened.enter_context(StageProgress(quiet=quiet or not crew.is_main))
-            reading = reading_of(recipe, column=column, on_error=on_error)
+            reading = reading_of(recipe, column=column, gaps=gaps, on_error=on_error)
             store = open_data(paths, permit, reading, folder, bar.update, is_main=crew.is_main)
             if crew.is_main:
                 _remember(folder, checkpoint, sha256, store, name)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Option
 
 from biofm.cli import options
-from biofm.cli.options import Dtype, OnError
+from biofm.cli.options import Dtype, Gaps, OnError
 from biofm.cli.printing import print_json, print_table, say, say_notices
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def contacts(
     tokens_per_batch: Annotated[int | None, Option(help="The default follows from the device.")] = None,
     column: options.Column = None,
     id_column: options.IdColumn = None,
+    gaps: options.AtGaps = Gaps.drop,
     on_error: options.AtFault = OnError.stop,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
@@ -45,8 +46,8 @@ def contacts(
     summary = api.contacts(
         input, output, model=model, picture=picture, structure=structure, chain=chain, protein=protein,
         min_separation=min_separation, threshold=threshold, dtype=dtype.value, device=device,
-        tokens_per_batch=tokens_per_batch, column=column, id_column=id_column, on_error=on_error.value,
-        overwrite=overwrite, quiet=quiet,
+        tokens_per_batch=tokens_per_batch, column=column, id_column=id_column, gaps=gaps.value,
+        on_error=on_error.value, overwrite=overwrite, quiet=quiet,
     )  # fmt: skip
     say_notices(summary.notices)
     if json:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument, Option, Typer
 
 from biofm.cli import options
-from biofm.cli.options import OnError
+from biofm.cli.options import Gaps, OnError
 from biofm.cli.printing import print_json, print_result, print_table, say, say_notices
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def prepare(
     min_coverage: Annotated[float, Option(help="By identity: of the shorter one, in the alignment.")] = 0.5,
     split_tool: Annotated[Tool, Option(help=TOOL_HELP)] = Tool.auto,
     seed: Annotated[int, Option(help="Of the split.")] = 0,
+    gaps: options.AtGaps = Gaps.drop,
     on_error: options.AtFault = OnError.stop,
     resume: Annotated[bool, Option("--resume", help="Go on with what was interrupted in --output.")] = False,
     overwrite: Annotated[bool, Option("--overwrite", help="Replace the store in --output.")] = False,
@@ -61,8 +62,8 @@ def prepare(
         inputs, output, column=column, id_column=id_column, weights=weight, split=split.value,
         validation=validation, test=test, seed=seed, split_column=split_column,
         validation_groups=validation_group or (), test_groups=test_group or (), max_identity=max_identity,
-        min_coverage=min_coverage, split_tool=split_tool.value, on_error=on_error.value, resume=resume,
-        overwrite=overwrite, quiet=quiet,
+        min_coverage=min_coverage, split_tool=split_tool.value, gaps=gaps.value,
+        on_error=on_error.value, resume=resume, overwrite=overwrite, quiet=quiet,
     )  # fmt: skip
     say_notices(summary.notices)
     if json:
@@ -78,6 +79,7 @@ def describe(
     sample: Annotated[int, Option(help=SAMPLE_HELP)] = 100,
     seed: Annotated[int, Option(help="Of the sample.")] = 0,
     picture: Annotated[Path | None, Option(help="All of it as a figure: .png .svg .pdf")] = None,
+    gaps: options.AtGaps = Gaps.drop,
     on_error: options.AtFault = OnError.stop,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
@@ -87,8 +89,8 @@ def describe(
     from biofm import api  # brings torch: not before a command runs
 
     found = api.describe(
-        inputs, column=column, n_sampled=sample, seed=seed, picture=picture, on_error=on_error.value,
-        overwrite=overwrite, quiet=quiet,
+        inputs, column=column, n_sampled=sample, seed=seed, picture=picture, gaps=gaps.value,
+        on_error=on_error.value, overwrite=overwrite, quiet=quiet,
     )  # fmt: skip
     say_notices(found.notices)
     if json:

@@ -7,7 +7,7 @@ from typer import Argument, Option
 
 from biofm.cli import options
 from biofm.cli.estimate import show_estimate
-from biofm.cli.options import Dtype, OnError, Pool
+from biofm.cli.options import Dtype, Gaps, OnError, Pool
 from biofm.cli.printing import print_json, print_table, say, say_notices
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def embed(
     tokens_per_batch: options.TokensPerBatch = None,
     column: options.Column = None,
     id_column: options.IdColumn = None,
+    gaps: options.AtGaps = Gaps.drop,
     on_error: options.AtFault = OnError.stop,
     shard: options.Shard = None,
     estimate: options.Estimate = False,
@@ -45,7 +46,7 @@ def embed(
     how: dict[str, Any] = {
         "model": model, "pool": pool.value, "layer": layer, "window": window, "dtype": dtype.value,
         "device": device, "tokens_per_batch": tokens_per_batch, "column": column, "id_column": id_column,
-        "on_error": on_error.value, "shard": shard,
+        "gaps": gaps.value, "on_error": on_error.value, "shard": shard,
     }  # fmt: skip
     if estimate:
         show_estimate(api.estimate_embed(input, output, **how), output, as_json=json)

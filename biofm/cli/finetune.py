@@ -8,7 +8,7 @@ from typer import Argument, Option
 
 from biofm.cli import options
 from biofm.cli.estimate import refuse_resume, show_finetune_estimate
-from biofm.cli.options import Dtype, OnError
+from biofm.cli.options import Dtype, Gaps, OnError
 from biofm.cli.printing import print_json, print_result, print_table, say, say_notices
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ def finetune(
     split_column: Annotated[str | None, Option(help=SPLIT_HELP)] = None,
     validation_column: Annotated[str | None, Option(help=VALIDATION_HELP)] = None,
     task: Annotated[TaskOption | None, Option(help=TASK_HELP)] = None,
+    gaps: options.AtGaps = Gaps.drop,
     unknown_letters: Annotated[str, Option(help=UNKNOWN_HELP)] = "",
     pool: Annotated[HeadPool | None, Option(help="What a head sees of a sequence.")] = None,
     folds: Annotated[int | None, Option(help=FOLDS_HELP)] = None,
@@ -92,7 +93,7 @@ def finetune(
     how: dict[str, Any] = {
         "target": target, "config": config, "sets": set_ or (), "model": model, "column": column,
         "id_column": id_column, "split_column": split_column, "validation_column": validation_column,
-        "unknown_letters": unknown_letters, "dtype": dtype.value, "device": device,
+        "unknown_letters": unknown_letters, "gaps": gaps.value, "dtype": dtype.value, "device": device,
         "on_error": on_error.value,
     }  # fmt: skip
     if estimate:

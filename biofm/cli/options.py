@@ -10,7 +10,16 @@ Pool = StrEnum("Pool", ["mean", "cls", "max", "none"])
 Dtype = StrEnum("Dtype", ["auto", "float32", "bfloat16", "float16"])
 OnError = StrEnum("OnError", ["stop", "skip"])
 
+
+class Gaps(StrEnum):
+    drop = "drop"
+    keep = "keep"
+    refuse = "refuse"
+
+
 MODEL_HELP = "A name of `biofm models`, a hub id, a folder, a .pt or a .pth file."
+
+GAPS_HELP = "Gaps of an alignment (- and .): drop and count them, keep them as tokens, or refuse them."
 
 Input = Annotated[Path, Argument(help="FASTA (also .gz), CSV, TSV or Parquet; - is standard input.")]
 ModelName = Annotated[str, Option("--model", "-m", help=MODEL_HELP)]
@@ -21,6 +30,7 @@ Column = Annotated[str | None, Option(help="Of a table: the column of sequences.
 IdColumn = Annotated[
     str | None, Option(help="Of a table: the column of names; else `id`, else the row's number.")
 ]
+AtGaps = Annotated[Gaps, Option("--gaps", help=GAPS_HELP)]
 AtFault = Annotated[OnError, Option("--on-error", help="At a faulty record: stop, or skip and count it.")]
 Overwrite = Annotated[bool, Option("--overwrite", help="Replace an existing output.")]
 Resume = Annotated[

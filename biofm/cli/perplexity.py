@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Option
 
 from biofm.cli import options
-from biofm.cli.options import Dtype, OnError
+from biofm.cli.options import Dtype, Gaps, OnError
 from biofm.cli.printing import print_json, say, say_notices
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def perplexity(
     tokens_per_batch: options.TokensPerBatch = None,
     column: options.Column = None,
     id_column: options.IdColumn = None,
+    gaps: options.AtGaps = Gaps.drop,
     on_error: options.AtFault = OnError.stop,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
@@ -42,7 +43,7 @@ def perplexity(
     summary = api.perplexity(
         input, output, model=model, method=method.value, dtype=dtype.value,
         device=device, tokens_per_batch=tokens_per_batch, column=column, id_column=id_column,
-        on_error=on_error.value, overwrite=overwrite, quiet=quiet,
+        gaps=gaps.value, on_error=on_error.value, overwrite=overwrite, quiet=quiet,
     )  # fmt: skip
     say_notices(summary.notices)
     if json:

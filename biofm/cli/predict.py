@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Option
 
 from biofm.cli import options
-from biofm.cli.options import Dtype, OnError
+from biofm.cli.options import Dtype, Gaps, OnError
 from biofm.cli.printing import print_json, say, say_notices
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 PREDICTOR_HELP = "The folder predictor/ of a run of `biofm finetune`."
 MODEL_HELP = "Where the model that was fine-tuned lies now, if not where it lay."
+GAPS_HELP = options.GAPS_HELP + " The default is what was done in training."
 COVERAGE_HELP = "The share of truths that intervals are to hold."
 DTYPE_HELP = "The default is that in which the predictor was judged."
 
@@ -30,6 +31,7 @@ def predict(
     tokens_per_batch: options.TokensPerBatch = None,
     column: options.Column = None,
     id_column: options.IdColumn = None,
+    gaps: Annotated[Gaps | None, Option(help=GAPS_HELP)] = None,
     on_error: options.AtFault = OnError.stop,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
@@ -41,7 +43,7 @@ def predict(
     summary = api.predict(
         input, output, predictor=predictor, model=model, coverage=coverage, window=window, dtype=dtype,
         device=device, tokens_per_batch=tokens_per_batch, column=column, id_column=id_column,
-        on_error=on_error.value, overwrite=overwrite, quiet=quiet,
+        gaps=None if gaps is None else gaps.value, on_error=on_error.value, overwrite=overwrite, quiet=quiet,
     )  # fmt: skip
     say_notices(summary.notices)
     if json:

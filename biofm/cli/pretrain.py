@@ -8,7 +8,7 @@ from typer import Argument, Option
 
 from biofm.cli import options
 from biofm.cli.estimate import refuse_resume, show_training_estimate
-from biofm.cli.options import Dtype, OnError
+from biofm.cli.options import Dtype, Gaps, OnError
 from biofm.cli.printing import print_json, print_table, say, say_notices
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def pretrain(
     dtype: options.DtypeOption = Dtype.auto,
     device: options.Device = "auto",
     column: options.Column = None,
+    gaps: options.AtGaps = Gaps.drop,
     on_error: options.AtFault = OnError.stop,
     estimate: options.Estimate = False,
     resume: Annotated[bool, Option("--resume", help="Go on with the run interrupted in --output.")] = False,
@@ -71,7 +72,7 @@ def pretrain(
     )  # fmt: skip
     how: dict[str, Any] = {
         "size": size, "start_from": start_from, "dtype": dtype.value, "device": device, "column": column,
-        "on_error": on_error.value,
+        "gaps": gaps.value, "on_error": on_error.value,
     }  # fmt: skip
     if estimate:
         refuse_resume(resume)

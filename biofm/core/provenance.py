@@ -53,11 +53,13 @@ class Provenance(ModelProvenance):
 
     layer: the number of blocks that the embeddings passed.
     window: residues of a window; 0 where sequences ran whole.
+    gaps: what became of the gaps of alignments in the sequences.
     """
 
     pooling: str
     layer: int
     window: int = 0
+    gaps: str = "drop"
 
 
 def _sum(file: BinaryIO) -> str:

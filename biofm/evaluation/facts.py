@@ -32,7 +32,8 @@ def read_facts(
     changes = None if variant is None else parse_variant(variant)
     sequence = None
     if residues is not None:
-        sequence = clean_protein(Record("", "".join(residues.split())), notices).sequence
+        record = Record("", "".join(residues.split()))
+        sequence = clean_protein(record, notices, gaps="refuse").sequence
     if wild_type is not None and changes is not None:
         changes = _locate(changes, wild_type)
         sequence = sequence or apply(changes, wild_type)

@@ -2,12 +2,16 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import count
 from typing import BinaryIO
 
 from biofm_datasets import DataError, Record, clean_protein, read_sequences
+from biofm_datasets.ids import watch_ids
+from biofm_datasets.protein import GAPS, Gaps
 
-from biofm.core.errors import InputError, OptionError, input_errors
+from biofm.core.choices import ON_ERROR, check_choice
+from biofm.core.errors import InputError, input_errors
 
 Sequences = Iterable[Record | tuple[str, str] | str]
 """Records, (id, sequence) pairs, or bare sequences, which are numbered from 1."""
@@ -16,51 +20,59 @@ SKIPPED = "records skipped"
 
 GIVEN = "the given sequences"
 
-ON_ERROR = ("stop", "skip")
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordOptions:
+    """How records are read. The columns are those of a table. At a faulty record ``on_error`` says "stop", or
+    "skip" to leave it out and count it. Raises OptionError for a word that is none.
+    """
+
+    column: str | None = None
+    id_column: str | None = None
+    on_error: str = "stop"
+    gaps: Gaps = "drop"
+
+    def __post_init__(self) -> None:
+        check_choice("--on-error", self.on_error, ON_ERROR)
+        check_choice("--gaps", self.gaps, GAPS)
 
 
 def records_of_file(
-    stream: BinaryIO,
-    name: str,
-    notices: Counter[str],
-    *,
-    on_error: str,
-    column: str | None,
-    id_column: str | None,
+    stream: BinaryIO, name: str, options: RecordOptions, notices: Counter[str]
 ) -> Iterator[Record]:
     """Clean records of an opened file.
 
-    Raises InputError: the file is at fault, or one of its records and ``on_error`` is not "skip".
+    Raises InputError: the file is at fault, or one of its records and it is not to be skipped.
     """
-    records = read_sequences(stream, name, column=column, id_column=id_column)
+    records = read_sequences(stream, name, column=options.column, id_column=options.id_column)
     with input_errors():
-        yield from _clean(records, name, notices, on_error)
+        yield from _clean(records, name, options, notices)
 
 
-def records_of_values(sequences: Sequences, notices: Counter[str], *, on_error: str) -> Iterator[Record]:
+def records_of_values(
+    sequences: Sequences, options: RecordOptions, notices: Counter[str]
+) -> Iterator[Record]:
     """Clean records of Python values.
 
-    Raises InputError: a record is at fault and ``on_error`` is not "skip", or one string was given.
+    Raises InputError: a record is at fault and not to be skipped, or one string was given.
     """
     if isinstance(sequences, str):
         raise InputError(
             "one string would be read as many sequences of one residue", remedy="Put it into a list"
         )
     with input_errors():
-        yield from _clean(map(_record, sequences, count(1)), GIVEN, notices, on_error)
+        yield from _clean(map(_record, sequences, count(1)), GIVEN, options, notices)
 
 
-def _clean(records: Iterable[Record], name: str, notices: Counter[str], on_error: str) -> Iterator[Record]:
-    if on_error not in ON_ERROR:
-        raise OptionError(
-            f"no such way: {on_error}", where="--on-error", remedy=f"Give {' or '.join(ON_ERROR)}"
-        )
+def _clean(
+    records: Iterable[Record], name: str, options: RecordOptions, notices: Counter[str]
+) -> Iterator[Record]:
     n_good = 0
-    for record in records:
+    for record in watch_ids(records, notices):
         try:
-            clean = clean_protein(record, notices)
+            clean = clean_protein(record, notices, gaps=options.gaps)
         except DataError:
-            if on_error == "stop":
+            if options.on_error == "stop":
                 raise
             notices[SKIPPED] += 1
             continue

@@ -19,6 +19,7 @@ FORMATS = {
     ".fna": "FASTA",
     ".ffn": "FASTA",
     ".afa": "FASTA",
+    ".a3m": "FASTA",
     ".csv": "CSV",
     ".tsv": "TSV",
     ".tab": "TSV",

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from dataclasses import replace
+from typing import Literal, get_args
 
 from biofm_datasets.errors import DataError
 from biofm_datasets.records import Record
@@ -10,44 +11,70 @@ from biofm_datasets.records import Record
 MASK = "<mask>"
 """The one token that may be spelled out inside a sequence."""
 
+Gaps = Literal["drop", "keep", "refuse"]
+"""What becomes of the gaps of an alignment, ``-`` and ``.``: they go, they stay as tokens, or their sequence
+is at fault.
+"""
+
+GAPS: tuple[Gaps, ...] = get_args(Gaps)
+GAP_CHARACTERS = "-."
+
 UPPER_CASED = "sequences upper-cased"
+INSERTS_KEPT = "sequences of an .a3m with insert states (lower case), kept as residues in upper case"
+GAPS_DROPPED = "sequences whose alignment gaps (- and .) were dropped"
+GAPS_KEPT = "sequences whose alignment gaps (- and .) were kept as tokens"
 STOP_DROPPED = "sequences whose trailing * was dropped"
+STOP_INSIDE = "sequences with a stop (*) inside, which models read as unknown"
 
-# Letters, the stop codon "*", the alignment gaps "-" and ".", and "|" between chains. The quantifiers are
-# possessive (++): with plain ones a single wrong character in a long sequence would cost exponential time.
-_CLEAN = re.compile(r"(?:[A-Z.*|-]++|<mask>)++(?<!\*)")
+# Letters, and "|" between chains. The quantifiers are possessive (++): with plain ones a single wrong
+# character in a long sequence would cost exponential time.
+_CLEAN = re.compile(r"(?:[A-Z|]++|<mask>)++")
 _LEGAL = re.compile(r"(?:[A-Za-z.*|-]++|<mask>)*+")
+_WITHOUT_GAPS = str.maketrans("", "", GAP_CHARACTERS)
 
 
-def clean_protein(record: Record, notices: Counter[str]) -> Record:
-    """Put one record's sequence into upper case and drop one trailing ``*`` (a translated stop codon).
+def clean_protein(record: Record, notices: Counter[str], *, gaps: Gaps = "drop") -> Record:
+    """Put one record's sequence into upper case, and drop its gaps and one trailing ``*`` (a translated stop
+    codon).
 
     Allowed are A-Z, ``*``, the gaps ``-`` and ``.``, ``|`` between two chains, and the literal ``<mask>``,
-    which keeps its case. What is changed is counted in ``notices`` under a phrase a person can read. A
-    record that is already in order comes back as the same object.
+    which keeps its case. Lower case is kept as residues, the insert states of an ``.a3m`` among them: they
+    are residues of the sequence, which the query lacks. What is changed, and what is odd, is counted in
+    ``notices`` under a phrase a person can read. A record that is already in order comes back as the same
+    object.
 
-    Raises DataError, naming file, record and 1-based position, for an empty sequence and for a character
-    that no protein alphabet has.
+    Raises DataError, naming file, record and 1-based position, for an empty sequence, for a character that no
+    protein alphabet has and, where ``gaps`` is "refuse", for a gap.
     """
     if _CLEAN.fullmatch(record.sequence):
         return record
     _refuse_illegal(record)
+    if gaps == "refuse":
+        _refuse_gaps(record)
     upper = MASK.join(part.upper() for part in record.sequence.split(MASK))
-    sequence = upper.removesuffix("*")
+    solid = upper.translate(_WITHOUT_GAPS) if gaps == "drop" else upper
+    sequence = solid.removesuffix("*")
     if not sequence:
-        raise DataError(
-            "the sequence is empty", where=record.where, remedy="Give it residues, or remove the record"
-        )
-    if upper != record.sequence:
-        notices[UPPER_CASED] += 1
-    if sequence != upper:
-        notices[STOP_DROPPED] += 1
-    return replace(record, sequence=sequence)
+        what = "the sequence holds gaps alone" if solid != upper else "the sequence is empty"
+        raise DataError(what, where=record.where, remedy="Give it residues, or remove the record")
+    found = {
+        INSERTS_KEPT if _is_of_a3m(record) else UPPER_CASED: upper != record.sequence,
+        GAPS_DROPPED: solid != upper,
+        GAPS_KEPT: any(gap in solid for gap in GAP_CHARACTERS),
+        STOP_DROPPED: sequence != solid,
+        STOP_INSIDE: "*" in sequence,
+    }
+    notices.update(phrase for phrase, is_so in found.items() if is_so)
+    return record if sequence == record.sequence else replace(record, sequence=sequence)
 
 
 def count_residues(sequence: str) -> int:
     """How many residues a clean sequence has: a mask is one, spelled in six characters."""
     return len(sequence) - (len(MASK) - 1) * sequence.count(MASK)
+
+
+def _is_of_a3m(record: Record) -> bool:
+    return record.source.lower().removesuffix(".gz").endswith(".a3m")
 
 
 def _refuse_illegal(record: Record) -> None:
@@ -61,3 +88,11 @@ def _refuse_illegal(record: Record) -> None:
         where=record.where,
         remedy="Correct or remove the record (allowed: A-Z, *, gaps - and ., | between chains, and <mask>)",
     )
+
+
+def _refuse_gaps(record: Record) -> None:
+    first = next((at for at, letter in enumerate(record.sequence) if letter in GAP_CHARACTERS), None)
+    if first is not None:
+        what = f"position {first + 1} holds {record.sequence[first]!r}, a gap of an alignment"
+        remedy = "Remove the gaps, which shift the numbering of the residues behind them"
+        raise DataError(what, where=record.where, remedy=remedy)

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 import safetensors
 import safetensors.numpy
+from biofm_datasets.protein import GAPS
 from numpy.typing import NDArray
 
 import biofm
@@ -99,6 +100,7 @@ def test_a_file_holds_what_python_gets_and_how_it_was_made(
         "pooling": "max",
         "layer": 2,
         "window": 12,
+        "gaps": "drop",
         "version": biofm.__version__,
     }
     assert {name: provenance[name] for name in expected} == expected
@@ -111,7 +113,43 @@ def test_the_summary_counts_what_was_done(fasta: Path, tmp_path: Path) -> None:
     assert summary.n_rows == 57
     assert summary.output == str(tmp_path / "out.npz")
     assert summary.dtype_reason == "as asked"
-    assert summary.notices == {"sequences upper-cased": 1, "sequences whose trailing * was dropped": 1}
+    assert summary.notices == {
+        "sequences upper-cased": 1,
+        "sequences whose trailing * was dropped": 1,
+        "records whose id an earlier record of the same input has too": 1,
+    }
+
+
+def test_an_alignment_gives_the_embeddings_of_its_sequences_unless_gaps_are_to_be_kept(
+    model: biofm.Model, tmp_path: Path
+) -> None:
+    (tmp_path / "family.a3m").write_text(">a\nMK-TAy..\n>b\n--VLS-P\n")
+    found = {}
+    for gaps in GAPS[:2]:
+        output = tmp_path / f"{gaps}.npz"
+        summary = biofm.embed(tmp_path / "family.a3m", output, gaps=gaps, dtype="float32")
+        _, found[gaps], provenance = read_npz(output)
+        assert provenance["gaps"] == gaps
+        assert (summary.n_residues, sum("gaps" in text for text in summary.notices)) == (
+            {"drop": 9, "keep": 15}[gaps],
+            1,
+        )
+    np.testing.assert_allclose(found["drop"], model.embed(["MKTAY", "VLSP"]).values, atol=1e-5)
+    kept = model.embed(["MK-TAY..", "--VLS-P"], gaps="keep")
+    np.testing.assert_allclose(found["keep"], kept.values, atol=1e-5)
+    assert kept.provenance["gaps"] == "keep"
+    with pytest.raises(InputError, match="position 3 holds '-'"):
+        model.embed(["MK-TAY"], gaps="refuse")
+
+
+def test_what_an_array_cannot_tell_is_a_warning(model: biofm.Model) -> None:
+    with pytest.warns(UserWarning, match=r"^sequences whose alignment gaps .* were dropped: 1$"):
+        gapped = model.perplexity(["MK-TAY", "VLSP"], method="single-pass")
+    np.testing.assert_array_equal(gapped, model.perplexity(["MKTAY", "VLSP"], method="single-pass"))
+    with pytest.warns(UserWarning, match="^records skipped: 1$"):
+        assert len(model.perplexity(["MK7", "VLSP"], method="single-pass", on_error="skip")) == 1
+    with pytest.warns(UserWarning, match="^sequences upper-cased: 1$"):
+        model.score("mktay", ["K2R"])
 
 
 def test_a_layer_counted_backwards_is_recorded_by_its_number(

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from biofm_datasets import read_sequences
+from biofm_datasets.protein import Gaps
 from biofm_datasets.sampling import Mixture
 from biofm_datasets.store import open_store
 
@@ -50,6 +51,21 @@ def test_the_order_of_a_file_does_not_change_who_is_held_out(tmp_path: Path) -> 
         store = open_store(tmp_path / name)
         held_out.append({store.ids[i] for i in store.split["test"].tolist()})
     assert held_out[0] == held_out[1]
+
+
+def test_a_store_says_what_became_of_gaps_and_is_not_resumed_otherwise(tmp_path: Path) -> None:
+    alignment = tmp_path / "family.a3m"
+    alignment.write_text(">a\nMK-Ta\n>a\n--VLS\n")
+    expected: tuple[tuple[Gaps, int], ...] = (("drop", 7), ("keep", 10))
+    for gaps, n_residues in expected:
+        summary = biofm.prepare(alignment, tmp_path / gaps, gaps=gaps)
+        store = open_store(tmp_path / gaps)
+        assert (store.record.gaps, summary.n_residues) == (gaps, n_residues)
+        assert summary.notices["records whose id an earlier record of the same input has too"] == 1
+    with pytest.raises(biofm.BiofmError, match=r"record 1 \(a\): position 3 holds '-'"):
+        biofm.prepare(alignment, tmp_path / "refuse", gaps="refuse")
+    with pytest.raises(biofm.BiofmError, match="treated when it was prepared"):
+        biofm.describe(tmp_path / "drop", gaps="keep")
 
 
 def test_faults_are_of_the_kind_that_they_are(tmp_path: Path) -> None:

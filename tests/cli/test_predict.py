@@ -78,7 +78,24 @@ def test_intervals_widen_with_the_coverage_and_end_where_no_row_can_promise_it(
     assert all(map(np.isnan, widths[2])), "12 rows calibrate"
     assert "too few rows calibrated the predictor for this coverage: 2" in outcome.err
     provenance = json.loads(Path("0.9.csv.provenance.json").read_text())["biofm"]
-    assert (provenance["coverage"], provenance["method"]) == (0.9, "probe")
+    assert (provenance["coverage"], provenance["method"], provenance["gaps"]) == (0.9, "probe", "drop")
+
+
+def test_gaps_are_treated_as_in_training(biofm: Any, tiny_esm2: Path) -> None:
+    write("t.csv", oiliness)
+    assert biofm("finetune", "t.csv", *CHOICE, "-o", "run", "-m", tiny_esm2, *FEW).status == 0
+    description = Path("run/predictor/predictor.json")
+    Path("new.fasta").write_text(">a\nMKTA--YIAK\n>b\nMKTAYIAK\n")
+    apart = {}
+    for gaps in ("drop", "keep", None):  # None: a predictor of before, which kept them without saying so
+        content = json.loads(description.read_text())
+        description.write_text(
+            json.dumps({n: v for n, v in content.items() if n != "gaps"} | ({"gaps": gaps} if gaps else {}))
+        )
+        assert biofm("predict", "new.fasta", "-p", "run/predictor", "-o", f"{gaps}.csv").status == 0
+        first, second = pd.read_csv(f"{gaps}.csv")["prediction"]
+        apart[gaps] = abs(first - second)
+    assert apart["drop"] < 1e-6 < apart["keep"] == apart[None]
 
 
 def test_a_predictor_that_was_trained_whole_needs_no_other_model(
@@ -127,6 +144,7 @@ DAMAGES: dict[str, tuple[Any, tuple[str, ...], list[str]]] = {
     "no JSON": (lambda folder: (folder / "predictor.json").write_text("{"), (), ["not a predictor's"]),
     "a newer version": (_rewrite(version=2), (), ["version 2", "Update biofm"]),
     "a task of the future": (_rewrite(task="clustering"), (), ["clustering"]),
+    "another way with gaps": (_rewrite(gaps="close"), (), ["no such way with gaps: close"]),
     "a truncated head": (_truncate, (), ["head.safetensors is no whole safetensors file"]),
     "a missing head": (
         lambda folder: next(folder.glob("members/*/head.safetensors")).unlink(), (),

@@ -8,6 +8,9 @@ from biofm_datasets import DataError, Record, clean_protein
 
 UPPER_CASED = "sequences upper-cased"
 STOP_DROPPED = "sequences whose trailing * was dropped"
+STOP_INSIDE = "sequences with a stop (*) inside, which models read as unknown"
+GAPS_DROPPED = "sequences whose alignment gaps (- and .) were dropped"
+GAPS_KEPT = "sequences whose alignment gaps (- and .) were kept as tokens"
 
 
 def record(sequence: str) -> Record:
@@ -28,10 +31,11 @@ def test_a_record_in_order_comes_back_itself() -> None:
         ("MkV", "MKV", {UPPER_CASED: 1}),
         ("MKV*", "MKV", {STOP_DROPPED: 1}),
         ("mkv*", "MKV", {UPPER_CASED: 1, STOP_DROPPED: 1}),
-        ("MKV**", "MKV*", {STOP_DROPPED: 1}),
-        ("M*KV", "M*KV", {}),
-        ("*MKV", "*MKV", {}),
-        ("M-K.V-", "M-K.V-", {}),
+        ("MKV**", "MKV*", {STOP_DROPPED: 1, STOP_INSIDE: 1}),
+        ("M*KV", "M*KV", {STOP_INSIDE: 1}),
+        ("*MKV", "*MKV", {STOP_INSIDE: 1}),
+        ("M-K.V-", "MKV", {GAPS_DROPPED: 1}),
+        ("--MkV*..", "MKV", {GAPS_DROPPED: 1, UPPER_CASED: 1, STOP_DROPPED: 1}),
         ("M<mask>V", "M<mask>V", {}),
         ("<mask>", "<mask>", {}),
         ("MK|V", "MK|V", {}),
@@ -48,6 +52,39 @@ def test_sequences_are_put_in_order_and_each_change_is_counted(
     assert clean.sequence == expected
     assert notices == counted
     assert (clean.id, clean.description, clean.number, clean.source) == ("P1", "a protein", 4, "x.fasta")
+
+
+def test_gaps_are_kept_as_tokens_only_where_that_is_asked_for() -> None:
+    notices: Counter[str] = Counter()
+    given = record("M-K.V")
+    assert clean_protein(given, notices, gaps="keep") is given
+    assert clean_protein(record("m-k*"), notices, gaps="keep").sequence == "M-K"
+    assert notices == {GAPS_KEPT: 2, UPPER_CASED: 1, STOP_DROPPED: 1}
+
+
+@pytest.mark.parametrize(
+    ("sequence", "position", "gap"), [("MK-V", 3, "-"), ("mkv.", 4, "."), ("--", 1, "-")]
+)
+def test_a_gap_is_refused_with_its_position(sequence: str, position: int, gap: str) -> None:
+    notices: Counter[str] = Counter()
+    with pytest.raises(DataError, match=rf"position {position} holds '\{gap}', a gap of an alignment"):
+        clean_protein(record(sequence), notices, gaps="refuse")
+    assert not notices
+
+
+def test_nothing_but_gaps_is_no_sequence() -> None:
+    with pytest.raises(DataError, match="the sequence holds gaps alone"):
+        clean_protein(record("-..-*"), Counter())
+
+
+def test_insert_states_of_an_a3m_are_residues_and_are_called_what_they_are() -> None:
+    notices: Counter[str] = Counter()
+    aligned = Record(id="P1", sequence="M-kvL", number=1, source="family.A3M.gz")
+    assert clean_protein(aligned, notices).sequence == "MKVL"
+    assert notices == {
+        "sequences of an .a3m with insert states (lower case), kept as residues in upper case": 1,
+        GAPS_DROPPED: 1,
+    }
 
 
 def test_cleaning_twice_changes_nothing_more() -> None:

@@ -6,22 +6,19 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from biofm_datasets import Record
+from biofm_datasets import Record, ids
 
 from biofm.core.errors import InputError, OptionError
-from biofm.inference.records import SKIPPED, records_of_file, records_of_values
+from biofm.inference.records import SKIPPED, RecordOptions, records_of_file, records_of_values
 
 
 def of_values(sequences: Any, on_error: str = "stop") -> tuple[list[Record], Counter[str]]:
     notices: Counter[str] = Counter()
-    return list(records_of_values(sequences, notices, on_error=on_error)), notices
+    return list(records_of_values(sequences, RecordOptions(on_error=on_error), notices)), notices
 
 
 def of_file(content: bytes, notices: Counter[str], on_error: str) -> list[Record]:
-    records = records_of_file(
-        io.BytesIO(content), "in.fasta", notices, on_error=on_error, column=None, id_column=None
-    )
-    return list(records)
+    return list(records_of_file(io.BytesIO(content), "in.fasta", RecordOptions(on_error=on_error), notices))
 
 
 @pytest.mark.parametrize(
@@ -83,6 +80,36 @@ def test_a_fault_far_into_a_file_names_the_record() -> None:
     content = b"".join(b">p%d\nMKT\n" % number for number in range(1, 5000)) + b">last\nMK!T\n"
     with pytest.raises(InputError, match=r"^in.fasta, record 5000 \(last\): position 3 holds '!'"):
         of_file(content, Counter(), "stop")
+
+
+def test_ids_that_repeat_are_counted_as_they_are() -> None:
+    records, notices = of_values([("a", "MKT"), ("b", "AYI"), ("a", "AYI"), ("a", "M")])
+    assert [record.id for record in records] == ["a", "b", "a", "a"]
+    assert notices == {"records whose id an earlier record of the same input has too": 2}
+
+
+def test_ids_are_compared_as_far_as_memory_is_given_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ids, "MOST_COMPARED", 2)
+    _, notices = of_values([("a", "MKT"), ("a", "AYI"), ("a", "AYI"), ("b", "M")])
+    assert notices == {
+        "records whose id an earlier record of the same input has too": 1,
+        "records behind the first 10,000,000, whose ids were not compared": 2,
+    }
+
+
+def test_a_file_is_read_with_its_gaps_as_asked() -> None:
+    content, notices = b">a\nM-K\n", Counter[str]()
+    assert of_file(content, notices, "stop")[0].sequence == "MK"
+    assert notices == {"sequences whose alignment gaps (- and .) were dropped": 1}
+    keep, refuse = RecordOptions(gaps="keep"), RecordOptions(gaps="refuse")
+    assert next(records_of_file(io.BytesIO(content), "in.a3m", keep, Counter())).sequence == "M-K"
+    with pytest.raises(InputError, match=r"^in.a3m, record 1 \(a\): position 2 holds '-'"):
+        next(records_of_file(io.BytesIO(content), "in.a3m", refuse, Counter()))
+
+
+def test_another_way_with_gaps_is_an_error() -> None:
+    with pytest.raises(OptionError, match=r"^--gaps: no such way: close. Give drop, keep or refuse$"):
+        RecordOptions(gaps="close")  # type: ignore[arg-type]
 
 
 def test_another_way_of_handling_faults_is_an_error() -> None:

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from biofm_datasets import DataError, Record, clean_protein
+from biofm_datasets.protein import GAPS, Gaps
 from biofm_datasets.table_parts import TablePart, read_table
 from biofm_datasets.tables import DEFAULT_ID_COLUMN, list_columns
 
+from biofm.core.choices import check_choice
 from biofm.core.errors import OptionError
 from biofm.evaluation.supervised.tasks import AUTO, TRUTHS, check_task
 
@@ -36,9 +38,11 @@ class LabelOptions:
     validation_column: str | None = None
     task: str = AUTO
     unknown_letters: str = ""
+    gaps: Gaps = "drop"
 
     def __post_init__(self) -> None:
         check_task(self.task, len(self.targets))
+        check_choice("--gaps", self.gaps, GAPS)
         if not self.targets:
             raise OptionError("no column was named", where="--target", remedy="Name what is to be predicted")
         others = (self.column, self.split_column, self.validation_column)
@@ -58,8 +62,8 @@ class Row:
     place: str
     id: str
     sequence: str
-    n_dropped: int
-    """How many characters of the sequence's end were dropped: a stop has no residue."""
+    as_given: str
+    """The sequence in the table, with the gaps and the stop that were dropped."""
     cells: tuple[str, ...]
     role: str
 
@@ -121,9 +125,9 @@ def _read_row(
     id_ = (columns.ids[row] if columns.ids is not None else "") or str(number)
     sequence = "".join(columns.sequences[row].split())
     record = Record(id=id_, sequence=sequence, number=number, source=part.source)
-    clean = clean_protein(record, notices).sequence
+    clean = clean_protein(record, notices, gaps=options.gaps).sequence
     cells = tuple(target[row] for target in columns.targets)
-    return Row(part.places[row], id_, clean, len(sequence) - len(clean), cells, role)
+    return Row(part.places[row], id_, clean, sequence, cells, role)
 
 
 def _role(part: TablePart, columns: _Columns, row: int) -> str | None:

@@ -8,11 +8,13 @@ from typing import Any, BinaryIO
 import numpy as np
 from biofm_datasets import DataError
 from biofm_datasets.columns import parse_number, read_number, stop_at
-from biofm_datasets.protein import count_residues
+from biofm_datasets.ids import REPEATED_IDS
+from biofm_datasets.protein import GAP_CHARACTERS, count_residues
 from numpy.typing import NDArray
 
 from biofm.core.errors import InputError
 from biofm.evaluation.assay import FAULTY
+from biofm.evaluation.supervised.features import spelled
 from biofm.evaluation.supervised.labels import UNKNOWN, Labels, offsets_of
 from biofm.evaluation.supervised.rows import NO_ROLE, LabelOptions, Row, read_rows
 from biofm.evaluation.supervised.tasks import AUTO, NO_CLASS, TRUTHS, FoundTask, Task, find_task
@@ -69,6 +71,8 @@ def read_labelled(
     known, values = _parse_rows(name, rows, found.task, options, notices, at_fault)
     if not known:
         raise InputError("no row with a target is left", where=name, remedy="Name another target")
+    if n_repeated := len(known) - len({row.id for row in known}):
+        notices[REPEATED_IDS] += n_repeated
     return LabelledTable(
         name=name,
         places=[row.place for row in known],
@@ -86,7 +90,7 @@ def _task_of(name: str, rows: Sequence[Row], options: LabelOptions) -> FoundTask
             return FoundTask(task, "it was asked for")
     assert options.task == AUTO
     cells = [[row.cells[i] for row in rows] for i in range(len(options.targets))]
-    n_residues = [count_residues(row.sequence) + row.n_dropped for row in rows]
+    n_residues = [{count_residues(row.as_given), count_residues(row.sequence)} for row in rows]
     return find_task(name, options.targets, cells, n_residues)
 
 
@@ -139,11 +143,13 @@ def _class(row: Row, where: str, options: LabelOptions) -> str | None:
 
 
 def _letters(row: Row, where: str, options: LabelOptions) -> str | None:
-    """A letter a residue. A stop at the end of the sequence, which was dropped, may have had one too."""
+    """A letter a residue. Gaps and a stop at the end, which were dropped, may have had one too."""
     (cell,) = row.cells
     n_residues = count_residues(row.sequence)
-    if len(cell) == n_residues + row.n_dropped:
-        cell = cell[:n_residues]
+    if len(cell) == count_residues(row.as_given):
+        pairs = zip(spelled(row.as_given), cell, strict=True)
+        solid = (label for residue, label in pairs if options.gaps == "keep" or residue not in GAP_CHARACTERS)
+        cell = "".join(solid)[:n_residues]
     if not cell:
         return None
     if len(cell) != n_residues:

@@ -3,7 +3,7 @@
 Where the user does not say, the cells of the target columns do.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal, NamedTuple, get_args
 
 from biofm_datasets.columns import MISSING, parse_number
@@ -45,9 +45,11 @@ def check_task(task: str, n_targets: int) -> None:
 
 
 def find_task(
-    where: str, targets: Sequence[str], cells: Sequence[Sequence[str]], n_residues: Sequence[int]
+    where: str, targets: Sequence[str], cells: Sequence[Sequence[str]], n_residues: Sequence[Collection[int]]
 ) -> FoundTask:
-    """The task that the cells of the targets speak for. Raises InputError where they speak for none."""
+    """The task that the cells of the targets speak for. ``n_residues``: of each sequence, as given and as put
+    in order. Raises InputError where they speak for none.
+    """
     known = [[cell for cell in column if cell.lower() not in MISSING] for column in cells]
     if len(targets) == 1:
         return _of_one(where, targets[0], cells[0], known[0], n_residues)
@@ -64,7 +66,7 @@ def is_truth(cell: str) -> bool:
 
 
 def _of_one(
-    where: str, target: str, cells: Sequence[str], known: Sequence[str], n_residues: Sequence[int]
+    where: str, target: str, cells: Sequence[str], known: Sequence[str], n_residues: Sequence[Collection[int]]
 ) -> FoundTask:
     distinct = set(known)
     numbers = [parse_number(cell) for cell in distinct]
@@ -87,10 +89,10 @@ def _are_classes(values: set[float], n_rows: int) -> bool:
     return whole and (len(values) <= 2 or len(values) <= min(MOST_INTEGERS, n_rows // ROWS_PER_INTEGER))
 
 
-def _are_per_residue(cells: Sequence[str], n_residues: Sequence[int]) -> bool:
+def _are_per_residue(cells: Sequence[str], n_residues: Sequence[Collection[int]]) -> bool:
     """Nearly all cells have the length of their sequence: the few that have not are faults to be named."""
     pairs = [(cell, n) for cell, n in zip(cells, n_residues, strict=True) if cell]
-    fitting = [cell for cell, n in pairs if len(cell) == n]
+    fitting = [cell for cell, n in pairs if len(cell) in n]
     if not fitting or len(fitting) < SHARE_OF_LENGTHS * len(pairs) or max(map(len, fitting)) < 2:
         return False
     if len(set().union(*fitting)) > MOST_LETTERS:

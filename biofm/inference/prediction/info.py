@@ -4,6 +4,8 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO, Literal
 
+from biofm_datasets.protein import GAPS, Gaps
+
 from biofm.core.errors import ModelError
 from biofm.core.version import __version__
 from biofm.evaluation.supervised import TASKS, Task
@@ -27,7 +29,8 @@ class MemberInfo:
 class PredictorInfo:
     """``model`` and ``sha256`` are the encoder's that was fine-tuned, ``dtype`` that in which the predictor
     was judged, ``window`` as in ``EmbedOptions`` (0: none). ``is_merged``: its members are whole encoders, to
-    whose weights adapters were added.
+    whose weights adapters were added. ``gaps``: what became of those in its table; a predictor that does not
+    say it kept them.
 
     ``temperatures``, ``spreads``, ``n_calibrated``: of ``biofm.evaluation.calibration``; the scores of its
     intervals are in ``calibration.safetensors``.
@@ -47,6 +50,7 @@ class PredictorInfo:
     spreads: tuple[float, ...] = ()
     n_calibrated: int = 0
     is_merged: bool = False
+    gaps: Gaps = "keep"
 
     @property
     def has_encoders(self) -> bool:
@@ -83,6 +87,8 @@ def _from(content: dict[str, Any]) -> PredictorInfo:
         raise ValueError(f"no such task: {content['task']}")
     members = tuple(MemberInfo(**member) for member in content["members"])
     names = set(PredictorInfo.__dataclass_fields__) - {"members"}
+    if content.setdefault("gaps", "keep") not in GAPS:
+        raise ValueError(f"no such way with gaps: {content['gaps']}")
     values = {name: content[name] for name in names}
     lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
     return PredictorInfo(**values | lists, members=members)

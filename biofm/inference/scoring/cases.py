@@ -133,7 +133,9 @@ class _PartReader:
                 continue  # another row's fault, which is shown when its turn comes
 
 
-def cases_of_values(wild_type: str, variants: Sequence[str], options: ScoreOptions) -> list[Variant]:
+def cases_of_values(
+    wild_type: str, variants: Sequence[str], options: ScoreOptions, notices: Counter[str]
+) -> list[Variant]:
     """The variants of one protein, given as Python values. Raises InputError, counting from 1."""
     if isinstance(variants, str):
         what = "one string would be read as many variants of one letter"
@@ -141,8 +143,8 @@ def cases_of_values(wild_type: str, variants: Sequence[str], options: ScoreOptio
     places = tuple(f"number {i}" for i in range(1, len(variants) + 1))
     part = TablePart("the given variants", ("variant",), (list(variants),), places)
     with input_errors():
-        clean = clean_cell(wild_type, Counter())
-        return [variant for _, variant in _PartReader(part, lambda row: clean, options, Counter()).read()]
+        clean = clean_cell(wild_type, notices)
+        return [variant for _, variant in _PartReader(part, lambda row: clean, options, notices).read()]
 
 
 def _passed_on(part: TablePart) -> dict[str, Any]:

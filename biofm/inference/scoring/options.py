@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from biofm_datasets import DataError
 from biofm_datasets.tables import find_column, list_columns
 
+from biofm.core.choices import ON_ERROR, check_choice
 from biofm.core.errors import OptionError
-from biofm.inference.records import ON_ERROR
 from biofm.inference.scoring.methods import METHODS, Method
 
 VARIANT_COLUMNS = ("mutant", "variant", "mutation", "hgvs_pro")
@@ -32,9 +32,7 @@ class ScoreOptions:
         if self.method not in METHODS:
             remedy = f"Give {', '.join(METHODS)}"
             raise OptionError(f"no such method: {self.method}", where="--method", remedy=remedy)
-        if self.on_error not in ON_ERROR:
-            remedy = f"Give {' or '.join(ON_ERROR)}"
-            raise OptionError(f"no such way: {self.on_error}", where="--on-error", remedy=remedy)
+        check_choice("--on-error", self.on_error, ON_ERROR)
         if self.variant_column is not None and self.mutated_column is not None:
             what = "a column of variants and one of whole sequences are both chosen"
             raise OptionError(what, where="--mutated-column", remedy="Give one of them")

@@ -14,7 +14,7 @@ from biofm_datasets.table_parts import read_table
 from biofm.core.errors import InputError, OptionError
 from biofm.gate.inputs import STANDARD_INPUT
 from biofm.inference.intake import Intake, share_reader
-from biofm.inference.records import records_of_file
+from biofm.inference.records import RecordOptions, records_of_file
 from biofm.inference.scoring.cases import ROWS_PER_PART, Cases, cases_of_table
 from biofm.inference.scoring.options import ScoreOptions
 from biofm.inference.scoring.scan import cases_of_scan
@@ -103,14 +103,10 @@ class Sources:
     def _records(self, stream: BinaryIO, on_error: str, notices: Counter[str]) -> Iterator[Record]:
         assert self.wild_type is not None
         id_column = self.protein_column if self._is_table() else None
-        return records_of_file(
-            stream,
-            _spelt(self.wild_type),
-            notices,
-            on_error=on_error,
-            column=self.sequence_column,
-            id_column=id_column,
+        reading = RecordOptions(
+            column=self.sequence_column, id_column=id_column, on_error=on_error, gaps="refuse"
         )
+        return records_of_file(stream, _spelt(self.wild_type), reading, notices)
 
     def _is_table(self) -> bool:
         assert self.wild_type is not None

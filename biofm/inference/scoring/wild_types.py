@@ -59,7 +59,7 @@ def clean_cell(text: str, notices: Counter[str]) -> str:
     """The sequence in a cell, in order. Raises DataError, which does not know the cell's place."""
     record = Record(id="", sequence="".join(text.split()))
     try:
-        return whole(clean_protein(record, notices)).sequence
+        return whole(clean_protein(record, notices, gaps="refuse")).sequence
     except (DataError, InputError) as error:
         raise DataError(error.what, remedy=error.remedy) from error
 

@@ -164,6 +164,7 @@ def _info(source: Source, base: Base, recipe: FinetuneRecipe, compute: Compute, 
         dtype=compute.dtype_name,
         members=tuple(MemberInfo(name=member.name, fold=member.fold) for member in plan.members),
         is_merged=recipe.merge_adapters,
+        gaps=source.options.gaps,
     )
 
 

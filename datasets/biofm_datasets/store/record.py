@@ -59,7 +59,9 @@ class FileRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreRecord:
-    """Everything about a store that is not an array."""
+    """Everything about a store that is not an array. ``gaps``: what became of those of alignments, see
+    ``biofm_datasets.protein``; stores that do not say it kept them.
+    """
 
     alphabet: Alphabet
     dtype: str
@@ -69,6 +71,7 @@ class StoreRecord:
     split: SplitRecord
     notices: dict[str, int]
     files: dict[str, FileRecord]
+    gaps: str = "keep"
 
 
 def spell_record(record: StoreRecord) -> bytes:

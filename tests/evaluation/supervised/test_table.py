@@ -58,6 +58,25 @@ def test_digits_one_a_residue_are_labels_and_no_number() -> None:
     assert table.labels.classes == ("0", "1")
 
 
+def test_labels_of_residues_go_with_the_gaps_that_are_dropped() -> None:
+    """A label stands for a character of the cell: those of gaps and of the stop are of no residue."""
+    text = rows(["HxHEx*", "CxCCx*"], sequence="M-KT.*")
+    notices: Counter[str] = Counter()
+    table = read(text, notices=notices)
+    assert (table.sequences, table.labels.task) == (["MKT", "MKT"], "per-residue")
+    assert "".join(np.array(table.labels.classes)[table.labels.codes]) == "HHECCC"
+    assert notices["sequences whose alignment gaps (- and .) were dropped"] == 2
+    assert read(rows(["HHE", "CCC"], sequence="M-KT.*")).labels.codes.tolist() == table.labels.codes.tolist()
+    kept = read(text, gaps="keep")
+    assert (kept.sequences[0], len(kept.labels.codes)) == ("M-KT.", 10)
+
+
+def test_ids_that_repeat_are_counted() -> None:
+    notices: Counter[str] = Counter()
+    read(HEAD + "y\na,MK,1.5\nb,MKT,2.5\na,MKV,0.5\n", notices=notices)
+    assert notices == {"records whose id an earlier record of the same input has too": 1}
+
+
 def test_several_targets_are_labels_where_they_hold_0_and_1_and_numbers_otherwise() -> None:
     binary = HEAD + "a,b\np,MK,1,0\nq,MKT,0,\nr,MKTA,true,1.0\n"
     labels = read(binary, targets=("a", "b")).labels
@@ -175,6 +194,10 @@ WRONG: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     "a digit in a sequence": (rows([1.5]) + "z,MK7,2.5\n", {}, ["t.csv", "record 2 (z)", "position 3"]),
     "a ragged row": (rows([1.5]) + "z,MK\n", {}, ["t.csv, line 3", "2 cells"]),
     "a header alone": (HEAD + "y\n", {}, ["t.csv", "no records"]),
+    "a gap where none may be": (
+        rows([1.5, 2.5], sequence="MK-T"), {"gaps": "refuse"}, ["t.csv, record 1 (p0)", "position 3", "gap"]
+    ),
+    "no such way with gaps": (rows([1.5]), {"gaps": "close"}, ["--gaps", "close", "refuse"]),
     "FASTA": (">a\nMK\n", {}, ["t.csv", "FASTA"]),
 }  # fmt: skip
 

@@ -179,15 +179,28 @@ def test_wrong_wild_types_are_errors(sequences: list[tuple[str, str]], fault: st
 
 def test_python_values_are_counted_from_one() -> None:
     options = ScoreOptions()
-    assert [v.mutated for v in cases_of_values("mktayiakqrqisf", ["K2R", "WT"], options)] == [
+    assert [v.mutated for v in cases_of_values("mktayiakqrqisf", ["K2R", "WT"], options, Counter())] == [
         "MRTAYIAKQRQISF",
         PROTEIN,
     ]
-    assert cases_of_values(PROTEIN, [], options) == []
+    assert cases_of_values(PROTEIN, [], options, Counter()) == []
     with pytest.raises(InputError, match=r"the given variants, number 2 \(K3R\)"):
-        cases_of_values(PROTEIN, ["K2R", "K3R"], options)
+        cases_of_values(PROTEIN, ["K2R", "K3R"], options, Counter())
     with pytest.raises(InputError, match="Put it into a list"):
-        cases_of_values(PROTEIN, "K2R", options)
+        cases_of_values(PROTEIN, "K2R", options, Counter())
+
+
+@pytest.mark.parametrize(
+    ("wild_type", "text"),
+    [(PROTEIN, "mutated_sequence\nMRTAYIAK-RQISF\n"), ("MKTA.YIAKQRQISF", "mutant\nK2R\n")],
+)
+def test_gaps_are_refused_because_they_shift_the_numbering(wild_type: str, text: str) -> None:
+    wild_types = wild_types_of_column("wt", Counter())
+    text = "\n".join(f"{line},{'wt' if i == 0 else wild_type}" for i, line in enumerate(text.splitlines()))
+    with pytest.raises(InputError, match=r"^v.csv, line 2: position \d holds '[-.]', a gap of an alignment"):
+        read(text, wild_types)
+    with pytest.raises(InputError, match="a gap of an alignment"):
+        cases_of_values("MK-TAY", ["K2R"], ScoreOptions(), Counter())
 
 
 @pytest.mark.parametrize(
@@ -204,6 +217,6 @@ def test_wrong_options_are_refused(options: dict[str, Any], fault: str) -> None:
 
 
 def test_a_change_of_nothing_has_no_site() -> None:
-    (variant,) = cases_of_values(PROTEIN, ["A4A:K8R"], ScoreOptions())
+    (variant,) = cases_of_values(PROTEIN, ["A4A:K8R"], ScoreOptions(), Counter())
     assert list(variant.sites()) == [(7, "K", "R")]
     assert isinstance(variant, Variant)

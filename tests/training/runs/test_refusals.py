@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from biofm import api
-from biofm.core.errors import InputError, ModelError, OptionError
+from biofm.core.errors import InputError, ModelError, OptionError, OutputError
 from biofm.models import Checkpoint, new_protein_model
 from biofm.nn import MaskedLM
 from biofm.training import PretrainRecipe
@@ -92,6 +92,16 @@ def test_bad_records_are_skipped_and_counted_where_that_is_asked(
     summary = api.pretrain([fasta], tmp_path / "run", nothing, on_error="skip")
     assert summary.notices == {"records skipped": 2, "sequences upper-cased": 1}
     assert summary.n_train + summary.n_removed + N_HELD_OUT == N_PROTEINS + 1
+
+
+def test_a_run_is_not_resumed_with_another_treatment_of_gaps(
+    make_fasta: MakeFasta, nothing: PretrainRecipe, tmp_path: Path, refusal: Refusal
+) -> None:
+    fasta, run = make_fasta(more=">aligned\nM-KTAYIAK\n"), tmp_path / "run"
+    summary = api.pretrain([fasta], run, nothing)
+    assert summary.notices == {"sequences whose alignment gaps (- and .) were dropped": 1}
+    message = refusal(OutputError, [fasta], run, nothing, gaps="keep", resume=True)
+    assert "this folder holds a run with another treatment of gaps" in message
 
 
 def test_a_missing_file_is_named(nothing: PretrainRecipe, tmp_path: Path, refusal: Refusal) -> None:
