@@ -7,14 +7,15 @@
     tensor = client.encode(ESMProtein(sequence="MKTAYIAKQR"))
     output = client.logits(tensor, LogitsConfig(sequence=True, return_embeddings=True))
 
-Its classes of proteins, options and answers are the package's own, and so is the tokenizer.
+Its classes of proteins, options and answers are the package's own, and so is the tokenizer. It stands in for
+the class of this name in esm 3.2, and in esm 3.4, which keeps it for older scripts.
 """
 
 from pathlib import Path
 from typing import Self
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -22,10 +23,11 @@ from biofm.api import load
 from biofm.core.errors import InputError, MissingExtraError, ModelError
 from biofm.inference import Compute, choose_compute, place
 from biofm.models import Checkpoint
-from biofm.nn import PackedBatch
+from biofm.nn import PackedBatch, attention_maps, queries_and_keys
 
 try:
     # The order matters: esm.utils.sampling cannot be imported first.
+    from esm.models import esmc
     from esm.models.esmc import ESMCOutput
     from esm.sdk.api import (
         ESMCInferenceClient,
@@ -48,6 +50,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 FAMILY = "ESM C"
+TOKENIZER = getattr(esmc, "EsmcTokenizer", get_esmc_model_tokenizers)  # the first since esm 3.4
 ALIASES = {"esmc_300m": "esmc-300m", "esmc_600m": "esmc-600m", "esmc_6b": "esmc-6b"}
 
 
@@ -55,20 +58,26 @@ class ESMC(ESMCInferenceClient):  # type: ignore[misc]  # esm is not installed w
     """What ``esm.models.esmc.ESMC`` does for inference, with its shapes, its dtypes and its numbers.
 
     Different on purpose: batches are packed, so that padding costs nothing, changes nothing and comes back as
-    zeros; and ``decode`` takes what ``encode`` gives. It is no ``torch.nn.Module``: there are no parameters
-    to train. Loading passes the gate; the later calls work on tensors alone, and do not.
+    zeros; ``decode`` takes what ``encode`` gives; and ``_`` in a sequence is the mask, as in every other
+    client of the package, where that of esm 3.4 makes <unk> of it. It is no ``torch.nn.Module``: there are no
+    parameters to train. Loading passes the gate; the later calls work on tensors alone, and do not.
     """
 
     def __init__(self, checkpoint: Checkpoint, device: torch.device | str) -> None:
-        self.tokenizer = get_esmc_model_tokenizers()
+        self.tokenizer = TOKENIZER()
         self._checkpoint = checkpoint
         self._module = place(checkpoint.module, _compute_on(device))
 
     @classmethod
     def from_pretrained(
-        cls, model_name: str | Path = "esmc_600m", device: torch.device | str | None = None
+        cls,
+        model_name: str | Path = "esmc_600m",
+        device: torch.device | str | None = None,
+        use_flash_attn: bool = True,
     ) -> Self:
         """An ESM C by the name that esm or biofm has for it, a path or a hub id; on a GPU if there is one.
+
+        ``use_flash_attn`` is taken and changes nothing: biofm chooses its kernels itself.
 
         Raises ModelError: it cannot be loaded, or is no ESM C. OptionError: no such device.
         """
@@ -138,58 +147,98 @@ class ESMC(ESMCInferenceClient):  # type: ignore[misc]  # esm is not installed w
         if config.return_hidden_states:
             i = config.ith_hidden_layer
             layers = slice(None) if i == -1 else slice(i, i + 1)
-        output = self._run(input.sequence, None, layers)
+        output, _ = self._run(input.sequence, None, layers)
         return LogitsOutput(
             logits=ForwardTrackData(sequence=output.sequence_logits if config.sequence else None),
             embeddings=output.embeddings if config.return_embeddings else None,
             hidden_states=output.hidden_states if config.return_hidden_states else None,
         )
 
-    def forward(self, sequence_tokens: Tensor | None, sequence_id: Tensor | None = None) -> ESMCOutput:
+    def forward(
+        self,
+        sequence_tokens: Tensor | None = None,
+        sequence_id: Tensor | None = None,
+        output_attentions: bool | None = None,
+        *,
+        input_ids: Tensor | None = None,
+    ) -> ESMCOutput:
         """Logits and embeddings of a padded batch of tokens, (batch, length), and the output of every block;
-        the embeddings are the last of these behind the final norm.
+        the embeddings are the last of these behind the final norm. ``input_ids`` is the tokens' newer name.
 
-        ``sequence_id`` says which tokens are no padding, by default all but <pad>.
+        ``sequence_id`` says which tokens are no padding, by default all but <pad>; or, in whole numbers,
+        which chain each is of: it attends to its own chain alone, and a negative number is padding.
+        ``output_attentions`` adds ``attentions``: where the heads of each layer look, (batch, heads, length,
+        length), each row a sum of one, or zeros for padding.
 
-        Raises InputError: the tokens are no such batch, or ``sequence_id`` is no such mask.
+        Raises InputError: the tokens are no such batch, or are given twice, or ``sequence_id`` is neither.
         """
-        return self._run(sequence_tokens, sequence_id, slice(None))
+        if sequence_tokens is not None and input_ids is not None:
+            what = "sequence_tokens and input_ids are two names of the same tokens"
+            raise InputError(what, remedy="Give one of them")
+        tokens = sequence_tokens if input_ids is None else input_ids
+        output, (batch, places) = self._run(tokens, sequence_id, slice(None))
+        shape = output.embeddings.shape[:2]
+        output.attentions = self._attentions(batch, places, shape) if output_attentions else None
+        return output
 
     __call__ = forward
 
     @torch.no_grad()
-    def _run(self, tokens: Tensor | None, mask: Tensor | None, layers: slice) -> ESMCOutput:
-        """As ``forward``, with the outputs of the blocks ``layers`` alone."""
-        tokens, real = self._checked(tokens, mask)
-        encoder, d_model = self._module.encoder, self._module.config.d_model
+    def _run(
+        self, tokens: Tensor | None, sequence_id: Tensor | None, layers: slice
+    ) -> tuple[ESMCOutput, tuple[PackedBatch, Tensor]]:
+        """As ``forward``, with the outputs of the blocks ``layers`` alone; and the batch that was run."""
+        tokens, chains = self._checked(tokens, sequence_id)
+        batch, places = _pack(tokens, chains)
+        encoder, shape = self._module.encoder, tokens.shape
         kept = range(self._module.config.n_layers)[layers]
-        hidden = encoder.embedding.tokens.weight.new_zeros(len(kept), *real.shape, d_model)
-        for i, state in enumerate(encoder.states(_pack(tokens, real))):
+        hidden = encoder.embedding.tokens.weight.new_zeros(len(kept), *shape, self._module.config.d_model)
+        for i, state in enumerate(encoder.states(batch)):
             if i in kept:
-                hidden[i - kept.start, real] = state
+                hidden[i - kept.start].flatten(0, 1)[places] = state
         last = encoder.norm(state)
-        return ESMCOutput(
-            sequence_logits=_unpack(self._module.logits(last), real),
-            embeddings=_unpack(last.float(), real),  # so is the original's in half precision
+        output = ESMCOutput(
+            sequence_logits=_unpack(self._module.logits(last), places, shape),
+            embeddings=_unpack(last.float(), places, shape),  # so is the original's in half precision
             hidden_states=hidden,
         )
+        return output, (batch, places)
 
-    def _checked(self, tokens: Tensor | None, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Tokens and mask on the model's device."""
+    @torch.no_grad()
+    def _attentions(self, batch: PackedBatch, places: Tensor, shape: torch.Size) -> tuple[Tensor, ...]:
+        """Of each layer, (batch, heads, length, length)."""
+        n_rows, length = shape
+        sizes = batch.lengths.tolist()
+        layers = []
+        for q, k in queries_and_keys(self._module.encoder, batch):
+            maps = q.new_zeros(n_rows, q.shape[1], length, length)
+            for of_one, some_q, some_k in zip(
+                places.split(sizes), q.split(sizes), k.split(sizes), strict=True
+            ):
+                row, columns = int(of_one[0]) // length, of_one % length
+                maps[row][:, columns[:, None], columns] = torch.cat(list(attention_maps(some_q, some_k)))
+            layers.append(maps)
+        return tuple(layers)
+
+    def _checked(self, tokens: Tensor | None, sequence_id: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Tokens, and the chain of each, on the model's device."""
         n_tokens = self._module.config.vocab_size
         remedy = "Give what encode gives, or a batch of it padded with <pad>"
         if tokens is None or tokens.ndim != 2 or tokens.is_floating_point():
             found = "none" if tokens is None else f"{tokens.dtype} of shape {list(tokens.shape)}"
             raise InputError(f"tokens are whole numbers of shape (batch, length), not {found}", remedy=remedy)
-        mask = tokens != self.tokenizer.pad_token_id if mask is None else mask
-        if mask.dtype != torch.bool or mask.shape != tokens.shape:
-            what = f"sequence_id is a bool for each token, not {mask.dtype} of shape {list(mask.shape)}"
+        chains = tokens != self.tokenizer.pad_token_id if sequence_id is None else sequence_id
+        if chains.is_floating_point() or chains.is_complex() or chains.shape != tokens.shape:
+            found = f"{chains.dtype} of shape {list(chains.shape)}"
+            what = f"sequence_id is for each token a bool or the number of its chain, not {found}"
             raise InputError(what, remedy="Leave it out: padding is known by its token")
-        if not mask.any():
+        if chains.dtype == torch.bool:
+            chains = chains.long() - 1
+        if not (chains >= 0).any():
             raise InputError("there are no tokens but padding", remedy=remedy)
         if not 0 <= int(tokens.min()) <= int(tokens.max()) < n_tokens:
             raise InputError(f"a token is not a number from 0 to {n_tokens - 1}", remedy=remedy)
-        return tokens.to(self.device), mask.to(self.device)
+        return tokens.to(self.device), chains.to(self.device)
 
     def _tokenize(self, sequence: list[str]) -> Tensor:
         """A padded batch of tokens. Private in the original as well, but it is how scripts make batches."""
@@ -207,21 +256,28 @@ def _compute_on(device: torch.device | str) -> Compute:
     return choose_compute(str(device), "float32" if str(device) == "cpu" else "bfloat16")
 
 
-def _pack(tokens: Int[Tensor, "batch length"], real: Bool[Tensor, "batch length"]) -> PackedBatch:
-    """The real tokens of each row as a sequence; each keeps its place in the row as its position."""
-    lengths = real.sum(1)
-    lengths = lengths[lengths > 0]
-    cu_seqlens = F.pad(lengths.cumsum(0, dtype=torch.int32), (1, 0))
-    positions = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
-    n_positions = tokens.shape[1]
-    batch = PackedBatch(tokens[real], positions[real], cu_seqlens, int(lengths.max()), n_positions)
-    return batch.to(tokens.device)
+def _pack(
+    tokens: Int[Tensor, "batch length"], chains: Int[Tensor, "batch length"]
+) -> tuple[PackedBatch, Int[Tensor, " tokens"]]:
+    """The tokens of each chain of each row as a sequence, and their places in the flattened rows; each keeps
+    its place in the row as its position.
+    """
+    length = tokens.shape[1]
+    places = (chains.flatten() >= 0).nonzero().squeeze(1)
+    names, numbers = chains.unique(return_inverse=True)
+    sequences = places // length * len(names) + numbers.flatten()[places]
+    sequences, order = sequences.sort(stable=True)
+    places = places[order]
+    sizes = sequences.unique_consecutive(return_counts=True)[1]
+    cu_seqlens = F.pad(sizes.cumsum(0, dtype=torch.int32), (1, 0))
+    batch = PackedBatch(tokens.flatten()[places], places % length, cu_seqlens, int(sizes.max()), length)
+    return batch.to(tokens.device), places
 
 
 def _unpack(
-    rows: Float[Tensor, "tokens d"], real: Bool[Tensor, "batch length"]
+    rows: Float[Tensor, "tokens d"], places: Int[Tensor, " tokens"], shape: torch.Size
 ) -> Float[Tensor, "batch length d"]:
     """The rows in the padded shape, zeros at the places of padding."""
-    padded = rows.new_zeros(*real.shape, rows.shape[-1])
-    padded[real] = rows
-    return padded
+    padded = rows.new_zeros(shape.numel(), rows.shape[-1])
+    padded[places] = rows
+    return padded.view(*shape, -1)

@@ -2,7 +2,7 @@
 
 from biofm.nn.blockwise import compile_blocks, recompute_blocks, restore_blocks, shard
 from biofm.nn.config import EncoderConfig
-from biofm.nn.contacts import ContactHead
+from biofm.nn.contacts import ContactHead, attention_maps, queries_and_keys
 from biofm.nn.encoder import Encoder
 from biofm.nn.head import MaskedLM, MaskedLMHead
 from biofm.nn.initialise import initialise, initialise_head
@@ -20,11 +20,13 @@ __all__ = [
     "Rows",
     "SequencePool",
     "SequencePredictor",
+    "attention_maps",
     "by_budget",
     "compile_blocks",
     "initialise",
     "initialise_head",
     "pack",
+    "queries_and_keys",
     "recompute_blocks",
     "restore_blocks",
     "shard",

@@ -3,7 +3,7 @@
 import re
 import sqlite3
 from collections.abc import Callable
-from importlib.metadata import metadata
+from importlib.metadata import metadata, version
 from pathlib import Path
 
 import pytest
@@ -37,8 +37,11 @@ def embed(client: ESMC, sequence: str) -> LogitsOutput:
 def readme_example() -> str:
     """The package's own example of a local ESM C, on a CPU."""
     blocks = re.findall(r"```py\n(.*?)```", str(metadata("esm").json["description"]), re.DOTALL)
-    (example,) = [block for block in blocks if "ESMC.from_pretrained" in block]
-    return example.replace('"cuda"', '"cpu"')
+    examples = [block for block in blocks if "ESMC.from_pretrained" in block]
+    if not examples:
+        pytest.skip(f"esm {version('esm')} keeps this class for older scripts, and has no example of it")
+    (example,) = examples
+    return str(example.replace('"cuda"', '"cpu"'))
 
 
 def test_the_packages_example_runs_with_one_line_changed(
@@ -132,7 +135,7 @@ def test_a_model_that_is_no_esm_c_is_refused(name: str, fault: str) -> None:
 
 
 def test_a_checkpoint_without_a_head_is_refused(path: Path, tmp_path: Path) -> None:
-    weights = {name: w for name, w in torch.load(path).items() if not name.startswith("sequence_head")}
+    weights = {name: w for name, w in torch.load(path).items() if "_head." not in name}
     torch.save(weights, tmp_path / "headless.pth")
     with pytest.raises(ModelError, match="no language-model head"):
         ESMC.from_pretrained(tmp_path / "headless.pth")
@@ -155,8 +158,13 @@ WRONG_CALLS: dict[str, tuple[Callable[[ESMC], object], str]] = {
     "an empty batch": (lambda client: client(TOKENS[:0]), "no tokens but padding"),
     "a token too large": (lambda client: client(TOKENS + 62), "not a number from 0 to 63"),
     "a negative token": (lambda client: client(TOKENS - 1), "not a number from 0 to 63"),
-    "chain numbers": (lambda client: client(TOKENS, TOKENS), "sequence_id is a bool"),
-    "a mask of another shape": (lambda client: client(TOKENS, TOKENS[0] > 0), "sequence_id is a bool"),
+    "fractions of chains": (
+        lambda client: client(TOKENS, TOKENS / 2),
+        "or the number of its chain, not torch.f",
+    ),
+    "a mask of another shape": (lambda client: client(TOKENS, TOKENS[0] > 0), "the number of its chain, not"),
+    "no chain but padding": (lambda client: client(TOKENS, -TOKENS - 1), "no tokens but padding"),
+    "tokens by two names": (lambda client: client(TOKENS, input_ids=TOKENS), "two names of the same tokens"),
     "nothing to decode": (lambda client: client.decode(ESMProteinTensor()), "tokens of one protein"),
     "two to decode": (
         lambda client: client.decode(ESMProteinTensor(sequence=TOKENS.repeat(2, 1))),

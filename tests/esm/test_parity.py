@@ -1,5 +1,6 @@
 """Our client against the package's own model: every layer, the embeddings, the logits and the tokens."""
 
+import inspect
 import string
 from collections.abc import Callable
 
@@ -31,7 +32,11 @@ SEQUENCES = [
     "MSHHWGYGKHNGPEHWHKDFPIAKGERQSPVDIDTHTAKYDPSLKPLSVSYDQATSLRILNNGHAFNVEFDDSQDKAVLKGG" * 2,
 ]
 EVERYTHING = LogitsConfig(sequence=True, return_embeddings=True, return_hidden_states=True)
-PAD = 1
+PAD, UNKNOWN, MASK = 1, 3, 32
+HAS_ATTENTIONS = "output_attentions" in inspect.signature(esmc.ESMC.forward).parameters
+
+# The mask of a sequence, as the package's client of ESM C reads it: esm 3.4 takes "_" for an unknown residue.
+THEIR_MASK = "_" if esmc.ESMC.__module__ == "esm.models.esmc" else "<mask>"
 
 # Relative to the largest entry of a state: the order of additions alone differs.
 FLOAT32 = 2e-5
@@ -55,6 +60,11 @@ def padded(client: esmc.ESMC | ESMC, sequences: list[str]) -> _BatchedESMProtein
     )
 
 
+def protein_of(client: esmc.ESMC | ESMC, sequence: str) -> ESMProtein:
+    """A protein in the spelling that the client reads."""
+    return ESMProtein(sequence=sequence if isinstance(client, ESMC) else sequence.replace("_", THEIR_MASK))
+
+
 def states_of(output: LogitsOutput) -> list[Tensor]:
     """Every layer's hidden state, the embeddings and the logits, each (batch, length, width)."""
     return [*output.hidden_states, output.embeddings, output.logits.sequence]
@@ -72,9 +82,10 @@ def worst_difference(found: list[Tensor], expected: list[Tensor]) -> float:
 def test_every_layer_of_one_protein_is_the_originals(pair: Pair) -> None:
     theirs, ours = pair
     for sequence in SEQUENCES:
-        protein = ESMProtein(sequence=sequence)
-        found = states_of(ours.logits(ours.encode(protein), EVERYTHING))
-        expected = states_of(theirs.logits(theirs.encode(protein), EVERYTHING))
+        found, expected = (
+            states_of(client.logits(client.encode(protein_of(client, sequence)), EVERYTHING))
+            for client in (ours, theirs)
+        )
         assert len(found) == 3 + 2
         assert worst_difference(found, expected) < FLOAT32
 
@@ -122,6 +133,60 @@ def test_tokens_that_are_left_out_keep_the_places_of_the_others(
     assert torch.equal(ours(tokens).sequence_logits, found.sequence_logits)
 
 
+CHAINS = {
+    "one after another": [0] * 9 + [1] * 13,
+    "mixed, with padding inside": [5, -1, 0, 0, 7, 5, 5, 0, -1, -1, 7, 0, 5, 7, 7, 0, 0, 5, 5, -1, 0, -1],
+    "a mask in whole numbers": [1] * 17 + [0] * 5,
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int8])
+@pytest.mark.parametrize("chains", CHAINS.values(), ids=CHAINS)
+def test_a_chain_attends_to_itself_alone(small_pair: Pair, chains: list[int], dtype: torch.dtype) -> None:
+    theirs, ours = small_pair
+    rows = [SEQUENCES[1][:20], SEQUENCES[4][:20]]
+    tokens, ids = padded(ours, rows).sequence, torch.tensor([chains, chains[::-1]], dtype=dtype)
+    real = ids >= 0
+    found, expected = ours(tokens, ids), theirs(tokens, ids)
+    assert worst_difference(
+        [found.sequence_logits[real], *(state[real] for state in found.hidden_states)],
+        [expected.sequence_logits[real], *(state[real] for state in expected.hidden_states)],
+    ) < FLOAT32  # fmt: skip
+    assert not found.embeddings[~real].any()
+
+
+def test_tokens_go_by_two_names(small_pair: Pair) -> None:
+    ours = small_pair[1]
+    tokens = padded(ours, SEQUENCES).sequence
+    assert torch.equal(ours(input_ids=tokens).embeddings, ours(tokens).embeddings)
+
+
+@pytest.mark.skipif(not HAS_ATTENTIONS, reason="esm before 3.4 gives no attention to compare with")
+@pytest.mark.parametrize("with_chains", [False, True], ids=["padded", "chains"])
+def test_attention_is_the_originals_in_every_head_of_every_layer(small_pair: Pair, with_chains: bool) -> None:
+    theirs, ours = small_pair
+    tokens = padded(ours, SEQUENCES[:3]).sequence
+    columns = torch.arange(tokens.shape[1])
+    ids = torch.where(tokens == PAD, -1, columns // 7) if with_chains else None
+    found, expected = (client(tokens, ids, output_attentions=True).attentions for client in (ours, theirs))
+    real = tokens != PAD
+    assert len(found) == len(expected) == 4
+    for one, other in zip(found, expected, strict=True):
+        assert one.shape == other.shape
+        rows, rows_expected = (x.transpose(1, 2)[real] for x in (one, other))
+        assert float((rows - rows_expected).abs().max()) < FLOAT32
+        assert not one.transpose(1, 2)[~real].any()
+
+
+def test_attention_is_given_where_it_is_asked_for(small_pair: Pair) -> None:
+    ours = small_pair[1]
+    tokens = padded(ours, SEQUENCES[:3]).sequence
+    assert ours(tokens).attentions is None
+    sums = torch.stack(ours(tokens, output_attentions=True).attentions).sum(-1)
+    real = (tokens != PAD)[:, None].expand_as(sums[0])
+    assert torch.allclose(sums, real.float().expand_as(sums), atol=1e-5)
+
+
 def test_a_row_of_padding_alone_is_zeros(small_pair: Pair) -> None:
     ours = small_pair[1]
     tokens = padded(ours, SEQUENCES[:3]).sequence
@@ -154,8 +219,17 @@ def test_what_is_not_asked_for_is_none(small_pair: Pair, wanted: str | None) -> 
 def test_every_printable_character_has_the_originals_token(small_pair: Pair) -> None:
     theirs, ours = small_pair
     for character in string.printable:
-        protein = ESMProtein(sequence=f"M{character}K{character}{character}")
-        assert torch.equal(ours.encode(protein).sequence, theirs.encode(protein).sequence), repr(character)
+        sequence = f"M{character}K{character}{character}"
+        found, expected = (client.encode(protein_of(client, sequence)).sequence for client in (ours, theirs))
+        assert torch.equal(found, expected), repr(character)
+
+
+def test_an_underscore_is_the_mask(small_pair: Pair) -> None:
+    """As the package reads it everywhere but in the client of ESM C that its version 3.4 has kept."""
+    theirs, ours = small_pair
+    assert ours.encode(ESMProtein(sequence="M_")).sequence.tolist() == [0, 20, MASK, 2]
+    expected = MASK if THEIR_MASK == "_" else UNKNOWN
+    assert theirs.encode(ESMProtein(sequence="M_")).sequence.tolist() == [0, 20, expected, 2]
 
 
 def test_the_tokenizer_of_biofm_gives_the_same_tokens(small_pair: Pair) -> None:
@@ -182,4 +256,4 @@ def test_tokens_are_spelled_as_the_original_spells_them(small_pair: Pair, sequen
     theirs, ours = small_pair
     tensor = ours.encode(ESMProtein(sequence=sequence))
     expected = theirs.decode(ESMProteinTensor(sequence=tensor.sequence[None])).sequence
-    assert ours.decode(tensor).sequence == expected
+    assert ours.decode(tensor).sequence == expected.replace(THEIR_MASK, "_")
