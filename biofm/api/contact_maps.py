@@ -20,9 +20,11 @@ from biofm.gate import Permit, ask
 from biofm.gate.inputs import STANDARD_INPUT
 from biofm.inference.contacts import short_enough
 from biofm.inference.contacts_to_store import contacts_to_store
+from biofm.inference.empty_rows import is_empty
 from biofm.inference.focus import Focus
 from biofm.inference.intake import Intake
 from biofm.inference.records import RecordOptions, records_of_file
+from biofm.models.finiteness import not_finite, reason_of
 from biofm.policy import Target
 from biofm.report import check_figure_suffix, draw_contacts
 
@@ -113,10 +115,13 @@ def contacts(
             PairFilter(min_separation=min_separation, threshold=threshold or 0.0),
             notices,
             permit.writer("provenance") if provenance_path(target) else None,
+            reason_of(loaded.compute.dtype) if on_error == "skip" else None,
         )
         intake = Intake(focus.watch(kept) if focus else kept, stream)
         with Progress("contacts", quiet=quiet) as bar:
-            tally = contacts_to_store(predictor, intake, store, focus, notices, bar)
+            tally = contacts_to_store(predictor, intake, store, focus, notices, bar, on_error=on_error)
+        if focus and focus.map and is_empty(focus.map.probabilities):
+            raise not_finite(predictor.model, f"{name}, protein {focus.map.id}")
         store.close()
         if picture and focus:
             _draw(focus, min_separation, permit, Path(picture))

@@ -17,6 +17,7 @@ from biofm.core.stores import check_suffix
 from biofm.gate import ask, scratch_path
 from biofm.gate.inputs import STANDARD_INPUT
 from biofm.inference import Embedder, EmbedOptions
+from biofm.inference.empty_rows import EMPTY_ROWS
 from biofm.inference.intake import Intake
 from biofm.inference.neighbours import Neighbours, find_neighbours
 from biofm.inference.pooling import PoolName
@@ -64,10 +65,15 @@ def embed(
     are those of a run that was never stopped. ``shard`` "2/8" embeds the second of eight shares and leaves it
     as ``OUTPUT.shard-2-of-8``, for ``merge`` to make one table of all eight.
 
+    ``on_error`` "skip" leaves out faulty records; where the model's numbers are not finite, the rows are
+    there without values (NaN in .h5ad, .npz and .safetensors), and the provenance says why.
+
     Raises InputError, OutputError, ModelError, OptionError: each says what, where and what to do.
     """
     source, target = Path(input), Path(output)
-    options = EmbedOptions(pool=pool, layer=layer, window=window, tokens_per_batch=tokens_per_batch)
+    options = EmbedOptions(
+        pool=pool, layer=layer, window=window, tokens_per_batch=tokens_per_batch, on_error=on_error
+    )
     reading = RecordOptions(column=column, id_column=id_column, on_error=on_error, gaps=gaps)
     share = WHOLE if shard is None else Shard.parse(shard)
     writes = _targets(target, share, overwrite=overwrite, resume=resume)
@@ -84,8 +90,9 @@ def embed(
         journal.begin(fingerprint(embedder, provenance, share), provenance)
         with Progress("embedding", quiet=quiet) as bar:
             n_tokens = embed_to_journal(embedder, Intake(records, stream), journal, share, name, notices, bar)
+        notices[EMPTY_ROWS] = journal.counts["empty"]
         if share is WHOLE:
-            write_table([journal], permit, target, quiet)
+            notices[EMPTY_ROWS] = write_table([journal], permit, target, quiet).n_empty
         notices[BEGUN_AFRESH] += is_afresh
         seconds = perf_counter() - began
         return _summary(journal, writes, loaded, embedder, notices, seconds, n_tokens / seconds)

@@ -13,6 +13,7 @@ from biofm.core.stores import check_suffix
 from biofm.core.tables import SUFFIXES as TABLES
 from biofm.core.tables import check_table_suffix
 from biofm.gate import Permit, ask
+from biofm.inference.empty_rows import EMPTY_ROWS
 from biofm.inference.merging import check_shards
 from biofm.inference.results import MergeSummary
 from biofm.inference.scoring.results import ScoreMergeSummary
@@ -39,7 +40,7 @@ def merge(
         if journals[0].fingerprint["verb"] == "score":
             return _merge_scores(journals, permit, target, quiet, began)
         check_suffix(target)
-        n_rows = write_table(journals, permit, target, quiet)
+        written = write_table(journals, permit, target, quiet)
         first, finished = journals[0], journals[0].finished
         assert finished, "check_shards has looked"
         return MergeSummary(
@@ -48,11 +49,11 @@ def merge(
             n_sequences=finished["n_records"],
             n_unique=sum(journal.n_rows for journal in journals),
             n_residues=sum(journal.counts["residues"] for journal in journals),
-            n_rows=n_rows,
+            n_rows=written.n_rows,
             n_dimensions=first.fingerprint["d_model"],
             seconds=perf_counter() - began,
             provenance=first.provenance,
-            notices=finished["notices"],
+            notices=finished["notices"] | ({EMPTY_ROWS: written.n_empty} if written.n_empty else {}),
         )
 
 

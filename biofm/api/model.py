@@ -18,6 +18,7 @@ from biofm.core.stores import ProvenanceFields
 from biofm.gate import ask
 from biofm.inference import Compute, Embedder, EmbedOptions, Predictor, choose_compute, place
 from biofm.inference.contacts import ContactMaps, ContactPredictor, short_enough
+from biofm.inference.empty_rows import EMPTY_ROWS
 from biofm.inference.pooling import PoolName
 from biofm.inference.records import RecordOptions, Sequences, records_of_values
 from biofm.inference.results import Embeddings
@@ -66,11 +67,15 @@ class Model:
         """Embed records, (id, sequence) pairs or bare sequences; the options are those of ``biofm.embed``.
 
         Raises InputError: a sequence is empty, holds a character of no protein alphabet, or goes beyond the
-        learned positions of an ESM-1b or ESM-1v without a ``window``. OptionError: an option does not fit.
+        learned positions of an ESM-1b or ESM-1v without a ``window``. OptionError: an option does not fit,
+        or the dtype: the embeddings of a sequence are not finite in it (with ``on_error`` "skip" its rows are
+        NaN).
         """
         reading = RecordOptions(on_error=on_error, gaps=gaps)
         embedder = self.embedder(
-            EmbedOptions(pool=pool, layer=layer, window=window, tokens_per_batch=tokens_per_batch)
+            EmbedOptions(
+                pool=pool, layer=layer, window=window, tokens_per_batch=tokens_per_batch, on_error=on_error
+            )
         )
         notices: Counter[str] = Counter()
         with ask(request_of("embed", model=self.info.name)):
@@ -103,7 +108,7 @@ class Model:
         with ask(request_of("contacts", model=self.info.name)):
             records = records_of_values(sequences, reading, notices)
             kept = short_enough(records, predictor.longest, notices, on_error=on_error)
-            maps = list(predictor.stream(kept, notices))
+            maps = list(predictor.stream(kept, notices, on_error=on_error))
         return ContactMaps(maps=maps, provenance=self.contact_provenance(gaps), notices=dict(notices))
 
     def score(
@@ -151,8 +156,9 @@ class Model:
         records = records_of_values(sequences, reading, changed)
         with ask(request_of("perplexity", model=self.info.name)):
             reader = self.in_dtype(dtype).reader(tokens_per_batch)
-            parts = list(perplexities(records, reader, method, Counter()))
-        _warn_of(changed)
+            found: Counter[str] = Counter()
+            parts = list(perplexities(records, reader, method, found, on_error=on_error))
+        _warn_of(changed + Counter({EMPTY_ROWS: found[EMPTY_ROWS]}))
         return np.concatenate([np.empty(0, np.float32), *(part.values for part in parts)])
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:

@@ -40,7 +40,8 @@ def perplexity(
 
     ``output`` is a table (.csv, .tsv, .parquet) with the columns ``id``, ``n_residues`` (those that counted),
     ``windowed`` and ``pseudo_perplexity`` or ``single_pass_perplexity``, which
-    ``biofm.inference.scoring.perplexity`` defines. Order and duplicate ids are kept.
+    ``biofm.inference.scoring.perplexity`` defines. Order and duplicate ids are kept. Where the model's
+    numbers are not finite, ``on_error`` "skip" leaves the cell empty, and a last column, ``reason``, says so.
 
     Raises InputError, OutputError, ModelError, OptionError: each says what, where and what to do.
     """
@@ -74,7 +75,9 @@ def perplexity(
             permit.writer("output"), suffix, provenance, permit.writer("provenance") if beside else None
         )
         with Progress("perplexity", quiet=quiet) as bar:
-            tally = perplexities_to_table(Intake(records, stream), reader, method, table, notices, bar)
+            tally = perplexities_to_table(
+                Intake(records, stream), reader, method, table, notices, bar, on_error=on_error
+            )
     return PerplexitySummary(
         output=str(target),
         dtype_reason=loaded.compute.reason,

@@ -98,7 +98,9 @@ def score(
         journal.begin(fingerprint(scorer, provenance, names, share), cast(Fields, provenance))
         with Progress("scoring", quiet=quiet) as bar:
             rows = Rows(cases, scorer, notices)
-            score_to_journal(rows, scorer, names, journal, share, sources.name, notices, bar)
+            score_to_journal(
+                rows, scorer, names, journal, share, sources.name, notices, bar, on_error=on_error
+            )
         seconds, n_variants, n_tokens = perf_counter() - began, journal.n_done, journal.counts["tokens"]
         if share is WHOLE:
             parts: list[Columns] = []

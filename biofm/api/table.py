@@ -7,7 +7,8 @@ from biofm.core import Progress
 from biofm.core.journal import Journal
 from biofm.core.stores import open_store, provenance_path
 from biofm.gate import Permit
-from biofm.inference.to_store import journals_to_store
+from biofm.inference.empty_rows import fields
+from biofm.inference.to_store import Written, journals_to_store
 from biofm.policy import Target
 
 
@@ -19,8 +20,8 @@ def table_targets(output: Path, overwrite: bool) -> dict[str, Target]:
     return targets
 
 
-def write_table(journals: Sequence[Journal], permit: Permit, output: Path, quiet: bool) -> int:
-    """Write the records of finished journals in the input's order; returns how many rows they have."""
+def write_table(journals: Sequence[Journal], permit: Permit, output: Path, quiet: bool) -> Written:
+    """Write the records of finished journals in the input's order."""
     provenance = journals[0].provenance
     store = open_store(
         permit.writer("output"),
@@ -30,6 +31,6 @@ def write_table(journals: Sequence[Journal], permit: Permit, output: Path, quiet
         provenance_file=permit.writer("provenance") if provenance_path(output) else None,
     )
     with Progress("writing", quiet=quiet) as bar:
-        n_rows = journals_to_store(journals, store, bar)
-    store.close(provenance)
-    return n_rows
+        written = journals_to_store(journals, store, bar)
+    store.close(provenance | fields(written.n_empty, provenance["dtype"]))
+    return written

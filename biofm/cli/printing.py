@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
+from math import isfinite
 from typing import Any
 
 from biofm.core.errors import OutputError
@@ -18,9 +19,9 @@ def print_result(text: str) -> None:
 
 
 def print_json(result: Any) -> None:
-    """One object on standard output, for programs."""
+    """One object on standard output, for programs; null is a number that is not finite, which JSON lacks."""
     fields = asdict(result) if is_dataclass(result) and not isinstance(result, type) else result
-    print_result(json.dumps(fields, indent=2))
+    print_result(json.dumps(_in_json(fields), indent=2, allow_nan=False))
 
 
 def say(text: str) -> None:
@@ -39,6 +40,17 @@ def print_table(rows: Sequence[tuple[str, ...]], header: tuple[str, ...] = ()) -
     widths = [max(len(row[i]) for row in lines) for i in range(len(lines[0]))]
     spelt = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in lines)
     print_result("\n".join(map(str.rstrip, spelt)))
+
+
+def _in_json(value: Any) -> Any:
+    match value:
+        case float():
+            return value if isfinite(value) else None
+        case Mapping():
+            return {key: _in_json(it) for key, it in value.items()}
+        case list() | tuple():
+            return [_in_json(it) for it in value]
+    return value
 
 
 @contextmanager

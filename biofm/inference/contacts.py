@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from biofm.core.errors import InputError, OptionError
 from biofm.core.stores import ProvenanceFields
 from biofm.inference.compute import Compute
+from biofm.inference.empty_rows import EMPTY_ROWS, is_empty
 from biofm.inference.lengths import N_ENDS
 from biofm.inference.records import SKIPPED
+from biofm.models.finiteness import are_faulty, not_finite
 from biofm.nn import MaskedLM, by_budget, pack
 from biofm.tokenizers import ProteinTokenizer
 
@@ -24,7 +26,7 @@ LONGEST = 10_000  # residues; such a map takes 0.4 GB and its making 2 GB, both 
 @dataclass(frozen=True, slots=True)
 class ContactMap:
     """``sequence``: a letter a residue, X for a masked one. ``probabilities``: float32 (residues, residues),
-    symmetric.
+    symmetric; NaN where the model's are not finite.
     """
 
     id: str
@@ -82,6 +84,7 @@ class ContactPredictor:
         if tokens_per_batch is not None and tokens_per_batch < 2:
             what = f"{tokens_per_batch} is too small"
             raise OptionError(what, where="--tokens-per-batch", remedy="Give at least 2")
+        self.model = model
         self.encoder = model.encoder
         self.head = model.contacts
         self.tokenizer = tokenizer
@@ -99,17 +102,24 @@ class ContactPredictor:
         records: Iterable[Record],
         notices: Counter[str],
         on_batch: Callable[[int, int], None] = _unheard,
+        *,
+        on_error: str = "stop",
     ) -> Iterator[ContactMap]:
         """Maps in the order of ``records``, one batch of them in memory.
 
         Packed batches need no sorting: neighbours in the input run together. ``on_batch`` hears how many
-        tokens went through the model, and how many residues they stand for.
+        tokens went through the model, and how many residues they stand for. Raises ModelError or OptionError
+        for a protein of which the model's numbers are not finite, unless ``on_error`` is "skip".
         """
         for members in by_budget(self._tokenise(records, notices), self.tokens_per_batch):
             maps = self._predict([tokens for _, tokens in members])
             n_tokens = sum(len(tokens) for _, tokens in members)
             on_batch(n_tokens, n_tokens - 2 * len(members))
             for (record, _), probabilities in zip(members, maps, strict=True):
+                if is_empty(probabilities):
+                    if on_error == "stop":
+                        raise not_finite(self.model, record.where)
+                    notices[EMPTY_ROWS] += 1
                 yield ContactMap(record.id, residue_letters(record.sequence), probabilities)
 
     def _tokenise(
@@ -138,4 +148,8 @@ class ContactPredictor:
                 where="--tokens-per-batch",
                 remedy="Give less; where one protein alone is too long, give --device cpu",
             ) from error
-        return [probabilities.cpu().numpy() for probabilities in maps]
+        sums = torch.stack([probabilities.sum() for probabilities in maps])
+        found = [probabilities.cpu().numpy() for probabilities in maps]
+        for place in np.flatnonzero(are_faulty(sums)):
+            found[place][:] = np.nan
+        return found

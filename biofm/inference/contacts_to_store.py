@@ -26,6 +26,8 @@ def contacts_to_store(
     focus: Focus | None,
     notices: Counter[str],
     progress: Progress,
+    *,
+    on_error: str = "stop",
 ) -> ContactTally:
     """Stream the records of ``intake`` through the model into ``store``, which is left open."""
     began = perf_counter()
@@ -35,7 +37,7 @@ def contacts_to_store(
         counts.update(tokens=n_tokens, residues=n_residues)
         progress.update(tokens=counts["tokens"], fraction=intake.share_of(counts["residues"]))
 
-    for place, found in enumerate(predictor.stream(intake, notices, on_batch)):
+    for place, found in enumerate(predictor.stream(intake, notices, on_batch, on_error=on_error)):
         store.append(found.id, found.probabilities)
         counts["sequences"] += 1
         if focus is not None:

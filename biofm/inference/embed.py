@@ -15,10 +15,12 @@ from biofm.core.journal import key_of
 from biofm.core.stores import EmbeddingBlock
 from biofm.inference.batches import batches, pack_pieces
 from biofm.inference.compute import Compute
+from biofm.inference.empty_rows import EMPTY_ROWS, is_empty
 from biofm.inference.gather import gather_for
 from biofm.inference.lengths import check_length, check_window
 from biofm.inference.pooling import PoolName, check_pool
 from biofm.inference.windows import pieces
+from biofm.models.finiteness import are_faulty, not_finite
 from biofm.nn import Encoder, PackedBatch, by_budget
 from biofm.tokenizers import ProteinTokenizer
 
@@ -34,13 +36,15 @@ class EmbedOptions:
 
     ``layer`` counts from 0 (the token embeddings) to the number of layers, or backwards from -1 (the last,
     with the final norm). ``window`` in residues cuts longer proteins into overlapping windows; None runs them
-    whole.
+    whole. ``on_error`` "skip" gives a protein rows of NaN where "stop" raises because the model's are not
+    finite.
     """
 
     pool: PoolName = "mean"
     layer: int = -1
     window: int | None = None
     tokens_per_batch: int | None = None
+    on_error: str = "stop"
 
     def __post_init__(self) -> None:
         if self.pool not in POOLS:
@@ -54,7 +58,8 @@ class EmbedOptions:
 
 @dataclass(frozen=True, slots=True)
 class Protein:
-    """A record on its way: its place among the records that are embedded, from 1, and its tokens.
+    """A record on its way: its place among the records that are embedded, from 1, and its tokens; and, for
+    messages, ``where`` it stands.
 
     Proteins of the same ``key`` have the same sequence, and so the same embedding.
     """
@@ -64,6 +69,7 @@ class Protein:
     sequence: str
     tokens: NDArray[np.uint8]
     key: bytes
+    where: str = ""
 
     @property
     def n_residues(self) -> int:
@@ -105,6 +111,8 @@ class Embedder:
         for chunk in self.chunks(self.tokenise(records, notices)):
             proteins += chunk
             rows |= self.embed_new(chunk, rows)
+        if n_empty := sum(is_empty(rows[protein.key]) for protein in proteins):
+            notices[EMPTY_ROWS] += n_empty
         return EmbeddingBlock(
             [protein.id for protein in proteins],
             [protein.n_residues for protein in proteins],
@@ -124,7 +132,8 @@ class Embedder:
                 notices[
                     f"sequences longer than the {longest - 2} residues of the model's training, run whole"
                 ] += 1
-            yield Protein(number, record.id, record.sequence, tokens, key_of(record.sequence))
+            key = key_of(record.sequence)
+            yield Protein(number, record.id, record.sequence, tokens, key, record.where)
 
     def chunks(self, proteins: Iterable[Protein]) -> Iterator[list[Protein]]:
         """Proteins that are batched together. Where a chunk ends depends on its proteins and the next one."""
@@ -137,13 +146,25 @@ class Embedder:
         known: Container[bytes],
         on_batch: OnBatch = unheard,
     ) -> dict[bytes, NDArray[np.float32]]:
-        """By key the rows of those proteins of a chunk that are not ``known``: one, or one a residue."""
-        new = {protein.key: protein.tokens for protein in chunk if protein.key not in known}
+        """By key the rows of those proteins of a chunk that are not ``known``: one, or one a residue; NaN
+        where the model's are not finite.
+
+        Raises ModelError or OptionError for such a protein, unless ``on_error`` is "skip".
+        """
+        new: dict[bytes, Protein] = {}
+        for protein in chunk:
+            if protein.key not in known:
+                new.setdefault(protein.key, protein)
         if not new:
             return {}
-        n_residues = [len(tokens) - 2 for tokens in new.values()]
-        values = self._embed(list(new.values()), n_residues, on_batch)
+        n_residues = [protein.n_residues for protein in new.values()]
+        values, is_faulty = self._embed([it.tokens for it in new.values()], n_residues, on_batch)
         n_rows = n_residues if self.is_per_residue else [1] * len(new)
+        if is_faulty.any():
+            if self.options.on_error == "stop":
+                first = list(new.values())[int(is_faulty.argmax())]
+                raise not_finite(self.encoder, first.where)
+            values[np.repeat(is_faulty, n_rows)] = np.nan
         return dict(zip(new, np.split(values, np.cumsum(n_rows)[:-1]), strict=True))
 
     def no_rows(self) -> NDArray[np.float32]:
@@ -159,18 +180,26 @@ class Embedder:
         sequences: list[NDArray[np.uint8]],
         n_residues: list[int],
         on_batch: OnBatch,
-    ) -> NDArray[np.float32]:
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """The rows, and which sequences have such as are not finite."""
         todo = [
             piece
             for i, tokens in enumerate(sequences)
             for piece in pieces(i, tokens, self.options.window, self.tokenizer)
         ]
         gather = gather_for(self.options.pool, len(sequences), self.config.d_model)
+        is_faulty = np.zeros(len(sequences), np.bool_)
         for members in batches(todo, self.tokens_per_batch):
-            batch = pack_pieces(members).to(self.device)
-            gather.add(members, batch, self._run(batch))
+            batch = pack_pieces(members)
+            starts = batch.cu_seqlens[:-1].tolist()
+            batch = batch.to(self.device)
+            hidden = self._run(batch)
+            sums = hidden.sum(-1)
+            gather.add(members, batch, hidden)
+            of_pieces = np.logical_or.reduceat(are_faulty(sums), starts)
+            np.logical_or.at(is_faulty, [piece.record for piece in members], of_pieces)
             on_batch(len(batch.tokens), sum(piece.n_kept for piece in members))
-        return gather.rows(n_residues)
+        return gather.rows(n_residues), is_faulty
 
     def _run(self, batch: PackedBatch) -> Tensor:
         try:

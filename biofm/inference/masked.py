@@ -10,6 +10,7 @@ from torch import Tensor
 
 from biofm.core.errors import OptionError
 from biofm.inference.compute import Compute
+from biofm.models.finiteness import are_faulty
 from biofm.nn import MaskedLM, by_budget, pack
 
 # Sorted by length together; more gives better batches, later first results and more memory.
@@ -44,12 +45,14 @@ class Predictor:
         self.model = model
         self.mask_token = mask_token
         self.device = compute.device
+        self.dtype = compute.dtype
         self.tokens_per_batch = tokens_per_batch or compute.tokens_per_batch
 
     def predict(
         self, queries: Iterable[Query], on_run: Callable[[int], None] = unheard
     ) -> Iterator[NDArray[np.float32]]:
         """For each query, in order, the natural logarithm of every token's probability; (read, vocabulary).
+        Rows of which the model's numbers are not finite are NaN.
 
         Queries of many proteins are packed together; memory holds some batches of them, however many come.
         ``on_run`` hears of each batch how many tokens it ran, before the answers come.
@@ -83,7 +86,10 @@ class Predictor:
                 where="--tokens-per-batch",
                 remedy="Give less",
             ) from error
-        log_p = self.model.logits(vectors).float().log_softmax(-1).cpu().numpy()
+        of_device = self.model.logits(vectors).float().log_softmax(-1)
+        sums = of_device.sum(-1)
+        log_p = of_device.cpu().numpy()
+        log_p[are_faulty(sums)] = np.nan
         bounds = np.cumsum([len(query.read) for query in queries])[:-1]
         return np.split(log_p, bounds)
 

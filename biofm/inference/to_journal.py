@@ -10,6 +10,7 @@ from biofm.core import Progress
 from biofm.core.journal import Entry, Fields, Journal
 from biofm.core.stores import ProvenanceFields
 from biofm.inference.embed import Embedder, Protein
+from biofm.inference.empty_rows import is_empty
 from biofm.inference.intake import Intake
 from biofm.inference.shards import Shard
 
@@ -39,8 +40,9 @@ def embed_to_journal(
 ) -> int:
     """Embed what ``journal``, which has begun, does not hold yet; returns how many tokens that took.
 
-    What it counts is of all its sessions: "tokens" that went through the model, "residues" of the records.
-    Raises InputError: the records that are done already are no longer what they were.
+    What it counts is of all its sessions: "tokens" that went through the model, "residues" of the records,
+    and those that are "empty". Raises InputError: the records that are done already are no longer what they
+    were. ModelError or OptionError: as ``Embedder.embed_new``; the chunks before are kept.
     """
     reading = _Reading(embedder.tokenise(intake, notices))
     own = (protein for protein in reading if shard.holds(protein.key))
@@ -50,7 +52,9 @@ def embed_to_journal(
         known = journal.known({protein.key for protein in chunk})
         new = embedder.embed_new(chunk, known, meter.on_batch)
         n_residues = sum(protein.n_residues for protein in chunk)
-        journal.commit(_entries(chunk), new, {"tokens": meter.n_chunk_tokens, "residues": n_residues})
+        n_empty = sum(protein.key in new and is_empty(new[protein.key]) for protein in chunk)
+        counts = {"tokens": meter.n_chunk_tokens, "residues": n_residues, "empty": n_empty}
+        journal.commit(_entries(chunk), new, counts)
         meter.end(n_residues)
     journal.finish({"n_records": reading.n_read, "digest": reading.digest, "notices": dict(notices)})
     return meter.n_tokens

@@ -1,7 +1,9 @@
 """From journals to a table: the rows of all records, in the input's order, each record once."""
 
 import heapq
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,28 +12,42 @@ from biofm.core import Progress
 from biofm.core.errors import InputError
 from biofm.core.journal import Entry, Journal
 from biofm.core.stores import EmbeddingBlock, Store
+from biofm.inference.empty_rows import is_empty
 
 BLOCK_BYTES = 4 << 20
 
 Found = tuple[Entry, NDArray[np.float32]]
 
 
-def journals_to_store(journals: Sequence[Journal], store: Store, progress: Progress) -> int:
-    """Stream the rows of finished journals, which share one input, into ``store``; returns how many rows.
+class Written(NamedTuple):
+    """How many rows were written, and of how many proteins they are empty."""
+
+    n_rows: int
+    n_empty: int
+
+
+def journals_to_store(journals: Sequence[Journal], store: Store, progress: Progress) -> Written:
+    """Stream the rows of finished journals, which share one input, into ``store``.
 
     The store is left open. Raises InputError: a record is in none of the journals, or in two.
     """
     (n_records,) = {journal.finished["n_records"] for journal in journals if journal.finished}
     (d_model,) = {journal.fingerprint["d_model"] for journal in journals}
     n_rows = n_done = 0
-    merged = in_order(journals)
-    found = ((entry, journal.row(entry.keys[0]).reshape(-1, d_model)) for entry, journal in merged)
-    for block in _blocks(found):
+    counts: Counter[str] = Counter()
+    for block in _blocks(_found(journals, d_model, counts)):
         store.append(block)
         n_rows += len(block.values)
         n_done += len(block.ids)
         progress.update(fraction=n_done / n_records)
-    return n_rows
+    return Written(n_rows, counts["empty"])
+
+
+def _found(journals: Sequence[Journal], d_model: int, counts: Counter[str]) -> Iterator[Found]:
+    for entry, journal in in_order(journals):
+        rows = journal.row(entry.keys[0]).reshape(-1, d_model)
+        counts["empty"] += is_empty(rows)
+        yield entry, rows
 
 
 def in_order(journals: Sequence[Journal]) -> Iterator[tuple[Entry, Journal]]:

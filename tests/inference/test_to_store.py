@@ -46,7 +46,7 @@ def journal_of(numbers: Sequence[int], path: Path, n_records: int = N_RECORDS) -
 def merge(tmp_path: Path, *parts: Sequence[int], n_records: int = N_RECORDS) -> Kept:
     store = Kept()
     journals = [journal_of(part, tmp_path / f"{i}", n_records) for i, part in enumerate(parts)]
-    n_rows = journals_to_store(journals, store, Progress("writing", quiet=True))
+    n_rows, _ = journals_to_store(journals, store, Progress("writing", quiet=True))
     assert n_rows == sum(len(block.values) for block in store.blocks)
     return store
 

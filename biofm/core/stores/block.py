@@ -16,7 +16,8 @@ class EmbeddingBlock:
 
     ids: may repeat, in a block and across blocks.
     n_residues: the length of each protein, without special tokens.
-    values: float32 (rows, d); one row a protein, or all residues' rows of the first, then of the second...
+    values: float32 (rows, d); one row a protein, or all residues' rows of the first, then of the second... A
+    row without values is NaN throughout.
     """
 
     ids: list[str]
@@ -32,6 +33,12 @@ class EmbeddingBlock:
         """Assert that there are as many rows as a store of this kind expects."""
         n_rows = sum(self.n_residues) if per_residue else len(self.ids)
         assert len(self.values) == n_rows, (self.values.shape, n_rows, per_residue)
+
+    @property
+    def are_empty(self) -> NDArray[np.bool_]:
+        """Which rows are without values."""
+        is_nan: NDArray[np.bool_] = np.isnan(self.values[:, 0])
+        return is_nan
 
     def residues(self) -> tuple[list[str], NDArray[np.int64]]:
         """For every residue the id of its protein, and its number there, from 1."""

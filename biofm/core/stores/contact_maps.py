@@ -4,8 +4,13 @@
 not be a file's name, is altered; ``ids`` and ``arrays`` hold the ids and the names of their arrays in the
 input's order, ``provenance`` how they were made, as JSON.
 
-The tables have the columns ``protein``, ``i``, ``j`` (residues from 1, i < j) and ``probability``. A Parquet
-file keeps its provenance in its metadata, a CSV in ``NAME.csv.provenance.json`` beside it.
+The tables have the columns ``protein``, ``i``, ``j`` (residues from 1, i < j) and ``probability``.
+
+A protein without contacts, because the model's numbers are not finite, is a matrix of NaN, or a row with
+nothing but its id and, in a last column that such tables have, the ``reason``; ``.npz`` has it in the
+provenance.
+
+A Parquet file keeps its provenance in its metadata, a CSV in ``NAME.csv.provenance.json`` beside it.
 """
 
 import json
@@ -70,20 +75,26 @@ def open_contact_store(
     pairs: PairFilter,
     notices: Counter[str],
     provenance_file: BinaryIO | None = None,
+    reason: str | None = None,
 ) -> ContactStore:
     """A store that writes to ``handle``. ``pairs`` is for tables, ``provenance_file`` for ``.csv``;
-    ``notices`` counts the arrays whose names are not their proteins' ids.
+    ``notices`` counts the arrays whose names are not their proteins' ids. ``reason``: what is said of a
+    protein whose probabilities are NaN, where there may be such.
     """
     if suffix == ".npz":
-        return _MatrixArchive(handle, provenance, notices)
-    return _PairTable(handle, suffix, provenance, pairs, provenance_file)
+        return _MatrixArchive(handle, provenance, notices, reason)
+    return _PairTable(handle, suffix, provenance, pairs, provenance_file, reason)
 
 
 class _MatrixArchive:
     """Writes each matrix when it comes. Memory holds the names alone."""
 
-    def __init__(self, handle: BinaryIO, provenance: ProvenanceFields, notices: Counter[str]) -> None:
+    def __init__(
+        self, handle: BinaryIO, provenance: ProvenanceFields, notices: Counter[str], reason: str | None
+    ) -> None:
         self._notices = notices
+        self._reason = reason
+        self._n_empty = 0
         self._output = UnfailingFile(handle)  # a forgotten archive would write its end into a closed file
         self._archive = zipfile.ZipFile(self._output, "w", zipfile.ZIP_STORED)
         self._provenance = provenance
@@ -96,12 +107,16 @@ class _MatrixArchive:
         self._arrays.append(self._name(id_))
         if self._arrays[-1] != id_:
             self._notices[RENAMED] += 1
+        self._n_empty += _is_empty(probabilities)
         self._write(self._arrays[-1], probabilities)
 
     def close(self) -> None:
         self._write("ids", np.array(self._ids, np.str_))
         self._write("arrays", np.array(self._arrays, np.str_))
-        self._write("provenance", np.array(json.dumps(dict(self._provenance))))
+        provenance: dict[str, Any] = dict(self._provenance)
+        if self._n_empty:
+            provenance |= {"empty_rows": self._n_empty, "empty_rows_reason": self._reason}
+        self._write("provenance", np.array(json.dumps(provenance)))
         with self._output.faults_raised():
             self._archive.close()
 
@@ -131,6 +146,7 @@ class _PairTable:
         provenance: ProvenanceFields,
         pairs: PairFilter,
         provenance_file: BinaryIO | None,
+        reason: str | None,
     ) -> None:
         import pyarrow as pa  # heavy: this module is imported with every command
         from pyarrow.csv import CSVWriter
@@ -138,6 +154,8 @@ class _PairTable:
 
         text = json.dumps(dict(provenance), indent=2)
         fields = {"protein": pa.string(), "i": pa.int32(), "j": pa.int32(), "probability": pa.float32()}
+        fields |= {"reason": pa.string()} if reason else {}
+        self._reason = reason
         self._schema = pa.schema(fields, {"biofm": text})
         self._output = UnfailingFile(handle)
         self._pairs = pairs
@@ -152,8 +170,12 @@ class _PairTable:
     def append(self, id_: str, probabilities: Probabilities) -> None:
         import pyarrow as pa
 
+        if _is_empty(probabilities):
+            row = {"protein": id_, "reason": self._reason}
+            self._waiting.append(pa.Table.from_pylist([row], schema=self._schema))
         for i, j, values in _select(probabilities, self._pairs):
             columns = [pa.repeat(id_, len(i)), pa.array(i + 1), pa.array(j + 1), pa.array(values)]
+            columns += [pa.nulls(len(i), pa.string())] if self._reason else []
             self._waiting.append(pa.Table.from_arrays(columns, schema=self._schema))
             if sum(map(len, self._waiting)) >= ROWS_AT_ONCE:
                 self._flush()
@@ -170,6 +192,11 @@ class _PairTable:
             if self._waiting:
                 self._writer.write_table(pa.concat_tables(self._waiting))
         self._waiting = []
+
+
+def _is_empty(probabilities: Probabilities) -> bool:
+    """Whether they are NaN, as all of a protein are or none."""
+    return bool(np.isnan(probabilities[:1, :1]).any())
 
 
 def _select(

@@ -2,7 +2,7 @@
 ``\\n``.
 
 With one row a residue the columns are ``id``, ``residue`` (from 1), ``e0``... The numbers are the shortest
-that read back as the same float32.
+that read back as the same float32; a row without values has empty cells.
 
 The table begins with its header, as every reader expects; a comment line would break most of them. How the
 embeddings were made therefore stands beside the table, as JSON in ``NAME.csv.provenance.json``.
@@ -51,7 +51,9 @@ class CsvStore:
         d_embedding = block.values.shape[1]
         self._writer = self._writer or self._open(d_embedding)
         ids, numbers = block.residues() if self._per_residue else (block.ids, block.n_residues)
-        columns = [pa.array(ids, pa.string()), pa.array(numbers, pa.int64()), *map(pa.array, block.values.T)]
+        has_empty = bool(block.are_empty.any())  # whose cells are empty, not nan
+        values = [pa.array(dimension, from_pandas=has_empty) for dimension in block.values.T]
+        columns = [pa.array(ids, pa.string()), pa.array(numbers, pa.int64()), *values]
         self._writer.write_table(pa.Table.from_arrays(columns, schema=self._schema(d_embedding)))
 
     def _open(self, d_embedding: int) -> "CSVWriter":

@@ -1,7 +1,7 @@
 """``.parquet``: columns ``id``, ``n_residues`` and ``embedding``, a list of float32 of fixed size.
 
 With one row a residue the columns are ``id``, ``residue`` (from 1) and ``embedding``. How they were made is
-JSON in the file's metadata, under the key ``biofm``.
+JSON in the file's metadata, under the key ``biofm``. A row without values has no ``embedding``.
 """
 
 import base64
@@ -47,7 +47,8 @@ class ParquetStore:
         d_embedding = block.values.shape[1]
         self._writer = self._writer or self._open(d_embedding)
         ids, numbers = block.residues() if self._per_residue else (block.ids, block.n_residues)
-        values = pa.FixedSizeListArray.from_arrays(pa.array(block.values.reshape(-1)), d_embedding)
+        flat, are_empty = pa.array(block.values.reshape(-1)), pa.array(block.are_empty)
+        values = pa.FixedSizeListArray.from_arrays(flat, d_embedding, mask=are_empty)
         columns = [pa.array(ids, pa.string()), pa.array(numbers, pa.int64()), values]
         table = pa.Table.from_arrays(columns, schema=self._schema(d_embedding))
         self._writer.write_table(table, row_group_size=max(1, len(table)))

@@ -24,7 +24,7 @@ N_TRIED = 1000  # variants by which an offset is guessed
 
 @dataclass(frozen=True, slots=True)
 class Cases:
-    """Some variants, and the columns that stand beside their scores.
+    """Some variants, the columns that stand beside their scores, and the place of each, for messages.
 
     ``share_before`` and ``share_behind``: how much of the input, from 0 to 1, was read before them and with
     them; None where one cannot know.
@@ -32,6 +32,7 @@ class Cases:
 
     columns: dict[str, Any]
     variants: list[Variant]
+    where: Callable[[int], str]
     share_before: float | None = None
     share_behind: float | None = None
 
@@ -61,9 +62,10 @@ def cases_of_table(
             kept = list(_PartReader(part, wild_types(part), options, notices).read())
             n_good, source = n_good + len(kept), part.source
             if kept:
-                columns = _passed_on(part.take([row for row, _ in kept]))
+                taken = part.take([row for row, _ in kept])
                 before, share = share, share_read()
-                yield Cases(columns, [variant for _, variant in kept], before, share)
+                variants = [variant for _, variant in kept]
+                yield Cases(_passed_on(taken), variants, taken.where, before, share)
     if not n_good:
         remedy = "Without --on-error skip the first fault is shown"
         raise InputError("every variant was at fault, nothing is left", where=source, remedy=remedy)

@@ -23,8 +23,10 @@ from numpy.typing import NDArray
 from biofm.core import Progress
 from biofm.core.errors import OptionError
 from biofm.core.tables import Table
+from biofm.inference.empty_rows import EMPTY_ROWS, emptied, reasons
 from biofm.inference.intake import Intake
 from biofm.inference.scoring.readings import Reader, Reading, log_likelihood_of
+from biofm.models.finiteness import not_finite
 from biofm.nn import by_budget
 
 PerplexityMethod = Literal["pseudo", "single-pass"]
@@ -49,12 +51,15 @@ def check_perplexity_method(method: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Perplexities:
-    """Of some sequences in order: how many residues counted, the perplexity, whether windows were needed."""
+    """Of some sequences in order: how many residues counted, the perplexity, whether windows were needed, and
+    whether the model's numbers are not finite, and the perplexity NaN for that.
+    """
 
     ids: list[str]
     n_residues: list[int]
     values: NDArray[np.float32]
     windowed: list[bool]
+    is_faulty: NDArray[np.bool_]
 
 
 def perplexities(
@@ -63,15 +68,22 @@ def perplexities(
     method: PerplexityMethod,
     notices: Counter[str],
     on_run: Callable[[int, float], None] = lambda n_tokens, n_characters: None,
+    *,
+    on_error: str = "stop",
 ) -> Iterator[Perplexities]:
     """Perplexities in the order of ``records``, part by part.
 
     ``on_run`` hears, batch by batch, how many tokens were run, and for how many characters of the input: its
-    part of those that all batches together stand for.
+    part of those that all batches together stand for. Raises ModelError or OptionError for a record of which
+    the model's numbers are not finite, unless ``on_error`` is "skip".
     """
     sized = ((record, reader.n_tokens(_reading(record, method))) for record in records)
     for part in by_budget(sized, TOKENS_PER_PART):
-        yield _perplexities_of(part, reader, method, notices, on_run)
+        found = _perplexities_of(part, reader, method, notices, on_run)
+        if found.is_faulty.any() and on_error == "stop":
+            raise not_finite(reader.predictor.model, part[int(found.is_faulty.argmax())].where)
+        notices[EMPTY_ROWS] += int(found.is_faulty.sum())
+        yield found
 
 
 def _perplexities_of(
@@ -92,9 +104,11 @@ def _perplexities_of(
     notices[LEFT_OUT] += sum(n_residues) - sum(n_counted)
     notices[EMPTY] += n_counted.count(0)
     notices[IN_WINDOWS] += sum(windowed)
-    pairs = zip(readings, n_counted, strict=True)
-    values = [np.exp(-likelihoods[reading] / n) if n else np.nan for reading, n in pairs]
-    return Perplexities([record.id for record in part], n_counted, np.array(values, np.float32), windowed)
+    totals = np.array([likelihoods[reading] for reading in readings])
+    is_faulty = np.isnan(totals)
+    pairs = zip(totals, n_counted, strict=True)
+    values = np.array([np.exp(-total / n) if n else np.nan for total, n in pairs], np.float32)
+    return Perplexities([record.id for record in part], n_counted, values, windowed, is_faulty)
 
 
 def _reading(record: Record, method: PerplexityMethod) -> Reading:
@@ -102,6 +116,8 @@ def _reading(record: Record, method: PerplexityMethod) -> Reading:
 
 
 class PerplexityTally(TypedDict):
+    """``perplexity``: of all residues together, NaN where that of a row is missing; None of no residue."""
+
     perplexity: float | None
     n_sequences: int
     n_residues: int
@@ -117,8 +133,12 @@ def perplexities_to_table(
     table: Table,
     notices: Counter[str],
     progress: Progress,
+    *,
+    on_error: str = "stop",
 ) -> PerplexityTally:
-    """Stream the records of ``intake`` through the model into ``table``, which is left open."""
+    """Stream the records of ``intake`` through the model into ``table``, which is left open. With
+    ``on_error`` "skip" its last column says why a row is empty.
+    """
     began = perf_counter()
     counts: Counter[str] = Counter()
     loss = n_read = 0.0
@@ -129,10 +149,13 @@ def perplexities_to_table(
         counts.update(tokens=n_tokens)
         progress.update(tokens=counts["tokens"], fraction=intake.share_of(n_read))
 
-    for part in perplexities(intake, reader, method, notices, on_run):
+    for part in perplexities(intake, reader, method, notices, on_run, on_error=on_error):
         columns = {"id": part.ids, "n_residues": part.n_residues, "windowed": part.windowed}
-        table.append({**columns, COLUMNS[method]: part.values})
-        loss += float(np.nansum(np.log(part.values) * part.n_residues, dtype=np.float64))
+        columns |= emptied({COLUMNS[method]: part.values}, part.is_faulty)
+        table.append(columns | reasons(part.is_faulty, reader.predictor.dtype, on_error))
+        counted = np.array(part.n_residues)
+        has_any = counted > 0
+        loss += float((np.log(part.values[has_any]) * counted[has_any]).sum(dtype=np.float64))
         counts.update(sequences=len(part.ids), residues=sum(part.n_residues))
     table.close()
     seconds = perf_counter() - began

@@ -35,6 +35,11 @@ class Row:
         return self.cases.variants[self.index]
 
     @property
+    def where(self) -> str:
+        """Its place in the input, for messages."""
+        return self.cases.where(self.index)
+
+    @property
     def identity(self) -> bytes:
         """Everything that makes it this row: its columns and cells, its protein, its variant."""
         cells = (f"{name}\n{column[self.index]}" for name, column in self.cases.columns.items())

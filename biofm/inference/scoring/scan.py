@@ -1,7 +1,8 @@
 """Every substitution of a protein."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
@@ -42,9 +43,13 @@ def cases_of_scan(intake: Intake, offset: int, notices: Counter[str]) -> Iterato
         n_rows += len(part)
         columns = {name: [getattr(row, name) for row in part] for name in _Row._fields[:-1]}
         before, share = share, intake.share_of(n_rows // N_OTHERS)
-        yield Cases(columns, [row.case for row in part], before, share)
+        yield Cases(columns, [row.case for row in part], partial(_where, part), before, share)
     if not n_rows:
         raise InputError("there is no standard residue to substitute", remedy="Give a protein")
+
+
+def _where(part: Sequence[_Row], index: int) -> str:
+    return f"{part[index].protein}, {part[index].variant}"
 
 
 def scan_matrix(sequence: str, scores: NDArray[np.float32]) -> NDArray[np.float32]:

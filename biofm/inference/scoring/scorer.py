@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from biofm.inference.masked import unheard
 from biofm.inference.scoring.methods import Method, Variant, readings_of, score_of
 from biofm.inference.scoring.readings import Answer, Reader, Reading
+from biofm.models.finiteness import not_finite, reason_of
 
 
 class Need(NamedTuple):
@@ -56,9 +57,27 @@ class Scorer:
         return scores
 
     def read_and_score(self, variants: Sequence[Variant]) -> NDArray[np.float32]:
-        """Scores, shape (variants, models), everything in memory."""
+        """Scores, shape (variants, models), everything in memory. Raises as ``check``, counting from 1."""
         needs = {key: need for variant in variants for key, need in self.needs(variant).items()}
-        return self.score(variants, self.read(needs))
+        scores = self.score(variants, self.read(needs))
+        self.check(scores, [f"variant {number}" for number in range(1, len(variants) + 1)])
+        return scores
+
+    def check(self, scores: NDArray[np.float32], places: Sequence[str]) -> None:
+        """Raises ModelError or OptionError for the first row with a score that is NaN, because its model's
+        numbers are not finite; ``places`` are those of the rows.
+        """
+        for row, model in np.argwhere(np.isnan(scores)):
+            raise not_finite(self.readers[model].predictor.model, places[row])
+
+    def reason(self, names: Sequence[str], is_empty: NDArray[np.bool_]) -> str | None:
+        """Why the scores ``is_empty`` of a row by the models of these names are; None of a whole row."""
+        at_fault = [
+            f"{name}: {reason_of(reader.predictor.dtype)}"
+            for name, reader, it in zip(names, self.readers, is_empty, strict=True)
+            if it
+        ]
+        return "; ".join(at_fault) or None
 
     def is_windowed(self, variant: Variant) -> bool:
         """Whether a model sees this protein by windows."""

@@ -11,10 +11,14 @@ from numpy.typing import NDArray
 from biofm.core import Progress
 from biofm.core.journal import Entry, Fields, Journal, key_of
 from biofm.core.tables import Columns
+from biofm.inference.empty_rows import EMPTY_ROWS
 from biofm.inference.scoring.parts import pack_columns
 from biofm.inference.scoring.rows import Chunk, Rows, chunks, of_shard
 from biofm.inference.scoring.scorer import Scorer
 from biofm.inference.shards import Shard
+
+WHY = "biofm: why this row is empty"
+"""The last column of the rows in a journal; a table has it where it was made with ``on_error`` "skip"."""
 
 RENAMED = "input columns renamed input_..., because the scores take their names"
 
@@ -42,11 +46,14 @@ def score_to_journal(
     where: str,
     notices: Counter[str],
     progress: Progress,
+    *,
+    on_error: str = "stop",
 ) -> int:
     """Score what ``journal``, which has begun, does not hold yet; returns how many tokens that took.
 
     ``names`` are those of the models' columns. Raises InputError: the rows that are done already are no
-    longer what they were.
+    longer what they were. ModelError or OptionError: a model's numbers for a row are not finite, and
+    ``on_error`` is not "skip"; the chunks before are kept.
     """
     own = journal.remaining(of_shard(rows, shard), lambda row: row.identity, where)
     meter = _Meter(progress)
@@ -56,11 +63,14 @@ def score_to_journal(
         meter.begin(chunk, sum(map(scorer.n_tokens, new.values())))
         answers = scorer.read(new, meter.on_run)
         scores = scorer.score(chunk.variants, answers | {key: journal.row(key) for key in known})
+        if on_error == "stop":
+            scorer.check(scores, [row.where for row in chunk.rows])
         columns = output_columns(chunk, scorer, names, scores, notices)
         part = key_of("part", str(chunk.rows[0].number))
         entries = [Entry(row.number, [], [part], row.identity) for row in chunk.rows]
         journal.commit(entries, answers | {part: pack_columns(columns)}, {"tokens": meter.n_chunk_tokens})
-    journal.finish({"n_records": rows.n_read, "digest": rows.digest, "notices": dict(+notices)})
+    totals = {"n_records": rows.n_read, "digest": rows.digest, "notices": dict(+notices)}
+    journal.finish(totals | {"has_reasons": on_error == "skip"})
     return meter.n_tokens
 
 
@@ -92,23 +102,32 @@ class _Meter:
 def output_columns(
     chunk: Chunk, scorer: Scorer, names: Sequence[str], scores: NDArray[np.float32], notices: Counter[str]
 ) -> Columns:
-    """What the table holds of these rows: the input's columns, then ours. ``scores``: (rows, models)."""
+    """What the table holds of these rows: the input's columns, then ours. ``scores``: (rows, models); one
+    that is NaN, and the mean with it, is left empty, and ``WHY`` says why.
+    """
+    import pyarrow as pa  # heavy: this module is imported with every command
+
+    is_empty = np.isnan(scores)
+    notices[EMPTY_ROWS] += int(is_empty.any(1).sum())
+    mean = scores.mean(1, dtype=np.float64).astype(np.float32)
     added = {
         "method": [variant.method(scorer.method) for variant in chunk.variants],
         "windowed": [scorer.is_windowed(variant) for variant in chunk.variants],
-        **{f"score_{name}": scores[:, model] for model, name in enumerate(names)},
-        "score": scores.mean(1, dtype=np.float64).astype(np.float32),
+        **{f"score_{name}": pa.array(scores[:, model], from_pandas=True) for model, name in enumerate(names)},
+        "score": pa.array(mean, from_pandas=True),
+        WHY: pa.array([scorer.reason(names, row) for row in is_empty], pa.string()),
     }
-    return _kept_apart(chunk.columns, added, notices) | added
+    apart = kept_apart(chunk.columns, added)
+    notices[RENAMED] = sum(name not in apart for name in chunk.columns)
+    return apart | added
 
 
-def _kept_apart(columns: Columns, added: Columns, notices: Counter[str]) -> dict[str, Any]:
-    """The columns of the input, with another name where ours would hide them."""
+def kept_apart(columns: Columns, added: Columns) -> dict[str, Any]:
+    """The columns of the input, with another name where those ``added`` would hide them."""
     apart: dict[str, Any] = {}
     for name, column in columns.items():
         other = name
         while other in added or (other != name and other in columns):
             other = f"input_{other}"
         apart[other] = column
-    notices[RENAMED] = sum(name not in apart for name in columns)
     return apart

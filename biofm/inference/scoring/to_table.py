@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from biofm.core import Progress
 from biofm.core.journal import Journal
 from biofm.core.tables import Columns, Table
+from biofm.inference.empty_rows import REASON
 from biofm.inference.scoring.parts import unpack_columns
+from biofm.inference.scoring.to_journal import WHY, kept_apart
 from biofm.inference.to_store import in_order
 
 if TYPE_CHECKING:
@@ -22,16 +24,21 @@ def journals_to_table(
     progress: Progress,
     on_block: Callable[[Columns], None] = lambda columns: None,
 ) -> int:
-    """Stream the scores of finished journals, which share one input, into ``table``; returns how many.
+    """Stream the scores of finished journals, which share one input, into ``table``; returns how many. The
+    reasons of empty rows are a column where such rows were allowed.
 
     ``on_block`` sees every block of rows. Raises InputError: a row is in none of the journals, or in two.
     """
     import pyarrow as pa  # heavy: this module is imported with every command
 
     (n_records,) = {journal.finished["n_records"] for journal in journals if journal.finished}
+    has_reasons = any(journal.finished["has_reasons"] for journal in journals if journal.finished)
     n_rows = 0
     for block in _blocks(_slices(journals)):
         columns = dict(zip(block[0].column_names, pa.concat_tables(block).columns, strict=True))
+        why = columns.pop(WHY)
+        reasons = {REASON: why} if has_reasons else {}
+        columns = kept_apart(columns, reasons) | reasons
         table.append(columns)
         on_block(columns)
         n_rows += sum(part.num_rows for part in block)
