@@ -2,10 +2,13 @@
 
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from biofm.cli import (
     contacts,
@@ -20,11 +23,36 @@ from biofm.cli import (
     pretrain,
     score,
 )
-from biofm.cli.printing import forget_output, output_faults
+from biofm.cli.printing import forget_output, output_faults, print_traceback, say, show_all_safely
 from biofm.core.errors import BiofmError
+from biofm.core.terminal import shown
 from biofm.core.version import __version__
 
+
+class _Commands(TyperGroup):
+    """The commands, whose complaints of wrong usage repeat words that may be names of files."""
+
+    def make_context(self, *given: Any, **options: Any) -> Any:
+        with _shown_complaints():
+            return super().make_context(*given, **options)
+
+    def invoke(self, *given: Any) -> Any:
+        with _shown_complaints():
+            return super().invoke(*given)
+
+
+@contextmanager
+def _shown_complaints() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if hasattr(error, "format_message"):  # as click's and typer's own have
+            error.message = shown(error.message)  # type: ignore[attr-defined]
+        raise
+
+
 app = typer.Typer(
+    cls=_Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -52,6 +80,7 @@ def main() -> NoReturn:
 
     Exit code 0: done; 1: a fault that the message explains; 2: wrong usage; 130 or 143: interrupted.
     """
+    show_all_safely()
     signal.signal(signal.SIGINT, _terminate)
     signal.signal(signal.SIGTERM, _terminate)
     try:
@@ -70,13 +99,15 @@ def main() -> NoReturn:
     except BrokenPipeError:  # The reader of our output has gone.
         forget_output()
         sys.exit(1)
+    except Exception:
+        sys.excepthook = print_traceback  # here, because typer sets its own
+        raise
     sys.exit(0)
 
 
 def _complain(error: BaseException, what: str) -> None:
     """One line on standard error: what happened, and what was noted of it on its way."""
-    lines = " ".join(what.splitlines())
-    print("biofm:", ". ".join([lines, *_notes(error)]), file=sys.stderr)
+    say(f"biofm: {'. '.join([what, *_notes(error)])}")
 
 
 def _notes(error: BaseException) -> list[str]:

@@ -1,32 +1,41 @@
-"""What commands print: results on standard output, everything about them on standard error."""
+"""What commands print: results on standard output, everything about them on standard error.
+
+Nothing from a file reaches the terminal but through ``shown``.
+"""
 
 import json
+import logging
 import os
 import sys
+import traceback
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from math import isfinite
+from types import TracebackType
 from typing import Any
 
 from biofm.core.errors import OutputError
+from biofm.core.terminal import shown, shown_lines
 
 
 def print_result(text: str) -> None:
     """Text on standard output. Raises OutputError where that cannot be written."""
     with output_faults():
-        print(text, flush=True)
+        print(shown_lines(text), flush=True)
 
 
 def print_json(result: Any) -> None:
     """One object on standard output, for programs; null is a number that is not finite, which JSON lacks."""
     fields = asdict(result) if is_dataclass(result) and not isinstance(result, type) else result
-    print_result(json.dumps(_in_json(fields), indent=2, allow_nan=False))
+    text = json.dumps(_in_json(fields), indent=2, allow_nan=False)  # which escapes all controls but one
+    print_result(text.replace("\x7f", r"\u007f"))
 
 
 def say(text: str) -> None:
     """A line for the person at the terminal."""
-    print(text, file=sys.stderr)
+    print(shown(text), file=sys.stderr)
 
 
 def say_notices(notices: Mapping[str, int]) -> None:
@@ -36,7 +45,7 @@ def say_notices(notices: Mapping[str, int]) -> None:
 
 def print_table(rows: Sequence[tuple[str, ...]], header: tuple[str, ...] = ()) -> None:
     """Columns as wide as they need, nothing drawn around them."""
-    lines = [header, *rows] if header else rows
+    lines = [tuple(map(shown, row)) for row in ([header, *rows] if header else rows)]
     widths = [max(len(row[i]) for row in lines) for i in range(len(lines[0]))]
     spelt = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in lines)
     print_result("\n".join(map(str.rstrip, spelt)))
@@ -51,6 +60,28 @@ def _in_json(value: Any) -> Any:
         case list() | tuple():
             return [_in_json(it) for it in value]
     return value
+
+
+def show_all_safely() -> None:
+    """Let warnings and logs, which libraries word, reach the terminal as ``shown`` spells them."""
+    warnings.formatwarning = _format_warning
+    logging.setLogRecordFactory(_Record)
+
+
+class _Record(logging.LogRecord):
+    def getMessage(self) -> str:  # noqa: N802  # logging's name
+        return shown_lines(super().getMessage())
+
+
+def _format_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    return f"{shown(f'{filename}:{lineno}: {category.__name__}: {message}')}\n"
+
+
+def print_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """The ``sys.excepthook`` for a fault of the program itself, whose words may repeat a file's."""
+    sys.stderr.write(shown_lines("".join(traceback.format_exception(kind, error, trace))))
 
 
 @contextmanager

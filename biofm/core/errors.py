@@ -19,16 +19,19 @@ from contextlib import AbstractContextManager, contextmanager
 
 from biofm_datasets import DataError
 
+from biofm.core.terminal import shown
+
 
 class BiofmError(Exception):
-    """A fault with a remedy: ``where: what. remedy``."""
+    """A fault with a remedy: ``where: what. remedy``, in which names from files are safe to be printed."""
 
     def __init__(self, what: str, *, where: str = "", remedy: str = "") -> None:
         self.what = what
         self.where = where
         self.remedy = remedy
         message = f"{where}: {what}" if where else what
-        super().__init__(f"{message}. {remedy}" if remedy else message)
+        whole = f"{message}. {remedy}" if remedy else message
+        super().__init__(shown(" ".join(whole.split("\n"))))
 
 
 class InputError(BiofmError):

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TextIO
 
+from biofm.core.terminal import shown
+
 if TYPE_CHECKING:
     import rich.progress
 
@@ -27,7 +29,7 @@ class Progress:
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._label = label
+        self._label = shown(label)
         self._quiet = quiet
         self._stream = stream or sys.stderr
         self._clock = clock
@@ -68,13 +70,13 @@ class Progress:
         if self._bar is not None:
             (task,) = self._bar.task_ids
             self._bar.update(task, completed=fraction or 0.0, total=None if fraction is None else 1.0)
-            self._bar.update(task, detail="  ".join(filter(None, [speed, left])))
+            self._bar.update(task, detail=shown("  ".join(filter(None, [speed, left]))))
         elif self._clock() - self._last_line_s >= SECONDS_BETWEEN_LINES:
             self._last_line_s = self._clock()
             share = f"{fraction:.0%}" if fraction is not None else ""
             done = f"{tokens:,} tokens" if tokens is not None else ""
             parts = filter(None, [share, done, speed, left])
-            print(f"{self._label}: {', '.join(parts)}", file=self._stream, flush=True)
+            print(f"{self._label}: {shown(', '.join(parts))}", file=self._stream, flush=True)
 
 
 class StageProgress:
@@ -124,10 +126,10 @@ def _start_bar(label: str, stream: TextIO) -> "rich.progress.Progress":
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
     bar = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),  # a member's name may hold brackets
         BarColumn(),
         TaskProgressColumn(),
-        TextColumn("{task.fields[detail]}"),
+        TextColumn("{task.fields[detail]}", markup=False),
         console=Console(file=stream),
         transient=True,
         redirect_stdout=False,  # standard output may be a pipe that waits for results

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from biofm.core.errors import InputError
+from biofm.core.terminal import shown
 from biofm.gate import ask
 from biofm.policy import Request
 
@@ -105,4 +106,4 @@ def test_a_name_that_no_file_can_have_is_an_input_error(
 ) -> None:
     message = message_of(make_request({"input": tmp_path / name}))
 
-    assert message == f"{tmp_path / name}: the file cannot be read ({reason}). Check the path"
+    assert message == f"{tmp_path / shown(name)}: the file cannot be read ({reason}). Check the path"
