@@ -2,27 +2,40 @@
 
 Two tables: ``requests``, one row written before anything is opened, and ``outcomes``, one row written at the
 end that refers to it. A request without an outcome was refused, still runs, or was killed. Triggers hold both
-tables to appending.
+tables to appending. It is its owner's alone: file and folder can be read by nobody else.
+
+A process that finds it locked says so after two seconds, and waits for a minute: a thousand shards that start
+together on one network mount take turns, and none of them should fail for that.
 """
 
+import errno
 import json
+import logging
 import os
+import secrets
 import sqlite3
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 from biofm.core.errors import LedgerError
+from biofm.gate.partial import rename_to_new
 from biofm.policy import Request, Target, Verdict
 
 Outcome = Literal["completed", "failed", "interrupted"]
 
+LOG = logging.getLogger(__name__)
+
 BUSY_TIMEOUT_S = 60.0
-REMEDY = "Set XDG_STATE_HOME to the absolute path of a folder that can be written"
+NOTICE_S = 2.0
+STEP_S = 1.0  # of waiting: a signal is heard in between
+SET_ANOTHER = "set XDG_STATE_HOME to the absolute path of a folder that can be written"
+NOT_PERMITTED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 # The default rollback journal, not WAL: home folders on clusters are network mounts, where WAL does not work
 # (https://sqlite.org/wal.html, section 1), and two short transactions a run need no more.
@@ -39,6 +52,17 @@ SCHEMA = (
         BEGIN SELECT RAISE(ABORT, 'the ledger only grows'); END"""
         for table in ("requests", "outcomes")
         for verb in ("UPDATE", "DELETE")
+    ),
+    # INSERT OR REPLACE removes a row without asking the trigger of DELETE. Where a new row is to be numbered
+    # yet, SQLite shows -1 for its number, which therefore no row may have.
+    *(
+        f"""CREATE TRIGGER IF NOT EXISTS {table}_{when}_INSERT {when} INSERT ON {table} WHEN {condition}
+        BEGIN SELECT RAISE(ABORT, 'the ledger only grows'); END"""
+        for table, key in (("requests", "id"), ("outcomes", "request"))
+        for when, condition in (
+            ("BEFORE", f"EXISTS (SELECT 1 FROM {table} WHERE {key} = NEW.{key})"),
+            ("AFTER", f"NEW.{key} < 1"),
+        )
     ),
 )
 
@@ -58,7 +82,7 @@ def ledger_path() -> Path:
     for folder in folders:
         if os.path.isabs(folder):
             return Path(folder) / "biofm" / "ledger.sqlite3"
-    raise LedgerError("there is no home folder to keep the ledger in", remedy=REMEDY)
+    raise LedgerError("there is no home folder to keep the ledger in", remedy=f"S{SET_ANOTHER[1:]}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,19 +132,88 @@ class Ledger:
     def _transaction(self) -> Iterator[sqlite3.Cursor]:
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with closing(
-                sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
-            ) as connection:
+            _create_private(self.path)
+            with closing(sqlite3.connect(self.path, timeout=STEP_S, isolation_level=None)) as connection:
                 cursor = connection.cursor()
                 # IMMEDIATE: wait for the lock here, where waiting is possible, not in the middle.
-                cursor.execute("BEGIN IMMEDIATE")
+                self._wait_for(cursor, "BEGIN IMMEDIATE")
                 for statement in SCHEMA:
                     cursor.execute(statement)
                 yield cursor
-                cursor.execute("COMMIT")
+                self._wait_for(cursor, "COMMIT")
         except (OSError, sqlite3.Error) as error:
-            what = f"the ledger cannot be written ({error})"
-            raise LedgerError(what, where=str(self.path), remedy=REMEDY) from error
+            what, remedy = _explained(error, self.path)
+            raise LedgerError(what, where=str(self.path), remedy=remedy) from error
+
+    def _wait_for(self, cursor: sqlite3.Cursor, statement: str) -> None:
+        """Execute what may find the ledger locked."""
+        start, is_told = time.monotonic(), False
+        while True:
+            try:
+                cursor.execute(statement)
+                return
+            except sqlite3.OperationalError as error:
+                waited_s = time.monotonic() - start
+                if not _is_locked(error) or waited_s >= BUSY_TIMEOUT_S:
+                    raise
+            if waited_s >= NOTICE_S and not is_told:
+                is_told = True
+                LOG.warning(
+                    "biofm: another process holds the ledger %s; waiting for it, up to %.0f s",
+                    self.path,
+                    BUSY_TIMEOUT_S,
+                )
+
+
+def _create_private(path: Path) -> None:
+    """An empty file that is its owner's alone from the first, where there is none; an older one becomes so.
+
+    It is made under another name: SQLite's locks are lost when any descriptor of the file is closed in the
+    same process, by another thread too.
+    """
+    if not path.exists():
+        new = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        os.close(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        with suppress(FileExistsError):
+            rename_to_new(new, path)
+        new.unlink(missing_ok=True)
+    if sys.platform == "win32":
+        return
+    for one in (path.parent, path):
+        mode = one.stat().st_mode
+        if mode & 0o077:
+            try:
+                one.chmod(mode & 0o700)
+            except PermissionError:
+                LOG.warning("biofm: %s can be read by others, and only its owner can change that", one)
+
+
+def _explained(error: Exception, path: Path) -> tuple[str, str]:
+    """What is wrong with the ledger, and what to do."""
+    name = getattr(error, "sqlite_errorname", "")
+    number = error.errno if isinstance(error, OSError) else 0
+    away = f"Move it away (mv {path} {path}.old): the next command begins a new one"
+    what, remedy = f"the ledger cannot be written ({error})", f"S{SET_ANOTHER[1:]}"
+    if path.is_dir():
+        what, remedy = "this is a folder, where the ledger is to lie", away
+    elif _is_locked(error):
+        what = f"another process has held the ledger for {BUSY_TIMEOUT_S:.0f} s"
+        remedy = f"End it (fuser {path} names it), or wait, and repeat the command"
+    elif name in ("SQLITE_NOTADB", "SQLITE_CORRUPT"):
+        what, remedy = f"the ledger is damaged ({error})", away
+    elif name == "SQLITE_ERROR":
+        what, remedy = f"the ledger is of another version of biofm ({error})", away
+    elif name == "SQLITE_FULL" or name.startswith("SQLITE_IOERR") or number in (errno.ENOSPC, errno.EDQUOT):
+        what = f"the disk of the ledger is full or fails ({error})"
+        remedy = f"Free some space there. Or {SET_ANOTHER}"
+    elif name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN")) or number in NOT_PERMITTED:
+        what = f"the ledger may not be written ({error})"
+        remedy = f"Make it and its folder writable: ls -ld {path.parent} {path}. Or {SET_ANOTHER}"
+    return what, remedy
+
+
+def _is_locked(error: Exception) -> bool:
+    return getattr(error, "sqlite_errorname", "").startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
 
 
 def _now() -> str:

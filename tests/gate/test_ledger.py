@@ -2,9 +2,12 @@
 
 import json
 import os
+import resource
 import sqlite3
+import stat
 from collections.abc import Callable
 from contextlib import closing
+from itertools import product
 from pathlib import Path
 from subprocess import Popen
 from typing import Any
@@ -12,7 +15,7 @@ from typing import Any
 import pytest
 
 from biofm.core.errors import LedgerError
-from biofm.gate import Ledger, ask, ledger_path, person
+from biofm.gate import Ledger, ask, ledger, ledger_path, person
 from biofm.policy import Decision, Principal, Request, Target, Verdict
 
 REMEDY = "Set XDG_STATE_HOME to the absolute path of a folder that can be written"
@@ -126,14 +129,34 @@ def test_many_processes_write_at_once_and_nothing_is_lost(
     assert read_ledger("SELECT count(*) FROM requests") == [(80,)]
 
 
+REWRITTEN = """INTO requests SELECT id, time, principal, 'nobody', verb, model, reads, writes, contacts,
+    decision, rule, reason FROM requests"""
+
+
 @pytest.mark.parametrize(
-    "change", ["UPDATE requests SET user = 'nobody'", "DELETE FROM requests", "DELETE FROM outcomes"]
+    "change",
+    [
+        "UPDATE requests SET user = 'nobody'",
+        "UPDATE OR REPLACE outcomes SET outcome = 'completed'",
+        "DELETE FROM requests",
+        "DELETE FROM outcomes",
+        f"INSERT OR REPLACE {REWRITTEN}",
+        f"REPLACE {REWRITTEN}",
+        f"INSERT OR IGNORE {REWRITTEN}",
+        f"INSERT {REWRITTEN} WHERE true ON CONFLICT DO UPDATE SET user = 'nobody'",
+        "REPLACE INTO outcomes SELECT request, time, 'failed', error FROM outcomes",
+        f"INSERT {REWRITTEN.replace('SELECT id', 'SELECT -1')}",
+    ],
 )
+@pytest.mark.parametrize("is_older", [False, True])
 def test_what_is_written_can_be_neither_changed_nor_removed(
-    change: str, make_request: MakeRequest, read_ledger: ReadLedger
+    change: str, is_older: bool, make_request: MakeRequest, read_ledger: ReadLedger
 ) -> None:
     with ask(make_request()):
-        pass
+        if is_older:  # than the triggers of INSERT
+            with closing(sqlite3.connect(ledger_path())) as connection:
+                for table, when in product(("requests", "outcomes"), ("BEFORE", "AFTER")):
+                    connection.execute(f"DROP TRIGGER {table}_{when}_INSERT")
 
     with (
         closing(sqlite3.connect(ledger_path())) as connection,
@@ -141,7 +164,9 @@ def test_what_is_written_can_be_neither_changed_nor_removed(
     ):
         connection.execute(change)
 
-    assert read_ledger("SELECT count(*) FROM requests JOIN outcomes ON id = request") == [(1,)]
+    assert read_ledger("SELECT id, user, outcome FROM requests JOIN outcomes ON id = request") == [
+        (1, person().name, "completed")
+    ]
 
 
 def test_a_ledger_that_cannot_be_written_names_its_path_and_the_remedy(
@@ -157,18 +182,130 @@ def test_a_ledger_that_cannot_be_written_names_its_path_and_the_remedy(
     assert str(caught.value).endswith(REMEDY)
 
 
+def mode_of(path: Path) -> str:
+    return oct(stat.S_IMODE(path.stat().st_mode))
+
+
+def test_the_ledger_is_its_owners_alone_from_the_first(make_request: MakeRequest) -> None:
+    before = os.umask(0)
+    try:
+        with ask(make_request()):
+            assert (mode_of(ledger_path()), mode_of(ledger_path().parent)) == ("0o600", "0o700")
+    finally:
+        os.umask(before)
+    assert [path.name for path in ledger_path().parent.iterdir()] == ["ledger.sqlite3"]
+
+
+def test_an_older_ledger_that_others_could_read_is_closed_to_them(make_request: MakeRequest) -> None:
+    with ask(make_request()):
+        pass
+    ledger_path().chmod(0o644)
+    ledger_path().parent.chmod(0o755)
+
+    with ask(make_request()):
+        assert (mode_of(ledger_path()), mode_of(ledger_path().parent)) == ("0o600", "0o700")
+
+
+def lock(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("BEGIN EXCLUSIVE")
+    return connection
+
+
+def test_a_locked_ledger_is_told_of_while_it_is_waited_for_and_named_in_the_end(
+    make_request: MakeRequest, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert (ledger.NOTICE_S, ledger.BUSY_TIMEOUT_S) == (2, 60)
+    for name, seconds in (("STEP_S", 0.02), ("NOTICE_S", 0.02), ("BUSY_TIMEOUT_S", 0.1)):
+        monkeypatch.setattr(ledger, name, seconds)
+    with ask(make_request()):
+        pass
+
+    with closing(lock(ledger_path())), pytest.raises(LedgerError) as caught, ask(make_request()):
+        pytest.fail("the work began")
+
+    (told,) = caplog.messages
+    assert told.startswith(f"biofm: another process holds the ledger {ledger_path()}; waiting for it")
+    assert str(caught.value).startswith(f"{ledger_path()}: another process has held the ledger for ")
+    assert caught.value.remedy == f"End it (fuser {ledger_path()} names it), or wait, and repeat the command"
+
+
+def place_a_folder(path: Path) -> None:
+    path.mkdir()
+
+
+def damage(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE requests (id)")
+    with path.open("r+b") as file:
+        file.seek(100)
+        file.write(bytes(4000))
+
+
+def write_other_tables(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE requests (id INTEGER PRIMARY KEY, who TEXT)")
+
+
+WRONG_LEDGERS: dict[str, tuple[Callable[[Path], object], str, str]] = {
+    "a folder": (place_a_folder, "this is a folder", "Move it away (mv"),
+    "another file": (
+        lambda path: path.write_text("something else entirely" * 99),
+        "is damaged",
+        "Move it away",
+    ),
+    "a damaged one": (damage, "is damaged (", "Move it away (mv"),
+    "one with other tables": (write_other_tables, "is of another version of biofm (", "Move it away (mv"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_LEDGERS)
+def test_a_ledger_that_cannot_be_used_says_what_is_wrong_with_it_and_what_to_do(
+    wrong: str, make_request: MakeRequest
+) -> None:
+    make, what, remedy = WRONG_LEDGERS[wrong]
+    ledger_path().parent.mkdir(parents=True)
+    make(ledger_path())
+
+    with pytest.raises(LedgerError) as caught, ask(make_request()):
+        pytest.fail("the work began")
+
+    assert what in caught.value.what
+    assert caught.value.remedy.startswith(remedy)
+    assert "XDG_STATE_HOME" not in caught.value.remedy
+
+
+def test_a_ledger_on_a_full_disk_says_so(make_request: MakeRequest) -> None:
+    with ask(make_request()):
+        pass
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (ledger_path().stat().st_size // 2, limits[1]))
+    try:
+        with pytest.raises(LedgerError) as caught, ask(make_request()):
+            pytest.fail("the work began")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    assert "the disk of the ledger is full or fails (" in str(caught.value)
+    assert caught.value.remedy.startswith("Free some space there. Or set XDG_STATE_HOME")
+
+
+def test_a_ledger_that_may_not_be_written_says_so(plain_folder: Path, make_request: MakeRequest) -> None:
+    with ask(make_request()):
+        pass
+    ledger_path().chmod(0o400)
+
+    with pytest.raises(LedgerError) as caught, ask(make_request()):
+        pytest.fail("the work began")
+
+    assert "the ledger may not be written (attempt to write a readonly database)" in str(caught.value)
+    assert caught.value.remedy.startswith(f"Make it and its folder writable: ls -ld {ledger_path().parent}")
+
+
 def test_a_read_only_state_folder_is_a_ledger_error(plain_folder: Path, make_request: MakeRequest) -> None:
     (plain_folder / "state").mkdir(mode=0o500)
 
     with pytest.raises(LedgerError, match="Permission denied") as caught, ask(make_request()):
         pytest.fail("the work began")
 
-    assert caught.value.remedy == REMEDY
-
-
-def test_a_ledger_that_is_no_database_is_a_ledger_error(make_request: MakeRequest) -> None:
-    ledger_path().parent.mkdir(parents=True)
-    ledger_path().write_text("something else entirely" * 100)
-
-    with pytest.raises(LedgerError, match="file is not a database"), ask(make_request()):
-        pytest.fail("the work began")
+    assert caught.value.remedy.endswith(f"Or s{REMEDY[1:]}")
