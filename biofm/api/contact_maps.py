@@ -11,6 +11,7 @@ from biofm_datasets.structures import read_chain
 
 from biofm.api.model import load
 from biofm.api.request import request_of
+from biofm.api.table import table_targets
 from biofm.core import Progress
 from biofm.core.errors import OptionError, input_errors
 from biofm.core.stores import ProvenanceFields, provenance_path
@@ -162,10 +163,11 @@ def _check_options(
 
 
 def _writes(target: Path, picture: str | Path | None, overwrite: bool) -> dict[str, Target]:
-    paths = {"output": target, "provenance": provenance_path(target), "picture": picture and Path(picture)}
+    targets = table_targets(target, overwrite)
     if picture:
         check_figure_suffix(Path(picture))
-    return {role: Target(path=path, overwrite=overwrite) for role, path in paths.items() if path}
+        targets["picture"] = Target(path=Path(picture), overwrite=overwrite)
+    return targets
 
 
 def _focus(

@@ -9,14 +9,21 @@ from time import perf_counter
 
 from biofm_datasets.protein import Gaps
 from biofm_datasets.splits import SplitOptions
-from biofm_datasets.store import Source, SplitRecord, Store
+from biofm_datasets.store import Source, SplitRecord, Store, open_store, store_files
 from biofm_datasets.store.files import RECORD, UNFINISHED
+from biofm_datasets.store.unfinished import PROGRESS, Unfinished
 
-from biofm.api.preparation import check_not_standard_input, open_inputs, write_store
+from biofm.api.finished import ALREADY_WHOLE
+from biofm.api.preparation import (
+    check_not_standard_input,
+    open_inputs,
+    request_digest,
+    write_store,
+)
 from biofm.api.request import request_of
 from biofm.api.token_blocks import Reading
 from biofm.core import StageProgress
-from biofm.core.errors import InputError, OptionError, OutputError, data_errors
+from biofm.core.errors import InputError, OptionError, OutputError, data_errors, input_errors
 from biofm.gate import ask
 from biofm.policy import Target
 
@@ -79,6 +86,8 @@ def prepare(
         )  # fmt: skip
     reading = Reading(column=column, id_column=id_column, gaps=gaps, on_error=on_error, split=options)
     _check_inputs(paths, weights)
+    if resume and not overwrite and _was_finished(folder):
+        return _summary(_find_finished(paths, weights, reading, folder), began, {ALREADY_WHOLE: 1})
     target = Target(path=folder, kind="directory", overwrite=_may_hold_files(folder, resume, overwrite))
     request = request_of("prepare", reads={"input": paths}, writes={"store": target})
     with _new_folder_removed(folder), ask(request) as permit:
@@ -88,16 +97,45 @@ def prepare(
                 opened, reading, permit.folder("store"), bar.update, resume=resume, anew=overwrite
             )
     _check_split(store, reading.split)
+    return _summary(store, began, {})
+
+
+def _summary(store: Store, began: float, notices: dict[str, int]) -> PrepareSummary:
     return PrepareSummary(
-        store=str(folder),
+        store=str(store.folder),
         sha256=store.sha256,
         n_sequences=store.record.n_sequences,
         n_residues=store.record.n_tokens - 2 * store.record.n_sequences,
         sources=store.record.sources,
         split=store.record.split,
-        notices=store.record.notices,
+        notices=store.record.notices | notices,
         seconds=perf_counter() - began,
     )
+
+
+def _was_finished(folder: Path) -> bool:
+    """Whether a store lies there and no unfinished one, of which a killed run may have left a folder."""
+    if not (folder / RECORD).exists() or (folder / UNFINISHED / PROGRESS).exists():
+        return False
+    if (folder / UNFINISHED).exists():
+        with data_errors(OutputError):
+            Unfinished(folder, {}, resume=False, anew=True).remove()
+    return True
+
+
+def _find_finished(
+    paths: Sequence[Path], weights: Sequence[float] | None, reading: Reading, folder: Path
+) -> Store:
+    """The store that this same request has made. Raises OutputError: another one did."""
+    reads = {"input": tuple(paths), "store": store_files(folder)}
+    with ask(request_of("prepare", reads=reads)) as permit, input_errors():
+        store = open_store(folder)
+        opened = open_inputs(permit.readers("input"), paths, weights)
+        if store.record.request != request_digest(opened, reading):
+            what = "the store here is finished, and was prepared of other inputs or otherwise"
+            remedy = "Pass --overwrite to replace it, or choose another folder"
+            raise OutputError(what, where=str(folder), remedy=remedy)
+    return store
 
 
 def _check_split(store: Store, options: SplitOptions) -> None:
@@ -127,12 +165,6 @@ def _may_hold_files(folder: Path, resume: bool, overwrite: bool) -> bool:
     if (folder / UNFINISHED).exists():
         return True  # whether it is this run's work is the writer's to say
     is_store, is_empty = (folder / RECORD).exists(), not any(folder.glob("*"))
-    if resume and not overwrite and is_store:
-        what, remedy = (
-            "the store here is finished: there is nothing to resume",
-            "Pass --overwrite to replace it",
-        )
-        raise OutputError(what, where=str(folder), remedy=f"{remedy}, or choose another folder")
     if resume and not overwrite and not is_empty:
         what, remedy = "this folder holds files, but no work that could be resumed", "Choose another folder"
         raise OutputError(what, where=str(folder), remedy=remedy)

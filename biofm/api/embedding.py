@@ -1,12 +1,13 @@
 """``embed``, from file to file, and ``neighbours``, which compares what it wrote."""
 
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 from biofm_datasets.protein import Gaps
 
+from biofm.api.finished import ALREADY_WHOLE, check_finished, provenance_of
 from biofm.api.model import DEFAULT_MODEL, Model, load
 from biofm.api.request import request_of
 from biofm.api.table import table_targets, write_table
@@ -14,7 +15,8 @@ from biofm.core import Progress
 from biofm.core.h5ad import open_embeddings
 from biofm.core.journal import Journal
 from biofm.core.stores import check_suffix
-from biofm.gate import ask, scratch_path
+from biofm.core.stores.made import files_of
+from biofm.gate import ask, scratch_path, was_finished
 from biofm.gate.inputs import STANDARD_INPUT
 from biofm.inference import Embedder, EmbedOptions
 from biofm.inference.empty_rows import EMPTY_ROWS
@@ -24,7 +26,7 @@ from biofm.inference.pooling import PoolName
 from biofm.inference.records import RecordOptions, records_of_file
 from biofm.inference.results import EmbedSummary
 from biofm.inference.shards import WHOLE, Shard
-from biofm.inference.to_journal import embed_to_journal, fingerprint
+from biofm.inference.to_journal import Totals, embed_to_journal, fingerprint, read_through
 from biofm.policy import Target
 from biofm.report import check_figure_suffix, draw_neighbours
 
@@ -62,8 +64,9 @@ def embed(
     with the file; the output appears under its name only when it is whole.
 
     However a run ends, what it has done is kept beside the output, and ``resume`` goes on with it: the values
-    are those of a run that was never stopped. ``shard`` "2/8" embeds the second of eight shares and leaves it
-    as ``OUTPUT.shard-2-of-8``, for ``merge`` to make one table of all eight.
+    are those of a run that was never stopped. Of a run that had ended it finds the output, and says so.
+    ``shard`` "2/8" embeds the second of eight shares and leaves it as ``OUTPUT.shard-2-of-8``, for ``merge``
+    to make one table of all eight.
 
     ``on_error`` "skip" leaves out faulty records; where the model's numbers are not finite, the rows are
     there without values (NaN in .h5ad, .npz and .safetensors), and the provenance says why.
@@ -77,16 +80,27 @@ def embed(
     reading = RecordOptions(column=column, id_column=id_column, on_error=on_error, gaps=gaps)
     share = WHOLE if shard is None else Shard.parse(shard)
     writes = _targets(target, share, overwrite=overwrite, resume=resume)
-    request = request_of("embed", reads={"input": (source,)}, writes=writes, model=str(model))
+    made = writes.get("output", writes["work"]).path
+    reads: dict[str, tuple[Path, ...]] = {"input": (source,)}
+    if is_finished := resume and not overwrite and was_finished(made):
+        reads, writes = reads | files_of(made), {}
+    request = request_of("embed", reads=reads, writes=writes, model=str(model))
     notices: Counter[str] = Counter()
     name = "standard input" if source == STANDARD_INPUT else str(source)
     with ask(request) as permit:
-        stream, journal = permit.reader("input"), permit.journal("work")
+        stream = permit.reader("input")
         records = records_of_file(stream, name, reading, notices)
         loaded = load(model, device=device, dtype=dtype)
         embedder = loaded.embedder(options)
-        began, is_afresh = perf_counter(), resume and not journal.n_done
-        provenance = loaded.provenance(embedder, gaps)
+        began, provenance = perf_counter(), loaded.provenance(embedder, gaps)
+        if is_finished:
+            found = read_through(embedder, Intake(records, stream), share, notices)
+            made_so = check_finished(permit, made, provenance, found.digest, share)
+            notices[ALREADY_WHOLE] += 1
+            seconds = perf_counter() - began
+            return _summary_of_finished(made, made_so, found, loaded, embedder, notices, seconds)
+        journal = permit.journal("work")
+        is_afresh = resume and not journal.n_done
         journal.begin(fingerprint(embedder, provenance, share), provenance)
         with Progress("embedding", quiet=quiet) as bar:
             n_tokens = embed_to_journal(embedder, Intake(records, stream), journal, share, name, notices, bar)
@@ -95,12 +109,12 @@ def embed(
             notices[EMPTY_ROWS] = write_table([journal], permit, target, quiet).n_empty
         notices[BEGUN_AFRESH] += is_afresh
         seconds = perf_counter() - began
-        return _summary(journal, writes, loaded, embedder, notices, seconds, n_tokens / seconds)
+        return _summary(journal, made, loaded, embedder, notices, seconds, n_tokens / seconds)
 
 
 def _summary(
     journal: Journal,
-    writes: Mapping[str, Target],
+    made: Path,
     loaded: Model,
     embedder: Embedder,
     notices: Counter[str],
@@ -110,7 +124,7 @@ def _summary(
     counts, n_sequences = journal.counts, journal.n_done
     notices[REPEATED] += n_sequences - journal.n_rows
     return EmbedSummary(
-        output=str(writes.get("output", writes["work"]).path),
+        output=str(made),
         n_sequences=n_sequences,
         n_residues=counts["residues"],
         n_tokens=counts["tokens"],
@@ -119,7 +133,31 @@ def _summary(
         seconds=seconds,
         tokens_per_second=tokens_per_second,
         dtype_reason=loaded.compute.reason,
-        provenance=journal.provenance,
+        provenance=provenance_of(journal),
+        notices=dict(+notices),
+    )
+
+
+def _summary_of_finished(
+    made: Path,
+    provenance: dict[str, Any],
+    found: Totals,
+    loaded: Model,
+    embedder: Embedder,
+    notices: Counter[str],
+    seconds: float,
+) -> EmbedSummary:
+    return EmbedSummary(
+        output=str(made),
+        n_sequences=found.n_sequences,
+        n_residues=found.n_residues,
+        n_tokens=0,
+        n_rows=found.n_residues if embedder.is_per_residue else found.n_sequences,
+        n_dimensions=embedder.config.d_model,
+        seconds=seconds,
+        tokens_per_second=0.0,
+        dtype_reason=loaded.compute.reason,
+        provenance=provenance,
         notices=dict(+notices),
     )
 

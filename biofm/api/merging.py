@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 
+from biofm.api.finished import provenance_of
 from biofm.api.request import request_of
 from biofm.api.scoring import write_scores
 from biofm.api.table import table_targets, write_table
@@ -52,7 +53,7 @@ def merge(
             n_rows=written.n_rows,
             n_dimensions=first.fingerprint["d_model"],
             seconds=perf_counter() - began,
-            provenance=first.provenance,
+            provenance=provenance_of(first),
             notices=finished["notices"] | ({EMPTY_ROWS: written.n_empty} if written.n_empty else {}),
         )
 
@@ -69,6 +70,6 @@ def _merge_scores(
         n_shards=len(journals),
         n_variants=n_variants,
         seconds=perf_counter() - began,
-        provenance=journals[0].provenance,
+        provenance=provenance_of(journals[0]),
         notices=finished["notices"],
     )

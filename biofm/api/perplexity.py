@@ -7,6 +7,7 @@ from biofm_datasets.protein import Gaps
 
 from biofm.api.model import DEFAULT_MODEL, load
 from biofm.api.request import request_of
+from biofm.api.table import table_targets
 from biofm.core import Progress, __version__, torch_version
 from biofm.core.stores import provenance_path
 from biofm.core.tables import check_table_suffix, open_table
@@ -17,7 +18,6 @@ from biofm.inference.records import RecordOptions, records_of_file
 from biofm.inference.scoring import PerplexityMethod
 from biofm.inference.scoring.perplexity import check_perplexity_method, perplexities_to_table
 from biofm.inference.scoring.results import PerplexitySummary
-from biofm.policy import Target
 
 
 def perplexity(
@@ -49,9 +49,7 @@ def perplexity(
     reading = RecordOptions(column=column, id_column=id_column, on_error=on_error, gaps=gaps)
     source, target = Path(input), Path(output)
     suffix = check_table_suffix(target)
-    writes = {"output": Target(path=target, overwrite=overwrite)}
-    if beside := provenance_path(target):
-        writes["provenance"] = Target(path=beside, overwrite=overwrite)
+    writes, beside = table_targets(target, overwrite), provenance_path(target)
     request = request_of("perplexity", reads={"input": (source,)}, writes=writes, model=str(model))
     notices: Counter[str] = Counter()
     name = "standard input" if source == STANDARD_INPUT else str(source)

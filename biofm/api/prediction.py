@@ -10,6 +10,7 @@ from biofm_datasets.protein import Gaps
 
 from biofm.api.model import load
 from biofm.api.request import request_of
+from biofm.api.table import table_targets
 from biofm.core import Progress, __version__, torch_version
 from biofm.core.errors import ModelError, OptionError
 from biofm.core.stores import provenance_path
@@ -29,7 +30,6 @@ from biofm.inference.prediction import (
 )
 from biofm.inference.records import RecordOptions, records_of_file
 from biofm.models import Checkpoint
-from biofm.policy import Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,9 +85,7 @@ def predict(
     reading = RecordOptions(column=column, id_column=id_column, on_error=on_error, gaps=gaps or "drop")
     source, folder, target = Path(input), Path(predictor), Path(output)
     suffix = check_table_suffix(target)
-    writes = {"output": Target(path=target, overwrite=overwrite)}
-    if beside := provenance_path(target):
-        writes["provenance"] = Target(path=beside, overwrite=overwrite)
+    writes, beside = table_targets(target, overwrite), provenance_path(target)
     paths = files_of_predictor(folder)
     reads = {"input": (source,), "predictor": paths}
     notices: Counter[str] = Counter()

@@ -1,5 +1,7 @@
 """The work of ``prepare``: inputs into a store, split it, write down what it is."""
 
+import hashlib
+import json
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -109,6 +111,12 @@ def fingerprint_of(inputs: Sequence[Input], reading: Reading) -> dict[str, Any]:
     }
 
 
+def request_digest(inputs: Sequence[Input], reading: Reading) -> str:
+    """Of all that decides a store."""
+    whole = fingerprint_of(inputs, reading) | {"split": asdict(reading.split), "on error": reading.on_error}
+    return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
+
+
 def stream_in(inputs: Sequence[Input], reading: Reading, writer: StoreWriter, progress: Progress) -> None:
     """Append the inputs to the store, from the last commit on, and seal it."""
     done = _Done(**writer.state)
@@ -160,6 +168,7 @@ def split_and_record(
         alphabet=alphabet, dtype=DTYPE, n_sequences=done.n_sequences, n_tokens=done.n_tokens,
         sources=sources, split=split, notices=done.notices, files=writer.files,
         gaps=reading.gaps,
+        request=request_digest(inputs, reading),
     )  # fmt: skip
     writer.complete(record)
 

@@ -1,7 +1,7 @@
 """``score``: what models expect of variants."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any, BinaryIO, cast
@@ -9,6 +9,7 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 
 from biofm.api.embedding import BEGUN_AFRESH
+from biofm.api.finished import ALREADY_WHOLE, check_finished, provenance_of
 from biofm.api.model import DEFAULT_MODEL, Model, load
 from biofm.api.request import request_of
 from biofm.api.table import table_targets
@@ -16,12 +17,13 @@ from biofm.core import Progress, __version__, torch_version
 from biofm.core.errors import OptionError
 from biofm.core.journal import Fields, Journal
 from biofm.core.stores import provenance_path
+from biofm.core.stores.made import files_of
 from biofm.core.tables import Columns, check_table_suffix, open_table
-from biofm.gate import Permit, ask, scratch_path
+from biofm.gate import Permit, ask, scratch_path, was_finished
 from biofm.inference.scoring import Method, ScoreOptions, Scorer
 from biofm.inference.scoring.cases import Cases, begun
 from biofm.inference.scoring.results import ScoreSummary
-from biofm.inference.scoring.rows import Rows
+from biofm.inference.scoring.rows import Rows, of_shard
 from biofm.inference.scoring.scan import STANDARD, scan_matrix
 from biofm.inference.scoring.sources import Sources
 from biofm.inference.scoring.to_journal import fingerprint, score_to_journal
@@ -69,8 +71,8 @@ def score(
     are in memory at once; the table is not.
 
     However a run ends, what it has done is kept beside the output, and ``resume`` goes on with it: the scores
-    are those of a run that was never stopped. ``shard`` "2/8" scores the second of eight shares and leaves it
-    as ``OUTPUT.shard-2-of-8``, for ``merge``.
+    are those of a run that was never stopped; of a run that had ended it finds the table, and says so.
+    ``shard`` "2/8" scores the second of eight shares and leaves it as ``OUTPUT.shard-2-of-8``, for ``merge``.
 
     Raises InputError, OutputError, ModelError, OptionError: each says what, where and what to do.
     """
@@ -86,15 +88,25 @@ def score(
     target, drawn = Path(output), _path(picture)
     names = column_names([str(model) for model in models])
     writes = _targets(target, drawn, share, overwrite=overwrite, resume=resume)
-    request = request_of("score", reads=sources.files(), writes=writes, model=", ".join(map(str, models)))
+    made, reads = target if share is WHOLE else share.path(target), sources.files()
+    if is_finished := resume and not overwrite and was_finished(made):
+        reads, writes = {**reads, **files_of(made)}, {}
+    request = request_of("score", reads=reads, writes=writes, model=", ".join(map(str, models)))
     notices: Counter[str] = Counter()
     with ask(request) as permit:
-        journal = permit.journal("work")
         first, cases = begun(sources.cases(permit.reader, options, notices))
         loaded = [load(model, device=device, dtype=dtype) for model in models]
         scorer = Scorer([one.reader(tokens_per_batch) for one in loaded], options.method)
         provenance = _provenance(loaded, scorer, options)
-        began, n_done_before = perf_counter(), journal.n_done
+        began = perf_counter()
+        if is_finished:
+            rows = Rows(cases, scorer, notices)
+            n_variants = sum(1 for _ in of_shard(rows, share))
+            made_so = check_finished(permit, made, provenance, rows.digest, share)
+            notices[ALREADY_WHOLE] += 1
+            return _summary(made, n_variants, 0, 0, perf_counter() - began, loaded, made_so, notices)
+        journal = permit.journal("work")
+        n_done_before = journal.n_done
         journal.begin(fingerprint(scorer, provenance, names, share), cast(Fields, provenance))
         with Progress("scoring", quiet=quiet) as bar:
             rows = Rows(cases, scorer, notices)
@@ -108,12 +120,26 @@ def score(
             if drawn:
                 _draw(first, parts, names, offset, permit.writer("picture"), drawn.suffix.lower())
         notices[BEGUN_AFRESH] += resume and not n_done_before
+        made_so = provenance_of(journal)
+    return _summary(made, n_variants, n_variants - n_done_before, n_tokens, seconds, loaded, made_so, notices)
+
+
+def _summary(
+    made: Path,
+    n_variants: int,
+    n_scored: int,
+    n_tokens: int,
+    seconds: float,
+    loaded: Sequence[Model],
+    provenance: Mapping[str, Any],
+    notices: Counter[str],
+) -> ScoreSummary:
     return ScoreSummary(
-        output=str(target if share is WHOLE else share.path(target)),
+        output=str(made),
         n_variants=n_variants,
         n_tokens=n_tokens,
         seconds=seconds,
-        variants_per_second=(n_variants - n_done_before) / seconds,
+        variants_per_second=n_scored / seconds,
         dtype_reason=loaded[0].compute.reason,
         provenance=provenance,
         notices=dict(+notices),
@@ -129,7 +155,7 @@ def write_scores(
 ) -> int:
     """Write the scores of finished journals in the input's order; returns how many there are."""
     beside = permit.writer("provenance") if provenance_path(output) else None
-    table = open_table(permit.writer("output"), output.suffix.lower(), journals[0].provenance, beside)
+    table = open_table(permit.writer("output"), output.suffix.lower(), provenance_of(journals[0]), beside)
     with Progress("writing", quiet=quiet) as bar:
         return journals_to_table(journals, table, bar, on_block)
 

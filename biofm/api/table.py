@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from biofm.api.finished import provenance_of
 from biofm.core import Progress
 from biofm.core.journal import Journal
 from biofm.core.stores import open_store, provenance_path
@@ -13,16 +14,18 @@ from biofm.policy import Target
 
 
 def table_targets(output: Path, overwrite: bool) -> dict[str, Target]:
-    """What ``write_table`` writes."""
+    """A table and, where its format has no place for it, how it was made. That alone, without its table, is
+    what a killed run left, and is replaced.
+    """
     targets = {"output": Target(path=output, overwrite=overwrite)}
     if beside := provenance_path(output):
-        targets["provenance"] = Target(path=beside, overwrite=overwrite)
+        targets["provenance"] = Target(path=beside, overwrite=overwrite or not output.exists())
     return targets
 
 
 def write_table(journals: Sequence[Journal], permit: Permit, output: Path, quiet: bool) -> Written:
     """Write the records of finished journals in the input's order."""
-    provenance = journals[0].provenance
+    provenance = provenance_of(journals[0])
     store = open_store(
         permit.writer("output"),
         output.suffix,

@@ -3,6 +3,6 @@
 from biofm.gate.gate import ask, person
 from biofm.gate.ledger import Ledger, ledger_path
 from biofm.gate.permit import Permit
-from biofm.gate.scratch import scratch_path
+from biofm.gate.scratch import scratch_path, was_finished
 
-__all__ = ["Ledger", "Permit", "ask", "ledger_path", "person", "scratch_path"]
+__all__ = ["Ledger", "Permit", "ask", "ledger_path", "person", "scratch_path", "was_finished"]

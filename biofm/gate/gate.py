@@ -27,7 +27,7 @@ def ask(request: Request) -> Iterator[Permit]:
 
     Raises:
         RefusedError: The policy did not allow it.
-        LedgerError: The verdict or the outcome cannot be remembered.
+        LedgerError: The verdict cannot be remembered; or, when the work is whole, that it is.
         InputError: A file cannot be read.
         OutputError: A target cannot be written.
     """
@@ -42,7 +42,7 @@ def ask(request: Request) -> Iterator[Permit]:
     except BaseException as error:
         _remember_fault(ledger, entry, error)
         raise
-    ledger.conclude(entry, "completed")
+    _remember_end(ledger, entry, request)
 
 
 def person() -> Principal:
@@ -53,6 +53,17 @@ def person() -> Principal:
         return Principal(kind="person", name=pwd.getpwuid(os.getuid()).pw_name)
     except KeyError:  # Usual in containers.
         return Principal(kind="person", name=f"uid {os.getuid()}")
+
+
+def _remember_end(ledger: Ledger, entry: int, request: Request) -> None:
+    try:
+        ledger.conclude(entry, "completed")
+    except LedgerError as error:
+        made = [str(target.path) for target in request.writes.values() if target.kind != "scratch"]
+        whole = f"the output is whole ({', '.join(made)})" if made else "the work is done"
+        what = f"{whole}, and only the ledger's note of that is missing: {error.what}"
+        remedy = f"{error.remedy}; nothing needs to be done again"
+        raise LedgerError(what, where=error.where, remedy=remedy) from error
 
 
 def _remember_fault(ledger: Ledger, entry: int, error: BaseException) -> None:

@@ -13,7 +13,9 @@ import secrets
 import shutil
 import stat
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
@@ -33,7 +35,9 @@ BUFFER_BYTES = 1 << 20
 class PartialFile:
     """A file that gets its name when it is whole: ``finish``, then ``publish``. ``discard`` leaves no trace.
 
-    ``handle`` is a seekable, readable and writable stream. Whether its user closes it does not matter.
+    ``ours``: by what the file is known that an earlier session of this run may have left under the name, and
+    which this one may replace. ``handle`` is a seekable, readable and writable stream. Whether its user
+    closes it does not matter.
 
     Raises:
         OutputError: From the constructor, before any work: the target exists and may not be replaced, is no
@@ -41,7 +45,10 @@ class PartialFile:
             From ``publish``: the file cannot get its name.
     """
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, ours: Sequence[int] | None = None) -> None:
+        with suppress(OSError, ValueError):
+            if ours is not None and known_by(os.stat(target.path)) == tuple(ours):
+                target = replace(target, overwrite=True)
         self.target = target
         check_file(target)
         # A symbolic link is followed, as a shell's redirection does: what it points to is replaced.
@@ -71,6 +78,11 @@ class PartialFile:
         self.check()
         if sys.platform == "win32":  # which cannot rename an open file; elsewhere closing gives up the lock
             self._release()
+
+    @property
+    def known_by(self) -> tuple[int, ...]:
+        """By what the finished file is known."""
+        return known_by(os.stat(self.partial))
 
     def publish(self) -> None:
         """Give the finished file its name; where that fails, another one, so that the work is not lost."""
@@ -130,6 +142,13 @@ class _WatchedFile(io.FileIO):
         except OSError as error:
             self.fault = self.fault or error
             raise
+
+
+def known_by(status: os.stat_result) -> tuple[int, ...]:
+    """What tells a file that nobody has changed from every other one on its disk: inode, size, time of
+    change.
+    """
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _prefix(path: Path) -> str:

@@ -12,7 +12,7 @@ from biofm.gate.inputs import STANDARD_INPUT, allow_open_files, open_input
 from biofm.gate.outputs import check_space, open_folder
 from biofm.gate.partial import PartialFile
 from biofm.gate.scratch import Scratch
-from biofm.policy import Request
+from biofm.policy import Request, Target
 
 
 class Permit:
@@ -80,11 +80,12 @@ def open_permit(request: Request) -> Iterator[Permit]:
         folders: dict[str, Path] = {}
         works: dict[str, Scratch] = {}
         journals: dict[str, Journal] = {}
-        for role, target in request.writes.items():
+        for role, target in _works_first(request.writes):
             if target.kind == "directory":
                 folders[role] = open_folder(target)
             elif target.kind == "file":
-                files[role] = PartialFile(target)
+                ours = [journal.naming[role] for journal in journals.values() if role in journal.naming]
+                files[role] = PartialFile(target, *ours)
                 opened.callback(files[role].discard)
             else:
                 works[role] = opened.enter_context(Scratch(target))
@@ -97,12 +98,34 @@ def open_permit(request: Request) -> Iterator[Permit]:
                 journals,
                 opened,
             )
-        for file in files.values():
-            file.finish()
-        for file in files.values():
-            file.publish()
-        for work in works.values():  # last, so that it is there until its outputs are
-            work.publish()
+        _publish(files, tuple(works.values()))
+
+
+def _works_first(writes: Mapping[str, Target]) -> list[tuple[str, Target]]:
+    """Unfinished work says which outputs are its own."""
+    return sorted(writes.items(), key=lambda item: item[1].kind not in ("scratch", "journal"))
+
+
+def _publish(files: Mapping[str, PartialFile], works: Sequence[Scratch]) -> None:
+    """The end of a run, in the order that lets it be killed anywhere:
+
+    1. every output is brought to the disk, whole, under a hidden name;
+    2. the unfinished work remembers by what these files are known;
+    3. they get their names, the first of the request last: where the output is, what stands beside it is;
+    4. the unfinished work goes, or becomes the output;
+    5. the ledger is told (``biofm.gate.gate``).
+
+    Killed before 2, the run goes on from its work. Killed before 4, it writes its outputs once more, in the
+    place of those that it knows. Killed later, it finds an output of its own and nothing to do.
+    """
+    for file in files.values():
+        file.finish()
+    for work in works:
+        work.name({role: file.known_by for role, file in files.items()})
+    for file in reversed(tuple(files.values())):
+        file.publish()
+    for work in works:
+        work.publish()
 
 
 def _open_all(paths: tuple[Path, ...], opened: ExitStack) -> Iterator[BinaryIO]:

@@ -5,6 +5,7 @@ the folder goes; or, where the work is itself what was asked for, the journal be
 """
 
 import os
+from collections.abc import Mapping
 from contextlib import closing, suppress
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +23,24 @@ JOURNAL = "journal.sqlite3"
 def scratch_path(output: Path) -> Path:
     """Where the unfinished work for ``output`` lies."""
     return output.with_name(f".{output.name}.run")
+
+
+def was_finished(output: Path) -> bool:
+    """Whether ``output`` is there and no unfinished work beside it: a run that resumes has nothing to do but
+    to look whether it is its own. What a run that was killed in its last moment left of its folder goes.
+    """
+    folder = scratch_path(output)
+    journal = folder / JOURNAL
+    with suppress(OSError):
+        if not folder.is_symlink() and os.path.samefile(
+            journal, output
+        ):  # killed between the two halves of a renaming
+            journal.unlink()
+    if journal.exists() or not output.is_file():
+        return False
+    with suppress(OSError):
+        folder.rmdir()
+    return True
 
 
 class Scratch:
@@ -65,6 +84,13 @@ class Scratch:
             )
         return self.journal
 
+    def name(self, files: Mapping[str, tuple[int, ...]]) -> None:
+        """Remember by what the outputs are known that get their names now: a run that is killed meanwhile may
+        replace those, and no others, when it is resumed.
+        """
+        if files:
+            self.journal.name(files)
+
     def publish(self) -> None:
         """The run has ended well: give the journal its name, or remove it."""
         self.journal.close()
@@ -107,6 +133,6 @@ class Scratch:
 
     def _remove(self, *, with_journal: bool = True) -> None:
         with suppress(OSError):
-            for path in self._files if with_journal else ():
+            for path in reversed(self._files) if with_journal else ():
                 path.unlink(missing_ok=True)
             self.folder.rmdir()  # if nothing is in it

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
+from typing import NamedTuple
 
 import torch
 
@@ -58,6 +59,25 @@ def embed_to_journal(
         meter.end(n_residues)
     journal.finish({"n_records": reading.n_read, "digest": reading.digest, "notices": dict(notices)})
     return meter.n_tokens
+
+
+class Totals(NamedTuple):
+    """What an input holds: a digest of all its records; sequences and residues of a share of it."""
+
+    digest: str
+    n_sequences: int
+    n_residues: int
+
+
+def read_through(embedder: Embedder, intake: Intake, shard: Shard, notices: Counter[str]) -> Totals:
+    """Read the input as ``embed_to_journal`` does, and embed nothing."""
+    reading = _Reading(embedder.tokenise(intake, notices))
+    n_sequences = n_residues = 0
+    for protein in reading:
+        if shard.holds(protein.key):
+            n_sequences += 1
+            n_residues += protein.n_residues
+    return Totals(reading.digest, n_sequences, n_residues)
 
 
 class _Reading:

@@ -25,6 +25,7 @@ from biofm.training.crew import meet
 from biofm.training.data import PackedData
 from biofm.training.estimate import training_room
 from biofm.training.faults import clear_floor, one_message
+from biofm.training.folder import CHECKPOINTS
 from biofm.training.interruption import Interruption
 from biofm.training.loggers import close_loggers
 from biofm.training.metrics import METRICS
@@ -39,8 +40,6 @@ from biofm.training.step_memory import measure_step
 from biofm.training.steps import Steps
 from biofm.training.throughput import Throughput
 from biofm.training.trainer import make_trainer, silence
-
-CHECKPOINTS = "checkpoints"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,9 @@ RUN = "run.json"
 DATA = "data"
 MODEL = "model"
 EVALUATION = "evaluation.json"
+CHECKPOINTS = "checkpoints"
+
+HAD_ENDED = "runs that had ended before, judged and written down once more"
 
 FREE = {
     "n_steps", "checkpoint_every", "log_every", "n_workers", "devices", "n_nodes", "strategy", "wandb",

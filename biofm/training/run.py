@@ -21,7 +21,7 @@ from biofm.training.devices import check_devices
 from biofm.training.environment import environment_of
 from biofm.training.extras import check_extras
 from biofm.training.files import written_whole
-from biofm.training.folder import EVALUATION, MODEL, write_json
+from biofm.training.folder import CHECKPOINTS, EVALUATION, HAD_ENDED, MODEL, write_json
 from biofm.training.judging import judge, training_unigram
 from biofm.training.metrics import METRICS, read_metrics
 from biofm.training.objectives import Objective, causal_lm, masked_lm
@@ -75,12 +75,21 @@ def run_pretraining(
     crew = meet(recipe)
     crew.from_main(lambda: check_store(store, checkpoint, recipe))
     notices, best_step = {}, 0
+    states_before = _states(folder) if (folder / EVALUATION).exists() else None
     if recipe.n_steps:
         notices = _leave_out_contacts(checkpoint)
         best_step = _train(store, checkpoint, recipe, compute, folder, progress)
-    return crew.from_main(
+    summary = crew.from_main(
         lambda: _conclude(store, checkpoint, recipe, compute, folder, progress, notices, best_step)
     )
+    if states_before == _states(folder):
+        summary.notices[HAD_ENDED] = 1  # in what is said, not in what is written: the files stay the same
+    return summary
+
+
+def _states(folder: Path) -> list[str]:
+    """The names of the checkpoints: no step was made between two equal lists."""
+    return sorted(path.name for path in (folder / CHECKPOINTS).glob("step-*.ckpt"))
 
 
 def _conclude(

@@ -133,17 +133,14 @@ class Zygote:
         end; returns how many were killed.
         """
         generator = random.Random(time.time_ns())
-        going_on: tuple[str, ...] = ()
         n_kills = 0
         while True:
             moment = self.moment(left, generator.randint(0, 6), generator.uniform(0, 0.02))
-            status = self.run(*words, *going_on, moment=moment)
+            status = self.run(*words, "--resume", moment=moment)
             if status == 0:
                 break
             assert status == -signal.SIGKILL, self.err
             n_kills += 1
-            is_there = (self.folder / left).exists()  # killed between its last two breaths
-            going_on = ("--resume", "--overwrite") if is_there else ("--resume",)
         assert [path.name for path in self.folder.glob(f".{left}*")] == [], "something was left behind"
         return n_kills
 

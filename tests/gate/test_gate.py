@@ -73,9 +73,20 @@ def test_the_ledger_says_how_the_work_ended_without_the_faults_words(
     assert read_ledger(OUTCOME) == [outcome]
 
 
-def test_an_outcome_that_cannot_be_remembered_is_a_ledger_error(make_request: MakeRequest) -> None:
-    with pytest.raises(LedgerError, match="cannot be written"), ask(make_request()):
-        ledger_path().write_text("something else entirely" * 100)
+def test_where_only_the_ledgers_note_of_the_end_is_missing_it_says_that_the_output_is_whole(
+    tmp_path: Path, make_request: MakeRequest
+) -> None:
+    output = tmp_path / "out.csv"
+
+    def work() -> None:
+        with ask(make_request(writes={"output": Target(path=output)})) as permit:
+            permit.writer("output").write(b"whole")
+            ledger_path().write_text("something else entirely" * 100)
+
+    with pytest.raises(LedgerError, match=rf"the output is whole \({output}\), and only the ledger's note"):
+        work()
+
+    assert output.read_bytes() == b"whole"
 
 
 def test_a_fault_is_not_hidden_by_a_ledger_that_fails_too(make_request: MakeRequest) -> None:
@@ -87,7 +98,7 @@ def test_a_fault_is_not_hidden_by_a_ledger_that_fails_too(make_request: MakeRequ
     with pytest.raises(ZeroDivisionError) as caught:
         work()
 
-    assert "the ledger cannot be written" in caught.value.__notes__[0]
+    assert "the ledger is damaged" in caught.value.__notes__[0]
 
 
 def test_an_unknown_role_is_a_programmers_fault(make_request: MakeRequest) -> None:

@@ -2,14 +2,19 @@
 
 import os
 import signal
+import sys
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from subprocess import Popen
 from typing import Any
 
+import numpy as np
 import pytest
 
-from biofm.gate import ask
+from biofm.core.errors import OutputError
+from biofm.core.journal import Entry
+from biofm.gate import ask, scratch_path, was_finished
 from biofm.policy import Request, Target
 
 RUN = """
@@ -107,3 +112,87 @@ def test_planted_links_and_pipes_are_no_leftovers(tmp_path: Path, make_request: 
     assert link.is_symlink()
     assert pipe.exists()
     assert other.read_text() == "precious"
+
+
+# What Python tells of before it does it: killed there, the step before is done and this one is not.
+STEPS = {"open", "os.link", "os.remove", "os.rename", "os.rmdir", "os.chmod", "sqlite3.connect"}
+CONTENTS = {"out.csv": b"id\nP\n", "out.csv.provenance.json": b"{}\n", "out.svg": b"<svg/>"}
+
+
+def kill_at(number: int) -> Callable[[str, tuple[object, ...]], None]:
+    steps = count()
+
+    def look(event: str, _: tuple[object, ...]) -> None:
+        if event in STEPS and next(steps) == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return look
+
+
+def run_with_outputs(request: Request, at_end: Callable[[], object] = lambda: None) -> None:
+    with ask(request) as permit:
+        journal = permit.journal("work")
+        journal.begin({"how": "so"}, {})
+        if not journal.n_done:
+            journal.commit([Entry(1, ["P"], [b"k" * 16])], {b"k" * 16: np.ones(2, np.float32)})
+        journal.finish({})
+        for role, content in zip(("output", "provenance", "picture"), CONTENTS.values(), strict=True):
+            permit.writer(role).write(content)
+        at_end()
+
+
+@pytest.fixture
+def with_outputs(tmp_path: Path, make_request: MakeRequest) -> Request:
+    """A request for a table, what stands beside it, and unfinished work, which is resumed."""
+    paths = dict(zip(("output", "provenance", "picture"), map(tmp_path.joinpath, CONTENTS), strict=True))
+    writes = {role: Target(path=path) for role, path in paths.items()}
+    work = Target(path=scratch_path(paths["output"]), kind="scratch", resume=True)
+    return make_request(writes=writes | {"work": work})
+
+
+def killed_at_its_end(request: Request, step: int) -> bool:
+    """Whether a run with these outputs is killed before this step of its end; False where it has fewer."""
+    child = os.fork()
+    if not child:
+        status = 1
+        try:
+            run_with_outputs(request, lambda: sys.addaudithook(kill_at(step)))
+            status = 0
+        finally:
+            os._exit(status)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert status in (0, -signal.SIGKILL)
+    return status != 0
+
+
+def test_killed_before_any_step_of_its_end_a_run_is_whole_when_it_is_resumed(
+    tmp_path: Path, with_outputs: Request
+) -> None:
+    output, found = tmp_path / "out.csv", []
+    for step in count():
+        was_killed = killed_at_its_end(with_outputs, step)
+        if output.exists():
+            assert {name: (tmp_path / name).read_bytes() for name in CONTENTS} == CONTENTS
+        found.append(was_finished(output))
+        if not found[-1]:
+            run_with_outputs(with_outputs)
+        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == CONTENTS
+        for path in tmp_path.iterdir():
+            path.unlink()
+        if not was_killed:
+            break
+    assert found == sorted(found)
+    assert found.count(False) >= 7, "steps before the work is gone"
+    assert found.count(True) >= 2, "and behind"
+
+
+def test_a_resumed_run_replaces_its_own_outputs_and_no_others(tmp_path: Path, with_outputs: Request) -> None:
+    output = tmp_path / "out.csv"
+    step = next(step for step in count() if killed_at_its_end(with_outputs, step) and output.exists())
+    assert step
+    output.write_bytes(b"another's")
+
+    with pytest.raises(OutputError, match="already exists"):
+        run_with_outputs(with_outputs)
+
+    assert output.read_bytes() == b"another's"

@@ -132,6 +132,11 @@ class Journal:
         found: dict[str, Any] | None = self._state().get("finished")
         return found
 
+    @property
+    def naming(self) -> dict[str, list[int]]:
+        """What ``name`` was told; nothing before."""
+        return dict(self._state().get("naming", {}))
+
     def begin(self, fingerprint: Fields, provenance: Fields) -> None:
         """Say what is about to be done, or go on with it: ``fingerprint`` decides the numbers, and is that of
         the work already there; ``provenance`` is for the output, and the first one stays.
@@ -195,6 +200,11 @@ class Journal:
         """Say that the input has ended and all of it is done."""
         with self._transaction():
             self._set_state(self._state() | {"finished": dict(totals)})
+
+    def name(self, files: Mapping[str, Sequence[int]]) -> None:
+        """Say that the outputs, by role, are about to get their names, and by what they are known."""
+        with self._transaction():
+            self._set_state(self._state() | {"naming": {role: list(known) for role, known in files.items()}})
 
     def entries(self) -> Iterator[Entry]:
         """The records done, by their numbers."""

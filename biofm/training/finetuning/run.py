@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,14 +22,14 @@ from biofm.training.environment import environment_of
 from biofm.training.files import written_whole
 from biofm.training.finetuning.judging import Findings, judge_members
 from biofm.training.finetuning.lora import check_peft
-from biofm.training.finetuning.members import Run, read_answers, train_by_gradients, train_probes
+from biofm.training.finetuning.members import REPORT_FILE, Run, read_answers, train_by_gradients, train_probes
 from biofm.training.finetuning.plan import Plan, make_plan
 from biofm.training.finetuning.recipe import FinetuneRecipe
 from biofm.training.finetuning.report import report_of_finetuning
 from biofm.training.finetuning.summary import FinetuneSummary, summarise
 from biofm.training.finetuning.vectors import records_of
 from biofm.training.finetuning.writing import write_evaluation, write_predictions, write_predictor
-from biofm.training.folder import FREE
+from biofm.training.folder import FREE, HAD_ENDED
 from biofm.training.metrics import METRICS
 from biofm.training.processes import find_processes
 from biofm.training.progress import Progress
@@ -88,11 +88,15 @@ def run_finetuning(
             _remember(source, base, recipe, compute, folder)
     info = _info(source, base, recipe, compute, plan)
     run = Run(table, base.checkpoint, info, recipe, compute, embedder.options, folder, progress)
+    had_ended = (folder / "evaluation.json").exists() and all(
+        (run.work(member.name) / REPORT_FILE).exists() for member in plan.members
+    )
     if recipe.method == "probe":
         crew.from_main(lambda: train_probes(run, plan.members, plan.test, embedder))
     else:
         train_by_gradients(run, plan.members, plan.test, TokenStore.of(tokens))
-    return crew.from_main(lambda: _conclude(run, plan, notices))
+    summary = crew.from_main(lambda: _conclude(run, plan, notices))
+    return replace(summary, notices={**summary.notices, HAD_ENDED: 1}) if had_ended else summary
 
 
 def _conclude(run: Run, plan: Plan, notices: Counter[str]) -> FinetuneSummary:

@@ -60,7 +60,8 @@ class FileRecord:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreRecord:
     """Everything about a store that is not an array. ``gaps``: what became of those of alignments, see
-    ``biofm_datasets.protein``; stores that do not say it kept them.
+    ``biofm_datasets.protein``; stores that do not say it kept them. ``request``: a digest of all that was
+    asked for, by which the same request is known again.
     """
 
     alphabet: Alphabet
@@ -72,6 +73,7 @@ class StoreRecord:
     notices: dict[str, int]
     files: dict[str, FileRecord]
     gaps: str = "keep"
+    request: str = ""
 
 
 def spell_record(record: StoreRecord) -> bytes:

@@ -1,0 +1,44 @@
+"""A run that is repeated with ``resume`` after its end: its output is looked at, and nothing is done again.
+
+The same request is one that would write the same: the output says how it was made and of which records.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from biofm.core.errors import OutputError
+from biofm.core.journal import Journal
+from biofm.core.stores.made import RECORDS, is_made_so
+from biofm.gate import Permit
+from biofm.inference.shards import WHOLE, Shard
+
+ALREADY_WHOLE = "outputs that this same request had made before, so that nothing was left to do"
+
+
+def provenance_of(journal: Journal) -> dict[str, Any]:
+    """How the output of a finished journal is made, of which records."""
+    finished = journal.finished
+    assert finished, "its output is about to be written"
+    return journal.provenance | {RECORDS: finished["digest"]}
+
+
+def check_finished(
+    permit: Permit, made: Path, provenance: Mapping[str, Any], digest: str, share: Shard
+) -> dict[str, Any]:
+    """How the output ``made``, which the permit reads, was made. Raises OutputError: this request, by
+    ``provenance`` and the ``digest`` of its records, makes another one.
+    """
+    wanted = {**provenance, RECORDS: digest}
+    if share is WHOLE:
+        beside = permit.readers("provenance")
+        handle = beside[0] if beside else None
+        is_same = is_made_so(permit.reader("output"), handle, made.suffix.lower(), wanted)
+    else:
+        (journal,) = permit.journals("output")
+        is_same = journal.finished is not None and provenance_of(journal) == wanted
+    if not is_same:
+        what = "the file already exists, and this command makes another one"
+        remedy = "Give model, input and options as they were, pass --overwrite, or choose another name"
+        raise OutputError(what, where=str(made), remedy=remedy)
+    return wanted
