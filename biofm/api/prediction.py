@@ -21,12 +21,17 @@ from biofm.gate.inputs import STANDARD_INPUT
 from biofm.inference import Compute, choose_compute
 from biofm.inference.intake import Intake
 from biofm.inference.prediction import (
+    NOTHING_KEPT,
+    DomainTally,
     Ensemble,
     PredictorFiles,
     PredictorInfo,
+    Remark,
     files_of_predictor,
     predictions_to_table,
     read_ensemble,
+    remark_domain,
+    remark_promises,
 )
 from biofm.inference.records import RecordOptions, records_of_file
 from biofm.models import Checkpoint
@@ -34,7 +39,12 @@ from biofm.models import Checkpoint
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PredictSummary:
-    """What a run did; the predictions are in ``output``. ``notices``: what was changed, counted."""
+    """What a run did; the predictions are in ``output``. ``notices``: what was changed, counted.
+
+    ``remarks``: how far the predictions can be trusted, a sentence each, and whether it is a warning.
+    ``domain``: rows that are out of the domain of training, counted by the reason; empty of a predictor that
+    an earlier biofm made.
+    """
 
     output: str
     task: str
@@ -48,6 +58,8 @@ class PredictSummary:
     dtype_reason: str
     provenance: Mapping[str, Any]
     notices: Mapping[str, int]
+    remarks: tuple[Remark, ...]
+    domain: Mapping[str, int]
 
 
 def predict(
@@ -73,9 +85,10 @@ def predict(
 
     ``output`` is a table (.csv, .tsv, .parquet) with the columns ``id``, ``n_residues`` and those of
     ``biofm.inference.prediction.columns``: predictions with intervals that hold the share ``coverage`` of
-    the truths, classes with probabilities, or a letter a residue. ``model`` says where the model that was
-    fine-tuned lies now, if not where it lay. ``window``, ``gaps`` and ``dtype`` are those that the predictor
-    was judged with unless given. Order and duplicate ids are kept; memory does not grow with the file.
+    the truths, classes with probabilities, or a letter a residue; ``out_of_domain`` names why a row is unlike
+    those of training, and then the promise does not hold. ``model`` says where the model that was fine-tuned
+    lies now, if not where it lay. ``window``, ``gaps`` and ``dtype`` are those that the predictor was judged
+    with unless given. Order and duplicate ids are kept; memory does not grow with the file.
 
     Raises InputError, OutputError, ModelError, OptionError: each says what, where and what to do.
     """
@@ -106,7 +119,7 @@ def predict(
         )
         with Progress("predicting", quiet=quiet) as bar:
             with_lists = suffix == ".parquet"
-            tally = predictions_to_table(
+            counts, tally = predictions_to_table(
                 Intake(records, stream), ensemble, coverage, table, notices, bar, with_lists=with_lists
             )
     return PredictSummary(
@@ -117,8 +130,22 @@ def predict(
         dtype_reason=compute.reason,
         provenance=provenance,
         notices=dict(+notices),
-        **tally,
+        remarks=_remarks(ensemble, coverage, tally),
+        domain={} if ensemble.domain is None else tally.counts(),
+        **counts,
     )
+
+
+def _remarks(ensemble: Ensemble, coverage: float, tally: DomainTally) -> tuple[Remark, ...]:
+    promises = _promises(ensemble, coverage)
+    return (*promises, *([] if ensemble.domain is None else remark_domain(ensemble.domain, tally)))
+
+
+def _promises(ensemble: Ensemble, coverage: float) -> list[Remark]:
+    """What is known before anything is predicted."""
+    if ensemble.domain is None:
+        return [Remark(NOTHING_KEPT, is_warning=True)]
+    return remark_promises(ensemble.calibration, ensemble.info.targets, coverage)
 
 
 def _base(info: PredictorInfo, model: str | Path | None) -> Checkpoint | None:
@@ -148,6 +175,7 @@ def _provenance(
         "coverage": coverage,
         "model": info.model,
         "sha256": info.sha256,
+        "tested": [remark.text for remark in _promises(ensemble, coverage)],
         "window": ensemble.embedder.options.window or 0,
         "gaps": gaps,
         "dtype": compute.dtype_name,

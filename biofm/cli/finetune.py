@@ -9,7 +9,7 @@ from typer import Argument, Option
 from biofm.cli import options
 from biofm.cli.estimate import refuse_resume, show_finetune_estimate
 from biofm.cli.options import Dtype, Gaps, OnError
-from biofm.cli.printing import print_json, print_result, print_table, say, say_notices
+from biofm.cli.printing import print_json, print_result, print_table, say, say_notices, say_remarks
 
 if TYPE_CHECKING:
     from biofm.evaluation.bootstrap import Estimate
@@ -122,6 +122,7 @@ def _print_summary(summary: "FinetuneSummary") -> None:
         print_result(f"{name}: not computed, because {reason}")
     if summary.calibrated:
         print_result(_describe_calibration(summary.calibrated))
+    say_remarks(remark for remark in summary.remarks if remark.is_warning)
     say(f"{summary.dtype}: {summary.dtype_reason}")
     say(f"{len(summary.members)} trained from {summary.model} -> {summary.predictor}")
 
@@ -175,7 +176,7 @@ def _describe_lead(lead: "Lead", method: str) -> str:
     return f"{lead.baseline} beats the model ({method}) by {NAMES[lead.measure]}: {values}{doubt}"
 
 
-def _describe_calibration(calibrated: dict[str, float | None]) -> str:
+def _describe_calibration(calibrated: dict[str, Any]) -> str:
     n = f"{calibrated['n_calibrated']:,}"
     if "coverage" not in calibrated:
         before, after = calibrated["error_before"], calibrated["error_after"]

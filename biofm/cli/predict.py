@@ -7,7 +7,7 @@ from typer import Option
 
 from biofm.cli import options
 from biofm.cli.options import Dtype, Gaps, OnError
-from biofm.cli.printing import print_json, say, say_notices
+from biofm.cli.printing import print_json, say, say_notices, say_remarks
 
 if TYPE_CHECKING:
     from biofm.api.prediction import PredictSummary
@@ -46,6 +46,7 @@ def predict(
         gaps=None if gaps is None else gaps.value, on_error=on_error.value, overwrite=overwrite, quiet=quiet,
     )  # fmt: skip
     say_notices(summary.notices)
+    say_remarks(remark for remark in summary.remarks if remark.is_warning or not json)
     if json:
         print_json(summary)
     else:

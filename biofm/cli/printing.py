@@ -9,15 +9,18 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from math import isfinite
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from biofm.core.errors import OutputError
 from biofm.core.terminal import shown, shown_lines
+
+if TYPE_CHECKING:  # it brings torch
+    from biofm.inference.prediction import Remark
 
 
 def print_result(text: str) -> None:
@@ -41,6 +44,11 @@ def say(text: str) -> None:
 def say_notices(notices: Mapping[str, int]) -> None:
     for sentence, count in notices.items():
         say(f"notice: {sentence}: {count:,}")
+
+
+def say_remarks(remarks: "Iterable[Remark]") -> None:
+    for text, is_warning in remarks:
+        say(f"warning: {text}" if is_warning else text)
 
 
 def print_table(rows: Sequence[tuple[str, ...]], header: tuple[str, ...] = ()) -> None:

@@ -8,12 +8,13 @@ they hold at least the share ``coverage``, whatever the model. Temperatures are 
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from biofm.evaluation.supervised.labels import UNKNOWN, Labels
+from biofm.evaluation.tested import Promise, Share, keep_promise, share_of
 
 Floats = NDArray[np.floating]
 
@@ -27,32 +28,58 @@ LEAST_PROBABILITY = 1e-12
 class Intervals:
     """``scores``: |truth - prediction| of the calibration rows, ascending. Where ``spread`` is not 0, each is
     divided by the spread of the ensemble in that row plus ``spread``, the mean of them: without that, members
-    that agree by chance would make an interval of no width.
+    that agree by chance would make an interval of no width. ``tested``: those of the test rows, which
+    calibrate nothing, ascending; None where there were none.
     """
 
     scores: Floats
     spread: float = 0.0
+    tested: Floats | None = None
 
     def half_width(self, coverage: float, spread: Floats) -> Floats:
         """Half the width of the interval of each row, given the ensemble's spread there; infinite where so
         few rows calibrate that no finite one can be promised.
         """
-        n = len(self.scores)
-        rank = math.ceil((n + 1) * coverage)
-        quantile = float(self.scores[rank - 1]) if rank <= n else math.inf
-        scale = spread + self.spread if self.spread else np.ones_like(spread)
-        return quantile * scale
+        return conformal_limit(self.scores, coverage) * self._scale(spread)
+
+    def scores_of(self, truth: Floats, predicted: Floats, spread: Floats) -> Floats:
+        """Of the rows whose truth is known, ascending."""
+        is_known = ~np.isnan(truth)
+        errors = np.abs(truth - predicted)[is_known]
+        return np.sort(errors / self._scale(spread[is_known]))
+
+    def held(self, coverage: float) -> Share | None:
+        """How many of the test rows lie inside intervals of this coverage; None where that is not known, or
+        where the intervals have no end.
+        """
+        limit = conformal_limit(self.scores, coverage)
+        if self.tested is None or not len(self.tested) or math.isinf(limit):
+            return None
+        return share_of(int((self.tested <= limit).sum()), len(self.tested))
+
+    def _scale(self, spread: Floats) -> Floats:
+        return spread + self.spread if self.spread else np.ones_like(spread)
+
+
+def conformal_limit(scores: Floats, coverage: float) -> float:
+    """What at least the share ``coverage`` of scores like these, which are ascending, will not exceed;
+    infinite where there are too few to promise that.
+    """
+    rank = math.ceil((len(scores) + 1) * coverage)
+    return float(scores[rank - 1]) if rank <= len(scores) else math.inf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
     """``intervals``: one a target of a regression. ``temperatures``: one for all classes, or one a label.
-    ``n``: the rows, or residues, that they were fitted to.
+    ``n``: the rows, or residues, that they were fitted to. ``promise``: what the probabilities of classes
+    and labels were worth on the test rows; None where that is not known.
     """
 
     intervals: tuple[Intervals, ...] = ()
     temperatures: tuple[float, ...] = ()
     n: int = 0
+    promise: Promise | None = None
 
     def half_widths(self, coverage: float, spread: Floats) -> Floats:
         """Of every row and target, shape (rows, targets), like the ensemble's ``spread``."""
@@ -68,18 +95,24 @@ class Calibration:
             return temper_classes(probabilities, self.temperatures[0])
         return temper_labels(probabilities, np.array(self.temperatures))
 
+    def tested_on(self, labels: Labels, outputs: Floats, spread: Floats) -> "Calibration":
+        """The same, with what it is worth on rows that neither trained nor calibrated."""
+        if labels.task != "regression":
+            return replace(self, promise=keep_promise(labels, self.temper(outputs)))
+        columns = zip(self.intervals, labels.numbers.T, outputs.T, spread.T, strict=True)
+        intervals = [replace(one, tested=one.scores_of(*of_target)) for one, *of_target in columns]
+        return replace(self, intervals=tuple(intervals))
+
 
 def fit_intervals(labels: Labels, predicted: Floats, spread: Floats | None) -> Calibration:
     """For a regression. ``spread``: of an ensemble, shape (rows, targets); None of a single model."""
     found = []
     for i, truth in enumerate(labels.numbers.T):
         is_known = ~np.isnan(truth)
-        scores = np.abs(truth - predicted[:, i])[is_known]
-        usual = 0.0
-        if spread is not None and spread[is_known, i].any():
-            usual = float(spread[is_known, i].mean())
-            scores = scores / (spread[is_known, i] + usual)
-        found.append(Intervals(scores=np.sort(scores), spread=usual))
+        of_target = np.zeros(len(truth)) if spread is None else spread[:, i]
+        usual = float(of_target[is_known].mean()) if of_target[is_known].any() else 0.0
+        empty = Intervals(scores=np.empty(0), spread=usual)
+        found.append(replace(empty, scores=empty.scores_of(truth, predicted[:, i], of_target)))
     return Calibration(intervals=tuple(found), n=len(labels))
 
 

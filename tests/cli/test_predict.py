@@ -1,6 +1,7 @@
 """``biofm predict`` end to end: it says what the run judged, whatever stands beside; and what it refuses."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,10 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from biofm.core.tables import SUFFIXES
-from tests.cli.tables import CELLS, CHOICE, FEW, FEW_STEPS, GOOD, oiliness, sequences, write
+from tests.cli.tables import CELLS, CHOICE, FEW, FEW_STEPS, GOOD, OILY, oiliness, sequences, write
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -124,10 +126,95 @@ def test_a_predictor_that_was_trained_whole_needs_no_other_model(
     )
 
 
+SHIFTS: dict[str, Any] = {
+    "regression": lambda one, is_shifted: oiliness(one) + 3 * is_shifted,
+    "classification": lambda one, is_shifted: CELLS["classification"](one if not is_shifted else "K"),
+    "per-residue": lambda one, is_shifted: "".join(
+        "o" if (letter in OILY) ^ is_shifted else "-" for letter in one
+    ),
+}
+PROMISES = {
+    "regression": "intervals of 'y' that are to hold 0.9 of the truths held",
+    "classification": "what was called most probable was right in",
+    "per-residue": "what was called most probable was right in",
+}
+
+
+@pytest.mark.parametrize(
+    ("task", "words", "is_shifted"),
+    [
+        ("regression", FEW, True),
+        ("regression", FEW, False),
+        ("classification", FEW, True),
+        ("classification", FEW, False),
+        pytest.param("per-residue", ("--method", "full", *FEW_STEPS), True, marks=pytest.mark.slow),
+    ],
+)
+def test_predict_warns_where_a_promise_is_known_to_be_false_and_flags_what_is_unlike_training(
+    task: str, words: tuple[str, ...], is_shifted: bool, biofm: Any, tiny_esm2: Path
+) -> None:
+    rows = ["id,sequence,y,set"]
+    for i, one in enumerate(sequences(300)):
+        of = ["train", "train", "validation", "test"][i % 4]
+        rows.append(f"p{i},{one},{SHIFTS[task](one, is_shifted and of == 'test')},{of}")
+    Path("t.csv").write_text("\n".join(rows))
+    finetuned = biofm("finetune", "t.csv", *CHOICE, "-o", "run", "-m", tiny_esm2, *words)
+    assert finetuned.status == 0, finetuned.err
+    evaluation = json.loads(Path("run/evaluation.json").read_text())
+    promise = evaluation["remarks"][0][0]
+    warning = f"warning: {promise}"
+    judged = pd.read_csv("run/predictions.csv")
+    if task == "regression":
+        held = ((judged["low"] <= judged["truth"]) & (judged["truth"] <= judged["high"])).mean()
+        assert f"held {held:.1%} [" in promise
+        assert "of 75 test rows" in promise
+    assert promise.startswith(PROMISES[task])
+    strange = {"long": "MKTAYIAK" * 9, "letter": "MKTAYIAKUQISF", "far": "W" * 20}
+    Path("strange.fasta").write_text("".join(f">{id_}\n{one}\n" for id_, one in strange.items()))
+    Path("like.fasta").write_text("".join(f">{i}\n{one}\n" for i, one in enumerate(sequences(200, seed=7))))
+    for name in ("like", "strange"):
+        found = biofm("predict", f"{name}.fasta", "-p", "run/predictor", "-o", f"{name}.csv")
+        assert found.status == 0, found.err
+        assert (warning in found.err) == (warning in finetuned.err) == is_shifted, found.err
+        assert promise in found.err
+        assert ("promise nothing" in found.err) == (name == "strange"), found.err
+    reasons = dict(pd.read_csv("strange.csv", keep_default_na=False)[["id", "out_of_domain"]].values)
+    assert "length" in reasons["long"]
+    assert "letters" in reasons["letter"]
+    assert reasons["far"] == "distance"
+    provenance = json.loads(Path("like.csv.provenance.json").read_text())["biofm"]
+    assert provenance["tested"] == [promise]
+
+
+def test_a_predictor_of_an_earlier_biofm_predicts_and_says_what_it_does_not_know(
+    biofm: Any, trained: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(trained, tmp_path / "old")
+    (tmp_path / "old" / "training.safetensors").unlink()
+    path = tmp_path / "old" / "predictor.json"
+    content = json.loads(path.read_text())
+    del content["training"], content["promise"]
+    path.write_text(json.dumps(content))
+    scores = load_file(tmp_path / "old" / "calibration.safetensors")
+    save_file({"scores.0": scores["scores.0"]}, tmp_path / "old" / "calibration.safetensors")
+    Path("t.csv").write_text("sequence\nMKT\n")
+    for folder in ("old", str(trained)):
+        outcome = biofm(
+            "predict", "t.csv", "--column", "sequence", "-p", folder, "-o", "t.csv.csv", "--overwrite"
+        )
+        assert outcome.status == 0, outcome.err
+        is_old = folder == "old"
+        assert ("warning: an earlier biofm made this predictor" in outcome.err) == is_old
+        assert ({"out_of_domain", "distance"} <= set(pd.read_csv("t.csv.csv").columns)) != is_old
+
+
 # what is done to the predictor, further words, what the message must say
-def _truncate(folder: Path) -> None:
-    path = next(folder.glob("members/*/head.safetensors"))
+def _cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-5])
+
+
+def _truncate(folder: Path) -> None:
+    _cut(next(folder.glob("members/*/head.safetensors")))
 
 
 def _rewrite(**changes: Any) -> Any:
@@ -146,6 +233,26 @@ DAMAGES: dict[str, tuple[Any, tuple[str, ...], list[str]]] = {
     "a task of the future": (_rewrite(task="clustering"), (), ["clustering"]),
     "another way with gaps": (_rewrite(gaps="close"), (), ["no such way with gaps: close"]),
     "a truncated head": (_truncate, (), ["head.safetensors is no whole safetensors file"]),
+    "vectors of training that are cut": (
+        lambda folder: _cut(folder / "training.safetensors"), (),
+        ["training.safetensors is no whole safetensors file"],
+    ),
+    "vectors of training that do not fit": (
+        lambda folder: save_file({"mean": np.zeros(3)}, folder / "training.safetensors"), (),
+        ["training.safetensors", "do not fit each other"],
+    ),
+    "vectors of training of another width": (
+        lambda folder: save_file(
+            {"mean": np.zeros(3), "factor": np.zeros(3), "vectors": np.zeros((2, 3), np.float32)},
+            folder / "training.safetensors",
+        ),
+        (), ["vectors of its training have 3 numbers"],
+    ),
+    "training of no rows": (_rewrite(training={"n": 3}), (), ["not a predictor's description"]),
+    "training of words": (
+        _rewrite(training={"n": "a", "shortest": 1, "longest": None, "letters": 3}), (),
+        ["not a predictor's description"],
+    ),
     "a missing head": (
         lambda folder: next(folder.glob("members/*/head.safetensors")).unlink(), (),
         ["head.safetensors is missing"],

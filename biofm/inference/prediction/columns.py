@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biofm.evaluation.calibration import Calibration
+from biofm.evaluation.tested import THRESHOLD
 from biofm.inference.prediction.ensemble import Combined
 from biofm.inference.prediction.info import PredictorInfo
 
 Columns = dict[str, Any]
-
-THRESHOLD = 0.5  # of a label's probability
+Floats = NDArray[np.floating]
 
 
 def columns_of(
@@ -92,6 +92,17 @@ def _lists(parts: Sequence[NDArray[np.float32]]) -> Any:
     import pyarrow as pa  # heavy, and only a table needs it
 
     return pa.array(parts, pa.list_(pa.float32()))
+
+
+def domain_columns(reasons: Sequence[tuple[str, ...]], distances: Floats | None) -> Columns:
+    """``out_of_domain``: why a row is unlike those of training ("length distance"), empty where it is like
+    them. ``distance``: in standard deviations, to the nearest row of training; empty where it is not known.
+    """
+    unknown = np.full(len(reasons), np.nan)
+    return {
+        "out_of_domain": [" ".join(of_row) for of_row in reasons],
+        "distance": _finite(unknown if distances is None else distances),
+    }
 
 
 def suffixes(targets: Sequence[str]) -> list[str]:

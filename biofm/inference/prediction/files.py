@@ -1,6 +1,7 @@
 """The folder of a trained predictor: which files it has, and from opened files to its parts.
 
-``predictor.json``; ``calibration.safetensors``; and for each member, in ``members/<name>/``, its
+``predictor.json``; ``calibration.safetensors``; ``training.safetensors``, vectors of rows that trained, by
+which the distance of others is told; and for each member, in ``members/<name>/``, its
 ``head.safetensors`` and, after LoRA, peft's ``adapter_config.json`` and ``adapter_model.safetensors``, after
 a full fine-tuning the encoder as ``biofm.load`` reads it.
 """
@@ -17,11 +18,19 @@ from torch import Tensor
 from biofm.core.errors import ModelError
 from biofm.evaluation.calibration import Calibration, Intervals
 from biofm.inference.prediction import adapters
+from biofm.inference.prediction.domain import Domain
 from biofm.inference.prediction.heads import Head, read_head
 from biofm.inference.prediction.info import FILE, PredictorInfo, read_info
+from biofm.inference.prediction.nearest import Nearest, read_nearest
 from biofm.models import Checkpoint, read_checkpoint
 
-CALIBRATION_FILE, HEAD_FILE, MEMBERS = "calibration.safetensors", "head.safetensors", "members"
+CALIBRATION_FILE, TRAINING_FILE = "calibration.safetensors", "training.safetensors"
+HEAD_FILE, MEMBERS = "head.safetensors", "members"
+SCORES, TESTED, DISTANCES = (
+    "scores.",
+    "tested.",
+    "distances",
+)  # tensors of the first; two with a target's number
 ENCODER_FILES = ("config.json", "model.safetensors")
 
 REMEDY = "Copy the predictor's folder again"
@@ -35,7 +44,7 @@ def files_of_predictor(folder: Path) -> tuple[Path, ...]:
     if not (folder / FILE).is_file():
         remedy = "Give the folder predictor/ of a run of `biofm finetune`"
         raise ModelError(f"there is no {FILE} in this folder", where=str(folder), remedy=remedy)
-    beside = (folder / CALIBRATION_FILE, *sorted((folder / MEMBERS).glob("*/*")))
+    beside = (folder / CALIBRATION_FILE, folder / TRAINING_FILE, *sorted((folder / MEMBERS).glob("*/*")))
     return (folder / FILE, *(path for path in beside if path.is_file() and not path.name.startswith(".")))
 
 
@@ -50,12 +59,33 @@ class PredictorFiles:
     def calibration(self) -> Calibration:
         info = self.info
         tensors = self._tensors(CALIBRATION_FILE) if info.task == "regression" else {}
-        scores = [tensors.get(f"scores.{i}") for i in range(len(info.spreads))]
+        found = {name: tensor.numpy() for name, tensor in tensors.items()}
         intervals = [
-            Intervals(scores=np.empty(0) if one is None else one.numpy(), spread=spread)
-            for one, spread in zip(scores, info.spreads, strict=True)
+            Intervals(
+                scores=found.get(f"{SCORES}{i}", np.empty(0)), spread=spread, tested=found.get(f"{TESTED}{i}")
+            )
+            for i, spread in enumerate(info.spreads)
         ]
-        return Calibration(intervals=tuple(intervals), temperatures=info.temperatures, n=info.n_calibrated)
+        return Calibration(
+            intervals=tuple(intervals),
+            temperatures=info.temperatures,
+            n=info.n_calibrated,
+            promise=info.promise,
+        )
+
+    def domain(self) -> Domain | None:
+        """None of a predictor that an earlier biofm made."""
+        if self.info.training is None:
+            return None
+        distances = self._tensors(CALIBRATION_FILE).get(DISTANCES)
+        return Domain(self.info.training, np.empty(0) if distances is None else distances.numpy())
+
+    def nearest(self) -> Nearest | None:
+        """None of a predictor that an earlier biofm made or began."""
+        if TRAINING_FILE not in self._files:
+            return None
+        arrays = {name: tensor.numpy() for name, tensor in self._tensors(TRAINING_FILE).items()}
+        return read_nearest(arrays, f"{self._where}/{TRAINING_FILE}")
 
     def head(self, member: str) -> Head:
         name = f"{MEMBERS}/{member}/{HEAD_FILE}"
@@ -84,8 +114,10 @@ class PredictorFiles:
         return self._files[name]
 
     def _tensors(self, name: str) -> dict[str, Tensor]:
+        file = self._file(name)
+        file.seek(0)
         try:
-            return safetensors.torch.load(self._file(name).read())
+            return safetensors.torch.load(file.read())
         except SafetensorError as error:
             what = f"{name} is no whole safetensors file ({error})"
             raise ModelError(what, where=self._where, remedy=REMEDY) from error

@@ -9,10 +9,15 @@ from biofm_datasets.protein import GAPS, Gaps
 from biofm.core.errors import ModelError
 from biofm.core.version import __version__
 from biofm.evaluation.supervised import TASKS, Task
+from biofm.evaluation.tested import Promise
+from biofm.inference.prediction.domain import TrainingRows
 from biofm.inference.prediction.heads import HeadPool
 
 FORMAT, VERSION = "biofm predictor", 1
 FILE = "predictor.json"
+
+PARTS: dict[str, Any] = {"promise": Promise, "training": TrainingRows}
+"""Fields with fields of their own, which predictors of an earlier biofm lack."""
 
 Method = Literal["probe", "lora", "full"]
 
@@ -32,8 +37,9 @@ class PredictorInfo:
     whose weights adapters were added. ``gaps``: what became of those in its table; a predictor that does not
     say it kept them.
 
-    ``temperatures``, ``spreads``, ``n_calibrated``: of ``biofm.evaluation.calibration``; the scores of its
-    intervals are in ``calibration.safetensors``.
+    ``temperatures``, ``spreads``, ``n_calibrated``, ``promise``: of ``biofm.evaluation.calibration``; the
+    scores of its intervals are in ``calibration.safetensors``. ``training``: the rows that it learned from;
+    None in a predictor of an earlier biofm, which kept nothing of them.
     """
 
     task: Task
@@ -51,6 +57,8 @@ class PredictorInfo:
     n_calibrated: int = 0
     is_merged: bool = False
     gaps: Gaps = "keep"
+    promise: Promise | None = None
+    training: TrainingRows | None = None
 
     @property
     def has_encoders(self) -> bool:
@@ -86,9 +94,11 @@ def _from(content: dict[str, Any]) -> PredictorInfo:
     if content["task"] not in TASKS:
         raise ValueError(f"no such task: {content['task']}")
     members = tuple(MemberInfo(**member) for member in content["members"])
-    names = set(PredictorInfo.__dataclass_fields__) - {"members"}
+    names = set(PredictorInfo.__dataclass_fields__) - {"members", *PARTS}
     if content.setdefault("gaps", "keep") not in GAPS:
         raise ValueError(f"no such way with gaps: {content['gaps']}")
     values = {name: content[name] for name in names}
     lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
-    return PredictorInfo(**values | lists, members=members)
+    found = {name: content.get(name) for name in PARTS}
+    parts = {name: PARTS[name](**value) for name, value in found.items() if value is not None}
+    return PredictorInfo(**values | lists | parts, members=members)

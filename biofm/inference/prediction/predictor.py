@@ -13,11 +13,42 @@ from biofm.core.errors import ModelError
 from biofm.evaluation.calibration import Calibration
 from biofm.inference.compute import Compute, place
 from biofm.inference.embed import Embedder, EmbedOptions, OnBatch, Protein, unheard
+from biofm.inference.prediction.domain import Domain
 from biofm.inference.prediction.ensemble import Combined, combine
 from biofm.inference.prediction.files import PredictorFiles
 from biofm.inference.prediction.heads import Floats, Head, embedder_pool
 from biofm.inference.prediction.info import PredictorInfo
+from biofm.inference.prediction.nearest import Nearest
 from biofm.models import Checkpoint
+
+
+class Rows(NamedTuple):
+    """What an embedder gives of a chunk: a row a protein or, where ``is_per_residue``, a row a residue."""
+
+    values: Floats
+    lengths: NDArray[np.int64]
+    is_per_residue: bool
+
+    def of_proteins(self) -> Floats:
+        """One a protein: the mean of its residues'."""
+        if not self.is_per_residue:
+            return self.values
+        return mean_of_residues(self.values, self.lengths)
+
+
+def mean_of_residues(rows: Floats, lengths: NDArray[np.int64]) -> Floats:
+    """A row a protein from the rows of its residues, which stand one after the other."""
+    begins = np.cumsum(lengths) - lengths
+    return (np.add.reduceat(rows, begins, axis=0) / lengths[:, None]).astype(np.float32)
+
+
+class Answer(NamedTuple):
+    """``outputs`` of a head, and how far each protein lies from the nearest that trained, where that was
+    asked.
+    """
+
+    outputs: Floats
+    distances: NDArray[np.float64] | None
 
 
 class Branch(NamedTuple):
@@ -26,28 +57,45 @@ class Branch(NamedTuple):
     embedder: Embedder
     heads: Sequence[Head]
 
-    def outputs(self, chunk: Sequence[Protein], on_batch: OnBatch = unheard) -> list[Floats]:
-        """Of each head, the rows of a chunk in order."""
-        rows = self.embedder.embed_new(chunk, {}, on_batch)
-        found = np.concatenate([rows[protein.key] for protein in chunk])
+    def rows(self, chunk: Sequence[Protein], on_batch: OnBatch = unheard) -> Rows:
+        """What the heads stand on, in the order of a chunk."""
+        found = self.embedder.embed_new(chunk, {}, on_batch)
         lengths = np.array([protein.n_residues for protein in chunk])
-        return [head.outputs(found, lengths) for head in self.heads]
+        values = np.concatenate([found[protein.key] for protein in chunk])
+        return Rows(values, lengths, self.embedder.is_per_residue)
 
-    def answer(self, records: Iterable[Record], notices: Counter[str]) -> Floats:
-        """The outputs of the one head for all records, in order and in memory."""
+    def outputs(self, rows: Rows) -> list[Floats]:
+        """Of each head."""
+        return [head.outputs(rows.values, rows.lengths) for head in self.heads]
+
+    def answer(
+        self, records: Iterable[Record], notices: Counter[str], nearest: Nearest | None = None
+    ) -> Answer:
+        """What the one head says of all records, in order and in memory."""
         (head,) = self.heads
-        chunks = self.embedder.chunks(self.embedder.tokenise(records, notices))
-        parts = [self.outputs(chunk)[0] for chunk in chunks]
-        return np.concatenate([np.empty((0, head.n_outputs), np.float32), *parts])
+        outputs, distances = [np.empty((0, head.n_outputs), np.float32)], [np.empty(0)]
+        for rows in self._stream(records, notices):
+            outputs += self.outputs(rows)
+            if nearest is not None:
+                distances.append(nearest.distances(rows.of_proteins()))
+        return Answer(np.concatenate(outputs), None if nearest is None else np.concatenate(distances))
+
+    def vectors(self, records: Iterable[Record], notices: Counter[str]) -> Floats:
+        """One row a record, in order and in memory."""
+        return np.concatenate([rows.of_proteins() for rows in self._stream(records, notices)])
+
+    def _stream(self, records: Iterable[Record], notices: Counter[str]) -> Iterator[Rows]:
+        return map(self.rows, self.embedder.chunks(self.embedder.tokenise(records, notices)))
 
 
 class Part(NamedTuple):
-    """Some proteins in the order of the input, and what is predicted of them, residue after residue where it
-    is of residues.
+    """Some proteins in the order of the input, what is predicted of them, residue after residue where it is
+    of residues, and how far each lies from the nearest that trained, where the predictor knows.
     """
 
     proteins: list[Protein]
     found: Combined
+    distances: NDArray[np.float64] | None
 
     @property
     def lengths(self) -> list[int]:
@@ -55,12 +103,23 @@ class Part(NamedTuple):
 
 
 class Ensemble:
-    """The members of a predictor, and how their answers become one."""
+    """The members of a predictor, how their answers become one, and for which proteins that is worth
+    something: ``domain``, and ``nearest`` in the vectors of the first member, None where it is not known.
+    """
 
-    def __init__(self, info: PredictorInfo, branches: Sequence[Branch], calibration: Calibration) -> None:
+    def __init__(
+        self,
+        info: PredictorInfo,
+        branches: Sequence[Branch],
+        calibration: Calibration,
+        domain: Domain | None = None,
+        nearest: Nearest | None = None,
+    ) -> None:
         self.info = info
         self.branches = branches
         self.calibration = calibration
+        self.domain = domain
+        self.nearest = nearest
         self.folds = [member.fold for member in info.members]
 
     @property
@@ -71,10 +130,14 @@ class Ensemble:
     def stream(self, proteins: Iterable[Protein], on_batch: OnBatch = unheard) -> Iterator[Part]:
         """Predictions in the order of ``proteins``; memory does not grow with their number."""
         for chunk in self.embedder.chunks(proteins):
-            outputs: list[NDArray[np.float32]] = []
-            for branch in self.branches:
-                outputs += branch.outputs(chunk, on_batch)
-            yield Part(chunk, combine(outputs, self.folds))
+            outputs: list[Floats] = []
+            distances = None
+            for number, branch in enumerate(self.branches):
+                rows = branch.rows(chunk, on_batch)
+                outputs += branch.outputs(rows)
+                if number == 0 and self.nearest is not None:
+                    distances = self.nearest.distances(rows.of_proteins())
+            yield Part(chunk, combine(outputs, self.folds), distances)
 
 
 def read_ensemble(
@@ -101,7 +164,10 @@ def read_ensemble(
         branches = [_checked(Branch(_embedder(base, compute, options), heads), info)]
     else:
         branches = [open_branch(files, member.name, base, compute, options) for member in info.members]
-    return Ensemble(info, branches, files.calibration())
+    nearest = files.nearest()
+    if nearest is not None:
+        _check_width(len(nearest.mean), branches[0], "the kept vectors of its training have {} numbers", info)
+    return Ensemble(info, branches, files.calibration(), files.domain(), nearest)
 
 
 def open_branch(
@@ -124,11 +190,15 @@ def _embedder(checkpoint: Checkpoint, compute: Compute, options: EmbedOptions) -
 
 
 def _checked(branch: Branch, info: PredictorInfo) -> Branch:
-    """Raise ModelError where a head stands on wider or narrower vectors than the model's."""
-    d_model = branch.embedder.config.d_model
     for head in branch.heads:
-        if head.d_model != d_model:
-            what = f"its head stands on vectors of {head.d_model} numbers, and the model's have {d_model}"
-            remedy = f"Name the model that it was trained on ({info.model}) with --model"
-            raise ModelError(what, where="the predictor", remedy=remedy)
+        _check_width(head.d_model, branch, "its head stands on vectors of {} numbers", info)
     return branch
+
+
+def _check_width(width: int, branch: Branch, what: str, info: PredictorInfo) -> None:
+    """Raise ModelError where this is not the width of the model's vectors."""
+    d_model = branch.embedder.config.d_model
+    if width != d_model:
+        remedy = f"Name the model that it was trained on ({info.model}) with --model"
+        what = f"{what.format(width)}, and the model's have {d_model}"
+        raise ModelError(what, where="the predictor", remedy=remedy)

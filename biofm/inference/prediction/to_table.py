@@ -7,7 +7,8 @@ from typing import TypedDict
 from biofm.core import Progress
 from biofm.core.tables import Table
 from biofm.inference.intake import Intake
-from biofm.inference.prediction.columns import columns_of
+from biofm.inference.prediction.columns import columns_of, domain_columns
+from biofm.inference.prediction.domain import DomainTally
 from biofm.inference.prediction.predictor import Ensemble
 
 UNBOUNDED = "predictions without an interval: too few rows calibrated the predictor for this coverage"
@@ -30,7 +31,7 @@ def predictions_to_table(
     progress: Progress,
     *,
     with_lists: bool,
-) -> PredictionTally:
+) -> tuple[PredictionTally, DomainTally]:
     """Stream the records of ``intake`` through the members into ``table``, which is left open."""
     began = perf_counter()
     counts: Counter[str] = Counter()
@@ -41,6 +42,7 @@ def predictions_to_table(
         fraction = intake.share_of(counts["passed"] / n_branches)
         progress.update(tokens=counts["tokens"], fraction=fraction)
 
+    domain, tally = ensemble.domain, DomainTally()
     proteins = ensemble.embedder.tokenise(intake, notices)
     for part in ensemble.stream(proteins, on_batch):
         columns = columns_of(
@@ -48,15 +50,20 @@ def predictions_to_table(
         )
         if "low" in columns:
             notices[UNBOUNDED] += columns["low"].null_count
+        if domain is not None:
+            reasons = domain.reasons([protein.sequence for protein in part.proteins], part.distances)
+            columns |= domain_columns(reasons, part.distances)
+            tally.add(reasons)
         ids = [protein.id for protein in part.proteins]
         table.append({"id": ids, "n_residues": part.lengths, **columns})
         counts.update(sequences=len(ids), residues=sum(part.lengths))
     table.close()
     seconds = perf_counter() - began
-    return PredictionTally(
+    summary = PredictionTally(
         n_sequences=counts["sequences"],
         n_residues=counts["residues"],
         n_tokens=counts["tokens"],
         seconds=seconds,
         tokens_per_second=counts["tokens"] / seconds,
     )
+    return summary, tally

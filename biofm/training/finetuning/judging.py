@@ -1,6 +1,7 @@
 """From the answers of all members to one predictor's: combined, calibrated, judged beside the baselines."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,7 +24,8 @@ from biofm.evaluation.supervised import (
     offsets_of,
     units_of,
 )
-from biofm.inference.prediction import Combined, combine
+from biofm.inference.prediction import Combined, Domain, combine
+from biofm.training.finetuning.domain import find_domain
 from biofm.training.finetuning.members import Answers
 from biofm.training.finetuning.plan import OUT_OF_FOLD, TEST_ROWS, JudgedSet, Plan
 from biofm.training.finetuning.recipe import FinetuneRecipe
@@ -35,13 +37,16 @@ Indices = NDArray[np.int64]
 
 class Findings(NamedTuple):
     """``answers``: by the name of a judged set, what the predictor says of its rows. ``calibrated``: how well
-    its intervals or probabilities did on the test set; empty without one. ``missing``: baselines, and why.
+    its intervals or probabilities did on the test set; empty without one. ``distances``: of the test rows to
+    those of training, None without them. ``missing``: baselines, and why.
     """
 
     answers: dict[str, Combined]
     judgements: dict[str, Judgement]
     calibration: Calibration
     calibrated: dict[str, Any]
+    domain: Domain
+    distances: NDArray[np.float64] | None
     missing: dict[str, str]
 
 
@@ -52,7 +57,9 @@ def judge_members(
     held_out = _combine_held_out(table.labels, plan, answers)
     found = {}
     if len(plan.test):
-        found[TEST_ROWS] = combine([it.test for it in answers], [member.fold for member in plan.members])
+        found[TEST_ROWS] = combine(
+            [it.test.outputs for it in answers], [member.fold for member in plan.members]
+        )
     if recipe.n_folds:
         found[OUT_OF_FOLD] = held_out
     calibration = _calibrate(table.labels.take(plan.calibration), held_out)
@@ -63,8 +70,10 @@ def judge_members(
     calibrated = {}
     if len(plan.test):
         truth = table.labels.take(plan.test)
+        calibration = calibration.tested_on(truth, *_with_spread(found[TEST_ROWS]))
         calibrated = _check(truth, found[TEST_ROWS], calibration, recipe.coverage)
-    return Findings(found, judgements, calibration, calibrated, missing)
+    domain, distances = find_domain(table, plan, answers[0].held_out), answers[0].test.distances
+    return Findings(found, judgements, calibration, calibrated, domain, distances, missing)
 
 
 def _judge_set(
@@ -97,7 +106,7 @@ def _combine_held_out(labels: Labels, plan: Plan, answers: Sequence[Answers]) ->
         of_fold = [i for i, member in enumerate(plan.members) if member.fold == fold]
         rows = plan.members[of_fold[0]].held_out
         places = units_of(np.searchsorted(plan.calibration, rows), offsets)
-        combined = combine([answers[i].held_out for i in of_fold], [fold] * len(of_fold))
+        combined = combine([answers[i].held_out.outputs for i in of_fold], [fold] * len(of_fold))
         outputs[places] = combined.outputs
         if combined.spread is not None:
             spread[places] = combined.spread
@@ -122,15 +131,26 @@ def _check(labels: Labels, found: Combined, calibration: Calibration, coverage: 
             "temperatures": list(calibration.temperatures),
             "error_before": calibration_error(labels, found.outputs),
             "error_after": calibration_error(labels, tempered),
+            "promise": None if calibration.promise is None else asdict(calibration.promise),
         }
-    spread = np.zeros_like(found.outputs) if found.spread is None else found.spread
-    widths = calibration.half_widths(coverage, spread)
-    is_known = ~np.isnan(labels.numbers)
+    widths = calibration.half_widths(coverage, _with_spread(found)[1])
     is_finite = bool(np.isfinite(widths).all())
-    is_inside = np.abs(labels.numbers - found.outputs) <= widths
+    held = [one.held(coverage) for one in calibration.intervals]
+    known = [share for share in held if share is not None]
     return {
         "n_calibrated": calibration.n,
         "coverage": coverage,
-        "covered": float(is_inside[is_known].mean()) if is_finite else None,
+        "covered": float(np.average([it.value for it in known], weights=[it.n for it in known]))
+        if is_finite and known
+        else None,
+        "by_target": {
+            target: None if share is None else share._asdict()
+            for target, share in zip(labels.targets, held, strict=True)
+        },
         "mean_width": float(2 * widths.mean()) if is_finite else None,
     }
+
+
+def _with_spread(found: Combined) -> tuple[Floats, Floats]:
+    """The outputs, and the spread, which of a single model is none."""
+    return found.outputs, np.zeros_like(found.outputs) if found.spread is None else found.spread

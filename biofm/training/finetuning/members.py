@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 
 from biofm.evaluation.supervised import LabelledTable, units_of
 from biofm.inference import Compute, Embedder, EmbedOptions
-from biofm.inference.prediction import Head, PredictorFiles, PredictorInfo, open_branch
-from biofm.inference.prediction.files import HEAD_FILE, MEMBERS
+from biofm.inference.prediction import Answer, Head, Nearest, PredictorFiles, PredictorInfo, open_branch
+from biofm.inference.prediction.files import HEAD_FILE, MEMBERS, TRAINING_FILE
 from biofm.models import Checkpoint, write_checkpoint
 from biofm.training.crew import meet
 from biofm.training.files import written_whole
+from biofm.training.finetuning.domain import distances_of, nearest_of, reference_rows
 from biofm.training.finetuning.gradient import Trained, train_member
 from biofm.training.finetuning.lora import adapter_files, merged
 from biofm.training.finetuning.plan import MemberPlan
@@ -36,14 +37,15 @@ Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
 
 OUTPUTS_FILE, REPORT_FILE, CHECKPOINTS = "outputs.safetensors", "member.json", "checkpoints"
+ASKED = ("test", "held_out")
 ROWS_AT_ONCE = 65_536
 
 
 class Answers(NamedTuple):
     """What a member says of the test set and of the rows that it calibrates by, and how it was trained."""
 
-    test: Floats
-    held_out: Floats
+    test: Answer
+    held_out: Answer
     report: dict[str, Any]
 
 
@@ -101,11 +103,17 @@ def _fit_one(run: Run, member: MemberPlan, test: Indices, vectors: Floats, *, re
     probe = fit_probe(member, labels, vectors, resamples=resamples)
     _write_head(run.result(member.name), probe.final)
 
-    def ask(head: Head, rows: Indices) -> Floats:
+    nearest = None
+    if _is_first(run, member):
+        nearest = nearest_of(vectors, reference_rows(run.table, member), labels.offsets)
+        _write_nearest(run, nearest)
+
+    def ask(head: Head, rows: Indices) -> Answer:
         units = rows if labels.offsets is None else units_of(rows, labels.offsets)
         parts = np.split(units, range(ROWS_AT_ONCE, len(units), ROWS_AT_ONCE))
         outputs = [head.outputs(np.asarray(vectors[part]), np.ones(len(part), np.int64)) for part in parts]
-        return np.concatenate(outputs)
+        distances = None if nearest is None else distances_of(nearest, vectors, rows, labels.offsets)
+        return Answer(np.concatenate(outputs), distances)
 
     is_fold = not np.isin(member.held_out, member.validation).any()
     held_out = ask(probe.final if is_fold else probe.judged, member.held_out)
@@ -117,7 +125,8 @@ def read_answers(run: Run, member: MemberPlan) -> Answers:
     folder = run.work(member.name)
     outputs = safetensors.numpy.load((folder / OUTPUTS_FILE).read_bytes())
     report = json.loads((folder / REPORT_FILE).read_text())
-    return Answers(outputs["test"], outputs["held_out"], report)
+    test, held_out = (Answer(outputs[name], outputs.get(f"{name}_distances")) for name in ASKED)
+    return Answers(test, held_out, report)
 
 
 def _train_one(run: Run, member: MemberPlan, store: TokenStore) -> Trained:
@@ -139,8 +148,13 @@ def _keep(run: Run, member: MemberPlan, test: Indices, trained: Trained) -> None
         files = {name: opened.enter_context(path.open("rb")) for name, path in paths.items()}
         predictor = PredictorFiles(files, str(run.folder), run.info)
         branch = open_branch(predictor, member.name, run.base, run.compute, run.options)
+        nearest = None
+        if _is_first(run, member):
+            rows = reference_rows(run.table, member)
+            nearest = Nearest.of(branch.vectors(records_of(run.table, rows), Counter()))
+            _write_nearest(run, nearest)
         of_test, of_held_out = (
-            branch.answer(records_of(run.table, rows), Counter()) for rows in (test, member.held_out)
+            branch.answer(records_of(run.table, rows), Counter(), nearest) for rows in (test, member.held_out)
         )
     _write_answers(run, member, Answers(of_test, of_held_out, asdict(trained.summary)))
     shutil.rmtree(run.work(member.name) / CHECKPOINTS, ignore_errors=True)
@@ -156,6 +170,17 @@ def _write_weights(run: Run, member: MemberPlan, trained: Trained) -> None:
     if run.recipe.merge_adapters:
         files = write_checkpoint(merged(run.base, files))
     _write_files(folder, files)
+
+
+def _is_first(run: Run, member: MemberPlan) -> bool:
+    """Distances to the rows of training are those of the first member."""
+    return member.name == run.info.members[0].name
+
+
+def _write_nearest(run: Run, nearest: Nearest) -> None:
+    state = {name: np.ascontiguousarray(array) for name, array in nearest.state().items()}
+    run.predictor.mkdir(parents=True, exist_ok=True)
+    _write_files(run.predictor, {TRAINING_FILE: safetensors.numpy.save(state)})
 
 
 def _write_head(folder: Path, head: Head) -> None:
@@ -178,7 +203,9 @@ def _write_answers(run: Run, member: MemberPlan, answers: Answers) -> None:
         "n_train": len(member.train),
         "n_validation": len(member.validation),
     }
-    outputs = {"test": answers.test, "held_out": answers.held_out}
+    outputs: dict[str, NDArray[np.floating]] = {}
+    for name, (found, distances) in zip(ASKED, answers[:2], strict=True):
+        outputs |= {name: found} if distances is None else {name: found, f"{name}_distances": distances}
     folder = run.work(member.name)
     folder.mkdir(parents=True, exist_ok=True)
     _write_files(folder, {OUTPUTS_FILE: safetensors.numpy.save(outputs)})

@@ -7,6 +7,7 @@ from pathlib import Path
 from biofm.core.environment import Environment
 from biofm.evaluation.bootstrap import Estimate
 from biofm.evaluation.supervised import Judgement, LabelledTable
+from biofm.inference.prediction.domain import REASONS
 from biofm.report import Curves, Series
 from biofm.report.curves import COLOURS
 from biofm.report.run import Contender, Measure, Pairs, Results, RunReport
@@ -151,6 +152,7 @@ def _uncertainty(summary: FinetuneSummary) -> list[Pairs]:
         values |= {
             "truths that an interval is to hold": f"{found['coverage']:.0%}",
             "truths that it held": "not known" if covered is None else f"{covered:.1%}",
+            **_held_by_target(found["by_target"]),
             "mean width of the intervals": "infinite" if covered is None else f"{found['mean_width']:.4g}",
         }
     else:
@@ -159,7 +161,30 @@ def _uncertainty(summary: FinetuneSummary) -> list[Pairs]:
             "calibration error before": f"{found['error_before']:.4f}",
             "calibration error after": f"{found['error_after']:.4f}",
         }
-    return [Pairs(title="Uncertainty, on the test rows", values=values)]
+    warnings = [text for text, is_warning in summary.remarks if is_warning]
+    values |= {"warnings": warnings} if warnings else {}
+    return [Pairs(title="Uncertainty, on the test rows", values=values), _domain(summary)]
+
+
+def _held_by_target(found: Mapping[str, Mapping[str, float] | None]) -> dict[str, str]:
+    return {
+        f"of {target}, with the 95 % interval": f"{it['value']:.1%} [{it['low']:.1%}, {it['high']:.1%}]"
+        for target, it in found.items()
+        if it is not None
+    }
+
+
+def _domain(summary: FinetuneSummary) -> Pairs:
+    training, test = summary.domain["training"], summary.domain["test"]
+    limit = summary.domain["limit"]
+    values = {
+        "residues of the rows that train": f"{training['shortest']:,} to {training['longest']:,}",
+        "letters in them": training["letters"],
+        "limit of the distance to them": "not known" if limit is None else f"{limit:.3g}",
+        "test rows out of the domain": f"{test['out_of_domain']:,} of {test['rows']:,}",
+        **{f"by {reason}": f"{test[reason]:,}" for reason in REASONS},
+    }
+    return Pairs(title="Domain of training", values=values)
 
 
 def _called(model: str) -> str:

@@ -105,9 +105,11 @@ def _conclude(run: Run, plan: Plan, notices: Counter[str]) -> FinetuneSummary:
     answers = [read_answers(run, member) for member in plan.members]
     findings = judge_members(table, plan, answers, recipe, run.progress)
     reports = {member.name: answer.report for member, answer in zip(plan.members, answers, strict=True)}
-    write_predictor(run.predictor, run.info, findings.calibration)
+    write_predictor(run.predictor, run.info, findings.calibration, findings.domain)
     write_predictions(folder, table, run.info, plan, findings, recipe.coverage)
-    summary = summarise(table, run.info, run.compute, findings, reports, str(run.predictor), notices)
+    summary = summarise(
+        table, plan, recipe, run.info, run.compute, findings, reports, str(run.predictor), notices
+    )
     write_evaluation(folder, summary)
     _report(run, recipe, plan, findings, summary)
     return summary

@@ -14,28 +14,33 @@ from biofm.core.stores import provenance_path
 from biofm.core.tables import open_table
 from biofm.evaluation.calibration import Calibration
 from biofm.evaluation.supervised import LabelledTable, Labels
-from biofm.inference.prediction import PredictorInfo
-from biofm.inference.prediction.columns import columns_of, suffixes
-from biofm.inference.prediction.files import CALIBRATION_FILE
+from biofm.inference.prediction import Domain, PredictorInfo
+from biofm.inference.prediction.columns import columns_of, domain_columns, suffixes
+from biofm.inference.prediction.files import CALIBRATION_FILE, DISTANCES, SCORES, TESTED
 from biofm.inference.prediction.info import FILE, write_info
 from biofm.training.files import written_whole
 from biofm.training.finetuning.judging import Findings
-from biofm.training.finetuning.plan import Plan
+from biofm.training.finetuning.plan import TEST_ROWS, Plan
 from biofm.training.finetuning.summary import FinetuneSummary
 
 UNKNOWN_LETTER = "?"
 
 
-def write_predictor(folder: Path, info: PredictorInfo, calibration: Calibration) -> None:
+def write_predictor(folder: Path, info: PredictorInfo, calibration: Calibration, domain: Domain) -> None:
     """``predictor.json`` comes last: it makes the folder, which holds the members already, a predictor."""
-    scores = {f"scores.{i}": one.scores for i, one in enumerate(calibration.intervals)}
+    arrays = {DISTANCES: domain.distances}
+    for i, one in enumerate(calibration.intervals):
+        arrays |= {f"{SCORES}{i}": one.scores}
+        arrays |= {} if one.tested is None else {f"{TESTED}{i}": one.tested}
     with written_whole(folder / CALIBRATION_FILE) as file:
-        file.write(safetensors.numpy.save(scores))
+        file.write(safetensors.numpy.save(arrays))
     info = replace(
         info,
         temperatures=calibration.temperatures,
         spreads=tuple(one.spread for one in calibration.intervals),
         n_calibrated=calibration.n,
+        promise=calibration.promise,
+        training=domain.training,
     )
     with written_whole(folder / FILE) as file:
         file.write(write_info(info))
@@ -63,6 +68,7 @@ def write_predictions(
                 "set": [name] * len(rows),
                 **_truth(labels),
                 **columns_of(info, found, lengths, findings.calibration, coverage, with_lists=False),
+                **_domain(table, rows, findings, name),
             }
             output.append(columns)
         output.close()
@@ -71,6 +77,13 @@ def write_predictions(
 def write_evaluation(folder: Path, summary: FinetuneSummary) -> None:
     with written_whole(folder / "evaluation.json") as file:
         file.write(json.dumps(asdict(summary), indent=2, allow_nan=False).encode() + b"\n")
+
+
+def _domain(table: LabelledTable, rows: NDArray[np.int64], findings: Findings, name: str) -> dict[str, Any]:
+    """Of rows out of fold, which trained other members, no distance is known."""
+    distances = findings.distances if name == TEST_ROWS else None
+    reasons = findings.domain.reasons([table.sequences[row] for row in rows], distances)
+    return domain_columns(reasons, distances)
 
 
 def _truth(labels: Labels) -> dict[str, list[Any]]:

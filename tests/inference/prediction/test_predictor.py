@@ -69,7 +69,7 @@ def test_a_member_says_what_the_model_said_in_training(pool: HeadPool, n_hidden:
         expected = model(batch) * 3 + 5
     query = model.pool.query.detach() if pool == "attention" else None
     head = Head("regression", model.head, query, torch.full((2,), 5.0), torch.full((2,), 3.0))
-    found = Branch(embedder(pool), [head]).answer(records(some), Counter())
+    found = Branch(embedder(pool), [head]).answer(records(some), Counter()).outputs
     np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)
 
 
@@ -82,7 +82,7 @@ def test_residues_are_those_between_the_ends() -> None:
         parts = model(batch).softmax(-1).split(batch.lengths.tolist())
     expected = torch.cat([part[1:-1] for part in parts])
     head = Head("per-residue", model.head)
-    found = Branch(embedder("mean", "per-residue"), [head]).answer(records(some), Counter())
+    found = Branch(embedder("mean", "per-residue"), [head]).answer(records(some), Counter()).outputs
     np.testing.assert_allclose(found, expected.numpy(), atol=1e-6)
 
 
@@ -105,7 +105,7 @@ def test_members_are_asked_one_by_one_and_answer_as_one() -> None:
     parts = list(together.stream(together.embedder.tokenise(records(some), Counter())))
     assert [protein.id for part in parts for protein in part.proteins] == [f"p{i}" for i in range(40)]
     found = np.concatenate([part.found.outputs for part in parts])
-    alone = [branch.answer(records(some), Counter()) for branch in together.branches]
+    alone = [branch.answer(records(some), Counter()).outputs for branch in together.branches]
     np.testing.assert_allclose(found, np.mean(alone, axis=0), atol=1e-6)
     spread = np.concatenate([part.found.spread for part in parts if part.found.spread is not None])
     np.testing.assert_allclose(spread, np.std(alone, axis=0), atol=1e-6)

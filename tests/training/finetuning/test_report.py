@@ -71,16 +71,20 @@ def test_a_regression_shows_predictions_beside_the_truth_and_where_targets_lie(
         "Predicted and measured values of the test rows."
     ]
     assert "y: Spearman " in found.pictures[0].description
-    parts, targets, uncertainty = found.data
+    parts, targets, uncertainty, domain = found.data
     assert isinstance(parts, Table)
     assert isinstance(targets, Table)
     assert isinstance(uncertainty, Pairs)
+    assert isinstance(domain, Pairs)
     assert [row[:2] for row in parts.rows] == [("training", 36), ("validation", 12), ("test", 12)]
     mean, spread = (column_of(targets, i)[0] for i in (3, 4))
     training = table.labels.numbers[table.roles == "train", 0]
     assert [mean, spread] == pytest.approx([training.mean(), training.std()])
     assert uncertainty.values["rows that calibrate"] == 12
     assert uncertainty.values["truths that an interval is to hold"] == "90%"
+    seen = [len(it) for it, role in zip(table.sequences, table.roles, strict=True) if role != "test"]
+    assert domain.values["residues of the rows that train"] == f"{min(seen)} to {max(seen)}"
+    assert domain.values["letters in them"] == "A C D E F G H I K L M N P Q R S T V W Y"
     assert found.curves == ()
 
 
@@ -91,7 +95,7 @@ def test_classes_are_counted_and_shown_as_they_were_taken(
     table = make_table(task)
     tune(table, make_recipe())
     (found,) = written
-    _, classes, uncertainty = found.data
+    _, classes, uncertainty, _ = found.data
     assert isinstance(classes, Table)
     assert isinstance(uncertainty, Pairs)
     assert [row[0] for row in classes.rows] == list(table.labels.classes)

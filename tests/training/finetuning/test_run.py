@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 from biofm.core.errors import BiofmError, OutputError
 from biofm.inference import Compute, Embedder, EmbedOptions, choose_compute
 from biofm.inference.prediction import Branch, PredictorFiles, files_of_predictor, read_ensemble
-from biofm.inference.prediction.columns import columns_of
+from biofm.inference.prediction.columns import columns_of, domain_columns
 from biofm.training.finetuning import Base, members
 from biofm.training.finetuning.gradient import Trained, train_member
 from biofm.training.finetuning.vectors import records_of
@@ -39,10 +39,12 @@ def ask(folder: Path, base: Base, table: Any, rows: Any) -> dict[str, Any]:
     compute = choose_compute("cpu", files.info.dtype)
     ensemble = read_ensemble(files, base.checkpoint, compute, tokens_per_batch=64)
     proteins = ensemble.embedder.tokenise(records_of(table, rows), Counter())
-    parts = [
-        columns_of(files.info, part.found, part.lengths, ensemble.calibration, 0.9, with_lists=False)
-        for part in ensemble.stream(proteins)
-    ]
+    parts = []
+    assert ensemble.domain is not None
+    for part in ensemble.stream(proteins):
+        found = columns_of(files.info, part.found, part.lengths, ensemble.calibration, 0.9, with_lists=False)
+        reasons = ensemble.domain.reasons([protein.sequence for protein in part.proteins], part.distances)
+        parts.append(found | domain_columns(reasons, part.distances))
     for handle in opened.values():
         handle.close()
     return {name: np.concatenate([np.asarray(part[name]) for part in parts]) for name in parts[0]}
@@ -300,6 +302,6 @@ def test_what_is_judged_is_what_was_trained(
     compute = choose_compute("cpu", "float32")
     encoder, tokenizer = trained[0].checkpoint.module.encoder, base.checkpoint.tokenizer
     branch = Branch(Embedder(encoder, tokenizer, compute, EmbedOptions()), [trained[0].head])
-    expected = branch.answer(records_of(table, rows), Counter())[:, 0]
+    expected = branch.answer(records_of(table, rows), Counter()).outputs[:, 0]
     predictions = pd.read_csv(tmp_path / "run" / "predictions.csv")["prediction"]
     np.testing.assert_allclose(predictions, expected, rtol=0, atol=1e-6 * table.labels.numbers.std())
