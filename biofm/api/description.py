@@ -36,9 +36,9 @@ def describe(
 ) -> Description:
     """Describe a prepared store, or files of proteins: lengths, letters, copies within and between inputs.
 
-    Of a store's split, copies of held-out sequences in training, and relatives there of ``n_sampled``
-    proteins of each held-out part, drawn by ``seed``. ``gaps`` of alignments in files are to "drop", to
-    "keep" or to "refuse". ``picture`` (.png, .svg, .pdf) takes it as a figure.
+    Of a store's split, for each pair of parts: copies of the held-out sequences in the other one, and
+    relatives there of ``n_sampled`` of them, drawn by ``seed``. ``gaps`` of alignments in files are to
+    "drop", to "keep" or to "refuse". ``picture`` (.png, .svg, .pdf) takes it as a figure.
 
     Raises InputError, OutputError, OptionError: each says what, where and what to do.
     """

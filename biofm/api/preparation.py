@@ -166,7 +166,7 @@ def split_and_record(
     )
     record = StoreRecord(
         alphabet=alphabet, dtype=DTYPE, n_sequences=done.n_sequences, n_tokens=done.n_tokens,
-        sources=sources, split=split, notices=done.notices, files=writer.files,
+        sources=sources, split=split, notices=done.notices | labels.notices, files=writer.files,
         gaps=reading.gaps,
         request=request_digest(inputs, reading),
     )  # fmt: skip

@@ -14,18 +14,18 @@ if TYPE_CHECKING:
     from biofm.api.data import PrepareSummary
     from biofm.evaluation.dataset import Description, Leakage
 
-Method = StrEnum("Method", ["none", "random", "identity", "column", "group"])
+Method = StrEnum("Method", ["none", "random", "identity", "cluster", "column", "group"])
 Tool = StrEnum("Tool", ["auto", "mmseqs", "kmer"])
 
 SPLIT_HELP = (
-    "How sequences are held out: at random; by identity, so that training holds nothing like them; as a "
-    "column says; or whole groups of a column."
+    "How sequences are held out: at random; by identity, at random and what is like them leaves the other "
+    "parts; by cluster, whole clusters of relatives; as a column says; or whole groups of a column."
 )
 AMOUNT_HELP = "A share below 1, or a number, of the sequences or groups: for {}."
 COLUMN_HELP = "Of tables: the column of parts (train, validation, test) or of groups."
 GROUP_HELP = "A group for {}; repeat it for several."
 WEIGHT_HELP = "Of an input in the mixture; repeat it, once for each input in their order. Else: by size."
-SAMPLE_HELP = "Proteins of each held-out part for which relatives in training are sought; 0 for none."
+SAMPLE_HELP = "Proteins of a held-out part for which relatives in another part are sought; 0 for none."
 TOOL_HELP = "What finds relatives: MMseqs2, or our own k-mer search. auto: both, as far as they can."
 
 app = Typer(no_args_is_help=True, help="Prepare data sets for training, and see what they are like.")
@@ -44,8 +44,12 @@ def prepare(
     split_column: Annotated[str, Option(help=COLUMN_HELP)] = "",
     validation_group: Annotated[list[str] | None, Option(help=GROUP_HELP.format("validation"))] = None,
     test_group: Annotated[list[str] | None, Option(help=GROUP_HELP.format("the test"))] = None,
-    max_identity: Annotated[float, Option(help="By identity: above it two proteins are similar.")] = 0.3,
-    min_coverage: Annotated[float, Option(help="By identity: of the shorter one, in the alignment.")] = 0.5,
+    max_identity: Annotated[
+        float, Option(help="By identity or cluster: above it two proteins are similar.")
+    ] = 0.3,
+    min_coverage: Annotated[
+        float, Option(help="By identity or cluster: of the shorter one, in the alignment.")
+    ] = 0.5,
     split_tool: Annotated[Tool, Option(help=TOOL_HELP)] = Tool.auto,
     seed: Annotated[int, Option(help="Of the split.")] = 0,
     gaps: options.AtGaps = Gaps.drop,
@@ -122,7 +126,7 @@ def _print_description(found: "Description") -> None:
         facts.append((f"split by {found.split_method}", _spell_counts(found.split)))
     if found.split_tool:
         facts.append(("relatives found by", found.split_tool))
-    facts += [(f"{it.part} in training", _spell_leakage(it)) for it in found.leakage]
+    facts += [(f"{it.part} in {it.place}", _spell_leakage(it)) for it in found.leakage]
     print_table(facts)
 
 
@@ -136,7 +140,7 @@ def _spell_letters(found: "Description") -> str:
 def _spell_leakage(it: "Leakage") -> str:
     text = f"{it.n_copies:,} of {it.n_sequences:,} are copies"
     if it.n_sampled:
-        searched = "" if it.n_searched == it.n_train else f" among {it.n_searched:,} of {it.n_train:,}"
+        searched = "" if it.n_searched == it.n_other else f" among {it.n_searched:,} of {it.n_other:,}"
         text += f"; {it.n_related:,} of {it.n_sampled:,} sampled have a relative there{searched}"
     return text
 

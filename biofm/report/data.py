@@ -100,7 +100,7 @@ def _draw_letters(axes: "Axes", found: Description) -> None:
 
 
 def _draw_split(axes: "Axes", found: Description) -> None:
-    """The parts, and what of them is in training; without a split, the inputs."""
+    """The parts, and what of them is in another; without a split, the inputs."""
     if not found.split:
         _set_up(axes, "Inputs", "sequences of each")
         rows = {it.name: (it.n_sequences, ACCENT) for it in found.sources}
@@ -140,9 +140,9 @@ def _draw_copies(axes: "Axes", found: Description) -> None:
 
 
 def _leaks(it: Leakage) -> list[str]:
-    lines = [f"{it.n_copies:,} of {it.n_sequences:,} in {it.part} are copies of training sequences"]
+    lines = [f"{it.n_copies:,} of {it.n_sequences:,} in {it.part} are copies of {it.place} sequences"]
     if it.n_sampled:
-        lines.append(f"{it.n_related:,} of {it.n_sampled:,} sampled there have a relative in training")
+        lines.append(f"{it.n_related:,} of {it.n_sampled:,} sampled there have a relative in {it.place}")
     return lines
 
 

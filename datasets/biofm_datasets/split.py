@@ -129,31 +129,51 @@ def find_similar(
     *,
     of_held_out: bool = False,
 ) -> NDArray[np.bool_]:
-    """Which others are similar to any held-out protein, or with ``of_held_out`` which of these to any other:
-    ever dearer looks at ever fewer pairs. Others may be searched in parts.
+    """Which others are similar to any held-out protein, or with ``of_held_out`` which of these to any other.
+    Others may be searched in parts.
     """
-    queries, targets = encode(held_out), encode(others)
     is_similar = np.zeros(len(held_out if of_held_out else others), np.bool_)
 
-    def sought(pairs: Candidates) -> Indices:
-        return pairs.query if of_held_out else pairs.target
+    def mark(query: Indices, target: Indices) -> None:
+        is_similar[query if of_held_out else target] = True
 
-    pairs = find_candidates(queries, targets, partial(progress, "searching"))
+    def is_open(query: Indices, target: Indices) -> NDArray[np.bool_]:
+        return ~is_similar[query if of_held_out else target]
+
+    find_pairs(held_out, others, similarity, progress, mark, is_open)
+    return is_similar
+
+
+def find_pairs(
+    queries: Sequence[str],
+    targets: Sequence[str],
+    similarity: Similarity,
+    progress: Progress,
+    mark: Callable[[Indices, Indices], None],
+    is_open: Callable[[Indices, Indices], NDArray[np.bool_]],
+) -> None:
+    """Call ``mark`` with the places of similar queries and targets: ever dearer looks at ever fewer pairs.
+    What ``is_open`` denies, because those before have answered it, is not looked at.
+    """
+    of_queries, of_targets = encode(queries), encode(targets)
+    pairs = find_candidates(of_queries, of_targets, partial(progress, "searching"))
+    pairs = pairs.take(is_open(pairs.query, pairs.target))
     for begin in range(0, len(pairs.target), UNGAPPED_PAIRS):
         some = pairs.take(slice(begin, begin + UNGAPPED_PAIRS))
-        is_similar[sought(some)[_is_similar_ungapped(some, queries, targets, similarity)]] = True
-
-    pairs = pairs.take(~is_similar[sought(pairs)])
-    pairs = pairs.take(score_near_seed(pairs, queries, targets, partial(progress, "scoring")) >= MIN_SCORE)
+        some = some.take(_is_similar_ungapped(some, of_queries, of_targets, similarity))
+        mark(some.query, some.target)
+    pairs = pairs.take(is_open(pairs.query, pairs.target))
+    scores = score_near_seed(pairs, of_queries, of_targets, partial(progress, "scoring"))
+    pairs = pairs.take(scores >= MIN_SCORE)
     for half_band in (HALF_BAND, WIDE_HALF_BAND):
-        found = align_banded(pairs, queries, targets, half_band, partial(progress, "aligning"))
-        shorter = np.minimum(queries.lengths[pairs.query], targets.lengths[pairs.target])
+        found = align_banded(pairs, of_queries, of_targets, half_band, partial(progress, "aligning"))
+        shorter = np.minimum(of_queries.lengths[pairs.query], of_targets.lengths[pairs.target])
         is_alike = similarity.is_alike(found.n_identical, found.n_columns)
         is_covering = similarity.is_covering(found.n_columns, shorter)
-        is_similar[sought(pairs)[is_alike & is_covering]] = True
+        similar = pairs.take(is_alike & is_covering)
+        mark(similar.query, similar.target)
         is_cut_short = is_alike & ~is_covering & (found.score >= WIDE_SCORE)
-        pairs = pairs.take(is_cut_short & ~is_similar[sought(pairs)])
-    return is_similar
+        pairs = pairs.take(is_cut_short & is_open(pairs.query, pairs.target))
 
 
 def _is_similar_ungapped(

@@ -48,7 +48,14 @@ def test_inputs_letters_and_copies_have_their_numbers(found: Description) -> Non
 
 def test_a_split_has_its_parts_and_what_leaks(found: Description) -> None:
     leakage = Leakage(
-        part="test", n_sequences=9, n_copies=1, n_sampled=5, n_related=2, n_searched=7, n_train=70
+        part="test",
+        other="train",
+        n_sequences=9,
+        n_copies=1,
+        n_sampled=5,
+        n_related=2,
+        n_searched=7,
+        n_other=70,
     )
     split = {"train": 70, "validation": 0, "test": 9, "removed": 21}
     texts = texts_of(

@@ -32,7 +32,7 @@ Hashes = NDArray[np.uint64]
 
 
 def describe_store(store: Store, name: str, *, n_sampled: int, seed: int, progress: Progress) -> Description:
-    """A prepared data set; of its held-out parts ``n_sampled`` proteins each are compared with training."""
+    """A prepared data set; ``n_sampled`` proteins of each held-out part are compared with the other parts."""
     progress("counting", 0, 1)
     tallies = tally_store(store)
     found = describe_sources(tallies, store.record.alphabet.tokens, name, store.record.notices)

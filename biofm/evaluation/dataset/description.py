@@ -35,19 +35,25 @@ class Shared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leakage:
-    """What of a held-out part is in training. ``n_copies`` of its ``n_sequences`` are there letter by letter;
-    ``n_related`` of ``n_sampled`` have a relative there, which means an alignment over at least half of the
-    shorter protein with at least 30 % of its columns identical; they were compared with ``n_searched`` of the
-    ``n_train`` training sequences.
+    """What of a held-out ``part`` is in an ``other`` one. ``n_copies`` of its ``n_sequences`` are there
+    letter by letter; ``n_related`` of ``n_sampled`` have a relative there, which means an alignment over at
+    least half of the shorter protein with at least 30 % of its columns identical; they were compared with
+    ``n_searched`` of the ``n_other`` sequences there.
     """
 
     part: str
+    other: str
     n_sequences: int
     n_copies: int
     n_sampled: int
     n_related: int
     n_searched: int
-    n_train: int
+    n_other: int
+
+    @property
+    def place(self) -> str:
+        """The other part in words."""
+        return "training" if self.other == "train" else self.other
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What of the held-out parts of a store is in training."""
+"""What of the held-out parts of a store is in its other parts."""
 
 from collections.abc import Callable
 
@@ -13,49 +13,65 @@ from numpy.typing import NDArray
 from biofm.evaluation.dataset.description import Leakage
 
 SEARCHED_TOKENS = 4_000_000
-"""Of training sequences that a sample is compared with: some seconds of work. Of more, some are drawn."""
+"""Of the part that a sample is compared with: some seconds of work. Of more, some are drawn."""
 
 Progress = Callable[[str, int, int], None]
 Indices = NDArray[np.int64]
 
 
+PAIRS = (("validation", "train"), ("test", "train"), ("test", "validation"))
+
+
 def measure_leakage(store: Store, *, n_sampled: int, seed: int, progress: Progress) -> tuple[Leakage, ...]:
-    """For each part that holds something: copies in training, and relatives of ``n_sampled`` of its proteins.
+    """For each pair of parts that hold something: copies of the held-out one in the other, and relatives
+    there of ``n_sampled`` of its proteins.
 
     The search (``biofm_datasets.split.find_similar``) errs on the side of missing a few.
     """
-    train = store.split["train"]
-    train_hashes = np.unique(store.hashes[train])
     spell = Spelling(store.record.alphabet)
-    searched = _sample_tokens(store, train, SEARCHED_TOKENS, seed) if n_sampled else train[:0]
-    others = [spell(store.tokens[i]) for i in searched]
+    searched: dict[str, tuple[Indices, list[str]]] = {}
     found = []
-    for part in ("validation", "test"):
-        members = store.split[part]
-        if not len(members):
+    for part, other in PAIRS:
+        members, others = store.split[part], store.split[other]
+        if not (len(members) and len(others)):
             continue
-        n_residues = store.tokens.lengths(members) - spell.n_around
-        fits = (n_residues >= MIN_HELD_OUT_LENGTH) & (n_residues <= MAX_HELD_OUT_LENGTH)
-        sampled = _sample(members[fits], n_sampled, seed)
-        is_related = np.zeros(0, np.bool_)
-        if len(sampled) and others:
-            proteins = [spell(store.tokens[i]) for i in sampled]
+        if other not in searched:
+            chosen = _sample_tokens(store, others, SEARCHED_TOKENS, seed) if n_sampled else others[:0]
+            searched[other] = np.unique(store.hashes[others]), [spell(store.tokens[i]) for i in chosen]
+        hashes, proteins = searched[other]
 
-            def report(stage: str, done: int, total: int, part: str = part) -> None:
-                progress(f"{stage} for relatives of {part}", done, total)
+        def report(stage: str, done: int, total: int, part: str = part, other: str = other) -> None:
+            progress(f"{stage} for relatives of {part} in {other}", done, total)
 
-            is_related = find_similar(proteins, others, Similarity(), report, of_held_out=True)
+        is_related = _find_related(store, _sample_fitting(store, members, n_sampled, seed), proteins, report)
         leakage = Leakage(
             part=part,
+            other=other,
             n_sequences=len(members),
-            n_copies=int(np.isin(store.hashes[members], train_hashes).sum()),
+            n_copies=int(np.isin(store.hashes[members], hashes).sum()),
             n_sampled=len(is_related),
             n_related=int(is_related.sum()),
-            n_searched=len(others),
-            n_train=len(train),
+            n_searched=len(proteins),
+            n_other=len(others),
         )
         found.append(leakage)
     return tuple(found)
+
+
+def _sample_fitting(store: Store, members: Indices, n: int, seed: int) -> Indices:
+    """Some of those whose length lets them be held out."""
+    n_residues = store.tokens.lengths(members) - Spelling(store.record.alphabet).n_around
+    fits = (n_residues >= MIN_HELD_OUT_LENGTH) & (n_residues <= MAX_HELD_OUT_LENGTH)
+    return _sample(members[fits], n, seed)
+
+
+def _find_related(store: Store, sampled: Indices, others: list[str], progress: Progress) -> NDArray[np.bool_]:
+    """Which of the sampled have a relative among the others; nothing where nothing is searched."""
+    if not (len(sampled) and others):
+        return np.zeros(0, np.bool_)
+    spell = Spelling(store.record.alphabet)
+    proteins = [spell(store.tokens[i]) for i in sampled]
+    return find_similar(proteins, others, Similarity(), progress, of_held_out=True)
 
 
 def _sample(members: Indices, n: int, seed: int) -> Indices:

@@ -48,9 +48,12 @@ def _split(found: Description) -> list[Table | Pairs]:
         Pairs(title="Parts", values=found.split, note=f"Split by {found.split_method}{tool}.")
     ]
     if found.leakage:
-        header = ("held-out part", "sequences", "copies in training", "sampled", "related to training")
-        rows = [(it.part, it.n_sequences, it.n_copies, it.n_sampled, it.n_related) for it in found.leakage]
-        title = "What of the held-out parts is in training"
+        header = ("part", "sequences", "in part", "copies there", "sampled", "with a relative there")
+        rows = [
+            (it.part, it.n_sequences, it.place, it.n_copies, it.n_sampled, it.n_related)
+            for it in found.leakage
+        ]
+        title = "What of the held-out parts is in another"
         parts.append(Table(title=title, header=header, rows=rows, note=_note(found.leakage)))
     return parts
 
@@ -58,8 +61,8 @@ def _split(found: Description) -> list[Table | Pairs]:
 def _note(leakage: tuple[Leakage, ...]) -> str:
     if not any(it.n_sampled for it in leakage):
         return "Relatives were not searched for."
-    searched, n_train = max((it.n_searched, it.n_train) for it in leakage)
+    searched = [f"{it.n_searched:,} of {it.n_other:,} {it.place}" for it in leakage if it.n_sampled]
     return (
         "Related: at least half of the shorter protein aligns with 30 % identity. "
-        f"Searched among {searched:,} of {n_train:,} training sequences."
+        f"Searched among {', '.join(dict.fromkeys(searched))} sequences."
     )

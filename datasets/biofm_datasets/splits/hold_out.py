@@ -26,34 +26,48 @@ class Keys(Protocol):
 
 
 def hold_out(
-    keys: Keys, validation: float, test: float, seed: int, things: str, eligible: Eligible | None = None
+    keys: Keys,
+    validation: float,
+    test: float,
+    seed: int,
+    things: str,
+    eligible: Eligible | None = None,
+    free: Eligible | None = None,
 ) -> PartLabels:
     """Labels for numbers such as hashes of sequences: those of the lowest rank in the order of ``seed`` are
     for the test, the next ones for validation, each a share below 1 or a number.
 
     Equal numbers get the same label, so that there may be a few more than asked for. ``eligible`` says which
-    of a slice can be held out. Memory is that of what is held out.
+    of a slice can be held out, of which the amounts are shares, and ``free`` which of them still can. Memory
+    is that of what is held out.
 
     Raises DataError: so many cannot be held out. ``things`` are what the message calls them.
     """
     n_eligible = sum(int(np.sum(eligible(part))) for part in blocks(len(keys))) if eligible else len(keys)
-    n_test, n_validation = (_number(amount, n_eligible) for amount in (test, validation))
+    n_test, n_validation = (amount_of(amount, n_eligible) for amount in (test, validation))
     n_both = n_test + n_validation
-    if n_both > n_eligible or n_both >= len(keys):
-        what = f"{n_both:,} of {n_eligible:,} {things} cannot be held out"
+
+    def can(part: slice) -> NDArray[np.bool_]:
+        found = np.ones(part.stop - part.start, np.bool_)
+        for says in (eligible, free):
+            found &= True if says is None else says(part)
+        return found
+
+    n_free = sum(int(np.sum(can(part))) for part in blocks(len(keys))) if free else n_eligible
+    if n_both > n_free or n_both >= len(keys):
+        what = f"{n_both:,} of {n_free:,} {things} cannot be held out"
         raise DataError(what, where="--validation, --test", remedy="Hold out fewer, or give more data")
     lowest = np.empty(0, np.uint64)
     for part in blocks(len(keys)):
-        ranks = _ranks(keys[part], seed)
-        lowest = np.concatenate([lowest, ranks[eligible(part)] if eligible else ranks])
+        lowest = np.concatenate([lowest, _ranks(keys[part], seed)[can(part)]])
         lowest = np.partition(lowest, n_both - 1)[:n_both] if len(lowest) > n_both else lowest
     lowest.sort()
     labels = np.full(len(keys), TRAIN, np.uint8)
     for part in blocks(len(keys)):
-        ranks, can = _ranks(keys[part], seed), eligible(part) if eligible else True
+        ranks, is_there = _ranks(keys[part], seed), can(part)
         for label, n in ((VALIDATION, n_both), (TEST, n_test)):
             if n:
-                labels[part][(ranks <= lowest[n - 1]) & can] = label
+                labels[part][(ranks <= lowest[n - 1]) & is_there] = label
     return labels
 
 
@@ -65,24 +79,25 @@ def hold_out_of_each(
     seed: int,
     things: str,
     eligible: Eligible | None = None,
+    free: Eligible | None = None,
 ) -> PartLabels:
     """The same for each source by itself; copies in other sources follow, those of the test before those of
     validation. Raises DataError as ``hold_out`` does, naming the source.
     """
     labels = np.full(len(keys), TRAIN, np.uint8)
     for name, source in sources.items():
-
-        def is_eligible(part: slice, first: int = source.start) -> NDArray[np.bool_]:
-            assert eligible is not None, "asked of who was given it alone"
-            return eligible(slice(part.start + first, part.stop + first))
-
-        of_source = is_eligible if eligible else None
+        of_source = (_shifted(says, source.start) for says in (eligible, free))
         named = f"{things} in {name}" if len(sources) > 1 else things
-        labels[source] = hold_out(_Section(keys, source), validation, test, seed, named, of_source)
+        labels[source] = hold_out(_Section(keys, source), validation, test, seed, named, *of_source)
     if len(sources) > 1:
         for label in (VALIDATION, TEST):
             _label_copies(keys, labels, label)
     return labels
+
+
+def _shifted(says: Eligible | None, first: int) -> Eligible | None:
+    """The same of a section that begins there."""
+    return says and (lambda part: says(slice(part.start + first, part.stop + first)))
 
 
 class _Section:
@@ -113,7 +128,7 @@ def blocks(n: int) -> Iterator[slice]:
     return (slice(begin, min(begin + BLOCK, n)) for begin in range(0, n, BLOCK))
 
 
-def _number(amount: float, n: int) -> int:
+def amount_of(amount: float, n: int) -> int:
     """A share of ``n``, at least one, or the number itself."""
     return max(1, round(amount * n)) if 0 < amount < 1 else int(amount)
 

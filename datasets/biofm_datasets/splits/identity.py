@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from biofm_datasets.split import MAX_HELD_OUT_LENGTH, MIN_HELD_OUT_LENGTH, Similarity, find_similar
 from biofm_datasets.splits import mmseqs
 from biofm_datasets.splits.hold_out import Keys, hold_out_of_each
-from biofm_datasets.splits.keys import REMOVED, TRAIN
+from biofm_datasets.splits.keys import REMOVED, TEST, TRAIN, VALIDATION
 from biofm_datasets.splits.options import SplitOptions
 from biofm_datasets.store.record import Alphabet
 from biofm_datasets.store.tokens import TokenStore
@@ -35,25 +35,68 @@ def label_by_identity(
 ) -> tuple[NDArray[np.uint8], str]:
     """Labels of the sequences, and the tool that found the relatives.
 
-    Held-out proteins are drawn among those of 30 to 1,022 residues, copies together. What is similar to any
-    of them, by ``max_identity`` and ``min_coverage`` and a margin (``split.IDENTITY_MARGIN``), is removed.
-    Held-out proteins may resemble each other. Neither search finds every pair near the limit, so that without
-    a choice both are made: MMseqs2's first, where it is installed, and ours of what it leaves.
+    Proteins of 30 to 1,022 residues are drawn for the test, copies together, and what is similar to any of
+    them, by ``max_identity`` and ``min_coverage`` and a margin (``split.IDENTITY_MARGIN``), is removed. Of
+    what is left, those for validation are drawn, and their relatives removed. So no two parts hold relatives;
+    proteins of one part may resemble each other. Neither search finds every pair near the limit, so that
+    without a choice both are made: MMseqs2's first, where it is installed, and ours of what it leaves.
 
     Raises DataError: so many cannot be held out; the tool is missing or fails.
     """
     spell = Spelling(alphabet)
+    similarity = Similarity(options.max_identity, options.min_coverage).with_margin()
+    things = f"sequences of {MIN_HELD_OUT_LENGTH} to {MAX_HELD_OUT_LENGTH:,} residues"
+    labels, tools = np.full(len(hashes), TRAIN, np.uint8), ""
+    for part, amount in ((TEST, options.test), (VALIDATION, options.validation)):
+        if not amount:
+            continue
 
-    def eligible(part: slice) -> NDArray[np.bool_]:
-        n_residues = tokens.lengths(part) - spell.n_around
+        def is_free(of: slice) -> NDArray[np.bool_]:
+            free: NDArray[np.bool_] = labels[of] == TRAIN
+            return free
+
+        n_validation, n_test = (amount, 0.0) if part == VALIDATION else (0.0, amount)
+        name = things if part == TEST or not options.test else f"{things} that no test protein resembles"
+        drawn = hold_out_of_each(
+            hashes,
+            sources,
+            n_validation,
+            n_test,
+            options.seed,
+            name,
+            can_be_held_out(tokens, alphabet),
+            is_free,
+        )
+        labels[(drawn == part) & (labels == TRAIN)] = part
+        held_out, rest = np.flatnonzero(labels == part), np.flatnonzero(labels == TRAIN)
+        is_similar, tools = _find(tokens, held_out, rest, spell, similarity, options, scratch, progress)
+        labels[rest[is_similar]] = REMOVED
+    return labels, tools
+
+
+def can_be_held_out(tokens: TokenStore, alphabet: Alphabet) -> Callable[[slice], NDArray[np.bool_]]:
+    """Which of a slice have the right length."""
+    n_around = Spelling(alphabet).n_around
+
+    def has_length(part: slice) -> NDArray[np.bool_]:
+        n_residues = tokens.lengths(part) - n_around
         return (n_residues >= MIN_HELD_OUT_LENGTH) & (n_residues <= MAX_HELD_OUT_LENGTH)
 
-    things = f"sequences of {MIN_HELD_OUT_LENGTH} to {MAX_HELD_OUT_LENGTH:,} residues"
-    amounts = options.validation, options.test, options.seed
-    labels = hold_out_of_each(hashes, sources, *amounts, things, eligible)
-    held_out, rest = np.flatnonzero(labels != TRAIN), np.flatnonzero(labels == TRAIN)
+    return has_length
+
+
+def _find(
+    tokens: TokenStore,
+    held_out: Indices,
+    rest: Indices,
+    spell: "Spelling",
+    similarity: Similarity,
+    options: SplitOptions,
+    scratch: Path,
+    progress: Progress,
+) -> tuple[NDArray[np.bool_], str]:
+    """Which of the rest are similar to any that is held out, and the tools that found it."""
     queries = [spell(tokens[i]) for i in held_out]
-    similarity = Similarity(options.max_identity, options.min_coverage).with_margin()
     is_similar, tools = np.zeros(len(rest), np.bool_), []
     if mmseqs.is_chosen(options.tool):
         others = (spell(tokens[i]) for i in rest)
@@ -63,8 +106,7 @@ def label_by_identity(
     if not tools or (options.tool == "auto" and tokens.lengths(left).sum() <= MOST_TOKENS_TWICE):
         is_similar[~is_similar] = _find_in_chunks(queries, tokens, left, spell, similarity, progress)
         tools.append(OWN_TOOL)
-    labels[rest[is_similar]] = REMOVED
-    return labels, ", then ".join(tools)
+    return is_similar, ", then ".join(tools)
 
 
 class Spelling:
@@ -91,7 +133,7 @@ def _find_in_chunks(
     progress: Progress,
 ) -> NDArray[np.bool_]:
     found = [np.empty(0, np.bool_)]
-    chunks = list(_chunks(tokens, rest))
+    chunks = list(chunks_of(tokens, rest, CHUNK_TOKENS))
     for number, chunk in enumerate(chunks, start=1):
         part = f" (part {number} of {len(chunks)})" if len(chunks) > 1 else ""
 
@@ -102,7 +144,7 @@ def _find_in_chunks(
     return np.concatenate(found)
 
 
-def _chunks(tokens: TokenStore, members: Indices) -> Iterator[Indices]:
+def chunks_of(tokens: TokenStore, members: Indices, n_tokens: int) -> Iterator[Indices]:
     """Members in parts of about so many tokens."""
     ends = np.cumsum(tokens.lengths(members))
-    return iter(np.split(members, np.flatnonzero(np.diff(ends // CHUNK_TOKENS)) + 1))
+    return iter(np.split(members, np.flatnonzero(np.diff(ends // n_tokens)) + 1))

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biofm_datasets.errors import DataError
+from biofm_datasets.splits.clusters import label_by_cluster
 from biofm_datasets.splits.groups import label_groups
 from biofm_datasets.splits.hold_out import Keys, blocks, hold_out_of_each
 from biofm_datasets.splits.identity import Progress, label_by_identity
@@ -19,12 +20,13 @@ from biofm_datasets.store.tokens import TokenStore
 
 class Labels(NamedTuple):
     """``values``: of each sequence the place of its part in ``PARTS``. ``tool``: what found relatives, where
-    that was asked for. ``found``: more to be written down.
+    that was asked for. ``found``: more to be written down. ``notices``: what a reader should know, counted.
     """
 
     values: NDArray[np.uint8]
     tool: str = ""
     found: dict[str, Any] = {}  # noqa: RUF012  # never changed
+    notices: dict[str, int] = {}  # noqa: RUF012  # never changed
 
 
 def label_sequences(
@@ -52,6 +54,10 @@ def label_sequences(
         labels = hold_out_of_each(hashes, held_out_of, *amounts, "sequences")
     elif options.method == "identity":
         labels, tool = label_by_identity(tokens, alphabet, hashes, held_out_of, options, scratch, progress)
+    elif options.method == "cluster":
+        labels, tool, found = label_by_cluster(
+            tokens, alphabet, hashes, held_out_of, options, scratch, progress
+        )
     else:
         assert keys is not None, "a column has been read"
         if options.method == "column":
@@ -61,4 +67,18 @@ def label_sequences(
     if not np.any(labels == TRAIN):
         what, remedy = "nothing is left to train on", "Hold out less, or give more diverse data"
         raise DataError(what, where=f"--split {options.method}", remedy=remedy)
-    return Labels(labels, tool, found)
+    return Labels(labels, tool, found, _notices(found, len(labels)))
+
+
+def _notices(found: dict[str, Any], n_sequences: int) -> dict[str, int]:
+    """The largest cluster, and what to do where it holds more than half of all."""
+    if "n_clusters" not in found:
+        return {}
+    largest = int(found["largest_cluster"])
+    told = f"sequences in the largest of {found['n_clusters']:,} clusters"
+    if 2 * largest > n_sequences:
+        told += (
+            ", more than half of all, which can only train: chains of relatives join them, and a higher "
+            "--max-identity or --min-coverage makes smaller clusters"
+        )
+    return {told: largest}

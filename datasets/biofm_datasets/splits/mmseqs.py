@@ -5,7 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,6 +26,7 @@ ROWS_AT_ONCE = 1 << 16
 COLUMNS = "query,target,nident,alnlen,qlen,tlen"
 
 Progress = Callable[[str, int, int], None]
+Indices = NDArray[np.int64]
 
 
 def is_chosen(tool: str) -> bool:
@@ -56,23 +57,43 @@ def find_similar(
 
     Raises DataError: the program fails.
     """
-    progress("searching with MMseqs2", 0, 1)
     is_similar = np.zeros(n_others, np.bool_)
+    for _, other in find_pairs(held_out, others, n_others, similarity, scratch, progress):
+        is_similar[other] = True
+    return is_similar
+
+
+def find_pairs(
+    queries: Iterable[str],
+    targets: Iterable[str] | None,
+    n_targets: int,
+    similarity: Similarity,
+    scratch: Path,
+    progress: Progress,
+) -> Iterator[tuple[Indices, Indices]]:
+    """The places of similar queries and targets, some pairs at a time; without ``targets`` of the queries
+    among themselves. Files lie in ``scratch`` while it runs.
+
+    Raises DataError: the program fails.
+    """
+    progress("searching with MMseqs2", 0, 1)
     with TemporaryDirectory(dir=scratch, prefix="mmseqs-") as name:
         folder = Path(name)
-        _write_fasta(folder / "held-out.fasta", held_out)
-        _write_fasta(folder / "others.fasta", others)
-        words = (folder / "held-out.fasta", folder / "others.fasta", folder / "found.tsv", folder / "work")
-        more = ("--max-seqs", n_others, "--threads", _n_threads(), "--format-output", COLUMNS)
+        query_file = target_file = folder / "queries.fasta"
+        _write_fasta(query_file, queries)
+        if targets is not None:
+            target_file = folder / "targets.fasta"
+            _write_fasta(target_file, targets)
+        words = (query_file, target_file, folder / "found.tsv", folder / "work")
+        more = ("--max-seqs", n_targets, "--threads", _n_threads(), "--format-output", COLUMNS)
         _run([PROGRAM, "easy-search", *map(str, (*words, *SEARCH, *more))], folder)
         with (folder / "found.tsv").open() as lines:
             while rows := [line.split() for line in islice(lines, ROWS_AT_ONCE)]:
-                _, other, n_identical, n_columns, *lengths = np.array(rows, np.int64).T
-                is_alike = similarity.is_alike(n_identical, n_columns)
-                is_covering = similarity.is_covering(n_columns, np.minimum(*lengths))
-                is_similar[other[is_alike & is_covering]] = True
+                query, target, n_identical, n_columns, *lengths = np.array(rows, np.int64).T
+                is_found = similarity.is_alike(n_identical, n_columns)
+                is_found &= similarity.is_covering(n_columns, np.minimum(*lengths))
+                yield query[is_found], target[is_found]
     progress("searching with MMseqs2", 1, 1)
-    return is_similar
 
 
 def _write_fasta(path: Path, sequences: Iterable[str]) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 from biofm_datasets.errors import DataError
 
-METHODS = ("none", "random", "identity", "column", "group")
+METHODS = ("none", "random", "identity", "cluster", "column", "group")
+BY_SIMILARITY = ("validation", "test", "seed", "max_identity", "min_coverage")
 TOOLS = ("auto", "mmseqs", "kmer")
 
 
@@ -15,8 +16,8 @@ class SplitOptions:
     """How a data set is split.
 
     ``method``: "none", all is for training; "random", by sequence; "identity", at random, and whatever is
-    similar to a held-out protein is removed; "column", as a column of a table says; "group", whole groups of
-    a column are held out.
+    similar to a held-out protein is removed; "cluster", whole clusters of similar proteins are held out;
+    "column", as a column of a table says; "group", whole groups of a column are held out.
     ``validation``, ``test``: a share below 1 or a number; of sequences, or of groups; with ``per_source``, of
     the sequences of each source.
     ``validation_groups``, ``test_groups``: groups by their names.
@@ -62,7 +63,7 @@ class SplitOptions:
         names = {
             "none": (),
             "random": ("validation", "test", "seed"),
-            "identity": ("validation", "test", "seed", "max_identity", "min_coverage"),
+            **dict.fromkeys(("identity", "cluster"), BY_SIMILARITY),
             "column": ("column",),
             "group": ("column", "validation", "test", "seed", "validation_groups", "test_groups"),
         }[self.method]
@@ -87,7 +88,7 @@ class SplitOptions:
         if names and self.method != "group":
             what, remedy = "groups are for --split group", "Leave them out"
             raise DataError(what, where="--validation-group, --test-group", remedy=remedy)
-        if self.method in ("random", "identity", "group") and not (amounts or names):
+        if self.method in ("random", "identity", "cluster", "group") and not (amounts or names):
             what = "nothing was said to be held out"
             remedy = "Give a share, such as --validation 0.05, or a number"
             raise DataError(what, where=f"--split {self.method}", remedy=remedy)

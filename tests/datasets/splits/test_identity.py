@@ -1,9 +1,10 @@
-"""The split by identity of a store: the promise, and the two tools that keep it."""
+"""The splits of a store by identity and by clusters: the promise, and the two tools that keep it."""
 
 import os
 import re
 import shutil
 import stat
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from Bio.Align import PairwiseAligner
 from biofm_datasets import DataError, read_sequences
 from biofm_datasets.split import MIN_SCORE
-from biofm_datasets.splits import Labels, SplitOptions, identity, label_sequences
+from biofm_datasets.splits import Labels, SplitOptions, identity, label_sequences, mmseqs
 from biofm_datasets.splits.identity import Spelling
 from biofm_datasets.store import Alphabet, TokenStore
 from biofm_datasets.store.writer import hash_sequences
@@ -33,12 +34,16 @@ def tokens_of(sequences: list[str]) -> TokenStore:
 
 
 def split(
-    sequences: list[str], scratch: Path, sources: dict[str, slice] | None = None, **options: Any
+    sequences: list[str],
+    scratch: Path,
+    sources: dict[str, slice] | None = None,
+    method: str = "identity",
+    **options: Any,
 ) -> Labels:
     tokens = tokens_of(sequences)
     hashes = hash_sequences(tokens.tokens, tokens.lengths())
     return label_sequences(
-        SplitOptions(method="identity", **options),
+        SplitOptions(method=method, **options),
         tokens,
         ALPHABET,
         hashes,
@@ -56,19 +61,40 @@ def families(random_protein: Callable[[int], str], mutate: Callable[[str, float]
     return [mutate(founder, identity) for founder in founders for identity in (1, 1, 0.95, 0.7, 0.4)]
 
 
+@pytest.mark.parametrize("method", ["identity", "cluster"])
 @pytest.mark.parametrize("tool", TOOLS)
-def test_no_training_sequence_resembles_a_held_out_one(
-    tool: str, families: list[str], reference: PairwiseAligner, tmp_path: Path
+def test_no_part_resembles_another(
+    tool: str, method: str, families: list[str], reference: PairwiseAligner, tmp_path: Path
 ) -> None:
     """Every pair is aligned by Biopython, the slow and sure way."""
-    labels, named, _ = split(families, tmp_path, validation=5, test=4, tool=tool)
+    labels, named, found, _ = split(families, tmp_path, method=method, validation=10, test=5, tool=tool)
     assert re.fullmatch(r"MMseqs2 \S+" if tool == "mmseqs" else re.escape(identity.OWN_TOOL), named)
-    assert {5, 6} >= {np.sum(labels == 1)}
-    train, held_out = np.flatnonzero(labels == 0), np.flatnonzero((labels == 1) | (labels == 2))
-    assert not [(i, j) for i in train for j in held_out if is_similar(reference, families[i], families[j])]
-    strangers = set(range(30)) - {int(i) // 5 for i in held_out}
-    assert {int(i) // 5 for i in train} == strangers, "whole families stay, and nothing else is removed"
+    counts = np.bincount(labels, minlength=4)
+    assert 10 <= counts[1] <= 12
+    assert 5 <= counts[2] <= 6
+    assert (counts[3] > 0) == (method == "identity"), "clusters stay whole"
+    train, validation, test = (np.flatnonzero(labels == part) for part in range(3))
+    for one, other in ((train, validation), (train, test), (validation, test)):
+        assert not [(i, j) for i in one for j in other if is_similar(reference, families[i], families[j])]
+    held_out = {int(i) // 5 for i in (*validation, *test)}
+    assert {int(i) // 5 for i in train} == set(range(30)) - held_out, "whole families stay"
+    assert found == ({"n_clusters": 30, "largest_cluster": 5} if method == "cluster" else {})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_validation_protein_that_resembles_a_test_protein_is_replaced(
+    families: list[str], tmp_path: Path
+) -> None:
+    """The test is drawn as it would be alone, and validation from what does not resemble it."""
+    alone = split(families, tmp_path, test=20, tool="kmer").values
+    both = split(families, tmp_path, test=20, validation=10, tool="kmer").values
+    np.testing.assert_array_equal(both == 2, alone == 2)
+    assert 10 <= np.sum(both == 1) <= 11
+    assert {int(i) // 5 for i in np.flatnonzero(both == 1)}.isdisjoint(np.flatnonzero(both == 2) // 5)
+    with pytest.raises(
+        DataError, match=r"60 of \d+ sequences .* that no test protein resembles cannot be held"
+    ):
+        split(families, tmp_path, test=20, validation=60, tool="kmer")
 
 
 def test_amounts_of_each_source_leave_no_relative_in_another(families: list[str], tmp_path: Path) -> None:
@@ -113,11 +139,11 @@ def test_without_a_choice_both_search_where_that_takes_minutes(
     """With an MMseqs2 that finds nothing."""
     script = 'if [ "$1" = version ]; then echo 99; else : > "$4"; fi'
     put_on_path(tmp_path, script, monkeypatch)
-    labels, tool, _ = split(families, tmp_path, test=3)
+    labels, tool, *_ = split(families, tmp_path, test=3)
     assert tool == f"MMseqs2 99, then {identity.OWN_TOOL}"
     np.testing.assert_array_equal(labels, split(families, tmp_path, test=3, tool="kmer").values)
     monkeypatch.setattr(identity, "MOST_TOKENS_TWICE", 100)
-    labels, tool, _ = split(families, tmp_path, test=3)
+    labels, tool, *_ = split(families, tmp_path, test=3)
     assert tool == "MMseqs2 99"
     assert np.sum(labels == 3) == 0
 
@@ -183,6 +209,32 @@ def test_tokens_are_spelt_as_letters() -> None:
     (tokens,) = tokens_of(["MKVX-A"])
     assert Spelling(ALPHABET)(tokens) == "MKVXXA"
     assert Spelling(ALPHABET)(np.array([0, 2, 5, 1], np.uint8)) == "XC"
+
+
+@pytest.mark.slow
+@needs_mmseqs
+@pytest.mark.parametrize("method", ["identity", "cluster"])
+def test_on_real_proteins_mmseqs_finds_no_relatives_between_parts(
+    method: str, real_data: Path, tmp_path: Path
+) -> None:
+    """Our own tool has split, and MMseqs2 with its own masks and corrections searches; some near the limit
+    are alike by the one program's alignment and not by the other's.
+    """
+    path = real_data / "protein" / "uniref90_10k.fasta.gz"
+    with path.open("rb") as file:
+        sequences = [it.sequence for it in read_sequences(file, path.name) if len(it.sequence) < 400][:1000]
+    labels = split(sequences, tmp_path, method=method, test=80, validation=80, tool="kmer").values
+    assert (np.sum(labels == 1), np.sum(labels == 2)) == (80, 80)
+    fasta = tmp_path / "all.fasta"
+    fasta.write_text("".join(f">{i}\n{sequence}\n" for i, sequence in enumerate(sequences)))
+    words = ("-s", "7.5", "-e", "1e-3", "-a", "--threads", "1", "-v", "1", "--format-output", mmseqs.COLUMNS)
+    found, work = tmp_path / "found.tsv", tmp_path / "work"
+    subprocess.run(["mmseqs", "easy-search", fasta, fasta, found, work, *words], check=True)
+    query, target, n_identical, n_columns, *lengths = np.loadtxt(found, np.int64).T
+    is_similar = (n_identical >= 0.35 * n_columns) & (n_columns >= 0.5 * np.minimum(*lengths))
+    is_between = (labels[query] != labels[target]) & (labels[query] != 3) & (labels[target] != 3)
+    assert is_similar.sum() > len(sequences), "each finds itself, and some find others"
+    assert not set(query[is_similar & is_between])
 
 
 @pytest.mark.slow

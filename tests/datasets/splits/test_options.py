@@ -13,6 +13,7 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
     "a share above one": ({"method": "random", "validation": 1.5}, "--validation", "1.5 is no amount"),
     "no number": ({"method": "random", "test": float("nan")}, "--test", "nan is no amount"),
     "nothing held out": ({"method": "random"}, "--split random", "nothing was said to be held out"),
+    "no clusters held out": ({"method": "cluster"}, "--split cluster", "nothing was said to be held out"),
     "no groups": ({"method": "group", "column": "x"}, "--split group", "nothing was said to be held out"),
     "no split, but held out": ({"test": 0.1}, "--validation, --test", "nothing is held out"),
     "a column and shares": (

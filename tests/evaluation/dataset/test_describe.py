@@ -94,7 +94,7 @@ def test_copies_and_relatives_of_held_out_proteins_are_found(leaky: Path) -> Non
     (found,) = describe(leaky, n_sampled=100).leakage
     assert (found.part, found.n_sequences, found.n_copies) == ("test", 20, 5)
     assert (found.n_sampled, found.n_related) == (20, 10)
-    assert (found.n_searched, found.n_train) == (40, 40)
+    assert (found.n_searched, found.n_other) == (40, 40)
 
 
 def test_a_sample_is_what_was_asked_for(leaky: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,22 +103,27 @@ def test_a_sample_is_what_was_asked_for(leaky: Path, monkeypatch: pytest.MonkeyP
     assert few.n_sampled == 4
     monkeypatch.setattr(leakage, "SEARCHED_TOKENS", 1100)
     (part,) = describe(leaky, n_sampled=4).leakage
-    assert (part.n_searched, part.n_train) == (10, 40)
+    assert (part.n_searched, part.n_other) == (10, 40)
 
 
-def test_a_split_by_identity_lets_no_relative_through(
+def test_a_split_by_identity_or_by_clusters_lets_no_relative_through(
     random_protein: Random, mutate: Callable[[str, float], str], tmp_path: Path
 ) -> None:
     proteins = [mutate(random_protein(100), 1) for _ in range(30)]
     proteins += [mutate(protein, 0.7) for protein in proteins]
     path = write(tmp_path / "p.fasta", proteins)
-    for split in ("random", "identity"):
-        biofm.prepare(path, tmp_path / split, split=split, test=10, split_tool="kmer")
-    (random,), (identity,) = (
-        describe(tmp_path / name, n_sampled=10).leakage for name in ("random", "identity")
-    )
-    assert random.n_related > 0
-    assert identity.n_related == 0
+    related = {}
+    for split in ("random", "identity", "cluster"):
+        biofm.prepare(path, tmp_path / split, split=split, test=10, validation=10, split_tool="kmer")
+        found = describe(tmp_path / split, n_sampled=10).leakage
+        assert [(it.part, it.other) for it in found] == list(leakage.PAIRS)
+        related[split] = [it.n_related for it in found]
+    assert min(related["random"]) > 0
+    assert related["identity"] == related["cluster"] == [0, 0, 0]
+    record = open_store(tmp_path / "cluster").record
+    assert record.split.parameters["n_clusters"] == 30
+    assert record.notices == {"sequences in the largest of 30 clusters": 2}
+    assert record.split.counts["removed"] == 0
 
 
 def test_real_proteins_are_described_as_their_card_says(real_data: Path) -> None:

@@ -16,7 +16,14 @@ PLAIN = Description(
     shared=(),
 )  # fmt: skip
 LEAKAGE = Leakage(
-    part="validation", n_sequences=10, n_copies=1, n_sampled=5, n_related=2, n_searched=70, n_train=75
+    part="validation",
+    other="train",
+    n_sequences=10,
+    n_copies=1,
+    n_sampled=5,
+    n_related=2,
+    n_searched=70,
+    n_other=75,
 )
 SPLIT = replace(
     PLAIN, split_method="identity", split_tool="mmseqs 15", leakage=(LEAKAGE,),
@@ -43,17 +50,17 @@ def test_inputs_lengths_and_composition_are_told() -> None:
 
 def test_a_split_tells_its_parts_and_what_leaks() -> None:
     found = by_title(SPLIT)
-    parts, leakage = found["Parts"], found["What of the held-out parts is in training"]
+    parts, leakage = found["Parts"], found["What of the held-out parts is in another"]
     assert isinstance(parts, Pairs)
     assert (parts.values, parts.note) == (SPLIT.split, "Split by identity (mmseqs 15).")
     assert isinstance(leakage, Table)
-    assert leakage.rows == [("validation", 10, 1, 5, 2)]
+    assert leakage.rows == [("validation", 10, "training", 1, 5, 2)]
     assert leakage.note.endswith("Searched among 70 of 75 training sequences.")
 
 
 def test_that_relatives_were_not_searched_for_is_said() -> None:
     found = by_title(replace(SPLIT, leakage=(replace(LEAKAGE, n_sampled=0),)))
-    assert found["What of the held-out parts is in training"].note == "Relatives were not searched for."
+    assert found["What of the held-out parts is in another"].note == "Relatives were not searched for."
 
 
 def test_of_many_inputs_the_first_are_listed() -> None:

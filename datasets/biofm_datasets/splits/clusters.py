@@ -1,0 +1,203 @@
+"""A split by whole families: what is similar, directly or through others between, is on one side."""
+
+from collections.abc import Iterator, Mapping
+from itertools import combinations_with_replacement, pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from biofm_datasets.errors import DataError
+from biofm_datasets.sampling.permutation import key_of
+from biofm_datasets.split import Similarity, find_pairs
+from biofm_datasets.splits import mmseqs
+from biofm_datasets.splits.hold_out import Keys, amount_of, blocks
+from biofm_datasets.splits.identity import (
+    CHUNK_TOKENS,
+    OWN_TOOL,
+    Indices,
+    Progress,
+    Spelling,
+    can_be_held_out,
+    chunks_of,
+)
+from biofm_datasets.splits.keys import REMOVED, TEST, TRAIN, VALIDATION
+from biofm_datasets.splits.options import SplitOptions
+from biofm_datasets.store.record import Alphabet
+from biofm_datasets.store.tokens import TokenStore
+
+MOST_TOKENS_OF_OWN = 5_000_000
+"""Among which our own search compares all with all: an hour of work."""
+MOST_TOKENS_TWICE = 1_000_000
+"""Among which it looks for what MMseqs2 missed: minutes of work."""
+
+
+def label_by_cluster(
+    tokens: TokenStore,
+    alphabet: Alphabet,
+    hashes: Keys,
+    sources: Mapping[str, slice],
+    options: SplitOptions,
+    scratch: Path,
+    progress: Progress,
+) -> tuple[NDArray[np.uint8], str, dict[str, Any]]:
+    """Labels of the sequences, the tool that found the relatives, and the clusters in numbers.
+
+    Clusters are joined by single linkage: proteins that are similar by ``max_identity`` and ``min_coverage``,
+    and a margin (``split.IDENTITY_MARGIN``), are in one, and so are their relatives. Whole clusters are drawn
+    at random, first for the test and then for validation; one of more proteins than are still to be held out
+    stays in training. Nothing is left out but relatives of held-out proteins that are too short or too long
+    to be held out themselves.
+
+    Raises DataError: so many cannot be held out in whole clusters; the tool is missing or fails.
+    """
+    known = np.concatenate([np.empty(0, np.uint64), *(hashes[part] for part in blocks(len(hashes)))])
+    distinct, first, of_distinct = np.unique(known, return_index=True, return_inverse=True)
+    clusters, tool = find_clusters(tokens, first, Spelling(alphabet), options, scratch, progress)
+    cluster = clusters[of_distinct]
+    eligible = can_be_held_out(tokens, alphabet)(slice(0, len(known)))
+    source = np.zeros(len(known), np.int64)
+    for number, part in enumerate(sources.values()):
+        source[part] = number
+    sizes = np.bincount(cluster)
+    counts = np.zeros((len(sizes), len(sources)), np.int64)
+    np.add.at(counts, (cluster[eligible], source[eligible]), 1)
+    ranks = np.full(len(sizes), np.iinfo(np.uint64).max, np.uint64)
+    np.minimum.at(ranks, clusters, key_of(options.seed, distinct.view(np.int64)))
+    parts = _deal(counts, np.argsort(ranks, kind="stable"), options, list(sources), sizes)
+    labels = parts[cluster]
+    labels[(labels != TRAIN) & ~eligible] = REMOVED
+    return labels, tool, {"n_clusters": len(sizes), "largest_cluster": int(sizes.max())}
+
+
+def find_clusters(
+    tokens: TokenStore,
+    members: Indices,
+    spell: Spelling,
+    options: SplitOptions,
+    scratch: Path,
+    progress: Progress,
+) -> tuple[Indices, str]:
+    """The number of the cluster of each of some sequences, which differ, and the tool that found it."""
+    similarity = Similarity(options.max_identity, options.min_coverage).with_margin()
+    clusters, tools = Clusters(len(members)), []
+    n_tokens = int(tokens.lengths(members).sum())
+    if mmseqs.is_chosen(options.tool):
+        proteins = (spell(tokens[i]) for i in members)
+        for pairs in mmseqs.find_pairs(proteins, None, len(members), similarity, scratch, progress):
+            clusters.join(*pairs)
+        tools.append(mmseqs.version())
+    if not tools and n_tokens > MOST_TOKENS_OF_OWN:
+        what = f"{n_tokens:,} residues are too many for our own search, which compares all with all"
+        remedy = "Install MMseqs2, or give --split identity, which searches for the held-out ones alone"
+        raise DataError(what, where="--split cluster", remedy=remedy)
+    if not tools or (options.tool == "auto" and n_tokens <= MOST_TOKENS_TWICE):
+        _join_by_own(clusters, tokens, members, spell, similarity, progress)
+        tools.append(OWN_TOOL)
+    return clusters.numbers(), ", then ".join(tools)
+
+
+class Clusters:
+    """Single linkage: each member points to one of lower or equal number in its cluster."""
+
+    def __init__(self, n: int) -> None:
+        self._above = np.arange(n)
+
+    def join(self, a: Indices, b: Indices) -> None:
+        """Put each of ``a`` and the one beside it in ``b`` into one cluster."""
+        while len(a):
+            a, b = self.roots(a), self.roots(b)
+            is_apart = a != b
+            a, b = a[is_apart], b[is_apart]
+            np.minimum.at(self._above, np.maximum(a, b), np.minimum(a, b))
+
+    def roots(self, members: Indices) -> Indices:
+        """The lowest member of the cluster of each."""
+        while True:
+            above = self._above[members]
+            if np.array_equal(above, members):
+                return above
+            self._above[members] = self._above[above]
+            members = above
+
+    def are_apart(self, a: Indices, b: Indices) -> NDArray[np.bool_]:
+        are_apart: NDArray[np.bool_] = self.roots(a) != self.roots(b)
+        return are_apart
+
+    def numbers(self) -> Indices:
+        """Of each member the number of its cluster, from 0 on."""
+        _, numbers = np.unique(self.roots(np.arange(len(self._above))), return_inverse=True)
+        return numbers
+
+
+def _join_by_own(
+    clusters: Clusters,
+    tokens: TokenStore,
+    members: Indices,
+    spell: Spelling,
+    similarity: Similarity,
+    progress: Progress,
+) -> None:
+    pairs = list(combinations_with_replacement(_parts(tokens, members), 2))
+    for number, (one, other) in enumerate(pairs, start=1):
+        queries, targets = ([spell(tokens[members[i]]) for i in part] for part in (one, other))
+        part = f" (part {number} of {len(pairs)})" if len(pairs) > 1 else ""
+
+        def report(stage: str, done: int, total: int, part: str = part) -> None:
+            progress(stage + part, done, total)
+
+        def join(a: Indices, b: Indices, one: Indices = one, other: Indices = other) -> None:
+            clusters.join(one[a], other[b])
+
+        def is_open(a: Indices, b: Indices, one: Indices = one, other: Indices = other) -> NDArray[np.bool_]:
+            return clusters.are_apart(one[a], other[b])
+
+        find_pairs(queries, targets, similarity, report, join, is_open)
+
+
+def _parts(tokens: TokenStore, members: Indices) -> Iterator[Indices]:
+    """Places among the members, in parts whose pairs fit into memory."""
+    ends = np.cumsum([0, *map(len, chunks_of(tokens, members, CHUNK_TOKENS // 10))])
+    return (np.arange(*pair) for pair in pairwise(ends.tolist()))
+
+
+def _deal(
+    counts: NDArray[np.int64],
+    order: Indices,
+    options: SplitOptions,
+    sources: list[str],
+    sizes: NDArray[np.int64],
+) -> NDArray[np.uint8]:
+    """The part of each cluster. ``counts``: of each, how many can be held out of each source."""
+    parts = np.full(len(counts), TRAIN, np.uint8)
+    n_eligible = counts.sum(axis=0)
+    for part, amount in ((TEST, options.test), (VALIDATION, options.validation)):
+        missing = np.array([amount_of(amount, int(n)) for n in n_eligible])
+        for number in order.tolist():
+            if not missing.any():
+                break
+            if parts[number] == TRAIN and counts[number].any() and (counts[number] <= missing).all():
+                parts[number] = part
+                missing -= counts[number]
+        if missing.any():
+            _refuse(missing, n_eligible, options, sources, sizes)
+    return parts
+
+
+def _refuse(
+    missing: Indices, n_eligible: Indices, options: SplitOptions, sources: list[str], sizes: Indices
+) -> None:
+    place = int(np.argmax(missing))
+    of = f" of {sources[place]}" if sources[place] else ""
+    largest, n = int(sizes.max()), int(sizes.sum())
+    what = (
+        f"{missing[place]:,} too few of {n_eligible[place]:,} sequences{of} can be held out by whole "
+        f"clusters: the largest of {len(sizes):,} clusters holds {largest:,} of {n:,} sequences "
+        f"({largest / n:.0%})"
+    )
+    remedy = (
+        f"Hold out fewer, give a --max-identity above {options.max_identity:g} or a --min-coverage above "
+        f"{options.min_coverage:g}, by which clusters are smaller, or give --split identity"
+    )
+    raise DataError(what, where="--validation, --test", remedy=remedy)
