@@ -95,6 +95,10 @@ class Calibration:
             return temper_classes(probabilities, self.temperatures[0])
         return temper_labels(probabilities, np.array(self.temperatures))
 
+    def shown(self, outputs: Floats) -> NDArray[np.float32]:
+        """What files hold of a model's outputs: numbers as they are, calibrated probabilities."""
+        return self.temper(outputs).astype(np.float32)
+
     def tested_on(self, labels: Labels, outputs: Floats, spread: Floats) -> "Calibration":
         """The same, with what it is worth on rows that neither trained nor calibrated."""
         if labels.task != "regression":

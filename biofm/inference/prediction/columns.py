@@ -33,7 +33,7 @@ def columns_of(
     """
     if info.task == "regression":
         return _numbers(info, found, calibration, coverage)
-    probabilities = calibration.temper(found.outputs).astype(np.float32)
+    probabilities = calibration.shown(found.outputs)
     if info.task == "multi-label":
         return _labels(info, probabilities)
     if info.task == "per-residue":

@@ -65,7 +65,8 @@ def judge_members(
     calibration = _calibrate(table.labels.take(plan.calibration), held_out)
     judgements, missing = {}, dict[str, str]()
     for name, combined in found.items():
-        judgements[name], lacking = _judge_set(table, plan.judged[name], combined, recipe, progress)
+        shown = calibration.shown(combined.outputs)
+        judgements[name], lacking = _judge_set(table, plan.judged[name], shown, recipe, progress)
         missing |= lacking
     calibrated = {}
     if len(plan.test):
@@ -77,14 +78,14 @@ def judge_members(
 
 
 def _judge_set(
-    table: LabelledTable, judged: JudgedSet, combined: Combined, recipe: FinetuneRecipe, progress: Progress
+    table: LabelledTable, judged: JudgedSet, shown: Floats, recipe: FinetuneRecipe, progress: Progress
 ) -> tuple[Judgement, dict[str, str]]:
-    """A set judged, and the baselines that it lacks."""
+    """A set judged by what its files hold, and the baselines that it lacks."""
     baselines = find_baselines(
         table.sequences, table.labels, judged.fits, judged.fitted, seed=recipe.seed,
         progress=lambda done, total: progress("baselines", done, total),
     )  # fmt: skip
-    model = Predictions(recipe.method, "model", combined.outputs, judged.fitted)
+    model = Predictions(recipe.method, "model", shown, judged.fitted)
     judgement = judge_predictions(
         table.labels.take(judged.rows),
         [model, *(it for it in baselines if isinstance(it, Predictions))],

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.numpy import load_file
+from sklearn.metrics import roc_auc_score
 
 from biofm.core.errors import BiofmError, OutputError
 from biofm.inference import Compute, Embedder, EmbedOptions, choose_compute
@@ -20,7 +21,7 @@ from biofm.training.finetuning import Base, members
 from biofm.training.finetuning.gradient import Trained, train_member
 from biofm.training.finetuning.vectors import records_of
 from tests.models.test_pickles import Malice
-from tests.training.finetuning.conftest import MakeRecipe, MakeTable, Tune
+from tests.training.finetuning.conftest import MakeRecipe, MakeTable, Tune, read_text, write_table
 
 TASKS = ["regression", "classification", "multi-label", "per-residue"]
 QUICK = [*(("probe", task) for task in TASKS), ("lora", "regression"), ("full", "per-residue")]
@@ -305,3 +306,23 @@ def test_what_is_judged_is_what_was_trained(
     expected = branch.answer(records_of(table, rows), Counter()).outputs[:, 0]
     predictions = pd.read_csv(tmp_path / "run" / "predictions.csv")["prediction"]
     np.testing.assert_allclose(predictions, expected, rtol=0, atol=1e-6 * table.labels.numbers.std())
+
+
+def test_the_area_of_classes_is_that_of_the_probabilities_in_the_file(
+    make_recipe: MakeRecipe, tune: Tune, tmp_path: Path
+) -> None:
+    """Of three classes, whose rows tempering orders anew, beside scikit-learn."""
+    lines = write_table("regression", 150, with_split=True).splitlines()
+    cells = [line.split(",") for line in lines[1:]]
+    names = [["low", "middle", "high"][int(3 * float(cell[2]) / 1.01 * 1.4) % 3] for cell in cells]
+    text = "\n".join(
+        [lines[0], *(f"{a},{b},{name},{d}" for (a, b, _, d), name in zip(cells, names, strict=True))]
+    )
+    summary = tune(read_text(text, "classification"), make_recipe(n_resamples=0))
+    found = pd.read_csv(tmp_path / "run" / "predictions.csv")
+    classes = sorted(set(found["truth"]))
+    one_to_rest = [roc_auc_score(found["truth"] == it, found[f"probability_{it}"]) for it in classes]
+    assert len(classes) == 3
+    assert abs(summary.calibrated["temperatures"][0] - 1) > 0.01
+    auroc = summary.judged["test"].rows[0].measures["auroc"].value
+    assert auroc == pytest.approx(np.mean(one_to_rest), abs=1e-12)
