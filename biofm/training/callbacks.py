@@ -13,6 +13,7 @@ from biofm.training.module import TrainingModule
 from biofm.training.objectives import Example
 from biofm.training.progress import Progress
 from biofm.training.recipe import Recipe
+from biofm.training.schedule import rate_factor
 from biofm.training.steps import Step, StepCallback
 from biofm.training.throughput import Speed, Throughput
 
@@ -115,6 +116,11 @@ class MetricsLog(StepCallback):
         if trainer.is_global_zero:
             self.progress("training", step.number, self.recipe.n_steps, self._detail)
 
+    def _rate(self, trainer: Trainer, number: int) -> float:
+        """The highest one of this step: the scheduler has set the next one's already."""
+        highest: float = max(group["initial_lr"] for group in trainer.optimizers[0].param_groups)
+        return highest * rate_factor(self.recipe, number - 1)
+
     def _write(self, trainer: Trainer, step: Step) -> None:
         step.finite_loss()
         loss = sum(map(float, self._losses)) / len(self._losses)
@@ -123,7 +129,7 @@ class MetricsLog(StepCallback):
             "tokens": self.tokens,
             "loss": loss,
             "validation_loss": step.validation_loss,
-            "learning_rate": max(group["lr"] for group in trainer.optimizers[0].param_groups),
+            "learning_rate": self._rate(trainer, step.number),
             "tokens_per_second": speed.tokens_per_second,
             "mfu": speed.mfu,
             "memory_bytes": speed.memory_bytes,

@@ -73,8 +73,8 @@ def test_the_table_has_a_row_every_few_steps(
     assert rows[0]["tokens"] < rows[1]["tokens"] < rows[2]["tokens"]
     assert all(3 < row["loss"] < 4 for row in rows)  # an untrained model's is ln(33), about 3.5
     assert all(row["tokens_per_second"] > 0 for row in rows)
-    # The rate of the next step: of 10 steps the first 2 are of warm-up, the last 3 of decay.
-    assert [row["learning_rate"] for row in rows] == pytest.approx([0.01, 0.01, 0.01 / 3], rel=1e-3)
+    # Of 10 steps the first 2 are of warm-up, the last 3 of decay: they learn at 3/3, 2/3 and 1/3.
+    assert [row["learning_rate"] for row in rows] == pytest.approx([0.01, 0.01, 0.02 / 3], rel=1e-3)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
