@@ -26,8 +26,9 @@ class Recipe:
     - ``optimizer``: "muon" moves the matrices of the blocks by Muon and the rest by AdamW. ``weight_decay``
       is for those matrices alone. ``encoder_rate``: of the learning rate the encoder's weights learn at so
       large a share.
-    - ``schedule``: "wsd" warms up over ``n_warmup`` steps, stays, and falls to nothing over the last
-      ``decay_share`` of the steps; "cosine" falls along half a cosine from the end of the warm-up on.
+    - ``schedule``: "wsd" warms up over ``n_warmup`` steps, stays, and falls over the last ``decay_share`` of
+      the steps; "cosine" falls along half a cosine from the end of the warm-up on. Both would be at 0 in the
+      step behind the last one, which still learns.
     - ``clip_norm``: the largest norm of all gradients together; 0 clips nothing.
     - ``ema_decay``: weights averaged with this decay a step are the ones judged and kept; 0 averages nothing.
     - ``activation_checkpointing``: less memory for a third more time. ``compile``: by torch's compiler.

@@ -6,7 +6,10 @@ from biofm.training.recipe import Recipe
 
 
 def rate_factor(recipe: Recipe, step: int) -> float:
-    """What the learning rate is multiplied by at ``step``."""
+    """What the learning rate is multiplied by in the step behind ``step`` others: the first one is 0.
+
+    Both schedules come to 0 behind the last step, which still learns, as those of ``transformers`` do.
+    """
     if recipe.schedule == "cosine":
         return warmup_cosine(step, n_steps=recipe.n_steps, n_warmup=recipe.n_warmup)
     return warmup_stable_decay(
@@ -15,7 +18,7 @@ def rate_factor(recipe: Recipe, step: int) -> float:
 
 
 def warmup_stable_decay(step: int, *, n_steps: int, n_warmup: int, decay_share: float) -> float:
-    """Linear from 0 to 1, flat, then linear to 0 over the last ``decay_share`` of the steps.
+    """Linear from 0 to 1, flat, then linear towards 0 over the last ``decay_share`` of the steps.
 
     The flat part lets a run be lengthened or cut short by resuming it with another number of steps (Hu et al.
     2024, MiniCPM, section 4).
@@ -25,7 +28,9 @@ def warmup_stable_decay(step: int, *, n_steps: int, n_warmup: int, decay_share: 
 
 
 def warmup_cosine(step: int, *, n_steps: int, n_warmup: int) -> float:
-    """Linear from 0 to 1, then half a cosine to 0 at the last step (Loshchilov and Hutter 2017)."""
+    """Linear from 0 to 1, then half a cosine that comes to 0 behind the last step (Loshchilov and Hutter
+    2017).
+    """
     if step < n_warmup:
         return (step + 1) / n_warmup
     done = (step - n_warmup) / max(1, n_steps - n_warmup)

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from math import cos, pi
 
 import pytest
+import torch
+from transformers import get_cosine_schedule_with_warmup
 
 from biofm.training import PretrainRecipe
 from biofm.training.schedule import rate_factor
@@ -53,6 +55,21 @@ def test_the_flat_part_does_not_depend_on_the_number_of_steps(
 def test_the_cosine_falls_from_the_end_of_the_warm_up_to_zero(factors: Callable[..., list[float]]) -> None:
     expected = [(1 + cos(pi * (step - 10) / 90)) / 2 for step in range(10, 101)]
     assert factors(schedule="cosine")[10:] == pytest.approx(expected)
+
+
+def test_the_cosine_is_that_of_transformers(factors: Callable[..., list[float]]) -> None:
+    """Whose warm-up begins with a step of 0, and is left out here; the last step still learns."""
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    reference = get_cosine_schedule_with_warmup(optimizer, 0, N_STEPS - N_WARMUP)
+    expected = []
+    for _ in range(N_STEPS - N_WARMUP):
+        expected.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        reference.step()
+    found = factors(schedule="cosine")
+    assert found[N_WARMUP:N_STEPS] == pytest.approx(expected, abs=1e-12)
+    assert found[N_STEPS - 1] == pytest.approx(3.0e-4, rel=0.02), "of the peak, in the last step"
+    assert found[N_STEPS] == 0
 
 
 @pytest.mark.parametrize("schedule", ["wsd", "cosine"])
