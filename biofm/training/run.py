@@ -218,7 +218,7 @@ def _report(
         checkpoint.module.config,
         read_metrics(folder / METRICS) if (folder / METRICS).exists() else [],
         sources=[source.name for source in store.record.sources],
-        unigram_loss=float(-(unigram * np.log(unigram)).sum()),
+        unigram=unigram,
         data=reporting.describe_data(data),
         environment=environment_of(compute),
         ended=datetime.now().strftime("%Y-%m-%d %H:%M"),

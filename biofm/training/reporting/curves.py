@@ -8,10 +8,10 @@ Rows = Sequence[Mapping[str, float]]
 """As ``read_metrics`` gives them: a row lacks what it has no value for."""
 
 
-def curves_of(rows: Rows, loss: str, levels: Mapping[str, float]) -> tuple[Curves, ...]:
+def curves_of(rows: Rows, loss: str, levels: Mapping[str, float], note: str = "") -> tuple[Curves, ...]:
     """Loss, learning rate, speed, use of the machine and memory over the steps, as far as they were measured.
 
-    ``loss``: what it is, with its unit. ``levels``: losses to compare with.
+    ``loss``: what it is, with its unit. ``levels``: losses to compare with. ``note``: what is said below.
     """
     losses = Curves(
         title="Loss",
@@ -21,6 +21,7 @@ def curves_of(rows: Rows, loss: str, levels: Mapping[str, float]) -> tuple[Curve
             _series(rows, "training", "loss", is_noisy=True), _series(rows, "validation", "validation_loss")
         ),
         levels=levels,
+        note=note,
     )
     others = [
         _single("Learning rate", "learning rate", _series(rows, "learning rate", "learning_rate")),

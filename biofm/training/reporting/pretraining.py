@@ -5,11 +5,15 @@ from dataclasses import asdict
 from statistics import median
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from biofm.core.environment import Environment
 from biofm.core.progress import format_duration
 from biofm.evaluation import HeldOutPerplexity
 from biofm.evaluation.bootstrap import Estimate
 from biofm.nn import EncoderConfig
+from biofm.report import Curves
 from biofm.report.run import Contender, Measure, Pairs, Results, RunReport, Table
 from biofm.training.recipe import PretrainRecipe
 from biofm.training.reporting.curves import Rows, curves_of, training_seconds
@@ -31,16 +35,14 @@ def report_of_pretraining(
     rows: Rows,
     *,
     sources: Sequence[str],
-    unigram_loss: float,
+    unigram: NDArray[np.float64],
     data: Sequence[Table | Pairs],
     environment: Environment,
     ended: str,
 ) -> RunReport:
-    """``rows``: of ``metrics.csv``. ``sources``: what the inputs are called. ``unigram_loss``: in nats a
-    residue, to compare losses with.
+    """``rows``: of ``metrics.csv``. ``sources``: what the inputs are called. ``unigram``: the frequencies of
+    the residues in training.
     """
-    predicted = "masked residue" if recipe.objective == "masked" else "token"
-    levels = {"residue frequencies alone": unigram_loss} if recipe.objective == "masked" else {}
     return RunReport(
         title=f"Pretraining on {join_names(sources)}",
         kind="pretraining",
@@ -48,12 +50,41 @@ def report_of_pretraining(
         environment=environment,
         facts=_facts(summary, rows),
         results=(_results(summary.held_out),) if summary.held_out else (),
-        curves=curves_of(rows, f"cross-entropy (nats per {predicted})", levels),
+        curves=_curves(rows, recipe, unigram),
         data=tuple(data),
         configuration=asdict(recipe) | {"encoder": asdict(encoder)},
         notices=summary.notices,
         ended=ended,
     )
+
+
+def _curves(rows: Rows, recipe: PretrainRecipe, unigram: NDArray[np.float64]) -> tuple[Curves, ...]:
+    """Losses beside what frequencies give on the same residues, hidden and shown alike."""
+    if recipe.objective != "masked":
+        return curves_of(rows, "cross-entropy (nats per token)", {})
+    note = (
+        f"Of the residues that are to be predicted {recipe.mask_rate:.0%} are hidden, "
+        f"{recipe.random_rate:.0%} replaced and the others shown. The dashed line is the best that is possible on just these without "
+        "a look at any other residue; the perplexities are of hidden residues alone."
+    )
+    levels = {"without context": loss_without_context(unigram, recipe)}
+    return curves_of(rows, "cross-entropy (nats per predicted residue)", levels, note)
+
+
+def loss_without_context(unigram: NDArray[np.float64], recipe: PretrainRecipe) -> float:
+    """The least cross-entropy, in nats a residue, of who sees the place to be predicted and no other, knows
+    the frequencies, and how often a residue is hidden, replaced by any of the kinds, or left.
+    """
+    left = 1 - recipe.mask_rate - recipe.random_rate
+    shown = unigram[:, None] * (left * np.eye(len(unigram)) + recipe.random_rate / len(unigram))
+    cases = [recipe.mask_rate * unigram, *shown.T]  # each: how often it is seen and the truth is which kind
+    return float(sum(_entropy(case) for case in cases))
+
+
+def _entropy(case: NDArray[np.float64]) -> float:
+    """Of the kinds in one case, times how often there is such a case."""
+    known = case[case > 0]
+    return float(-(known * np.log(known / known.sum())).sum())
 
 
 def _summary(summary: "PretrainSummary", rows: Rows) -> str:

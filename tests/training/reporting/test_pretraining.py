@@ -3,12 +3,19 @@
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+import pytest
+import torch
+
 from biofm.core.environment import find_environment
 from biofm.evaluation import HeldOutPerplexity
-from biofm.nn import EncoderConfig
+from biofm.nn import EncoderConfig, pack
 from biofm.report.run import RunReport
+from biofm.tokenizers import ProteinTokenizer
 from biofm.training import PretrainRecipe, PretrainSummary
+from biofm.training.objectives import masked_lm
 from biofm.training.reporting import report_of_pretraining
+from biofm.training.reporting.pretraining import loss_without_context
 
 ROWS = [
     {"step": 10.0, "tokens": 1e6, "loss": 3.0, "tokens_per_second": 5000.0},
@@ -25,6 +32,9 @@ SUMMARY = PretrainSummary(
 )  # fmt: skip
 
 
+UNIGRAM = np.random.default_rng(0).dirichlet(np.full(20, 3.0))
+
+
 def reported(**changes: Any) -> RunReport:
     given: dict[str, Any] = {
         "summary": SUMMARY,
@@ -32,7 +42,7 @@ def reported(**changes: Any) -> RunReport:
         "encoder": ENCODER,
         "rows": ROWS,
         "sources": ["uniref90.fasta"],
-        "unigram_loss": 2.87,
+        "unigram": UNIGRAM,
         "data": (),
         "environment": find_environment(threads=1, gpus=(), device="cpu", dtype="float32"),
         "ended": "2026-11-26 18:40",
@@ -104,10 +114,31 @@ def test_losses_are_compared_with_the_frequencies_where_they_predict_the_same() 
         reported().curves[0],
         reported(recipe=PretrainRecipe(n_steps=20, objective="causal")).curves[0],
     )
-    assert (masked.y_label, masked.levels) == (
-        "cross-entropy (nats per masked residue)", {"residue frequencies alone": 2.87},
-    )  # fmt: skip
+    assert masked.y_label == "cross-entropy (nats per predicted residue)"
+    assert masked.levels == {"without context": loss_without_context(UNIGRAM, PretrainRecipe(n_steps=20))}
+    assert "80% are hidden, 10% replaced and the others shown" in masked.note
     assert (causal.y_label, causal.levels) == ("cross-entropy (nats per token)", {})
+
+
+@pytest.mark.parametrize("rates", [(0.8, 0.1), (1.0, 0.0), (0.3, 0.0), (0.0, 1.0), (0.5, 0.25)])
+def test_the_level_is_what_counting_gives_on_residues_as_training_shows_them(
+    rates: tuple[float, float], tokenizer: ProteinTokenizer
+) -> None:
+    """The objective hides residues drawn by their frequencies, and how often each is the truth of what is
+    seen is counted.
+    """
+    recipe = PretrainRecipe(n_steps=20, mask_rate=rates[0], random_rate=rates[1], masked_share=0.9)
+    rng = np.random.default_rng(1)
+    tokens = rng.choice(tokenizer.standard, 400_000, p=UNIGRAM)
+    batch = pack([torch.from_numpy(tokens.astype(np.int64))])
+    members = starts = np.zeros(1, np.int64)
+    labelled = masked_lm(tokenizer, recipe).label(batch, members, starts, rng)
+    seen, truth = labelled.batch.tokens[labelled.rows].numpy(), labelled.targets.numpy()
+    counts = np.zeros((len(tokenizer.vocabulary),) * 2)
+    np.add.at(counts, (seen, truth), 1)
+    given = counts / np.maximum(1, counts.sum(1, keepdims=True))
+    counted = -(counts * np.log(np.where(counts > 0, given, 1))).sum() / counts.sum()
+    assert loss_without_context(UNIGRAM, recipe) == pytest.approx(counted, abs=0.005)
 
 
 def test_configuration_and_notices_are_there_whole() -> None:
