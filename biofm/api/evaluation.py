@@ -34,6 +34,7 @@ def evaluate(
     binary_column: str | None = None,
     threshold: float | None = None,
     split_column: str | None = None,
+    mean_rank: bool = False,
     n_resamples: int = 1000,
     seed: int = 0,
     output: str | Path | None = None,
@@ -44,9 +45,10 @@ def evaluate(
 ) -> Evaluation:
     """Judge columns of scores in a table (CSV, TSV, Parquet) against a column of measurements.
 
-    Spearman, AUROC, NDCG and MCC with bootstrap intervals, of each score, of the mean of several, and of
-    baselines: BLOSUM62 and a ridge fitted to the measurements, as far as ``variant_column`` (A24G, A24G:T30P
-    or p.Ala24Gly), ``mutated_column`` (whole sequences) and ``wild_type`` (a FASTA file) tell the variants.
+    Spearman, AUROC, NDCG and MCC with bootstrap intervals, of each score, with ``mean_rank`` of the mean of
+    their ranks, and of baselines: BLOSUM62 and a ridge fitted to the measurements, as far as
+    ``variant_column`` (A24G, A24G:T30P or p.Ala24Gly), ``mutated_column`` (whole sequences) and ``wild_type``
+    (a FASTA file) tell the variants.
     Positive are the rows where ``binary_column`` is 1, or measurements at or above ``threshold``, or the
     median. With ``split_column``, of train and test, the ridge learns from the one and all is judged on the
     other; without, it predicts each fifth of the rows from the others.
@@ -58,7 +60,7 @@ def evaluate(
     options = EvaluateOptions(
         measured_column=measured_column, score_columns=scores, variant_column=variant_column,
         mutated_column=mutated_column, binary_column=binary_column, threshold=threshold,
-        split_column=split_column, n_resamples=n_resamples, seed=seed,
+        split_column=split_column, with_mean=mean_rank, n_resamples=n_resamples, seed=seed,
     )  # fmt: skip
     check_choice("--on-error", on_error, ON_ERROR)
     if Path(table) == STANDARD_INPUT:
@@ -73,7 +75,7 @@ def evaluate(
         protein = _read_wild_type(permit.reader("wild_type"), str(wild_type)) if wild_type else None
         assay = read_assay(stream, str(table), options, protein, notices, skip_faulty=on_error == "skip")
         found = evaluate_assay(assay, options, sha256, notices, bar.update)
-        _write(found, assay, permit, output, picture)
+        _write(found, assay, options, permit, output, picture)
     return found
 
 
@@ -109,14 +111,19 @@ def _read_wild_type(stream: BinaryIO, name: str) -> str:
 
 
 def _write(
-    found: Evaluation, assay: Assay, permit: Permit, output: str | Path | None, picture: str | Path | None
+    found: Evaluation,
+    assay: Assay,
+    options: EvaluateOptions,
+    permit: Permit,
+    output: str | Path | None,
+    picture: str | Path | None,
 ) -> None:
     if output:
         text = json.dumps(asdict(found), indent=2, allow_nan=False)
         permit.writer("output").write(text.encode() + b"\n")
     if picture:
         panels = []
-        for name, values in scores_to_judge(assay).items():
+        for name, values in scores_to_judge(assay, with_mean=options.with_mean).items():
             rows = assay.is_judged & ~np.isnan(values)
             spearman = found.row(name).spearman.value
             panels.append(ScatterPanel(name, values[rows], assay.measured[rows], spearman))

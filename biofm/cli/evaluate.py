@@ -19,6 +19,7 @@ WILD_TYPE_HELP = "A FASTA file of the wild type, where the variants do not tell 
 BINARY_HELP = "A column of 0 and 1: what is positive for AUROC and MCC."
 THRESHOLD_HELP = "Measurements at or above it are positive; else those at or above the median."
 SPLIT_HELP = "A column of train and test: the ridge learns from the one, all is judged on the other."
+MEAN_HELP = "Judge the mean of the scores' ranks beside them."
 PICTURE_HELP = "Scores against measurements: .png .svg .pdf"
 
 
@@ -32,6 +33,7 @@ def evaluate(
     binary_column: Annotated[str | None, Option(help=BINARY_HELP)] = None,
     threshold: Annotated[float | None, Option(help=THRESHOLD_HELP)] = None,
     split_column: Annotated[str | None, Option(help=SPLIT_HELP)] = None,
+    mean_rank: Annotated[bool, Option("--mean-rank", help=MEAN_HELP)] = False,
     resamples: Annotated[int, Option(help="For the 95 % intervals; 0 for none.")] = 1000,
     seed: Annotated[int, Option(help="Of the resamples and the folds.")] = 0,
     output: Annotated[Path | None, Option("--output", "-o", help="The result as .json")] = None,
@@ -47,8 +49,9 @@ def evaluate(
     found = api.evaluate(
         table, measured_column=measured_column, score_column=score_column or (),
         variant_column=variant_column, mutated_column=mutated_column, wild_type=wild_type,
-        binary_column=binary_column, threshold=threshold, split_column=split_column, n_resamples=resamples,
-        seed=seed, output=output, picture=picture, on_error=on_error.value, overwrite=overwrite, quiet=quiet,
+        binary_column=binary_column, threshold=threshold, split_column=split_column, mean_rank=mean_rank,
+        n_resamples=resamples, seed=seed, output=output, picture=picture, on_error=on_error.value,
+        overwrite=overwrite, quiet=quiet,
     )  # fmt: skip
     say_notices(found.notices)
     if json:
@@ -97,6 +100,6 @@ def _describe(it: "Comparison") -> str:
     ranks = f"{_spell(it.baseline_spearman)} against {_spell(it.score_spearman)}"
     low, high = it.difference.low, it.difference.high
     sure = (
-        "" if low is None or low > 0 else f", though the difference may be none [{low:.3f}, {_spell(high)}]"
+        "" if high is None or high < 0 else f", though the difference may be none [{_spell(low)}, {high:.3f}]"
     )
     return f"{it.baseline} beats {it.score} by Spearman: {ranks} on {it.n:,} rows{sure}"

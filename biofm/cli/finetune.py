@@ -135,8 +135,8 @@ def _print_judgement(name: str, judgement: "Judgement", summary: "FinetuneSummar
     print_table([_cells(row, summary.primary) for row in judgement.rows], header=header)
     for fitted, names in _by_fitted(judgement).items():
         say(f"fitted to {fitted}: {', '.join(names)}")
-    best = max(judgement.leads, key=_lead_of, default=None)
-    if best is not None and _lead_of(best) > 0:
+    best = min(judgement.leads, key=_lead_of, default=None)
+    if best is not None and _lead_of(best) < 0:
         print_result(_describe_lead(best, summary.method))
 
 
@@ -171,7 +171,7 @@ def _describe_lead(lead: "Lead", method: str) -> str:
     values = f"{lead.baseline_value:.3f} against {lead.model_value:.3f}"
     low, high = lead.difference.low, lead.difference.high
     doubt = ""
-    if low is not None and low <= 0:
+    if high is not None and high >= 0:
         doubt = f", though the difference may be none [{low:.3f}, {high:.3f}]"
     return f"{lead.baseline} beats the model ({method}) by {NAMES[lead.measure]}: {values}{doubt}"
 

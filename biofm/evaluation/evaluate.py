@@ -22,7 +22,7 @@ class Evaluation:
     sha256: of the table. n_rows: that were judged; ``n_train`` more only trained the baselines.
     positive: what counts as positive for AUROC and MCC; ``threshold`` is None where a column said it.
     n_resamples, confidence, seed: of the bootstrap intervals, by percentiles.
-    rows: a score, the mean of several, or a baseline each. not_computed: what is missing among them, and why.
+    rows: a score, the mean rank by several, or a baseline each. not_computed: what is missing, and why.
     """
 
     table: str
@@ -62,7 +62,7 @@ def evaluate_assay(
     def stage(name: str) -> Callable[[int, int], None]:
         return lambda done, total: progress(name, done, total)
 
-    scores = scores_to_judge(assay)
+    scores = scores_to_judge(assay, with_mean=options.with_mean)
     _refuse_taken_names(options)
     for name, values in assay.scores.items():
         if n_empty := int(np.isnan(values[assay.is_judged]).sum()):
@@ -70,7 +70,7 @@ def evaluate_assay(
     found = find_baselines(assay, options.seed, notices, stage("fitting baselines"))
     baselines = [baseline for baseline in found if isinstance(baseline, Baseline)]
     missing = {baseline.name: baseline.reason for baseline in found if isinstance(baseline, Missing)}
-    if len(assay.scores) > 1 and len(scores) == len(assay.scores):
+    if options.with_mean and len(scores) == len(assay.scores):
         missing[mean_name(len(assay.scores))] = f"fewer than {FEWEST_ROWS} rows have all the scores"
     rows, comparisons = judge(
         assay,

@@ -35,7 +35,7 @@ class Row:
 class Comparison:
     """Spearman of a score and of a baseline over the ``n`` rows that have both.
 
-    ``difference`` is the baseline's less the score's, its interval from the same resamples for both.
+    ``difference`` is the score's less the baseline's, its interval from the same resamples for both.
     """
 
     score: str
@@ -46,17 +46,27 @@ class Comparison:
     difference: Estimate
 
 
-def scores_to_judge(assay: Assay) -> dict[str, Floats]:
-    """The score columns and, of several, their mean over the rows that have all; if these are enough."""
-    mean: Floats = np.mean(list(assay.scores.values()), axis=0)
-    n_rows = np.count_nonzero(assay.is_judged & ~np.isnan(mean))
-    if len(assay.scores) < 2 or n_rows < FEWEST_ROWS:
+def scores_to_judge(assay: Assay, *, with_mean: bool) -> dict[str, Floats]:
+    """The score columns and, ``with_mean``, the mean of their ranks among the judged rows that have all, if
+    these are enough. Ranks, because scores of one scale and of another have no mean.
+    """
+    has_all = assay.is_judged & ~np.isnan(list(assay.scores.values())).any(axis=0)
+    if not with_mean or np.count_nonzero(has_all) < FEWEST_ROWS:
         return assay.scores
-    return assay.scores | {mean_name(len(assay.scores)): mean}
+    ranks = np.full((len(assay.scores), len(has_all)), np.nan)
+    ranks[:, has_all] = [_ranks(values[has_all]) for values in assay.scores.values()]
+    return assay.scores | {mean_name(len(assay.scores)): ranks.mean(axis=0)}
 
 
 def mean_name(n_scores: int) -> str:
-    return f"mean of {n_scores}"
+    return f"mean rank of {n_scores}"
+
+
+def _ranks(values: Floats) -> Floats:
+    """From 1, ties averaged."""
+    ranking = Ranking(values)
+    ranks: Floats = Drawn(ranking, np.ones((1, len(values)))).ranks[0, ranking.level_of]
+    return ranks
 
 
 def judge(
@@ -84,7 +94,7 @@ def judge(
     found = _measure(jobs, assay, values, blocks, lambda n_done: progress(n_done, n_resamples))
     fitted = {baseline.name: baseline.fitted for baseline in baselines}
     kinds = (
-        dict.fromkeys(scores, "mean of scores")
+        dict.fromkeys(scores, "mean of ranks")
         | dict.fromkeys(assay.scores, "score")
         | dict.fromkeys(fitted, "baseline")
     )
@@ -151,7 +161,7 @@ def _measure(
 
 def _compare(score: _Job, baseline: _Job, found: _Found) -> Comparison:
     of_score, of_baseline = found[score]["spearman"], found[baseline]["spearman"]
-    difference = of_baseline - of_score
+    difference = of_score - of_baseline
     return Comparison(
         score=score.name,
         baseline=baseline.name,

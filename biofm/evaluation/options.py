@@ -8,7 +8,9 @@ from biofm.core.errors import OptionError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluateOptions:
-    """Names of columns, and how to judge. ``threshold``: measurements at or above it are positive."""
+    """Names of columns, and how to judge. ``threshold``: measurements at or above it are positive.
+    ``with_mean``: the mean of the scores' ranks is judged beside them.
+    """
 
     measured_column: str
     score_columns: tuple[str, ...]
@@ -17,6 +19,7 @@ class EvaluateOptions:
     binary_column: str | None = None
     threshold: float | None = None
     split_column: str | None = None
+    with_mean: bool = False
     n_resamples: int = 1000
     seed: int = 0
 
@@ -32,6 +35,9 @@ class EvaluateOptions:
             raise OptionError(
                 f"{self.threshold} is no threshold", where="--threshold", remedy="Give a number"
             )
+        if self.with_mean and len(self.score_columns) < 2:
+            what = "one score has no mean with others"
+            raise OptionError(what, where="--mean-rank", remedy="Name several with --score-column")
         if self.n_resamples < 0:
             what = f"{self.n_resamples} resamples cannot be drawn"
             raise OptionError(what, where="--resamples", remedy="Give 1000, or 0 for no intervals")

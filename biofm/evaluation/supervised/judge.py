@@ -43,7 +43,7 @@ class JudgedRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lead:
-    """How far a baseline is ahead of the model by ``measure``; behind it where the value is negative."""
+    """A baseline beside the model: ``difference`` is by ``measure`` the model's value less the baseline's."""
 
     baseline: str
     measure: str
@@ -112,7 +112,7 @@ def _row(predictions: Predictions, measured: dict[str, Floats], targets: tuple[s
 def _lead(name: str, baseline: dict[str, Floats], model: dict[str, Floats], measure: str) -> Lead | None:
     """None where the measure is defined for one of the two alone."""
     of_baseline, of_model = mean_of_defined(baseline[measure]), mean_of_defined(model[measure])
-    difference = _estimate(of_baseline - of_model)
+    difference = _estimate(of_model - of_baseline)
     if difference.value is None:
         return None
     return Lead(

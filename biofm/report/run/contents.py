@@ -36,8 +36,8 @@ class Contender:
 class Results:
     """Models beside baselines on the same held-out data; the first measure is the one that decides.
 
-    ``interval`` says what the bounds are. ``differences``: by the first measure, of each baseline less the
-    best model, where they were compared on the same resamples. ``has_verdict``: whether sentences say who is
+    ``interval`` says what the bounds are. ``differences``: by the first measure, of the best model less each
+    baseline, where they were compared on the same resamples. ``has_verdict``: whether sentences say who is
     best.
     """
 

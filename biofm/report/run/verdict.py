@@ -75,7 +75,7 @@ def _doubt(results: Results, number: int, model: Contender, baseline: Contender)
     if difference is not None and difference.low is not None and difference.high is not None:
         low, high = (format_value(results, number, bound) for bound in (difference.low, difference.high))
         may_be = "which may be chance" if difference.low <= 0 <= difference.high else "beyond chance"
-        return f"; the baseline less the model is within [{low}, {high}], {may_be}"
+        return f"; the model less the baseline is within [{low}, {high}], {may_be}"
     one, other = model.estimates[number], baseline.estimates[number]
     if one is None or other is None or one.low is None or other.low is None:
         return ""

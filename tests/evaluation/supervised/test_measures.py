@@ -180,8 +180,8 @@ def test_a_baseline_that_is_ahead_leads_by_a_difference_on_the_same_resamples() 
     judgement = judge_predictions(labels, [model, baseline], n_resamples=300, seed=0)
     (lead,) = judgement.leads
     assert lead.measure == "spearman"
-    assert lead.difference.value == pytest.approx(lead.baseline_value - lead.model_value)
-    assert lead.difference.low is not None
-    assert lead.difference.low > 0
+    assert lead.difference.value == pytest.approx(lead.model_value - lead.baseline_value)
+    assert lead.difference.high is not None
+    assert lead.difference.high < 0
     equal = judge_predictions(labels, [model, model._replace(kind="baseline")], n_resamples=50, seed=0)
     assert (equal.leads[0].difference.low, equal.leads[0].difference.high) == (0, 0)

@@ -66,16 +66,16 @@ def results(
             "overlap.",
         ),
         (
-            results(("M", 0.6), ("ridge", 0.7), margin=0.2, difference=estimate(0.1, 0.05)),
+            results(("M", 0.6), ("ridge", 0.7), margin=0.2, difference=estimate(-0.1, 0.05)),
             False,
-            "By Spearman, the baseline ridge is better than M: 0.700 against 0.600; the baseline less the "
-            "model is within [0.050, 0.150], beyond chance.",
+            "By Spearman, the baseline ridge is better than M: 0.700 against 0.600; the model less the "
+            "baseline is within [-0.150, -0.050], beyond chance.",
         ),
         (
-            results(("M", 0.8), ("ridge", 0.7), difference=estimate(-0.1, 0.2)),
+            results(("M", 0.8), ("ridge", 0.7), difference=estimate(0.1, 0.2)),
             True,
-            "By Spearman, M is better than every baseline: 0.800 against 0.700 of ridge; the baseline less "
-            "the model is within [-0.300, 0.100], which may be chance.",
+            "By Spearman, M is better than every baseline: 0.800 against 0.700 of ridge; the model less "
+            "the baseline is within [-0.100, 0.300], which may be chance.",
         ),
     ],
 )
