@@ -64,8 +64,9 @@ def _curves(rows: Rows, recipe: PretrainRecipe, unigram: NDArray[np.float64]) ->
         return curves_of(rows, "cross-entropy (nats per token)", {})
     note = (
         f"Of the residues that are to be predicted {recipe.mask_rate:.0%} are hidden, "
-        f"{recipe.random_rate:.0%} replaced and the others shown. The dashed line is the best that is possible on just these without "
-        "a look at any other residue; the perplexities are of hidden residues alone."
+        f"{recipe.random_rate:.0%} replaced and the others shown. The dashed line is the best that is "
+        "possible on just these without a look at any other residue; the perplexities are of hidden residues "
+        "alone."
     )
     levels = {"without context": loss_without_context(unigram, recipe)}
     return curves_of(rows, "cross-entropy (nats per predicted residue)", levels, note)
