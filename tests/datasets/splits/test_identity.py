@@ -23,7 +23,6 @@ LETTERS = "ACDEFGHIKLMNPQRSTVWYX"
 ALPHABET = Alphabet(name="test", tokens=("<cls>", "<eos>", "<mask>", "-", *LETTERS))
 
 needs_mmseqs = pytest.mark.skipif(shutil.which("mmseqs") is None, reason="MMseqs2 is not installed")
-TOOLS = ["kmer", pytest.param("mmseqs", marks=needs_mmseqs)]
 
 
 def tokens_of(sequences: list[str]) -> TokenStore:
@@ -61,8 +60,15 @@ def families(random_protein: Callable[[int], str], mutate: Callable[[str, float]
     return [mutate(founder, identity) for founder in founders for identity in (1, 1, 0.95, 0.7, 0.4)]
 
 
-@pytest.mark.parametrize("method", ["identity", "cluster"])
-@pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.parametrize(
+    ("tool", "method"),
+    [
+        ("kmer", "identity"),
+        ("kmer", "cluster"),
+        pytest.param("mmseqs", "identity", marks=needs_mmseqs),
+        pytest.param("mmseqs", "cluster", marks=[needs_mmseqs, pytest.mark.slow]),
+    ],
+)
 def test_no_part_resembles_another(
     tool: str, method: str, families: list[str], reference: PairwiseAligner, tmp_path: Path
 ) -> None:
