@@ -90,6 +90,7 @@ def finetune(
         place = permit.folder(role)
         summary = run_finetuning(source, base, recipe, compute, place, notices, bar.update)
     crew.dismiss()
+    assert summary is not None, "the others ended"
     return summary
 
 

@@ -74,6 +74,7 @@ def pretrain(
                 _remember(folder, checkpoint, sha256, store, name)
         summary = run_pretraining(store, checkpoint, recipe, compute, folder, bar.update)
     crew.dismiss()
+    assert summary is not None, "the others ended"
     return summary
 
 

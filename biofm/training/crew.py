@@ -1,28 +1,28 @@
 """The processes of a run, met: the first one goes first, and the others take what it made."""
 
 import atexit
+import json
 import os
-import pickle
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import cache
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch.distributed import (  # type: ignore[attr-defined]  # not in the list of what it exports
     DistError,
+    HashStore,
     PrefixStore,
     Store,
-    TCPStore,
-    rendezvous,
 )
 
 from biofm.core.errors import BiofmError, OptionError, ProcessError
-from biofm.training.group import end_group
+from biofm.training.group import begin_group, end_group
 from biofm.training.launch import SECONDS_TO_END, await_ended, find_ended, launch
+from biofm.training.meeting import first_process, make_place, open_store
 from biofm.training.processes import Processes, batches_of_process, find_processes, is_main_process
 from biofm.training.recipe import Recipe
 
@@ -36,40 +36,49 @@ class Told(SystemExit):
     """The end of a process in silence: another one tells why."""
 
 
-class _Fault(NamedTuple):
-    """What the first process ended with in the place of a result."""
-
-    exit_code: int
-
-
 class Crew:
     """The processes of a run. They all take the same turns, so that a turn needs no name: it has a number.
 
-    ``store``: where they leave word, in the first process or in torchrun's; None where one is alone.
+    ``store``: where they leave word; None where one is alone. ``parent``: the number of the first process,
+    where that started the others.
     """
 
-    def __init__(self, processes: Processes, store: Store | None) -> None:
+    def __init__(self, processes: Processes, store: Store | None, parent: int | None = None) -> None:
         self.processes = processes
         self.is_over = False
         self._store = store
+        self._parent = parent
         self._n_turns = 0
 
     @property
     def is_main(self) -> bool:
         return self.processes.is_main
 
-    def from_main(self, work: Callable[[], Result]) -> Result:
-        """What ``work`` makes in the first process, in every one: they wait for it as long as it takes.
+    def begin_group(self, device: torch.device, timeout: timedelta) -> None:
+        """Let tensors of a device go from process to process."""
+        store = HashStore() if self._store is None else PrefixStore("group", self._store.clone())  # type: ignore[attr-defined]  # not in its stub
+        begin_group(self.processes, store, device, timeout)
+
+    def from_main(self, work: Callable[[], Any]) -> Any:
+        """What ``work`` makes in the first process, in every one: they wait for it as long as it takes. It
+        goes from one to another as JSON, and every one gets what JSON makes of it.
 
         Raises Told in the others where it fails.
         """
         if not self.is_main:
-            result: Result = self._await()
-            return result
+            return self._await()
         with self._telling() as tell:
-            result = work()
-            tell(result)
-        return result
+            result = json.dumps(work())
+            tell(f'{{"result": {result}}}')
+        return json.loads(result)
+
+    def in_main(self, work: Callable[[], Result]) -> Result | None:
+        """What ``work`` makes in the first process; None in the others, which wait as long as it takes.
+
+        Raises Told in the others where it fails.
+        """
+        with self.main_first():
+            return work() if self.is_main else None
 
     @contextmanager
     def main_first(self) -> Iterator[None]:
@@ -80,7 +89,7 @@ class Crew:
             return
         with self._telling() as tell:
             yield
-            tell(None)
+            tell('{"result": null}')
 
     def dismiss(self) -> None:
         """Let the other processes end, in silence: this run is the only one that they share. The first one
@@ -93,8 +102,7 @@ class Crew:
             self._store.set(f"gone/{self.processes.rank}", "")
             raise Told(0)
         with suppress(DistError):
-            others = range(1, self.processes.world_size)
-            self._store.wait([f"gone/{rank}" for rank in others], timedelta(seconds=SECONDS_TO_END))
+            self._await_all("gone", timedelta(seconds=SECONDS_TO_END))
 
     @contextmanager
     def watched(self, give_up: Callable[[str], None]) -> Iterator[None]:
@@ -118,7 +126,9 @@ class Crew:
             thread.join()
 
     def is_main_there(self) -> bool:
-        """Whether the store answers."""
+        """Whether the process lives that started this one, or else whether the store answers."""
+        if self._parent is not None:
+            return self.is_main or os.getppid() == self._parent
         try:
             if self._store is not None:
                 self._store.check(["are you there?"])
@@ -135,19 +145,29 @@ class Crew:
         of_main = None if self.is_main_there() else "process 0 is gone"
         return of_main or await_ended() or "one of its processes died"
 
+    def come(self, limit: timedelta) -> None:
+        """Wait until all are there. Raises DistError where one is lost, or not there in time."""
+        assert self._store is not None, "one alone is there"
+        self._store.set(f"here/{self.processes.rank}", "")
+        self._await_all("here", limit)
+
+    def _await_all(self, word: str, limit: timedelta) -> None:
+        """Wait for a word of every process but the first. Raises DistError."""
+        self._wait([f"{word}/{rank}" for rank in range(1, self.processes.world_size)], limit)
+
     @contextmanager
-    def _telling(self) -> Iterator[Callable[[object], None]]:
+    def _telling(self) -> Iterator[Callable[[str], None]]:
         """Of the first process's turn: the others hear of its result, or of its fault."""
         turn = self._next_turn()
 
-        def tell(result: object) -> None:
+        def tell(word: str) -> None:
             if self._store is not None:
-                self._store.set(turn, pickle.dumps(result))  # type: ignore[arg-type]  # bytes it takes too
+                self._store.set(turn, word)
 
         try:
             yield tell
         except BaseException as fault:
-            tell(_Fault(_exit_code(fault)))
+            tell(json.dumps({"exit code": _exit_code(fault)}))
             raise
 
     def _await(self) -> Any:
@@ -155,14 +175,25 @@ class Crew:
         assert self._store is not None, "who is not the first is not alone"
         turn = self._next_turn()
         try:
-            while not self._store.check([turn]):
-                time.sleep(SECONDS_BETWEEN_LOOKS)  # in Python, where a signal is heard
-            result = pickle.loads(self._store.get(turn))
+            self._wait([turn])
+            word = json.loads(self._store.get(turn))
+            if "result" in word:
+                return word["result"]
+            raise Told(int(word["exit code"]))
         except DistError as error:
             raise Told(1) from error
-        if isinstance(result, _Fault):
-            raise Told(result.exit_code)
-        return result
+        except (ValueError, TypeError, KeyError) as error:
+            what = "the run is over, because the word of its first process is not one of biofm's"
+            raise ProcessError(what, remedy="See who else reaches the port where they meet") from error
+
+    def _wait(self, words: list[str], limit: timedelta = timedelta.max) -> None:
+        """In Python, where a signal is heard. Raises DistError."""
+        assert self._store is not None, "one alone waits for nobody"
+        end = time.monotonic() + limit.total_seconds()
+        while not self._store.check(words):
+            if time.monotonic() > end or self.find_lost():
+                raise DistError(self.find_lost() or "it takes too long")
+            time.sleep(SECONDS_BETWEEN_LOOKS)
 
     def _next_turn(self) -> str:
         self._n_turns += 1
@@ -216,35 +247,22 @@ def _meet(processes: Processes) -> Crew:
         return Crew(processes, None)
     if processes.launcher == "SLURM":
         _find_address_of_slurm()
-    atexit.register(end_group)  # before those of ``launch``, so that it comes after them
     starts_others = _starts_others(processes)
+    if starts_others and processes.n_nodes == 1:
+        make_place()
     try:
-        with _held_port():
-            if starts_others:
-                launch(processes)
-            store, *_ = next(rendezvous("env://", processes.rank, processes.world_size, timeout=TIME_TO_MEET))
-        store = PrefixStore("biofm", store)
-        store.set(f"here/{processes.rank}", "")
-        store.wait([f"here/{rank}" for rank in range(processes.world_size)], TIME_TO_MEET)
+        store = open_store(processes, TIME_TO_MEET)
+        atexit.register(end_group)  # before those of ``launch``, so that it comes after them
+        if starts_others:
+            launch(processes)
+        crew = Crew(processes, PrefixStore("biofm", store), first_process())
+        crew.come(TIME_TO_MEET)
     except DistError as error:
-        what = f"{processes.world_size} processes did not find one another in ten minutes"
-        raise ProcessError(what, remedy="Start as many as you ask for") from error
+        what = f"{processes.world_size} processes did not find one another: {error}"
+        raise ProcessError(what, remedy="Start as many as you ask for, within ten minutes") from error
     if "OMP_NUM_THREADS" in os.environ:
         torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-    return Crew(processes, store)
-
-
-@contextmanager
-def _held_port() -> Iterator[None]:
-    """Unless where to meet was given, a free port of this machine, which no other run takes meanwhile."""
-    if "MASTER_PORT" in os.environ:
-        yield
-        return
-    address = os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
-    store = TCPStore(address, 0, is_master=True, wait_for_workers=False, multi_tenant=True)
-    os.environ["MASTER_PORT"] = str(store.port)
-    yield
-    del store
+    return crew
 
 
 def _find_address_of_slurm() -> None:

@@ -19,6 +19,7 @@ from biofm.core.errors import ProcessError
 from biofm.training.checkpoints import newest_step
 from biofm.training.crew import SECONDS_BETWEEN_LOOKS, Crew, Told
 from biofm.training.launch import kill_children
+from biofm.training.meeting import leave_place
 
 FLOOR = ".ended"  # removed when the run goes on, as whatever else lies beside the checkpoints
 
@@ -96,4 +97,5 @@ def _give_up(lost: str, checkpoints: Path) -> None:
     if _take_floor(checkpoints):
         print(f"biofm: {_lost(lost, checkpoints)}", file=sys.stderr, flush=True)  # noqa: T201  # last words
     kill_children()
+    leave_place()
     os._exit(1)

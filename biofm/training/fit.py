@@ -1,7 +1,7 @@
 """The trainer: from weights and batches to trained weights, checkpoints and a log."""
 
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
@@ -75,7 +75,8 @@ def fit(
     """
     crew = meet(recipe)
     checkpoints = folder / CHECKPOINTS
-    begun, state = crew.from_main(lambda: _begin(model, checkpoints, recipe))
+    begun, found = crew.from_main(lambda: _begin(model, checkpoints, recipe))
+    state = Path(found) if found else None
     if begun < recipe.n_steps:
         # What is spread over processes stays so: a copy is.
         trained = deepcopy(model) if recipe.strategy == "fsdp" else model
@@ -90,16 +91,18 @@ def fit(
             silence(),
         ):
             _train(module, data, recipe, compute, folder, begun, state, progress, interruption)
-    return crew.from_main(lambda: _finish(model, recipe, checkpoints))
+    return FitSummary(**crew.from_main(lambda: asdict(_finish(model, recipe, checkpoints))))
 
 
-def _begin(model: nn.Module, checkpoints: Path, recipe: Recipe) -> tuple[int, Path | None]:
-    """The step that is done, and its state in the form that the strategy reads."""
+def _begin(model: nn.Module, checkpoints: Path, recipe: Recipe) -> tuple[int, str | None]:
+    """The step that is done, and where its state is in the form that the strategy reads."""
     checkpoints.mkdir(exist_ok=True)
     clear_floor(checkpoints)
     begun = newest_step(checkpoints) or 0
     state = checkpoint_to_resume(checkpoints)
-    return begun, as_read(state, model, recipe) if state and begun < recipe.n_steps else state
+    if state and begun < recipe.n_steps:
+        state = as_read(state, model, recipe)
+    return begun, str(state) if state else None
 
 
 def _train(

@@ -62,9 +62,9 @@ def run_pretraining(
     compute: Compute,
     folder: Path,
     progress: Progress,
-) -> PretrainSummary:
+) -> PretrainSummary | None:
     """Train ``checkpoint``'s module in place and write everything into ``folder``; of several processes, the
-    first one judges and writes.
+    first one judges, writes and returns what came of it.
 
     ``checkpoints/``: where to resume; ``metrics.csv`` and ``tensorboard/``: how it went; ``model/``: the
     result; ``evaluation.json``: how good it is; ``report.html``: all of it to be read. A begun run is
@@ -73,16 +73,16 @@ def run_pretraining(
     Raises InputError: the store is spelt in another alphabet. OptionError: it has no part to validate on.
     """
     crew = meet(recipe)
-    crew.from_main(lambda: check_store(store, checkpoint, recipe))
+    crew.in_main(lambda: check_store(store, checkpoint, recipe))
     notices, best_step = {}, 0
     states_before = _states(folder) if (folder / EVALUATION).exists() else None
     if recipe.n_steps:
         notices = _leave_out_contacts(checkpoint)
         best_step = _train(store, checkpoint, recipe, compute, folder, progress)
-    summary = crew.from_main(
+    summary = crew.in_main(
         lambda: _conclude(store, checkpoint, recipe, compute, folder, progress, notices, best_step)
     )
-    if states_before == _states(folder):
+    if summary and states_before == _states(folder):
         summary.notices[HAD_ENDED] = 1  # in what is said, not in what is written: the files stay the same
     return summary
 

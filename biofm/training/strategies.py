@@ -3,20 +3,46 @@
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.strategies import ModelParallelStrategy
+from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
     get_model_state_dict,
     get_optimizer_state_dict,
     set_optimizer_state_dict,
 )
+from torch.distributed.constants import default_pg_timeout
 from torch.optim import Optimizer
 
+from biofm.training.crew import Crew
+from biofm.training.group import keep_to_ourselves
 from biofm.training.parts import as_data, load_parts, read_rest
 
 
+class CopiesStrategy(DDPStrategy):
+    """Lightning's DDP, a copy of the model in every process, in the crew's group."""
+
+    def __init__(self, crew: Crew) -> None:
+        super().__init__()
+        self._crew = crew
+
+    def setup_environment(self) -> None:
+        self._crew.begin_group(self.root_device, self._timeout or default_pg_timeout)
+        super().setup_environment()
+
+
 class SpreadStrategy(ModelParallelStrategy):
-    """Lightning's strategy for weights that are spread over processes, which reads parts as data."""
+    """Lightning's FSDP2, a part of the weights in every process, in the crew's group; it reads parts of
+    checkpoints as data.
+    """
+
+    def __init__(self, crew: Crew) -> None:
+        super().__init__(data_parallel_size=crew.processes.world_size, tensor_parallel_size=1)
+        self._crew = crew
+
+    def setup_environment(self) -> None:
+        self._crew.begin_group(self.root_device, self._timeout or default_pg_timeout)
+        super().setup_environment()
+        keep_to_ourselves(self._crew.processes)  # the mesh has a group of its own
 
     def load_checkpoint(
         self, checkpoint_path: str | Path, weights_only: bool | None = None

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import torch
 from lightning import Callback, Trainer
-from lightning.pytorch.strategies import DDPStrategy, Strategy
+from lightning.pytorch.strategies import Strategy
 
 from biofm.inference import Compute
+from biofm.training.crew import Crew, meet
 from biofm.training.loggers import make_loggers
-from biofm.training.processes import Processes, batches_of_process, find_processes
+from biofm.training.processes import batches_of_process
 from biofm.training.recipe import Recipe
-from biofm.training.strategies import SpreadStrategy
+from biofm.training.strategies import CopiesStrategy, SpreadStrategy
 
 ACCELERATORS = {"cpu": "cpu", "cuda": "gpu", "mps": "mps"}
 
@@ -31,7 +32,8 @@ def make_trainer(
     """``first_step``: the next one to be made. ``is_judged``: whether there is something to validate on."""
     device = compute.device
     has_number = device.type == "cuda" and device.index is not None
-    processes = find_processes(recipe)
+    crew = meet(recipe)
+    processes = crew.processes
     n_batches = batches_of_process(recipe, processes)
     trainer = Trainer(
         max_steps=recipe.n_steps,
@@ -44,7 +46,7 @@ def make_trainer(
         accelerator=ACCELERATORS[device.type],
         devices=[device.index] if has_number and processes.n_local == 1 else processes.n_local,
         num_nodes=processes.n_nodes,
-        strategy=_choose_strategy(recipe, processes),
+        strategy=_choose_strategy(recipe, crew),
         precision="bf16-mixed" if compute.dtype is torch.bfloat16 else "32-true",
         gradient_clip_val=recipe.clip_norm or None,
         use_distributed_sampler=False,
@@ -78,10 +80,10 @@ def silence() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def _choose_strategy(recipe: Recipe, processes: Processes) -> Strategy | str:
+def _choose_strategy(recipe: Recipe, crew: Crew) -> Strategy | str:
     """One process alone; copies of the model (DDP); or its weights spread over the processes (FSDP2)."""
     if recipe.strategy == "fsdp":
-        return SpreadStrategy(data_parallel_size=processes.world_size, tensor_parallel_size=1)
-    if processes.world_size > 1 or recipe.strategy == "ddp":
-        return DDPStrategy()
+        return SpreadStrategy(crew)
+    if crew.processes.world_size > 1 or recipe.strategy == "ddp":
+        return CopiesStrategy(crew)
     return "auto"

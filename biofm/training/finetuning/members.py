@@ -95,7 +95,7 @@ def train_by_gradients(run: Run, members: list[MemberPlan], test: Indices, store
         report = run.work(member.name) / REPORT_FILE
         if not crew.from_main(report.exists):
             trained = _train_one(run, member, store)
-            crew.from_main(partial(_keep, run, member, test, trained))
+            crew.in_main(partial(_keep, run, member, test, trained))
 
 
 def _fit_one(run: Run, member: MemberPlan, test: Indices, vectors: Floats, *, resamples: bool) -> None:

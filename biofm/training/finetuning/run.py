@@ -63,9 +63,9 @@ def run_finetuning(
     folder: Path,
     notices: Counter[str],
     progress: Progress,
-) -> FinetuneSummary:
-    """Fine-tune ``base`` and write everything into ``folder``; of several processes, the first one judges and
-    writes.
+) -> FinetuneSummary | None:
+    """Fine-tune ``base`` and write everything into ``folder``; of several processes, the first one judges,
+    writes and returns what came of it.
 
     ``recipe.toml`` and ``run.json``: what is being done; ``members/``: the log of each, its answers and its
     checkpoints while it trains; ``predictor/``: the result, for ``biofm predict``; ``predictions.csv``: of
@@ -92,11 +92,11 @@ def run_finetuning(
         (run.work(member.name) / REPORT_FILE).exists() for member in plan.members
     )
     if recipe.method == "probe":
-        crew.from_main(lambda: train_probes(run, plan.members, plan.test, embedder))
+        crew.in_main(lambda: train_probes(run, plan.members, plan.test, embedder))
     else:
         train_by_gradients(run, plan.members, plan.test, TokenStore.of(tokens))
-    summary = crew.from_main(lambda: _conclude(run, plan, notices))
-    return replace(summary, notices={**summary.notices, HAD_ENDED: 1}) if had_ended else summary
+    summary = crew.in_main(lambda: _conclude(run, plan, notices))
+    return replace(summary, notices={**summary.notices, HAD_ENDED: 1}) if summary and had_ended else summary
 
 
 def _conclude(run: Run, plan: Plan, notices: Counter[str]) -> FinetuneSummary:

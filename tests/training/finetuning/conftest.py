@@ -110,6 +110,8 @@ def tune(base: Base, cpu: Compute, tmp_path: Path) -> Tune:
         options = LabelOptions(column="sequence", targets=table.labels.targets)
         source = Source(table, options, changes.get("sha256", "1"))
         progress = changes.get("progress", lambda stage, done, total, detail="": None)
-        return run_finetuning(source, base, recipe, cpu, path, Counter(), progress)
+        summary = run_finetuning(source, base, recipe, cpu, path, Counter(), progress)
+        assert summary is not None, "one process alone is the first one"
+        return summary
 
     return run

@@ -1,19 +1,23 @@
 """Processes that have met take turns: the first one goes first, and the others hear of what it made."""
 
+import os
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 from torch.distributed import (  # type: ignore[attr-defined]  # not in the list of what it exports
+    FileStore,
     HashStore,
+    Store,
     TCPStore,
 )
 
-from biofm.core.errors import InputError, OptionError
+from biofm.core.errors import InputError, OptionError, ProcessError
 from biofm.training import PretrainRecipe, Told, crew, launch, meet
 from biofm.training.crew import Crew
 from biofm.training.processes import Processes
@@ -91,19 +95,37 @@ def test_where_the_first_process_fails_the_others_end_in_silence_with_its_exit_c
         assert caught.value.code == exit_code
 
 
+@pytest.mark.parametrize("started_by", ["somebody", "the first process"])
 def test_where_the_first_process_is_gone_the_others_end_in_silence(
-    begin: Callable[..., Future[Any]],
+    started_by: str, begin: Callable[..., Future[Any]], tmp_path: Path
 ) -> None:
     held = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
-    store = TCPStore("127.0.0.1", held.port, is_master=False, wait_for_workers=False)
-    other = Crew(Processes(1, 2, 2), store)
+    store: Store = TCPStore("127.0.0.1", held.port, is_master=False, wait_for_workers=False)
+    parent = None
+    if started_by == "the first process":
+        store, parent = FileStore(str(tmp_path / "words"), 2), os.getppid()
+    other = Crew(Processes(1, 2, 2), store, parent)
     waiting = begin(other.from_main, lambda: None)
     assert other.is_main_there()
     del held
+    other._parent = parent and os.getpid()  # as where another one has taken its child over
     with pytest.raises(Told) as caught:
         waiting.result(DEADLINE_S)
     assert caught.value.code == 1
     assert other.find_lost() == "process 0 is gone"
+
+
+@pytest.mark.parametrize("word", [b"\x80\x04.", b"cos\nsystem\n.", b"[]", b"7", b"{}"])
+def test_a_word_that_is_not_of_the_first_process_is_told_and_nothing_else(word: bytes) -> None:
+    store = HashStore()
+    store.set("turn/1", word)  # type: ignore[arg-type]  # bytes it takes too
+    with pytest.raises(ProcessError, match="the word of its first process is not one of biofm's"):
+        Crew(Processes(1, 2, 2), store).from_main(lambda: None)
+
+
+def test_what_is_no_data_is_not_told(crews: list[Crew]) -> None:
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        crews[0].from_main(lambda: Path("here"))
 
 
 def test_the_first_process_goes_last(crews: list[Crew], begin: Callable[..., Future[Any]]) -> None:
