@@ -20,7 +20,7 @@ from biofm.gate import ask
 from biofm.gate.inputs import STANDARD_INPUT
 from biofm.inference import choose_compute
 from biofm.policy import Request, Target
-from biofm.training import meet
+from biofm.training import hosts_of, meet
 from biofm.training.finetuning import Base, FinetuneRecipe, FinetuneSummary, Source, run_finetuning
 
 BEGUN, JOINED = "run", "joined run"  # a folder's role in the first process, and in the others
@@ -83,7 +83,8 @@ def finetune(
             if crew.is_main:
                 check_reading(path, on_error)
                 _check_output(folder, resume)
-            permit = opened.enter_context(ask(_request(path, folder, model, resume, role)))
+            contacts = hosts_of(recipe) if crew.is_main else ()
+            permit = opened.enter_context(ask(_request(path, folder, model, resume, role, contacts)))
             source = read_source(permit.reader("table"), path, options, notices, on_error)
             compute, base = choose_compute(device, dtype), base_of(model)
             bar = opened.enter_context(StageProgress(quiet=quiet or not crew.is_main))
@@ -94,9 +95,12 @@ def finetune(
     return summary
 
 
-def _request(table: Path, folder: Path, model: str | Path, resume: bool, role: str) -> Request:
+def _request(
+    table: Path, folder: Path, model: str | Path, resume: bool, role: str, contacts: tuple[str, ...]
+) -> Request:
     target = Target(path=folder, kind="directory", overwrite=resume or role == JOINED)
-    return request_of("finetune", reads={"table": (table,)}, writes={role: target}, model=str(model))
+    reads, writes = {"table": (table,)}, {role: target}
+    return request_of("finetune", reads=reads, writes=writes, contacts=contacts, model=str(model))
 
 
 def recipe_of(

@@ -34,6 +34,7 @@ from biofm.models import (
     describe,
     fetch,
     files_of,
+    hosts_of_hub,
     locate,
     read_checkpoint,
     write_checkpoint,
@@ -41,7 +42,6 @@ from biofm.models import (
 from biofm.policy import Target
 
 DEFAULT_MODEL = "protein-nano"
-HUB = "huggingface.co"
 
 
 class Model:
@@ -286,7 +286,7 @@ def _open_model(name: str) -> Iterator[tuple[dict[str, BinaryIO], str]]:
 
 
 def _fetch(location: Location) -> Path:
-    with ask(request_of("fetch", contacts=(HUB,), model=location.hub_id)):
+    with ask(request_of("fetch", contacts=hosts_of_hub(), model=location.hub_id)):
         return fetch(location)
 
 

@@ -22,6 +22,7 @@ from biofm.training import (
     PretrainSummary,
     begin_run,
     check_model,
+    hosts_of,
     meet,
     remember,
     run_pretraining,
@@ -61,8 +62,11 @@ def pretrain(
         with crew.main_first():
             compute = choose_compute(device, dtype)
             name = start_from or f"a new {size}"
-            begin = _request_to_begin if crew.is_main else _request_to_join
-            permit = opened.enter_context(ask(begin(paths, folder, name, resume)))
+            if crew.is_main:
+                request = _request_to_begin(paths, folder, name, resume, hosts_of(recipe))
+            else:
+                request = _request_to_join(paths, folder, name)
+            permit = opened.enter_context(ask(request))
             checkpoint, sha256 = begin_with(start_from, size, recipe, device)
             check_model(checkpoint, recipe, compute)
             if crew.is_main:
@@ -78,17 +82,21 @@ def pretrain(
     return summary
 
 
-def _request_to_begin(inputs: Sequence[Path], folder: Path, model: str, resume: bool) -> Request:
+def _request_to_begin(
+    inputs: Sequence[Path], folder: Path, model: str, resume: bool, contacts: tuple[str, ...]
+) -> Request:
     files = files_of_data(inputs)
     if not resume and any(folder.glob("*")):
         remedy = "Pass --resume to go on with the run in it, or choose another folder"
         raise OutputError("the folder is not empty", where=str(folder), remedy=remedy)
     writes = {"run": Target(path=folder, kind="directory", overwrite=resume)}
-    return request_of("pretrain", reads={"input": files}, writes=writes, model=model)
+    return request_of("pretrain", reads={"input": files}, writes=writes, contacts=contacts, model=model)
 
 
-def _request_to_join(inputs: Sequence[Path], folder: Path, model: str, resume: bool) -> Request:
-    """Of a process that joins the run which the first one began: it reads what was prepared."""
+def _request_to_join(inputs: Sequence[Path], folder: Path, model: str) -> Request:
+    """Of a process that joins the run which the first one began: it reads what was prepared, and only the
+    first one contacts anyone.
+    """
     files = files_of_data([place_of_data(inputs, folder)])
     writes = {"joined run": Target(path=folder, kind="directory", overwrite=True)}
     return request_of("pretrain", reads={"input": files}, writes=writes, model=model)

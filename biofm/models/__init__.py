@@ -1,6 +1,6 @@
 """Model families, and the files that their weights come in."""
 
-from biofm.models.checkpoint import Location, bundled_models, fetch, files_of, locate
+from biofm.models.checkpoint import Location, bundled_models, fetch, files_of, hosts_of_hub, locate
 from biofm.models.families import HUB_IDS
 from biofm.models.info import ModelInfo, describe
 from biofm.models.loading import Checkpoint, new_protein_model, read_checkpoint, write_checkpoint
@@ -14,6 +14,7 @@ __all__ = [
     "describe",
     "fetch",
     "files_of",
+    "hosts_of_hub",
     "locate",
     "new_protein_model",
     "read_checkpoint",

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from safetensors.torch import save
 from torch import Tensor
 
 from biofm.core.errors import ModelError
 from biofm.models.families import HUB_IDS
+from biofm.policy import HUB
 
 BUNDLED = Path(__file__).parent / "bundled"
 
@@ -85,6 +87,16 @@ def fetch(location: Location) -> Path:
             f"cannot be fetched from the hub ({reason})", where=location.hub_id, remedy=remedy
         ) from error
     return folder
+
+
+def hosts_of_hub() -> tuple[str, ...]:
+    """Whom ``fetch`` contacts: the hub, or what HF_ENDPOINT names in its place; nobody by HF_HUB_OFFLINE."""
+    from huggingface_hub.constants import ENDPOINT, HF_HUB_OFFLINE
+
+    host = urlsplit(ENDPOINT).hostname or ENDPOINT
+    if HF_HUB_OFFLINE:
+        return ()
+    return HUB if host == HUB[0] else (host,)
 
 
 def files_of(path: Path) -> tuple[Path, ...]:

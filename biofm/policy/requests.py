@@ -73,8 +73,9 @@ class Request:
     """One action.
 
     The keys of ``reads`` and ``writes`` are roles ("input", "output"), by which the permit gives out the
-    files. ``Path("-")`` among the reads is standard input. ``contacts`` are host names. ``model`` is a name
-    or a path, kept for the record only: a model's files are reads like any others.
+    files. ``Path("-")`` among the reads is standard input. ``contacts`` are host names, or ``*.`` and the end
+    of such. ``model`` is a name or a path, kept for the record only: a model's files are reads like any
+    others.
     """
 
     verb: Verb

@@ -1,9 +1,19 @@
 """The rules. Each judges one side of a request, the gravest verdict counts, and the unknown is refused."""
 
-from biofm.policy.requests import Request
+from collections.abc import Mapping
+
+from biofm.policy.requests import Request, Verb
 from biofm.policy.verdicts import Decision, Verdict
 
-KNOWN_HOSTS = ("huggingface.co",)
+HUB = ("huggingface.co", "*.hf.co")
+"""Where models lie: the hub, and the stores of files that it sends whoever asks to."""
+WEIGHTS_AND_BIASES = ("api.wandb.ai", "storage.googleapis.com")
+"""Where a run's log goes if its recipe says so: the service, and its store of files."""
+KNOWN_HOSTS: Mapping[Verb, tuple[str, ...]] = {
+    "fetch": HUB,
+    "finetune": WEIGHTS_AND_BIASES,
+    "pretrain": WEIGHTS_AND_BIASES,
+}
 
 
 def decide(request: Request) -> Verdict:
@@ -27,12 +37,13 @@ def _judge_principal(request: Request) -> Verdict:
 
 
 def _judge_contacts(request: Request) -> Verdict:
-    rule = "contacts: a closed list of hosts"
-    unknown = [host for host in request.contacts if host not in KNOWN_HOSTS]
+    rule = "contacts: a closed list of hosts for each verb"
+    known = KNOWN_HOSTS.get(request.verb, ())
+    unknown = [host for host in request.contacts if host not in known]
     if unknown:
         return Verdict(
             decision=Decision.REFUSE,
             rule=rule,
-            reason=f"{', '.join(unknown)}: biofm contacts only {', '.join(KNOWN_HOSTS)}",
+            reason=f"{', '.join(unknown)}: {request.verb} contacts {' and '.join(known) or 'no host'} alone",
         )
     return Verdict(decision=Decision.ALLOW, rule=rule, reason="every host is known")

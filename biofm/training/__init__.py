@@ -1,6 +1,7 @@
 """Training on Lightning."""
 
 from biofm.training.crew import Told, leave_to_main, meet
+from biofm.training.extras import hosts_of
 from biofm.training.folder import DATA, begin_run, remember
 from biofm.training.processes import is_main_process
 from biofm.training.recipe import PretrainRecipe, Recipe
@@ -17,6 +18,7 @@ __all__ = [
     "check_model",
     "check_store",
     "find_recipe",
+    "hosts_of",
     "is_main_process",
     "leave_to_main",
     "meet",

@@ -1,5 +1,6 @@
 """Where the rows of a run go besides ``metrics.csv``."""
 
+import os
 import secrets
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -7,7 +8,7 @@ from pathlib import Path
 
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
-from biofm.training.extras import check_extras
+from biofm.training.extras import WANDB_URL, check_extras
 from biofm.training.recipe import Recipe
 
 
@@ -33,10 +34,12 @@ def close_loggers(loggers: Iterable[Logger]) -> None:
 
 
 def _weights_and_biases(recipe: Recipe, folder: Path) -> Logger:
+    os.environ["WANDB_ERROR_REPORTING"] = "false"  # which would contact others than those that were named
     from lightning.pytorch.loggers import WandbLogger  # optional
     from wandb import Settings
 
-    settings = Settings(silent=True)  # the terminal is for our progress and errors
+    # The terminal is for our progress and errors. The server is the one that stood in the request.
+    settings = Settings(silent=True, base_url=WANDB_URL)
     return WandbLogger(
         project=recipe.wandb,
         save_dir=folder,

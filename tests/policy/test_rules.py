@@ -17,7 +17,7 @@ def request(kind: str = "person", verb: Verb = "embed", contacts: tuple[str, ...
 
 @pytest.mark.parametrize("verb", get_args(Verb))
 def test_a_person_at_a_terminal_is_allowed_every_verb(verb: Verb) -> None:
-    verdict = decide(request(verb=verb, contacts=("huggingface.co",)))
+    verdict = decide(request(verb=verb))
 
     assert verdict.decision is Decision.ALLOW
     assert verdict.rule == "research: a person at a terminal"
@@ -36,8 +36,17 @@ def test_a_host_outside_the_closed_list_is_refused_even_for_a_person(host: str) 
     verdict = decide(request(verb="fetch", contacts=("huggingface.co", host)))
 
     assert verdict.decision is Decision.REFUSE
-    assert verdict.rule == "contacts: a closed list of hosts"
-    assert verdict.reason == f"{host}: biofm contacts only huggingface.co"
+    assert verdict.rule == "contacts: a closed list of hosts for each verb"
+    assert verdict.reason == f"{host}: fetch contacts huggingface.co and *.hf.co alone"
+
+
+@pytest.mark.parametrize("verb", get_args(Verb))
+def test_each_host_is_known_to_the_verbs_that_need_it_alone(verb: Verb) -> None:
+    hosts = {"fetch": "huggingface.co", "finetune": "api.wandb.ai", "pretrain": "api.wandb.ai"}
+
+    for host in ("huggingface.co", "api.wandb.ai"):
+        verdict = decide(request(verb=verb, contacts=(host,)))
+        assert (verdict.decision is Decision.ALLOW) == (hosts.get(verb) == host), host
 
 
 def test_decisions_are_ordered_by_gravity() -> None:

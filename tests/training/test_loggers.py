@@ -9,8 +9,9 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
-from biofm.core.errors import MissingExtraError
+from biofm.core.errors import MissingExtraError, OptionError
 from biofm.training import PretrainRecipe
+from biofm.training.extras import hosts_of
 from biofm.training.metrics import read_metrics
 
 Train = Callable[..., dict[str, Tensor]]
@@ -64,6 +65,30 @@ def test_without_wandb_installed_asking_for_it_names_the_extra(
         "--set wandb: Weights & Biases is not installed. Install it with: pip install 'biofm[train-extras]'"
     )
     assert not (tmp_path / "metrics.csv").exists()
+
+
+def test_a_run_names_whom_it_contacts_and_by_default_contacts_nobody(
+    make_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    assert hosts_of(make_recipe()) == ()
+    assert hosts_of(make_recipe(wandb="mine")) == ("api.wandb.ai", "storage.googleapis.com")
+    for mode in ("offline", "dryrun", "disabled"):
+        monkeypatch.setenv("WANDB_MODE", mode)
+        assert hosts_of(make_recipe(wandb="mine")) == ()
+
+
+def test_a_server_that_the_gate_does_not_know_is_an_error_before_any_work(
+    train: Train, make_recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    monkeypatch.setenv("WANDB_BASE_URL", "https://wandb.example.org")
+    with pytest.raises(OptionError) as caught:
+        train(make_recipe(wandb="mine"), tmp_path)
+    assert str(caught.value) == (
+        "--set wandb: WANDB_BASE_URL names wandb.example.org, and a run's log is sent to api.wandb.ai alone. "
+        "Unset it; or set WANDB_MODE=offline, and send the run yourself with `wandb sync`"
+    )
 
 
 @pytest.mark.slow
