@@ -9,12 +9,13 @@ from biofm.api.contact_maps import contacts
 from biofm.api.data import prepare
 from biofm.api.description import describe
 from biofm.api.embed_estimate import estimate_embed
-from biofm.api.embedding import embed, neighbours
+from biofm.api.embedding import embed
 from biofm.api.evaluation import evaluate
 from biofm.api.finetune_estimate import estimate_finetune
 from biofm.api.finetuning import finetune
 from biofm.api.merging import merge
 from biofm.api.model import DEFAULT_MODEL, Model, info, load, models
+from biofm.api.neighbours import neighbours
 from biofm.api.perplexity import perplexity
 from biofm.api.prediction import predict
 from biofm.api.pretrain_estimate import estimate_pretrain

@@ -1,4 +1,4 @@
-"""``embed``, from file to file, and ``neighbours``, which compares what it wrote."""
+"""``embed``, from file to file."""
 
 from collections import Counter
 from pathlib import Path
@@ -12,7 +12,6 @@ from biofm.api.model import DEFAULT_MODEL, Model, load
 from biofm.api.request import request_of
 from biofm.api.table import table_targets, write_table
 from biofm.core import Progress
-from biofm.core.h5ad import open_embeddings
 from biofm.core.journal import Journal
 from biofm.core.stores import check_suffix
 from biofm.core.stores.made import files_of
@@ -21,14 +20,12 @@ from biofm.gate.inputs import STANDARD_INPUT
 from biofm.inference import Embedder, EmbedOptions
 from biofm.inference.empty_rows import EMPTY_ROWS
 from biofm.inference.intake import Intake
-from biofm.inference.neighbours import Neighbours, find_neighbours
 from biofm.inference.pooling import PoolName
 from biofm.inference.records import RecordOptions, records_of_file
 from biofm.inference.results import EmbedSummary
 from biofm.inference.shards import WHOLE, Shard
 from biofm.inference.to_journal import Totals, embed_to_journal, fingerprint, read_through
 from biofm.policy import Target
-from biofm.report import check_figure_suffix, draw_neighbours
 
 BEGUN_AFRESH = "runs begun at the start, since --resume found no unfinished work"
 REPEATED = "sequences that repeat another, embedded once for all of them"
@@ -168,26 +165,3 @@ def _targets(output: Path, share: Shard, *, overwrite: bool, resume: bool) -> di
         return {"work": Target(path=share.path(output), kind="journal", overwrite=overwrite, resume=resume)}
     work = Target(path=scratch_path(output), kind="scratch", overwrite=overwrite, resume=resume)
     return table_targets(output, overwrite) | {"work": work}
-
-
-def neighbours(
-    embeddings: str | Path, *, picture: str | Path | None = None, overwrite: bool = False
-) -> Neighbours:
-    """The similarity of every pair of rows of an ``.h5ad`` file, as ``biofm embed`` wrote it, and a picture
-    of it.
-
-    Raises InputError: not such a file, or fewer than three rows. OutputError: ``picture`` cannot be written.
-    """
-    source = Path(embeddings)
-    writes = {}
-    if picture:
-        check_figure_suffix(Path(picture))
-        writes["picture"] = Target(path=Path(picture), overwrite=overwrite)
-    with (
-        ask(request_of("neighbours", reads={"input": (source,)}, writes=writes)) as permit,
-        open_embeddings(permit.reader("input"), str(source)) as read,
-    ):
-        found = find_neighbours(read.ids, read.rows(0, len(read.ids)), str(source))
-        if picture:
-            draw_neighbours(found.ids, found.similarity, permit.writer("picture"), Path(picture).suffix)
-    return found

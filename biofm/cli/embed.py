@@ -61,16 +61,20 @@ def embed(
 
 def neighbours(
     embeddings: Annotated[Path, Argument(help="An .h5ad with a row a protein, from `biofm embed`.")],
-    output: Annotated[Path | None, Option("--output", "-o", help="A picture: .png .svg .pdf")] = None,
-    top: Annotated[int, Option(min=1, help="How many neighbours to print for each protein.")] = 1,
+    output: Annotated[
+        Path | None, Option("--output", "-o", help="A picture: .png .svg .pdf; of at most 1,000 proteins.")
+    ] = None,
+    top: Annotated[int, Option(min=1, max=100, help="How many neighbours to print for each protein.")] = 1,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Print which embedded proteins are most alike: cosine similarity, the mean of all proteins removed."""
     from biofm import api  # brings torch: not before a command runs
 
-    found = api.neighbours(embeddings, picture=output, overwrite=overwrite)
-    pairs = [(id_, *near) for row, id_ in enumerate(found.ids) for near in found.nearest(row, top)]
+    found = api.neighbours(embeddings, top=top, picture=output, overwrite=overwrite, quiet=quiet)
+    say_notices(found.notices)
+    pairs = [(id_, *near) for row, id_ in enumerate(found.ids) for near in found.of(row)]
     if json:
         print_json([{"protein": id_, "nearest": other, "cosine": cosine} for id_, other, cosine in pairs])
     else:

@@ -1,44 +1,162 @@
-"""Which embedded proteins are alike."""
+"""Which embedded proteins are alike: the nearest of every row, found block by block.
 
+Neither the rows nor their products are ever in memory as a whole. Blocks have one shape, the last ones filled
+up with zeros, so that equal rows have equal products wherever they lie, and ties go by the order of the file.
+"""
+
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from biofm.core.errors import InputError
+from biofm.core.errors import InputError, OptionError
+from biofm.core.h5ad import Embeddings
+
+MOST_NEAREST = 100
+"""Of one row: as many as graphs of neighbours have. All of them are kept until they are printed."""
+BLOCK_ROWS = 1024
+BLOCK_BYTES = 16 << 20
+NO_DIRECTION = "proteins equal to the mean of all, whose cosine to any other is 0"
+
+Floats = NDArray[np.float32]
+Rows = NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """Cosine similarity of every pair of rows, the mean of all rows removed; shape (rows, rows)."""
+    """The most similar other rows of each, most similar first; of equal ones the first in the file.
+
+    ``nearest`` (rows, n) are their numbers from 0; ``cosine`` (rows, n) is that around the mean of all rows,
+    of products in float32: right to 1e-6 or so. ``notices``: what is good to know, counted.
+    """
 
     ids: list[str]
-    similarity: NDArray[np.float32]
+    nearest: Rows
+    cosine: Floats
+    notices: dict[str, int]
 
-    def nearest(self, row: int, n: int) -> list[tuple[str, float]]:
-        """The ``n`` most similar other rows, most similar first."""
-        order = np.argsort(-self.similarity[row], kind="stable")
-        return [(self.ids[i], float(self.similarity[row, i])) for i in order if i != row][:n]
+    def of(self, row: int) -> list[tuple[str, float]]:
+        """The ids and the cosines of a row's nearest."""
+        found = zip(self.nearest[row].tolist(), self.cosine[row].tolist(), strict=True)
+        return [(self.ids[other], cosine) for other, cosine in found]
 
 
-def find_neighbours(ids: list[str], values: NDArray[np.float32], where: str) -> Neighbours:
-    """Compare all rows.
+def check_top(top: int) -> None:
+    """Raise OptionError where no so many neighbours are looked for."""
+    if not 1 <= top <= MOST_NEAREST:
+        remedy = f"Give 1 to {MOST_NEAREST}"
+        raise OptionError(f"{top:,} neighbours of each are not looked for", where="--top", remedy=remedy)
 
-    Raises InputError for fewer than three, whose comparison around their mean says nothing, and for values
-    that are no numbers.
+
+class Directions:
+    """Rows as unit vectors from the mean of all, read when they are needed.
 
     Mean-pooled embeddings share a large common part, so their plain cosines all lie near 1; without the mean,
-    what differs shows.
+    what differs shows. A row that differs from the mean by no more than float32 rounds has no direction.
+
+    Raises InputError for fewer than three rows, whose comparison around their mean says nothing, and for
+    values that are no numbers.
     """
-    if len(ids) < 3:
-        raise InputError(
-            f"{len(ids)} rows cannot be compared around their mean", where=where, remedy="Give at least three"
-        )
-    if not np.isfinite(values).all():
-        row = int(np.flatnonzero(~np.isfinite(values).all(1))[0])
-        remedy = "Embed again with another --dtype: float16 may overflow"
-        raise InputError(f"row {row + 1} ({ids[row]}) holds inf or nan", where=where, remedy=remedy)
-    centred = values - values.mean(0)
-    norms = np.linalg.norm(centred, axis=1, keepdims=True)
-    unit = centred / np.maximum(norms, np.finfo(np.float32).tiny)
-    return Neighbours(ids, unit @ unit.T)
+
+    def __init__(self, read: Embeddings) -> None:
+        self.n_rows = len(read.ids)
+        if self.n_rows < 3:
+            what = f"{self.n_rows} rows cannot be compared around their mean"
+            raise InputError(what, where=read.where, remedy="Give at least three")
+        self._read = read
+        self.n_block = max(1, min(BLOCK_ROWS, BLOCK_BYTES // (4 * max(1, read.n_dimensions))))
+        total = np.zeros(read.n_dimensions)
+        for start, stop in self.blocks():
+            total += read.rows(start, stop).sum(0, dtype=np.float64)
+        self._mean = total / self.n_rows
+
+    def blocks(self, first: int = 0) -> Iterator[tuple[int, int]]:
+        for start in range(first, self.n_rows, self.n_block):
+            yield start, min(start + self.n_block, self.n_rows)
+
+    def rows(self, start: int, stop: int) -> Floats:
+        """Unit vectors (rows, dimensions); zeros where there is no direction."""
+        rows = self._read.rows(start, stop).astype(np.float64)
+        sizes = np.maximum(np.linalg.norm(rows, axis=1), np.linalg.norm(self._mean))
+        rows -= self._mean
+        norms = np.linalg.norm(rows, axis=1)
+        norms[norms <= np.finfo(np.float32).eps * sizes] = np.inf
+        unit: Floats = (rows / norms[:, None]).astype(np.float32)
+        return unit
+
+    def block(self, start: int, stop: int) -> Floats:
+        """The same, filled up with zeros to the size of a block."""
+        block = np.zeros((self.n_block, len(self._mean)), np.float32)
+        block[: stop - start] = self.rows(start, stop)
+        return block
+
+
+def find_neighbours(
+    read: Embeddings, top: int = 1, progress: Callable[[float], None] = lambda fraction: None
+) -> Neighbours:
+    """The ``top`` nearest of every row. ``progress`` hears the share that is done.
+
+    Raises as ``Directions`` does.
+    """
+    directions = Directions(read)
+    n_rows, n_nearest = directions.n_rows, min(top, directions.n_rows - 1)
+    cosine = np.full((n_rows, n_nearest), -np.inf, np.float32)
+    nearest = np.zeros((n_rows, n_nearest), np.int32)
+    n_still = n_done = 0
+    n_blocks = -(-n_rows // directions.n_block)
+    for start, stop in directions.blocks():
+        block = directions.block(start, stop)
+        n_still += int((~block[: stop - start].any(1)).sum())
+        for first, last in directions.blocks(start):
+            # A block of its own even on the diagonal: of a matrix and itself numpy finds one half.
+            products = (block @ directions.block(first, last).T)[: stop - start, : last - first]
+            if first == start:
+                np.fill_diagonal(products, -np.inf)
+            else:  # those of the later block, which see this one before their own
+                _keep_best(cosine[first:last], nearest[first:last], products.T, start)
+            _keep_best(cosine[start:stop], nearest[start:stop], products, first)
+            n_done += 1
+            progress(2 * n_done / (n_blocks * (n_blocks + 1)))
+    return Neighbours(read.ids, nearest, cosine, {NO_DIRECTION: n_still} if n_still else {})
+
+
+def similarity_of(read: Embeddings, chosen: NDArray[np.intp]) -> Floats:
+    """The cosines of some rows to each other, around the mean of all."""
+    directions = Directions(read)
+    units = np.concatenate([directions.rows(row, row + 1) for row in chosen.tolist()])
+    cosines: Floats = units @ units.T
+    return cosines
+
+
+def _keep_best(cosine: Floats, nearest: Rows, products: Floats, first: int) -> None:
+    """Take into the best so far, in place, what is better in ``products`` (rows, others); ``first`` is the
+    number of the first other one. They come in the order of the file, so an equal one comes too late.
+    """
+    rows, others, values = _better(products, cosine[:, -1], cosine.shape[1])
+    if not len(rows):
+        return
+    touched, places = np.unique(rows, return_inverse=True)
+    n_best = cosine.shape[1]
+    owners = np.concatenate([np.repeat(np.arange(len(touched)), n_best), places])
+    values = np.concatenate([cosine[touched].ravel(), values])
+    numbers = np.concatenate([nearest[touched].ravel(), others + first])
+    order = np.lexsort((-values, owners))  # which is stable: those so far stand before the new ones
+    starts = np.searchsorted(owners[order], np.arange(len(touched)))
+    best = order[starts[:, None] + np.arange(n_best)]
+    cosine[touched], nearest[touched] = values[best], numbers[best]
+
+
+def _better(
+    products: Floats, floors: Floats, n_best: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp], Floats]:
+    """Where products are above their row's floor: rows, others in ascending order within a row, values."""
+    above = products > floors[:, None]
+    if products.shape[1] > n_best and np.count_nonzero(above) > 8 * n_best * len(floors):
+        above &= products >= np.partition(products, -n_best, axis=1)[:, -n_best, None]
+    # Of a transposed matrix the places are found in the order in which they lie in memory, which is faster.
+    if products.flags.c_contiguous or products.strides[1] == products.itemsize:
+        rows, others = np.nonzero(above)
+    else:
+        others, rows = np.nonzero(above.T)
+    return rows, others, products[rows, others]

@@ -8,14 +8,22 @@ from numpy.typing import NDArray
 
 from biofm.report.figure import new_figure, write_figure
 
+MOST_DRAWN = 1_000  # of more, two share a dot of the picture
 MOST_LABELS = 60  # more are too small to read
 MOST_OPTIMAL = 500  # the best order of 1,000 leaves takes seconds, of 2,000 minutes
 
 
 def draw_neighbours(
-    labels: Sequence[str], similarity: NDArray[np.float32], handle: BinaryIO, suffix: str
+    labels: Sequence[str],
+    similarity: NDArray[np.float32],
+    handle: BinaryIO,
+    suffix: str,
+    n_rows: int | None = None,
 ) -> None:
-    """A heat map of ``similarity`` (rows, rows), from -1 to 1, the rows ordered so that similar ones meet."""
+    """A heat map of ``similarity`` (rows, rows), from -1 to 1, the rows ordered so that similar ones meet.
+
+    ``n_rows``: of how many they are an evenly spaced sample, which the title then says.
+    """
     order = _leaf_order(similarity)
     side = min(4 + 0.3 * len(labels), 16)
     figure = new_figure(side + 1.5, side)
@@ -29,7 +37,10 @@ def draw_neighbours(
         axes.set_xticks([])
         axes.set_yticks([])
         axes.set_xlabel(f"{len(labels):,} proteins, too many to name")
-    axes.set_title("Similarity of the embeddings")
+    title = "Similarity of the embeddings"
+    if n_rows is not None and n_rows > len(labels):
+        title += f"\n{len(labels):,} of {n_rows:,} proteins, evenly spaced in the file"
+    axes.set_title(title)
     figure.colorbar(image, ax=axes, label="cosine, mean of all rows removed", shrink=0.8)
     write_figure(figure, handle, suffix)
 

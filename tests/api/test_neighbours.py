@@ -1,5 +1,7 @@
 """From a file of embeddings to who resembles whom, and a picture of it."""
 
+import re
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -20,17 +22,28 @@ def h5ad(tmp_path: Path) -> Path:
 
 
 def test_nearly_equal_proteins_are_neighbours(h5ad: Path) -> None:
-    found = biofm.neighbours(h5ad)
+    found = biofm.neighbours(h5ad, top=3)
 
     assert found.ids == list(FAMILIES)
-    assert found.similarity.shape == (4, 4)
-    np.testing.assert_allclose(np.diag(found.similarity), 1, atol=1e-5)
-    assert [found.nearest(row, 1)[0][0] for row in range(4)] == ["g2", "w2", "g1", "w1"]
+    assert found.nearest.shape == found.cosine.shape == (4, 3)
+    assert [found.of(row)[0][0] for row in range(4)] == ["g2", "w2", "g1", "w1"]
+    assert (np.diff(found.cosine) <= 0).all()
+    assert biofm.neighbours(h5ad).of(0) == found.of(0)[:1]
 
 
 def test_the_picture_is_written_where_it_was_asked_for(h5ad: Path, tmp_path: Path) -> None:
     biofm.neighbours(h5ad, picture=tmp_path / "map.png")
     assert (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_picture_of_many_proteins_is_of_an_evenly_spaced_sample_and_says_so(
+    h5ad: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(import_module("biofm.api.neighbours"), "MOST_DRAWN", 3)
+    biofm.neighbours(h5ad, picture=tmp_path / "map.svg")
+    shown = re.findall(r"<!-- (.*?) -->", (tmp_path / "map.svg").read_text(), re.DOTALL)
+    assert any("3 of 4 proteins, evenly spaced in the file" in text for text in shown)
+    assert set(FAMILIES) & set(shown) == {"g1", "g2", "w2"}
 
 
 def test_an_existing_picture_stays_without_overwrite(h5ad: Path, tmp_path: Path) -> None:

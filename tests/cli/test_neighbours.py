@@ -66,3 +66,12 @@ def test_embeddings_in_another_format_are_named_with_the_way_on(name: str, biofm
 
     assert outcome.status == 1
     assert f"embeddings are read from .h5ad, not from {Path(name).suffix}. Embed again" in outcome.err
+
+
+def test_proteins_that_equal_the_mean_are_counted_in_a_notice(biofm: Any, embedded: Path) -> None:
+    with h5py.File(embedded, "r+") as file:
+        file["X"][:] = 0.1
+    outcome = biofm("neighbours", embedded)
+    assert outcome.status == 0
+    assert "notice: proteins equal to the mean of all, whose cosine to any other is 0: 4" in outcome.err
+    assert "0.000" in outcome.out
