@@ -27,8 +27,10 @@ def begin_to_pretrain(folder: Path, project: str) -> None:
 def begin_to_finetune(folder: Path, project: str) -> None:
     rows = "".join(f"{'ACDEFGHIKLMN'[i % 12]}MKTAYIAKQR,{i}\n" for i in range(60))
     (folder / "in.csv").write_text("sequence,y\n" + rows)
-    given = {"column": "sequence", "target": "y", "method": "lora", "n_steps": 1, "wandb": project}
-    finetune(folder / "in.csv", folder / "run", **given)
+    finetune(
+        folder / "in.csv", folder / "run",
+        column="sequence", target="y", method="lora", n_steps=1, wandb=project,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
