@@ -57,7 +57,7 @@ def assert_same(predictions: pd.DataFrame, found: dict[str, Any]) -> None:
             written = predictions[name].to_numpy(np.float64)
             np.testing.assert_allclose(written, values.astype(np.float64), atol=2e-5)
         else:
-            assert predictions[name].astype(str).tolist() == values.astype(str).tolist()
+            assert predictions[name].fillna("").astype(str).tolist() == values.astype(str).tolist()
 
 
 @pytest.mark.parametrize(("method", "task"), CASES)
