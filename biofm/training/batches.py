@@ -50,12 +50,6 @@ class Maker:
         members, starts = members[order], starts[order]
         return self.objective.label(self._pack(members, starts), members, starts, rng)
 
-    def weight(self, members: Indices) -> int:
-        """What a batch of these members counts for in its step."""
-        if self.objective.counts == "sequences":
-            return len(members)
-        return int(np.minimum(self.store.lengths(members), self.max_length).sum())
-
     def _pack(self, members: Indices, starts: Indices) -> PackedBatch:
         crops = (
             self.store[i][start : start + self.max_length] for i, start in zip(members, starts, strict=True)
@@ -86,12 +80,11 @@ class TrainingBatches(IterableDataset[Example]):
     def _examples(self, turn: int, n_turns: int) -> Iterator[Example]:
         number = 0  # of a batch, among those of this process
         for step, following in self._steps():
-            weights = [self.maker.weight(members) for _, members in step]
             for i in range(self.share.rank, len(step), self.share.n_processes):
                 if number % n_turns == turn:
                     place, members = step[i]
-                    share = weights[i] * len(step) / sum(weights)
-                    yield Example(*self.maker.make(members, _TRAINING, *place), share, following)
+                    labelled = self.maker.make(members, _TRAINING, *place)
+                    yield Example(*labelled, labelled.n_judged, following)
                 number += 1
 
     def _steps(self) -> Iterator[tuple[Sequence[tuple[Cursor, Indices]], Cursor]]:
@@ -108,7 +101,7 @@ class ValidationBatches(Dataset[Example]):
     """The members of a validation set, packed once, with the same crops and masks every time.
 
     Every process has as many batches, because processes that hold parts of one model run in step; one too
-    many has a share of 0.
+    many counts for nothing.
     """
 
     def __init__(self, maker: Maker, members: Indices, tokens_per_batch: int, share: Share) -> None:
@@ -127,4 +120,4 @@ class ValidationBatches(Dataset[Example]):
         place = i * self.share.n_processes + self.share.rank
         members = self.bins[place % len(self.bins)]
         labelled = self.maker.make(members, _VALIDATION, place % len(self.bins))
-        return Example(*labelled, float(place < len(self.bins)), BEGINNING)
+        return Example(*labelled, labelled.n_judged if place < len(self.bins) else 0, BEGINNING)

@@ -80,8 +80,8 @@ class Speedometer(Callback):
 
 
 class MetricsLog(StepCallback):
-    """Appends a row to ``metrics.csv`` every ``every`` steps and at each judgement: means over the steps
-    since the last row, tokens since the start of the run. The trainer's loggers get the same rows, and
+    """Appends a row to ``metrics.csv`` every ``every`` steps and at each judgement: means over what was judged
+    in the steps since the last row, tokens since the start of the run. The trainer's loggers get the same rows, and
     ``progress`` what a person wants to see of them.
 
     A resumed run drops the rows that the interrupted one wrote after its last checkpoint, then goes on in the
@@ -94,15 +94,16 @@ class MetricsLog(StepCallback):
         self.speedometer = speedometer
         self.progress = progress
         self.tokens = 0
-        self._losses: list[Tensor] = []
+        self._losses: list[tuple[Tensor, Tensor]] = []  # of each step, and how many it is the mean of
         self._detail = ""
 
     def state_dict(self) -> dict[str, Any]:
-        return {"tokens": self.tokens, "losses": [float(loss) for loss in self._losses]}
+        losses = [(float(loss), float(n_judged)) for loss, n_judged in self._losses]
+        return {"tokens": self.tokens, "losses": losses}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.tokens = state["tokens"]
-        self._losses = [torch.tensor(loss) for loss in state["losses"]]
+        self._losses = [(torch.tensor(loss), torch.tensor(n)) for loss, n in state["losses"]]
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
         if trainer.is_global_zero:
@@ -110,7 +111,7 @@ class MetricsLog(StepCallback):
 
     def on_step_end(self, trainer: Trainer, module: TrainingModule, step: Step) -> None:
         self.tokens += step.n_tokens
-        self._losses.append(step.loss)
+        self._losses.append((step.loss, step.n_judged))
         if step.number % self.recipe.log_every == 0 or step.validation_loss is not None:
             self._write(trainer, step)
         if trainer.is_global_zero:
@@ -123,7 +124,8 @@ class MetricsLog(StepCallback):
 
     def _write(self, trainer: Trainer, step: Step) -> None:
         step.finite_loss()
-        loss = sum(map(float, self._losses)) / len(self._losses)
+        n_judged = sum(float(n) for _, n in self._losses)
+        loss = sum(float(loss) * float(n) for loss, n in self._losses) / max(1.0, n_judged)
         speed = self.speedometer.measure(step.number)
         row = {
             "tokens": self.tokens,

@@ -8,6 +8,8 @@ import torch
 from lightning import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from biofm.nn import shard
@@ -28,7 +30,11 @@ def changing_names(model: nn.Module) -> set[str]:
 class TrainingModule(LightningModule):
     """Trains ``model`` in place.
 
-    ``is_ending``: set where a run must end before its next step.
+    A step is the mean over what is judged in all its batches, of all processes: each adds the sum over its
+    own, and the gradients are divided by the number of all before they are clipped.
+
+    ``is_ending``: set where a run must end before its next step. ``n_judged``: of the last step, all
+    processes together.
     """
 
     def __init__(self, model: nn.Module, objective: Objective, recipe: Recipe) -> None:
@@ -39,6 +45,8 @@ class TrainingModule(LightningModule):
         self.strict_loading = False  # a checkpoint lacks what does not learn
         self.is_ending = False
         self.validation_loss: float | None = None
+        self.n_judged = torch.ones(())
+        self._n_own = 0  # of the batches of this process since the last step
         self._is_spread = False
         self._sums: Tensor | None = None  # of losses and of what they are weighted by
 
@@ -59,15 +67,34 @@ class TrainingModule(LightningModule):
         return None
 
     def training_step(self, batch: Example, batch_idx: int) -> dict[str, Any]:
-        loss = self.objective.loss(self.model, batch) * batch.share
+        self._n_own += batch.n_judged
+        loss = self.objective.loss(self.model, batch) * batch.n_judged
         return {"loss": loss, "n_tokens": len(batch.batch.tokens)}
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """From the mean of all batches' sums, which Lightning has made, to the mean over what is judged."""
+        own = torch.tensor(float(self._n_own), device=self.device)
+        is_alone = self.trainer.world_size == 1
+        self.n_judged = own if is_alone else self.trainer.strategy.reduce(own, reduce_op="sum")
+        self._n_own = 0
+        share = self.share_of_sums
+        for weight in self.model.parameters():
+            if weight.grad is not None:
+                gradient = weight.grad.to_local() if isinstance(weight.grad, DTensor) else weight.grad
+                gradient.mul_(share)
+
+    @property
+    def share_of_sums(self) -> Tensor:
+        """What the mean of all batches' sums is multiplied by, to be the mean over what is judged."""
+        n_batches = self.trainer.accumulate_grad_batches * self.trainer.world_size
+        return n_batches / self.n_judged.clamp_min(1)
 
     def on_validation_epoch_start(self) -> None:
         self._sums = torch.zeros(2, device=self.device)
 
     def validation_step(self, batch: Example, batch_idx: int) -> None:
         assert self._sums is not None, "Lightning begins an epoch before its batches"
-        weight = batch.share * len(batch.rows)
+        weight = batch.n_judged
         loss = self.objective.loss(self.model, batch).detach().float()
         self._sums += torch.stack([loss * weight, loss.new_tensor(weight)])
 

@@ -15,10 +15,13 @@ from biofm.training.recipe import Recipe
 
 
 class Step(NamedTuple):
-    """A step that is over. ``loss``: the mean over its examples; ``validation_loss``: where it was judged."""
+    """A step that is over. ``loss``: the mean over the ``n_judged`` targets of its batches;
+    ``validation_loss``: where it was judged.
+    """
 
     number: int
     loss: Tensor
+    n_judged: Tensor
     n_tokens: int
     validation_loss: float | None
 
@@ -68,7 +71,7 @@ class Steps(Callback):
         if trainer.global_step == self._n_done:  # there are more batches in this step
             return
         self._n_done = trainer.global_step
-        self._step = self._gather(trainer)
+        self._step = self._gather(trainer, module)
         if self._n_done == self.recipe.n_steps:
             trainer.should_stop = True  # has Lightning judge the last step, whatever its number
         if not self._is_judged(trainer):
@@ -82,8 +85,10 @@ class Steps(Callback):
         is_due = trainer.should_stop or self._n_done % max(1, self.recipe.validate_every) == 0
         return bool(self.recipe.validate_every and trainer.enable_validation and is_due)
 
-    def _gather(self, trainer: Trainer) -> Step:
-        """What the processes have each for themselves; Lightning has divided losses by the batches of one."""
+    def _gather(self, trainer: Trainer, module: TrainingModule) -> Step:
+        """What the processes have each for themselves; Lightning has divided the sums by the batches of
+        one.
+        """
         loss, n_tokens = torch.stack(self._losses).sum(), self._n_tokens
         if trainer.world_size > 1:
             loss = trainer.strategy.reduce(loss, reduce_op="mean")
@@ -91,7 +96,7 @@ class Steps(Callback):
             n_tokens = int(of_all)
         self._losses.clear()
         self._n_tokens = 0
-        return Step(self._n_done, loss, n_tokens, None)
+        return Step(self._n_done, loss * module.share_of_sums, module.n_judged, n_tokens, None)
 
     def _tell(self, trainer: Trainer, module: TrainingModule, validation_loss: float | None) -> None:
         assert self._step is not None, "a step was gathered before it is judged"

@@ -61,7 +61,7 @@ def are_same(first: Example, second: Example) -> bool:
         and torch.equal(first.rows, second.rows)
         and torch.equal(first.targets, second.targets)
         and torch.equal(first.batch.cu_seqlens, second.batch.cu_seqlens)
-        and (first.share, first.cursor) == (second.share, second.cursor)
+        and first.cursor == second.cursor
     )
 
 
@@ -146,21 +146,17 @@ def test_a_stream_can_be_sent_to_another_process(
     assert all(map(are_same, islice(batches, 5), islice(sent, 5)))
 
 
-@pytest.mark.parametrize("counts", ["tokens", "sequences"])
-def test_the_shares_of_a_step_make_its_loss_the_mean_over_what_is_counted(
-    counts: str, make_proteins: MakeProteins, make_batches: MakeBatches, tokenizer: ProteinTokenizer
+def test_a_batch_counts_for_the_targets_that_are_known(
+    make_proteins: MakeProteins, make_batches: MakeBatches
 ) -> None:
-    proteins = make_proteins(60)
-    by_sequence = regression(np.zeros((60, 1)))
-    batches = make_batches(
-        proteins, batches_per_step=4, objective=by_sequence if counts == "sequences" else None
-    )
-    step = list(islice(batches, 4))
-    sizes = np.array(
-        [len(it.batch.tokens) if counts == "tokens" else it.batch.n_sequences for it in step], float
-    )
-    assert [it.share for it in step] == pytest.approx(4 * sizes / sizes.sum())
-    assert len(set(sizes)) > 1
+    known = np.random.default_rng(0).random((60, 2)) < 0.5
+    objective = regression(np.where(known, 1.0, np.nan))
+    batches = make_batches(make_proteins(60), objective=objective)
+    counts = [example.n_judged for example in islice(batches, 20)]
+    assert sum(counts) > 0
+    for example, n_judged in zip(batches, counts, strict=False):
+        assert n_judged == int((~example.targets.isnan()).sum())
+    assert all(example.n_judged == len(example.rows) for example in islice(make_batches(make_proteins(9)), 5))
 
 
 def test_another_seed_gives_other_batches_and_the_same_one_the_same(
@@ -207,7 +203,7 @@ def test_validation_shows_each_member_once_and_is_the_same_every_time(
     cropped = [tokenizer.decode(tokenizer.encode(one)) for one in make_proteins(40)[1::2]]
     assert len(spelt) == len(cropped)
     assert all(any(one in whole for whole in cropped) for one in spelt)
-    assert {example.share for example in first} == {1.0}
+    assert all(example.n_judged == len(example.rows) for example in first)
     assert max(len(example.batch.tokens) for example in first) <= 128
 
 
@@ -221,4 +217,4 @@ def test_every_process_has_as_many_validation_batches_and_what_is_one_too_many_c
     assert len({len(part) for part in parts}) == 1
     in_turn = [example for row in zip(*parts, strict=True) for example in row]
     assert all(map(are_same, alone, in_turn))
-    assert {example.share for example in in_turn[len(alone) :]} == {0.0}
+    assert {example.n_judged for example in in_turn[len(alone) :]} == {0}

@@ -11,7 +11,7 @@ from biofm.training.objectives.objective import Indices, Labelled, Objective
 
 def causal_lm(tokenizer: ProteinTokenizer) -> Objective:
     """The next token at every place, <eos> included; for an encoder that sees no later tokens."""
-    return Objective(_shift, cross_entropy, "tokens")
+    return Objective(_shift, cross_entropy)
 
 
 def _shift(batch: PackedBatch, members: Indices, starts: Indices, rng: np.random.Generator) -> Labelled:

@@ -16,13 +16,13 @@ from biofm.training.objectives.regression import label_sequences, mean_where_kno
 
 def classification(targets: Int[np.ndarray, " members"]) -> Objective:
     """Cross-entropy of the class of each sequence; -1 is one that nobody knows and that does not count."""
-    return Objective(partial(_label, targets), cross_entropy, "sequences")
+    return Objective(partial(_label, targets), cross_entropy)
 
 
 def multi_label(targets: Float[np.ndarray, "members labels"]) -> Objective:
     """Binary cross-entropy of every label, 1 or 0; NaN is one that nobody knows and that does not count."""
     labels = targets.astype(np.float32)
-    return Objective(partial(label_sequences, labels), _binary_cross_entropy, "sequences")
+    return Objective(partial(label_sequences, labels), _binary_cross_entropy)
 
 
 def cross_entropy(model: nn.Module, example: Example) -> Float[Tensor, ""]:

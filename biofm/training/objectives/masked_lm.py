@@ -34,7 +34,7 @@ def masked_lm(tokenizer: ProteinTokenizer, recipe: PretrainRecipe) -> Objective:
     rates = Rates(share=recipe.masked_share, mask=recipe.mask_rate, random=recipe.random_rate)
     is_standard = np.zeros(len(tokenizer.vocabulary), np.bool_)
     is_standard[tokenizer.standard] = True
-    return Objective(partial(_mask, rates, is_standard, tokenizer.mask), _cross_entropy, "tokens")
+    return Objective(partial(_mask, rates, is_standard, tokenizer.mask), _cross_entropy)
 
 
 def _cross_entropy(model: nn.Module, example: Example) -> Float[Tensor, ""]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -23,18 +23,24 @@ class Labelled(NamedTuple):
     rows: Int[Tensor, " judged"]
     targets: Tensor
 
+    @property
+    def n_judged(self) -> int:
+        """How many targets are known: each counts the same, in whatever batch it is."""
+        has_unknown = self.targets.is_floating_point()  # NaN among those of a sequence
+        return int((~self.targets.isnan()).sum()) if has_unknown else len(self.targets)
+
 
 class Example(NamedTuple):
     """A labelled batch in its place among those of a step.
 
-    ``share``: its part of the step's loss times the number of batches in a step, so that the mean over
-    these is the mean over the step's examples. ``cursor``: where the next step begins.
+    ``n_judged``: how many targets it counts for; 0 where it is there for processes to be in step alone.
+    ``cursor``: where the next step begins.
     """
 
     batch: PackedBatch
     rows: Int[Tensor, " judged"]
     targets: Tensor
-    share: float
+    n_judged: int
     cursor: Cursor
 
     def to(self, device: torch.device) -> "Example":
@@ -48,12 +54,10 @@ class Objective:
     """``label(batch, members, starts, rng)`` runs where batches are made: sequence i of the batch is member
     ``members[i]`` of the store from its token ``starts[i]`` on.
 
-    ``loss(model, example)`` is the mean over the judged rows, zero where there are none. ``counts`` says what
-    the batches of a step are weighted by: their sequences or their tokens.
+    ``loss(model, example)`` is the mean over the known targets, zero where there are none.
 
     Both are functions of a module, so that they can be sent to another process.
     """
 
     label: Callable[[PackedBatch, Indices, Indices, np.random.Generator], Labelled]
     loss: Callable[[nn.Module, Example], Tensor]
-    counts: Literal["sequences", "tokens"]

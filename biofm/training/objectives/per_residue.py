@@ -21,7 +21,7 @@ def per_residue(targets: Sequence[NDArray[np.integer]]) -> Objective:
     Residue r is token r + 1 of its sequence: <cls> and <eos> have no class. A crop is judged on what it
     shows.
     """
-    return Objective(partial(_label, targets), cross_entropy, "tokens")
+    return Objective(partial(_label, targets), cross_entropy)
 
 
 def _label(

@@ -14,7 +14,7 @@ from biofm.training.objectives.objective import Example, Indices, Labelled, Obje
 
 def regression(targets: Float[np.ndarray, "members columns"]) -> Objective:
     """Squared error of every number; NaN is a number that nobody knows and that does not count."""
-    return Objective(partial(label_sequences, targets.astype(np.float32)), _squared_error, "sequences")
+    return Objective(partial(label_sequences, targets.astype(np.float32)), _squared_error)
 
 
 def label_sequences(

@@ -84,7 +84,7 @@ def label() -> Label:
             batch, numbers, np.array(starts or [0] * len(numbers)), np.random.default_rng(seed)
         )
         assert isinstance(labelled, Labelled)
-        return Example(*labelled, 1.0, Cursor(0, 0))
+        return Example(*labelled, labelled.n_judged, Cursor(0, 0))
 
     return make
 
