@@ -80,9 +80,9 @@ class Speedometer(Callback):
 
 
 class MetricsLog(StepCallback):
-    """Appends a row to ``metrics.csv`` every ``every`` steps and at each judgement: means over what was judged
-    in the steps since the last row, tokens since the start of the run. The trainer's loggers get the same rows, and
-    ``progress`` what a person wants to see of them.
+    """Appends a row to ``metrics.csv`` every ``every`` steps and at each judgement: the loss is the mean over
+    what was judged in the steps since the last row, tokens are counted from the start of the run. The
+    trainer's loggers get the same rows, and ``progress`` what a person wants to see of them.
 
     A resumed run drops the rows that the interrupted one wrote after its last checkpoint, then goes on in the
     same file.
@@ -123,6 +123,9 @@ class MetricsLog(StepCallback):
         return highest * rate_factor(self.recipe, number - 1)
 
     def _write(self, trainer: Trainer, step: Step) -> None:
+        first = step.number - len(self._losses) + 1
+        for number, (one, _) in enumerate(self._losses, start=first):
+            step._replace(number=number, loss=one, validation_loss=None).finite_loss()
         step.finite_loss()
         n_judged = sum(float(n) for _, n in self._losses)
         loss = sum(float(loss) * float(n) for loss, n in self._losses) / max(1.0, n_judged)
