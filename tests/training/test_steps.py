@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ import torch
 from biofm_datasets.sampling import Mixture, fill_bins
 from biofm_datasets.store import TokenStore
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from biofm.inference import Compute
 from biofm.nn import MaskedLM, PackedBatch, ResiduePredictor, SequencePredictor, initialise_head
@@ -39,21 +39,17 @@ Indices = NDArray[np.int64]
 TOLERANCE = {"adamw": 1e-4, "muon": 0.1}
 
 
-class MaskedByPlace(NamedTuple):
-    """Masks of a protein the places that its own random numbers say, whatever batch it is in."""
-
-    mask: int
-
-    def __call__(
-        self, batch: PackedBatch, members: Indices, starts: Indices, rng: np.random.Generator
-    ) -> Labelled:
-        draws = [np.random.default_rng(member).random(64) for member in members]
-        lengths = batch.lengths.tolist()
-        parts = [draw[:n] < it / 16 for draw, n, it in zip(draws, lengths, members, strict=True)]
-        rows = torch.from_numpy(np.concatenate(parts)).nonzero().squeeze(1)
-        tokens = batch.tokens.clone()
-        tokens[rows] = self.mask
-        return Labelled(replace(batch, tokens=tokens), rows, batch.tokens[rows])
+def mask_by_place(
+    mask: int, batch: PackedBatch, members: Indices, starts: Indices, rng: np.random.Generator
+) -> Labelled:
+    """Mask of a protein the places that its own random numbers say, whatever batch it is in."""
+    draws = [np.random.default_rng(member).random(64) for member in members]
+    lengths = batch.lengths.tolist()
+    parts = [draw[:n] < it / 16 for draw, n, it in zip(draws, lengths, members, strict=True)]
+    rows = torch.from_numpy(np.concatenate(parts)).nonzero().squeeze(1)
+    tokens = batch.tokens.clone()
+    tokens[rows] = mask
+    return Labelled(replace(batch, tokens=tokens), rows, batch.tokens[rows])
 
 
 def make_objective(name: str, lengths: NDArray[np.int64], recipe: PretrainRecipe) -> Objective:
@@ -64,7 +60,7 @@ def make_objective(name: str, lengths: NDArray[np.int64], recipe: PretrainRecipe
     residues = np.where(rng.random((12, 64)) < share, rng.integers(3, size=(12, 64)), -1)
     match name:
         case "masked":
-            return replace(masked_lm(tokenizer, recipe), label=MaskedByPlace(tokenizer.mask))
+            return replace(masked_lm(tokenizer, recipe), label=partial(mask_by_place, tokenizer.mask))
         case "causal":
             return causal_lm(tokenizer)
         case "classification":
@@ -89,11 +85,12 @@ def take_steps(
     def take(recipe: PretrainRecipe, folder: Path, name: str = "regression") -> dict[str, Tensor]:
         folder.mkdir()
         objective = make_objective(name, store.lengths(np.arange(12)) - 2, recipe)
-        model: nn.Module = make_model(causal=name == "causal")
+        language_model = make_model(causal=name == "causal")
+        model: MaskedLM | SequencePredictor | ResiduePredictor = language_model
         if name == "per-residue":
-            model = ResiduePredictor(model.encoder, 3)
+            model = ResiduePredictor(language_model.encoder, 3)
         elif name not in ("masked", "causal"):
-            model = SequencePredictor(model.encoder, "mean", 3, special_tokens=(0, 2))
+            model = SequencePredictor(language_model.encoder, "mean", 3, special_tokens=(0, 2))
         if not isinstance(model, MaskedLM):
             initialise_head(model, seed=0)
         before = {key: weight.clone() for key, weight in model.state_dict().items()}
