@@ -133,7 +133,7 @@ def test_differences_from_the_same_resamples_reach_the_page(
     leads = {lead.baseline: lead.difference for lead in summary.judged["test"].leads}
     assert results.differences == leads
     assert (
-        "the baseline less the model is within"
+        "the model less the baseline is within"
         in page_in(tmp_path / "run").all("ul", class_="verdicts")[0].text
     )
 
