@@ -2,7 +2,10 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
+
+from biofm_datasets.documents import from_json
 
 from biofm.core.errors import InputError
 from biofm.core.journal import Journal
@@ -25,10 +28,29 @@ def check_shards(journals: Sequence[Journal]) -> None:
     _check_complete(journals)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Finished:
+    """What a verb says of its journal at the end."""
+
+    n_records: int
+    digest: str
+    notices: dict[str, int]
+
+
 def _check_finished(journal: Journal) -> None:
-    if journal.fingerprint.get("verb") not in VERBS or not journal.finished:
+    how = journal.fingerprint
+    needed = {"shard": str} | ({"d_model": int} if how.get("verb") == "embed" else {})
+    try:
+        from_json(_Finished, journal.finished, "its end")
+        for name, kind in needed.items():
+            from_json(kind, how.get(name), name)
+        if how.get("verb") not in VERBS or (how["verb"] == "embed" and "pooling" not in journal.provenance):
+            raise ValueError("it says not how it was made")
+    except ValueError as error:
         remedy = "Give the files that `biofm embed --shard` or `biofm score --shard` left under their names"
-        raise InputError("this is no finished shard of a run", where=str(journal.path), remedy=remedy)
+        raise InputError(
+            "this is no finished shard of a run", where=str(journal.path), remedy=remedy
+        ) from error
 
 
 def _check_alike(journal: Journal, first: Journal) -> None:

@@ -45,9 +45,9 @@ def journals_to_store(journals: Sequence[Journal], store: Store, progress: Progr
 
 def _found(journals: Sequence[Journal], d_model: int, counts: Counter[str]) -> Iterator[Found]:
     for entry, journal in in_order(journals):
-        rows = journal.row(entry.keys[0]).reshape(-1, d_model)
+        _, rows = found = _rows_of(entry, journal, d_model)
         counts["empty"] += is_empty(rows)
-        yield entry, rows
+        yield found
 
 
 def in_order(journals: Sequence[Journal]) -> Iterator[tuple[Entry, Journal]]:
@@ -81,6 +81,16 @@ def _check_number(number: int, expected: int, n_records: int, journals: Sequence
         what = f"records {expected} to {number - 1} are in none of them"
     where = ", ".join(str(journal.path) for journal in journals)
     raise InputError(what, where=where, remedy="Run the shards again")
+
+
+def _rows_of(entry: Entry, journal: Journal, d_model: int) -> Found:
+    """A record with its rows. Raises InputError where it is none of an embedded protein."""
+    if [type(part) for part in entry.payload] == [str, int] and len(entry.keys) == 1:
+        values = journal.row(entry.keys[0])
+        if values.size and values.size % d_model == 0 and d_model > 0:
+            return entry, values.reshape(-1, d_model)
+    what = f"record {entry.number} is damaged"
+    raise InputError(what, where=str(journal.path), remedy="Run that shard again")
 
 
 def _blocks(found: Iterator[Found]) -> Iterator[EmbeddingBlock]:

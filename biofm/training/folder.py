@@ -1,10 +1,14 @@
 """A run's folder: what is written there first, and who may go on with it."""
 
+import csv
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
+
+from biofm_datasets.documents import load_json
 
 from biofm.core.configuration import configure, to_toml
 from biofm.core.errors import OutputError
@@ -53,9 +57,29 @@ def remember(folder: Path, facts: Mapping[str, Any], notes: Mapping[str, Any]) -
     """
     file = folder / RUN
     if file.exists():
-        before = json.loads(file.read_text())
+        before = read_json(file)
         _refuse([name for name in facts if before.get(name) != facts[name]], folder)
     write_json(file, {**facts, **notes})
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """What a file of the run holds. Raises OutputError where it is damaged."""
+    with path.open("rb") as stream, damage_named(path):
+        content: dict[str, Any] = load_json(stream)
+        if not isinstance(content, dict):
+            raise ValueError("it holds no names with values")
+    return content
+
+
+@contextmanager
+def damage_named(path: Path) -> Iterator[None]:
+    """Turn what reading a damaged file of a run raises into an OutputError."""
+    try:
+        yield
+    except (ValueError, LookupError, csv.Error) as error:
+        what = f"this file of the run is damaged ({error})"
+        remedy = "Copy the run's folder again, or begin a new one elsewhere"
+        raise OutputError(what, where=str(path), remedy=remedy) from error
 
 
 def write_json(path: Path, content: object) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from biofm.training.files import written_whole
+from biofm.training.folder import damage_named
 
 METRICS = "metrics.csv"
 FORMATS = {
@@ -23,16 +24,18 @@ COLUMNS = tuple(FORMATS)
 
 def read_metrics(path: Path) -> list[dict[str, float]]:
     """The rows of a ``metrics.csv``, numbers as numbers; a row lacks what it has no value for."""
-    return [{name: float(value) for name, value in row.items() if value} for row in _rows(path)]
+    with damage_named(path):
+        return [{name: float(value) for name, value in row.items() if value} for row in _rows(path)]
 
 
 def keep_metrics(path: Path, last_step: int) -> None:
     """Leave the rows up to ``last_step``, letter for letter, in a new or existing ``metrics.csv``."""
-    rows = _rows(path) if path.exists() else []
+    with damage_named(path):
+        rows = [row for row in _rows(path) if float(row["step"]) <= last_step] if path.exists() else []
     kept = io.StringIO(newline="")
     writer = csv.DictWriter(kept, COLUMNS)
     writer.writeheader()
-    writer.writerows(row for row in rows if float(row["step"]) <= last_step)
+    writer.writerows(rows)
     with written_whole(path) as file:
         file.write(kept.getvalue().encode())
 
@@ -47,4 +50,11 @@ def append_metrics(path: Path, row: Mapping[str, float]) -> None:
 def _rows(path: Path) -> list[dict[str, str]]:
     """Those that are whole: a run that was killed may have left a part of its last one."""
     text = path.read_bytes().decode()
-    return list(csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1], newline="")))
+    rows = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1], newline=""), strict=True)
+    names = set(rows.fieldnames or ())
+    if names and not {"step"} <= names <= set(COLUMNS):
+        raise ValueError("its columns are others")
+    found = list(rows)
+    if any(None in row or None in row.values() for row in found):
+        raise ValueError("a row has more or fewer cells than there are columns")
+    return found

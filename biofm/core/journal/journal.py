@@ -25,12 +25,13 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import numpy as np
+from biofm_datasets.documents import from_json, parse_json
 from numpy.typing import NDArray
 
 from biofm.core.errors import InputError, OutputError
@@ -73,6 +74,18 @@ class Entry:
     payload: Sequence[Any]
     keys: Sequence[bytes] = ()
     identity: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _State:
+    """All that is said of the work as a whole, in JSON."""
+
+    fingerprint: dict[str, str | int | float | bool | None] = field(default_factory=dict)
+    provenance: dict[str, str | int | float | bool | None] = field(default_factory=dict)
+    n_done: int = 0
+    digest: str = ""
+    counts: dict[str, int] = field(default_factory=dict)
+    finished: dict[str, Any] | None = None
 
 
 class Journal:
@@ -212,7 +225,9 @@ class Journal:
             for number, payload, keys, crc32 in self._connection.execute(RECORDS):
                 check_sum(crc32, str(number).encode(), payload, keys)
                 ends = range(KEY_BYTES, len(keys) + 1, KEY_BYTES)
-                yield Entry(number, json.loads(payload), [keys[end - KEY_BYTES : end] for end in ends])
+                if len(keys) % KEY_BYTES:
+                    raise damage("a key is cut off")
+                yield Entry(number, _payload(payload), [keys[end - KEY_BYTES : end] for end in ends])
 
     def row(self, key: bytes) -> NDArray[np.float32]:
         """The row of this key, as one long array. There is one of every key that is known or in an entry."""
@@ -246,7 +261,10 @@ class Journal:
                 return {}
             value, crc32 = found
             check_sum(crc32, value)
-        return dict(json.loads(value))
+            try:
+                return asdict(from_json(_State, parse_json(value), "the state"))
+            except ValueError as error:
+                raise damage(str(error)) from error
 
     def _set_state(self, state: Mapping[str, Any]) -> None:
         value = json.dumps(state).encode()
@@ -283,6 +301,14 @@ class Journal:
             what = f"the unfinished run that lies here is damaged ({error})"
             remedy = "Pass --overwrite without --resume to begin again"
         raise OutputError(what, where=where, remedy=remedy) from error
+
+
+def _payload(text: bytes) -> list[Any]:
+    try:
+        found: list[Any] = from_json(list, parse_json(text), "a record")
+    except ValueError as error:
+        raise damage(str(error)) from error
+    return found
 
 
 def _stored_row(key: bytes, row: NDArray[np.float32]) -> tuple[bytes, bytes, int]:

@@ -2,9 +2,10 @@
 encoder: W + scale B A. To predict with them needs no peft.
 """
 
-import json
+import math
 from collections.abc import Mapping
 
+from biofm_datasets.documents import parse_json
 from torch import Tensor
 
 from biofm.core.errors import ModelError
@@ -29,16 +30,20 @@ def merge_adapter(encoder: Encoder, config: bytes, weights: Mapping[str, Tensor]
             module = encoder.get_submodule(name.removeprefix(PREFIX).removesuffix(A))
             weight = module.weight
             assert isinstance(weight, Tensor)
-            change = scale * weights[name.removesuffix(A) + B].float() @ a.float()
+            b = weights[name.removesuffix(A) + B]
+            if (b.shape[:1], a.shape[1:], b.ndim) != (weight.shape[:1], weight.shape[1:], 2):
+                raise ValueError(f"{list(b.shape)} by {list(a.shape)} numbers for {name.removesuffix(A)}")
+            change = scale * b.float() @ a.float()
             weight.data = (weight.data.float() + change.to(weight.device)).to(weight.dtype)
-    except (ValueError, KeyError, AttributeError, RuntimeError, TypeError) as error:
+    except (ValueError, LookupError, AttributeError, RuntimeError, TypeError) as error:
         reason = str(error).splitlines()[0]
         what = f"the adapter does not fit the model ({reason})"
         raise ModelError(what, where=where, remedy=remedy) from error
 
 
 def _scale(config: bytes) -> float:
-    settings = json.loads(config)
-    rank = float(settings["r"])
-    divisor = rank**0.5 if settings.get("use_rslora") else rank
-    return float(settings["lora_alpha"]) / divisor
+    settings = parse_json(config)
+    rank, alpha = float(settings["r"]), float(settings["lora_alpha"])
+    if not (0 < rank < math.inf and math.isfinite(alpha)):
+        raise ValueError(f"a rank of {rank:g} and an alpha of {alpha:g}")
+    return alpha / (rank**0.5 if settings.get("use_rslora") else rank)

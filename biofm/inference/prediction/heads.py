@@ -82,15 +82,22 @@ def read_head(task: Task, state: State, where: str) -> Head:
     try:
         first, last = state["head.1.weight"], state.get("head.4.weight", state["head.1.weight"])
         n_hidden = len(first) if last is not first else 0
+        if first.ndim != 2 or last.ndim != 2 or (n_hidden and last.shape[1] != n_hidden):
+            raise ValueError(f"weights of shapes {list(first.shape)} and {list(last.shape)}")
         layers = prediction_head(first.shape[1], len(last), 0.0, n_hidden)
         own = {name.removeprefix("head."): tensor for name, tensor in state.items() if name[:5] == "head."}
         layers.load_state_dict({name: tensor.float() for name, tensor in own.items()})
         scaling = [state[name].float() for name in (SHIFT, SCALE)] if task == "regression" else [None, None]
-    except (KeyError, RuntimeError) as error:
+        query = state.get(QUERY)
+        wanted = [(one, len(last)) for one in scaling] + [(query, first.shape[1])]
+        for tensor, n in wanted:
+            if tensor is not None and tensor.shape != (n,):
+                raise ValueError(f"a shape of {list(tensor.shape)} where [{n}] belongs")
+    except (KeyError, RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         what = f"the tensors of a head do not fit ({reason})"
         raise ModelError(what, where=where, remedy="Copy the predictor's folder again") from error
-    return Head(task, layers.eval().requires_grad_(False), state.get(QUERY), *scaling)
+    return Head(task, layers.eval().requires_grad_(False), query, *scaling)
 
 
 def embedder_pool(task: Task, pool: HeadPool) -> PoolName:

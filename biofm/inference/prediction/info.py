@@ -4,20 +4,18 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO, Literal
 
-from biofm_datasets.protein import GAPS, Gaps
+from biofm_datasets.documents import from_json, load_json
+from biofm_datasets.protein import Gaps
 
 from biofm.core.errors import ModelError
 from biofm.core.version import __version__
-from biofm.evaluation.supervised import TASKS, Task
+from biofm.evaluation.supervised import Task
 from biofm.evaluation.tested import Promise
 from biofm.inference.prediction.domain import TrainingRows
 from biofm.inference.prediction.heads import HeadPool
 
 FORMAT, VERSION = "biofm predictor", 1
 FILE = "predictor.json"
-
-PARTS: dict[str, Any] = {"promise": Promise, "training": TrainingRows}
-"""Fields with fields of their own, which predictors of an earlier biofm lack."""
 
 Method = Literal["probe", "lora", "full"]
 
@@ -79,7 +77,7 @@ def read_info(handle: BinaryIO, where: str) -> PredictorInfo:
     """Raises ModelError: this is no predictor, one of a newer biofm, or damaged."""
     remedy = "Give the folder predictor/ of a run of `biofm finetune`"
     try:
-        content = json.load(handle)
+        content = load_json(handle)
         if content["format"] != FORMAT:
             raise KeyError("format")
         if content["version"] > VERSION:
@@ -91,14 +89,13 @@ def read_info(handle: BinaryIO, where: str) -> PredictorInfo:
 
 
 def _from(content: dict[str, Any]) -> PredictorInfo:
-    if content["task"] not in TASKS:
-        raise ValueError(f"no such task: {content['task']}")
-    members = tuple(MemberInfo(**member) for member in content["members"])
-    names = set(PredictorInfo.__dataclass_fields__) - {"members", *PARTS}
-    if content.setdefault("gaps", "keep") not in GAPS:
-        raise ValueError(f"no such way with gaps: {content['gaps']}")
-    values = {name: content[name] for name in names}
-    lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
-    found = {name: content.get(name) for name in PARTS}
-    parts = {name: PARTS[name](**value) for name, value in found.items() if value is not None}
-    return PredictorInfo(**values | lists | parts, members=members)
+    names = PredictorInfo.__dataclass_fields__
+    known = {name: value for name, value in content.items() if name in names}
+    info: PredictorInfo = from_json(PredictorInfo, known, "the predictor")
+    if not info.members or not info.targets:
+        raise ValueError("it has no members, or predicts nothing")
+    if info.task == "regression" and len(info.spreads) != len(info.targets):
+        raise ValueError(f"{len(info.spreads)} spreads for {len(info.targets)} targets")
+    if len(info.temperatures) not in (0, 1, info.n_outputs) or min((1.0, *info.temperatures)) <= 0:
+        raise ValueError(f"temperatures of {info.temperatures}")
+    return info

@@ -15,6 +15,7 @@ import safetensors.numpy
 import safetensors.torch
 from biofm_datasets.store import TokenStore
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 
 from biofm.evaluation.supervised import LabelledTable, units_of
 from biofm.inference import Compute, Embedder, EmbedOptions
@@ -31,6 +32,7 @@ from biofm.training.finetuning.probe import fit_probe
 from biofm.training.finetuning.recipe import FinetuneRecipe
 from biofm.training.finetuning.vectors import FILE as VECTORS_FILE
 from biofm.training.finetuning.vectors import embed_table, records_of
+from biofm.training.folder import damage_named, read_json
 from biofm.training.progress import Progress
 
 Floats = NDArray[np.float32]
@@ -123,10 +125,13 @@ def _fit_one(run: Run, member: MemberPlan, test: Indices, vectors: Floats, *, re
 def read_answers(run: Run, member: MemberPlan) -> Answers:
     """Of a member that is done."""
     folder = run.work(member.name)
-    outputs = safetensors.numpy.load((folder / OUTPUTS_FILE).read_bytes())
-    report = json.loads((folder / REPORT_FILE).read_text())
-    test, held_out = (Answer(outputs[name], outputs.get(f"{name}_distances")) for name in ASKED)
-    return Answers(test, held_out, report)
+    with damage_named(folder / OUTPUTS_FILE):
+        try:
+            outputs = safetensors.numpy.load((folder / OUTPUTS_FILE).read_bytes())
+        except SafetensorError as error:
+            raise ValueError(error) from error
+        test, held_out = (Answer(outputs[name], outputs.get(f"{name}_distances")) for name in ASKED)
+    return Answers(test, held_out, read_json(folder / REPORT_FILE))
 
 
 def _train_one(run: Run, member: MemberPlan, store: TokenStore) -> Trained:

@@ -29,7 +29,7 @@ from biofm.training.finetuning.report import report_of_finetuning
 from biofm.training.finetuning.summary import FinetuneSummary, summarise
 from biofm.training.finetuning.vectors import records_of
 from biofm.training.finetuning.writing import write_evaluation, write_predictions, write_predictor
-from biofm.training.folder import FREE, HAD_ENDED
+from biofm.training.folder import FREE, HAD_ENDED, read_json
 from biofm.training.metrics import METRICS
 from biofm.training.processes import find_processes
 from biofm.training.progress import Progress
@@ -185,12 +185,12 @@ def _remember(source: Source, base: Base, recipe: FinetuneRecipe, compute: Compu
     now = json.loads(json.dumps(now))  # as it will be read again: tuples become lists
     file = folder / "run.json"
     if file.exists():
-        before = json.loads(file.read_text())
+        before = read_json(file)
         differing = [
             f"{part} ({name})"
             for part, values in now.items()
             for name, value in values.items()
-            if before.get(part, {}).get(name) != value
+            if not isinstance(before.get(part), dict) or before[part].get(name) != value
         ]
         if differing:
             what = f"this folder holds a run with another {', '.join(differing)}"

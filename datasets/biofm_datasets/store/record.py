@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from biofm_datasets.documents import from_json, parse_json
 from biofm_datasets.errors import DataError
 from biofm_datasets.store.files import DATA_FILES
 
@@ -88,9 +89,9 @@ def read_record(text: bytes, path: Path) -> StoreRecord:
     Raises DataError: it is damaged, of another format, or of a newer version.
     """
     try:
-        content = json.loads(text)
+        content = parse_json(text)
         kind, version = content.pop("format", None), content.pop("version", None)
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise DataError("this is no JSON object", where=str(path), remedy=_REMEDY) from error
     if kind != FORMAT:
         what = f"this describes {kind!r}, not a {FORMAT}"
@@ -100,25 +101,20 @@ def read_record(text: bytes, path: Path) -> StoreRecord:
         raise DataError(what, where=str(path), remedy="Update biofm, or prepare the store again")
     try:
         return _record_of(content)
-    except (TypeError, KeyError, ValueError, AttributeError) as error:
+    except ValueError as error:
         what = f"the record of this store is damaged ({error})"
         raise DataError(what, where=str(path), remedy=_REMEDY) from error
 
 
 def _record_of(content: Mapping[str, Any]) -> StoreRecord:
-    alphabet = content["alphabet"]
-    record = StoreRecord(
-        **{
-            **content,
-            "alphabet": Alphabet(name=alphabet["name"], tokens=tuple(alphabet["tokens"])),
-            "sources": tuple(Source(**source) for source in content["sources"]),
-            "split": SplitRecord(**content["split"]),
-            "files": {name: FileRecord(**file) for name, file in content["files"].items()},
-        }
-    )
+    record: StoreRecord = from_json(StoreRecord, content, "the store")
     if set(record.files) != set(DATA_FILES):
         raise ValueError("it speaks of other files")
     places = [0, *(source.first + source.n_sequences for source in record.sources)]
     if [source.first for source in record.sources] != places[:-1] or places[-1] != record.n_sequences:
         raise ValueError("its sources are not those of its sequences")
+    if any(source.n_sequences < 0 or source.n_tokens < 0 for source in record.sources):
+        raise ValueError("a source has less than no sequences")
+    if any(source.weight is not None and source.weight <= 0 for source in record.sources):
+        raise ValueError("a source has no weight")
     return record

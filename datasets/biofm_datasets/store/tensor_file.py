@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from biofm_datasets.documents import parse_json
 from biofm_datasets.errors import DataError
 
 HEADER_BYTES = 4096
@@ -173,13 +174,13 @@ def map_tensors(path: Path) -> dict[str, Array]:
 
 def _read_layout(header: bytes, path: Path) -> list[tuple[str, np.dtype[Any], int, tuple[int, int]]]:
     try:
-        layout = json.loads(header)
+        layout = parse_json(header)
         layout.pop("__metadata__", None)
         return [
             (name, DTYPES[entry["dtype"]], _whole(*entry["shape"]), _pair(entry["data_offsets"]))
             for name, entry in layout.items()
         ]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _no_tensors(path, "its header is damaged") from error
 
 
