@@ -13,6 +13,7 @@ from biofm.api.model import load
 from biofm.api.request import request_of
 from biofm.api.table import table_targets
 from biofm.core import Progress
+from biofm.core.bounds import check_bound
 from biofm.core.errors import OptionError, input_errors
 from biofm.core.stores import ProvenanceFields, provenance_path
 from biofm.core.stores.contact_maps import PairFilter, check_contact_suffix, open_contact_store
@@ -146,10 +147,7 @@ def _check_options(
 ) -> None:
     """Raise for options that are out of range, or that would have no effect."""
     suffix = check_contact_suffix(target)
-    if min_separation < 1:
-        raise OptionError(
-            f"{min_separation} is too small", where="--min-separation", remedy="Give at least 1"
-        )
+    check_bound("min_separation", min_separation, "--min-separation")
     if threshold is not None and not 0 <= threshold <= 1:
         raise OptionError(f"{threshold} is no probability", where="--threshold", remedy="Give 0 to 1")
     if threshold is not None and suffix == ".npz":

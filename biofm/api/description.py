@@ -14,7 +14,8 @@ from biofm.api.preparation import check_not_standard_input, check_store_reading,
 from biofm.api.request import request_of
 from biofm.api.token_blocks import BlockReader, Reading
 from biofm.core import StageProgress
-from biofm.core.errors import InputError, OptionError, input_errors
+from biofm.core.bounds import check_bound
+from biofm.core.errors import InputError, input_errors
 from biofm.evaluation.dataset import Description, Tally, describe_sources, describe_store
 from biofm.gate import ask
 from biofm.policy import Target
@@ -43,8 +44,10 @@ def describe(
     Raises InputError, OutputError, OptionError: each says what, where and what to do.
     """
     paths = (Path(inputs),) if isinstance(inputs, str | Path) else tuple(Path(path) for path in inputs)
+    check_bound("n_sampled", n_sampled, "--sample")
+    check_bound("seed", seed, "--seed")
     reading = Reading(column=column, gaps=gaps, on_error=on_error)
-    is_store = _check(paths, reading, n_sampled)
+    is_store = _check(paths, reading)
     writes = {}
     if picture:
         check_figure_suffix(Path(picture))
@@ -62,12 +65,10 @@ def describe(
     return found
 
 
-def _check(paths: Sequence[Path], reading: Reading, n_sampled: int) -> bool:
+def _check(paths: Sequence[Path], reading: Reading) -> bool:
     """Whether it is a store that is described."""
     if not paths:
         raise InputError("no inputs were given", remedy="Name a store, or one or more files of proteins")
-    if n_sampled < 0:
-        raise OptionError(f"{n_sampled} is too small", where="--sample", remedy="Give at least 0")
     check_not_standard_input(paths)
     folders = [path for path in paths if path.is_dir()]
     if not folders:

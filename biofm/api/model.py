@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from biofm.api.request import request_of
 from biofm.core import ModelProvenance, Provenance, sha256_of
-from biofm.core.errors import ModelError, OptionError
+from biofm.core.bounds import check_bound
+from biofm.core.errors import ModelError
 from biofm.core.stores import ProvenanceFields
 from biofm.gate import ask
 from biofm.inference import Compute, Embedder, EmbedOptions, Predictor, choose_compute, place
@@ -215,9 +216,7 @@ class Model:
         if self._module.head is None:
             what = "this checkpoint has no language-model head, so it predicts no residues"
             raise ModelError(what, where=self.info.name, remedy="Get the checkpoint that has one")
-        if tokens_per_batch is not None and tokens_per_batch < 2:
-            what = f"{tokens_per_batch} is too small"
-            raise OptionError(what, where="--tokens-per-batch", remedy="Give at least 2")
+        check_bound("tokens_per_batch", tokens_per_batch, "--tokens-per-batch")
         tokenizer = self.checkpoint.tokenizer
         predictor = Predictor(self._module, tokenizer.mask, self.compute, tokens_per_batch)
         return Reader(predictor, tokenizer, self._module.config.trained_length, self.info.sha256)

@@ -25,6 +25,7 @@ from biofm.cli import (
 )
 from biofm.cli.printing import forget_output, output_faults, print_traceback, say, show_all_safely
 from biofm.core.errors import BiofmError
+from biofm.core.signals import listen
 from biofm.core.terminal import shown
 from biofm.core.version import __version__
 
@@ -81,8 +82,7 @@ def main() -> NoReturn:
     Exit code 0: done; 1: a fault that the message explains; 2: wrong usage; 130 or 143: interrupted.
     """
     show_all_safely()
-    signal.signal(signal.SIGINT, _terminate)
-    signal.signal(signal.SIGTERM, _terminate)
+    listen(_terminate)
     try:
         try:
             app()

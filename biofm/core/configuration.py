@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, ClassVar, Literal, Protocol, TypeVar, get_args
 
 from biofm_datasets.documents import load_toml
 
+from biofm.core.bounds import BOUNDS, check_bound
 from biofm.core.errors import InputError, OptionError
 
 
@@ -89,6 +90,14 @@ def check_range(
             raise OptionError(f"{value} is too small", where=where, remedy=f"Give at least {least:g}")
         elif most is not None and value > most:
             raise OptionError(f"{value} is too large", where=where, remedy=f"Give at most {most:g}")
+
+
+def check_bounds(configuration: Configuration) -> None:
+    """Raise OptionError where a field is beyond its bound (``biofm.core.bounds``)."""
+    for name in type(configuration).__dataclass_fields__:
+        if name in BOUNDS:
+            where = option_of(type(configuration), name)
+            check_bound(name, getattr(configuration, name), where)
 
 
 def check_choices(configuration: Configuration) -> None:

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+from biofm.core.bounds import check_bound
 from biofm.core.errors import OptionError
 
 
@@ -38,8 +39,5 @@ class EvaluateOptions:
         if self.with_mean and len(self.score_columns) < 2:
             what = "one score has no mean with others"
             raise OptionError(what, where="--mean-rank", remedy="Name several with --score-column")
-        if self.n_resamples < 0:
-            what = f"{self.n_resamples} resamples cannot be drawn"
-            raise OptionError(what, where="--resamples", remedy="Give 1000, or 0 for no intervals")
-        if self.seed < 0:
-            raise OptionError(f"{self.seed} is too small", where="--seed", remedy="Give at least 0")
+        check_bound("n_resamples", self.n_resamples, "--resamples")
+        check_bound("seed", self.seed, "--seed")

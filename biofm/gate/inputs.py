@@ -1,6 +1,7 @@
 """Opening what is to be read."""
 
 import os
+import stat
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -15,11 +16,12 @@ STANDARD_INPUT = Path("-")
 OTHER_FILES = 64  # that a process has open besides those of a request
 
 
-def open_input(path: Path) -> BinaryIO:
+def open_input(path: Path, *, streams: bool = False) -> BinaryIO:
     """The file at ``path``, opened for reading; for ``Path("-")`` standard input, which is not seekable.
+    Where it is read once, as a stream, a named pipe will do, too.
 
     Raises:
-        InputError: There is no such file, it is a folder, or it cannot be read.
+        InputError: There is no such file, it is a folder or a device, or it cannot be read.
     """
     if path == STANDARD_INPUT:
         if sys.stdin is None:
@@ -28,7 +30,7 @@ def open_input(path: Path) -> BinaryIO:
             )
         return sys.stdin.buffer
     try:
-        return path.open("rb")
+        return _open_regular(path, streams)
     except FileNotFoundError as error:
         raise InputError("there is no such file", where=str(path), remedy=_look_in(path.parent)) from error
     except IsADirectoryError as error:
@@ -43,6 +45,29 @@ def open_input(path: Path) -> BinaryIO:
             else "Check the path"
         )
         raise InputError(f"the file cannot be read ({reason})", where=str(path), remedy=remedy) from error
+
+
+def _open_regular(path: Path, streams: bool) -> BinaryIO:
+    """Raises InputError for what has no end, such as /dev/zero, and for a pipe in the place of a file, which
+    would wait for whoever writes to it.
+    """
+    mode = os.stat(path).st_mode
+    is_pipe = stat.S_ISFIFO(mode)
+    if is_pipe and streams:
+        return path.open("rb")
+    if not is_pipe:  # in case that it becomes one between the look and the opening, which then does not wait
+        file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115  # the permit's to close
+        mode = os.fstat(file.fileno()).st_mode
+        if stat.S_ISREG(mode):
+            return file
+        file.close()
+    kind = "a pipe" if stat.S_ISFIFO(mode) else "a device"
+    remedy = "Write what comes through it into a file first" if is_pipe else "Name a file"
+    raise InputError(f"this is {kind}, not a file", where=str(path), remedy=remedy)
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def allow_open_files(n_files: int) -> None:

@@ -14,6 +14,18 @@ from biofm.gate.partial import PartialFile
 from biofm.gate.scratch import Scratch
 from biofm.policy import Request, Target
 
+STREAMED = {
+    ("contacts", "input"),
+    ("embed", "input"),
+    ("perplexity", "input"),
+    ("predict", "input"),
+    ("score", "variants"),
+    ("score", "wild_type"),
+}
+"""What is read once and in order, so that it may come through a named pipe. An estimate, too, reads once, but
+what it has read is gone for the run.
+"""
+
 
 class Permit:
     """The opened files of a request, by role. They are good until the ``with`` of ``ask`` ends."""
@@ -74,7 +86,10 @@ def open_permit(request: Request) -> Iterator[Permit]:
     """
     allow_open_files(2 * sum(map(len, request.reads.values())))  # a journal is opened once more
     with ExitStack() as opened:
-        readers = {role: tuple(_open_all(paths, opened)) for role, paths in request.reads.items()}
+        readers = {
+            role: tuple(_open_all(paths, opened, streams=(request.verb, role) in STREAMED))
+            for role, paths in request.reads.items()
+        }
         _check_apart(request)
         files: dict[str, PartialFile] = {}
         folders: dict[str, Path] = {}
@@ -128,9 +143,9 @@ def _publish(files: Mapping[str, PartialFile], works: Sequence[Scratch]) -> None
         work.publish()
 
 
-def _open_all(paths: tuple[Path, ...], opened: ExitStack) -> Iterator[BinaryIO]:
+def _open_all(paths: tuple[Path, ...], opened: ExitStack, *, streams: bool) -> Iterator[BinaryIO]:
     for path in paths:
-        reader = open_input(path)
+        reader = open_input(path, streams=streams)
         if path != STANDARD_INPUT:
             opened.callback(reader.close)
         yield reader

@@ -10,16 +10,19 @@ from biofm_datasets import Record
 from biofm_datasets.protein import count_residues
 from numpy.typing import NDArray
 
+from biofm.core.bounds import check_bound
 from biofm.core.errors import InputError, OptionError
 from biofm.core.stores import ProvenanceFields
 from biofm.inference.compute import Compute
 from biofm.inference.empty_rows import EMPTY_ROWS, is_empty
 from biofm.inference.lengths import N_ENDS
 from biofm.inference.records import SKIPPED
+from biofm.inference.working_memory import check_memory_of_record
 from biofm.models.finiteness import are_faulty, not_finite
 from biofm.nn import MaskedLM, by_budget, pack
 from biofm.tokenizers import ProteinTokenizer
 
+MAP_BYTES = 20  # of a pair of residues, while its map is made
 LONGEST = 10_000  # residues; such a map takes 0.4 GB and its making 2 GB, both by the square of the length
 
 
@@ -81,9 +84,7 @@ class ContactPredictor:
         tokens_per_batch: int | None = None,
     ) -> None:
         assert model.contacts is not None, "a model without a contact head predicts no contacts"
-        if tokens_per_batch is not None and tokens_per_batch < 2:
-            what = f"{tokens_per_batch} is too small"
-            raise OptionError(what, where="--tokens-per-batch", remedy="Give at least 2")
+        check_bound("tokens_per_batch", tokens_per_batch, "--tokens-per-batch")
         self.model = model
         self.encoder = model.encoder
         self.head = model.contacts
@@ -130,6 +131,7 @@ class ContactPredictor:
             tokens = self.tokenizer.encode(record.sequence)
             if n_unknown := int(np.count_nonzero(tokens == self.tokenizer.unknown)):
                 notices["residues read as <unk>"] += n_unknown
+            check_memory_of_record(record, MAP_BYTES * len(tokens) ** 2, self.device)
             if len(tokens) > longest:
                 notices[
                     f"sequences longer than the {longest - 2} residues of the model's training, run whole"

@@ -10,6 +10,7 @@ from biofm_datasets import Record
 from numpy.typing import NDArray
 from torch import Tensor
 
+from biofm.core.bounds import check_bound
 from biofm.core.errors import OptionError
 from biofm.core.journal import key_of
 from biofm.core.stores import EmbeddingBlock
@@ -20,6 +21,11 @@ from biofm.inference.gather import gather_for
 from biofm.inference.lengths import check_length, check_window
 from biofm.inference.pooling import PoolName, check_pool
 from biofm.inference.windows import pieces
+from biofm.inference.working_memory import (
+    activation_bytes,
+    check_memory_of_batch,
+    check_memory_of_record,
+)
 from biofm.models.finiteness import are_faulty, not_finite
 from biofm.nn import Encoder, PackedBatch, by_budget
 from biofm.tokenizers import ProteinTokenizer
@@ -51,9 +57,8 @@ class EmbedOptions:
             raise OptionError(
                 f"no such pooling: {self.pool}", where="--pool", remedy=f"Give {', '.join(POOLS)}"
             )
-        for option, value in (("--window", self.window), ("--tokens-per-batch", self.tokens_per_batch)):
-            if value is not None and value < 2:
-                raise OptionError(f"{value} is too small", where=option, remedy="Give at least 2")
+        check_bound("window", self.window, "--window", least=2)
+        check_bound("tokens_per_batch", self.tokens_per_batch, "--tokens-per-batch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +134,8 @@ class Embedder:
                 notices[f"sequences embedded by overlapping windows of {window} residues"] += 1
             elif len(tokens) > longest:
                 check_length(record, len(tokens), self.config)
+                n_bytes = activation_bytes(self.config, self.dtype, len(tokens))
+                check_memory_of_record(record, n_bytes, self.device)
                 notices[
                     f"sequences longer than the {longest - 2} residues of the model's training, run whole"
                 ] += 1
@@ -202,6 +209,7 @@ class Embedder:
         return gather.rows(n_residues), is_faulty
 
     def _run(self, batch: PackedBatch) -> Tensor:
+        check_memory_of_batch(self.config, self.dtype, self.device, len(batch.tokens))
         try:
             hidden: Tensor = self.encoder(batch, self.layer).float()
         except torch.OutOfMemoryError as error:

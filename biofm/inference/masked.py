@@ -10,6 +10,7 @@ from torch import Tensor
 
 from biofm.core.errors import OptionError
 from biofm.inference.compute import Compute
+from biofm.inference.working_memory import check_memory_of_batch
 from biofm.models.finiteness import are_faulty
 from biofm.nn import MaskedLM, by_budget, pack
 
@@ -73,6 +74,8 @@ class Predictor:
 
     @torch.inference_mode()
     def _run(self, queries: list[Query]) -> list[NDArray[np.float32]]:
+        n_tokens = sum(len(query.tokens) for query in queries)
+        check_memory_of_batch(self.model.config, self.dtype, self.device, n_tokens)
         batch = pack([torch.from_numpy(query.tokens.astype(np.int64)) for query in queries])
         starts = batch.cu_seqlens.tolist()
         batch.tokens[_places([query.masked for query in queries], starts)] = self.mask_token

@@ -4,11 +4,20 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
+from biofm_datasets import Record
+from biofm_datasets.protein import count_residues
 
+from biofm.core.errors import InputError, OptionError
+from biofm.core.free_memory import free_bytes
 from biofm.core.hardware import peak_resident_bytes, resident_bytes
+from biofm.core.units import format_bytes
 from biofm.nn import EncoderConfig
 
 FLOAT_BYTES = 4
+UNCHECKED_BYTES = 512 << 20
+UNCHECKED_TOKENS = 32_768
+"""Less is not worth a look at the system, which takes longer than a small protein. So many tokens are a batch
+by default on a GPU."""
 
 
 class MemoryWatch:
@@ -35,6 +44,39 @@ class MemoryWatch:
     def highest(self, parts: Mapping[str, int]) -> int:
         """In bytes; loading may have taken more than the run will."""
         return max(self._peak, sum(parts.values()))
+
+
+def check_memory_of_record(record: Record, n_bytes: int, device: torch.device) -> None:
+    """Raise InputError where a record needs more than is free, before it is run."""
+    if n_bytes > UNCHECKED_BYTES and (lacking := _lacking(n_bytes, device)):
+        n_residues = count_residues(record.sequence)
+        what = f"{n_residues:,} residues at once need {lacking}"
+        remedy = "Give --window 1000 where the verb has it, or remove the record"
+        raise InputError(what, where=record.where, remedy=remedy)
+
+
+def check_memory_of_batch(config: EncoderConfig, dtype: torch.dtype, device: torch.device, n: int) -> None:
+    """Raise OptionError where a batch of ``n`` tokens needs more than is free. Of few nobody asks: it would
+    cost each small batch a look at the system.
+    """
+    if n > UNCHECKED_TOKENS and (lacking := _lacking(activation_bytes(config, dtype, n), device)):
+        what = f"a batch of {n:,} tokens needs {lacking}"
+        raise OptionError(what, where="--tokens-per-batch", remedy="Give less, or leave it out")
+
+
+def _lacking(n_bytes: int, device: torch.device) -> str:
+    """What is needed and what there is, if that is less."""
+    there = free_on(device)
+    if there is None or n_bytes <= there:
+        return ""
+    return f"{format_bytes(n_bytes)} of memory, and {format_bytes(there)} are free"
+
+
+def free_on(device: torch.device) -> int | None:
+    """Bytes that are free where a model runs; None where that is not known."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
+    return free_bytes() if device.type == "cpu" else None
 
 
 def activation_bytes(config: EncoderConfig, dtype: torch.dtype, n_tokens: int) -> int:

@@ -260,8 +260,8 @@ def _meet(processes: Processes) -> Crew:
     except DistError as error:
         what = f"{processes.world_size} processes did not find one another: {error}"
         raise ProcessError(what, remedy="Start as many as you ask for, within ten minutes") from error
-    if "OMP_NUM_THREADS" in os.environ:
-        torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    if (n_threads := os.environ.get("OMP_NUM_THREADS", "")).isdecimal() and int(n_threads):
+        torch.set_num_threads(int(n_threads))
     return crew
 
 

@@ -9,8 +9,8 @@ from biofm_datasets.store import TokenStore
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
+from biofm.core.signals import SIGNALS
 from biofm.training.batches import BEGINNING, Indices, Maker, Share, TrainingBatches, ValidationBatches
-from biofm.training.interruption import SIGNALS
 from biofm.training.objectives import Example, Objective
 from biofm.training.recipe import Recipe
 

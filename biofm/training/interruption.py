@@ -12,9 +12,8 @@ import torch
 from lightning import Trainer
 
 from biofm.core.errors import ProcessError
+from biofm.core.signals import SIGNALS, Heard, one_deferred
 from biofm.training.crew import Told
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interruption:
@@ -35,7 +34,8 @@ class Interruption:
         before = {number: signal.getsignal(number) for number in SIGNALS}
         self._listen()
         try:
-            yield
+            with one_deferred():
+                yield
         except (ProcessError, Told):  # when torchrun ends the others too, by the signal
             before[signal.SIGTERM] = signal.SIG_IGN
             raise
@@ -62,7 +62,7 @@ class Interruption:
     def _listen(self) -> None:
         if _can_listen():
             for number in SIGNALS:
-                signal.signal(number, self._remember)
+                signal.signal(number, Heard(self._remember))
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
         if self.received is not None:

@@ -5,6 +5,8 @@ the others of its machine (``launch``), with the same command and ``LOCAL_RANK``
 """
 
 import os
+import re
+import sys
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
@@ -12,6 +14,7 @@ from biofm.core.configuration import option_of
 from biofm.core.errors import OptionError
 from biofm.training.recipe import Recipe
 
+PROCESSES_A_PROCESSOR, FEWEST_PROCESSES = 4, 8
 INTERACTIVE_JOBS = ("bash", "interactive")  # jobs of SLURM in which a person starts processes, not SLURM
 
 Launcher = Literal["torchrun", "SLURM", "ourselves"]
@@ -45,8 +48,9 @@ def find_processes(recipe: Recipe, environment: Mapping[str, str] = os.environ) 
         return _agreed(recipe, _of_torchrun(environment))
     if "SLURM_NTASKS" in environment and environment.get("SLURM_JOB_NAME") not in INTERACTIVE_JOBS:
         return _agreed(recipe, _of_slurm(environment))
-    node = int(environment.get("NODE_RANK", environment.get("GROUP_RANK", 0)))
-    rank = node * recipe.devices + int(environment.get("LOCAL_RANK", 0))
+    _check_processors(recipe)
+    node = _number(environment, "NODE_RANK" if "NODE_RANK" in environment else "GROUP_RANK", 0)
+    rank = node * recipe.devices + _number(environment, "LOCAL_RANK", 0)
     world_size = recipe.devices * recipe.n_nodes
     if rank >= world_size:
         what = f"this is process {rank} of its launcher, but {world_size} are asked for"
@@ -76,18 +80,42 @@ def batches_of_process(recipe: Recipe, processes: Processes) -> int:
     return n_batches
 
 
+def _check_processors(recipe: Recipe) -> None:
+    """Raise OptionError where more processes are asked for than the processors of this machine can serve:
+    each takes a third of a gigabyte, too.
+    """
+    n_processors = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    most = max(FEWEST_PROCESSES, PROCESSES_A_PROCESSOR * n_processors)
+    n_workers = recipe.devices * recipe.n_workers
+    for name, n in (("devices", recipe.devices), ("n_workers", n_workers)):
+        if n > most:
+            what = f"{n:,} processes are too many for the {n_processors} processors of this machine"
+            where = option_of(type(recipe), name)
+            raise OptionError(what, where=where, remedy=f"Give so many that they are at most {most}")
+
+
+def _number(environment: Mapping[str, str], key: str, otherwise: int | None = None) -> int:
+    """A number that a launcher left. Raises OptionError where it left none."""
+    text = environment.get(key, "" if otherwise is None else str(otherwise))
+    if not re.fullmatch("[0-9]{1,9}", text):
+        what = f"the environment says {key}={text!r}, which is no number of a process"
+        raise OptionError(what, where=key, remedy="Unset it, or start the run by torchrun or srun")
+    return int(text)
+
+
 def _of_torchrun(environment: Mapping[str, str]) -> Processes:
-    rank, world_size, n_local = (int(environment[key]) for key in ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"))
+    keys = ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")
+    rank, world_size, n_local = (_number(environment, key) for key in keys)
     return Processes(rank, world_size, n_local, "torchrun")
 
 
 def _of_slurm(environment: Mapping[str, str]) -> Processes:
-    world_size = int(environment["SLURM_NTASKS"])
+    world_size = _number(environment, "SLURM_NTASKS")
     if world_size > 1 and "SLURM_NTASKS_PER_NODE" not in environment:
         what = f"SLURM started {world_size} processes without saying how many on each machine"
         raise OptionError(what, where="srun", remedy="Give --ntasks-per-node, not --ntasks")
-    n_local = int(environment.get("SLURM_NTASKS_PER_NODE", 1))
-    return Processes(int(environment["SLURM_PROCID"]), world_size, n_local, "SLURM")
+    n_local = _number(environment, "SLURM_NTASKS_PER_NODE", 1)
+    return Processes(_number(environment, "SLURM_PROCID"), world_size, n_local, "SLURM")
 
 
 def _agreed(recipe: Recipe, found: Processes) -> Processes:

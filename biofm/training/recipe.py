@@ -4,14 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from biofm.core.configuration import check_choices, check_range
+from biofm.core.configuration import check_bounds, check_choices, check_range
 from biofm.core.errors import OptionError
 
-AT_LEAST = {
-    "n_steps": 0, "tokens_per_batch": 2, "batches_per_step": 1, "max_length": 3, "weight_decay": 0,
-    "n_warmup": 0, "clip_norm": 0, "seed": 0, "validate_every": 0, "patience": 0, "checkpoint_every": 1,
-    "log_every": 1, "n_workers": 0, "devices": 1, "n_nodes": 1,
-}  # fmt: skip
 SHARES = {"encoder_rate": (0, 1), "decay_share": (0, 1), "ema_decay": (0, 0.99999)}
 
 
@@ -76,7 +71,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         check_choices(self)
-        check_range(self, {name: (least, None) for name, least in AT_LEAST.items()})
+        check_bounds(self)
         check_range(self, SHARES)
         check_range(self, {"learning_rate": (0, 1)}, is_open=True)
         if self.patience and not self.validate_every:
@@ -117,7 +112,6 @@ class PretrainRecipe(Recipe):
 
     def __post_init__(self) -> None:
         Recipe.__post_init__(self)
-        check_range(self, {"n_held_out": (0, None), "n_validation": (0, None)})
         check_range(self, {"masked_share": (0, 1)}, is_open=True)
         check_range(self, {"mask_rate": (0, 1), "random_rate": (0, 1)})
         if self.mask_rate + self.random_rate > 1:

@@ -5,7 +5,7 @@ from typing import BinaryIO
 
 from biofm_datasets.errors import DataError
 from biofm_datasets.records import Record
-from biofm_datasets.text import read_lines
+from biofm_datasets.text import LONGEST_LINE, read_lines, too_long
 
 _REMEDY = "A FASTA record is a line '>name' and then lines of sequence"
 
@@ -39,13 +39,17 @@ def read_fasta(stream: BinaryIO, name: str) -> Iterator[Record]:
 
 def _record_lines(stream: BinaryIO, name: str) -> Iterator[str]:
     """The lines of titles and sequences only: the parser itself would drop leading text in silence."""
-    lines = read_lines(stream, name)
-    for line_number, line in enumerate(lines, start=1):
+    lines = enumerate(read_lines(stream, name), start=1)
+    for line_number, line in lines:
         if line.startswith(">"):
             yield line
             break
         if line.strip() and not line.startswith(";"):
             raise DataError("text before the first '>'", where=f"{name}, line {line_number}", remedy=_REMEDY)
-    for line in lines:
+    n_characters = 0
+    for line_number, line in lines:
+        n_characters = 0 if line[0] == ">" else n_characters + len(line)
+        if n_characters > LONGEST_LINE:
+            raise too_long("record", f"{name}, line {line_number}")
         if line[0] != ";":
             yield line

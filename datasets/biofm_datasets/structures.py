@@ -5,7 +5,7 @@ import io
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from Bio.PDB.Residue import Residue
 
 GZIP_MAGIC = b"\x1f\x8b"
+LARGEST_BYTES = 64 << 20
+"""A ribosome has some 50 MiB as mmCIF; Bio.PDB takes thirty times the text's size."""
 COPY_AGAIN = "Copy or download it again"
 
 # What Bio.PDB raises on files at fault besides its own exceptions, found by flipping bytes of good ones.
@@ -70,13 +72,20 @@ def read_chain(stream: BinaryIO, name: str, chain: str | None = None) -> Chain:
 
 
 def _text(stream: BinaryIO, name: str) -> str:
-    content = stream.read()
+    raw = io.BufferedReader(cast(Any, stream))
     try:
-        content = gzip.decompress(content) if content.startswith(GZIP_MAGIC) else content
+        is_gzip = raw.peek(len(GZIP_MAGIC)).startswith(GZIP_MAGIC)
+        source = gzip.GzipFile(fileobj=raw) if is_gzip else raw
+        content = source.read(LARGEST_BYTES + 1)
     except EOFError as error:
         raise DataError("the gzip data end too early", where=name, remedy=COPY_AGAIN) from error
     except (gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"the gzip data are damaged ({error})", where=name, remedy=COPY_AGAIN) from error
+    finally:
+        raw.detach()
+    if len(content) > LARGEST_BYTES:
+        what = f"the structure is larger than {LARGEST_BYTES >> 20} MiB"
+        raise DataError(what, where=name, remedy="Give the chain that is meant in a file of its own")
     if not content.strip():
         raise DataError("the file is empty", where=name, remedy="Give a PDB or mmCIF file")
     return content.decode("utf-8-sig", errors="replace")

@@ -2,12 +2,18 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO, Union
 
 from biofm_datasets.errors import DataError
 from biofm_datasets.formats import open_format
-from biofm_datasets.tables import DELIMITERS, find_column, no_rows, parquet_faults_named, read_rows
+from biofm_datasets.tables import (
+    DELIMITERS,
+    MOST_CHARACTERS,
+    find_column,
+    no_rows,
+    parquet_faults_named,
+    read_rows,
+)
 
 if TYPE_CHECKING:
     import pyarrow
@@ -73,12 +79,23 @@ def _delimited_parts(stream: BinaryIO, name: str, n_rows: int, delimiter: str) -
     rows = read_rows(stream, name, delimiter=delimiter)
     _, header = next(rows, (0, []))
     has_rows = False
-    while part := list(islice(rows, n_rows)):
+    while part := _part(rows, n_rows):
         has_rows = True
         columns = tuple(list(cells) for cells in zip(*(cells for _, cells in part), strict=True))
         yield TablePart(name, tuple(header), columns, tuple(f"line {line}" for line, _ in part))
     if not has_rows:
         raise no_rows(name)
+
+
+def _part(rows: Iterator[tuple[int, list[str]]], n_rows: int) -> list[tuple[int, list[str]]]:
+    """The next rows, fewer where they are so long that together they would fill the memory."""
+    part, n_characters = [], 0
+    for line, cells in rows:
+        part.append((line, cells))
+        n_characters += 8 * len(cells) + sum(map(len, cells))
+        if len(part) == n_rows or n_characters > MOST_CHARACTERS:
+            break
+    return part
 
 
 def _parquet_parts(stream: BinaryIO, name: str, n_rows: int) -> Iterator[TablePart]:
@@ -89,6 +106,7 @@ def _parquet_parts(stream: BinaryIO, name: str, n_rows: int) -> Iterator[TablePa
         names = tuple(file.schema_arrow.names)
         n_before = 0
         for batch in file.iter_batches(n_rows):
+            batch.validate(full=True)  # text that is no UTF-8, places beyond the end
             numbers = range(n_before + 1, n_before + 1 + batch.num_rows)
             yield TablePart(name, names, tuple(batch.columns), tuple(f"row {number}" for number in numbers))
             n_before += batch.num_rows

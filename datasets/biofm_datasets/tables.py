@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from biofm_datasets.errors import DataError
 from biofm_datasets.records import Record
-from biofm_datasets.text import read_lines
+from biofm_datasets.text import LONGEST_LINE, read_lines, too_long
 
 if TYPE_CHECKING:
     import pyarrow
@@ -18,8 +18,9 @@ DELIMITERS = {"CSV": ",", "TSV": "\t"}
 """Format -> what stands between its cells."""
 
 _BATCH_ROWS = 1024
-# The csv module refuses fields over 128 KiB; this is the most that a C long holds on every platform.
-_MAX_FIELD_CHARACTERS = 2**31 - 1
+MOST_COLUMNS = 100_000
+MOST_CHARACTERS = 64_000_000
+"""Of rows that are in memory together."""
 
 
 class ColumnNames(NamedTuple):
@@ -57,17 +58,22 @@ def read_rows(stream: BinaryIO, name: str, *, delimiter: str) -> Iterator[tuple[
 
     Raises DataError as ``read_delimited`` does for the file as a whole.
     """
-    csv.field_size_limit(_MAX_FIELD_CHARACTERS)
+    csv.field_size_limit(LONGEST_LINE)  # of the module: 128 KiB
     rows = csv.reader(read_lines(stream, name), delimiter=delimiter, strict=True)
     n_columns = 0
     try:
         for row in filter(None, rows):
             if not n_columns:
+                if len(row) > MOST_COLUMNS:
+                    what = f"this table has {len(row):,} columns, more than {MOST_COLUMNS:,}"
+                    raise DataError(what, where=name, remedy="Leave out those that are not needed")
                 n_columns, row = len(row), [cell.strip() for cell in row]
             elif len(row) != n_columns:
                 raise _ragged(name, rows.line_num, n_cells=len(row), n_columns=n_columns)
             yield rows.line_num, row
     except csv.Error as error:
+        if "field limit" in str(error):
+            raise too_long("cell", f"{name}, line {rows.line_num}") from error
         raise DataError(
             f"the quotes of this table do not match ({error})",
             where=f"{name}, line {rows.line_num}",

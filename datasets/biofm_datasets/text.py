@@ -7,6 +7,9 @@ from typing import BinaryIO
 
 from biofm_datasets.errors import DataError
 
+LONGEST_LINE = 10_000_000
+"""Bytes of a line, and of a record of several. The longest known protein, PKZILLA-1, has 45,212 residues."""
+
 _BLOCK_BYTES = 1 << 18
 
 
@@ -14,24 +17,37 @@ def read_lines(stream: BinaryIO, name: str) -> Iterator[str]:
     r"""Yield the lines of ``stream`` as text, each ended by ``\n`` (the last one perhaps not).
 
     ``\n``, ``\r\n`` and ``\r`` all end a line; a byte-order mark is dropped. One block and one line are
-    in memory at a time. Raises DataError, naming the line, for a NUL byte or bytes that are not UTF-8.
+    in memory at a time. Raises DataError, naming the line, for a NUL byte, for bytes that are not UTF-8, and
+    for a line beyond ``LONGEST_LINE``.
     """
     n_lines = 0
     for block in _whole_lines(stream):
+        if block is None:
+            raise too_long("line", f"{name}, line {n_lines + 1}")
         if n_lines == 0:
             block = block.removeprefix(codecs.BOM_UTF8)
         yield from io.StringIO(_decode(block, name, n_lines), newline=None)
         n_lines += _count_lines(block)
 
 
-def _whole_lines(stream: BinaryIO) -> Iterator[bytes]:
-    """Blocks that end where a line ends, so that no character and no line end is cut in two."""
+def too_long(what: str, where: str) -> DataError:
+    """The fault of a line, a record or a cell without a reasonable end."""
+    remedy = "Is it of the kind that its name says? Remove it, or cut it up"
+    return DataError(f"this {what} is longer than {LONGEST_LINE:,} characters", where=where, remedy=remedy)
+
+
+def _whole_lines(stream: BinaryIO) -> Iterator[bytes | None]:
+    """Blocks that end where a line ends, so that no character and no line end is cut in two; None where a
+    line is too long.
+    """
     pending: list[bytes] = []
     while chunk := stream.read(_BLOCK_BYTES):
         # A "\r" in the last place may be the first half of "\r\n": it waits for the next chunk.
         end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r", 0, -1)) + 1
         if end == 0:
             pending.append(chunk)
+            if len(pending) * _BLOCK_BYTES > LONGEST_LINE:
+                yield None
             continue
         yield b"".join(pending) + chunk[:end]
         pending = [chunk[end:]]

@@ -226,7 +226,7 @@ def test_options_that_contradict_each_other_are_refused(table: Path) -> None:
         judge(table, binary_column="bin", threshold=1.0)
     with pytest.raises(OptionError, match="named twice"):
         judge(table, score_column=["good", "good"])
-    with pytest.raises(OptionError, match="-1 resamples"):
+    with pytest.raises(OptionError, match="-1 is too small"):
         judge(table, n_resamples=-1)
 
 

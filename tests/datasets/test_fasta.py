@@ -5,6 +5,7 @@ import io
 
 import pytest
 from biofm_datasets import DataError, Record, read_sequences
+from biofm_datasets.text import LONGEST_LINE
 
 
 def read(content: bytes, name: str = "x.fasta") -> list[Record]:
@@ -131,3 +132,18 @@ def test_records_before_a_fault_are_delivered() -> None:
 def test_a_column_makes_no_sense_for_fasta() -> None:
     with pytest.raises(DataError, match=r"^x\.fasta: a column was chosen, but FASTA has none"):
         list(read_sequences(io.BytesIO(b">a\nMK\n"), "x.fasta", column="sequence"))
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b">a\n" + b"M" * (LONGEST_LINE + (1 << 20)), "p.fasta, line 2: this line is longer than 10,000,000"),
+        (b">a\n" + b"MKT\n" * (LONGEST_LINE // 3), "this record is longer than 10,000,000 characters"),
+    ],
+    ids=["line", "record"],
+)
+def test_a_sequence_without_a_reasonable_end_is_refused(content: bytes, what: str) -> None:
+    """It would fill the memory: one that is compressed, from a few kilobytes."""
+    with pytest.raises(DataError) as caught:
+        read(content, "p.fasta")
+    assert what in str(caught.value)

@@ -21,7 +21,7 @@ from biofm.evaluation.options import EvaluateOptions
 from biofm.evaluation.supervised import LabelOptions, read_labelled
 from biofm.inference import Compute, Embedder, EmbedOptions
 from biofm.inference.prediction import PredictorFiles, files_of_predictor, read_ensemble
-from biofm.inference.records import records_of_file
+from biofm.inference.records import RecordOptions, records_of_file
 from biofm.inference.scoring import ScoreOptions
 from biofm.inference.scoring.sources import Sources
 from biofm.models import files_of, read_checkpoint
@@ -63,8 +63,8 @@ class Reader:
 def read_sequences_of(name: str, column: str | None = None) -> Callable[[Path], Any]:
     def read(folder: Path) -> Any:
         with (folder / name).open("rb") as file:
-            options: dict[str, Any] = {"on_error": "skip", "column": column, "id_column": None}
-            return sum(len(record.sequence) for record in records_of_file(file, name, Counter(), **options))
+            options = RecordOptions(column=column, on_error="skip")
+            return sum(len(record.sequence) for record in records_of_file(file, name, options, Counter()))
 
     return read
 

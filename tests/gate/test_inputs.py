@@ -107,3 +107,26 @@ def test_a_name_that_no_file_can_have_is_an_input_error(
     message = message_of(make_request({"input": tmp_path / name}))
 
     assert message == f"{tmp_path / shown(name)}: the file cannot be read ({reason}). Check the path"
+
+
+@pytest.mark.parametrize("device", ["/dev/zero", "/dev/null"])
+def test_a_device_is_not_a_file(device: str, make_request: MakeRequest) -> None:
+    """One of them has no end."""
+    assert message_of(make_request({"config": Path(device)})) == (
+        f"{device}: this is a device, not a file. Name a file"
+    )
+
+
+def test_a_pipe_is_taken_where_a_stream_is_read_and_nowhere_else(
+    tmp_path: Path, make_request: MakeRequest
+) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    assert message_of(make_request({"config": pipe})) == (
+        f"{pipe}: this is a pipe, not a file. Write what comes through it into a file first"
+    )
+    both = os.open(pipe, os.O_RDWR)  # so that no end waits for the other
+    with ask(make_request({"input": pipe})) as permit:
+        os.write(both, b">P")
+        assert permit.reader("input").read(2) == b">P"
+    os.close(both)

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from biofm.core.bounds import BOUNDS
 from biofm.core.errors import OptionError
 from biofm.training import PretrainRecipe
+from biofm.training.processes import find_processes
 
 LEAST = [
     ("n_steps", 0, "--steps"), ("tokens_per_batch", 2, "--tokens-per-batch"),
@@ -67,3 +69,26 @@ def test_a_share_that_is_none_is_refused(name: str, value: float, option: str) -
 @pytest.mark.parametrize(("values", "message"), TOGETHER)
 def test_values_that_do_not_fit_are_refused(values: dict[str, Any], message: str) -> None:
     assert refusal(values) == message
+
+
+@pytest.mark.parametrize("name", sorted(set(BOUNDS) & set(PretrainRecipe.__dataclass_fields__)))
+def test_a_number_that_no_machine_can_serve_is_refused_with_the_reason(name: str) -> None:
+    bound = BOUNDS[name]
+    assert refusal({name: bound.most + 1}).endswith(f": {bound.reason}")
+
+
+def test_more_processes_than_the_processors_can_serve_are_refused(
+    make_recipe: Callable[..., PretrainRecipe],
+) -> None:
+    """Each of a thousand would take a third of a gigabyte."""
+    for changes, option in (({"n_workers": 1000}, "--set n_workers"), ({"devices": 1000}, "--devices")):
+        with pytest.raises(OptionError, match=rf"^{option}: 1,000 processes are too many for the "):
+            find_processes(make_recipe(**changes), {})
+
+
+@pytest.mark.parametrize("text", ["one", "-1", "", "9" * 30])
+def test_a_launcher_that_left_no_number_is_named(
+    text: str, make_recipe: Callable[..., PretrainRecipe]
+) -> None:
+    with pytest.raises(OptionError, match=r"^LOCAL_RANK: the environment says LOCAL_RANK="):
+        find_processes(make_recipe(), {"LOCAL_RANK": text})

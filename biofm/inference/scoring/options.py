@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from biofm_datasets import DataError
 from biofm_datasets.tables import find_column, list_columns
 
+from biofm.core.bounds import check_bound
 from biofm.core.choices import ON_ERROR, check_choice
 from biofm.core.errors import OptionError
 from biofm.inference.scoring.methods import METHODS, Method
@@ -33,6 +34,7 @@ class ScoreOptions:
             remedy = f"Give {', '.join(METHODS)}"
             raise OptionError(f"no such method: {self.method}", where="--method", remedy=remedy)
         check_choice("--on-error", self.on_error, ON_ERROR)
+        check_bound("offset", self.offset, "--offset")
         if self.variant_column is not None and self.mutated_column is not None:
             what = "a column of variants and one of whole sequences are both chosen"
             raise OptionError(what, where="--mutated-column", remedy="Give one of them")

@@ -73,8 +73,6 @@ class FinetuneRecipe(Recipe):
 
     def __post_init__(self) -> None:
         Recipe.__post_init__(self)
-        check_range(self, dict.fromkeys(("n_hidden", "window", "n_folds", "n_resamples"), (0, None)))
-        check_range(self, dict.fromkeys(("lora_rank", "lora_alpha", "n_members"), (1, None)))
         check_range(self, {"dropout": (0, 0.9), "lora_dropout": (0, 0.9)})
         opened = dict.fromkeys(("test_share", "validation_share", "coverage"), (0.0, 1.0))
         check_range(self, opened, is_open=True)

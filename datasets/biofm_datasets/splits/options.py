@@ -8,6 +8,8 @@ from biofm_datasets.errors import DataError
 
 METHODS = ("none", "random", "identity", "cluster", "column", "group")
 BY_SIMILARITY = ("validation", "test", "seed", "max_identity", "min_coverage")
+LARGEST_SEED = 2**32 - 1
+"""Larger ones are not taken by every generator of random numbers."""
 TOOLS = ("auto", "mmseqs", "kmer")
 
 
@@ -51,6 +53,9 @@ class SplitOptions:
             if not 0.1 <= share <= 1:
                 what, remedy = f"{share} is not between 0.1 and 1", "See the default in --help"
                 raise DataError(what, where=option, remedy=remedy)
+        if not 0 <= self.seed <= LARGEST_SEED:
+            what, remedy = f"{self.seed} is no seed", f"Give 0 to {LARGEST_SEED:,}"
+            raise DataError(what, where="--seed", remedy=remedy)
         self._check_column()
         self._check_amounts()
 

@@ -1,0 +1,77 @@
+"""How large a count, a size or a share may be, and why: no option can ask for more than a machine has.
+
+A bound is far beyond what is of use, so that whoever meets it has made a slip of the keyboard, or means harm.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from biofm.core.errors import OptionError
+
+
+class Bound(NamedTuple):
+    """The least and the most that may be given. ``reason`` says what is beyond the most."""
+
+    least: float
+    most: float
+    reason: str
+
+
+STEPS = "a step takes milliseconds at least, and this is a year of them"
+TOKENS = "no device holds a batch of more"
+LENGTH = "the longest known protein has 45,212 residues"
+ROWS = "no table and no store has more"
+SEED = "larger seeds are not taken by every generator of random numbers"
+WIDTH = "no encoder is wider"
+WEIGHTS = "numbers beyond it overflow"
+
+BOUNDS: Mapping[str, Bound] = {
+    "batches_per_step": Bound(1, 1 << 20, "a step of more would not end"),
+    "checkpoint_every": Bound(1, 10**10, STEPS),
+    "clip_norm": Bound(0, 1e9, WEIGHTS),
+    "devices": Bound(1, 1024, "no machine has more"),
+    "log_every": Bound(1, 10**10, STEPS),
+    "lora_alpha": Bound(1, 1 << 16, WIDTH),
+    "lora_rank": Bound(1, 1 << 16, WIDTH),
+    "max_length": Bound(3, 1 << 20, LENGTH),
+    "min_separation": Bound(1, 1 << 20, LENGTH),
+    "n_folds": Bound(0, 1000, "each fold is trained anew"),
+    "n_held_out": Bound(0, 10**9, ROWS),
+    "n_hidden": Bound(0, 1 << 16, WIDTH),
+    "n_members": Bound(1, 1000, "each member is trained anew"),
+    "n_nodes": Bound(1, 1 << 16, "no cluster has more"),
+    "n_resamples": Bound(0, 10**6, "an interval is no better for more"),
+    "n_sampled": Bound(0, 10**9, ROWS),
+    "n_steps": Bound(0, 10**10, STEPS),
+    "n_validation": Bound(0, 10**9, ROWS),
+    "n_warmup": Bound(0, 10**10, STEPS),
+    "n_workers": Bound(0, 1024, "no machine has more processors for them"),
+    "offset": Bound(-(10**9), 10**9, LENGTH),
+    "patience": Bound(0, 10**10, STEPS),
+    "seed": Bound(0, 2**32 - 1, SEED),
+    "tokens_per_batch": Bound(2, 1 << 24, TOKENS),
+    "validate_every": Bound(0, 10**10, STEPS),
+    "weight_decay": Bound(0, 1e3, WEIGHTS),
+    "window": Bound(0, 1 << 20, LENGTH),
+}
+
+
+def check_bound(name: str, value: float | None, where: str, *, least: float | None = None) -> None:
+    """Raise OptionError where ``value`` is no number, outside the bound of this name, or below ``least``.
+    None is what was not given.
+    """
+    if value is None:
+        return
+    bound = BOUNDS[name]
+    lowest = bound.least if least is None else least
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise OptionError(f"{value!r} is not a number", where=where, remedy="Give a number")
+    if not value >= lowest:
+        raise OptionError(f"{value} is too small", where=where, remedy=f"Give at least {_spell(lowest)}")
+    if value > bound.most:
+        remedy = f"Give at most {_spell(bound.most)}: {bound.reason}"
+        raise OptionError(f"{value} is too large", where=where, remedy=remedy)
+
+
+def _spell(number: float) -> str:
+    return f"{number:,}" if isinstance(number, int) else f"{number:g}"

@@ -1,0 +1,127 @@
+"""Ctrl-C and SIGTERM end a command at any stage, and no process of it is left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+SECONDS = 60  # no measure of anything: what has not ended by then hangs
+
+# ``biofm`` that says on standard output when it has come to a function, and goes on with it.
+TELLING = """
+import importlib, os, sys
+
+class Finder:  # says that a package is being imported
+    def find_spec(self, name, path, target=None):
+        if {place!r} == f"import {{name}}":
+            os.write(1, b"there\\n")
+
+def telling(*args, **options):
+    os.write(1, b"there\\n")
+    return before(*args, **options)
+
+if {place!r}.startswith("import "):
+    sys.meta_path.insert(0, Finder())
+else:
+    module, name = {place!r}.split(":")
+    owner = importlib.import_module(module)
+    before = getattr(owner, name)
+    setattr(owner, name, telling)
+sys.argv = ["biofm", *{words!r}]
+from biofm.cli import main
+main()
+"""
+
+Begin = Callable[..., "subprocess.Popen[bytes]"]
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> Begin:
+    """Starts ``biofm`` with these words in a folder of its own and waits until it is at ``place``."""
+
+    def begin_at(place: str, *words: str) -> "subprocess.Popen[bytes]":
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+        process = subprocess.Popen(
+            [sys.executable, "-c", TELLING.format(place=place, words=words)],
+            cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            start_new_session=True,
+        )  # fmt: skip
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"there\n", process.communicate()
+        return process
+
+    return begin_at
+
+
+def end(process: "subprocess.Popen[bytes]", number: int) -> bytes:
+    """Send the signal, wait for the end, and look whether any process of its session is left."""
+    process.send_signal(number)
+    _, said = process.communicate(timeout=SECONDS)
+    assert process.returncode == 128 + number, said
+    assert b"Traceback" not in said
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
+    return said
+
+
+LONG = "M" + "ACDEFGHIKLMNPQRSTVWY" * 6000
+
+
+@pytest.mark.slow
+def test_a_signal_ends_the_forward_of_a_long_protein(begin: Begin, tmp_path: Path) -> None:
+    """The attention of one of 120,000 residues takes minutes."""
+    (tmp_path / "long.fasta").write_text(f">long\n{LONG}\n")
+    process = begin("biofm.nn.attention:attention", "embed", "long.fasta", "-o", "out.npz", "--quiet")
+    end(process, signal.SIGTERM)
+    assert not (tmp_path / "out.npz").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ("import torch", ("models",)),
+        ("import torch", ("embed", "p.fasta", "-o", "out.npz")),
+        ("biofm_datasets.fasta:read_lines", ("data", "prepare", "p.fasta", "-o", "store", "--quiet")),
+    ],
+    ids=["models", "importing", "reading"],
+)
+def test_a_signal_ends_a_command_before_it_computes(
+    place: str, words: tuple[str, ...], begin: Begin, tmp_path: Path
+) -> None:
+    (tmp_path / "p.fasta").write_text("".join(f">{i}\n{LONG[i : i + 200]}\n" for i in range(100_000)))
+    end(begin(place, *words), signal.SIGINT)
+    assert [path.name for path in tmp_path.iterdir() if path.name != "p.fasta"] in ([], ["store"])
+
+
+@pytest.mark.slow
+def test_a_signal_ends_the_processes_that_prepare_batches(begin: Begin, tmp_path: Path) -> None:
+    (tmp_path / "p.fasta").write_text("".join(f">{i}\n{LONG[i : i + 60]}\n" for i in range(40)))
+    process = begin(
+        "biofm.training.data:_begin_worker", "pretrain", "p.fasta", "-o", "run", "--steps", "100000",
+        "--quiet", "--held-out", "0", "--set", "n_workers=2", "--set", "checkpoint_every=100000",
+    )  # fmt: skip
+    assert b"--resume" in end(process, signal.SIGTERM)
+
+
+@pytest.mark.slow
+def test_a_signal_ends_mmseqs_and_what_it_started(
+    begin: Begin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "mmseqs"
+    program.write_text("#!/bin/sh\n[ $1 = version ] && exit\necho $$ > started\nsleep 1000 & wait\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    (tmp_path / "p.fasta").write_text("".join(f">{i}\n{LONG[i : i + 60]}\n" for i in range(40)))
+    process = begin(
+        "biofm_datasets.splits.mmseqs:_run", "data", "prepare", "p.fasta", "-o", "store", "--split",
+        "identity", "--test", "4", "--split-tool", "mmseqs", "--quiet",
+    )  # fmt: skip
+    end(process, signal.SIGTERM)
+    if (tmp_path / "started").exists():  # the signal may come first
+        with pytest.raises(ProcessLookupError):
+            os.killpg(int((tmp_path / "started").read_text()), 0)
