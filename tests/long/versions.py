@@ -1,10 +1,11 @@
 """biofm on every Python that it names, with the pinned, the newest and the oldest packages that it allows.
 
-For each cell a fresh environment, removed after: `import biofm`, `biofm --help` and `biofm embed` of the
-example proteins, then the quick tests without the interpreted kernels. It takes half an hour a cell on one
-core, and up to 7 GB of disk and of downloads, since torch from PyPI is a build for CUDA: UV_FIND_LINKS may
-name a folder with a smaller one, and UV_CACHE_DIR keeps what was downloaded. It needs `uv`, and
-interpreters that `uv python find` knows or PYTHON311, PYTHON312 and PYTHON313 name.
+For each cell a fresh environment, removed after. With what biofm alone needs, `import biofm`, `biofm --help`
+and `biofm embed` of the example proteins; then, with the packages of the tests, which raise some of the
+oldest, the quick tests without the interpreted kernels. It takes half an hour a cell on one core, and up to
+7 GB of disk and of downloads, since torch from PyPI is a build for CUDA: UV_FIND_LINKS may name a folder with
+a smaller one, and UV_CACHE_DIR keeps what was downloaded. It needs `uv`, and interpreters that
+`uv python find` knows or PYTHON311, PYTHON312 and PYTHON313 name.
 """
 
 import argparse
@@ -107,14 +108,24 @@ def find_python(uv: str, version: str) -> str:
     return found.stdout.strip()
 
 
-def install(environment: Environment, uv: str, python: str, resolution: str) -> Mapping[str, str]:
-    """What biofm and its tests need, then biofm itself, as users have it; the versions by package."""
+def install(environment: Environment, uv: str, python: str, resolution: str) -> None:
+    """biofm and what it needs, as users have it."""
     environment.run(uv, "venv", "--python", python, "venv")
-    target = ("--python", environment.bin / "python")
-    packages = ("-r", ROOT / "pyproject.toml", "--extra", "dev")
-    environment.run(uv, "pip", "install", *target, *RESOLUTIONS[resolution], *packages)
-    environment.run(uv, "pip", "install", *target, "--no-deps", ROOT)
-    listed = json.loads(environment.run(uv, "pip", "list", "--quiet", *target, "--format", "json"))
+    add_packages(environment, uv, resolution)
+    environment.run(uv, "pip", "install", "--python", environment.bin / "python", "--no-deps", ROOT)
+
+
+def add_packages(environment: Environment, uv: str, resolution: str, *extra: str) -> None:
+    extras = [word for name in extra for word in ("--extra", name)]
+    where = ("--python", str(environment.bin / "python"))
+    choice = (*RESOLUTIONS[resolution], "-r", str(ROOT / "pyproject.toml"), *extras)
+    environment.run(uv, "pip", "install", *where, *choice)
+
+
+def installed(environment: Environment, uv: str) -> Mapping[str, str]:
+    """The versions by package."""
+    command = (uv, "pip", "list", "--quiet", "--python", environment.bin / "python", "--format", "json")
+    listed = json.loads(environment.run(*command))
     return {package["name"].replace("-", "_"): package["version"] for package in listed}
 
 
@@ -150,9 +161,12 @@ def run_cell(uv: str, version: str, resolution: str, chosen: list[str], starts_o
     with TemporaryDirectory(prefix="biofm-versions-") as folder:
         environment = Environment(Path(folder))
         try:
-            versions = install(environment, uv, find_python(uv, version), resolution)
+            install(environment, uv, find_python(uv, version), resolution)
+            versions = installed(environment, uv)
             start(environment)
             if not starts_only:
+                add_packages(environment, uv, resolution, "dev")
+                versions = installed(environment, uv)
                 counts = run_tests(environment, chosen)
         except CellError as error:
             fault = str(error)
