@@ -23,7 +23,7 @@ def files_of(output: Path) -> dict[str, tuple[Path, ...]]:
 
 def is_made_so(output: BinaryIO, beside: BinaryIO | None, suffix: str, provenance: Mapping[str, Any]) -> bool:
     """Whether an output of this suffix says, or the file ``beside`` it, that it was made as ``provenance``
-    has it.
+    has it; it may say more, such as which rows are empty.
     """
     try:
         return _texts(provenance).items() <= _texts(_found(output, beside, suffix)).items()
