@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from math import isfinite
 from pathlib import Path
 from time import perf_counter
@@ -94,8 +95,9 @@ def prepare(
         opened = open_inputs(permit.readers("input"), paths, weights)
         with StageProgress(quiet=quiet) as bar:
             store = write_store(
-                opened, reading, permit.folder("store"), bar.update, resume=resume, anew=overwrite
-            )
+                opened, reading, permit.folder("store"), bar.update, resume=resume, anew=overwrite,
+                when_read=partial(permit.let_go, "input"),
+            )  # fmt: skip
     _check_split(store, reading.split)
     return _summary(store, began, {})
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,7 +20,7 @@ from biofm.gate import ask
 from biofm.gate.inputs import STANDARD_INPUT
 from biofm.inference import choose_compute
 from biofm.policy import Request, Target
-from biofm.training import hosts_of, meet
+from biofm.training import hold_run, hosts_of, meet
 from biofm.training.finetuning import Base, FinetuneRecipe, FinetuneSummary, Source, run_finetuning
 
 BEGUN, JOINED = "run", "joined run"  # a folder's role in the first process, and in the others
@@ -85,7 +85,9 @@ def finetune(
                 _check_output(folder, resume)
             contacts = hosts_of(recipe) if crew.is_main else ()
             permit = opened.enter_context(ask(_request(path, folder, model, resume, role, contacts)))
+            opened.enter_context(hold_run(permit.folder(role)) if crew.is_main else nullcontext())
             source = read_source(permit.reader("table"), path, options, notices, on_error)
+            permit.let_go("table")
             compute, base = choose_compute(device, dtype), base_of(model)
             bar = opened.enter_context(StageProgress(quiet=quiet or not crew.is_main))
         place = permit.folder(role)

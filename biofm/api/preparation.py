@@ -75,9 +75,10 @@ def write_store(
     *,
     resume: bool = False,
     anew: bool = False,
+    when_read: Callable[[], None] = lambda: None,
 ) -> Store:
     """Write the inputs into ``folder`` as a store; ``resume`` goes on with work that lies there, ``anew``
-    gives it up.
+    gives it up. ``when_read`` is called when all is read, and may raise: nothing is a store yet.
 
     Raises InputError, OptionError, OutputError.
     """
@@ -88,7 +89,7 @@ def write_store(
         )  # fmt: skip
     with writer:
         if not writer.is_sealed:
-            stream_in(inputs, reading, writer, progress)
+            stream_in(inputs, reading, writer, progress, when_read)
         if not writer.is_moving:
             split_and_record(inputs, reading, writer, progress)
         writer.publish()
@@ -117,7 +118,13 @@ def request_digest(inputs: Sequence[Input], reading: Reading) -> str:
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
 
-def stream_in(inputs: Sequence[Input], reading: Reading, writer: StoreWriter, progress: Progress) -> None:
+def stream_in(
+    inputs: Sequence[Input],
+    reading: Reading,
+    writer: StoreWriter,
+    progress: Progress,
+    when_read: Callable[[], None],
+) -> None:
     """Append the inputs to the store, from the last commit on, and seal it."""
     done = _Done(**writer.state)
     notices = Counter(done.notices)
@@ -139,6 +146,7 @@ def stream_in(inputs: Sequence[Input], reading: Reading, writer: StoreWriter, pr
                 progress("reading", sum(sizes[:number]) + min(stream.tell(), sizes[number]), sum(sizes))
         done.n_read = 0
         done.ends.append([done.n_sequences, done.n_tokens])
+    when_read()
     done.notices = dict(notices)
     writer.commit(asdict(done))
     writer.seal()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from biofm_datasets.protein import Gaps
@@ -79,7 +80,8 @@ def _prepare(
         return
     data.mkdir(exist_ok=True)
     with _as_held_out():
-        write_store(open_inputs(permit.readers("input"), inputs), reading, data, progress, resume=True)
+        write_store(open_inputs(permit.readers("input"), inputs), reading, data, progress, resume=True,
+            when_read=partial(permit.let_go, "input"))  # fmt: skip
 
 
 def reading_of(recipe: PretrainRecipe, *, column: str | None, gaps: Gaps, on_error: str) -> Reading:

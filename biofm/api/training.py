@@ -22,6 +22,7 @@ from biofm.training import (
     PretrainSummary,
     begin_run,
     check_model,
+    hold_run,
     hosts_of,
     meet,
     remember,
@@ -67,6 +68,8 @@ def pretrain(
             else:
                 request = _request_to_join(paths, folder, name)
             permit = opened.enter_context(ask(request))
+            if crew.is_main:
+                opened.enter_context(hold_run(permit.folder("run")))
             checkpoint, sha256 = begin_with(start_from, size, recipe, device)
             check_model(checkpoint, recipe, compute)
             if crew.is_main:

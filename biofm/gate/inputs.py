@@ -3,11 +3,13 @@
 import os
 import stat
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from biofm.core.errors import InputError
+from biofm.gate.partial import known_by
 
 if sys.platform != "win32":
     import resource
@@ -68,6 +70,29 @@ def _open_regular(path: Path, streams: bool) -> BinaryIO:
 
 def _without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def watch(reader: BinaryIO, path: Path) -> Callable[[], None]:
+    """A function that raises InputError where the opened file has changed since. A file that was replaced by
+    another one is read on as it was, and a pipe is what comes.
+    """
+    before = _state_of(reader, path)
+
+    def check() -> None:
+        if before is not None and _state_of(reader, path) != before:
+            what, remedy = "this file was changed while it was read", "Repeat the command when it is at rest"
+            raise InputError(what, where=str(path), remedy=remedy)
+
+    return check
+
+
+def _state_of(reader: BinaryIO, path: Path) -> tuple[int, ...] | None:
+    try:
+        # A library may have closed what it read.
+        status = os.stat(path) if reader.closed else os.fstat(reader.fileno())
+    except (OSError, ValueError):
+        return None
+    return known_by(status) if stat.S_ISREG(status.st_mode) else None
 
 
 def allow_open_files(n_files: int) -> None:

@@ -1,14 +1,14 @@
 """A permit: what an allowed request may touch, already opened."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from biofm.core.errors import BiofmError, OutputError
+from biofm.core.errors import BiofmError, InputError, OutputError
 from biofm.core.journal import Journal
-from biofm.gate.inputs import STANDARD_INPUT, allow_open_files, open_input
+from biofm.gate.inputs import STANDARD_INPUT, allow_open_files, open_input, watch
 from biofm.gate.outputs import check_space, open_folder
 from biofm.gate.partial import PartialFile
 from biofm.gate.scratch import Scratch
@@ -37,12 +37,14 @@ class Permit:
         folders: Mapping[str, Path],
         journals: Mapping[str, Journal],
         opened: ExitStack,
+        watched: Mapping[str, Sequence[Callable[[], None]]],
     ) -> None:
         self._readers = readers
         self._writers = writers
         self._folders = folders
         self._journals = journals
         self._opened = opened
+        self._watched = dict(watched)
 
     def reader(self, role: str) -> BinaryIO:
         """The one file read in this role, from its first byte. Standard input cannot seek, a file can."""
@@ -52,6 +54,20 @@ class Permit:
     def readers(self, role: str) -> tuple[BinaryIO, ...]:
         """The files read in this role, in the request's order."""
         return self._readers[role]
+
+    def check_unchanged(self) -> None:
+        """Raises InputError: a file was changed since it was opened. Asked at the end, before any output gets
+        its name.
+        """
+        for role in tuple(self._watched):
+            self.let_go(role)
+
+    def let_go(self, role: str) -> None:
+        """All that is wanted of these files is read: from here on they may change. Raises InputError: one has
+        changed already.
+        """
+        for check in self._watched.pop(role, ()):
+            check()
 
     def writer(self, role: str) -> BinaryIO:
         """A seekable, readable and writable file. It gets its name when the ``with`` ends without a fault."""
@@ -81,13 +97,17 @@ def open_permit(request: Request) -> Iterator[Permit]:
     """Open the reads, then the writes. At the end publish what was written; at any exception discard it.
 
     Raises:
-        InputError: A file cannot be read.
+        InputError: A file cannot be read, or is changed during the ``with``.
         OutputError: A target cannot be written, now or during the ``with``.
     """
     allow_open_files(2 * sum(map(len, request.reads.values())))  # a journal is opened once more
     with ExitStack() as opened:
         readers = {
             role: tuple(_open_all(paths, opened, streams=(request.verb, role) in STREAMED))
+            for role, paths in request.reads.items()
+        }
+        watched = {
+            role: [watch(reader, path) for reader, path in zip(readers[role], paths, strict=True)]
             for role, paths in request.reads.items()
         }
         _check_apart(request)
@@ -105,14 +125,12 @@ def open_permit(request: Request) -> Iterator[Permit]:
             else:
                 works[role] = opened.enter_context(Scratch(target))
                 journals[role] = works[role].open()
-        with _write_faults(tuple(files.values()), tuple(folders.values())):
-            yield Permit(
-                readers,
-                {role: file.handle for role, file in files.items()},
-                folders,
-                journals,
-                opened,
-            )
+        handles = {role: file.handle for role, file in files.items()}
+        permit = Permit(readers, handles, folders, journals, opened, watched)
+        opened.enter_context(_vanished_folders_named(request))
+        with _write_faults(tuple(files.values()), tuple(folders.values())), _changed_files_named(permit):
+            yield permit
+        permit.check_unchanged()
         _publish(files, tuple(works.values()))
 
 
@@ -161,6 +179,40 @@ def _check_apart(request: Request) -> None:
             what = "this file is also read" if place in inputs else "this is written twice"
             raise OutputError(what, where=str(target.path), remedy="Choose another name for the output")
         outputs.add(place)
+
+
+@contextmanager
+def _changed_files_named(permit: Permit) -> Iterator[None]:
+    """A file that changes under its reader is the fault, whatever its reader made of it."""
+    try:
+        yield
+    except Exception as error:
+        try:
+            permit.check_unchanged()
+        except InputError as changed:
+            raise _noted_as(changed, error) from error
+        raise
+
+
+@contextmanager
+def _vanished_folders_named(request: Request) -> Iterator[None]:
+    """So is a folder that is no longer there to be written into."""
+    try:
+        yield
+    except Exception as error:
+        for target in request.writes.values():
+            folder = target.path if target.kind == "directory" else target.path.parent
+            if not os.path.isdir(folder):
+                what = "this folder has gone during the run: it was removed, or its disk was"
+                fault = OutputError(what, where=str(folder), remedy="Make it again, and repeat the command")
+                raise _noted_as(fault, error) from error
+        raise
+
+
+def _noted_as(fault: BiofmError, error: Exception) -> BiofmError:
+    for note in getattr(error, "__notes__", ()):  # such as what work is kept
+        fault.add_note(note)
+    return fault
 
 
 @contextmanager

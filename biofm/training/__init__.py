@@ -3,6 +3,7 @@
 from biofm.training.crew import Told, leave_to_main, meet
 from biofm.training.extras import hosts_of
 from biofm.training.folder import DATA, begin_run, remember
+from biofm.training.lock import hold_run
 from biofm.training.processes import is_main_process
 from biofm.training.recipe import PretrainRecipe, Recipe
 from biofm.training.recipes import find_recipe, protein_nano
@@ -18,6 +19,7 @@ __all__ = [
     "check_model",
     "check_store",
     "find_recipe",
+    "hold_run",
     "hosts_of",
     "is_main_process",
     "leave_to_main",

@@ -11,7 +11,7 @@ import pytest
 from biofm.core.errors import InputError
 from biofm.core.terminal import shown
 from biofm.gate import ask
-from biofm.policy import Request
+from biofm.policy import Request, Target
 
 MakeRequest = Callable[..., Request]
 
@@ -130,3 +130,46 @@ def test_a_pipe_is_taken_where_a_stream_is_read_and_nowhere_else(
         os.write(both, b">P")
         assert permit.reader("input").read(2) == b">P"
     os.close(both)
+
+
+def change_while_read(request: Request, change: Callable[[], object], fault: Exception | None = None) -> None:
+    with ask(request) as permit:
+        permit.writer("output").write(permit.reader("input").read())
+        change()
+        if fault:
+            raise fault
+
+
+@pytest.mark.parametrize("fault", [None, ValueError("what a library makes of half a file")])
+@pytest.mark.parametrize("size", [0, 5, 400])
+def test_an_input_that_changes_while_it_is_read_is_named_and_nothing_is_written(
+    size: int, fault: Exception | None, tmp_path: Path, make_request: MakeRequest
+) -> None:
+    path, output = tmp_path / "in.fasta", tmp_path / "out.csv"
+    path.write_text(">P\nMK\n")
+    request = make_request({"input": path}, {"output": Target(path=output)})
+
+    with pytest.raises(InputError) as caught:
+        change_while_read(request, lambda: os.truncate(path, size), fault)
+
+    assert str(caught.value) == (
+        f"{path}: this file was changed while it was read. Repeat the command when it is at rest"
+    )
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_input_may_be_replaced_by_another_file_and_change_when_it_was_let_go(
+    tmp_path: Path, make_request: MakeRequest
+) -> None:
+    path = tmp_path / "in.fasta"
+    path.write_text(">P\nMK\n")
+    request = make_request({"input": path}, {"output": Target(path=tmp_path / "out.csv")})
+
+    def replace() -> None:
+        (tmp_path / "other").write_text("another")
+        (tmp_path / "other").replace(path)
+
+    change_while_read(request, replace)
+    with ask(make_request({"input": path})) as permit:
+        permit.let_go("input")
+        os.truncate(path, 1)

@@ -2,6 +2,7 @@
 
 import os
 import resource
+import shutil
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -12,6 +13,7 @@ import pytest
 from biofm.core.errors import OutputError
 from biofm.gate import ask
 from biofm.policy import Request, Target
+from biofm.policy.requests import TargetKind
 
 MakeRequest = Callable[..., Request]
 
@@ -396,3 +398,24 @@ def test_links_within_a_folder_stay_and_so_does_a_link_to_it(
         (permit.folder("run") / "log.csv").touch()
 
     assert (tmp_path / "disk" / "log.csv").exists()
+
+
+@pytest.mark.parametrize("kind", ["file", "directory"])
+def test_a_folder_that_goes_during_the_run_is_named(
+    kind: TargetKind, tmp_path: Path, make_request: MakeRequest
+) -> None:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    target = Target(path=folder / "out", kind=kind)
+
+    def work() -> None:
+        with ask(make_request(writes={"output": target})) as permit:
+            shutil.rmtree(folder)
+            if kind == "directory":
+                (permit.folder("output") / "state").write_bytes(b"whole")
+
+    with pytest.raises(OutputError) as caught:
+        work()
+
+    gone = folder / "out" if kind == "directory" else folder
+    assert str(caught.value).startswith(f"{gone}: this folder has gone during the run")

@@ -1,8 +1,8 @@
-"""Jobs that are killed again and again, in loops of ``until ... --resume``: each loop ends, with the bytes of a
-run that nobody disturbed, and nothing hidden is left.
+"""Jobs that are killed again and again, in loops of ``until ... --resume``: each loop ends, with the bytes of
+a run that nobody disturbed, and nothing hidden is left.
 
-Seven jobs take turns. A session of one is a fork of this process; after a random time SIGKILL, SIGTERM or SIGINT
-comes, and the same command begins the next session. 100 kills take some twenty minutes on two cores.
+Seven jobs take turns. A session of one is a fork of this process; after a random time SIGKILL, SIGTERM or
+SIGINT comes, and the same command begins the next session. 100 kills take some twenty minutes on two cores.
 """
 
 import argparse
