@@ -4,7 +4,9 @@ from collections import Counter
 from typing import NamedTuple
 
 from biofm_datasets import Change, DataError, Record, clean_protein, parse_variant
-from biofm_datasets.changes import apply, changes_between, locate
+from biofm_datasets.changes import apply, changes_between, locate, splice
+
+DISAGREE = "rows whose variant and whose whole sequence disagree, in the residues or in their numbering"
 
 LABELS = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True}
 
@@ -39,7 +41,20 @@ def read_facts(
         sequence = sequence or apply(changes, wild_type)
     elif wild_type is not None and sequence is not None:
         changes = changes_between(wild_type, sequence)
+    if variant is not None and residues is not None and not _agree(changes or (), sequence or "", wild_type):
+        notices[DISAGREE] += 1
     return Facts(changes, sequence, None if label is None else _read_label(label))
+
+
+def _agree(changes: tuple[Change, ...], sequence: str, wild_type: str | None) -> bool:
+    """Whether a variant makes this sequence of the wild type; without one, whether the sequence holds the new
+    residues where some are replaced.
+    """
+    if wild_type is not None:
+        return splice(changes, wild_type) == sequence
+    if any(len(change.wild) != len(change.mutant) for change in changes):
+        return True
+    return all(sequence[change.position - 1 : change.stop - 1] == change.mutant for change in changes)
 
 
 def _locate(changes: tuple[Change, ...], wild_type: str) -> tuple[Change, ...]:

@@ -28,11 +28,12 @@ LONGEST = 10_000  # residues; such a map takes 0.4 GB and its making 2 GB, both 
 
 @dataclass(frozen=True, slots=True)
 class ContactMap:
-    """``sequence``: a letter a residue, X for a masked one. ``probabilities``: float32 (residues, residues),
-    symmetric; NaN where the model's are not finite.
+    """``record``: its number in the input, from 1. ``sequence``: a letter a residue, X for a masked one.
+    ``probabilities``: float32 (residues, residues), symmetric; NaN where the model's are not finite.
     """
 
     id: str
+    record: int
     sequence: str
     probabilities: NDArray[np.float32]
 
@@ -121,7 +122,8 @@ class ContactPredictor:
                     if on_error == "stop":
                         raise not_finite(self.model, record.where)
                     notices[EMPTY_ROWS] += 1
-                yield ContactMap(record.id, residue_letters(record.sequence), probabilities)
+                letters = residue_letters(record.sequence)
+                yield ContactMap(record.id, record.number, letters, probabilities)
 
     def _tokenise(
         self, records: Iterable[Record], notices: Counter[str]

@@ -38,7 +38,7 @@ def contacts_to_store(
         progress.update(tokens=counts["tokens"], fraction=intake.share_of(counts["residues"]))
 
     for place, found in enumerate(predictor.stream(intake, notices, on_batch, on_error=on_error)):
-        store.append(found.id, found.probabilities)
+        store.append(found.id, found.record, found.probabilities)
         counts["sequences"] += 1
         if focus is not None:
             focus.see(place, found)

@@ -10,6 +10,7 @@ from biofm_datasets.tables import (
     DELIMITERS,
     MOST_CHARACTERS,
     find_column,
+    index_columns,
     no_rows,
     parquet_faults_named,
     read_rows,
@@ -24,12 +25,15 @@ Column = Union[list[str], "pyarrow.Array[pyarrow.DataType]"]
 
 @dataclass(frozen=True, slots=True)
 class TablePart:
-    """Consecutive rows of a table: its columns in order, names may repeat; and the place of each row."""
+    """Consecutive rows of a table: its columns in order, names may repeat; and the place of each row.
+    ``index``: the column of the index that pandas stored, if there is one of one column.
+    """
 
     source: str
     names: tuple[str, ...]
     columns: tuple[Column, ...]
     places: tuple[str, ...]
+    index: str | None = None
 
     def __len__(self) -> int:
         return len(self.places)
@@ -104,11 +108,14 @@ def _parquet_parts(stream: BinaryIO, name: str, n_rows: int) -> Iterator[TablePa
     with parquet_faults_named(name):
         file = ParquetFile(stream)
         names = tuple(file.schema_arrow.names)
+        index = index_columns(file.schema_arrow)
+        only = index[0] if len(index) == 1 else None
         n_before = 0
         for batch in file.iter_batches(n_rows):
             batch.validate(full=True)  # text that is no UTF-8, places beyond the end
             numbers = range(n_before + 1, n_before + 1 + batch.num_rows)
-            yield TablePart(name, names, tuple(batch.columns), tuple(f"row {number}" for number in numbers))
+            places = tuple(f"row {number}" for number in numbers)
+            yield TablePart(name, names, tuple(batch.columns), places, only)
             n_before += batch.num_rows
     if not n_before:
         raise no_rows(name)

@@ -1,6 +1,7 @@
 """Tables with a column of sequences: CSV, TSV and Parquet."""
 
 import csv
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
@@ -84,7 +85,8 @@ def read_rows(stream: BinaryIO, name: str, *, delimiter: str) -> Iterator[tuple[
 def read_parquet(stream: BinaryIO, name: str, columns: ColumnNames) -> Iterator[Record]:
     """Yield one record a row of a Parquet file, by batches of rows.
 
-    Ids, labels and empty cells are treated as in ``read_delimited``; ids and labels may be of any type that
+    Ids, labels and empty cells are treated as in ``read_delimited``, but that an index that pandas stored in
+    a column of its own gives the ids before the row's number does; ids and labels may be of any type that
     has a text form.
 
     Raises DataError for a file that pyarrow cannot read (truncated, damaged), no column chosen, a column
@@ -96,7 +98,7 @@ def read_parquet(stream: BinaryIO, name: str, columns: ColumnNames) -> Iterator[
     with parquet_faults_named(name):
         file = ParquetFile(stream)
         names = file.schema_arrow.names
-        at = _choose_columns(names, name, columns)
+        at = _choose_columns(names, name, with_index(columns, file.schema_arrow, name))
         _require_text(file.schema_arrow.field(at.sequence), name)
         wanted = [names[place] for place in dict.fromkeys(at) if place is not None]
         for batch in file.iter_batches(_BATCH_ROWS, columns=wanted):
@@ -112,6 +114,32 @@ def read_parquet(stream: BinaryIO, name: str, columns: ColumnNames) -> Iterator[
                 yield _record(text, sequence or "", "" if label is None else str(label), number, name)
     if number == 0:
         raise no_rows(name)
+
+
+def with_index(columns: ColumnNames, schema: "pyarrow.Schema", name: str) -> ColumnNames:
+    """The columns, the index that pandas stored among them as the ids, if there are no others.
+
+    Raises DataError for an index of several columns.
+    """
+    index = index_columns(schema)
+    if columns.id is not None or DEFAULT_ID_COLUMN in schema.names or not index:
+        return columns
+    if len(index) > 1:
+        what = f"the index that pandas stored has several columns ({', '.join(index)})"
+        raise DataError(what, where=name, remedy="Name one of them, or another column, with --id-column")
+    return columns._replace(id=index[0])
+
+
+def index_columns(schema: "pyarrow.Schema") -> list[str]:
+    """The columns that hold the index of the DataFrame that pandas wrote; a range is in no column.
+
+    https://pandas.pydata.org/docs/development/developer.html says how.
+    """
+    try:
+        index = json.loads((schema.metadata or {}).get(b"pandas", b"{}"))["index_columns"]
+    except (ValueError, KeyError, TypeError):
+        return []
+    return [column for column in index if isinstance(column, str) and column in schema.names]
 
 
 @contextmanager

@@ -75,6 +75,22 @@ def test_a_score_is_judged_on_the_rows_that_have_it_and_a_measurement(table: Pat
     }
 
 
+@pytest.mark.parametrize("has_wild_type", [True, False])
+def test_variants_and_sequences_that_disagree_are_counted(has_wild_type: bool, tmp_path: Path) -> None:
+    wild_type = "MKTAYIAKQR"
+    rows = [("K2R", "MRTAYIAKQR"), ("K2G", "MATAYIAKQR"), ("T3A", "MKAAYIAKQR"), ("WT", wild_type)]
+    text = "".join(f"{variant},{whole},{i},{i * i}\n" for i, (variant, whole) in enumerate(rows))
+    (tmp_path / "assay.csv").write_text("mutant,mutated_sequence,fitness,score\n" + text)
+    (tmp_path / "wt.fasta").write_text(f">wt\n{wild_type}\n")
+    found = biofm.evaluate(
+        tmp_path / "assay.csv", measured_column="fitness", score_column="score", variant_column="mutant",
+        mutated_column="mutated_sequence", wild_type=tmp_path / "wt.fasta" if has_wild_type else None,
+        n_resamples=0,
+    )  # fmt: skip
+    phrase = "rows whose variant and whose whole sequence disagree, in the residues or in their numbering"
+    assert found.notices[phrase] == 1
+
+
 def test_a_score_and_a_baseline_are_compared_on_the_rows_of_both(table: Path) -> None:
     found = judge(table, score_column=["good", "bad"], variant_column="mutant", n_resamples=50)
     compared = {(it.score, it.baseline): it for it in found.comparisons}

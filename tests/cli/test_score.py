@@ -97,7 +97,7 @@ def test_a_scan_scores_every_substitution_and_draws_it(biofm: Any, tiny_esm2: Pa
     table = pd.read_csv("scan.csv")
     assert len(table) == 19 * len(PROTEIN)
     first = table.iloc[0]
-    assert (first["protein"], first["position"], first["variant"]) == ("a", 24, "M24A")
+    assert (first["protein"], first["record"], first["position"], first["variant"]) == ("a", 1, 24, "M24A")
     twin = package.load(tiny_esm2, dtype="float32").score(PROTEIN, list(table["variant"]), offset=23)
     np.testing.assert_allclose(table["score"], twin, atol=1e-6)
     assert "a: tiny-esm2" in Path("scan.svg").read_text()

@@ -4,6 +4,7 @@ import gzip
 import io
 import os
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 from biofm_datasets import DataError, Record, read_sequences
@@ -139,6 +140,22 @@ def test_an_empty_column_name_is_no_column(name: str) -> None:
     content = b"id,seq\na,MV\n" if name == "x.csv" else parquet_bytes({"id": ["a"], "seq": ["MV"]})
     with pytest.raises(DataError, match=r"there is no column ''\. The columns are: id, seq"):
         read(content, name, column="")
+
+
+def test_the_index_that_pandas_stored_gives_the_ids() -> None:
+    frame = pd.DataFrame({"seq": ["MK", "AV"], "name": ["x", "y"]}, index=["a", "b"])
+    for index in (frame.index, frame.index.rename("key")):
+        content = frame.set_index(index).to_parquet()
+        assert ids_and_sequences(read(content, "x.parquet", "seq")) == [("a", "MK"), ("b", "AV")]
+        assert ids_and_sequences(read(content, "x.parquet", "seq", "name"))[0] == ("x", "MK")
+    content = frame.rename(columns={"name": "id"}).to_parquet()
+    assert ids_and_sequences(read(content, "x.parquet", "seq"))[0] == ("x", "MK")
+    content = frame.reset_index(drop=True).to_parquet()
+    assert ids_and_sequences(read(content, "x.parquet", "seq"))[0] == ("1", "MK")
+    content = frame.set_index([frame.index.rename("key"), "name"]).to_parquet()
+    with pytest.raises(DataError, match=r"several columns \(key, name\). Name one of them"):
+        read(content, "x.parquet", "seq")
+    assert ids_and_sequences(read(content, "x.parquet", "seq", "name"))[0] == ("x", "MK")
 
 
 def test_a_parquet_column_may_have_a_dot_in_its_name() -> None:

@@ -117,7 +117,7 @@ def make_records(*ids: str) -> list[Record]:
 
 
 def map_of(id_: str) -> ContactMap:
-    return ContactMap(id_, "MKTAYIAKQR", np.zeros((10, 10), np.float32))
+    return ContactMap(id_, 1, "MKTAYIAKQR", np.zeros((10, 10), np.float32))
 
 
 @pytest.mark.parametrize(("ids", "protein"), [("a", None), ("abcb", "b"), ("abc", "c")])

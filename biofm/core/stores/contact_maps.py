@@ -4,11 +4,12 @@
 not be a file's name, is altered; ``ids`` and ``arrays`` hold the ids and the names of their arrays in the
 input's order, ``provenance`` how they were made, as JSON.
 
-The tables have the columns ``protein``, ``i``, ``j`` (residues from 1, i < j) and ``probability``.
+The tables have the columns ``protein``, ``record`` (its number in the input, from 1, which tells proteins of
+one id apart), ``i``, ``j`` (residues from 1, i < j) and ``probability``.
 
 A protein without contacts, because the model's numbers are not finite, is a matrix of NaN, or a row with
-nothing but its id and, in a last column that such tables have, the ``reason``; ``.npz`` has it in the
-provenance.
+nothing but its id, its number and, in a last column that such tables have, the ``reason``; ``.npz`` has it in
+the provenance.
 
 A Parquet file keeps its provenance in its metadata, a CSV in ``NAME.csv.provenance.json`` beside it.
 """
@@ -53,7 +54,7 @@ class PairFilter:
 class ContactStore(Protocol):
     """Takes proteins in the input's order. One that is never closed leaves no whole file behind."""
 
-    def append(self, id_: str, probabilities: Probabilities) -> None: ...
+    def append(self, id_: str, record: int, probabilities: Probabilities) -> None: ...
 
     def close(self) -> None:
         """Write what is left. The handle stays open."""
@@ -102,7 +103,7 @@ class _MatrixArchive:
         self._arrays: list[str] = []
         self._taken: dict[str, int] = dict.fromkeys(OWN_ARRAYS, 1)
 
-    def append(self, id_: str, probabilities: Probabilities) -> None:
+    def append(self, id_: str, record: int, probabilities: Probabilities) -> None:
         self._ids.append(id_)
         self._arrays.append(self._name(id_))
         if self._arrays[-1] != id_:
@@ -153,7 +154,13 @@ class _PairTable:
         from pyarrow.parquet import ParquetWriter
 
         text = json.dumps(dict(provenance), indent=2)
-        fields = {"protein": pa.string(), "i": pa.int32(), "j": pa.int32(), "probability": pa.float32()}
+        fields = {
+            "protein": pa.string(),
+            "record": pa.int64(),
+            "i": pa.int32(),
+            "j": pa.int32(),
+            "probability": pa.float32(),
+        }
         fields |= {"reason": pa.string()} if reason else {}
         self._reason = reason
         self._schema = pa.schema(fields, {"biofm": text})
@@ -161,20 +168,21 @@ class _PairTable:
         self._pairs = pairs
         self._waiting: list[pyarrow.Table] = []
         if suffix == ".parquet":
-            self._writer = ParquetWriter(self._output, self._schema, use_dictionary=["protein"])
+            self._writer = ParquetWriter(self._output, self._schema, use_dictionary=["protein", "record"])
         else:
             assert provenance_file is not None, "a .csv file has no place for the provenance"
             provenance_file.write(f'{{"biofm": {text}}}\n'.encode())
             self._writer = CSVWriter(self._output, self._schema)
 
-    def append(self, id_: str, probabilities: Probabilities) -> None:
+    def append(self, id_: str, record: int, probabilities: Probabilities) -> None:
         import pyarrow as pa
 
         if _is_empty(probabilities):
-            row = {"protein": id_, "reason": self._reason}
+            row = {"protein": id_, "record": record, "reason": self._reason}
             self._waiting.append(pa.Table.from_pylist([row], schema=self._schema))
         for i, j, values in _select(probabilities, self._pairs):
-            columns = [pa.repeat(id_, len(i)), pa.array(i + 1), pa.array(j + 1), pa.array(values)]
+            names, numbers = pa.repeat(id_, len(i)), pa.repeat(record, len(i))
+            columns = [names, numbers, pa.array(i + 1), pa.array(j + 1), pa.array(values)]
             columns += [pa.nulls(len(i), pa.string())] if self._reason else []
             self._waiting.append(pa.Table.from_arrays(columns, schema=self._schema))
             if sum(map(len, self._waiting)) >= ROWS_AT_ONCE:

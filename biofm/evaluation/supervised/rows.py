@@ -107,6 +107,7 @@ class _Columns:
         id_column = options.id_column
         if id_column is None and DEFAULT_ID_COLUMN in part.names:
             id_column = DEFAULT_ID_COLUMN
+        id_column = id_column or part.index
         self.sequences = part.texts(options.column)
         self.targets = [part.texts(target) for target in options.targets]
         self.ids = part.texts(id_column) if id_column is not None else None

@@ -7,17 +7,18 @@ from itertools import chain, islice
 from typing import Any
 
 from biofm_datasets import Change, DataError, parse_variant
-from biofm_datasets.changes import changes_between, fitting_offset, locate
+from biofm_datasets.changes import changes_between, fitting_offset, locate, splice
 from biofm_datasets.table_parts import TablePart
 from biofm_datasets.tables import find_column
 
 from biofm.core.errors import InputError, input_errors
 from biofm.inference.scoring.methods import Variant
-from biofm.inference.scoring.options import ScoreOptions
+from biofm.inference.scoring.options import MUTATED_COLUMN, VARIANT_COLUMNS, ScoreOptions
 from biofm.inference.scoring.wild_types import WildTypes, clean_cell
 
 ROWS_PER_PART = 2048
 SKIPPED = "variants skipped"
+DISAGREE = "rows whose variant and whose mutated_sequence disagree; the {} was scored"
 
 N_TRIED = 1000  # variants by which an offset is guessed
 
@@ -89,6 +90,7 @@ class _PartReader:
     ) -> None:
         column, self.holds_sequences = options.find_column(part.names, part.source)
         self.texts = part.texts(column)
+        self.others = self._other_texts(part, column)
         self.part = part
         self.wild_type_of = wild_type_of
         self.options = options
@@ -98,12 +100,35 @@ class _PartReader:
         """Row and variant of every row, or of those without a fault."""
         for row in range(len(self.part)):
             try:
-                yield row, self._variant(row)
+                variant = self._variant(row)
+                self._compare(row, variant)
+                yield row, variant
             except DataError as error:
                 if self.options.on_error == "stop":
                     where = error.where or self.part.where(row)
                     raise DataError(error.what, where=where, remedy=error.remedy) from error
                 self.notices[SKIPPED] += 1
+
+    def _other_texts(self, part: TablePart, column: str) -> list[str] | None:
+        """The cells that say the same in the other way, if the table has both under their usual names."""
+        usual = VARIANT_COLUMNS if self.holds_sequences else (MUTATED_COLUMN,)
+        other = next((name for name in usual if name in part.names and name != column), None)
+        return None if other is None else part.texts(other)
+
+    def _compare(self, row: int, variant: Variant) -> None:
+        """Count a row whose two columns say different things; a cell that says nothing is left aside."""
+        if self.others is None or not self.others[row]:
+            return
+        other = self.others[row]
+        try:
+            if not self.holds_sequences:
+                is_same = "".join(other.split()).upper().removesuffix("*") == variant.mutated
+            else:
+                located = locate(parse_variant(other), variant.wild_type, offset=self.options.offset)
+                is_same = splice(located, variant.wild_type) == variant.mutated
+        except DataError:
+            is_same = False
+        self.notices[DISAGREE.format("sequence" if self.holds_sequences else "variant")] += not is_same
 
     def _variant(self, row: int) -> Variant:
         wild_type, text = self.wild_type_of(row), self.texts[row]

@@ -23,6 +23,7 @@ NOT_SCANNED = "residues not scanned, which are none of the 20 standard ones"
 
 class _Row(NamedTuple):
     protein: str
+    record: int
     position: int
     wild_residue: str
     mutant_residue: str
@@ -32,6 +33,7 @@ class _Row(NamedTuple):
 
 def cases_of_scan(intake: Intake, offset: int, notices: Counter[str]) -> Iterator[Cases]:
     """All 19 substitutions at every standard residue, protein by protein, in order of position and letter.
+    The column ``record``, the protein's number in the input, tells proteins of one id apart.
 
     Positions are counted from 1 + ``offset``. Raises InputError for a masked residue, and where there is
     nothing to substitute.
@@ -74,4 +76,6 @@ def _substitutions(record: Record, offset: int, notices: Counter[str]) -> Iterat
             if mutant != wild:
                 position = number + offset
                 case = Variant(sequence, (Change(number, wild, mutant),))
-                yield _Row(record.id, position, wild, mutant, f"{wild}{position}{mutant}", case)
+                yield _Row(
+                    record.id, record.number, position, wild, mutant, f"{wild}{position}{mutant}", case
+                )

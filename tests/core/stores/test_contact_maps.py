@@ -55,8 +55,8 @@ def write(tmp_path: Path) -> Write:
         with path.open("w+b") as handle, (tmp_path / "out.json").open("wb") as beside:
             counted = Counter() if notices is None else notices
             store = open_contact_store(handle, suffix, PROVENANCE, PairFilter(**pairs), counted, beside)
-            for id_, probabilities in maps:
-                store.append(id_, probabilities)
+            for number, (id_, probabilities) in enumerate(maps, start=1):
+                store.append(id_, number, probabilities)
             store.close()
         return path
 
@@ -89,7 +89,7 @@ def test_an_archive_is_written_as_the_maps_come() -> None:
     store = open_contact_store(handle, ".npz", PROVENANCE, PairFilter(), Counter())
     sizes = []
     for _ in range(3):
-        store.append("p", np.ones((100, 100), np.float32))
+        store.append("p", 1, np.ones((100, 100), np.float32))
         sizes.append(handle.tell())
     assert min(np.diff(sizes)) > 40_000
 
@@ -108,14 +108,14 @@ def test_a_table_holds_every_wanted_pair_once(
     wanted = PairFilter(**pairs)
     maps = make_maps()
     expected = [
-        (id_, i + 1, j + 1, values[i, j])
-        for id_, values in maps
+        (id_, number, i + 1, j + 1, values[i, j])
+        for number, (id_, values) in enumerate(maps, start=1)
         for i in range(len(values))
         for j in range(i + wanted.min_separation, len(values))
         if values[i, j] >= wanted.threshold
     ]
     found = READERS[suffix](write(suffix, maps, **pairs))
-    assert list(found) == ["protein", "i", "j", "probability"]
+    assert list(found) == ["protein", "record", "i", "j", "probability"]
     assert list(found.astype({"probability": np.float32}).itertuples(index=False, name=None)) == expected
 
 
@@ -146,7 +146,7 @@ def test_a_store_that_is_forgotten_disturbs_nobody(
     monkeypatch.setattr(sys, "unraisablehook", lambda fault: faults.append(repr(fault.exc_value)))
     with (tmp_path / "out").open("w+b") as handle, (tmp_path / "beside").open("wb") as beside:
         store = open_contact_store(handle, suffix, PROVENANCE, PairFilter(), Counter(), beside)
-        store.append("p", np.ones((9, 9), np.float32))
+        store.append("p", 1, np.ones((9, 9), np.float32))
     del store
     assert faults == []
 

@@ -71,6 +71,12 @@ def test_labels_of_residues_go_with_the_gaps_that_are_dropped() -> None:
     assert (kept.sequences[0], len(kept.labels.codes)) == ("M-KT.", 10)
 
 
+def test_the_index_of_a_parquet_file_gives_the_ids() -> None:
+    frame = pd.DataFrame({"sequence": ["MK", "MV", "MA"], "y": [0.5, 1.5, 2.5]}, index=["a", "b", "c"])
+    options = LabelOptions(column="sequence", targets=("y",))
+    assert read_labelled(io.BytesIO(frame.to_parquet()), "t.parquet", options, Counter()).ids == [*"abc"]
+
+
 def test_ids_that_repeat_are_counted() -> None:
     notices: Counter[str] = Counter()
     read(HEAD + "y\na,MK,1.5\nb,MKT,2.5\na,MKV,0.5\n", notices=notices)

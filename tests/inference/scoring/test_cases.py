@@ -190,6 +190,19 @@ def test_python_values_are_counted_from_one() -> None:
         cases_of_values(PROTEIN, "K2R", options, Counter())
 
 
+def test_rows_that_say_two_things_are_counted() -> None:
+    """K2R makes MRT..., whatever stands in the second row."""
+    text = "mutant,mutated_sequence\nK2R,MRTAYIAKQRQISF\nK2R,MGTAYIAKQRQISF\nWT,mktayiakqrqisf*\nA4G,\n"
+    notices: Counter[str] = Counter()
+    assert len(mutated(read(text, notices=notices))) == 4
+    phrase = "rows whose variant and whose mutated_sequence disagree; the {} was scored"
+    assert +notices == {phrase.format("variant"): 1}
+    others: Counter[str] = Counter()
+    text = text.removesuffix("A4G,\n")
+    assert mutated(read(text, notices=others, mutated_column="mutated_sequence"))[1] == "MGTAYIAKQRQISF"
+    assert others[phrase.format("sequence")] == 1
+
+
 @pytest.mark.parametrize(
     ("wild_type", "text"),
     [(PROTEIN, "mutated_sequence\nMRTAYIAK-RQISF\n"), ("MKTA.YIAKQRQISF", "mutant\nK2R\n")],
