@@ -98,9 +98,9 @@ def test_a_validation_protein_that_resembles_a_test_protein_is_replaced(
     assert 10 <= np.sum(both == 1) <= 11
     assert {int(i) // 5 for i in np.flatnonzero(both == 1)}.isdisjoint(np.flatnonzero(both == 2) // 5)
     with pytest.raises(
-        DataError, match=r"60 of \d+ sequences .* that no test protein resembles cannot be held"
+        DataError, match=r"90 of \d+ sequences .* that no test protein resembles cannot be held"
     ):
-        split(families, tmp_path, test=20, validation=60, tool="kmer")
+        split(families, tmp_path, test=20, validation=90, tool="kmer")
 
 
 def test_amounts_of_each_source_leave_no_relative_in_another(families: list[str], tmp_path: Path) -> None:
