@@ -86,6 +86,7 @@ class _State:
     digest: str = ""
     counts: dict[str, int] = field(default_factory=dict)
     finished: dict[str, Any] | None = None
+    naming: dict[str, list[int]] = field(default_factory=dict)
 
 
 class Journal:
