@@ -8,7 +8,9 @@ from pathlib import Path
 from lightning.pytorch.callbacks import EMAWeightAveraging
 from torch import nn
 
+from biofm.core.errors import ModelError
 from biofm.inference import Compute
+from biofm.models.finiteness import AGAIN, find_fault
 from biofm.training.arithmetic import arithmetic_of_model
 from biofm.training.blocks import prepared_blocks
 from biofm.training.callbacks import Best, MetricsLog, Speedometer
@@ -95,7 +97,13 @@ def fit(
 
 
 def _begin(model: nn.Module, checkpoints: Path, recipe: Recipe) -> tuple[int, str | None]:
-    """The step that is done, and where its state is in the form that the strategy reads."""
+    """The step that is done, and where its state is in the form that the strategy reads.
+
+    Raises ModelError where a weight to begin with is not finite.
+    """
+    if fault := find_fault(model):
+        what = f"training cannot begin with these weights: {fault}"
+        raise ModelError(what, where="the model", remedy=AGAIN)
     checkpoints.mkdir(exist_ok=True)
     clear_floor(checkpoints)
     begun = newest_step(checkpoints) or 0

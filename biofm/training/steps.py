@@ -9,7 +9,7 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from biofm.core.errors import OptionError
+from biofm.core.errors import ModelError, OptionError
 from biofm.training.module import TrainingModule
 from biofm.training.recipe import Recipe
 
@@ -26,13 +26,19 @@ class Step(NamedTuple):
     validation_loss: float | None
 
     def finite_loss(self) -> float:
-        """The loss, waited for. Raises OptionError where it is none any more: nothing good comes after."""
+        """The loss, waited for. Raises OptionError where it, or the validation loss, is none any more:
+        nothing good comes after. ModelError: so it was before any weight had changed.
+        """
         loss = float(self.loss)
-        if not isfinite(loss):
-            remedy = "Begin again with a smaller one, or with a longer warm-up"
-            raise OptionError(
-                f"the loss of step {self.number} is {loss}", where="--learning-rate", remedy=remedy
-            )
+        if self.number == 1 and not isfinite(loss):
+            what = f"the loss of the first step is {loss}, before any weight was changed"
+            remedy = "Pass --dtype float32, or begin with other weights: these are too large to compute with"
+            raise ModelError(what, where="the model", remedy=remedy)
+        for name, value in (("loss", loss), ("validation loss", self.validation_loss)):
+            if value is not None and not isfinite(value):
+                remedy = "Begin again with a smaller one, or with a longer warm-up"
+                what = f"the {name} of step {self.number} is {value}"
+                raise OptionError(what, where="--learning-rate", remedy=remedy)
         return loss
 
 

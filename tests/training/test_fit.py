@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from biofm.core.errors import OptionError, OutputError
+from biofm.core.errors import ModelError, OptionError, OutputError
+from biofm.nn import initialise
 from biofm.tokenizers import ProteinTokenizer
 from biofm.training import PretrainRecipe
 from biofm.training.checkpoints import newest_step
@@ -141,6 +142,31 @@ def test_a_run_whose_loss_is_no_number_ends_and_keeps_its_last_good_checkpoint(
     )
     assert newest_step(tmp_path / "checkpoints") == 4
     assert [row["step"] for row in read_metrics(tmp_path / "metrics.csv")] == [5]
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (
+            nan,
+            "training cannot begin with these weights: 1 of the 528 numbers of its tensor encoder",
+        ),
+        (3e38, "the loss of the first step is nan, before any weight was changed"),
+    ],
+)
+def test_weights_that_were_at_fault_before_training_are_not_blamed_on_the_learning_rate(
+    value: float, message: str, train: Train, make_recipe: MakeRecipe, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    def damage(model: nn.Module, seed: int) -> None:
+        initialise(model, seed)
+        weight = model.get_parameter("encoder.embedding.tokens.weight")
+        torch.nn.init.constant_(weight[0, :1] if value != value else weight, value)
+
+    monkeypatch.setattr("tests.training.conftest.initialise", damage)
+    with pytest.raises(ModelError) as caught:
+        train(make_recipe(n_steps=4, log_every=2), tmp_path)
+    assert message in str(caught.value)
 
 
 def test_a_second_interruption_does_not_wait(train: Train, make_recipe: MakeRecipe, tmp_path: Path) -> None:
