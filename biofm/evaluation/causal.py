@@ -13,6 +13,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from biofm.evaluation.perplexity import PRIOR_RESIDUES, HeldOutPerplexity, summarise
+from biofm.models.finiteness import not_finite
 from biofm.nn import MaskedLM, by_budget, pack
 from biofm.tokenizers import ProteinTokenizer
 
@@ -28,7 +29,8 @@ def causal_perplexity(
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> HeldOutPerplexity:
     """Judge ``model`` on ``sequences``; ``unigram`` are the frequencies of the standard residues in the
-    tokenizer's order. A protein's own composition is that of the residues before.
+    tokenizer's order. A protein's own composition is that of the residues before. Raises as
+    ``held_out_perplexity`` does.
     """
     assert model.config.causal, "a masked model expects to see what comes behind"
     judge = _Judge(model, unigram, tokenizer, len(sequences))
@@ -61,6 +63,8 @@ class _Judge:
     def add(self, proteins: list[tuple[int, NDArray[np.uint8]]]) -> None:
         of_model = self._log_likelihoods([tokens for _, tokens in proteins])
         for (number, tokens), log_p in zip(proteins, of_model, strict=True):
+            if not np.isfinite(log_p).all():
+                raise not_finite(self.model, f"held-out protein {number + 1}")
             codes = self.code[tokens[1:]]  # what each token but the last is followed by
             places = np.flatnonzero(codes >= 0)
             residues = codes[places]

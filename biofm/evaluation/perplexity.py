@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
 from biofm.evaluation.bootstrap import CONFIDENCE, draw_counts
+from biofm.models.finiteness import not_finite
 from biofm.nn import MaskedLM, by_budget, pack
 from biofm.tokenizers import ProteinTokenizer
 
@@ -55,7 +56,7 @@ def held_out_perplexity(
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> HeldOutPerplexity:
     """Judge ``model`` on ``sequences``; ``unigram`` are the frequencies of the standard residues in the
-    tokenizer's order.
+    tokenizer's order. Raises ModelError or OptionError where the model's numbers are not finite.
     """
     assert not model.config.causal, "a causal model expects the next residue, not a masked one"
     judge = _Judge(model, unigram, tokenizer, len(sequences))
@@ -139,6 +140,8 @@ class _Judge:
         of_model = self._model_log_likelihood(proteins, part, np.concatenate(hidden))
         bounds = np.cumsum([len(tokens) for tokens in hidden])[:-1]
         for protein, tokens, one in zip(proteins, hidden, np.split(of_model, bounds), strict=True):
+            if not np.isfinite(one).all():
+                raise not_finite(self.model, f"held-out protein {protein.number + 1}")
             seen = self.code[protein.tokens[(protein.part >= 0) & (protein.part != part)]]
             counts = np.bincount(seen, minlength=len(self.unigram)) + PRIOR_RESIDUES * self.unigram
             self.n_residues[protein.number] += len(tokens)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from biofm.core.errors import ModelError
 from biofm.evaluation import HeldOutPerplexity, causal_perplexity, residue_frequencies
 from biofm.evaluation.perplexity import PRIOR_RESIDUES
 from biofm.nn import EncoderConfig, MaskedLM, initialise, pack
@@ -67,3 +68,14 @@ def test_without_proteins_it_is_1_over_nothing(model: MaskedLM) -> None:
     assert judge(model, []) == HeldOutPerplexity(
         n_sequences=0, n_residues=0, model=1.0, unigram=1.0, own_composition=1.0
     )
+
+
+def test_likelihoods_that_are_not_finite_are_an_error_with_the_protein_and_the_weight(
+    model: MaskedLM,
+) -> None:
+    with torch.no_grad():
+        model.encoder.blocks[0].get_parameter("feedforward.down.bias")[0] = torch.nan
+    with pytest.raises(ModelError) as caught:
+        judge(model, PROTEINS)
+    assert "held-out protein" in str(caught.value)
+    assert "encoder.blocks.0.feedforward.down.bias are NaN" in str(caught.value)

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from biofm.core.errors import ModelError
 from biofm.evaluation import HeldOutPerplexity, held_out_perplexity, residue_frequencies
 from biofm.evaluation.perplexity import N_PARTS, PRIOR_RESIDUES, _deal
 from biofm.nn import EncoderConfig, MaskedLM, PackedBatch, initialise
@@ -241,3 +242,14 @@ def test_proteins_are_drawn_whole(judge: Judge) -> None:
 def test_a_single_protein_has_no_interval(judge: Judge) -> None:
     assert judge(["ACDEFGHIKLMNPQ"]).intervals == {}
     assert judge(["ACDEFGHIKLMNPQ", "XXX"]).intervals == {}
+
+
+def test_likelihoods_that_are_not_finite_are_an_error_with_the_protein_and_the_weight(
+    model: MaskedLM, judge: Judge, proteins: list[str]
+) -> None:
+    with torch.no_grad():
+        model.get_parameter("head.dense.bias")[0] = torch.inf
+    with pytest.raises(ModelError) as caught:
+        judge(proteins)
+    assert "held-out protein" in str(caught.value)
+    assert "head.dense.bias are infinite" in str(caught.value)

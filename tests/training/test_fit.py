@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from biofm.core.errors import ModelError, OptionError, OutputError
-from biofm.nn import initialise
+from biofm.nn import MaskedLM, initialise
 from biofm.tokenizers import ProteinTokenizer
 from biofm.training import PretrainRecipe
 from biofm.training.checkpoints import newest_step
@@ -158,7 +158,7 @@ def test_weights_that_were_at_fault_before_training_are_not_blamed_on_the_learni
     value: float, message: str, train: Train, make_recipe: MakeRecipe, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    def damage(model: nn.Module, seed: int) -> None:
+    def damage(model: MaskedLM, seed: int) -> None:
         initialise(model, seed)
         weight = model.get_parameter("encoder.embedding.tokens.weight")
         torch.nn.init.constant_(weight[0, :1] if value != value else weight, value)

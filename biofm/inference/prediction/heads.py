@@ -78,7 +78,11 @@ def linear_head(task: Task, weights: Floats, bias: Floats) -> Head:
 
 
 def read_head(task: Task, state: State, where: str) -> Head:
-    """A head from its tensors. Raises ModelError where one is missing or does not fit."""
+    """A head from its tensors. Raises ModelError where one is missing, does not fit or is not finite."""
+    for name, weights in state.items():
+        if not weights.isfinite().all():
+            what = f"the tensor {name} of a head holds NaN or infinity"
+            raise ModelError(what, where=where, remedy="Copy the predictor's folder again, or train it again")
     try:
         first, last = state["head.1.weight"], state.get("head.4.weight", state["head.1.weight"])
         n_hidden = len(first) if last is not first else 0

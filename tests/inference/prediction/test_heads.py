@@ -87,3 +87,10 @@ WRONG: dict[str, dict[str, Tensor]] = {
 def test_a_head_that_does_not_fit_is_refused(wrong: str) -> None:
     with pytest.raises(ModelError, match="it: the tensors of a head do not fit"):
         read_head("regression", WRONG[wrong], "it")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_head_that_is_not_finite_is_refused_with_its_tensor(value: float) -> None:
+    state = {"head.1.weight": torch.from_numpy(WEIGHTS), "head.1.bias": torch.tensor([0.0, value, 0.0])}
+    with pytest.raises(ModelError, match=r"it: the tensor head\.1\.bias of a head holds NaN or infinity"):
+        read_head("classification", state, "it")
