@@ -81,12 +81,12 @@ class _State:
     """All that is said of the work as a whole, in JSON."""
 
     fingerprint: dict[str, str | int | float | bool | None] = field(default_factory=dict)
-    provenance: dict[str, str | int | float | bool | None] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
     n_done: int = 0
     digest: str = ""
     counts: dict[str, int] = field(default_factory=dict)
     finished: dict[str, Any] | None = None
-    naming: dict[str, list[int]] = field(default_factory=dict)
+    naming: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 class Journal:
@@ -147,7 +147,7 @@ class Journal:
         return found
 
     @property
-    def naming(self) -> dict[str, list[int]]:
+    def naming(self) -> dict[str, tuple[int, ...]]:
         """What ``name`` was told; nothing before."""
         return dict(self._state().get("naming", {}))
 
