@@ -81,9 +81,7 @@ def batches_of_process(recipe: Recipe, processes: Processes) -> int:
 
 
 def _check_processors(recipe: Recipe) -> None:
-    """Raise OptionError where more processes are asked for than the processors of this machine can serve:
-    each takes a third of a gigabyte, too.
-    """
+    """Raise OptionError where more processes are asked for than the processors of this machine can serve."""
     n_processors = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     most = max(FEWEST_PROCESSES, PROCESSES_A_PROCESSOR * n_processors)
     n_workers = recipe.devices * recipe.n_workers

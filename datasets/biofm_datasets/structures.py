@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 GZIP_MAGIC = b"\x1f\x8b"
 LARGEST_BYTES = 64 << 20
-"""A ribosome has some 50 MiB as mmCIF; Bio.PDB takes thirty times the text's size."""
+"""Bio.PDB takes thirty times the text's size in memory: two gigabytes for so much."""
 COPY_AGAIN = "Copy or download it again"
 
 # What Bio.PDB raises on files at fault besides its own exceptions, found by flipping bytes of good ones.

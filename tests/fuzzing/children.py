@@ -29,7 +29,7 @@ from tests.fuzzing.readers import Reader
 ROOM_BYTES = 2 << 30
 """For a reader, above the addresses that a process has when it begins."""
 SECONDS_TO_READ = 20.0
-"""The longest of ten thousand files took less than one; a process that takes longer has no end."""
+"""A process that takes longer for one small file is taken for one without an end."""
 N_COUNTER_BYTES = 8
 
 
