@@ -77,6 +77,7 @@ def contacts(
     dtype: str = "auto",
     device: str = "auto",
     tokens_per_batch: int | None = None,
+    format: str | None = None,
     column: str | None = None,
     id_column: str | None = None,
     gaps: Gaps = "drop",
@@ -94,7 +95,7 @@ def contacts(
     Raises InputError, OutputError, ModelError, OptionError: each says what, where and what to do.
     """
     source, target = Path(input), Path(output)
-    reading = RecordOptions(column=column, id_column=id_column, on_error=on_error, gaps=gaps)
+    reading = RecordOptions(format=format, column=column, id_column=id_column, on_error=on_error, gaps=gaps)
     _check_options(target, min_separation, threshold, structure, chain, protein if picture is None else None)
     reads = {"input": (source,)} | ({"structure": (Path(structure),)} if structure else {})
     request = request_of(

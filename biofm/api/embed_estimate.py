@@ -28,6 +28,7 @@ def estimate_embed(
     dtype: str = "auto",
     device: str = "auto",
     tokens_per_batch: int | None = None,
+    format: str | None = None,
     column: str | None = None,
     id_column: str | None = None,
     gaps: Gaps = "drop",
@@ -43,7 +44,7 @@ def estimate_embed(
     """
     source, suffix = Path(input), check_suffix(Path(output))
     options = EmbedOptions(pool=pool, layer=layer, window=window, tokens_per_batch=tokens_per_batch)
-    reading = RecordOptions(column=column, id_column=id_column, on_error=on_error, gaps=gaps)
+    reading = RecordOptions(format=format, column=column, id_column=id_column, on_error=on_error, gaps=gaps)
     share = WHOLE if shard is None else Shard.parse(shard)
     notices: Counter[str] = Counter()
     name = "standard input" if source == STANDARD_INPUT else str(source)

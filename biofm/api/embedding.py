@@ -42,6 +42,7 @@ def embed(
     dtype: str = "auto",
     device: str = "auto",
     tokens_per_batch: int | None = None,
+    format: str | None = None,
     column: str | None = None,
     id_column: str | None = None,
     gaps: Gaps = "drop",
@@ -53,6 +54,7 @@ def embed(
 ) -> EmbedSummary:
     """Embed the proteins of a file (FASTA, CSV, TSV, Parquet; ``-`` is standard input) into a file.
 
+    ``format`` (fasta, csv, tsv, parquet) says what a name or standard input does not.
     ``output``'s suffix chooses the format: .h5ad, .parquet, .npz, .safetensors or .csv. ``pool`` is over
     residues, special tokens left out; "none" writes a row a residue. ``layer`` 0 is the token embeddings, -1
     the last layer with the final norm. ``window`` (residues) embeds longer proteins by windows that overlap
@@ -74,7 +76,7 @@ def embed(
     options = EmbedOptions(
         pool=pool, layer=layer, window=window, tokens_per_batch=tokens_per_batch, on_error=on_error
     )
-    reading = RecordOptions(column=column, id_column=id_column, on_error=on_error, gaps=gaps)
+    reading = RecordOptions(format=format, column=column, id_column=id_column, on_error=on_error, gaps=gaps)
     share = WHOLE if shard is None else Shard.parse(shard)
     writes = _targets(target, share, overwrite=overwrite, resume=resume)
     made = writes.get("output", writes["work"]).path

@@ -19,6 +19,7 @@ from biofm.evaluation.supervised import LabelOptions, read_labelled
 from biofm.gate import ask
 from biofm.gate.inputs import STANDARD_INPUT
 from biofm.inference import choose_compute
+from biofm.models import bundled_models, locate
 from biofm.policy import Request, Target
 from biofm.training import hold_run, hosts_of, meet
 from biofm.training.finetuning import Base, FinetuneRecipe, FinetuneSummary, Source, run_finetuning
@@ -135,9 +136,13 @@ def read_source(
 
 
 def base_of(model: str | Path) -> Base:
-    """On the CPU in its stored weights, which are all that is kept of it."""
+    """On the CPU in its stored weights, which are all that is kept of it. A path is remembered as an absolute
+    one, so that the predictor finds it from any folder.
+    """
     loaded = load(model, device="cpu")
-    return Base(loaded.checkpoint, loaded.info.name, loaded.info.sha256)
+    is_path = locate(str(model)).path is not None and str(model) not in bundled_models()
+    name = str(Path(model).absolute()) if is_path else loaded.info.name
+    return Base(loaded.checkpoint, name, loaded.info.sha256)
 
 
 def _check_output(folder: Path, resume: bool) -> None:

@@ -29,6 +29,7 @@ def perplexity(
     dtype: str = "float32",
     device: str = "auto",
     tokens_per_batch: int | None = None,
+    format: str | None = None,
     column: str | None = None,
     id_column: str | None = None,
     gaps: Gaps = "drop",
@@ -46,7 +47,7 @@ def perplexity(
     Raises InputError, OutputError, ModelError, OptionError: each says what, where and what to do.
     """
     check_perplexity_method(method)
-    reading = RecordOptions(column=column, id_column=id_column, on_error=on_error, gaps=gaps)
+    reading = RecordOptions(format=format, column=column, id_column=id_column, on_error=on_error, gaps=gaps)
     source, target = Path(input), Path(output)
     suffix = check_table_suffix(target)
     writes, beside = table_targets(target, overwrite), provenance_path(target)

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from os.path import exists, isabs
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from biofm.inference.prediction import (
     PredictorInfo,
     Remark,
     files_of_predictor,
+    find_predictor,
     predictions_to_table,
     read_ensemble,
     remark_domain,
@@ -73,6 +75,7 @@ def predict(
     dtype: str | None = None,
     device: str = "auto",
     tokens_per_batch: int | None = None,
+    format: str | None = None,
     column: str | None = None,
     id_column: str | None = None,
     gaps: Gaps | None = None,
@@ -95,8 +98,10 @@ def predict(
     if not 0 < coverage < 1:
         what = f"{coverage} is not between 0 and 1"
         raise OptionError(what, where="--coverage", remedy=f"Give {COVERAGE} or the like")
-    reading = RecordOptions(column=column, id_column=id_column, on_error=on_error, gaps=gaps or "drop")
-    source, folder, target = Path(input), Path(predictor), Path(output)
+    reading = RecordOptions(
+        format=format, column=column, id_column=id_column, on_error=on_error, gaps=gaps or "drop"
+    )
+    source, folder, target = Path(input), find_predictor(Path(predictor)), Path(output)
     suffix = check_table_suffix(target)
     writes, beside = table_targets(target, overwrite), provenance_path(target)
     paths = files_of_predictor(folder)
@@ -155,6 +160,9 @@ def _base(info: PredictorInfo, model: str | Path | None) -> Checkpoint | None:
     """
     if info.has_encoders:
         return None
+    if model is None and isabs(info.model) and not exists(info.model):
+        what = "no such model any more, on which the predictor stands"
+        raise ModelError(what, where=info.model, remedy="Say with --model where it lies now")
     loaded = load(info.model if model is None else model, device="cpu", dtype="float32")
     if loaded.info.sha256 != info.sha256:
         what = f"the predictor was trained on a model of other weights (SHA-256 {info.sha256[:12]}...)"

@@ -24,6 +24,7 @@ def estimate_score(
     models: Sequence[str | Path] = (DEFAULT_MODEL,),
     method: Method = "masked-marginals",
     offset: int = 0,
+    format: str | None = None,
     variant_column: str | None = None,
     mutated_column: str | None = None,
     protein_column: str | None = None,
@@ -48,6 +49,7 @@ def estimate_score(
         variants=Path(variants) if variants is not None else None,
         wild_type=Path(wild_type) if wild_type is not None else None,
         all_singles=all_singles, sequence_column=sequence_column, protein_column=protein_column,
+        format=format,
     )  # fmt: skip
     share = WHOLE if shard is None else Shard.parse(shard)
     names = column_names([str(model) for model in models])

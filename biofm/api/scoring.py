@@ -46,6 +46,7 @@ def score(
     models: Sequence[str | Path] = (DEFAULT_MODEL,),
     method: Method = "masked-marginals",
     offset: int = 0,
+    format: str | None = None,
     variant_column: str | None = None,
     mutated_column: str | None = None,
     protein_column: str | None = None,
@@ -66,6 +67,7 @@ def score(
     of ``models`` and their mean. Wild types come from the file ``wild_type`` (one record for all rows, or
     several named by ``protein_column``) or from the table's ``sequence_column``. With ``all_singles`` there
     are no ``variants``: every substitution of every wild type is scored, and ``picture`` draws one protein's.
+    ``format`` (csv, tsv, parquet) says what a name or standard input does not.
     The notations are those of ``biofm_datasets.variants``, the numbering that of
     ``biofm_datasets.changes.locate``, the methods those of ``biofm.inference.scoring.methods``. All models
     are in memory at once; the table is not.
@@ -83,6 +85,7 @@ def score(
     sources = Sources(
         variants=_path(variants), wild_type=_path(wild_type), all_singles=all_singles,
         only_one=picture is not None, sequence_column=sequence_column, protein_column=protein_column,
+        format=format,
     )  # fmt: skip
     share = WHOLE if shard is None else Shard.parse(shard)
     target, drawn = Path(output), _path(picture)

@@ -32,6 +32,7 @@ def contacts(
     dtype: options.DtypeOption = Dtype.auto,
     device: options.Device = "auto",
     tokens_per_batch: Annotated[int | None, Option(help="The default follows from the device.")] = None,
+    format: options.InputFormat = None,
     column: options.Column = None,
     id_column: options.IdColumn = None,
     gaps: options.AtGaps = Gaps.drop,
@@ -46,7 +47,7 @@ def contacts(
     summary = api.contacts(
         input, output, model=model, picture=picture, structure=structure, chain=chain, protein=protein,
         min_separation=min_separation, threshold=threshold, dtype=dtype.value, device=device,
-        tokens_per_batch=tokens_per_batch, column=column, id_column=id_column, gaps=gaps.value,
+        tokens_per_batch=tokens_per_batch, format=format, column=column, id_column=id_column, gaps=gaps.value,
         on_error=on_error.value, overwrite=overwrite, quiet=quiet,
     )  # fmt: skip
     say_notices(summary.notices)

@@ -29,6 +29,7 @@ def embed(
     dtype: options.DtypeOption = Dtype.auto,
     device: options.Device = "auto",
     tokens_per_batch: options.TokensPerBatch = None,
+    format: options.InputFormat = None,
     column: options.Column = None,
     id_column: options.IdColumn = None,
     gaps: options.AtGaps = Gaps.drop,
@@ -45,8 +46,8 @@ def embed(
 
     how: dict[str, Any] = {
         "model": model, "pool": pool.value, "layer": layer, "window": window, "dtype": dtype.value,
-        "device": device, "tokens_per_batch": tokens_per_batch, "column": column, "id_column": id_column,
-        "gaps": gaps.value, "on_error": on_error.value, "shard": shard,
+        "device": device, "tokens_per_batch": tokens_per_batch, "format": format, "column": column,
+        "id_column": id_column, "gaps": gaps.value, "on_error": on_error.value, "shard": shard,
     }  # fmt: skip
     if estimate:
         show_estimate(api.estimate_embed(input, output, **how), output, as_json=json)

@@ -17,6 +17,13 @@ class Gaps(StrEnum):
     refuse = "refuse"
 
 
+class Format(StrEnum):
+    fasta = "fasta"
+    csv = "csv"
+    tsv = "tsv"
+    parquet = "parquet"
+
+
 MODEL_HELP = "A name of `biofm models`, a hub id, a folder, a .pt or a .pth file."
 
 GAPS_HELP = "Gaps of an alignment (- and .): drop and count them, keep them as tokens, or refuse them."
@@ -29,6 +36,9 @@ TokensPerBatch = Annotated[int | None, Option(help="The default follows from the
 Column = Annotated[str | None, Option(help="Of a table: the column of sequences.")]
 IdColumn = Annotated[
     str | None, Option(help="Of a table: the column of names; else `id`, else the row's number.")
+]
+InputFormat = Annotated[
+    Format | None, Option("--format", help="Of the input, where no name says it, as of standard input.")
 ]
 AtGaps = Annotated[Gaps, Option("--gaps", help=GAPS_HELP)]
 AtFault = Annotated[OnError, Option("--on-error", help="At a faulty record: stop, or skip and count it.")]

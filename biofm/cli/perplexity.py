@@ -29,6 +29,7 @@ def perplexity(
     dtype: options.DtypeOption = Dtype.float32,
     device: options.Device = "auto",
     tokens_per_batch: options.TokensPerBatch = None,
+    format: options.InputFormat = None,
     column: options.Column = None,
     id_column: options.IdColumn = None,
     gaps: options.AtGaps = Gaps.drop,
@@ -42,7 +43,7 @@ def perplexity(
 
     summary = api.perplexity(
         input, output, model=model, method=method.value, dtype=dtype.value,
-        device=device, tokens_per_batch=tokens_per_batch, column=column, id_column=id_column,
+        device=device, tokens_per_batch=tokens_per_batch, format=format, column=column, id_column=id_column,
         gaps=gaps.value, on_error=on_error.value, overwrite=overwrite, quiet=quiet,
     )  # fmt: skip
     say_notices(summary.notices)

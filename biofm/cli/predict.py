@@ -12,7 +12,7 @@ from biofm.cli.printing import print_json, say, say_notices, say_remarks
 if TYPE_CHECKING:
     from biofm.api.prediction import PredictSummary
 
-PREDICTOR_HELP = "The folder predictor/ of a run of `biofm finetune`."
+PREDICTOR_HELP = "The folder of a run of `biofm finetune`, or the folder predictor/ in it."
 MODEL_HELP = "Where the model that was fine-tuned lies now, if not where it lay."
 GAPS_HELP = options.GAPS_HELP + " The default is what was done in training."
 COVERAGE_HELP = "The share of truths that intervals are to hold."
@@ -29,6 +29,7 @@ def predict(
     dtype: Annotated[Dtype | None, Option(help=DTYPE_HELP)] = None,
     device: options.Device = "auto",
     tokens_per_batch: options.TokensPerBatch = None,
+    format: options.InputFormat = None,
     column: options.Column = None,
     id_column: options.IdColumn = None,
     gaps: Annotated[Gaps | None, Option(help=GAPS_HELP)] = None,
@@ -42,7 +43,7 @@ def predict(
 
     summary = api.predict(
         input, output, predictor=predictor, model=model, coverage=coverage, window=window, dtype=dtype,
-        device=device, tokens_per_batch=tokens_per_batch, column=column, id_column=id_column,
+        device=device, tokens_per_batch=tokens_per_batch, format=format, column=column, id_column=id_column,
         gaps=None if gaps is None else gaps.value, on_error=on_error.value, overwrite=overwrite, quiet=quiet,
     )  # fmt: skip
     say_notices(summary.notices)

@@ -42,6 +42,7 @@ def score(
     model: Annotated[list[str], Option("--model", "-m", help=MODEL_HELP)] = ["protein-nano"],  # noqa: B006
     method: Annotated[MethodOption, Option(help=METHOD_HELP)] = MethodOption.masked_marginals,
     offset: Annotated[int, Option(help=OFFSET_HELP)] = 0,
+    format: options.InputFormat = None,
     variant_column: Annotated[str | None, Option(help=VARIANT_HELP)] = None,
     mutated_column: Annotated[str | None, Option(help=MUTATED_HELP)] = None,
     protein_column: Annotated[str | None, Option(help=PROTEIN_HELP)] = None,
@@ -65,9 +66,10 @@ def score(
 
     how: dict[str, Any] = {
         "wild_type": wild_type, "all_singles": all_singles, "models": model, "method": method.value,
-        "offset": offset, "variant_column": variant_column, "mutated_column": mutated_column,
-        "protein_column": protein_column, "sequence_column": sequence_column, "dtype": dtype.value,
-        "device": device, "tokens_per_batch": tokens_per_batch, "on_error": on_error.value, "shard": shard,
+        "offset": offset, "format": format, "variant_column": variant_column,
+        "mutated_column": mutated_column, "protein_column": protein_column,
+        "sequence_column": sequence_column, "dtype": dtype.value, "device": device,
+        "tokens_per_batch": tokens_per_batch, "on_error": on_error.value, "shard": shard,
     }  # fmt: skip
     if estimate:
         show_score_estimate(api.estimate_score(variants, **how), output, as_json=json)

@@ -7,6 +7,7 @@ from itertools import count
 from typing import BinaryIO
 
 from biofm_datasets import DataError, Record, clean_protein, read_sequences
+from biofm_datasets.formats import WORDS
 from biofm_datasets.ids import watch_ids
 from biofm_datasets.protein import GAPS, Gaps
 
@@ -23,7 +24,8 @@ GIVEN = "the given sequences"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordOptions:
-    """How records are read. The columns are those of a table. At a faulty record ``on_error`` says "stop", or
+    """How records are read. The columns are those of a table; ``format`` says what
+    the name does not. At a faulty record ``on_error`` says "stop", or
     "skip" to leave it out and count it. Raises OptionError for a word that is none.
     """
 
@@ -31,10 +33,18 @@ class RecordOptions:
     id_column: str | None = None
     on_error: str = "stop"
     gaps: Gaps = "drop"
+    format: str | None = None
 
     def __post_init__(self) -> None:
         check_choice("--on-error", self.on_error, ON_ERROR)
         check_choice("--gaps", self.gaps, GAPS)
+        check_format(self.format)
+
+
+def check_format(word: str | None) -> None:
+    """Raises OptionError for what is no word for a format; None leaves it to the file's name."""
+    if word is not None:
+        check_choice("--format", word, tuple(WORDS))
 
 
 def records_of_file(
@@ -44,7 +54,9 @@ def records_of_file(
 
     Raises InputError: the file is at fault, or one of its records and it is not to be skipped.
     """
-    records = read_sequences(stream, name, column=options.column, id_column=options.id_column)
+    records = read_sequences(
+        stream, name, column=options.column, id_column=options.id_column, word=options.format
+    )
     with input_errors():
         yield from _clean(records, name, options, notices)
 

@@ -112,12 +112,21 @@ def read_number(cell: str, where: str) -> float:
         return math.nan
     number = parse_number(cell)
     if number is None:
-        raise DataError(f"{cell!r} is no number", where=where, remedy=_REMEDY)
+        raise DataError(f"{cell!r} is no number", where=where, remedy=how_to_mend(cell))
     if not math.isfinite(number):
         raise DataError(f"{cell!r} is not finite", where=where, remedy=_REMEDY)
     if abs(number) > LARGEST:
         raise DataError(f"{cell!r} is too large to compute with", where=where, remedy=_REMEDY)
     return number
+
+
+def how_to_mend(cell: str) -> str:
+    """What to do with a cell that is no number, in the ways in which instruments and people write them."""
+    if cell[:1] in "<>≤≥~" and parse_number(cell.lstrip("<>=≤≥~ ")) is not None:
+        return "A limit is no measurement: leave the cell empty, or write the limit as a number"
+    if parse_number(cell.replace(",", ".", 1)) is not None:
+        return f"Write a decimal point: {cell.replace(',', '.', 1)}"
+    return _REMEDY
 
 
 def parse_number(cell: str) -> float | None:

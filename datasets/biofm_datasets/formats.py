@@ -28,6 +28,9 @@ FORMATS = {
 }
 """Suffix -> format."""
 
+WORDS = {"fasta": "FASTA", "csv": "CSV", "tsv": "TSV", "parquet": "Parquet"}
+"""How a user says a format that the name does not, as of standard input."""
+
 _BUFFER_BYTES = 1 << 18
 _GZIP_MAGIC = b"\x1f\x8b"
 _MAGIC = {
@@ -42,24 +45,27 @@ _MAGIC = {
 _COPY_AGAIN = "Copy or download it again"
 
 
-def is_table(name: str) -> bool:
-    """Whether a file of this name is read as a table."""
+def is_table(name: str, word: str | None = None) -> bool:
+    """Whether a file of this name is read as a table. ``word``: as in ``open_format``."""
+    if word is not None:
+        return WORDS[word] != "FASTA"
     return FORMATS.get(_suffix(name), "FASTA") != "FASTA"
 
 
 @contextmanager
-def open_format(stream: BinaryIO, name: str) -> Iterator[tuple[BinaryIO, str]]:
+def open_format(stream: BinaryIO, name: str, word: str | None = None) -> Iterator[tuple[BinaryIO, str]]:
     """The content of ``stream``, decompressed where it is gzip, and its format: a value of ``FORMATS``.
 
-    The suffix of ``name`` (a final ".gz" set aside) says the format; "-" and names with an unknown suffix are
-    FASTA when the first character is ">" or ";". The stream is left open.
+    ``word``, one of ``WORDS``, says the format, else the suffix of ``name`` (a final ".gz" set aside); "-"
+    and names with an unknown suffix are FASTA when the first character is ">" or ";". The stream is left
+    open.
 
     Raises DataError for content that its name speaks against and, while it is read, for damaged gzip data and
     for a disk that fails.
     """
     with _buffered(stream) as raw, _faults_named(name):
         source = _decompressed(raw, name)
-        kind = _find_format(source, name)
+        kind = _find_format(source, name, word)
         if kind == "Parquet" and (source is not raw or not raw.seekable()):
             what = "a Parquet file is read from its end, so it cannot come through gzip or a pipe"
             raise DataError(what, where=name, remedy="Give the plain file")
@@ -101,22 +107,25 @@ def _decompressed(raw: io.BufferedReader, name: str) -> io.BufferedReader:
     return raw
 
 
-def _find_format(source: io.BufferedReader, name: str) -> str:
-    """The format that the suffix says, if the first bytes do not speak against it."""
+def _find_format(source: io.BufferedReader, name: str, word: str | None) -> str:
+    """The format that the word or else the suffix says, if the first bytes do not speak against it."""
     head = source.peek(8)
     if not head:
         raise DataError("the file is empty", where=name, remedy="Give one that holds something")
     suffix = _suffix(name)
-    expected, found = FORMATS.get(suffix), _look(head)
+    expected, found = WORDS[word] if word else FORMATS.get(suffix), _look(head)
     if expected is None and found == "FASTA":
         return found
     if expected is None:
         what = f"no format has the suffix {suffix!r}" if suffix else "without a suffix only FASTA is read"
-        remedy = f"Give FASTA, or a file whose name ends in one of {', '.join(FORMATS)} (or those with .gz)"
+        suffixes = ", ".join(FORMATS)
+        remedy = f"Say --format, or give a file whose name ends in one of {suffixes} (or those with .gz)"
         raise DataError(what, where=name, remedy=remedy)
     if found not in (None, expected) or (expected == "Parquet" and found is None):
-        what = f"the name says {expected} but the content is {found or 'something else'}"
-        raise DataError(what, where=name, remedy="Name the file after what it holds, or give another one")
+        says = "--format" if word else "the name"
+        what = f"{says} says {expected} but the content is {found or 'something else'}"
+        remedy = "Name the file after what it holds, or give another one"
+        raise DataError(what, where=name, remedy=remedy if word is None else "Say what it holds")
     return expected
 
 

@@ -17,11 +17,13 @@ def read_sequences(
     column: str | None = None,
     id_column: str | None = None,
     label_column: str | None = None,
+    word: str | None = None,
 ) -> Iterator[Record]:
     """Yield the records of a FASTA, CSV, TSV or Parquet file in file order, in flat memory.
 
-    ``name`` is the file's name: its suffix (a final ".gz" set aside) says the format, and it stands in
-    every message. "-" and names with an unknown suffix are FASTA when the first character is ">" or ";".
+    ``name`` is the file's name: its suffix (a final ".gz" set aside) says the format, unless ``word`` does
+    (fasta, csv, tsv, parquet), and it stands in every message. "-" and names with an unknown suffix are FASTA
+    when the first character is ">" or ";".
     gzip is recognised by its first bytes, whatever the name. Tables need ``column``, the name of their
     column of sequences; ``id_column`` and ``label_column`` are explained at ``read_delimited``. The stream is
     left open.
@@ -29,7 +31,7 @@ def read_sequences(
     Raises DataError for every fault of the file as a whole. One record's fault is left to
     ``clean_protein``.
     """
-    with open_format(stream, name) as (source, kind):
+    with open_format(stream, name, word) as (source, kind):
         if kind == "FASTA":
             _refuse_columns(name, column, id_column, label_column)
             yield from read_fasta(source, name)

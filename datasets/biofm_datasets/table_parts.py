@@ -64,12 +64,13 @@ def take(column: Column, rows: Sequence[int]) -> Column:
     return [column[row] for row in rows] if isinstance(column, list) else column.take(rows)
 
 
-def read_table(stream: BinaryIO, name: str, *, n_rows: int) -> Iterator[TablePart]:
+def read_table(stream: BinaryIO, name: str, *, n_rows: int, word: str | None = None) -> Iterator[TablePart]:
     """Yield the rows of a CSV, TSV or Parquet file in order, at most ``n_rows`` at a time, in flat memory.
+    ``word`` says which of them, where the name does not.
 
     Raises DataError for every fault of the file as a whole, and for a table without a row.
     """
-    with open_format(stream, name) as (source, kind):
+    with open_format(stream, name, word) as (source, kind):
         if kind == "FASTA":
             remedy = "Give a CSV, TSV or Parquet file"
             raise DataError("this is FASTA, where a table belongs", where=name, remedy=remedy)

@@ -83,6 +83,32 @@ def test_standard_input_is_read(
     assert read_table(Path("out.npz"))[0] == ["a", "b", "a", "c"]
 
 
+@pytest.mark.parametrize(("word", "delimiter"), [("csv", ","), ("tsv", "\t")])
+def test_a_table_comes_through_standard_input_where_its_format_is_said(
+    word: str, delimiter: str, biofm: Any, read_table: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("t").write_text(delimiter.join(("id", "seq")) + "\n")
+    with Path("t").open("a") as table:
+        table.writelines(f"{name}{delimiter}{sequence}\n" for name, sequence in PROTEINS)
+    for said in ((), ("--format", word)):
+        with Path("t").open("rb") as pipe:
+            monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=pipe))
+            outcome = biofm("embed", "-", "-o", "out.npz", "-q", "--column", "seq", *said)
+        assert (outcome.status == 0) == bool(said)
+        assert said or "Say --format" in outcome.err
+    ids, values, _ = read_table(Path("out.npz"))
+    twin = package.load().embed(PROTEINS)
+    assert ids == twin.ids
+    np.testing.assert_array_equal(values, twin.values)
+
+
+def test_a_format_that_the_content_speaks_against_is_told(biofm: Any) -> None:
+    Path("p.txt").write_bytes(FASTA)
+    outcome = biofm("embed", "p.txt", "-o", "out.npz", "--format", "csv", "--column", "seq")
+    assert (outcome.status, outcome.err.count("\n")) == (1, 1)
+    assert "--format says CSV but the content is FASTA" in outcome.err
+
+
 def test_the_json_summary_stands_alone_on_standard_output(biofm: Any) -> None:
     Path("p.fasta").write_bytes(b">a\nmktay*\n>b\nMKJJT\n")
     outcome = biofm("embed", "p.fasta", "-o", "out.npz", "--json")

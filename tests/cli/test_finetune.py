@@ -160,6 +160,12 @@ WRONG: dict[str, tuple[str | None, tuple[str, ...], list[str]]] = {
     "batches that devices cannot share": (
         GOOD, ("--method", "full", "--devices", "3"), ["--batches-per-step", "Give a multiple of 3"]
     ),
+    "a limit among numbers": (
+        GOOD + "x,MKT,>10,train\n", (), ["line 20, column 'y'", "'>10' is no", "leave the cell empty"],
+    ),
+    "a comma among numbers": (GOOD + 'x,MKT,"1,5",train\n', (), ["line 20", "'1,5' is no", "point: 1.5"]),
+    "a word among numbers": (GOOD + "x,MKT,n.d.,train\n", (), ["line 20", "'n.d.' is no number", "--task"]),
+    "a truth among numbers": (GOOD + "x,MKT,no,train\n", (), ["line 20", "'no' is no number"]),
     "rows of two kinds": (GOOD + "x,MKT,high,train\n", ("--task", "regression"), ["line 20", "'high' is no"]),
 }  # fmt: skip
 

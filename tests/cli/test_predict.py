@@ -109,14 +109,15 @@ def test_a_predictor_that_was_trained_whole_needs_no_other_model(
     for file in tiny_esm2.iterdir():
         (moved / file.name).write_bytes(file.read_bytes())
     for method in ("probe", "full"):
-        words = ("-m", moved, "--method", method, *FEW_STEPS)
+        words = ("-m", "moved", "--method", method, *FEW_STEPS)
         assert biofm("finetune", "t.csv", *CHOICE, "-o", method, *words).status == 0
     moved.rename(tmp_path / "elsewhere")
     predict = ("predict", "t.csv", "--column", "sequence")
-    assert biofm(*predict, "-p", "full/predictor", "-o", "full.csv").status == 0
+    assert biofm(*predict, "-p", "full", "-o", "full.csv").status == 0
     lost = biofm(*predict, "-p", "probe/predictor", "-o", "probe.csv")
     assert lost.status == 1
-    assert "no such model" in lost.err
+    assert f"{moved}: no such model any more" in lost.err, "the path is absolute, whatever was said"
+    assert "--model" in lost.err
     found = biofm(*predict, "-p", "probe/predictor", "-o", "probe.csv", "--model", "elsewhere")
     assert found.status == 0, found.err
     other = biofm(*predict, "-p", "probe/predictor", "-o", "other.csv", "--model", "protein-nano")

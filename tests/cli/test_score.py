@@ -1,7 +1,9 @@
 """``biofm score`` from file to file, and every wrong input with its message."""
 
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -57,6 +59,16 @@ def test_every_format_holds_the_scores_of_the_python_twin_in_order(
     assert list(table["method"]) == ["masked-marginals"] * 3 + ["pseudo-perplexity"]
     np.testing.assert_allclose(table["score"].to_numpy(np.float32), twin, atol=1e-6)
     assert table["score"].iloc[2] == 0
+
+
+def test_variants_come_through_standard_input_where_their_format_is_said(
+    biofm: Any, tiny_esm2: Path, twin: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Path("v.csv").open("rb") as pipe:
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=pipe))
+        outcome = run(biofm, tiny_esm2, "-", "--format", "csv", "-w", "wt.fasta", "-o", "out.csv")
+    assert outcome.status == 0, outcome.err
+    np.testing.assert_allclose(pd.read_csv("out.csv")["score"].to_numpy(np.float32), twin, atol=1e-6)
 
 
 def test_how_the_scores_were_made_stands_beside_them(biofm: Any, tiny_esm2: Path) -> None:

@@ -1,13 +1,13 @@
 """A table of sequences and targets: from a file to rows that can be learned from."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import numpy as np
 from biofm_datasets import DataError
-from biofm_datasets.columns import parse_number, read_number, stop_at
+from biofm_datasets.columns import how_to_mend, parse_number, read_number, stop_at
 from biofm_datasets.ids import REPEATED_IDS
 from biofm_datasets.protein import GAP_CHARACTERS, count_residues
 from numpy.typing import NDArray
@@ -17,7 +17,15 @@ from biofm.evaluation.assay import FAULTY
 from biofm.evaluation.supervised.features import spelled
 from biofm.evaluation.supervised.labels import UNKNOWN, Labels, offsets_of
 from biofm.evaluation.supervised.rows import NO_ROLE, LabelOptions, Row, read_rows
-from biofm.evaluation.supervised.tasks import AUTO, NO_CLASS, TRUTHS, FoundTask, Task, find_task
+from biofm.evaluation.supervised.tasks import (
+    AUTO,
+    NO_CLASS,
+    TRUTHS,
+    FoundTask,
+    Task,
+    find_task,
+    odd_among_numbers,
+)
 
 CORRECT = "Correct the cell, or leave it empty"
 
@@ -67,6 +75,8 @@ def read_labelled(
     if not any(cell for row in rows for cell in row.cells):
         what = f"no row has a value in {', '.join(map(repr, options.targets))}"
         raise InputError(what, where=name, remedy="Name another column with --target")
+    if options.task == AUTO:
+        rows = list(_numbers_alone(name, rows, options, at_fault))
     found = _task_of(name, rows, options)
     known, values = _parse_rows(name, rows, found.task, options, notices, at_fault)
     if not known:
@@ -84,14 +94,35 @@ def read_labelled(
     )
 
 
+def _numbers_alone(
+    name: str, rows: Sequence[Row], options: LabelOptions, at_fault: Callable[[DataError], None]
+) -> Iterator[Row]:
+    """The rows without the few cells that are no numbers in a column of numbers, which ``at_fault`` gets."""
+    lengths = _lengths(rows)
+    odd = [odd_among_numbers(cells, lengths) for cells in zip(*(row.cells for row in rows), strict=True)]
+    for row in rows:
+        column = next((i for i, cell in enumerate(row.cells) if cell in odd[i]), None)
+        if column is None:
+            yield row
+            continue
+        cell, target = row.cells[column], options.targets[column]
+        what = f"{cell!r} is no number, as most cells of its column are"
+        remedy = f"{how_to_mend(cell)}; or say --task"
+        at_fault(DataError(what, where=f"{name}, {row.place}, column {target!r}", remedy=remedy))
+
+
+def _lengths(rows: Sequence[Row]) -> list[set[int]]:
+    """Of each sequence, as given and as put in order."""
+    return [{count_residues(row.as_given), count_residues(row.sequence)} for row in rows]
+
+
 def _task_of(name: str, rows: Sequence[Row], options: LabelOptions) -> FoundTask:
     for task in ("regression", "classification", "multi-label", "per-residue"):
         if options.task == task:
             return FoundTask(task, "it was asked for")
     assert options.task == AUTO
     cells = [[row.cells[i] for row in rows] for i in range(len(options.targets))]
-    n_residues = [{count_residues(row.as_given), count_residues(row.sequence)} for row in rows]
-    return find_task(name, options.targets, cells, n_residues)
+    return find_task(name, options.targets, cells, _lengths(rows))
 
 
 def _parse_rows(

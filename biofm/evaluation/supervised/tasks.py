@@ -61,6 +61,17 @@ def find_task(
     raise InputError(what, where=where, remedy="Name one target, or several of numbers or of 0 and 1")
 
 
+def odd_among_numbers(cells: Sequence[str], n_residues: Sequence[Collection[int]]) -> frozenset[str]:
+    """The cells that are no numbers in a column where most are, and are those of no classes nor residues."""
+    known = [cell for cell in cells if cell.lower() not in MISSING]
+    numbers = [number for cell in known if (number := parse_number(cell)) is not None]
+    if 2 * len(numbers) <= len(known) or _are_classes(set(numbers), len(known)):
+        return frozenset()
+    if all(map(is_truth, known)) or _are_per_residue(cells, n_residues):
+        return frozenset()
+    return frozenset(cell for cell in known if parse_number(cell) is None)
+
+
 def is_truth(cell: str) -> bool:
     return cell.lower() in TRUTHS or parse_number(cell) in (0.0, 1.0)
 

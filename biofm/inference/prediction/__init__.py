@@ -2,7 +2,7 @@
 
 from biofm.inference.prediction.domain import Domain, DomainTally, TrainingRows, describe_training
 from biofm.inference.prediction.ensemble import Combined, combine
-from biofm.inference.prediction.files import PredictorFiles, files_of_predictor
+from biofm.inference.prediction.files import PredictorFiles, files_of_predictor, find_predictor
 from biofm.inference.prediction.heads import Head, HeadPool
 from biofm.inference.prediction.info import MemberInfo, Method, PredictorInfo
 from biofm.inference.prediction.nearest import Nearest
@@ -39,6 +39,7 @@ __all__ = [
     "combine",
     "describe_training",
     "files_of_predictor",
+    "find_predictor",
     "mean_of_residues",
     "open_branch",
     "predictions_to_table",

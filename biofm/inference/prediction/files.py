@@ -39,6 +39,12 @@ Files = Mapping[str, BinaryIO]
 """Opened files by their names, relative to the folder."""
 
 
+def find_predictor(folder: Path) -> Path:
+    """The folder of the predictor: this one, or ``predictor`` in it, where it is that of a run."""
+    inside = folder / "predictor"
+    return inside if not (folder / FILE).is_file() and (inside / FILE).is_file() else folder
+
+
 def files_of_predictor(folder: Path) -> tuple[Path, ...]:
     """Raises ModelError where the folder holds no predictor."""
     if not (folder / FILE).is_file():

@@ -14,7 +14,7 @@ from biofm_datasets.table_parts import read_table
 from biofm.core.errors import InputError, OptionError
 from biofm.gate.inputs import STANDARD_INPUT
 from biofm.inference.intake import Intake, share_reader
-from biofm.inference.records import RecordOptions, records_of_file
+from biofm.inference.records import RecordOptions, check_format, records_of_file
 from biofm.inference.scoring.cases import ROWS_PER_PART, Cases, cases_of_table
 from biofm.inference.scoring.options import ScoreOptions
 from biofm.inference.scoring.scan import cases_of_scan
@@ -27,7 +27,8 @@ class Sources:
 
     Without ``variants`` every substitution of the wild types is meant (``all_singles``), of a single one
     where a picture is to show it (``only_one``). ``sequence_column`` and ``protein_column`` are those of the
-    wild types where they come in a table, else of the variants.
+    wild types where they come in a table, else of the variants. ``format`` is that of the variants or, where
+    there are none, of the wild types.
     """
 
     variants: Path | None
@@ -36,8 +37,10 @@ class Sources:
     only_one: bool = False
     sequence_column: str | None = None
     protein_column: str | None = None
+    format: str | None = None
 
     def __post_init__(self) -> None:
+        check_format(self.format)
         if self.all_singles != (self.variants is None):
             what = "either a table of variants is scored, or all substitutions"
             raise OptionError(what, where="--all-singles", remedy="Give one of them")
@@ -90,7 +93,7 @@ class Sources:
             records = self._records(opened("wild_type"), "stop", notices)
             wild_types = wild_types_of_records(records, str(self.wild_type), self.protein_column)
         stream = opened("variants")
-        parts = read_table(stream, self.name, n_rows=ROWS_PER_PART)
+        parts = read_table(stream, self.name, n_rows=ROWS_PER_PART, word=self.format)
         return cases_of_table(parts, wild_types, options, notices, share_reader(stream))
 
     def _the_one(self, records: Iterator[Record]) -> Iterator[Record]:
@@ -104,13 +107,21 @@ class Sources:
         assert self.wild_type is not None
         id_column = self.protein_column if self._is_table() else None
         reading = RecordOptions(
-            column=self.sequence_column, id_column=id_column, on_error=on_error, gaps="refuse"
+            column=self.sequence_column,
+            id_column=id_column,
+            on_error=on_error,
+            gaps="refuse",
+            format=self._wild_type_format,
         )
         return records_of_file(stream, _spelt(self.wild_type), reading, notices)
 
     def _is_table(self) -> bool:
         assert self.wild_type is not None
-        return is_table(self.wild_type.name)
+        return is_table(self.wild_type.name, self._wild_type_format)
+
+    @property
+    def _wild_type_format(self) -> str | None:
+        return self.format if self.variants is None else None
 
     def _are_named(self) -> bool:
         """Whether the names of wild types matter: to find a row's, or because a table has to tell them."""
