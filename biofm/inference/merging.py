@@ -35,6 +35,7 @@ class _Finished:
     n_records: int
     digest: str
     notices: dict[str, int]
+    has_reasons: bool = False
 
 
 def _check_finished(journal: Journal) -> None:

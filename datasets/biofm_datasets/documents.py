@@ -65,8 +65,8 @@ def from_json(kind: Any, value: Any, name: str = "it") -> Any:
         return tuple(from_json(parts[0], one, f"{name}[{i}]") for i, one in enumerate(value))
     if origin is dict and isinstance(value, dict):
         return {key: from_json(parts[1], one, f"{name}.{key}") for key, one in value.items()}
-    if origin is Literal and value in parts:
-        return value
+    if origin is Literal:
+        return value if value in parts else _refuse(value, f"one of {', '.join(map(str, parts))}", name)
     if isinstance(kind, UnionType):
         kinds = (type(value), float) if type(value) is int else (type(value),)
         plain = [

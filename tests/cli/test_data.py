@@ -109,7 +109,11 @@ def store(biofm: Any, tmp_path: Path) -> Path:
 # what lies in the output folder besides a store, further words, what the message must say
 WRONG_OUTPUTS: dict[str, tuple[Callable[[Path], object], tuple[str, ...], list[str]]] = {
     "a store": (lambda folder: None, (), ["a store lies here already", "--overwrite"]),
-    "a store prepared otherwise": (lambda folder: None, ("--resume", "--split", "random"), ["otherwise"]),
+    "a store prepared otherwise": (
+        lambda folder: None,
+        ("--resume", "--split", "random", "--test", "1"),
+        ["otherwise"],
+    ),
     "other files": (
         lambda folder: (folder / "store.json").rename(folder / "letter"),
         (),

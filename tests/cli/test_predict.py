@@ -232,7 +232,7 @@ DAMAGES: dict[str, tuple[Any, tuple[str, ...], list[str]]] = {
     "no JSON": (lambda folder: (folder / "predictor.json").write_text("{"), (), ["not a predictor's"]),
     "a newer version": (_rewrite(version=2), (), ["version 2", "Update biofm"]),
     "a task of the future": (_rewrite(task="clustering"), (), ["clustering"]),
-    "another way with gaps": (_rewrite(gaps="close"), (), ["no such way with gaps: close"]),
+    "another way with gaps": (_rewrite(gaps="close"), (), ["gaps is 'close', not one of drop, keep, refuse"]),
     "a truncated head": (_truncate, (), ["head.safetensors is no whole safetensors file"]),
     "vectors of training that are cut": (
         lambda folder: _cut(folder / "training.safetensors"), (),
@@ -258,7 +258,7 @@ DAMAGES: dict[str, tuple[Any, tuple[str, ...], list[str]]] = {
         lambda folder: next(folder.glob("members/*/head.safetensors")).unlink(), (),
         ["head.safetensors is missing"],
     ),
-    "another number of targets": (_rewrite(targets=["a", "b"]), (), ["gives 1 numbers, not 2"]),
+    "another number of targets": (_rewrite(targets=["a", "b"]), (), ["1 spreads for 2 targets"]),
     "a coverage of everything": (lambda folder: None, ("--coverage", "1"), ["--coverage", "between 0 and 1"]),
     "a window of one": (lambda folder: None, ("--window", "1"), ["--window", "at least 2"]),
     "an output of no format": (lambda folder: None, ("-o", "found.txt"), ["found.txt", ".parquet"]),

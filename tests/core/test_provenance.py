@@ -48,6 +48,7 @@ def test_provenance_becomes_plain_fields_with_the_versions_filled_in() -> None:
         "pooling": "mean",
         "layer": 6,
         "window": 0,
+        "gaps": "drop",
         "version": __version__,
         "torch_version": torch_version(),
     }

@@ -83,8 +83,10 @@ def test_a_name_that_means_nothing_lists_the_known_ones(name: str) -> None:
     with pytest.raises(ModelError) as caught:
         locate(name)
     known = ", ".join((*bundled_models(), *HUB_IDS))
+    shown = name.replace("\0", r"\x00")
     assert str(caught.value) == (
-        f"{name}: no such model. Give one of {known}; or a folder, a .pt or .pth file, or a hub id owner/name"
+        f"{shown}: no such model. "
+        f"Give one of {known}; or a folder, a .pt or .pth file, or a hub id owner/name"
     )
 
 
