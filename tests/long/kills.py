@@ -97,15 +97,17 @@ def main() -> int:
                 break
             folder = top / f"killed {job}"
             write_inputs(folder)
-            faults += kill_until_done(folder, job, wholes[job], generator, kills)
-            faults += differences(folder, top / f"whole {job}", job)
+            found = [
+                *kill_until_done(folder, job, wholes[job], generator, kills),
+                *differences(folder, top / f"whole {job}", job),
+            ]
             loops[job] += 1
+            print(f"{job}, loop {loops[job]}: {kills.total()} kills so far", *found, sep="\n  ", flush=True)
+            faults += found
             shutil.rmtree(folder)
     for job in JOBS:
         print(f"{job}: {kills[job]} kills in {loops[job]} loops, {wholes[job]:.1f} s undisturbed")
     print(f"{kills.total()} kills, {loops.total()} loops, {len(faults)} faults")
-    for fault in faults:
-        print(fault)
     return 1 if faults else 0
 
 
