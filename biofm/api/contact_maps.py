@@ -10,6 +10,7 @@ from biofm_datasets.protein import Gaps
 from biofm_datasets.structures import read_chain
 
 from biofm.api.model import load
+from biofm.api.paths import path_of
 from biofm.api.request import request_of
 from biofm.api.table import table_targets
 from biofm.core import Progress
@@ -94,10 +95,10 @@ def contacts(
 
     Raises InputError, OutputError, ModelError, OptionError: each says what, where and what to do.
     """
-    source, target = Path(input), Path(output)
+    source, target = path_of(input), Path(output)
     reading = RecordOptions(format=format, column=column, id_column=id_column, on_error=on_error, gaps=gaps)
     _check_options(target, min_separation, threshold, structure, chain, protein if picture is None else None)
-    reads = {"input": (source,)} | ({"structure": (Path(structure),)} if structure else {})
+    reads = {"input": (source,)} | ({} if structure is None else {"structure": (path_of(structure),)})
     request = request_of(
         "contacts", reads=reads, writes=_writes(target, picture, overwrite), model=str(model)
     )

@@ -15,6 +15,7 @@ from biofm_datasets.store.files import RECORD, UNFINISHED
 from biofm_datasets.store.unfinished import PROGRESS, Unfinished
 
 from biofm.api.finished import ALREADY_WHOLE
+from biofm.api.paths import paths_of
 from biofm.api.preparation import (
     check_not_standard_input,
     open_inputs,
@@ -77,7 +78,7 @@ def prepare(
     Raises InputError, OutputError, OptionError: each says what, where and what to do.
     """
     began = perf_counter()
-    paths = (Path(inputs),) if isinstance(inputs, str | Path) else tuple(Path(path) for path in inputs)
+    paths = paths_of(inputs)
     folder = Path(output)
     with data_errors(OptionError):
         options = SplitOptions(

@@ -10,6 +10,7 @@ from biofm_datasets.store import open_store, store_files
 from biofm_datasets.store.files import RECORD
 from biofm_datasets.store.writer import hash_sequences
 
+from biofm.api.paths import paths_of
 from biofm.api.preparation import check_not_standard_input, check_store_reading, short_names
 from biofm.api.request import request_of
 from biofm.api.token_blocks import BlockReader, Reading
@@ -43,7 +44,7 @@ def describe(
 
     Raises InputError, OutputError, OptionError: each says what, where and what to do.
     """
-    paths = (Path(inputs),) if isinstance(inputs, str | Path) else tuple(Path(path) for path in inputs)
+    paths = paths_of(inputs)
     check_bound("n_sampled", n_sampled, "--sample")
     check_bound("seed", seed, "--seed")
     reading = Reading(column=column, gaps=gaps, on_error=on_error)

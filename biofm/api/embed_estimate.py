@@ -6,6 +6,7 @@ from pathlib import Path
 from biofm_datasets.protein import Gaps
 
 from biofm.api.model import DEFAULT_MODEL, load
+from biofm.api.paths import path_of
 from biofm.api.request import request_of
 from biofm.core.stores import check_suffix
 from biofm.gate import ask
@@ -42,7 +43,7 @@ def estimate_embed(
 
     Raises InputError, OutputError, ModelError, OptionError.
     """
-    source, suffix = Path(input), check_suffix(Path(output))
+    source, suffix = path_of(input), check_suffix(Path(output))
     options = EmbedOptions(pool=pool, layer=layer, window=window, tokens_per_batch=tokens_per_batch)
     reading = RecordOptions(format=format, column=column, id_column=id_column, on_error=on_error, gaps=gaps)
     share = WHOLE if shard is None else Shard.parse(shard)

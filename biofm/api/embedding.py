@@ -9,6 +9,7 @@ from biofm_datasets.protein import Gaps
 
 from biofm.api.finished import ALREADY_WHOLE, check_finished, provenance_of
 from biofm.api.model import DEFAULT_MODEL, Model, load
+from biofm.api.paths import path_of
 from biofm.api.request import request_of
 from biofm.api.table import table_targets, write_table
 from biofm.core import Progress
@@ -72,7 +73,7 @@ def embed(
 
     Raises InputError, OutputError, ModelError, OptionError: each says what, where and what to do.
     """
-    source, target = Path(input), Path(output)
+    source, target = path_of(input), Path(output)
     options = EmbedOptions(
         pool=pool, layer=layer, window=window, tokens_per_batch=tokens_per_batch, on_error=on_error
     )

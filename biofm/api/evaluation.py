@@ -12,6 +12,7 @@ from biofm_datasets import clean_protein, read_sequences
 from biofm_datasets.columns import find_numeric_columns
 from biofm_datasets.formats import is_table
 
+from biofm.api.paths import path_of
 from biofm.api.request import request_of
 from biofm.core import StageProgress, sha256_of
 from biofm.core.choices import ON_ERROR, check_choice
@@ -63,9 +64,10 @@ def evaluate(
         split_column=split_column, with_mean=mean_rank, n_resamples=n_resamples, seed=seed,
     )  # fmt: skip
     check_choice("--on-error", on_error, ON_ERROR)
-    if Path(table) == STANDARD_INPUT:
+    source = path_of(table)
+    if source == STANDARD_INPUT:
         raise InputError("a table cannot come through a pipe", where="-", remedy="Name a file")
-    reads = {"table": (Path(table),)} | ({"wild_type": (Path(wild_type),)} if wild_type else {})
+    reads = {"table": (source,)} | ({} if wild_type is None else {"wild_type": (path_of(wild_type),)})
     request = request_of("evaluate", reads=reads, writes=_targets(output, picture, overwrite))
     notices: Counter[str] = Counter()
     with ask(request) as permit, StageProgress(quiet=quiet) as bar, input_errors():

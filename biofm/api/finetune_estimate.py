@@ -9,6 +9,7 @@ from biofm_datasets.protein import Gaps
 
 from biofm.api.finetuning import base_of, check_reading, read_source, recipe_of
 from biofm.api.model import DEFAULT_MODEL
+from biofm.api.paths import path_of
 from biofm.api.request import request_of
 from biofm.evaluation.supervised import LabelOptions
 from biofm.gate import ask
@@ -46,7 +47,7 @@ def estimate_finetune(
     Raises InputError, ModelError, OptionError. MissingExtraError: LoRA without peft.
     """
     leave_to_main()
-    path = Path(table)
+    path = path_of(table)
     check_reading(path, on_error)
     recipe = recipe_of(recipe, config, settings, sets)
     options = LabelOptions(

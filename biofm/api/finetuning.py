@@ -11,6 +11,7 @@ from biofm_datasets.protein import Gaps
 
 from biofm.api.configuration import read_configuration
 from biofm.api.model import DEFAULT_MODEL, load
+from biofm.api.paths import path_of
 from biofm.api.request import request_of
 from biofm.core import StageProgress, sha256_of
 from biofm.core.choices import ON_ERROR, check_choice
@@ -69,7 +70,7 @@ def finetune(
     Raises InputError, OutputError, ModelError, OptionError: each says what, where and what to do.
     MissingExtraError: LoRA without peft. ProcessError: one of several processes is gone.
     """
-    path, folder = Path(table), Path(output)
+    path, folder = path_of(table), Path(output)
     recipe = recipe_of(recipe, config, settings, sets)
     options = LabelOptions(
         targets=(target,) if isinstance(target, str) else tuple(target), column=column,

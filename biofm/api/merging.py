@@ -5,6 +5,7 @@ from pathlib import Path
 from time import perf_counter
 
 from biofm.api.finished import provenance_of
+from biofm.api.paths import paths_of
 from biofm.api.request import request_of
 from biofm.api.scoring import write_scores
 from biofm.api.table import table_targets, write_table
@@ -31,9 +32,10 @@ def merge(
     target = Path(output)
     if target.suffix.lower() not in TABLES:
         check_suffix(target)
-    if not shards:
+    paths = paths_of(shards)
+    if not paths:
         raise InputError("no shards were given", remedy="Name the files that a verb with --shard left")
-    reads = {"shards": tuple(map(Path, shards))}
+    reads = {"shards": paths}
     began = perf_counter()
     with ask(request_of("merge", reads=reads, writes=table_targets(target, overwrite))) as permit:
         journals = permit.journals("shards")

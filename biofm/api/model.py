@@ -2,10 +2,10 @@
 
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from biofm_datasets.protein import Gaps
@@ -21,11 +21,12 @@ from biofm.inference import Compute, Embedder, EmbedOptions, Predictor, choose_c
 from biofm.inference.contacts import ContactMaps, ContactPredictor, short_enough
 from biofm.inference.empty_rows import EMPTY_ROWS
 from biofm.inference.pooling import PoolName
-from biofm.inference.records import RecordOptions, Sequences, records_of_values
+from biofm.inference.records import RecordOptions, records_of_values
 from biofm.inference.results import Embeddings
 from biofm.inference.scoring import Method, PerplexityMethod, Reader, ScoreOptions, Scorer, perplexities
 from biofm.inference.scoring.cases import cases_of_values
 from biofm.inference.scoring.perplexity import check_perplexity_method
+from biofm.inference.values import Sequences
 from biofm.models import (
     HUB_IDS,
     Checkpoint,
@@ -62,17 +63,21 @@ class Model:
         layer: int = -1,
         window: int | None = None,
         tokens_per_batch: int | None = None,
+        column: str | None = None,
+        id_column: str | None = None,
         gaps: Gaps = "drop",
         on_error: str = "stop",
     ) -> Embeddings:
-        """Embed records, (id, sequence) pairs or bare sequences; the options are those of ``biofm.embed``.
+        """Embed sequences: bare ones, (id, sequence) pairs, records, a mapping or a Series from id to
+        sequence, or a table in memory (pandas, polars, Arrow) with the name of its ``column`` and
+        perhaps of its ``id_column``. The options are those of ``biofm.embed``.
 
         Raises InputError: a sequence is empty, holds a character of no protein alphabet, or goes beyond the
         learned positions of an ESM-1b or ESM-1v without a ``window``. OptionError: an option does not fit,
         or the dtype: the embeddings of a sequence are not finite in it (with ``on_error`` "skip" its rows are
         NaN).
         """
-        reading = RecordOptions(on_error=on_error, gaps=gaps)
+        reading = RecordOptions(column=column, id_column=id_column, on_error=on_error, gaps=gaps)
         embedder = self.embedder(
             EmbedOptions(
                 pool=pool, layer=layer, window=window, tokens_per_batch=tokens_per_batch, on_error=on_error
@@ -94,16 +99,17 @@ class Model:
         sequences: Sequences,
         *,
         tokens_per_batch: int | None = None,
+        column: str | None = None,
+        id_column: str | None = None,
         gaps: Gaps = "drop",
         on_error: str = "stop",
     ) -> ContactMaps:
-        """The probability that two residues touch, for every pair; of records, (id, sequence) pairs or bare
-        sequences.
+        """The probability that two residues touch, for every pair; of sequences as ``embed`` takes them.
 
         Raises InputError: a sequence is empty, too long, or holds a character of no protein alphabet.
         ModelError: this model is causal, or has no contact head.
         """
-        reading = RecordOptions(on_error=on_error, gaps=gaps)
+        reading = RecordOptions(column=column, id_column=id_column, on_error=on_error, gaps=gaps)
         predictor = self.contact_predictor(tokens_per_batch)
         notices: Counter[str] = Counter()
         with ask(request_of("contacts", model=self.info.name)):
@@ -114,15 +120,16 @@ class Model:
 
     def score(
         self,
-        wild_type: str,
-        variants: Sequence[str],
+        wild_type: Any,
+        variants: Any,
         *,
         method: Method = "masked-marginals",
         offset: int = 0,
         dtype: str = "float32",
         tokens_per_batch: int | None = None,
     ) -> NDArray[np.float32]:
-        """Scores of a protein's variants, one each, in order; the options are those of ``biofm.score``.
+        """Scores of a protein's variants, one each, in order; the options are those of ``biofm.score``. The
+        wild type is a sequence or a record, the variants are a list, an array or a Series of texts.
         ``dtype`` is theirs, whatever the model embeds in. What is changed of a sequence is a warning.
 
         Raises InputError: a variant that cannot be read or does not fit. ModelError: the model is causal, or
@@ -143,16 +150,19 @@ class Model:
         method: PerplexityMethod = "pseudo",
         dtype: str = "float32",
         tokens_per_batch: int | None = None,
+        column: str | None = None,
+        id_column: str | None = None,
         gaps: Gaps = "drop",
         on_error: str = "stop",
     ) -> NDArray[np.float32]:
-        """Perplexities of sequences, one each, in order; the options are those of ``biofm.perplexity``.
+        """Perplexities of sequences as ``embed`` takes them, one each, in order; the options are
+        those of ``biofm.perplexity``.
 
         What is changed of a sequence, and what is skipped, is a warning. Raises InputError and ModelError as
         ``score`` does.
         """
         check_perplexity_method(method)
-        reading = RecordOptions(on_error=on_error, gaps=gaps)
+        reading = RecordOptions(column=column, id_column=id_column, on_error=on_error, gaps=gaps)
         changed: Counter[str] = Counter()
         records = records_of_values(sequences, reading, changed)
         with ask(request_of("perplexity", model=self.info.name)):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from biofm.api.paths import path_of
 from biofm.api.request import request_of
 from biofm.core import Progress
 from biofm.core.h5ad import open_embeddings
@@ -30,7 +31,7 @@ def neighbours(
     for. OutputError: ``picture`` cannot be written.
     """
     check_top(top)
-    source = Path(embeddings)
+    source = path_of(embeddings)
     writes = {}
     if picture:
         check_figure_suffix(Path(picture))

@@ -6,6 +6,7 @@ from pathlib import Path
 from biofm_datasets.protein import Gaps
 
 from biofm.api.model import DEFAULT_MODEL, load
+from biofm.api.paths import path_of
 from biofm.api.request import request_of
 from biofm.api.table import table_targets
 from biofm.core import Progress, __version__, torch_version
@@ -48,7 +49,7 @@ def perplexity(
     """
     check_perplexity_method(method)
     reading = RecordOptions(format=format, column=column, id_column=id_column, on_error=on_error, gaps=gaps)
-    source, target = Path(input), Path(output)
+    source, target = path_of(input), Path(output)
     suffix = check_table_suffix(target)
     writes, beside = table_targets(target, overwrite), provenance_path(target)
     request = request_of("perplexity", reads={"input": (source,)}, writes=writes, model=str(model))

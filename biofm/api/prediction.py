@@ -10,6 +10,7 @@ from typing import Any
 from biofm_datasets.protein import Gaps
 
 from biofm.api.model import load
+from biofm.api.paths import path_of
 from biofm.api.request import request_of
 from biofm.api.table import table_targets
 from biofm.core import Progress, __version__, torch_version
@@ -101,7 +102,7 @@ def predict(
     reading = RecordOptions(
         format=format, column=column, id_column=id_column, on_error=on_error, gaps=gaps or "drop"
     )
-    source, folder, target = Path(input), find_predictor(Path(predictor)), Path(output)
+    source, folder, target = path_of(input), find_predictor(Path(predictor)), Path(output)
     suffix = check_table_suffix(target)
     writes, beside = table_targets(target, overwrite), provenance_path(target)
     paths = files_of_predictor(folder)

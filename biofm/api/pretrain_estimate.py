@@ -12,6 +12,7 @@ from biofm_datasets.sampling import Mixture
 from biofm_datasets.store import TokenStore, open_store
 from numpy.typing import NDArray
 
+from biofm.api.paths import paths_of
 from biofm.api.preparation import short_names
 from biofm.api.request import request_of
 from biofm.api.run_data import files_of_data, reading_of
@@ -72,7 +73,7 @@ def estimate_pretrain(
 
     leave_to_main()
     compute = choose_compute(device, dtype)
-    paths = (Path(inputs),) if isinstance(inputs, str | Path) else tuple(Path(path) for path in inputs)
+    paths = paths_of(inputs)
     files, reading = files_of_data(paths), reading_of(recipe, column=column, gaps=gaps, on_error=on_error)
     model = start_from or f"a new {size}"
     with ask(request_of("estimate", reads={"input": files}, model=model)) as permit:

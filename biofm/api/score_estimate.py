@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from biofm.api.model import DEFAULT_MODEL, load
+from biofm.api.paths import path_of
 from biofm.api.request import request_of
 from biofm.api.scoring import column_names
 from biofm.gate import ask
@@ -46,8 +47,8 @@ def estimate_score(
         on_error=on_error,
     )  # fmt: skip
     sources = Sources(
-        variants=Path(variants) if variants is not None else None,
-        wild_type=Path(wild_type) if wild_type is not None else None,
+        variants=None if variants is None else path_of(variants),
+        wild_type=None if wild_type is None else path_of(wild_type),
         all_singles=all_singles, sequence_column=sequence_column, protein_column=protein_column,
         format=format,
     )  # fmt: skip

@@ -11,6 +11,7 @@ import numpy as np
 from biofm.api.embedding import BEGUN_AFRESH
 from biofm.api.finished import ALREADY_WHOLE, check_finished, provenance_of
 from biofm.api.model import DEFAULT_MODEL, Model, load
+from biofm.api.paths import path_of
 from biofm.api.request import request_of
 from biofm.api.table import table_targets
 from biofm.core import Progress, __version__, torch_version
@@ -83,7 +84,8 @@ def score(
         on_error=on_error,
     )  # fmt: skip
     sources = Sources(
-        variants=_path(variants), wild_type=_path(wild_type), all_singles=all_singles,
+        variants=None if variants is None else path_of(variants),
+        wild_type=None if wild_type is None else path_of(wild_type), all_singles=all_singles,
         only_one=picture is not None, sequence_column=sequence_column, protein_column=protein_column,
         format=format,
     )  # fmt: skip

@@ -9,6 +9,7 @@ from biofm_datasets.protein import Gaps
 from biofm_datasets.store import Store
 
 from biofm.api.model import load
+from biofm.api.paths import paths_of
 from biofm.api.request import request_of
 from biofm.api.run_data import files_of_data, open_data, place_of_data, reading_of
 from biofm.core import StageProgress, __version__
@@ -56,7 +57,7 @@ def pretrain(
 
     Raises InputError, OutputError, ModelError, OptionError. ProcessError: one of several processes is gone.
     """
-    paths = (Path(inputs),) if isinstance(inputs, str | Path) else tuple(Path(path) for path in inputs)
+    paths = paths_of(inputs)
     folder = Path(output)
     crew = meet(recipe)
     with ExitStack() as opened:

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import count
 from typing import BinaryIO
 
 from biofm_datasets import DataError, Record, clean_protein, read_sequences
@@ -13,13 +12,9 @@ from biofm_datasets.protein import GAPS, Gaps
 
 from biofm.core.choices import ON_ERROR, check_choice
 from biofm.core.errors import InputError, input_errors
-
-Sequences = Iterable[Record | tuple[str, str] | str]
-"""Records, (id, sequence) pairs, or bare sequences, which are numbered from 1."""
+from biofm.inference.values import GIVEN, Sequences, records_of
 
 SKIPPED = "records skipped"
-
-GIVEN = "the given sequences"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,16 +59,13 @@ def records_of_file(
 def records_of_values(
     sequences: Sequences, options: RecordOptions, notices: Counter[str]
 ) -> Iterator[Record]:
-    """Clean records of Python values.
+    """Clean records of Python values, see ``biofm.inference.values``.
 
-    Raises InputError: a record is at fault and not to be skipped, or one string was given.
+    Raises InputError: a record is at fault and not to be skipped, or these are no sequences.
     """
-    if isinstance(sequences, str):
-        raise InputError(
-            "one string would be read as many sequences of one residue", remedy="Put it into a list"
-        )
     with input_errors():
-        yield from _clean(map(_record, sequences, count(1)), GIVEN, options, notices)
+        records = records_of(sequences, column=options.column, id_column=options.id_column)
+        yield from _clean(records, GIVEN, options, notices)
 
 
 def _clean(
@@ -96,10 +88,3 @@ def _clean(
             where=name,
             remedy="Without --on-error skip the first fault is shown",
         )
-
-
-def _record(value: Record | tuple[str, str] | str, number: int) -> Record:
-    if isinstance(value, Record):
-        return value
-    id_, sequence = (str(number), value) if isinstance(value, str) else value
-    return Record(id=id_, sequence=sequence, number=number, source=GIVEN)

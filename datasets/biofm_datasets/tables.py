@@ -194,7 +194,7 @@ def _choose_columns(names: Sequence[str], name: str, columns: ColumnNames) -> _P
     return _Places(sequence, *others)
 
 
-def find_column(names: Sequence[str], wanted: str, name: str) -> int:
+def find_column(names: Sequence[object], wanted: object, name: str) -> int:
     """The place of the one column of this name. Raises DataError where there is none, or several."""
     n_found = list(names).count(wanted)
     if n_found == 0:
@@ -205,9 +205,9 @@ def find_column(names: Sequence[str], wanted: str, name: str) -> int:
     return names.index(wanted)
 
 
-def list_columns(names: Sequence[str]) -> str:
+def list_columns(names: Sequence[object]) -> str:
     """The sentence that helps who named a wrong column."""
-    return f"The columns are: {', '.join(names)}" if names else "It has no columns"
+    return f"The columns are: {', '.join(map(str, names))}" if names else "It has no columns"
 
 
 def _require_text(field: "pyarrow.Field[pyarrow.DataType]", name: str) -> None:

@@ -143,6 +143,39 @@ def test_an_alignment_gives_the_embeddings_of_its_sequences_unless_gaps_are_to_b
         model.embed(["MK-TAY"], gaps="refuse")
 
 
+def test_a_table_in_memory_gives_what_its_file_gives(model: biofm.Model) -> None:
+    frame = pd.DataFrame({"seq": ["MKTAY", "VLSP"]}, index=["a", "b"])
+    found = model.embed(frame, column="seq")
+    assert found.ids == ["a", "b"]
+    np.testing.assert_array_equal(found.values, model.embed(["MKTAY", "VLSP"]).values)
+    of_mapping = model.perplexity({"a": "MKTAY", "b": "VLSP"}, method="single-pass")
+    assert of_mapping.tolist() == model.perplexity(frame, column="seq", method="single-pass").tolist()
+    assert model.score("MKTAY", pd.Series(["K2R", "WT"], index=[7, 3]))[1] == 0
+
+
+@pytest.mark.parametrize(
+    ("verb", "options"),
+    [
+        (biofm.embed, {"output": "o.npz"}),
+        (biofm.estimate_embed, {"output": "o.npz"}),
+        (biofm.perplexity, {"output": "o.csv"}),
+        (biofm.contacts, {"output": "o.csv", "model": "protein-nano"}),
+        (biofm.predict, {"output": "o.csv", "predictor": "p"}),
+        (biofm.score, {"output": "o.csv", "wild_type": "wt.fasta"}),
+        (biofm.finetune, {"output": "o", "target": "y"}),
+        (biofm.evaluate, {"measured_column": "y", "score_column": "s"}),
+        (biofm.prepare, {"output": "o"}),
+        (biofm.describe, {}),
+        (biofm.neighbours, {}),
+        (biofm.merge, {"output": "o.csv"}),
+    ],
+)
+@pytest.mark.parametrize("value", [pd.DataFrame({"seq": ["MK"]}), {"a": "MK"}], ids=["table", "dictionary"])
+def test_what_is_no_path_is_refused_where_a_file_belongs(verb: Any, options: Any, value: Any) -> None:
+    with pytest.raises(InputError, match=r"a path belongs here, not a value of the type (DataFrame|dict)"):
+        verb(value, **options)
+
+
 def test_what_an_array_cannot_tell_is_a_warning(model: biofm.Model) -> None:
     with pytest.warns(UserWarning, match=r"^sequences whose alignment gaps .* were dropped: 1$"):
         gapped = model.perplexity(["MK-TAY", "VLSP"], method="single-pass")

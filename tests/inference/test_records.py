@@ -42,7 +42,7 @@ def test_one_string_is_not_taken_for_many_sequences() -> None:
     with pytest.raises(InputError) as fault:
         of_values("MKTAYI")
     assert str(fault.value) == (
-        "one string would be read as many sequences of one residue. Put it into a list"
+        "the given sequences: one string would be read as many sequences of one letter. Put it into a list"
     )
 
 

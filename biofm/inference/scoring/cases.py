@@ -1,7 +1,7 @@
 """Rows to score: the variants of a table, or every substitution of a protein."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
@@ -15,6 +15,7 @@ from biofm.core.errors import InputError, input_errors
 from biofm.inference.scoring.methods import Variant
 from biofm.inference.scoring.options import MUTATED_COLUMN, VARIANT_COLUMNS, ScoreOptions
 from biofm.inference.scoring.wild_types import WildTypes, clean_cell
+from biofm.inference.values import sequence_of, texts_of
 
 ROWS_PER_PART = 2048
 SKIPPED = "variants skipped"
@@ -161,16 +162,14 @@ class _PartReader:
 
 
 def cases_of_values(
-    wild_type: str, variants: Sequence[str], options: ScoreOptions, notices: Counter[str]
+    wild_type: Any, variants: Any, options: ScoreOptions, notices: Counter[str]
 ) -> list[Variant]:
     """The variants of one protein, given as Python values. Raises InputError, counting from 1."""
-    if isinstance(variants, str):
-        what = "one string would be read as many variants of one letter"
-        raise InputError(what, remedy="Put it into a list")
-    places = tuple(f"number {i}" for i in range(1, len(variants) + 1))
-    part = TablePart("the given variants", ("variant",), (list(variants),), places)
+    texts = texts_of(variants, "variants")
+    places = tuple(f"number {i}" for i in range(1, len(texts) + 1))
+    part = TablePart("the given variants", ("variant",), (texts,), places)
     with input_errors():
-        clean = clean_cell(wild_type, notices)
+        clean = clean_cell(sequence_of(wild_type, "the wild type"), notices)
         return [variant for _, variant in _PartReader(part, lambda row: clean, options, notices).read()]
 
 
