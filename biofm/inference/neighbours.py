@@ -154,9 +154,8 @@ def _better(
     above = products > floors[:, None]
     if products.shape[1] > n_best and np.count_nonzero(above) > 8 * n_best * len(floors):
         above &= products >= np.partition(products, -n_best, axis=1)[:, -n_best, None]
-    # Of a transposed matrix the places are found in the order in which they lie in memory, which is faster.
-    if products.flags.c_contiguous or products.strides[1] == products.itemsize:
-        rows, others = np.nonzero(above)
-    else:
-        others, rows = np.nonzero(above.T)
+    # Places are looked for in the order in which they lie in memory, also of a transposed matrix.
+    lying = above if above.flags.c_contiguous else above.T
+    found = np.divmod(np.flatnonzero(lying), lying.shape[1])
+    rows, others = found if lying is above else found[::-1]
     return rows, others, products[rows, others]
