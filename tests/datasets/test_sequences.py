@@ -73,14 +73,14 @@ def test_a_disk_that_fails_is_named() -> None:
 @pytest.mark.parametrize(
     ("content", "name", "message"),
     [
-        (b"id,seq\na,MK\n", "-", "-: without a suffix only FASTA is read. Give FASTA, or a file whose name"),
+        (b"id,seq\na,MK\n", "-", "-: without a suffix only FASTA is read. Say --format, or give a file"),
         (
             b"id,seq\na,MK\n",
             "x.txt",
-            "x.txt: no format has the suffix '.txt'. Give FASTA, or a file whose name",
+            "x.txt: no format has the suffix '.txt'. Say --format, or give a file whose name",
         ),
         (b"MK\n", "x.doc.gz", "x.doc.gz: the name says gzip but the content is not. Rename it"),
-        (gzip.compress(b"MK\n"), "x.doc.gz", "x.doc.gz: no format has the suffix '.doc'. Give FASTA"),
+        (gzip.compress(b"MK\n"), "x.doc.gz", "x.doc.gz: no format has the suffix '.doc'. Say --format"),
         (FASTA, "x.fasta.gz", "x.fasta.gz: the name says gzip but the content is not. Rename it without .gz"),
         (b"", "x.fasta.gz", "x.fasta.gz: the file is empty. Give"),
         (gzip.compress(b""), "x.fasta.gz", "x.fasta.gz: the file is empty. Give"),
@@ -107,7 +107,7 @@ def test_a_disk_that_fails_is_named() -> None:
         ),
         (bz2.compress(FASTA), "x.fasta", "x.fasta: the name says FASTA but the content is bzip2 data. Name"),
         (lzma.compress(FASTA), "x.fasta", "x.fasta: the name says FASTA but the content is xz data. Name"),
-        (bz2.compress(FASTA), "x.fasta.bz2", "x.fasta.bz2: no format has the suffix '.bz2'. Give FASTA"),
+        (bz2.compress(FASTA), "x.fasta.bz2", "x.fasta.bz2: no format has the suffix '.bz2'. Say --format"),
         (b"PAR1....", "x.fasta", "x.fasta: the name says FASTA but the content is Parquet. Name the file"),
     ],
 )
