@@ -16,14 +16,13 @@ from biofm.api.table import table_targets
 from biofm.core import Progress
 from biofm.core.bounds import check_bound
 from biofm.core.errors import OptionError, input_errors
-from biofm.core.stores import ProvenanceFields, provenance_path
+from biofm.core.stores import ProvenanceFields, is_empty, provenance_path
 from biofm.core.stores.contact_maps import PairFilter, check_contact_suffix, open_contact_store
 from biofm.evaluation.contacts import MIN_SEPARATION, ContactPrecision, contact_precision
 from biofm.gate import Permit, ask
 from biofm.gate.inputs import STANDARD_INPUT
 from biofm.inference.contacts import short_enough
 from biofm.inference.contacts_to_store import contacts_to_store
-from biofm.inference.empty_rows import is_empty
 from biofm.inference.focus import Focus
 from biofm.inference.intake import Intake
 from biofm.inference.records import RecordOptions, records_of_file

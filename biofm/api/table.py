@@ -6,10 +6,10 @@ from pathlib import Path
 from biofm.api.finished import provenance_of
 from biofm.core import Progress
 from biofm.core.journal import Journal
-from biofm.core.stores import open_store, provenance_path
+from biofm.core.stores import empty_fields, open_store, provenance_path
 from biofm.gate import Permit
-from biofm.inference.empty_rows import fields
 from biofm.inference.to_store import Written, journals_to_store
+from biofm.models.finiteness import reason_of
 from biofm.policy import Target
 
 
@@ -35,5 +35,5 @@ def write_table(journals: Sequence[Journal], permit: Permit, output: Path, quiet
     )
     with Progress("writing", quiet=quiet) as bar:
         written = journals_to_store(journals, store, bar)
-    store.close(provenance | fields(written.n_empty, provenance["dtype"]))
+    store.close(provenance | empty_fields(written.n_empty, reason_of(provenance["dtype"])))
     return written

@@ -34,7 +34,7 @@ LOG = logging.getLogger(__name__)
 BUSY_TIMEOUT_S = 60.0
 NOTICE_S = 2.0
 STEP_S = 1.0  # of waiting: a signal is heard in between
-SET_ANOTHER = "set XDG_STATE_HOME to the absolute path of a folder that can be written"
+ANOTHER = "XDG_STATE_HOME to the absolute path of a folder that can be written"
 NOT_PERMITTED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 # The default rollback journal, not WAL: home folders on clusters are network mounts, where WAL does not work
@@ -82,7 +82,7 @@ def ledger_path() -> Path:
     for folder in folders:
         if os.path.isabs(folder):
             return Path(folder) / "biofm" / "ledger.sqlite3"
-    raise LedgerError("there is no home folder to keep the ledger in", remedy=f"S{SET_ANOTHER[1:]}")
+    raise LedgerError("there is no home folder to keep the ledger in", remedy=f"Set {ANOTHER}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +193,7 @@ def _explained(error: Exception, path: Path) -> tuple[str, str]:
     name = getattr(error, "sqlite_errorname", "")
     number = error.errno if isinstance(error, OSError) else 0
     away = f"Move it away (mv {path} {path}.old): the next command begins a new one"
-    what, remedy = f"the ledger cannot be written ({error})", f"S{SET_ANOTHER[1:]}"
+    what, remedy = f"the ledger cannot be written ({error})", f"Set {ANOTHER}"
     if path.is_dir():
         what, remedy = "this is a folder, where the ledger is to lie", away
     elif _is_locked(error):
@@ -205,10 +205,10 @@ def _explained(error: Exception, path: Path) -> tuple[str, str]:
         what, remedy = f"the ledger is of another version of biofm ({error})", away
     elif name == "SQLITE_FULL" or name.startswith("SQLITE_IOERR") or number in (errno.ENOSPC, errno.EDQUOT):
         what = f"the disk of the ledger is full or fails ({error})"
-        remedy = f"Free some space there. Or {SET_ANOTHER}"
+        remedy = f"Free some space there. Or set {ANOTHER}"
     elif name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN")) or number in NOT_PERMITTED:
         what = f"the ledger may not be written ({error})"
-        remedy = f"Make it and its folder writable: ls -ld {path.parent} {path}. Or {SET_ANOTHER}"
+        remedy = f"Make it and its folder writable: ls -ld {path.parent} {path}. Or set {ANOTHER}"
     return what, remedy
 
 

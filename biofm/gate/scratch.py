@@ -32,9 +32,8 @@ def was_finished(output: Path) -> bool:
     folder = scratch_path(output)
     journal = folder / JOURNAL
     with suppress(OSError):
-        if not folder.is_symlink() and os.path.samefile(
-            journal, output
-        ):  # killed between the two halves of a renaming
+        # Killed between the two halves of a renaming.
+        if not folder.is_symlink() and os.path.samefile(journal, output):
             journal.unlink()
     if journal.exists() or not output.is_file():
         return False

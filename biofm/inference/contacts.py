@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from biofm.core.bounds import check_bound
 from biofm.core.errors import InputError, OptionError
-from biofm.core.stores import ProvenanceFields
+from biofm.core.stores import ProvenanceFields, is_empty
 from biofm.inference.compute import Compute
-from biofm.inference.empty_rows import EMPTY_ROWS, is_empty
+from biofm.inference.empty_rows import EMPTY_ROWS
 from biofm.inference.lengths import N_ENDS
 from biofm.inference.records import SKIPPED
 from biofm.inference.working_memory import check_memory_of_record

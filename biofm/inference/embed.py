@@ -13,10 +13,10 @@ from torch import Tensor
 from biofm.core.bounds import check_bound
 from biofm.core.errors import OptionError
 from biofm.core.journal import key_of
-from biofm.core.stores import EmbeddingBlock
+from biofm.core.stores import EmbeddingBlock, is_empty
 from biofm.inference.batches import batches, pack_pieces
 from biofm.inference.compute import Compute
-from biofm.inference.empty_rows import EMPTY_ROWS, is_empty
+from biofm.inference.empty_rows import EMPTY_ROWS
 from biofm.inference.gather import gather_for
 from biofm.inference.lengths import check_length, check_window
 from biofm.inference.pooling import PoolName, check_pool

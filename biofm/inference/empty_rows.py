@@ -13,16 +13,6 @@ EMPTY_ROWS = "rows left empty, because the model's numbers are not finite"
 REASON = "reason"
 
 
-def is_empty(values: NDArray[np.floating]) -> bool:
-    """Whether these rows of a protein are NaN, as all of them are or none."""
-    return bool(np.isnan(values.ravel()[0]))
-
-
-def fields(n_empty: int, dtype: str) -> dict[str, str | int]:
-    """What the provenance of an output without a column of reasons says of its empty rows."""
-    return {"empty_rows": n_empty, "empty_rows_reason": reason_of(dtype)} if n_empty else {}
-
-
 def emptied(columns: Mapping[str, Any], without: NDArray[np.bool_]) -> dict[str, Any]:
     """The columns without a value in the rows ``without``; as they are where there is no such row."""
     import pyarrow as pa  # heavy: this module is imported with every command

@@ -9,9 +9,8 @@ import torch
 
 from biofm.core import Progress
 from biofm.core.journal import Entry, Fields, Journal
-from biofm.core.stores import ProvenanceFields
+from biofm.core.stores import ProvenanceFields, is_empty
 from biofm.inference.embed import Embedder, Protein
-from biofm.inference.empty_rows import is_empty
 from biofm.inference.intake import Intake
 from biofm.inference.shards import Shard
 

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from biofm.core import Progress
 from biofm.core.errors import InputError
 from biofm.core.journal import Entry, Journal
-from biofm.core.stores import EmbeddingBlock, Store
-from biofm.inference.empty_rows import is_empty
+from biofm.core.stores import EmbeddingBlock, Store, is_empty
 
 BLOCK_BYTES = 4 << 20
 

@@ -8,6 +8,7 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from biofm.core.errors import OutputError
 from biofm.training.metrics import append_metrics, keep_metrics
 from biofm.training.module import TrainingModule
 from biofm.training.objectives import Example
@@ -103,6 +104,10 @@ class MetricsLog(StepCallback):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.tokens = state["tokens"]
+        if not all(isinstance(one, tuple | list) for one in state["losses"]):
+            what = "the last checkpoint was written by an earlier version of biofm, amid a row of this table"
+            remedy = "Go on with that version, or begin the run again in another folder"
+            raise OutputError(what, where=str(self.path), remedy=remedy)
         self._losses = [(torch.tensor(loss), torch.tensor(n)) for loss, n in state["losses"]]
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:

@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any, TypeVar
 
 import torch
+from biofm_datasets.documents import parse_json
 from torch.distributed import (  # type: ignore[attr-defined]  # not in the list of what it exports
     DistError,
     HashStore,
@@ -70,7 +71,7 @@ class Crew:
         with self._telling() as tell:
             result = json.dumps(work())
             tell(f'{{"result": {result}}}')
-        return json.loads(result)
+        return parse_json(result)
 
     def in_main(self, work: Callable[[], Result]) -> Result | None:
         """What ``work`` makes in the first process; None in the others, which wait as long as it takes.
@@ -176,7 +177,7 @@ class Crew:
         turn = self._next_turn()
         try:
             self._wait([turn])
-            word = json.loads(self._store.get(turn))
+            word = parse_json(self._store.get(turn))
             if "result" in word:
                 return word["result"]
             raise Told(int(word["exit code"]))

@@ -124,8 +124,10 @@ def how_to_mend(cell: str) -> str:
     """What to do with a cell that is no number, in the ways in which instruments and people write them."""
     if cell[:1] in "<>≤≥~" and parse_number(cell.lstrip("<>=≤≥~ ")) is not None:
         return "A limit is no measurement: leave the cell empty, or write the limit as a number"
-    if parse_number(cell.replace(",", ".", 1)) is not None:
-        return f"Write a decimal point: {cell.replace(',', '.', 1)}"
+    before, comma, behind = cell.partition(",")
+    if comma and parse_number(f"{before}.{behind}") is not None:
+        point = f"Write a decimal point: {before}.{behind}"
+        return f"{point}; or {before}{behind}, where the comma parts thousands" if len(behind) == 3 else point
     return _REMEDY
 
 

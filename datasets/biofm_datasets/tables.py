@@ -1,11 +1,11 @@
 """Tables with a column of sequences: CSV, TSV and Parquet."""
 
 import csv
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
+from biofm_datasets.documents import parse_json
 from biofm_datasets.errors import DataError
 from biofm_datasets.records import Record
 from biofm_datasets.text import LONGEST_LINE, read_lines, too_long
@@ -136,7 +136,7 @@ def index_columns(schema: "pyarrow.Schema") -> list[str]:
     https://pandas.pydata.org/docs/development/developer.html says how.
     """
     try:
-        index = json.loads((schema.metadata or {}).get(b"pandas", b"{}"))["index_columns"]
+        index = parse_json((schema.metadata or {}).get(b"pandas", b"{}"))["index_columns"]
     except (ValueError, KeyError, TypeError):
         return []
     return [column for column in index if isinstance(column, str) and column in schema.names]

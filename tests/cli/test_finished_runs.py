@@ -40,6 +40,17 @@ def state_of_files() -> dict[Path, tuple[int, bytes]]:
     return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in paths}
 
 
+def test_an_output_whose_provenance_is_nested_without_end_is_another_ones(repeat: Any) -> None:
+    words = (*EMBED, "out.csv")
+    assert repeat(words).status == 0
+    Path("out.csv.provenance.json").write_text("[" * 100_000)
+
+    again = repeat(words, "--resume")
+
+    assert (again.status, again.err.count("\n")) == (1, 1)
+    assert "the file already exists, and this command makes another one" in again.err
+
+
 @pytest.mark.parametrize("case", FINISHED)
 def test_a_finished_run_is_resumed_by_the_same_request_alone(case: str, repeat: Any) -> None:
     words, another = FINISHED[case]

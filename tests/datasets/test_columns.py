@@ -62,6 +62,15 @@ def test_parquet_columns_of_any_kind_are_read() -> None:
     [
         (CSV + b"d,high,1\n", "x.csv, line 5, column 'fitness': 'high' is no number. Correct the cell"),
         (CSV + b"d,1;5,1\n", "x.csv, line 5, column 'fitness': '1;5' is no number."),
+        (
+            CSV + b'd,"1,5",1\n',
+            "x.csv, line 5, column 'fitness': '1,5' is no number. Write a decimal point: 1.5",
+        ),
+        (
+            CSV + b'd,"1,500",1\n',
+            "x.csv, line 5, column 'fitness': '1,500' is no number. "
+            "Write a decimal point: 1.500; or 1500, where the comma parts thousands",
+        ),
         (CSV + b"d,1_000,1\n", "x.csv, line 5, column 'fitness': '1_000' is no number."),
         (CSV + b"d,inf,1\n", "x.csv, line 5, column 'fitness': 'inf' is not finite."),
         (CSV + b"d,1e999,1\n", "x.csv, line 5, column 'fitness': '1e999' is not finite."),

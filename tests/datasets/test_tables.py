@@ -158,6 +158,14 @@ def test_the_index_that_pandas_stored_gives_the_ids() -> None:
     assert ids_and_sequences(read(content, "x.parquet", "seq", "name"))[0] == ("x", "MK")
 
 
+@pytest.mark.parametrize("stored", [b"[" * 100_000, b"[1]", b"{}", b"null"])
+def test_what_pandas_did_not_write_names_no_index(stored: bytes) -> None:
+    table = pa.table({"seq": ["MV"]}).replace_schema_metadata({b"pandas": stored})
+    file = io.BytesIO()
+    parquet.write_table(table, file)
+    assert ids_and_sequences(read(file.getvalue(), "x.parquet", "seq")) == [("1", "MV")]
+
+
 def test_a_parquet_column_may_have_a_dot_in_its_name() -> None:
     content = parquet_bytes({"target.seq": ["MV"], "target": ["x"]})
     assert ids_and_sequences(read(content, "x.parquet", column="target.seq")) == [("1", "MV")]

@@ -48,6 +48,16 @@ class EmbeddingBlock:
         return ids, np.concatenate([np.empty(0, dtype=np.int64), *numbers])
 
 
+def is_empty(values: NDArray[np.floating]) -> bool:
+    """Whether these values of a protein are NaN, as all of them are or none."""
+    return bool(np.isnan(values.ravel()[:1]).any())
+
+
+def empty_fields(n_empty: int, reason: str | None) -> dict[str, str | int | None]:
+    """What the provenance of an output without a column of reasons says of its empty rows."""
+    return {"empty_rows": n_empty, "empty_rows_reason": reason} if n_empty else {}
+
+
 class BlockBuffer:
     """Gathers blocks until they hold ``limit_bytes`` of values, for formats whose parts should be large."""
 

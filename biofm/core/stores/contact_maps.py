@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biofm.core.errors import OutputError
-from biofm.core.stores.block import ProvenanceFields
+from biofm.core.stores.block import ProvenanceFields, empty_fields, is_empty
 from biofm.core.stores.npz import write_array
 from biofm.core.stores.unfailing import UnfailingFile
 
@@ -108,15 +108,13 @@ class _MatrixArchive:
         self._arrays.append(self._name(id_))
         if self._arrays[-1] != id_:
             self._notices[RENAMED] += 1
-        self._n_empty += _is_empty(probabilities)
+        self._n_empty += is_empty(probabilities)
         self._write(self._arrays[-1], probabilities)
 
     def close(self) -> None:
         self._write("ids", np.array(self._ids, np.str_))
         self._write("arrays", np.array(self._arrays, np.str_))
-        provenance: dict[str, Any] = dict(self._provenance)
-        if self._n_empty:
-            provenance |= {"empty_rows": self._n_empty, "empty_rows_reason": self._reason}
+        provenance = {**self._provenance, **empty_fields(self._n_empty, self._reason)}
         self._write("provenance", np.array(json.dumps(provenance)))
         with self._output.faults_raised():
             self._archive.close()
@@ -177,7 +175,7 @@ class _PairTable:
     def append(self, id_: str, record: int, probabilities: Probabilities) -> None:
         import pyarrow as pa
 
-        if _is_empty(probabilities):
+        if is_empty(probabilities):
             row = {"protein": id_, "record": record, "reason": self._reason}
             self._waiting.append(pa.Table.from_pylist([row], schema=self._schema))
         for i, j, values in _select(probabilities, self._pairs):
@@ -200,11 +198,6 @@ class _PairTable:
             if self._waiting:
                 self._writer.write_table(pa.concat_tables(self._waiting))
         self._waiting = []
-
-
-def _is_empty(probabilities: Probabilities) -> bool:
-    """Whether they are NaN, as all of a protein are or none."""
-    return bool(np.isnan(probabilities[:1, :1]).any())
 
 
 def _select(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+from biofm_datasets.documents import parse_json
 
 from biofm.core.errors import InputError
 from biofm.core.stores.store import provenance_path
@@ -35,17 +36,17 @@ def _found(output: BinaryIO, beside: BinaryIO | None, suffix: str) -> Mapping[st
     found: Mapping[str, Any] = {}
     match suffix:
         case ".csv" | ".tsv" if beside is not None:
-            found = json.loads(beside.read())["biofm"]
+            found = parse_json(beside.read())["biofm"]
         case ".parquet":
             import pyarrow.parquet  # heavy, as is h5py: this module is imported with every command
 
-            found = json.loads(pyarrow.parquet.read_schema(output).metadata[b"biofm"])
+            found = parse_json(pyarrow.parquet.read_schema(output).metadata[b"biofm"])
         case ".npz":
             with np.load(output, allow_pickle=False) as file:
-                found = json.loads(str(file["provenance"]))
+                found = parse_json(str(file["provenance"]))
         case ".safetensors":
             n_bytes = int.from_bytes(output.read(8), "little")
-            found = json.loads(output.read(min(n_bytes, os.fstat(output.fileno()).st_size)))["__metadata__"]
+            found = parse_json(output.read(min(n_bytes, os.fstat(output.fileno()).st_size)))["__metadata__"]
         case ".h5ad":
             found = _found_in_h5ad(output)
     return found

@@ -26,11 +26,8 @@ from biofm.models import Checkpoint, read_checkpoint
 
 CALIBRATION_FILE, TRAINING_FILE = "calibration.safetensors", "training.safetensors"
 HEAD_FILE, MEMBERS = "head.safetensors", "members"
-SCORES, TESTED, DISTANCES = (
-    "scores.",
-    "tested.",
-    "distances",
-)  # tensors of the first; two with a target's number
+# Tensors of the first; two with a target's number behind the point.
+SCORES, TESTED, DISTANCES = "scores.", "tested.", "distances"
 ENCODER_FILES = ("config.json", "model.safetensors")
 
 REMEDY = "Copy the predictor's folder again"

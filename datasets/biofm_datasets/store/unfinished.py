@@ -5,9 +5,11 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from biofm_datasets.documents import from_json, parse_json
 from biofm_datasets.errors import DataError
 from biofm_datasets.store.files import HASHES, UNFINISHED
 
@@ -16,9 +18,18 @@ if sys.platform != "win32":
 
 PROGRESS, LOCK = "progress.json", "lock"
 BEGIN_AGAIN = "pass --overwrite without --resume to begin again"
-_START: dict[str, Any] = {"n_bytes": {}, "state": {}, "sums": {}}
 
 Fields = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Progress:
+    """What ``progress.json`` holds; see ``Unfinished``."""
+
+    fingerprint: dict[str, Any]
+    n_bytes: dict[str, int]
+    state: dict[str, Any]
+    sums: dict[str, Any]
 
 
 class Unfinished:
@@ -39,12 +50,13 @@ class Unfinished:
         try:
             self._hold()
             begun = None if anew and not resume else self._read()
-            fingerprint = json.loads(json.dumps(dict(fingerprint)))  # as it will be read
+            of_work: dict[str, Any] = json.loads(json.dumps(dict(fingerprint)))  # as it will be read
             if begun is None:
                 self._clear()
             else:
-                self._check(begun, fingerprint, resume)
-            self.progress = begun or {"fingerprint": fingerprint, **_START}
+                self._check(begun, of_work, resume)
+            progress = begun or _Progress(fingerprint=of_work, n_bytes={}, state={}, sums={})
+            self.progress = asdict(progress)
         except BaseException:
             self.close()
             raise
@@ -75,9 +87,10 @@ class Unfinished:
         except OSError:  # a mount without locks
             return
 
-    def _read(self) -> dict[str, Any] | None:
+    def _read(self) -> _Progress | None:
         try:
-            progress: dict[str, Any] = json.loads((self.path / PROGRESS).read_bytes())
+            content = parse_json((self.path / PROGRESS).read_bytes())
+            progress: _Progress = from_json(_Progress, content, "its progress")
         except FileNotFoundError:
             return None
         except ValueError as error:
@@ -91,13 +104,13 @@ class Unfinished:
             elif path.name != LOCK:
                 path.unlink()
 
-    def _check(self, begun: Fields, fingerprint: Fields, resume: bool) -> None:
+    def _check(self, begun: _Progress, fingerprint: Fields, resume: bool) -> None:
         if not resume:
-            n_done = begun["n_bytes"][HASHES.tensor] // HASHES.itemsize
+            n_done = begun.n_bytes.get(HASHES.tensor, 0) // HASHES.itemsize
             what = f"an unfinished store lies here ({n_done:,} sequences done)"
             remedy = f"Pass --resume to go on with it; or {BEGIN_AGAIN}"
             raise DataError(what, where=str(self.folder), remedy=remedy)
-        before = begun["fingerprint"]
+        before = begun.fingerprint
         differing = [name for name in {**before, **fingerprint} if before.get(name) != fingerprint.get(name)]
         if differing:
             changes = ", ".join(

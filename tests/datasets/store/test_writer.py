@@ -123,6 +123,16 @@ WRONG: dict[str, tuple[Callable[[Path], object], dict[str, Any], str]] = {
         {"resume": True},
         "the unfinished store is damaged",
     ),
+    "progress nested too deep": (
+        lambda folder: (folder / ".unfinished" / "progress.json").write_text("[" * 100_000),
+        {"resume": True},
+        "the unfinished store is damaged",
+    ),
+    "progress of another type": (
+        lambda folder: (folder / ".unfinished" / "progress.json").write_text("[1]"),
+        {"resume": True},
+        "the unfinished store is damaged",
+    ),
 }
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from biofm import api
 from biofm.core.errors import InputError, ModelError, OptionError, OutputError
@@ -102,6 +103,22 @@ def test_a_run_is_not_resumed_with_another_treatment_of_gaps(
     assert summary.notices == {"sequences whose alignment gaps (- and .) were dropped": 1}
     message = refusal(OutputError, [fasta], run, nothing, gaps="keep", resume=True)
     assert "this folder holds a run with another treatment of gaps" in message
+
+
+def test_a_checkpoint_of_a_version_that_did_not_count_what_it_judged_is_not_gone_on_with(
+    make_fasta: MakeFasta, make_recipe: MakeRecipe, tmp_path: Path, refusal: Refusal
+) -> None:
+    fasta, run = make_fasta(), tmp_path / "run"
+    api.pretrain([fasta], run, make_recipe(n_steps=2, log_every=4, n_held_out=0))
+    (path,) = (run / "checkpoints").glob("step-*.ckpt")
+    content = torch.load(path, weights_only=True)
+    content["callbacks"]["MetricsLog"]["losses"] = [2.5, 2.5]
+    torch.save(content, path)
+
+    longer = make_recipe(n_steps=4, log_every=4, n_held_out=0)
+    message = refusal(OutputError, [fasta], run, longer, resume=True)
+
+    assert "written by an earlier version of biofm, amid a row of this table" in message
 
 
 def test_a_missing_file_is_named(nothing: PretrainRecipe, tmp_path: Path, refusal: Refusal) -> None:
