@@ -47,6 +47,7 @@ ALLOWED = {
     f"{ROOT}/biofm/": "biofm and the model that it ships",
     f"{ROOT}/kernels/biofm_kernels/": "biofm's kernels",
     f"{ROOT}/datasets/biofm_datasets/": "biofm's readers of files",
+    f"{ROOT}/biofm.egg-info/": "biofm's own metadata, where it is installed to be edited",
     **dict.fromkeys(("/usr/lib/", "/lib/", "/usr/lib64/", "/lib64/"), "system libraries"),
     "/usr/share/zoneinfo/": "the local time",
     **dict.fromkeys(("/usr/share/fonts/", "/usr/local/share/fonts/"), "matplotlib's list of fonts"),
