@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from signal import Signals
 
@@ -36,7 +37,13 @@ def launch(processes: Processes) -> None:
     os.environ["LOCAL_RANK"] = "0"
     atexit.register(_end_children)
     command = [sys.executable, *sys.orig_argv[1:]]
-    for rank in range(1, processes.n_local):
+    # By a thread: signals, which Python hears in the main one alone, never find a child that is not listed.
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(_start, command, processes.n_local - 1).result()
+
+
+def _start(command: list[str], n: int) -> None:
+    for rank in range(1, n + 1):
         environment = QUIET | os.environ | {"LOCAL_RANK": str(rank)}
         _children.append(subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL))
 

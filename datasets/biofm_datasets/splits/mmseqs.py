@@ -6,9 +6,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Lock
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,26 +107,62 @@ def _write_fasta(path: Path, sequences: Iterable[str]) -> None:
 
 def _run(command: list[str], folder: Path) -> None:
     """To its end. An interruption here ends the program too, which is a script that starts others."""
-    with (
-        (folder / "said").open("w+") as said,
-        subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True
-        ) as process,
-    ):
+    with (folder / "said").open("w+") as said:
+        program = _Program(command, said)
         try:
-            status = process.wait()
-        except BaseException:
-            if sys.platform == "win32":
-                process.kill()
-            else:
-                os.killpg(process.pid, signal.SIGKILL)
-            raise
+            status = program.run()
+        finally:
+            program.end()
         if status:
             said.seek(0)
             last = (said.read().strip().splitlines() or ["it said nothing"])[-1]
             what = f"MMseqs2 failed with status {status} ({last})"
             remedy = "Give --split-tool kmer to do without it"
             raise DataError(what, where=PROGRAM, remedy=remedy)
+
+
+class _Program:
+    """A program and what it starts. It is started by a thread: a signal, which Python hears in the main one
+    alone, cannot come between its start and the moment from which ``end`` knows of it.
+    """
+
+    def __init__(self, command: list[str], said: IO[str]) -> None:
+        self._command = command
+        self._said = said
+        self._lock = Lock()
+        self._is_over = False
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def run(self) -> int:
+        """Its exit code."""
+        with ThreadPoolExecutor(1) as threads:
+            process = threads.submit(self._start).result()
+        return process.wait()
+
+    def end(self) -> None:
+        """End it, where it has not ended or not begun."""
+        with self._lock:
+            self._is_over = True
+        if self._process is None or self._process.poll() is not None:
+            return
+        if sys.platform == "win32":
+            self._process.kill()
+        else:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def _start(self) -> "subprocess.Popen[bytes]":
+        with self._lock:
+            if self._is_over:
+                raise InterruptedError
+            self._process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=self._said,
+                stderr=self._said,
+                start_new_session=True,
+            )
+            return self._process
 
 
 def _n_threads() -> int:
