@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from biofm_datasets.text import LONGEST_LINE
 from numpy.typing import NDArray
 
 from biofm.core import Progress
@@ -43,10 +44,11 @@ def journals_to_store(journals: Sequence[Journal], store: Store, progress: Progr
 
 
 def _found(journals: Sequence[Journal], d_model: int, counts: Counter[str]) -> Iterator[Found]:
+    is_per_residue = journals[0].provenance["pooling"] == "none"
     for entry, journal in in_order(journals):
-        _, rows = found = _rows_of(entry, journal, d_model)
+        rows = _rows_of(entry, journal, d_model, is_per_residue)
         counts["empty"] += is_empty(rows)
-        yield found
+        yield entry, rows
 
 
 def in_order(journals: Sequence[Journal]) -> Iterator[tuple[Entry, Journal]]:
@@ -82,14 +84,20 @@ def _check_number(number: int, expected: int, n_records: int, journals: Sequence
     raise InputError(what, where=where, remedy="Run the shards again")
 
 
-def _rows_of(entry: Entry, journal: Journal, d_model: int) -> Found:
-    """A record with its rows. Raises InputError where it is none of an embedded protein."""
+def _rows_of(entry: Entry, journal: Journal, d_model: int, is_per_residue: bool) -> NDArray[np.float32]:
+    """The rows of a record. Raises InputError where it is none of an embedded protein."""
     if [type(part) for part in entry.payload] == [str, int] and len(entry.keys) == 1:
-        values = journal.row(entry.keys[0])
-        if values.size and values.size % d_model == 0 and d_model > 0:
-            return entry, values.reshape(-1, d_model)
+        values, n_residues = journal.row(entry.keys[0]), entry.payload[1]
+        n_values = d_model * (n_residues if is_per_residue else 1)
+        if 0 < n_residues <= LONGEST_LINE and values.size == n_values > 0:
+            return values.reshape(-1, d_model)
+    raise damaged(entry, journal)
+
+
+def damaged(entry: Entry, journal: Journal) -> InputError:
+    """What to say of a record that is none."""
     what = f"record {entry.number} is damaged"
-    raise InputError(what, where=str(journal.path), remedy="Run that shard again")
+    return InputError(what, where=str(journal.path), remedy="Run that shard again")
 
 
 def _blocks(found: Iterator[Found]) -> Iterator[EmbeddingBlock]:

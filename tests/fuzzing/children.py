@@ -7,6 +7,7 @@ in its folder before it is read: whatever becomes of the child, its last input i
 
 import faulthandler
 import json
+import math
 import mmap
 import os
 import resource
@@ -73,18 +74,28 @@ def restore(folder: Path, good: Path) -> None:
         (folder / name).write_bytes(path.read_bytes())
 
 
-def fuzz(reader: Reader, seed: int, seconds: float, good: Path, work: Path) -> tuple[Count, list[Fault]]:
-    """Try inputs for so long; a process that died or hung is followed by another one."""
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """How far to go: to a time, by ``time.monotonic``, or to a number of inputs, whichever comes first."""
+
+    end: float = math.inf
+    n_inputs: float = math.inf
+
+    def allows(self, number: int) -> bool:
+        return number < self.n_inputs and time.monotonic() < self.end
+
+
+def fuzz(reader: Reader, seed: int, limit: Limit, good: Path, work: Path) -> tuple[Count, list[Fault]]:
+    """Try inputs up to the limit; a process that died or hung is followed by another one."""
     counter = mmap.mmap(-1, N_COUNTER_BYTES)
     found: list[Fault] = []
     log = work / "log"
-    end = time.monotonic() + seconds
     number = 0
     shutil.copytree(good, work / "input")
-    while time.monotonic() < end:
+    while limit.allows(number):
         child = os.fork()
         if child == 0:
-            _work(reader, seed, number, end, good, work, counter)
+            _work(reader, seed, number, limit, good, work, counter)
         how = _await(child, counter)
         number = _read(counter) + 1
         if how is None:
@@ -97,7 +108,7 @@ def fuzz(reader: Reader, seed: int, seconds: float, good: Path, work: Path) -> t
 
 
 def _work(
-    reader: Reader, seed: int, number: int, end: float, good: Path, work: Path, counter: mmap.mmap
+    reader: Reader, seed: int, number: int, limit: Limit, good: Path, work: Path, counter: mmap.mmap
 ) -> None:
     """The child: it never returns."""
     resource.setrlimit(resource.RLIMIT_AS, (_addresses() + ROOM_BYTES,) * 2)
@@ -110,7 +121,7 @@ def _work(
     count = Count()
     status = 1
     try:
-        while time.monotonic() < end:
+        while limit.allows(number):
             counter[:] = number.to_bytes(N_COUNTER_BYTES, "little")
             restore(work / "input", good)
             mutated(reader, seed, number, good, work / "input")

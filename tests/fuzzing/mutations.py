@@ -78,29 +78,41 @@ def mutate_gzip(random: Random, content: bytes) -> bytes:
 
 
 def mutate_journal(random: Random, content: bytes) -> bytes:
-    """A SQLite database of ours in which a JSON value is another one, with the right checksum."""
+    """A SQLite database of ours in which a value is another one, with the right checksum."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "journal"
         path.write_bytes(content)
         database = sqlite3.connect(path)
-        if random.random() < 0.6:
-            ((value,),) = database.execute("SELECT value FROM state")
-            value = mutate_json(random, value)
-            database.execute("UPDATE state SET value = ?, crc32 = ?", (value, zlib.crc32(value)))
-        else:
-            number, payload, keys = random.choice(
-                database.execute("SELECT number, payload, keys FROM records").fetchall()
-            )
-            payload = mutate_json(random, payload)
-            keys = random.choice((keys, keys[:-1], b"", keys * 2, b"\0" * len(keys)))
-            total = zlib.crc32(keys, zlib.crc32(payload, zlib.crc32(str(number).encode())))
-            database.execute(
-                "UPDATE records SET payload = ?, keys = ?, crc32 = ? WHERE number = ?",
-                (payload, keys, total, number),
-            )
+        random.choice((_change_state, _change_record, _change_row))(random, database)
         database.commit()
         database.close()
         return path.read_bytes()
+
+
+def _change_state(random: Random, database: sqlite3.Connection) -> None:
+    ((value,),) = database.execute("SELECT value FROM state")
+    value = mutate_json(random, value)
+    database.execute("UPDATE state SET value = ?, crc32 = ?", (value, zlib.crc32(value)))
+
+
+def _change_record(random: Random, database: sqlite3.Connection) -> None:
+    records = database.execute("SELECT number, payload, keys FROM records").fetchall()
+    number, payload, keys = random.choice(records)
+    payload = mutate_json(random, payload)
+    keys = random.choice((keys, keys[:-1], b"", keys * 2, b"\0" * len(keys)))
+    total = zlib.crc32(keys, zlib.crc32(payload, zlib.crc32(str(number).encode())))
+    database.execute(
+        "UPDATE records SET payload = ?, keys = ?, crc32 = ? WHERE number = ?",
+        (payload, keys, total, number),
+    )
+
+
+def _change_row(random: Random, database: sqlite3.Connection) -> None:
+    key, value = random.choice(database.execute("SELECT key, value FROM rows").fetchall())
+    value = mutate_bytes(random, value)
+    database.execute(
+        "UPDATE rows SET value = ?, crc32 = ? WHERE key = ?", (value, zlib.crc32(value, zlib.crc32(key)), key)
+    )
 
 
 def _changed(random: Random, document: Any) -> Any:

@@ -216,7 +216,14 @@ READERS = {
         Reader("predictor", seeds.predictor, PREDICTOR, read_predictor),
         Reader("adapter", seeds.adapter, ADAPTER, read_predictor),
         Reader("store", seeds.store, STORE, read_store),
-        Reader("journal", seeds.journal, {"shard-0": JOURNAL}, read_journals),
+        *(
+            Reader(name, make, {"shard-0": JOURNAL}, read_journals)
+            for name, make in {
+                "journal": seeds.journal,
+                "journal of residues": seeds.journal_of_residues,
+                "journal of scores": seeds.journal_of_scores,
+            }.items()
+        ),
         Reader("h5ad", seeds.h5ad, {"e.h5ad": PLAIN}, read_neighbours),
         Reader("run folder", seeds.run, RUN, read_run),
     )

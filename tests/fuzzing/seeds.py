@@ -16,10 +16,11 @@ from biofm_datasets.splits import SplitOptions
 from pyarrow import csv, parquet
 from torch import Tensor
 
-from biofm.api import embed
+from biofm.api import embed, score
 from biofm.api.preparation import open_inputs, write_store
 from biofm.api.token_blocks import Reading
 from biofm.core.configuration import to_toml
+from biofm.inference.pooling import PoolName
 from biofm.inference.prediction import MemberInfo, PredictorInfo
 from biofm.inference.prediction.heads import linear_head
 from biofm.inference.prediction.info import write_info
@@ -217,11 +218,30 @@ def store(folder: Path) -> None:
 
 def journal(folder: Path) -> None:
     """Two shards of embeddings."""
+    _shards(folder, "mean")
+
+
+def journal_of_residues(folder: Path) -> None:
+    """Two shards of embeddings, with a row a residue."""
+    _shards(folder, "none")
+
+
+def _shards(folder: Path, pool: PoolName) -> None:
     fasta(folder)
-    for shard in ("1/2", "2/2"):
-        embed(folder / "p.fasta", folder / "out.csv", shard=shard)
-    for number, path in enumerate(sorted(folder.glob("out*"))):
-        path.rename(folder / f"shard-{number}")
+    for number, shard in enumerate(("1/2", "2/2")):
+        made = embed(folder / "p.fasta", folder / "out.csv", shard=shard, pool=pool)
+        Path(made.output).rename(folder / f"shard-{number}")
+
+
+def journal_of_scores(folder: Path) -> None:
+    """Two shards of scores."""
+    table(folder)
+    for number, shard in enumerate(("1/2", "2/2")):
+        made = score(
+            folder / "t.csv", folder / "out.csv", wild_type=folder / "wild.fasta", variant_column="mutant",
+            method="wt-marginals", shard=shard,
+        )  # fmt: skip
+        Path(made.output).rename(folder / f"shard-{number}")
 
 
 def h5ad(folder: Path) -> None:

@@ -32,7 +32,7 @@ class Kept:
 def journal_of(numbers: Sequence[int], path: Path, n_records: int = N_RECORDS) -> Journal:
     """A finished journal in which record n has n % 3 + 1 rows of the number n % 3."""
     journal = Journal(path)
-    journal.begin({"d_model": D_MODEL}, {})
+    journal.begin({"d_model": D_MODEL}, {"pooling": "none"})
     rows = {
         key_of(str(n % 3)): np.full(D_MODEL * (n % 3 + 1), n % 3, np.float32)
         for n in {n % 3: n for n in numbers}.values()

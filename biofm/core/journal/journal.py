@@ -49,6 +49,8 @@ from biofm.core.journal.digest import KEY_BYTES, feed
 
 T = TypeVar("T")
 
+FLOAT_BYTES = 4
+
 Fields = Mapping[str, str | int | float | bool | None]
 
 ADD_ROW = "INSERT INTO rows (key, value, crc32) VALUES (?, ?, ?)"
@@ -238,6 +240,8 @@ class Journal:
                 raise damage("a row is missing")
             value, crc32 = found
             check_sum(crc32, key, value)
+            if len(value) % FLOAT_BYTES:
+                raise damage("a row is cut off")
         return np.frombuffer(value, "<f4")
 
     def close(self) -> None:

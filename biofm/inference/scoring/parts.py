@@ -23,7 +23,12 @@ def pack_columns(columns: Columns) -> Answer:
 
 
 def unpack_columns(packed: Answer) -> "pyarrow.Table":
-    """What ``pack_columns`` was given."""
+    """What ``pack_columns`` was given. Raises ValueError where it cannot be."""
     import pyarrow as pa
 
-    return pa.ipc.open_stream(pa.py_buffer(packed.tobytes())).read_all()
+    try:
+        table = pa.ipc.open_stream(pa.py_buffer(packed.tobytes())).read_all()
+        table.validate(full=True)
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(str(error)) from error
+    return table

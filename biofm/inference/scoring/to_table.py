@@ -5,12 +5,12 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from biofm.core import Progress
-from biofm.core.journal import Journal
+from biofm.core.journal import Entry, Journal
 from biofm.core.tables import Columns, Table
 from biofm.inference.empty_rows import REASON
 from biofm.inference.scoring.parts import unpack_columns
 from biofm.inference.scoring.to_journal import WHY, kept_apart
-from biofm.inference.to_store import in_order
+from biofm.inference.to_store import damaged, in_order
 
 if TYPE_CHECKING:
     import pyarrow
@@ -50,13 +50,35 @@ def journals_to_table(
 def _slices(journals: Sequence[Journal]) -> Iterator["pyarrow.Table"]:
     """The rows in order, those that lie together in a journal's part as one slice of it."""
     parts: dict[Journal, tuple[bytes, pyarrow.Table, int]] = {}  # of each journal: the part it is in
-    for (journal, key), entries in groupby(in_order(journals), lambda found: (found[1], found[0].keys[0])):
-        n_rows = sum(1 for _ in entries)
+    schema: pyarrow.Schema | None = None
+    for (journal, key), together in groupby(in_order(journals), lambda found: (found[1], _key_of(*found))):
+        entries = [entry for entry, _ in together]
+        n_rows = len(entries)
         current, part, first = parts.get(journal, (b"", None, 0))
         if current != key:
-            part, first = unpack_columns(journal.row(key)), 0
+            part, first = _part_of(entries[0], journal), 0
+        schema = schema or part.schema
+        if not part.schema.equals(schema) or first + n_rows > part.num_rows:
+            raise damaged(entries[0], journal)
         yield part.slice(first, n_rows)
         parts[journal] = (key, part, first + n_rows)
+
+
+def _key_of(entry: Entry, journal: Journal) -> bytes:
+    """That of the part of the journal in which a row stands. Raises InputError where there is none."""
+    if len(entry.keys) != 1:
+        raise damaged(entry, journal)
+    return entry.keys[0]
+
+
+def _part_of(entry: Entry, journal: Journal) -> "pyarrow.Table":
+    try:
+        part = unpack_columns(journal.row(_key_of(entry, journal)))
+    except ValueError as error:
+        raise damaged(entry, journal) from error
+    if WHY not in part.column_names or len(set(part.column_names)) < len(part.column_names):
+        raise damaged(entry, journal)
+    return part
 
 
 def _blocks(slices: Iterator["pyarrow.Table"]) -> Iterator[list["pyarrow.Table"]]:
