@@ -130,7 +130,8 @@ class Model:
     ) -> NDArray[np.float32]:
         """Scores of a protein's variants, one each, in order; the options are those of ``biofm.score``. The
         wild type is a sequence or a record, the variants are a list, an array or a Series of texts.
-        ``dtype`` is theirs, whatever the model embeds in. What is changed of a sequence is a warning.
+        ``dtype`` is theirs, whatever the model embeds in. What is changed of a sequence is a warning, and so
+        is NaN for a variant that makes no protein: a stop codon, a frameshift, an empty text.
 
         Raises InputError: a variant that cannot be read or does not fit. ModelError: the model is causal, or
         predicts nothing.

@@ -23,6 +23,7 @@ from biofm.core.tables import Columns, check_table_suffix, open_table
 from biofm.gate import Permit, ask, scratch_path, was_finished
 from biofm.inference.scoring import Method, ScoreOptions, Scorer
 from biofm.inference.scoring.cases import Cases, begun
+from biofm.inference.scoring.methods import Variant
 from biofm.inference.scoring.results import ScoreSummary
 from biofm.inference.scoring.rows import Rows, of_shard
 from biofm.inference.scoring.scan import STANDARD, scan_matrix
@@ -69,6 +70,8 @@ def score(
     several named by ``protein_column``) or from the table's ``sequence_column``. With ``all_singles`` there
     are no ``variants``: every substitution of every wild type is scored, and ``picture`` draws one protein's.
     ``format`` (csv, tsv, parquet) says what a name or standard input does not.
+    A row whose variant makes no protein (a stop codon, a frameshift, an empty cell) has an empty score and
+    its reason in the column ``reason``; so has a row at fault where ``on_error`` is "skip".
     The notations are those of ``biofm_datasets.variants``, the numbering that of
     ``biofm_datasets.changes.locate``, the methods those of ``biofm.inference.scoring.methods``. All models
     are in memory at once; the table is not.
@@ -222,7 +225,9 @@ def _draw(
     first: Cases, parts: Sequence[Columns], names: Sequence[str], offset: int, handle: BinaryIO, suffix: str
 ) -> None:
     """The scan whose first rows and whose written columns these are."""
-    sequence = first.variants[0].wild_type
+    scanned = first.variants[0]
+    assert isinstance(scanned, Variant), "a scan has nothing else"
+    sequence = scanned.wild_type
     scores = np.concatenate([part["score"].to_numpy() for part in parts])
     title = f"{first.columns['protein'][0]}: {', '.join(names)}"
     draw_scan(sequence, scan_matrix(sequence, scores), STANDARD, 1 + offset, title, handle, suffix)

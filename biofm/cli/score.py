@@ -24,6 +24,7 @@ OFFSET_HELP = "What the variants' numbering adds: 23 where H24 is the first resi
 VARIANT_HELP = "The column of variants (A24G, p.Ala24Gly); else mutant, variant, mutation or hgvs_pro."
 MUTATED_HELP = "A column of whole sequences instead; else mutated_sequence."
 PROTEIN_HELP = "The column that names each row's wild type among several."
+AT_FAULT_HELP = "At a faulty row: stop, or leave its score empty and go on; the column reason says why."
 SEQUENCE_HELP = "The column of wild types: of VARIANTS, or of --wild-type where that is a table."
 
 
@@ -51,7 +52,7 @@ def score(
     dtype: options.DtypeOption = Dtype.float32,
     device: options.Device = "auto",
     tokens_per_batch: options.TokensPerBatch = None,
-    on_error: options.AtFault = OnError.stop,
+    on_error: Annotated[OnError, Option("--on-error", help=AT_FAULT_HELP)] = OnError.stop,
     shard: options.Shard = None,
     estimate: options.Estimate = False,
     resume: options.Resume = False,

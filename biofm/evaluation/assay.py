@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 import numpy as np
-from biofm_datasets import Change, DataError
+from biofm_datasets import Change, DataError, NoProteinError
 from biofm_datasets.columns import Columns, read_columns, stop_at
 from numpy.typing import NDArray
 
@@ -21,6 +21,7 @@ TRAIN, TEST = "train", "test"
 FEWEST_ROWS = 3
 
 FAULTY = "rows at fault, left out"
+NO_PROTEIN = "rows without a protein to judge (a stop codon, a frameshift, an empty variant), left out"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +112,8 @@ def _read_rows(
         cells = [None if name is None else columns.texts[name][row] for name in names]
         try:
             facts[row] = read_facts(*cells, wild_type=wild_type, notices=notices)
+        except NoProteinError:
+            notices[NO_PROTEIN] += 1
         except DataError as fault:
             at_fault(DataError(fault.what, where=columns.where(row), remedy=fault.remedy))
     return facts

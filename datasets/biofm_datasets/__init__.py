@@ -4,10 +4,18 @@ The identity split lives in ``biofm_datasets.split`` and is imported from there:
 which would make this package slow to import.
 """
 
-from biofm_datasets.errors import DataError
+from biofm_datasets.errors import DataError, NoProteinError
 from biofm_datasets.protein import clean_protein
 from biofm_datasets.records import Record
 from biofm_datasets.sequences import read_sequences
 from biofm_datasets.variants import Change, parse_variant
 
-__all__ = ["Change", "DataError", "Record", "clean_protein", "parse_variant", "read_sequences"]
+__all__ = [
+    "Change",
+    "DataError",
+    "NoProteinError",
+    "Record",
+    "clean_protein",
+    "parse_variant",
+    "read_sequences",
+]

@@ -1,4 +1,4 @@
-"""The one error of this package: something is wrong with a file that a user gave."""
+"""The errors of this package: something is wrong with a file that a user gave."""
 
 
 class DataError(ValueError):
@@ -15,3 +15,9 @@ class DataError(ValueError):
         place = f"{where}: " if where else ""
         advice = f". {remedy}" if remedy else ""
         super().__init__(f"{place}{what}{advice}")
+
+
+class NoProteinError(DataError):
+    """What a record says makes no protein that a model could read: a stop codon, a frameshift, an extension,
+    an unknown consequence, or nothing is said. Tables of measurements have such rows for good reason.
+    """

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from biofm_datasets.errors import DataError
+from biofm_datasets.errors import DataError, NoProteinError
 
 AMINO_ACIDS = {
     "Ala": "A", "Arg": "R", "Asn": "N", "Asp": "D", "Cys": "C", "Gln": "Q", "Glu": "E", "Gly": "G",
@@ -47,7 +47,7 @@ _NOTATION = (
     "(p.Ala24Gly); several with ':' between them; WT for the wild type"
 )
 _NO_SCORE = "such variants have no protein score here"
-_SKIP = "Remove the variant, or skip and count such rows with --on-error skip"
+_REMOVE = "Remove the variant"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +74,15 @@ def parse_variant(text: str) -> tuple[Change, ...]:
     A reference in front of ``p.`` (of RefSeq, Ensembl or LRG) is left aside.
 
     Raises DataError: no such notation, a position 0, a letter of no amino acid, a range that runs backwards,
-    an insertion between residues that are no neighbours, changes that overlap; and for stop codons,
-    frameshifts, extensions and unknown consequences, after which there is no protein to score.
+    an insertion between residues that are no neighbours, changes that overlap. NoProteinError for stop
+    codons, frameshifts, extensions and unknown consequences, after which there is no protein to score, and
+    for an empty text.
     """
     body = _unwrap(_REFERENCE.sub("", text.strip(), count=1).removeprefix("p."))
     if body.lower() in WILD_TYPE:
         return ()
     if not body:
-        raise _fault(text, "the variant is empty", _NOTATION)
+        raise NoProteinError(f"variant {text!r}: the variant is empty", remedy=_NOTATION)
     parts = (_unwrap(part.removeprefix("p.")) for part in _BETWEEN.split(body))
     changes = sorted((_parse_change(part, text) for part in parts), key=lambda change: change.position)
     _refuse_overlaps(changes, text)
@@ -141,7 +142,7 @@ def _letters(residues: str, text: str) -> str:
 def _letter(residue: str, text: str) -> str:
     letter = AMINO_ACIDS.get(residue, residue)
     if residue in _STOPS:
-        raise _fault(text, f"a stop codon: {_NO_SCORE}", _SKIP)
+        raise _no_protein(text, "a stop codon")
     if letter not in LETTERS:
         meaning = "which stands for any amino acid or, in old notation, a stop codon"
         what = f"{residue}, {meaning}" if residue in ("X", "Xaa") else f"{residue!r} is no amino acid"
@@ -152,11 +153,11 @@ def _letter(residue: str, text: str) -> str:
 def _refuse_unscored(part: str, text: str) -> None:
     """Known notations of what no protein model can score, before they pass for spelling mistakes."""
     if "fs" in part:
-        raise _fault(text, f"a frameshift: {_NO_SCORE}", _SKIP)
+        raise _no_protein(text, "a frameshift")
     if "ext" in part:
-        raise _fault(text, f"an extension of the protein: {_NO_SCORE}", _SKIP)
+        raise _no_protein(text, "an extension of the protein")
     if part in ("0", "?") or part.endswith("?"):
-        raise _fault(text, f"an unknown consequence, or no protein: {_NO_SCORE}", _SKIP)
+        raise _no_protein(text, "an unknown consequence, or no protein")
 
 
 def _refuse_overlaps(changes: Sequence[Change], text: str) -> None:
@@ -177,8 +178,15 @@ def _unwrap(text: str) -> str:
     return text.strip()
 
 
+def _no_protein(text: str, what: str) -> NoProteinError:
+    return NoProteinError(f"variant {_shown(text)!r}: {what}: {_NO_SCORE}", remedy=_REMOVE)
+
+
 def _fault(text: str, what: str, remedy: str) -> DataError:
-    shown = text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
     if len(text) > _MOST_SHOWN and text.isalpha():
         remedy = "For a column of whole sequences give --mutated-column"
-    return DataError(f"variant {shown!r}: {what}", remedy=remedy)
+    return DataError(f"variant {_shown(text)!r}: {what}", remedy=remedy)
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."

@@ -84,7 +84,6 @@ WRONG = {
         TABLE, ("--threshold", "1", "--binary-column", "score"), ["--binary-column and --threshold"]
     ),
     "a binary column of numbers": (TABLE, ("--binary-column", "score"), ["t.csv, line 2", "neither 0 nor 1"]),
-    "an empty variant": (TABLE + ",1,1\n", BY_VARIANT, ["line 22", "the variant is empty"]),
     "no variant": (TABLE + "M1,1,1\n", BY_VARIANT, ["line 22", "'M1'"]),
     "another wild type": (TABLE + "A1C,1,1\n", BY_VARIANT, ["line 22", "1 is A", "line 2"]),
     "no variant column": (TABLE, ("--variant-column", "variant"), ["'variant'", "mutant, fitness, score"]),

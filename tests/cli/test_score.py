@@ -166,6 +166,65 @@ def test_residues_that_the_model_does_not_know_are_counted(biofm: Any, tiny_esm2
     assert pd.read_csv("out.csv")["score"].notna().all()
 
 
+STOPS = "mutant,DMS_score\nK2R,1\nK2*,-3\nA4G:Y5W,2\np.Lys8fs,-3\n,0\nA4del,3\n"
+REASONS = {"K2*": "a stop codon", "p.Lys8fs": "a frameshift", "": "the variant is empty"}
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_row_without_a_protein_stays_empty_with_its_reason(
+    suffix: str, biofm: Any, tiny_esm2: Path, twin: Any
+) -> None:
+    Path("v.csv").write_text(STOPS)
+    words = ("v.csv", "-w", "wt.fasta", "-o", f"out{suffix}")
+    outcome = run(biofm, tiny_esm2, *words)
+    assert outcome.status == 0
+    assert "notice: rows without a score; the column reason says why: 3" in outcome.err
+    table = pd.read_csv("out.csv") if suffix == ".csv" else pd.read_parquet("out.parquet")
+    assert list(table.columns)[2:] == ["method", "windowed", "score_tiny-esm2", "score", "reason"]
+    assert list(table["score"].isna()) == [False, True, False, True, True, False]
+    np.testing.assert_allclose(table["score"].dropna(), [twin[0], twin[1], twin[3]], atol=1e-6)
+    for cell, reason in zip(table["mutant"].fillna(""), table["reason"], strict=True):
+        assert REASONS[cell] in reason if cell in REASONS else pd.isna(reason)
+    for name in ("method", "windowed"):
+        assert list(table[name].isna()) == list(table["score"].isna())
+
+
+def test_shards_of_which_one_has_all_empty_rows_give_the_table_of_one_run(
+    biofm: Any, tiny_esm2: Path
+) -> None:
+    """A shard of which no row is empty says the same as one that has some."""
+    Path("v.csv").write_text(STOPS)
+    run(biofm, tiny_esm2, "v.csv", "-w", "wt.fasta", "-o", "whole.csv")
+    for index in (1, 2, 3):
+        words = ("v.csv", "-w", "wt.fasta", "-o", "out.csv", "--shard", f"{index}/3")
+        assert run(biofm, tiny_esm2, *words).status == 0
+    assert biofm("merge", *Path().glob("out.csv.shard-*"), "-o", "out.csv", "--quiet").status == 0
+    pd.testing.assert_frame_equal(pd.read_csv("out.csv"), pd.read_csv("whole.csv"), rtol=1e-5)
+
+
+def test_a_fault_stays_one_until_it_may_be_left_empty(biofm: Any, tiny_esm2: Path) -> None:
+    Path("v.csv").write_text("mutant\nK2R\nA3G\n")
+    outcome = run(biofm, tiny_esm2, "v.csv", "-w", "wt.fasta", "-o", "out.csv")
+    assert (outcome.status, "v.csv, line 3 (A3G)" in outcome.err) == (1, True)
+    words = ("v.csv", "-w", "wt.fasta", "-o", "out.csv", "--on-error", "skip")
+    assert run(biofm, tiny_esm2, *words).status == 0
+    table = pd.read_csv("out.csv")
+    assert table["reason"].iloc[1] == "the variant has A at position 3, where the protein has T"
+
+
+def test_a_table_with_stops_is_scored_and_then_evaluated(biofm: Any, tiny_esm2: Path) -> None:
+    rows = [f"{residue}{i}A,{i % 5}" for i, residue in enumerate(PROTEIN, 1) if residue != "A"]
+    Path("v.csv").write_text("\n".join(["mutant,DMS_score", *rows, "K2*,-3", ""]))
+    assert run(biofm, tiny_esm2, "v.csv", "-w", "wt.fasta", "-o", "out.csv").status == 0
+    outcome = biofm(
+        "evaluate", "out.csv", "--measured-column", "DMS_score", "--score-column", "score",
+        "--variant-column", "mutant", "--json",
+    )  # fmt: skip
+    assert outcome.status == 0, outcome.err
+    notice = "rows without a protein to judge (a stop codon, a frameshift, an empty variant), left out"
+    assert json.loads(outcome.out)["notices"] == {notice: 1}
+
+
 WRONG: dict[str, tuple[tuple[str, ...], list[str]]] = {
     "nothing to score": (("-w", "wt.fasta"), ["--all-singles", "either a table"]),
     "both": (("v.csv", "-w", "wt.fasta", "--all-singles"), ["--all-singles", "either a table"]),
@@ -190,7 +249,7 @@ WRONG: dict[str, tuple[tuple[str, ...], list[str]]] = {
     "a missing file": (("w.csv", "-w", "wt.fasta"), ["w.csv", "no such file"]),
     "a FASTA of variants": (("two.fasta", "-w", "wt.fasta"), ["two.fasta", "FASTA", "table"]),
     "another numbering": (("far.csv", "-w", "wt.fasta"), ["far.csv, line 2 (K102R)", "--offset 100 "]),
-    "a stop codon": (("stop.csv", "-w", "wt.fasta"), ["stop.csv, line 2", "stop codon"]),
+    "stop codons alone": (("stop.csv", "-w", "wt.fasta"), ["stop.csv: no row can be scored", "stop codon"]),
     "a model twice": (("v.csv", "-w", "wt.fasta", "-m", "a", "-m", "a"), ["--model", "twice"]),
     "no such model": (("v.csv", "-w", "wt.fasta", "-m", "esm9"), ["esm9", "no such model"]),
     "a tiny batch": (("v.csv", "-w", "wt.fasta", "--tokens-per-batch", "1"), ["--tokens-per-batch"]),

@@ -1,24 +1,25 @@
 """Rows to score: the variants of a table, or every substitution of a protein."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
 
-from biofm_datasets import Change, DataError, parse_variant
+from biofm_datasets import Change, DataError, NoProteinError, parse_variant
 from biofm_datasets.changes import changes_between, fitting_offset, locate, splice
 from biofm_datasets.table_parts import TablePart
 from biofm_datasets.tables import find_column
 
 from biofm.core.errors import InputError, input_errors
-from biofm.inference.scoring.methods import Variant
+from biofm.inference.scoring.methods import Unscored, Variant
 from biofm.inference.scoring.options import MUTATED_COLUMN, VARIANT_COLUMNS, ScoreOptions
 from biofm.inference.scoring.wild_types import WildTypes, clean_cell
 from biofm.inference.values import sequence_of, texts_of
 
 ROWS_PER_PART = 2048
-SKIPPED = "variants skipped"
+NO_PROTEIN = "variants that make no protein, such as stop codons, whose score is NaN"
+UNSCORED = "rows without a score; the column reason says why"
 DISAGREE = "rows whose variant and whose mutated_sequence disagree; the {} was scored"
 
 N_TRIED = 1000  # variants by which an offset is guessed
@@ -26,14 +27,15 @@ N_TRIED = 1000  # variants by which an offset is guessed
 
 @dataclass(frozen=True, slots=True)
 class Cases:
-    """Some variants, the columns that stand beside their scores, and the place of each, for messages.
+    """Some variants, or what stands in their place; the columns that stand beside their scores, and the place
+    of each, for messages.
 
     ``share_before`` and ``share_behind``: how much of the input, from 0 to 1, was read before them and with
     them; None where one cannot know.
     """
 
     columns: dict[str, Any]
-    variants: list[Variant]
+    variants: Sequence[Variant | Unscored]
     where: Callable[[int], str]
     share_before: float | None = None
     share_behind: float | None = None
@@ -52,25 +54,30 @@ def cases_of_table(
     notices: Counter[str],
     share_read: Callable[[], float | None] = lambda: None,
 ) -> Iterator[Cases]:
-    """The variants of a table in order, checked against their wild types.
+    """The rows of a table in order, their variants checked against their wild types.
 
-    Raises InputError, naming file and line: the table is at fault, or one of its variants and ``on_error`` is
-    not "skip".
+    Raises InputError, naming file and line: the table is at fault, one of its variants is and ``on_error`` is
+    not "skip", or no row can be scored.
     """
-    n_good, source = 0, ""
+    n_scored, source, reason = 0, "", ""
     share: float | None = 0.0
+    held: Cases | None = None  # a first part without a variant: where it is the only one, no run begins
     with input_errors():
-        for part in parts:
-            kept = list(_PartReader(part, wild_types(part), options, notices).read())
-            n_good, source = n_good + len(kept), part.source
-            if kept:
-                taken = part.take([row for row, _ in kept])
-                before, share = share, share_read()
-                variants = [variant for _, variant in kept]
-                yield Cases(_passed_on(taken), variants, taken.where, before, share)
-    if not n_good:
-        remedy = "Without --on-error skip the first fault is shown"
-        raise InputError("every variant was at fault, nothing is left", where=source, remedy=remedy)
+        for number, part in enumerate(parts, start=1):
+            variants = list(_PartReader(part, wild_types(part), options, notices).read())
+            n_scored, source = n_scored + sum(isinstance(one, Variant) for one in variants), part.source
+            reason = reason or next((one.reason for one in variants if isinstance(one, Unscored)), "")
+            before, share = share, share_read()
+            some = Cases(_passed_on(part), variants, part.where, before, share)
+            if number == 1 and not n_scored:
+                held = some
+                continue
+            if held:
+                yield held
+                held = None
+            yield some
+    if not n_scored:
+        raise InputError(f"no row can be scored; of the first: {reason}", where=source)
 
 
 def begun(cases: Iterator[Cases]) -> tuple[Cases, Iterator[Cases]]:
@@ -97,18 +104,19 @@ class _PartReader:
         self.options = options
         self.notices = notices
 
-    def read(self) -> Iterator[tuple[int, Variant]]:
-        """Row and variant of every row, or of those without a fault."""
+    def read(self) -> Iterator[Variant | Unscored]:
+        """Of every row its variant, or why it has none that could be scored."""
         for row in range(len(self.part)):
             try:
                 variant = self._variant(row)
                 self._compare(row, variant)
-                yield row, variant
+                yield variant
             except DataError as error:
-                if self.options.on_error == "stop":
+                if self.options.on_error == "stop" and not isinstance(error, NoProteinError):
                     where = error.where or self.part.where(row)
                     raise DataError(error.what, where=where, remedy=error.remedy) from error
-                self.notices[SKIPPED] += 1
+                self.notices[UNSCORED] += 1
+                yield Unscored(error.what)
 
     def _other_texts(self, part: TablePart, column: str) -> list[str] | None:
         """The cells that say the same in the other way, if the table has both under their usual names."""
@@ -134,6 +142,7 @@ class _PartReader:
     def _variant(self, row: int) -> Variant:
         wild_type, text = self.wild_type_of(row), self.texts[row]
         if self.holds_sequences:
+            _refuse_no_protein(text)
             return Variant(wild_type, changes_between(wild_type, clean_cell(text, self.notices)))
         changes = parse_variant(text)
         try:
@@ -161,16 +170,27 @@ class _PartReader:
                 continue  # another row's fault, which is shown when its turn comes
 
 
+def _refuse_no_protein(cell: str) -> None:
+    """Raises NoProteinError for a cell of whole sequences that holds none, or one that ends amid it."""
+    if not cell.strip():
+        raise NoProteinError("the sequence is empty")
+    if "*" in cell.strip().removesuffix("*"):
+        raise NoProteinError("the sequence has a stop codon (*) inside")
+
+
 def cases_of_values(
     wild_type: Any, variants: Any, options: ScoreOptions, notices: Counter[str]
-) -> list[Variant]:
+) -> list[Variant | Unscored]:
     """The variants of one protein, given as Python values. Raises InputError, counting from 1."""
     texts = texts_of(variants, "variants")
     places = tuple(f"number {i}" for i in range(1, len(texts) + 1))
     part = TablePart("the given variants", ("variant",), (texts,), places)
     with input_errors():
         clean = clean_cell(sequence_of(wild_type, "the wild type"), notices)
-        return [variant for _, variant in _PartReader(part, lambda row: clean, options, notices).read()]
+        found = list(_PartReader(part, lambda row: clean, options, notices).read())
+    if n_unscored := notices.pop(UNSCORED, 0):
+        notices[NO_PROTEIN] = n_unscored
+    return found
 
 
 def _passed_on(part: TablePart) -> dict[str, Any]:

@@ -61,6 +61,13 @@ class Variant:
                     yield Site(change.position - 1 + i, wild, mutant)
 
 
+@dataclass(frozen=True, slots=True)
+class Unscored:
+    """What stands in a table of variants and cannot be scored, and why, in a sentence."""
+
+    reason: str
+
+
 def readings_of(variant: Variant, asked: Method, window: int) -> Iterator[Reading]:
     """What must be known to score a variant with a model that sees ``window`` residues."""
     match variant.method(asked):

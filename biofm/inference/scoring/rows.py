@@ -10,7 +10,7 @@ from biofm_datasets.table_parts import take
 from biofm.core.journal import key_of
 from biofm.core.tables import Columns
 from biofm.inference.scoring.cases import Cases
-from biofm.inference.scoring.methods import Variant
+from biofm.inference.scoring.methods import Unscored, Variant
 from biofm.inference.scoring.scorer import Need, Scorer
 from biofm.inference.shards import Shard
 
@@ -31,7 +31,7 @@ class Row:
     index: int
 
     @property
-    def variant(self) -> Variant:
+    def variant(self) -> Variant | Unscored:
         return self.cases.variants[self.index]
 
     @property
@@ -44,6 +44,8 @@ class Row:
         """Everything that makes it this row: its columns and cells, its protein, its variant."""
         cells = (f"{name}\n{column[self.index]}" for name, column in self.cases.columns.items())
         variant = self.variant
+        if isinstance(variant, Unscored):
+            return key_of(str(self.number), *cells, variant.reason)
         changes = ":".join(f"{change.position}{change.mutant}" for change in variant.changes)
         return key_of(str(self.number), *cells, variant.wild_type, changes)
 
@@ -56,8 +58,9 @@ class Chunk:
     needs: dict[bytes, Need] = field(default_factory=dict)
 
     @property
-    def variants(self) -> list[Variant]:
-        return [row.variant for row in self.rows]
+    def scored(self) -> list[tuple[Row, Variant]]:
+        """The rows that have a variant."""
+        return [(row, row.variant) for row in self.rows if isinstance(row.variant, Variant)]
 
     @property
     def columns(self) -> Columns:
@@ -89,18 +92,24 @@ class Rows:
         counted: set[bytes] = set()
         for some in self._cases:
             for index, variant in enumerate(some.variants):
-                if variant.wild_type != wild_type:
-                    wild_type = variant.wild_type
-                    n_unknown = self._scorer.readers[0].n_unknown(wild_type)
-                    if n_unknown and (key := key_of(wild_type)) not in counted:
-                        counted.add(key)
-                        self._notices[UNKNOWN] += n_unknown
                 self.n_read += 1
                 row = Row(self.n_read, some, index)
                 self._digest.update(row.identity)
-                self._notices[BY_LIKELIHOOD] += variant.method(self._scorer.method) != self._scorer.method
-                self._notices[IN_WINDOWS] += self._scorer.is_windowed(variant)
+                if isinstance(variant, Variant):
+                    if variant.wild_type != wild_type:
+                        wild_type = variant.wild_type
+                        self._count_unknown(wild_type, counted)
+                    is_other = variant.method(self._scorer.method) != self._scorer.method
+                    self._notices[BY_LIKELIHOOD] += is_other
+                    self._notices[IN_WINDOWS] += self._scorer.is_windowed(variant)
                 yield row
+
+    def _count_unknown(self, wild_type: str, counted: set[bytes]) -> None:
+        """Count the residues that the first model does not know, of each protein once."""
+        n_unknown = self._scorer.readers[0].n_unknown(wild_type)
+        if n_unknown and (key := key_of(wild_type)) not in counted:
+            counted.add(key)
+            self._notices[UNKNOWN] += n_unknown
 
     @property
     def digest(self) -> str:
@@ -110,10 +119,15 @@ class Rows:
 def of_shard(rows: Iterable[Row], shard: Shard) -> Iterator[Row]:
     """A share of the rows. Variants whose first changed place is the same are in the same one."""
     for row in rows:
-        variant = row.variant
-        place = variant.changes[0].position if variant.changes else 0
-        if shard.n == 1 or shard.holds(key_of(variant.wild_type, str(place))):
+        if shard.n == 1 or shard.holds(_key_of_place(row)):
             yield row
+
+
+def _key_of_place(row: Row) -> bytes:
+    variant = row.variant
+    if isinstance(variant, Unscored):
+        return row.identity
+    return key_of(variant.wild_type, str(variant.changes[0].position if variant.changes else 0))
 
 
 def chunks(rows: Iterable[Row], scorer: Scorer) -> Iterator[Chunk]:
@@ -121,7 +135,7 @@ def chunks(rows: Iterable[Row], scorer: Scorer) -> Iterator[Chunk]:
     budget = BATCHES_PER_CHUNK * max(reader.predictor.tokens_per_batch for reader in scorer.readers)
     chunk, n_tokens = Chunk(), 0
     for row in rows:
-        new = scorer.needs(row.variant)
+        new = {} if isinstance(row.variant, Unscored) else scorer.needs(row.variant)
         n_new = sum(scorer.n_tokens(need) for key, need in new.items() if key not in chunk.needs)
         if chunk.rows and (row.cases is not chunk.rows[0].cases or n_tokens + n_new > budget):
             yield chunk

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biofm.inference.masked import unheard
-from biofm.inference.scoring.methods import Method, Variant, readings_of, score_of
+from biofm.inference.scoring.methods import Method, Unscored, Variant, readings_of, score_of
 from biofm.inference.scoring.readings import Answer, Reader, Reading
 from biofm.models.finiteness import not_finite, reason_of
 
@@ -56,12 +56,17 @@ class Scorer:
             scores[:, model] = [score_of(variant, self.method, reader.window, answer) for variant in variants]
         return scores
 
-    def read_and_score(self, variants: Sequence[Variant]) -> NDArray[np.float32]:
-        """Scores, shape (variants, models), everything in memory. Raises as ``check``, counting from 1."""
-        needs = {key: need for variant in variants for key, need in self.needs(variant).items()}
-        scores = self.score(variants, self.read(needs))
-        self.check(scores, [f"variant {number}" for number in range(1, len(variants) + 1)])
-        return scores
+    def read_and_score(self, cases: Sequence[Variant | Unscored]) -> NDArray[np.float32]:
+        """Scores, shape (cases, models), everything in memory; NaN of what is unscored. Raises as ``check``,
+        counting from 1.
+        """
+        numbered = {number: one for number, one in enumerate(cases, 1) if isinstance(one, Variant)}
+        needs = {key: need for variant in numbered.values() for key, need in self.needs(variant).items()}
+        scores = self.score(list(numbered.values()), self.read(needs))
+        self.check(scores, [f"variant {number}" for number in numbered])
+        of_all = np.full((len(cases), len(self.readers)), np.nan, np.float32)
+        of_all[np.array(list(numbered), np.int64) - 1] = scores
+        return of_all
 
     def check(self, scores: NDArray[np.float32], places: Sequence[str]) -> None:
         """Raises ModelError or OptionError for the first row with a score that is NaN, because its model's

@@ -34,7 +34,7 @@ class TableSizes:
         self._is_empty = True
 
     def add(self, chunk: Chunk, notices: Counter[str]) -> None:
-        made_up = np.array([_made_up(variant) for variant in chunk.variants], np.float32)
+        made_up = np.array([_made_up(variant) for _, variant in chunk.scored], np.float32)
         scores = np.repeat(made_up[:, None], len(self._names), axis=1)
         columns = output_columns(chunk, self._scorer, self._names, scores, notices)
         for _, table in self._tables.values():

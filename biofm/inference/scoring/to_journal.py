@@ -1,7 +1,7 @@
 """From rows to a journal of scores: each chunk is computed, committed and done, whatever happens after it."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,15 @@ from biofm.core import Progress
 from biofm.core.journal import Entry, Fields, Journal, key_of
 from biofm.core.tables import Columns
 from biofm.inference.empty_rows import EMPTY_ROWS
+from biofm.inference.scoring.methods import Unscored, Variant
 from biofm.inference.scoring.parts import pack_columns
 from biofm.inference.scoring.rows import Chunk, Rows, chunks, of_shard
 from biofm.inference.scoring.scorer import Scorer
 from biofm.inference.shards import Shard
 
 WHY = "biofm: why this row is empty"
-"""The last column of the rows in a journal; a table has it where it was made with ``on_error`` "skip"."""
+"""The last column of the rows in a journal; a table has it where it was made with ``on_error`` "skip", or
+where a row has no variant that can be scored."""
 
 RENAMED = "input columns renamed input_..., because the scores take their names"
 
@@ -62,15 +64,18 @@ def score_to_journal(
         new = {key: need for key, need in chunk.needs.items() if key not in known}
         meter.begin(chunk, sum(map(scorer.n_tokens, new.values())))
         answers = scorer.read(new, meter.on_run)
-        scores = scorer.score(chunk.variants, answers | {key: journal.row(key) for key in known})
+        variants = [variant for _, variant in chunk.scored]
+        scores = scorer.score(variants, answers | {key: journal.row(key) for key in known})
         if on_error == "stop":
-            scorer.check(scores, [row.where for row in chunk.rows])
+            scorer.check(scores, [row.where for row, _ in chunk.scored])
         columns = output_columns(chunk, scorer, names, scores, notices)
         part = key_of("part", str(chunk.rows[0].number))
         entries = [Entry(row.number, [], [part], row.identity) for row in chunk.rows]
-        journal.commit(entries, answers | {part: pack_columns(columns)}, {"tokens": meter.n_chunk_tokens})
+        counts = {"tokens": meter.n_chunk_tokens, "unscored": len(chunk.rows) - len(variants)}
+        journal.commit(entries, answers | {part: pack_columns(columns)}, counts)
     totals = {"n_records": rows.n_read, "digest": rows.digest, "notices": dict(+notices)}
-    journal.finish(totals | {"has_reasons": on_error == "skip"})
+    has_reasons = on_error == "skip" or journal.counts["unscored"] > 0
+    journal.finish(totals | {"has_reasons": has_reasons})
     return meter.n_tokens
 
 
@@ -102,24 +107,47 @@ class _Meter:
 def output_columns(
     chunk: Chunk, scorer: Scorer, names: Sequence[str], scores: NDArray[np.float32], notices: Counter[str]
 ) -> Columns:
-    """What the table holds of these rows: the input's columns, then ours. ``scores``: (rows, models); one
-    that is NaN, and the mean with it, is left empty, and ``WHY`` says why.
+    """What the table holds of these rows: the input's columns, then ours. ``scores``: (scored rows, models);
+    one that is NaN, and the mean with it, is left empty, as those of the other rows are, and ``WHY`` says
+    why.
     """
     import pyarrow as pa  # heavy: this module is imported with every command
 
+    variants = [row.variant for row in chunk.rows]
     is_empty = np.isnan(scores)
     notices[EMPTY_ROWS] += int(is_empty.any(1).sum())
-    mean = scores.mean(1, dtype=np.float64).astype(np.float32)
+    of_all = np.full((len(variants), scores.shape[1]), np.nan, np.float32)
+    of_all[[isinstance(variant, Variant) for variant in variants]] = scores
+    mean = of_all.mean(1, dtype=np.float64).astype(np.float32)
+    methods, are_windowed, reasons = zip(*_said_of(variants, scorer, names, is_empty), strict=True)
     added = {
-        "method": [variant.method(scorer.method) for variant in chunk.variants],
-        "windowed": [scorer.is_windowed(variant) for variant in chunk.variants],
-        **{f"score_{name}": pa.array(scores[:, model], from_pandas=True) for model, name in enumerate(names)},
+        "method": pa.array(methods, pa.string()),
+        "windowed": pa.array(are_windowed, pa.bool_()),
+        **{f"score_{name}": pa.array(of_all[:, model], from_pandas=True) for model, name in enumerate(names)},
         "score": pa.array(mean, from_pandas=True),
-        WHY: pa.array([scorer.reason(names, row) for row in is_empty], pa.string()),
+        WHY: pa.array(reasons, pa.string()),
     }
     apart = kept_apart(chunk.columns, added)
     notices[RENAMED] = sum(name not in apart for name in chunk.columns)
     return apart | added
+
+
+def _said_of(
+    variants: Sequence[Variant | Unscored],
+    scorer: Scorer,
+    names: Sequence[str],
+    are_empty: NDArray[np.bool_],
+) -> Iterator[tuple[str | None, bool | None, str | None]]:
+    """Of each row the method, whether a model saw its protein by windows, and why it is empty.
+    ``are_empty``: the scores of the rows with a variant.
+    """
+    empty = iter(are_empty)
+    for variant in variants:
+        if isinstance(variant, Unscored):
+            yield None, None, variant.reason
+        else:
+            reason = scorer.reason(names, next(empty))
+            yield variant.method(scorer.method), scorer.is_windowed(variant), reason
 
 
 def kept_apart(columns: Columns, added: Columns) -> dict[str, Any]:

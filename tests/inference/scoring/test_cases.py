@@ -12,6 +12,7 @@ from biofm.core.errors import InputError, OptionError
 from biofm.inference.scoring import ScoreOptions, Variant
 from biofm.inference.scoring import cases as cases_of_scoring
 from biofm.inference.scoring.cases import N_TRIED, Cases, cases_of_table, cases_of_values
+from biofm.inference.scoring.methods import Unscored
 from biofm.inference.scoring.wild_types import WildTypes, wild_types_of_column, wild_types_of_records
 
 PROTEIN = "MKTAYIAKQRQISF"
@@ -39,7 +40,7 @@ def read(
 
 
 def mutated(cases: list[Cases]) -> list[str]:
-    return [variant.mutated for some in cases for variant in some.variants]
+    return [one.mutated for some in cases for one in some.variants if isinstance(one, Variant)]
 
 
 def test_variants_come_in_order_with_all_their_columns() -> None:
@@ -61,7 +62,8 @@ def test_whole_sequences_are_compared_with_the_wild_type() -> None:
     notices: Counter[str] = Counter()
     (some,) = read(text, notices=notices)
     assert mutated([some]) == ["MRTAYIAKQRQISF", "MKTYIAKQRQISF"]
-    assert [variant.method("masked-marginals") for variant in some.variants] == [
+    variants = [one for one in some.variants if isinstance(one, Variant)]
+    assert [variant.method("masked-marginals") for variant in variants] == [
         "masked-marginals",
         "pseudo-perplexity",
     ]
@@ -89,12 +91,11 @@ def test_wild_types_may_stand_in_the_table() -> None:
 FAULTS: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     "another residue": ("mutant\nK2R\nA3G\n", {}, ["v.csv, line 3 (A3G)", "A at position 3", "has T"]),
     "outside": ("mutant\nK20R\n", {}, ["v.csv, line 2 (K20R)", "position 20 lies outside", "1 to 14"]),
-    "a stop codon": ("mutant\nK2R\nK2*\n", {}, ["v.csv, line 3", "'K2*'", "a stop codon", "--on-error skip"]),
-    "an empty cell": ("mutant,x\nK2R,1\n,2\n", {}, ["v.csv, line 3", "the variant is empty"]),
+    "stop codons alone": ("mutant\nK2*\nA4*\n", {}, ["v.csv: no row can be scored", "first: variant 'K2*'"]),
     "no usual column": ("position,to\n1,A\n", {}, ["v.csv", "--variant-column", "position, to"]),
     "no such column": ("mutant\nK2R\n", {"variant_column": "v"}, ["v.csv", "no column 'v'", "mutant"]),
     "a column twice": ("mutant,x,x\nK2R,1,2\n", {}, ["v.csv", "2 columns are named 'x'"]),
-    "an empty sequence": ("mutated_sequence,x\n,1\n", {}, ["v.csv, line 2", "the sequence is empty"]),
+    "an empty sequence": ("mutated_sequence,x\n,1\n", {}, ["v.csv: no row", "the sequence is empty"]),
     "a wrong sequence": ("mutated_sequence\nMK7\n", {}, ["v.csv, line 2", "position 3 holds '7'"]),
     "an unknown residue": ("mutated_sequence\nXKTAYIAKQRQISF\n", {}, ["v.csv, line 2", "'X', at position 1"]),
     "a ragged row": ("mutant,x\nK2R\n", {}, ["v.csv, line 2", "1 cells"]),
@@ -147,21 +148,62 @@ def test_one_misfit_among_variants_that_fit_is_no_question_of_numbering() -> Non
         read(f"mutant\n{fitting}C4G\n", n_rows=N_TRIED + 1)
 
 
-def test_faulty_rows_are_skipped_and_counted_where_that_is_asked_for() -> None:
+# of tables as MaveDB and ProteinGym have them: what makes no protein, and why its score stays empty
+NO_PROTEIN = {
+    "K2*": "a stop codon",
+    "p.Lys2Ter": "a stop codon",
+    "p.Lys2fs": "a frameshift",
+    "p.Lys2ThrfsTer5": "a frameshift",
+    "p.Ter15GlnextTer9": "an extension",
+    "p.?": "an unknown consequence",
+    "p.0": "no protein",
+    "": "the variant is empty",
+    "  ": "the variant is empty",
+}
+
+
+@pytest.mark.parametrize("on_error", ["stop", "skip"])
+@pytest.mark.parametrize("cell", NO_PROTEIN)
+def test_a_row_without_a_protein_stays_with_its_reason(cell: str, on_error: str) -> None:
+    notices: Counter[str] = Counter()
+    (some,) = read(f"mutant,x\nK2R,1\n{cell},2\nA4G,3\n", notices=notices, on_error=on_error)
+    first, empty, last = some.variants
+    assert isinstance(empty, Unscored)
+    assert NO_PROTEIN[cell] in empty.reason
+    assert mutated([Cases({}, [first, last], str)]) == ["MRTAYIAKQRQISF", "MKTGYIAKQRQISF"]
+    assert some.columns["x"] == ["1", "2", "3"]
+    assert notices == {"rows without a score; the column reason says why": 1}
+
+
+def test_a_whole_sequence_that_is_none_stays_with_its_reason() -> None:
+    (some,) = read(f"mutated_sequence,x\n{PROTEIN},1\n,2\nMKT*YIAKQRQISF,3\n")
+    reasons = [one.reason for one in some.variants if isinstance(one, Unscored)]
+    assert reasons == ["the sequence is empty", "the sequence has a stop codon (*) inside"]
+
+
+def test_faulty_rows_stay_with_their_reason_where_that_is_asked_for() -> None:
     notices: Counter[str] = Counter()
     text = "mutant,x\nK2R,1\nK2*,2\nA3G,3\nA4G,4\n"
     (some,) = read(text, notices=notices, on_error="skip")
-    assert some.columns == {"mutant": ["K2R", "A4G"], "x": ["1", "4"]}
-    assert notices == {"variants skipped": 2}
-    with pytest.raises(InputError, match=r"v\.csv: every variant was at fault"):
-        read("mutant\nK2*\n", on_error="skip")
+    assert some.columns == {"mutant": ["K2R", "K2*", "A3G", "A4G"], "x": ["1", "2", "3", "4"]}
+    assert [isinstance(one, Unscored) for one in some.variants] == [False, True, True, False]
+    reason = "the variant has A at position 3, where the protein has T"
+    assert some.variants[2] == Unscored(reason)
+    assert notices == {"rows without a score; the column reason says why": 2}
+
+
+def test_a_table_whose_first_part_has_no_protein_is_read_to_its_end() -> None:
+    parts = read("mutant\nK2*\nK2*\nK2R\n", n_rows=2)
+    assert [len(part.variants) for part in parts] == [2, 1]
+    with pytest.raises(InputError, match=r"v\.csv: no row can be scored"):
+        read("mutant\nK2*\nK2*\nK2*\n", n_rows=2)
 
 
 def test_no_offset_is_guessed_for_rows_that_are_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     """It would take a pass over a thousand variants for each of them."""
     monkeypatch.setattr(cases_of_scoring, "fitting_offset", lambda *asked: pytest.fail("guessed"))
     (some,) = read("mutant\nK102R\nK2R\n", on_error="skip")
-    assert some.columns == {"mutant": ["K2R"]}
+    assert [isinstance(one, Unscored) for one in some.variants] == [True, False]
 
 
 @pytest.mark.parametrize(
@@ -179,10 +221,8 @@ def test_wrong_wild_types_are_errors(sequences: list[tuple[str, str]], fault: st
 
 def test_python_values_are_counted_from_one() -> None:
     options = ScoreOptions()
-    assert [v.mutated for v in cases_of_values("mktayiakqrqisf", ["K2R", "WT"], options, Counter())] == [
-        "MRTAYIAKQRQISF",
-        PROTEIN,
-    ]
+    cases = cases_of_values("mktayiakqrqisf", ["K2R", "WT"], options, Counter())
+    assert mutated([Cases({}, cases, str)]) == ["MRTAYIAKQRQISF", PROTEIN]
     assert cases_of_values(PROTEIN, [], options, Counter()) == []
     with pytest.raises(InputError, match=r"the given variants, number 2 \(K3R\)"):
         cases_of_values(PROTEIN, ["K2R", "K3R"], options, Counter())
@@ -231,5 +271,5 @@ def test_wrong_options_are_refused(options: dict[str, Any], fault: str) -> None:
 
 def test_a_change_of_nothing_has_no_site() -> None:
     (variant,) = cases_of_values(PROTEIN, ["A4A:K8R"], ScoreOptions(), Counter())
-    assert list(variant.sites()) == [(7, "K", "R")]
     assert isinstance(variant, Variant)
+    assert list(variant.sites()) == [(7, "K", "R")]

@@ -14,6 +14,7 @@ from biofm.inference.intake import Intake
 from biofm.inference.masked import unheard
 from biofm.inference.scoring import Reader, ScoreOptions, Scorer
 from biofm.inference.scoring.cases import cases_of_values
+from biofm.inference.scoring.methods import Variant
 from biofm.inference.scoring.readings import window_start
 from biofm.inference.scoring.scan import cases_of_scan, scan_matrix
 from biofm.inference.scoring.scorer import Need
@@ -88,6 +89,13 @@ def test_models_have_a_column_each() -> None:
     assert not np.allclose(both[:, 0], both[:, 1])
 
 
+def test_what_cannot_be_scored_is_nan_among_the_others(counting: CountingPredictor) -> None:
+    reader = Reader(counting, TOKENIZER, 1024)
+    found = score(reader, "masked-marginals", ["K2*", "K2R", "", "A4G"])[:, 0]
+    assert np.isnan(found).tolist() == [True, False, True, False]
+    np.testing.assert_array_equal(found[[1, 3]], score(reader, "masked-marginals", ["K2R", "A4G"])[:, 0])
+
+
 def test_models_of_one_weight_file_and_window_answer_once(counting: CountingPredictor) -> None:
     same = [Reader(counting, TOKENIZER, 1024, sha256="a") for _ in range(2)]
     scores = Scorer(same, "masked-marginals").read_and_score(
@@ -101,6 +109,7 @@ def test_the_tokens_of_what_is_needed_are_those_that_are_run(counting: CountingP
     scorer = Scorer([Reader(counting, TOKENIZER, 12)], "masked-marginals")
     needs: dict[bytes, Need] = {}
     for variant in cases_of_values(PROTEIN, ["K2R", "A4G", "T3del"], ScoreOptions(), Counter()):
+        assert isinstance(variant, Variant)
         needs |= scorer.needs(variant)
     heard: list[int] = []
     scorer.read(needs, heard.append)
