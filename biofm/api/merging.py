@@ -12,8 +12,8 @@ from biofm.api.table import table_targets, write_table
 from biofm.core.errors import InputError
 from biofm.core.journal import Journal
 from biofm.core.stores import check_suffix
+from biofm.core.tables import STANDARD_OUTPUT, check_table_suffix
 from biofm.core.tables import SUFFIXES as TABLES
-from biofm.core.tables import check_table_suffix
 from biofm.gate import Permit, ask
 from biofm.inference.empty_rows import EMPTY_ROWS
 from biofm.inference.merging import check_shards
@@ -25,12 +25,13 @@ def merge(
     shards: Sequence[str | Path], output: str | Path, *, overwrite: bool = False, quiet: bool = True
 ) -> MergeSummary | ScoreMergeSummary:
     """Write what the shards of ``embed`` or of ``score`` hold as one table, in the order of their input; its
-    suffix chooses the format. The shards, in any order, are left as they are.
+    suffix chooses the format, and ``-`` is standard output, for scores as CSV. The shards, in any order, are
+    left as they are.
 
     Raises InputError: one is missing, given twice, made otherwise or of another input. OutputError.
     """
     target = Path(output)
-    if target.suffix.lower() not in TABLES:
+    if target != STANDARD_OUTPUT and target.suffix.lower() not in TABLES:
         check_suffix(target)
     paths = paths_of(shards)
     if not paths:

@@ -40,10 +40,11 @@ def perplexity(
 ) -> PerplexitySummary:
     """The perplexity of each protein of a file (FASTA, CSV, TSV, Parquet; ``-`` is standard input).
 
-    ``output`` is a table (.csv, .tsv, .parquet) with the columns ``id``, ``n_residues`` (those that counted),
-    ``windowed`` and ``pseudo_perplexity`` or ``single_pass_perplexity``, which
-    ``biofm.inference.scoring.perplexity`` defines. Order and duplicate ids are kept. Where the model's
-    numbers are not finite, ``on_error`` "skip" leaves the cell empty, and a last column, ``reason``, says so.
+    ``output`` is a table (.csv, .tsv, .parquet; ``-`` is standard output, as CSV) with the columns ``id``,
+    ``n_residues`` (those that counted), ``windowed`` and ``pseudo_perplexity`` or
+    ``single_pass_perplexity``, which ``biofm.inference.scoring.perplexity`` defines. Order and duplicate ids
+    are kept. Where the model's numbers are not finite, ``on_error`` "skip" leaves the cell empty, and a last
+    column, ``reason``, says so.
 
     Raises InputError, OutputError, ModelError, OptionError: each says what, where and what to do.
     """

@@ -87,12 +87,13 @@ def predict(
     """What a predictor of ``biofm.finetune`` says of the sequences of a file (FASTA, CSV, TSV, Parquet; ``-``
     is standard input).
 
-    ``output`` is a table (.csv, .tsv, .parquet) with the columns ``id``, ``n_residues`` and those of
-    ``biofm.inference.prediction.columns``: predictions with intervals that hold the share ``coverage`` of
-    the truths, classes with probabilities, or a letter a residue; ``out_of_domain`` names why a row is unlike
-    those of training, and then the promise does not hold. ``model`` says where the model that was fine-tuned
-    lies now, if not where it lay. ``window``, ``gaps`` and ``dtype`` are those that the predictor was judged
-    with unless given. Order and duplicate ids are kept; memory does not grow with the file.
+    ``output`` is a table (.csv, .tsv, .parquet; ``-`` is standard output, as CSV) with the columns ``id``,
+    ``n_residues`` and those of ``biofm.inference.prediction.columns``: predictions with intervals that hold
+    the share ``coverage`` of the truths, classes with probabilities, or a letter a residue;
+    ``out_of_domain`` names why a row is unlike those of training, and then the promise does not hold.
+    ``model`` says where the model that was fine-tuned lies now, if not where it lay. ``window``, ``gaps`` and
+    ``dtype`` are those that the predictor was judged with unless given. Order and duplicate ids are kept;
+    memory does not grow with the file.
 
     Raises InputError, OutputError, ModelError, OptionError: each says what, where and what to do.
     """

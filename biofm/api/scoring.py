@@ -3,6 +3,8 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from secrets import token_hex
+from tempfile import gettempdir
 from time import perf_counter
 from typing import Any, BinaryIO, cast
 
@@ -19,7 +21,7 @@ from biofm.core.errors import OptionError
 from biofm.core.journal import Fields, Journal
 from biofm.core.stores import provenance_path
 from biofm.core.stores.made import files_of
-from biofm.core.tables import Columns, check_table_suffix, open_table
+from biofm.core.tables import STANDARD_OUTPUT, Columns, check_table_suffix, open_table
 from biofm.gate import Permit, ask, scratch_path, was_finished
 from biofm.inference.scoring import Method, ScoreOptions, Scorer
 from biofm.inference.scoring.cases import Cases, begun
@@ -79,6 +81,8 @@ def score(
     However a run ends, what it has done is kept beside the output, and ``resume`` goes on with it: the scores
     are those of a run that was never stopped; of a run that had ended it finds the table, and says so.
     ``shard`` "2/8" scores the second of eight shares and leaves it as ``OUTPUT.shard-2-of-8``, for ``merge``.
+
+    ``output`` "-" is standard output: CSV, whole or not at all, and no work is kept to go on with.
 
     Raises InputError, OutputError, ModelError, OptionError: each says what, where and what to do.
     """
@@ -163,7 +167,8 @@ def write_scores(
 ) -> int:
     """Write the scores of finished journals in the input's order; returns how many there are."""
     beside = permit.writer("provenance") if provenance_path(output) else None
-    table = open_table(permit.writer("output"), output.suffix.lower(), provenance_of(journals[0]), beside)
+    suffix = check_table_suffix(output)
+    table = open_table(permit.writer("output"), suffix, provenance_of(journals[0]), beside)
     with Progress("writing", quiet=quiet) as bar:
         return journals_to_table(journals, table, bar, on_block)
 
@@ -191,16 +196,25 @@ def _targets(
     a share.
     """
     check_table_suffix(output)
+    if output == STANDARD_OUTPUT and (resume or share is not WHOLE):
+        what, option = (
+            "what goes to standard output leaves nothing behind",
+            "--resume" if resume else "--shard",
+        )
+        raise OptionError(what, where=option, remedy="Name a file with --output")
     if share is not WHOLE:
         if drawn is not None:
             remedy = "Leave it out, and draw the whole"
             raise OptionError("a shard is not drawn", where="--picture", remedy=remedy)
         return {"work": Target(path=share.path(output), kind="journal", overwrite=overwrite, resume=resume)}
     targets = table_targets(output, overwrite)
+    work = Target(path=scratch_path(output), kind="scratch", overwrite=overwrite, resume=resume)
+    if output == STANDARD_OUTPUT:
+        folder = Path(gettempdir()) / f".biofm-score-{token_hex(8)}.run"
+        work = Target(path=folder, kind="temporary")
     if drawn is not None:
         check_figure_suffix(drawn)
         targets["picture"] = Target(path=drawn, overwrite=overwrite)
-    work = Target(path=scratch_path(output), kind="scratch", overwrite=overwrite, resume=resume)
     return targets | {"work": work}
 
 

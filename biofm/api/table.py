@@ -7,6 +7,7 @@ from biofm.api.finished import provenance_of
 from biofm.core import Progress
 from biofm.core.journal import Journal
 from biofm.core.stores import empty_fields, open_store, provenance_path
+from biofm.core.tables import STANDARD_OUTPUT
 from biofm.gate import Permit
 from biofm.inference.to_store import Written, journals_to_store
 from biofm.models.finiteness import reason_of
@@ -15,8 +16,10 @@ from biofm.policy import Target
 
 def table_targets(output: Path, overwrite: bool) -> dict[str, Target]:
     """A table and, where its format has no place for it, how it was made. That alone, without its table, is
-    what a killed run left, and is replaced.
+    what a killed run left, and is replaced. On standard output the table is alone.
     """
+    if output == STANDARD_OUTPUT:
+        return {"output": Target(path=output, kind="stream")}
     targets = {"output": Target(path=output, overwrite=overwrite)}
     if beside := provenance_path(output):
         targets["provenance"] = Target(path=beside, overwrite=overwrite or not output.exists())

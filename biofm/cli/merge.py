@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument, Option
 
 from biofm.cli import options
-from biofm.cli.printing import print_json, say, say_notices
+from biofm.cli.printing import place_of, print_json, refuse_two_outputs, say, say_notices
 
 if TYPE_CHECKING:
     from biofm.inference.results import MergeSummary
     from biofm.inference.scoring.results import ScoreMergeSummary
 
 SHARDS_HELP = "What `biofm embed` or `biofm score` with --shard left, in any order."
-SUFFIXES_HELP = "The suffix chooses, as for the verb itself."
+SUFFIXES_HELP = "The suffix chooses, as for the verb itself; - is standard output, for scores as CSV."
 
 
 def merge(
@@ -26,6 +26,7 @@ def merge(
     """Write the shards of a run as one table, in the order of its input; the shards stay."""
     from biofm import api  # brings torch: not before a command runs
 
+    refuse_two_outputs(output, json)
     summary = api.merge(shards, output, overwrite=overwrite, quiet=quiet)
     say_notices(summary.notices)
     if json:
@@ -41,5 +42,5 @@ def _say_summary(summary: "MergeSummary | ScoreMergeSummary") -> None:
         say(f"{summary.n_sequences:,} proteins, {summary.n_unique:,} sequences, {summary.n_shards} shards")
         say(f"{summary.n_rows:,} x {summary.n_dimensions} -> {summary.output}")
     else:
-        say(f"{summary.n_variants:,} scores, {summary.n_shards} shards -> {summary.output}")
+        say(f"{summary.n_variants:,} scores, {summary.n_shards} shards -> {place_of(summary.output)}")
     say("The shards are left as they are; they are no longer needed")

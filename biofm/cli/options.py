@@ -42,6 +42,7 @@ InputFormat = Annotated[
 ]
 AtGaps = Annotated[Gaps, Option("--gaps", help=GAPS_HELP)]
 AtFault = Annotated[OnError, Option("--on-error", help="At a faulty record: stop, or skip and count it.")]
+TABLE_HELP = "The suffix chooses: .csv .tsv .parquet; - is standard output, as CSV."
 Overwrite = Annotated[bool, Option("--overwrite", help="Replace an existing output.")]
 Resume = Annotated[
     bool, Option("--resume", help="Go on with the unfinished run that lies beside the output.")

@@ -8,7 +8,7 @@ from typer import Option
 
 from biofm.cli import options
 from biofm.cli.options import Dtype, Gaps, OnError
-from biofm.cli.printing import print_json, say, say_notices
+from biofm.cli.printing import place_of, print_json, refuse_two_outputs, say, say_notices
 
 if TYPE_CHECKING:
     from biofm.inference.scoring.results import PerplexitySummary
@@ -23,7 +23,7 @@ class MethodOption(StrEnum):
 
 def perplexity(
     input: options.Input,
-    output: Annotated[Path, Option("--output", "-o", help="The suffix chooses: .csv .tsv .parquet")],
+    output: Annotated[Path, Option("--output", "-o", help=options.TABLE_HELP)],
     model: options.ModelName = "protein-nano",
     method: Annotated[MethodOption, Option(help=METHOD_HELP)] = MethodOption.pseudo,
     dtype: options.DtypeOption = Dtype.float32,
@@ -41,6 +41,7 @@ def perplexity(
     """Judge how well a language model expects each protein: its perplexity, 1 at best."""
     from biofm import api  # brings torch: not before a command runs
 
+    refuse_two_outputs(output, json)
     summary = api.perplexity(
         input, output, model=model, method=method.value, dtype=dtype.value,
         device=device, tokens_per_batch=tokens_per_batch, format=format, column=column, id_column=id_column,
@@ -59,4 +60,4 @@ def _say_summary(summary: "PerplexitySummary") -> None:
     say(f"{summary.n_sequences:,} proteins, {summary.n_residues:,} residues, {speed:,.0f} tokens/s")
     if summary.perplexity is not None:
         say(f"{provenance['method']} perplexity of all residues: {summary.perplexity:.2f}")
-    say(f"{summary.n_sequences:,} rows -> {summary.output}")
+    say(f"{summary.n_sequences:,} rows -> {place_of(summary.output)}")

@@ -7,7 +7,7 @@ from typer import Option
 
 from biofm.cli import options
 from biofm.cli.options import Dtype, Gaps, OnError
-from biofm.cli.printing import print_json, say, say_notices, say_remarks
+from biofm.cli.printing import place_of, print_json, refuse_two_outputs, say, say_notices, say_remarks
 
 if TYPE_CHECKING:
     from biofm.api.prediction import PredictSummary
@@ -22,7 +22,7 @@ DTYPE_HELP = "The default is that in which the predictor was judged."
 def predict(
     input: options.Input,
     predictor: Annotated[Path, Option("--predictor", "-p", help=PREDICTOR_HELP)],
-    output: Annotated[Path, Option("--output", "-o", help="The suffix chooses: .csv .tsv .parquet")],
+    output: Annotated[Path, Option("--output", "-o", help=options.TABLE_HELP)],
     model: Annotated[str | None, Option("--model", "-m", help=MODEL_HELP)] = None,
     coverage: Annotated[float, Option(help=COVERAGE_HELP)] = 0.9,
     window: Annotated[int | None, Option(help="Run longer sequences by windows of so many residues.")] = None,
@@ -41,6 +41,7 @@ def predict(
     """Predict with a fine-tuned model: numbers with intervals, classes with probabilities, letters."""
     from biofm import api  # brings torch: not before a command runs
 
+    refuse_two_outputs(output, json)
     summary = api.predict(
         input, output, predictor=predictor, model=model, coverage=coverage, window=window, dtype=dtype,
         device=device, tokens_per_batch=tokens_per_batch, format=format, column=column, id_column=id_column,
@@ -58,4 +59,6 @@ def _say_summary(summary: "PredictSummary") -> None:
     provenance, speed = summary.provenance, summary.tokens_per_second
     say(f"{provenance['dtype']} on {provenance['device']}: {summary.dtype_reason}")
     say(f"{summary.n_sequences:,} proteins, {summary.n_residues:,} residues, {speed:,.0f} tokens/s")
-    say(f"{summary.task} of {', '.join(summary.targets)} by {summary.n_members} -> {summary.output}")
+    say(
+        f"{summary.task} of {', '.join(summary.targets)} by {summary.n_members} -> {place_of(summary.output)}"
+    )

@@ -13,14 +13,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from math import isfinite
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from biofm.core.errors import OutputError
+from biofm.core.errors import OptionError, OutputError
 from biofm.core.terminal import shown, shown_lines
 
 if TYPE_CHECKING:  # it brings torch
     from biofm.inference.prediction import Remark
+
+
+STANDARD_OUTPUT = "-"  # as the name of an output
 
 
 def print_result(text: str) -> None:
@@ -39,6 +43,18 @@ def print_json(result: Any) -> None:
 def say(text: str) -> None:
     """A line for the person at the terminal."""
     print(shown(text), file=sys.stderr)
+
+
+def place_of(output: str) -> str:
+    """Where an output went, for a line about it."""
+    return "standard output" if output == STANDARD_OUTPUT else output
+
+
+def refuse_two_outputs(output: Path, as_json: bool) -> None:
+    """Raises OptionError where a table and a summary would share standard output."""
+    if as_json and str(output) == STANDARD_OUTPUT:
+        what = "the table and the result would both go to standard output"
+        raise OptionError(what, where="--json", remedy="Leave it out, or name a file with --output")
 
 
 def say_notices(notices: Mapping[str, int]) -> None:

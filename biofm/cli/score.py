@@ -9,13 +9,12 @@ from typer import Argument, Option
 from biofm.cli import options
 from biofm.cli.estimate import show_score_estimate
 from biofm.cli.options import Dtype, OnError
-from biofm.cli.printing import print_json, say, say_notices
+from biofm.cli.printing import place_of, print_json, refuse_two_outputs, say, say_notices
 
 if TYPE_CHECKING:
     from biofm.inference.scoring.results import ScoreSummary
 
 VARIANTS_HELP = "A table of variants: CSV (also .gz), TSV or Parquet; - is standard input."
-OUTPUT_HELP = "The suffix chooses: .csv .tsv .parquet"
 WILD_TYPE_HELP = "The wild type, or several: FASTA (also .gz), CSV, TSV or Parquet."
 SINGLES_HELP = "Score every substitution of the wild types instead of a table."
 MODEL_HELP = "Given several times: a column each, and their mean. " + options.MODEL_HELP
@@ -37,7 +36,7 @@ class MethodOption(StrEnum):
 def score(
     variants: Annotated[Path | None, Argument(help=VARIANTS_HELP)] = None,
     *,
-    output: Annotated[Path, Option("--output", "-o", help=OUTPUT_HELP)],
+    output: Annotated[Path, Option("--output", "-o", help=options.TABLE_HELP)],
     wild_type: Annotated[Path | None, Option("--wild-type", "-w", help=WILD_TYPE_HELP)] = None,
     all_singles: Annotated[bool, Option("--all-singles", help=SINGLES_HELP)] = False,
     model: Annotated[list[str], Option("--model", "-m", help=MODEL_HELP)] = ["protein-nano"],  # noqa: B006
@@ -72,6 +71,7 @@ def score(
         "sequence_column": sequence_column, "dtype": dtype.value, "device": device,
         "tokens_per_batch": tokens_per_batch, "on_error": on_error.value, "shard": shard,
     }  # fmt: skip
+    refuse_two_outputs(output, json and not estimate)
     if estimate:
         show_score_estimate(api.estimate_score(variants, **how), output, as_json=json)
         return
@@ -90,6 +90,6 @@ def _say_summary(summary: "ScoreSummary", picture: Path | None) -> None:
     decimals = 0 if speed >= 10 else 2  # a long deletion takes seconds
     say(f"{provenance['dtype']} on {provenance['device']}: {summary.dtype_reason}")
     say(f"{summary.n_variants:,} variants, {summary.n_tokens:,} tokens, {speed:,.{decimals}f} variants/s")
-    say(f"{summary.n_variants:,} scores -> {summary.output}")
+    say(f"{summary.n_variants:,} scores -> {place_of(summary.output)}")
     if picture:
         say(f"picture -> {picture}")

@@ -1,5 +1,7 @@
 """Output tables: CSV, TSV or Parquet, by their suffix, written part by part.
 
+On standard output a table is CSV, and says nothing of how it was made.
+
 Text stands as it is, quoted only where it must be; numbers are the shortest that read back as the same
 float32. How a CSV or TSV was made stands beside it, in ``NAME.provenance.json``; in a Parquet file it is
 JSON in the metadata, under the key ``biofm``.
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 SUFFIXES = (*DELIMITERS, ".parquet")
+STANDARD_OUTPUT = Path("-")
 ROW_GROUP_ROWS = 1 << 16
 
 Columns = Mapping[str, Any]
@@ -40,24 +43,28 @@ class Table(Protocol):
 
 
 def check_table_suffix(path: Path) -> str:
-    """The suffix of ``path`` in lower case. Raises OutputError where no table can be written under it."""
-    suffix = path.suffix.lower()
+    """The suffix of ``path`` in lower case, for standard output that of its format. Raises OutputError where
+    no table can be written under it.
+    """
+    suffix = ".csv" if path == STANDARD_OUTPUT else path.suffix.lower()
     if suffix not in SUFFIXES:
         what = f"{suffix} is no format for a table" if suffix else "the name has no suffix"
-        raise OutputError(what, where=str(path), remedy="Let the name end in .csv, .tsv or .parquet")
+        raise OutputError(
+            what, where=str(path), remedy="Let the name end in .csv, .tsv or .parquet, or give -"
+        )
     return suffix
 
 
 def open_table(
     handle: BinaryIO, suffix: str, provenance: Mapping[str, Any], provenance_file: BinaryIO | None = None
 ) -> Table:
-    """A table that is written to ``handle``; ``provenance_file`` is needed where ``provenance_path`` names
-    one.
+    """A table that is written to ``handle``. A .csv or .tsv has no place for its provenance, which goes into
+    ``provenance_file``, where there is one.
     """
     if suffix == ".parquet":
         return _ParquetTable(handle, provenance)
-    assert provenance_file is not None, "a .csv or .tsv has no place for the provenance"
-    provenance_file.write(json.dumps({"biofm": provenance}, indent=2).encode() + b"\n")
+    if provenance_file is not None:
+        provenance_file.write(json.dumps({"biofm": provenance}, indent=2).encode() + b"\n")
     return _DelimitedTable(handle, DELIMITERS[suffix])
 
 

@@ -58,7 +58,7 @@ class PartialFile:
             self.partial, self._descriptor = _create_partial(self.path)
         except (OSError, ValueError) as error:
             raise unwritable(target.path, error) from error
-        self._raw = _WatchedFile(self._descriptor, "w+b", closefd=False)
+        self._raw = WatchedFile(self._descriptor, "w+b", closefd=False)
         self.handle = cast(BinaryIO, io.BufferedRandom(self._raw, BUFFER_BYTES))
 
     def check(self) -> None:
@@ -124,7 +124,7 @@ class PartialFile:
         return OutputError(what, where=str(self.target.path), remedy=remedy)
 
 
-class _WatchedFile(io.FileIO):
+class WatchedFile(io.FileIO):
     """A raw file that remembers the first fault of a write."""
 
     fault: OSError | None = None

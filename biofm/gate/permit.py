@@ -12,6 +12,7 @@ from biofm.gate.inputs import STANDARD_INPUT, allow_open_files, open_input, watc
 from biofm.gate.outputs import check_space, open_folder
 from biofm.gate.partial import PartialFile
 from biofm.gate.scratch import Scratch
+from biofm.gate.stream import StandardOutput
 from biofm.policy import Request, Target
 
 STREAMED = {
@@ -111,13 +112,16 @@ def open_permit(request: Request) -> Iterator[Permit]:
             for role, paths in request.reads.items()
         }
         _check_apart(request)
-        files: dict[str, PartialFile] = {}
+        files: dict[str, PartialFile | StandardOutput] = {}
         folders: dict[str, Path] = {}
         works: dict[str, Scratch] = {}
         journals: dict[str, Journal] = {}
         for role, target in _works_first(request.writes):
             if target.kind == "directory":
                 folders[role] = open_folder(target)
+            elif target.kind == "stream":
+                files[role] = StandardOutput()
+                opened.callback(files[role].discard)
             elif target.kind == "file":
                 ours = [journal.naming[role] for journal in journals.values() if role in journal.naming]
                 files[role] = PartialFile(target, *ours)
@@ -136,10 +140,10 @@ def open_permit(request: Request) -> Iterator[Permit]:
 
 def _works_first(writes: Mapping[str, Target]) -> list[tuple[str, Target]]:
     """Unfinished work says which outputs are its own."""
-    return sorted(writes.items(), key=lambda item: item[1].kind not in ("scratch", "journal"))
+    return sorted(writes.items(), key=lambda item: item[1].kind not in ("scratch", "temporary", "journal"))
 
 
-def _publish(files: Mapping[str, PartialFile], works: Sequence[Scratch]) -> None:
+def _publish(files: Mapping[str, PartialFile | StandardOutput], works: Sequence[Scratch]) -> None:
     """The end of a run, in the order that lets it be killed anywhere:
 
     1. every output is brought to the disk, whole, under a hidden name;
@@ -174,6 +178,8 @@ def _check_apart(request: Request) -> None:
     inputs = {os.path.realpath(path) for paths in request.reads.values() for path in paths}
     outputs: set[str] = set()
     for target in request.writes.values():
+        if target.kind == "stream":
+            continue
         place = os.path.realpath(target.path)
         if place in inputs | outputs:
             what = "this file is also read" if place in inputs else "this is written twice"
@@ -201,6 +207,8 @@ def _vanished_folders_named(request: Request) -> Iterator[None]:
         yield
     except Exception as error:
         for target in request.writes.values():
+            if target.kind == "stream":
+                continue
             folder = target.path if target.kind == "directory" else target.path.parent
             if not os.path.isdir(folder):
                 what = "this folder has gone during the run: it was removed, or its disk was"
@@ -216,7 +224,7 @@ def _noted_as(fault: BiofmError, error: Exception) -> BiofmError:
 
 
 @contextmanager
-def _write_faults(files: Sequence[PartialFile], folders: Sequence[Path]) -> Iterator[None]:
+def _write_faults(files: Sequence[PartialFile | StandardOutput], folders: Sequence[Path]) -> Iterator[None]:
     """Name the target of a fault that stems from writing, whatever the libraries in between made of it."""
     try:
         yield

@@ -44,7 +44,7 @@ def was_finished(output: Path) -> bool:
 
 class Scratch:
     """The work of one run: ``open``, then ``publish``. Leaving the ``with`` by a fault keeps what is
-    committed, if anything is, and says so in a note of the fault.
+    committed, if anything is and it is not temporary, and says so in a note of the fault.
 
     Raises:
         OutputError: From the constructor and from ``open``: unfinished work lies there, and it is neither to
@@ -59,7 +59,7 @@ class Scratch:
         if target.kind == "journal":
             check_file(target)
         check_parent(target.path)
-        self.folder = target.path if target.kind == "scratch" else scratch_path(target.path)
+        self.folder = scratch_path(target.path) if target.kind == "journal" else target.path
         for path in (self.folder, *self._files):
             if path.is_symlink():
                 what = "this is a link, in the place of unfinished work, which is never followed"
@@ -110,7 +110,9 @@ class Scratch:
         if fault is None:
             return
         n_done = self._close()
-        if not n_done:
+        if self._target.kind == "temporary":
+            self._remove()
+        elif not n_done:
             self._remove(with_journal=n_done == 0)
         elif n_done > self._n_done_before or not isinstance(fault, Exception):
             fault.add_note(f"{n_done:,} records are done and kept: repeat the command with --resume to go on")

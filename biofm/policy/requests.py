@@ -29,7 +29,7 @@ Verb = Literal[
     "save",
     "score",
 ]
-TargetKind = Literal["file", "directory", "scratch", "journal"]
+TargetKind = Literal["file", "stream", "directory", "scratch", "temporary", "journal"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +51,9 @@ class Principal:
 class Target:
     """What is to be written.
 
-    ``kind``: a "file"; a "directory" to write into; "scratch", a folder of unfinished work that ends with the
-    request; a "journal", such work that becomes a file of its own. ``overwrite`` permits replacing a file,
+    ``kind``: a "file"; a "stream", which is standard output; a "directory" to write into; "scratch", a folder
+    of unfinished work that ends with the request and outlives a fault; "temporary", one that does not; a
+    "journal", such work that becomes a file of its own. ``overwrite`` permits replacing a file,
     writing into a folder with files, and giving up unfinished work; ``resume`` permits going on with it, and
     then counts more.
     """
