@@ -103,10 +103,13 @@ def open_permit(request: Request) -> Iterator[Permit]:
     """
     allow_open_files(2 * sum(map(len, request.reads.values())))  # a journal is opened once more
     with ExitStack() as opened:
-        readers = {
-            role: tuple(_open_all(paths, opened, streams=(request.verb, role) in STREAMED))
-            for role, paths in request.reads.items()
-        }
+        readers = {}
+        for role, paths in request.reads.items():
+            is_streamed = (request.verb, role) in STREAMED
+            takes_standard_input = is_streamed or request.verb == "estimate"
+            readers[role] = tuple(
+                _open_all(paths, opened, streams=is_streamed, takes_standard_input=takes_standard_input)
+            )
         watched = {
             role: [watch(reader, path) for reader, path in zip(readers[role], paths, strict=True)]
             for role, paths in request.reads.items()
@@ -165,8 +168,14 @@ def _publish(files: Mapping[str, PartialFile | StandardOutput], works: Sequence[
         work.publish()
 
 
-def _open_all(paths: tuple[Path, ...], opened: ExitStack, *, streams: bool) -> Iterator[BinaryIO]:
+def _open_all(
+    paths: tuple[Path, ...], opened: ExitStack, *, streams: bool, takes_standard_input: bool
+) -> Iterator[BinaryIO]:
     for path in paths:
+        if path == STANDARD_INPUT and not takes_standard_input:
+            what = "standard input can be read once and in order alone, and this is read otherwise"
+            remedy = "Write what comes through it into a file first"
+            raise InputError(what, where="-", remedy=remedy)
         reader = open_input(path, streams=streams)
         if path != STANDARD_INPUT:
             opened.callback(reader.close)

@@ -10,8 +10,9 @@ import pytest
 
 from biofm.core.errors import InputError
 from biofm.core.terminal import shown
-from biofm.gate import ask
+from biofm.gate import ask, person
 from biofm.policy import Request, Target
+from biofm.policy.requests import Verb
 
 MakeRequest = Callable[..., Request]
 
@@ -49,6 +50,12 @@ def test_a_dash_is_standard_input_which_stays_open(
         assert permit.reader("input").read() == b">P\nMK\n"
 
     assert not stdin.buffer.closed
+
+
+@pytest.mark.parametrize(("verb", "role"), [("neighbours", "embeddings"), ("merge", "shards"), ("load", "a")])
+def test_standard_input_is_refused_where_a_file_is_read_otherwise(verb: Verb, role: str) -> None:
+    request = Request(verb=verb, principal=person(), reads={role: (Path("-"),)}, writes={})
+    assert message_of(request).startswith("-: standard input can be read once and in order alone")
 
 
 def test_standard_input_that_is_closed_is_an_input_error(
