@@ -14,7 +14,7 @@ ESM_NEWEST_BIN := .venv-esm-newest/bin
 EXAMPLE := biofm/examples/proteins.fasta
 MODEL := protein-nano
 
-# For two cores: the quick tests in two processes of one thread, the slow ones, some of which are measured, in one of two.
+# For two cores: tests in two processes of one thread.
 threads = OMP_NUM_THREADS=$(1) MKL_NUM_THREADS=$(1) OPENBLAS_NUM_THREADS=$(1)
 
 # One line for each larger download, so that a first install is not a silent one.
@@ -42,7 +42,7 @@ test-esm-newest: .venv-esm-newest/.dev  ## the same with the newest esm, which n
 	$(call threads,2) $(ESM_NEWEST_BIN)/python -m pytest tests/esm
 
 test-all: test test-esm  ## run the quick tests, those of test-esm, then the slow ones
-	$(call threads,2) $(BIN)/python -m pytest -m slow
+	$(call threads,1) $(BIN)/python -m pytest -n 2 --dist worksteal -m slow
 
 proofs: .venv/.dev  ## run the long proofs of tests/long, one after another, by hand before a release
 	for proof in tests/long/*.py; do echo "$$proof"; $(call threads,1) $(BIN)/python "$$proof"; done

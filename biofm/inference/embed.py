@@ -63,13 +63,14 @@ class EmbedOptions:
 
 @dataclass(frozen=True, slots=True)
 class Protein:
-    """A record on its way: its place among the records that are embedded, from 1, and its tokens; and, for
-    messages, ``where`` it stands.
+    """A record on its way: its place among the records that are embedded, from 1, and in the input
+    (``record``), and its tokens; and, for messages, ``where`` it stands.
 
     Proteins of the same ``key`` have the same sequence, and so the same embedding.
     """
 
     number: int
+    record: int
     id: str
     sequence: str
     tokens: NDArray[np.uint8]
@@ -120,6 +121,7 @@ class Embedder:
             notices[EMPTY_ROWS] += n_empty
         return EmbeddingBlock(
             [protein.id for protein in proteins],
+            [protein.record for protein in proteins],
             [protein.n_residues for protein in proteins],
             np.concatenate([self.no_rows(), *(rows[protein.key] for protein in proteins)]),
         )
@@ -140,7 +142,7 @@ class Embedder:
                     f"sequences longer than the {longest - 2} residues of the model's training, run whole"
                 ] += 1
             key = key_of(record.sequence)
-            yield Protein(number, record.id, record.sequence, tokens, key, record.where)
+            yield Protein(number, record.number, record.id, record.sequence, tokens, key, record.where)
 
     def chunks(self, proteins: Iterable[Protein]) -> Iterator[list[Protein]]:
         """Proteins that are batched together. Where a chunk ends depends on its proteins and the next one."""

@@ -23,7 +23,7 @@ def output_bytes(survey: Survey, values: NDArray[np.float32], *, per_residue: bo
         ".parquet": floats + (0 if per_residue else NUMBER_BYTES // 2 * n_rows) + ids,
         ".npz": arrays + 4 * survey.longest_id * survey.n_sequences,
         ".safetensors": arrays + NUMBER_BYTES * survey.n_sequences + ids,
-        ".csv": n_rows * (_text_bytes(values) + 5) + row_ids,
+        ".csv": n_rows * (_text_bytes(values) + (10 if per_residue else 5)) + row_ids,
     }
 
 
@@ -39,7 +39,8 @@ def _h5ad(n_rows: int, d_model: int, row_ids: int, per_residue: bool) -> int:
     values = -(-n_rows // n_chunk_rows) * n_chunk_rows * d_model * FLOAT_BYTES
     n_labels = -(-n_rows // N_CHUNK_LABELS) * N_CHUNK_LABELS
     texts = (2 if per_residue else 1) * (16 * n_labels + 20 * n_rows + row_ids)
-    return values + texts + NUMBER_BYTES * n_labels + 32 * d_model
+    numbers = (2 if per_residue else 1) * NUMBER_BYTES * n_labels
+    return values + texts + numbers + 32 * d_model
 
 
 def _text_bytes(values: NDArray[np.float32]) -> float:

@@ -134,7 +134,12 @@ class _Meter:
 
 def _entries(chunk: Sequence[Protein]) -> list[Entry]:
     return [
-        Entry(protein.number, [protein.id, protein.n_residues], [protein.key], _identity(protein))
+        Entry(
+            protein.number,
+            [protein.id, protein.record, protein.n_residues],
+            [protein.key],
+            _identity(protein),
+        )
         for protein in chunk
     ]
 

@@ -15,6 +15,7 @@ from biofm.core.journal import Entry, Journal
 from biofm.core.stores import EmbeddingBlock, Store, is_empty
 
 BLOCK_BYTES = 4 << 20
+MOST_RECORDS = 1 << 63
 
 Found = tuple[Entry, NDArray[np.float32]]
 
@@ -86,10 +87,11 @@ def _check_number(number: int, expected: int, n_records: int, journals: Sequence
 
 def _rows_of(entry: Entry, journal: Journal, d_model: int, is_per_residue: bool) -> NDArray[np.float32]:
     """The rows of a record. Raises InputError where it is none of an embedded protein."""
-    if [type(part) for part in entry.payload] == [str, int] and len(entry.keys) == 1:
-        values, n_residues = journal.row(entry.keys[0]), entry.payload[1]
+    if [type(part) for part in entry.payload] == [str, int, int] and len(entry.keys) == 1:
+        values, (_, record, n_residues) = journal.row(entry.keys[0]), entry.payload
         n_values = d_model * (n_residues if is_per_residue else 1)
-        if 0 < n_residues <= LONGEST_LINE and values.size == n_values > 0:
+        is_numbered = entry.number <= record < MOST_RECORDS and 0 < n_residues <= LONGEST_LINE
+        if is_numbered and values.size == n_values > 0:
             return values.reshape(-1, d_model)
     raise damaged(entry, journal)
 
@@ -117,5 +119,6 @@ def _block(gathered: list[Found]) -> EmbeddingBlock:
     return EmbeddingBlock(
         [entry.payload[0] for entry, _ in gathered],
         [entry.payload[1] for entry, _ in gathered],
+        [entry.payload[2] for entry, _ in gathered],
         np.concatenate([rows for _, rows in gathered]),
     )

@@ -10,12 +10,12 @@ import pytest
 SECONDS = 300  # no measure of anything: what has not ended by then hangs
 
 BUSY = """
-import hashlib, subprocess, sys
+import hashlib, subprocess, sys, threading
 from biofm.core.signals import listen
 
 listen(lambda number, frame: sys.exit(7))
 subprocess.Popen(["sleep", "1000"])
-print("there", flush=True)
+threading.Timer(1, print, ["there"], {"flush": True}).start()  # while the main thread sits in the call
 hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)
 """
 

@@ -23,7 +23,7 @@ beside = provenance_path(path)
 if beside:
     writes["provenance"] = Target(path=beside)
 request = Request(verb="embed", principal=person(), reads={}, writes=writes)
-block = EmbeddingBlock(ids=["P"] * 1000, n_residues=[1] * 1000, values=np.ones((1000, 1000), np.float32))
+block = EmbeddingBlock(["P"] * 1000, [1] * 1000, [1] * 1000, np.ones((1000, 1000), np.float32))
 
 def embed():
     with ask(request) as permit:

@@ -70,7 +70,7 @@ def proteins() -> list[Record]:
     sequences = ["".join(generator.choices("ACDEFGHIKLMNPQRSTVWYX", k=n)) for n in [*range(1, 61, 4), 40, 40]]
     generator.shuffle(sequences)
     sequences += sequences[:4]
-    return [Record(id=f"p{i % 18}", sequence=sequence, number=i) for i, sequence in enumerate(sequences)]
+    return [Record(id=f"p{i % 18}", sequence=sequence, number=i + 1) for i, sequence in enumerate(sequences)]
 
 
 @pytest.fixture

@@ -84,7 +84,8 @@ def test_what_went_through_is_counted(
 
     sequences = {record.sequence for record in proteins}
     entries, values, counts, finished = contents(tmp_path / "journal")
-    assert [entry.payload for entry in entries] == [[record.id, len(record.sequence)] for record in proteins]
+    expected = [[record.id, record.number, len(record.sequence)] for record in proteins]
+    assert [entry.payload for entry in entries] == expected
     assert counts["residues"] == sum(len(record.sequence) for record in proteins)
     assert counts["tokens"] == n_tokens == sum(len(sequence) + 2 for sequence in sequences)
     assert finished["n_records"] == len(proteins)
@@ -154,7 +155,7 @@ def test_a_changed_input_is_an_error_though_its_tail_may_change(
         work(embedder, proteins[: n_done - 1], tmp_path / "journal", Heard())
     work(embedder, [*proteins[:-1], Record(id="new", sequence="MKV")], tmp_path / "journal", Heard())
 
-    assert contents(tmp_path / "journal")[0][-1].payload == ["new", 3]
+    assert contents(tmp_path / "journal")[0][-1].payload == ["new", 0, 3]
 
 
 @pytest.mark.parametrize("n", [1, 2, 5])

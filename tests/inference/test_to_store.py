@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,7 +38,7 @@ def journal_of(numbers: Sequence[int], path: Path, n_records: int = N_RECORDS) -
         key_of(str(n % 3)): np.full(D_MODEL * (n % 3 + 1), n % 3, np.float32)
         for n in {n % 3: n for n in numbers}.values()
     }
-    entries = [Entry(n, [f"p{n}", n % 3 + 1], [key_of(str(n % 3))]) for n in numbers]
+    entries = [Entry(n, [f"p{n}", n + 2, n % 3 + 1], [key_of(str(n % 3))]) for n in numbers]
     journal.commit(entries, rows)
     journal.finish({"n_records": n_records})
     return journal
@@ -64,6 +65,7 @@ def test_records_of_all_journals_come_in_the_order_of_the_input(
     blocks = merge(tmp_path, *parts).blocks
 
     assert [id_ for block in blocks for id_ in block.ids] == [f"p{n}" for n in range(1, 10)]
+    assert [n for block in blocks for n in block.records] == list(range(3, 12))
     assert [n for block in blocks for n in block.n_residues] == [n % 3 + 1 for n in range(1, 10)]
     expected = np.concatenate([np.full((n % 3 + 1, D_MODEL), n % 3) for n in range(1, 10)])
     np.testing.assert_array_equal(np.concatenate([block.values for block in blocks]), expected)
@@ -85,3 +87,24 @@ def test_a_record_that_is_missing_or_doubled_is_named(
     with pytest.raises(InputError, match=message) as fault:
         merge(tmp_path, *parts)
     assert str(tmp_path / "0") in fault.value.where
+
+
+WRONG_RECORDS: dict[str, list[Any]] = {
+    "no length": ["p1", 3],
+    "a length of no protein": ["p1", 3, 1 << 70],
+    "another length": ["p1", 3, 4],
+    "a number before its own": ["p1", 0, 2],
+    "a number beyond 64 bits": ["p1", 1 << 63, 2],
+    "a name that is none": [1, 3, 2],
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_RECORDS)
+def test_a_record_that_is_none_is_named(wrong: str, tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "0")
+    journal.begin({"d_model": D_MODEL}, {"pooling": "none"})
+    rows = {key_of("a"): np.zeros(D_MODEL * 2, np.float32)}
+    journal.commit([Entry(1, WRONG_RECORDS[wrong], [key_of("a")])], rows)
+    journal.finish({"n_records": 1})
+    with pytest.raises(InputError, match="record 1 is damaged"):
+        journals_to_store([journal], Kept(), Progress("writing", quiet=True))

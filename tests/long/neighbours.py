@@ -103,7 +103,9 @@ def write(folder: Path, n_rows: int) -> Path:
     values = np.random.default_rng(n_rows).standard_normal((n_rows, N_DIMENSIONS), dtype=np.float32)
     with path.open("w+b") as handle:
         store = open_store(handle, ".h5ad", per_residue=False, scratch_folder=None)
-        store.append(EmbeddingBlock([f"protein-{row}" for row in range(n_rows)], [100] * n_rows, values))
+        store.append(
+            EmbeddingBlock([f"protein-{i}" for i in range(n_rows)], [1] * n_rows, [100] * n_rows, values)
+        )
         store.close({"model": "random numbers"})
     with h5py.File(path) as file:
         assert file["X"].shape == (n_rows, N_DIMENSIONS)

@@ -15,17 +15,20 @@ class EmbeddingBlock:
     again.
 
     ids: may repeat, in a block and across blocks.
+    records: the number of each protein in the input, from 1; ascending, with gaps where records were skipped.
     n_residues: the length of each protein, without special tokens.
     values: float32 (rows, d); one row a protein, or all residues' rows of the first, then of the second... A
     row without values is NaN throughout.
     """
 
     ids: list[str]
+    records: list[int]
     n_residues: list[int]
     values: NDArray[np.float32]
 
     def __post_init__(self) -> None:
-        assert len(self.ids) == len(self.n_residues), (len(self.ids), len(self.n_residues))
+        lengths = {len(self.ids), len(self.records), len(self.n_residues)}
+        assert len(lengths) == 1, lengths
         assert self.values.dtype == np.float32, self.values.dtype
         assert self.values.ndim == 2, self.values.shape
 
@@ -40,12 +43,12 @@ class EmbeddingBlock:
         is_nan: NDArray[np.bool_] = np.isnan(self.values[:, 0])
         return is_nan
 
-    def residues(self) -> tuple[list[str], NDArray[np.int64]]:
-        """For every residue the id of its protein, and its number there, from 1."""
-        pairs = list(zip(self.ids, self.n_residues, strict=True))
-        ids = [id_ for id_, length in pairs for _ in range(length)]
-        numbers = [np.arange(1, length + 1, dtype=np.int64) for _, length in pairs]
-        return ids, np.concatenate([np.empty(0, dtype=np.int64), *numbers])
+    def residues(self) -> tuple[list[str], NDArray[np.int64], NDArray[np.int64]]:
+        """For every residue the id and the record of its protein, and its number there, from 1."""
+        ids = [id_ for id_, length in zip(self.ids, self.n_residues, strict=True) for _ in range(length)]
+        records = np.repeat(np.array(self.records, np.int64), self.n_residues)
+        numbers = [np.arange(1, length + 1, dtype=np.int64) for length in self.n_residues]
+        return ids, records, np.concatenate([np.empty(0, dtype=np.int64), *numbers])
 
 
 def is_empty(values: NDArray[np.floating]) -> bool:
@@ -77,6 +80,7 @@ class BlockBuffer:
             blocks, self._blocks = self._blocks, []
             yield EmbeddingBlock(
                 ids=[id_ for block in blocks for id_ in block.ids],
+                records=[record for block in blocks for record in block.records],
                 n_residues=[length for block in blocks for length in block.n_residues],
                 values=np.concatenate([block.values for block in blocks]),
             )

@@ -1,7 +1,8 @@
 """``.csv``: columns ``id``, ``n_residues``, then one a dimension (``e0``...); ids in quotes, line ends
 ``\\n``.
 
-With one row a residue the columns are ``id``, ``residue`` (from 1), ``e0``... The numbers are the shortest
+With one row a residue the columns are ``id``, ``record`` (the protein's number in the input, from 1, which
+tells proteins of one id apart), ``residue`` (from 1), ``e0``... The numbers are the shortest
 that read back as the same float32; a row without values has empty cells.
 
 The table begins with its header, as every reader expects; a comment line would break most of them. How the
@@ -50,10 +51,10 @@ class CsvStore:
 
         d_embedding = block.values.shape[1]
         self._writer = self._writer or self._open(d_embedding)
-        ids, numbers = block.residues() if self._per_residue else (block.ids, block.n_residues)
+        ids, *numbers = block.residues() if self._per_residue else (block.ids, block.n_residues)
         has_empty = bool(block.are_empty.any())  # whose cells are empty, not nan
         values = [pa.array(dimension, from_pandas=has_empty) for dimension in block.values.T]
-        columns = [pa.array(ids, pa.string()), pa.array(numbers, pa.int64()), *values]
+        columns = [pa.array(ids, pa.string()), *(pa.array(one, pa.int64()) for one in numbers), *values]
         self._writer.write_table(pa.Table.from_arrays(columns, schema=self._schema(d_embedding)))
 
     def _open(self, d_embedding: int) -> "CSVWriter":
@@ -64,6 +65,6 @@ class CsvStore:
     def _schema(self, d_embedding: int) -> "pyarrow.Schema":
         import pyarrow as pa
 
-        number = "residue" if self._per_residue else "n_residues"
+        names = ("record", "residue") if self._per_residue else ("n_residues",)
         dimensions = [(f"e{dimension}", pa.float32()) for dimension in range(d_embedding)]
-        return pa.schema([("id", pa.string()), (number, pa.int64()), *dimensions])
+        return pa.schema([("id", pa.string()), *((name, pa.int64()) for name in names), *dimensions])

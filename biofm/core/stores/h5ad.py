@@ -1,7 +1,8 @@
 """``.h5ad``: AnnData's file (https://anndata.readthedocs.io/en/stable/fileformat-prose.html).
 
 ``X`` holds the embeddings, ``obs`` is indexed by the ids, ``var`` by the names of the dimensions (``e0``...),
-and ``uns["biofm"]`` says how they were made. With one row a residue, ``obs`` is indexed by ``id:residue``.
+and ``uns["biofm"]`` says how they were made. With one row a residue, ``obs`` is indexed by ``id:residue``,
+and its column ``record``, the protein's number in the input, from 1, tells proteins of one id apart.
 """
 
 import weakref
@@ -57,9 +58,9 @@ class H5adStore:
     def _columns(self, block: EmbeddingBlock) -> dict[str, Rows]:
         if not self._per_residue:
             return {"_index": block.ids, "n_residues": block.n_residues}
-        ids, numbers = block.residues()
+        ids, records, numbers = block.residues()
         labels = [f"{id_}:{number}" for id_, number in zip(ids, numbers, strict=True)]
-        return {"_index": labels, "protein": ids, "residue": numbers}
+        return {"_index": labels, "protein": ids, "record": records, "residue": numbers}
 
     def _lay_out(self, d_embedding: int) -> None:
         """Create all groups and datasets, once the width is known. Later calls do nothing."""
@@ -71,7 +72,8 @@ class H5adStore:
             _encode(self._file.create_group(name), "dict", "0.1.0")
         _create_values(self._file, d_embedding)
         text = _text_dtype()
-        types = {"protein": text, "residue": np.int64} if self._per_residue else {"n_residues": np.int64}
+        of_residues = {"protein": text, "record": np.int64, "residue": np.int64}
+        types = of_residues if self._per_residue else {"n_residues": np.int64}
         obs = _create_frame(self._file, "obs", list(types))
         for name, dtype in {"_index": text, **types}.items():
             labels = obs.create_dataset(name, (0,), dtype, maxshape=(None,), chunks=(N_CHUNK_LABELS,))

@@ -1,7 +1,8 @@
 """``.parquet``: columns ``id``, ``n_residues`` and ``embedding``, a list of float32 of fixed size.
 
-With one row a residue the columns are ``id``, ``residue`` (from 1) and ``embedding``. How they were made is
-JSON in the file's metadata, under the key ``biofm``. A row without values has no ``embedding``.
+With one row a residue the columns are ``id``, ``record`` (the protein's number in the input, from 1, which
+tells proteins of one id apart), ``residue`` (from 1) and ``embedding``. How they were made is JSON in the
+file's metadata, under the key ``biofm``. A row without values has no ``embedding``.
 """
 
 import base64
@@ -46,10 +47,10 @@ class ParquetStore:
 
         d_embedding = block.values.shape[1]
         self._writer = self._writer or self._open(d_embedding)
-        ids, numbers = block.residues() if self._per_residue else (block.ids, block.n_residues)
+        ids, *numbers = block.residues() if self._per_residue else (block.ids, block.n_residues)
         flat, are_empty = pa.array(block.values.reshape(-1)), pa.array(block.are_empty)
         values = pa.FixedSizeListArray.from_arrays(flat, d_embedding, mask=are_empty)
-        columns = [pa.array(ids, pa.string()), pa.array(numbers, pa.int64()), values]
+        columns = [pa.array(ids, pa.string()), *(pa.array(one, pa.int64()) for one in numbers), values]
         table = pa.Table.from_arrays(columns, schema=self._schema(d_embedding))
         self._writer.write_table(table, row_group_size=max(1, len(table)))
 
@@ -65,12 +66,13 @@ class ParquetStore:
     def _open(self, d_embedding: int) -> "ParquetWriter":
         from pyarrow.parquet import ParquetWriter
 
-        # A dictionary pays for ids that repeat on every residue; floats hardly repeat.
-        return ParquetWriter(self._output, self._schema(d_embedding), use_dictionary=["id"])
+        # A dictionary pays for what repeats on every residue; floats hardly repeat.
+        return ParquetWriter(self._output, self._schema(d_embedding), use_dictionary=["id", "record"])
 
     def _schema(self, d_embedding: int) -> "pyarrow.Schema":
         import pyarrow as pa
 
-        number = "residue" if self._per_residue else "n_residues"
+        names = ("record", "residue") if self._per_residue else ("n_residues",)
+        numbers = ((name, pa.int64()) for name in names)
         values = pa.list_(pa.float32(), d_embedding)
-        return pa.schema([("id", pa.string()), (number, pa.int64()), ("embedding", values)])
+        return pa.schema([("id", pa.string()), *numbers, ("embedding", values)])

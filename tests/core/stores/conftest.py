@@ -10,6 +10,7 @@ from biofm.core.stores import EmbeddingBlock, ProvenanceFields, open_store, prov
 
 # Ids repeat within and across blocks, hold a comma, quotes, and letters beyond ASCII.
 IDS = [["P69905", "sp|P01308|INS_HUMAN", "P69905"], ['a,"b"', "β-globin"], ["P69905"]]
+RECORDS = [[1, 2, 4], [5, 6], [9]]
 N_RESIDUES = [[3, 1, 3], [2, 5], [4]]
 D_EMBEDDING = 7
 
@@ -24,10 +25,10 @@ def provenance() -> ProvenanceFields:
 def make_blocks(*, per_residue: bool) -> list[EmbeddingBlock]:
     generator = np.random.default_rng(20)
     blocks = []
-    for ids, lengths in zip(IDS, N_RESIDUES, strict=True):
+    for ids, records, lengths in zip(IDS, RECORDS, N_RESIDUES, strict=True):
         n_rows = sum(lengths) if per_residue else len(ids)
         values = generator.standard_normal((n_rows, D_EMBEDDING), dtype=np.float32)
-        blocks.append(EmbeddingBlock(ids=ids, n_residues=lengths, values=values))
+        blocks.append(EmbeddingBlock(ids=ids, records=records, n_residues=lengths, values=values))
     return blocks
 
 

@@ -22,6 +22,7 @@ Blocks = list[EmbeddingBlock]
 IDS = ["P69905", "sp|P01308|INS_HUMAN", "P69905", 'a,"b"', "β-globin", "P69905"]
 N_RESIDUES = [3, 1, 3, 2, 5, 4]
 PROTEINS = [id_ for id_, length in zip(IDS, N_RESIDUES, strict=True) for _ in range(length)]
+RECORDS = np.repeat([1, 2, 4, 5, 6, 9], N_RESIDUES).tolist()
 RESIDUES = [number for length in N_RESIDUES for number in range(1, length + 1)]
 NAMES = [f"e{dimension}" for dimension in range(7)]
 
@@ -75,6 +76,7 @@ def test_h5ad_of_residues_is_indexed_by_protein_and_residue(
 
     np.testing.assert_array_equal(data.X, stacked(residue_blocks))
     assert data.obs["protein"].tolist() == PROTEINS
+    assert data.obs["record"].tolist() == RECORDS
     assert data.obs["residue"].tolist() == RESIDUES
     assert list(data.obs_names[:4]) == ["P69905:1", "P69905:2", "P69905:3", "sp|P01308|INS_HUMAN:1"]
 
@@ -103,7 +105,8 @@ def test_parquet_of_residues_names_protein_and_residue(
 ) -> None:
     table = pd.read_parquet(write_store(".parquet", residue_blocks, per_residue=True))
 
-    assert list(table.columns) == ["id", "residue", "embedding"]
+    assert list(table.columns) == ["id", "record", "residue", "embedding"]
+    assert table["record"].tolist() == RECORDS
     assert table["id"].tolist() == PROTEINS
     assert table["residue"].tolist() == RESIDUES
     np.testing.assert_array_equal(np.stack(table["embedding"].tolist()), stacked(residue_blocks))
@@ -111,7 +114,7 @@ def test_parquet_of_residues_names_protein_and_residue(
 
 def test_parquet_row_groups_are_neither_a_block_nor_the_file(write_store: WriteStore) -> None:
     blocks = [
-        EmbeddingBlock(ids=["P"] * 100, n_residues=[1] * 100, values=np.ones((100, 2048), np.float32))
+        EmbeddingBlock(["P"] * 100, [1] * 100, [1] * 100, np.ones((100, 2048), np.float32))
         for _ in range(100)
     ]
 
@@ -143,7 +146,7 @@ def test_npz_of_residues_is_split_by_cumulative_sums(write_store: WriteStore, re
 
 def test_npz_keeps_ids_in_order_when_they_do_not_fit_into_one_chunk(write_store: WriteStore) -> None:
     ids = [f"protein-{number}-{'x' * (number % 40)}" for number in range(20_000)]
-    block = EmbeddingBlock(ids=ids, n_residues=[1] * len(ids), values=np.ones((len(ids), 1), np.float32))
+    block = EmbeddingBlock(ids, [1] * len(ids), [1] * len(ids), np.ones((len(ids), 1), np.float32))
 
     with np.load(write_store(".npz", [block, block]), allow_pickle=False) as file:
         assert file["ids"].tolist() == ids + ids
@@ -200,7 +203,7 @@ def test_csv_is_read_by_pandas_with_every_digit(write_store: WriteStore, protein
 
 def test_csv_keeps_extreme_numbers(write_store: WriteStore) -> None:
     values = np.array([[1e-45, 3.4028235e38, -0.0, 0.1, 16777217, -1e-5]], np.float32)
-    block = EmbeddingBlock(ids=["P"], n_residues=[1], values=values)
+    block = EmbeddingBlock(ids=["P"], records=[1], n_residues=[1], values=values)
 
     line = write_store(".csv", [block]).read_text().splitlines()[1]
 
@@ -211,8 +214,9 @@ def test_csv_keeps_extreme_numbers(write_store: WriteStore) -> None:
 def test_csv_of_residues_names_protein_and_residue(write_store: WriteStore, residue_blocks: Blocks) -> None:
     table = pd.read_csv(write_store(".csv", residue_blocks, per_residue=True))
 
-    assert list(table.columns) == ["id", "residue", *NAMES]
+    assert list(table.columns) == ["id", "record", "residue", *NAMES]
     assert table["id"].tolist() == PROTEINS
+    assert table["record"].tolist() == RECORDS
     assert table["residue"].tolist() == RESIDUES
 
 

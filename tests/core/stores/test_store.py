@@ -32,7 +32,7 @@ with (folder / "out").open("w+b") as handle, (folder / "provenance").open("wb") 
         if number == 300:  # a row group of Parquet, the largest that is gathered, was written by then
             early_bytes = peak_resident_bytes()
         ids = [f"protein-{number}-{row}" for row in range(500)]
-        store.append(EmbeddingBlock(ids=ids, n_residues=[1] * 500, values=values))
+        store.append(EmbeddingBlock(ids=ids, records=[1] * 500, n_residues=[1] * 500, values=values))
     store.close({})
 print(peak_resident_bytes() - early_bytes)
 """
@@ -45,7 +45,7 @@ from biofm.core.stores import EmbeddingBlock, open_store
 
 folder, suffix = Path(sys.argv[1]), sys.argv[2]
 resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, resource.RLIM_INFINITY))
-block = EmbeddingBlock(ids=["P"] * 1000, n_residues=[1] * 1000, values=np.ones((1000, 1000), np.float32))
+block = EmbeddingBlock(["P"] * 1000, [1] * 1000, [1] * 1000, np.ones((1000, 1000), np.float32))
 with (folder / "out").open("w+b") as handle, (folder / "provenance").open("wb") as beside:
     store = open_store(handle, suffix, per_residue=False, scratch_folder=folder, provenance_file=beside)
     try:
@@ -63,7 +63,7 @@ from biofm.core.stores import EmbeddingBlock, open_store
 
 folder, suffix = Path(sys.argv[1]), sys.argv[2]
 values = np.ones((10_000, 1000), np.float32)
-block = EmbeddingBlock(ids=["P"] * 10_000, n_residues=[1] * 10_000, values=values)
+block = EmbeddingBlock(["P"] * 10_000, [1] * 10_000, [1] * 10_000, values)
 with (folder / "out").open("w+b") as handle, (folder / "provenance").open("wb") as beside:
     store = open_store(handle, suffix, per_residue=False, scratch_folder=folder, provenance_file=beside)
     store.append(block)
@@ -120,14 +120,14 @@ def test_a_store_without_rows_can_be_closed_and_read(
             assert anndata.read_h5ad(path).shape == (0, 0)
             anndata.read_h5ad(path, backed="r").file.close()
         case ".parquet":
-            assert pd.read_parquet(path).shape == (0, 3)
+            assert pd.read_parquet(path).shape == (0, 4 if per_residue else 3)
         case ".npz":
             with np.load(path, allow_pickle=False) as file:
                 assert (file["embeddings"].shape, file["ids"].shape) == ((0, 0), (0,))
         case ".safetensors":
             assert safetensors.numpy.load_file(path)["embeddings"].shape == (0, 0)
         case ".csv":
-            assert pd.read_csv(path).shape == (0, 2)
+            assert pd.read_csv(path).shape == (0, 3 if per_residue else 2)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
