@@ -93,7 +93,8 @@ def predict(
     ``out_of_domain`` names why a row is unlike those of training, and then the promise does not hold.
     ``model`` says where the model that was fine-tuned lies now, if not where it lay. ``window``, ``gaps`` and
     ``dtype`` are those that the predictor was judged with unless given. Order and duplicate ids are kept;
-    memory does not grow with the file.
+    memory does not grow with the file. Where the model's numbers are not finite, ``on_error`` "skip" leaves
+    the row empty, and a last column, ``reason``, says so.
 
     Raises InputError, OutputError, ModelError, OptionError: each says what, where and what to do.
     """
@@ -118,8 +119,9 @@ def predict(
         records = records_of_file(stream, name, reading, notices)
         compute = choose_compute(device, dtype or files.info.dtype)
         ensemble = read_ensemble(
-            files, _base(files.info, model), compute, window=window, tokens_per_batch=tokens_per_batch
-        )
+            files, _base(files.info, model), compute, window=window, tokens_per_batch=tokens_per_batch,
+            on_error=on_error,
+        )  # fmt: skip
         provenance = _provenance(ensemble, compute, str(folder), coverage, reading.gaps)
         table = open_table(
             permit.writer("output"), suffix, provenance, permit.writer("provenance") if beside else None

@@ -106,8 +106,10 @@ def _row_of_numbers(
     ]
 
 
-def read_number(cell: str, where: str) -> float:
-    """The number in a cell, NaN where it is empty. Raises DataError as ``read_columns`` says."""
+def read_number(cell: str, where: str, most: float = LARGEST) -> float:
+    """The number in a cell, NaN where it is empty. Raises DataError as ``read_columns`` says, for a size
+    beyond ``most`` in the place of ``LARGEST``.
+    """
     if cell.lower() in MISSING:
         return math.nan
     number = parse_number(cell)
@@ -115,8 +117,9 @@ def read_number(cell: str, where: str) -> float:
         raise DataError(f"{cell!r} is no number", where=where, remedy=how_to_mend(cell))
     if not math.isfinite(number):
         raise DataError(f"{cell!r} is not finite", where=where, remedy=_REMEDY)
-    if abs(number) > LARGEST:
-        raise DataError(f"{cell!r} is too large to compute with", where=where, remedy=_REMEDY)
+    if abs(number) > most:
+        what = f"{cell!r} is too large to compute with, beyond {most:g}"
+        raise DataError(what, where=where, remedy=_REMEDY)
     return number
 
 

@@ -166,6 +166,7 @@ WRONG: dict[str, tuple[str | None, tuple[str, ...], list[str]]] = {
     "a comma among numbers": (GOOD + 'x,MKT,"1,5",train\n', (), ["line 20", "'1,5' is no", "point: 1.5"]),
     "a word among numbers": (GOOD + "x,MKT,n.d.,train\n", (), ["line 20", "'n.d.' is no number", "--task"]),
     "a truth among numbers": (GOOD + "x,MKT,no,train\n", (), ["line 20", "'no' is no number"]),
+    "a number beyond float32": (GOOD + "x,MKT,1e39,train\n", (), ["line 20", "'1e39' is too large", "1e+30"]),
     "rows of two kinds": (GOOD + "x,MKT,high,train\n", ("--task", "regression"), ["line 20", "'high' is no"]),
 }  # fmt: skip
 

@@ -10,10 +10,12 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import torch
+from safetensors.numpy import load_file, save_file
 
 from biofm.models import Checkpoint, write_checkpoint
 from biofm.nn import EncoderConfig, MaskedLM, initialise
 from biofm.tokenizers import ProteinTokenizer
+from tests.cli.tables import CELLS, CHOICE, FEW, write
 
 FASTA = ">a\nMKTAYIAKQR\n>w\nMKWTAYWL\n>c\nMVLSPADKTN\n"
 VERBS = {
@@ -160,3 +162,49 @@ def test_a_protein_that_cannot_be_compared_is_an_error_even_if_skipped(biofm: An
     assert outcome.status == 1
     assert "protein w" in outcome.err
     assert not Path("w.png").exists()
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+@pytest.mark.parametrize("task", CELLS)
+def test_a_prediction_that_is_not_finite_is_an_error_or_an_empty_row(
+    task: str, suffix: str, biofm: Any, broken: Broken
+) -> None:
+    model = broken(NAN)
+    write("t.csv", CELLS[task])
+    Path("t.csv").write_text(Path("t.csv").read_text().replace("W", "L"))
+    assert biofm("finetune", "t.csv", *CHOICE, "-o", "run", "-m", model, *FEW).status == 0
+    Path("p.fasta").write_text(FASTA)
+    words = ("predict", "p.fasta", "-p", "run", "-q")
+    outcome = biofm(*words, "-o", f"out{suffix}")
+    assert outcome.status == 1
+    assert outcome.err.count("\n") == 1, outcome.err
+    assert all(part in outcome.err for part in ("p.fasta, record 2 (w)", REASONS[NAN])), outcome.err
+    assert not Path(f"out{suffix}").exists()
+    outcome = biofm(*words, "-o", f"out{suffix}", "--on-error", "skip", "--json")
+    assert outcome.status == 0, outcome.err
+    summary = json.loads(outcome.out)
+    assert summary["notices"]["rows left empty, because the model's numbers are not finite"] == 1
+    assert summary["domain"]["rows"] == 2
+    found = pd.read_csv("out.csv") if suffix == ".csv" else pd.read_parquet("out.parquet")
+    found = found.set_index("id")
+    assert list(found.index) == ["a", "w", "c"]
+    assert found["reason"].to_dict() == {"a": None, "w": REASONS[NAN], "c": None} or suffix == ".csv"
+    assert found.loc["w"].drop(["n_residues", "reason"]).isna().all()
+    assert found.loc[["a", "c"], "prediction"].notna().all()
+    Path("p.fasta").write_text(">a\nMKTAYIAKQR\n>c\nMVLSPADKTN\n")
+    assert biofm(*words, "-o", f"alone{suffix}").status == 0
+    alone = pd.read_csv("alone.csv") if suffix == ".csv" else pd.read_parquet("alone.parquet")
+    assert alone["prediction"].tolist() == found.loc[["a", "c"], "prediction"].tolist()
+
+
+def test_a_head_that_overflows_is_an_error_that_says_so(biofm: Any, tiny_esm2: Path) -> None:
+    write("t.csv", CELLS["regression"])
+    assert biofm("finetune", "t.csv", *CHOICE, "-o", "run", "-m", tiny_esm2, *FEW).status == 0
+    (head,) = Path("run/predictor/members").rglob("head.safetensors")
+    state = load_file(head)
+    state["head.1.bias"][0] = state["targets.scale"][0] = 3e38
+    save_file(state, head)
+    Path("p.fasta").write_text(FASTA)
+    outcome = biofm("predict", "p.fasta", "-p", "run", "-o", "out.csv", "-q")
+    assert outcome.status == 1
+    assert "p.fasta, record 1 (a): the model's numbers are not finite in float32: its weights" in outcome.err

@@ -74,7 +74,10 @@ def test_parquet_columns_of_any_kind_are_read() -> None:
         (CSV + b"d,1_000,1\n", "x.csv, line 5, column 'fitness': '1_000' is no number."),
         (CSV + b"d,inf,1\n", "x.csv, line 5, column 'fitness': 'inf' is not finite."),
         (CSV + b"d,1e999,1\n", "x.csv, line 5, column 'fitness': '1e999' is not finite."),
-        (CSV + b"d,-1e300,1\n", "x.csv, line 5, column 'fitness': '-1e300' is too large to compute with."),
+        (
+            CSV + b"d,-1e300,1\n",
+            "x.csv, line 5, column 'fitness': '-1e300' is too large to compute with, beyond 1e+100.",
+        ),
         (CSV + b"d,1\n", "x.csv, line 5: this row has 2 cells where the header has 3."),
         (b"name,score\na,1\n", "x.csv: there is no column 'fitness'. The columns are: name, score"),
         (b"fitness,fitness\n1,1\n", "x.csv: 2 columns are named 'fitness'."),

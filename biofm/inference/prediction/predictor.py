@@ -20,6 +20,7 @@ from biofm.inference.prediction.heads import Floats, Head, embedder_pool
 from biofm.inference.prediction.info import PredictorInfo
 from biofm.inference.prediction.nearest import Nearest
 from biofm.models import Checkpoint
+from biofm.models.finiteness import not_finite
 
 
 class Rows(NamedTuple):
@@ -40,6 +41,14 @@ def mean_of_residues(rows: Floats, lengths: NDArray[np.int64]) -> Floats:
     """A row a protein from the rows of its residues, which stand one after the other."""
     begins = np.cumsum(lengths) - lengths
     return (np.add.reduceat(rows, begins, axis=0) / lengths[:, None]).astype(np.float32)
+
+
+def faulty_proteins(outputs: NDArray[np.floating], lengths: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Of which proteins an output, of them or of one of their residues, is not finite."""
+    is_faulty: NDArray[np.bool_] = ~np.isfinite(outputs).all(axis=1)
+    if len(is_faulty) == len(lengths):
+        return is_faulty
+    return np.logical_or.reduceat(is_faulty, np.cumsum(lengths) - lengths)
 
 
 class Answer(NamedTuple):
@@ -68,6 +77,13 @@ class Branch(NamedTuple):
         """Of each head."""
         return [head.outputs(rows.values, rows.lengths) for head in self.heads]
 
+    def check(self, outputs: Sequence[Floats], chunk: Sequence[Protein], lengths: NDArray[np.int64]) -> None:
+        """Raises ModelError for the first protein of which an output of a head is not finite."""
+        for head, of_head in zip(self.heads, outputs, strict=True):
+            is_faulty = faulty_proteins(of_head, lengths)
+            if is_faulty.any():
+                raise not_finite(head.layers, chunk[int(is_faulty.argmax())].where)
+
     def answer(
         self, records: Iterable[Record], notices: Counter[str], nearest: Nearest | None = None
     ) -> Answer:
@@ -90,12 +106,14 @@ class Branch(NamedTuple):
 
 class Part(NamedTuple):
     """Some proteins in the order of the input, what is predicted of them, residue after residue where it is
-    of residues, and how far each lies from the nearest that trained, where the predictor knows.
+    of residues, and how far each lies from the nearest that trained, where the predictor knows. What is
+    ``without`` a prediction, because the model's numbers are not finite, has zeros in its place.
     """
 
     proteins: list[Protein]
     found: Combined
     distances: NDArray[np.float64] | None
+    without: NDArray[np.bool_]
 
     @property
     def lengths(self) -> list[int]:
@@ -128,16 +146,27 @@ class Ensemble:
         return self.branches[0].embedder
 
     def stream(self, proteins: Iterable[Protein], on_batch: OnBatch = unheard) -> Iterator[Part]:
-        """Predictions in the order of ``proteins``; memory does not grow with their number."""
+        """Predictions in the order of ``proteins``; memory does not grow with their number.
+
+        Raises ModelError or OptionError: numbers are not finite, unless ``on_error`` of the embedder's
+        options is "skip".
+        """
         for chunk in self.embedder.chunks(proteins):
+            lengths = np.array([protein.n_residues for protein in chunk])
             outputs: list[Floats] = []
             distances = None
             for number, branch in enumerate(self.branches):
                 rows = branch.rows(chunk, on_batch)
-                outputs += branch.outputs(rows)
+                of_branch = branch.outputs(rows)
+                if self.embedder.options.on_error == "stop":
+                    branch.check(of_branch, chunk, lengths)
+                outputs += of_branch
                 if number == 0 and self.nearest is not None:
                     distances = self.nearest.distances(rows.of_proteins())
-            yield Part(chunk, combine(outputs, self.folds), distances)
+            without = np.logical_or.reduce([faulty_proteins(one, lengths) for one in outputs])
+            if without.any():
+                outputs = [np.nan_to_num(one, nan=0, posinf=0, neginf=0) for one in outputs]
+            yield Part(chunk, combine(outputs, self.folds), distances, without)
 
 
 def read_ensemble(
@@ -147,8 +176,10 @@ def read_ensemble(
     *,
     window: int | None = None,
     tokens_per_batch: int | None = None,
+    on_error: str = "stop",
 ) -> Ensemble:
     """A predictor from its files and, unless it was fine-tuned whole, the model that it stands on.
+    ``on_error`` "skip" makes a protein whose numbers are not finite one without a prediction.
 
     Raises ModelError: a file is missing or does not fit. OptionError: ``window`` is not one for the model.
     """
@@ -157,6 +188,7 @@ def read_ensemble(
         pool=embedder_pool(info.task, info.pool),
         window=window or info.window or None,
         tokens_per_batch=tokens_per_batch,
+        on_error=on_error,
     )
     if info.method == "probe":
         assert base is not None, "a probe stands on a model"

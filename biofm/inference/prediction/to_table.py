@@ -6,6 +6,7 @@ from typing import TypedDict
 
 from biofm.core import Progress
 from biofm.core.tables import Table
+from biofm.inference.empty_rows import EMPTY_ROWS, emptied, reasons
 from biofm.inference.intake import Intake
 from biofm.inference.prediction.columns import columns_of, domain_columns
 from biofm.inference.prediction.domain import DomainTally
@@ -32,7 +33,10 @@ def predictions_to_table(
     *,
     with_lists: bool,
 ) -> tuple[PredictionTally, DomainTally]:
-    """Stream the records of ``intake`` through the members into ``table``, which is left open."""
+    """Stream the records of ``intake`` through the members into ``table``, which is left open. A protein
+    whose numbers are not finite has an empty row, and the last column, ``reason``, says so, where that is
+    allowed.
+    """
     began = perf_counter()
     counts: Counter[str] = Counter()
     n_branches = len(ensemble.branches)
@@ -51,11 +55,14 @@ def predictions_to_table(
         if "low" in columns:
             notices[UNBOUNDED] += columns["low"].null_count
         if domain is not None:
-            reasons = domain.reasons([protein.sequence for protein in part.proteins], part.distances)
-            columns |= domain_columns(reasons, part.distances)
-            tally.add(reasons)
+            found = domain.reasons([protein.sequence for protein in part.proteins], part.distances)
+            columns |= domain_columns(found, part.distances)
+            tally.add([of_row for of_row, it in zip(found, part.without, strict=True) if not it])
+        columns = emptied(columns, part.without)
+        notices[EMPTY_ROWS] += int(part.without.sum())
+        why = reasons(part.without, ensemble.embedder.dtype, ensemble.embedder.options.on_error)
         ids = [protein.id for protein in part.proteins]
-        table.append({"id": ids, "n_residues": part.lengths, **columns})
+        table.append({"id": ids, "n_residues": part.lengths, **columns, **why})
         counts.update(sequences=len(ids), residues=sum(part.lengths))
     table.close()
     seconds = perf_counter() - began
