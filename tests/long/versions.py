@@ -2,9 +2,9 @@
 
 For each cell a fresh environment, removed after. With what biofm alone needs, `import biofm`, `biofm --help`
 and `biofm embed` of the example proteins; then, with the packages of the tests, which raise some of the
-oldest, the quick tests without the interpreted kernels. It takes half an hour a cell on one core, and up to
-7 GB of disk and of downloads, since torch from PyPI is a build for CUDA: UV_FIND_LINKS may name a folder with
-a smaller one, and UV_CACHE_DIR keeps what was downloaded. It needs `uv`, and interpreters that
+oldest, the quick tests without the interpreted kernels. It takes some ten minutes a cell on two cores, and up
+to 7 GB of disk and of downloads, since torch from PyPI is a build for CUDA: UV_FIND_LINKS may name a folder
+with a smaller one, and UV_CACHE_DIR keeps what was downloaded. It needs `uv`, and interpreters that
 `uv python find` knows or PYTHON311, PYTHON312 and PYTHON313 name.
 """
 
@@ -36,7 +36,11 @@ SHOWN = (
     "torch", "numpy", "scipy", "pandas", "pyarrow", "h5py", "anndata", "scikit_learn", "lightning",
     "jaxtyping", "huggingface_hub", "safetensors", "typer", "transformers", "peft",
 )  # fmt: skip
-QUICK_TESTS = ("-m", "not slow", "--ignore", "tests/kernels/interpreted", "-p", "no:cacheprovider", "-q")
+QUICK_TESTS = (
+    "-m", "not slow", "-n", "2", "--ignore", "tests/kernels/test_interpreter.py",
+    "--ignore", "tests/kernels/interpreted", "-p", "no:cacheprovider", "-q",
+)  # fmt: skip
+THREADS = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 FORGOTTEN = ("PYTHONPATH", "VIRTUAL_ENV")  # variables that would lead out of the environment
 N_LINES_SHOWN = 40  # of what a failed command said
 
@@ -66,9 +70,8 @@ class Environment:
 
     def run(self, *command: str | Path, cwd: Path | None = None, check: bool = True) -> str:
         """What the command says. Raises CellError, with its last lines, where it does not end well."""
-        names = {
-            name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")
-        }
+        names = {name: value for name, value in os.environ.items() if name not in FORGOTTEN}
+        names |= THREADS
         names["PATH"] = f"{self.bin}{os.pathsep}{names['PATH']}"
         names["XDG_STATE_HOME"] = str(self.folder / "state")
         done = subprocess.run(
