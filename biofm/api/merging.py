@@ -1,5 +1,6 @@
 """``merge``: one table from the shards of a run."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
@@ -19,6 +20,7 @@ from biofm.inference.empty_rows import EMPTY_ROWS
 from biofm.inference.merging import check_shards
 from biofm.inference.results import MergeSummary
 from biofm.inference.scoring.results import ScoreMergeSummary
+from biofm.inference.scoring.to_journal import count_empty, n_without
 
 
 def merge(
@@ -68,11 +70,14 @@ def _merge_scores(
     n_variants = write_scores(journals, permit, output, quiet)
     finished = journals[0].finished
     assert finished, "check_shards has looked"
+    notices = Counter[str](finished["notices"])
+    count_empty(journals, notices)
     return ScoreMergeSummary(
         output=str(output),
         n_shards=len(journals),
         n_variants=n_variants,
+        n_unscored=n_without(journals),
         seconds=perf_counter() - began,
         provenance=provenance_of(journals[0]),
-        notices=finished["notices"],
+        notices=dict(notices),
     )

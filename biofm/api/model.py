@@ -2,12 +2,13 @@
 
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+from biofm_datasets import Record
 from biofm_datasets.protein import Gaps
 from numpy.typing import NDArray
 
@@ -21,7 +22,7 @@ from biofm.inference import Compute, Embedder, EmbedOptions, Predictor, choose_c
 from biofm.inference.contacts import ContactMaps, ContactPredictor, short_enough
 from biofm.inference.empty_rows import EMPTY_ROWS
 from biofm.inference.pooling import PoolName
-from biofm.inference.records import RecordOptions, records_of_values
+from biofm.inference.records import SKIPPED, RecordOptions, records_of_values
 from biofm.inference.results import Embeddings
 from biofm.inference.scoring import Method, PerplexityMethod, Reader, ScoreOptions, Scorer, perplexities
 from biofm.inference.scoring.cases import cases_of_values
@@ -157,7 +158,7 @@ class Model:
         on_error: str = "stop",
     ) -> NDArray[np.float32]:
         """Perplexities of sequences as ``embed`` takes them, one each, in order; the options are
-        those of ``biofm.perplexity``.
+        those of ``biofm.perplexity``. One that is skipped has NaN.
 
         What is changed of a sequence, and what is skipped, is a warning. Raises InputError and ModelError as
         ``score`` does.
@@ -169,9 +170,13 @@ class Model:
         with ask(request_of("perplexity", model=self.info.name)):
             reader = self.in_dtype(dtype).reader(tokens_per_batch)
             found: Counter[str] = Counter()
-            parts = list(perplexities(records, reader, method, found, on_error=on_error))
+            kept: list[int] = []
+            noted = _note_numbers(records, kept)
+            parts = list(perplexities(noted, reader, method, found, on_error=on_error))
         _warn_of(changed + Counter({EMPTY_ROWS: found[EMPTY_ROWS]}))
-        return np.concatenate([np.empty(0, np.float32), *(part.values for part in parts)])
+        values = np.full(len(kept) + changed[SKIPPED], np.nan, np.float32)
+        values[np.array(kept, np.int64) - 1] = np.concatenate([values[:0], *(part.values for part in parts)])
+        return values
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
         """Write the model as a folder that ``load`` reads; one of a published family is in the layout of
@@ -250,6 +255,13 @@ class Model:
             window=embedder.options.window or 0,
             gaps=gaps,
         ).as_dict()
+
+
+def _note_numbers(records: Iterable[Record], numbers: list[int]) -> Iterator[Record]:
+    """The records as they are; ``numbers`` gets the place of each."""
+    for record in records:
+        numbers.append(record.number)
+        yield record
 
 
 def _warn_of(notices: Mapping[str, int]) -> None:

@@ -8,10 +8,9 @@ from biofm_datasets.protein import Gaps
 from biofm.api.model import DEFAULT_MODEL, load
 from biofm.api.paths import path_of
 from biofm.api.request import request_of
-from biofm.api.table import table_targets
+from biofm.api.table import open_output, table_targets
 from biofm.core import Progress, __version__, torch_version
-from biofm.core.stores import provenance_path
-from biofm.core.tables import check_table_suffix, open_table
+from biofm.core.tables import check_table_suffix
 from biofm.gate import ask
 from biofm.gate.inputs import STANDARD_INPUT
 from biofm.inference.intake import Intake
@@ -51,8 +50,8 @@ def perplexity(
     check_perplexity_method(method)
     reading = RecordOptions(format=format, column=column, id_column=id_column, on_error=on_error, gaps=gaps)
     source, target = path_of(input), Path(output)
-    suffix = check_table_suffix(target)
-    writes, beside = table_targets(target, overwrite), provenance_path(target)
+    check_table_suffix(target)
+    writes = table_targets(target, overwrite)
     request = request_of("perplexity", reads={"input": (source,)}, writes=writes, model=str(model))
     notices: Counter[str] = Counter()
     name = "standard input" if source == STANDARD_INPUT else str(source)
@@ -72,9 +71,7 @@ def perplexity(
             "version": __version__,
             "torch_version": torch_version(),
         }
-        table = open_table(
-            permit.writer("output"), suffix, provenance, permit.writer("provenance") if beside else None
-        )
+        table = open_output(permit, target, provenance)
         with Progress("perplexity", quiet=quiet) as bar:
             tally = perplexities_to_table(
                 Intake(records, stream), reader, method, table, notices, bar, on_error=on_error

@@ -12,11 +12,10 @@ from biofm_datasets.protein import Gaps
 from biofm.api.model import load
 from biofm.api.paths import path_of
 from biofm.api.request import request_of
-from biofm.api.table import table_targets
+from biofm.api.table import open_output, table_targets
 from biofm.core import Progress, __version__, torch_version
 from biofm.core.errors import ModelError, OptionError
-from biofm.core.stores import provenance_path
-from biofm.core.tables import check_table_suffix, open_table
+from biofm.core.tables import check_table_suffix
 from biofm.evaluation.calibration import COVERAGE
 from biofm.gate import ask
 from biofm.gate.inputs import STANDARD_INPUT
@@ -106,7 +105,7 @@ def predict(
     )
     source, folder, target = path_of(input), find_predictor(Path(predictor)), Path(output)
     suffix = check_table_suffix(target)
-    writes, beside = table_targets(target, overwrite), provenance_path(target)
+    writes = table_targets(target, overwrite)
     paths = files_of_predictor(folder)
     reads = {"input": (source,), "predictor": paths}
     notices: Counter[str] = Counter()
@@ -123,9 +122,7 @@ def predict(
             on_error=on_error,
         )  # fmt: skip
         provenance = _provenance(ensemble, compute, str(folder), coverage, reading.gaps)
-        table = open_table(
-            permit.writer("output"), suffix, provenance, permit.writer("provenance") if beside else None
-        )
+        table = open_output(permit, target, provenance)
         with Progress("predicting", quiet=quiet) as bar:
             with_lists = suffix == ".parquet"
             counts, tally = predictions_to_table(

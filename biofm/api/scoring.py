@@ -6,7 +6,7 @@ from pathlib import Path
 from secrets import token_hex
 from tempfile import gettempdir
 from time import perf_counter
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
 
@@ -15,13 +15,12 @@ from biofm.api.finished import ALREADY_WHOLE, check_finished, provenance_of
 from biofm.api.model import DEFAULT_MODEL, Model, load
 from biofm.api.paths import path_of
 from biofm.api.request import request_of
-from biofm.api.table import table_targets
+from biofm.api.table import open_output, table_targets
 from biofm.core import Progress, __version__, torch_version
 from biofm.core.errors import OptionError
 from biofm.core.journal import Fields, Journal
-from biofm.core.stores import provenance_path
 from biofm.core.stores.made import files_of
-from biofm.core.tables import STANDARD_OUTPUT, Columns, check_table_suffix, open_table
+from biofm.core.tables import STANDARD_OUTPUT, Columns, check_table_suffix
 from biofm.gate import Permit, ask, scratch_path, was_finished
 from biofm.inference.scoring import Method, ScoreOptions, Scorer
 from biofm.inference.scoring.cases import Cases, begun
@@ -30,7 +29,7 @@ from biofm.inference.scoring.results import ScoreSummary
 from biofm.inference.scoring.rows import Rows, of_shard
 from biofm.inference.scoring.scan import STANDARD, scan_matrix
 from biofm.inference.scoring.sources import Sources
-from biofm.inference.scoring.to_journal import fingerprint, score_to_journal
+from biofm.inference.scoring.to_journal import count_empty, fingerprint, n_without, score_to_journal
 from biofm.inference.scoring.to_table import journals_to_table
 from biofm.inference.shards import WHOLE, Shard
 from biofm.policy import Target
@@ -113,10 +112,11 @@ def score(
         began = perf_counter()
         if is_finished:
             rows = Rows(cases, scorer, notices)
-            n_variants = sum(1 for _ in of_shard(rows, share))
+            own = Counter(isinstance(row.variant, Variant) for row in of_shard(rows, share))
             made_so = check_finished(permit, made, provenance, rows.digest, share)
             notices[ALREADY_WHOLE] += 1
-            return _summary(made, n_variants, 0, 0, perf_counter() - began, loaded, made_so, notices)
+            done = _Done(n_variants=own.total(), n_unscored=own[False], n_scored=0, n_tokens=0)
+            return _summary(made, done, perf_counter() - began, loaded, made_so, notices)
         journal = permit.journal("work")
         n_done_before = journal.n_done
         journal.begin(fingerprint(scorer, provenance, names, share), cast(Fields, provenance))
@@ -125,7 +125,14 @@ def score(
             score_to_journal(
                 rows, scorer, names, journal, share, sources.name, notices, bar, on_error=on_error
             )
-        seconds, n_variants, n_tokens = perf_counter() - began, journal.n_done, journal.counts["tokens"]
+        seconds = perf_counter() - began
+        done = _Done(
+            n_variants=journal.n_done,
+            n_unscored=n_without([journal]),
+            n_scored=journal.n_done - n_done_before,
+            n_tokens=journal.counts["tokens"],
+        )
+        count_empty([journal], notices)
         if share is WHOLE:
             parts: list[Columns] = []
             write_scores([journal], permit, target, quiet, parts.append if drawn else _let_go)
@@ -133,14 +140,21 @@ def score(
                 _draw(first, parts, names, offset, permit.writer("picture"), drawn.suffix.lower())
         notices[BEGUN_AFRESH] += resume and not n_done_before
         made_so = provenance_of(journal)
-    return _summary(made, n_variants, n_variants - n_done_before, n_tokens, seconds, loaded, made_so, notices)
+    return _summary(made, done, seconds, loaded, made_so, notices)
+
+
+class _Done(NamedTuple):
+    """Rows, those without a score, those of this session, and the tokens that went through the models."""
+
+    n_variants: int
+    n_unscored: int
+    n_scored: int
+    n_tokens: int
 
 
 def _summary(
     made: Path,
-    n_variants: int,
-    n_scored: int,
-    n_tokens: int,
+    done: _Done,
     seconds: float,
     loaded: Sequence[Model],
     provenance: Mapping[str, Any],
@@ -148,10 +162,11 @@ def _summary(
 ) -> ScoreSummary:
     return ScoreSummary(
         output=str(made),
-        n_variants=n_variants,
-        n_tokens=n_tokens,
+        n_variants=done.n_variants,
+        n_unscored=done.n_unscored,
+        n_tokens=done.n_tokens,
         seconds=seconds,
-        variants_per_second=n_scored / seconds,
+        variants_per_second=done.n_scored / seconds,
         dtype_reason=loaded[0].compute.reason,
         provenance=provenance,
         notices=dict(+notices),
@@ -166,9 +181,7 @@ def write_scores(
     on_block: Callable[[Columns], None] = _let_go,
 ) -> int:
     """Write the scores of finished journals in the input's order; returns how many there are."""
-    beside = permit.writer("provenance") if provenance_path(output) else None
-    suffix = check_table_suffix(output)
-    table = open_table(permit.writer("output"), suffix, provenance_of(journals[0]), beside)
+    table = open_output(permit, output, provenance_of(journals[0]))
     with Progress("writing", quiet=quiet) as bar:
         return journals_to_table(journals, table, bar, on_block)
 
@@ -193,7 +206,7 @@ def _targets(
     output: Path, drawn: Path | None, share: Shard, *, overwrite: bool, resume: bool
 ) -> dict[str, Target]:
     """What is written, by role. Raises OutputError for a suffix that cannot be, OptionError for a picture of
-    a share.
+    a share, and for what cannot be of standard output.
     """
     check_table_suffix(output)
     if output == STANDARD_OUTPUT and (resume or share is not WHOLE):
@@ -208,14 +221,19 @@ def _targets(
             raise OptionError("a shard is not drawn", where="--picture", remedy=remedy)
         return {"work": Target(path=share.path(output), kind="journal", overwrite=overwrite, resume=resume)}
     targets = table_targets(output, overwrite)
-    work = Target(path=scratch_path(output), kind="scratch", overwrite=overwrite, resume=resume)
-    if output == STANDARD_OUTPUT:
-        folder = Path(gettempdir()) / f".biofm-score-{token_hex(8)}.run"
-        work = Target(path=folder, kind="temporary")
     if drawn is not None:
         check_figure_suffix(drawn)
         targets["picture"] = Target(path=drawn, overwrite=overwrite)
-    return targets | {"work": work}
+    return targets | {"work": _work(output, overwrite=overwrite, resume=resume)}
+
+
+def _work(output: Path, *, overwrite: bool, resume: bool) -> Target:
+    """Where the unfinished work for a whole table lies: beside it or, of standard output, where it goes with
+    the run.
+    """
+    if output == STANDARD_OUTPUT:
+        return Target(path=Path(gettempdir()) / f".biofm-score-{token_hex(8)}.run", kind="temporary")
+    return Target(path=scratch_path(output), kind="scratch", overwrite=overwrite, resume=resume)
 
 
 def _provenance(loaded: Sequence[Model], scorer: Scorer, options: ScoreOptions) -> dict[str, Any]:

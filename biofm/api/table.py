@@ -1,13 +1,15 @@
 """From the journals of a run to the table that was asked for."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from biofm.api.finished import provenance_of
 from biofm.core import Progress
+from biofm.core.errors import OptionError
 from biofm.core.journal import Journal
 from biofm.core.stores import empty_fields, open_store, provenance_path
-from biofm.core.tables import STANDARD_OUTPUT
+from biofm.core.tables import STANDARD_OUTPUT, Table, check_table_suffix, open_table
 from biofm.gate import Permit
 from biofm.inference.to_store import Written, journals_to_store
 from biofm.models.finiteness import reason_of
@@ -17,13 +19,23 @@ from biofm.policy import Target
 def table_targets(output: Path, overwrite: bool) -> dict[str, Target]:
     """A table and, where its format has no place for it, how it was made. That alone, without its table, is
     what a killed run left, and is replaced. On standard output the table is alone.
+    Raises OptionError where that is to be written over.
     """
     if output == STANDARD_OUTPUT:
+        if overwrite:
+            what, remedy = "nothing is written over on standard output", "Leave it out"
+            raise OptionError(what, where="--overwrite", remedy=remedy)
         return {"output": Target(path=output, kind="stream")}
     targets = {"output": Target(path=output, overwrite=overwrite)}
     if beside := provenance_path(output):
         targets["provenance"] = Target(path=beside, overwrite=overwrite or not output.exists())
     return targets
+
+
+def open_output(permit: Permit, output: Path, provenance: Mapping[str, Any]) -> Table:
+    """The table of a permit for ``table_targets(output, ...)``."""
+    beside = permit.writer("provenance") if provenance_path(output) else None
+    return open_table(permit.writer("output"), check_table_suffix(output), provenance, beside)
 
 
 def write_table(journals: Sequence[Journal], permit: Permit, output: Path, quiet: bool) -> Written:

@@ -7,6 +7,7 @@ from typer import Argument, Option
 
 from biofm.cli import options
 from biofm.cli.printing import place_of, print_json, refuse_two_outputs, say, say_notices
+from biofm.cli.score import spelt_scores
 
 if TYPE_CHECKING:
     from biofm.inference.results import MergeSummary
@@ -42,5 +43,6 @@ def _say_summary(summary: "MergeSummary | ScoreMergeSummary") -> None:
         say(f"{summary.n_sequences:,} proteins, {summary.n_unique:,} sequences, {summary.n_shards} shards")
         say(f"{summary.n_rows:,} x {summary.n_dimensions} -> {summary.output}")
     else:
-        say(f"{summary.n_variants:,} scores, {summary.n_shards} shards -> {place_of(summary.output)}")
+        what = f"{spelt_scores(summary)}, {summary.n_shards} shards"
+        say(f"{what} -> {place_of(summary.output)}")
     say("The shards are left as they are; they are no longer needed")

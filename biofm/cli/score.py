@@ -12,7 +12,7 @@ from biofm.cli.options import Dtype, OnError
 from biofm.cli.printing import place_of, print_json, refuse_two_outputs, say, say_notices
 
 if TYPE_CHECKING:
-    from biofm.inference.scoring.results import ScoreSummary
+    from biofm.inference.scoring.results import ScoreMergeSummary, ScoreSummary
 
 VARIANTS_HELP = "A table of variants: CSV (also .gz), TSV or Parquet; - is standard input."
 WILD_TYPE_HELP = "The wild type, or several: FASTA (also .gz), CSV, TSV or Parquet."
@@ -85,11 +85,17 @@ def score(
         _say_summary(summary, picture)
 
 
+def spelt_scores(summary: "ScoreSummary | ScoreMergeSummary") -> str:
+    """Such as ``12 scores, 3 rows without``."""
+    without = f", {summary.n_unscored:,} rows without" if summary.n_unscored else ""
+    return f"{summary.n_variants - summary.n_unscored:,} scores{without}"
+
+
 def _say_summary(summary: "ScoreSummary", picture: Path | None) -> None:
     provenance, speed = summary.provenance, summary.variants_per_second
     decimals = 0 if speed >= 10 else 2  # a long deletion takes seconds
     say(f"{provenance['dtype']} on {provenance['device']}: {summary.dtype_reason}")
     say(f"{summary.n_variants:,} variants, {summary.n_tokens:,} tokens, {speed:,.{decimals}f} variants/s")
-    say(f"{summary.n_variants:,} scores -> {place_of(summary.output)}")
+    say(f"{spelt_scores(summary)} -> {place_of(summary.output)}")
     if picture:
         say(f"picture -> {picture}")

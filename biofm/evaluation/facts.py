@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from biofm_datasets import Change, DataError, Record, clean_protein, parse_variant
 from biofm_datasets.changes import apply, changes_between, locate, splice
+from biofm_datasets.protein import refuse_no_protein
 
 DISAGREE = "rows whose variant and whose whole sequence disagree, in the residues or in their numbering"
 
@@ -29,11 +30,12 @@ def read_facts(
 ) -> Facts:
     """Read a row's cells, None where there is no such column; changes and sequence complete each other.
 
-    Raises DataError: a cell cannot be read, or it does not fit the wild type.
+    Raises DataError: a cell cannot be read, or it does not fit the wild type; NoProteinError.
     """
     changes = None if variant is None else parse_variant(variant)
     sequence = None
     if residues is not None:
+        refuse_no_protein(residues)
         record = Record("", "".join(residues.split()))
         sequence = clean_protein(record, notices, gaps="refuse").sequence
     if wild_type is not None and changes is not None:

@@ -16,9 +16,6 @@ else:
     import pwd
 
 
-UNFINISHED = ("scratch", "temporary")
-
-
 @contextmanager
 def ask(request: Request) -> Iterator[Permit]:
     """Ask for a permit: ``with ask(request) as permit:``.
@@ -62,7 +59,11 @@ def _remember_end(ledger: Ledger, entry: int, request: Request) -> None:
     try:
         ledger.conclude(entry, "completed")
     except LedgerError as error:
-        made = [str(target.path) for target in request.writes.values() if target.kind not in UNFINISHED]
+        made = [
+            str(target.path)
+            for target in request.writes.values()
+            if target.kind not in ("scratch", "temporary")
+        ]
         whole = f"the output is whole ({', '.join(made)})" if made else "the work is done"
         what = f"{whole}, and only the ledger's note of that is missing: {error.what}"
         remedy = f"{error.remedy}; nothing needs to be done again"

@@ -14,6 +14,7 @@ from biofm.gate.partial import PartialFile
 from biofm.gate.scratch import Scratch
 from biofm.gate.stream import StandardOutput
 from biofm.policy import Request, Target
+from biofm.policy.requests import UNFINISHED
 
 STREAMED = {
     ("contacts", "input"),
@@ -143,7 +144,7 @@ def open_permit(request: Request) -> Iterator[Permit]:
 
 def _works_first(writes: Mapping[str, Target]) -> list[tuple[str, Target]]:
     """Unfinished work says which outputs are its own."""
-    return sorted(writes.items(), key=lambda item: item[1].kind not in ("scratch", "temporary", "journal"))
+    return sorted(writes.items(), key=lambda item: item[1].kind not in UNFINISHED)
 
 
 def _publish(files: Mapping[str, PartialFile | StandardOutput], works: Sequence[Scratch]) -> None:

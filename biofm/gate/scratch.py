@@ -69,6 +69,8 @@ class Scratch:
     def open(self) -> Journal:
         """The journal, locked, with the work that is to be resumed."""
         try:
+            if self._target.kind == "temporary":
+                self.folder.mkdir(mode=0o700)  # where others work too
             self.folder.mkdir(exist_ok=True)
         except (OSError, ValueError) as error:
             raise unwritable(self.folder, error) from error

@@ -4,6 +4,7 @@ import io
 import os
 import shutil
 import sys
+from contextlib import suppress
 from tempfile import TemporaryFile
 from typing import BinaryIO, cast
 
@@ -66,7 +67,8 @@ class StandardOutput:
             self.discard()
 
     def discard(self) -> None:
-        self.handle.close()
+        with suppress(OSError, ValueError):  # what cannot be flushed any more need not be
+            self.handle.close()
 
 
 def _unwritable(reason: str, remedy: str) -> OutputError:

@@ -99,7 +99,8 @@ def _rows_of(entry: Entry, journal: Journal, d_model: int, is_per_residue: bool)
 def damaged(entry: Entry, journal: Journal) -> InputError:
     """What to say of a record that is none."""
     what = f"record {entry.number} is damaged"
-    return InputError(what, where=str(journal.path), remedy="Run that shard again")
+    remedy = "Run that shard again; where it is no shard, repeat the command with --overwrite"
+    return InputError(what, where=str(journal.path), remedy=remedy)
 
 
 def _blocks(found: Iterator[Found]) -> Iterator[EmbeddingBlock]:

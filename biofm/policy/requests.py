@@ -29,6 +29,8 @@ Verb = Literal[
     "save",
     "score",
 ]
+UNFINISHED = ("scratch", "temporary", "journal")
+"""Kinds of targets that are work in progress, of which the outputs are made."""
 TargetKind = Literal["file", "stream", "directory", "scratch", "temporary", "journal"]
 
 

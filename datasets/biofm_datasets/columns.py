@@ -13,9 +13,7 @@ from numpy.typing import NDArray
 
 from biofm_datasets.errors import DataError
 from biofm_datasets.table_parts import TablePart, read_table
-
-MISSING = frozenset({"", "na", "n/a", "nan", "<na>", "none", "null"})
-"""How programs write that a number is not there, in lower case."""
+from biofm_datasets.text import MISSING
 
 LARGEST = 1e100  # sums of squares must stay finite; what lies beyond is some program's mark for no value
 

@@ -5,8 +5,9 @@ from collections import Counter
 from dataclasses import replace
 from typing import Literal, get_args
 
-from biofm_datasets.errors import DataError
+from biofm_datasets.errors import DataError, NoProteinError
 from biofm_datasets.records import Record
+from biofm_datasets.text import MISSING
 
 MASK = "<mask>"
 """The one token that may be spelled out inside a sequence."""
@@ -66,6 +67,15 @@ def clean_protein(record: Record, notices: Counter[str], *, gaps: Gaps = "drop")
     }
     notices.update(phrase for phrase, is_so in found.items() if is_so)
     return record if sequence == record.sequence else replace(record, sequence=sequence)
+
+
+def refuse_no_protein(cell: str) -> None:
+    """Raises NoProteinError for a cell of whole sequences that holds none, or one that ends amid it."""
+    sequence = cell.strip().removesuffix("*")
+    if sequence.lower() in MISSING:
+        raise NoProteinError("the sequence is empty", remedy="Give it residues, or remove the row")
+    if "*" in sequence:
+        raise NoProteinError("the sequence has a stop codon (*) inside", remedy="Remove the row")
 
 
 def count_residues(sequence: str) -> int:

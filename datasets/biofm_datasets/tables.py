@@ -139,6 +139,8 @@ def index_columns(schema: "pyarrow.Schema") -> list[str]:
         index = parse_json((schema.metadata or {}).get(b"pandas", b"{}"))["index_columns"]
     except (ValueError, KeyError, TypeError):
         return []
+    if not isinstance(index, list):
+        return []
     return [column for column in index if isinstance(column, str) and column in schema.names]
 
 

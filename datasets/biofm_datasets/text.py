@@ -7,6 +7,9 @@ from typing import BinaryIO
 
 from biofm_datasets.errors import DataError
 
+MISSING = frozenset({"", "na", "n/a", "nan", "<na>", "none", "null"})
+"""How programs write, in lower case, that a cell is empty."""
+
 LONGEST_LINE = 10_000_000
 """Bytes of a line, and of a record of several. The longest known protein, PKZILLA-1, has 45,212 residues."""
 

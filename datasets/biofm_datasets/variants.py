@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from biofm_datasets.errors import DataError, NoProteinError
+from biofm_datasets.text import MISSING
 
 AMINO_ACIDS = {
     "Ala": "A", "Arg": "R", "Asn": "N", "Asp": "D", "Cys": "C", "Gln": "Q", "Glu": "E", "Gly": "G",
@@ -37,6 +38,13 @@ _STOPS = ("*", "Ter", "Stop")
 _RESIDUE = r"[A-Z][a-z]{2}|[A-Z*]"
 _CHANGE = re.compile(rf"({_RESIDUE})([0-9]{{1,9}})(?:_({_RESIDUE})([0-9]{{1,9}}))?(.*)")
 _RESIDUES = re.compile(r"(?:[A-Z][a-z]{2})+|[A-Z*]+")
+_UNSCORED = {
+    re.compile(rf"(?:{_RESIDUE})[0-9]+(?:{_RESIDUE})?fs(?:(?:Ter|Stop|[*X])(?:[0-9]+|\?)?)?"): "a frameshift",
+    re.compile(rf"(?:{_RESIDUE})[0-9]+(?:{_RESIDUE})?ext(?:{_RESIDUE})?(?:-?[0-9]+|\?)?"): (
+        "an extension of the protein"
+    ),
+    re.compile(r"0\??|\?|(?:Met|M)1\?"): "an unknown consequence, or no protein",
+}
 _BETWEEN = re.compile(r"\s*[:;,/+]\s*|\s+")
 _REFERENCE = re.compile(r"(?:[NXY]P_|ENSP|LRG_)[\w.]+(?:\([^()]*\))?:(?=p\.)")
 _MOST_SHOWN = 40
@@ -81,7 +89,7 @@ def parse_variant(text: str) -> tuple[Change, ...]:
     body = _unwrap(_REFERENCE.sub("", text.strip(), count=1).removeprefix("p."))
     if body.lower() in WILD_TYPE:
         return ()
-    if not body:
+    if body.lower() in MISSING or body == "-":
         raise NoProteinError(f"variant {text!r}: the variant is empty", remedy=_NOTATION)
     parts = (_unwrap(part.removeprefix("p.")) for part in _BETWEEN.split(body))
     changes = sorted((_parse_change(part, text) for part in parts), key=lambda change: change.position)
@@ -152,12 +160,9 @@ def _letter(residue: str, text: str) -> str:
 
 def _refuse_unscored(part: str, text: str) -> None:
     """Known notations of what no protein model can score, before they pass for spelling mistakes."""
-    if "fs" in part:
-        raise _no_protein(text, "a frameshift")
-    if "ext" in part:
-        raise _no_protein(text, "an extension of the protein")
-    if part in ("0", "?") or part.endswith("?"):
-        raise _no_protein(text, "an unknown consequence, or no protein")
+    for notation, what in _UNSCORED.items():
+        if notation.fullmatch(part):
+            raise _no_protein(text, what)
 
 
 def _refuse_overlaps(changes: Sequence[Change], text: str) -> None:

@@ -207,7 +207,7 @@ def test_the_result_is_written_as_json_and_says_where_it_comes_from(
 
 
 def test_faulty_rows_are_skipped_and_counted_only_when_asked(table: Path) -> None:
-    text = table.read_text().replace("K2A", "K2!").replace("T3C,", "T3C,oops")
+    text = table.read_text().replace("K2A", "K2?").replace("T3C,", "T3C,oops")
     table.write_text(text)
     with pytest.raises(InputError, match=r"table\.csv, line \d+"):
         judge(table, variant_column="mutant")

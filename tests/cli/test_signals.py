@@ -10,6 +10,31 @@ from pathlib import Path
 
 import pytest
 
+# A signal comes in the very moment in which a program has been started, and before anybody could know of it.
+AMID_A_START = """
+import os, signal, subprocess, sys, time
+from pathlib import Path
+import biofm.training.launch
+import biofm_datasets.splits.mmseqs as mmseqs
+from biofm.training.processes import Processes
+
+before = subprocess.Popen
+
+def started(*words, **options):
+    process = before(*words, **options)
+    Path("started").write_text(str(process.pid))
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(0.1)
+    return process
+
+if "LOCAL_RANK" in os.environ:
+    time.sleep(1000)
+signal.signal(signal.SIGTERM, lambda *given: sys.exit(7))
+subprocess.Popen = started
+{what}
+time.sleep(10)
+"""
+
 SECONDS = 300  # no measure of anything: what has not ended by then hangs
 
 # ``biofm`` that says on standard output when it has come to a function, and goes on with it.
@@ -146,3 +171,23 @@ def test_a_signal_ends_mmseqs_and_what_it_started(
     end(process, signal.SIGTERM)
     if (tmp_path / "started").exists():  # the signal may come first
         assert is_gone(int((tmp_path / "started").read_text()))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "what",
+    [
+        'mmseqs._run(["sleep", "1000"], Path())',
+        "biofm.training.launch.launch(Processes(0, 2, 2))",
+    ],
+    ids=["mmseqs", "launch"],
+)
+def test_a_signal_amid_the_start_of_a_program_ends_it(what: str, tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", AMID_A_START.replace("{what}", what)],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=SECONDS,
+    )  # fmt: skip
+    assert done.returncode == 7, done.stderr
+    process = Path("/proc") / (tmp_path / "started").read_text() / "stat"
+    assert _fields(process)[:1] in ([], ["Z"])

@@ -1,7 +1,9 @@
 """``--output -``: a table on standard output, whole or not at all; what is said of it on standard error."""
 
 import os
+import resource
 import subprocess
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +71,16 @@ def test_a_fault_amid_the_run_leaves_nothing_on_it_and_nothing_behind(
     assert [path for path in files.iterdir() if not path.name.startswith("torch")] == []
 
 
+def test_a_full_disk_under_the_temporary_file_is_one_line(start: Start, files: Path) -> None:
+    limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (20, 20))
+    words = ("perplexity", "p.fasta", "-o", "-", "--quiet")
+    with start(*words, stdout=subprocess.PIPE, preexec_fn=limit) as run:
+        out, err = run.communicate()
+    assert (run.returncode, out) == (1, b"")
+    assert b"Traceback" not in err
+    assert err.count(b"\n") == 1, err.decode()
+
+
 def test_a_reader_who_leaves_hears_no_complaint(start: Start) -> None:
     reading, writing = os.pipe()
     os.close(reading)
@@ -113,7 +125,12 @@ WRONG = {
         "--resume: what goes",
     ),
     "a share": (("score", "v.csv", "-w", "wt.fasta", "-o", "-", "--shard", "1/2"), "--shard: what goes to"),
-    "embeddings": (("embed", "p.fasta", "-o", "-"), "-: the name has no suffix"),
+    "embeddings": (("embed", "p.fasta", "-o", "-"), "-: embeddings go to a file, not to"),
+    "contacts": (
+        ("contacts", "p.fasta", "-m", "protein-nano", "-o", "-"),
+        "-: contacts go to a file, not to",
+    ),
+    "writing over": (("perplexity", "p.fasta", "-o", "-", "--overwrite"), "--overwrite: nothing is written"),
 }
 
 

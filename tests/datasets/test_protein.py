@@ -137,7 +137,7 @@ def test_an_empty_sequence_is_refused(sequence: str) -> None:
 
 def test_a_wrong_last_character_of_a_long_sequence_is_found_at_once() -> None:
     """With backtracking quantifiers this takes longer than the universe has existed."""
-    begin = time.perf_counter()
+    begin = time.process_time()
     with pytest.raises(DataError, match="position 40001 holds"):
         clean_protein(record("MK" * 20_000 + "1"), Counter())
-    assert time.perf_counter() - begin < 1
+    assert time.process_time() - begin < 1

@@ -158,7 +158,10 @@ def test_the_index_that_pandas_stored_gives_the_ids() -> None:
     assert ids_and_sequences(read(content, "x.parquet", "seq", "name"))[0] == ("x", "MK")
 
 
-@pytest.mark.parametrize("stored", [b"[" * 100_000, b"[1]", b"{}", b"null"])
+@pytest.mark.parametrize(
+    "stored",
+    [b"[" * 100_000, b"[1]", b"{}", b"null", b'{"index_columns": null}', b'{"index_columns": 5}'],
+)
 def test_what_pandas_did_not_write_names_no_index(stored: bytes) -> None:
     table = pa.table({"seq": ["MV"]}).replace_schema_metadata({b"pandas": stored})
     file = io.BytesIO()

@@ -1,7 +1,7 @@
 """Every notation of a variant, and every wrong one."""
 
 import pytest
-from biofm_datasets import Change, DataError, parse_variant
+from biofm_datasets import Change, DataError, NoProteinError, parse_variant
 
 ONE_CHANGE = {
     "A24G": Change(24, "A", "G"),
@@ -96,11 +96,32 @@ WRONG = {
     "p.Ter110GlnextTer17": "an extension",
     "p.0": "an unknown consequence",
     "p.?": "an unknown consequence",
+    "p.0?": "an unknown consequence",
     "p.Met1?": "an unknown consequence",
+    "M1?": "an unknown consequence",
+    "p.(Gln151Thrfs*9)": "a frameshift",
+    "R97fs": "a frameshift",
+    "p.Ile327Argfs*?": "a frameshift",
+    "p.Met1ValextMet-12": "an extension",
+    "*110Glnext*17": "an extension",
+    "NA": "the variant is empty",
+    "nan": "the variant is empty",
+    "<NA>": "the variant is empty",
+    "-": "the variant is empty",
     "A24G:A24G": "the change at position 24 stands there twice",
     "A24G:A24P": "two changes concern position 24",
     "A24_T30del:G26P": "two changes concern position 26",
 }
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["K2R next", "extra", "K2R/offset", "mktfsyi", "K2R?", "K2?", "MKTYI?", "K2fsR", "offs"],
+)
+def test_what_only_looks_like_a_consequence_is_a_fault(text: str) -> None:
+    with pytest.raises(DataError) as error:
+        parse_variant(text)
+    assert not isinstance(error.value, NoProteinError)
 
 
 @pytest.mark.parametrize("text", WRONG)

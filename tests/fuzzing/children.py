@@ -93,6 +93,7 @@ def fuzz(reader: Reader, seed: int, limit: Limit, good: Path, work: Path) -> tup
     number = 0
     shutil.copytree(good, work / "input")
     while limit.allows(number):
+        counter[:] = number.to_bytes(N_COUNTER_BYTES, "little")
         child = os.fork()
         if child == 0:
             _work(reader, seed, number, limit, good, work, counter)
@@ -111,16 +112,16 @@ def _work(
     reader: Reader, seed: int, number: int, limit: Limit, good: Path, work: Path, counter: mmap.mmap
 ) -> None:
     """The child: it never returns."""
-    resource.setrlimit(resource.RLIMIT_AS, (_addresses() + ROOM_BYTES,) * 2)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    faulthandler.enable(file=(work / "crash").open("w"))
-    faulthandler.register(signal.SIGUSR1, file=(work / "crash").open("w"))
-    for stream in (sys.stdout, sys.stderr):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-    warnings.simplefilter("ignore")
     count = Count()
     status = 1
     try:
+        resource.setrlimit(resource.RLIMIT_AS, (_addresses() + ROOM_BYTES,) * 2)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        faulthandler.enable(file=(work / "crash").open("w"))
+        faulthandler.register(signal.SIGUSR1, file=(work / "crash").open("w"))
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        warnings.simplefilter("ignore")
         while limit.allows(number):
             counter[:] = number.to_bytes(N_COUNTER_BYTES, "little")
             restore(work / "input", good)

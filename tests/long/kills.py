@@ -23,6 +23,7 @@ os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 MOST_SESSIONS = 100  # of one loop: more is one that does not end
+MOST_LOOPS = 50  # of one job: it ends before its signal comes
 LETTERS = "ACDEFGHIKLMNPQRSTVWY"
 Command = tuple[str, ...]
 
@@ -93,7 +94,7 @@ def main() -> int:
         loops = Counter[str]()
         faults: list[str] = []
         share = -(-wanted.kills // len(JOBS))
-        while short := [one for one in JOBS if kills[one] < share]:
+        while short := [one for one in JOBS if kills[one] < share and loops[one] < MOST_LOOPS]:
             job = min(short, key=lambda one: (kills[one], loops[one]))
             folder = top / f"killed {job}"
             write_inputs(folder)

@@ -65,6 +65,8 @@ def check_contact_suffix(path: Path) -> str:
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         what = f"{suffix} is no format for contacts" if suffix else "the name has no suffix"
+        if path == Path("-"):
+            what = "contacts go to a file, not to standard output"
         raise OutputError(what, where=str(path), remedy="Let the name end in .npz, .parquet or .csv")
     return suffix
 

@@ -37,6 +37,8 @@ def check_suffix(path: Path) -> str:
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         what = f"{suffix} is no format for embeddings" if suffix else "the name has no suffix"
+        if path == Path("-"):
+            what = "embeddings go to a file, not to standard output"
         known = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
         raise OutputError(what, where=str(path), remedy=f"Let the name end in {known}")
     return suffix

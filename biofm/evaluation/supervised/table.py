@@ -27,7 +27,7 @@ from biofm.evaluation.supervised.tasks import (
     odd_among_numbers,
 )
 
-LARGEST = 1e30
+LARGEST_TARGET = 1e30
 """Of a number to learn: models compute in float32, which ends at 3.4e38."""
 CORRECT = "Correct the cell, or leave it empty"
 
@@ -153,7 +153,7 @@ def _parse_rows(
 
 def _numbers(row: Row, where: str, options: LabelOptions) -> list[float] | None:
     pairs = zip(options.targets, row.cells, strict=True)
-    numbers = [read_number(cell, f"{where}, column {target!r}", LARGEST) for target, cell in pairs]
+    numbers = [read_number(cell, f"{where}, column {target!r}", LARGEST_TARGET) for target, cell in pairs]
     return None if np.isnan(numbers).all() else numbers
 
 

@@ -6,7 +6,8 @@ Where the user does not say, the cells of the target columns do.
 from collections.abc import Collection, Sequence
 from typing import Literal, NamedTuple, get_args
 
-from biofm_datasets.columns import MISSING, parse_number
+from biofm_datasets.columns import parse_number
+from biofm_datasets.text import MISSING
 
 from biofm.core.errors import InputError, OptionError
 

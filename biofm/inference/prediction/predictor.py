@@ -107,13 +107,13 @@ class Branch(NamedTuple):
 class Part(NamedTuple):
     """Some proteins in the order of the input, what is predicted of them, residue after residue where it is
     of residues, and how far each lies from the nearest that trained, where the predictor knows. What is
-    ``without`` a prediction, because the model's numbers are not finite, has zeros in its place.
+    without a prediction (``are_empty``), because the model's numbers are not finite, has zeros in its place.
     """
 
     proteins: list[Protein]
     found: Combined
     distances: NDArray[np.float64] | None
-    without: NDArray[np.bool_]
+    are_empty: NDArray[np.bool_]
 
     @property
     def lengths(self) -> list[int]:
@@ -163,10 +163,10 @@ class Ensemble:
                 outputs += of_branch
                 if number == 0 and self.nearest is not None:
                     distances = self.nearest.distances(rows.of_proteins())
-            without = np.logical_or.reduce([faulty_proteins(one, lengths) for one in outputs])
-            if without.any():
+            are_empty = np.logical_or.reduce([faulty_proteins(one, lengths) for one in outputs])
+            if are_empty.any():
                 outputs = [np.nan_to_num(one, nan=0, posinf=0, neginf=0) for one in outputs]
-            yield Part(chunk, combine(outputs, self.folds), distances, without)
+            yield Part(chunk, combine(outputs, self.folds), distances, are_empty)
 
 
 def read_ensemble(

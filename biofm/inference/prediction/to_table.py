@@ -4,6 +4,8 @@ from collections import Counter
 from time import perf_counter
 from typing import TypedDict
 
+import numpy as np
+
 from biofm.core import Progress
 from biofm.core.tables import Table
 from biofm.inference.empty_rows import EMPTY_ROWS, emptied, reasons
@@ -57,10 +59,10 @@ def predictions_to_table(
         if domain is not None:
             found = domain.reasons([protein.sequence for protein in part.proteins], part.distances)
             columns |= domain_columns(found, part.distances)
-            tally.add([of_row for of_row, it in zip(found, part.without, strict=True) if not it])
-        columns = emptied(columns, part.without)
-        notices[EMPTY_ROWS] += int(part.without.sum())
-        why = reasons(part.without, ensemble.embedder.dtype, ensemble.embedder.options.on_error)
+            tally.add([found[row] for row in np.flatnonzero(~part.are_empty)])
+        columns = emptied(columns, part.are_empty)
+        notices[EMPTY_ROWS] += int(part.are_empty.sum())
+        why = reasons(part.are_empty, ensemble.embedder.dtype, ensemble.embedder.options.on_error)
         ids = [protein.id for protein in part.proteins]
         table.append({"id": ids, "n_residues": part.lengths, **columns, **why})
         counts.update(sequences=len(ids), residues=sum(part.lengths))

@@ -8,6 +8,7 @@ from typing import Any
 
 from biofm_datasets import Change, DataError, NoProteinError, parse_variant
 from biofm_datasets.changes import changes_between, fitting_offset, locate, splice
+from biofm_datasets.protein import refuse_no_protein
 from biofm_datasets.table_parts import TablePart
 from biofm_datasets.tables import find_column
 
@@ -18,6 +19,8 @@ from biofm.inference.scoring.wild_types import WildTypes, clean_cell
 from biofm.inference.values import sequence_of, texts_of
 
 ROWS_PER_PART = 2048
+MOST_HELD = 64
+"""Parts of a table, 131,072 rows, that are in memory together until one has a variant."""
 NO_PROTEIN = "variants that make no protein, such as stop codons, whose score is NaN"
 UNSCORED = "rows without a score; the column reason says why"
 DISAGREE = "rows whose variant and whose mutated_sequence disagree; the {} was scored"
@@ -61,21 +64,18 @@ def cases_of_table(
     """
     n_scored, source, reason = 0, "", ""
     share: float | None = 0.0
-    held: Cases | None = None  # a first part without a variant: where it is the only one, no run begins
+    held: list[Cases] = []  # first parts without a variant: where there are no others, no run begins
     with input_errors():
-        for number, part in enumerate(parts, start=1):
+        for part in parts:
             variants = list(_PartReader(part, wild_types(part), options, notices).read())
             n_scored, source = n_scored + sum(isinstance(one, Variant) for one in variants), part.source
             reason = reason or next((one.reason for one in variants if isinstance(one, Unscored)), "")
             before, share = share, share_read()
             some = Cases(_passed_on(part), variants, part.where, before, share)
-            if number == 1 and not n_scored:
-                held = some
-                continue
-            if held:
-                yield held
-                held = None
-            yield some
+            held.append(some)
+            if n_scored or len(held) > MOST_HELD:
+                yield from held
+                held.clear()
     if not n_scored:
         raise InputError(f"no row can be scored; of the first: {reason}", where=source)
 
@@ -142,7 +142,7 @@ class _PartReader:
     def _variant(self, row: int) -> Variant:
         wild_type, text = self.wild_type_of(row), self.texts[row]
         if self.holds_sequences:
-            _refuse_no_protein(text)
+            refuse_no_protein(text)
             return Variant(wild_type, changes_between(wild_type, clean_cell(text, self.notices)))
         changes = parse_variant(text)
         try:
@@ -168,14 +168,6 @@ class _PartReader:
                     yield parse_variant(text)
             except DataError:
                 continue  # another row's fault, which is shown when its turn comes
-
-
-def _refuse_no_protein(cell: str) -> None:
-    """Raises NoProteinError for a cell of whole sequences that holds none, or one that ends amid it."""
-    if not cell.strip():
-        raise NoProteinError("the sequence is empty")
-    if "*" in cell.strip().removesuffix("*"):
-        raise NoProteinError("the sequence has a stop codon (*) inside")
 
 
 def cases_of_values(

@@ -9,12 +9,13 @@ from typing import Any
 class ScoreSummary:
     """What a run from file to file did; the scores themselves are in ``output``.
 
-    ``n_tokens`` went through the models in all sessions of the run; ``seconds`` and ``variants_per_second``
-    are of the last one.
+    ``n_variants`` rows of which ``n_unscored`` have no score. ``n_tokens`` went through the models in all
+    sessions of the run; ``seconds`` and ``variants_per_second`` are of the last one.
     """
 
     output: str
     n_variants: int
+    n_unscored: int
     n_tokens: int
     seconds: float
     variants_per_second: float
@@ -25,11 +26,14 @@ class ScoreSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreMergeSummary:
-    """What the shards of a run held together. ``notices`` are those of reading their input."""
+    """What the shards of a run held together: ``n_variants`` rows of which ``n_unscored`` have no score.
+    ``notices`` are those of reading their input.
+    """
 
     output: str
     n_shards: int
     n_variants: int
+    n_unscored: int
     seconds: float
     provenance: Mapping[str, Any]
     notices: Mapping[str, int]

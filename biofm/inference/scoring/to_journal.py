@@ -22,6 +22,18 @@ WHY = "biofm: why this row is empty"
 """The last column of the rows in a journal; a table has it where it was made with ``on_error`` "skip", or
 where a row has no variant that can be scored."""
 
+
+def n_without(journals: Sequence[Journal]) -> int:
+    """How many rows of these have no score, or not of all models."""
+    return sum(journal.counts["unscored"] + journal.counts["empty"] for journal in journals)
+
+
+def count_empty(journals: Sequence[Journal], notices: Counter[str]) -> None:
+    """Say of how many rows the models' numbers are not finite."""
+    if n_empty := sum(journal.counts["empty"] for journal in journals):
+        notices[EMPTY_ROWS] = n_empty
+
+
 RENAMED = "input columns renamed input_..., because the scores take their names"
 
 
@@ -71,10 +83,14 @@ def score_to_journal(
         columns = output_columns(chunk, scorer, names, scores, notices)
         part = key_of("part", str(chunk.rows[0].number))
         entries = [Entry(row.number, [], [part], row.identity) for row in chunk.rows]
-        counts = {"tokens": meter.n_chunk_tokens, "unscored": len(chunk.rows) - len(variants)}
+        counts = {
+            "tokens": meter.n_chunk_tokens,
+            "unscored": len(chunk.rows) - len(variants),
+            "empty": int(np.isnan(scores).any(1).sum()),
+        }
         journal.commit(entries, answers | {part: pack_columns(columns)}, counts)
     totals = {"n_records": rows.n_read, "digest": rows.digest, "notices": dict(+notices)}
-    has_reasons = on_error == "skip" or journal.counts["unscored"] > 0
+    has_reasons = on_error == "skip" or journal.counts["unscored"] + journal.counts["empty"] > 0
     journal.finish(totals | {"has_reasons": has_reasons})
     return meter.n_tokens
 
@@ -115,11 +131,10 @@ def output_columns(
 
     variants = [row.variant for row in chunk.rows]
     is_empty = np.isnan(scores)
-    notices[EMPTY_ROWS] += int(is_empty.any(1).sum())
     of_all = np.full((len(variants), scores.shape[1]), np.nan, np.float32)
     of_all[[isinstance(variant, Variant) for variant in variants]] = scores
     mean = of_all.mean(1, dtype=np.float64).astype(np.float32)
-    methods, are_windowed, reasons = zip(*_said_of(variants, scorer, names, is_empty), strict=True)
+    methods, are_windowed, reasons = zip(*_facts_of(variants, scorer, names, is_empty), strict=True)
     added = {
         "method": pa.array(methods, pa.string()),
         "windowed": pa.array(are_windowed, pa.bool_()),
@@ -132,7 +147,7 @@ def output_columns(
     return apart | added
 
 
-def _said_of(
+def _facts_of(
     variants: Sequence[Variant | Unscored],
     scorer: Scorer,
     names: Sequence[str],

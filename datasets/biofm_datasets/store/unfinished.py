@@ -49,13 +49,13 @@ class Unfinished:
         self._lock = (self.path / LOCK).open("a")
         try:
             self._hold()
-            begun = None if anew and not resume else self._read()
+            found = None if anew and not resume else self._read()
             of_work: dict[str, Any] = json.loads(json.dumps(dict(fingerprint)))  # as it will be read
-            if begun is None:
+            if found is None:
                 self._clear()
             else:
-                self._check(begun, of_work, resume)
-            progress = begun or _Progress(fingerprint=of_work, n_bytes={}, state={}, sums={})
+                self._check(found, of_work, resume)
+            progress = found or _Progress(fingerprint=of_work, n_bytes={}, state={}, sums={})
             self.progress = asdict(progress)
         except BaseException:
             self.close()
@@ -104,13 +104,13 @@ class Unfinished:
             elif path.name != LOCK:
                 path.unlink()
 
-    def _check(self, begun: _Progress, fingerprint: Fields, resume: bool) -> None:
+    def _check(self, found: _Progress, fingerprint: Fields, resume: bool) -> None:
         if not resume:
-            n_done = begun.n_bytes.get(HASHES.tensor, 0) // HASHES.itemsize
+            n_done = found.n_bytes.get(HASHES.tensor, 0) // HASHES.itemsize
             what = f"an unfinished store lies here ({n_done:,} sequences done)"
             remedy = f"Pass --resume to go on with it; or {BEGIN_AGAIN}"
             raise DataError(what, where=str(self.folder), remedy=remedy)
-        before = begun.fingerprint
+        before = found.fingerprint
         differing = [name for name in {**before, **fingerprint} if before.get(name) != fingerprint.get(name)]
         if differing:
             changes = ", ".join(

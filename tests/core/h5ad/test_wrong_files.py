@@ -182,13 +182,13 @@ def test_a_wrong_file_gives_one_clear_line(wrong: str, write: Write) -> None:
         change(file)
 
     with (
-        pytest.raises(InputError, match=rf"^in\.h5ad(, /\S+)?: |{message}") as fault,
+        pytest.raises(InputError, match=message) as fault,
         path.open("rb") as stream,
         open_embeddings(stream, "in.h5ad") as found,
     ):
         found.rows(0, len(found.ids))
 
-    fault.match(message)
+    assert str(fault.value).startswith("in.h5ad")
     assert "\n" not in str(fault.value)
     assert fault.value.remedy
 

@@ -176,9 +176,10 @@ def test_a_row_without_a_protein_stays_with_its_reason(cell: str, on_error: str)
 
 
 def test_a_whole_sequence_that_is_none_stays_with_its_reason() -> None:
-    (some,) = read(f"mutated_sequence,x\n{PROTEIN},1\n,2\nMKT*YIAKQRQISF,3\n")
-    reasons = [one.reason for one in some.variants if isinstance(one, Unscored)]
-    assert reasons == ["the sequence is empty", "the sequence has a stop codon (*) inside"]
+    (some,) = read(f"mutated_sequence,x\n{PROTEIN},1\n,2\nMKT*YIAKQRQISF,3\nNA,4\n*,5\n{PROTEIN}*,6\n")
+    reasons = [one.reason if isinstance(one, Unscored) else "" for one in some.variants]
+    empty = "the sequence is empty"
+    assert reasons == ["", empty, "the sequence has a stop codon (*) inside", empty, empty, ""]
 
 
 def test_faulty_rows_stay_with_their_reason_where_that_is_asked_for() -> None:
@@ -192,11 +193,13 @@ def test_faulty_rows_stay_with_their_reason_where_that_is_asked_for() -> None:
     assert notices == {"rows without a score; the column reason says why": 2}
 
 
-def test_a_table_whose_first_part_has_no_protein_is_read_to_its_end() -> None:
-    parts = read("mutant\nK2*\nK2*\nK2R\n", n_rows=2)
-    assert [len(part.variants) for part in parts] == [2, 1]
+def test_no_run_begins_before_a_variant_is_found() -> None:
+    parts = read("mutant\nK2*\nK2*\nK2*\nK2*\nK2R\n", n_rows=2)
+    assert [len(part.variants) for part in parts] == [2, 2, 1]
+    table = read_table(io.BytesIO(b"mutant\n" + b"K2*\n" * 7), "v.csv", n_rows=2)
+    cases = cases_of_table(table, only(), ScoreOptions(), Counter())
     with pytest.raises(InputError, match=r"v\.csv: no row can be scored"):
-        read("mutant\nK2*\nK2*\nK2*\n", n_rows=2)
+        next(cases)
 
 
 def test_no_offset_is_guessed_for_rows_that_are_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
