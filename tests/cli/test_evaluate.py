@@ -151,3 +151,22 @@ def test_an_existing_result_stays_without_overwrite(biofm: Any) -> None:
     assert biofm("evaluate", "t.csv", *CHOICE, "-o", "r.json").status == 1
     assert Path("r.json").read_text() == "precious"
     assert biofm("evaluate", "t.csv", *CHOICE, "-o", "r.json", "--overwrite").status == 0
+
+
+@pytest.mark.parametrize("with_wild_type", [True, False])
+def test_whole_sequences_that_are_none_are_left_out_and_counted(with_wild_type: bool, biofm: Any) -> None:
+    """An empty cell, the words for one, and a stop codon inside; a fault stays a fault."""
+    sequences = ["MKTAY"[: i - 1] + mutant + "MKTAY"[i:] for i in range(1, 6) for mutant in "CDEW"]
+    rows = [f"{one},{row % 7 + row / 20:.3f},{row % 5 - row / 9:.3f}\n" for row, one in enumerate(sequences)]
+    whole = "sequence,fitness,score\n" + "".join(rows)
+    Path("t.csv").write_text(whole + ",9,1\nNA,9,1\n*,9,1\nMK*AY,9,1\n")
+    Path("alone.csv").write_text(whole)
+    Path("wt.fasta").write_text(">w\nMKTAY\n")
+    wild_type = ("--wild-type", "wt.fasta") if with_wild_type else ()
+    further = ("--mutated-column", "sequence", "--json", *wild_type)
+    outcome = biofm("evaluate", "t.csv", *CHOICE, *further)
+    assert outcome.status == 0, outcome.err
+    found, alone = json.loads(outcome.out), json.loads(biofm("evaluate", "alone.csv", *CHOICE, *further).out)
+    (notice,) = [count for text, count in found["notices"].items() if "without a protein" in text]
+    assert notice == 4
+    assert found["rows"] == alone["rows"]

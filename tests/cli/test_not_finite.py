@@ -12,6 +12,8 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 
+import biofm as biofm_package
+from biofm.inference.scoring import rows
 from biofm.models import Checkpoint, write_checkpoint
 from biofm.nn import EncoderConfig, MaskedLM, initialise
 from biofm.tokenizers import ProteinTokenizer
@@ -208,3 +210,55 @@ def test_a_head_that_overflows_is_an_error_that_says_so(biofm: Any, tiny_esm2: P
     outcome = biofm("predict", "p.fasta", "-p", "run", "-o", "out.csv", "-q")
     assert outcome.status == 1
     assert "p.fasta, record 1 (a): the model's numbers are not finite in float32: its weights" in outcome.err
+
+
+WILD_TYPES = {"a": "MKTAYIAKQR", "w": "MKWTAYWL"}
+OF_WILD_TYPES = ("--sequence-column", "seq", "--method", "wt-marginals")
+EMPTY = "rows left empty, because the model's numbers are not finite"
+
+
+def variants_of_both() -> str:
+    """Eight variants of each protein, of which one is sound. A5A of the other needs no model."""
+    lines = [f"{one[i]}{i + 1}A,{one}\n" for i in range(8) for one in WILD_TYPES.values()]
+    return "mutant,seq\n" + "".join(lines)
+
+
+def test_merged_scores_say_how_many_rows_are_empty_whatever_the_order(biofm: Any, broken: Broken) -> None:
+    Path("v.csv").write_text(variants_of_both())
+    words = ("score", "v.csv", *OF_WILD_TYPES, "-m", broken(NAN), "-o", "out.csv", "--on-error", "skip", "-q")
+    found = [biofm(*words, "--shard", f"{index}/3", "--json").out for index in (1, 2, 3)]
+    of_shards = [json.loads(out)["notices"].get(EMPTY, 0) for out in found]
+    assert sum(of_shards) == 7
+    assert len(set(of_shards)) > 1, "so that the order could matter"
+    shards = sorted(Path().glob("out.csv.shard-*"))
+    for order in (shards, shards[::-1]):
+        summary = json.loads(biofm("merge", *order, "-o", "out.csv", "--overwrite", "-q", "--json").out)
+        assert (summary["n_variants"], summary["n_unscored"]) == (16, 7)
+        assert summary["notices"][EMPTY] == 7
+
+
+def test_empty_rows_keep_their_reasons_when_the_run_goes_on_without_the_option(
+    biofm: Any, broken: Broken, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows, "BATCHES_PER_CHUNK", 1)
+    sound = f"K2R,{WILD_TYPES['a']}\n" * 2100  # beyond the first 2,048 rows
+    Path("v.csv").write_text(f"{variants_of_both()}{sound}K2R\n")
+    small = ("--tokens-per-batch", "16")
+    words = ("score", "v.csv", *OF_WILD_TYPES, "-m", broken(NAN), "-o", "out.csv", "-q", *small)
+    outcome = biofm(*words, "--on-error", "skip")
+    assert (outcome.status, "line 2118: this row has 1 cells" in outcome.err) == (1, True), outcome.err
+    Path("v.csv").write_text(f"{variants_of_both()}{sound}K2R,{WILD_TYPES['a']}\n")
+    outcome = biofm(*words, "--resume", "--json")
+    assert outcome.status == 0, outcome.err
+    summary = json.loads(outcome.out)
+    assert (summary["n_unscored"], summary["notices"][EMPTY]) == (7, 7)
+    table = pd.read_csv("out.csv")
+    assert table["reason"].notna().sum() == table["score"].isna().sum() == 7
+
+
+def test_perplexities_that_python_is_given_are_one_a_sequence(broken: Broken) -> None:
+    model = biofm_package.load(broken(NAN), dtype="float32")
+    with pytest.warns(UserWarning, match="records skipped: 2"):
+        found = model.perplexity(["MKT", "M1T", "MKWT", "", "MKV"], on_error="skip")
+    assert np.isnan(found).tolist() == [False, True, True, True, False]
+    np.testing.assert_allclose(found[[0, 4]], model.perplexity(["MKT", "MKV"]), rtol=1e-5)
