@@ -109,29 +109,21 @@ def score(
         loaded = [load(model, device=device, dtype=dtype) for model in models]
         scorer = Scorer([one.reader(tokens_per_batch) for one in loaded], options.method)
         provenance = _provenance(loaded, scorer, options)
-        began = perf_counter()
+        began, rows = perf_counter(), Rows(cases, scorer, notices)
         if is_finished:
-            rows = Rows(cases, scorer, notices)
-            own = Counter(isinstance(row.variant, Variant) for row in of_shard(rows, share))
+            done = _done_before(rows, share)
             made_so = check_finished(permit, made, provenance, rows.digest, share)
             notices[ALREADY_WHOLE] += 1
-            done = _Done(n_variants=own.total(), n_unscored=own[False], n_scored=0, n_tokens=0)
             return _summary(made, done, perf_counter() - began, loaded, made_so, notices)
         journal = permit.journal("work")
         n_done_before = journal.n_done
         journal.begin(fingerprint(scorer, provenance, names, share), cast(Fields, provenance))
         with Progress("scoring", quiet=quiet) as bar:
-            rows = Rows(cases, scorer, notices)
             score_to_journal(
                 rows, scorer, names, journal, share, sources.name, notices, bar, on_error=on_error
             )
-        seconds = perf_counter() - began
-        done = _Done(
-            n_variants=journal.n_done,
-            n_unscored=n_without([journal]),
-            n_scored=journal.n_done - n_done_before,
-            n_tokens=journal.counts["tokens"],
-        )
+        seconds, n_new = perf_counter() - began, journal.n_done - n_done_before
+        done = _Done(journal.n_done, n_without([journal]), n_new, journal.counts["tokens"])
         count_empty([journal], notices)
         if share is WHOLE:
             parts: list[Columns] = []
@@ -150,6 +142,12 @@ class _Done(NamedTuple):
     n_unscored: int
     n_scored: int
     n_tokens: int
+
+
+def _done_before(rows: Rows, share: Shard) -> _Done:
+    """What an earlier session did, by the rows alone, which are read through."""
+    have_variants = Counter(isinstance(row.variant, Variant) for row in of_shard(rows, share))
+    return _Done(have_variants.total(), n_unscored=have_variants[False], n_scored=0, n_tokens=0)
 
 
 def _summary(

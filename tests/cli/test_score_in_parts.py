@@ -113,7 +113,7 @@ def test_scores_are_merged_into_tables_alone(biofm: Any, tiny_esm2: Path, tmp_pa
     outcome = biofm("merge", "out.csv.shard-1-of-1", "-o", "out.h5ad")
     assert (outcome.status, ".h5ad is no format for a table" in outcome.err) == (1, True)
     outcome = biofm("merge", "out.csv.shard-1-of-1", "-o", "out.csv")
-    assert "scores, 1 shards -> out.csv" in outcome.err
+    assert "rows without, 1 shards -> out.csv" in outcome.err
 
 
 TO_OUT = ("-w", "wt.fasta", "-o", "out.csv", "--tokens-per-batch", "72", "-q")
