@@ -21,6 +21,7 @@ TRAIN, TEST = "train", "test"
 FEWEST_ROWS = 3
 
 FAULTY = "rows at fault, left out"
+SKIP = "Correct it, or leave such rows out with --on-error skip"
 NO_PROTEIN = "rows without a protein to judge (a stop codon, a frameshift, an empty variant), left out"
 
 
@@ -115,7 +116,8 @@ def _read_rows(
         except NoProteinError:
             notices[NO_PROTEIN] += 1
         except DataError as fault:
-            at_fault(DataError(fault.what, where=columns.where(row), remedy=fault.remedy))
+            remedy = f"{fault.remedy}; or leave such rows out with --on-error skip" if fault.remedy else SKIP
+            at_fault(DataError(fault.what, where=columns.where(row), remedy=remedy))
     return facts
 
 

@@ -61,6 +61,8 @@ def draw_dataset(found: Description, handle: BinaryIO, suffix: str) -> None:
 
 def _draw_lengths(axes: "Axes", found: Description) -> None:
     """Shares of each input, so that a small one shows beside a large one."""
+    from matplotlib.ticker import LogLocator  # heavy: this module is imported with every command
+
     median = found.quantiles["median"]
     _set_up(axes, "Lengths", f"residues in a protein, % of sequences; median {median:,.0f}")
     edges = np.array(found.sources[0].lengths.edges)
@@ -75,7 +77,8 @@ def _draw_lengths(axes: "Axes", found: Description) -> None:
     axes.set_xscale("log")
     axes.set_ylim(0, (1.1 + 0.09 * len(series)) * axes.get_ylim()[1])  # room for the legend
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    axes.xaxis.set_minor_formatter("")
+    axes.xaxis.set_minor_locator(LogLocator(subs=(2, 5)))
+    axes.xaxis.set_minor_formatter(lambda value, _: f"{value:,.0f}")
     if len(series) > 1:
         _add_legend(axes)
 

@@ -37,6 +37,7 @@ WILD_TYPE = ("wt", "_wt", "=", "wildtype", "wild-type")
 _STOPS = ("*", "Ter", "Stop")
 _RESIDUE = r"[A-Z][a-z]{2}|[A-Z*]"
 _CHANGE = re.compile(rf"({_RESIDUE})([0-9]{{1,9}})(?:_({_RESIDUE})([0-9]{{1,9}}))?(.*)")
+_NAMED = re.compile(rf"({_RESIDUE})([1-9][0-9]{{0,8}})")
 _RESIDUES = re.compile(r"(?:[A-Z][a-z]{2})+|[A-Z*]+")
 _UNSCORED = {
     re.compile(rf"(?:{_RESIDUE})[0-9]+(?:{_RESIDUE})?fs(?:(?:Ter|Stop|[*X])(?:[0-9]+|\?)?)?"): "a frameshift",
@@ -95,6 +96,16 @@ def parse_variant(text: str) -> tuple[Change, ...]:
     changes = sorted((_parse_change(part, text) for part in parts), key=lambda change: change.position)
     _refuse_overlaps(changes, text)
     return tuple(changes)
+
+
+def named_residues(text: str) -> list[Change]:
+    """The residue that each part of a variant names first, as a change into itself; of stops none. So a
+    notation that makes no protein can be compared with one.
+    """
+    body = _unwrap(_REFERENCE.sub("", text.strip(), count=1).removeprefix("p."))
+    found = (_NAMED.match(_unwrap(part.removeprefix("p."))) for part in _BETWEEN.split(body))
+    pairs = ((AMINO_ACIDS.get(match[1], match[1]), int(match[2])) for match in found if match)
+    return [Change(position, letter, letter) for letter, position in pairs if letter in LETTERS]
 
 
 def _parse_change(part: str, text: str) -> Change:

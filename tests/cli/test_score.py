@@ -178,7 +178,7 @@ def test_a_row_without_a_protein_stays_empty_with_its_reason(
     words = ("v.csv", "-w", "wt.fasta", "-o", f"out{suffix}")
     outcome = run(biofm, tiny_esm2, *words)
     assert outcome.status == 0
-    assert "notice: rows without a score; the column reason says why: 3" in outcome.err
+    assert "notice: rows of the input without a score; the column reason says why: 3" in outcome.err
     table = pd.read_csv("out.csv") if suffix == ".csv" else pd.read_parquet("out.parquet")
     assert list(table.columns)[2:] == ["method", "windowed", "score_tiny-esm2", "score", "reason"]
     assert list(table["score"].isna()) == [False, True, False, True, True, False]

@@ -11,6 +11,7 @@ from biofm_datasets.changes import changes_between, fitting_offset, locate, spli
 from biofm_datasets.protein import refuse_no_protein
 from biofm_datasets.table_parts import TablePart
 from biofm_datasets.tables import find_column
+from biofm_datasets.variants import named_residues
 
 from biofm.core.errors import InputError, input_errors
 from biofm.inference.scoring.methods import Unscored, Variant
@@ -22,7 +23,7 @@ ROWS_PER_PART = 2048
 MOST_HELD = 64
 """Parts of a table, 131,072 rows, that are in memory together until one has a variant."""
 NO_PROTEIN = "variants that make no protein, such as stop codons, whose score is NaN"
-UNSCORED = "rows without a score; the column reason says why"
+UNSCORED = "rows of the input without a score; the column reason says why"
 DISAGREE = "rows whose variant and whose mutated_sequence disagree; the {} was scored"
 
 N_TRIED = 1000  # variants by which an offset is guessed
@@ -143,10 +144,20 @@ class _PartReader:
         wild_type, text = self.wild_type_of(row), self.texts[row]
         if self.holds_sequences:
             refuse_no_protein(text)
-            return Variant(wild_type, changes_between(wild_type, clean_cell(text, self.notices)))
-        changes = parse_variant(text)
+            changes = changes_between(wild_type, clean_cell(text, self.notices))
+            if text.endswith("*") and any(_cuts_short(change, wild_type) for change in changes):
+                raise NoProteinError(f"a stop codon behind {len(text) - 1:,} residues")
+            return Variant(wild_type, changes)
         try:
-            return Variant(wild_type, locate(changes, wild_type, offset=self.options.offset))
+            changes = parse_variant(text)
+        except NoProteinError:
+            self._locate(row, text, wild_type, named_residues(text))  # another protein's is a fault
+            raise
+        return Variant(wild_type, self._locate(row, text, wild_type, changes))
+
+    def _locate(self, row: int, text: str, wild_type: str, changes: Sequence[Change]) -> tuple[Change, ...]:
+        try:
+            return locate(changes, wild_type, offset=self.options.offset)
         except DataError as error:
             where = f"{self.part.where(row)} ({text})"
             remedy = self._guess_offset(wild_type) if self.options.on_error == "stop" else ""
@@ -168,6 +179,11 @@ class _PartReader:
                     yield parse_variant(text)
             except DataError:
                 continue  # another row's fault, which is shown when its turn comes
+
+
+def _cuts_short(change: Change, wild_type: str) -> bool:
+    """Whether the end of the protein is gone."""
+    return change.stop == len(wild_type) + 1 and len(change.mutant) < len(change.wild)
 
 
 def cases_of_values(

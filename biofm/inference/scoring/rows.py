@@ -15,7 +15,7 @@ from biofm.inference.scoring.scorer import Need, Scorer
 from biofm.inference.shards import Shard
 
 # Batches that a chunk fills: more wastes less of its last ones, fewer lose less work when a run is cut short.
-BATCHES_PER_CHUNK = 256
+BATCHES_PER_CHUNK = 32
 
 BY_LIKELIHOOD = "variants with insertions or deletions, scored by pseudo-perplexity"
 UNKNOWN = "residues of wild types read as <unk>"

@@ -61,7 +61,7 @@ def report_of_pretraining(
 def _curves(rows: Rows, recipe: PretrainRecipe, unigram: NDArray[np.float64]) -> tuple[Curves, ...]:
     """Losses beside what frequencies give on the same residues, hidden and shown alike."""
     if recipe.objective != "masked":
-        return curves_of(rows, "cross-entropy (nats per token)", {})
+        return curves_of(rows, "nats per token", {})
     note = (
         f"Of the residues that are to be predicted {recipe.mask_rate:.0%} are hidden, "
         f"{recipe.random_rate:.0%} replaced and the others shown. The dashed line is the best that is "
@@ -69,7 +69,7 @@ def _curves(rows: Rows, recipe: PretrainRecipe, unigram: NDArray[np.float64]) ->
         "alone."
     )
     levels = {"without context": loss_without_context(unigram, recipe)}
-    return curves_of(rows, "cross-entropy (nats per predicted residue)", levels, note)
+    return curves_of(rows, "nats per predicted residue", levels, note)
 
 
 def loss_without_context(unigram: NDArray[np.float64], recipe: PretrainRecipe) -> float:

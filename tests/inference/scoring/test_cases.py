@@ -172,7 +172,7 @@ def test_a_row_without_a_protein_stays_with_its_reason(cell: str, on_error: str)
     assert NO_PROTEIN[cell] in empty.reason
     assert mutated([Cases({}, [first, last], str)]) == ["MRTAYIAKQRQISF", "MKTGYIAKQRQISF"]
     assert some.columns["x"] == ["1", "2", "3"]
-    assert notices == {"rows without a score; the column reason says why": 1}
+    assert notices == {"rows of the input without a score; the column reason says why": 1}
 
 
 def test_a_whole_sequence_that_is_none_stays_with_its_reason() -> None:
@@ -190,7 +190,7 @@ def test_faulty_rows_stay_with_their_reason_where_that_is_asked_for() -> None:
     assert [isinstance(one, Unscored) for one in some.variants] == [False, True, True, False]
     reason = "the variant has A at position 3, where the protein has T"
     assert some.variants[2] == Unscored(reason)
-    assert notices == {"rows without a score; the column reason says why": 2}
+    assert notices == {"rows of the input without a score; the column reason says why": 2}
 
 
 def test_no_run_begins_before_a_variant_is_found() -> None:
@@ -276,3 +276,27 @@ def test_a_change_of_nothing_has_no_site() -> None:
     (variant,) = cases_of_values(PROTEIN, ["A4A:K8R"], ScoreOptions(), Counter())
     assert isinstance(variant, Variant)
     assert list(variant.sites()) == [(7, "K", "R")]
+
+
+@pytest.mark.parametrize("cell", ["Q2*", "Q2fs", "K99*", "p.Gln2Ter", "p.(Gln2fs)", "K2A:Q4*", "A15extTer2"])
+def test_what_makes_no_protein_of_another_numbering_is_a_fault(cell: str) -> None:
+    with pytest.raises(InputError, match=r"^v\.csv, line 3"):
+        read(f"mutant\nK2R\n{cell}\n")
+    (some,) = read(f"mutant\nK2R\n{cell}\n", on_error="skip")
+    fault = some.variants[1]
+    assert isinstance(fault, Unscored)
+    assert "where the protein has" in fault.reason or "outside the protein" in fault.reason
+
+
+@pytest.mark.parametrize("cell", ["K25*", "p.Lys25fs", "p.0", "?", "M24?", "*38Glnext*2", "K25R:A27*"])
+def test_what_makes_no_protein_is_found_in_its_own_numbering(cell: str) -> None:
+    (some,) = read(f"mutant\nK25R\n{cell}\n", offset=23, on_error="skip" if cell == "M24?" else "stop")
+    assert isinstance(some.variants[1], Unscored)
+
+
+def test_a_whole_sequence_that_a_stop_codon_cut_is_none() -> None:
+    rows = ["MKTAYIAK*", "MRTA*", "MKTAYIAKRQISF*", "MKTAYIAKQRQISF*", "MKTAYIAK"]
+    (some,) = read("mutated_sequence\n" + "".join(f"{row}\n" for row in rows))
+    reasons = [one.reason if isinstance(one, Unscored) else None for one in some.variants]
+    cut = "a stop codon behind {} residues"
+    assert reasons == [cut.format(8), cut.format(4), None, None, None]
