@@ -81,7 +81,7 @@ def test_a_known_suffix_is_accepted_in_any_case(name: str) -> None:
         ("out.txt", ".txt is no format for embeddings"),
         ("out.csv.gz", ".gz is no format for embeddings"),
         ("out", "the name has no suffix"),
-        ("-", "the name has no suffix"),
+        ("-", "embeddings go to a file, not to standard output"),
     ],
 )
 def test_an_unknown_suffix_names_the_known_ones(name: str, what: str) -> None:

@@ -9,6 +9,7 @@ from lightning.fabric.plugins.environments.cluster_environment import ClusterEnv
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 
 from biofm import api
 from biofm.core.errors import OptionError
@@ -44,6 +45,8 @@ CASES: dict[str, tuple[dict[str, str], type[ClusterEnvironment], Processes]] = {
 
 @pytest.fixture(autouse=True)
 def _nothing_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does the rank stay that an environment of Lightning sets for all that logs."""
+    monkeypatch.setattr(rank_zero_only, "rank", 0)
     for name in {*TORCHRUN, *SLURM, "NODE_RANK"}:
         monkeypatch.delenv(name, raising=False)
 
