@@ -1,5 +1,6 @@
 """The commands put together, and the one place where a user's fault becomes a line on standard error."""
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -81,6 +82,8 @@ def main() -> NoReturn:
 
     Exit code 0: done; 1: a fault that the message explains; 2: wrong usage; 130 or 143: interrupted.
     """
+    if sys.stderr is None:  # print would take standard output in its place
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115  # as long as the process lives
     show_all_safely()
     listen(_terminate)
     try:
@@ -98,6 +101,10 @@ def main() -> NoReturn:
         raise
     except BrokenPipeError:  # The reader of our output has gone.
         forget_output()
+        sys.exit(1)
+    except OSError as error:  # of a place that could not even be looked at, or of a disk that fails
+        place = f"{error.filename}: " if error.filename else ""
+        _complain(error, f"{place}{error.strerror or error}. Check the path, its permissions and its disk")
         sys.exit(1)
     except Exception:
         sys.excepthook = print_traceback  # here, because typer sets its own

@@ -8,7 +8,6 @@ JSON in the metadata, under the key ``biofm``.
 """
 
 import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -68,6 +67,15 @@ def open_table(
     return _DelimitedTable(handle, DELIMITERS[suffix])
 
 
+class _Lines(list[str]):
+    """What a ``csv.writer`` writes to, a row at a time: lines that end in ``\\n``. The writer ends them in
+    ``\\r\\n``, for only so does it put cells that hold a ``\\r`` into quotes.
+    """
+
+    def write(self, line: str) -> None:
+        self.append(line.removesuffix("\r\n") + "\n")
+
+
 class _DelimitedTable:
     def __init__(self, handle: BinaryIO, delimiter: str) -> None:
         self._handle = handle
@@ -75,14 +83,14 @@ class _DelimitedTable:
         self._names: list[str] | None = None
 
     def append(self, columns: Columns) -> None:
-        text = io.StringIO()
-        writer = csv.writer(text, delimiter=self._delimiter, lineterminator="\n")
+        lines = _Lines()
+        writer = csv.writer(lines, delimiter=self._delimiter, lineterminator="\r\n")
         if self._names is None:
             self._names = list(columns)
             writer.writerow(self._names)
         assert list(columns) == self._names, (list(columns), self._names)
         writer.writerows(zip(*map(_spell, columns.values()), strict=True))
-        self._handle.write(text.getvalue().encode())
+        self._handle.write("".join(lines).encode())
 
     def close(self) -> None:
         pass  # every row is written by now

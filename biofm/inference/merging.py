@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count, islice
 from typing import Any
 
 from biofm_datasets.documents import from_json
@@ -15,6 +16,7 @@ from biofm.inference.shards import Shard
 OF_ONE_SHARD = ("shard", "threads")
 
 VERBS = ("embed", "score")
+MOST_NAMED = 20
 
 
 def check_shards(journals: Sequence[Journal]) -> None:
@@ -82,11 +84,13 @@ def _check_complete(journals: Sequence[Journal]) -> None:
     twice = [str(Shard(index, n)) for index, count in indices.items() if count > 1]
     if twice:
         raise InputError(f"given twice: shard {', '.join(twice)}", remedy="Give each shard once")
-    missing = [str(Shard(index, n)) for index in range(1, n + 1) if index not in indices]
-    if missing:
+    if n_missing := n - len(indices):
+        in_order = (str(Shard(index, n)) for index in count(1) if index not in indices)
+        missing = list(islice(in_order, min(n_missing, MOST_NAMED)))
+        others = f" and {n_missing - len(missing):,} others" if n_missing > len(missing) else ""
         verb = journals[0].fingerprint["verb"]
         remedy = f"Run `biofm {verb}` with --shard {missing[0]}, then merge again"
-        raise InputError(f"missing of the {n} shards: {', '.join(missing)}", remedy=remedy)
+        raise InputError(f"missing of the {n:,} shards: {', '.join(missing)}{others}", remedy=remedy)
 
 
 def _how(journal: Journal) -> dict[str, Any]:

@@ -193,3 +193,21 @@ def test_the_estimate_of_a_share_is_about_that_share(biofm: Any, tiny_esm2: Path
     assert all(0 < share["output_bytes"][".csv"] < whole["output_bytes"][".csv"] for share in shares)
     nothing = json.loads(biofm(*estimate_of, "--shard", "1/100000").out)
     assert (nothing["n_variants"], set(nothing["output_bytes"].values())) == (0, {0})
+
+
+def test_of_many_missing_shards_some_are_named(biofm: Any, tiny_esm2: Path) -> None:
+    write_inputs(Path())
+    assert biofm(*words(tiny_esm2, "-o", "out.csv", "--shard", "1/100000000", "-q")).status == 0
+    outcome = biofm("merge", "out.csv.shard-1-of-100000000", "-o", "out.csv")
+    assert outcome.status == 1
+    assert "missing of the 100,000,000 shards: 2/100000000, 3/100000000" in outcome.err
+    assert "and 99,999,979 others. Run `biofm score` with --shard 2/100000000" in outcome.err
+
+
+def test_a_name_that_the_disk_does_not_take_is_one_line(biofm: Any) -> None:
+    write_inputs(Path())
+    outcome = biofm("score", "v.csv", "-w", "wt.fasta", "-o", f"{'x' * 300}.csv", "--resume", "-q")
+    assert outcome.status == 1
+    assert outcome.err.startswith("biofm: xxx")
+    assert "File name too long" in outcome.err
+    assert outcome.err.count("\n") == 1

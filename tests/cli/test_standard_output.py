@@ -102,6 +102,15 @@ def test_a_full_disk_under_it_is_one_line(start: Start) -> None:
     assert err.count(b"\n") == 1, err.decode()
 
 
+def test_nothing_but_the_table_is_there_when_standard_error_is_closed(start: Start, tmp_path: Path) -> None:
+    with start(
+        "perplexity", "p.fasta", "-o", "-", stdout=subprocess.PIPE, preexec_fn=partial(os.close, 2)
+    ) as run:
+        out, _ = run.communicate()
+    assert run.returncode == 0
+    assert [line.split(b",")[0] for line in out.splitlines()] == [b"id", b"a", b'"b']
+
+
 def test_a_terminal_is_not_steered_by_a_name(start: Start, tmp_path: Path) -> None:
     (tmp_path / "p.fasta").write_bytes(b">a\x1b]0;owned\x07\nMKT\n")
     terminal, inside = os.openpty()

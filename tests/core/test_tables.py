@@ -74,3 +74,16 @@ def test_another_suffix_is_an_error(name: str, fault: str) -> None:
     with pytest.raises(OutputError, match=fault):
         check_table_suffix(Path(name))
     assert check_table_suffix(Path("a.TSV")) == ".tsv"
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv"])
+def test_every_cell_comes_back_as_it_is(suffix: str) -> None:
+    cells = ["x\r", "y\rz", "a\r\n", "\n", 'say "so"', "one,two", "one\ttwo", "", "plain"]
+    file = io.BytesIO()
+    table = open_table(file, suffix, {}, io.BytesIO())
+    table.append({"cell": cells, "number": list(range(len(cells)))})
+    table.close()
+    delimiter = {".csv": ",", ".tsv": "\t"}[suffix]
+    rows = list(csv.reader(io.StringIO(file.getvalue().decode(), newline=""), delimiter=delimiter))
+    assert [row[0] for row in rows[1:]] == cells
+    assert b"\nplain" in file.getvalue()

@@ -32,7 +32,7 @@ def journals_to_table(
     import pyarrow as pa  # heavy: this module is imported with every command
 
     (n_records,) = {journal.finished["n_records"] for journal in journals if journal.finished}
-    has_reasons = any(journal.finished["has_reasons"] for journal in journals if journal.finished)
+    has_reasons = any(journal.finished.get("has_reasons") for journal in journals if journal.finished)
     n_rows = 0
     for block in _blocks(_slices(journals)):
         columns = dict(zip(block[0].column_names, pa.concat_tables(block).columns, strict=True))
