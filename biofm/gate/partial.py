@@ -54,12 +54,26 @@ class PartialFile:
         # A symbolic link is followed, as a shell's redirection does: what it points to is replaced.
         self.path = Path(os.path.realpath(target.path))
         _remove_leftovers(self.path)
+        self._descriptor = -1
         try:
-            self.partial, self._descriptor = _create_partial(self.path)
+            self._create()
+            self._raw = WatchedFile(self._descriptor, "w+b", closefd=False)
+            self.handle = cast(BinaryIO, io.BufferedRandom(self._raw, BUFFER_BYTES))
         except (OSError, ValueError) as error:
             raise unwritable(target.path, error) from error
-        self._raw = WatchedFile(self._descriptor, "w+b", closefd=False)
-        self.handle = cast(BinaryIO, io.BufferedRandom(self._raw, BUFFER_BYTES))
+        except BaseException:  # a signal, which leaves nobody who could discard it
+            with suppress(OSError, AttributeError):  # it is not there, or has no name yet
+                self.partial.unlink()
+            raise
+
+    def _create(self) -> None:
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        while self._descriptor < 0:
+            name = f"{_prefix(self.path)}{os.getpid()}-{secrets.token_hex(4)}"
+            self.partial = self.path.with_name(name)
+            self._descriptor = os.open(self.partial, flags, 0o666)
+            if not _lock(self._descriptor):
+                self._release()
 
     def check(self) -> None:
         """Raise the first fault met in writing, which libraries in between (HDF5, Arrow) may have changed."""
@@ -153,16 +167,6 @@ def known_by(status: os.stat_result) -> tuple[int, ...]:
 
 def _prefix(path: Path) -> str:
     return f".{path.name}.partial-"
-
-
-def _create_partial(path: Path) -> tuple[Path, int]:
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    while True:
-        partial = path.with_name(f"{_prefix(path)}{os.getpid()}-{secrets.token_hex(4)}")
-        descriptor = os.open(partial, flags, 0o666)
-        if _lock(descriptor):
-            return partial, descriptor
-        os.close(descriptor)
 
 
 def _lock(descriptor: int) -> bool:
