@@ -6,8 +6,9 @@ from typing import BinaryIO
 from biofm_datasets.errors import DataError
 from biofm_datasets.fasta import read_fasta
 from biofm_datasets.formats import open_format
+from biofm_datasets.parquet import read_parquet
 from biofm_datasets.records import Record
-from biofm_datasets.tables import DELIMITERS, ColumnNames, read_delimited, read_parquet
+from biofm_datasets.tables import DELIMITERS, ColumnNames, read_delimited
 
 
 def read_sequences(

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, BinaryIO, Union
 
 from biofm_datasets.errors import DataError
 from biofm_datasets.formats import open_format
+from biofm_datasets.parquet import batches, index_columns, parquet_opened
 from biofm_datasets.tables import (
     DELIMITERS,
     MOST_CHARACTERS,
     find_column,
-    index_columns,
     no_rows,
-    parquet_faults_named,
     read_rows,
 )
 
@@ -104,16 +103,12 @@ def _part(rows: Iterator[tuple[int, list[str]]], n_rows: int) -> list[tuple[int,
 
 
 def _parquet_parts(stream: BinaryIO, name: str, n_rows: int) -> Iterator[TablePart]:
-    from pyarrow.parquet import ParquetFile  # heavy, and only this format needs it
-
-    with parquet_faults_named(name):
-        file = ParquetFile(stream)
+    n_before = 0
+    with parquet_opened(stream, name) as file:
         names = tuple(file.schema_arrow.names)
         index = index_columns(file.schema_arrow)
         only = index[0] if len(index) == 1 else None
-        n_before = 0
-        for batch in file.iter_batches(n_rows):
-            batch.validate(full=True)  # text that is no UTF-8, places beyond the end
+        for batch in batches(file, stream, name, n_rows, names):
             numbers = range(n_before + 1, n_before + 1 + batch.num_rows)
             places = tuple(f"row {number}" for number in numbers)
             yield TablePart(name, names, tuple(batch.columns), places, only)

@@ -225,7 +225,7 @@ def test_a_truncated_parquet_file_is_an_error(n_bytes: int) -> None:
 def test_parquet_text_that_is_none_is_an_error() -> None:
     no_utf8 = [None, pa.py_buffer(b"\0\0\0\0\2\0\0\0"), pa.py_buffer(b"M\xff")]
     content = parquet_bytes({"seq": pa.Array.from_buffers(pa.string(), 1, no_utf8)})
-    with pytest.raises(DataError, match=r"^x\.parquet: this Parquet file cannot be read \('utf-8'"):
+    with pytest.raises(DataError, match=r"^x\.parquet: this Parquet file cannot be read \(.*UTF8"):
         read(content, "x.parquet")
 
 
