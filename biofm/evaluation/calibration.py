@@ -146,6 +146,11 @@ def temper_labels(probabilities: Floats, temperature: Floats | float) -> Floats:
     return tempered
 
 
+def is_temperature(number: float) -> bool:
+    """Whether it is one that could have been fitted; others divide logits into infinity or nothing."""
+    return number > 0 and abs(math.log(number)) <= LARGEST_LOG_TEMPERATURE
+
+
 def calibration_error(labels: Labels, probabilities: Floats) -> float:
     """The expected calibration error (Guo et al. 2017): how far confidence and accuracy lie apart, in bins of
     confidence; of labels, probability and frequency, the mean over the labels.

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from biofm.core.errors import ModelError
-from biofm.evaluation.calibration import Calibration, Intervals
+from biofm.evaluation.calibration import Calibration, Floats, Intervals
 from biofm.inference.prediction import adapters
 from biofm.inference.prediction.domain import Domain
 from biofm.inference.prediction.heads import Head, read_head
@@ -61,8 +61,7 @@ class PredictorFiles:
 
     def calibration(self) -> Calibration:
         info = self.info
-        tensors = self._tensors(CALIBRATION_FILE) if info.task == "regression" else {}
-        found = {name: tensor.numpy() for name, tensor in tensors.items()}
+        found = self._ascending() if info.task == "regression" else {}
         intervals = [
             Intervals(
                 scores=found.get(f"{SCORES}{i}", np.empty(0)), spread=spread, tested=found.get(f"{TESTED}{i}")
@@ -80,8 +79,7 @@ class PredictorFiles:
         """None of a predictor that an earlier biofm made."""
         if self.info.training is None:
             return None
-        distances = self._tensors(CALIBRATION_FILE).get(DISTANCES)
-        return Domain(self.info.training, np.empty(0) if distances is None else distances.numpy())
+        return Domain(self.info.training, self._ascending().get(DISTANCES, np.empty(0)))
 
     def nearest(self) -> Nearest | None:
         """None of a predictor that an earlier biofm made or began."""
@@ -110,6 +108,15 @@ class PredictorFiles:
         config = self._file(begin + adapters.CONFIG_FILE).read()
         weights = self._tensors(begin + adapters.WEIGHTS_FILE)
         adapters.merge_adapter(checkpoint.module.encoder, config, weights, f"{self._where}/{begin}")
+
+    def _ascending(self) -> dict[str, Floats]:
+        """The arrays of the calibration file: errors and distances, which begin at 0 and ascend."""
+        found = {name: tensor.double().numpy() for name, tensor in self._tensors(CALIBRATION_FILE).items()}
+        for name, values in found.items():
+            if values.ndim != 1 or not np.isfinite(values).all() or (np.diff(values, prepend=0) < 0).any():
+                what = f"{name} of {CALIBRATION_FILE} holds no errors or distances in ascending order"
+                raise ModelError(what, where=self._where, remedy=REMEDY)
+        return found
 
     def _file(self, name: str) -> BinaryIO:
         if name not in self._files:

@@ -9,6 +9,7 @@ from biofm_datasets.protein import Gaps
 
 from biofm.core.errors import ModelError
 from biofm.core.version import __version__
+from biofm.evaluation.calibration import is_temperature
 from biofm.evaluation.supervised import Task
 from biofm.evaluation.tested import Promise
 from biofm.inference.prediction.domain import TrainingRows
@@ -94,8 +95,14 @@ def _from(content: dict[str, Any]) -> PredictorInfo:
     info: PredictorInfo = from_json(PredictorInfo, known, "the predictor")
     if not info.members or not info.targets:
         raise ValueError("it has no members, or predicts nothing")
+    for called in (info.targets, info.classes, [member.name for member in info.members]):
+        if len(set(called)) < len(called):
+            raise ValueError(f"two of {', '.join(called)} have one name")
+    if info.window < 0 or info.n_calibrated < 0 or min((0.0, *info.spreads)) < 0:
+        raise ValueError("its window, its spreads or the rows of its calibration are fewer than 0")
     if info.task == "regression" and len(info.spreads) != len(info.targets):
         raise ValueError(f"{len(info.spreads)} spreads for {len(info.targets)} targets")
-    if len(info.temperatures) not in (0, 1, info.n_outputs) or min((1.0, *info.temperatures)) <= 0:
+    n_temperatures = len(info.temperatures)
+    if n_temperatures not in (0, 1, info.n_outputs) or not all(map(is_temperature, info.temperatures)):
         raise ValueError(f"temperatures of {info.temperatures}")
     return info

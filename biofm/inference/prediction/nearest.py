@@ -57,6 +57,9 @@ class Nearest:
 def read_nearest(state: Mapping[str, Floats], where: str) -> Nearest:
     """Raises ModelError where an array is missing, or does not fit the others."""
     mean, factor, vectors = (state.get(name, np.empty(0)) for name in NAMES)
+    if not all(np.isfinite(array).all() for array in (mean, factor, vectors)):
+        what = "the vectors of the training rows hold NaN or infinity"
+        raise ModelError(what, where=where, remedy="Copy the predictor's folder again")
     if vectors.ndim != 2 or not len(vectors) or {mean.shape, factor.shape} != {vectors.shape[1:]}:
         what = "the vectors of the training rows do not fit each other"
         raise ModelError(what, where=where, remedy="Copy the predictor's folder again")
