@@ -41,13 +41,15 @@ class _Finished:
 
 
 def _check_finished(journal: Journal) -> None:
-    how = journal.fingerprint
-    needed = {"shard": str} | ({"d_model": int} if how.get("verb") == "embed" else {})
+    how, made = journal.fingerprint, journal.provenance
+    needed: list[tuple[str, type, Any]] = [("shard", str, how), ("dtype", str, made)]
+    if how.get("verb") == "embed":
+        needed += [("d_model", int, how), ("pooling", str, made)]
     try:
         from_json(_Finished, journal.finished, "its end")
-        for name, kind in needed.items():
-            from_json(kind, how.get(name), name)
-        if how.get("verb") not in VERBS or (how["verb"] == "embed" and "pooling" not in journal.provenance):
+        for name, kind, values in needed:
+            from_json(kind, values.get(name), name)
+        if how.get("verb") not in VERBS:
             raise ValueError("it says not how it was made")
     except ValueError as error:
         remedy = "Give the files that `biofm embed --shard` or `biofm score --shard` left under their names"

@@ -90,8 +90,9 @@ def _rows_of(entry: Entry, journal: Journal, d_model: int, is_per_residue: bool)
     if [type(part) for part in entry.payload] == [str, int, int] and len(entry.keys) == 1:
         values, (_, record, n_residues) = journal.row(entry.keys[0]), entry.payload
         n_values = d_model * (n_residues if is_per_residue else 1)
+        is_named = "\0" not in entry.payload[0]
         is_numbered = entry.number <= record < MOST_RECORDS and 0 < n_residues <= LONGEST_LINE
-        if is_numbered and values.size == n_values > 0:
+        if is_named and is_numbered and values.size == n_values > 0:
             return values.reshape(-1, d_model)
     raise damaged(entry, journal)
 

@@ -6,6 +6,7 @@ read whatever a stream holds: ``/dev/zero`` has no end.
 """
 
 import json
+import re
 import sys
 import tomllib
 from dataclasses import MISSING, fields, is_dataclass
@@ -18,6 +19,7 @@ LARGEST_JSON_BYTES = 16 << 20
 LARGEST_TOML_BYTES = 256 << 10
 """A recipe has about a hundredth of it."""
 
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")  # whole pairs among them
 _TOO_DEEP = "its values are nested too deep"
 
 
@@ -27,9 +29,15 @@ def load_json(stream: BinaryIO) -> Any:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """What a JSON text in memory holds. Raises ValueError where it is none."""
+    """What a JSON text in memory holds. Raises ValueError where it is none, or holds a half of a surrogate
+    pair, which no file and no terminal takes.
+    """
     try:
-        return json.loads(text)
+        text = text.decode("utf-8-sig") if isinstance(text, bytes) else text
+        value = json.loads(text)
+        if _SURROGATE.search(text):
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
     except RecursionError as error:
         raise ValueError(_TOO_DEEP) from error
 

@@ -174,13 +174,26 @@ def _check_cells(batch: "pyarrow.RecordBatch", name: str, n_before: int) -> None
         texts = column.dictionary if types.is_dictionary(column.type) else column
         if _longest(texts) > LONGEST_LINE:
             raise too_long("cell", f"{rows}, column {field.name!r}")
-        if types.is_temporal(texts.type):
-            try:
-                texts.to_pylist()
-            except (ValueError, OverflowError, KeyError) as error:  # the last of a time zone
-                what = f"column {field.name!r} holds times that Python cannot represent ({error})"
-                remedy = "Leave the column out, or write it as text"
-                raise DataError(what, where=rows, remedy=remedy) from error
+        try:
+            check_times(texts, field.name)
+        except ValueError as error:
+            raise DataError(str(error), where=rows, remedy="Leave it out, or write it as text") from error
+
+
+def check_times(column: "pyarrow.Array | pyarrow.ChunkedArray", name: str) -> None:
+    """Raise ValueError where a column holds dates beyond Python's, or is of a time zone that is not known."""
+    if not _has_times(column.type):
+        return
+    try:
+        column.to_pylist()
+    except (ValueError, OverflowError, KeyError) as error:  # the last of a time zone
+        raise ValueError(f"column {name!r} holds times that Python cannot represent ({error})") from error
+
+
+def _has_times(kind: "pyarrow.DataType") -> bool:
+    from pyarrow import types
+
+    return types.is_temporal(kind) or any(_has_times(kind.field(i).type) for i in range(kind.num_fields))
 
 
 def _require_text(field: "pyarrow.Field[pyarrow.DataType]", name: str) -> None:

@@ -342,3 +342,51 @@ def test_a_signal_just_after_the_opening_leaves_no_lock_behind(
     monkeypatch.setattr(Journal, "_faults", plain)
     Journal(tmp_path / "journal").close()
     assert caught.traceback
+
+
+def change(path: Path, *statements: str) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        for statement in statements:
+            connection.execute(statement)
+        connection.commit()
+
+
+ENDLESS = (
+    "ALTER TABLE records RENAME TO kept",
+    """CREATE VIEW records AS WITH RECURSIVE it(number, payload, keys, crc32) AS
+        (SELECT 1, x'', x'', 0 UNION ALL SELECT number + 1, x'', x'', 0 FROM it) SELECT * FROM it""",
+)
+NUMBERLESS = (
+    "DROP TABLE records",
+    "CREATE TABLE records (number INTEGER, payload BLOB, keys BLOB, crc32 INTEGER)",
+    "INSERT INTO records VALUES (NULL, x'5B5D', x'', 223132457)",
+)
+TRIGGERED = ("CREATE TRIGGER emptied AFTER INSERT ON rows BEGIN DELETE FROM records; END",)
+
+
+@pytest.mark.parametrize("statements", [ENDLESS, NUMBERLESS, TRIGGERED])
+def test_a_journal_with_other_tables_than_its_own_is_damaged(statements: tuple[str, ...], path: Path) -> None:
+    work(Journal(path)).close()
+    change(path, *statements)
+    with pytest.raises(InputError, match="its tables are not those of a journal"):
+        Journal(path, read_only=True)
+    with pytest.raises(OutputError, match="its tables are not those of a journal"):
+        Journal(path)
+
+
+@pytest.mark.parametrize("provenance", [{}, {"model": 1}, {**PROVENANCE, "more": 1}])
+def test_work_that_does_not_say_how_it_was_made_is_damaged(provenance: dict[str, Any], path: Path) -> None:
+    with closing(Journal(path)) as journal:
+        journal.begin(FINGERPRINT, provenance)
+        journal.commit([Entry(1, [], [], b"")], {})
+        with pytest.raises(OutputError, match="it does not say how it was made"):
+            journal.begin(FINGERPRINT, PROVENANCE)
+
+
+def test_a_row_of_another_length_than_it_should_have_is_damaged(path: Path) -> None:
+    with closing(Journal(path)) as journal:
+        journal.begin(FINGERPRINT, PROVENANCE)
+        journal.commit([], {key_of("a"): np.zeros(3, np.float32)})
+        assert journal.row(key_of("a"), 3).size == 3
+        with pytest.raises(OutputError, match="a row has another length"):
+            journal.row(key_of("a"), 2)

@@ -96,6 +96,7 @@ WRONG_RECORDS: dict[str, list[Any]] = {
     "a number before its own": ["p1", 0, 2],
     "a number beyond 64 bits": ["p1", 1 << 63, 2],
     "a name that is none": [1, 3, 2],
+    "a name that no text file takes": ["p\0", 3, 2],
 }
 
 

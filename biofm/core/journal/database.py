@@ -17,8 +17,7 @@ SETTINGS = (
     "PRAGMA journal_mode = TRUNCATE",
     "PRAGMA synchronous = FULL",
 )
-SCHEMA = (
-    f"PRAGMA application_id = {APPLICATION_ID}",
+TABLES = (
     "CREATE TABLE state (id INTEGER PRIMARY KEY CHECK (id = 1), value BLOB NOT NULL, crc32 INTEGER NOT NULL)",
     """CREATE TABLE rows (
         id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, value BLOB NOT NULL, crc32 INTEGER NOT NULL)""",
@@ -35,7 +34,7 @@ def open_journal(path: Path) -> sqlite3.Connection:
             connection.execute(setting)
         with transaction(connection):  # which takes the lock, for good
             if not connection.execute("SELECT 1 FROM sqlite_master").fetchone():
-                for statement in SCHEMA:
+                for statement in (f"PRAGMA application_id = {APPLICATION_ID}", *TABLES):
                     connection.execute(statement)
         _check_kind(connection)
     except BaseException:
@@ -88,6 +87,10 @@ def _check_kind(connection: sqlite3.Connection) -> None:
     (kind,) = connection.execute("PRAGMA application_id").fetchone()
     if kind != APPLICATION_ID:
         raise damage("file is not a journal of biofm", "SQLITE_NOTADB")
+    # Nothing else: a view in the place of a table may have no end, and a trigger do what it likes.
+    stored = connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
+    if sorted(statement for (statement,) in stored) != sorted(TABLES):
+        raise damage("its tables are not those of a journal")
 
 
 def check_sum(found: object, *parts: object) -> None:

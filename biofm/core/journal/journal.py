@@ -161,6 +161,8 @@ class Journal:
         """
         if self.n_done:
             self._check_fingerprint(dict(fingerprint))
+            with self._faults():
+                _check_kinds(self.provenance, provenance)
             return
         with self._transaction() as connection:
             if connection.execute("SELECT 1 FROM records LIMIT 1").fetchone():
@@ -232,16 +234,18 @@ class Journal:
                     raise damage("a key is cut off")
                 yield Entry(number, _payload(payload), [keys[end - KEY_BYTES : end] for end in ends])
 
-    def row(self, key: bytes) -> NDArray[np.float32]:
-        """The row of this key, as one long array. There is one of every key that is known or in an entry."""
+    def row(self, key: bytes, n_values: int | None = None) -> NDArray[np.float32]:
+        """The row of this key, as one long array, of ``n_values`` where that is known. There is one of every
+        key that is known or in an entry.
+        """
         with self._faults():
             found = self._connection.execute(ROW, (key,)).fetchone()
             if found is None:
                 raise damage("a row is missing")
             value, crc32 = found
             check_sum(crc32, key, value)
-            if len(value) % FLOAT_BYTES:
-                raise damage("a row is cut off")
+            if len(value) % FLOAT_BYTES or n_values not in (None, len(value) // FLOAT_BYTES):
+                raise damage("a row has another length")
         return np.frombuffer(value, "<f4")
 
     def close(self) -> None:
@@ -306,6 +310,13 @@ class Journal:
             what = f"the unfinished run that lies here is damaged ({error})"
             remedy = "Pass --overwrite without --resume to begin again"
         raise OutputError(what, where=where, remedy=remedy) from error
+
+
+def _check_kinds(found: Mapping[str, Any], wanted: Fields) -> None:
+    """Raise ``damage`` where what a journal says of its making is not what any run says of it."""
+    kinds = {name: type(value) for name, value in found.items()}
+    if kinds != {name: type(value) for name, value in wanted.items()}:
+        raise damage("it does not say how it was made")
 
 
 def _payload(text: bytes) -> list[Any]:

@@ -1,8 +1,10 @@
 """Columns of some rows as bytes that a journal can keep, and back: Arrow's stream format keeps every type."""
 
+import struct
 from typing import TYPE_CHECKING
 
 import numpy as np
+from biofm_datasets.parquet import check_times
 
 from biofm.core.tables import Columns
 from biofm.inference.scoring.readings import Answer
@@ -23,12 +25,65 @@ def pack_columns(columns: Columns) -> Answer:
 
 
 def unpack_columns(packed: Answer) -> "pyarrow.Table":
-    """What ``pack_columns`` was given. Raises ValueError where it cannot be."""
+    """What ``pack_columns`` was given. Raises ValueError where it cannot be.
+
+    Only what is as large in memory as it is here: a compressed part, which pyarrow would read too, may be a
+    million times as large.
+    """
     import pyarrow as pa
 
+    buffer = pa.py_buffer(packed.tobytes())
     try:
-        table = pa.ipc.open_stream(pa.py_buffer(packed.tobytes())).read_all()
+        if any(map(_is_compressed, pa.ipc.MessageReader.open_stream(buffer))):
+            raise ValueError("it is compressed")
+        table = pa.ipc.open_stream(buffer).read_all()
         table.validate(full=True)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, struct.error) as error:
         raise ValueError(str(error)) from error
+    for field, column in zip(table.schema, table.columns, strict=True):
+        if not _is_of_tables(field.type):
+            raise ValueError(f"the column {field.name!r} holds {field.type}")
+        check_times(column, field.name)
     return table
+
+
+def _is_compressed(message: "pyarrow.Message") -> bool:
+    """Whether the message is a batch of rows whose body is compressed: a field of its metadata, which are a
+    FlatBuffer (https://github.com/apache/arrow/blob/main/format/Message.fbs).
+    """
+    content = message.metadata.to_pybytes()
+    (root,) = struct.unpack_from("<I", content)
+    header = _field(content, root, 2)
+    if message.type == "dictionary":
+        header = _field(content, _table_at(content, header), 1)
+    elif message.type != "record batch":
+        return False
+    return _field(content, _table_at(content, header), 3) is not None
+
+
+def _table_at(content: bytes, place: int | None) -> int:
+    """Where the table begins to which the offset at ``place`` leads."""
+    if place is None:
+        raise ValueError("a part of its metadata is missing")
+    (offset,) = struct.unpack_from("<I", content, place)
+    return place + int(offset)
+
+
+def _field(content: bytes, table: int, number: int) -> int | None:
+    """Where a field of a table stands; None where it has its default."""
+    (back,) = struct.unpack_from("<i", content, table)
+    begin = table - back
+    (size,) = struct.unpack_from("<H", content, begin)
+    if 4 + 2 * number >= size:
+        return None
+    (offset,) = struct.unpack_from("<H", content, begin + 4 + 2 * number)
+    return table + offset if offset else None
+
+
+def _is_of_tables(kind: "pyarrow.DataType") -> bool:
+    """Whether a table may hold it; of all that Arrow knows, these are none that Parquet or CSV know."""
+    from pyarrow import types
+
+    if types.is_union(kind) or types.is_run_end_encoded(kind) or types.is_interval(kind):
+        return False
+    return all(_is_of_tables(kind.field(i).type) for i in range(kind.num_fields))

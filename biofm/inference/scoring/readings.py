@@ -91,6 +91,17 @@ class Reader:
             case "shown likelihood":
                 return n_run * len(spans(n_residues, self.window))
 
+    def n_values(self, reading: Reading) -> int:
+        """The length of an answer; a likelihood is one float64."""
+        match reading.kind:
+            case "hidden":
+                return len(RESIDUES)
+            case "shown":
+                span = spans(count_residues(reading.sequence), self.window)[reading.place]
+                return len(RESIDUES) * (span.stop - span.first)
+            case "likelihood" | "shown likelihood":
+                return 2
+
     def n_unknown(self, sequence: str) -> int:
         """How many residues of a sequence the model has no token for."""
         return int(np.count_nonzero(self.tokenizer.encode(sequence) == self.tokenizer.unknown))

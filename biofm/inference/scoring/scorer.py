@@ -38,6 +38,10 @@ class Scorer:
         """How many tokens a model runs for it."""
         return self.readers[need.model].n_tokens(need.reading)
 
+    def n_values(self, need: Need) -> int:
+        """The length of a model's answer to it."""
+        return self.readers[need.model].n_values(need.reading)
+
     def read(
         self, needs: Mapping[bytes, Need], on_run: Callable[[int], None] = unheard
     ) -> dict[bytes, Answer]:

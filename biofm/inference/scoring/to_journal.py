@@ -75,9 +75,10 @@ def score_to_journal(
         known = journal.known(chunk.needs)
         new = {key: need for key, need in chunk.needs.items() if key not in known}
         meter.begin(chunk, sum(map(scorer.n_tokens, new.values())))
+        before = {key: journal.row(key, scorer.n_values(chunk.needs[key])) for key in known}
         answers = scorer.read(new, meter.on_run)
         variants = [variant for _, variant in chunk.scored]
-        scores = scorer.score(variants, answers | {key: journal.row(key) for key in known})
+        scores = scorer.score(variants, answers | before)
         if on_error == "stop":
             scorer.check(scores, [row.where for row, _ in chunk.scored])
         columns = output_columns(chunk, scorer, names, scores, notices)
