@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from secrets import token_hex
-from tempfile import gettempdir
 from time import perf_counter
 from typing import Any, BinaryIO, NamedTuple, cast
 
@@ -21,6 +20,7 @@ from biofm.core.errors import OptionError
 from biofm.core.journal import Fields, Journal
 from biofm.core.stores.made import files_of
 from biofm.core.tables import STANDARD_OUTPUT, Columns, check_table_suffix
+from biofm.core.temporary import temporary_folder
 from biofm.gate import Permit, ask, scratch_path, was_finished
 from biofm.inference.scoring import Method, ScoreOptions, Scorer
 from biofm.inference.scoring.cases import Cases, begun
@@ -230,7 +230,7 @@ def _work(output: Path, *, overwrite: bool, resume: bool) -> Target:
     the run.
     """
     if output == STANDARD_OUTPUT:
-        return Target(path=Path(gettempdir()) / f".biofm-score-{token_hex(8)}.run", kind="temporary")
+        return Target(path=temporary_folder() / f".biofm-score-{token_hex(8)}.run", kind="temporary")
     return Target(path=scratch_path(output), kind="scratch", overwrite=overwrite, resume=resume)
 
 

@@ -80,7 +80,8 @@ app.add_typer(data.app, name="data")
 def main() -> NoReturn:
     """Run the command line.
 
-    Exit code 0: done; 1: a fault that the message explains; 2: wrong usage; 130 or 143: interrupted.
+    Exit code 0: done; 1: a fault that the message explains; 2: wrong usage; 128 and
+    the number of a signal: interrupted by it.
     """
     if sys.stderr is None:  # print would take standard output in its place
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115  # as long as the process lives

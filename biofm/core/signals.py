@@ -7,6 +7,7 @@ does not come to its turn: as SIGKILL would, after which a run can be resumed.
 """
 
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -15,8 +16,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
+from typing import ClassVar
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# Of a terminal that closes, and of Ctrl-backslash; `nohup` lets a program ignore the first. Not in Windows.
+OF_TERMINALS = tuple(getattr(signal, name) for name in ("SIGHUP", "SIGQUIT") if hasattr(signal, name))
 SECONDS_TO_HEAR = 5.0
 SECONDS_BETWEEN_LOOKS = 0.1
 
@@ -24,18 +28,27 @@ Handler = Callable[[int, FrameType | None], object]
 
 
 class _State:
-    """``heard_at``: when a handler last came to its turn. ``n_deferred``: signals that may wait for it."""
+    """``heard_at``: when a handler last came to its turn. ``n_deferred``: signals that may wait for it.
+    ``temporary``: folders that go with the process.
+    """
 
     is_watched = False
     heard_at = -SECONDS_TO_HEAR
     n_deferred = 0
+    temporary: ClassVar[set[Path]] = set()
+
+
+def ending_signals() -> tuple[int, ...]:
+    """The signals that end this program: those of a terminal where nobody has let it ignore them."""
+    ignored = (signal.SIG_IGN, None)  # None: a handler that is not of Python
+    return (*SIGNALS, *(number for number in OF_TERMINALS if signal.getsignal(number) not in ignored))
 
 
 def listen(handler: Handler) -> None:
     """Let ``handler`` hear the signals that end a program, and force an end where it cannot. For the main
     thread of a command.
     """
-    for number in SIGNALS:
+    for number in ending_signals():
         signal.signal(number, Heard(handler))
     if sys.platform == "win32" or _State.is_watched:
         return
@@ -69,6 +82,11 @@ def one_deferred() -> Iterator[None]:
         _State.n_deferred = 0
 
 
+def remove_at_forced_end(folder: Path) -> None:
+    """Where the process is ended by force, this folder and what is in it go with it."""
+    _State.temporary.add(folder)
+
+
 def _watch(reading: int) -> None:
     while numbers := os.read(reading, 1):
         if not isinstance(signal.getsignal(numbers[0]), Heard):
@@ -89,7 +107,10 @@ def _end(number: int) -> None:
         with suppress(OSError):
             leads = os.getpgid(child) == child  # MMseqs2 is a script that starts others
             (os.killpg if leads else os.kill)(child, signal.SIGKILL)
-    os.write(2, b"biofm: interrupted in the midst of a long computation. What was committed is kept\n")
+    for folder in list(_State.temporary):
+        shutil.rmtree(folder, ignore_errors=True)
+    kept = b"" if _State.temporary else b". What was committed is kept"
+    os.write(2, b"biofm: interrupted in the midst of a long computation" + kept + b"\n")
     os._exit(128 + number)
 
 

@@ -9,10 +9,9 @@ from tempfile import TemporaryFile
 from typing import BinaryIO, cast
 
 from biofm.core.errors import OutputError
+from biofm.core.temporary import REMEDY, temporary_folder
 from biofm.core.terminal import shown_lines
 from biofm.gate.partial import BUFFER_BYTES, WatchedFile
-
-TEMPORARY = "Free some space, or name another folder for temporary files in TMPDIR"
 
 
 class StandardOutput:
@@ -33,15 +32,15 @@ class StandardOutput:
         except (AttributeError, OSError, ValueError) as error:  # None, io.UnsupportedOperation, closed
             raise _unwritable("it is closed, or no file of the system", "Name a file") from error
         try:
-            with TemporaryFile() as file:
+            with TemporaryFile(dir=temporary_folder()) as file:
                 self._raw = WatchedFile(os.dup(file.fileno()), "w+b")
         except OSError as error:
-            raise _unwritable(f"no temporary file can be made: {error.strerror}", TEMPORARY) from error
+            raise _unwritable(f"no temporary file can be made: {error.strerror}", REMEDY) from error
         self.handle = cast(BinaryIO, io.BufferedRandom(self._raw, BUFFER_BYTES))
 
     def check(self) -> None:
         if fault := self._raw.fault:
-            raise _unwritable(f"a temporary file cannot be written: {fault.strerror}", TEMPORARY)
+            raise _unwritable(f"a temporary file cannot be written: {fault.strerror}", REMEDY)
 
     def finish(self) -> None:
         try:

@@ -9,7 +9,7 @@ from biofm_datasets.store import TokenStore
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
-from biofm.core.signals import SIGNALS
+from biofm.core.signals import OF_TERMINALS, SIGNALS
 from biofm.training.batches import BEGINNING, Indices, Maker, Share, TrainingBatches, ValidationBatches
 from biofm.training.objectives import Example, Objective
 from biofm.training.recipe import Recipe
@@ -85,5 +85,5 @@ def _begin_worker(worker: int) -> None:
     still needs it to end a step.
     """
     torch.set_num_threads(1)
-    for number in SIGNALS:
+    for number in (*SIGNALS, *OF_TERMINALS):
         signal.signal(number, signal.SIG_IGN)

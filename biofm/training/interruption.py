@@ -3,7 +3,7 @@
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
@@ -12,12 +12,13 @@ import torch
 from lightning import Trainer
 
 from biofm.core.errors import ProcessError
-from biofm.core.signals import SIGNALS, Heard, one_deferred
+from biofm.core.signals import Heard, ending_signals, one_deferred
 from biofm.training.crew import Told
 
 
 class Interruption:
-    """Puts Ctrl-C and SIGTERM off to the end of the step, where weights, optimiser and counters agree.
+    """Puts Ctrl-C, SIGTERM and the like off to the end of the step, where weights, optimiser and counters
+    agree.
 
     A second signal ends the run at once, and it resumes from the last checkpoint on disk.
     """
@@ -31,8 +32,8 @@ class Interruption:
         """At the end of the ``with``, raises what an awaited signal means: KeyboardInterrupt or SystemExit;
         Told in other processes than the first one.
         """
-        before = {number: signal.getsignal(number) for number in SIGNALS}
-        self._listen()
+        before = {number: signal.getsignal(number) for number in ending_signals()}
+        self._listen(before)
         try:
             with one_deferred():
                 yield
@@ -59,9 +60,9 @@ class Interruption:
             self.received = agreed  # else it stays: one may have come meanwhile, for the next time
         return agreed > 0
 
-    def _listen(self) -> None:
+    def _listen(self, numbers: Iterable[int]) -> None:
         if _can_listen():
-            for number in SIGNALS:
+            for number in numbers:
                 signal.signal(number, Heard(self._remember))
 
     def _remember(self, number: int, frame: FrameType | None) -> None:

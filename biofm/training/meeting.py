@@ -21,7 +21,8 @@ from torch.distributed import (  # type: ignore[attr-defined]  # not in the list
     rendezvous,
 )
 
-from biofm.core.errors import OptionError
+from biofm.core.errors import OptionError, OutputError
+from biofm.core.temporary import REMEDY, temporary_folder
 from biofm.training.processes import Processes
 
 PLACE = "BIOFM_MEETING"
@@ -31,8 +32,16 @@ SECONDS_TO_READ = 10
 
 
 def make_place() -> None:
-    """A folder for this process and those that it starts; it goes when they are gone."""
-    os.environ[PLACE] = tempfile.mkdtemp(prefix=f"biofm-{os.getpid()}-")  # with mode 0700
+    """A folder for this process and those that it starts; it goes when they are gone.
+
+    Raises OutputError where no temporary folder can be made.
+    """
+    parent = temporary_folder()
+    try:
+        os.environ[PLACE] = tempfile.mkdtemp(prefix=f"biofm-{os.getpid()}-", dir=parent)  # with mode 0700
+    except OSError as error:
+        what = f"no temporary folder can be made ({error.strerror})"
+        raise OutputError(what, where=str(parent), remedy=REMEDY) from error
 
 
 def first_process() -> int | None:

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 
 from biofm.cli import main
+from biofm.core.signals import ending_signals
 from biofm.models import Checkpoint, esm2, write_checkpoint
 from biofm.nn import MaskedLM, initialise
 from biofm.tokenizers import ProteinTokenizer
@@ -163,7 +164,7 @@ def biofm(
 ) -> Iterator[Biofm]:
     """Runs ``biofm`` with these words in an empty folder."""
     monkeypatch.chdir(tmp_path)
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in ending_signals()}
 
     def run(*words: str | Path) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["biofm", *(str(word) for word in words)])

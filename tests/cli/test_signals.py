@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a command at any stage, and no process of it is left behind."""
+"""Signals of the user, the system and the terminal end a command at any stage and leave no process behind."""
 
 import os
 import signal
@@ -156,8 +156,9 @@ def test_a_signal_ends_the_processes_that_prepare_batches(begin: Begin, tmp_path
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
 def test_a_signal_ends_mmseqs_and_what_it_started(
-    begin: Begin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    number: int, begin: Begin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = tmp_path / "mmseqs"
     program.write_text("#!/bin/sh\n[ $1 = version ] && exit\necho $$ > started\nsleep 1000 & wait\n")
@@ -168,7 +169,7 @@ def test_a_signal_ends_mmseqs_and_what_it_started(
         "biofm_datasets.splits.mmseqs:_run", "data", "prepare", "p.fasta", "-o", "store", "--split",
         "identity", "--test", "4", "--split-tool", "mmseqs", "--quiet",
     )  # fmt: skip
-    end(process, signal.SIGTERM)
+    end(process, number)
     if (tmp_path / "started").exists():  # the signal may come first
         assert is_gone(int((tmp_path / "started").read_text()))
 

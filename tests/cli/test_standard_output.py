@@ -1,15 +1,18 @@
 """``--output -``: a table on standard output, whole or not at all; what is said of it on standard error."""
 
+import errno
 import os
 import resource
 import subprocess
+import tempfile
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.cli.conftest import Start, Zygote
+from tests.cli.conftest import Outcome, Start, Zygote
 
 PROTEIN = "MKTAYIAKQRQISFVKSHFSRQ"
 
@@ -71,14 +74,35 @@ def test_a_fault_amid_the_run_leaves_nothing_on_it_and_nothing_behind(
     assert [path for path in files.iterdir() if not path.name.startswith("torch")] == []
 
 
-def test_a_full_disk_under_the_temporary_file_is_one_line(start: Start, files: Path) -> None:
-    limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (20, 20))
-    words = ("perplexity", "p.fasta", "-o", "-", "--quiet")
-    with start(*words, stdout=subprocess.PIPE, preexec_fn=limit) as run:
+@pytest.mark.parametrize("verb", ["perplexity", "score"])
+def test_a_full_disk_under_the_temporary_files_is_one_line(
+    verb: str, start: Start, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(files))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))  # whose ledger is small enough
+    (tmp_path / "p.fasta").write_text("".join(f">protein-{i:040}\nMKT\n" for i in range(4000)))
+    (tmp_path / "v.csv").write_text("mutant\n" + "K2R\n" * 8000)
+    limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (100_000, 100_000))
+    with start(*VERBS[verb], "-o", "-", "--quiet", stdout=subprocess.PIPE, preexec_fn=limit) as run:
         out, err = run.communicate()
     assert (run.returncode, out) == (1, b"")
-    assert b"Traceback" not in err
-    assert err.count(b"\n") == 1, err.decode()
+    assert b"TMPDIR" in err, err.decode()
+    assert b"--resume" not in err
+    assert err.count(b"\n") == 1
+    assert [path for path in files.iterdir() if not path.name.startswith("torch")] == []
+
+
+def test_no_folder_for_temporary_files_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, biofm: Callable[..., Outcome], files: Path
+) -> None:
+    def none_is_usable() -> str:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr(tempfile, "gettempdir", none_is_usable)  # of root, every folder is usable
+    outcome = biofm(*VERBS["score"], "-o", "-", "--quiet")
+    assert outcome.status == 1
+    assert outcome.err.startswith("biofm: TMPDIR: no folder for temporary files can be used"), outcome.err
+    assert outcome.err.count("\n") == 1
 
 
 def test_a_reader_who_leaves_hears_no_complaint(start: Start) -> None:

@@ -1,18 +1,23 @@
-"""A process that sits in one long call of a C library, which Python cannot interrupt, ends all the same."""
+"""Signals end a process, even one that sits in a long call of a C library, which Python cannot interrupt."""
 
 import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from biofm.core.signals import OF_TERMINALS, SIGNALS, ending_signals
 
 SECONDS = 300  # no measure of anything: what has not ended by then hangs
 
 BUSY = """
 import hashlib, subprocess, sys, threading
-from biofm.core.signals import listen
+from pathlib import Path
+from biofm.core.signals import listen, remove_at_forced_end
 
+remove_at_forced_end(Path(sys.argv[1]))
 listen(lambda number, frame: sys.exit(7))
 subprocess.Popen(["sleep", "1000"])
 threading.Timer(1, print, ["there"], {"flush": True}).start()  # while the main thread sits in the call
@@ -21,11 +26,14 @@ hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)
 
 
 @pytest.mark.slow
-def test_a_call_that_python_does_not_hear_in_is_ended_with_all_children() -> None:
+def test_a_call_that_python_does_not_hear_in_is_ended_with_all_children(tmp_path: Path) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    (temporary / "work").write_text("of private sequences")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen(
-        [sys.executable, "-c", BUSY], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        start_new_session=True,
+        [sys.executable, "-c", BUSY, temporary], env=environment, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, start_new_session=True,
     ) as process:  # fmt: skip
         assert process.stdout is not None
         assert process.stdout.readline() == b"there\n"
@@ -33,3 +41,16 @@ def test_a_call_that_python_does_not_hear_in_is_ended_with_all_children() -> Non
         _, said = process.communicate(timeout=SECONDS)  # which waits until nobody holds the pipes
         assert process.returncode == 128 + signal.SIGTERM
         assert said.startswith(b"biofm: interrupted in the midst of a long computation")
+        assert not temporary.exists()
+
+
+@pytest.mark.parametrize("number", OF_TERMINALS)
+def test_what_a_program_was_told_to_ignore_does_not_end_it(number: int) -> None:
+    """As `nohup` tells it."""
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        assert number not in ending_signals()
+        signal.signal(number, signal.SIG_DFL)
+        assert set(ending_signals()) == {*SIGNALS, *OF_TERMINALS}
+    finally:
+        signal.signal(number, before)

@@ -50,6 +50,7 @@ from biofm.core.journal.digest import KEY_BYTES, feed
 T = TypeVar("T")
 
 FLOAT_BYTES = 4
+KEPT = "Free some space there and check its permissions; what is done is kept for --resume"
 
 Fields = Mapping[str, str | int | float | bool | None]
 
@@ -94,7 +95,8 @@ class _State:
 class Journal:
     """The journal at ``path``, made where there is none. No other process can open it until ``close``.
 
-    ``anew``: whatever is there is forgotten, sound or damaged. ``read_only``: it is one that was left whole,
+    ``anew``: whatever is there is forgotten, sound or damaged. ``remedy``: what to do where it cannot be
+    written. ``read_only``: it is one that was left whole,
     such as a shard's, and any number of processes may read it.
 
     Raises:
@@ -102,8 +104,11 @@ class Journal:
         InputError: With ``read_only``: it is no journal, or it is damaged.
     """
 
-    def __init__(self, path: Path, *, anew: bool = False, read_only: bool = False) -> None:
+    def __init__(
+        self, path: Path, *, anew: bool = False, read_only: bool = False, remedy: str = KEPT
+    ) -> None:
         self.path = path
+        self._remedy = remedy
         self._is_read_only = read_only
         self._digest = hashlib.blake2b()
         try:
@@ -302,7 +307,7 @@ class Journal:
                 what, where=str(self.path), remedy="Copy it again, or run that shard again"
             ) from error
         where, what = str(self.path.parent), f"the unfinished run cannot be written ({error})"
-        remedy = "Free some space there and check its permissions; what is done is kept for --resume"
+        remedy = self._remedy
         if getattr(error, "sqlite_errorname", "").startswith("SQLITE_BUSY"):
             what = "another process is at work on this output"
             remedy = "Wait until it ends, or choose another name for the output"
