@@ -67,10 +67,10 @@ def _merge_scores(
     journals: Sequence[Journal], permit: Permit, output: Path, quiet: bool, began: float
 ) -> ScoreMergeSummary:
     check_table_suffix(output)
-    n_variants = write_scores(journals, permit, output, quiet)
     finished = journals[0].finished
     assert finished, "check_shards has looked"
     notices = Counter[str](finished["notices"])
+    n_variants = write_scores(journals, permit, output, quiet, notices)
     count_empty(journals, notices)
     return ScoreMergeSummary(
         output=str(output),
@@ -79,5 +79,5 @@ def _merge_scores(
         n_unscored=n_without(journals),
         seconds=perf_counter() - began,
         provenance=provenance_of(journals[0]),
-        notices=dict(notices),
+        notices=dict(+notices),
     )

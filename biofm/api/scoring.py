@@ -127,7 +127,7 @@ def score(
         count_empty([journal], notices)
         if share is WHOLE:
             parts: list[Columns] = []
-            write_scores([journal], permit, target, quiet, parts.append if drawn else _let_go)
+            write_scores([journal], permit, target, quiet, notices, parts.append if drawn else _let_go)
             if drawn:
                 _draw(first, parts, names, offset, permit.writer("picture"), drawn.suffix.lower())
         notices[BEGUN_AFRESH] += resume and not n_done_before
@@ -176,12 +176,13 @@ def write_scores(
     permit: Permit,
     output: Path,
     quiet: bool,
+    notices: Counter[str],
     on_block: Callable[[Columns], None] = _let_go,
 ) -> int:
     """Write the scores of finished journals in the input's order; returns how many there are."""
     table = open_output(permit, output, provenance_of(journals[0]))
     with Progress("writing", quiet=quiet) as bar:
-        return journals_to_table(journals, table, bar, on_block)
+        return journals_to_table(journals, table, bar, notices, on_block)
 
 
 def column_names(models: list[str]) -> list[str]:

@@ -87,6 +87,8 @@ def main() -> NoReturn:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115  # as long as the process lives
     show_all_safely()
     listen(_terminate)
+    # A file of the name "-", which is standard input or output elsewhere; paths do not keep the "./".
+    sys.argv = [os.path.abspath(word) if word == "./-" else word for word in sys.argv]
     try:
         try:
             app()

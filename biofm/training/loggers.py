@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
+from biofm.core.errors import OptionError
 from biofm.training.extras import WANDB_URL, check_extras
 from biofm.training.recipe import Recipe
 
@@ -17,7 +18,8 @@ def make_loggers(recipe: Recipe, folder: Path, first_step: int) -> list[Logger]:
 
     ``first_step``: the next one; what an interrupted run logged from there on is made void.
 
-    Raises MissingExtraError where W&B is asked for and not installed.
+    Raises MissingExtraError where W&B is asked for and not installed, OptionError where it lets no run begin,
+    as without a key.
     """
     check_extras(recipe)
     tensorboard = TensorBoardLogger(
@@ -37,10 +39,11 @@ def _weights_and_biases(recipe: Recipe, folder: Path) -> Logger:
     os.environ["WANDB_ERROR_REPORTING"] = "false"  # which would contact others than those that were named
     from lightning.pytorch.loggers import WandbLogger  # optional
     from wandb import Settings
+    from wandb.errors import Error
 
     # The terminal is for our progress and errors. The server is the one that stood in the request.
     settings = Settings(silent=True, base_url=WANDB_URL)
-    return WandbLogger(
+    logger = WandbLogger(
         project=recipe.wandb,
         save_dir=folder,
         version=_run_id(folder),
@@ -48,6 +51,13 @@ def _weights_and_biases(recipe: Recipe, folder: Path) -> Logger:
         config=asdict(recipe),
         settings=settings,
     )
+    try:
+        _ = logger.experiment  # here the run begins there
+    except Error as error:
+        what = f"Weights & Biases cannot be used ({str(error).partition(chr(10))[0].rstrip('.')})"
+        remedy = "Log in with `wandb login`, or set WANDB_MODE=offline; then repeat the command with --resume"
+        raise OptionError(what, where="--set wandb", remedy=remedy) from error
+    return logger
 
 
 def _run_id(folder: Path) -> str:

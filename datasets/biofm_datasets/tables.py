@@ -54,7 +54,8 @@ def read_rows(stream: BinaryIO, name: str, *, delimiter: str) -> Iterator[tuple[
     Raises DataError as ``read_delimited`` does for the file as a whole.
     """
     csv.field_size_limit(LONGEST_LINE)  # of the module: 128 KiB
-    rows = csv.reader(read_lines(stream, name), delimiter=delimiter, strict=True)
+    lines = read_lines(stream, name, as_ended=True)  # an end of a line in quotes belongs to its cell
+    rows = csv.reader(lines, delimiter=delimiter, strict=True)
     n_columns = 0
     try:
         for row in filter(None, rows):

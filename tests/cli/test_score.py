@@ -123,6 +123,25 @@ def test_a_scan_can_be_scored_again(biofm: Any, tiny_esm2: Path) -> None:
     np.testing.assert_allclose(again["score"], again["input_score"], atol=1e-6)
 
 
+def test_a_column_that_takes_the_name_of_the_reasons_is_renamed_with_a_notice(
+    biofm: Any, tiny_esm2: Path
+) -> None:
+    Path("v.csv").write_text('mutant,reason\nM1A,"of mine"\nM1*,too\n')
+    outcome = run(biofm, tiny_esm2, "v.csv", "-w", "wt.fasta", "-o", "out.csv")
+    assert "columns renamed" in outcome.err
+    table = pd.read_csv("out.csv")
+    assert list(table["input_reason"]) == ["of mine", "too"]
+    assert list(table["reason"].notna()) == [False, True]
+
+
+def test_an_end_of_a_line_in_a_cell_is_passed_on_as_it_is(biofm: Any, tiny_esm2: Path) -> None:
+    notes = ["one\rtwo", "one\r\ntwo", "one\ntwo"]
+    rows = "".join(f'M1A,"{note}"\r\n' for note in notes)
+    Path("v.csv").write_bytes(f"mutant,note\r\n{rows}".encode())
+    assert run(biofm, tiny_esm2, "v.csv", "-w", "wt.fasta", "-o", "out.parquet").status == 0
+    assert list(pd.read_parquet("out.parquet")["note"]) == notes
+
+
 def test_wild_types_may_stand_in_the_table(biofm: Any, tiny_esm2: Path, twin: Any) -> None:
     rows = "".join(f"{variant},{PROTEIN}\n" for variant in VARIANTS)
     Path("v.csv").write_text("hgvs,target\n" + rows)

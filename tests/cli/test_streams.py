@@ -146,3 +146,10 @@ def test_wrong_usage_is_told_on_standard_error(words: list[str], biofm: Any) -> 
 
 def test_the_version_is_printed(biofm: Any) -> None:
     assert biofm("--version") == (0, f"biofm {package.__version__}\n", "")
+
+
+def test_a_file_of_the_name_of_standard_input_is_read_where_it_says_so(biofm: Any) -> None:
+    Path("-").write_text(">a\nMKT\n")
+    outcome = biofm("embed", "./-", "-o", "out.npz", "--quiet")
+    assert outcome.status == 0, outcome.err
+    assert Path("out.npz").exists()

@@ -111,6 +111,18 @@ def test_wandb_gets_the_run_where_it_is_asked_for(
 
 
 @pytest.mark.slow
+def test_wandb_without_a_key_is_one_clear_error(
+    train: Train, make_recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("wandb")
+    for name in ("WANDB_MODE", "WANDB_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    with pytest.raises(OptionError, match=r"^--set wandb: Weights & Biases cannot be used \(No API key"):
+        train(make_recipe(wandb="mine"), tmp_path / "run")
+
+
 def test_without_being_asked_for_wandb_is_not_even_imported(
     python_run: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:

@@ -1,5 +1,6 @@
 """From journals of scores to a table: the rows of all of them, in the input's order."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from biofm.core.journal import Entry, Journal
 from biofm.core.tables import Columns, Table
 from biofm.inference.empty_rows import REASON
 from biofm.inference.scoring.parts import unpack_columns
-from biofm.inference.scoring.to_journal import WHY, kept_apart
+from biofm.inference.scoring.to_journal import RENAMED, WHY, kept_apart
 from biofm.inference.to_store import damaged, in_order
 
 if TYPE_CHECKING:
@@ -22,27 +23,32 @@ def journals_to_table(
     journals: Sequence[Journal],
     table: Table,
     progress: Progress,
+    notices: Counter[str],
     on_block: Callable[[Columns], None] = lambda columns: None,
 ) -> int:
     """Stream the scores of finished journals, which share one input, into ``table``; returns how many. The
     reasons of empty rows are a column where such rows were allowed.
 
-    ``on_block`` sees every block of rows. Raises InputError: a row is in none of the journals, or in two.
+    ``on_block`` sees every block of rows, and ``notices`` counts the columns that get another name here.
+    Raises InputError: a row is in none of the journals, or in two.
     """
     import pyarrow as pa  # heavy: this module is imported with every command
 
     (n_records,) = {journal.finished["n_records"] for journal in journals if journal.finished}
     has_reasons = any(journal.finished.get("has_reasons") for journal in journals if journal.finished)
-    n_rows = 0
+    n_rows = n_renamed = 0
     for block in _blocks(_slices(journals)):
         columns = dict(zip(block[0].column_names, pa.concat_tables(block).columns, strict=True))
         why = columns.pop(WHY)
         reasons = {REASON: why} if has_reasons else {}
-        columns = kept_apart(columns, reasons) | reasons
+        apart = kept_apart(columns, reasons)
+        n_renamed = sum(name not in apart for name in columns)
+        columns = apart | reasons
         table.append(columns)
         on_block(columns)
         n_rows += sum(part.num_rows for part in block)
         progress.update(fraction=n_rows / n_records)
+    notices[RENAMED] += n_renamed
     table.close()
     return n_rows
 
