@@ -40,10 +40,11 @@ def perplexity(
     """The perplexity of each protein of a file (FASTA, CSV, TSV, Parquet; ``-`` is standard input).
 
     ``output`` is a table (.csv, .tsv, .parquet; ``-`` is standard output, as CSV) with the columns ``id``,
-    ``n_residues`` (those that counted), ``windowed`` and ``pseudo_perplexity`` or
-    ``single_pass_perplexity``, which ``biofm.inference.scoring.perplexity`` defines. Order and duplicate ids
-    are kept. Where the model's numbers are not finite, ``on_error`` "skip" leaves the cell empty, and a last
-    column, ``reason``, says so.
+    ``record`` (its number in the input, from 1), ``n_residues`` (those that counted), ``windowed`` and
+    ``pseudo_perplexity`` or ``single_pass_perplexity``, which ``biofm.inference.scoring.perplexity`` defines.
+    Order and duplicate ids are kept. With ``on_error`` "skip" records that cannot be read are left out and
+    counted; where the model's numbers are not finite, the cell is empty and a last column, ``reason``, says
+    so.
 
     Raises InputError, OutputError, ModelError, OptionError: each says what, where and what to do.
     """

@@ -87,13 +87,14 @@ def predict(
     is standard input).
 
     ``output`` is a table (.csv, .tsv, .parquet; ``-`` is standard output, as CSV) with the columns ``id``,
-    ``n_residues`` and those of ``biofm.inference.prediction.columns``: predictions with intervals that hold
-    the share ``coverage`` of the truths, classes with probabilities, or a letter a residue;
-    ``out_of_domain`` names why a row is unlike those of training, and then the promise does not hold.
-    ``model`` says where the model that was fine-tuned lies now, if not where it lay. ``window``, ``gaps`` and
-    ``dtype`` are those that the predictor was judged with unless given. Order and duplicate ids are kept;
-    memory does not grow with the file. Where the model's numbers are not finite, ``on_error`` "skip" leaves
-    the row empty, and a last column, ``reason``, says so.
+    ``record`` (its number in the input, from 1), ``n_residues`` and those of
+    ``biofm.inference.prediction.columns``: predictions with intervals that hold the share ``coverage`` of the
+    truths, classes with probabilities, or a letter a residue; ``out_of_domain`` names why a row is unlike
+    those of training, and then the promise does not hold. ``model`` says where the model that was fine-tuned
+    lies now, if not where it lay. ``window``, ``gaps`` and ``dtype`` are those that the predictor was judged
+    with unless given. Order and duplicate ids are kept; memory does not grow with the file. With ``on_error``
+    "skip" records that cannot be read are left out and counted; where the model's numbers are not finite, the
+    row is empty and a last column, ``reason``, says so.
 
     Raises InputError, OutputError, ModelError, OptionError: each says what, where and what to do.
     """

@@ -191,7 +191,7 @@ def test_a_prediction_that_is_not_finite_is_an_error_or_an_empty_row(
     found = found.set_index("id")
     assert list(found.index) == ["a", "w", "c"]
     assert found["reason"].fillna("").to_dict() == {"a": "", "w": REASONS[NAN], "c": ""}
-    assert found.loc["w"].drop(["n_residues", "reason"]).isna().all()
+    assert found.loc["w"].drop(["record", "n_residues", "reason"]).isna().all()
     assert found.loc[["a", "c"], "prediction"].notna().all()
     Path("p.fasta").write_text(">a\nMKTAYIAKQR\n>c\nMVLSPADKTN\n")
     assert biofm(*words, "-o", f"alone{suffix}").status == 0

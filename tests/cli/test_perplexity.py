@@ -31,8 +31,9 @@ def test_every_format_holds_the_perplexities_of_the_python_twin_in_order(
         if suffix == ".parquet"
         else pd.read_csv(f"out{suffix}", sep="," if suffix == ".csv" else "\t")
     )
-    assert list(table.columns) == ["id", "n_residues", "windowed", name]
+    assert list(table.columns) == ["id", "record", "n_residues", "windowed", name]
     assert list(table["id"]) == ["a", "b", "a", "x", "c"]
+    assert list(table["record"]) == [1, 2, 3, 4, 5]
     assert list(table["n_residues"]) == [10, 8, 2, 0, 10]
     twin = package.load(tiny_esm2, dtype="float32").perplexity(PROTEINS, method=method)  # type: ignore[arg-type]
     np.testing.assert_allclose(table[name].to_numpy(np.float32), twin, rtol=1e-5)
@@ -51,6 +52,13 @@ def test_the_summary_says_the_perplexity_of_all_residues(biofm: Any, tiny_esm2: 
     assert summary["perplexity"] == pytest.approx(overall, rel=1e-5)
     assert (summary["n_sequences"], summary["n_residues"]) == (5, 30)
     assert "pseudo perplexity of all residues" in biofm(*words, "--overwrite").err
+
+
+def test_rows_say_which_records_they_are_where_others_are_left_out(biofm: Any, tiny_esm2: Path) -> None:
+    Path("p.fasta").write_text(">a\nMKT\n>b\nM!T\n>c\nMKT\n")
+    words = ("perplexity", "p.fasta", "-o", "out.csv", "-m", tiny_esm2, "-q", "--on-error", "skip")
+    assert "1" in biofm(*words).err
+    assert pd.read_csv("out.csv")["record"].tolist() == [1, 3]
 
 
 def test_without_an_amino_acid_there_is_no_perplexity_and_the_json_stays_json(

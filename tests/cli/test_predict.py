@@ -35,6 +35,7 @@ def test_predict_says_of_a_row_what_the_run_judged(
     path = f"found{suffix}"
     found = pd.read_csv(path, sep=delimiter, keep_default_na=False) if delimiter else pd.read_parquet(path)
     assert found["id"].tolist() == judged["id"].tolist()
+    assert found["record"].tolist() == list(range(1, 13))
     assert found["n_residues"].tolist() == [len(one) for one in rows.sequence]
     if task == "regression":
         for name in ("prediction", "low", "high"):

@@ -64,7 +64,8 @@ def predictions_to_table(
         notices[EMPTY_ROWS] += int(part.are_empty.sum())
         why = reasons(part.are_empty, ensemble.embedder.dtype, ensemble.embedder.options.on_error)
         ids = [protein.id for protein in part.proteins]
-        table.append({"id": ids, "n_residues": part.lengths, **columns, **why})
+        which = {"id": ids, "record": [protein.record for protein in part.proteins]}
+        table.append({**which, "n_residues": part.lengths, **columns, **why})
         counts.update(sequences=len(ids), residues=sum(part.lengths))
     table.close()
     seconds = perf_counter() - began

@@ -51,11 +51,13 @@ def check_perplexity_method(method: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Perplexities:
-    """Of some sequences in order: how many residues counted, the perplexity, whether windows were needed, and
-    whether the model's numbers are not finite, and the perplexity NaN for that.
+    """Of some sequences in order: which records of the input they are, how many residues counted, the
+    perplexity, whether windows were needed, and whether the model's numbers are not finite, and the
+    perplexity NaN for that.
     """
 
     ids: list[str]
+    records: list[int]
     n_residues: list[int]
     values: NDArray[np.float32]
     windowed: list[bool]
@@ -108,7 +110,8 @@ def _perplexities_of(
     is_faulty = np.isnan(totals)
     pairs = zip(totals, n_counted, strict=True)
     values = np.array([np.exp(-total / n) if n else np.nan for total, n in pairs], np.float32)
-    return Perplexities([record.id for record in part], n_counted, values, windowed, is_faulty)
+    ids, numbers = [record.id for record in part], [record.number for record in part]
+    return Perplexities(ids, numbers, n_counted, values, windowed, is_faulty)
 
 
 def _reading(record: Record, method: PerplexityMethod) -> Reading:
@@ -150,7 +153,8 @@ def perplexities_to_table(
         progress.update(tokens=counts["tokens"], fraction=intake.share_of(n_read))
 
     for part in perplexities(intake, reader, method, notices, on_run, on_error=on_error):
-        columns = {"id": part.ids, "n_residues": part.n_residues, "windowed": part.windowed}
+        columns = {"id": part.ids, "record": part.records, "n_residues": part.n_residues}
+        columns |= {"windowed": part.windowed}
         columns |= emptied({COLUMNS[method]: part.values}, part.is_faulty)
         table.append(columns | reasons(part.is_faulty, reader.predictor.dtype, on_error))
         counted = np.array(part.n_residues)
