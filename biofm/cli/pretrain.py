@@ -78,6 +78,8 @@ def pretrain(
         refuse_resume(resume)
         show_training_estimate(api.estimate_pretrain(inputs, settings, **how), as_json=json)
         return
+    if 0 < settings.n_steps <= settings.n_warmup:
+        say(f"the warm-up takes all {settings.n_steps:,} steps: the learning rate only rises. See --warmup")
     try:
         summary = api.pretrain(inputs, output, settings, **how, resume=resume, quiet=quiet)
     except Told:  # one of several processes: another one tells why it ends
@@ -107,6 +109,10 @@ def _print_summary(summary: "PretrainSummary") -> None:
     ]
     if rows:
         print_table(rows, header=("held-out perplexity", "residues", "model", "own composition", "unigram"))
+    for source, it in summary.held_out.items():
+        baseline = min(it.unigram, it.own_composition)
+        if it.model >= baseline:
+            say(f"{source}: the model ({it.model:.2f}) is no better than counting residues ({baseline:.2f})")
     say(f"{summary.dtype}: {summary.dtype_reason}")
     say(f"{summary.n_train:,} proteins in training, {summary.n_removed:,} left out as like the held-out ones")
     say(f"{summary.n_parameters:,} parameters -> {summary.model}")
