@@ -139,8 +139,10 @@ def kill_until_done(
     job = JOBS[name]
     for command in job.commands:
         again = ("--overwrite",) if command[0] == "merge" else job.again
-        for _ in range(MOST_SESSIONS):
-            after_s = generator.uniform(0, 1.2 * seconds / len(job.commands))
+        for number in range(MOST_SESSIONS):
+            # Later ones longer: a machine that is slower now than it was undisturbed must get anywhere at all.
+            longest_s = 1.2 * seconds / len(job.commands) * (1 + number / 10)
+            after_s = generator.uniform(0, longest_s)
             status, said = session(folder, (*command, *again), after_s, generator.choice(SIGNALS))
             if status == 0:
                 break
