@@ -104,7 +104,7 @@ def finetune(
         summary = api.finetune(table, output, **how, **given, resume=resume, quiet=quiet)
     except Told:  # one of several processes: another one tells why it ends
         raise
-    except (KeyboardInterrupt, SystemExit):  # Ctrl-C and SIGTERM
+    except (KeyboardInterrupt, SystemExit):  # by a signal
         say(f"biofm: interrupted. Repeat the command with --resume to go on from the state in {output}")
         raise
     say_notices(summary.notices)

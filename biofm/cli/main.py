@@ -1,10 +1,12 @@
 """The commands put together, and the one place where a user's fault becomes a line on standard error."""
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, NoReturn
 
@@ -87,8 +89,7 @@ def main() -> NoReturn:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115  # as long as the process lives
     show_all_safely()
     listen(_terminate)
-    # A file of the name "-", which is standard input or output elsewhere; paths do not keep the "./".
-    sys.argv = [os.path.abspath(word) if word == "./-" else word for word in sys.argv]
+    sys.argv[1:] = map(with_file_named, sys.argv[1:])
     try:
         try:
             app()
@@ -113,6 +114,14 @@ def main() -> NoReturn:
         sys.excepthook = print_traceback  # here, because typer sets its own
         raise
     sys.exit(0)
+
+
+def with_file_named(word: str) -> str:
+    """A word of the command with ``./-``, a file of that name, spelled in full: paths do not keep the ``./``,
+    and ``-`` is standard input or output.
+    """
+    found = re.fullmatch(r"(--[\w-]+=|-\w|)(\./+)+-", word)
+    return f"{found[1]}{Path('-').absolute()}" if found else word
 
 
 def _complain(error: BaseException, what: str) -> None:

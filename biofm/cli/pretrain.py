@@ -78,8 +78,6 @@ def pretrain(
         refuse_resume(resume)
         show_training_estimate(api.estimate_pretrain(inputs, settings, **how), as_json=json)
         return
-    if 0 < settings.n_steps <= settings.n_warmup:
-        say(f"the warm-up takes all {settings.n_steps:,} steps: the learning rate only rises. See --warmup")
     try:
         summary = api.pretrain(inputs, output, settings, **how, resume=resume, quiet=quiet)
     except Told:  # one of several processes: another one tells why it ends

@@ -29,7 +29,7 @@ Handler = Callable[[int, FrameType | None], object]
 
 class _State:
     """``heard_at``: when a handler last came to its turn. ``n_deferred``: signals that may wait for it.
-    ``temporary``: folders that go with the process.
+    ``temporary``: folders that are removed where it ends by force.
     """
 
     is_watched = False
@@ -83,14 +83,23 @@ def one_deferred() -> Iterator[None]:
 
 
 def remove_at_forced_end(folder: Path) -> None:
-    """Where the process is ended by force, this folder and what is in it go with it."""
+    """Have this folder removed, with what is in it, where the process is ended by force."""
     _State.temporary.add(folder)
 
 
+def keep_at_forced_end(folder: Path) -> None:
+    """Take that back, for a folder that has gone or was given up."""
+    _State.temporary.discard(folder)
+
+
 def _watch(reading: int) -> None:
+    heard: set[int] = set()
     while numbers := os.read(reading, 1):
         if not isinstance(signal.getsignal(numbers[0]), Heard):
             continue
+        if numbers[0] in OF_TERMINALS and numbers[0] in heard:
+            continue  # the shell and the system both send the end of a terminal, and that is one
+        heard.add(numbers[0])
         if _State.n_deferred:
             _State.n_deferred -= 1
             continue

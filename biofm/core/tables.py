@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 SUFFIXES = (*DELIMITERS, ".parquet")
 STANDARD_OUTPUT = Path("-")
-ROW_GROUP_ROWS = 1 << 16
+ROW_GROUP_ROWS, ROW_GROUP_BYTES = 1 << 16, 256 << 20
 
 Columns = Mapping[str, Any]
 """Name -> one value a row: a list of text, numbers or truth values, a NumPy array, or one of Arrow."""
@@ -109,7 +109,9 @@ class _ParquetTable:
         import pyarrow as pa  # heavy: this module is imported with every command
 
         self._parts.append(pa.table(dict(columns)))
-        if sum(part.num_rows for part in self._parts) >= ROW_GROUP_ROWS:
+        n_rows = sum(part.num_rows for part in self._parts)
+        n_bytes = sum(part.nbytes for part in self._parts)
+        if n_rows >= ROW_GROUP_ROWS or n_bytes >= ROW_GROUP_BYTES:
             self._flush()
 
     def close(self) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from biofm.core.errors import OutputError
 
-REMEDY = "Free some space, or name another folder for temporary files in TMPDIR"
+FREE_TEMPORARY = "Free some space, or name another folder for temporary files in TMPDIR"
 
 
 def temporary_folder() -> Path:
@@ -14,4 +14,4 @@ def temporary_folder() -> Path:
         return Path(tempfile.gettempdir())
     except OSError as error:
         what = f"no folder for temporary files can be used ({error.strerror})"
-        raise OutputError(what, where="TMPDIR", remedy=REMEDY) from error
+        raise OutputError(what, where="TMPDIR", remedy=FREE_TEMPORARY) from error

@@ -13,8 +13,8 @@ from typing import Self
 
 from biofm.core.errors import BiofmError, OutputError
 from biofm.core.journal import KEPT, Journal
-from biofm.core.signals import remove_at_forced_end
-from biofm.core.temporary import REMEDY as TEMPORARY
+from biofm.core.signals import keep_at_forced_end, remove_at_forced_end
+from biofm.core.temporary import FREE_TEMPORARY
 from biofm.gate.outputs import check_file, check_parent, unwritable
 from biofm.gate.partial import rename_to_new
 from biofm.policy import Target
@@ -72,13 +72,13 @@ class Scratch:
         """The journal, locked, with the work that is to be resumed."""
         try:
             if self._target.kind == "temporary":
-                remove_at_forced_end(self.folder)
                 self.folder.mkdir(mode=0o700)  # where others work too
+                remove_at_forced_end(self.folder)
             self.folder.mkdir(exist_ok=True)
         except (OSError, ValueError) as error:
             raise unwritable(self.folder, error) from error
         begins_again = self._target.overwrite and not self._target.resume
-        remedy = TEMPORARY if self._target.kind == "temporary" else KEPT
+        remedy = FREE_TEMPORARY if self._target.kind == "temporary" else KEPT
         self.journal = Journal(self.folder / JOURNAL, anew=begins_again, remedy=remedy)
         self._n_done_before = self.journal.n_done
         if self._n_done_before and not self._target.resume:
@@ -143,3 +143,4 @@ class Scratch:
             for path in reversed(self._files) if with_journal else ():
                 path.unlink(missing_ok=True)
             self.folder.rmdir()  # if nothing is in it
+        keep_at_forced_end(self.folder)

@@ -9,7 +9,7 @@ from tempfile import TemporaryFile
 from typing import BinaryIO, cast
 
 from biofm.core.errors import OutputError
-from biofm.core.temporary import REMEDY, temporary_folder
+from biofm.core.temporary import FREE_TEMPORARY, temporary_folder
 from biofm.core.terminal import shown_lines
 from biofm.gate.partial import BUFFER_BYTES, WatchedFile
 
@@ -35,12 +35,12 @@ class StandardOutput:
             with TemporaryFile(dir=temporary_folder()) as file:
                 self._raw = WatchedFile(os.dup(file.fileno()), "w+b")
         except OSError as error:
-            raise _unwritable(f"no temporary file can be made: {error.strerror}", REMEDY) from error
+            raise _unwritable(f"no temporary file can be made: {error.strerror}", FREE_TEMPORARY) from error
         self.handle = cast(BinaryIO, io.BufferedRandom(self._raw, BUFFER_BYTES))
 
     def check(self) -> None:
         if fault := self._raw.fault:
-            raise _unwritable(f"a temporary file cannot be written: {fault.strerror}", REMEDY)
+            raise _unwritable(f"a temporary file cannot be written: {fault.strerror}", FREE_TEMPORARY)
 
     def finish(self) -> None:
         try:

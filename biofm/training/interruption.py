@@ -12,7 +12,7 @@ import torch
 from lightning import Trainer
 
 from biofm.core.errors import ProcessError
-from biofm.core.signals import Heard, ending_signals, one_deferred
+from biofm.core.signals import OF_TERMINALS, Heard, ending_signals, one_deferred
 from biofm.training.crew import Told
 
 
@@ -66,9 +66,10 @@ class Interruption:
                 signal.signal(number, Heard(self._remember))
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
-        if self.received is not None:
+        if self.received is None:
+            self.received = number
+        elif number not in OF_TERMINALS:  # whose end the shell and the system both send
             _stop(number)
-        self.received = number
 
 
 def _can_listen() -> bool:

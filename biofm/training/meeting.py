@@ -22,7 +22,8 @@ from torch.distributed import (  # type: ignore[attr-defined]  # not in the list
 )
 
 from biofm.core.errors import OptionError, OutputError
-from biofm.core.temporary import REMEDY, temporary_folder
+from biofm.core.signals import remove_at_forced_end
+from biofm.core.temporary import FREE_TEMPORARY, temporary_folder
 from biofm.training.processes import Processes
 
 PLACE = "BIOFM_MEETING"
@@ -38,10 +39,12 @@ def make_place() -> None:
     """
     parent = temporary_folder()
     try:
-        os.environ[PLACE] = tempfile.mkdtemp(prefix=f"biofm-{os.getpid()}-", dir=parent)  # with mode 0700
+        place = tempfile.mkdtemp(prefix=f"biofm-{os.getpid()}-", dir=parent)  # with mode 0700
     except OSError as error:
         what = f"no temporary folder can be made ({error.strerror})"
-        raise OutputError(what, where=str(parent), remedy=REMEDY) from error
+        raise OutputError(what, where=str(parent), remedy=FREE_TEMPORARY) from error
+    os.environ[PLACE] = place
+    remove_at_forced_end(Path(place))
 
 
 def first_process() -> int | None:

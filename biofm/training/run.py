@@ -29,6 +29,9 @@ from biofm.training.processes import batches_of_process, find_processes
 from biofm.training.progress import Progress
 from biofm.training.recipe import PretrainRecipe
 
+ONLY_WARMED_UP = (
+    "runs whose warm-up takes all of their steps, so that the learning rate never reaches its peak"
+)
 CONTACTS_LEFT_OUT = "contact heads left out: they fit the attention maps before this training"
 N_SAMPLED = 20
 """Held-out proteins of each part whose relatives in training are looked for, for the report."""
@@ -78,6 +81,8 @@ def run_pretraining(
     states_before = _states(folder) if (folder / EVALUATION).exists() else None
     if recipe.n_steps:
         notices = _leave_out_contacts(checkpoint)
+        if recipe.n_warmup >= recipe.n_steps:
+            notices[ONLY_WARMED_UP] = 1
         best_step = _train(store, checkpoint, recipe, compute, folder, progress)
     summary = crew.in_main(
         lambda: _conclude(store, checkpoint, recipe, compute, folder, progress, notices, best_step)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile
 
 _BATCH_ROWS = 1024
+_FEW_ROWS = 8
+"""Of a kind whose room in memory nothing in the file tells."""
 _PROBE_BYTES = 1 << 20
 
 
@@ -61,20 +63,38 @@ def read_parquet(stream: BinaryIO, name: str, columns: ColumnNames) -> Iterator[
 def batches(
     file: "ParquetFile", stream: BinaryIO, name: str, n_rows: int, columns: Sequence[str]
 ) -> Iterator["pyarrow.RecordBatch"]:
-    """The rows in order, at most ``n_rows`` at a time, fewer where a long text stored once stands in many
-    rows: a file of 1 kB may hold gigabytes so. ``file`` is that of ``stream``.
+    """The rows in order, at most ``n_rows`` at a time, fewer where together they would fill the memory: a
+    file of 1 kB may hold gigabytes, a long text once and many rows that have it. ``file`` is that of
+    ``stream``.
 
-    Raises DataError for a cell beyond ``LONGEST_LINE``, and for times that Python does not know.
+    Raises DataError for a cell beyond ``LONGEST_LINE``, and for times that Python cannot represent.
     """
-    n_before = 0
-    for group in range(file.num_row_groups):
-        longest = max(1, _longest_row(file, stream, group, columns))
-        n_at_once = max(1, min(n_rows, MOST_CHARACTERS // longest))
-        for batch in file.iter_batches(n_at_once, row_groups=[group], columns=list(columns)):
-            batch.validate(full=True)  # text that is no UTF-8, places beyond the end
-            _check_cells(batch, name, n_before)
-            n_before += batch.num_rows
-            yield batch
+    import pyarrow
+
+    gathered: list[pyarrow.RecordBatch] = []
+    n_before = n_bytes = n_gathered = 0
+    for batch in _safe_batches(file, stream, n_rows, columns):
+        batch.validate(full=True)  # text that is no UTF-8, places beyond the end
+        _check_cells(batch, name, n_before)
+        n_before += batch.num_rows
+        if gathered and (n_gathered + batch.num_rows > n_rows or n_bytes + batch.nbytes > MOST_CHARACTERS):
+            yield _joined(gathered)
+            gathered, n_bytes, n_gathered = [], 0, 0
+        gathered.append(batch)
+        n_bytes += batch.nbytes
+        n_gathered += batch.num_rows
+    if gathered:
+        yield _joined(gathered)
+
+
+def check_times(column: "pyarrow.Array | pyarrow.ChunkedArray", name: str) -> None:
+    """Raise ValueError where a column holds dates beyond Python's, or is of a time zone that is not known."""
+    if not _has_times(column.type):
+        return
+    try:
+        column.to_pylist()
+    except (ValueError, OverflowError, KeyError) as error:  # the last of a time zone
+        raise ValueError(f"column {name!r} holds times that Python cannot represent ({error})") from error
 
 
 @contextmanager
@@ -125,74 +145,97 @@ def index_columns(schema: "pyarrow.Schema") -> list[str]:
     return [column for column in index if isinstance(column, str) and column in schema.names]
 
 
-def _longest_row(file: "ParquetFile", stream: BinaryIO, group: int, columns: Sequence[str]) -> int:
-    """The bytes of a row that has the longest text of every dictionary of these columns.
+def _joined(parts: list["pyarrow.RecordBatch"]) -> "pyarrow.RecordBatch":
+    import pyarrow
 
-    A column's dictionary is read with its first row. Text that is not in one takes as much room in the file,
-    before compression, as in memory.
-    """
+    if len(parts) == 1:
+        return parts[0]
+    (batch,) = pyarrow.Table.from_batches(parts).unify_dictionaries().combine_chunks().to_batches()
+    return batch
+
+
+def _safe_batches(
+    file: "ParquetFile", stream: BinaryIO, n_rows: int, columns: Sequence[str]
+) -> Iterator["pyarrow.RecordBatch"]:
+    """As many rows at a time as have room, by what each group of rows says of its columns."""
     from pyarrow.parquet import ParquetFile
 
     leaves = [file.schema.column(i) for i in range(len(file.schema))]
     texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
-    if not texts:
-        return 0
+    n_fixed = sum(leaf.length for leaf in leaves if leaf.physical_type == "FIXED_LEN_BYTE_ARRAY")
+    is_nested = any(leaf.max_repetition_level for leaf in leaves)
     probe = ParquetFile(stream, metadata=file.metadata, read_dictionary=texts, buffer_size=_PROBE_BYTES)
-    first = next(probe.iter_batches(1, row_groups=[group], columns=list(columns), use_threads=False), None)
-    dictionaries = [found for column in first.columns for found in _dictionaries(column)] if first else []
-    return sum(map(_longest, dictionaries))
+    for number in range(file.num_row_groups):
+        group = file.metadata.row_group(number)
+        if group.num_rows <= _FEW_ROWS:
+            yield from file.iter_batches(_FEW_ROWS, row_groups=[number], columns=list(columns))
+            continue
+        chunks = [group.column(i) for i in range(group.num_columns)]
+        coded = [chunk.path_in_schema for chunk in chunks if chunk.has_dictionary_page]
+        longest = _longest_coded(probe, number, {path for path in coded if path in texts})
+        n_at_once = max(1, min(n_rows, MOST_CHARACTERS // max(1, n_fixed + (longest or 0))))
+        if is_nested or longest is None or any("DELTA_BYTE_ARRAY" in chunk.encodings for chunk in chunks):
+            n_at_once = min(n_at_once, _FEW_ROWS)
+        yield from file.iter_batches(n_at_once, row_groups=[number], columns=list(columns))
 
 
-def _dictionaries(column: "pyarrow.Array") -> Iterator["pyarrow.Array"]:
-    """Those of a column, and of what it is made of."""
-    from pyarrow import types
+def _longest_coded(probe: "ParquetFile", group: int, paths: set[str]) -> int | None:
+    """The bytes of a row that has the longest text of every dictionary of a group of rows. A dictionary is
+    read with the first row of its column. None where that cannot be: the first rows do not use it.
+    """
+    import pyarrow
 
-    if types.is_dictionary(column.type):
-        yield column.dictionary
-    elif types.is_struct(column.type):
-        for part in column.flatten():
-            yield from _dictionaries(part)
-    elif types.is_nested(column.type):
-        yield from _dictionaries(column.values)
+    if not paths:
+        return 0
+    try:
+        first = next(
+            probe.iter_batches(1, row_groups=[group], columns=sorted(paths), use_threads=False), None
+        )
+    except pyarrow.ArrowNotImplementedError:
+        return None
+    return sum(_longest(column) for column in first.columns) if first else 0
 
 
-def _longest(texts: "pyarrow.Array") -> int:
-    """The bytes of the longest of them; 0 of what is no text."""
+def _longest(column: "pyarrow.Array") -> int:
+    """The bytes of the longest text of a column, in its dictionary or in its lists; 0 of what is no text."""
+    import pyarrow
     from pyarrow import compute, types
 
-    kind = texts.type
-    if not (types.is_binary(kind) or types.is_string(kind) or types.is_large_string(kind)):
+    kind = column.type
+    if types.is_dictionary(kind):
+        return _longest(column.dictionary)
+    if types.is_struct(kind):
+        return max(map(_longest, column.flatten()), default=0)
+    if types.is_nested(kind):
+        return _longest(column.values)
+    if types.is_string_view(kind) or types.is_binary_view(kind):
+        column = column.cast(pyarrow.large_binary())
+    elif not (
+        types.is_binary(kind)
+        or types.is_string(kind)
+        or types.is_large_string(kind)
+        or types.is_large_binary(kind)
+    ):
         return 0
-    return compute.max(compute.binary_length(texts)).as_py() or 0
+    return compute.max(compute.binary_length(column)).as_py() or 0
 
 
 def _check_cells(batch: "pyarrow.RecordBatch", name: str, n_before: int) -> None:
-    from pyarrow import types
-
     rows = f"{name}, rows {n_before + 1:,} to {n_before + batch.num_rows:,}"
     for column, field in zip(batch.columns, batch.schema, strict=True):
-        texts = column.dictionary if types.is_dictionary(column.type) else column
-        if _longest(texts) > LONGEST_LINE:
+        if _longest(column) > LONGEST_LINE:
             raise too_long("cell", f"{rows}, column {field.name!r}")
         try:
-            check_times(texts, field.name)
+            check_times(column, field.name)
         except ValueError as error:
             raise DataError(str(error), where=rows, remedy="Leave it out, or write it as text") from error
-
-
-def check_times(column: "pyarrow.Array | pyarrow.ChunkedArray", name: str) -> None:
-    """Raise ValueError where a column holds dates beyond Python's, or is of a time zone that is not known."""
-    if not _has_times(column.type):
-        return
-    try:
-        column.to_pylist()
-    except (ValueError, OverflowError, KeyError) as error:  # the last of a time zone
-        raise ValueError(f"column {name!r} holds times that Python cannot represent ({error})") from error
 
 
 def _has_times(kind: "pyarrow.DataType") -> bool:
     from pyarrow import types
 
+    if types.is_dictionary(kind):
+        return _has_times(kind.value_type)
     return types.is_temporal(kind) or any(_has_times(kind.field(i).type) for i in range(kind.num_fields))
 
 

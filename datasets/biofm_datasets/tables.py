@@ -54,7 +54,7 @@ def read_rows(stream: BinaryIO, name: str, *, delimiter: str) -> Iterator[tuple[
     Raises DataError as ``read_delimited`` does for the file as a whole.
     """
     csv.field_size_limit(LONGEST_LINE)  # of the module: 128 KiB
-    lines = read_lines(stream, name, as_ended=True)  # an end of a line in quotes belongs to its cell
+    lines = read_lines(stream, name, keep_line_ends=True)  # an end of a line in quotes belongs to its cell
     rows = csv.reader(lines, delimiter=delimiter, strict=True)
     n_columns = 0
     try:

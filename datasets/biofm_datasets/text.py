@@ -16,12 +16,12 @@ LONGEST_LINE = 10_000_000
 _BLOCK_BYTES = 1 << 18
 
 
-def read_lines(stream: BinaryIO, name: str, *, as_ended: bool = False) -> Iterator[str]:
+def read_lines(stream: BinaryIO, name: str, *, keep_line_ends: bool = False) -> Iterator[str]:
     r"""Yield the lines of ``stream`` as text, each ended by ``\n`` (the last one perhaps not).
 
-    ``\n``, ``\r\n`` and ``\r`` all end a line, and stay as they are where ``as_ended``; a byte-order mark is
-    dropped. One block and one line are in memory at a time. Raises DataError, naming the line, for a NUL
-    byte, for bytes that are not UTF-8, and for a line beyond ``LONGEST_LINE``.
+    ``\n``, ``\r\n`` and ``\r`` all end a line, and stay as they are with ``keep_line_ends``; a byte-order
+    mark is dropped. One block and one line are in memory at a time. Raises DataError, naming the line, for a
+    NUL byte, for bytes that are not UTF-8, and for a line beyond ``LONGEST_LINE``.
     """
     n_lines = 0
     for block in _whole_lines(stream):
@@ -29,7 +29,7 @@ def read_lines(stream: BinaryIO, name: str, *, as_ended: bool = False) -> Iterat
             raise too_long("line", f"{name}, line {n_lines + 1}")
         if n_lines == 0:
             block = block.removeprefix(codecs.BOM_UTF8)
-        yield from io.StringIO(_decode(block, name, n_lines), newline="" if as_ended else None)
+        yield from io.StringIO(_decode(block, name, n_lines), newline="" if keep_line_ends else None)
         n_lines += _count_lines(block)
 
 

@@ -110,7 +110,8 @@ def test_a_program_gets_json_and_nothing_else_on_standard_output(
     assert summary["held_out"]["proteins.fasta"]["n_sequences"] == 4
     assert 15 < summary["held_out"]["proteins.fasta"]["model"] < 30
     assert summary["n_train"] + summary["n_removed"] == 36
-    assert errors == "the warm-up takes all 2 steps: the learning rate only rises. See --warmup\n"
+    assert "warm-up takes all of their steps" in errors
+    assert errors.count("\n") == 1
 
 
 def test_a_person_gets_a_table_of_the_model_beside_its_baselines(

@@ -39,7 +39,10 @@ SECONDS = 300  # no measure of anything: what has not ended by then hangs
 
 # ``biofm`` that says on standard output when it has come to a function, and goes on with it.
 TELLING = """
-import importlib, os, sys
+import importlib, os, signal, sys
+
+for name in ("SIGHUP", "SIGQUIT"):  # which these tests may have been told to ignore
+    signal.signal(getattr(signal, name), signal.SIG_DFL)
 
 class Finder:  # says that a package is being imported
     def find_spec(self, name, path, target=None):

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 import biofm as package
+from biofm.cli.main import with_file_named
 
 Start = Callable[..., "subprocess.Popen[bytes]"]
 
@@ -148,8 +149,24 @@ def test_the_version_is_printed(biofm: Any) -> None:
     assert biofm("--version") == (0, f"biofm {package.__version__}\n", "")
 
 
-def test_a_file_of_the_name_of_standard_input_is_read_where_it_says_so(biofm: Any) -> None:
+def test_a_file_has_the_name_of_standard_input_where_it_says_so(biofm: Any) -> None:
     Path("-").write_text(">a\nMKT\n")
     outcome = biofm("embed", "./-", "-o", "out.npz", "--quiet")
     assert outcome.status == 0, outcome.err
     assert Path("out.npz").exists()
+
+
+@pytest.mark.parametrize(
+    ("word", "spelled"),
+    [
+        ("./-", "{}"),
+        (".//./-", "{}"),
+        ("-o./-", "-o{}"),
+        ("--output=./-", "--output={}"),
+        ("-", "-"),
+        ("--output=-", "--output=-"),
+        ("./-a", "./-a"),
+    ],
+)
+def test_a_path_to_a_file_of_the_name_of_standard_input_is_kept(word: str, spelled: str) -> None:
+    assert with_file_named(word) == spelled.format(Path("-").absolute())

@@ -140,7 +140,7 @@ def kill_until_done(
     for command in job.commands:
         again = ("--overwrite",) if command[0] == "merge" else job.again
         for number in range(MOST_SESSIONS):
-            # Later ones longer: a machine that is slower now than it was undisturbed must get anywhere at all.
+            # Later ones longer: the machine may be slower now than it was undisturbed.
             longest_s = 1.2 * seconds / len(job.commands) * (1 + number / 10)
             after_s = generator.uniform(0, longest_s)
             status, said = session(folder, (*command, *again), after_s, generator.choice(SIGNALS))

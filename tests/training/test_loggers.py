@@ -110,7 +110,6 @@ def test_wandb_gets_the_run_where_it_is_asked_for(
         assert b"masked_share" in content
 
 
-@pytest.mark.slow
 def test_wandb_without_a_key_is_one_clear_error(
     train: Train, make_recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,6 +122,7 @@ def test_wandb_without_a_key_is_one_clear_error(
         train(make_recipe(wandb="mine"), tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_without_being_asked_for_wandb_is_not_even_imported(
     python_run: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:

@@ -17,6 +17,7 @@ SETTINGS = (
     "PRAGMA journal_mode = TRUNCATE",
     "PRAGMA synchronous = FULL",
 )
+# As they are stored, letter by letter, in every shard: another spelling is another format.
 TABLES = (
     "CREATE TABLE state (id INTEGER PRIMARY KEY CHECK (id = 1), value BLOB NOT NULL, crc32 INTEGER NOT NULL)",
     """CREATE TABLE rows (

@@ -95,8 +95,9 @@ class _State:
 class Journal:
     """The journal at ``path``, made where there is none. No other process can open it until ``close``.
 
-    ``anew``: whatever is there is forgotten, sound or damaged. ``remedy``: what to do where it cannot be
-    written. ``read_only``: it is one that was left whole,
+    ``anew``: whatever is there is forgotten, sound or damaged.
+    ``remedy``: what to do where it cannot be written.
+    ``read_only``: it is one that was left whole,
     such as a shard's, and any number of processes may read it.
 
     Raises:
@@ -250,7 +251,8 @@ class Journal:
             value, crc32 = found
             check_sum(crc32, key, value)
             if len(value) % FLOAT_BYTES or n_values not in (None, len(value) // FLOAT_BYTES):
-                raise damage("a row has another length")
+                n = "any number" if n_values is None else n_values
+                raise damage(f"a row has {len(value)} bytes, which are not {n} of 4")
         return np.frombuffer(value, "<f4")
 
     def close(self) -> None:
@@ -319,9 +321,13 @@ class Journal:
 
 def _check_kinds(found: Mapping[str, Any], wanted: Fields) -> None:
     """Raise ``damage`` where what a journal says of its making is not what any run says of it."""
-    kinds = {name: type(value) for name, value in found.items()}
-    if kinds != {name: type(value) for name, value in wanted.items()}:
-        raise damage("it does not say how it was made")
+    strange = [
+        name
+        for name in sorted({*found, *wanted})
+        if name not in found or name not in wanted or type(found[name]) is not type(wanted[name])
+    ]
+    if strange:
+        raise damage(f"what it says of how it was made has no, or another, {', '.join(strange)}")
 
 
 def _payload(text: bytes) -> list[Any]:

@@ -1,6 +1,7 @@
 """What a trained predictor is, as its ``predictor.json`` says it."""
 
 import json
+from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO, Literal
 
@@ -90,16 +91,22 @@ def read_info(handle: BinaryIO, where: str) -> PredictorInfo:
 
 
 def _from(content: dict[str, Any]) -> PredictorInfo:
-    names = PredictorInfo.__dataclass_fields__
-    known = {name: value for name, value in content.items() if name in names}
+    fields = PredictorInfo.__dataclass_fields__
+    known = {name: value for name, value in content.items() if name in fields}
     info: PredictorInfo = from_json(PredictorInfo, known, "the predictor")
     if not info.members or not info.targets:
         raise ValueError("it has no members, or predicts nothing")
-    for called in (info.targets, info.classes, [member.name for member in info.members]):
-        if len(set(called)) < len(called):
-            raise ValueError(f"two of {', '.join(called)} have one name")
-    if info.window < 0 or info.n_calibrated < 0 or min((0.0, *info.spreads)) < 0:
-        raise ValueError("its window, its spreads or the rows of its calibration are fewer than 0")
+    names = {"targets": info.targets, "classes": info.classes, "members": [it.name for it in info.members]}
+    for kind, called in names.items():
+        if twice := [name for name, n in Counter(called).items() if n > 1]:
+            raise ValueError(f"two {kind} are named {twice[0]}")
+    for name, least in {
+        "window": info.window,
+        "n_calibrated": info.n_calibrated,
+        "spreads": min((0.0, *info.spreads)),
+    }.items():
+        if least < 0:
+            raise ValueError(f"{name} is {least}, below 0")
     if info.task == "regression" and len(info.spreads) != len(info.targets):
         raise ValueError(f"{len(info.spreads)} spreads for {len(info.targets)} targets")
     n_temperatures = len(info.temperatures)

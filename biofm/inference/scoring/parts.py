@@ -12,6 +12,9 @@ from biofm.inference.scoring.readings import Answer
 if TYPE_CHECKING:
     import pyarrow
 
+V5 = 4
+"""Of Arrow's format of messages, since 1.0, in the numbers of ``Message.fbs``."""
+
 
 def pack_columns(columns: Columns) -> Answer:
     """The columns as what a journal takes for an answer; its bytes are no numbers here."""
@@ -34,8 +37,8 @@ def unpack_columns(packed: Answer) -> "pyarrow.Table":
 
     buffer = pa.py_buffer(packed.tobytes())
     try:
-        if any(map(_is_compressed, pa.ipc.MessageReader.open_stream(buffer))):
-            raise ValueError("it is compressed")
+        for message in pa.ipc.MessageReader.open_stream(buffer):
+            _check_plain(message)
         table = pa.ipc.open_stream(buffer).read_all()
         table.validate(full=True)
     except (pa.ArrowException, OSError, struct.error) as error:
@@ -47,18 +50,23 @@ def unpack_columns(packed: Answer) -> "pyarrow.Table":
     return table
 
 
-def _is_compressed(message: "pyarrow.Message") -> bool:
-    """Whether the message is a batch of rows whose body is compressed: a field of its metadata, which are a
-    FlatBuffer (https://github.com/apache/arrow/blob/main/format/Message.fbs).
+def _check_plain(message: "pyarrow.Message") -> None:
+    """Raise ValueError for a message of an older format, where compression has another place, and for rows
+    whose body is compressed: fields of its metadata, which are a FlatBuffer
+    (https://github.com/apache/arrow/blob/main/format/Message.fbs).
     """
     content = message.metadata.to_pybytes()
     (root,) = struct.unpack_from("<I", content)
-    header = _field(content, root, 2)
+    version = _field(content, root, 0)
+    if version is None or struct.unpack_from("<h", content, version) != (V5,):
+        raise ValueError("it is of an older format of Arrow")
+    if message.type not in ("record batch", "dictionary"):
+        return
+    rows = _field(content, root, 2)
     if message.type == "dictionary":
-        header = _field(content, _table_at(content, header), 1)
-    elif message.type != "record batch":
-        return False
-    return _field(content, _table_at(content, header), 3) is not None
+        rows = _field(content, _table_at(content, rows), 1)
+    if _field(content, _table_at(content, rows), 3) is not None:
+        raise ValueError("it is compressed")
 
 
 def _table_at(content: bytes, place: int | None) -> int:
@@ -84,6 +92,8 @@ def _is_of_tables(kind: "pyarrow.DataType") -> bool:
     """Whether a table may hold it; of all that Arrow knows, these are none that Parquet or CSV know."""
     from pyarrow import types
 
+    if types.is_dictionary(kind):
+        return _is_of_tables(kind.value_type)
     if types.is_union(kind) or types.is_run_end_encoded(kind) or types.is_interval(kind):
         return False
     return all(_is_of_tables(kind.field(i).type) for i in range(kind.num_fields))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 ROWS_PER_BLOCK = 4096
+BYTES_PER_BLOCK = 64 << 20
 
 
 def journals_to_table(
@@ -89,10 +90,12 @@ def _part_of(entry: Entry, journal: Journal) -> "pyarrow.Table":
 
 def _blocks(slices: Iterator["pyarrow.Table"]) -> Iterator[list["pyarrow.Table"]]:
     gathered: list[pyarrow.Table] = []
+    n_rows = n_bytes = 0
     for part in slices:
         gathered.append(part)
-        if sum(table.num_rows for table in gathered) >= ROWS_PER_BLOCK:
+        n_rows, n_bytes = n_rows + part.num_rows, n_bytes + part.nbytes
+        if n_rows >= ROWS_PER_BLOCK or n_bytes >= BYTES_PER_BLOCK:
             yield gathered
-            gathered = []
+            gathered, n_rows, n_bytes = [], 0, 0
     if gathered:
         yield gathered

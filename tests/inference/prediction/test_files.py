@@ -49,12 +49,12 @@ def predictor(
         (classes(temperatures=[5e-324]), "temperatures of"),
         (classes(temperatures=[1e9]), "temperatures of"),
         (classes(temperatures=[-1]), "temperatures of"),
-        (classes(classes=["x", "x"]), "two of x, x have one name"),
-        (description(targets=["a", "a"]), "two of a, a have one name"),
-        (description(members=[{"name": "m", "fold": 0}] * 2), "two of m, m have one name"),
-        (description(spreads=[0.0, -1.0]), "fewer than 0"),
-        (description(window=-1), "fewer than 0"),
-        (description(n_calibrated=-1), "fewer than 0"),
+        (classes(classes=["x", "x"]), "two classes are named x"),
+        (description(targets=["a", "a"]), "two targets are named a"),
+        (description(members=[{"name": "m", "fold": 0}] * 2), "two members are named m"),
+        (description(spreads=[0.0, -1.0]), "spreads is -1.0, below 0"),
+        (description(window=-1), "window is -1, below 0"),
+        (description(n_calibrated=-1), "n_calibrated is -1, below 0"),
     ],
 )
 def test_a_description_that_no_training_gives_is_refused(described: bytes, message: str) -> None:

@@ -18,9 +18,11 @@ TABLE = pa.table(
 )
 
 
-def stream_of(table: pa.Table, compression: str | None) -> Answer:
+def stream_of(
+    table: pa.Table, compression: str | None, version: pa.ipc.MetadataVersion = pa.ipc.MetadataVersion.V5
+) -> Answer:
     sink = pa.BufferOutputStream()
-    options = pa.ipc.IpcWriteOptions(compression=compression)
+    options = pa.ipc.IpcWriteOptions(compression=compression, metadata_version=version)
     with pa.ipc.new_stream(sink, table.schema, options=options) as writer:
         writer.write_table(table)
     content = sink.getvalue().to_pybytes()
@@ -48,6 +50,12 @@ def test_a_compressed_part_is_refused_before_it_is_unpacked(table: pa.Table, com
         unpack_columns(stream_of(table, compression))
 
 
+def test_an_older_format_is_refused() -> None:
+    """Which had a place of its own for compression."""
+    with pytest.raises(ValueError, match="older format"):
+        unpack_columns(stream_of(TABLE, None, pa.ipc.MetadataVersion.V4))
+
+
 @pytest.mark.parametrize(
     ("column", "message"),
     [
@@ -58,10 +66,16 @@ def test_a_compressed_part_is_refused_before_it_is_unpacked(table: pa.Table, com
         (pa.RunEndEncodedArray.from_arrays([1], [1]), "holds run_end_encoded"),
         (pa.array([None], pa.month_day_nano_interval()), "holds month_day_nano_interval"),
         (pa.array([2**31 - 1], pa.int32()).cast(pa.date32()), "times that Python cannot represent"),
+        (
+            pa.DictionaryArray.from_arrays(
+                pa.array([0]), pa.array([2**31 - 1], pa.int32()).cast(pa.date32())
+            ),
+            "times that Python cannot represent",
+        ),
         (pa.array([[1]], pa.list_(pa.timestamp("us", "Moon/Base"))), "times that Python cannot represent"),
     ],
 )
-def test_what_no_table_holds_is_refused(column: pa.Array, message: str) -> None:
+def test_a_column_of_a_kind_that_no_table_has_is_refused(column: pa.Array, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         unpack_columns(pack_columns({"x": column}))
 
