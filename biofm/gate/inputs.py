@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from biofm.core.errors import InputError
+from biofm.gate.outputs import reason_of
 from biofm.gate.partial import known_by
 
 if sys.platform != "win32":
@@ -40,7 +41,7 @@ def open_input(path: Path, *, streams: bool = False) -> BinaryIO:
     except (OSError, ValueError) as error:
         if os.path.isdir(path):  # Windows calls opening a folder a want of permission.
             raise _is_a_folder(path) from error
-        reason = error.strerror if isinstance(error, OSError) else error
+        reason = reason_of(error)
         remedy = (
             "Check its permissions: ls -l shows them"
             if isinstance(error, PermissionError)

@@ -37,8 +37,13 @@ def check_parent(path: Path) -> None:
     raise OutputError(f"there is no folder {path.parent}", where=str(path), remedy=remedy)
 
 
+def reason_of(error: OSError | ValueError) -> str:
+    """Why a file cannot be opened. A name with a NUL is a ValueError, in words of each version of Python."""
+    return str(error.strerror) if isinstance(error, OSError) else "its name holds a NUL character"
+
+
 def unwritable(path: Path, error: OSError | ValueError) -> OutputError:
-    reason = error.strerror if isinstance(error, OSError) else error
+    reason = reason_of(error)
     remedy = "Choose another folder, or check its permissions and its free space"
     return OutputError(f"nothing can be written there ({reason})", where=str(path), remedy=remedy)
 

@@ -106,7 +106,7 @@ def test_a_file_without_permission_is_an_input_error(plain_folder: Path, make_re
 
 
 @pytest.mark.parametrize(
-    ("name", "reason"), [("a" * 300, "File name too long"), ("a\0b", "embedded null byte")]
+    ("name", "reason"), [("a" * 300, "File name too long"), ("a\0b", "its name holds a NUL character")]
 )
 def test_a_name_that_no_file_can_have_is_an_input_error(
     name: str, reason: str, tmp_path: Path, make_request: MakeRequest
