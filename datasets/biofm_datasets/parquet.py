@@ -168,7 +168,7 @@ def _safe_batches(
     for number in range(file.num_row_groups):
         group = file.metadata.row_group(number)
         if group.num_rows <= _FEW_ROWS:
-            yield from file.iter_batches(_FEW_ROWS, row_groups=[number], columns=list(columns))
+            yield from file.iter_batches(min(n_rows, _FEW_ROWS), row_groups=[number], columns=list(columns))
             continue
         chunks = [group.column(i) for i in range(group.num_columns)]
         coded = [chunk.path_in_schema for chunk in chunks if chunk.has_dictionary_page]

@@ -47,10 +47,11 @@ def test_a_call_that_python_does_not_hear_in_is_ended_with_all_children(tmp_path
 @pytest.mark.parametrize("number", OF_TERMINALS)
 def test_what_a_program_was_told_to_ignore_does_not_end_it(number: int) -> None:
     """As `nohup` tells it."""
-    before = signal.signal(number, signal.SIG_IGN)
+    before = {one: signal.signal(one, signal.SIG_DFL) for one in OF_TERMINALS}
     try:
-        assert number not in ending_signals()
-        signal.signal(number, signal.SIG_DFL)
         assert set(ending_signals()) == {*SIGNALS, *OF_TERMINALS}
+        signal.signal(number, signal.SIG_IGN)
+        assert set(ending_signals()) == {*SIGNALS, *OF_TERMINALS} - {number}
     finally:
-        signal.signal(number, before)
+        for one, handler in before.items():
+            signal.signal(one, handler)

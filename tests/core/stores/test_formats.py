@@ -35,6 +35,7 @@ def read_h5ad(path: Path, **options: str) -> anndata.AnnData:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", "Observation names are not unique")
+        warnings.filterwarnings("ignore", "The 'future.infer_string' option")  # which anndata 0.13.4 asks for
         return anndata.read_h5ad(path, **options)
 
 
