@@ -98,7 +98,7 @@ def sequences(content: bytes) -> Iterator[object]:
 
 LONG = ["A", "A" * 10_000_001]
 TOO_LONG = {"at": ["a", "b"], "seq": LONG}
-TOO_LONG_VIEW = {"at": ["a", "b"], "seq": pa.array(LONG, pa.string_view())}
+TOO_LONG_LARGE = {"at": ["a", "b"], "seq": pa.array(LONG, pa.large_string())}
 IN_ANOTHER_ERA = {"at": pa.array([1, 2**31 - 1], pa.int32()).cast(pa.date32()), "seq": ["A", "B"]}
 OF_ANOTHER_PLACE = {"at": pa.array([1, 2], pa.timestamp("us", "Moon/Base")), "seq": ["A", "B"]}
 
@@ -108,7 +108,7 @@ OF_ANOTHER_PLACE = {"at": pa.array([1, 2], pa.timestamp("us", "Moon/Base")), "se
     ("columns", "message"),
     [
         (TOO_LONG, r"rows 1 to 2, column 'seq': this cell is longer than 10,000,000"),
-        (TOO_LONG_VIEW, r"rows 1 to 2, column 'seq': this cell is longer than 10,000,000"),
+        (TOO_LONG_LARGE, r"rows 1 to 2, column 'seq': this cell is longer than 10,000,000"),
         (IN_ANOTHER_ERA, r"rows 1 to 2: column 'at' holds times that Python cannot represent \(days="),
         (OF_ANOTHER_PLACE, r"rows 1 to 2: column 'at' holds times that Python cannot represent \("),
     ],

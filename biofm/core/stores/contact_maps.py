@@ -181,6 +181,8 @@ class _PairTable:
             row = {"protein": id_, "record": record, "reason": self._reason}
             self._waiting.append(pa.Table.from_pylist([row], schema=self._schema))
         for i, j, values in _select(probabilities, self._pairs):
+            if not len(i):  # pyarrow 22 and earlier write the rows before an empty part twice
+                continue
             names, numbers = pa.repeat(id_, len(i)), pa.repeat(record, len(i))
             columns = [names, numbers, pa.array(i + 1), pa.array(j + 1), pa.array(values)]
             columns += [pa.nulls(len(i), pa.string())] if self._reason else []

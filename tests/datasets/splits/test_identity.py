@@ -124,7 +124,7 @@ def is_similar(reference: PairwiseAligner, a: str, b: str) -> bool:
     """Beyond chance, as alignments of short proteins that have nothing to do with each other may look."""
     best = reference.align(a, b)[0]
     counts = best.counts()
-    n_columns = counts.aligned + counts.gaps
+    n_columns = counts.identities + counts.mismatches + counts.gaps
     is_covering = n_columns >= 0.5 * min(len(a), len(b))
     return bool(best.score >= MIN_SCORE and is_covering and counts.identities >= 0.3 * n_columns)
 
