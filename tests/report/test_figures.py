@@ -127,4 +127,5 @@ def test_figures_need_no_display_and_warn_of_nothing(monkeypatch: pytest.MonkeyP
     monkeypatch.delenv("DISPLAY", raising=False)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.simplefilter("ignore", DeprecationWarning)  # matplotlib 3.8 of newer pyparsing
         drawn(neighbours, ".png")

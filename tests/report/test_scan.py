@@ -82,4 +82,5 @@ def test_colours_part_at_zero_and_cells_stand_where_they_belong(monkeypatch: pyt
 def test_any_protein_is_drawn_without_a_warning(sequence: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.simplefilter("ignore", DeprecationWarning)  # matplotlib 3.8 of newer pyparsing
         drawn(sequence, ".png")

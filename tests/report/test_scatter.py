@@ -63,5 +63,6 @@ def test_many_rows_are_drawn_as_a_density(
 def test_panels_share_one_scale_of_shades_and_warn_of_nothing() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.simplefilter("ignore", DeprecationWarning)  # matplotlib 3.8 of newer pyparsing
         shown = texts_of(drawn([panel(f"p{i}", 600) for i in range(2)], ".svg"))
     assert shown.count("rows in a hexagon") == 1
