@@ -118,8 +118,9 @@ def _end(number: int) -> None:
             (os.killpg if leads else os.kill)(child, signal.SIGKILL)
     for folder in list(_State.temporary):
         shutil.rmtree(folder, ignore_errors=True)
-    kept = b"" if _State.temporary else b". What was committed is kept"
-    os.write(2, b"biofm: interrupted in the midst of a long computation" + kept + b"\n")
+    os.write(
+        2, b"biofm: interrupted in the midst of a long computation. What --resume goes on from is kept\n"
+    )
     os._exit(128 + number)
 
 

@@ -160,7 +160,10 @@ def _safe_batches(
     """As many rows at a time as have room, by what each group of rows says of its columns."""
     from pyarrow.parquet import ParquetFile
 
-    leaves = [file.schema.column(i) for i in range(len(file.schema))]
+    every = [file.schema.column(i) for i in range(len(file.schema))]
+    begins = tuple(f"{column}." for column in columns)
+    leaves = [leaf for leaf in every if f"{leaf.path}.".startswith(begins)]  # of what is read
+    read = {leaf.path for leaf in leaves}
     texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
     n_fixed = sum(leaf.length for leaf in leaves if leaf.physical_type == "FIXED_LEN_BYTE_ARRAY")
     is_nested = any(leaf.max_repetition_level for leaf in leaves)
@@ -170,7 +173,8 @@ def _safe_batches(
         if group.num_rows <= _FEW_ROWS:
             yield from file.iter_batches(min(n_rows, _FEW_ROWS), row_groups=[number], columns=list(columns))
             continue
-        chunks = [group.column(i) for i in range(group.num_columns)]
+        every_chunk = (group.column(i) for i in range(group.num_columns))
+        chunks = [chunk for chunk in every_chunk if chunk.path_in_schema in read]
         coded = [chunk.path_in_schema for chunk in chunks if chunk.has_dictionary_page]
         longest = _longest_coded(probe, number, {path for path in coded if path in texts})
         n_at_once = max(1, min(n_rows, MOST_CHARACTERS // max(1, n_fixed + (longest or 0))))
