@@ -69,7 +69,7 @@ def embed(
     to make one table of all eight.
 
     ``on_error`` "skip" leaves out faulty records; where the model's numbers are not finite, the rows are
-    there without values (NaN in .h5ad, .npz and .safetensors), and the provenance says why.
+    there without values (empty cells in .csv, else NaN), and the provenance says why.
 
     Raises InputError, OutputError, ModelError, OptionError: each says what, where and what to do.
     """

@@ -2,7 +2,8 @@
 
 With one row a residue the columns are ``id``, ``record`` (the protein's number in the input, from 1, which
 tells proteins of one id apart), ``residue`` (from 1) and ``embedding``. How they were made is JSON in the
-file's metadata, under the key ``biofm``. A row without values has no ``embedding``.
+file's metadata, under the key ``biofm``. A row without values is NaN, as in the other formats: a list of fixed
+size that is missing can be written and read from pyarrow 26 on only.
 """
 
 import base64
@@ -48,8 +49,7 @@ class ParquetStore:
         d_embedding = block.values.shape[1]
         self._writer = self._writer or self._open(d_embedding)
         ids, *numbers = block.residues() if self._per_residue else (block.ids, block.n_residues)
-        flat, are_empty = pa.array(block.values.reshape(-1)), pa.array(block.are_empty)
-        values = pa.FixedSizeListArray.from_arrays(flat, d_embedding, mask=are_empty)
+        values = pa.FixedSizeListArray.from_arrays(pa.array(block.values.reshape(-1)), d_embedding)
         columns = [pa.array(ids, pa.string()), *(pa.array(one, pa.int64()) for one in numbers), values]
         table = pa.Table.from_arrays(columns, schema=self._schema(d_embedding))
         self._writer.write_table(table, row_group_size=max(1, len(table)))

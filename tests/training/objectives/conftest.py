@@ -95,7 +95,7 @@ def overfit(make_recipe: Callable[..., PretrainRecipe]) -> Overfit:
 
     def train(model: nn.Module, objective: Objective, example: Example) -> float:
         optimizer = make_optimizer(model, make_recipe(learning_rate=0.03, weight_decay=0.0))
-        for _ in range(50):
+        for _ in range(60):  # on some versions of torch 50 leave 0.051 where 0.05 is asked
             loss = objective.loss(model, example)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
