@@ -2,8 +2,8 @@
 
 With one row a residue the columns are ``id``, ``record`` (the protein's number in the input, from 1, which
 tells proteins of one id apart), ``residue`` (from 1) and ``embedding``. How they were made is JSON in the
-file's metadata, under the key ``biofm``. A row without values is NaN, as in the other formats: only pyarrow 26
-and later can write and read a list of fixed size that is missing.
+file's metadata, under the key ``biofm``. A row without values is NaN, as in the other formats: pyarrow before
+26 can not write, or not read, a list of fixed size that is missing.
 """
 
 import base64
