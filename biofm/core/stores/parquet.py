@@ -3,7 +3,7 @@
 With one row a residue the columns are ``id``, ``record`` (the protein's number in the input, from 1, which
 tells proteins of one id apart), ``residue`` (from 1) and ``embedding``. How they were made is JSON in the
 file's metadata, under the key ``biofm``. A row without values is NaN, as in the other formats: pyarrow before
-26 can not write, or not read, a list of fixed size that is missing.
+26 cannot write, or cannot read, a missing list of fixed size.
 """
 
 import base64
