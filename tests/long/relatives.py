@@ -1,7 +1,7 @@
 """Proves that no part of a split holds a relative of another, by an outside search with MMseqs2.
 
 `biofm data prepare` parts proteins into training, validation and test at 30, 40 and 50 % identity: by
-identity, which leaves out what resembles a held-out protein, and by cluster, which keeps relatives together. Then
+identity, which leaves out what resembles a held-out protein, and by cluster, which keeps them together. Then
 MMseqs2, called here as a user would (`easy-search -s 7.5 -e 0.001`, its masking on, then off), searches every
 held-out part in the other parts. A pair counts if so much of the alignment is identical, and it covers half
 of the shorter protein. BIOFM_TEST_DATA names the folder with the proteins: 10,000 of UniRef90, of which 10 %
