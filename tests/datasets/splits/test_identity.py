@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from Bio.Align import PairwiseAligner
 from biofm_datasets import DataError, read_sequences
-from biofm_datasets.split import MIN_SCORE
+from biofm_datasets.split import MIN_SCORE, Similarity
 from biofm_datasets.splits import Labels, SplitOptions, identity, label_sequences, mmseqs
 from biofm_datasets.splits.identity import Spelling
 from biofm_datasets.store import Alphabet, TokenStore
@@ -241,6 +241,22 @@ def test_on_real_proteins_mmseqs_finds_no_relatives_between_parts(
     is_between = (labels[query] != labels[target]) & (labels[query] != 3) & (labels[target] != 3)
     assert is_similar.sum() > len(sequences), "each finds itself, and some find others"
     assert not set(query[is_similar & is_between])
+
+
+@needs_mmseqs
+def test_a_pair_that_mmseqs_finds_with_its_correction_alone_is_found(real_data: Path, tmp_path: Path) -> None:
+    """Two proteins of UniRef90, 21 of 69 residues alike by a search of its defaults."""
+    path = real_data / "protein" / "uniref90_10k.fasta.gz"
+    names = ("UniRef90_A0A7S3YGM6", "UniRef90_D0MX13")
+    with path.open("rb") as file:
+        sequences = {it.id: it.sequence for it in read_sequences(file, path.name) if it.id in names}
+    similarity = Similarity(0.3, 0.5)
+    pairs = mmseqs.find_pairs(
+        (sequences[it] for it in names), None, 2, similarity, tmp_path, lambda *stage: None
+    )
+    assert {(0, 1), (1, 0)} & {
+        pair for some in pairs for pair in zip(*map(np.ndarray.tolist, some), strict=True)
+    }
 
 
 @pytest.mark.slow
