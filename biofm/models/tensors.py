@@ -6,9 +6,6 @@ builds tensors and plain containers and refuses everything that could run code.
 
 import argparse
 import os
-import pickle
-import re
-import struct
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import nullcontext
 from functools import partial
@@ -21,25 +18,10 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from biofm.core.errors import ModelError
+from biofm.models.pickles import DAMAGED, foreign_name, load_data
 
 Files = Mapping[str, BinaryIO]
 """A checkpoint's opened files by their names."""
-
-# What torch's reader raises on bytes that are no pickle of tensors, found by flipping bytes of good files.
-DAMAGED = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    MemoryError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    pickle.UnpicklingError,
-    struct.error,
-)
 
 
 class Tensors(Mapping[str, Tensor]):
@@ -98,11 +80,11 @@ def read_pickle(handle: BinaryIO, name: str, *, allow: tuple[type, ...] = ()) ->
     """
     try:
         with torch.serialization.safe_globals(list(allow)) if allow else nullcontext():
-            return torch.load(handle, map_location="cpu", weights_only=True)
+            return load_data(handle)
     except DAMAGED as error:
-        if foreign := re.search(r"GLOBAL ([\w.]+)", str(error)):
+        if foreign := foreign_name(error):
             raise ModelError(
-                f"refused: this pickle holds more than tensors ({foreign[1]}), and loading it could run code",
+                f"refused: this pickle holds more than tensors ({foreign}), and loading it could run code",
                 where=name,
                 remedy="Convert it to safetensors on a machine that may run it, or get the safetensors file",
             ) from error

@@ -28,7 +28,7 @@ from torch.distributed.checkpoint.state_dict_loader import load
 from torch.futures import Future
 
 from biofm.core.errors import OutputError
-from biofm.models.tensors import DAMAGED
+from biofm.models.pickles import DAMAGED, foreign_name, load_data
 
 REST = "meta.pt"  # what Lightning keeps beside the parts: counters, and what callbacks remember
 _PART = re.compile(r"__\d+_\d+\.distcp")
@@ -59,7 +59,7 @@ def read_rest(path: Path) -> dict[str, Any]:
     """
     file = path / REST if path.is_dir() else path
     with as_data(file):
-        rest: dict[str, Any] = torch.load(file, map_location="cpu", mmap=True, weights_only=True)
+        rest: dict[str, Any] = load_data(file, mmap=True)
         if not isinstance(rest, dict):
             raise TypeError(type(rest))
     return rest
@@ -142,8 +142,8 @@ def as_data(file: Path) -> Iterator[None]:
     except DAMAGED as error:
         if isinstance(error, OSError) and error.errno is not None:
             what, remedy = f"cannot be read ({error.strerror})", "Mend that, or remove the checkpoint"
-        elif foreign := re.search(r"GLOBAL ([\w.]+)", str(error)):
-            what = f"refused: this checkpoint holds more than data ({foreign[1]}), which could run as code"
+        elif foreign := foreign_name(error):
+            what = f"refused: this checkpoint holds more than data ({foreign}), which could run as code"
             remedy = "Remove it and begin the run again, and ask where it comes from"
         else:
             what = "this checkpoint is damaged"
@@ -155,7 +155,7 @@ class _Planner(DefaultLoadPlanner):
     """torch's, whose own ``load_bytes`` unpickles freely."""
 
     def load_bytes(self, read_item: ReadItem, value: BytesIO) -> None:
-        content = torch.load(value, map_location="cpu", weights_only=True)
+        content = load_data(value)
         set_element(self.original_state_dict, self.mappings[read_item.dest_index.fqn], content)
 
 

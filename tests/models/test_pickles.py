@@ -2,11 +2,14 @@
 
 import os
 import pickle
+import signal
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 import torch
@@ -53,6 +56,22 @@ def fault_of(read_folder: ReadFolder, path: Path) -> str:
     return str(caught.value)
 
 
+@contextmanager
+def limited_to(seconds: float) -> Iterator[None]:
+    """Raise TimeoutError in what takes longer."""
+
+    def stop(number: int, frame: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def refusal(name: str, held: str) -> str:
     what = f"refused: this pickle holds more than tensors ({held}), and loading it could run code"
     return f"{name}: {what}. {REMEDY}"
@@ -72,6 +91,27 @@ def test_code_in_a_pickle_is_refused_and_does_not_run(
 
     torch.load(path, weights_only=False)
     assert marker.exists(), "the pickle was harmless, so the test showed nothing"
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "older format"])
+def test_a_long_name_in_a_pickle_does_not_keep_torch_busy(
+    zipped: bool, pickle_folder: Path, read_folder: ReadFolder
+) -> None:
+    """torch alone takes minutes for a name of this length, which is found by chance too."""
+    name, path = "nonsense" + 400_000 * "x", pickle_folder / "esm2.pt"
+    own = f"{os.system.__module__}\n".encode()
+    torch.save({"model": Malice(path)}, path, _use_new_zipfile_serialization=zipped)
+    if zipped:
+        with ZipFile(path) as archive:
+            members = {it: archive.read(it) for it in archive.namelist()}
+        with ZipFile(path, "w") as archive:
+            for member, held in members.items():
+                archive.writestr(member, held.replace(own, f"{name}\n".encode()))
+    else:
+        path.write_bytes(path.read_bytes().replace(own, f"{name}\n".encode()))
+    with limited_to(60):
+        fault = fault_of(read_folder, path)
+    assert fault == refusal("esm2.pt", name[:200])
 
 
 def test_the_options_of_fair_esm_are_refused_in_a_bin(

@@ -1,0 +1,67 @@
+"""Pickles of PyTorch, read as data: tensors and plain containers, by torch's restricted unpickler."""
+
+import pickle
+import re
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+from torch import _weights_only_unpickler as unpickler
+
+LONGEST_MESSAGE = 2_000  # characters
+LONGEST_NAME = 200
+
+# What torch's reader raises on bytes that are no pickle of tensors, found by flipping bytes of good files.
+DAMAGED = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    pickle.UnpicklingError,
+    struct.error,
+)
+
+_FOREIGN = re.compile(rf"GLOBAL ([\w.]{{1,{LONGEST_NAME}}})")
+
+
+def load_data(file: Path | BinaryIO, *, mmap: bool = False) -> Any:
+    """What a file of ``torch.save`` holds, on the CPU. With ``mmap`` tensors are read when they are used.
+
+    Raises one of ``DAMAGED``: it is damaged, or holds more than data, which ``foreign_name`` then tells.
+    """
+    with _short_messages():
+        return torch.load(file, map_location="cpu", weights_only=True, mmap=mmap)
+
+
+def foreign_name(error: BaseException) -> str:
+    """The class or function that a refused pickle names; empty where the error is another one."""
+    found = _FOREIGN.search(str(error)[:LONGEST_MESSAGE])
+    return found[1] if found else ""
+
+
+class _ShortError(pickle.UnpicklingError):
+    def __str__(self) -> str:
+        return super().__str__()[:LONGEST_MESSAGE]
+
+
+@contextmanager
+def _short_messages() -> Iterator[None]:
+    """torch (2.11 to 2.15) searches the message of a fault by an expression that takes four times as long for
+    words twice as long, and these are the file's: a name of 400 kB kept it busy for two minutes.
+    """
+    names = vars(unpickler)
+    original = names.get("UnpicklingError", pickle.UnpicklingError)
+    names["UnpicklingError"] = _ShortError
+    try:
+        yield
+    finally:
+        names["UnpicklingError"] = original
