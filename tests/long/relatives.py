@@ -5,7 +5,7 @@ identity, which leaves out what resembles a held-out protein, and by cluster, wh
 MMseqs2, called here as a user would (`easy-search -s 7.5 -e 0.001`, its masking on, then off), searches every
 held-out part in the other parts. A pair counts if so much of the alignment is identical, and it covers half
 of the shorter protein. BIOFM_TEST_DATA names the folder with the proteins: 10,000 of UniRef90, of which 10 %
-validate and 10 % test. Some ten minutes on two cores; it needs `mmseqs`.
+validate and 10 % test. Most of an hour on two cores; it needs `mmseqs`.
 """
 
 import argparse
