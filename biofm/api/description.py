@@ -19,9 +19,9 @@ from biofm.core.bounds import check_bound
 from biofm.core.errors import InputError, input_errors
 from biofm.evaluation.dataset import Description, Tally, describe_sources, describe_store
 from biofm.gate import ask
+from biofm.modalities import ProteinTokenizer
 from biofm.policy import Target
 from biofm.report import check_figure_suffix, draw_dataset
-from biofm.tokenizers import ProteinTokenizer
 
 
 def describe(

@@ -27,7 +27,7 @@ from biofm.api.token_blocks import BlockReader, Reading
 from biofm.core import sha256_of
 from biofm.core.errors import InputError, OptionError, OutputError, data_errors, input_errors
 from biofm.gate.inputs import STANDARD_INPUT
-from biofm.tokenizers import ProteinTokenizer
+from biofm.modalities import ProteinTokenizer
 
 ALPHABET = "ESM"
 DTYPE = "U8"

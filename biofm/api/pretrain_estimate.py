@@ -21,8 +21,8 @@ from biofm.api.training import begin_with
 from biofm.core.errors import InputError, data_errors, input_errors
 from biofm.gate import Permit, ask
 from biofm.inference import choose_compute
+from biofm.modalities import ProteinTokenizer
 from biofm.models import Checkpoint
-from biofm.tokenizers import ProteinTokenizer
 from biofm.training import PretrainRecipe, check_model, check_store, leave_to_main, objective_of
 
 if TYPE_CHECKING:  # it brings lightning

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from biofm.core.errors import InputError
 from biofm.inference.records import SKIPPED, RecordOptions
-from biofm.tokenizers import ProteinTokenizer
+from biofm.modalities import ProteinTokenizer
 
 BLOCK_RESIDUES = 1 << 20
 

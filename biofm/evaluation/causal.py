@@ -13,16 +13,16 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from biofm.evaluation.perplexity import PRIOR_RESIDUES, HeldOutPerplexity, summarise
+from biofm.modalities import Tokenizer, Tokens
 from biofm.models.finiteness import not_finite
 from biofm.nn import MaskedLM, by_budget, pack
-from biofm.tokenizers import ProteinTokenizer
 
 
 def causal_perplexity(
     model: MaskedLM,
     sequences: Sequence[str],
-    unigram: Float[np.ndarray, "20"],
-    tokenizer: ProteinTokenizer,
+    unigram: Float[np.ndarray, " scored"],
+    tokenizer: Tokenizer,
     *,
     tokens_per_batch: int,
     seed: int = 0,
@@ -49,18 +49,18 @@ class _Judge:
     """
 
     def __init__(
-        self, model: MaskedLM, unigram: NDArray[np.float64], tokenizer: ProteinTokenizer, n_proteins: int
+        self, model: MaskedLM, unigram: NDArray[np.float64], tokenizer: Tokenizer, n_proteins: int
     ) -> None:
         self.model = model
         self.device = model.encoder.embedding.tokens.weight.device
         self.unigram = unigram
-        self.standard = torch.from_numpy(tokenizer.standard).long()
+        self.scored = torch.from_numpy(tokenizer.scored).long()
         self.code = np.full(len(tokenizer.vocabulary), -1)  # of a token: its place among the standard ones
-        self.code[tokenizer.standard] = np.arange(len(tokenizer.standard))
+        self.code[tokenizer.scored] = np.arange(len(tokenizer.scored))
         self.losses = {name: np.zeros(n_proteins) for name in ("model", "unigram", "own_composition")}
         self.n_residues = np.zeros(n_proteins, np.int64)
 
-    def add(self, proteins: list[tuple[int, NDArray[np.uint8]]]) -> None:
+    def add(self, proteins: list[tuple[int, Tokens]]) -> None:
         of_model = self._log_likelihoods([tokens for _, tokens in proteins])
         for (number, tokens), log_p in zip(proteins, of_model, strict=True):
             if not np.isfinite(log_p).all():
@@ -81,9 +81,9 @@ class _Judge:
         return shares
 
     @torch.inference_mode()
-    def _log_likelihoods(self, proteins: list[NDArray[np.uint8]]) -> list[NDArray[np.float64]]:
+    def _log_likelihoods(self, proteins: list[Tokens]) -> list[NDArray[np.float64]]:
         """For each protein, and each of its tokens but the last, of every standard residue to be the next."""
         batch = pack([torch.from_numpy(tokens.astype(np.int64)) for tokens in proteins])
-        scores = self.model(batch.to(self.device))[:, self.standard.to(self.device)]
+        scores = self.model(batch.to(self.device))[:, self.scored.to(self.device)]
         log_p = scores.float().log_softmax(-1).double().cpu().split(batch.lengths.tolist())
         return [of_protein[:-1].numpy() for of_protein in log_p]

@@ -17,9 +17,9 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
 from biofm.evaluation.bootstrap import CONFIDENCE, draw_counts
+from biofm.modalities import Tokenizer, Tokens
 from biofm.models.finiteness import not_finite
 from biofm.nn import MaskedLM, by_budget, pack
-from biofm.tokenizers import ProteinTokenizer
 
 N_PARTS = 7
 N_RESAMPLES = 1000
@@ -48,8 +48,8 @@ class HeldOutPerplexity:
 def held_out_perplexity(
     model: MaskedLM,
     sequences: Sequence[str],
-    unigram: Float[np.ndarray, "20"],
-    tokenizer: ProteinTokenizer,
+    unigram: Float[np.ndarray, " scored"],
+    tokenizer: Tokenizer,
     *,
     tokens_per_batch: int,
     seed: int = 0,
@@ -85,13 +85,13 @@ def summarise(
 
 
 def residue_frequencies(
-    counts: Int[np.ndarray, " vocabulary"], tokenizer: ProteinTokenizer
-) -> Float[np.ndarray, "20"]:
+    counts: Int[np.ndarray, " vocabulary"], tokenizer: Tokenizer
+) -> Float[np.ndarray, " scored"]:
     """Frequencies of the standard residues, from how often each token occurs; each counted once more, so that
     none is zero.
     """
-    of_standard = counts[tokenizer.standard] + 1
-    frequencies: NDArray[np.float64] = of_standard / of_standard.sum()
+    of_scored = counts[tokenizer.scored] + 1
+    frequencies: NDArray[np.float64] = of_scored / of_scored.sum()
     return frequencies
 
 
@@ -99,13 +99,13 @@ class _Protein(NamedTuple):
     """Tokens, and for each the part in which it is masked; -1 for tokens that are no standard residue."""
 
     number: int
-    tokens: NDArray[np.uint8]
+    tokens: Tokens
     part: NDArray[np.int64]
 
 
-def _deal(tokens: NDArray[np.uint8], tokenizer: ProteinTokenizer, seed: int, number: int) -> _Protein:
+def _deal(tokens: Tokens, tokenizer: Tokenizer, seed: int, number: int) -> _Protein:
     """Parts at random, of sizes that differ by at most one."""
-    places = np.flatnonzero(np.isin(tokens, tokenizer.standard))
+    places = np.flatnonzero(np.isin(tokens, tokenizer.scored))
     part = np.full(len(tokens), -1)
     part[np.random.default_rng((seed, number)).permutation(places)] = np.arange(len(places)) % N_PARTS
     return _Protein(number, tokens, part)
@@ -120,18 +120,18 @@ class _Judge:
         self,
         model: MaskedLM,
         unigram: NDArray[np.float64],
-        tokenizer: ProteinTokenizer,
+        tokenizer: Tokenizer,
         n_proteins: int,
     ) -> None:
         self.model = model
         self.device = model.encoder.embedding.tokens.weight.device
         self.unigram = unigram
         self.mask = tokenizer.mask
-        self.standard = torch.from_numpy(tokenizer.standard).long()
+        self.scored = torch.from_numpy(tokenizer.scored).long()
         self.code = np.full(
             len(tokenizer.vocabulary), -1
         )  # of a token: its place among the standard residues
-        self.code[tokenizer.standard] = np.arange(len(tokenizer.standard))
+        self.code[tokenizer.scored] = np.arange(len(tokenizer.scored))
         self.losses = {name: np.zeros(n_proteins) for name in ("model", "unigram", "own_composition")}
         self.n_residues = np.zeros(n_proteins, np.int64)
 
@@ -152,7 +152,7 @@ class _Judge:
 
     @torch.inference_mode()
     def _model_log_likelihood(
-        self, proteins: list[_Protein], part: int, hidden: NDArray[np.uint8]
+        self, proteins: list[_Protein], part: int, hidden: Tokens
     ) -> NDArray[np.float64]:
         batch = pack([torch.from_numpy(protein.tokens.astype(np.int64)) for protein in proteins])
         rows = (
@@ -162,7 +162,7 @@ class _Judge:
         )
         batch.tokens[rows] = self.mask
         vectors = self.model.encoder(batch.to(self.device))[rows.to(self.device)]
-        log_p = self.model.logits(vectors)[:, self.standard.to(self.device)].float().log_softmax(-1).cpu()
+        log_p = self.model.logits(vectors)[:, self.scored.to(self.device)].float().log_softmax(-1).cpu()
         found: NDArray[np.float64] = (
             log_p.gather(1, torch.from_numpy(self.code[hidden])[:, None]).double().numpy()
         )

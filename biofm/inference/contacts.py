@@ -15,12 +15,12 @@ from biofm.core.errors import InputError, OptionError
 from biofm.core.stores import ProvenanceFields, is_empty
 from biofm.inference.compute import Compute
 from biofm.inference.empty_rows import EMPTY_ROWS
-from biofm.inference.lengths import N_ENDS
+from biofm.inference.lengths import longest_of, run_whole
 from biofm.inference.records import SKIPPED
 from biofm.inference.working_memory import check_memory_of_record
+from biofm.modalities import Tokenizer, Tokens
 from biofm.models.finiteness import are_faulty, not_finite
 from biofm.nn import MaskedLM, by_budget, pack
-from biofm.tokenizers import ProteinTokenizer
 
 MAP_BYTES = 20  # of a pair of residues, while its map is made
 LONGEST = 10_000  # residues; such a map takes 0.4 GB and its making 2 GB, both by the square of the length
@@ -80,11 +80,13 @@ class ContactPredictor:
     def __init__(
         self,
         model: MaskedLM,
-        tokenizer: ProteinTokenizer,
+        tokenizer: Tokenizer,
         compute: Compute,
         tokens_per_batch: int | None = None,
     ) -> None:
         assert model.contacts is not None, "a model without a contact head predicts no contacts"
+        is_framed = len(tokenizer.before) == len(tokenizer.behind) == 1
+        assert is_framed, "contact heads leave out one token at each end"
         check_bound("tokens_per_batch", tokens_per_batch, "--tokens-per-batch")
         self.model = model
         self.encoder = model.encoder
@@ -96,8 +98,8 @@ class ContactPredictor:
     @property
     def longest(self) -> int:
         """The most residues of a protein: what memory holds, or what the model has learned positions for."""
-        n_positions = self.encoder.config.max_length
-        return LONGEST if n_positions is None else min(LONGEST, n_positions - N_ENDS)
+        longest = longest_of(self.encoder.config, self.tokenizer)
+        return LONGEST if longest is None else min(LONGEST, longest)
 
     def stream(
         self,
@@ -116,7 +118,7 @@ class ContactPredictor:
         for members in by_budget(self._tokenise(records, notices), self.tokens_per_batch):
             maps = self._predict([tokens for _, tokens in members])
             n_tokens = sum(len(tokens) for _, tokens in members)
-            on_batch(n_tokens, n_tokens - 2 * len(members))
+            on_batch(n_tokens, n_tokens - self.tokenizer.n_special * len(members))
             for (record, _), probabilities in zip(members, maps, strict=True):
                 if is_empty(probabilities):
                     if on_error == "stop":
@@ -127,7 +129,7 @@ class ContactPredictor:
 
     def _tokenise(
         self, records: Iterable[Record], notices: Counter[str]
-    ) -> Iterator[tuple[tuple[Record, NDArray[np.uint8]], int]]:
+    ) -> Iterator[tuple[tuple[Record, Tokens], int]]:
         longest = self.encoder.config.trained_length
         for record in records:
             tokens = self.tokenizer.encode(record.sequence)
@@ -135,18 +137,16 @@ class ContactPredictor:
                 notices["residues read as <unk>"] += n_unknown
             check_memory_of_record(record, MAP_BYTES * len(tokens) ** 2, self.device)
             if len(tokens) > longest:
-                notices[
-                    f"sequences longer than the {longest - 2} residues of the model's training, run whole"
-                ] += 1
+                notices[run_whole(longest, self.tokenizer)] += 1
             yield (record, tokens), len(tokens)
 
     @torch.inference_mode()
-    def _predict(self, proteins: list[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+    def _predict(self, proteins: list[Tokens]) -> list[NDArray[np.float32]]:
         batch = pack([torch.from_numpy(tokens.astype(np.int64)) for tokens in proteins])
         try:
             maps = self.head(self.encoder, batch.to(self.device))
         except torch.OutOfMemoryError as error:
-            longest = max(map(len, proteins)) - 2
+            longest = max(map(len, proteins)) - self.tokenizer.n_special
             raise OptionError(
                 f"the memory of {self.device} is too small for a batch with one of {longest:,} residues",
                 where="--tokens-per-batch",

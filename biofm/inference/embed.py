@@ -18,7 +18,7 @@ from biofm.inference.batches import batches, pack_pieces
 from biofm.inference.compute import Compute
 from biofm.inference.empty_rows import EMPTY_ROWS
 from biofm.inference.gather import gather_for
-from biofm.inference.lengths import check_length, check_window
+from biofm.inference.lengths import check_length, check_window, run_whole
 from biofm.inference.pooling import PoolName, check_pool
 from biofm.inference.windows import pieces
 from biofm.inference.working_memory import (
@@ -26,9 +26,9 @@ from biofm.inference.working_memory import (
     check_memory_of_batch,
     check_memory_of_record,
 )
+from biofm.modalities import Tokenizer, Tokens
 from biofm.models.finiteness import are_faulty, not_finite
 from biofm.nn import Encoder, PackedBatch, by_budget
-from biofm.tokenizers import ProteinTokenizer
 
 # Sorted by length together; more gives better batches, later first results and more memory.
 BATCHES_PER_CHUNK = 16
@@ -73,13 +73,10 @@ class Protein:
     record: int
     id: str
     sequence: str
-    tokens: NDArray[np.uint8]
+    tokens: Tokens
+    n_residues: int
     key: bytes
     where: str = ""
-
-    @property
-    def n_residues(self) -> int:
-        return len(self.tokens) - 2
 
 
 OnBatch = Callable[[int, int], None]
@@ -94,7 +91,7 @@ class Embedder:
     """An encoder that ``place`` made ready, and how to embed with it: options checked against the model."""
 
     def __init__(
-        self, encoder: Encoder, tokenizer: ProteinTokenizer, compute: Compute, options: EmbedOptions
+        self, encoder: Encoder, tokenizer: Tokenizer, compute: Compute, options: EmbedOptions
     ) -> None:
         self.tokenizer = tokenizer
         self.encoder = encoder
@@ -103,7 +100,7 @@ class Embedder:
         self.options = options
         self.config = encoder.config
         self.layer = self._resolve_layer(options.layer)
-        check_window(options.window, self.config)
+        check_window(options.window, self.config, tokenizer)
         check_pool(options.pool, self.config)
         self.tokens_per_batch = options.tokens_per_batch or compute.tokens_per_batch
 
@@ -132,17 +129,19 @@ class Embedder:
             tokens = self.tokenizer.encode(record.sequence)
             if n_unknown := int(np.count_nonzero(tokens == self.tokenizer.unknown)):
                 notices["residues read as <unk>"] += n_unknown
-            if window is not None and len(tokens) - 2 > window:
-                notices[f"sequences embedded by overlapping windows of {window} residues"] += 1
+            n_residues = len(tokens) - self.tokenizer.n_special
+            if window is not None and n_residues > window:
+                units = self.tokenizer.modality.words.units
+                notices[f"sequences embedded by overlapping windows of {window} {units}"] += 1
             elif len(tokens) > longest:
-                check_length(record, len(tokens), self.config)
+                check_length(record, len(tokens), self.config, self.tokenizer)
                 n_bytes = activation_bytes(self.config, self.dtype, len(tokens))
                 check_memory_of_record(record, n_bytes, self.device)
-                notices[
-                    f"sequences longer than the {longest - 2} residues of the model's training, run whole"
-                ] += 1
+                notices[run_whole(longest, self.tokenizer)] += 1
             key = key_of(record.sequence)
-            yield Protein(number, record.number, record.id, record.sequence, tokens, key, record.where)
+            yield Protein(
+                number, record.number, record.id, record.sequence, tokens, n_residues, key, record.where
+            )
 
     def chunks(self, proteins: Iterable[Protein]) -> Iterator[list[Protein]]:
         """Proteins that are batched together. Where a chunk ends depends on its proteins and the next one."""
@@ -186,7 +185,7 @@ class Embedder:
     @torch.inference_mode()
     def _embed(
         self,
-        sequences: list[NDArray[np.uint8]],
+        sequences: list[Tokens],
         n_residues: list[int],
         on_batch: OnBatch,
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:

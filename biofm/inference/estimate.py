@@ -135,7 +135,7 @@ def _memory(
 ) -> tuple[dict[str, int], int]:
     """What a run takes on the host, part by part, and what it takes on another device."""
     d_model, window = embedder.config.d_model, embedder.options.window
-    longest = min(found.longest, window or found.longest) + 2
+    longest = min(found.longest, window or found.longest) + embedder.tokenizer.n_special
     n_batch_tokens = min(max(embedder.tokens_per_batch, longest), found.n_tokens)
     activations = activation_bytes(embedder.config, embedder.dtype, n_batch_tokens)
     n_chunk_rows = min(max(_chunk_tokens(embedder), found.longest), found.unique_residues)

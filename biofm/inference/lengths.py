@@ -1,27 +1,39 @@
-"""How long a protein is, and how long a model takes one: without end, or to that of its learned positions."""
+"""Length limits: how many units a model accepts, and the error for a longer sequence."""
 
 from biofm_datasets import Record
 
 from biofm.core.errors import InputError, OptionError
+from biofm.modalities import Tokenizer
 from biofm.nn import EncoderConfig
 
-N_ENDS = 2  # <cls> and <eos>
+
+def longest_of(config: EncoderConfig, tokenizer: Tokenizer) -> int | None:
+    """The most units that the model's learned positions hold; None where it has no such positions."""
+    return None if config.max_length is None else config.max_length - tokenizer.n_special
 
 
-def check_length(record: Record, n_tokens: int, config: EncoderConfig) -> None:
+def check_length(record: Record, n_tokens: int, config: EncoderConfig, tokenizer: Tokenizer) -> None:
     """Raises InputError where the model has no positions for the last of ``n_tokens`` tokens."""
-    if config.max_length is not None and n_tokens > config.max_length:
-        longest = config.max_length - N_ENDS
+    longest, n_units = longest_of(config, tokenizer), n_tokens - tokenizer.n_special
+    if longest is not None and n_units > longest:
+        units = tokenizer.modality.words.units
         raise InputError(
-            f"{n_tokens - N_ENDS:,} residues, and the model has learned positions for {longest:,}",
+            f"{n_units:,} {units}, and the model has learned positions for {longest:,}",
             where=record.where,
             remedy=f"Give --window {longest}",
         )
 
 
-def check_window(window: int | None, config: EncoderConfig) -> None:
-    """Raises OptionError where the model has no positions for a window of so many residues."""
-    if window is not None and config.max_length is not None and window > config.max_length - N_ENDS:
-        longest = config.max_length - N_ENDS
-        what = f"{window} residues are more than the model has learned positions for"
+def check_window(window: int | None, config: EncoderConfig, tokenizer: Tokenizer) -> None:
+    """Raises OptionError where the model has no positions for a window of so many units."""
+    longest = longest_of(config, tokenizer)
+    if window is not None and longest is not None and window > longest:
+        units = tokenizer.modality.words.units
+        what = f"{window} {units} are more than the model has learned positions for"
         raise OptionError(what, where="--window", remedy=f"Give at most {longest}")
+
+
+def run_whole(trained_length: int, tokenizer: Tokenizer) -> str:
+    """The notice of a sequence beyond the tokens of the model's training, which the model takes whole."""
+    longest, units = trained_length - tokenizer.n_special, tokenizer.modality.words.units
+    return f"sequences longer than the {longest} {units} of the model's training, run whole"

@@ -11,6 +11,7 @@ from torch import Tensor
 from biofm.core.errors import OptionError
 from biofm.inference.compute import Compute
 from biofm.inference.working_memory import check_memory_of_batch
+from biofm.modalities import Tokens
 from biofm.models.finiteness import are_faulty
 from biofm.nn import MaskedLM, by_budget, pack
 
@@ -20,14 +21,14 @@ BATCHES_PER_CHUNK = 16
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One run through the model: a protein with the tokens at ``masked`` hidden, read at the places
+    """One run through the model: a sequence with the tokens at ``masked`` hidden, read at the places
     ``read``.
 
-    ``tokens``: (length,), <cls> and <eos> included. ``masked`` and ``read``: places in ``tokens``, each
+    ``tokens``: (length,), the special ones included. ``masked`` and ``read``: places in ``tokens``, each
     ascending and without repeats; they may differ or be empty.
     """
 
-    tokens: NDArray[np.uint8]
+    tokens: Tokens
     masked: NDArray[np.int64]
     read: NDArray[np.int64]
 

@@ -70,7 +70,7 @@ def survey(proteins: Iterable[Protein], embedder: Embedder) -> Survey:
 
 def _n_tokens(n_residues: int, embedder: Embedder) -> int:
     """Tokens that the model runs for a protein of this length, overlaps of its windows included."""
-    tokens = np.zeros(n_residues + 2, np.uint8)
+    tokens = np.zeros(n_residues + embedder.tokenizer.n_special, embedder.tokenizer.dtype)
     window = embedder.options.window
     return sum(len(piece.tokens) for piece in pieces(0, tokens, window, embedder.tokenizer))
 

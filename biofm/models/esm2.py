@@ -12,11 +12,11 @@ from reprlib import repr as shortened
 from typing import Any
 
 from biofm.core.errors import ModelError
+from biofm.modalities import ProteinTokenizer
 from biofm.models.layout import WRONG_SETTINGS, Layout, configuration_errors
 from biofm.models.names import NameMap
 from biofm.models.tensors import Tensors, held
 from biofm.nn import EncoderConfig, MaskedLM
-from biofm.tokenizers import ProteinTokenizer
 
 MODEL_TYPE = "esm"
 TRAINED_LENGTH = 1024  # <cls> + 1,022 residues + <eos>

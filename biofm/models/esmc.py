@@ -13,11 +13,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from biofm.core.errors import ModelError
+from biofm.modalities import ESMC_ALPHABET, ProteinTokenizer
 from biofm.models.layout import WRONG_SETTINGS, Layout, configuration_errors
 from biofm.models.names import NameMap
 from biofm.models.tensors import Tensors, held
 from biofm.nn import EncoderConfig, MaskedLM
-from biofm.tokenizers import ESMC_ALPHABET, ProteinTokenizer
 
 MODEL_TYPE = "esmc"
 TRAINED_LENGTH = 2048

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from biofm.modalities import Tokenizer
 from biofm.models import esm1, esm2, esmc, protein
 from biofm.models.layout import Layout
 from biofm.models.names import NameMap
 from biofm.models.tensors import Tensors
 from biofm.nn import MaskedLM
-from biofm.tokenizers import ProteinTokenizer
 
 
 class Family(Protocol):
@@ -27,7 +27,7 @@ class Family(Protocol):
     def to_settings(self, model: MaskedLM) -> dict[str, Any]:
         """The ``config.json`` to be written."""
 
-    def tokenizer(self) -> ProteinTokenizer: ...
+    def tokenizer(self) -> Tokenizer: ...
 
     def tokenizer_files(self) -> dict[str, bytes]:
         """The files from which ``transformers`` makes the same tokenizer, where it reads the layout."""

@@ -6,6 +6,7 @@ from typing import Any
 from biofm_datasets.documents import load_json
 
 from biofm.core.errors import ModelError, OptionError
+from biofm.modalities import Tokenizer
 from biofm.models import esm1, esm2, esmc, protein
 from biofm.models.checkpoint import contents
 from biofm.models.families import FAMILIES
@@ -13,7 +14,6 @@ from biofm.models.layout import Layout
 from biofm.models.tensors import Files, read_contact_regression, read_fair_esm, read_pickle, read_tensors
 from biofm.models.weights import build, foreign_state, unused
 from biofm.nn import MaskedLM, initialise
-from biofm.tokenizers import ProteinTokenizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Checkpoint:
 
     family: str
     module: MaskedLM
-    tokenizer: ProteinTokenizer
+    tokenizer: Tokenizer
     unused: tuple[str, ...] = ()
 
 
@@ -49,7 +49,7 @@ def new_protein_model(size: str, *, trained_length: int, seed: int, causal: bool
         raise OptionError(f"no such size: {size}", where="--size", remedy=f"Give {', '.join(protein.SIZES)}")
     module = MaskedLM(protein.config(size, trained_length=trained_length, causal=causal))
     initialise(module, seed)
-    return Checkpoint("biofm protein", module, ProteinTokenizer())
+    return Checkpoint("biofm protein", module, protein.tokenizer())
 
 
 def write_checkpoint(checkpoint: Checkpoint) -> dict[str, bytes]:

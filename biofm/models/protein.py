@@ -9,11 +9,11 @@ from dataclasses import asdict
 from typing import Any
 
 from biofm.core.errors import ModelError
+from biofm.modalities import ProteinTokenizer
 from biofm.models.layout import WRONG_SETTINGS, Layout
 from biofm.models.names import OWN_NAMES
 from biofm.models.tensors import Tensors
 from biofm.nn import EncoderConfig, MaskedLM
-from biofm.tokenizers import ProteinTokenizer
 
 MODEL_TYPE = "biofm-protein"
 HUB_IDS: dict[str, str] = {}  # none is published: they are bundled, or trained by their user

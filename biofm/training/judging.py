@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 
 from biofm.evaluation import HeldOutPerplexity, causal_perplexity, held_out_perplexity, residue_frequencies
 from biofm.inference import Compute
+from biofm.modalities import Tokenizer
 from biofm.models import Checkpoint
-from biofm.tokenizers import ProteinTokenizer
 from biofm.training.progress import Progress
 
 BLOCK_TOKENS = 1 << 24
@@ -20,21 +20,21 @@ def judge(
 ) -> dict[str, HeldOutPerplexity]:
     """Perplexities on the sequences of each source that are for the test, of those that have any."""
     perplexity = causal_perplexity if checkpoint.module.config.causal else held_out_perplexity
-    results = {}
+    tokenizer, results = checkpoint.tokenizer, {}
     for source, members in zip(store.record.sources, store.pools("test"), strict=True):
         if len(members):
             results[source.name] = perplexity(
                 checkpoint.module,
-                [checkpoint.tokenizer.decode(store.tokens[i][1:-1]) for i in members],
+                [tokenizer.decode(tokenizer.body(store.tokens[i])) for i in members],
                 unigram,
-                checkpoint.tokenizer,
+                tokenizer,
                 tokens_per_batch=compute.tokens_per_batch,
                 progress=lambda done, total: progress("judging", done, total),
             )
     return results
 
 
-def training_unigram(store: Store, tokenizer: ProteinTokenizer) -> NDArray[np.float64]:
+def training_unigram(store: Store, tokenizer: Tokenizer) -> NDArray[np.float64]:
     """How frequent each standard residue is in what is trained on."""
     n_tokens = len(tokenizer.vocabulary)
     others = [members for part, members in store.split.items() if part != "train"]

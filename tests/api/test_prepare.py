@@ -10,7 +10,7 @@ from biofm_datasets.sampling import Mixture
 from biofm_datasets.store import open_store
 
 import biofm
-from biofm.tokenizers import ProteinTokenizer
+from biofm.modalities import ProteinTokenizer
 
 
 def test_a_store_of_real_proteins_holds_their_tokens_and_names(real_data: Path, tmp_path: Path) -> None:

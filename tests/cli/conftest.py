@@ -25,9 +25,9 @@ from safetensors import safe_open
 
 from biofm.cli import main
 from biofm.core.signals import ending_signals
+from biofm.modalities import ProteinTokenizer
 from biofm.models import Checkpoint, esm2, write_checkpoint
 from biofm.nn import MaskedLM, initialise
-from biofm.tokenizers import ProteinTokenizer
 
 # Forks a child for each line of words, so that a run costs a fork and not the seconds of importing torch. It
 # signals the child some milliseconds after its journal has changed so many times, if it still runs then. A

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from biofm.modalities import ProteinTokenizer
 from biofm.models import Checkpoint, esm2, write_checkpoint
 from biofm.nn import MaskedLM, initialise
-from biofm.tokenizers import ProteinTokenizer
 
 pytestmark = pytest.mark.slow
 

@@ -15,9 +15,9 @@ from biofm_datasets.structures import read_chain
 import biofm as package
 from biofm.evaluation.contacts import contact_precision, contacts_of_chain
 from biofm.inference import contacts as contacts_of_inference
+from biofm.modalities import ProteinTokenizer
 from biofm.models import Checkpoint, esm2, write_checkpoint
 from biofm.nn import MaskedLM
-from biofm.tokenizers import ProteinTokenizer
 
 SEQUENCE = "MKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQAPILSRVGDGTQDNL"
 FASTA = f">sp|P1|A\n{SEQUENCE}\n>b\nMVLSPADKTNVKAAWGKVGAHAGEYGAEALERMFLS\n>b\nM\n"

@@ -21,7 +21,7 @@ from pyarrow import parquet
 
 from biofm.api import preparation, token_blocks
 from biofm.cli import main
-from biofm.tokenizers.protein import STANDARD_RESIDUES
+from biofm.modalities import STANDARD_RESIDUES
 from tests.datasets.store.conftest import content_of
 from tests.datasets.store.killing import run_until
 

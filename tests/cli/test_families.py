@@ -10,9 +10,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from biofm.modalities import ProteinTokenizer
 from biofm.models import HUB_IDS, Checkpoint, esm1, esm2, esmc, write_checkpoint
 from biofm.nn import EncoderConfig, MaskedLM, initialise, pack
-from biofm.tokenizers import ProteinTokenizer
 
 SHAPE: dict[str, Any] = {"d_model": 24, "n_layers": 2, "n_heads": 2}
 POSITIONS: dict[str, Any] = {"n_positions": 34}  # for 30 residues between <cls> and <eos>

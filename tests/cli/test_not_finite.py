@@ -13,9 +13,9 @@ from safetensors.numpy import load_file, save_file
 
 import biofm as biofm_package
 from biofm.inference.scoring import rows
+from biofm.modalities import ProteinTokenizer
 from biofm.models import Checkpoint, write_checkpoint
 from biofm.nn import EncoderConfig, MaskedLM, initialise
-from biofm.tokenizers import ProteinTokenizer
 from tests.cli.tables import CELLS, CHOICE, FEW, write
 
 FASTA = ">a\nMKTAYIAKQR\n>w\nMKWTAYWL\n>c\nMVLSPADKTN\n"

@@ -23,10 +23,10 @@ import h5py
 import numpy as np
 import pytest
 
+from biofm.modalities import ProteinTokenizer
 from biofm.models import Checkpoint, esm2, write_checkpoint
 from biofm.nn import MaskedLM, initialise
 from biofm.policy.requests import Verb
-from biofm.tokenizers import ProteinTokenizer
 from tests.cli.every_verb import HUB_NAME, MARK
 from tests.cli.tables import oiliness, sequences, write
 

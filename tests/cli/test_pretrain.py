@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file
 
 from biofm.cli import main
-from biofm.tokenizers.protein import STANDARD_RESIDUES
+from biofm.modalities import STANDARD_RESIDUES
 from biofm.training import PretrainRecipe, protein_nano
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -13,7 +13,7 @@ from esm.utils.sampling import _BatchedESMProteinTensor
 from torch import Tensor
 
 from biofm.esm import ESMC
-from biofm.tokenizers import ESMC_ALPHABET, ProteinTokenizer
+from biofm.modalities import ESMC_ALPHABET, ProteinTokenizer
 
 Pair = tuple[esmc.ESMC, ESMC]
 

@@ -9,9 +9,8 @@ import torch
 from biofm.core.errors import ModelError
 from biofm.evaluation import HeldOutPerplexity, causal_perplexity, residue_frequencies
 from biofm.evaluation.perplexity import PRIOR_RESIDUES
+from biofm.modalities import STANDARD_RESIDUES, ProteinTokenizer
 from biofm.nn import EncoderConfig, MaskedLM, initialise, pack
-from biofm.tokenizers import ProteinTokenizer
-from biofm.tokenizers.protein import STANDARD_RESIDUES
 
 TOKENIZER = ProteinTokenizer()
 PROTEINS = ["MKTAYIAKQR", "AXA", "WWWWWWWWWWWW", "M"]
@@ -38,7 +37,7 @@ def judge(model: MaskedLM, proteins: list[str], tokens_per_batch: int = 100) -> 
 def test_it_is_that_of_a_plain_loop_over_prefixes(model: MaskedLM) -> None:
     prior = dict(zip(STANDARD_RESIDUES, UNIGRAM, strict=True))
     losses: dict[str, list[float]] = {"model": [], "unigram": [], "own_composition": []}
-    standard = torch.from_numpy(TOKENIZER.standard).long()
+    standard = torch.from_numpy(TOKENIZER.scored).long()
     for protein in PROTEINS:
         tokens = torch.from_numpy(TOKENIZER.encode(protein)).long()
         for place, residue in enumerate(protein):

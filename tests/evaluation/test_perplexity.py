@@ -13,9 +13,8 @@ from torch import Tensor
 from biofm.core.errors import ModelError
 from biofm.evaluation import HeldOutPerplexity, held_out_perplexity, residue_frequencies
 from biofm.evaluation.perplexity import N_PARTS, PRIOR_RESIDUES, _deal
+from biofm.modalities import STANDARD_RESIDUES, ProteinTokenizer
 from biofm.nn import EncoderConfig, MaskedLM, PackedBatch, initialise
-from biofm.tokenizers import ProteinTokenizer
-from biofm.tokenizers.protein import STANDARD_RESIDUES
 
 Judge = Callable[..., HeldOutPerplexity]
 
@@ -91,7 +90,7 @@ def test_scores_of_what_is_no_standard_residue_do_not_count(
     model: MaskedLM, judge: Judge, proteins: list[str], tokenizer: ProteinTokenizer
 ) -> None:
     before = judge(proteins).model
-    others = np.setdiff1d(np.arange(len(tokenizer.vocabulary)), tokenizer.standard)
+    others = np.setdiff1d(np.arange(len(tokenizer.vocabulary)), tokenizer.scored)
     assert model.head is not None
     with torch.no_grad():
         model.head.bias[torch.from_numpy(others)] = 50.0

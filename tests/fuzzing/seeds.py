@@ -24,11 +24,11 @@ from biofm.inference.pooling import PoolName
 from biofm.inference.prediction import MemberInfo, PredictorInfo
 from biofm.inference.prediction.heads import linear_head
 from biofm.inference.prediction.info import write_info
+from biofm.modalities import ProteinTokenizer
 from biofm.models import Checkpoint, esm1, esm2, esmc, write_checkpoint
 from biofm.models.names import NameMap
 from biofm.models.weights import foreign_state
 from biofm.nn import EncoderConfig, MaskedLM, initialise
-from biofm.tokenizers import ProteinTokenizer
 from biofm.training import PretrainRecipe
 from biofm.training.finetuning.recipe import FinetuneRecipe
 from biofm.training.metrics import append_metrics, keep_metrics

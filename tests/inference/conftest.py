@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from biofm.core.stores import EmbeddingBlock
 from biofm.inference import Compute, Embedder, EmbedOptions
+from biofm.modalities import ProteinTokenizer
 from biofm.nn import Encoder, EncoderConfig, pack
-from biofm.tokenizers import ProteinTokenizer
 
 TRAINED_LENGTH = 42
 CPU = Compute(torch.device("cpu"), torch.float32, "as asked")

@@ -13,9 +13,9 @@ from biofm.core.errors import InputError, OptionError
 from biofm.inference import Compute
 from biofm.inference.contacts import ContactMap, ContactPredictor, short_enough
 from biofm.inference.focus import Focus
+from biofm.modalities import ProteinTokenizer
 from biofm.models import esm1, esm2
 from biofm.nn import MaskedLM
-from biofm.tokenizers import ProteinTokenizer
 
 CPU = Compute(torch.device("cpu"), torch.float32, "as asked")
 

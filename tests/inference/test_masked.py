@@ -6,9 +6,9 @@ import torch
 from numpy.typing import NDArray
 
 from biofm.inference import Compute, Predictor, Query
+from biofm.modalities import ProteinTokenizer
 from biofm.models import esm2
 from biofm.nn import MaskedLM, initialise, pack
-from biofm.tokenizers import ProteinTokenizer
 
 CPU = Compute(torch.device("cpu"), torch.float32, "as asked")
 NOTHING = np.empty(0, np.int64)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from biofm.inference.windows import Piece, pieces
-from biofm.tokenizers import ProteinTokenizer
+from biofm.modalities import ProteinTokenizer
 
 TOKENIZER = ProteinTokenizer()
 

@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 
 from biofm_datasets.store import Store, open_store
 
-from biofm.tokenizers import ProteinTokenizer
+from biofm.modalities import ProteinTokenizer
 
 DATA = "protein/uniref90_10k.fasta.gz"
 HELD_OUT = 0.1

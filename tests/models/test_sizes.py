@@ -5,9 +5,9 @@ import torch
 from transformers import EsmcConfig, EsmcForMaskedLM, EsmConfig, EsmForMaskedLM
 
 from biofm.core.errors import OptionError
+from biofm.modalities import ProteinTokenizer
 from biofm.models import HUB_IDS, Checkpoint, describe, esm1, esm2, esmc, new_protein_model, protein
 from biofm.nn import MaskedLM
-from biofm.tokenizers import ProteinTokenizer
 
 # Lin et al. 2023, table S1: layers, width, heads; and the round number in the model's name.
 PUBLISHED = {

@@ -10,9 +10,9 @@ import jaxtyping
 import pytest
 
 from biofm.core.errors import ModelError
+from biofm.modalities import ProteinTokenizer
 from biofm.models import Checkpoint, new_protein_model, protein
 from biofm.nn import EncoderConfig, MaskedLM
-from biofm.tokenizers import ProteinTokenizer
 
 ReadFolder = Callable[[Path], Checkpoint]
 WriteFolder = Callable[[Checkpoint], Path]

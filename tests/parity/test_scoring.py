@@ -13,8 +13,8 @@ from transformers import EsmForMaskedLM
 
 from biofm.inference import Compute, Predictor
 from biofm.inference.scoring import METHODS, PERPLEXITY_METHODS, Reader, Scorer, Variant, perplexities
+from biofm.modalities import ProteinTokenizer
 from biofm.nn import MaskedLM
-from biofm.tokenizers import ProteinTokenizer
 
 Pair = tuple[EsmForMaskedLM, MaskedLM]
 

@@ -12,9 +12,8 @@ from biofm_datasets.store import TokenStore
 from torch import Tensor
 
 from biofm.inference import Compute
+from biofm.modalities import STANDARD_RESIDUES, ProteinTokenizer
 from biofm.nn import EncoderConfig, MaskedLM, initialise
-from biofm.tokenizers import ProteinTokenizer
-from biofm.tokenizers.protein import STANDARD_RESIDUES
 from biofm.training import PretrainRecipe
 from biofm.training.data import PackedData
 from biofm.training.fit import fit

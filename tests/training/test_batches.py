@@ -13,7 +13,7 @@ from biofm_datasets.sampling import Mixture, Plan
 from biofm_datasets.store import TokenStore
 from torch.utils.data import DataLoader
 
-from biofm.tokenizers import ProteinTokenizer
+from biofm.modalities import ProteinTokenizer
 from biofm.training import PretrainRecipe
 from biofm.training.batches import BEGINNING, Maker, Share, TrainingBatches, ValidationBatches
 from biofm.training.objectives import Example, Objective, masked_lm, regression

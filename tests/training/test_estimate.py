@@ -14,8 +14,8 @@ from biofm_datasets.store import TokenStore
 from biofm.core.errors import OptionError
 from biofm.core.hardware import find_bf16
 from biofm.inference import Compute
+from biofm.modalities import ProteinTokenizer
 from biofm.nn import MaskedLM
-from biofm.tokenizers import ProteinTokenizer
 from biofm.training import PretrainRecipe, estimate, trial
 from biofm.training.data import PackedData
 from biofm.training.estimate import TrainingEstimate, estimate_training

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from biofm.core.errors import ModelError, OptionError, OutputError
+from biofm.modalities import ProteinTokenizer
 from biofm.nn import MaskedLM, initialise
-from biofm.tokenizers import ProteinTokenizer
 from biofm.training import PretrainRecipe
 from biofm.training.checkpoints import newest_step
 from biofm.training.metrics import read_metrics

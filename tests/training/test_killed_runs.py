@@ -28,7 +28,7 @@ from biofm_datasets.sampling import Mixture
 from biofm_datasets.store import TokenStore
 from biofm.inference import Compute
 from biofm.nn import EncoderConfig, MaskedLM, initialise
-from biofm.tokenizers import ProteinTokenizer
+from biofm.modalities import ProteinTokenizer
 from biofm.training import PretrainRecipe, checkpoints
 from biofm.training.data import PackedData
 from biofm.training.fit import fit

@@ -13,7 +13,7 @@ import torch
 
 from biofm.core.errors import OptionError
 from biofm.inference import Compute
-from biofm.tokenizers.protein import STANDARD_RESIDUES
+from biofm.modalities import STANDARD_RESIDUES
 from biofm.training import PretrainRecipe
 from biofm.training.out_of_memory import memory_named
 

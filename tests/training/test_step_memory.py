@@ -12,8 +12,8 @@ from biofm_datasets.store import TokenStore
 from torch import Tensor
 
 from biofm.inference import Compute
+from biofm.modalities import ProteinTokenizer
 from biofm.nn import MaskedLM
-from biofm.tokenizers import ProteinTokenizer
 from biofm.training import PretrainRecipe
 from biofm.training.data import PackedData
 from biofm.training.objectives import Objective, masked_lm

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from biofm.inference import Compute
+from biofm.modalities import ProteinTokenizer
 from biofm.nn import MaskedLM, PackedBatch, ResiduePredictor, SequencePredictor, initialise_head
-from biofm.tokenizers import ProteinTokenizer
 from biofm.training import PretrainRecipe
 from biofm.training.data import PackedData
 from biofm.training.finetuning.lora import inject_adapters

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from biofm.evaluation.dataset.description import Description, Histogram, Shared, SourceDescription
 from biofm.evaluation.dataset.leakage import measure_leakage
 from biofm.evaluation.dataset.tally import Tally, tally_store
-from biofm.tokenizers import STANDARD_RESIDUES
+from biofm.modalities import STANDARD_RESIDUES
 
 QUANTILES = {
     "shortest": 0,

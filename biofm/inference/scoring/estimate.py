@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from biofm.inference.compute import Compute
 from biofm.inference.masked import Query
-from biofm.inference.scoring.readings import RESIDUES, Reader
+from biofm.inference.scoring.readings import Reader
 from biofm.inference.scoring.rows import Row, Rows, chunks, of_shard
 from biofm.inference.scoring.scorer import Need, Scorer
 from biofm.inference.scoring.sizes import TableSizes
@@ -21,7 +21,8 @@ SAMPLE_SECONDS = 5.0
 N_SAMPLED = 2000  # runs through each model
 SEED = 20
 
-ANSWER_BYTES = 4 * len(RESIDUES) + 60  # an answer in the journal, its key twice (in an index too)
+FLOAT_BYTES = 4
+KEY_BYTES = 60  # of an answer in the journal; it stands in an index too
 ENTRY_BYTES = 50  # a variant in the journal, besides its cells
 
 BUFFER_BYTES = 60 << 20  # a part of the table, its rows and what they need, the journal's cache
@@ -81,12 +82,17 @@ def estimate_scores(
         memory_parts=parts,
         device_bytes=device_bytes,
         output_bytes=found.sizes.in_bytes(),
-        scratch_bytes=ANSWER_BYTES * len(found.answers) + ENTRY_BYTES * found.n_variants,
+        scratch_bytes=_answer_bytes(scorer) * len(found.answers) + ENTRY_BYTES * found.n_variants,
         dtype=compute.dtype_name,
         device=compute.device.type,
         dtype_reason=compute.reason,
         notices=dict(+notices),
     )
+
+
+def _answer_bytes(scorer: Scorer) -> int:
+    """What an answer takes in the journal."""
+    return FLOAT_BYTES * max(len(reader.letters) for reader in scorer.readers) + KEY_BYTES
 
 
 class _Survey:

@@ -22,7 +22,7 @@ from typing import Literal, NamedTuple, get_args
 from biofm_datasets import Change
 from biofm_datasets.changes import splice
 
-from biofm.inference.scoring.readings import COLUMN, RESIDUES, Answer, Reading, log_likelihood_of
+from biofm.inference.scoring.readings import Answer, Reader, Reading, log_likelihood_of
 from biofm.inference.windows import spans
 
 Method = Literal["masked-marginals", "wt-marginals", "pseudo-perplexity"]
@@ -83,9 +83,9 @@ def readings_of(variant: Variant, asked: Method, window: int) -> Iterator[Readin
                 yield Reading("likelihood", variant.mutated)
 
 
-def score_of(variant: Variant, asked: Method, window: int, answer: Callable[[Reading], Answer]) -> float:
-    """The score, from the answers to ``readings_of``."""
-    readings = list(readings_of(variant, asked, window))
+def score_of(variant: Variant, asked: Method, reader: Reader, answer: Callable[[Reading], Answer]) -> float:
+    """The score by one model, from its answers to ``readings_of``."""
+    readings = list(readings_of(variant, asked, reader.window))
     match variant.method(asked):
         case "pseudo-perplexity":
             likelihoods = [log_likelihood_of(answer(reading)) for reading in readings]
@@ -93,11 +93,12 @@ def score_of(variant: Variant, asked: Method, window: int, answer: Callable[[Rea
         case "masked-marginals":
             rows = [answer(reading) for reading in readings]
         case "wt-marginals":
-            places = [_find_window(variant, site, window)[1] for site in variant.sites()]
-            shown = [answer(reading).reshape(-1, len(RESIDUES)) for reading in readings]
+            places = [_find_window(variant, site, reader.window)[1] for site in variant.sites()]
+            shown = [answer(reading).reshape(-1, len(reader.letters)) for reading in readings]
             rows = [residues[place] for residues, place in zip(shown, places, strict=True)]
     pairs = zip(variant.sites(), rows, strict=True)
-    return sum(float(row[COLUMN[site.mutant]]) - float(row[COLUMN[site.wild]]) for site, row in pairs)
+    column = reader.column
+    return sum(float(row[column[site.mutant]]) - float(row[column[site.wild]]) for site, row in pairs)
 
 
 def _find_window(variant: Variant, site: Site, window: int) -> tuple[int, int]:

@@ -8,19 +8,12 @@ from typing import Literal
 
 import numpy as np
 from biofm_datasets.protein import count_residues
-from biofm_datasets.variants import LETTERS
 from numpy.typing import NDArray
 
 from biofm.core.journal import key_of
-from biofm.inference.lengths import N_ENDS
 from biofm.inference.masked import Predictor, Query, unheard
 from biofm.inference.windows import Span, frame, spans
-from biofm.tokenizers import ProteinTokenizer
-
-RESIDUES = "".join(sorted(LETTERS))
-"""The amino acids that are scored, in the order of a reading's columns; other letters are context only."""
-
-COLUMN = {residue: i for i, residue in enumerate(RESIDUES)}
+from biofm.modalities import Tokenizer, Tokens
 
 NOWHERE = np.empty(0, np.int64)
 
@@ -32,9 +25,10 @@ Answer = NDArray[np.float32]
 class Reading:
     """One thing to know.
 
-    hidden: log-probabilities of ``RESIDUES`` at residue ``place`` (from 0) while it is masked.
-    shown: those at all residues for which window ``place`` counts, with nothing masked, one after another.
-    likelihood: the pseudo-log-likelihood of the sequence, each amino acid masked alone.
+    hidden: log-probabilities of the tokens that are counted (``Tokenizer.counted``, such as the 22 amino
+    acids) at the unit ``place`` (from 0) while it is masked.
+    shown: those at all units for which window ``place`` counts, with nothing masked, one after another.
+    likelihood: the pseudo-log-likelihood of the sequence, each counted unit masked alone.
     shown likelihood: the same sum with nothing masked.
     """
 
@@ -52,14 +46,15 @@ class Reader:
     """
 
     def __init__(
-        self, predictor: Predictor, tokenizer: ProteinTokenizer, trained_length: int, sha256: str = ""
+        self, predictor: Predictor, tokenizer: Tokenizer, trained_length: int, sha256: str = ""
     ) -> None:
         """``sha256``, that of the model's weights, tells its answers from those of other models."""
         self.predictor = predictor
         self.sha256 = sha256
         self.tokenizer = tokenizer
-        self.window = trained_length - N_ENDS
-        self.letters = np.array([tokenizer.number[residue] for residue in RESIDUES])
+        self.window = trained_length - tokenizer.n_special
+        self.letters = tokenizer.counted
+        self.column = {tokenizer.vocabulary[token]: i for i, token in enumerate(self.letters)}
 
     def key(self, reading: Reading) -> bytes:
         """Tells an answer of this model from every other; it holds no sequence."""
@@ -82,7 +77,7 @@ class Reader:
     def n_tokens(self, reading: Reading) -> int:
         """How many tokens the model runs for a reading."""
         n_residues = count_residues(reading.sequence)
-        n_run = min(n_residues, self.window) + N_ENDS
+        n_run = min(n_residues, self.window) + self.tokenizer.n_special
         match reading.kind:
             case "hidden" | "shown":
                 return n_run
@@ -95,10 +90,10 @@ class Reader:
         """The length of an answer; a likelihood is one float64."""
         match reading.kind:
             case "hidden":
-                return len(RESIDUES)
+                return len(self.letters)
             case "shown":
                 span = spans(count_residues(reading.sequence), self.window)[reading.place]
-                return len(RESIDUES) * (span.stop - span.first)
+                return len(self.letters) * (span.stop - span.first)
             case "likelihood" | "shown likelihood":
                 return 2
 
@@ -114,8 +109,8 @@ class Reader:
         """The places (from 0) of a sequence's amino acids, which its likelihood is about."""
         return self._counted(self.tokenizer.encode(sequence))
 
-    def _counted(self, tokens: NDArray[np.uint8]) -> NDArray[np.int64]:
-        return np.flatnonzero(np.isin(tokens[1:-1], self.letters))
+    def _counted(self, tokens: Tokens) -> NDArray[np.int64]:
+        return np.flatnonzero(np.isin(self.tokenizer.body(tokens), self.letters))
 
     def _queries(self, reading: Reading) -> Iterator[Query]:
         tokens = self.tokenizer.encode(reading.sequence)
@@ -123,28 +118,31 @@ class Reader:
             case "hidden":
                 yield self._hidden(tokens, reading.place)
             case "shown":
-                yield self._shown(tokens, spans(len(tokens) - 2, self.window)[reading.place])
+                yield self._shown(tokens, self._spans(tokens)[reading.place])
             case "likelihood":
                 yield from (self._hidden(tokens, int(place)) for place in self._counted(tokens))
             case "shown likelihood":
-                yield from (self._shown(tokens, span) for span in spans(len(tokens) - 2, self.window))
+                yield from (self._shown(tokens, span) for span in self._spans(tokens))
 
-    def _hidden(self, tokens: NDArray[np.uint8], place: int) -> Query:
-        start = window_start(len(tokens) - 2, place, self.window)
-        at = np.array([1 + place - start])
+    def _hidden(self, tokens: Tokens, place: int) -> Query:
+        start = window_start(len(self.tokenizer.body(tokens)), place, self.window)
+        at = np.array([self.tokenizer.n_before + place - start])
         return Query(frame(tokens, start, self.window, self.tokenizer), at, at)
 
-    def _shown(self, tokens: NDArray[np.uint8], span: Span) -> Query:
-        read = np.arange(1 + span.first - span.start, 1 + span.stop - span.start)
+    def _shown(self, tokens: Tokens, span: Span) -> Query:
+        read = self.tokenizer.n_before + np.arange(span.first - span.start, span.stop - span.start)
         return Query(frame(tokens, span.start, self.window, self.tokenizer), NOWHERE, read)
 
     def _log_likelihood(self, reading: Reading, answers: Iterator[NDArray[np.float32]]) -> float:
         tokens = self.tokenizer.encode(reading.sequence)
-        places = self._counted(tokens)
+        body, places = self.tokenizer.body(tokens), self._counted(tokens)
         if reading.kind == "likelihood":
-            return sum(float(next(answers)[0, tokens[1 + place]]) for place in places)
-        rows = np.concatenate([next(answers) for _ in spans(len(tokens) - 2, self.window)])
-        return float(rows[places, tokens[1 + places]].sum(dtype=np.float64))
+            return sum(float(next(answers)[0, body[place]]) for place in places)
+        rows = np.concatenate([next(answers) for _ in self._spans(tokens)])
+        return float(rows[places, body[places]].sum(dtype=np.float64))
+
+    def _spans(self, tokens: Tokens) -> list[Span]:
+        return spans(len(self.tokenizer.body(tokens)), self.window)
 
 
 def window_start(n_residues: int, place: int, window: int) -> int:

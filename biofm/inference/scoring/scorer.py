@@ -57,7 +57,7 @@ class Scorer:
         scores = np.empty((len(variants), len(self.readers)), np.float32)
         for model, reader in enumerate(self.readers):
             answer = _looked_up(answers, reader)
-            scores[:, model] = [score_of(variant, self.method, reader.window, answer) for variant in variants]
+            scores[:, model] = [score_of(variant, self.method, reader, answer) for variant in variants]
         return scores
 
     def read_and_score(self, cases: Sequence[Variant | Unscored]) -> NDArray[np.float32]:

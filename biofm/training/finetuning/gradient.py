@@ -113,7 +113,7 @@ def _build(checkpoint: Checkpoint, labels: Labels, recipe: FinetuneRecipe) -> Mo
         model = ResiduePredictor(encoder, labels.n_outputs, recipe.dropout, n_hidden=recipe.n_hidden)
     else:
         assert recipe.pool != "max", "the recipe has refused it"
-        special = checkpoint.tokenizer.ends
+        special = checkpoint.tokenizer.special
         model = SequencePredictor(
             encoder, recipe.pool, labels.n_outputs, recipe.dropout, n_hidden=recipe.n_hidden,
             special_tokens=special,

@@ -3,13 +3,13 @@
 import numpy as np
 import torch
 
+from biofm.modalities import Tokenizer
 from biofm.nn import PackedBatch
-from biofm.tokenizers import ProteinTokenizer
 from biofm.training.objectives.classification import cross_entropy
 from biofm.training.objectives.objective import Indices, Labelled, Objective
 
 
-def causal_lm(tokenizer: ProteinTokenizer) -> Objective:
+def causal_lm(tokenizer: Tokenizer) -> Objective:
     """The next token at every place, <eos> included; for an encoder that sees no later tokens."""
     return Objective(_shift, cross_entropy)
 

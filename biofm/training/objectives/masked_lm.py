@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from biofm.modalities import Tokenizer
 from biofm.nn import PackedBatch
-from biofm.tokenizers import ProteinTokenizer
 from biofm.training.objectives.objective import Example, Indices, Labelled, Objective
 from biofm.training.recipe import PretrainRecipe
 
@@ -29,12 +29,12 @@ class Rates:
     random: float = 0.1
 
 
-def masked_lm(tokenizer: ProteinTokenizer, recipe: PretrainRecipe) -> Objective:
+def masked_lm(tokenizer: Tokenizer, recipe: PretrainRecipe) -> Objective:
     """Residues chosen at the recipe's rates, to be told from the others."""
     rates = Rates(share=recipe.masked_share, mask=recipe.mask_rate, random=recipe.random_rate)
-    is_standard = np.zeros(len(tokenizer.vocabulary), np.bool_)
-    is_standard[tokenizer.standard] = True
-    return Objective(partial(_mask, rates, is_standard, tokenizer.mask), _cross_entropy)
+    is_scored = np.zeros(len(tokenizer.vocabulary), np.bool_)
+    is_scored[tokenizer.scored] = True
+    return Objective(partial(_mask, rates, is_scored, tokenizer.mask), _cross_entropy)
 
 
 def _cross_entropy(model: nn.Module, example: Example) -> Float[Tensor, ""]:
@@ -48,7 +48,7 @@ def _cross_entropy(model: nn.Module, example: Example) -> Float[Tensor, ""]:
 
 def _mask(
     rates: Rates,
-    is_standard: NDArray[np.bool_],
+    is_scored: NDArray[np.bool_],
     mask: int,
     batch: PackedBatch,
     members: Indices,
@@ -56,9 +56,9 @@ def _mask(
     rng: np.random.Generator,
 ) -> Labelled:
     tokens = batch.tokens.numpy()
-    rows = np.flatnonzero(is_standard[tokens] & (rng.random(len(tokens)) < rates.share))
+    rows = np.flatnonzero(is_scored[tokens] & (rng.random(len(tokens)) < rates.share))
     fate = rng.random(len(rows))
-    strangers = rng.choice(np.flatnonzero(is_standard), len(rows))
+    strangers = rng.choice(np.flatnonzero(is_scored), len(rows))
     there = tokens[rows]
     seen = np.where(fate < rates.mask, mask, np.where(fate < rates.mask + rates.random, strangers, there))
     changed = tokens.copy()

@@ -13,6 +13,7 @@ from biofm.evaluation.supervised import Task
 from biofm.inference import Compute, Embedder, EmbedOptions
 from biofm.inference.prediction import Branch, Ensemble, Head, HeadPool, MemberInfo, PredictorInfo
 from biofm.inference.prediction.heads import embedder_pool
+from biofm.modalities import ProteinTokenizer
 from biofm.nn import (
     EncoderConfig,
     MaskedLM,
@@ -22,7 +23,6 @@ from biofm.nn import (
     initialise_head,
     pack,
 )
-from biofm.tokenizers import ProteinTokenizer
 
 TOKENIZER = ProteinTokenizer()
 CPU = Compute(torch.device("cpu"), torch.float32, "as the test asks")
@@ -58,7 +58,7 @@ def test_a_member_says_what_the_model_said_in_training(pool: HeadPool, n_hidden:
     """Pooled by the embedder in batches of any kind, against the trained module on packed tokens."""
     assert pool != "max"
     model = SequencePredictor(
-        encoder().encoder, pool, 2, n_hidden=n_hidden, special_tokens=TOKENIZER.ends
+        encoder().encoder, pool, 2, n_hidden=n_hidden, special_tokens=TOKENIZER.special
     ).eval()
     initialise_head(model, 1)
     if pool == "attention":
@@ -89,7 +89,7 @@ def test_residues_are_those_between_the_ends() -> None:
 def ensemble(n_members: int) -> Ensemble:
     branches, members = [], []
     for seed in range(n_members):
-        layers = SequencePredictor(encoder(seed).encoder, "mean", 1, special_tokens=TOKENIZER.ends).head
+        layers = SequencePredictor(encoder(seed).encoder, "mean", 1, special_tokens=TOKENIZER.special).head
         head = Head("regression", layers.requires_grad_(False), None, torch.zeros(1), torch.ones(1))
         branches.append(Branch(embedder("mean", seed=seed), [head]))
         members.append(MemberInfo(name=f"seed-{seed}", fold=0))

@@ -8,9 +8,9 @@ from biofm_datasets import Record
 
 from biofm.inference import Compute, Predictor
 from biofm.inference.scoring import PERPLEXITY_METHODS, PerplexityMethod, Reader, perplexities
+from biofm.modalities import ProteinTokenizer
 from biofm.models import esm2
 from biofm.nn import MaskedLM, initialise
-from biofm.tokenizers import ProteinTokenizer
 
 TOKENIZER = ProteinTokenizer()
 CPU = Compute(torch.device("cpu"), torch.float32, "as asked")

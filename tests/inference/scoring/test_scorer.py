@@ -18,9 +18,9 @@ from biofm.inference.scoring.methods import Variant
 from biofm.inference.scoring.readings import window_start
 from biofm.inference.scoring.scan import cases_of_scan, scan_matrix
 from biofm.inference.scoring.scorer import Need
+from biofm.modalities import ProteinTokenizer
 from biofm.models import esm2
 from biofm.nn import MaskedLM, initialise
-from biofm.tokenizers import ProteinTokenizer
 
 PROTEIN = "MKTAYIAKQRQISFVKSHFSRQ"
 TOKENIZER = ProteinTokenizer()

@@ -11,9 +11,9 @@ import pytest
 
 from biofm.evaluation.supervised import LabelledTable, LabelOptions, read_labelled
 from biofm.inference import Compute
+from biofm.modalities import ProteinTokenizer
 from biofm.models import Checkpoint
 from biofm.nn import MaskedLM
-from biofm.tokenizers import ProteinTokenizer
 from biofm.training.finetuning import Base, FinetuneRecipe, FinetuneSummary, Source, run_finetuning
 
 MakeTable = Callable[..., LabelledTable]

@@ -8,8 +8,8 @@ import torch
 from biofm_datasets.sampling import Cursor
 from torch import Tensor, nn
 
+from biofm.modalities import ProteinTokenizer
 from biofm.nn import Encoder, EncoderConfig, MaskedLM, PackedBatch, pack
-from biofm.tokenizers import ProteinTokenizer
 from biofm.training import PretrainRecipe
 from biofm.training.objectives import Example, Labelled, Objective
 from biofm.training.optimizers import make_optimizer

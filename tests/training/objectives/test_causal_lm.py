@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from biofm.modalities import ProteinTokenizer
 from biofm.nn import MaskedLM, PackedBatch
-from biofm.tokenizers import ProteinTokenizer
 from biofm.training.objectives import Example, Objective, causal_lm
 
 

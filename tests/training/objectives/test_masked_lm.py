@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from biofm.modalities import ProteinTokenizer
 from biofm.nn import MaskedLM, PackedBatch
-from biofm.tokenizers import ProteinTokenizer
 from biofm.training import PretrainRecipe
 from biofm.training.objectives import Example, Objective, masked_lm
 
@@ -75,8 +75,8 @@ def test_a_stranger_is_every_standard_residue_alike(
     seen = example.batch.tokens[example.rows]
     strangers = seen[(seen != tokenizer.mask) & (seen != example.targets)]
     counts = torch.bincount(strangers, minlength=len(tokenizer.vocabulary))
-    assert set(counts.nonzero().flatten().tolist()) == set(tokenizer.standard.tolist())
-    assert all(is_near(int(counts[i]), len(strangers), 1 / 20) for i in tokenizer.standard)
+    assert set(counts.nonzero().flatten().tolist()) == set(tokenizer.scored.tolist())
+    assert all(is_near(int(counts[i]), len(strangers), 1 / 20) for i in tokenizer.scored)
 
 
 def test_what_is_no_standard_residue_is_never_chosen(

@@ -23,8 +23,8 @@ from torch.distributed import checkpoint as dcp
 
 from biofm.core.errors import BiofmError
 from biofm.inference import Compute
+from biofm.modalities import ProteinTokenizer
 from biofm.nn import EncoderConfig, MaskedLM, initialise
-from biofm.tokenizers import ProteinTokenizer
 from biofm.training import PretrainRecipe, checkpoints, meet
 from biofm.training.data import PackedData
 from biofm.training.fit import fit

@@ -9,9 +9,9 @@ import torch
 
 from biofm.core.environment import find_environment
 from biofm.evaluation import HeldOutPerplexity
+from biofm.modalities import ProteinTokenizer
 from biofm.nn import EncoderConfig, pack
 from biofm.report.run import RunReport
-from biofm.tokenizers import ProteinTokenizer
 from biofm.training import PretrainRecipe, PretrainSummary
 from biofm.training.objectives import masked_lm
 from biofm.training.reporting import report_of_pretraining
@@ -129,7 +129,7 @@ def test_the_level_is_what_counting_gives_on_residues_as_training_shows_them(
     """
     recipe = PretrainRecipe(n_steps=20, mask_rate=rates[0], random_rate=rates[1], masked_share=0.9)
     rng = np.random.default_rng(1)
-    tokens = rng.choice(tokenizer.standard, 400_000, p=UNIGRAM)
+    tokens = rng.choice(tokenizer.scored, 400_000, p=UNIGRAM)
     batch = pack([torch.from_numpy(tokens.astype(np.int64))])
     members = starts = np.zeros(1, np.int64)
     labelled = masked_lm(tokenizer, recipe).label(batch, members, starts, rng)

@@ -13,9 +13,9 @@ from biofm_datasets.store import open_store
 
 from biofm import api
 from biofm.core.errors import OptionError
+from biofm.modalities import STANDARD_RESIDUES
 from biofm.models import Checkpoint, esm2, new_protein_model
 from biofm.nn import MaskedLM, initialise
-from biofm.tokenizers.protein import STANDARD_RESIDUES
 from biofm.training import PretrainRecipe
 
 MakeRecipe = Callable[..., PretrainRecipe]

@@ -2,9 +2,20 @@
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from biofm_datasets import clean_protein
+from biofm_datasets.variants import LETTERS
 from numpy.typing import NDArray
+
+from biofm.modalities.modality import Modality, Tokenizer, Words
+
+PROTEIN = Modality(
+    name="protein",
+    words=Words("protein", "proteins", "residue", "residues"),
+    clean=clean_protein,
+)
 
 STANDARD_RESIDUES = "LAGVSERTIDPKQNFYMHWC"
 
@@ -22,7 +33,7 @@ ESM_ALPHABET = _alphabet("<null_1>")
 ESMC_ALPHABET = _alphabet("|")
 
 
-class ProteinTokenizer:
+class ProteinTokenizer(Tokenizer):
     """<cls>, one token a character, <eos>.
 
     The tokens are those of ``transformers``' EsmTokenizer, or with ``ESMC_ALPHABET`` its EsmcTokenizer, for
@@ -34,13 +45,20 @@ class ProteinTokenizer:
     in EsmTokenizer, where EsmcTokenizer takes it for an unknown residue.
     """
 
+    modality = PROTEIN
+
     def __init__(self, vocabulary: tuple[str, ...] = ESM_ALPHABET) -> None:
-        self.vocabulary = vocabulary
         self.number = {token: i for i, token in enumerate(vocabulary)}
         self.cls, self.eos = self.number["<cls>"], self.number["<eos>"]
-        self.ends = (self.cls, self.eos)  # around a sequence, and no residues
-        self.unknown, self.mask = self.number["<unk>"], self.number["<mask>"]
-        self.standard = np.array([self.number[residue] for residue in STANDARD_RESIDUES], dtype=np.uint8)
+        super().__init__(
+            vocabulary,
+            before=(self.cls,),
+            behind=(self.eos,),
+            scored=[self.number[residue] for residue in STANDARD_RESIDUES],
+            counted=[self.number[residue] for residue in sorted(LETTERS)],
+            unknown=self.number["<unk>"],
+            mask=self.number["<mask>"],
+        )
         spelled_out = (re.escape(token) for token in vocabulary if len(token) > 1)
         self._special = re.compile(f"({'|'.join(spelled_out)})")
         self._of_byte = np.full(256, self.unknown, dtype=np.uint8)
@@ -52,22 +70,18 @@ class ProteinTokenizer:
 
     def encode(self, sequence: str) -> NDArray[np.uint8]:
         """Token numbers, shape (residues + 2,)."""
-        body = np.concatenate([self._encode_part(part) for part in self._special.split(sequence)])
-        return np.concatenate([[self.cls], body, [self.eos]]).astype(np.uint8)
+        return self.frame(np.concatenate([*map(self._encode_part, self._special.split(sequence))]))
 
     def encode_all(self, sequences: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        """Token numbers of many sequences one after the other, and how many each has: as ``encode`` gives
-        them, and many times as fast.
-        """
+        """As ``encode`` gives them, and many times as fast."""
         body = "".join(sequences)
         if not (body.isascii() and body.isprintable()) or " " in body or "<" in body:
-            encoded = [self.encode(sequence) for sequence in sequences]
-            return np.concatenate(encoded), np.array([len(tokens) for tokens in encoded], np.int64)
+            return super().encode_all(sequences)
         text = f"{_START}{_END_AND_START.join(sequences)}{_END}" if sequences else ""
         lengths = np.fromiter(map(len, sequences), np.int64, len(sequences)) + 2
         return self._of_byte_framed[np.frombuffer(text.encode("ascii"), np.uint8)], lengths
 
-    def decode(self, tokens: NDArray[np.integer]) -> str:
+    def decode(self, tokens: NDArray[np.integer[Any]]) -> str:
         """The vocabulary's spelling of each token, joined.
 
         A number beyond the vocabulary, which the head of ESM C has rows for, is <unk>.

@@ -8,8 +8,8 @@ import pytest
 from biofm_datasets import read_sequences
 from transformers import EsmcTokenizer
 
+from biofm.modalities import ESM_ALPHABET, STANDARD_RESIDUES, ProteinTokenizer
 from biofm.models import esmc
-from biofm.tokenizers import ESM_ALPHABET, STANDARD_RESIDUES, ProteinTokenizer
 
 N_SEQUENCES = 1000
 WHITE = [*string.whitespace, "\xa0", "\N{EM SPACE}"]

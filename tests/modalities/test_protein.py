@@ -10,8 +10,8 @@ from biofm_datasets import read_sequences
 from transformers import EsmTokenizer
 from transformers.models.esm.configuration_esm import get_default_vocab_list
 
+from biofm.modalities import STANDARD_RESIDUES, ProteinTokenizer
 from biofm.models.esm2 import tokenizer_files
-from biofm.tokenizers import STANDARD_RESIDUES, ProteinTokenizer
 
 N_SEQUENCES = 1000
 NON_LATIN = [
@@ -92,7 +92,7 @@ def test_the_alphabet_is_numbered_as_in_the_published_checkpoints(
     assert dict(ours.number) == theirs.get_vocab()
     assert tokenizer_files()["vocab.txt"].decode().splitlines() == list(get_default_vocab_list())
     assert (ours.cls, ours.eos, ours.unknown, ours.mask) == (0, 2, 3, 32)
-    assert ours.decode(ours.standard) == "LAGVSERTIDPKQNFYMHWC"
+    assert ours.decode(ours.scored) == "LAGVSERTIDPKQNFYMHWC"
 
 
 @pytest.mark.parametrize("sequence", ["", "MKT", "A<mask>C", "BXZUO.-"])

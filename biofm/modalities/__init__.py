@@ -1,0 +1,16 @@
+"""What a model reads: the modalities, and their tokenizers."""
+
+from biofm.modalities.modality import Modality, Tokenizer, Tokens, Words
+from biofm.modalities.protein import ESM_ALPHABET, ESMC_ALPHABET, PROTEIN, STANDARD_RESIDUES, ProteinTokenizer
+
+__all__ = [
+    "ESMC_ALPHABET",
+    "ESM_ALPHABET",
+    "PROTEIN",
+    "STANDARD_RESIDUES",
+    "Modality",
+    "ProteinTokenizer",
+    "Tokenizer",
+    "Tokens",
+    "Words",
+]

@@ -1,0 +1,114 @@
+"""What a model reads: a modality, and the tokenizer that turns its records into token numbers.
+
+A model's family names its tokenizer, and a tokenizer its modality. Code that needs to know how many special
+tokens stand around a sequence, or what a unit is called, asks them; nothing asks which modality it has.
+"""
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from biofm_datasets import Record
+from biofm_datasets.protein import Gaps
+from numpy.typing import NDArray
+
+Tokens = NDArray[np.unsignedinteger[Any]]
+
+
+class Words(NamedTuple):
+    """What people call a record of the modality, and the units that it is made of."""
+
+    item: str
+    items: str
+    unit: str
+    units: str
+
+
+class Clean(Protocol):
+    """Puts the text of one record in order. Raises DataError where it is none of the modality.
+
+    What is changed is counted in ``notices`` under a phrase that a person can read.
+    """
+
+    def __call__(self, record: Record, notices: Counter[str], *, gaps: Gaps = "drop") -> Record: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Modality:
+    """One kind of biological record: its name for options and files, its words, its rules."""
+
+    name: str
+    words: Words
+    clean: Clean
+
+
+class Tokenizer(ABC):
+    """Turns the text of a clean record into token numbers.
+
+    - ``vocabulary``: how each token is spelled; the number of a token is its place.
+    - ``dtype``: the smallest unsigned integer that holds every token number.
+    - ``before`` and ``behind``: the special tokens that stand around each sequence and are none of its units.
+    - ``scored``: the tokens that training hides, and that held-out perplexity is about, in the order of their
+      numbers.
+    - ``counted``: the tokens that stand for exactly one unit. Scores and perplexities of single sequences are
+      about these.
+    - ``unknown`` and ``mask``: the token of what the vocabulary lacks, and the one that hides a unit.
+    """
+
+    modality: Modality
+
+    def __init__(
+        self,
+        vocabulary: tuple[str, ...],
+        *,
+        before: tuple[int, ...],
+        behind: tuple[int, ...],
+        scored: Sequence[int],
+        counted: Sequence[int],
+        unknown: int,
+        mask: int,
+    ) -> None:
+        self.vocabulary = vocabulary
+        self.dtype = np.min_scalar_type(max(1, len(vocabulary) - 1))
+        self.before, self.behind = np.array(before, self.dtype), np.array(behind, self.dtype)
+        self.scored, self.counted = np.array(scored, self.dtype), np.array(counted, self.dtype)
+        self.unknown, self.mask = unknown, mask
+
+    @abstractmethod
+    def encode(self, sequence: str) -> Tokens:
+        """The token numbers of one sequence, with the special tokens around it."""
+
+    @abstractmethod
+    def decode(self, tokens: NDArray[np.integer[Any]]) -> str:
+        """The text of some tokens."""
+
+    def encode_all(self, sequences: Sequence[str]) -> tuple[Tokens, NDArray[np.int64]]:
+        """The token numbers of many sequences one after the other, and how many each has."""
+        encoded = [self.encode(sequence) for sequence in sequences]
+        lengths = np.array([len(tokens) for tokens in encoded], np.int64)
+        return np.concatenate([np.empty(0, self.dtype), *encoded]), lengths
+
+    @property
+    def special(self) -> tuple[int, ...]:
+        """The tokens around a sequence, by their numbers."""
+        return (*self.before.tolist(), *self.behind.tolist())
+
+    @property
+    def n_before(self) -> int:
+        return len(self.before)
+
+    @property
+    def n_special(self) -> int:
+        """How many special tokens stand around each sequence."""
+        return len(self.before) + len(self.behind)
+
+    def body(self, tokens: Tokens) -> Tokens:
+        """The tokens of a sequence without the special ones around it."""
+        return tokens[self.n_before : len(tokens) - len(self.behind)]
+
+    def frame(self, body: Tokens) -> Tokens:
+        """Some tokens of a sequence with the special ones around them, as the model expects a sequence."""
+        return np.concatenate([self.before, body, self.behind])
