@@ -25,7 +25,7 @@ from biofm.inference.contacts import short_enough
 from biofm.inference.contacts_to_store import contacts_to_store
 from biofm.inference.focus import Focus
 from biofm.inference.intake import Intake
-from biofm.inference.records import RecordOptions, records_of_file
+from biofm.modalities.records import RecordOptions, records_of_file
 from biofm.models.finiteness import not_finite, reason_of
 from biofm.policy import Target
 from biofm.report import check_figure_suffix, draw_contacts
@@ -106,8 +106,8 @@ def contacts(
     with ask(request) as permit:
         focus = _focus(permit, name, protein, structure, chain) if picture or structure else None
         stream = permit.reader("input")
-        records = records_of_file(stream, name, reading, notices)
         loaded = load(model, device=device, dtype=dtype)
+        records = records_of_file(stream, name, loaded.modality, reading, notices)
         predictor = loaded.contact_predictor(tokens_per_batch)
         provenance = loaded.contact_provenance(gaps)
         kept = short_enough(records, predictor.longest, notices, on_error=on_error)

@@ -16,17 +16,14 @@ from biofm_datasets.store.unfinished import PROGRESS, Unfinished
 
 from biofm.api.finished import ALREADY_WHOLE
 from biofm.api.paths import paths_of
-from biofm.api.preparation import (
-    check_not_standard_input,
-    open_inputs,
-    request_digest,
-    write_store,
-)
 from biofm.api.request import request_of
-from biofm.api.token_blocks import Reading
 from biofm.core import StageProgress
 from biofm.core.errors import InputError, OptionError, OutputError, data_errors, input_errors
+from biofm.corpus.blocks import Reading
+from biofm.corpus.inputs import check_not_standard_input, open_inputs
+from biofm.corpus.writing import request_digest, write_store
 from biofm.gate import ask
+from biofm.models import modality_named
 from biofm.policy import Target
 
 
@@ -88,6 +85,7 @@ def prepare(
         )  # fmt: skip
     reading = Reading(column=column, id_column=id_column, gaps=gaps, on_error=on_error, split=options)
     _check_inputs(paths, weights)
+    tokenizer = modality_named().tokenizer()
     if resume and not overwrite and _was_finished(folder):
         return _summary(_find_finished(paths, weights, reading, folder), began, {ALREADY_WHOLE: 1})
     target = Target(path=folder, kind="directory", overwrite=_may_hold_files(folder, resume, overwrite))
@@ -96,7 +94,7 @@ def prepare(
         opened = open_inputs(permit.readers("input"), paths, weights)
         with StageProgress(quiet=quiet) as bar:
             store = write_store(
-                opened, reading, permit.folder("store"), bar.update, resume=resume, anew=overwrite,
+                opened, reading, tokenizer, permit.folder("store"), bar.update, resume=resume, anew=overwrite,
                 when_read=partial(permit.let_go, "input"),
             )  # fmt: skip
     _check_split(store, reading.split)

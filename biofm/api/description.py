@@ -11,15 +11,15 @@ from biofm_datasets.store.files import RECORD
 from biofm_datasets.store.writer import hash_sequences
 
 from biofm.api.paths import paths_of
-from biofm.api.preparation import check_not_standard_input, check_store_reading, short_names
 from biofm.api.request import request_of
-from biofm.api.token_blocks import BlockReader, Reading
 from biofm.core import StageProgress
 from biofm.core.bounds import check_bound
 from biofm.core.errors import InputError, input_errors
-from biofm.evaluation.dataset import Description, Tally, describe_sources, describe_store
+from biofm.corpus import Description, Tally, describe_sources, describe_store
+from biofm.corpus.blocks import BlockReader, Reading
+from biofm.corpus.inputs import check_not_standard_input, check_store_reading, short_names
 from biofm.gate import ask
-from biofm.modalities import ProteinTokenizer
+from biofm.models import modality_named
 from biofm.policy import Target
 from biofm.report import check_figure_suffix, draw_dataset
 
@@ -87,7 +87,7 @@ def _check(paths: Sequence[Path], reading: Reading) -> bool:
 def _describe_files(
     streams: Sequence[BinaryIO], paths: Sequence[Path], reading: Reading, bar: StageProgress
 ) -> Description:
-    tokenizer, notices = ProteinTokenizer(), Counter[str]()
+    tokenizer, notices = modality_named().tokenizer(), Counter[str]()
     names = short_names(paths)
     reader = BlockReader(reading, names, tokenizer, notices)
     tallies = []

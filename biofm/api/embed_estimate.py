@@ -14,8 +14,8 @@ from biofm.gate.inputs import STANDARD_INPUT
 from biofm.inference import EmbedOptions
 from biofm.inference.estimate import Estimate, estimate_embedding
 from biofm.inference.pooling import PoolName
-from biofm.inference.records import RecordOptions, records_of_file
 from biofm.inference.shards import WHOLE, Shard
+from biofm.modalities.records import RecordOptions, records_of_file
 
 
 def estimate_embed(
@@ -52,7 +52,7 @@ def estimate_embed(
     with ask(request_of("estimate", reads={"input": (source,)}, model=str(model))) as permit:
         loaded = load(model, device=device, dtype=dtype)
         embedder = loaded.embedder(options)
-        records = records_of_file(permit.reader("input"), name, reading, notices)
+        records = records_of_file(permit.reader("input"), name, loaded.modality, reading, notices)
         return estimate_embedding(
             embedder,
             records,

@@ -22,10 +22,10 @@ from biofm.inference import Embedder, EmbedOptions
 from biofm.inference.empty_rows import EMPTY_ROWS
 from biofm.inference.intake import Intake
 from biofm.inference.pooling import PoolName
-from biofm.inference.records import RecordOptions, records_of_file
 from biofm.inference.results import EmbedSummary
 from biofm.inference.shards import WHOLE, Shard
 from biofm.inference.to_journal import Totals, embed_to_journal, fingerprint, read_through
+from biofm.modalities.records import RecordOptions, records_of_file
 from biofm.policy import Target
 
 BEGUN_AFRESH = "runs begun at the start, since --resume found no unfinished work"
@@ -89,8 +89,8 @@ def embed(
     name = "standard input" if source == STANDARD_INPUT else str(source)
     with ask(request) as permit:
         stream = permit.reader("input")
-        records = records_of_file(stream, name, reading, notices)
         loaded = load(model, device=device, dtype=dtype)
+        records = records_of_file(stream, name, loaded.modality, reading, notices)
         embedder = loaded.embedder(options)
         began, provenance = perf_counter(), loaded.provenance(embedder, gaps)
         if is_finished:

@@ -22,12 +22,13 @@ from biofm.inference import Compute, Embedder, EmbedOptions, Predictor, choose_c
 from biofm.inference.contacts import ContactMaps, ContactPredictor, short_enough
 from biofm.inference.empty_rows import EMPTY_ROWS
 from biofm.inference.pooling import PoolName
-from biofm.inference.records import SKIPPED, RecordOptions, records_of_values
 from biofm.inference.results import Embeddings
 from biofm.inference.scoring import Method, PerplexityMethod, Reader, ScoreOptions, Scorer, perplexities
 from biofm.inference.scoring.cases import cases_of_values
 from biofm.inference.scoring.perplexity import check_perplexity_method
-from biofm.inference.values import Sequences
+from biofm.modalities import Modality
+from biofm.modalities.records import SKIPPED, RecordOptions, records_of_values
+from biofm.modalities.values import Sequences
 from biofm.models import (
     HUB_IDS,
     Checkpoint,
@@ -55,6 +56,11 @@ class Model:
         self.compute = compute
         self.info = info
         self._module = place(checkpoint.module, compute)
+
+    @property
+    def modality(self) -> Modality:
+        """What the model reads."""
+        return self.checkpoint.tokenizer.modality
 
     def embed(
         self,
@@ -86,7 +92,7 @@ class Model:
         )
         notices: Counter[str] = Counter()
         with ask(request_of("embed", model=self.info.name)):
-            block = embedder.embed_all(records_of_values(sequences, reading, notices), notices)
+            block = embedder.embed_all(records_of_values(sequences, self.modality, reading, notices), notices)
         return Embeddings(
             ids=block.ids,
             n_residues=block.n_residues,
@@ -114,7 +120,7 @@ class Model:
         predictor = self.contact_predictor(tokens_per_batch)
         notices: Counter[str] = Counter()
         with ask(request_of("contacts", model=self.info.name)):
-            records = records_of_values(sequences, reading, notices)
+            records = records_of_values(sequences, self.modality, reading, notices)
             kept = short_enough(records, predictor.longest, notices, on_error=on_error)
             maps = list(predictor.stream(kept, notices, on_error=on_error))
         return ContactMaps(maps=maps, provenance=self.contact_provenance(gaps), notices=dict(notices))
@@ -166,7 +172,7 @@ class Model:
         check_perplexity_method(method)
         reading = RecordOptions(column=column, id_column=id_column, on_error=on_error, gaps=gaps)
         changed: Counter[str] = Counter()
-        records = records_of_values(sequences, reading, changed)
+        records = records_of_values(sequences, self.modality, reading, changed)
         with ask(request_of("perplexity", model=self.info.name)):
             reader = self.in_dtype(dtype).reader(tokens_per_batch)
             found: Counter[str] = Counter()

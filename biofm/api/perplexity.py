@@ -14,10 +14,10 @@ from biofm.core.tables import check_table_suffix
 from biofm.gate import ask
 from biofm.gate.inputs import STANDARD_INPUT
 from biofm.inference.intake import Intake
-from biofm.inference.records import RecordOptions, records_of_file
 from biofm.inference.scoring import PerplexityMethod
 from biofm.inference.scoring.perplexity import check_perplexity_method, perplexities_to_table
 from biofm.inference.scoring.results import PerplexitySummary
+from biofm.modalities.records import RecordOptions, records_of_file
 
 
 def perplexity(
@@ -58,8 +58,8 @@ def perplexity(
     name = "standard input" if source == STANDARD_INPUT else str(source)
     with ask(request) as permit:
         stream = permit.reader("input")
-        records = records_of_file(stream, name, reading, notices)
         loaded = load(model, device=device, dtype=dtype)
+        records = records_of_file(stream, name, loaded.modality, reading, notices)
         reader = loaded.reader(tokens_per_batch)
         provenance = {
             "method": method,

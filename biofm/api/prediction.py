@@ -35,7 +35,7 @@ from biofm.inference.prediction import (
     remark_domain,
     remark_promises,
 )
-from biofm.inference.records import RecordOptions, records_of_file
+from biofm.modalities.records import RecordOptions, records_of_file
 from biofm.models import Checkpoint
 
 
@@ -116,13 +116,13 @@ def predict(
         opened = zip(paths, permit.readers("predictor"), strict=True)
         files = PredictorFiles({path.relative_to(folder).as_posix(): it for path, it in opened}, str(folder))
         reading = replace(reading, gaps=gaps or files.info.gaps)
-        records = records_of_file(stream, name, reading, notices)
         compute = choose_compute(device, dtype or files.info.dtype)
         ensemble = read_ensemble(
             files, _base(files.info, model), compute, window=window, tokens_per_batch=tokens_per_batch,
             on_error=on_error,
         )  # fmt: skip
         provenance = _provenance(ensemble, compute, str(folder), coverage, reading.gaps)
+        records = records_of_file(stream, name, ensemble.embedder.tokenizer.modality, reading, notices)
         table = open_output(permit, target, provenance)
         with Progress("predicting", quiet=quiet) as bar:
             with_lists = suffix == ".parquet"

@@ -13,17 +13,17 @@ from biofm_datasets.store import TokenStore, open_store
 from numpy.typing import NDArray
 
 from biofm.api.paths import paths_of
-from biofm.api.preparation import short_names
 from biofm.api.request import request_of
-from biofm.api.run_data import files_of_data, reading_of
-from biofm.api.token_blocks import BlockReader, Reading
 from biofm.api.training import begin_with
 from biofm.core.errors import InputError, data_errors, input_errors
+from biofm.corpus.blocks import BlockReader, Reading
+from biofm.corpus.inputs import short_names
 from biofm.gate import Permit, ask
 from biofm.inference import choose_compute
-from biofm.modalities import ProteinTokenizer
+from biofm.modalities import Tokens
 from biofm.models import Checkpoint
 from biofm.training import PretrainRecipe, check_model, check_store, leave_to_main, objective_of
+from biofm.training.run_data import files_of_data, reading_of
 
 if TYPE_CHECKING:  # it brings lightning
     from biofm.training.estimate import TrainingEstimate
@@ -82,7 +82,7 @@ def estimate_pretrain(
         if paths[0].is_dir():
             sample = _sample_store(paths[0], checkpoint, recipe)
         else:
-            sample = _sample_files(permit, paths, reading, recipe)
+            sample = _sample_files(permit, paths, reading, checkpoint, recipe)
         objective = objective_of(checkpoint, recipe)
         data = PackedData(sample.tokens, sample.train, sample.validation, objective, recipe)
         module = checkpoint.module.requires_grad_()
@@ -104,11 +104,13 @@ def _sample_store(folder: Path, checkpoint: Checkpoint, recipe: PretrainRecipe) 
     return _Sample(store.tokens, train, store.split["validation"], 1.0, 0)
 
 
-def _sample_files(permit: Permit, paths: Sequence[Path], reading: Reading, recipe: PretrainRecipe) -> _Sample:
+def _sample_files(
+    permit: Permit, paths: Sequence[Path], reading: Reading, checkpoint: Checkpoint, recipe: PretrainRecipe
+) -> _Sample:
     """The first proteins of each file; as many of them validate as are to be held out for that."""
     names = short_names(paths)
-    reader = BlockReader(reading, names, ProteinTokenizer(), Counter())
-    sequences: list[NDArray[np.uint8]] = []
+    reader = BlockReader(reading, names, checkpoint.tokenizer, Counter())
+    sequences: list[Tokens] = []
     n_read = n_in_all = 0.0
     for stream, name, path in zip(permit.readers("input"), names, paths, strict=True):
         n_tokens, n_before, share = 0, len(sequences), 1.0

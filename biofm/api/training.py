@@ -11,7 +11,6 @@ from biofm_datasets.store import Store
 from biofm.api.model import load
 from biofm.api.paths import paths_of
 from biofm.api.request import request_of
-from biofm.api.run_data import files_of_data, open_data, place_of_data, reading_of
 from biofm.core import StageProgress, __version__
 from biofm.core.errors import OutputError
 from biofm.gate import ask
@@ -29,6 +28,7 @@ from biofm.training import (
     remember,
     run_pretraining,
 )
+from biofm.training.run_data import files_of_data, open_data, place_of_data, reading_of
 
 
 def pretrain(
@@ -77,7 +77,9 @@ def pretrain(
                 begin_run(permit.folder("run"), recipe)
             bar = opened.enter_context(StageProgress(quiet=quiet or not crew.is_main))
             reading = reading_of(recipe, column=column, gaps=gaps, on_error=on_error)
-            store = open_data(paths, permit, reading, folder, bar.update, is_main=crew.is_main)
+            store = open_data(
+                paths, permit, reading, checkpoint.tokenizer, folder, bar.update, is_main=crew.is_main
+            )
             if crew.is_main:
                 _remember(folder, checkpoint, sha256, store, name)
         summary = run_pretraining(store, checkpoint, recipe, compute, folder, bar.update)

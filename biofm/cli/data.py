@@ -12,7 +12,7 @@ from biofm.cli.printing import print_json, print_result, print_table, say, say_n
 
 if TYPE_CHECKING:
     from biofm.api.data import PrepareSummary
-    from biofm.evaluation.dataset import Description, Leakage
+    from biofm.corpus import Description, Leakage
 
 Method = StrEnum("Method", ["none", "random", "identity", "cluster", "column", "group"])
 Tool = StrEnum("Tool", ["auto", "mmseqs", "kmer"])

@@ -16,9 +16,9 @@ from biofm.core.stores import ProvenanceFields, is_empty
 from biofm.inference.compute import Compute
 from biofm.inference.empty_rows import EMPTY_ROWS
 from biofm.inference.lengths import longest_of, run_whole
-from biofm.inference.records import SKIPPED
 from biofm.inference.working_memory import check_memory_of_record
 from biofm.modalities import Tokenizer, Tokens
+from biofm.modalities.records import SKIPPED
 from biofm.models.finiteness import are_faulty, not_finite
 from biofm.nn import MaskedLM, by_budget, pack
 

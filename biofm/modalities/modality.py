@@ -6,7 +6,7 @@ tokens stand around a sequence, or what a unit is called, asks them; nothing ask
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -38,11 +38,15 @@ class Clean(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Modality:
-    """One kind of biological record: its name for options and files, its words, its rules."""
+    """One kind of biological record: its name for options and files, its words, its rules.
+
+    ``tokenizer`` makes the one whose alphabet a token store has when it is made for no model.
+    """
 
     name: str
     words: Words
     clean: Clean
+    tokenizer: "Callable[[], Tokenizer]"
 
 
 class Tokenizer(ABC):
@@ -57,8 +61,6 @@ class Tokenizer(ABC):
       about these.
     - ``unknown`` and ``mask``: the token of what the vocabulary lacks, and the one that hides a unit.
     """
-
-    modality: Modality
 
     def __init__(
         self,
@@ -76,6 +78,10 @@ class Tokenizer(ABC):
         self.before, self.behind = np.array(before, self.dtype), np.array(behind, self.dtype)
         self.scored, self.counted = np.array(scored, self.dtype), np.array(counted, self.dtype)
         self.unknown, self.mask = unknown, mask
+
+    @property
+    @abstractmethod
+    def modality(self) -> Modality: ...
 
     @abstractmethod
     def encode(self, sequence: str) -> Tokens:

@@ -11,12 +11,6 @@ from numpy.typing import NDArray
 
 from biofm.modalities.modality import Modality, Tokenizer, Words
 
-PROTEIN = Modality(
-    name="protein",
-    words=Words("protein", "proteins", "residue", "residues"),
-    clean=clean_protein,
-)
-
 STANDARD_RESIDUES = "LAGVSERTIDPKQNFYMHWC"
 
 # Control characters that stand for <cls> and <eos> while many sequences are one text.
@@ -45,8 +39,6 @@ class ProteinTokenizer(Tokenizer):
     in EsmTokenizer, where EsmcTokenizer takes it for an unknown residue.
     """
 
-    modality = PROTEIN
-
     def __init__(self, vocabulary: tuple[str, ...] = ESM_ALPHABET) -> None:
         self.number = {token: i for i, token in enumerate(vocabulary)}
         self.cls, self.eos = self.number["<cls>"], self.number["<eos>"]
@@ -67,6 +59,10 @@ class ProteinTokenizer(Tokenizer):
                 self._of_byte[ord(token)] = i
         self._of_byte_framed = self._of_byte.copy()
         self._of_byte_framed[ord(_START)], self._of_byte_framed[ord(_END)] = self.cls, self.eos
+
+    @property
+    def modality(self) -> Modality:
+        return PROTEIN
 
     def encode(self, sequence: str) -> NDArray[np.uint8]:
         """Token numbers, shape (residues + 2,)."""
@@ -95,3 +91,11 @@ class ProteinTokenizer(Tokenizer):
         characters = "".join(part.split())  # without white space
         # Characters beyond Latin-1 become "?", which the vocabulary lacks like every other unknown character.
         return self._of_byte[np.frombuffer(characters.encode("latin-1", "replace"), dtype=np.uint8)]
+
+
+PROTEIN = Modality(
+    name="protein",
+    words=Words("protein", "proteins", "residue", "residues"),
+    clean=clean_protein,
+    tokenizer=ProteinTokenizer,
+)

@@ -1,7 +1,7 @@
 """Model families, and the files that their weights come in."""
 
 from biofm.models.checkpoint import Location, bundled_models, fetch, files_of, hosts_of_hub, locate
-from biofm.models.families import HUB_IDS
+from biofm.models.families import HUB_IDS, modality_named
 from biofm.models.info import ModelInfo, describe
 from biofm.models.loading import Checkpoint, new_protein_model, read_checkpoint, write_checkpoint
 
@@ -16,6 +16,7 @@ __all__ = [
     "files_of",
     "hosts_of_hub",
     "locate",
+    "modality_named",
     "new_protein_model",
     "read_checkpoint",
     "write_checkpoint",

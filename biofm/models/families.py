@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from biofm.modalities import Tokenizer
+from biofm.core.errors import OptionError
+from biofm.modalities import Modality, Tokenizer
 from biofm.models import esm1, esm2, esmc, protein
 from biofm.models.layout import Layout
 from biofm.models.names import NameMap
@@ -41,3 +42,13 @@ FAMILIES: Mapping[str, Family] = {
 }
 
 HUB_IDS = {alias: hub_id for family in FAMILIES.values() for alias, hub_id in family.HUB_IDS.items()}
+
+DEFAULT_MODALITY = "protein"
+
+
+def modality_named(name: str = DEFAULT_MODALITY) -> Modality:
+    """The modality of this name that some family reads. Raises OptionError for a name that none has."""
+    known = {it.name: it for it in (family.tokenizer().modality for family in FAMILIES.values())}
+    if name not in known:
+        raise OptionError(f"no such modality: {name}", where="--as", remedy=f"Give {', '.join(known)}")
+    return known[name]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
 
-from biofm.evaluation.dataset import Description, Leakage
+from biofm.corpus import Description, Leakage
 from biofm.report.figure import new_figure, printable, write_figure
 
 if TYPE_CHECKING:

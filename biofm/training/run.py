@@ -12,8 +12,8 @@ from biofm_datasets.store import Store
 from numpy.typing import NDArray
 
 from biofm.core.errors import InputError, ModelError, OptionError
+from biofm.corpus import describe_store
 from biofm.evaluation import HeldOutPerplexity
-from biofm.evaluation.dataset import describe_store
 from biofm.inference import Compute
 from biofm.models import Checkpoint, write_checkpoint
 from biofm.training.crew import meet

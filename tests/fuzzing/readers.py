@@ -15,15 +15,16 @@ from biofm_datasets.structures import read_chain
 from biofm.api import merge, neighbours
 from biofm.core.configuration import configure
 from biofm.core.errors import input_errors
+from biofm.corpus import describe_store
 from biofm.evaluation.assay import read_assay
-from biofm.evaluation.dataset import describe_store
 from biofm.evaluation.options import EvaluateOptions
 from biofm.evaluation.supervised import LabelOptions, read_labelled
 from biofm.inference import Compute, Embedder, EmbedOptions
 from biofm.inference.prediction import PredictorFiles, files_of_predictor, read_ensemble
-from biofm.inference.records import RecordOptions, records_of_file
 from biofm.inference.scoring import ScoreOptions
 from biofm.inference.scoring.sources import Sources
+from biofm.modalities import PROTEIN
+from biofm.modalities.records import RecordOptions, records_of_file
 from biofm.models import files_of, read_checkpoint
 from biofm.training import PretrainRecipe
 from biofm.training.finetuning.recipe import FinetuneRecipe
@@ -64,7 +65,8 @@ def read_sequences_of(name: str, column: str | None = None) -> Callable[[Path], 
     def read(folder: Path) -> Any:
         with (folder / name).open("rb") as file:
             options = RecordOptions(column=column, on_error="skip")
-            return sum(len(record.sequence) for record in records_of_file(file, name, options, Counter()))
+            records = records_of_file(file, name, PROTEIN, options, Counter())
+            return sum(len(record.sequence) for record in records)
 
     return read
 

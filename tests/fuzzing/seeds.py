@@ -17,9 +17,10 @@ from pyarrow import csv, parquet
 from torch import Tensor
 
 from biofm.api import embed, score
-from biofm.api.preparation import open_inputs, write_store
-from biofm.api.token_blocks import Reading
 from biofm.core.configuration import to_toml
+from biofm.corpus.blocks import Reading
+from biofm.corpus.inputs import open_inputs
+from biofm.corpus.writing import write_store
 from biofm.inference.pooling import PoolName
 from biofm.inference.prediction import MemberInfo, PredictorInfo
 from biofm.inference.prediction.heads import linear_head
@@ -211,7 +212,7 @@ def store(folder: Path) -> None:
     split = SplitOptions(method="random", test=1, seed=1)
     reading = Reading(column=None, id_column=None, on_error="stop", split=split)
     with source.open("rb") as stream:
-        write_store(open_inputs([stream], [source]), reading, folder, lambda *_: None)
+        write_store(open_inputs([stream], [source]), reading, ProteinTokenizer(), folder, lambda *_: None)
     for path in (source, folder / "p.fasta.gz"):
         path.unlink()
 

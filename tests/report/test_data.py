@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 import biofm
-from biofm.evaluation.dataset import Description, Leakage
+from biofm.corpus import Description, Leakage
 from biofm.report import draw_dataset
 
 

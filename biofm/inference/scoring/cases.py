@@ -17,7 +17,7 @@ from biofm.core.errors import InputError, input_errors
 from biofm.inference.scoring.methods import Unscored, Variant
 from biofm.inference.scoring.options import MUTATED_COLUMN, VARIANT_COLUMNS, ScoreOptions
 from biofm.inference.scoring.wild_types import WildTypes, clean_cell
-from biofm.inference.values import sequence_of, texts_of
+from biofm.modalities.values import sequence_of, texts_of
 
 ROWS_PER_PART = 2048
 MOST_HELD = 64

@@ -14,11 +14,12 @@ from biofm_datasets.table_parts import read_table
 from biofm.core.errors import InputError, OptionError
 from biofm.gate.inputs import STANDARD_INPUT
 from biofm.inference.intake import Intake, share_reader
-from biofm.inference.records import RecordOptions, check_format, records_of_file
 from biofm.inference.scoring.cases import ROWS_PER_PART, Cases, cases_of_table
 from biofm.inference.scoring.options import ScoreOptions
 from biofm.inference.scoring.scan import cases_of_scan
 from biofm.inference.scoring.wild_types import wild_types_of_column, wild_types_of_records
+from biofm.modalities import PROTEIN
+from biofm.modalities.records import RecordOptions, check_format, records_of_file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +114,7 @@ class Sources:
             gaps="refuse",
             format=self._wild_type_format,
         )
-        return records_of_file(stream, _spelt(self.wild_type), reading, notices)
+        return records_of_file(stream, _spelt(self.wild_type), PROTEIN, reading, notices)
 
     def _is_table(self) -> bool:
         assert self.wild_type is not None

@@ -2,7 +2,7 @@
 
 import io
 
-from biofm.evaluation.dataset import Description, Leakage
+from biofm.corpus import Description, Leakage
 from biofm.report import draw_dataset
 from biofm.report.run import Pairs, Picture, Table
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from biofm.evaluation.dataset import Description, Histogram, Leakage, SourceDescription
+from biofm.corpus import Description, Histogram, Leakage, SourceDescription
 from biofm.report.run import Pairs, Table
 from biofm.training.reporting import describe_data, picture_data
 

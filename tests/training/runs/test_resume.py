@@ -52,7 +52,7 @@ def test_an_interrupted_preparation_is_gone_on_with(
     check_evaluation: CheckEvaluation,
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("biofm.api.preparation.label_sequences", interrupt)
+        patch.setattr("biofm.corpus.writing.label_sequences", interrupt)
         with pytest.raises(KeyboardInterrupt):
             api.pretrain(make_fasta(), tmp_path / "run", nothing)
     assert {path.name for path in (tmp_path / "run").iterdir()} == {"recipe.toml", "data"}

@@ -9,7 +9,7 @@ import pytest
 from biofm_datasets.store import open_store
 
 import biofm
-from biofm.evaluation.dataset import Description, describe_store, leakage, tally
+from biofm.corpus import Description, describe_store, leakage, tally
 
 FIRST = ["MKTAYIAKQR", "MKT", "MKTAYIAKQR", "MXBJ", "MKTAYIAKQR"]
 SECOND = ["MKT", "MVLSPADKTN", "MKT", "MKV"]

@@ -1,4 +1,4 @@
-"""The work of ``prepare``: inputs into a store, split it, write down what it is."""
+"""Writes a token store: the tokens of its inputs, its split, and the record of what it is."""
 
 import hashlib
 import json
@@ -6,9 +6,8 @@ import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import repeat
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any
 
 from biofm_datasets.splits import label_sequences
 from biofm_datasets.store import (
@@ -23,11 +22,10 @@ from biofm_datasets.store import (
 )
 from biofm_datasets.store.files import HASHES, KEYS
 
-from biofm.api.token_blocks import BlockReader, Reading
-from biofm.core import sha256_of
-from biofm.core.errors import InputError, OptionError, OutputError, data_errors, input_errors
-from biofm.gate.inputs import STANDARD_INPUT
-from biofm.modalities import ProteinTokenizer
+from biofm.core.errors import OptionError, OutputError, data_errors, input_errors
+from biofm.corpus.blocks import BlockReader, Reading
+from biofm.corpus.inputs import Input
+from biofm.modalities import Tokenizer
 
 ALPHABET = "ESM"
 DTYPE = "U8"
@@ -35,15 +33,6 @@ COMMIT_TOKENS = 1 << 25
 """Tokens between two commits: what a killed run does again, some seconds of work."""
 
 Progress = Callable[[str, int, int], None]
-
-
-class Input(NamedTuple):
-    """An opened file. ``weight``: of a mixture, None for its natural share."""
-
-    stream: BinaryIO
-    name: str
-    sha256: str
-    weight: float | None
 
 
 @dataclass(slots=True)
@@ -59,17 +48,10 @@ class _Done:
     notices: dict[str, int] = field(default_factory=dict)
 
 
-def open_inputs(
-    streams: Sequence[BinaryIO], paths: Sequence[Path], weights: Sequence[float] | None = None
-) -> list[Input]:
-    """The opened files with their names, sums and weights."""
-    named = zip(streams, short_names(paths), weights or repeat(None, len(paths)), strict=True)
-    return [Input(stream, name, sha256_of([stream]), weight) for stream, name, weight in named]
-
-
 def write_store(
     inputs: Sequence[Input],
     reading: Reading,
+    tokenizer: Tokenizer,
     folder: Path,
     progress: Progress,
     *,
@@ -89,9 +71,9 @@ def write_store(
         )  # fmt: skip
     with writer:
         if not writer.is_sealed:
-            stream_in(inputs, reading, writer, progress, when_read)
+            stream_in(inputs, reading, tokenizer, writer, progress, when_read)
         if not writer.is_moving:
-            split_and_record(inputs, reading, writer, progress)
+            split_and_record(inputs, reading, tokenizer, writer, progress)
         writer.publish()
     return open_store(folder)
 
@@ -121,6 +103,7 @@ def request_digest(inputs: Sequence[Input], reading: Reading) -> str:
 def stream_in(
     inputs: Sequence[Input],
     reading: Reading,
+    tokenizer: Tokenizer,
     writer: StoreWriter,
     progress: Progress,
     when_read: Callable[[], None],
@@ -128,7 +111,7 @@ def stream_in(
     """Append the inputs to the store, from the last commit on, and seal it."""
     done = _Done(**writer.state)
     notices = Counter(done.notices)
-    reader = BlockReader(reading, [item.name for item in inputs], ProteinTokenizer(), notices)
+    reader = BlockReader(reading, [item.name for item in inputs], tokenizer, notices)
     sizes = [os.fstat(item.stream.fileno()).st_size for item in inputs]
     committed = done.n_tokens
     for number in range(len(done.ends), len(inputs)):
@@ -153,11 +136,15 @@ def stream_in(
 
 
 def split_and_record(
-    inputs: Sequence[Input], reading: Reading, writer: StoreWriter, progress: Progress
+    inputs: Sequence[Input],
+    reading: Reading,
+    tokenizer: Tokenizer,
+    writer: StoreWriter,
+    progress: Progress,
 ) -> None:
     """Everything that follows the sequences. Raises OptionError where they cannot be split so."""
     done = _Done(**writer.state)
-    alphabet = Alphabet(name=ALPHABET, tokens=ProteinTokenizer().vocabulary)
+    alphabet = Alphabet(name=ALPHABET, tokens=tokenizer.vocabulary)
     keys = KEYS.stored(writer.work) if reading.split.needs_column else None
     tokens, hashes = TokenStore.mapped(writer.work), HASHES.stored(writer.work)
     sources = _sources(inputs, done.ends)
@@ -190,26 +177,3 @@ def _sources(inputs: Sequence[Input], ends: Sequence[Sequence[int]]) -> tuple[So
         )
         for item, start, end in zip(inputs, starts, ends, strict=True)
     )  # fmt: skip
-
-
-def check_not_standard_input(paths: Sequence[Path]) -> None:
-    """Raises InputError where one of them is standard input."""
-    if STANDARD_INPUT in paths:
-        what, remedy = "data sets are read from files", "Write the proteins into a file first"
-        raise InputError(what, where="-", remedy=remedy)
-
-
-def check_store_reading(store: Path, reading: Reading) -> None:
-    """Raises InputError where ``reading`` asks of a store what was decided when it was prepared."""
-    if reading.column is not None:
-        what, remedy = "a column was chosen, but a store has none", "Leave the column out"
-        raise InputError(what, where=str(store), remedy=remedy)
-    if reading.gaps != Reading().gaps:
-        what, remedy = "the gaps of a store were treated when it was prepared", "Leave --gaps out"
-        raise InputError(what, where=str(store), remedy=remedy)
-
-
-def short_names(paths: Sequence[Path]) -> list[str]:
-    """The files' names, with their folders where two files share a name."""
-    names = [path.name for path in paths]
-    return names if len(set(names)) == len(names) else [str(path) for path in paths]

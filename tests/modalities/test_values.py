@@ -15,8 +15,9 @@ from Bio.SeqRecord import SeqRecord
 from biofm_datasets import Record
 
 from biofm.core.errors import InputError
-from biofm.inference.records import RecordOptions, records_of_values
-from biofm.inference.values import sequence_of, texts_of
+from biofm.modalities import PROTEIN
+from biofm.modalities.records import RecordOptions, records_of_values
+from biofm.modalities.values import sequence_of, texts_of
 
 FRAME = pd.DataFrame({"protein": ["x", "y"], "seq": ["MKT", "AYI"]}, index=["a", "b"])
 
@@ -46,7 +47,7 @@ GOOD: dict[str, tuple[Any, Any, Any, list[str]]] = {
 
 def read(values: Any, column: str | None = None, id_column: str | None = None) -> list[Record]:
     options = RecordOptions(column=column, id_column=id_column)
-    return list(records_of_values(values, options, Counter()))
+    return list(records_of_values(values, PROTEIN, options, Counter()))
 
 
 @pytest.mark.parametrize("kind", GOOD)
@@ -94,7 +95,7 @@ def test_other_values_are_refused(kind: str) -> None:
 def test_missing_values_are_skipped_where_faults_are() -> None:
     options = RecordOptions(on_error="skip", column="s")
     notices: Counter[str] = Counter()
-    records = list(records_of_values(pd.DataFrame({"s": ["MKT", None, "AYI"]}), options, notices))
+    records = list(records_of_values(pd.DataFrame({"s": ["MKT", None, "AYI"]}), PROTEIN, options, notices))
     assert [record.id for record in records] == ["0", "2"]
     assert notices == {"records skipped": 1}
 

@@ -1,15 +1,15 @@
 """What a data set is like: lengths, letters, copies, and what its split lets through."""
 
-from biofm.evaluation.dataset.describe import describe_sources, describe_store
-from biofm.evaluation.dataset.description import (
+from biofm.corpus.describe import describe_sources, describe_store
+from biofm.corpus.description import (
     Description,
     Histogram,
     Leakage,
     Shared,
     SourceDescription,
 )
-from biofm.evaluation.dataset.leakage import measure_leakage
-from biofm.evaluation.dataset.tally import Tally
+from biofm.corpus.leakage import measure_leakage
+from biofm.corpus.tally import Tally
 
 __all__ = [
     "Description",

@@ -1,18 +1,19 @@
-"""What a caller gives to embed, as clean records: files and Python values alike."""
+"""What a caller gives to a verb, as clean records of one modality: files and Python values alike."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from biofm_datasets import DataError, Record, clean_protein, read_sequences
+from biofm_datasets import DataError, Record, read_sequences
 from biofm_datasets.formats import WORDS
 from biofm_datasets.ids import watch_ids
 from biofm_datasets.protein import GAPS, Gaps
 
 from biofm.core.choices import ON_ERROR, check_choice
 from biofm.core.errors import InputError, input_errors
-from biofm.inference.values import GIVEN, Sequences, records_of
+from biofm.modalities.modality import Modality
+from biofm.modalities.values import GIVEN, Sequences, records_of
 
 SKIPPED = "records skipped"
 
@@ -43,7 +44,7 @@ def check_format(word: str | None) -> None:
 
 
 def records_of_file(
-    stream: BinaryIO, name: str, options: RecordOptions, notices: Counter[str]
+    stream: BinaryIO, name: str, modality: Modality, options: RecordOptions, notices: Counter[str]
 ) -> Iterator[Record]:
     """Clean records of an opened file.
 
@@ -53,28 +54,32 @@ def records_of_file(
         stream, name, column=options.column, id_column=options.id_column, word=options.format
     )
     with input_errors():
-        yield from _clean(records, name, options, notices)
+        yield from _clean(records, name, modality, options, notices)
 
 
 def records_of_values(
-    sequences: Sequences, options: RecordOptions, notices: Counter[str]
+    sequences: Sequences, modality: Modality, options: RecordOptions, notices: Counter[str]
 ) -> Iterator[Record]:
-    """Clean records of Python values, see ``biofm.inference.values``.
+    """Clean records of Python values, see ``biofm.modalities.values``.
 
     Raises InputError: a record is at fault and not to be skipped, or these are no sequences.
     """
     with input_errors():
         records = records_of(sequences, column=options.column, id_column=options.id_column)
-        yield from _clean(records, GIVEN, options, notices)
+        yield from _clean(records, GIVEN, modality, options, notices)
 
 
 def _clean(
-    records: Iterable[Record], name: str, options: RecordOptions, notices: Counter[str]
+    records: Iterable[Record],
+    name: str,
+    modality: Modality,
+    options: RecordOptions,
+    notices: Counter[str],
 ) -> Iterator[Record]:
     n_good = 0
     for record in watch_ids(records, notices):
         try:
-            clean = clean_protein(record, notices, gaps=options.gaps)
+            clean = modality.clean(record, notices, gaps=options.gaps)
         except DataError:
             if options.on_error == "stop":
                 raise

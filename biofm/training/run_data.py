@@ -10,14 +10,16 @@ from biofm_datasets.splits import SplitOptions
 from biofm_datasets.store import Store, open_store, store_files
 from biofm_datasets.store.files import RECORD
 
-from biofm.api.preparation import check_not_standard_input, check_store_reading, open_inputs, write_store
-from biofm.api.token_blocks import Reading
 from biofm.core import sha256_of
 from biofm.core.errors import InputError, OptionError, OutputError, input_errors
+from biofm.corpus.blocks import Reading
+from biofm.corpus.inputs import check_not_standard_input, check_store_reading, open_inputs
+from biofm.corpus.writing import write_store
 from biofm.gate.permit import Permit
-from biofm.training import DATA, PretrainRecipe
-from biofm.training.folder import REMEDY
+from biofm.modalities import Tokenizer
+from biofm.training.folder import DATA, REMEDY
 from biofm.training.progress import Progress
+from biofm.training.recipe import PretrainRecipe
 
 SPLIT_OPTIONS = ("--validation, --test", "--split identity")
 
@@ -51,6 +53,7 @@ def open_data(
     inputs: Sequence[Path],
     permit: Permit,
     reading: Reading,
+    tokenizer: Tokenizer,
     folder: Path,
     progress: Progress,
     *,
@@ -66,13 +69,18 @@ def open_data(
     if place in inputs:
         check_store_reading(place, reading)
     elif is_main:
-        _prepare(inputs, permit, reading, folder, progress)
+        _prepare(inputs, permit, reading, tokenizer, folder, progress)
     with input_errors():
         return open_store(place)
 
 
 def _prepare(
-    inputs: Sequence[Path], permit: Permit, reading: Reading, folder: Path, progress: Progress
+    inputs: Sequence[Path],
+    permit: Permit,
+    reading: Reading,
+    tokenizer: Tokenizer,
+    folder: Path,
+    progress: Progress,
 ) -> None:
     data = folder / DATA
     if (data / RECORD).exists():
@@ -80,8 +88,10 @@ def _prepare(
         return
     data.mkdir(exist_ok=True)
     with _as_held_out():
-        write_store(open_inputs(permit.readers("input"), inputs), reading, data, progress, resume=True,
-            when_read=partial(permit.let_go, "input"))  # fmt: skip
+        write_store(
+            open_inputs(permit.readers("input"), inputs), reading, tokenizer, data, progress, resume=True,
+            when_read=partial(permit.let_go, "input"),
+        )  # fmt: skip
 
 
 def reading_of(recipe: PretrainRecipe, *, column: str | None, gaps: Gaps, on_error: str) -> Reading:

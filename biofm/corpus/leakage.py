@@ -10,7 +10,7 @@ from biofm_datasets.splits.identity import Spelling
 from biofm_datasets.store import Store
 from numpy.typing import NDArray
 
-from biofm.evaluation.dataset.description import Leakage
+from biofm.corpus.description import Leakage
 
 SEARCHED_TOKENS = 4_000_000
 """Of the part that a sample is compared with: some seconds of work. Of more, some are drawn."""

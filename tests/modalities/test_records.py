@@ -9,16 +9,19 @@ import pytest
 from biofm_datasets import Record, ids
 
 from biofm.core.errors import InputError, OptionError
-from biofm.inference.records import SKIPPED, RecordOptions, records_of_file, records_of_values
+from biofm.modalities import PROTEIN
+from biofm.modalities.records import SKIPPED, RecordOptions, records_of_file, records_of_values
 
 
 def of_values(sequences: Any, on_error: str = "stop") -> tuple[list[Record], Counter[str]]:
     notices: Counter[str] = Counter()
-    return list(records_of_values(sequences, RecordOptions(on_error=on_error), notices)), notices
+    return list(records_of_values(sequences, PROTEIN, RecordOptions(on_error=on_error), notices)), notices
 
 
 def of_file(content: bytes, notices: Counter[str], on_error: str) -> list[Record]:
-    return list(records_of_file(io.BytesIO(content), "in.fasta", RecordOptions(on_error=on_error), notices))
+    return list(
+        records_of_file(io.BytesIO(content), "in.fasta", PROTEIN, RecordOptions(on_error=on_error), notices)
+    )
 
 
 @pytest.mark.parametrize(
@@ -102,9 +105,9 @@ def test_a_file_is_read_with_its_gaps_as_asked() -> None:
     assert of_file(content, notices, "stop")[0].sequence == "MK"
     assert notices == {"sequences whose alignment gaps (- and .) were dropped": 1}
     keep, refuse = RecordOptions(gaps="keep"), RecordOptions(gaps="refuse")
-    assert next(records_of_file(io.BytesIO(content), "in.a3m", keep, Counter())).sequence == "M-K"
+    assert next(records_of_file(io.BytesIO(content), "in.a3m", PROTEIN, keep, Counter())).sequence == "M-K"
     with pytest.raises(InputError, match=r"^in.a3m, record 1 \(a\): position 2 holds '-'"):
-        next(records_of_file(io.BytesIO(content), "in.a3m", refuse, Counter()))
+        next(records_of_file(io.BytesIO(content), "in.a3m", PROTEIN, refuse, Counter()))
 
 
 def test_another_way_with_gaps_is_an_error() -> None:

@@ -8,9 +8,9 @@ import numpy as np
 from biofm_datasets.store import PARTS, Store
 from numpy.typing import NDArray
 
-from biofm.evaluation.dataset.description import Description, Histogram, Shared, SourceDescription
-from biofm.evaluation.dataset.leakage import measure_leakage
-from biofm.evaluation.dataset.tally import Tally, tally_store
+from biofm.corpus.description import Description, Histogram, Shared, SourceDescription
+from biofm.corpus.leakage import measure_leakage
+from biofm.corpus.tally import Tally, tally_store
 from biofm.modalities import STANDARD_RESIDUES
 
 QUANTILES = {

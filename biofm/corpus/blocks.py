@@ -1,4 +1,4 @@
-"""Files of proteins as blocks of tokens, in memory that does not grow."""
+"""Files of records as blocks of tokens, in memory that does not grow."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -7,27 +7,27 @@ from itertools import islice
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
-from biofm_datasets import DataError, clean_protein, read_sequences
+from biofm_datasets import DataError, read_sequences
 from biofm_datasets.formats import is_table
 from biofm_datasets.ids import watch_ids
 from biofm_datasets.splits import SplitOptions, key_of_cell
 from numpy.typing import NDArray
 
 from biofm.core.errors import InputError
-from biofm.inference.records import SKIPPED, RecordOptions
-from biofm.modalities import ProteinTokenizer
+from biofm.modalities import Tokenizer, Tokens
+from biofm.modalities.records import SKIPPED, RecordOptions
 
 BLOCK_RESIDUES = 1 << 20
 
 
 class Block(NamedTuple):
-    """Some proteins, their tokens one after the other, and what a split goes by, where it needs a column.
+    """Some records, their tokens one after the other, and what a split goes by, where it needs a column.
 
     ``n_read`` counts the records of the file so far, those that were skipped included.
     """
 
     ids: list[str]
-    tokens: NDArray[np.uint8]
+    tokens: Tokens
     lengths: NDArray[np.int64]
     keys: NDArray[np.uint64] | None
     n_read: int
@@ -47,7 +47,7 @@ class BlockReader:
     """
 
     def __init__(
-        self, reading: Reading, names: Sequence[str], tokenizer: ProteinTokenizer, notices: Counter[str]
+        self, reading: Reading, names: Sequence[str], tokenizer: Tokenizer, notices: Counter[str]
     ) -> None:
         self.reading = reading
         self._has_tables = any(map(is_table, names))
@@ -75,7 +75,7 @@ class BlockReader:
         for n_read, record in enumerate(islice(records, n_done, None), start=n_done + 1):
             try:
                 key = key_of_cell(record.label, split, record.where) if label_column else None
-                clean = clean_protein(record, self.notices, gaps=self.reading.gaps)
+                clean = self.tokenizer.modality.clean(record, self.notices, gaps=self.reading.gaps)
             except DataError:
                 if not skips:
                     raise
