@@ -23,6 +23,7 @@ from biofm.corpus.blocks import Reading
 from biofm.corpus.inputs import check_not_standard_input, open_inputs
 from biofm.corpus.writing import request_digest, write_store
 from biofm.gate import ask
+from biofm.modalities import Tokenizer
 from biofm.models import modality_named
 from biofm.policy import Target
 
@@ -87,7 +88,7 @@ def prepare(
     _check_inputs(paths, weights)
     tokenizer = modality_named().tokenizer()
     if resume and not overwrite and _was_finished(folder):
-        return _summary(_find_finished(paths, weights, reading, folder), began, {ALREADY_WHOLE: 1})
+        return _summary(_find_finished(paths, weights, reading, tokenizer, folder), began, {ALREADY_WHOLE: 1})
     target = Target(path=folder, kind="directory", overwrite=_may_hold_files(folder, resume, overwrite))
     request = request_of("prepare", reads={"input": paths}, writes={"store": target})
     with _new_folder_removed(folder), ask(request) as permit:
@@ -106,7 +107,7 @@ def _summary(store: Store, began: float, notices: dict[str, int]) -> PrepareSumm
         store=str(store.folder),
         sha256=store.sha256,
         n_sequences=store.record.n_sequences,
-        n_residues=store.record.n_tokens - 2 * store.record.n_sequences,
+        n_residues=store.record.n_units,
         sources=store.record.sources,
         split=store.record.split,
         notices=store.record.notices | notices,
@@ -125,14 +126,18 @@ def _was_finished(folder: Path) -> bool:
 
 
 def _find_finished(
-    paths: Sequence[Path], weights: Sequence[float] | None, reading: Reading, folder: Path
+    paths: Sequence[Path],
+    weights: Sequence[float] | None,
+    reading: Reading,
+    tokenizer: Tokenizer,
+    folder: Path,
 ) -> Store:
     """The store that this same request has made. Raises OutputError: another one did."""
     reads = {"input": tuple(paths), "store": store_files(folder)}
     with ask(request_of("prepare", reads=reads)) as permit, input_errors():
         store = open_store(folder)
         opened = open_inputs(permit.readers("input"), paths, weights)
-        if store.record.request != request_digest(opened, reading):
+        if store.record.request != request_digest(opened, reading, tokenizer):
             what = "the store here is finished, and was prepared of other inputs or otherwise"
             remedy = "Pass --overwrite to replace it, or choose another folder"
             raise OutputError(what, where=str(folder), remedy=remedy)

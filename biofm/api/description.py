@@ -97,4 +97,4 @@ def _describe_files(
         for block in reader.read(stream, name):
             tally.add(block.tokens, block.lengths, hash_sequences(block.tokens, block.lengths))
         tallies.append(tally)
-    return describe_sources(tallies, tokenizer.vocabulary, ", ".join(names), notices)
+    return describe_sources(tallies, tokenizer.alphabet, ", ".join(names), notices)

@@ -148,7 +148,7 @@ def _spell_leakage(it: "Leakage") -> str:
 def _print_summary(summary: "PrepareSummary") -> None:
     total = sum(source.weight or source.n_sequences for source in summary.sources)
     rows = [
-        (it.name, f"{it.n_sequences:,}", f"{it.n_tokens - 2 * it.n_sequences:,}",
+        (it.name, f"{it.n_sequences:,}", f"{it.n_units:,}",
          f"{(it.weight or it.n_sequences) / total:.1%}")
         for it in summary.sources
     ]  # fmt: skip

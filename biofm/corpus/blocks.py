@@ -23,7 +23,8 @@ BLOCK_RESIDUES = 1 << 20
 class Block(NamedTuple):
     """Some records, their tokens one after the other, and what a split goes by, where it needs a column.
 
-    ``n_read`` counts the records of the file so far, those that were skipped included.
+    ``n_read`` counts the records of the file so far, those that were skipped included; ``n_units`` are those
+    of the block, such as residues.
     """
 
     ids: list[str]
@@ -31,6 +32,7 @@ class Block(NamedTuple):
     lengths: NDArray[np.int64]
     keys: NDArray[np.uint64] | None
     n_read: int
+    n_units: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +102,7 @@ class BlockReader:
     def _block(self, n_read: int) -> Block:
         tokens, lengths = self.tokenizer.encode_all(self._sequences)
         keys = np.array(self._keys, np.uint64) if self.reading.split.needs_column else None
-        block = Block(self._ids, tokens, lengths, keys, n_read)
+        n_units = len(tokens) - self.tokenizer.n_special * len(lengths)
+        block = Block(self._ids, tokens, lengths, keys, n_read, n_units)
         self._ids, self._sequences, self._keys = [], [], []
         return block

@@ -5,13 +5,12 @@ from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
-from biofm_datasets.store import PARTS, Store
+from biofm_datasets.store import PARTS, Alphabet, Store
 from numpy.typing import NDArray
 
 from biofm.corpus.description import Description, Histogram, Shared, SourceDescription
 from biofm.corpus.leakage import measure_leakage
 from biofm.corpus.tally import Tally, tally_store
-from biofm.modalities import STANDARD_RESIDUES
 
 QUANTILES = {
     "shortest": 0,
@@ -23,8 +22,6 @@ QUANTILES = {
     "longest": 1,
 }
 N_BINS = 48
-FRAME = ("<cls>", "<eos>")
-N_FRAME = len(FRAME)
 
 Progress = Callable[[str, int, int], None]
 Lengths = NDArray[np.int64]
@@ -35,7 +32,7 @@ def describe_store(store: Store, name: str, *, n_sampled: int, seed: int, progre
     """A prepared data set; ``n_sampled`` proteins of each held-out part are compared with the other parts."""
     progress("counting", 0, 1)
     tallies = tally_store(store)
-    found = describe_sources(tallies, store.record.alphabet.tokens, name, store.record.notices)
+    found = describe_sources(tallies, store.record.alphabet, name, store.record.notices)
     if store.record.split.method == "none":
         return found
     leakage = measure_leakage(store, n_sampled=n_sampled, seed=seed, progress=progress)
@@ -45,13 +42,14 @@ def describe_store(store: Store, name: str, *, n_sampled: int, seed: int, progre
 
 
 def describe_sources(
-    tallies: Sequence[Tally], vocabulary: Sequence[str], name: str, notices: Mapping[str, int]
+    tallies: Sequence[Tally], alphabet: Alphabet, name: str, notices: Mapping[str, int]
 ) -> Description:
     """Inputs that were counted. They hold a sequence at least."""
-    lengths = [tally.lengths - N_FRAME for tally in tallies]
+    lengths = [tally.lengths - alphabet.n_special for tally in tallies]
     distinct = [tally.distinct for tally in tallies]
     every = np.concatenate(lengths)
-    letters = _letters(np.sum([tally.counts for tally in tallies], axis=0), vocabulary)
+    letters = _letters(np.sum([tally.counts for tally in tallies], axis=0), alphabet)
+    scored = {alphabet.tokens[number] for number in alphabet.scored}
     sources = [tally.name for tally in tallies]
     return Description(
         name=name,
@@ -61,7 +59,7 @@ def describe_sources(
         sources=_describe_each(sources, lengths, distinct),
         quantiles=_quantiles(every),
         letters=letters,
-        n_unknown=sum(count for letter, count in letters.items() if letter not in STANDARD_RESIDUES),
+        n_unknown=sum(count for letter, count in letters.items() if letter not in scored),
         shared=tuple(_shared(sources, distinct)),
         notices=dict(notices),
     )
@@ -93,10 +91,11 @@ def _shared(names: Sequence[str], distinct: Sequence[Hashes]) -> Iterator[Shared
             yield Shared(sources=(names[a], names[b]), n_sequences=n)
 
 
-def _letters(counts: NDArray[np.int64], vocabulary: Sequence[str]) -> dict[str, int]:
-    found = {token: int(count) for token, count in zip(vocabulary, counts, strict=True) if count}
+def _letters(counts: NDArray[np.int64], alphabet: Alphabet) -> dict[str, int]:
+    around = {alphabet.tokens[number] for number in (*alphabet.before, *alphabet.behind)}
+    found = {token: int(count) for token, count in zip(alphabet.tokens, counts, strict=True) if count}
     return {
-        token: found[token] for token in sorted(found, key=lambda token: -found[token]) if token not in FRAME
+        token: found[token] for token in sorted(found, key=lambda token: -found[token]) if token not in around
     }
 
 

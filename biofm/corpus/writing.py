@@ -11,7 +11,6 @@ from typing import Any
 
 from biofm_datasets.splits import label_sequences
 from biofm_datasets.store import (
-    Alphabet,
     Source,
     SplitRecord,
     Store,
@@ -27,8 +26,6 @@ from biofm.corpus.blocks import BlockReader, Reading
 from biofm.corpus.inputs import Input
 from biofm.modalities import Tokenizer
 
-ALPHABET = "ESM"
-DTYPE = "U8"
 COMMIT_TOKENS = 1 << 25
 """Tokens between two commits: what a killed run does again, some seconds of work."""
 
@@ -37,13 +34,14 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(slots=True)
 class _Done:
-    """What a commit holds: whole inputs, and ``n_read`` records of the next one. ``ends``: sequences and
-    tokens up to the end of each input.
+    """What a commit holds: whole inputs, and ``n_read`` records of the next one. ``ends``: sequences,
+    tokens and units up to the end of each input.
     """
 
     n_read: int = 0
     n_sequences: int = 0
     n_tokens: int = 0
+    n_units: int = 0
     ends: list[list[int]] = field(default_factory=list)
     notices: dict[str, int] = field(default_factory=dict)
 
@@ -66,7 +64,7 @@ def write_store(
     """
     with data_errors(OutputError):
         writer = StoreWriter(
-            folder, DTYPE, fingerprint_of(inputs, reading), resume=resume, anew=anew,
+            folder, dtype_of(tokenizer), fingerprint_of(inputs, reading, tokenizer), resume=resume, anew=anew,
             has_keys=reading.split.needs_column,
         )  # fmt: skip
     with writer:
@@ -78,7 +76,12 @@ def write_store(
     return open_store(folder)
 
 
-def fingerprint_of(inputs: Sequence[Input], reading: Reading) -> dict[str, Any]:
+def dtype_of(tokenizer: Tokenizer) -> str:
+    """The name of its numbers' type in the header of a store's files."""
+    return f"U{8 * tokenizer.dtype.itemsize}"
+
+
+def fingerprint_of(inputs: Sequence[Input], reading: Reading, tokenizer: Tokenizer) -> dict[str, Any]:
     """What decides the sequences of a store, and what its split goes by. How it is split may change until all
     is done.
     """
@@ -89,14 +92,18 @@ def fingerprint_of(inputs: Sequence[Input], reading: Reading) -> dict[str, Any]:
         "column": reading.column,
         "id column": reading.id_column,
         "gaps": reading.gaps,
+        "alphabet": tokenizer.alphabet.sha256,
         "split column": reading.split.column,
         "split by groups": reading.split.method == "group",
     }
 
 
-def request_digest(inputs: Sequence[Input], reading: Reading) -> str:
+def request_digest(inputs: Sequence[Input], reading: Reading, tokenizer: Tokenizer) -> str:
     """Of all that decides a store."""
-    whole = fingerprint_of(inputs, reading) | {"split": asdict(reading.split), "on error": reading.on_error}
+    whole = fingerprint_of(inputs, reading, tokenizer) | {
+        "split": asdict(reading.split),
+        "on error": reading.on_error,
+    }
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
 
@@ -122,13 +129,14 @@ def stream_in(
                 done.n_read = block.n_read
                 done.n_sequences += len(block.lengths)
                 done.n_tokens += len(block.tokens)
+                done.n_units += block.n_units
                 if done.n_tokens - committed >= COMMIT_TOKENS:
                     committed = done.n_tokens
                     done.notices = dict(notices)
                     writer.commit(asdict(done))
                 progress("reading", sum(sizes[:number]) + min(stream.tell(), sizes[number]), sum(sizes))
         done.n_read = 0
-        done.ends.append([done.n_sequences, done.n_tokens])
+        done.ends.append([done.n_sequences, done.n_tokens, done.n_units])
     when_read()
     done.notices = dict(notices)
     writer.commit(asdict(done))
@@ -144,7 +152,7 @@ def split_and_record(
 ) -> None:
     """Everything that follows the sequences. Raises OptionError where they cannot be split so."""
     done = _Done(**writer.state)
-    alphabet = Alphabet(name=ALPHABET, tokens=tokenizer.vocabulary)
+    alphabet = tokenizer.alphabet
     keys = KEYS.stored(writer.work) if reading.split.needs_column else None
     tokens, hashes = TokenStore.mapped(writer.work), HASHES.stored(writer.work)
     sources = _sources(inputs, done.ends)
@@ -160,20 +168,20 @@ def split_and_record(
         counts=writer.write_split(labels.values),
     )
     record = StoreRecord(
-        alphabet=alphabet, dtype=DTYPE, n_sequences=done.n_sequences, n_tokens=done.n_tokens,
+        alphabet=alphabet, dtype=dtype_of(tokenizer), n_sequences=done.n_sequences, n_tokens=done.n_tokens,
         sources=sources, split=split, notices=done.notices | labels.notices, files=writer.files,
         gaps=reading.gaps,
-        request=request_digest(inputs, reading),
+        request=request_digest(inputs, reading, tokenizer),
     )  # fmt: skip
     writer.complete(record)
 
 
 def _sources(inputs: Sequence[Input], ends: Sequence[Sequence[int]]) -> tuple[Source, ...]:
-    starts = [[0, 0], *ends[:-1]]
+    starts = [[0, 0, 0], *ends[:-1]]
     return tuple(
         Source(
             name=item.name, sha256=item.sha256, weight=item.weight, first=start[0],
-            n_sequences=end[0] - start[0], n_tokens=end[1] - start[1],
+            n_sequences=end[0] - start[0], n_tokens=end[1] - start[1], n_units=end[2] - start[2],
         )
         for item, start, end in zip(inputs, starts, ends, strict=True)
     )  # fmt: skip

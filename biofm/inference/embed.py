@@ -101,7 +101,7 @@ class Embedder:
         self.config = encoder.config
         self.layer = self._resolve_layer(options.layer)
         check_window(options.window, self.config, tokenizer)
-        check_pool(options.pool, self.config)
+        check_pool(options.pool, self.config, tokenizer)
         self.tokens_per_batch = options.tokens_per_batch or compute.tokens_per_batch
 
     def embed_all(self, records: Iterable[Record], notices: Counter[str]) -> EmbeddingBlock:

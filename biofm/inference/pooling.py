@@ -11,13 +11,17 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from biofm.core.errors import OptionError
+from biofm.modalities import Tokenizer
 from biofm.nn import EncoderConfig, PackedBatch
 
 PoolName = Literal["mean", "cls", "max", "none"]
 
 
-def check_pool(pool: str, config: EncoderConfig) -> None:
-    """Raises OptionError for a pooling that would say nothing about a protein."""
+def check_pool(pool: str, config: EncoderConfig, tokenizer: Tokenizer) -> None:
+    """Raises OptionError for a pooling that would say nothing about a sequence."""
+    if pool == "cls" and not tokenizer.n_before:
+        what = "no special token stands before the sequences of this model"
+        raise OptionError(what, where="--pool", remedy="Give mean, max or none")
     if pool == "cls" and config.causal:
         what = "in a causal model <cls> sees no residue, and is the same for every protein"
         raise OptionError(what, where="--pool", remedy="Give mean, max or none")

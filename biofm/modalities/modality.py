@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from biofm_datasets import Record
 from biofm_datasets.protein import Gaps
+from biofm_datasets.store import Alphabet
 from numpy.typing import NDArray
 
 Tokens = NDArray[np.unsignedinteger[Any]]
@@ -52,6 +53,7 @@ class Modality:
 class Tokenizer(ABC):
     """Turns the text of a clean record into token numbers.
 
+    - ``name``: that of the alphabet, for messages.
     - ``vocabulary``: how each token is spelled; the number of a token is its place.
     - ``dtype``: the smallest unsigned integer that holds every token number.
     - ``before`` and ``behind``: the special tokens that stand around each sequence and are none of its units.
@@ -64,6 +66,7 @@ class Tokenizer(ABC):
 
     def __init__(
         self,
+        name: str,
         vocabulary: tuple[str, ...],
         *,
         before: tuple[int, ...],
@@ -73,7 +76,7 @@ class Tokenizer(ABC):
         unknown: int,
         mask: int,
     ) -> None:
-        self.vocabulary = vocabulary
+        self.name, self.vocabulary = name, vocabulary
         self.dtype = np.min_scalar_type(max(1, len(vocabulary) - 1))
         self.before, self.behind = np.array(before, self.dtype), np.array(behind, self.dtype)
         self.scored, self.counted = np.array(scored, self.dtype), np.array(counted, self.dtype)
@@ -96,6 +99,19 @@ class Tokenizer(ABC):
         encoded = [self.encode(sequence) for sequence in sequences]
         lengths = np.array([len(tokens) for tokens in encoded], np.int64)
         return np.concatenate([np.empty(0, self.dtype), *encoded]), lengths
+
+    @property
+    def alphabet(self) -> Alphabet:
+        """What the token numbers mean, as token stores and predictors keep it."""
+        return Alphabet(
+            name=self.name,
+            tokens=self.vocabulary,
+            modality=self.modality.name,
+            units=self.modality.words.units,
+            before=tuple(self.before.tolist()),
+            behind=tuple(self.behind.tolist()),
+            scored=tuple(self.scored.tolist()),
+        )
 
     @property
     def special(self) -> tuple[int, ...]:

@@ -43,6 +43,7 @@ class ProteinTokenizer(Tokenizer):
         self.number = {token: i for i, token in enumerate(vocabulary)}
         self.cls, self.eos = self.number["<cls>"], self.number["<eos>"]
         super().__init__(
+            "ESM C" if vocabulary == ESMC_ALPHABET else "ESM",
             vocabulary,
             before=(self.cls,),
             behind=(self.eos,),

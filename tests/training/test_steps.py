@@ -71,7 +71,7 @@ def make_objective(name: str, lengths: NDArray[np.int64], recipe: PretrainRecipe
             return multi_label(np.where(np.isnan(numbers), np.nan, numbers > 0))
         case "regression" | "adapters":
             return regression(numbers)
-    return per_residue([row[:length] for row, length in zip(residues, lengths, strict=True)])
+    return per_residue([row[:length] for row, length in zip(residues, lengths, strict=True)], tokenizer)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from torch import Tensor
 from biofm.evaluation.supervised import Labels
 from biofm.inference import Compute
 from biofm.inference.prediction import Head
+from biofm.modalities import Tokenizer
 from biofm.models import Checkpoint
 from biofm.nn import ResiduePredictor, SequencePredictor, initialise_head
 from biofm.training.finetuning.lora import inject_adapters
@@ -90,7 +91,7 @@ def make_member(
     checkpoint = _without_heads(base)
     model = _build(checkpoint, labels, recipe)
     scaling = _scaling(labels, member.train)
-    objective = _objective(labels, scaling)
+    objective = _objective(labels, scaling, checkpoint.tokenizer)
     data = PackedData(store, Mixture([member.train], None, recipe.seed), member.validation, objective, recipe)
     return Untrained(checkpoint, model, objective, data, recipe, scaling)
 
@@ -131,7 +132,7 @@ def _scaling(labels: Labels, train: Indices) -> Scaling | None:
     return Scaling(np.nanmean(known, axis=0).astype(np.float32), scale.astype(np.float32))
 
 
-def _objective(labels: Labels, scaling: Scaling | None) -> Objective:
+def _objective(labels: Labels, scaling: Scaling | None, tokenizer: Tokenizer) -> Objective:
     """Of all rows of the table, which are the members of the store."""
     if scaling is not None:
         return regression((labels.numbers - scaling.shift) / scaling.scale)
@@ -140,7 +141,7 @@ def _objective(labels: Labels, scaling: Scaling | None) -> Objective:
     if labels.task == "multi-label":
         return multi_label(labels.numbers)
     assert labels.offsets is not None
-    return per_residue(np.split(labels.codes, labels.offsets[1:-1]))
+    return per_residue(np.split(labels.codes, labels.offsets[1:-1]), tokenizer)
 
 
 def _head(model: Model, labels: Labels, scaling: Scaling | None) -> Head:

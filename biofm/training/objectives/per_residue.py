@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from biofm.modalities import Tokenizer
 from biofm.nn import PackedBatch
 from biofm.training.objectives.classification import cross_entropy
 from biofm.training.objectives.objective import Indices, Labelled, Objective
@@ -14,18 +15,19 @@ from biofm.training.objectives.objective import Indices, Labelled, Objective
 UNKNOWN = -1
 
 
-def per_residue(targets: Sequence[NDArray[np.integer]]) -> Objective:
+def per_residue(targets: Sequence[NDArray[np.integer]], tokenizer: Tokenizer) -> Objective:
     """Cross-entropy of the class of each residue; ``targets[i]`` has one a residue of member i, -1 where
     nobody knows.
 
-    Residue r is token r + 1 of its sequence: <cls> and <eos> have no class. A crop is judged on what it
-    shows.
+    The special tokens around a sequence have no class. A crop is judged on what it shows.
     """
-    return Objective(partial(_label, targets), cross_entropy)
+    frame = len(tokenizer.before), len(tokenizer.behind)
+    return Objective(partial(_label, targets, frame), cross_entropy)
 
 
 def _label(
     targets: Sequence[NDArray[np.integer]],
+    frame: tuple[int, int],
     batch: PackedBatch,
     members: Indices,
     starts: Indices,
@@ -34,14 +36,14 @@ def _label(
     lengths = batch.lengths.tolist()
     labels = np.concatenate(
         [
-            _of_tokens(targets[member])[start : start + length]
+            _of_tokens(targets[member], frame)[start : start + length]
             for member, start, length in zip(members, starts, lengths, strict=True)
         ]
     )
-    assert len(labels) == len(batch.tokens), "one label a residue, and a <cls> and an <eos> around them"
+    assert len(labels) == len(batch.tokens), "one label a residue, and the special tokens around them"
     rows = np.flatnonzero(labels != UNKNOWN)
     return Labelled(batch, torch.from_numpy(rows), torch.from_numpy(labels[rows]))
 
 
-def _of_tokens(of_residues: NDArray[np.integer]) -> NDArray[np.int64]:
-    return np.pad(of_residues.astype(np.int64), 1, constant_values=UNKNOWN)
+def _of_tokens(of_residues: NDArray[np.integer], frame: tuple[int, int]) -> NDArray[np.int64]:
+    return np.pad(of_residues.astype(np.int64), frame, constant_values=UNKNOWN)

@@ -110,14 +110,15 @@ def _find(
 
 
 class Spelling:
-    """From tokens to residues as letters; what has none is X, and <cls> and <eos> around them are nothing."""
+    """From tokens to residues as letters; what has none is X, and the special tokens around are nothing."""
 
     def __init__(self, alphabet: Alphabet) -> None:
-        around = ("<cls>", "<eos>")
-        self.n_around = sum(token in alphabet.tokens for token in around)
+        around = (*alphabet.before, *alphabet.behind)
+        self.n_around = alphabet.n_special
         letters = (
-            "\0" if token in around else token if token.isalpha() else "X" for token in alphabet.tokens
-        )
+            "\0" if number in around else token if token.isalpha() and len(token) == 1 else "X"
+            for number, token in enumerate(alphabet.tokens)
+        )  # fmt: skip
         self._letters = np.frombuffer("".join(letters).encode(), np.uint8)
 
     def __call__(self, tokens: NDArray[np.unsignedinteger]) -> str:

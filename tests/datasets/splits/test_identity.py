@@ -20,7 +20,7 @@ from biofm_datasets.store import Alphabet, TokenStore
 from biofm_datasets.store.writer import hash_sequences
 
 LETTERS = "ACDEFGHIKLMNPQRSTVWYX"
-ALPHABET = Alphabet(name="test", tokens=("<cls>", "<eos>", "<mask>", "-", *LETTERS))
+ALPHABET = Alphabet(name="test", tokens=("<cls>", "<eos>", "<mask>", "-", *LETTERS), before=(0,), behind=(1,))
 
 needs_mmseqs = pytest.mark.skipif(shutil.which("mmseqs") is None, reason="MMseqs2 is not installed")
 

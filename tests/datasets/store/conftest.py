@@ -50,7 +50,8 @@ def record_of(writer: StoreWriter, counts: dict[str, int], n_sources: int = 2) -
     ends = np.linspace(0, n, n_sources + 1).astype(int).tolist()
     sources = tuple(
         Source(name=f"{i}.fasta", sha256="0" * 64, weight=None, first=ends[i],
-               n_sequences=ends[i + 1] - ends[i], n_tokens=n_tokens // n_sources)
+               n_sequences=ends[i + 1] - ends[i], n_tokens=n_tokens // n_sources,
+               n_units=n_tokens // n_sources)
         for i in range(n_sources)
     )  # fmt: skip
     split = SplitRecord(method="every fifth", parameters={"of": 5}, tool="by hand", counts=counts)

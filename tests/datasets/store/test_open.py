@@ -67,6 +67,20 @@ def test_the_files_of_a_store_are_all_that_it_holds(store: Path) -> None:
     assert sorted(store_files(store)) == sorted(store.iterdir())
 
 
+def test_a_store_of_version_1_is_read_as_one_of_proteins(store: Path) -> None:
+    """It names the tokens around a protein and not their numbers, and counts no residues."""
+    record = json.loads((store / "store.json").read_text()) | {"version": 1}
+    record["alphabet"] = {"name": "ESM", "tokens": ["<cls>", "<pad>", "<eos>", "<unk>", "L", "A", "X"]}
+    for source in record["sources"]:
+        del source["n_units"]
+    (store / "store.json").write_text(json.dumps(record))
+    found = open_store(store).record
+    alphabet = found.alphabet
+    assert (alphabet.modality, alphabet.units) == ("protein", "residues")
+    assert (alphabet.before, alphabet.behind, alphabet.scored) == ((0,), (2,), (4, 5))
+    assert found.n_units == found.n_tokens // 2 * 2 - 2 * found.n_sequences
+
+
 def test_an_empty_store_can_be_opened(tmp_path: Path) -> None:
     """One that holds a single sequence without a token, the least that there can be."""
     opened = open_store(write_store(tmp_path / "s", [np.empty(0, np.uint8)], n_sources=1), verify=True)
@@ -116,10 +130,17 @@ WRONG: dict[str, tuple[Change, str, str]] = {  # what happened to it, what is na
     "no JSON": (write("store.json", b"{"), "store.json", "no JSON"),
     "another JSON": (write("store.json", b"[]"), "store.json", "no JSON object"),
     "another record": (write("store.json", b"{}"), "store.json", "describes None"),
-    "a newer version": (edit(version=2), "store.json", "version 2, and this biofm reads version 1"),
+    "a newer version": (edit(version=3), "store.json", "version 3, and this biofm reads versions 1 and 2"),
     "a record that lacks something": (edit(split={}), "store.json", "damaged"),
     "a record that has something else": (edit(colour="red"), "store.json", "damaged"),
     "a record of no sources": (edit(sources=[]), "store.json", "sources"),
+    "an alphabet that speaks of other tokens": (
+        edit(alphabet={"name": "it", "tokens": ["a"], "before": [1]}),
+        "store.json",
+        "that it lacks",
+    ),
+    "a store of version 1 without an alphabet": (edit(version=1, alphabet=3), "store.json", "no alphabet"),
+    "a store of version 1 without sources": (edit(version=1, sources=[3]), "store.json", "no sources"),
     "a record of other files": (edit(files={}), "store.json", "other files"),
     "another number of sequences": (edit(n_tokens=3), "tokens.safetensors", "says 3"),
     "a missing file": (unlink("tokens.safetensors"), "tokens.safetensors", "missing"),
