@@ -18,4 +18,6 @@ def batches(pieces: list[Piece], tokens_per_batch: int) -> Iterator[list[Piece]]
 
 
 def pack_pieces(members: list[Piece]) -> PackedBatch:
-    return pack([torch.from_numpy(piece.tokens.astype(np.int64)) for piece in members])
+    """Laid end to end, with their values where they have any."""
+    values = [torch.from_numpy(piece.values) for piece in members if piece.values is not None]
+    return pack([torch.from_numpy(piece.tokens.astype(np.int64)) for piece in members], values or None)

@@ -16,8 +16,8 @@ from biofm.core.stores import ProvenanceFields, is_empty
 from biofm.inference.compute import Compute
 from biofm.inference.empty_rows import EMPTY_ROWS
 from biofm.inference.lengths import longest_of, run_whole
-from biofm.inference.working_memory import check_memory_of_record
-from biofm.modalities import Tokenizer, Tokens
+from biofm.inference.working_memory import check_memory_of_item
+from biofm.modalities import Item, Tokenizer, Tokens, items_of
 from biofm.modalities.records import SKIPPED
 from biofm.models.finiteness import are_faulty, not_finite
 from biofm.nn import MaskedLM, by_budget, pack
@@ -116,29 +116,24 @@ class ContactPredictor:
         for a protein of which the model's numbers are not finite, unless ``on_error`` is "skip".
         """
         for members in by_budget(self._tokenise(records, notices), self.tokens_per_batch):
-            maps = self._predict([tokens for _, tokens in members])
-            n_tokens = sum(len(tokens) for _, tokens in members)
+            maps = self._predict([item.tokens for item in members])
+            n_tokens = sum(len(item.tokens) for item in members)
             on_batch(n_tokens, n_tokens - self.tokenizer.n_special * len(members))
-            for (record, _), probabilities in zip(members, maps, strict=True):
+            for item, probabilities in zip(members, maps, strict=True):
                 if is_empty(probabilities):
                     if on_error == "stop":
-                        raise not_finite(self.model, record.where)
+                        raise not_finite(self.model, item.where)
                     notices[EMPTY_ROWS] += 1
-                letters = residue_letters(record.sequence)
-                yield ContactMap(record.id, record.number, letters, probabilities)
+                yield ContactMap(item.id, item.record, residue_letters(item.text), probabilities)
 
-    def _tokenise(
-        self, records: Iterable[Record], notices: Counter[str]
-    ) -> Iterator[tuple[tuple[Record, Tokens], int]]:
-        longest = self.encoder.config.trained_length
-        for record in records:
-            tokens = self.tokenizer.encode(record.sequence)
-            if n_unknown := int(np.count_nonzero(tokens == self.tokenizer.unknown)):
-                notices["residues read as <unk>"] += n_unknown
-            check_memory_of_record(record, MAP_BYTES * len(tokens) ** 2, self.device)
-            if len(tokens) > longest:
+    def _tokenise(self, records: Iterable[Record], notices: Counter[str]) -> Iterator[tuple[Item, int]]:
+        longest, units = self.encoder.config.trained_length, self.tokenizer.modality.words.units
+        for item in items_of(records, self.tokenizer, notices):
+            n_tokens = len(item.tokens)
+            check_memory_of_item(item, MAP_BYTES * n_tokens**2, self.device, units)
+            if n_tokens > longest:
                 notices[run_whole(longest, self.tokenizer)] += 1
-            yield (record, tokens), len(tokens)
+            yield item, n_tokens
 
     @torch.inference_mode()
     def _predict(self, proteins: list[Tokens]) -> list[NDArray[np.float32]]:

@@ -1,4 +1,4 @@
-"""Embeddings of proteins: records in, chunks of them in the same order, rows of what is new in a chunk."""
+"""Embeddings: records in, chunks of them in the same order, rows of what is new in a chunk."""
 
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
@@ -12,7 +12,6 @@ from torch import Tensor
 
 from biofm.core.bounds import check_bound
 from biofm.core.errors import OptionError
-from biofm.core.journal import key_of
 from biofm.core.stores import EmbeddingBlock, is_empty
 from biofm.inference.batches import batches, pack_pieces
 from biofm.inference.compute import Compute
@@ -24,9 +23,9 @@ from biofm.inference.windows import pieces
 from biofm.inference.working_memory import (
     activation_bytes,
     check_memory_of_batch,
-    check_memory_of_record,
+    check_memory_of_item,
 )
-from biofm.modalities import Tokenizer, Tokens
+from biofm.modalities import Item, Tokenizer, items_of
 from biofm.models.finiteness import are_faulty, not_finite
 from biofm.nn import Encoder, PackedBatch, by_budget
 
@@ -61,24 +60,6 @@ class EmbedOptions:
         check_bound("tokens_per_batch", self.tokens_per_batch, "--tokens-per-batch")
 
 
-@dataclass(frozen=True, slots=True)
-class Protein:
-    """A record on its way: its place among the records that are embedded, from 1, and in the input
-    (``record``), and its tokens; and, for messages, ``where`` it stands.
-
-    Proteins of the same ``key`` have the same sequence, and so the same embedding.
-    """
-
-    number: int
-    record: int
-    id: str
-    sequence: str
-    tokens: Tokens
-    n_residues: int
-    key: bytes
-    where: str = ""
-
-
 OnBatch = Callable[[int, int], None]
 """Hears after each batch how many tokens went through the model, and how many residues they stand for."""
 
@@ -109,48 +90,46 @@ class Embedder:
 
         ``notices`` counts what a reader of the result should know.
         """
-        proteins: list[Protein] = []
+        items: list[Item] = []
         rows: dict[bytes, NDArray[np.float32]] = {}
         for chunk in self.chunks(self.tokenise(records, notices)):
-            proteins += chunk
+            items += chunk
             rows |= self.embed_new(chunk, rows)
-        if n_empty := sum(is_empty(rows[protein.key]) for protein in proteins):
+        if n_empty := sum(is_empty(rows[item.key]) for item in items):
             notices[EMPTY_ROWS] += n_empty
         return EmbeddingBlock(
-            [protein.id for protein in proteins],
-            [protein.record for protein in proteins],
-            [protein.n_residues for protein in proteins],
-            np.concatenate([self.no_rows(), *(rows[protein.key] for protein in proteins)]),
+            [item.id for item in items],
+            [item.record for item in items],
+            [item.n_units for item in items],
+            np.concatenate([self.no_rows(), *(rows[item.key] for item in items)]),
         )
 
-    def tokenise(self, records: Iterable[Record], notices: Counter[str]) -> Iterator[Protein]:
-        longest, window = self.config.trained_length, self.options.window
-        for number, record in enumerate(records, start=1):
-            tokens = self.tokenizer.encode(record.sequence)
-            if n_unknown := int(np.count_nonzero(tokens == self.tokenizer.unknown)):
-                notices["residues read as <unk>"] += n_unknown
-            n_residues = len(tokens) - self.tokenizer.n_special
-            if window is not None and n_residues > window:
-                units = self.tokenizer.modality.words.units
-                notices[f"sequences embedded by overlapping windows of {window} {units}"] += 1
-            elif len(tokens) > longest:
-                check_length(record, len(tokens), self.config, self.tokenizer)
-                n_bytes = activation_bytes(self.config, self.dtype, len(tokens))
-                check_memory_of_record(record, n_bytes, self.device)
-                notices[run_whole(longest, self.tokenizer)] += 1
-            key = key_of(record.sequence)
-            yield Protein(
-                number, record.number, record.id, record.sequence, tokens, n_residues, key, record.where
-            )
+    def tokenise(self, records: Iterable[Record], notices: Counter[str]) -> Iterator[Item]:
+        """The records as items that the model takes. What will be run unusually is counted in ``notices``.
 
-    def chunks(self, proteins: Iterable[Protein]) -> Iterator[list[Protein]]:
-        """Proteins that are batched together. Where a chunk ends depends on its proteins and the next one."""
-        sized = ((protein, len(protein.tokens)) for protein in proteins)
+        Raises InputError: one is too long for the model or for the memory.
+        """
+        longest, window = self.config.trained_length, self.options.window
+        units = self.tokenizer.modality.words.units
+        for item in items_of(records, self.tokenizer, notices):
+            n_tokens = len(item.tokens)
+            if window is not None and item.n_units > window:
+                notices[f"sequences embedded by overlapping windows of {window} {units}"] += 1
+            elif n_tokens > longest:
+                check_length(item, self.config, self.tokenizer)
+                n_bytes = activation_bytes(self.config, self.dtype, n_tokens)
+                check_memory_of_item(item, n_bytes, self.device, units)
+                notices[run_whole(longest, self.tokenizer)] += 1
+            yield item
+
+    def chunks(self, items: Iterable[Item]) -> Iterator[list[Item]]:
+        """Items that are batched together. Where a chunk ends depends on its items and the next one."""
+        sized = ((item, len(item.tokens)) for item in items)
         return by_budget(sized, BATCHES_PER_CHUNK * self.tokens_per_batch)
 
     def embed_new(
         self,
-        chunk: Sequence[Protein],
+        chunk: Sequence[Item],
         known: Container[bytes],
         on_batch: OnBatch = unheard,
     ) -> dict[bytes, NDArray[np.float32]]:
@@ -159,15 +138,14 @@ class Embedder:
 
         Raises ModelError or OptionError for such a protein, unless ``on_error`` is "skip".
         """
-        new: dict[bytes, Protein] = {}
-        for protein in chunk:
-            if protein.key not in known:
-                new.setdefault(protein.key, protein)
+        new: dict[bytes, Item] = {}
+        for item in chunk:
+            if item.key not in known:
+                new.setdefault(item.key, item)
         if not new:
             return {}
-        n_residues = [protein.n_residues for protein in new.values()]
-        values, is_faulty = self._embed([it.tokens for it in new.values()], n_residues, on_batch)
-        n_rows = n_residues if self.is_per_residue else [1] * len(new)
+        values, is_faulty = self._embed(list(new.values()), on_batch)
+        n_rows = [item.n_units if self.is_per_residue else 1 for item in new.values()]
         if is_faulty.any():
             if self.options.on_error == "stop":
                 first = list(new.values())[int(is_faulty.argmax())]
@@ -185,18 +163,17 @@ class Embedder:
     @torch.inference_mode()
     def _embed(
         self,
-        sequences: list[Tokens],
-        n_residues: list[int],
+        items: list[Item],
         on_batch: OnBatch,
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """The rows, and which sequences have such as are not finite."""
+        """The rows, and which items have such as are not finite."""
         todo = [
             piece
-            for i, tokens in enumerate(sequences)
-            for piece in pieces(i, tokens, self.options.window, self.tokenizer)
+            for i, item in enumerate(items)
+            for piece in pieces(i, item.tokens, self.options.window, self.tokenizer, item.values)
         ]
-        gather = gather_for(self.options.pool, len(sequences), self.config.d_model)
-        is_faulty = np.zeros(len(sequences), np.bool_)
+        gather = gather_for(self.options.pool, len(items), self.config.d_model)
+        is_faulty = np.zeros(len(items), np.bool_)
         for members in batches(todo, self.tokens_per_batch):
             batch = pack_pieces(members)
             starts = batch.cu_seqlens[:-1].tolist()
@@ -207,7 +184,7 @@ class Embedder:
             of_pieces = np.logical_or.reduceat(are_faulty(sums), starts)
             np.logical_or.at(is_faulty, [piece.record for piece in members], of_pieces)
             on_batch(len(batch.tokens), sum(piece.n_kept for piece in members))
-        return gather.rows(n_residues), is_faulty
+        return gather.rows([item.n_units for item in items]), is_faulty
 
     def _run(self, batch: PackedBatch) -> Tensor:
         check_memory_of_batch(self.config, self.dtype, self.device, len(batch.tokens))

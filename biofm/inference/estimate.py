@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from biofm.core.stores import ProvenanceFields
 from biofm.core.stores.parquet import ROW_GROUP_BYTES
-from biofm.inference.embed import BATCHES_PER_CHUNK, Embedder, Protein
+from biofm.inference.embed import BATCHES_PER_CHUNK, Embedder
 from biofm.inference.shards import Shard
 from biofm.inference.sizes import FLOAT_BYTES, output_bytes, scratch_bytes
 from biofm.inference.survey import SEED, Survey, survey
 from biofm.inference.working_memory import MemoryWatch, activation_bytes
+from biofm.modalities import Item
 from biofm.nn import by_budget
 
 SAMPLE_SECONDS = 5.0
@@ -108,10 +109,10 @@ class _Timed:
     values: NDArray[np.float32]
 
 
-def _time(embedder: Embedder, sample: list[Protein]) -> _Timed:
+def _time(embedder: Embedder, sample: list[Item]) -> _Timed:
     """Embed batches of the sample, as a run would make them, in random order, for some seconds."""
     chunk = next(embedder.chunks(sample), [])
-    ordered = sorted(chunk, key=lambda protein: len(protein.tokens), reverse=True)
+    ordered = sorted(chunk, key=lambda item: len(item.tokens), reverse=True)
     made = [*by_budget(((p, len(p.tokens)) for p in ordered), embedder.tokens_per_batch)]
     random.Random(SEED).shuffle(made)
     n_tokens, values = 0, [embedder.no_rows()]

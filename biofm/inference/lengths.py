@@ -1,9 +1,7 @@
 """Length limits: how many units a model accepts, and the error for a longer sequence."""
 
-from biofm_datasets import Record
-
 from biofm.core.errors import InputError, OptionError
-from biofm.modalities import Tokenizer
+from biofm.modalities import Item, Tokenizer
 from biofm.nn import EncoderConfig
 
 
@@ -12,14 +10,14 @@ def longest_of(config: EncoderConfig, tokenizer: Tokenizer) -> int | None:
     return None if config.max_length is None else config.max_length - tokenizer.n_special
 
 
-def check_length(record: Record, n_tokens: int, config: EncoderConfig, tokenizer: Tokenizer) -> None:
-    """Raises InputError where the model has no positions for the last of ``n_tokens`` tokens."""
-    longest, n_units = longest_of(config, tokenizer), n_tokens - tokenizer.n_special
+def check_length(item: Item, config: EncoderConfig, tokenizer: Tokenizer) -> None:
+    """Raises InputError where the model has no positions for the last tokens."""
+    longest, n_units = longest_of(config, tokenizer), len(item.tokens) - tokenizer.n_special
     if longest is not None and n_units > longest:
         units = tokenizer.modality.words.units
         raise InputError(
             f"{n_units:,} {units}, and the model has learned positions for {longest:,}",
-            where=record.where,
+            where=item.where,
             remedy=f"Give --window {longest}",
         )
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from biofm.inference.embed import Embedder, Protein
+from biofm.inference.embed import Embedder
 from biofm.inference.windows import pieces
+from biofm.modalities import Item
 
 N_SAMPLED = 2000
 SEED = 20
@@ -31,27 +32,27 @@ class Survey:
     longest: int
     id_bytes: int
     longest_id: int
-    sample: list[Protein]
+    sample: list[Item]
 
 
-def survey(proteins: Iterable[Protein], embedder: Embedder) -> Survey:
-    """Count the proteins. Takes 16 bytes of memory for each, and three times that at the end: half a GB for
+def survey(items: Iterable[Item], embedder: Embedder) -> Survey:
+    """Count the items. Takes 16 bytes of memory for each, and three times that at the end: half a GB for
     ten million.
     """
     draw = random.Random(SEED)
     digests, lengths = array("Q"), array("Q")
-    sample: list[tuple[int, Protein]] = []
+    sample: list[tuple[int, Item]] = []
     id_bytes = longest_id = 0
-    for place, protein in enumerate(proteins):
-        digests.append(int.from_bytes(protein.key[:8], "little"))
-        lengths.append(protein.n_residues)
-        id_bytes += len(protein.id.encode())
-        longest_id = max(longest_id, len(protein.id))
+    for place, item in enumerate(items):
+        digests.append(int.from_bytes(item.key[:8], "little"))
+        lengths.append(item.n_units)
+        id_bytes += len(item.id.encode())
+        longest_id = max(longest_id, len(item.id))
         slot = place if place < N_SAMPLED else draw.randrange(place + 1)
         if slot == len(sample):
-            sample.append((place, protein))
+            sample.append((place, item))
         elif slot < N_SAMPLED:
-            sample[slot] = (place, protein)
+            sample[slot] = (place, item)
     residues = _array(lengths)
     first = np.sort(np.unique(_array(digests), return_index=True)[1])
     different, counts = (found.tolist() for found in np.unique(residues[first], return_counts=True))
@@ -64,7 +65,7 @@ def survey(proteins: Iterable[Protein], embedder: Embedder) -> Survey:
         longest=int(residues.max(initial=0)),
         id_bytes=id_bytes,
         longest_id=longest_id,
-        sample=[protein for place, protein in sample if _holds(first, place)],
+        sample=[item for place, item in sample if _holds(first, place)],
     )
 
 

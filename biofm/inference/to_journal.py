@@ -10,9 +10,10 @@ import torch
 from biofm.core import Progress
 from biofm.core.journal import Entry, Fields, Journal
 from biofm.core.stores import ProvenanceFields, is_empty
-from biofm.inference.embed import Embedder, Protein
+from biofm.inference.embed import Embedder
 from biofm.inference.intake import Intake
 from biofm.inference.shards import Shard
+from biofm.modalities import Item
 
 
 def fingerprint(embedder: Embedder, provenance: ProvenanceFields, shard: Shard) -> Fields:
@@ -45,14 +46,14 @@ def embed_to_journal(
     were. ModelError or OptionError: as ``Embedder.embed_new``; the chunks before are kept.
     """
     reading = _Reading(embedder.tokenise(intake, notices))
-    own = (protein for protein in reading if shard.holds(protein.key))
+    own = (item for item in reading if shard.holds(item.key))
     meter = _Meter(progress, intake, shard, journal.counts["residues"])
     for chunk in embedder.chunks(journal.remaining(own, _identity, where)):
         meter.begin()
-        known = journal.known({protein.key for protein in chunk})
+        known = journal.known({item.key for item in chunk})
         new = embedder.embed_new(chunk, known, meter.on_batch)
-        n_residues = sum(protein.n_residues for protein in chunk)
-        n_empty = sum(protein.key in new and is_empty(new[protein.key]) for protein in chunk)
+        n_residues = sum(item.n_units for item in chunk)
+        n_empty = sum(item.key in new and is_empty(new[item.key]) for item in chunk)
         counts = {"tokens": meter.n_chunk_tokens, "residues": n_residues, "empty": n_empty}
         journal.commit(_entries(chunk), new, counts)
         meter.end(n_residues)
@@ -72,26 +73,26 @@ def read_through(embedder: Embedder, intake: Intake, shard: Shard, notices: Coun
     """Read the input as ``embed_to_journal`` does, and embed nothing."""
     reading = _Reading(embedder.tokenise(intake, notices))
     n_sequences = n_residues = 0
-    for protein in reading:
-        if shard.holds(protein.key):
+    for item in reading:
+        if shard.holds(item.key):
             n_sequences += 1
-            n_residues += protein.n_residues
+            n_residues += item.n_units
     return Totals(reading.digest, n_sequences, n_residues)
 
 
 class _Reading:
-    """Passes proteins on; at the end knows how many there were, and a digest by which to compare inputs."""
+    """Passes items on; at the end knows how many there were, and a digest by which to compare inputs."""
 
-    def __init__(self, proteins: Iterable[Protein]) -> None:
-        self._proteins = proteins
+    def __init__(self, items: Iterable[Item]) -> None:
+        self._items = items
         self._digest = blake2b(digest_size=16)
         self.n_read = 0
 
-    def __iter__(self) -> Iterator[Protein]:
-        for protein in self._proteins:
+    def __iter__(self) -> Iterator[Item]:
+        for item in self._items:
             self.n_read += 1
-            self._digest.update(_identity(protein))
-            yield protein
+            self._digest.update(_identity(item))
+            yield item
 
     @property
     def digest(self) -> str:
@@ -132,17 +133,18 @@ class _Meter:
         return self._intake.share_of(self._shard.n * (self._n_residues + self._n_chunk_residues))
 
 
-def _entries(chunk: Sequence[Protein]) -> list[Entry]:
+def _entries(chunk: Sequence[Item]) -> list[Entry]:
     return [
         Entry(
-            protein.number,
-            [protein.id, protein.record, protein.n_residues],
-            [protein.key],
-            _identity(protein),
+            item.number,
+            [item.id, item.record, item.n_units],
+            [item.key],
+            _identity(item),
         )
-        for protein in chunk
+        for item in chunk
     ]
 
 
-def _identity(protein: Protein) -> bytes:
-    return f"{protein.number}\n{protein.id}\n{protein.sequence}\n".encode()
+def _identity(item: Item) -> bytes:
+    of_values = b"" if item.values is None else item.values.tobytes()
+    return f"{item.number}\n{item.id}\n{item.text}\n".encode() + of_values

@@ -4,7 +4,12 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from biofm.modalities import Tokenizer, Tokens
+
+Values = NDArray[np.float32] | None
 
 
 class Piece(NamedTuple):
@@ -14,26 +19,31 @@ class Piece(NamedTuple):
     tokens: Tokens  # (length,)
     first: int
     stop: int
+    values: Values = None
 
     @property
     def n_kept(self) -> int:
         return self.stop - self.first
 
 
-def pieces(record: int, tokens: Tokens, window: int | None, tokenizer: Tokenizer) -> Iterator[Piece]:
-    """Cut the tokens of a sequence into windows of ``window`` units that overlap by half.
+def pieces(
+    record: int, tokens: Tokens, window: int | None, tokenizer: Tokenizer, values: Values = None
+) -> Iterator[Piece]:
+    """Cut the tokens of a sequence, and the values of these, into windows of ``window`` units that overlap by
+    half.
 
     Each unit counts in one window only, the one in whose middle it lies: an overlap is shared out at its
     centre. ``window`` None, or a sequence that fits, gives one piece.
     """
     n_before, n_units = tokenizer.n_before, len(tokens) - tokenizer.n_special
     if window is None or n_units <= window:
-        yield Piece(record, tokens, n_before, n_before + n_units)
+        yield Piece(record, tokens, n_before, n_before + n_units, values)
         return
     for span in spans(n_units, window):
         framed = frame(tokens, span.start, window, tokenizer)
         first, stop = span.first - span.start, span.stop - span.start
-        yield Piece(record, framed, n_before + first, n_before + stop)
+        its_values = None if values is None else frame_values(values, span.start, window, tokenizer)
+        yield Piece(record, framed, n_before + first, n_before + stop, its_values)
 
 
 class Span(NamedTuple):
@@ -56,6 +66,15 @@ def spans(n_units: int, window: int) -> list[Span]:
 def frame(tokens: Tokens, start: int, window: int, tokenizer: Tokenizer) -> Tokens:
     """The units ``start`` up to ``start + window`` of a sequence, with the special tokens around them."""
     return tokenizer.frame(tokenizer.body(tokens)[start : start + window])
+
+
+def frame_values(
+    values: NDArray[np.float32], start: int, window: int, tokenizer: Tokenizer
+) -> NDArray[np.float32]:
+    """The values of the tokens that ``frame`` gives; a special token keeps its own."""
+    n_before, n_behind = len(tokenizer.before), len(tokenizer.behind)
+    of_units = values[n_before : len(values) - n_behind][start : start + window]
+    return np.concatenate([values[:n_before], of_units, values[len(values) - n_behind :]])
 
 
 def _window_starts(n_units: int, window: int) -> list[int]:

@@ -4,13 +4,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
-from biofm_datasets import Record
-from biofm_datasets.protein import count_residues
 
 from biofm.core.errors import InputError, OptionError
 from biofm.core.free_memory import free_bytes
 from biofm.core.hardware import peak_resident_bytes, resident_bytes
 from biofm.core.units import format_bytes
+from biofm.modalities import Item
 from biofm.nn import EncoderConfig
 
 FLOAT_BYTES = 4
@@ -46,13 +45,12 @@ class MemoryWatch:
         return max(self._peak, sum(parts.values()))
 
 
-def check_memory_of_record(record: Record, n_bytes: int, device: torch.device) -> None:
-    """Raise InputError where a record needs more than is free, before it is run."""
+def check_memory_of_item(item: Item, n_bytes: int, device: torch.device, units: str) -> None:
+    """Raise InputError where an item of so many ``units`` needs more than is free, before it is run."""
     if n_bytes > UNCHECKED_BYTES and (lacking := _lacking(n_bytes, device)):
-        n_residues = count_residues(record.sequence)
-        what = f"{n_residues:,} residues at once need {lacking}"
+        what = f"{item.n_units:,} {units} at once need {lacking}"
         remedy = "Give --window 1000 where the verb has it, or remove the record"
-        raise InputError(what, where=record.where, remedy=remedy)
+        raise InputError(what, where=item.where, remedy=remedy)
 
 
 def check_memory_of_batch(config: EncoderConfig, dtype: torch.dtype, device: torch.device, n: int) -> None:

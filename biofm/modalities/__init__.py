@@ -1,5 +1,6 @@
 """What a model reads: the modalities, and their tokenizers."""
 
+from biofm.modalities.item import Item, items_of
 from biofm.modalities.modality import Modality, Tokenizer, Tokens, Words
 from biofm.modalities.protein import ESM_ALPHABET, ESMC_ALPHABET, PROTEIN, STANDARD_RESIDUES, ProteinTokenizer
 
@@ -8,9 +9,11 @@ __all__ = [
     "ESM_ALPHABET",
     "PROTEIN",
     "STANDARD_RESIDUES",
+    "Item",
     "Modality",
     "ProteinTokenizer",
     "Tokenizer",
     "Tokens",
     "Words",
+    "items_of",
 ]

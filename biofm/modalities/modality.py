@@ -90,6 +90,10 @@ class Tokenizer(ABC):
     def encode(self, sequence: str) -> Tokens:
         """The token numbers of one sequence, with the special tokens around it."""
 
+    def values(self, record: Record) -> NDArray[np.float32] | None:
+        """One number for each token of the record, special ones included; None where models read no such."""
+        return None
+
     @abstractmethod
     def decode(self, tokens: NDArray[np.integer[Any]]) -> str:
         """The text of some tokens."""

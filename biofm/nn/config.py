@@ -13,11 +13,13 @@ LARGEST = {
     "trained_length": 1 << 24,
 }
 """More than ten times what any published model of sequences has; a file that says more is damaged."""
+MOST_SEGMENTS = 1 << 16
 FLAGS = ("norm_bias", "embedding_norm", "final_norm", "linear_bias", "qk_norm", "tied_head", "causal")
 CHOICES = {
     "norm_order": ("pre", "post"),
     "positions": ("rotary", "learned", "none"),
     "feedforward": ("gelu", "relu", "swiglu"),
+    "values": ("none", "continuous"),
 }
 
 
@@ -31,6 +33,10 @@ class EncoderConfig:
     counts tokens, special ones too. ``norm_bias`` is that of every norm, unless ``block_norm_bias`` says
     otherwise of the two in each block. ``tied_head`` scores tokens with their own vectors. In a ``causal``
     encoder a token attends to itself and those before it.
+
+    ``values`` "continuous": every token comes with a number, such as a gene's expression, whose vector is
+    added to the token's. ``n_segments``: each token belongs to one of so many segments, whose vector is added
+    too (the token types of BERT); 0 for a model without them.
     """
 
     vocab_size: int
@@ -55,6 +61,8 @@ class EncoderConfig:
     mask_token: int | None = None
     tied_head: bool = True
     causal: bool = False
+    values: Literal["none", "continuous"] = "none"
+    n_segments: int = 0
 
     def __post_init__(self) -> None:
         self._check_types()
@@ -80,6 +88,7 @@ class EncoderConfig:
             _check_whole(name, getattr(self, name), 1, most)
         _check_whole("n_positions", self.n_positions, 0, LARGEST["trained_length"] + self.vocab_size)
         _check_whole("position_offset", self.position_offset, 0, self.vocab_size)
+        _check_whole("n_segments", self.n_segments, 0, MOST_SEGMENTS)
         if self.mask_token is not None:
             _check_whole("mask_token", self.mask_token, 0, self.vocab_size)
         for name in FLAGS:

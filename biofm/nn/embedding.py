@@ -13,8 +13,27 @@ MASKED_IN_TRAINING = (
 )  # 15 % of residues are chosen and 80 % of those masked, in every ESM training run
 
 
+class ValueEmbedding(nn.Module):
+    """Vectors of the numbers that come with tokens: linear, ReLU, linear, LayerNorm (scGPT's continuous value
+    encoder: Cui et al. 2024, Nature Methods 21:1470, Methods, "Expression value").
+    """
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.up = nn.Linear(1, config.d_model)
+        self.out = nn.Linear(config.d_model, config.d_model)
+        self.norm = nn.LayerNorm(config.d_model, eps=config.norm_eps)
+
+    def forward(self, values: Float[Tensor, " tokens"]) -> Float[Tensor, "tokens d_model"]:
+        hidden = self.up(values[:, None].to(self.up.weight.dtype)).relu()
+        embedded: Tensor = self.norm(self.out(hidden))
+        return embedded
+
+
 class Embedding(nn.Module):
-    """Token vectors, with the learned positions and the norm that some families add."""
+    """Token vectors, with what some families add: learned positions, vectors of values and of segments, and a
+    norm.
+    """
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
@@ -23,6 +42,8 @@ class Embedding(nn.Module):
         self.tokens = nn.Embedding(config.vocab_size, config.d_model)
         learned = config.positions == "learned"
         self.positions = nn.Embedding(config.n_positions, config.d_model) if learned else None
+        self.values = ValueEmbedding(config) if config.values == "continuous" else None
+        self.segments = nn.Embedding(config.n_segments, config.d_model) if config.n_segments else None
         self.norm = layer_norm(config) if config.embedding_norm else nn.Identity()
 
     def forward(self, batch: PackedBatch) -> Float[Tensor, "tokens d_model"]:
@@ -33,6 +54,12 @@ class Embedding(nn.Module):
             last = batch.end + self.position_offset
             assert last <= self.positions.num_embeddings, "a sequence longer than the learned positions"
             x = x + self.positions(batch.positions + self.position_offset)
+        if self.values is not None:
+            assert batch.values is not None, "this model reads a value with each token"
+            x = x + self.values(batch.values)
+        if self.segments is not None:
+            assert batch.segments is not None, "this model reads the segment of each token"
+            x = x + self.segments(batch.segments)
         embedded: Tensor = self.norm(x)
         return embedded
 

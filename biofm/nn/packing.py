@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import torch
 from biofm_kernels import Tiles, tile
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 T = TypeVar("T")
@@ -18,7 +18,8 @@ class PackedBatch:
 
     Tokens ``cu_seqlens[i]`` up to ``cu_seqlens[i + 1]`` are sequence i; ``positions`` count from 0 within
     each, and where some tokens are left out, those of the others stay and end before ``n_positions``.
-    ``tiles``, on a GPU, is how its kernels share the tokens out, the same in every layer.
+    ``tiles``, on a GPU, is how its kernels share the tokens out, the same in every layer. ``values`` and
+    ``segments`` are there for the models that read a number or a segment with each token.
     """
 
     tokens: Int[Tensor, " tokens"]
@@ -27,6 +28,8 @@ class PackedBatch:
     max_seqlen: int
     n_positions: int | None = None
     tiles: Tiles | None = None
+    values: Float[Tensor, " tokens"] | None = None
+    segments: Int[Tensor, " tokens"] | None = None
 
     @property
     def end(self) -> int:
@@ -52,8 +55,15 @@ class PackedBatch:
         cu_seqlens = self.cu_seqlens.to(device)
         n_tokens = len(self.tokens)
         tiles = tile(cu_seqlens, n_tokens, cu_seqlens, n_tokens) if cu_seqlens.is_cuda else None
-        tokens, positions = self.tokens.to(device), self.positions.to(device)
-        return replace(self, tokens=tokens, positions=positions, cu_seqlens=cu_seqlens, tiles=tiles)
+        return replace(
+            self,
+            tokens=self.tokens.to(device),
+            positions=self.positions.to(device),
+            cu_seqlens=cu_seqlens,
+            tiles=tiles,
+            values=None if self.values is None else self.values.to(device),
+            segments=None if self.segments is None else self.segments.to(device),
+        )
 
     def sequence_of_token(self) -> Int[Tensor, " tokens"]:
         """Which sequence each token belongs to."""
@@ -70,14 +80,27 @@ class Rows:
     tiles: Tiles | None = None
 
 
-def pack(sequences: Sequence[Int[Tensor, " _"]]) -> PackedBatch:
-    """Lay token sequences end to end. At least one, none of them empty."""
+def pack(
+    sequences: Sequence[Int[Tensor, " _"]],
+    values: Sequence[Float[Tensor, " _"]] | None = None,
+    segments: Sequence[Int[Tensor, " _"]] | None = None,
+) -> PackedBatch:
+    """Lay token sequences end to end, and with them their values or segments, where a model reads these. At
+    least one, none of them empty.
+    """
     assert sequences, "a batch needs a sequence"
     lengths = torch.tensor([len(tokens) for tokens in sequences])
     cu_seqlens = torch.zeros(len(sequences) + 1, dtype=torch.int32)
     cu_seqlens[1:] = lengths.cumsum(0)
     positions = torch.arange(int(lengths.sum())) - cu_seqlens[:-1].long().repeat_interleave(lengths)
-    return PackedBatch(torch.cat(list(sequences)), positions, cu_seqlens, int(lengths.max()))
+    return PackedBatch(
+        torch.cat(list(sequences)),
+        positions,
+        cu_seqlens,
+        int(lengths.max()),
+        values=None if values is None else torch.cat(list(values)),
+        segments=None if segments is None else torch.cat(list(segments)),
+    )
 
 
 def by_budget(items: Iterable[tuple[T, int]], budget: int) -> Iterator[list[T]]:

@@ -64,3 +64,35 @@ def test_the_norm_comes_last(make_config: MakeConfig, make_model: MakeModel) -> 
     embedded = embedding(pack([torch.tensor([7])]))
     expected = embedding.norm(embedding.tokens.weight[7] + embedding.positions.weight[0])
     torch.testing.assert_close(embedded[0], expected)
+
+
+def test_values_and_segments_add_their_vectors(make_config: MakeConfig, make_model: MakeModel) -> None:
+    """The value encoder of scGPT, written out."""
+    embedding = make_model(make_config(values="continuous", n_segments=2)).encoder.embedding
+    assert embedding.values is not None
+    assert embedding.segments is not None
+    values, segments = torch.tensor([0.5, -2.0, 7.0]), torch.tensor([0, 1, 1])
+    batch = pack([torch.tensor([1, 2]), torch.tensor([3])], values.split([2, 1]), segments.split([2, 1]))
+    up, out, norm = embedding.values.up, embedding.values.out, embedding.values.norm
+    hidden = (values[:, None] * up.weight[:, 0] + up.bias).clamp(min=0) @ out.weight.T + out.bias
+    mean, variance = hidden.mean(1, keepdim=True), hidden.var(1, unbiased=False, keepdim=True)
+    of_values = (hidden - mean) / (variance + norm.eps).sqrt() * norm.weight + norm.bias
+    expected = embedding.tokens.weight[1:4] + of_values + embedding.segments.weight[segments]
+    torch.testing.assert_close(embedding(batch), expected)
+
+
+def test_with_values_packed_is_single(make_config: MakeConfig, make_model: MakeModel) -> None:
+    model = make_model(make_config(values="continuous"))
+    sequences = [torch.tensor([1, 2, 3, 4]), torch.tensor([5]), torch.tensor([6, 7])]
+    values = [torch.randn(len(tokens)) for tokens in sequences]
+    together = model.encoder(pack(sequences, values)).split([4, 1, 2])
+    for tokens, its_values, found in zip(sequences, values, together, strict=True):
+        torch.testing.assert_close(found, model.encoder(pack([tokens], [its_values])))
+
+
+def test_a_model_of_values_that_gets_none_is_a_fault_of_the_program(
+    make_config: MakeConfig, make_model: MakeModel
+) -> None:
+    embedding = make_model(make_config(values="continuous")).encoder.embedding
+    with pytest.raises(AssertionError, match="reads a value with each token"):
+        embedding(pack([torch.tensor([1])]))

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from biofm.core.errors import ModelError
 from biofm.evaluation.calibration import Calibration
 from biofm.inference.compute import Compute, place
-from biofm.inference.embed import Embedder, EmbedOptions, OnBatch, Protein, unheard
+from biofm.inference.embed import Embedder, EmbedOptions, OnBatch, unheard
 from biofm.inference.prediction.domain import Domain
 from biofm.inference.prediction.ensemble import Combined, combine
 from biofm.inference.prediction.files import PredictorFiles
 from biofm.inference.prediction.heads import Floats, Head, embedder_pool
 from biofm.inference.prediction.info import PredictorInfo
 from biofm.inference.prediction.nearest import Nearest
+from biofm.modalities import Item
 from biofm.models import Checkpoint
 from biofm.models.finiteness import not_finite
 
@@ -66,18 +67,18 @@ class Branch(NamedTuple):
     embedder: Embedder
     heads: Sequence[Head]
 
-    def rows(self, chunk: Sequence[Protein], on_batch: OnBatch = unheard) -> Rows:
+    def rows(self, chunk: Sequence[Item], on_batch: OnBatch = unheard) -> Rows:
         """What the heads stand on, in the order of a chunk."""
         found = self.embedder.embed_new(chunk, {}, on_batch)
-        lengths = np.array([protein.n_residues for protein in chunk])
-        values = np.concatenate([found[protein.key] for protein in chunk])
+        lengths = np.array([item.n_units for item in chunk])
+        values = np.concatenate([found[item.key] for item in chunk])
         return Rows(values, lengths, self.embedder.is_per_residue)
 
     def outputs(self, rows: Rows) -> list[Floats]:
         """Of each head."""
         return [head.outputs(rows.values, rows.lengths) for head in self.heads]
 
-    def check(self, outputs: Sequence[Floats], chunk: Sequence[Protein], lengths: NDArray[np.int64]) -> None:
+    def check(self, outputs: Sequence[Floats], chunk: Sequence[Item], lengths: NDArray[np.int64]) -> None:
         """Raises ModelError for the first protein of which an output of a head is not finite."""
         for head, of_head in zip(self.heads, outputs, strict=True):
             is_faulty = faulty_proteins(of_head, lengths)
@@ -105,19 +106,19 @@ class Branch(NamedTuple):
 
 
 class Part(NamedTuple):
-    """Some proteins in the order of the input, what is predicted of them, residue after residue where it is
+    """Some items in the order of the input, what is predicted of them, residue after residue where it is
     of residues, and how far each lies from the nearest that trained, where the predictor knows. What is
     without a prediction (``are_empty``), because the model's numbers are not finite, has zeros in its place.
     """
 
-    proteins: list[Protein]
+    items: list[Item]
     found: Combined
     distances: NDArray[np.float64] | None
     are_empty: NDArray[np.bool_]
 
     @property
     def lengths(self) -> list[int]:
-        return [protein.n_residues for protein in self.proteins]
+        return [item.n_units for item in self.items]
 
 
 class Ensemble:
@@ -145,14 +146,14 @@ class Ensemble:
         """The one that tokenises and that makes chunks, for all."""
         return self.branches[0].embedder
 
-    def stream(self, proteins: Iterable[Protein], on_batch: OnBatch = unheard) -> Iterator[Part]:
-        """Predictions in the order of ``proteins``; memory does not grow with their number.
+    def stream(self, items: Iterable[Item], on_batch: OnBatch = unheard) -> Iterator[Part]:
+        """Predictions in the order of ``items``; memory does not grow with their number.
 
         Raises ModelError or OptionError: numbers are not finite, unless ``on_error`` of the embedder's
         options is "skip".
         """
-        for chunk in self.embedder.chunks(proteins):
-            lengths = np.array([protein.n_residues for protein in chunk])
+        for chunk in self.embedder.chunks(items):
+            lengths = np.array([item.n_units for item in chunk])
             outputs: list[Floats] = []
             distances = None
             for number, branch in enumerate(self.branches):

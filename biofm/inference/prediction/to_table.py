@@ -49,22 +49,22 @@ def predictions_to_table(
         progress.update(tokens=counts["tokens"], fraction=fraction)
 
     domain, tally = ensemble.domain, DomainTally()
-    proteins = ensemble.embedder.tokenise(intake, notices)
-    for part in ensemble.stream(proteins, on_batch):
+    items = ensemble.embedder.tokenise(intake, notices)
+    for part in ensemble.stream(items, on_batch):
         columns = columns_of(
             ensemble.info, part.found, part.lengths, ensemble.calibration, coverage, with_lists=with_lists
         )
         if "low" in columns:
             notices[UNBOUNDED] += columns["low"].null_count
         if domain is not None:
-            found = domain.reasons([protein.sequence for protein in part.proteins], part.distances)
+            found = domain.reasons([item.text for item in part.items], part.distances)
             columns |= domain_columns(found, part.distances)
             tally.add([found[row] for row in np.flatnonzero(~part.are_empty)])
         columns = emptied(columns, part.are_empty)
         notices[EMPTY_ROWS] += int(part.are_empty.sum())
         why = reasons(part.are_empty, ensemble.embedder.dtype, ensemble.embedder.options.on_error)
-        ids = [protein.id for protein in part.proteins]
-        which = {"id": ids, "record": [protein.record for protein in part.proteins]}
+        ids = [item.id for item in part.items]
+        which = {"id": ids, "record": [item.record for item in part.items]}
         table.append({**which, "n_residues": part.lengths, **columns, **why})
         counts.update(sequences=len(ids), residues=sum(part.lengths))
     table.close()

@@ -103,7 +103,7 @@ def ensemble(n_members: int) -> Ensemble:
 def test_members_are_asked_one_by_one_and_answer_as_one() -> None:
     together, some = ensemble(3), sequences(40)
     parts = list(together.stream(together.embedder.tokenise(records(some), Counter())))
-    assert [protein.id for part in parts for protein in part.proteins] == [f"p{i}" for i in range(40)]
+    assert [protein.id for part in parts for protein in part.items] == [f"p{i}" for i in range(40)]
     found = np.concatenate([part.found.outputs for part in parts])
     alone = [branch.answer(records(some), Counter()).outputs for branch in together.branches]
     np.testing.assert_allclose(found, np.mean(alone, axis=0), atol=1e-6)
@@ -124,5 +124,5 @@ def test_an_endless_input_is_answered_some_at_a_time() -> None:
     stream = together.stream(together.embedder.tokenise(endless(), Counter()))
     n_answered = 0
     for _ in range(5):
-        n_answered += len(next(stream).proteins)
+        n_answered += len(next(stream).items)
         assert n_read <= n_answered + 1, "only the one that did not fit any more"

@@ -44,7 +44,7 @@ def ask(folder: Path, base: Base, table: Any, rows: Any) -> dict[str, Any]:
     assert ensemble.domain is not None
     for part in ensemble.stream(proteins):
         found = columns_of(files.info, part.found, part.lengths, ensemble.calibration, 0.9, with_lists=False)
-        reasons = ensemble.domain.reasons([protein.sequence for protein in part.proteins], part.distances)
+        reasons = ensemble.domain.reasons([item.text for item in part.items], part.distances)
         parts.append(found | domain_columns(reasons, part.distances))
     for handle in opened.values():
         handle.close()

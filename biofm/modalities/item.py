@@ -1,0 +1,62 @@
+"""One record on its way through a verb: read, cleaned and tokenised once, where it comes in."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from biofm_datasets import Record
+from numpy.typing import NDArray
+
+from biofm.core.journal import key_of
+from biofm.modalities.modality import Tokenizer, Tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """A record with its tokens.
+
+    - ``number``: its place among the records that a verb works on, from 1; ``record``: its number in the
+      input.
+    - ``where``: its place in the input, for messages.
+    - ``text``: what was tokenised; ``tokens``: the token numbers, with the special ones around them.
+    - ``values``: one number a token, for models that read such; else None.
+    - ``n_units``: how many units it has, such as residues.
+    - ``key``: equal for records that a model cannot tell apart, which are run once.
+    """
+
+    number: int
+    record: int
+    id: str
+    where: str
+    text: str
+    tokens: Tokens
+    values: NDArray[np.float32] | None
+    n_units: int
+    key: bytes
+
+
+def items_of(records: Iterable[Record], tokenizer: Tokenizer, notices: Counter[str]) -> Iterator[Item]:
+    """The records in order. Units that the vocabulary lacks are counted in ``notices``."""
+    unknown = unknown_units(tokenizer)
+    for number, record in enumerate(records, start=1):
+        tokens, values = tokenizer.encode(record.sequence), tokenizer.values(record)
+        if n_unknown := int(np.count_nonzero(tokens == tokenizer.unknown)):
+            notices[unknown] += n_unknown
+        key = key_of(record.sequence) if values is None else key_of(record.sequence, values.tobytes().hex())
+        yield Item(
+            number=number,
+            record=record.number,
+            id=record.id,
+            where=record.where,
+            text=record.sequence,
+            tokens=tokens,
+            values=values,
+            n_units=len(tokens) - tokenizer.n_special,
+            key=key,
+        )
+
+
+def unknown_units(tokenizer: Tokenizer) -> str:
+    """What a summary says of them."""
+    return f"{tokenizer.modality.words.units} read as <unk>"
