@@ -95,6 +95,6 @@ def _describe_files(
         bar.update("reading", number, len(names))
         tally = Tally(name, len(tokenizer.vocabulary))
         for block in reader.read(stream, name):
-            tally.add(block.tokens, block.lengths, hash_sequences(block.tokens, block.lengths))
+            tally.add(block.tokens, block.lengths, hash_sequences(block.tokens, block.lengths, block.values))
         tallies.append(tally)
     return describe_sources(tallies, tokenizer.alphabet, ", ".join(names), notices)

@@ -226,6 +226,7 @@ class Model:
         return ModelProvenance(
             model=self.info.name,
             sha256=self.info.sha256,
+            **self.checkpoint.tokenizer.provenance,
             dtype=self.compute.dtype_name,
             device=self.compute.device.type,
         ).as_dict() | {"gaps": gaps}
@@ -254,6 +255,7 @@ class Model:
         return Provenance(
             model=self.info.name,
             sha256=self.info.sha256,
+            **self.checkpoint.tokenizer.provenance,
             dtype=self.compute.dtype_name,
             device=self.compute.device.type,
             pooling=embedder.options.pool,

@@ -66,6 +66,7 @@ def perplexity(
             "model": loaded.info.name,
             "sha256": loaded.info.sha256,
             "window_residues": reader.window,
+            **reader.tokenizer.provenance,
             "gaps": gaps,
             "dtype": loaded.compute.dtype_name,
             "device": loaded.compute.device.type,

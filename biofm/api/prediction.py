@@ -186,6 +186,7 @@ def _provenance(
         "model": info.model,
         "sha256": info.sha256,
         "tested": [remark.text for remark in _promises(ensemble, coverage)],
+        **ensemble.embedder.tokenizer.provenance,
         "window": ensemble.embedder.options.window or 0,
         "gaps": gaps,
         "dtype": compute.dtype_name,

@@ -240,6 +240,7 @@ def _provenance(loaded: Sequence[Model], scorer: Scorer, options: ScoreOptions) 
     pairs = zip(loaded, scorer.readers, strict=True)
     return {
         "method": options.method,
+        **scorer.readers[0].tokenizer.provenance,
         "offset": options.offset,
         "models": [
             {"model": one.info.name, "sha256": one.info.sha256, "window_residues": reader.window}

@@ -15,7 +15,7 @@ from biofm.core import StageProgress, __version__
 from biofm.core.errors import OutputError
 from biofm.gate import ask
 from biofm.inference import choose_compute
-from biofm.models import Checkpoint, new_protein_model
+from biofm.models import Checkpoint, new_model
 from biofm.policy import Request, Target
 from biofm.training import (
     PretrainRecipe,
@@ -116,7 +116,7 @@ def begin_with(
         model = load(start_from, device=device)
         return model.checkpoint, model.info.sha256
     is_causal = recipe.objective == "causal"
-    return new_protein_model(size, trained_length=recipe.max_length, seed=recipe.seed, causal=is_causal), ""
+    return new_model(size, trained_length=recipe.max_length, seed=recipe.seed, causal=is_causal), ""
 
 
 def _remember(folder: Path, checkpoint: Checkpoint, sha256: str, store: Store, model: str) -> None:

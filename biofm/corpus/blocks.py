@@ -33,6 +33,7 @@ class Block(NamedTuple):
     keys: NDArray[np.uint64] | None
     n_read: int
     n_units: int
+    values: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +104,12 @@ class BlockReader:
         tokens, lengths = self.tokenizer.encode_all(self._sequences)
         keys = np.array(self._keys, np.uint64) if self.reading.split.needs_column else None
         n_units = len(tokens) - self.tokenizer.n_special * len(lengths)
-        block = Block(self._ids, tokens, lengths, keys, n_read, n_units)
+        block = Block(self._ids, tokens, lengths, keys, n_read, n_units, self._values())
         self._ids, self._sequences, self._keys = [], [], []
         return block
+
+    def _values(self) -> NDArray[np.float32] | None:
+        if not self.tokenizer.has_values:
+            return None
+        found = map(self.tokenizer.values, self._sequences)
+        return np.concatenate([np.empty(0, np.float32), *(one for one in found if one is not None)])

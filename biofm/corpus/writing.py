@@ -65,7 +65,7 @@ def write_store(
     with data_errors(OutputError):
         writer = StoreWriter(
             folder, dtype_of(tokenizer), fingerprint_of(inputs, reading, tokenizer), resume=resume, anew=anew,
-            has_keys=reading.split.needs_column,
+            has_keys=reading.split.needs_column, has_values=tokenizer.has_values,
         )  # fmt: skip
     with writer:
         if not writer.is_sealed:
@@ -125,7 +125,7 @@ def stream_in(
         stream, name = inputs[number].stream, inputs[number].name
         with input_errors():
             for block in reader.read(stream, name, done.n_read):
-                writer.append(block.ids, block.tokens, block.lengths, block.keys)
+                writer.append(block.ids, block.tokens, block.lengths, block.keys, block.values)
                 done.n_read = block.n_read
                 done.n_sequences += len(block.lengths)
                 done.n_tokens += len(block.tokens)

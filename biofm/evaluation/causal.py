@@ -13,14 +13,14 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from biofm.evaluation.perplexity import PRIOR_RESIDUES, HeldOutPerplexity, summarise
-from biofm.modalities import Tokenizer, Tokens
+from biofm.modalities import Encoded, Tokenizer
 from biofm.models.finiteness import not_finite
-from biofm.nn import MaskedLM, by_budget, pack
+from biofm.nn import MaskedLM, by_budget, pack_arrays
 
 
 def causal_perplexity(
     model: MaskedLM,
-    sequences: Sequence[str],
+    sequences: Sequence[Encoded],
     unigram: Float[np.ndarray, " scored"],
     tokenizer: Tokenizer,
     *,
@@ -34,11 +34,11 @@ def causal_perplexity(
     """
     assert model.config.causal, "a masked model expects to see what comes behind"
     judge = _Judge(model, unigram, tokenizer, len(sequences))
-    proteins = sorted(enumerate(map(tokenizer.encode, sequences)), key=lambda item: len(item[1]))
-    n_total, n_done = sum(len(tokens) for _, tokens in proteins), 0
-    for members in by_budget(((item, len(item[1])) for item in proteins), tokens_per_batch):
+    ordered = sorted(enumerate(sequences), key=lambda item: len(item[1].tokens))
+    n_total, n_done = sum(len(one.tokens) for _, one in ordered), 0
+    for members in by_budget(((item, len(item[1].tokens)) for item in ordered), tokens_per_batch):
         judge.add(members)
-        n_done += sum(len(tokens) for _, tokens in members)
+        n_done += sum(len(one.tokens) for _, one in members)
         progress(n_done, n_total)
     return summarise(judge.losses, judge.n_residues, seed)
 
@@ -60,9 +60,9 @@ class _Judge:
         self.losses = {name: np.zeros(n_proteins) for name in ("model", "unigram", "own_composition")}
         self.n_residues = np.zeros(n_proteins, np.int64)
 
-    def add(self, proteins: list[tuple[int, Tokens]]) -> None:
-        of_model = self._log_likelihoods([tokens for _, tokens in proteins])
-        for (number, tokens), log_p in zip(proteins, of_model, strict=True):
+    def add(self, members: list[tuple[int, Encoded]]) -> None:
+        of_model = self._log_likelihoods([one for _, one in members])
+        for (number, (tokens, _)), log_p in zip(members, of_model, strict=True):
             if not np.isfinite(log_p).all():
                 raise not_finite(self.model, f"held-out protein {number + 1}")
             codes = self.code[tokens[1:]]  # what each token but the last is followed by
@@ -81,9 +81,9 @@ class _Judge:
         return shares
 
     @torch.inference_mode()
-    def _log_likelihoods(self, proteins: list[Tokens]) -> list[NDArray[np.float64]]:
-        """For each protein, and each of its tokens but the last, of every standard residue to be the next."""
-        batch = pack([torch.from_numpy(tokens.astype(np.int64)) for tokens in proteins])
+    def _log_likelihoods(self, members: list[Encoded]) -> list[NDArray[np.float64]]:
+        """For each sequence, and each of its tokens but the last, of every scored token to be the next."""
+        batch = pack_arrays([one.tokens for one in members], [one.values for one in members])
         scores = self.model(batch.to(self.device))[:, self.scored.to(self.device)]
         log_p = scores.float().log_softmax(-1).double().cpu().split(batch.lengths.tolist())
         return [of_protein[:-1].numpy() for of_protein in log_p]

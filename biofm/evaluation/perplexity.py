@@ -17,9 +17,9 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
 from biofm.evaluation.bootstrap import CONFIDENCE, draw_counts
-from biofm.modalities import Tokenizer, Tokens
+from biofm.modalities import Encoded, Tokenizer, Tokens
 from biofm.models.finiteness import not_finite
-from biofm.nn import MaskedLM, by_budget, pack
+from biofm.nn import MaskedLM, by_budget, pack_arrays
 
 N_PARTS = 7
 N_RESAMPLES = 1000
@@ -47,7 +47,7 @@ class HeldOutPerplexity:
 
 def held_out_perplexity(
     model: MaskedLM,
-    sequences: Sequence[str],
+    sequences: Sequence[Encoded],
     unigram: Float[np.ndarray, " scored"],
     tokenizer: Tokenizer,
     *,
@@ -60,7 +60,7 @@ def held_out_perplexity(
     """
     assert not model.config.causal, "a causal model expects the next residue, not a masked one"
     judge = _Judge(model, unigram, tokenizer, len(sequences))
-    proteins = [_deal(tokenizer.encode(sequence), tokenizer, seed, i) for i, sequence in enumerate(sequences)]
+    proteins = [_deal(sequence, tokenizer, seed, i) for i, sequence in enumerate(sequences)]
     proteins.sort(key=lambda protein: len(protein.tokens))
     n_total, n_done = sum(len(protein.tokens) for protein in proteins), 0
     for members in by_budget(((protein, len(protein.tokens)) for protein in proteins), tokens_per_batch):
@@ -101,14 +101,16 @@ class _Protein(NamedTuple):
     number: int
     tokens: Tokens
     part: NDArray[np.int64]
+    values: NDArray[np.float32] | None
 
 
-def _deal(tokens: Tokens, tokenizer: Tokenizer, seed: int, number: int) -> _Protein:
+def _deal(sequence: Encoded, tokenizer: Tokenizer, seed: int, number: int) -> _Protein:
     """Parts at random, of sizes that differ by at most one."""
+    tokens, values = sequence
     places = np.flatnonzero(np.isin(tokens, tokenizer.scored))
     part = np.full(len(tokens), -1)
     part[np.random.default_rng((seed, number)).permutation(places)] = np.arange(len(places)) % N_PARTS
-    return _Protein(number, tokens, part)
+    return _Protein(number, tokens, part, values)
 
 
 class _Judge:
@@ -154,7 +156,9 @@ class _Judge:
     def _model_log_likelihood(
         self, proteins: list[_Protein], part: int, hidden: Tokens
     ) -> NDArray[np.float64]:
-        batch = pack([torch.from_numpy(protein.tokens.astype(np.int64)) for protein in proteins])
+        batch = pack_arrays(
+            [protein.tokens for protein in proteins], [protein.values for protein in proteins]
+        )
         rows = (
             torch.from_numpy(np.concatenate([protein.part for protein in proteins]) == part)
             .nonzero()

@@ -2,11 +2,8 @@
 
 from collections.abc import Iterator
 
-import numpy as np
-import torch
-
 from biofm.inference.windows import Piece
-from biofm.nn import PackedBatch, by_budget, pack
+from biofm.nn import PackedBatch, by_budget, pack_arrays
 
 
 def batches(pieces: list[Piece], tokens_per_batch: int) -> Iterator[list[Piece]]:
@@ -18,6 +15,4 @@ def batches(pieces: list[Piece], tokens_per_batch: int) -> Iterator[list[Piece]]
 
 
 def pack_pieces(members: list[Piece]) -> PackedBatch:
-    """Laid end to end, with their values where they have any."""
-    values = [torch.from_numpy(piece.values) for piece in members if piece.values is not None]
-    return pack([torch.from_numpy(piece.tokens.astype(np.int64)) for piece in members], values or None)
+    return pack_arrays([piece.tokens for piece in members], [piece.values for piece in members])

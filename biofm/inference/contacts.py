@@ -20,7 +20,7 @@ from biofm.inference.working_memory import check_memory_of_item
 from biofm.modalities import Item, Tokenizer, Tokens, items_of
 from biofm.modalities.records import SKIPPED
 from biofm.models.finiteness import are_faulty, not_finite
-from biofm.nn import MaskedLM, by_budget, pack
+from biofm.nn import MaskedLM, by_budget, pack_arrays
 
 MAP_BYTES = 20  # of a pair of residues, while its map is made
 LONGEST = 10_000  # residues; such a map takes 0.4 GB and its making 2 GB, both by the square of the length
@@ -137,7 +137,7 @@ class ContactPredictor:
 
     @torch.inference_mode()
     def _predict(self, proteins: list[Tokens]) -> list[NDArray[np.float32]]:
-        batch = pack([torch.from_numpy(tokens.astype(np.int64)) for tokens in proteins])
+        batch = pack_arrays(proteins)
         try:
             maps = self.head(self.encoder, batch.to(self.device))
         except torch.OutOfMemoryError as error:

@@ -13,7 +13,7 @@ from biofm.inference.compute import Compute
 from biofm.inference.working_memory import check_memory_of_batch
 from biofm.modalities import Tokens
 from biofm.models.finiteness import are_faulty
-from biofm.nn import MaskedLM, by_budget, pack
+from biofm.nn import MaskedLM, by_budget, pack_arrays
 
 # Sorted by length together; more gives better batches, later first results and more memory.
 BATCHES_PER_CHUNK = 16
@@ -25,12 +25,14 @@ class Query:
     ``read``.
 
     ``tokens``: (length,), the special ones included. ``masked`` and ``read``: places in ``tokens``, each
-    ascending and without repeats; they may differ or be empty.
+    ascending and without repeats; they may differ or be empty. ``values``: one a token, if the model reads
+    such.
     """
 
     tokens: Tokens
     masked: NDArray[np.int64]
     read: NDArray[np.int64]
+    values: NDArray[np.float32] | None = None
 
 
 def unheard(n_tokens: int) -> None:
@@ -77,7 +79,7 @@ class Predictor:
     def _run(self, queries: list[Query]) -> list[NDArray[np.float32]]:
         n_tokens = sum(len(query.tokens) for query in queries)
         check_memory_of_batch(self.model.config, self.dtype, self.device, n_tokens)
-        batch = pack([torch.from_numpy(query.tokens.astype(np.int64)) for query in queries])
+        batch = pack_arrays([query.tokens for query in queries], [query.values for query in queries])
         starts = batch.cu_seqlens.tolist()
         batch.tokens[_places([query.masked for query in queries], starts)] = self.mask_token
         read = _places([query.read for query in queries], starts).to(self.device)

@@ -42,7 +42,7 @@ def pieces(
     for span in spans(n_units, window):
         framed = frame(tokens, span.start, window, tokenizer)
         first, stop = span.first - span.start, span.stop - span.start
-        its_values = None if values is None else frame_values(values, span.start, window, tokenizer)
+        its_values = frame_values(values, span.start, window, tokenizer)
         yield Piece(record, framed, n_before + first, n_before + stop, its_values)
 
 
@@ -68,10 +68,10 @@ def frame(tokens: Tokens, start: int, window: int, tokenizer: Tokenizer) -> Toke
     return tokenizer.frame(tokenizer.body(tokens)[start : start + window])
 
 
-def frame_values(
-    values: NDArray[np.float32], start: int, window: int, tokenizer: Tokenizer
-) -> NDArray[np.float32]:
+def frame_values(values: Values, start: int, window: int, tokenizer: Tokenizer) -> Values:
     """The values of the tokens that ``frame`` gives; a special token keeps its own."""
+    if values is None:
+        return None
     n_before, n_behind = len(tokenizer.before), len(tokenizer.behind)
     of_units = values[n_before : len(values) - n_behind][start : start + window]
     return np.concatenate([values[:n_before], of_units, values[len(values) - n_behind :]])

@@ -1,7 +1,7 @@
 """What a model reads: the modalities, and their tokenizers."""
 
 from biofm.modalities.item import Item, items_of
-from biofm.modalities.modality import Modality, Tokenizer, Tokens, Words
+from biofm.modalities.modality import Encoded, Modality, Tokenizer, Tokens, Words
 from biofm.modalities.protein import ESM_ALPHABET, ESMC_ALPHABET, PROTEIN, STANDARD_RESIDUES, ProteinTokenizer
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "ESM_ALPHABET",
     "PROTEIN",
     "STANDARD_RESIDUES",
+    "Encoded",
     "Item",
     "Modality",
     "ProteinTokenizer",

@@ -40,7 +40,7 @@ def items_of(records: Iterable[Record], tokenizer: Tokenizer, notices: Counter[s
     """The records in order. Units that the vocabulary lacks are counted in ``notices``."""
     unknown = unknown_units(tokenizer)
     for number, record in enumerate(records, start=1):
-        tokens, values = tokenizer.encode(record.sequence), tokenizer.values(record)
+        tokens, values = tokenizer.encoded(record.sequence)
         if n_unknown := int(np.count_nonzero(tokens == tokenizer.unknown)):
             notices[unknown] += n_unknown
         key = key_of(record.sequence) if values is None else key_of(record.sequence, values.tobytes().hex())

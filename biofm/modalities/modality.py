@@ -50,6 +50,15 @@ class Modality:
     tokenizer: "Callable[[], Tokenizer]"
 
 
+class Encoded(NamedTuple):
+    """A sequence as a model reads it: its tokens, with the special ones around them, and a number with each
+    where the model reads such.
+    """
+
+    tokens: Tokens
+    values: NDArray[np.float32] | None = None
+
+
 class Tokenizer(ABC):
     """Turns the text of a clean record into token numbers.
 
@@ -61,6 +70,7 @@ class Tokenizer(ABC):
       numbers.
     - ``counted``: the tokens that stand for exactly one unit. Scores and perplexities of single sequences are
       about these.
+    - ``has_values``: whether a number comes with each token, such as a gene's expression.
     - ``unknown`` and ``mask``: the token of what the vocabulary lacks, and the one that hides a unit.
     """
 
@@ -82,6 +92,8 @@ class Tokenizer(ABC):
         self.scored, self.counted = np.array(scored, self.dtype), np.array(counted, self.dtype)
         self.unknown, self.mask = unknown, mask
 
+    has_values = False
+
     @property
     @abstractmethod
     def modality(self) -> Modality: ...
@@ -90,9 +102,12 @@ class Tokenizer(ABC):
     def encode(self, sequence: str) -> Tokens:
         """The token numbers of one sequence, with the special tokens around it."""
 
-    def values(self, record: Record) -> NDArray[np.float32] | None:
-        """One number for each token of the record, special ones included; None where models read no such."""
+    def values(self, sequence: str) -> NDArray[np.float32] | None:
+        """One number for each token of ``encode``; None where ``has_values`` is false."""
         return None
+
+    def encoded(self, sequence: str) -> "Encoded":
+        return Encoded(self.encode(sequence), self.values(sequence))
 
     @abstractmethod
     def decode(self, tokens: NDArray[np.integer[Any]]) -> str:
@@ -116,6 +131,16 @@ class Tokenizer(ABC):
             behind=tuple(self.behind.tolist()),
             scored=tuple(self.scored.tolist()),
         )
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """What an output says of what was read."""
+        alphabet = self.alphabet
+        return {
+            "modality": alphabet.modality,
+            "units": alphabet.units,
+            "alphabet_sha256": alphabet.sha256,
+        }
 
     @property
     def special(self) -> tuple[int, ...]:

@@ -3,7 +3,7 @@
 from biofm.models.checkpoint import Location, bundled_models, fetch, files_of, hosts_of_hub, locate
 from biofm.models.families import HUB_IDS, modality_named
 from biofm.models.info import ModelInfo, describe
-from biofm.models.loading import Checkpoint, new_protein_model, read_checkpoint, write_checkpoint
+from biofm.models.loading import Checkpoint, new_model, read_checkpoint, write_checkpoint
 
 __all__ = [
     "HUB_IDS",
@@ -17,7 +17,7 @@ __all__ = [
     "hosts_of_hub",
     "locate",
     "modality_named",
-    "new_protein_model",
+    "new_model",
     "read_checkpoint",
     "write_checkpoint",
 ]

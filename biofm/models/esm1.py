@@ -19,7 +19,7 @@ from torch import Tensor
 
 from biofm.core.errors import ModelError
 from biofm.models import esm2
-from biofm.models.layout import Layout, configuration_errors
+from biofm.models.layout import Layout, NewModels, configuration_errors
 from biofm.models.names import NameMap
 from biofm.models.tensors import Tensors, held
 from biofm.nn import EncoderConfig, MaskedLM
@@ -56,6 +56,7 @@ FAIR_ESM = replace(
 )
 
 WRITTEN = TRANSFORMERS
+NEW: NewModels | None = None
 
 ARCHITECTURE = "roberta_large"
 OTHER_ARCHITECTURES = {

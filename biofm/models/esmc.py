@@ -14,7 +14,7 @@ from typing import Any
 
 from biofm.core.errors import ModelError
 from biofm.modalities import ESMC_ALPHABET, ProteinTokenizer
-from biofm.models.layout import WRONG_SETTINGS, Layout, configuration_errors
+from biofm.models.layout import WRONG_SETTINGS, Layout, NewModels, configuration_errors
 from biofm.models.names import NameMap
 from biofm.models.tensors import Tensors, held
 from biofm.nn import EncoderConfig, MaskedLM
@@ -112,6 +112,7 @@ PTH = NameMap(
 )
 
 WRITTEN = TRANSFORMERS
+NEW: NewModels | None = None
 
 
 def config(*, d_model: int, n_layers: int, n_heads: int, **other: Any) -> EncoderConfig:

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from biofm.core.errors import OptionError
 from biofm.modalities import Modality, Tokenizer
 from biofm.models import esm1, esm2, esmc, protein
-from biofm.models.layout import Layout
+from biofm.models.layout import Layout, NewModels
 from biofm.models.names import NameMap
 from biofm.models.tensors import Tensors
 from biofm.nn import MaskedLM
@@ -18,6 +18,7 @@ class Family(Protocol):
     MODEL_TYPE: str  # in the config.json of its folders
     HUB_IDS: dict[str, str]  # the published models: our names for them, and theirs on the hub
     WRITTEN: NameMap
+    NEW: NewModels | None  # its untrained models; None of a family whose models are only read
 
     def owns(self, settings: Mapping[str, Any]) -> bool:
         """Whether a folder with this ``config.json`` is one of the family, be it broken or not."""

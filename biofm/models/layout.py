@@ -1,6 +1,6 @@
-"""A checkpoint that was understood, before its weights are read."""
+"""A checkpoint that was understood, before its weights are read; and what an untrained model is made of."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -19,6 +19,15 @@ class Layout(NamedTuple):
     config: EncoderConfig
     tensors: Tensors
     names: NameMap
+
+
+class NewModels(NamedTuple):
+    """The untrained models of a family: the names of their sizes, and the configuration of one, by its size,
+    the longest sequence to train on (in tokens, special ones included), and whether it is causal.
+    """
+
+    sizes: tuple[str, ...]
+    config: Callable[[str, int, bool], EncoderConfig]
 
 
 @contextmanager

@@ -7,9 +7,9 @@ from biofm_datasets.documents import load_json
 
 from biofm.core.errors import ModelError, OptionError
 from biofm.modalities import Tokenizer
-from biofm.models import esm1, esm2, esmc, protein
+from biofm.models import esm1, esm2, esmc
 from biofm.models.checkpoint import contents
-from biofm.models.families import FAMILIES
+from biofm.models.families import DEFAULT_MODALITY, FAMILIES, Family
 from biofm.models.layout import Layout
 from biofm.models.tensors import Files, read_contact_regression, read_fair_esm, read_pickle, read_tensors
 from biofm.models.weights import build, foreign_state, unused
@@ -40,16 +40,35 @@ def read_checkpoint(files: Files, where: str) -> Checkpoint:
     return Checkpoint(family, module, FAMILIES[family].tokenizer(), spare)
 
 
-def new_protein_model(size: str, *, trained_length: int, seed: int, causal: bool = False) -> Checkpoint:
-    """An untrained model of ours; its weights depend on ``seed`` alone.
+def new_model(
+    size: str,
+    *,
+    trained_length: int,
+    seed: int,
+    causal: bool = False,
+    modality: str = DEFAULT_MODALITY,
+) -> Checkpoint:
+    """An untrained model that reads ``modality``; its weights depend on ``seed`` alone. ``trained_length`` is
+    that of the longest sequence to train on, in tokens, special ones included.
 
-    Raises OptionError for a size that does not exist.
+    Raises OptionError for a modality without new models, and for a size that does not exist.
     """
-    if size not in protein.SIZES:
-        raise OptionError(f"no such size: {size}", where="--size", remedy=f"Give {', '.join(protein.SIZES)}")
-    module = MaskedLM(protein.config(size, trained_length=trained_length, causal=causal))
+    name = next((name for name, it in FAMILIES.items() if it.NEW and _reads(it) == modality), None)
+    if name is None:
+        known = {_reads(it): None for it in FAMILIES.values() if it.NEW}
+        what = f"there is no new model of the modality {modality}"
+        raise OptionError(what, where="--as", remedy=f"Give {' or '.join(known)}, or --start-from a model")
+    new = FAMILIES[name].NEW
+    assert new is not None, "it was looked at"
+    if size not in new.sizes:
+        raise OptionError(f"no such size: {size}", where="--size", remedy=f"Give {', '.join(new.sizes)}")
+    module = MaskedLM(new.config(size, trained_length, causal))
     initialise(module, seed)
-    return Checkpoint("biofm protein", module, protein.tokenizer())
+    return Checkpoint(name, module, FAMILIES[name].tokenizer())
+
+
+def _reads(family: Family) -> str:
+    return family.tokenizer().modality.name
 
 
 def write_checkpoint(checkpoint: Checkpoint) -> dict[str, bytes]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from biofm.core.errors import ModelError
 from biofm.modalities import ProteinTokenizer
-from biofm.models.layout import WRONG_SETTINGS, Layout
+from biofm.models.layout import WRONG_SETTINGS, Layout, NewModels
 from biofm.models.names import OWN_NAMES
 from biofm.models.tensors import Tensors
 from biofm.nn import EncoderConfig, MaskedLM
@@ -39,6 +39,13 @@ def config(size: str, *, trained_length: int, causal: bool = False) -> EncoderCo
         causal=causal,
         **shape,
     )
+
+
+def _new_config(size: str, trained_length: int, causal: bool) -> EncoderConfig:
+    return config(size, trained_length=trained_length, causal=causal)
+
+
+NEW: NewModels | None = NewModels(tuple(SIZES), _new_config)
 
 
 def owns(settings: Mapping[str, Any]) -> bool:

@@ -6,7 +6,7 @@ from biofm.nn.contacts import ContactHead, attention_maps, queries_and_keys
 from biofm.nn.encoder import Encoder
 from biofm.nn.head import MaskedLM, MaskedLMHead
 from biofm.nn.initialise import initialise, initialise_head
-from biofm.nn.packing import PackedBatch, Rows, by_budget, pack
+from biofm.nn.packing import PackedBatch, Rows, by_budget, pack, pack_arrays
 from biofm.nn.predictor import ResiduePredictor, SequencePool, SequencePredictor
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "initialise",
     "initialise_head",
     "pack",
+    "pack_arrays",
     "queries_and_keys",
     "recompute_blocks",
     "restore_blocks",

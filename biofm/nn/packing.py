@@ -4,9 +4,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+import numpy as np
 import torch
 from biofm_kernels import Tiles, tile
 from jaxtyping import Float, Int
+from numpy.typing import NDArray
 from torch import Tensor
 
 T = TypeVar("T")
@@ -101,6 +103,14 @@ def pack(
         values=None if values is None else torch.cat(list(values)),
         segments=None if segments is None else torch.cat(list(segments)),
     )
+
+
+def pack_arrays(
+    tokens: Sequence[NDArray[np.integer]], values: Sequence[NDArray[np.float32] | None] = ()
+) -> PackedBatch:
+    """``pack`` of arrays in memory, whatever integers they hold, with their values where they have any."""
+    of_values = [torch.from_numpy(one) for one in values if one is not None]
+    return pack([torch.from_numpy(one.astype(np.int64)) for one in tokens], of_values or None)
 
 
 def by_budget(items: Iterable[tuple[T, int]], budget: int) -> Iterator[list[T]]:

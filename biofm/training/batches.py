@@ -5,13 +5,12 @@ from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from biofm_datasets.sampling import Cursor, Plan, fill_bins
 from biofm_datasets.store import TokenStore
 from numpy.typing import NDArray
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
-from biofm.nn import PackedBatch, pack
+from biofm.nn import PackedBatch, pack_arrays
 from biofm.training.objectives import Example, Labelled, Objective
 from biofm.training.recipe import Recipe
 
@@ -51,10 +50,14 @@ class Maker:
         return self.objective.label(self._pack(members, starts), members, starts, rng)
 
     def _pack(self, members: Indices, starts: Indices) -> PackedBatch:
-        crops = (
-            self.store[i][start : start + self.max_length] for i, start in zip(members, starts, strict=True)
-        )
-        return pack([torch.from_numpy(crop.astype(np.int64)) for crop in crops])
+        places = list(zip(members, starts, strict=True))
+        tokens = [self.store[i][start : start + self.max_length] for i, start in places]
+        values = [_cropped(self.store.values_of(i), start, self.max_length) for i, start in places]
+        return pack_arrays(tokens, values)
+
+
+def _cropped(values: NDArray[np.float32] | None, start: int, length: int) -> NDArray[np.float32] | None:
+    return None if values is None else values[start : start + length]
 
 
 class TrainingBatches(IterableDataset[Example]):

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from biofm.evaluation import HeldOutPerplexity, causal_perplexity, held_out_perplexity, residue_frequencies
 from biofm.inference import Compute
-from biofm.modalities import Tokenizer
+from biofm.modalities import Encoded, Tokenizer
 from biofm.models import Checkpoint
 from biofm.training.progress import Progress
 
@@ -25,7 +25,7 @@ def judge(
         if len(members):
             results[source.name] = perplexity(
                 checkpoint.module,
-                [tokenizer.decode(tokenizer.body(store.tokens[i])) for i in members],
+                [Encoded(store.tokens[i], store.tokens.values_of(i)) for i in members],
                 unigram,
                 tokenizer,
                 tokens_per_batch=compute.tokens_per_batch,

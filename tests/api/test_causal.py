@@ -9,7 +9,7 @@ import pytest
 
 import biofm
 from biofm.core.errors import ModelError, OptionError
-from biofm.models import new_protein_model, write_checkpoint
+from biofm.models import new_model, write_checkpoint
 
 PROTEINS = ["MKTAYIAKQRQISFVKSHFSRQ", "MKTAYIA", "MSHFSRQ"]
 SEES_ONE_SIDE = (
@@ -30,7 +30,7 @@ CLS_SEES_NOTHING = (
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A causal model of ours, as it is written."""
     folder = tmp_path_factory.mktemp("causal")
-    checkpoint = new_protein_model("nano", trained_length=64, seed=1, causal=True)
+    checkpoint = new_model("nano", trained_length=64, seed=1, causal=True)
     for name, content in write_checkpoint(checkpoint).items():
         (folder / name).write_bytes(content)
     return folder

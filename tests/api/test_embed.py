@@ -96,6 +96,8 @@ def test_a_file_holds_what_python_gets_and_how_it_was_made(
     expected = {
         "model": "protein-nano",
         "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "modality": "protein",
+        "units": "residues",
         "dtype": "float32",
         "device": "cpu",
         "pooling": "max",

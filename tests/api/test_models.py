@@ -10,7 +10,7 @@ import torch
 import biofm
 from biofm import api
 from biofm.core.errors import ModelError, OutputError
-from biofm.models import new_protein_model
+from biofm.models import new_model
 from biofm.models.checkpoint import BUNDLED
 from biofm.models.loading import write_checkpoint
 
@@ -36,7 +36,7 @@ def test_a_saved_model_loads_again_bit_for_bit(dtype: str, tmp_path: Path) -> No
 
 
 def test_a_model_may_be_saved_over_the_files_it_was_loaded_from(tmp_path: Path) -> None:
-    small, other = (new_protein_model("nano", trained_length=64, seed=seed) for seed in (1, 2))
+    small, other = (new_model("nano", trained_length=64, seed=seed) for seed in (1, 2))
     for name, content in write_checkpoint(small).items():
         (tmp_path / name).write_bytes(content)
     model = biofm.load(tmp_path, dtype="float32")

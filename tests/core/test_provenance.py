@@ -37,12 +37,16 @@ def test_the_sum_of_several_files_can_be_checked_with_sha256sum(tmp_path: Path) 
 
 def test_provenance_becomes_plain_fields_with_the_versions_filled_in() -> None:
     provenance = Provenance(
-        model="protein-nano", sha256="ab", dtype="bfloat16", device="cpu", pooling="mean", layer=6
-    )
+        model="protein-nano", sha256="ab", modality="protein", units="residues", alphabet_sha256="cd",
+        dtype="bfloat16", device="cpu", pooling="mean", layer=6,
+    )  # fmt: skip
 
     assert provenance.as_dict() == {
         "model": "protein-nano",
         "sha256": "ab",
+        "modality": "protein",
+        "units": "residues",
+        "alphabet_sha256": "cd",
         "dtype": "bfloat16",
         "device": "cpu",
         "pooling": "mean",

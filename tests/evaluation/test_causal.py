@@ -31,7 +31,8 @@ def model() -> MaskedLM:
 
 
 def judge(model: MaskedLM, proteins: list[str], tokens_per_batch: int = 100) -> HeldOutPerplexity:
-    return causal_perplexity(model, proteins, UNIGRAM, TOKENIZER, tokens_per_batch=tokens_per_batch)
+    encoded = [*map(TOKENIZER.encoded, proteins)]
+    return causal_perplexity(model, encoded, UNIGRAM, TOKENIZER, tokens_per_batch=tokens_per_batch)
 
 
 def test_it_is_that_of_a_plain_loop_over_prefixes(model: MaskedLM) -> None:

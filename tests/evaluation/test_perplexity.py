@@ -55,7 +55,12 @@ def unigram(proteins: list[str], tokenizer: ProteinTokenizer) -> NDArray[np.floa
 def judge(model: MaskedLM, unigram: NDArray[np.float64], tokenizer: ProteinTokenizer) -> Judge:
     def run(proteins: list[str], *, tokens_per_batch: int = 100, seed: int = 0) -> HeldOutPerplexity:
         return held_out_perplexity(
-            model, proteins, unigram, tokenizer, tokens_per_batch=tokens_per_batch, seed=seed
+            model,
+            [*map(tokenizer.encoded, proteins)],
+            unigram,
+            tokenizer,
+            tokens_per_batch=tokens_per_batch,
+            seed=seed,
         )
 
     return run
@@ -103,7 +108,9 @@ def test_the_unigram_perplexity_is_the_exponential_of_the_entropy_on_a_set_of_it
     counts = {residue: i for i, residue in enumerate(STANDARD_RESIDUES, start=1)}
     protein = "".join(residue * n for residue, n in counts.items())
     frequencies = np.array([n / len(protein) for n in counts.values()])
-    result = held_out_perplexity(model, [protein], frequencies, tokenizer, tokens_per_batch=1000)
+    result = held_out_perplexity(
+        model, [tokenizer.encoded(protein)], frequencies, tokenizer, tokens_per_batch=1000
+    )
     entropy = -sum(n / len(protein) * log(n / len(protein)) for n in counts.values())
     assert result.unigram == pytest.approx(exp(entropy), rel=1e-9)
 
@@ -122,7 +129,7 @@ def test_the_own_composition_perplexity_is_that_of_a_plain_loop(
     prior = dict(zip(STANDARD_RESIDUES, unigram, strict=True))
     losses = []
     for number, protein in enumerate(proteins):
-        parts = _deal(tokenizer.encode(protein), tokenizer, 0, number).part[1:-1]
+        parts = _deal(tokenizer.encoded(protein), tokenizer, 0, number).part[1:-1]
         for residue, part in zip(protein, parts, strict=True):
             if residue in prior:
                 seen = [r for r, p in zip(protein, parts, strict=True) if r in prior and p != part]
@@ -211,7 +218,7 @@ def test_progress_ends_with_all_the_work(
 ) -> None:
     calls: list[tuple[int, int]] = []
     held_out_perplexity(
-        model, proteins, unigram, tokenizer, tokens_per_batch=50,
+        model, [*map(tokenizer.encoded, proteins)], unigram, tokenizer, tokens_per_batch=50,
         progress=lambda done, total: calls.append((done, total)),
     )  # fmt: skip
     n_tokens = sum(len(protein) + 2 for protein in proteins)

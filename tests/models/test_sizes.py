@@ -6,7 +6,7 @@ from transformers import EsmcConfig, EsmcForMaskedLM, EsmConfig, EsmForMaskedLM
 
 from biofm.core.errors import OptionError
 from biofm.modalities import ProteinTokenizer
-from biofm.models import HUB_IDS, Checkpoint, describe, esm1, esm2, esmc, new_protein_model, protein
+from biofm.models import HUB_IDS, Checkpoint, describe, esm1, esm2, esmc, new_model, protein
 from biofm.nn import MaskedLM
 
 # Lin et al. 2023, table S1: layers, width, heads; and the round number in the model's name.
@@ -93,7 +93,7 @@ def test_our_sizes_grow() -> None:
 
 
 def test_a_new_model_depends_on_the_seed_alone() -> None:
-    first, again, other = (new_protein_model("nano", trained_length=64, seed=seed) for seed in (1, 1, 2))
+    first, again, other = (new_model("nano", trained_length=64, seed=seed) for seed in (1, 1, 2))
     weights = [checkpoint.module.encoder.embedding.tokens.weight for checkpoint in (first, again, other)]
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
@@ -101,5 +101,5 @@ def test_a_new_model_depends_on_the_seed_alone() -> None:
 
 def test_an_unknown_size_names_the_known_ones() -> None:
     with pytest.raises(OptionError) as caught:
-        new_protein_model("huge", trained_length=64, seed=1)
+        new_model("huge", trained_length=64, seed=1)
     assert str(caught.value) == "--size: no such size: huge. Give nano, small, medium"

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer, EsmForMaskedLM, EsmModel
 
-from biofm.models import Checkpoint, bundled_models, files_of, locate, new_protein_model
+from biofm.models import Checkpoint, bundled_models, files_of, locate, new_model
 from biofm.nn import pack
 
 ReadFolder = Callable[[Path], Checkpoint]
@@ -24,7 +24,7 @@ def same_model(first: Checkpoint, second: Checkpoint) -> bool:
 
 
 def test_our_own_model_is_bit_equal_after_writing(read_folder: ReadFolder, write_folder: WriteFolder) -> None:
-    checkpoint = new_protein_model("nano", trained_length=512, seed=1)
+    checkpoint = new_model("nano", trained_length=512, seed=1)
     again = read_folder(write_folder(checkpoint))
     assert same_model(checkpoint, again)
     assert again.unused == ()
@@ -33,7 +33,7 @@ def test_our_own_model_is_bit_equal_after_writing(read_folder: ReadFolder, write
 def test_a_causal_model_is_bit_equal_after_writing(
     read_folder: ReadFolder, write_folder: WriteFolder
 ) -> None:
-    checkpoint = new_protein_model("nano", trained_length=512, seed=1, causal=True)
+    checkpoint = new_model("nano", trained_length=512, seed=1, causal=True)
     again = read_folder(write_folder(checkpoint))
     assert same_model(checkpoint, again)
     assert again.module.config.causal
@@ -42,7 +42,7 @@ def test_a_causal_model_is_bit_equal_after_writing(
 def test_a_model_of_ours_from_before_there_were_causal_ones_still_loads(
     read_folder: ReadFolder, write_folder: WriteFolder
 ) -> None:
-    checkpoint = new_protein_model("nano", trained_length=512, seed=1)
+    checkpoint = new_model("nano", trained_length=512, seed=1)
     folder = write_folder(checkpoint)
     settings = json.loads((folder / "config.json").read_text())
     del settings["encoder"]["causal"]

@@ -11,7 +11,7 @@ import pytest
 
 from biofm.core.errors import ModelError
 from biofm.modalities import ProteinTokenizer
-from biofm.models import Checkpoint, new_protein_model, protein
+from biofm.models import Checkpoint, new_model, protein
 from biofm.nn import EncoderConfig, MaskedLM
 
 ReadFolder = Callable[[Path], Checkpoint]
@@ -26,7 +26,7 @@ def fault_of(read_folder: ReadFolder, path: Path) -> ModelError:
 
 @pytest.fixture
 def our_folder(write_folder: WriteFolder) -> Path:
-    return write_folder(new_protein_model("nano", trained_length=64, seed=1))
+    return write_folder(new_model("nano", trained_length=64, seed=1))
 
 
 def change_settings(folder: Path, **changes: Any) -> None:

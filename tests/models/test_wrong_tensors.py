@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import EsmForMaskedLM
 
 from biofm.core.errors import ModelError
-from biofm.models import Checkpoint, new_protein_model
+from biofm.models import Checkpoint, new_model
 
 ReadFolder = Callable[[Path], Checkpoint]
 WriteFolder = Callable[[Checkpoint], Path]
@@ -71,7 +71,7 @@ def test_a_layer_that_the_configuration_adds_is_missing(esm_folder: Path, read_f
 
 
 def test_a_tensor_of_our_own_layout_is_named(read_folder: ReadFolder, write_folder: WriteFolder) -> None:
-    checkpoint = new_protein_model("nano", trained_length=64, seed=1)
+    checkpoint = new_model("nano", trained_length=64, seed=1)
     folder = write_folder(checkpoint)
     state = checkpoint.module.state_dict()
     del state["encoder.blocks.2.attention.qkv.weight"]

@@ -196,7 +196,7 @@ from biofm_datasets.sampling import Mixture
 from biofm_datasets.store import TokenStore
 from biofm.core.hardware import peak_resident_bytes
 from biofm.inference import choose_compute
-from biofm.models import new_protein_model
+from biofm.models import new_model
 from biofm.training import PretrainRecipe, trial
 from biofm.training.data import PackedData
 from biofm.training.estimate import estimate_training
@@ -208,7 +208,7 @@ what, n_tokens, again, dtype = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "ag
 folder, compute = Path(sys.argv[5]), choose_compute("cpu", dtype)
 trial.SECONDS, trial.LEAST_STEPS = 0.0, 28_000 // n_tokens  # as an idle machine, however busy this is
 recipe = PretrainRecipe(n_steps=20, tokens_per_batch=n_tokens, activation_checkpointing=again)
-checkpoint = new_protein_model("nano", trained_length=512, seed=0)
+checkpoint = new_model("nano", trained_length=512, seed=0)
 model = checkpoint.module.requires_grad_()
 rng = np.random.default_rng(0)
 store = TokenStore.of(rng.integers(4, 24, n).astype(np.uint8) for n in rng.integers(50, 600, 1000))

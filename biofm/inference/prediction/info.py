@@ -35,7 +35,8 @@ class PredictorInfo:
     """``model`` and ``sha256`` are the encoder's that was fine-tuned, ``dtype`` that in which the predictor
     was judged, ``window`` as in ``EmbedOptions`` (0: none). ``is_merged``: its members are whole encoders, to
     whose weights adapters were added. ``gaps``: what became of those in its table; a predictor that does not
-    say it kept them.
+    say it kept them. ``modality``, ``alphabet_sha256``: of what its model reads; an earlier biofm wrote down
+    neither, and read proteins.
 
     ``temperatures``, ``spreads``, ``n_calibrated``, ``promise``: of ``biofm.evaluation.calibration``; the
     scores of its intervals are in ``calibration.safetensors``. ``training``: the rows that it learned from;
@@ -57,6 +58,8 @@ class PredictorInfo:
     n_calibrated: int = 0
     is_merged: bool = False
     gaps: Gaps = "keep"
+    modality: str = "protein"
+    alphabet_sha256: str = ""
     promise: Promise | None = None
     training: TrainingRows | None = None
 

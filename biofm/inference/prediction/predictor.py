@@ -223,6 +223,14 @@ def _embedder(checkpoint: Checkpoint, compute: Compute, options: EmbedOptions) -
 
 
 def _checked(branch: Branch, info: PredictorInfo) -> Branch:
+    tokenizer = branch.embedder.tokenizer
+    if info.alphabet_sha256 not in ("", tokenizer.alphabet.sha256):
+        reads, name = tokenizer.modality.name, tokenizer.name
+        what = (
+            f"it was trained on another alphabet ({info.modality}) than that of the model ({reads}, {name})"
+        )
+        remedy = f"Name the model that it was trained on ({info.model}) with --model"
+        raise ModelError(what, where="the predictor", remedy=remedy)
     for head in branch.heads:
         _check_width(head.d_model, branch, "its head stands on vectors of {} numbers", info)
     return branch

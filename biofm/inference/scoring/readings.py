@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from biofm.core.journal import key_of
 from biofm.inference.masked import Predictor, Query, unheard
-from biofm.inference.windows import Span, frame, spans
-from biofm.modalities import Tokenizer, Tokens
+from biofm.inference.windows import Span, frame, frame_values, spans
+from biofm.modalities import Encoded, Tokenizer, Tokens
 
 NOWHERE = np.empty(0, np.int64)
 
@@ -113,25 +113,32 @@ class Reader:
         return np.flatnonzero(np.isin(self.tokenizer.body(tokens), self.letters))
 
     def _queries(self, reading: Reading) -> Iterator[Query]:
-        tokens = self.tokenizer.encode(reading.sequence)
+        encoded = self.tokenizer.encoded(reading.sequence)
         match reading.kind:
             case "hidden":
-                yield self._hidden(tokens, reading.place)
+                yield self._hidden(encoded, reading.place)
             case "shown":
-                yield self._shown(tokens, self._spans(tokens)[reading.place])
+                yield self._shown(encoded, self._spans(encoded.tokens)[reading.place])
             case "likelihood":
-                yield from (self._hidden(tokens, int(place)) for place in self._counted(tokens))
+                yield from (self._hidden(encoded, int(place)) for place in self._counted(encoded.tokens))
             case "shown likelihood":
-                yield from (self._shown(tokens, span) for span in self._spans(tokens))
+                yield from (self._shown(encoded, span) for span in self._spans(encoded.tokens))
 
-    def _hidden(self, tokens: Tokens, place: int) -> Query:
-        start = window_start(len(self.tokenizer.body(tokens)), place, self.window)
+    def _hidden(self, encoded: Encoded, place: int) -> Query:
+        start = window_start(len(self.tokenizer.body(encoded.tokens)), place, self.window)
         at = np.array([self.tokenizer.n_before + place - start])
-        return Query(frame(tokens, start, self.window, self.tokenizer), at, at)
+        return self._query(encoded, start, at, at)
 
-    def _shown(self, tokens: Tokens, span: Span) -> Query:
+    def _shown(self, encoded: Encoded, span: Span) -> Query:
         read = self.tokenizer.n_before + np.arange(span.first - span.start, span.stop - span.start)
-        return Query(frame(tokens, span.start, self.window, self.tokenizer), NOWHERE, read)
+        return self._query(encoded, span.start, NOWHERE, read)
+
+    def _query(
+        self, encoded: Encoded, start: int, masked: NDArray[np.int64], read: NDArray[np.int64]
+    ) -> Query:
+        where = (start, self.window, self.tokenizer)
+        values = frame_values(encoded.values, *where)
+        return Query(frame(encoded.tokens, *where), masked, read, values)
 
     def _log_likelihood(self, reading: Reading, answers: Iterator[NDArray[np.float32]]) -> float:
         tokens = self.tokenizer.encode(reading.sequence)

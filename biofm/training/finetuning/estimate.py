@@ -5,9 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-from biofm_datasets.store import TokenStore
-
 from biofm.inference import Compute, Embedder
 from biofm.inference.estimate import Estimate, estimate_embedding
 from biofm.inference.shards import WHOLE
@@ -15,7 +12,7 @@ from biofm.training.finetuning.gradient import make_member
 from biofm.training.finetuning.plan import Plan, make_plan
 from biofm.training.finetuning.recipe import FinetuneRecipe
 from biofm.training.finetuning.run import Base, Source, check_choices, make_embedder
-from biofm.training.finetuning.vectors import records_of
+from biofm.training.finetuning.vectors import records_of, token_store
 
 if TYPE_CHECKING:  # it brings lightning
     from biofm.training.estimate import TrainingEstimate
@@ -92,8 +89,7 @@ def _of_training(
     """Of the first member, but for the files: models of all of them stay."""
     from biofm.training.estimate import estimate_training  # brings lightning, which takes seconds to import
 
-    tokens = [protein.tokens for protein in embedder.tokenise(records_of(source.table), notices)]
-    store = TokenStore.of(np.asarray(sequence) for sequence in tokens)
+    store = token_store(embedder.tokenise(records_of(source.table), notices))
     member = make_member(plan.members[0], source.table.labels, store, base.checkpoint, recipe)
     found = estimate_training(member.model, member.objective, member.data, member.recipe, compute)
     is_whole = recipe.method == "full" or recipe.merge_adapters

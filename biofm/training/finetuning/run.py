@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from biofm_datasets.store import TokenStore
 
 from biofm.core.configuration import to_toml
 from biofm.core.errors import OptionError, OutputError
@@ -27,7 +26,7 @@ from biofm.training.finetuning.plan import Plan, make_plan
 from biofm.training.finetuning.recipe import FinetuneRecipe
 from biofm.training.finetuning.report import report_of_finetuning
 from biofm.training.finetuning.summary import FinetuneSummary, summarise
-from biofm.training.finetuning.vectors import records_of
+from biofm.training.finetuning.vectors import records_of, token_store
 from biofm.training.finetuning.writing import write_evaluation, write_predictions, write_predictor
 from biofm.training.folder import FREE, HAD_ENDED, read_json
 from biofm.training.metrics import METRICS
@@ -83,7 +82,7 @@ def run_finetuning(
         plan = make_plan(table, recipe, notices)
         embedder = make_embedder(source, base, recipe, compute)
         check_choices(recipe, embedder, compute)
-        tokens = [protein.tokens for protein in embedder.tokenise(records_of(table), notices)]
+        store = token_store(embedder.tokenise(records_of(table), notices))
         if crew.is_main:
             _remember(source, base, recipe, compute, folder)
     info = _info(source, base, recipe, compute, plan)
@@ -94,7 +93,7 @@ def run_finetuning(
     if recipe.method == "probe":
         crew.in_main(lambda: train_probes(run, plan.members, plan.test, embedder))
     else:
-        train_by_gradients(run, plan.members, plan.test, TokenStore.of(tokens))
+        train_by_gradients(run, plan.members, plan.test, store)
     summary = crew.in_main(lambda: _conclude(run, plan, notices))
     return replace(summary, notices={**summary.notices, HAD_ENDED: 1}) if summary and had_ended else summary
 
@@ -171,6 +170,8 @@ def _info(source: Source, base: Base, recipe: FinetuneRecipe, compute: Compute, 
         members=tuple(MemberInfo(name=member.name, fold=member.fold) for member in plan.members),
         is_merged=recipe.merge_adapters,
         gaps=source.options.gaps,
+        modality=base.checkpoint.tokenizer.modality.name,
+        alphabet_sha256=base.checkpoint.tokenizer.alphabet.sha256,
     )
 
 

@@ -1,15 +1,18 @@
 """The vectors of a probe: every sequence goes through the model once, and what comes out lies on disk."""
 
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 from biofm_datasets import Record
+from biofm_datasets.store import TokenStore
 from numpy.typing import NDArray
 
 from biofm.core.errors import OutputError
 from biofm.evaluation.supervised import LabelledTable
 from biofm.inference import Embedder
+from biofm.modalities import Item
 from biofm.training.progress import Progress
 
 FILE = "vectors.npy"
@@ -42,6 +45,12 @@ def records_of(table: LabelledTable, rows: NDArray[np.int64] | None = None) -> l
     return [Record(table.ids[row], table.sequences[row], "", row + 1, table.name) for row in chosen]
 
 
+def token_store(items: Iterable[Item]) -> TokenStore:
+    """The tokens of rows, and their values where they have any, in memory."""
+    rows = list(items)
+    return TokenStore.of([it.tokens for it in rows], [it.values for it in rows if it.values is not None])
+
+
 def _n_vectors(table: LabelledTable, embedder: Embedder) -> int:
     if not embedder.is_per_residue:
         return len(table)
@@ -62,8 +71,8 @@ def _write(table: LabelledTable, embedder: Embedder, path: Path, progress: Progr
     done = 0
     for chunk in embedder.chunks(embedder.tokenise(records_of(table), Counter())):
         found = embedder.embed_new(chunk, {})
-        for protein in chunk:
-            rows = found[protein.key]
+        for item in chunk:
+            rows = found[item.key]
             vectors[done : done + len(rows)] = rows
             done += len(rows)
         progress("embedding", done, n_rows)

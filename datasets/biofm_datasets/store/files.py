@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from numpy.typing import NDArray
 
 from biofm_datasets.errors import DataError
@@ -26,15 +27,19 @@ class TensorFile(NamedTuple):
         return f"{self.tensor}.safetensors"
 
     @property
-    def itemsize(self) -> int:
-        """Bytes of a value, of a file that has one dtype."""
+    def dtype(self) -> np.dtype[Any]:
+        """That of the values, of a file that may have one dtype alone."""
         (dtype,) = self.dtypes
-        return DTYPES[dtype].itemsize
+        return DTYPES[dtype]
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of a value."""
+        return self.dtype.itemsize
 
     def stored(self, folder: Path) -> StoredValues:
         """The tensor, of a file that has one dtype, to be read a slice at a time."""
-        (dtype,) = self.dtypes
-        return StoredValues(folder / self.name, DTYPES[dtype])
+        return StoredValues(folder / self.name, self.dtype)
 
     def map(self, folder: Path) -> NDArray[Any]:
         """The tensor as a memory map. Raises DataError: the file is damaged, or holds something else."""
@@ -47,17 +52,21 @@ OFFSETS = TensorFile("offsets", ("I64",))
 IDS = TensorFile("ids", ("U8",))
 ID_OFFSETS = TensorFile("id_offsets", ("I64",))
 HASHES = TensorFile("hashes", ("U64",))
+VALUES = TensorFile("values", ("F32",))
+"""A number for each token, such as a gene's expression; only where models read such."""
 KEYS = TensorFile("keys", ("U64",))
 """What a split goes by, of each sequence; only while the store is being written."""
 
 STREAMED = (TOKENS, OFFSETS, IDS, ID_OFFSETS, HASHES)
 SPLIT = "split.safetensors"
 DATA_FILES = (*(file.name for file in STREAMED), SPLIT)
+ALL_FILES = (*DATA_FILES, VALUES.name)
 
 
 def store_files(folder: Path) -> tuple[Path, ...]:
     """Everything that is read of a store in this folder."""
-    return tuple(folder / name for name in (RECORD, *DATA_FILES))
+    values = [folder / VALUES.name] if (folder / VALUES.name).exists() else []
+    return (*(folder / name for name in (RECORD, *DATA_FILES)), *values)
 
 
 def map_split(folder: Path) -> dict[str, NDArray[Any]]:

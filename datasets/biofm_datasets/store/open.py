@@ -19,6 +19,7 @@ from biofm_datasets.store.files import (
     SPLIT,
     TOKENS,
     UNFINISHED,
+    VALUES,
     map_split,
 )
 from biofm_datasets.store.record import StoreRecord, read_record
@@ -85,6 +86,10 @@ def open_store(folder: str | Path, *, verify: bool = False) -> Store:
     for file, n_sequences in counts.items():
         _check_count(folder / file.name, n_sequences, record.n_sequences, "sequences")
     _check_count(folder / TOKENS.name, len(tokens.tokens), record.n_tokens, "tokens")
+    if (VALUES.name in record.files) != (tokens.values is not None):
+        raise _foreign(folder / VALUES.name, f"{RECORD} says otherwise of whether there are values")
+    if tokens.values is not None:
+        _check_count(folder / VALUES.name, len(tokens.values), record.n_tokens, "values")
     if verify:
         _verify(folder, record)
     sha256 = hashlib.sha256(text).hexdigest()

@@ -9,7 +9,7 @@ from typing import Any
 
 from biofm_datasets.documents import from_json, parse_json
 from biofm_datasets.errors import DataError
-from biofm_datasets.store.files import DATA_FILES
+from biofm_datasets.store.files import DATA_FILES, VALUES
 
 FORMAT = "biofm token store"
 VERSION = 2
@@ -164,7 +164,7 @@ def _whole(source: Mapping[str, Any], name: str) -> int:
 
 def _record_of(content: Mapping[str, Any]) -> StoreRecord:
     record: StoreRecord = from_json(StoreRecord, content, "the store")
-    if set(record.files) != set(DATA_FILES):
+    if set(record.files) - {VALUES.name} != set(DATA_FILES):
         raise ValueError("it speaks of other files")
     places = [0, *(source.first + source.n_sequences for source in record.sources)]
     if [source.first for source in record.sources] != places[:-1] or places[-1] != record.n_sequences:

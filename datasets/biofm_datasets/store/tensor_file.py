@@ -25,6 +25,7 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "U16": np.dtype("<u2"),
     "U64": np.dtype("<u8"),
     "I64": np.dtype("<i8"),
+    "F32": np.dtype("<f4"),
 }
 
 _LENGTH_BYTES = 8

@@ -7,34 +7,41 @@ from typing import Any, Self, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from biofm_datasets.store.files import OFFSETS, TOKENS, map_split
+from biofm_datasets.store.files import OFFSETS, TOKENS, VALUES, map_split
 
 Tokens = NDArray[np.unsignedinteger]
 Indices = NDArray[np.int64]
+Values = NDArray[np.float32]
 
 
 class TokenStore:
-    """Sequence i is ``tokens[offsets[i]:offsets[i + 1]]``; both are arrays in memory, or memory maps.
+    """Sequence i is ``tokens[offsets[i]:offsets[i + 1]]``; both are arrays in memory, or memory maps. So are
+    ``values``, one a token, where models read such.
 
     One that is mapped from ``folder`` is pickled as that path, so that a process of a loader opens it anew.
     """
 
-    def __init__(self, tokens: Tokens, offsets: Indices, folder: Path | None = None) -> None:
+    def __init__(
+        self, tokens: Tokens, offsets: Indices, values: Values | None = None, folder: Path | None = None
+    ) -> None:
         self.tokens = tokens
         self.offsets = offsets
+        self.values = values
         self.folder = folder
 
     @classmethod
-    def of(cls, sequences: Iterable[Tokens]) -> Self:
-        """Sequences in memory."""
+    def of(cls, sequences: Iterable[Tokens], values: Sequence[Values] = ()) -> Self:
+        """Sequences in memory, with the values of each, if they have any."""
         arrays = list(sequences)
         offsets = np.cumsum([0, *map(len, arrays)], dtype=np.int64)
-        return cls(np.concatenate(arrays) if arrays else np.empty(0, np.uint8), offsets)
+        tokens = np.concatenate(arrays) if arrays else np.empty(0, np.uint8)
+        return cls(tokens, offsets, np.concatenate(values) if values else None)
 
     @classmethod
     def mapped(cls, folder: Path) -> Self:
         """Those of a folder. Raises DataError where its files are damaged."""
-        return cls(TOKENS.map(folder), OFFSETS.map(folder), folder)
+        values = VALUES.map(folder) if (folder / VALUES.name).exists() else None
+        return cls(TOKENS.map(folder), OFFSETS.map(folder), values, folder)
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -43,6 +50,10 @@ class TokenStore:
         if i < 0:
             i += len(self)
         return self.tokens[self.offsets[i] : self.offsets[i + 1]]
+
+    def values_of(self, i: int | np.integer) -> Values | None:
+        """The values of the tokens of sequence ``i``, from 0; None in a store without values."""
+        return None if self.values is None else self.values[self.offsets[i] : self.offsets[i + 1]]
 
     def __iter__(self) -> Iterator[Tokens]:
         return (self[i] for i in range(len(self)))
@@ -55,7 +66,7 @@ class TokenStore:
 
     def __reduce__(self) -> Any:
         if self.folder is None:
-            return type(self), (self.tokens, self.offsets)
+            return type(self), (self.tokens, self.offsets, self.values)
         return type(self).mapped, (self.folder,)
 
 

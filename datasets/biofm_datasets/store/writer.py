@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from biofm_datasets.errors import DataError
 from biofm_datasets.store.files import (
-    DATA_FILES,
+    ALL_FILES,
     HASHES,
     ID_OFFSETS,
     IDS,
@@ -25,6 +25,7 @@ from biofm_datasets.store.files import (
     SPLIT,
     STREAMED,
     TOKENS,
+    VALUES,
     TensorFile,
 )
 from biofm_datasets.store.record import FileRecord, StoreRecord, spell_record
@@ -55,8 +56,8 @@ class StoreWriter:
     A commit brings what was appended to the disk, with what the caller says of it. After a kill a writer of
     the same ``fingerprint`` with ``resume`` begins at the last commit; the files become the same, byte by
     byte. A fault that is no interruption leaves nothing of a run of one commit. ``anew``: unfinished work is
-    given up. ``has_keys``: a number is kept for each sequence until the
-    store is published.
+    given up. ``has_keys``: a number is kept for each sequence until the store is published. ``has_values``:
+    each token comes with a number.
 
     Raises DataError as ``Unfinished`` does.
     """
@@ -70,12 +71,15 @@ class StoreWriter:
         resume: bool = False,
         anew: bool = False,
         has_keys: bool = False,
+        has_values: bool = False,
     ) -> None:
         assert dtype in TOKENS.dtypes
         self.folder = folder
         self._dtypes = {file: dtype if file is TOKENS else file.dtypes[0] for file in STREAMED}
         if has_keys:
             self._dtypes[KEYS] = KEYS.dtypes[0]
+        if has_values:
+            self._dtypes[VALUES] = VALUES.dtypes[0]
         self._unfinished = Unfinished(folder, fingerprint, resume=resume, anew=anew)
         self.work = self._unfinished.path
         self._n_before, self._n_commits = self.n_sequences, 0
@@ -110,7 +114,7 @@ class StoreWriter:
         sums = self._unfinished.progress["sums"]
         return {
             name: FileRecord(n_bytes=sums[name][0], data_sha256=sums[name][1])
-            for name in DATA_FILES
+            for name in ALL_FILES
             if name in sums
         }
 
@@ -120,14 +124,18 @@ class StoreWriter:
         tokens: NDArray[np.unsignedinteger],
         lengths: Lengths,
         keys: NDArray[np.uint64] | None = None,
+        values: NDArray[np.float32] | None = None,
     ) -> None:
-        """Add sequences: ``tokens`` holds theirs one after the other."""
+        """Add sequences: ``tokens`` holds theirs one after the other, ``values`` a number for each token."""
         texts = [id_.encode() for id_ in ids]
         self._append_ends(OFFSETS, self._streams[TOKENS], lengths)
         self._streams[TOKENS].append(tokens)
         self._append_ends(ID_OFFSETS, self._streams[IDS], np.fromiter(map(len, texts), np.int64, len(texts)))
         self._streams[IDS].append(np.frombuffer(b"".join(texts), np.uint8))
-        self._streams[HASHES].append(hash_sequences(tokens, lengths))
+        self._streams[HASHES].append(hash_sequences(tokens, lengths, values))
+        if values is not None:
+            assert len(values) == len(tokens), "one value a token"
+            self._streams[VALUES].append(values)
         if keys is not None:
             self._streams[KEYS].append(keys)
 
@@ -166,7 +174,7 @@ class StoreWriter:
         assert self.is_moving or (self.work / RECORD).exists(), "complete comes first"
         if (self.work / RECORD).exists():
             (self.folder / RECORD).unlink(missing_ok=True)
-            for name in DATA_FILES:
+            for name in ALL_FILES:
                 if (self.work / name).exists():
                     os.replace(self.work / name, self.folder / name)
             os.replace(self.work / RECORD, self.folder / RECORD)
@@ -209,10 +217,17 @@ class StoreWriter:
         self._streams[file].append(values.n_values + np.cumsum(lengths))
 
 
-def hash_sequences(tokens: NDArray[np.unsignedinteger], lengths: Lengths) -> NDArray[np.uint64]:
-    """64 bits of each sequence's tokens (BLAKE2b, RFC 7693)."""
+def hash_sequences(
+    tokens: NDArray[np.unsignedinteger], lengths: Lengths, values: NDArray[np.float32] | None = None
+) -> NDArray[np.uint64]:
+    """64 bits of each sequence's tokens, and of its values where it has any (BLAKE2b, RFC 7693)."""
     data = np.ascontiguousarray(tokens).view(np.uint8).data
-    ends = (np.cumsum(lengths) * tokens.dtype.itemsize).tolist()
-    size = HASHES.itemsize
-    digests = [blake2b(data[start:end], digest_size=size).digest() for start, end in pairwise([0, *ends])]
-    return np.frombuffer(b"".join(digests), "<u8")
+    places = list(pairwise([0, *np.cumsum(lengths).tolist()]))
+    wide, size = tokens.dtype.itemsize, HASHES.itemsize
+    found = (blake2b(data[start * wide : end * wide], digest_size=size) for start, end in places)
+    if values is None:
+        return np.frombuffer(b"".join(digest.digest() for digest in found), "<u8")
+    digests, of_values = list(found), np.ascontiguousarray(values, VALUES.dtype)
+    for digest, (start, end) in zip(digests, places, strict=True):
+        digest.update(of_values[start:end].data)
+    return np.frombuffer(b"".join(digest.digest() for digest in digests), "<u8")

@@ -72,7 +72,7 @@ WRONG = {
     "no JSON": (header("{x}"), "header is damaged"),
     "another JSON": (header("[1, 2]"), "header is damaged"),
     "a tensor without a shape": (header('{"x": {"dtype": "U8"}}'), "header is damaged"),
-    "another dtype": (header('{"x": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}}'), "damaged"),
+    "another dtype": (header('{"x": {"dtype": "F64", "shape": [0], "data_offsets": [0, 0]}}'), "damaged"),
     "two dimensions": (header(ENTRY % ("1, 2", 0, 2), b"ab"), "header is damaged"),
     "a shape of no number": (header(ENTRY % ("1.5", 0, 2), b"ab"), "header is damaged"),
     "a shape of true": (header(ENTRY % ("true", 0, 1), b"a"), "header is damaged"),

@@ -8,7 +8,7 @@ import torch
 
 from biofm import api
 from biofm.core.errors import InputError, ModelError, OptionError, OutputError
-from biofm.models import Checkpoint, new_protein_model
+from biofm.models import Checkpoint, new_model
 from biofm.nn import MaskedLM
 from biofm.training import PretrainRecipe
 
@@ -64,7 +64,7 @@ def test_float16_is_refused(
 def test_a_model_without_a_head_is_refused(
     make_fasta: MakeFasta, few: PretrainRecipe, tmp_path: Path, refusal: Refusal, save_model: SaveModel
 ) -> None:
-    checkpoint = new_protein_model("nano", trained_length=64, seed=0)
+    checkpoint = new_model("nano", trained_length=64, seed=0)
     headless = type(checkpoint)(
         checkpoint.family, MaskedLM(checkpoint.module.config, with_head=False), checkpoint.tokenizer
     )

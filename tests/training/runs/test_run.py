@@ -14,7 +14,7 @@ from biofm_datasets.store import open_store
 from biofm import api
 from biofm.core.errors import OptionError
 from biofm.modalities import STANDARD_RESIDUES
-from biofm.models import Checkpoint, esm2, new_protein_model
+from biofm.models import Checkpoint, esm2, new_model
 from biofm.nn import MaskedLM, initialise
 from biofm.training import PretrainRecipe
 
@@ -130,7 +130,7 @@ def test_a_model_stored_in_half_precision_is_judged_and_kept_in_float32(
     check_evaluation: CheckEvaluation,
     save_model: SaveModel,
 ) -> None:
-    checkpoint = new_protein_model("nano", trained_length=64, seed=0)
+    checkpoint = new_model("nano", trained_length=64, seed=0)
     checkpoint.module.to(torch.float16)
     half = save_model("half", checkpoint)
     summary = api.pretrain([make_fasta()], tmp_path / "run", nothing, start_from=half)

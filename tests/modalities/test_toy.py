@@ -1,0 +1,145 @@
+"""A modality of another alphabet, frame and width of tokens passes the verbs, with one line added to the
+families.
+"""
+
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from biofm_datasets.store import open_store
+
+import biofm
+from biofm.core.errors import InputError
+from biofm.corpus.blocks import Reading
+from biofm.corpus.inputs import open_inputs
+from biofm.corpus.writing import write_store
+from biofm.inference.scoring import PerplexityMethod
+from biofm.models import Checkpoint, families, write_checkpoint
+from biofm.nn import MaskedLM, initialise, pack_arrays
+from tests.modalities import toy
+
+TOKENIZER = toy.ToyTokenizer()
+
+
+@pytest.fixture(autouse=True)
+def family(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(families.FAMILIES, "toy", toy)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def module() -> MaskedLM:
+    model = MaskedLM(toy.config())
+    initialise(model, seed=3)
+    for weight in model.parameters():
+        weight.data += 0.2 * torch.randn(
+            weight.shape, generator=torch.Generator().manual_seed(weight.numel())
+        )
+    return model.eval().requires_grad_(False)
+
+
+@pytest.fixture
+def model(module: MaskedLM, tmp_path: Path) -> Path:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for name, content in write_checkpoint(Checkpoint("toy", module, TOKENIZER)).items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+@pytest.fixture
+def texts() -> list[str]:
+    """Some are longer than the 32 units of training; two differ in a value alone, two in nothing."""
+    random = Random(1)
+    made = [
+        "".join(f"{random.choice(toy.PAIRS)}{random.randrange(10)}" for _ in range(n)) for n in (5, 1, 40, 9)
+    ]
+    return [*made, made[0][:-1] + ("1" if made[0][-1] == "0" else "0"), made[3]]
+
+
+@pytest.fixture
+def file(texts: list[str], tmp_path: Path) -> Path:
+    path = tmp_path / "in.fasta"
+    path.write_text("".join(f">s{i}\n{text}\n" for i, text in enumerate(texts)))
+    return path
+
+
+def states(module: MaskedLM, text: str) -> np.ndarray:
+    """Of one sequence alone, without its special token."""
+    encoded = TOKENIZER.encoded(text)
+    return module.encoder(pack_arrays([encoded.tokens], [encoded.values])).numpy()[1:]
+
+
+def test_embeddings_are_those_of_a_plain_loop(module: MaskedLM, model: Path, texts: list[str]) -> None:
+    loaded = biofm.load(model, dtype="float32", device="cpu")
+    found = loaded.embed(texts, pool="none")
+    assert found.n_residues == [5, 1, 40, 9, 5, 9]
+    expected = [states(module, text) for text in texts]
+    np.testing.assert_allclose(found.values, np.concatenate(expected), atol=2e-6)
+    means = loaded.embed(texts).values
+    np.testing.assert_allclose(means, [one.mean(0) for one in expected], atol=2e-6)
+    assert not np.allclose(means[0], means[4], atol=1e-3), "a value makes a difference"
+
+
+def test_windows_cut_tokens_and_values_alike(module: MaskedLM, model: Path, texts: list[str]) -> None:
+    """Of 40 units in windows of 30, overlapping by half: the seam lies in the middle of the overlap."""
+    loaded = biofm.load(model, dtype="float32", device="cpu")
+    found = loaded.embed([texts[2]], pool="none", window=30)
+    left, right = (states(module, texts[2][3 * start : 3 * (start + 30)]) for start in (0, 10))
+    np.testing.assert_allclose(found.values, np.concatenate([left[:20], right[10:]]), atol=2e-6)
+    assert found.notices == {"sequences embedded by overlapping windows of 30 pairs": 1}
+
+
+def test_shards_resume_and_merge_give_the_bytes_of_one_run(model: Path, file: Path, tmp_path: Path) -> None:
+    whole, merged = tmp_path / "whole.npz", tmp_path / "merged.npz"
+    options: dict[str, Any] = {"model": model, "pool": "none", "dtype": "float32", "device": "cpu"}
+    biofm.embed(file, whole, **options)
+    for shard in ("1/2", "2/2"):
+        biofm.embed(file, merged, shard=shard, **options)
+    biofm.merge([f"{merged}.shard-{i}-of-2" for i in (1, 2)], merged)
+    assert merged.read_bytes() == whole.read_bytes()
+    summary = biofm.embed(file, whole, resume=True, **options)
+    assert summary.n_residues == 69
+
+
+@pytest.mark.parametrize("method", ["pseudo", "single-pass"])
+def test_perplexities_are_those_of_a_plain_loop(
+    method: PerplexityMethod, module: MaskedLM, model: Path, texts: list[str]
+) -> None:
+    loaded = biofm.load(model, dtype="float32", device="cpu")
+    found = loaded.perplexity(texts[:2], method=method)
+    for text, value in zip(texts, found, strict=False):
+        tokens, values = TOKENIZER.encoded(text)
+        losses = []
+        for place in range(1, len(tokens)):
+            shown = tokens.copy()
+            if method == "pseudo":
+                shown[place] = TOKENIZER.mask
+            log_p = module(pack_arrays([shown], [values])).log_softmax(-1)
+            losses.append(-float(log_p[place, int(tokens[place])]))
+        assert value == pytest.approx(np.exp(np.mean(losses)), rel=1e-4)
+
+
+def test_a_record_of_something_else_is_refused_with_its_place(model: Path) -> None:
+    with pytest.raises(InputError, match=r"record 2 .*no pairs with numbers"):
+        biofm.load(model, device="cpu").embed(["ab3", "MKTAYI"])
+
+
+def test_a_store_keeps_wide_tokens_and_values(texts: list[str], file: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "store"
+    folder.mkdir()
+    with file.open("rb") as stream:
+        write_store(open_inputs([stream], [file]), Reading(), TOKENIZER, folder, lambda *_: None)
+    store = open_store(folder, verify=True)
+    alphabet = store.record.alphabet
+    assert (store.record.dtype, alphabet.modality, alphabet.units) == ("U16", "toy", "pairs")
+    assert (alphabet.before, alphabet.behind, len(alphabet.scored)) == ((0,), (), 300)
+    assert store.record.n_units == 69
+    for i, text in enumerate(texts):
+        tokens, values = TOKENIZER.encoded(text)
+        assert store.tokens[i].tolist() == tokens.tolist()
+        assert store.tokens.values_of(i).tolist() == values.tolist()
+    assert store.hashes[0] != store.hashes[4], "they differ in a value"
+    assert store.hashes[3] == store.hashes[5]
