@@ -57,6 +57,8 @@ def estimate_finetune(
     )  # fmt: skip
     notices: Counter[str] = Counter()
     with ask(request_of("estimate", reads={"table": (path,)}, model=str(model))) as permit:
-        source = read_source(permit.reader("table"), path, options, notices, on_error)
+        base = base_of(model)
+        modality = base.checkpoint.tokenizer.modality
+        source = read_source(permit.reader("table"), path, modality, options, notices, on_error)
         compute = choose_compute(device, dtype)
-        return estimate_finetuning(source, base_of(model), recipe, compute, notices)
+        return estimate_finetuning(source, base, recipe, compute, notices)

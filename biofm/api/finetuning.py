@@ -20,6 +20,7 @@ from biofm.evaluation.supervised import LabelOptions, read_labelled
 from biofm.gate import ask
 from biofm.gate.inputs import STANDARD_INPUT
 from biofm.inference import choose_compute
+from biofm.modalities import Modality
 from biofm.models import bundled_models, locate
 from biofm.policy import Request, Target
 from biofm.training import hold_run, hosts_of, meet
@@ -88,9 +89,10 @@ def finetune(
             contacts = hosts_of(recipe) if crew.is_main else ()
             permit = opened.enter_context(ask(_request(path, folder, model, resume, role, contacts)))
             opened.enter_context(hold_run(permit.folder(role)) if crew.is_main else nullcontext())
-            source = read_source(permit.reader("table"), path, options, notices, on_error)
-            permit.let_go("table")
             compute, base = choose_compute(device, dtype), base_of(model)
+            modality = base.checkpoint.tokenizer.modality
+            source = read_source(permit.reader("table"), path, modality, options, notices, on_error)
+            permit.let_go("table")
             bar = opened.enter_context(StageProgress(quiet=quiet or not crew.is_main))
         place = permit.folder(role)
         summary = run_finetuning(source, base, recipe, compute, place, notices, bar.update)
@@ -128,11 +130,16 @@ def check_reading(table: Path, on_error: str) -> None:
 
 
 def read_source(
-    stream: BinaryIO, table: Path, options: LabelOptions, notices: Counter[str], on_error: str
+    stream: BinaryIO,
+    table: Path,
+    modality: Modality,
+    options: LabelOptions,
+    notices: Counter[str],
+    on_error: str,
 ) -> Source:
     sha256 = sha256_of([stream])
     with input_errors():
-        found = read_labelled(stream, str(table), options, notices, skip_faulty=on_error == "skip")
+        found = read_labelled(stream, str(table), modality, options, notices, skip_faulty=on_error == "skip")
     return Source(found, options, sha256)
 
 

@@ -21,6 +21,7 @@ from biofm.evaluation.ridge import (
     one_hot,
     predict_out_of_fold,
 )
+from biofm.modalities.protein import N_CODES, codes_of
 
 Floats = NDArray[np.float64]
 Progress = Callable[[int, int], None]
@@ -127,7 +128,9 @@ def _fit(name: str, assay: Assay, sequences: list[str], seed: int, progress: Pro
     n_distinct = len(set(sequences))
     if not is_train.any() and n_distinct < N_FOLDS:
         return Missing(name, f"{n_distinct} distinct sequences are too few for {N_FOLDS} folds")
-    features = count_features(sequences, one_hot if name == ONE_HOT else kmers)
+    features_of = one_hot if name == ONE_HOT else kmers
+    rows = [*map(codes_of, sequences)]
+    features = count_features(rows, features_of, N_CODES)
     if not is_train.any():
         folds = deal_folds(sequences, seed)
         values = predict_out_of_fold(features, assay.measured, folds, progress)

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 Floats = NDArray[np.float64]
-Codes = Callable[[str], NDArray[np.int64]]
+Codes = NDArray[np.int64]
+"""A number for each unit of a sequence, see ``biofm.modalities.Modality``."""
 
 ALPHA = 1.0
 KMER_LENGTH = 3
@@ -24,35 +25,33 @@ TOLERANCE = 1e-12  # of LSQR, relative
 TIE_SHARE = 1e-8  # of the measurements' standard deviation: predictions closer than this are equal
 ROWS_AT_ONCE = 4096
 
-_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ*-."
-N_LETTERS = len(_ALPHABET) + 1  # 0 is any other character
-_LETTER = np.zeros(256, np.int64)
-_LETTER[np.frombuffer(_ALPHABET.encode(), np.uint8)] = np.arange(1, N_LETTERS)
+
+def one_hot(codes: Codes, n_codes: int) -> NDArray[np.int64]:
+    """A number for each unit at its site; ``codes`` are numbers of the units, below ``n_codes``."""
+    return np.arange(len(codes)) * n_codes + codes
 
 
-def one_hot(sequence: str) -> NDArray[np.int64]:
-    """A number for each residue at its site."""
-    return np.arange(len(sequence)) * N_LETTERS + letters_of(sequence)
-
-
-def kmers(sequence: str) -> NDArray[np.int64]:
-    """A number for each run of three residues, wherever it stands."""
-    letters = letters_of(sequence)
-    n_kmers = max(0, len(letters) - KMER_LENGTH + 1)
-    codes = np.zeros(n_kmers, np.int64)
+def kmers(codes: Codes, n_codes: int) -> NDArray[np.int64]:
+    """A number for each run of three units, wherever it stands."""
+    n_kmers = max(0, len(codes) - KMER_LENGTH + 1)
+    found = np.zeros(n_kmers, np.int64)
     for offset in range(KMER_LENGTH):
-        codes = codes * N_LETTERS + letters[offset : offset + n_kmers]
-    return codes
+        found = found * n_codes + codes[offset : offset + n_kmers]
+    return found
 
 
-def count_features(sequences: Sequence[str], codes_of: Codes) -> "csr_matrix":
-    """How much more often than usual each code occurs in each sequence; only codes that ever differ."""
+def count_features(
+    rows: Sequence[Codes], features_of: Callable[[Codes, int], Codes], n_codes: int
+) -> "csr_matrix":
+    """How much more often than usual each feature (``one_hot``, ``kmers``) occurs in each row; only features
+    that ever differ.
+    """
     from scipy import sparse  # a quarter of a second, which other commands should not pay
 
-    width = 1 + max(int(codes_of(sequence).max(initial=0)) for sequence in sequences)
+    width = 1 + max(int(features_of(row, n_codes).max(initial=0)) for row in rows)
     blocks, usual = [], None
-    for begin in range(0, len(sequences), ROWS_AT_ONCE):
-        counts = _count([codes_of(sequence) for sequence in sequences[begin : begin + ROWS_AT_ONCE]], width)
+    for begin in range(0, len(rows), ROWS_AT_ONCE):
+        counts = _count([features_of(row, n_codes) for row in rows[begin : begin + ROWS_AT_ONCE]], width)
         if usual is None:
             usual = sparse.csr_matrix(np.rint(counts.mean(axis=0)))
         blocks.append(counts - sparse.csr_matrix(np.ones((counts.shape[0], 1))) @ usual)
@@ -117,7 +116,7 @@ def fit_and_predict(
     return predicted
 
 
-def _count(codes: Sequence[NDArray[np.int64]], width: int) -> "csr_matrix":
+def _count(codes: Sequence[Codes], width: int) -> "csr_matrix":
     """A row of counts for each array of codes."""
     from scipy import sparse
 
@@ -126,8 +125,3 @@ def _count(codes: Sequence[NDArray[np.int64]], width: int) -> "csr_matrix":
     counts = sparse.csr_matrix((np.ones(len(columns)), columns, ends), shape=(len(codes), width))
     counts.sum_duplicates()
     return counts
-
-
-def letters_of(sequence: str) -> NDArray[np.int64]:
-    """A number below ``N_LETTERS`` for each character."""
-    return _LETTER[np.frombuffer(sequence.encode("latin-1", "replace"), np.uint8)]

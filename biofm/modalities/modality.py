@@ -41,12 +41,18 @@ class Clean(Protocol):
 class Modality:
     """One kind of biological record: its name for options and files, its words, its rules.
 
-    ``tokenizer`` makes the one whose alphabet a token store has when it is made for no model.
+    - ``clean``: see ``Clean``.
+    - ``units``: the units of a clean text one after the other, each as it is spelled, such as its residues.
+    - ``codes``: a number below ``n_codes`` for each of these units, by which baselines tell them apart.
+    - ``tokenizer``: makes the one whose alphabet a token store has when it is made for no model.
     """
 
     name: str
     words: Words
     clean: Clean
+    units: Callable[[str], Sequence[str]]
+    codes: Callable[[str], NDArray[np.int64]]
+    n_codes: int
     tokenizer: "Callable[[], Tokenizer]"
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from biofm_datasets import clean_protein
+from biofm_datasets.protein import MASK
 from biofm_datasets.variants import LETTERS
 from numpy.typing import NDArray
 
@@ -25,6 +26,27 @@ def _alphabet(extra: str) -> tuple[str, ...]:
 
 ESM_ALPHABET = _alphabet("<null_1>")
 ESMC_ALPHABET = _alphabet("|")
+
+
+# Letters that baselines tell apart; 0 is any other character, such as that of a mask.
+_CODED = "ABCDEFGHIJKLMNOPQRSTUVWXYZ*-."
+N_CODES = len(_CODED) + 1
+_CODE_OF_BYTE = np.zeros(256, np.int64)
+_CODE_OF_BYTE[np.frombuffer(_CODED.encode(), np.uint8)] = np.arange(1, N_CODES)
+
+
+def residues_of(sequence: str) -> Sequence[str]:
+    """A letter a residue; a mask is one residue, spelled in six characters."""
+    if MASK not in sequence:
+        return sequence
+    before, *others = sequence.split(MASK)
+    return [*before, *(residue for part in others for residue in (MASK, *part))]
+
+
+def codes_of(sequence: str) -> NDArray[np.int64]:
+    """A number below ``N_CODES`` for each residue."""
+    letters = sequence.replace(MASK, "#")
+    return _CODE_OF_BYTE[np.frombuffer(letters.encode("latin-1", "replace"), np.uint8)]
 
 
 class ProteinTokenizer(Tokenizer):
@@ -98,5 +120,8 @@ PROTEIN = Modality(
     name="protein",
     words=Words("protein", "proteins", "residue", "residues"),
     clean=clean_protein,
+    units=residues_of,
+    codes=codes_of,
+    n_codes=N_CODES,
     tokenizer=ProteinTokenizer,
 )

@@ -2,8 +2,9 @@
 
 import io
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -20,8 +21,12 @@ from biofm.evaluation.ridge import (
     one_hot,
     predict_out_of_fold,
 )
+from biofm.modalities.protein import N_CODES, codes_of
 
 # Spearman on the test sets, alpha 1: from a dense solution of the normal equations, apart from this code.
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
 GB1 = {
     "one_vs_rest": 0.279,
     "two_vs_rest": 0.594,
@@ -66,11 +71,17 @@ def closed_form(
     return (x[~is_train] - mean) @ weights
 
 
+def features_of(
+    sequences: Sequence[str], find: Callable[[NDArray[np.int64], int], NDArray[np.int64]] = one_hot
+) -> "csr_matrix":
+    return count_features([*map(codes_of, sequences)], find, N_CODES)
+
+
 @pytest.mark.parametrize("n_rows", [30, 300])  # fewer rows than features, and more
 @pytest.mark.parametrize(("codes", "length", "lengths"), [(one_hot, 1, (12,)), (kmers, 3, (12, 15, 9))])
 def test_predictions_are_those_of_the_closed_form(
     n_rows: int,
-    codes: Callable[[str], NDArray[np.int64]],
+    codes: Callable[[NDArray[np.int64], int], NDArray[np.int64]],
     length: int,
     lengths: tuple[int, ...],
     monkeypatch: pytest.MonkeyPatch,
@@ -78,7 +89,7 @@ def test_predictions_are_those_of_the_closed_form(
     monkeypatch.setattr(ridge, "ROWS_AT_ONCE", 37)  # so that features come in several blocks
     sequences, measured = library(n_rows, lengths=lengths)
     is_train = np.arange(n_rows) % 4 != 0
-    features = count_features(sequences, codes)
+    features = features_of(sequences, codes)
     found = fit_and_predict(features[is_train], measured[is_train], features[~is_train])
     expected = closed_form(sequences, measured, is_train, length=length)
     np.testing.assert_allclose(found, expected, atol=1e-6)
@@ -86,14 +97,14 @@ def test_predictions_are_those_of_the_closed_form(
 
 def test_variants_of_a_protein_leave_few_features_a_row() -> None:
     sequences, _ = library(300)
-    assert count_features(sequences, one_hot).nnz <= 4 * 300
+    assert features_of(sequences).nnz <= 4 * 300
 
 
 def test_a_row_is_predicted_without_its_own_measurement_or_that_of_its_twin() -> None:
     sequences, measured = library(60)
     sequences += sequences[:20]
     measured = np.concatenate([measured, measured[:20]])
-    features, folds = count_features(sequences, one_hot), deal_folds(sequences, seed=0)
+    features, folds = features_of(sequences), deal_folds(sequences, seed=0)
     before = predict_out_of_fold(features, measured, folds)
     changed = measured.copy()
     changed[[3, 63]] += 100
@@ -114,7 +125,7 @@ def test_folds_are_even_and_follow_from_the_seed() -> None:
 def test_rows_that_the_model_cannot_tell_apart_tie() -> None:
     """Residues that training never saw have no weight, whatever they are."""
     train, test = ["AAAA", "CAAA", "ACAA", "AACA"], ["AAAW", "AAAY", "CAAW", "CAAY", "AAAH"]
-    features = count_features([*train, *test], one_hot)
+    features = features_of([*train, *test])
     predicted = fit_and_predict(features[:4], np.array([1.0, 2.0, 0.3, 0.7]), features[4:])
     assert len(set(predicted)) == 2
 
@@ -123,13 +134,13 @@ def test_folds_are_not_ranked_by_the_means_of_what_was_fitted() -> None:
     """Each variant changes a site of its own, so nothing is known of it, and no rank may follow."""
     sequences = ["A" * i + "W" + "A" * (39 - i) for i in range(40)]
     measured = np.random.default_rng(0).normal(size=40)
-    features, folds = count_features(sequences, one_hot), deal_folds(sequences, seed=0)
+    features, folds = features_of(sequences), deal_folds(sequences, seed=0)
     assert len(set(predict_out_of_fold(features, measured, folds).tolist())) == 1
 
 
 def test_equal_measurements_are_predicted_as_they_are() -> None:
     sequences, _ = library(20)
-    features = count_features(sequences, one_hot)
+    features = features_of(sequences)
     np.testing.assert_array_equal(fit_and_predict(features, np.full(20, 3.5), features), 0)
 
 
@@ -138,7 +149,7 @@ def test_one_hot_ridge_gives_the_known_numbers_on_gb1(split: str, real_data: Pat
     with zipfile.ZipFile(real_data / "protein" / "flip" / "gb1_splits.zip") as archive:
         table = pd.read_csv(io.BytesIO(archive.read(f"splits/{split}.csv")))
     is_train, measured = (table.set == "train").to_numpy(), table.target.to_numpy()
-    features = count_features(list(table.sequence), one_hot)
+    features = features_of(list(table.sequence))
     predicted = fit_and_predict(features[is_train], measured[is_train], features[~is_train])
     spearman = stats.spearmanr(measured[~is_train], predicted).statistic
     assert round(float(spearman), 3) == GB1[split]

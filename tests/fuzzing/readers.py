@@ -88,7 +88,7 @@ def read_labels_of(name: str) -> Callable[[Path], Any]:
 
     def read(folder: Path) -> Any:
         with (folder / name).open("rb") as file, input_errors():
-            return read_labelled(file, name, options, Counter(), skip_faulty=True)
+            return read_labelled(file, name, PROTEIN, options, Counter(), skip_faulty=True)
 
     return read
 

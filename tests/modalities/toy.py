@@ -68,9 +68,18 @@ class ToyTokenizer(Tokenizer):
         return "".join(self.vocabulary[token] for token in tokens)
 
 
+def units(text: str) -> list[str]:
+    return [pair for pair, _ in UNIT.findall(text)]
+
+
+def codes(text: str) -> NDArray[np.int64]:
+    return np.array([PAIRS.index(pair) for pair in units(text)], np.int64)
+
+
 TOY = Modality(
-    name="toy", words=Words("string", "strings", "pair", "pairs"), clean=clean, tokenizer=ToyTokenizer
-)
+    name="toy", words=Words("string", "strings", "pair", "pairs"), clean=clean, units=units, codes=codes,
+    n_codes=len(PAIRS), tokenizer=ToyTokenizer,
+)  # fmt: skip
 
 MODEL_TYPE = "toy"
 HUB_IDS: dict[str, str] = {}

@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biofm.evaluation.baselines import Missing
-from biofm.evaluation.ridge import count_features, fit_and_predict, kmers, one_hot
-from biofm.evaluation.supervised.features import HALF_WINDOW, Windows, composition, spelled
+from biofm.evaluation.ridge import Codes, count_features, fit_and_predict, kmers, one_hot
+from biofm.evaluation.supervised.features import HALF_WINDOW, Windows, composition
 from biofm.evaluation.supervised.judge import Predictions
 from biofm.evaluation.supervised.labels import UNKNOWN, Indices, Labels, offsets_of, units_of
 from biofm.evaluation.supervised.logistic import Features, fit_logistic
 from biofm.evaluation.supervised.tasks import Task
+from biofm.modalities import Modality
 
 Floats = NDArray[np.float64]
 Outputs = NDArray[np.floating]
@@ -47,13 +48,14 @@ def find_baselines(
     fits: Sequence[Fit],
     fitted: str,
     *,
+    modality: Modality,
     seed: int,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Predictions | Missing]:
     """Every baseline of this task for the rows that ``fits`` judge, in their order in the table, and why
     others are not there. ``fitted`` says in words to what they are fitted.
     """
-    finders = _finders([spelled(sequence) for sequence in sequences], labels, fits, seed)
+    finders = _finders(sequences, labels, fits, modality, seed)
     found: list[Predictions | Missing] = []
     for number, finder in enumerate(finders):
         progress(number, len(finders))
@@ -67,23 +69,24 @@ def find_baselines(
 
 
 def _finders(
-    sequences: Sequence[str], labels: Labels, fits: Sequence[Fit], seed: int
+    sequences: Sequence[str], labels: Labels, fits: Sequence[Fit], modality: Modality, seed: int
 ) -> list[Finder | Missing]:
+    rows, n_codes, units = [*map(modality.codes, sequences)], modality.n_codes, modality.words.units
     constant = Finder(_CONSTANTS[labels.task], _Constant(labels, fits))
     if labels.task == "per-residue":
-        detail = f", {MOST_RESIDUES:,} of their residues at most"
-        name = f"window of {2 * HALF_WINDOW + 1} residues, logistic"
-        return [Finder(name, _Window(sequences, seed), detail), constant]
+        detail = f", {MOST_RESIDUES:,} of their {units} at most"
+        name = f"window of {2 * HALF_WINDOW + 1} {units}, logistic"
+        return [Finder(name, _Window(rows, n_codes, seed), detail), constant]
     kind, model = ("ridge", _ridge) if labels.task == "regression" else ("logistic", _logistic)
     found: list[Finder | Missing] = [
-        Finder(f"composition {kind}", _OnFeatures(_Standardised(composition(sequences)), model)),
-        Finder(f"k-mer {kind}", _OnFeatures(_Counts(sequences, kmers), model)),
+        Finder(f"composition {kind}", _OnFeatures(_Standardised(composition(rows, n_codes)), model)),
+        Finder(f"k-mer {kind}", _OnFeatures(_Counts(rows, kmers, n_codes), model)),
     ]
-    lengths = sorted(set(map(len, sequences)))
+    lengths = sorted(set(map(len, rows)))
     if len(lengths) == 1:
-        found.append(Finder(f"one-hot {kind}", _OnFeatures(_Counts(sequences, one_hot), model)))
+        found.append(Finder(f"one-hot {kind}", _OnFeatures(_Counts(rows, one_hot, n_codes), model)))
     else:
-        reason = f"the sequences are {lengths[0]:,} to {lengths[-1]:,} residues long"
+        reason = f"the sequences are {lengths[0]:,} to {lengths[-1]:,} {units} long"
         found.append(Missing(f"one-hot {kind}", reason))
     return [*found, constant]
 
@@ -137,10 +140,12 @@ class _Standardised:
 
 
 class _Counts:
-    """Sparse counts of what ``codes_of`` finds in a sequence."""
+    """Sparse counts of what ``features_of`` finds in the codes of a sequence."""
 
-    def __init__(self, sequences: Sequence[str], codes_of: Callable[[str], Indices]) -> None:
-        self._features = count_features(sequences, codes_of)
+    def __init__(
+        self, rows: Sequence[Codes], features_of: Callable[[Codes, int], Codes], n_codes: int
+    ) -> None:
+        self._features = count_features(rows, features_of, n_codes)
 
     def __call__(self, fit: Fit) -> tuple[Features, Features]:
         return self._features[fit.train], self._features[fit.judged]
@@ -188,8 +193,8 @@ def _logistic(train: Features, labels: Labels, judged: Features) -> Outputs:
 class _Window:
     """Sees a residue and its neighbours, and fits to so many of them that memory stays bounded."""
 
-    def __init__(self, sequences: Sequence[str], seed: int) -> None:
-        self._windows = Windows(sequences)
+    def __init__(self, rows: Sequence[Codes], n_codes: int, seed: int) -> None:
+        self._windows = Windows(rows, n_codes)
         self._seed = seed
 
     def __call__(self, labels: Labels, fit: Fit) -> Outputs:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from biofm_datasets import DataError, Record, clean_protein
+from biofm_datasets import DataError, Record
 from biofm_datasets.protein import GAPS, Gaps
 from biofm_datasets.table_parts import TablePart, read_table
 from biofm_datasets.tables import DEFAULT_ID_COLUMN, list_columns
@@ -13,6 +13,7 @@ from biofm_datasets.tables import DEFAULT_ID_COLUMN, list_columns
 from biofm.core.choices import check_choice
 from biofm.core.errors import OptionError
 from biofm.evaluation.supervised.tasks import AUTO, TRUTHS, check_task
+from biofm.modalities import Modality
 
 ROWS_AT_ONCE = 4096
 
@@ -71,6 +72,7 @@ class Row:
 def read_rows(
     stream: BinaryIO,
     name: str,
+    modality: Modality,
     options: LabelOptions,
     notices: Counter[str],
     at_fault: Callable[[DataError], None],
@@ -86,7 +88,7 @@ def read_rows(
         for row in range(len(part)):
             number += 1
             try:
-                found = _read_row(part, columns, row, number, options, notices)
+                found = _read_row(part, columns, row, number, modality, options, notices)
             except DataError as fault:
                 at_fault(fault)
                 continue
@@ -117,7 +119,13 @@ class _Columns:
 
 
 def _read_row(
-    part: TablePart, columns: _Columns, row: int, number: int, options: LabelOptions, notices: Counter[str]
+    part: TablePart,
+    columns: _Columns,
+    row: int,
+    number: int,
+    modality: Modality,
+    options: LabelOptions,
+    notices: Counter[str],
 ) -> Row | None:
     role = _role(part, columns, row)
     if role is None:
@@ -126,7 +134,7 @@ def _read_row(
     id_ = (columns.ids[row] if columns.ids is not None else "") or str(number)
     sequence = "".join(columns.sequences[row].split())
     record = Record(id=id_, sequence=sequence, number=number, source=part.source)
-    clean = clean_protein(record, notices, gaps=options.gaps).sequence
+    clean = modality.clean(record, notices, gaps=options.gaps).sequence
     cells = tuple(target[row] for target in columns.targets)
     return Row(part.places[row], id_, clean, sequence, cells, role)
 

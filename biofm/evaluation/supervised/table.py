@@ -9,12 +9,11 @@ import numpy as np
 from biofm_datasets import DataError
 from biofm_datasets.columns import how_to_mend, parse_number, read_number, stop_at
 from biofm_datasets.ids import REPEATED_IDS
-from biofm_datasets.protein import GAP_CHARACTERS, count_residues
+from biofm_datasets.protein import GAP_CHARACTERS
 from numpy.typing import NDArray
 
 from biofm.core.errors import InputError
 from biofm.evaluation.assay import FAULTY
-from biofm.evaluation.supervised.features import spelled
 from biofm.evaluation.supervised.labels import UNKNOWN, Labels, offsets_of
 from biofm.evaluation.supervised.rows import NO_ROLE, LabelOptions, Row, read_rows
 from biofm.evaluation.supervised.tasks import (
@@ -26,6 +25,7 @@ from biofm.evaluation.supervised.tasks import (
     find_task,
     odd_among_numbers,
 )
+from biofm.modalities import Modality
 
 LARGEST_TARGET = 1e30
 """Of a number to learn: models compute in float32, which ends at 3.4e38."""
@@ -41,6 +41,7 @@ class LabelledTable:
     """
 
     name: str
+    modality: Modality
     places: list[str]
     ids: list[str]
     sequences: list[str]
@@ -55,13 +56,23 @@ class LabelledTable:
     def has_split(self) -> bool:
         return bool((self.roles != NO_ROLE).any())
 
+    def units(self, row: int) -> Sequence[str]:
+        """The units of a row's sequence, such as its residues."""
+        return self.modality.units(self.sequences[row])
+
     def where(self, row: int) -> str:
         """The place of a row for a message."""
         return f"{self.name}, {self.places[row]}"
 
 
 def read_labelled(
-    stream: BinaryIO, name: str, options: LabelOptions, notices: Counter[str], *, skip_faulty: bool = False
+    stream: BinaryIO,
+    name: str,
+    modality: Modality,
+    options: LabelOptions,
+    notices: Counter[str],
+    *,
+    skip_faulty: bool = False,
 ) -> LabelledTable:
     """Read the rows of which a target is known; ``notices`` counts the others.
 
@@ -73,20 +84,21 @@ def read_labelled(
         notices[FAULTY] += 1
 
     at_fault = count if skip_faulty else stop_at
-    rows = list(read_rows(stream, name, options, notices, at_fault))
+    rows = list(read_rows(stream, name, modality, options, notices, at_fault))
     if not any(cell for row in rows for cell in row.cells):
         what = f"no row has a value in {', '.join(map(repr, options.targets))}"
         raise InputError(what, where=name, remedy="Name another column with --target")
     if options.task == AUTO:
-        rows = list(_numbers_alone(name, rows, options, at_fault))
-    found = _task_of(name, rows, options)
-    known, values = _parse_rows(name, rows, found.task, options, notices, at_fault)
+        rows = list(_numbers_alone(name, rows, modality, options, at_fault))
+    found = _task_of(name, rows, modality, options)
+    known, values = _parse_rows(name, rows, modality, found.task, options, notices, at_fault)
     if not known:
         raise InputError("no row with a target is left", where=name, remedy="Name another target")
     if n_repeated := len(known) - len({row.id for row in known}):
         notices[REPEATED_IDS] += n_repeated
     return LabelledTable(
         name=name,
+        modality=modality,
         places=[row.place for row in known],
         ids=[row.id for row in known],
         sequences=[row.sequence for row in known],
@@ -97,10 +109,14 @@ def read_labelled(
 
 
 def _numbers_alone(
-    name: str, rows: Sequence[Row], options: LabelOptions, at_fault: Callable[[DataError], None]
+    name: str,
+    rows: Sequence[Row],
+    modality: Modality,
+    options: LabelOptions,
+    at_fault: Callable[[DataError], None],
 ) -> Iterator[Row]:
     """The rows without the few cells that are no numbers in a column of numbers, which ``at_fault`` gets."""
-    lengths = _lengths(rows)
+    lengths = _lengths(rows, modality)
     odd = [odd_among_numbers(cells, lengths) for cells in zip(*(row.cells for row in rows), strict=True)]
     for row in rows:
         column = next((i for i, cell in enumerate(row.cells) if cell in odd[i]), None)
@@ -113,23 +129,24 @@ def _numbers_alone(
         at_fault(DataError(what, where=f"{name}, {row.place}, column {target!r}", remedy=remedy))
 
 
-def _lengths(rows: Sequence[Row]) -> list[set[int]]:
+def _lengths(rows: Sequence[Row], modality: Modality) -> list[set[int]]:
     """Of each sequence, as given and as put in order."""
-    return [{count_residues(row.as_given), count_residues(row.sequence)} for row in rows]
+    return [{len(modality.units(text)) for text in (row.as_given, row.sequence)} for row in rows]
 
 
-def _task_of(name: str, rows: Sequence[Row], options: LabelOptions) -> FoundTask:
+def _task_of(name: str, rows: Sequence[Row], modality: Modality, options: LabelOptions) -> FoundTask:
     for task in ("regression", "classification", "multi-label", "per-residue"):
         if options.task == task:
             return FoundTask(task, "it was asked for")
     assert options.task == AUTO
     cells = [[row.cells[i] for row in rows] for i in range(len(options.targets))]
-    return find_task(name, options.targets, cells, _lengths(rows))
+    return find_task(name, options.targets, cells, _lengths(rows, modality))
 
 
 def _parse_rows(
     name: str,
     rows: Sequence[Row],
+    modality: Modality,
     task: Task,
     options: LabelOptions,
     notices: Counter[str],
@@ -139,7 +156,7 @@ def _parse_rows(
     known, values = [], []
     for row in rows:
         try:
-            value = _PARSERS[task](row, f"{name}, {row.place}", options)
+            value = _PARSERS[task](row, f"{name}, {row.place}", modality, options)
         except DataError as fault:
             at_fault(fault)
             continue
@@ -151,13 +168,13 @@ def _parse_rows(
     return known, values
 
 
-def _numbers(row: Row, where: str, options: LabelOptions) -> list[float] | None:
+def _numbers(row: Row, where: str, modality: Modality, options: LabelOptions) -> list[float] | None:
     pairs = zip(options.targets, row.cells, strict=True)
     numbers = [read_number(cell, f"{where}, column {target!r}", LARGEST_TARGET) for target, cell in pairs]
     return None if np.isnan(numbers).all() else numbers
 
 
-def _truths(row: Row, where: str, options: LabelOptions) -> list[float] | None:
+def _truths(row: Row, where: str, modality: Modality, options: LabelOptions) -> list[float] | None:
     truths = []
     for target, cell in zip(options.targets, row.cells, strict=True):
         truth = TRUTHS.get(cell.lower(), parse_number(cell))
@@ -170,29 +187,31 @@ def _truths(row: Row, where: str, options: LabelOptions) -> list[float] | None:
     return None if np.isnan(truths).all() else truths
 
 
-def _class(row: Row, where: str, options: LabelOptions) -> str | None:
+def _class(row: Row, where: str, modality: Modality, options: LabelOptions) -> str | None:
     (cell,) = row.cells
     return None if cell.lower() in NO_CLASS else cell
 
 
-def _letters(row: Row, where: str, options: LabelOptions) -> str | None:
+def _letters(row: Row, where: str, modality: Modality, options: LabelOptions) -> str | None:
     """A letter a residue. Gaps and a stop at the end, which were dropped, may have had one too."""
     (cell,) = row.cells
-    n_residues = count_residues(row.sequence)
-    if len(cell) == count_residues(row.as_given):
-        pairs = zip(spelled(row.as_given), cell, strict=True)
+    n_units, as_given = len(modality.units(row.sequence)), modality.units(row.as_given)
+    if len(cell) == len(as_given):
+        pairs = zip(as_given, cell, strict=True)
         solid = (label for residue, label in pairs if options.gaps == "keep" or residue not in GAP_CHARACTERS)
-        cell = "".join(solid)[:n_residues]
+        cell = "".join(solid)[:n_units]
     if not cell:
         return None
-    if len(cell) != n_residues:
-        what = f"{len(cell):,} labels for {n_residues:,} residues"
-        remedy = "Give a letter for every residue; blanks at the ends do not count, so write them as letters"
+    if len(cell) != n_units:
+        words = modality.words
+        what = f"{len(cell):,} labels for {n_units:,} {words.units}"
+        rest = "blanks at the ends do not count, so write them as letters"
+        remedy = f"Give a letter for every {words.unit}; {rest}"
         raise DataError(what, where=f"{where}, column {options.targets[0]!r}", remedy=remedy)
     return None if set(cell) <= set(options.unknown_letters) else cell
 
 
-_PARSERS: dict[Task, Callable[[Row, str, LabelOptions], Any]] = {
+_PARSERS: dict[Task, Callable[[Row, str, Modality, LabelOptions], Any]] = {
     "regression": _numbers,
     "multi-label": _truths,
     "classification": _class,

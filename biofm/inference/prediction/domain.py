@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from math import ceil, isinf
 
 import numpy as np
-from biofm_datasets.protein import MASK, count_residues
 from numpy.typing import NDArray
 
 from biofm.evaluation.calibration import conformal_limit
 
 Floats = NDArray[np.floating]
+Units = Sequence[str]
+"""Of a sequence, each as it is spelled: its residues."""
 
 LENGTH, LETTERS, DISTANCE = "length", "letters", "distance"
 REASONS = (LENGTH, LETTERS, DISTANCE)
@@ -39,19 +40,12 @@ class TrainingRows:
             raise ValueError("its training is not described by counts and letters")
 
 
-def describe_training(sequences: Sequence[str]) -> TrainingRows:
-    lengths = [count_residues(sequence) for sequence in sequences]
-    letters = set[str]().union(*map(letters_of, set(sequences)))
+def describe_training(rows: Sequence[Units]) -> TrainingRows:
+    """Of the units of each row that trains or validates."""
+    lengths, letters = [len(units) for units in rows], set[str]().union(*rows)
     return TrainingRows(
-        n=len(sequences), shortest=min(lengths), longest=max(lengths), letters=" ".join(sorted(letters))
+        n=len(rows), shortest=min(lengths), longest=max(lengths), letters=" ".join(sorted(letters))
     )
-
-
-def letters_of(sequence: str) -> set[str]:
-    """A mask is one letter, spelled in six characters."""
-    if MASK not in sequence:
-        return set(sequence)
-    return {MASK}.union(*sequence.split(MASK))
 
 
 class Domain:
@@ -64,10 +58,10 @@ class Domain:
         self.limit = conformal_limit(distances, INSIDE)
         self._letters = set(training.letters.split(" "))
 
-    def reasons(self, sequences: Sequence[str], distances: Floats | None) -> list[tuple[str, ...]]:
-        """Of each protein, why it is out of the domain; nothing where it is inside."""
-        found = np.zeros(len(sequences)) if distances is None else distances
-        return [self._of_one(*pair) for pair in zip(sequences, found.tolist(), strict=True)]
+    def reasons(self, rows: Sequence[Units], distances: Floats | None) -> list[tuple[str, ...]]:
+        """Of the units of each row, why it is out of the domain; nothing where it is inside."""
+        found = np.zeros(len(rows)) if distances is None else distances
+        return [self._of_one(*pair) for pair in zip(rows, found.tolist(), strict=True)]
 
     def usual(self, reason: str, n: int) -> tuple[float, float]:
         """How many of ``n`` rows like those of training have this reason: the mean and the standard
@@ -82,10 +76,10 @@ class Domain:
         share = beyond / total
         return n * share, (n * share * (1 - share) * (total + n) / (total + 1)) ** 0.5
 
-    def tally(self, sequences: Sequence[str], distances: Floats | None) -> "DomainTally":
+    def tally(self, rows: Sequence[Units], distances: Floats | None) -> "DomainTally":
         """What the reasons of these come to."""
         found = DomainTally()
-        found.add(self.reasons(sequences, distances))
+        found.add(self.reasons(rows, distances))
         return found
 
     @property
@@ -93,10 +87,10 @@ class Domain:
         """Whether so many rows calibrated the distance that it can be judged."""
         return not isinf(self.limit)
 
-    def _of_one(self, sequence: str, distance: float) -> tuple[str, ...]:
+    def _of_one(self, units: Units, distance: float) -> tuple[str, ...]:
         is_so = {
-            LENGTH: not self.training.shortest <= count_residues(sequence) <= self.training.longest,
-            LETTERS: not letters_of(sequence) <= self._letters,
+            LENGTH: not self.training.shortest <= len(units) <= self.training.longest,
+            LETTERS: not set(units) <= self._letters,
             DISTANCE: distance > self.limit,
         }
         return tuple(reason for reason in REASONS if is_so[reason])

@@ -49,6 +49,7 @@ def predictions_to_table(
         progress.update(tokens=counts["tokens"], fraction=fraction)
 
     domain, tally = ensemble.domain, DomainTally()
+    units = ensemble.embedder.tokenizer.modality.units
     items = ensemble.embedder.tokenise(intake, notices)
     for part in ensemble.stream(items, on_batch):
         columns = columns_of(
@@ -57,7 +58,7 @@ def predictions_to_table(
         if "low" in columns:
             notices[UNBOUNDED] += columns["low"].null_count
         if domain is not None:
-            found = domain.reasons([item.text for item in part.items], part.distances)
+            found = domain.reasons([units(item.text) for item in part.items], part.distances)
             columns |= domain_columns(found, part.distances)
             tally.add([found[row] for row in np.flatnonzero(~part.are_empty)])
         columns = emptied(columns, part.are_empty)

@@ -17,7 +17,6 @@ from typing import Literal, TypedDict, get_args
 
 import numpy as np
 from biofm_datasets import Record
-from biofm_datasets.protein import count_residues
 from numpy.typing import NDArray
 
 from biofm.core import Progress
@@ -100,7 +99,7 @@ def _perplexities_of(
     per_token = sum(len(record.sequence) for record in part) / max(1, sum(map(reader.n_tokens, unique)))
     answers = reader.read(unique, lambda n_tokens: on_run(n_tokens, n_tokens * per_token))
     likelihoods = dict(zip(unique, map(log_likelihood_of, answers), strict=True))
-    n_residues = [count_residues(record.sequence) for record in part]
+    n_residues = [reader.n_units(record.sequence) for record in part]
     n_counted = [len(reader.counted(record.sequence)) for record in part]
     windowed = [n > reader.window for n in n_residues]
     notices[LEFT_OUT] += sum(n_residues) - sum(n_counted)

@@ -7,7 +7,6 @@ from itertools import islice
 from typing import Literal
 
 import numpy as np
-from biofm_datasets.protein import count_residues
 from numpy.typing import NDArray
 
 from biofm.core.journal import key_of
@@ -76,7 +75,7 @@ class Reader:
 
     def n_tokens(self, reading: Reading) -> int:
         """How many tokens the model runs for a reading."""
-        n_residues = count_residues(reading.sequence)
+        n_residues = self.n_units(reading.sequence)
         n_run = min(n_residues, self.window) + self.tokenizer.n_special
         match reading.kind:
             case "hidden" | "shown":
@@ -92,10 +91,14 @@ class Reader:
             case "hidden":
                 return len(self.letters)
             case "shown":
-                span = spans(count_residues(reading.sequence), self.window)[reading.place]
+                span = spans(self.n_units(reading.sequence), self.window)[reading.place]
                 return len(self.letters) * (span.stop - span.first)
             case "likelihood" | "shown likelihood":
                 return 2
+
+    def n_units(self, sequence: str) -> int:
+        """How many units a sequence has, such as residues."""
+        return len(self.tokenizer.modality.units(sequence))
 
     def n_unknown(self, sequence: str) -> int:
         """How many residues of a sequence the model has no token for."""

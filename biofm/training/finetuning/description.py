@@ -27,11 +27,12 @@ def describe_table(table: LabelledTable, plan: Plan) -> tuple[Table, ...]:
 def _parts(table: LabelledTable, parts: Mapping[str, NDArray[np.int64]]) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for name, members in parts.items():
-        lengths = np.array([len(table.sequences[row]) for row in members])
+        lengths = np.array([len(table.units(row)) for row in members])
         found = np.quantile(lengths, [0, 0.5, 1]).tolist() if len(lengths) else [None] * 3
         rows.append((name, len(members), *(None if it is None else round(it) for it in found)))
     header = ("part", "rows", "shortest", "median", "longest")
-    return Table(title="Parts and lengths", header=header, rows=rows, note="Lengths in residues.")
+    units = table.modality.words.units
+    return Table(title="Parts and lengths", header=header, rows=rows, note=f"Lengths in {units}.")
 
 
 def _numbers(parts: Mapping[str, Labels]) -> Table:

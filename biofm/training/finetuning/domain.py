@@ -43,7 +43,7 @@ def find_domain(table: LabelledTable, plan: Plan, held_out: Answer) -> Domain:
     """``held_out``: what the first member, whose rows the distances are to, says of its own."""
     seen = np.unique(np.concatenate([part for it in plan.members for part in (it.train, it.validation)]))
     distances = np.empty(0) if held_out.distances is None else np.sort(held_out.distances)
-    return Domain(describe_training([table.sequences[row] for row in seen]), distances)
+    return Domain(describe_training([table.units(row) for row in seen]), distances)
 
 
 def _vectors(vectors: Floats, rows: Indices, offsets: Indices | None) -> Iterator[NDArray[np.floating]]:

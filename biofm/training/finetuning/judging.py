@@ -82,7 +82,7 @@ def _judge_set(
 ) -> tuple[Judgement, dict[str, str]]:
     """A set judged by what its files hold, and the baselines that it lacks."""
     baselines = find_baselines(
-        table.sequences, table.labels, judged.fits, judged.fitted, seed=recipe.seed,
+        table.sequences, table.labels, judged.fits, judged.fitted, modality=table.modality, seed=recipe.seed,
         progress=lambda done, total: progress("baselines", done, total),
     )  # fmt: skip
     model = Predictions(recipe.method, "model", shown, judged.fitted)

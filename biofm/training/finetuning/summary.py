@@ -53,7 +53,7 @@ def summarise(
     predictor: str,
     notices: Mapping[str, int],
 ) -> FinetuneSummary:
-    domain, test = findings.domain, [table.sequences[row] for row in plan.test]
+    domain, test = findings.domain, [table.units(row) for row in plan.test]
     tally = domain.tally(test, findings.distances)
     about = {"training": asdict(domain.training), "n_calibrated": domain.n_calibrated, "test": tally.counts()}
     remarks = remark_promises(findings.calibration, info.targets, recipe.coverage)

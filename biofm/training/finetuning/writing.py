@@ -82,7 +82,7 @@ def write_evaluation(folder: Path, summary: FinetuneSummary) -> None:
 def _domain(table: LabelledTable, rows: NDArray[np.int64], findings: Findings, name: str) -> dict[str, Any]:
     """Of rows out of fold, which trained other members, no distance is known."""
     distances = findings.distances if name == TEST_ROWS else None
-    reasons = findings.domain.reasons([table.sequences[row] for row in rows], distances)
+    reasons = findings.domain.reasons([table.units(row) for row in rows], distances)
     return domain_columns(reasons, distances)
 
 

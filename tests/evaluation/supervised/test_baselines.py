@@ -23,6 +23,8 @@ from biofm.evaluation.supervised import (
     read_labelled,
 )
 from biofm.evaluation.supervised.features import N_SITES, Windows
+from biofm.modalities import PROTEIN
+from biofm.modalities.protein import N_CODES, codes_of
 
 LETTERS = np.array(list("ACDEFGHIKLMNPQRSTVWY"))
 
@@ -72,8 +74,8 @@ def by_name(found: list[Predictions | Missing]) -> dict[str, NDArray[np.floating
 def test_ridges_are_those_of_scikit_learn() -> None:
     sequences = peptides(80)
     labels, fit = numbers(sequences), halves(80)
-    found = by_name(find_baselines(sequences, labels, [fit], "", seed=0))
-    features = count_features(sequences, one_hot).toarray()
+    found = by_name(find_baselines(sequences, labels, [fit], "", modality=PROTEIN, seed=0))
+    features = count_features([*map(codes_of, sequences)], one_hot, N_CODES).toarray()
     expected = Ridge(alpha=1.0).fit(features[fit.train], labels.numbers[fit.train, 0])
     np.testing.assert_allclose(
         found["one-hot ridge"][:, 0], expected.predict(features[fit.judged]), atol=1e-6
@@ -85,8 +87,8 @@ def test_ridges_are_those_of_scikit_learn() -> None:
 def test_logistic_regressions_are_those_of_scikit_learn() -> None:
     sequences = peptides(120)
     labels, fit = classes(sequences), halves(120)
-    found = by_name(find_baselines(sequences, labels, [fit], "", seed=0))
-    features = count_features(sequences, one_hot).toarray()
+    found = by_name(find_baselines(sequences, labels, [fit], "", modality=PROTEIN, seed=0))
+    features = count_features([*map(codes_of, sequences)], one_hot, N_CODES).toarray()
     expected = LogisticRegression().fit(features[fit.train], labels.codes[fit.train])
     np.testing.assert_allclose(
         found["one-hot logistic"], expected.predict_proba(features[fit.judged]), atol=1e-3
@@ -100,7 +102,7 @@ def test_of_several_labels_each_is_fitted_where_it_is_known() -> None:
     truth = np.array([[letter in sequence[:3] for letter in "ALG"] for sequence in sequences], float)
     truth[::3, 1] = np.nan
     labels = Labels(task="multi-label", targets=tuple("abc"), classes=(), values=truth)
-    found = by_name(find_baselines(sequences, labels, [halves(80)], "", seed=0))
+    found = by_name(find_baselines(sequences, labels, [halves(80)], "", modality=PROTEIN, seed=0))
     assert list(found)[-1] == "label frequencies"
     for outputs in found.values():
         assert outputs.shape == (40, 3)
@@ -112,9 +114,9 @@ def test_a_baseline_never_sees_what_it_is_judged_on() -> None:
     labels = numbers(sequences)
     folds = np.arange(60) % 5
     fits = [Fit(np.flatnonzero(folds != i), np.flatnonzero(folds == i)) for i in range(5)]
-    before = by_name(find_baselines(sequences, labels, fits, "", seed=0))
+    before = by_name(find_baselines(sequences, labels, fits, "", modality=PROTEIN, seed=0))
     labels.numbers[7] += 1e6
-    after = by_name(find_baselines(sequences, labels, fits, "", seed=0))
+    after = by_name(find_baselines(sequences, labels, fits, "", modality=PROTEIN, seed=0))
     for name in ("composition ridge", "k-mer ridge", "one-hot ridge"):
         of_its_fold = np.abs(after[name] - before[name])[folds == folds[7]]
         assert of_its_fold.max() < 1e-2, name
@@ -126,14 +128,14 @@ def test_a_class_that_a_fold_lacks_gets_no_probability() -> None:
     labels = classes(sequences)
     is_first = labels.codes == 0
     fit = Fit(np.flatnonzero(is_first), np.flatnonzero(~is_first))
-    found = by_name(find_baselines(sequences, labels, [fit], "", seed=0))
+    found = by_name(find_baselines(sequences, labels, [fit], "", modality=PROTEIN, seed=0))
     np.testing.assert_array_equal(found["k-mer logistic"][:, 1:], 0)
     np.testing.assert_array_equal(found["k-mer logistic"][:, 0], 1)
 
 
 def test_sequences_of_many_lengths_have_no_sites() -> None:
     sequences = peptides(40, longest=20)
-    found = find_baselines(sequences, numbers(sequences), [halves(40)], "", seed=0)
+    found = find_baselines(sequences, numbers(sequences), [halves(40)], "", modality=PROTEIN, seed=0)
     (missing,) = [it for it in found if isinstance(it, Missing)]
     assert missing.name == "one-hot ridge"
     assert "12 to 20 residues" in missing.reason
@@ -141,7 +143,12 @@ def test_sequences_of_many_lengths_have_no_sites() -> None:
 
 def test_a_window_shows_the_neighbours_and_the_ends() -> None:
     sequences = ["ACDEFGHIKLMNPQRSTVWY", "WW"]
-    rows = Windows(sequences).one_hot(np.arange(22)).toarray().reshape(22, N_SITES, -1)
+    rows = (
+        Windows([*map(codes_of, sequences)], N_CODES)
+        .one_hot(np.arange(22))
+        .toarray()
+        .reshape(22, N_SITES, -1)
+    )
     assert (rows.sum(2) == 1).all()
     seen = rows.argmax(2)
     of_letter = dict(zip(sequences[0], seen[np.arange(20), 7], strict=True))
@@ -154,7 +161,7 @@ def test_a_window_shows_the_neighbours_and_the_ends() -> None:
 def test_a_window_learns_what_the_residue_before_says() -> None:
     sequences = peptides(60, longest=30)
     labels, fit = residue_labels(sequences), halves(60)
-    found = by_name(find_baselines(sequences, labels, [fit], "", seed=0))
+    found = by_name(find_baselines(sequences, labels, [fit], "", modality=PROTEIN, seed=0))
     truth = labels.take(fit.judged).codes
     assert list(found) == ["window of 15 residues, logistic", "majority class"]
     assert (found["window of 15 residues, logistic"].argmax(1) == truth).mean() > 0.97
@@ -173,7 +180,9 @@ def test_a_window_is_fitted_to_a_bounded_number_of_residues(monkeypatch: pytest.
 
     monkeypatch.setattr(Windows, "one_hot", one_hot_of)
     sequences = peptides(20)
-    (window, _) = find_baselines(sequences, residue_labels(sequences), [halves(20)], "all rows", seed=0)
+    (window, _) = find_baselines(
+        sequences, residue_labels(sequences), [halves(20)], "all rows", modality=PROTEIN, seed=0
+    )
     assert isinstance(window, Predictions)
     assert asked[0] == 50
     assert max(asked[1:]) == 16
@@ -182,10 +191,12 @@ def test_a_window_is_fitted_to_a_bounded_number_of_residues(monkeypatch: pytest.
 
 def test_a_mask_is_one_residue_of_no_kind() -> None:
     sequences = [*peptides(39), "ACDEF<mask>HIKLM"]
-    found = find_baselines(sequences, numbers(sequences), [halves(40)], "", seed=0)
+    found = find_baselines(sequences, numbers(sequences), [halves(40)], "", modality=PROTEIN, seed=0)
     assert "one-hot ridge" in [it.name for it in found if isinstance(it, Missing)], "it is 11 residues long"
     sequences[-1] += "N"
-    assert "one-hot ridge" in by_name(find_baselines(sequences, numbers(sequences), [halves(40)], "", seed=0))
+    assert "one-hot ridge" in by_name(
+        find_baselines(sequences, numbers(sequences), [halves(40)], "", modality=PROTEIN, seed=0)
+    )
 
 
 @pytest.mark.slow
@@ -196,9 +207,9 @@ def test_one_hot_ridge_gives_the_known_numbers_on_gb1(split: str, real_data: Pat
     options = LabelOptions(
         column="sequence", targets=("target",), split_column="set", validation_column="validation"
     )
-    table = read_labelled(stream, "gb1.csv", options, Counter())
+    table = read_labelled(stream, "gb1.csv", PROTEIN, options, Counter())
     fit = Fit(np.flatnonzero(table.roles != "test"), np.flatnonzero(table.roles == "test"))
-    found = find_baselines(table.sequences, table.labels, [fit], "", seed=0)
+    found = find_baselines(table.sequences, table.labels, [fit], "", modality=PROTEIN, seed=0)
     (one_hot_ridge,) = [it for it in found if it.name == "one-hot ridge"]
     assert isinstance(one_hot_ridge, Predictions)
     truth = table.labels.take(fit.judged)

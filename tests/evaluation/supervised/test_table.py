@@ -13,6 +13,7 @@ from biofm_datasets import DataError
 
 from biofm.core.errors import BiofmError, InputError, OptionError
 from biofm.evaluation.supervised import NO_ROLE, UNKNOWN, LabelledTable, LabelOptions, read_labelled
+from biofm.modalities import PROTEIN
 
 HEAD = "id,sequence,"
 
@@ -23,7 +24,7 @@ def read(
     skips = changes.pop("skip_faulty", False)
     options = LabelOptions(**{"column": "sequence", "targets": targets} | changes)
     counted = Counter() if notices is None else notices
-    return read_labelled(io.BytesIO(text.encode()), "t.csv", options, counted, skip_faulty=skips)
+    return read_labelled(io.BytesIO(text.encode()), "t.csv", PROTEIN, options, counted, skip_faulty=skips)
 
 
 def rows(values: list[Any], sequence: str = "MKTAY") -> str:
@@ -74,7 +75,9 @@ def test_labels_of_residues_go_with_the_gaps_that_are_dropped() -> None:
 def test_the_index_of_a_parquet_file_gives_the_ids() -> None:
     frame = pd.DataFrame({"sequence": ["MK", "MV", "MA"], "y": [0.5, 1.5, 2.5]}, index=["a", "b", "c"])
     options = LabelOptions(column="sequence", targets=("y",))
-    assert read_labelled(io.BytesIO(frame.to_parquet()), "t.parquet", options, Counter()).ids == [*"abc"]
+    assert read_labelled(io.BytesIO(frame.to_parquet()), "t.parquet", PROTEIN, options, Counter()).ids == [
+        *"abc"
+    ]
 
 
 def test_ids_that_repeat_are_counted() -> None:
@@ -149,7 +152,7 @@ def test_parquet_is_read_like_text(tmp_path: Path) -> None:
     frame.to_parquet(tmp_path / "t.parquet")
     options = LabelOptions(column="sequence", targets=("y", "z"))
     with (tmp_path / "t.parquet").open("rb") as stream:
-        table = read_labelled(stream, "t.parquet", options, Counter())
+        table = read_labelled(stream, "t.parquet", PROTEIN, options, Counter())
     np.testing.assert_array_equal(table.labels.numbers, [[0.5, 1], [np.nan, 2]])
     assert table.where(1) == "t.parquet, row 2"
 

@@ -8,6 +8,7 @@ from sklearn.preprocessing import StandardScaler
 
 from biofm.inference.prediction import Domain, Nearest, describe_training
 from biofm.inference.prediction.domain import DISTANCE, LENGTH
+from biofm.modalities.protein import residues_of
 
 Floats = NDArray[np.float64]
 
@@ -52,11 +53,13 @@ def test_as_many_rows_like_training_are_flagged_as_is_said(n_calibrated: int) ->
 
 
 def test_letters_and_lengths_are_those_of_training() -> None:
-    domain = Domain(describe_training(["MKT", "MKTAY", "M<mask>KX"]), np.arange(1.0, 40.0))
+    domain = Domain(
+        describe_training([*map(residues_of, ["MKT", "MKTAY", "M<mask>KX"])]), np.arange(1.0, 40.0)
+    )
     assert (domain.training.shortest, domain.training.longest) == (3, 5)
     assert domain.training.letters == "<mask> A K M T X Y"
     given = ["MKTA", "MK", "MKU", "<mask><mask>K", "MMMMMU", "MKT"]
-    found = domain.reasons(given, np.array([38.0, 1, 1, 1, 38.5, 39]))
+    found = domain.reasons([*map(residues_of, given)], np.array([38.0, 1, 1, 1, 38.5, 39]))
     assert found == [
         (), ("length",), ("letters",), (), ("length", "letters", "distance"), ("distance",)
     ]  # fmt: skip

@@ -11,7 +11,7 @@ import pytest
 
 from biofm.evaluation.supervised import LabelledTable, LabelOptions, read_labelled
 from biofm.inference import Compute
-from biofm.modalities import ProteinTokenizer
+from biofm.modalities import PROTEIN, ProteinTokenizer
 from biofm.models import Checkpoint
 from biofm.nn import MaskedLM
 from biofm.training.finetuning import Base, FinetuneRecipe, FinetuneSummary, Source, run_finetuning
@@ -64,7 +64,7 @@ def read_text(text: str, task: str = "auto") -> LabelledTable:
     targets = tuple(name for name in header if name in ("y", "a", "b"))
     split = "set" if "set" in header else None
     options = LabelOptions(column="sequence", targets=targets, split_column=split, task=task)
-    return read_labelled(io.BytesIO(text.encode()), "t.csv", options, Counter())
+    return read_labelled(io.BytesIO(text.encode()), "t.csv", PROTEIN, options, Counter())
 
 
 @pytest.fixture

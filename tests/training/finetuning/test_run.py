@@ -17,6 +17,7 @@ from biofm.core.errors import BiofmError, OutputError
 from biofm.inference import Compute, Embedder, EmbedOptions, choose_compute
 from biofm.inference.prediction import Branch, PredictorFiles, files_of_predictor, read_ensemble
 from biofm.inference.prediction.columns import columns_of, domain_columns
+from biofm.modalities.protein import residues_of
 from biofm.training.finetuning import Base, members
 from biofm.training.finetuning.gradient import Trained, train_member
 from biofm.training.finetuning.vectors import records_of
@@ -44,7 +45,7 @@ def ask(folder: Path, base: Base, table: Any, rows: Any) -> dict[str, Any]:
     assert ensemble.domain is not None
     for part in ensemble.stream(proteins):
         found = columns_of(files.info, part.found, part.lengths, ensemble.calibration, 0.9, with_lists=False)
-        reasons = ensemble.domain.reasons([item.text for item in part.items], part.distances)
+        reasons = ensemble.domain.reasons([residues_of(item.text) for item in part.items], part.distances)
         parts.append(found | domain_columns(reasons, part.distances))
     for handle in opened.values():
         handle.close()
