@@ -81,6 +81,7 @@ def contacts(
     column: str | None = None,
     id_column: str | None = None,
     gaps: Gaps = "drop",
+    modality: str | None = None,
     on_error: str = "stop",
     overwrite: bool = False,
     quiet: bool = True,
@@ -95,7 +96,9 @@ def contacts(
     Raises InputError, OutputError, ModelError, OptionError: each says what, where and what to do.
     """
     source, target = path_of(input), Path(output)
-    reading = RecordOptions(format=format, column=column, id_column=id_column, on_error=on_error, gaps=gaps)
+    reading = RecordOptions(
+        format=format, column=column, id_column=id_column, on_error=on_error, gaps=gaps, modality=modality
+    )
     _check_options(target, min_separation, threshold, structure, chain, protein if picture is None else None)
     reads = {"input": (source,)} | ({} if structure is None else {"structure": (path_of(structure),)})
     request = request_of(

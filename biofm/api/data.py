@@ -49,6 +49,7 @@ def prepare(
     column: str | None = None,
     id_column: str | None = None,
     gaps: Gaps = "drop",
+    modality: str | None = None,
     weights: Sequence[float] | None = None,
     split: str = "none",
     validation: float = 0,
@@ -84,9 +85,11 @@ def prepare(
             validation_groups=tuple(validation_groups), test_groups=tuple(test_groups),
             max_identity=max_identity, min_coverage=min_coverage, tool=split_tool,
         )  # fmt: skip
-    reading = Reading(column=column, id_column=id_column, gaps=gaps, on_error=on_error, split=options)
+    reading = Reading(
+        column=column, id_column=id_column, gaps=gaps, on_error=on_error, modality=modality, split=options
+    )
     _check_inputs(paths, weights)
-    tokenizer = modality_named().tokenizer()
+    tokenizer = modality_named(modality).tokenizer()
     if resume and not overwrite and _was_finished(folder):
         return _summary(_find_finished(paths, weights, reading, tokenizer, folder), began, {ALREADY_WHOLE: 1})
     target = Target(path=folder, kind="directory", overwrite=_may_hold_files(folder, resume, overwrite))

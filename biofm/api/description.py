@@ -29,6 +29,7 @@ def describe(
     *,
     column: str | None = None,
     gaps: Gaps = "drop",
+    modality: str | None = None,
     on_error: str = "stop",
     n_sampled: int = 100,
     seed: int = 0,
@@ -47,7 +48,7 @@ def describe(
     paths = paths_of(inputs)
     check_bound("n_sampled", n_sampled, "--sample")
     check_bound("seed", seed, "--seed")
-    reading = Reading(column=column, gaps=gaps, on_error=on_error)
+    reading = Reading(column=column, gaps=gaps, on_error=on_error, modality=modality)
     is_store = _check(paths, reading)
     writes = {}
     if picture:
@@ -87,7 +88,7 @@ def _check(paths: Sequence[Path], reading: Reading) -> bool:
 def _describe_files(
     streams: Sequence[BinaryIO], paths: Sequence[Path], reading: Reading, bar: StageProgress
 ) -> Description:
-    tokenizer, notices = modality_named().tokenizer(), Counter[str]()
+    tokenizer, notices = modality_named(reading.modality).tokenizer(), Counter[str]()
     names = short_names(paths)
     reader = BlockReader(reading, names, tokenizer, notices)
     tallies = []

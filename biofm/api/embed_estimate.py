@@ -33,6 +33,7 @@ def estimate_embed(
     column: str | None = None,
     id_column: str | None = None,
     gaps: Gaps = "drop",
+    modality: str | None = None,
     on_error: str = "stop",
     shard: str | None = None,
 ) -> Estimate:
@@ -45,7 +46,9 @@ def estimate_embed(
     """
     source, suffix = path_of(input), check_suffix(Path(output))
     options = EmbedOptions(pool=pool, layer=layer, window=window, tokens_per_batch=tokens_per_batch)
-    reading = RecordOptions(format=format, column=column, id_column=id_column, on_error=on_error, gaps=gaps)
+    reading = RecordOptions(
+        format=format, column=column, id_column=id_column, on_error=on_error, gaps=gaps, modality=modality
+    )
     share = WHOLE if shard is None else Shard.parse(shard)
     notices: Counter[str] = Counter()
     name = "standard input" if source == STANDARD_INPUT else str(source)

@@ -47,6 +47,7 @@ def embed(
     column: str | None = None,
     id_column: str | None = None,
     gaps: Gaps = "drop",
+    modality: str | None = None,
     on_error: str = "stop",
     shard: str | None = None,
     resume: bool = False,
@@ -77,7 +78,9 @@ def embed(
     options = EmbedOptions(
         pool=pool, layer=layer, window=window, tokens_per_batch=tokens_per_batch, on_error=on_error
     )
-    reading = RecordOptions(format=format, column=column, id_column=id_column, on_error=on_error, gaps=gaps)
+    reading = RecordOptions(
+        format=format, column=column, id_column=id_column, on_error=on_error, gaps=gaps, modality=modality
+    )
     share = WHOLE if shard is None else Shard.parse(shard)
     writes = _targets(target, share, overwrite=overwrite, resume=resume)
     made = writes.get("output", writes["work"]).path

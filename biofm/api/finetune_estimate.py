@@ -32,6 +32,7 @@ def estimate_finetune(
     validation_column: str | None = None,
     unknown_letters: str = "",
     gaps: Gaps = "drop",
+    modality: str | None = None,
     dtype: str = "auto",
     device: str = "auto",
     on_error: str = "stop",
@@ -53,12 +54,11 @@ def estimate_finetune(
     options = LabelOptions(
         targets=(target,) if isinstance(target, str) else tuple(target), column=column,
         id_column=id_column, split_column=split_column, validation_column=validation_column,
-        task=recipe.task, unknown_letters=unknown_letters, gaps=gaps,
+        task=recipe.task, unknown_letters=unknown_letters, gaps=gaps, modality=modality,
     )  # fmt: skip
     notices: Counter[str] = Counter()
     with ask(request_of("estimate", reads={"table": (path,)}, model=str(model))) as permit:
         base = base_of(model)
-        modality = base.checkpoint.tokenizer.modality
-        source = read_source(permit.reader("table"), path, modality, options, notices, on_error)
+        source = read_source(permit.reader("table"), path, base, options, notices, on_error)
         compute = choose_compute(device, dtype)
         return estimate_finetuning(source, base, recipe, compute, notices)

@@ -20,7 +20,6 @@ from biofm.evaluation.supervised import LabelOptions, read_labelled
 from biofm.gate import ask
 from biofm.gate.inputs import STANDARD_INPUT
 from biofm.inference import choose_compute
-from biofm.modalities import Modality
 from biofm.models import bundled_models, locate
 from biofm.policy import Request, Target
 from biofm.training import hold_run, hosts_of, meet
@@ -44,6 +43,7 @@ def finetune(
     validation_column: str | None = None,
     unknown_letters: str = "",
     gaps: Gaps = "drop",
+    modality: str | None = None,
     dtype: str = "auto",
     device: str = "auto",
     on_error: str = "stop",
@@ -76,7 +76,7 @@ def finetune(
     options = LabelOptions(
         targets=(target,) if isinstance(target, str) else tuple(target), column=column,
         id_column=id_column, split_column=split_column, validation_column=validation_column,
-        task=recipe.task, unknown_letters=unknown_letters, gaps=gaps,
+        task=recipe.task, unknown_letters=unknown_letters, gaps=gaps, modality=modality,
     )  # fmt: skip
     notices: Counter[str] = Counter()
     crew = meet(recipe)
@@ -90,8 +90,7 @@ def finetune(
             permit = opened.enter_context(ask(_request(path, folder, model, resume, role, contacts)))
             opened.enter_context(hold_run(permit.folder(role)) if crew.is_main else nullcontext())
             compute, base = choose_compute(device, dtype), base_of(model)
-            modality = base.checkpoint.tokenizer.modality
-            source = read_source(permit.reader("table"), path, modality, options, notices, on_error)
+            source = read_source(permit.reader("table"), path, base, options, notices, on_error)
             permit.let_go("table")
             bar = opened.enter_context(StageProgress(quiet=quiet or not crew.is_main))
         place = permit.folder(role)
@@ -132,13 +131,14 @@ def check_reading(table: Path, on_error: str) -> None:
 def read_source(
     stream: BinaryIO,
     table: Path,
-    modality: Modality,
+    base: Base,
     options: LabelOptions,
     notices: Counter[str],
     on_error: str,
 ) -> Source:
     sha256 = sha256_of([stream])
     with input_errors():
+        modality = base.checkpoint.tokenizer.modality
         found = read_labelled(stream, str(table), modality, options, notices, skip_faulty=on_error == "skip")
     return Source(found, options, sha256)
 

@@ -73,6 +73,7 @@ class Model:
         column: str | None = None,
         id_column: str | None = None,
         gaps: Gaps = "drop",
+        modality: str | None = None,
         on_error: str = "stop",
     ) -> Embeddings:
         """Embed sequences: bare ones, (id, sequence) pairs, records, a mapping or a Series from id to
@@ -84,7 +85,9 @@ class Model:
         or the dtype: the embeddings of a sequence are not finite in it (with ``on_error`` "skip" its rows are
         NaN).
         """
-        reading = RecordOptions(column=column, id_column=id_column, on_error=on_error, gaps=gaps)
+        reading = RecordOptions(
+            column=column, id_column=id_column, on_error=on_error, gaps=gaps, modality=modality
+        )
         embedder = self.embedder(
             EmbedOptions(
                 pool=pool, layer=layer, window=window, tokens_per_batch=tokens_per_batch, on_error=on_error
@@ -109,6 +112,7 @@ class Model:
         column: str | None = None,
         id_column: str | None = None,
         gaps: Gaps = "drop",
+        modality: str | None = None,
         on_error: str = "stop",
     ) -> ContactMaps:
         """The probability that two residues touch, for every pair; of sequences as ``embed`` takes them.
@@ -116,7 +120,9 @@ class Model:
         Raises InputError: a sequence is empty, too long, or holds a character of no protein alphabet.
         ModelError: this model is causal, or has no contact head.
         """
-        reading = RecordOptions(column=column, id_column=id_column, on_error=on_error, gaps=gaps)
+        reading = RecordOptions(
+            column=column, id_column=id_column, on_error=on_error, gaps=gaps, modality=modality
+        )
         predictor = self.contact_predictor(tokens_per_batch)
         notices: Counter[str] = Counter()
         with ask(request_of("contacts", model=self.info.name)):
@@ -161,6 +167,7 @@ class Model:
         column: str | None = None,
         id_column: str | None = None,
         gaps: Gaps = "drop",
+        modality: str | None = None,
         on_error: str = "stop",
     ) -> NDArray[np.float32]:
         """Perplexities of sequences as ``embed`` takes them, one each, in order; the options are
@@ -170,7 +177,9 @@ class Model:
         ``score`` does.
         """
         check_perplexity_method(method)
-        reading = RecordOptions(column=column, id_column=id_column, on_error=on_error, gaps=gaps)
+        reading = RecordOptions(
+            column=column, id_column=id_column, on_error=on_error, gaps=gaps, modality=modality
+        )
         changed: Counter[str] = Counter()
         records = records_of_values(sequences, self.modality, reading, changed)
         with ask(request_of("perplexity", model=self.info.name)):

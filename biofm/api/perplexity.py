@@ -33,6 +33,7 @@ def perplexity(
     column: str | None = None,
     id_column: str | None = None,
     gaps: Gaps = "drop",
+    modality: str | None = None,
     on_error: str = "stop",
     overwrite: bool = False,
     quiet: bool = True,
@@ -49,7 +50,9 @@ def perplexity(
     Raises InputError, OutputError, ModelError, OptionError: each says what, where and what to do.
     """
     check_perplexity_method(method)
-    reading = RecordOptions(format=format, column=column, id_column=id_column, on_error=on_error, gaps=gaps)
+    reading = RecordOptions(
+        format=format, column=column, id_column=id_column, on_error=on_error, gaps=gaps, modality=modality
+    )
     source, target = path_of(input), Path(output)
     check_table_suffix(target)
     writes = table_targets(target, overwrite)

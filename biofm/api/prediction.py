@@ -79,6 +79,7 @@ def predict(
     column: str | None = None,
     id_column: str | None = None,
     gaps: Gaps | None = None,
+    modality: str | None = None,
     on_error: str = "stop",
     overwrite: bool = False,
     quiet: bool = True,
@@ -102,7 +103,12 @@ def predict(
         what = f"{coverage} is not between 0 and 1"
         raise OptionError(what, where="--coverage", remedy=f"Give {COVERAGE} or the like")
     reading = RecordOptions(
-        format=format, column=column, id_column=id_column, on_error=on_error, gaps=gaps or "drop"
+        format=format,
+        column=column,
+        id_column=id_column,
+        on_error=on_error,
+        gaps=gaps or "drop",
+        modality=modality,
     )
     source, folder, target = path_of(input), find_predictor(Path(predictor)), Path(output)
     suffix = check_table_suffix(target)

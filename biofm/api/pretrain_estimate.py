@@ -57,6 +57,7 @@ def estimate_pretrain(
     device: str = "auto",
     column: str | None = None,
     gaps: Gaps = "drop",
+    modality: str | None = None,
     on_error: str = "stop",
 ) -> "TrainingEstimate":
     """What ``pretrain`` of the same arguments will take in time, memory and space on the disk, and how large
@@ -74,10 +75,13 @@ def estimate_pretrain(
     leave_to_main()
     compute = choose_compute(device, dtype)
     paths = paths_of(inputs)
-    files, reading = files_of_data(paths), reading_of(recipe, column=column, gaps=gaps, on_error=on_error)
+    files, reading = (
+        files_of_data(paths),
+        reading_of(recipe, column=column, gaps=gaps, on_error=on_error, modality=modality),
+    )
     model = start_from or f"a new {size}"
     with ask(request_of("estimate", reads={"input": files}, model=model)) as permit:
-        checkpoint, _ = begin_with(start_from, size, recipe, device)
+        checkpoint, _ = begin_with(start_from, size, recipe, device, modality)
         check_model(checkpoint, recipe, compute)
         if paths[0].is_dir():
             sample = _sample_store(paths[0], checkpoint, recipe)

@@ -26,6 +26,7 @@ def estimate_score(
     method: Method = "masked-marginals",
     offset: int = 0,
     format: str | None = None,
+    modality: str | None = None,
     variant_column: str | None = None,
     mutated_column: str | None = None,
     protein_column: str | None = None,
@@ -50,7 +51,7 @@ def estimate_score(
         variants=None if variants is None else path_of(variants),
         wild_type=None if wild_type is None else path_of(wild_type),
         all_singles=all_singles, sequence_column=sequence_column, protein_column=protein_column,
-        format=format,
+        format=format, modality=modality,
     )  # fmt: skip
     share = WHOLE if shard is None else Shard.parse(shard)
     names = column_names([str(model) for model in models])

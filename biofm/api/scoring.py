@@ -50,6 +50,7 @@ def score(
     method: Method = "masked-marginals",
     offset: int = 0,
     format: str | None = None,
+    modality: str | None = None,
     variant_column: str | None = None,
     mutated_column: str | None = None,
     protein_column: str | None = None,
@@ -93,7 +94,7 @@ def score(
         variants=None if variants is None else path_of(variants),
         wild_type=None if wild_type is None else path_of(wild_type), all_singles=all_singles,
         only_one=picture is not None, sequence_column=sequence_column, protein_column=protein_column,
-        format=format,
+        format=format, modality=modality,
     )  # fmt: skip
     share = WHOLE if shard is None else Shard.parse(shard)
     target, drawn = Path(output), _path(picture)

@@ -15,7 +15,7 @@ from biofm.core import StageProgress, __version__
 from biofm.core.errors import OutputError
 from biofm.gate import ask
 from biofm.inference import choose_compute
-from biofm.models import Checkpoint, new_model
+from biofm.models import Checkpoint, modality_named, new_model
 from biofm.policy import Request, Target
 from biofm.training import (
     PretrainRecipe,
@@ -42,6 +42,7 @@ def pretrain(
     device: str = "auto",
     column: str | None = None,
     gaps: Gaps = "drop",
+    modality: str | None = None,
     on_error: str = "stop",
     resume: bool = False,
     quiet: bool = True,
@@ -71,12 +72,12 @@ def pretrain(
             permit = opened.enter_context(ask(request))
             if crew.is_main:
                 opened.enter_context(hold_run(permit.folder("run")))
-            checkpoint, sha256 = begin_with(start_from, size, recipe, device)
+            checkpoint, sha256 = begin_with(start_from, size, recipe, device, modality)
             check_model(checkpoint, recipe, compute)
             if crew.is_main:
                 begin_run(permit.folder("run"), recipe)
             bar = opened.enter_context(StageProgress(quiet=quiet or not crew.is_main))
-            reading = reading_of(recipe, column=column, gaps=gaps, on_error=on_error)
+            reading = reading_of(recipe, column=column, gaps=gaps, on_error=on_error, modality=modality)
             store = open_data(
                 paths, permit, reading, checkpoint.tokenizer, folder, bar.update, is_main=crew.is_main
             )
@@ -109,14 +110,20 @@ def _request_to_join(inputs: Sequence[Path], folder: Path, model: str) -> Reques
 
 
 def begin_with(
-    start_from: str | None, size: str, recipe: PretrainRecipe, device: str
+    start_from: str | None, size: str, recipe: PretrainRecipe, device: str, modality: str | None
 ) -> tuple[Checkpoint, str]:
     """The model to train, and the sum of its files where it was read from some."""
     if start_from:
         model = load(start_from, device=device)
         return model.checkpoint, model.info.sha256
-    is_causal = recipe.objective == "causal"
-    return new_model(size, trained_length=recipe.max_length, seed=recipe.seed, causal=is_causal), ""
+    checkpoint = new_model(
+        size,
+        trained_length=recipe.max_length,
+        seed=recipe.seed,
+        causal=recipe.objective == "causal",
+        modality=modality_named(modality).name,
+    )
+    return checkpoint, ""
 
 
 def _remember(folder: Path, checkpoint: Checkpoint, sha256: str, store: Store, model: str) -> None:

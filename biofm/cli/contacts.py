@@ -36,6 +36,7 @@ def contacts(
     column: options.Column = None,
     id_column: options.IdColumn = None,
     gaps: options.AtGaps = Gaps.drop,
+    modality: options.As = None,
     on_error: options.AtFault = OnError.stop,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
@@ -48,7 +49,7 @@ def contacts(
         input, output, model=model, picture=picture, structure=structure, chain=chain, protein=protein,
         min_separation=min_separation, threshold=threshold, dtype=dtype.value, device=device,
         tokens_per_batch=tokens_per_batch, format=format, column=column, id_column=id_column, gaps=gaps.value,
-        on_error=on_error.value, overwrite=overwrite, quiet=quiet,
+        modality=modality, on_error=on_error.value, overwrite=overwrite, quiet=quiet,
     )  # fmt: skip
     say_notices(summary.notices)
     if json:

@@ -53,6 +53,7 @@ def prepare(
     split_tool: Annotated[Tool, Option(help=TOOL_HELP)] = Tool.auto,
     seed: Annotated[int, Option(help="Of the split.")] = 0,
     gaps: options.AtGaps = Gaps.drop,
+    modality: options.As = None,
     on_error: options.AtFault = OnError.stop,
     resume: Annotated[bool, Option("--resume", help="Go on with what was interrupted in --output.")] = False,
     overwrite: Annotated[bool, Option("--overwrite", help="Replace the store in --output.")] = False,
@@ -66,7 +67,7 @@ def prepare(
         inputs, output, column=column, id_column=id_column, weights=weight, split=split.value,
         validation=validation, test=test, seed=seed, split_column=split_column,
         validation_groups=validation_group or (), test_groups=test_group or (), max_identity=max_identity,
-        min_coverage=min_coverage, split_tool=split_tool.value, gaps=gaps.value,
+        min_coverage=min_coverage, split_tool=split_tool.value, gaps=gaps.value, modality=modality,
         on_error=on_error.value, resume=resume, overwrite=overwrite, quiet=quiet,
     )  # fmt: skip
     say_notices(summary.notices)
@@ -84,6 +85,7 @@ def describe(
     seed: Annotated[int, Option(help="Of the sample.")] = 0,
     picture: Annotated[Path | None, Option(help="All of it as a figure: .png .svg .pdf")] = None,
     gaps: options.AtGaps = Gaps.drop,
+    modality: options.As = None,
     on_error: options.AtFault = OnError.stop,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
@@ -94,7 +96,7 @@ def describe(
 
     found = api.describe(
         inputs, column=column, n_sampled=sample, seed=seed, picture=picture, gaps=gaps.value,
-        on_error=on_error.value, overwrite=overwrite, quiet=quiet,
+        modality=modality, on_error=on_error.value, overwrite=overwrite, quiet=quiet,
     )  # fmt: skip
     say_notices(found.notices)
     if json:

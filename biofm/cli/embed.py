@@ -33,6 +33,7 @@ def embed(
     column: options.Column = None,
     id_column: options.IdColumn = None,
     gaps: options.AtGaps = Gaps.drop,
+    modality: options.As = None,
     on_error: options.AtFault = OnError.stop,
     shard: options.Shard = None,
     estimate: options.Estimate = False,
@@ -47,7 +48,8 @@ def embed(
     how: dict[str, Any] = {
         "model": model, "pool": pool.value, "layer": layer, "window": window, "dtype": dtype.value,
         "device": device, "tokens_per_batch": tokens_per_batch, "format": format, "column": column,
-        "id_column": id_column, "gaps": gaps.value, "on_error": on_error.value, "shard": shard,
+        "id_column": id_column, "gaps": gaps.value, "modality": modality,
+        "on_error": on_error.value, "shard": shard,
     }  # fmt: skip
     if estimate:
         show_estimate(api.estimate_embed(input, output, **how), output, as_json=json)

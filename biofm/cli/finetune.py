@@ -56,6 +56,7 @@ def finetune(
     validation_column: Annotated[str | None, Option(help=VALIDATION_HELP)] = None,
     task: Annotated[TaskOption | None, Option(help=TASK_HELP)] = None,
     gaps: options.AtGaps = Gaps.drop,
+    modality: options.As = None,
     unknown_letters: Annotated[str, Option(help=UNKNOWN_HELP)] = "",
     pool: Annotated[HeadPool | None, Option(help="What a head sees of a sequence.")] = None,
     folds: Annotated[int | None, Option(help=FOLDS_HELP)] = None,
@@ -93,8 +94,8 @@ def finetune(
     how: dict[str, Any] = {
         "target": target, "config": config, "sets": set_ or (), "model": model, "column": column,
         "id_column": id_column, "split_column": split_column, "validation_column": validation_column,
-        "unknown_letters": unknown_letters, "gaps": gaps.value, "dtype": dtype.value, "device": device,
-        "on_error": on_error.value,
+        "unknown_letters": unknown_letters, "gaps": gaps.value, "modality": modality,
+        "dtype": dtype.value, "device": device, "on_error": on_error.value,
     }  # fmt: skip
     if estimate:
         refuse_resume(resume)

@@ -33,6 +33,7 @@ def perplexity(
     column: options.Column = None,
     id_column: options.IdColumn = None,
     gaps: options.AtGaps = Gaps.drop,
+    modality: options.As = None,
     on_error: options.AtFault = OnError.stop,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
@@ -45,7 +46,7 @@ def perplexity(
     summary = api.perplexity(
         input, output, model=model, method=method.value, dtype=dtype.value,
         device=device, tokens_per_batch=tokens_per_batch, format=format, column=column, id_column=id_column,
-        gaps=gaps.value, on_error=on_error.value, overwrite=overwrite, quiet=quiet,
+        gaps=gaps.value, modality=modality, on_error=on_error.value, overwrite=overwrite, quiet=quiet,
     )  # fmt: skip
     say_notices(summary.notices)
     if json:

@@ -33,6 +33,7 @@ def predict(
     column: options.Column = None,
     id_column: options.IdColumn = None,
     gaps: Annotated[Gaps | None, Option(help=GAPS_HELP)] = None,
+    modality: options.As = None,
     on_error: options.AtFault = OnError.stop,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
@@ -45,7 +46,8 @@ def predict(
     summary = api.predict(
         input, output, predictor=predictor, model=model, coverage=coverage, window=window, dtype=dtype,
         device=device, tokens_per_batch=tokens_per_batch, format=format, column=column, id_column=id_column,
-        gaps=None if gaps is None else gaps.value, on_error=on_error.value, overwrite=overwrite, quiet=quiet,
+        gaps=None if gaps is None else gaps.value, modality=modality,
+        on_error=on_error.value, overwrite=overwrite, quiet=quiet,
     )  # fmt: skip
     say_notices(summary.notices)
     say_remarks(remark for remark in summary.remarks if remark.is_warning or not json)

@@ -50,6 +50,7 @@ def pretrain(
     device: options.Device = "auto",
     column: options.Column = None,
     gaps: options.AtGaps = Gaps.drop,
+    modality: options.As = None,
     on_error: options.AtFault = OnError.stop,
     estimate: options.Estimate = False,
     resume: Annotated[bool, Option("--resume", help="Go on with the run interrupted in --output.")] = False,
@@ -72,7 +73,7 @@ def pretrain(
     )  # fmt: skip
     how: dict[str, Any] = {
         "size": size, "start_from": start_from, "dtype": dtype.value, "device": device, "column": column,
-        "gaps": gaps.value, "on_error": on_error.value,
+        "gaps": gaps.value, "modality": modality, "on_error": on_error.value,
     }  # fmt: skip
     if estimate:
         refuse_resume(resume)

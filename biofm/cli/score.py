@@ -43,6 +43,7 @@ def score(
     method: Annotated[MethodOption, Option(help=METHOD_HELP)] = MethodOption.masked_marginals,
     offset: Annotated[int, Option(help=OFFSET_HELP)] = 0,
     format: options.InputFormat = None,
+    modality: options.As = None,
     variant_column: Annotated[str | None, Option(help=VARIANT_HELP)] = None,
     mutated_column: Annotated[str | None, Option(help=MUTATED_HELP)] = None,
     protein_column: Annotated[str | None, Option(help=PROTEIN_HELP)] = None,
@@ -66,7 +67,7 @@ def score(
 
     how: dict[str, Any] = {
         "wild_type": wild_type, "all_singles": all_singles, "models": model, "method": method.value,
-        "offset": offset, "format": format, "variant_column": variant_column,
+        "offset": offset, "format": format, "modality": modality, "variant_column": variant_column,
         "mutated_column": mutated_column, "protein_column": protein_column,
         "sequence_column": sequence_column, "dtype": dtype.value, "device": device,
         "tokens_per_batch": tokens_per_batch, "on_error": on_error.value, "shard": shard,

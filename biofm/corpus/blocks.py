@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from biofm.core.errors import InputError
 from biofm.modalities import Tokenizer, Tokens
+from biofm.modalities.modality import check_asked
 from biofm.modalities.records import SKIPPED, RecordOptions
 
 BLOCK_RESIDUES = 1 << 20
@@ -65,6 +66,7 @@ class BlockReader:
 
         Raises DataError: the file is at fault, or a record and it is not to be skipped. InputError: all are.
         """
+        check_asked(self.reading.modality, self.tokenizer.modality)
         split, skips = self.reading.split, self.reading.on_error == "skip"
         label_column = split.column if split.needs_column else None
         column, id_column = self.reading.column, self.reading.id_column
@@ -78,6 +80,8 @@ class BlockReader:
         for n_read, record in enumerate(islice(records, n_done, None), start=n_done + 1):
             try:
                 key = key_of_cell(record.label, split, record.where) if label_column else None
+                if self.reading.modality is None:
+                    self.tokenizer.modality.refuse_other(record)
                 clean = self.tokenizer.modality.clean(record, self.notices, gaps=self.reading.gaps)
             except DataError:
                 if not skips:

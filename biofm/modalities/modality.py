@@ -16,6 +16,8 @@ from biofm_datasets.protein import Gaps
 from biofm_datasets.store import Alphabet
 from numpy.typing import NDArray
 
+from biofm.core.errors import OptionError
+
 Tokens = NDArray[np.unsignedinteger[Any]]
 
 
@@ -42,6 +44,8 @@ class Modality:
     """One kind of biological record: its name for options and files, its words, its rules.
 
     - ``clean``: see ``Clean``.
+    - ``refuse_other``: raises DataError for a record whose letters speak for another modality, though each of
+      them is allowed. Whoever names the modality with ``--as`` insists, and is not asked.
     - ``units``: the units of a clean text one after the other, each as it is spelled, such as its residues.
     - ``codes``: a number below ``n_codes`` for each of these units, by which baselines tell them apart.
     - ``tokenizer``: makes the one whose alphabet a token store has when it is made for no model.
@@ -50,10 +54,18 @@ class Modality:
     name: str
     words: Words
     clean: Clean
+    refuse_other: Callable[[Record], None]
     units: Callable[[str], Sequence[str]]
     codes: Callable[[str], NDArray[np.int64]]
     n_codes: int
     tokenizer: "Callable[[], Tokenizer]"
+
+
+def check_asked(asked: str | None, modality: Modality) -> None:
+    """Raises OptionError where ``asked``, the name of a modality or None, is not what the model reads."""
+    if asked not in (None, modality.name):
+        what = f"the model reads {modality.words.items}, and {asked} was asked for"
+        raise OptionError(what, where="--as", remedy=f"Give a model that reads {asked} with --model")
 
 
 class Encoded(NamedTuple):

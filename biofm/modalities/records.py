@@ -12,7 +12,7 @@ from biofm_datasets.protein import GAPS, Gaps
 
 from biofm.core.choices import ON_ERROR, check_choice
 from biofm.core.errors import InputError, input_errors
-from biofm.modalities.modality import Modality
+from biofm.modalities.modality import Modality, check_asked
 from biofm.modalities.values import GIVEN, Sequences, records_of
 
 SKIPPED = "records skipped"
@@ -22,7 +22,8 @@ SKIPPED = "records skipped"
 class RecordOptions:
     """How records are read. The columns are those of a table; ``format`` says what
     the name does not. At a faulty record ``on_error`` says "stop", or
-    "skip" to leave it out and count it. Raises OptionError for a word that is none.
+    "skip" to leave it out and count it. ``modality`` names what the records are: who names it insists, where
+    the letters of a record speak for another. Raises OptionError for a word that is none.
     """
 
     column: str | None = None
@@ -30,6 +31,7 @@ class RecordOptions:
     on_error: str = "stop"
     gaps: Gaps = "drop"
     format: str | None = None
+    modality: str | None = None
 
     def __post_init__(self) -> None:
         check_choice("--on-error", self.on_error, ON_ERROR)
@@ -77,8 +79,11 @@ def _clean(
     notices: Counter[str],
 ) -> Iterator[Record]:
     n_good = 0
+    check_asked(options.modality, modality)
     for record in watch_ids(records, notices):
         try:
+            if options.modality is None:
+                modality.refuse_other(record)
             clean = modality.clean(record, notices, gaps=options.gaps)
         except DataError:
             if options.on_error == "stop":

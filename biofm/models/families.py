@@ -47,8 +47,11 @@ HUB_IDS = {alias: hub_id for family in FAMILIES.values() for alias, hub_id in fa
 DEFAULT_MODALITY = "protein"
 
 
-def modality_named(name: str = DEFAULT_MODALITY) -> Modality:
-    """The modality of this name that some family reads. Raises OptionError for a name that none has."""
+def modality_named(name: str | None = None) -> Modality:
+    """The modality of this name that some family reads, by default proteins. Raises OptionError for a name
+    that none has.
+    """
+    name = name or DEFAULT_MODALITY
     known = {it.name: it for it in (family.tokenizer().modality for family in FAMILIES.values())}
     if name not in known:
         raise OptionError(f"no such modality: {name}", where="--as", remedy=f"Give {', '.join(known)}")

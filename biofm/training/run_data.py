@@ -94,7 +94,9 @@ def _prepare(
         )  # fmt: skip
 
 
-def reading_of(recipe: PretrainRecipe, *, column: str | None, gaps: Gaps, on_error: str) -> Reading:
+def reading_of(
+    recipe: PretrainRecipe, *, column: str | None, gaps: Gaps, on_error: str, modality: str | None
+) -> Reading:
     """How the files of a run are read and split: so that no held-out protein has a relative in training.
 
     By our own search for relatives, whatever is installed, so that the split depends on data and seed alone.
@@ -105,7 +107,7 @@ def reading_of(recipe: PretrainRecipe, *, column: str | None, gaps: Gaps, on_err
             method="identity", test=recipe.n_held_out, validation=recipe.n_validation, seed=recipe.seed,
             tool="kmer", per_source=True,
         )  # fmt: skip
-    return Reading(column=column, gaps=gaps, on_error=on_error, split=split)
+    return Reading(column=column, gaps=gaps, on_error=on_error, modality=modality, split=split)
 
 
 def _check_sources(store: Store, permit: Permit, reading: Reading, folder: Path) -> None:

@@ -19,6 +19,8 @@ is at fault.
 
 GAPS: tuple[Gaps, ...] = get_args(Gaps)
 GAP_CHARACTERS = "-."
+OF_MOLECULES = frozenset("()=#@[]/\\0123456789")
+"""Characters of SMILES that no protein has."""
 
 UPPER_CASED = "sequences upper-cased"
 INSERTS_KEPT = "sequences of an .a3m with insert states (lower case), kept as residues in upper case"
@@ -83,6 +85,11 @@ def count_residues(sequence: str) -> int:
     return len(sequence) - (len(MASK) - 1) * sequence.count(MASK)
 
 
+def is_alignment(source: str) -> bool:
+    """Whether a file of this name is an alignment with insert states in lower case."""
+    return source.lower().removesuffix(".gz").endswith((".a3m", ".afa"))
+
+
 def _is_of_a3m(record: Record) -> bool:
     return record.source.lower().removesuffix(".gz").endswith(".a3m")
 
@@ -93,11 +100,11 @@ def _refuse_illegal(record: Record) -> None:
     if legal.end() == len(record.sequence):
         return
     character = record.sequence[legal.end()]
-    raise DataError(
-        f"position {legal.end() + 1} holds {character!a}, which no protein alphabet has",
-        where=record.where,
-        remedy="Correct or remove the record (allowed: A-Z, *, gaps - and ., | between chains, and <mask>)",
-    )
+    remedy = "Correct or remove the record (allowed: A-Z, *, gaps - and ., | between chains, and <mask>)"
+    if character in OF_MOLECULES:
+        remedy += "; a molecule in SMILES needs a model that reads molecules"
+    what = f"position {legal.end() + 1} holds {character!a}, which no protein alphabet has"
+    raise DataError(what, where=record.where, remedy=remedy)
 
 
 def _refuse_gaps(record: Record) -> None:

@@ -77,8 +77,8 @@ def codes(text: str) -> NDArray[np.int64]:
 
 
 TOY = Modality(
-    name="toy", words=Words("string", "strings", "pair", "pairs"), clean=clean, units=units, codes=codes,
-    n_codes=len(PAIRS), tokenizer=ToyTokenizer,
+    name="toy", words=Words("string", "strings", "pair", "pairs"), clean=clean,
+    refuse_other=lambda record: None, units=units, codes=codes, n_codes=len(PAIRS), tokenizer=ToyTokenizer,
 )  # fmt: skip
 
 MODEL_TYPE = "toy"

@@ -14,6 +14,7 @@ from biofm.core.choices import check_choice
 from biofm.core.errors import OptionError
 from biofm.evaluation.supervised.tasks import AUTO, TRUTHS, check_task
 from biofm.modalities import Modality
+from biofm.modalities.modality import check_asked
 
 ROWS_AT_ONCE = 4096
 
@@ -29,7 +30,8 @@ NO_ROLE = ""
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelOptions:
     """Which columns say what. ``validation_column`` is that of FLIP: of rows that train, those in which it is
-    true validate. Letters of ``unknown_letters`` say that nothing is known of a residue.
+    true validate. Letters of ``unknown_letters`` say that nothing is known of a residue. ``modality``: as in
+    ``biofm.modalities.records.RecordOptions``.
     """
 
     targets: tuple[str, ...]
@@ -40,6 +42,7 @@ class LabelOptions:
     task: str = AUTO
     unknown_letters: str = ""
     gaps: Gaps = "drop"
+    modality: str | None = None
 
     def __post_init__(self) -> None:
         check_task(self.task, len(self.targets))
@@ -83,6 +86,7 @@ def read_rows(
     out if it returns.
     """
     number = 0
+    check_asked(options.modality, modality)
     for part in read_table(stream, name, n_rows=ROWS_AT_ONCE):
         columns = _Columns(part, options)
         for row in range(len(part)):
@@ -134,6 +138,8 @@ def _read_row(
     id_ = (columns.ids[row] if columns.ids is not None else "") or str(number)
     sequence = "".join(columns.sequences[row].split())
     record = Record(id=id_, sequence=sequence, number=number, source=part.source)
+    if options.modality is None:
+        modality.refuse_other(record)
     clean = modality.clean(record, notices, gaps=options.gaps).sequence
     cells = tuple(target[row] for target in columns.targets)
     return Row(part.places[row], id_, clean, sequence, cells, role)

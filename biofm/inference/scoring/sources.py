@@ -39,6 +39,7 @@ class Sources:
     sequence_column: str | None = None
     protein_column: str | None = None
     format: str | None = None
+    modality: str | None = None
 
     def __post_init__(self) -> None:
         check_format(self.format)
@@ -113,6 +114,7 @@ class Sources:
             on_error=on_error,
             gaps="refuse",
             format=self._wild_type_format,
+            modality=self.modality,
         )
         return records_of_file(stream, _spelt(self.wild_type), PROTEIN, reading, notices)
 

@@ -1,0 +1,65 @@
+"""DNA and molecules given to verbs of proteins: one line, status 1, nothing written; and how to insist."""
+
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tests.cli.conftest import Biofm
+
+DNA = ">chr\n" + "".join(Random(0).choices("ACGT", k=400)) + "\n"
+SMILES = "id,smiles,y\na,CCCl,1\nb,CCCCBr,2\nc,CCO,3\n"
+OF_DNA = "dna.fna, record 1 (chr): this looks like DNA or RNA, not a protein (400 of 400 letters)"
+OF_SMILES = "s.csv, record 1 (a): this looks like a molecule in SMILES, not a protein"
+WAY_ON = "Give a model that reads it, say what it is with --as, or insist with --as protein"
+
+COMMANDS = {
+    "embed": ("embed dna.fna -o out.npz", OF_DNA),
+    "perplexity": ("perplexity dna.fna -o out.csv", OF_DNA),
+    "prepare": ("data prepare dna.fna -o out", OF_DNA),
+    "describe": ("data describe dna.fna", OF_DNA),
+    "pretrain": ("pretrain dna.fna -o out --held-out 0 --steps 1", OF_DNA),
+    "embed, molecules": ("embed s.csv --column smiles -o out.npz", OF_SMILES),
+    "prepare, molecules": ("data prepare s.csv --column smiles -o out", OF_SMILES),
+}
+
+
+@pytest.fixture(autouse=True)
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("dna.fna").write_text(DNA)
+    Path("s.csv").write_text(SMILES)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_what_is_no_protein_is_one_line_and_status_1(name: str, biofm: Biofm) -> None:
+    command, message = COMMANDS[name]
+    done = biofm(*command.split(), "--quiet")
+    assert (done.status, done.err.strip()) == (1, f"biofm: {message}. {WAY_ON}")
+    assert not Path("out.npz").exists()
+    assert not Path("out.csv").exists()
+
+
+def test_a_fine_tuning_names_the_line(biofm: Biofm) -> None:
+    done = biofm("finetune", "s.csv", "--column", "smiles", "--target", "y", "-o", "out", "--quiet")
+    assert done.status == 1
+    assert "this looks like a molecule in SMILES" in done.err
+    assert len(done.err.strip().splitlines()) == 1
+
+
+def test_who_names_the_modality_insists(biofm: Biofm) -> None:
+    done = biofm("embed", "dna.fna", "-o", "out.npz", "--as", "protein", "--quiet")
+    assert done.status == 0, done.err
+    assert Path("out.npz").exists()
+
+
+def test_a_modality_that_the_model_does_not_read_is_refused(biofm: Biofm) -> None:
+    done = biofm("embed", "dna.fna", "-o", "out.npz", "--as", "dna", "--quiet")
+    assert done.status == 1
+    what = "--as: the model reads proteins, and dna was asked for. Give a model that reads dna with --model"
+    assert done.err.strip() == f"biofm: {what}"
+
+
+def test_a_modality_that_does_not_exist_is_named(biofm: Biofm) -> None:
+    done = biofm("data", "prepare", "dna.fna", "-o", "out", "--as", "cheese", "--quiet")
+    assert (done.status, done.err.strip()) == (1, "biofm: --as: no such modality: cheese. Give protein")
