@@ -109,7 +109,7 @@ def pack_arrays(
     tokens: Sequence[NDArray[np.integer]], values: Sequence[NDArray[np.float32] | None] = ()
 ) -> PackedBatch:
     """``pack`` of arrays in memory, whatever integers they hold, with their values where they have any."""
-    of_values = [torch.from_numpy(one) for one in values if one is not None]
+    of_values = [torch.from_numpy(one.astype(np.float32)) for one in values if one is not None]
     return pack([torch.from_numpy(one.astype(np.int64)) for one in tokens], of_values or None)
 
 

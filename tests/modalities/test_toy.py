@@ -12,13 +12,14 @@ import torch
 from biofm_datasets.store import open_store
 
 import biofm
-from biofm.core.errors import InputError
+from biofm.core.errors import InputError, ModelError
 from biofm.corpus.blocks import Reading
 from biofm.corpus.inputs import open_inputs
 from biofm.corpus.writing import write_store
 from biofm.inference.scoring import PerplexityMethod
 from biofm.models import Checkpoint, families, write_checkpoint
 from biofm.nn import MaskedLM, initialise, pack_arrays
+from biofm.training import PretrainRecipe
 from tests.modalities import toy
 
 TOKENIZER = toy.ToyTokenizer()
@@ -143,3 +144,73 @@ def test_a_store_keeps_wide_tokens_and_values(texts: list[str], file: Path, tmp_
         assert store.tokens.values_of(i).tolist() == values.tolist()
     assert store.hashes[0] != store.hashes[4], "they differ in a value"
     assert store.hashes[3] == store.hashes[5]
+
+
+def test_a_store_is_prepared_described_and_trained_on(file: Path, texts: list[str], tmp_path: Path) -> None:
+    store, run = tmp_path / "store", tmp_path / "run"
+    summary = biofm.prepare(file, store, modality="toy", split="random", validation=1, test=1)
+    assert summary.n_residues == 69
+    found = biofm.describe(store)
+    assert (found.n_residues, found.n_unknown) == (69, 0)
+    assert set(found.letters) <= set(toy.PAIRS)
+    recipe = PretrainRecipe(
+        n_steps=3, tokens_per_batch=40, n_warmup=1, max_length=33, checkpoint_every=3, log_every=1
+    )
+    how: dict[str, Any] = {"size": "small", "modality": "toy", "device": "cpu"}
+    assert biofm.estimate_pretrain(store, recipe, **how).n_train_tokens > 0
+    trained = biofm.pretrain(store, run, recipe, **how)
+    (held_out,) = open_store(store).split["test"].tolist()
+    assert trained.held_out["in.fasta"].n_residues == len(toy.units(texts[held_out]))
+    loaded = biofm.load(run / "model", device="cpu")
+    assert loaded.modality is toy.TOY
+    assert np.isfinite(loaded.embed(texts).values).all()
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """The mean of a string's values is to be learned."""
+    random, rows = Random(2), ["id,text,y"]
+    for i in range(40):
+        units = [(random.choice(toy.PAIRS[:9]), random.randrange(10)) for _ in range(random.randrange(4, 20))]
+        text = "".join(f"{pair}{value}" for pair, value in units)
+        rows.append(f"r{i},{text},{sum(value for _, value in units) / len(units)}")
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
+@pytest.mark.parametrize("method", ["probe", "full"])
+def test_a_predictor_is_fine_tuned_and_predicts(
+    method: str, model: Path, table: Path, tmp_path: Path
+) -> None:
+    steps: dict[str, Any] = (
+        {} if method == "probe" else {"n_steps": 3, "tokens_per_batch": 200, "n_warmup": 1}
+    )
+    summary = biofm.finetune(
+        table, tmp_path / "run", target="y", column="text", model=model, method=method, device="cpu",
+        dtype="float32", n_resamples=20, **steps,
+    )  # fmt: skip
+    names = {row.name for judged in summary.judged.values() for row in judged.rows}
+    assert {"composition ridge", "k-mer ridge", "mean"} < names
+    found = biofm.predict(
+        table, tmp_path / "out.csv", predictor=tmp_path / "run", column="text", device="cpu"
+    )
+    assert found.n_sequences == 40
+    assert found.provenance["modality"] == "toy"
+    predictor = tmp_path / "run" / "predictor" / "predictor.json"
+    predictor.write_text(predictor.read_text().replace(TOKENIZER.alphabet.sha256, "0" * 64))
+    with pytest.raises(ModelError, match="it reads toy in another alphabet than the model"):
+        biofm.predict(table, tmp_path / "again.csv", predictor=tmp_path / "run", column="text", device="cpu")
+
+
+def test_an_estimate_counts_units_and_tokens(model: Path, file: Path, tmp_path: Path) -> None:
+    found = biofm.estimate_embed(file, tmp_path / "out.npz", model=model, device="cpu")
+    assert (found.n_residues, found.longest, found.n_tokens) == (69, 40, 5 + 1 + 40 + 9 + 5 + 5)
+
+
+def test_a_store_of_another_modality_is_refused(file: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    biofm.prepare(file, store, modality="toy")
+    recipe = PretrainRecipe(n_steps=1, tokens_per_batch=40)
+    with pytest.raises(InputError, match="alphabet"):
+        biofm.pretrain(store, tmp_path / "run", recipe, device="cpu")

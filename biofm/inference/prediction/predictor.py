@@ -225,10 +225,8 @@ def _embedder(checkpoint: Checkpoint, compute: Compute, options: EmbedOptions) -
 def _checked(branch: Branch, info: PredictorInfo) -> Branch:
     tokenizer = branch.embedder.tokenizer
     if info.alphabet_sha256 not in ("", tokenizer.alphabet.sha256):
-        reads, name = tokenizer.modality.name, tokenizer.name
-        what = (
-            f"it was trained on another alphabet ({info.modality}) than that of the model ({reads}, {name})"
-        )
+        alphabet = f"{tokenizer.modality.name}, {tokenizer.name}"
+        what = f"it reads {info.modality} in another alphabet than the model ({alphabet})"
         remedy = f"Name the model that it was trained on ({info.model}) with --model"
         raise ModelError(what, where="the predictor", remedy=remedy)
     for head in branch.heads:
