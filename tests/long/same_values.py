@@ -28,7 +28,7 @@ from safetensors.numpy import load_file
 from transformers import EsmcConfig, EsmcForMaskedLM, EsmConfig, EsmForMaskedLM
 
 ROOT = Path(__file__).resolve().parents[2]
-EARLIER = "a03a6e5"
+EARLIER = "1041a3c"
 """The last commit before biofm was opened for other modalities than proteins."""
 
 OF_A_RUN = {
