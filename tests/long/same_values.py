@@ -105,7 +105,7 @@ CASES = (
     Case("contacts in/few.fasta -m in/esm2 -o out.npz SMALL", ("out.npz",)),
     Case("contacts in/few.fasta -m in/esm2 -o out.csv SMALL", ("out.csv",)),
     Case(
-        "evaluate in/variants.csv --measured-column y --score-column z -w in/one.fasta -o out.json",
+        "evaluate in/variants.csv --measured-column y --score-column z --wild-type in/one.fasta -o out.json",
         ("out.json",),
     ),
     Case(
