@@ -30,12 +30,15 @@ from biofm.policy import Target
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrepareSummary:
-    """What was prepared. ``sha256`` is the store's: of its record, which holds the sums of its files."""
+    """What was prepared: ``n_residues`` are of what ``units`` says. ``sha256`` is the store's: of its record,
+    which holds the sums of its files.
+    """
 
     store: str
     sha256: str
     n_sequences: int
     n_residues: int
+    units: str
     sources: tuple[Source, ...]
     split: SplitRecord
     notices: dict[str, int]
@@ -111,6 +114,7 @@ def _summary(store: Store, began: float, notices: dict[str, int]) -> PrepareSumm
         sha256=store.sha256,
         n_sequences=store.record.n_sequences,
         n_residues=store.record.n_units,
+        units=store.record.alphabet.units,
         sources=store.record.sources,
         split=store.record.split,
         notices=store.record.notices | notices,

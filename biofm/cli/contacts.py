@@ -7,7 +7,7 @@ from typer import Option
 
 from biofm.cli import options
 from biofm.cli.options import Dtype, Gaps, OnError
-from biofm.cli.printing import print_json, print_table, say, say_notices
+from biofm.cli.printing import print_json, print_table, say, say_notices, spelt_counts
 
 if TYPE_CHECKING:
     from biofm.api.contact_maps import ContactsSummary, StructureSummary
@@ -65,7 +65,8 @@ def _print_summary(summary: "ContactsSummary") -> None:
         _print_precision(summary.structure)
     provenance, speed = summary.provenance, summary.tokens_per_second
     say(f"{provenance['dtype']} on {provenance['device']}: {summary.dtype_reason}")
-    say(f"{summary.n_sequences:,} proteins, {summary.n_residues:,} residues, {speed:,.0f} tokens/s")
+    counts = spelt_counts(summary.n_sequences, summary.n_residues, provenance)
+    say(f"{counts}, {speed:,.0f} tokens/s")
     say(f"contacts -> {summary.output}")
 
 

@@ -113,10 +113,10 @@ def _print_description(found: "Description") -> None:
          f"{it.n_elsewhere:,}")
         for it in found.sources
     ]  # fmt: skip
-    print_table(rows, header=("input", "sequences", "residues", "copies in it", "also in another"))
+    print_table(rows, header=("input", "sequences", found.units, "copies in it", "also in another"))
     print_result("")
     facts = [
-        ("residues", ", ".join(f"{name} {value:,.0f}" for name, value in found.quantiles.items())),
+        (found.units, ", ".join(f"{name} {value:,.0f}" for name, value in found.quantiles.items())),
         ("letters", _spell_letters(found)),
         *(
             (f"in {a} and {b}", f"{it.n_sequences:,} sequences")
@@ -135,8 +135,8 @@ def _print_description(found: "Description") -> None:
 def _spell_letters(found: "Description") -> str:
     total = max(1, sum(found.letters.values()))
     commonest = [f"{letter} {count / total:.1%}" for letter, count in list(found.letters.items())[:5]]
-    others = f"{found.n_unknown:,} are none of the 20 amino acids"
-    return f"{', '.join(commonest)}, ...; {others if found.n_unknown else 'all are of the 20 amino acids'}"
+    others = f"{found.n_unknown:,} are none of" if found.n_unknown else "all are of"
+    return f"{', '.join(commonest)}, ...; {others} {found.standard}"
 
 
 def _spell_leakage(it: "Leakage") -> str:
@@ -154,7 +154,7 @@ def _print_summary(summary: "PrepareSummary") -> None:
          f"{(it.weight or it.n_sequences) / total:.1%}")
         for it in summary.sources
     ]  # fmt: skip
-    print_table(rows, header=("input", "sequences", "residues", "share of draws"))
+    print_table(rows, header=("input", "sequences", summary.units, "share of draws"))
     split = summary.split
     if split.method != "none":
         say(f"split by {split.method}: {_spell_counts(split.counts)}")

@@ -8,7 +8,7 @@ from typer import Argument, Option
 from biofm.cli import options
 from biofm.cli.estimate import show_estimate
 from biofm.cli.options import Dtype, Gaps, OnError, Pool
-from biofm.cli.printing import print_json, print_table, say, say_notices
+from biofm.cli.printing import print_json, print_table, say, say_notices, spelt_counts
 
 if TYPE_CHECKING:
     from biofm.inference.results import EmbedSummary
@@ -90,5 +90,6 @@ def neighbours(
 def _say_summary(summary: "EmbedSummary") -> None:
     provenance, speed = summary.provenance, summary.tokens_per_second
     say(f"{provenance['dtype']} on {provenance['device']}: {summary.dtype_reason}")
-    say(f"{summary.n_sequences:,} proteins, {summary.n_residues:,} residues, {speed:,.0f} tokens/s")
+    counts = spelt_counts(summary.n_sequences, summary.n_residues, provenance)
+    say(f"{counts}, {speed:,.0f} tokens/s")
     say(f"{summary.n_rows:,} x {summary.n_dimensions} -> {summary.output}")

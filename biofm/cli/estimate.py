@@ -53,12 +53,13 @@ def _show(
 
 
 def _rows(estimate: "Estimate", output: Path) -> list[tuple[str, str]]:
+    made = estimate.provenance
     return [
-        ("proteins", f"{estimate.n_sequences:,}, of which {estimate.n_unique:,} different sequences"),
-        ("residues", f"{estimate.n_residues:,}, in the longest {estimate.longest:,}"),
+        (str(made["items"]), f"{estimate.n_sequences:,}, of which {estimate.n_unique:,} different sequences"),
+        (str(made["units"]), f"{estimate.n_residues:,}, in the longest {estimate.longest:,}"),
         ("tokens", f"{estimate.n_tokens:,} through the model"),
         ("rows", f"{estimate.n_rows:,} x {estimate.n_dimensions}"),
-        ("computed in", f"{estimate.provenance['dtype']} on {estimate.provenance['device']}"),
+        ("computed in", f"{made['dtype']} on {made['device']}"),
         *_costs(estimate, output),
         ("until it is whole", f"{format_bytes(estimate.scratch_bytes)} more beside it"),
     ]

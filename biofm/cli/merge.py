@@ -40,7 +40,8 @@ def _say_summary(summary: "MergeSummary | ScoreMergeSummary") -> None:
     from biofm.inference.results import MergeSummary  # brings numpy: not before a command runs
 
     if isinstance(summary, MergeSummary):
-        say(f"{summary.n_sequences:,} proteins, {summary.n_unique:,} sequences, {summary.n_shards} shards")
+        items = summary.provenance["items"]
+        say(f"{summary.n_sequences:,} {items}, {summary.n_unique:,} sequences, {summary.n_shards} shards")
         say(f"{summary.n_rows:,} x {summary.n_dimensions} -> {summary.output}")
     else:
         what = f"{spelt_scores(summary)}, {summary.n_shards} shards"

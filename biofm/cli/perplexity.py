@@ -8,7 +8,7 @@ from typer import Option
 
 from biofm.cli import options
 from biofm.cli.options import Dtype, Gaps, OnError
-from biofm.cli.printing import place_of, print_json, refuse_two_outputs, say, say_notices
+from biofm.cli.printing import place_of, print_json, refuse_two_outputs, say, say_notices, spelt_counts
 
 if TYPE_CHECKING:
     from biofm.inference.scoring.results import PerplexitySummary
@@ -58,7 +58,8 @@ def perplexity(
 def _say_summary(summary: "PerplexitySummary") -> None:
     provenance, speed = summary.provenance, summary.tokens_per_second
     say(f"{provenance['dtype']} on {provenance['device']}: {summary.dtype_reason}")
-    say(f"{summary.n_sequences:,} proteins, {summary.n_residues:,} residues, {speed:,.0f} tokens/s")
+    counts = spelt_counts(summary.n_sequences, summary.n_residues, provenance)
+    say(f"{counts}, {speed:,.0f} tokens/s")
     if summary.perplexity is not None:
-        say(f"{provenance['method']} perplexity of all residues: {summary.perplexity:.2f}")
+        say(f"{provenance['method']} perplexity of all {provenance['units']}: {summary.perplexity:.2f}")
     say(f"{summary.n_sequences:,} rows -> {place_of(summary.output)}")

@@ -7,7 +7,15 @@ from typer import Option
 
 from biofm.cli import options
 from biofm.cli.options import Dtype, Gaps, OnError
-from biofm.cli.printing import place_of, print_json, refuse_two_outputs, say, say_notices, say_remarks
+from biofm.cli.printing import (
+    place_of,
+    print_json,
+    refuse_two_outputs,
+    say,
+    say_notices,
+    say_remarks,
+    spelt_counts,
+)
 
 if TYPE_CHECKING:
     from biofm.api.prediction import PredictSummary
@@ -60,7 +68,8 @@ def predict(
 def _say_summary(summary: "PredictSummary") -> None:
     provenance, speed = summary.provenance, summary.tokens_per_second
     say(f"{provenance['dtype']} on {provenance['device']}: {summary.dtype_reason}")
-    say(f"{summary.n_sequences:,} proteins, {summary.n_residues:,} residues, {speed:,.0f} tokens/s")
+    counts = spelt_counts(summary.n_sequences, summary.n_residues, provenance)
+    say(f"{counts}, {speed:,.0f} tokens/s")
     say(
         f"{summary.task} of {', '.join(summary.targets)} by {summary.n_members} -> {place_of(summary.output)}"
     )

@@ -127,3 +127,8 @@ def output_faults() -> Iterator[None]:
 def forget_output() -> None:
     """Let what was not written yet go nowhere: Python tries once more when it ends."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def spelt_counts(n_items: int, n_units: int, provenance: Mapping[str, Any]) -> str:
+    """How many records there were and what they are made of, such as "12 proteins, 4,647 residues"."""
+    return f"{n_items:,} {provenance['items']}, {n_units:,} {provenance['units']}"

@@ -33,14 +33,15 @@ class ModelProvenance:
 
     model: the name or path it was asked for by.
     sha256: of the model's weights, see ``sha256_of``.
-    modality, units: the kind of record that it reads, and what its tokens stand for, such as protein and
-        residues.
+    modality, items, units: the kind of record that it reads, what people call several of these, and what
+        their tokens stand for, such as protein, proteins and residues.
     alphabet_sha256: of the meaning of its token numbers, see ``biofm_datasets.store.Alphabet``.
     """
 
     model: str
     sha256: str
     modality: str
+    items: str
     units: str
     alphabet_sha256: str
     dtype: str

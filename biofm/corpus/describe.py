@@ -61,6 +61,8 @@ def describe_sources(
         letters=letters,
         n_unknown=sum(count for letter, count in letters.items() if letter not in scored),
         shared=tuple(_shared(sources, distinct)),
+        units=alphabet.units,
+        standard=f"the {len(alphabet.scored)} {alphabet.standard}",
         notices=dict(notices),
     )
 

@@ -61,8 +61,10 @@ class Description:
     """A data set in numbers.
 
     quantiles: of the lengths in residues, by their names ("median", "95 %").
-    letters: how often each token occurs that stands for a residue, the commonest first.
-    n_unknown: residues that are none of the 20 amino acids.
+    units: what its sequences are made of, such as residues; ``standard``: the kinds of them that models are
+        judged on, such as "the 20 amino acids".
+    letters: how often each token occurs that stands for a unit, the commonest first.
+    n_unknown: units that are none of the standard ones.
     n_distinct: sequences that differ from each other, in all inputs together.
     split: the method, and the number of sequences in each part; empty where there is none.
     """
@@ -75,6 +77,8 @@ class Description:
     quantiles: dict[str, float]
     letters: dict[str, int]
     n_unknown: int
+    units: str
+    standard: str
     shared: tuple[Shared, ...]
     split_method: str = ""
     split_tool: str = ""

@@ -22,12 +22,15 @@ Tokens = NDArray[np.unsignedinteger[Any]]
 
 
 class Words(NamedTuple):
-    """What people call a record of the modality, and the units that it is made of."""
+    """What people call a record of the modality, the units that it is made of, and the kinds of units that
+    models are judged on.
+    """
 
     item: str
     items: str
     unit: str
     units: str
+    standard: str
 
 
 class Clean(Protocol):
@@ -145,6 +148,7 @@ class Tokenizer(ABC):
             tokens=self.vocabulary,
             modality=self.modality.name,
             units=self.modality.words.units,
+            standard=self.modality.words.standard,
             before=tuple(self.before.tolist()),
             behind=tuple(self.behind.tolist()),
             scored=tuple(self.scored.tolist()),
@@ -153,11 +157,12 @@ class Tokenizer(ABC):
     @property
     def provenance(self) -> dict[str, str]:
         """What an output says of what was read."""
-        alphabet = self.alphabet
+        words = self.modality.words
         return {
-            "modality": alphabet.modality,
-            "units": alphabet.units,
-            "alphabet_sha256": alphabet.sha256,
+            "modality": self.modality.name,
+            "items": words.items,
+            "units": words.units,
+            "alphabet_sha256": self.alphabet.sha256,
         }
 
     @property

@@ -146,7 +146,7 @@ class ProteinTokenizer(Tokenizer):
 
 PROTEIN = Modality(
     name="protein",
-    words=Words("protein", "proteins", "residue", "residues"),
+    words=Words("protein", "proteins", "residue", "residues", "amino acids"),
     clean=clean_protein,
     refuse_other=refuse_other,
     units=residues_of,

@@ -44,7 +44,7 @@ def draw_dataset(found: Description, handle: BinaryIO, suffix: str) -> None:
     """
     figure = new_figure(WIDTH_INCH, HEIGHT_INCH)
     figure.set_layout_engine("none")
-    size = f"{found.n_sequences:,} proteins, {found.n_residues:,} residues"
+    size = f"{found.n_sequences:,} sequences, {found.n_residues:,} {found.units}"
     figure.text(0.055, 0.955, _short(found.name, 70), fontsize=14, color=INK, weight="bold", parse_math=False)
     figure.text(0.055, 0.922, size, fontsize=9.5, color=MUTED)
     left, right = (0.055, 0.52), (0.66, 0.29)  # from where, and how wide
@@ -64,7 +64,7 @@ def _draw_lengths(axes: "Axes", found: Description) -> None:
     from matplotlib.ticker import LogLocator  # heavy: this module is imported with every command
 
     median = found.quantiles["median"]
-    _set_up(axes, "Lengths", f"residues in a protein, % of sequences; median {median:,.0f}")
+    _set_up(axes, "Lengths", f"{found.units} in a sequence, % of sequences; median {median:,.0f}")
     edges = np.array(found.sources[0].lengths.edges)
     series = [(_short(it.name), np.array(it.lengths.counts)) for it in found.sources]
     if len(series) > MOST_LINES:

@@ -43,7 +43,7 @@ def test_a_store_is_ready_for_a_mixture(tmp_path: Path) -> None:
 
 
 def test_the_order_of_a_file_does_not_change_who_is_held_out(tmp_path: Path) -> None:
-    proteins = [f"MKTAYI{'A' * i}" for i in range(100)]
+    proteins = [f"MKTAYI{'L' * i}" for i in range(100)]
     held_out = []
     for name, order in (("one", proteins), ("other", proteins[::-1])):
         (tmp_path / f"{name}.fasta").write_text("".join(f">{p}\n{p}\n" for p in order))

@@ -37,7 +37,8 @@ def test_the_sum_of_several_files_can_be_checked_with_sha256sum(tmp_path: Path) 
 
 def test_provenance_becomes_plain_fields_with_the_versions_filled_in() -> None:
     provenance = Provenance(
-        model="protein-nano", sha256="ab", modality="protein", units="residues", alphabet_sha256="cd",
+        model="protein-nano", sha256="ab", modality="protein", items="proteins", units="residues",
+        alphabet_sha256="cd",
         dtype="bfloat16", device="cpu", pooling="mean", layer=6,
     )  # fmt: skip
 
@@ -45,6 +46,7 @@ def test_provenance_becomes_plain_fields_with_the_versions_filled_in() -> None:
         "model": "protein-nano",
         "sha256": "ab",
         "modality": "protein",
+        "items": "proteins",
         "units": "residues",
         "alphabet_sha256": "cd",
         "dtype": "bfloat16",

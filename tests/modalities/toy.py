@@ -77,7 +77,7 @@ def codes(text: str) -> NDArray[np.int64]:
 
 
 TOY = Modality(
-    name="toy", words=Words("string", "strings", "pair", "pairs"), clean=clean,
+    name="toy", words=Words("string", "strings", "pair", "pairs", "pairs"), clean=clean,
     refuse_other=lambda record: None, units=units, codes=codes, n_codes=len(PAIRS), tokenizer=ToyTokenizer,
 )  # fmt: skip
 

@@ -39,11 +39,11 @@ def test_the_picture_is_a_valid_file_of_every_suffix(found: Description) -> None
 
 def test_inputs_letters_and_copies_have_their_numbers(found: Description) -> None:
     texts = texts_of(found)
-    assert {"a.fasta, b.fasta", "6 proteins, 32 residues", "a.fasta", "b.fasta"} <= set(texts)
+    assert {"a.fasta, b.fasta", "6 sequences, 32 residues", "a.fasta", "b.fasta"} <= set(texts)
     assert {"4 (66.7%)", "2 (33.3%)"} <= set(texts)
     assert "% of residues; 2 other letters (X, B)" in texts
     assert "2 sequences repeat another (33.3%)" in texts
-    assert "residues in a protein, % of sequences; median 3" in texts
+    assert "residues in a sequence, % of sequences; median 3" in texts
 
 
 def test_a_split_has_its_parts_and_what_leaks(found: Description) -> None:

@@ -13,10 +13,11 @@ def describe_data(found: Description) -> tuple[Table | Pairs, ...]:
     """Inputs, parts, lengths and composition; and what of the held-out parts is in training."""
     parts = [_sources(found), *_split(found)]
     lengths = {name: f"{value:,.0f}" for name, value in found.quantiles.items()}
-    parts.append(Pairs(title="Lengths in residues", values=lengths))
+    parts.append(Pairs(title=f"Lengths in {found.units}", values=lengths))
     n_letters = max(1, sum(found.letters.values()))
     shares = {letter: f"{100 * n / n_letters:.2f} %" for letter, n in found.letters.items()}
-    note = f"{found.n_unknown:,} residues are none of the 20 amino acids." if found.n_unknown else ""
+    others = f"{found.n_unknown:,} {found.units} are none of {found.standard}."
+    note = others if found.n_unknown else ""
     return (*parts, Pairs(title="Composition", values=shares, note=note))
 
 
@@ -24,13 +25,15 @@ def picture_data(found: Description) -> Picture:
     """The same at one glance."""
     handle = io.BytesIO()
     draw_dataset(found, handle, ".png")
-    size = f"{found.n_sequences:,} sequences of {found.n_residues:,} residues"
-    description = f"How long the {size} are, which residues they have, their parts, and copies among them."
+    size = f"{found.n_sequences:,} sequences of {found.n_residues:,} {found.units}"
+    description = (
+        f"How long the {size} are, which {found.units} they have, their parts, and copies among them."
+    )
     return Picture(png=handle.getvalue(), caption="The data at one glance.", description=description)
 
 
 def _sources(found: Description) -> Table:
-    header = ("input", "sequences", "residues", "copies in it", "also in another")
+    header = ("input", "sequences", found.units, "copies in it", "also in another")
     rows = [
         (it.name, it.n_sequences, it.n_residues, it.n_sequences - it.n_distinct, it.n_elsewhere)
         for it in found.sources[:MOST_SOURCES]

@@ -27,13 +27,15 @@ class Alphabet:
     - ``modality``: the kind of record, such as protein; ``units``: what people call that which a token stands
       for, such as residues.
     - ``before``, ``behind``: the numbers of the special tokens around each sequence.
-    - ``scored``: the numbers of the tokens that models are judged on, such as those of the 20 amino acids.
+    - ``scored``: the numbers of the tokens that models are judged on; ``standard``: what people call these,
+      such as amino acids.
     """
 
     name: str
     tokens: tuple[str, ...]
     modality: str = "protein"
     units: str = "residues"
+    standard: str = "amino acids"
     before: tuple[int, ...] = ()
     behind: tuple[int, ...] = ()
     scored: tuple[int, ...] = ()

@@ -13,7 +13,7 @@ SOURCE = SourceDescription(
 PLAIN = Description(
     name="run/data", n_sequences=90, n_residues=9000, n_distinct=85, sources=(SOURCE,),
     quantiles={"shortest": 10, "median": 99.5}, letters={"L": 6000, "A": 2990, "X": 10}, n_unknown=10,
-    shared=(),
+    units="residues", standard="the 20 amino acids", shared=(),
 )  # fmt: skip
 LEAKAGE = Leakage(
     part="validation",
