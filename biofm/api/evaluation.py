@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from biofm_datasets import clean_protein, read_sequences
+from biofm_datasets import read_sequences
 from biofm_datasets.columns import find_numeric_columns
 from biofm_datasets.formats import is_table
 
@@ -20,6 +20,7 @@ from biofm.core.errors import InputError, OutputError, input_errors
 from biofm.evaluation import Assay, EvaluateOptions, Evaluation, evaluate_assay, read_assay, scores_to_judge
 from biofm.gate import Permit, ask
 from biofm.gate.inputs import STANDARD_INPUT
+from biofm.modalities import PROTEIN
 from biofm.policy import Target
 from biofm.report import ScatterPanel, check_figure_suffix, draw_scatter
 
@@ -109,7 +110,7 @@ def _read_wild_type(stream: BinaryIO, name: str) -> str:
     if len(records) != 1:
         what = f"{len(records):,} sequences where one wild type belongs"
         raise InputError(what, where=name, remedy="Give a FASTA file of one sequence")
-    return clean_protein(records[0], Counter(), gaps="refuse").sequence
+    return PROTEIN.clean(records[0], Counter(), gaps="refuse").sequence
 
 
 def _write(

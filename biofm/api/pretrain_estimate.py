@@ -17,7 +17,7 @@ from biofm.api.request import request_of
 from biofm.api.training import begin_with
 from biofm.core.errors import InputError, data_errors, input_errors
 from biofm.corpus.blocks import BlockReader, Reading
-from biofm.corpus.inputs import short_names
+from biofm.corpus.inputs import modality_of, short_names
 from biofm.gate import Permit, ask
 from biofm.inference import choose_compute
 from biofm.modalities import Tokens
@@ -81,7 +81,7 @@ def estimate_pretrain(
     )
     model = start_from or f"a new {size}"
     with ask(request_of("estimate", reads={"input": files}, model=model)) as permit:
-        checkpoint, _ = begin_with(start_from, size, recipe, device, modality)
+        checkpoint, _ = begin_with(start_from, size, recipe, device, modality_of(paths, modality))
         check_model(checkpoint, recipe, compute)
         if paths[0].is_dir():
             sample = _sample_store(paths[0], checkpoint, recipe)
@@ -115,12 +115,15 @@ def _sample_files(
     names = short_names(paths)
     reader = BlockReader(reading, names, checkpoint.tokenizer, Counter())
     sequences: list[Tokens] = []
+    values: list[NDArray[np.float32]] = []
     n_read = n_in_all = 0.0
     for stream, name, path in zip(permit.readers("input"), names, paths, strict=True):
         n_tokens, n_before, share = 0, len(sequences), 1.0
         with input_errors():
             for block in reader.read(stream, name):
-                sequences += np.split(block.tokens, np.cumsum(block.lengths)[:-1])
+                ends = np.cumsum(block.lengths)[:-1]
+                sequences += np.split(block.tokens, ends)
+                values += [] if block.values is None else np.split(block.values, ends)
                 n_tokens += len(block.tokens)
                 if n_tokens >= SAMPLE_TOKENS // len(paths):
                     share = _share_read(stream, path, len(sequences) - n_before)
@@ -133,7 +136,7 @@ def _sample_files(
         train = Mixture([members[n_validation:]], None, recipe.seed)
     n_times = n_in_all / n_read
     n_bytes = round(n_times * (n_read + STORE_BYTES * len(sequences)))
-    return _Sample(TokenStore.of(sequences), train, members[:n_validation], n_times, n_bytes)
+    return _Sample(TokenStore.of(sequences, values), train, members[:n_validation], n_times, n_bytes)
 
 
 def _share_read(stream: BinaryIO, path: Path, n_records: int) -> float:

@@ -13,6 +13,7 @@ from biofm.api.paths import paths_of
 from biofm.api.request import request_of
 from biofm.core import StageProgress, __version__
 from biofm.core.errors import OutputError
+from biofm.corpus.inputs import modality_of
 from biofm.gate import ask
 from biofm.inference import choose_compute
 from biofm.models import Checkpoint, modality_named, new_model
@@ -72,7 +73,7 @@ def pretrain(
             permit = opened.enter_context(ask(request))
             if crew.is_main:
                 opened.enter_context(hold_run(permit.folder("run")))
-            checkpoint, sha256 = begin_with(start_from, size, recipe, device, modality)
+            checkpoint, sha256 = begin_with(start_from, size, recipe, device, modality_of(paths, modality))
             check_model(checkpoint, recipe, compute)
             if crew.is_main:
                 begin_run(permit.folder("run"), recipe)

@@ -40,7 +40,7 @@ def _say_summary(summary: "MergeSummary | ScoreMergeSummary") -> None:
     from biofm.inference.results import MergeSummary  # brings numpy: not before a command runs
 
     if isinstance(summary, MergeSummary):
-        items = summary.provenance["items"]
+        items = summary.provenance.get("items", "proteins")  # an earlier biofm left it out
         say(f"{summary.n_sequences:,} {items}, {summary.n_unique:,} sequences, {summary.n_shards} shards")
         say(f"{summary.n_rows:,} x {summary.n_dimensions} -> {summary.output}")
     else:

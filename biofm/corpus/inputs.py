@@ -5,8 +5,11 @@ from itertools import repeat
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from biofm_datasets.store import open_store
+from biofm_datasets.store.files import RECORD
+
 from biofm.core import sha256_of
-from biofm.core.errors import InputError
+from biofm.core.errors import InputError, input_errors
 from biofm.corpus.blocks import Reading
 from biofm.gate.inputs import STANDARD_INPUT
 
@@ -43,6 +46,22 @@ def check_store_reading(store: Path, reading: Reading) -> None:
     if reading.gaps != Reading().gaps:
         what, remedy = "the gaps of a store were treated when it was prepared", "Leave --gaps out"
         raise InputError(what, where=str(store), remedy=remedy)
+    modality_of([store], reading.modality)
+
+
+def modality_of(inputs: Sequence[Path], asked: str | None) -> str | None:
+    """The name of what the inputs are: what a store says of itself, else ``asked``.
+
+    Raises InputError: the store holds something else than was asked for, or is damaged.
+    """
+    if not inputs or not (inputs[0] / RECORD).is_file():
+        return asked
+    with input_errors():
+        stored = open_store(inputs[0]).record.alphabet.modality
+    if asked not in (None, stored):
+        what = f"this store holds {stored}, and {asked} was asked for"
+        raise InputError(what, where=str(inputs[0]), remedy="Leave --as out, or give another store")
+    return stored
 
 
 def short_names(paths: Sequence[Path]) -> list[str]:

@@ -93,6 +93,7 @@ def fingerprint_of(inputs: Sequence[Input], reading: Reading, tokenizer: Tokeniz
         "id column": reading.id_column,
         "gaps": reading.gaps,
         "alphabet": tokenizer.alphabet.sha256,
+        "insisted": reading.modality is not None,
         "split column": reading.split.column,
         "split by groups": reading.split.method == "group",
     }

@@ -3,9 +3,11 @@
 from collections import Counter
 from typing import NamedTuple
 
-from biofm_datasets import Change, DataError, Record, clean_protein, parse_variant
+from biofm_datasets import Change, DataError, Record, parse_variant
 from biofm_datasets.changes import apply, changes_between, locate, splice
 from biofm_datasets.protein import refuse_no_protein
+
+from biofm.modalities import PROTEIN
 
 DISAGREE = "rows whose variant and whose whole sequence disagree, in the residues or in their numbering"
 
@@ -37,7 +39,7 @@ def read_facts(
     if residues is not None:
         refuse_no_protein(residues)
         record = Record("", "".join(residues.split()))
-        sequence = clean_protein(record, notices, gaps="refuse").sequence
+        sequence = PROTEIN.clean(record, notices, gaps="refuse").sequence
     if wild_type is not None and changes is not None:
         changes = _locate(changes, wild_type)
         sequence = sequence or apply(changes, wild_type)

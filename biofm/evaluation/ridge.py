@@ -24,6 +24,7 @@ N_FOLDS = 5
 TOLERANCE = 1e-12  # of LSQR, relative
 TIE_SHARE = 1e-8  # of the measurements' standard deviation: predictions closer than this are equal
 ROWS_AT_ONCE = 4096
+WIDEST = 1 << 20  # features; a dense row of them is held
 
 
 def one_hot(codes: Codes, n_codes: int) -> NDArray[np.int64]:
@@ -48,10 +49,20 @@ def count_features(
     """
     from scipy import sparse  # a quarter of a second, which other commands should not pay
 
-    width = 1 + max(int(features_of(row, n_codes).max(initial=0)) for row in rows)
+    def of_row(row: Codes) -> Codes:
+        return features_of(row, n_codes)
+
+    width = 1 + max(int(of_row(row).max(initial=0)) for row in rows)
+    if width > WIDEST:  # few of so many features occur, and these get numbers without gaps
+        known = np.unique(np.concatenate([np.unique(of_row(row)) for row in rows]))
+        width = len(known)
+
+        def of_row(row: Codes) -> Codes:
+            return np.searchsorted(known, features_of(row, n_codes))
+
     blocks, usual = [], None
     for begin in range(0, len(rows), ROWS_AT_ONCE):
-        counts = _count([features_of(row, n_codes) for row in rows[begin : begin + ROWS_AT_ONCE]], width)
+        counts = _count([of_row(row) for row in rows[begin : begin + ROWS_AT_ONCE]], width)
         if usual is None:
             usual = sparse.csr_matrix(np.rint(counts.mean(axis=0)))
         blocks.append(counts - sparse.csr_matrix(np.ones((counts.shape[0], 1))) @ usual)

@@ -17,7 +17,7 @@ from biofm.inference.compute import Compute
 from biofm.inference.empty_rows import EMPTY_ROWS
 from biofm.inference.lengths import longest_of, run_whole
 from biofm.inference.working_memory import check_memory_of_item
-from biofm.modalities import Item, Tokenizer, Tokens, items_of
+from biofm.modalities import Item, Tokenizer, items_of
 from biofm.modalities.records import SKIPPED
 from biofm.models.finiteness import are_faulty, not_finite
 from biofm.nn import MaskedLM, by_budget, pack_arrays
@@ -116,7 +116,7 @@ class ContactPredictor:
         for a protein of which the model's numbers are not finite, unless ``on_error`` is "skip".
         """
         for members in by_budget(self._tokenise(records, notices), self.tokens_per_batch):
-            maps = self._predict([item.tokens for item in members])
+            maps = self._predict(members)
             n_tokens = sum(len(item.tokens) for item in members)
             on_batch(n_tokens, n_tokens - self.tokenizer.n_special * len(members))
             for item, probabilities in zip(members, maps, strict=True):
@@ -136,12 +136,12 @@ class ContactPredictor:
             yield item, n_tokens
 
     @torch.inference_mode()
-    def _predict(self, proteins: list[Tokens]) -> list[NDArray[np.float32]]:
-        batch = pack_arrays(proteins)
+    def _predict(self, members: list[Item]) -> list[NDArray[np.float32]]:
+        batch = pack_arrays([item.tokens for item in members], [item.values for item in members])
         try:
             maps = self.head(self.encoder, batch.to(self.device))
         except torch.OutOfMemoryError as error:
-            longest = max(map(len, proteins)) - self.tokenizer.n_special
+            longest = max(item.n_units for item in members)
             raise OptionError(
                 f"the memory of {self.device} is too small for a batch with one of {longest:,} residues",
                 where="--tokens-per-batch",

@@ -12,7 +12,7 @@ def longest_of(config: EncoderConfig, tokenizer: Tokenizer) -> int | None:
 
 def check_length(item: Item, config: EncoderConfig, tokenizer: Tokenizer) -> None:
     """Raises InputError where the model has no positions for the last tokens."""
-    longest, n_units = longest_of(config, tokenizer), len(item.tokens) - tokenizer.n_special
+    longest, n_units = longest_of(config, tokenizer), item.n_units
     if longest is not None and n_units > longest:
         units = tokenizer.modality.words.units
         raise InputError(

@@ -51,6 +51,7 @@ class Modality:
       them is allowed. Whoever names the modality with ``--as`` insists, and is not asked.
     - ``units``: the units of a clean text one after the other, each as it is spelled, such as its residues.
     - ``codes``: a number below ``n_codes`` for each of these units, by which baselines tell them apart.
+    - ``has_variants``: whether its sequences have variants in the notations of ``biofm_datasets.variants``.
     - ``tokenizer``: makes the one whose alphabet a token store has when it is made for no model.
     """
 
@@ -61,6 +62,7 @@ class Modality:
     units: Callable[[str], Sequence[str]]
     codes: Callable[[str], NDArray[np.int64]]
     n_codes: int
+    has_variants: bool
     tokenizer: "Callable[[], Tokenizer]"
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from biofm_datasets import DataError, Record, clean_protein
-from biofm_datasets.protein import MASK, is_alignment
+from biofm_datasets.protein import GAP_CHARACTERS, MASK, is_alignment
 from biofm_datasets.variants import LETTERS
 from numpy.typing import NDArray
 
@@ -38,28 +38,37 @@ _CODE_OF_BYTE[np.frombuffer(_CODED.encode(), np.uint8)] = np.arange(1, N_CODES)
 NUCLEOTIDES = "ACGTUN"
 MOST_LIKE_DNA = 0.95
 SHORTEST_DNA = 100
-_OF_SMILES = re.compile(r"[BCFHIKLNOPRSa-z]+")
-_WAY_ON = "Give a model that reads it, say what it is with --as, or insist with --as protein"
+COMMONEST_OTHERS = "LE"
+"""The commonest residues that are no letters of DNA: by them nearly every protein is told at once."""
+_WITHOUT_GAPS = str.maketrans("", "", GAP_CHARACTERS)
+_OF_SMILES = re.compile(r"[BCFHIKLNOPRSa-z.-]+")
+_WAY_ON = "Give a model that reads it, or insist with --as protein"
 
 
 def refuse_other(record: Record) -> None:
     """Raises DataError, naming file and record, for a sequence of letters that speak for DNA or RNA, or for a
     molecule.
 
-    DNA or RNA: a hundred letters or more, of which 95 % are A, C, G, T, U or N in either case. A molecule in
-    SMILES (Weininger 1988, doi:10.1021/ci00057a005): Cl or Br among the letters of organic elements, in
-    capitals, and lower case alone; not in an alignment, whose lower case has another meaning.
+    DNA or RNA: a hundred letters or more, of which 95 % are A, C, G, T, U or N in either case, gaps left
+    aside. A molecule in SMILES (Weininger 1988, doi:10.1021/ci00057a005): Cl or Br among the letters of
+    organic elements, in capitals, lower case, bonds (-) and dots alone; not in an alignment, whose lower case
+    and gaps have another meaning.
     """
     sequence = record.sequence
-    if len(sequence) >= SHORTEST_DNA:
-        letters = NUCLEOTIDES if sequence.isupper() else NUCLEOTIDES + NUCLEOTIDES.lower()
-        n_like = sum(map(sequence.count, letters))
-        if n_like >= MOST_LIKE_DNA * len(sequence):
-            what = f"this looks like DNA or RNA, not a protein ({n_like:,} of {len(sequence):,} letters)"
-            raise DataError(what, where=record.where, remedy=_WAY_ON)
+    most_others = (1 - MOST_LIKE_DNA) * len(sequence)
+    if len(sequence) >= SHORTEST_DNA and sum(map(sequence.count, COMMONEST_OTHERS)) <= most_others:
+        _refuse_dna(record)
     may_be_molecule = ("Cl" in sequence or "Br" in sequence) and not is_alignment(record.source)
     if may_be_molecule and _OF_SMILES.fullmatch(sequence):
         what = "this looks like a molecule in SMILES, not a protein"
+        raise DataError(what, where=record.where, remedy=_WAY_ON)
+
+
+def _refuse_dna(record: Record) -> None:
+    letters = record.sequence.translate(_WITHOUT_GAPS)
+    n_like = sum(map(letters.count, NUCLEOTIDES + NUCLEOTIDES.lower()))
+    if len(letters) >= SHORTEST_DNA and n_like >= MOST_LIKE_DNA * len(letters):
+        what = f"this looks like DNA or RNA, not a protein ({n_like:,} of {len(letters):,} letters)"
         raise DataError(what, where=record.where, remedy=_WAY_ON)
 
 
@@ -152,5 +161,6 @@ PROTEIN = Modality(
     units=residues_of,
     codes=codes_of,
     n_codes=N_CODES,
+    has_variants=True,
     tokenizer=ProteinTokenizer,
 )

@@ -35,9 +35,20 @@ def read_checkpoint(files: Files, where: str) -> Checkpoint:
     """
     read = _read_folder if "config.json" in files else _read_lone_file
     family, layout = read(files, where)
+    tokenizer = FAMILIES[family].tokenizer()
+    _check_inputs(layout, tokenizer, where)
     module = build(layout.config, layout.tensors, layout.names, where)
     spare = tuple(unused(layout.tensors, module, layout.names))
-    return Checkpoint(family, module, FAMILIES[family].tokenizer(), spare)
+    return Checkpoint(family, module, tokenizer, spare)
+
+
+def _check_inputs(layout: Layout, tokenizer: Tokenizer, where: str) -> None:
+    """Raises ModelError where the encoder asks for more than the family's tokenizer gives."""
+    config = layout.config
+    if (config.values != "none") != tokenizer.has_values or config.n_segments:
+        what = f"its encoder reads values ({config.values}) or segments ({config.n_segments}) otherwise"
+        remedy = "Get the configuration again"
+        raise ModelError(f"{what} than models of {tokenizer.modality.name} do", where=where, remedy=remedy)
 
 
 def new_model(

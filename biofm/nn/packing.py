@@ -110,6 +110,7 @@ def pack_arrays(
 ) -> PackedBatch:
     """``pack`` of arrays in memory, whatever integers they hold, with their values where they have any."""
     of_values = [torch.from_numpy(one.astype(np.float32)) for one in values if one is not None]
+    assert len(of_values) in (0, len(tokens)), "values of all sequences, or of none"
     return pack([torch.from_numpy(one.astype(np.int64)) for one in tokens], of_values or None)
 
 

@@ -1,6 +1,5 @@
 """A pretraining run in a folder: train, judge, write down."""
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +14,7 @@ from biofm.core.errors import InputError, ModelError, OptionError
 from biofm.corpus import describe_store
 from biofm.evaluation import HeldOutPerplexity
 from biofm.inference import Compute
+from biofm.modalities import Tokenizer
 from biofm.models import Checkpoint, write_checkpoint
 from biofm.training.crew import meet
 from biofm.training.devices import check_devices
@@ -151,22 +151,33 @@ def objective_of(checkpoint: Checkpoint, recipe: PretrainRecipe) -> Objective:
 
 
 def check_store(store: Store, checkpoint: Checkpoint, recipe: PretrainRecipe) -> None:
-    _check_alphabet(store, checkpoint.tokenizer.vocabulary)
+    _check_alphabet(store, checkpoint.tokenizer)
     if recipe.validate_every and not len(store.split["validation"]):
         what = "nothing is there to validate on: the data has no such part"
         remedy = "Give --set n_validation=200, or a store prepared with --validation; or leave this out"
         raise OptionError(what, where="--set validate_every", remedy=remedy)
 
 
-def _check_alphabet(store: Store, vocabulary: Sequence[str]) -> None:
-    tokens = store.record.alphabet.tokens
-    if len(tokens) != len(vocabulary) or any(
-        a not in (b, UNUSED) for a, b in zip(tokens, vocabulary, strict=True)
-    ):
-        what = f"this store is spelt in the alphabet {store.record.alphabet.name}, which is not the model's"
-        raise InputError(
-            what, where=str(store.folder), remedy="Prepare it for this model, or take another one"
+def _check_alphabet(store: Store, tokenizer: Tokenizer) -> None:
+    """Raises InputError where the tokens of a store mean other things to the model."""
+    stored, own = store.record.alphabet, tokenizer.alphabet
+    is_same = (
+        stored.modality == own.modality
+        and len(stored.tokens) == len(own.tokens)
+        and all(a in (b, UNUSED) for a, b in zip(stored.tokens, own.tokens, strict=True))
+        and (stored.before, stored.behind) == (own.before, own.behind)
+    )
+    remedy = "Prepare it for this model, or take another one"
+    if not is_same:
+        what = (
+            f"this store is spelt in the alphabet {stored.name} ({stored.modality}), which is not the model's"
         )
+        raise InputError(what, where=str(store.folder), remedy=remedy)
+    if tokenizer.has_values != (store.tokens.values is not None):
+        what = "the model reads a number with each token, and this store has none"
+        if not tokenizer.has_values:
+            what = "this store has a number with each token, and the model reads none"
+        raise InputError(what, where=str(store.folder), remedy=remedy)
 
 
 def _leave_out_contacts(checkpoint: Checkpoint) -> dict[str, int]:

@@ -61,7 +61,7 @@ def clean_protein(record: Record, notices: Counter[str], *, gaps: Gaps = "drop")
         what = "the sequence holds gaps alone" if solid != upper else "the sequence is empty"
         raise DataError(what, where=record.where, remedy="Give it residues, or remove the record")
     found = {
-        INSERTS_KEPT if _is_of_a3m(record) else UPPER_CASED: upper != record.sequence,
+        INSERTS_KEPT if _is_a3m(record.source) else UPPER_CASED: upper != record.sequence,
         GAPS_DROPPED: solid != upper,
         GAPS_KEPT: any(gap in solid for gap in GAP_CHARACTERS),
         STOP_DROPPED: sequence != solid,
@@ -86,12 +86,12 @@ def count_residues(sequence: str) -> int:
 
 
 def is_alignment(source: str) -> bool:
-    """Whether a file of this name is an alignment with insert states in lower case."""
-    return source.lower().removesuffix(".gz").endswith((".a3m", ".afa"))
+    """Whether a file of this name is an alignment, whose lower case and gaps have a meaning of their own."""
+    return _is_a3m(source) or source.lower().removesuffix(".gz").endswith(".afa")
 
 
-def _is_of_a3m(record: Record) -> bool:
-    return record.source.lower().removesuffix(".gz").endswith(".a3m")
+def _is_a3m(source: str) -> bool:
+    return source.lower().removesuffix(".gz").endswith(".a3m")
 
 
 def _refuse_illegal(record: Record) -> None:
@@ -102,7 +102,7 @@ def _refuse_illegal(record: Record) -> None:
     character = record.sequence[legal.end()]
     remedy = "Correct or remove the record (allowed: A-Z, *, gaps - and ., | between chains, and <mask>)"
     if character in OF_MOLECULES:
-        remedy += "; a molecule in SMILES needs a model that reads molecules"
+        remedy += "; if this is a molecule in SMILES, give a model that reads molecules"
     what = f"position {legal.end() + 1} holds {character!a}, which no protein alphabet has"
     raise DataError(what, where=record.where, remedy=remedy)
 

@@ -11,7 +11,7 @@ DNA = ">chr\n" + "".join(Random(0).choices("ACGT", k=400)) + "\n"
 SMILES = "id,smiles,y\na,CCCl,1\nb,CCCCBr,2\nc,CCO,3\n"
 OF_DNA = "dna.fna, record 1 (chr): this looks like DNA or RNA, not a protein (400 of 400 letters)"
 OF_SMILES = "s.csv, record 1 (a): this looks like a molecule in SMILES, not a protein"
-WAY_ON = "Give a model that reads it, say what it is with --as, or insist with --as protein"
+WAY_ON = "Give a model that reads it, or insist with --as protein"
 
 COMMANDS = {
     "embed": ("embed dna.fna -o out.npz", OF_DNA),
@@ -45,6 +45,17 @@ def test_a_fine_tuning_names_the_line(biofm: Biofm) -> None:
     assert done.status == 1
     assert "this looks like a molecule in SMILES" in done.err
     assert len(done.err.strip().splitlines()) == 1
+
+
+def test_a_wild_type_of_dna_is_refused_with_its_line(biofm: Biofm) -> None:
+    dna = DNA.splitlines()[1]
+    Path("v.csv").write_text(f"mutant,wt\n{dna[0]}1W,{dna}\n")
+    done = biofm("score", "v.csv", "--sequence-column", "wt", "-o", "out.csv", "--quiet")
+    assert (done.status, done.err.strip()) == (
+        1,
+        f"biofm: v.csv, line 2: this looks like DNA or RNA, not a protein (400 of 400 letters). {WAY_ON}",
+    )
+    assert biofm("score", "v.csv", "--sequence-column", "wt", "-o", "out.csv", "--as", "protein").status == 0
 
 
 def test_who_names_the_modality_insists(biofm: Biofm) -> None:

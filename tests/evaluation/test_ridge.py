@@ -95,6 +95,13 @@ def test_predictions_are_those_of_the_closed_form(
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
+def test_features_of_a_large_alphabet_are_those_of_a_small_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    sequences, _ = library(40, lengths=(12, 15))
+    expected = features_of(sequences, kmers).toarray()
+    monkeypatch.setattr(ridge, "WIDEST", 100)
+    np.testing.assert_array_equal(features_of(sequences, kmers).toarray(), expected)
+
+
 def test_variants_of_a_protein_leave_few_features_a_row() -> None:
     sequences, _ = library(300)
     assert features_of(sequences).nnz <= 4 * 300

@@ -21,7 +21,10 @@ OTHERS = {
     "soft-masked DNA": (dna(300) + dna(200).lower(), LIKE_DNA),
     "RNA": (dna(150, "ACGU"), LIKE_DNA),
     "DNA with unknown bases and some codes for several": (dna(190) + "NNNNN" + "RYKMS", LIKE_DNA),
+    "DNA with gaps": (dna(180) + "-" * 40, LIKE_DNA),
     "chlorobutane": ("CCCCCl", LIKE_SMILES),
+    "two molecules": ("CCl.CCBr", LIKE_SMILES),
+    "a bond that is written": ("CC-Cl", LIKE_SMILES),
     "bromobenzene": ("Brc", LIKE_SMILES),
     "a molecule with aromatic letters": ("CcccnsCl", LIKE_SMILES),
 }
@@ -30,6 +33,7 @@ PROTEINS = {
     "a protein of few letters": "GATA" * 20 + "GAVA" * 10,
     "a protein of the letters of DNA and others": dna(188) + "W" * 12,
     "lower case": "mktclla",
+    "gaps that make it long enough": dna(90) + "-" * 40,
     "a protein with soft masking": "MKTClACDEFG",
     "letters of organic elements alone": "CHINCLIP",
 }

@@ -2,6 +2,7 @@
 families.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -123,6 +124,11 @@ def test_perplexities_are_those_of_a_plain_loop(
         assert value == pytest.approx(np.exp(np.mean(losses)), rel=1e-4)
 
 
+def test_variants_are_of_proteins(model: Path) -> None:
+    with pytest.raises(ModelError, match="this model reads strings, whose variants nobody here can read"):
+        biofm.load(model, device="cpu").score("MKTAYI", ["K2A"])
+
+
 def test_a_record_of_something_else_is_refused_with_its_place(model: Path) -> None:
     with pytest.raises(InputError, match=r"record 2 .*no pairs with numbers"):
         biofm.load(model, device="cpu").embed(["ab3", "MKTAYI"])
@@ -157,7 +163,9 @@ def test_a_store_is_prepared_described_and_trained_on(file: Path, texts: list[st
         n_steps=3, tokens_per_batch=40, n_warmup=1, max_length=33, checkpoint_every=3, log_every=1
     )
     how: dict[str, Any] = {"size": "small", "modality": "toy", "device": "cpu"}
-    assert biofm.estimate_pretrain(store, recipe, **how).n_train_tokens > 0
+    for data in (store, file):
+        estimated = biofm.estimate_pretrain(data, replace(recipe, n_held_out=0), **how)
+        assert estimated.n_train_tokens > 0
     trained = biofm.pretrain(store, run, recipe, **how)
     (held_out,) = open_store(store).split["test"].tolist()
     assert trained.held_out["in.fasta"].n_residues == len(toy.units(texts[held_out]))
@@ -212,5 +220,43 @@ def test_a_store_of_another_modality_is_refused(file: Path, tmp_path: Path) -> N
     store = tmp_path / "store"
     biofm.prepare(file, store, modality="toy")
     recipe = PretrainRecipe(n_steps=1, tokens_per_batch=40)
-    with pytest.raises(InputError, match="alphabet"):
-        biofm.pretrain(store, tmp_path / "run", recipe, device="cpu")
+    with pytest.raises(InputError, match=r"the alphabet toy \(toy\), which is not the model's"):
+        biofm.pretrain(store, tmp_path / "run", recipe, start_from="protein-nano", device="cpu")
+    with pytest.raises(InputError, match="this store holds toy, and protein was asked for"):
+        biofm.pretrain(store, tmp_path / "other", recipe, modality="protein", device="cpu")
+    with pytest.raises(InputError, match="this store holds toy, and protein was asked for"):
+        biofm.describe(store, modality="protein")
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_store_without_the_values_that_a_model_reads_is_refused(
+    there: bool, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tmp_path / "store"
+    with monkeypatch.context() as prepared:
+        prepared.setattr(toy.ToyTokenizer, "has_values", there)
+        biofm.prepare(file, store, modality="toy")
+    monkeypatch.setattr(toy.ToyTokenizer, "has_values", not there)
+    message = "this store has a number with each token" if there else "this store has none"
+    recipe = PretrainRecipe(n_steps=1, tokens_per_batch=40)
+    with pytest.raises(InputError, match=message):
+        biofm.pretrain(store, tmp_path / "run", recipe, size="small", device="cpu")
+
+
+def test_a_store_of_values_is_replaced_by_one_without(file: Path, tmp_path: Path) -> None:
+    store, proteins = tmp_path / "store", tmp_path / "p.fasta"
+    proteins.write_text(">a\nMKTAYI\n")
+    biofm.prepare(file, store, modality="toy")
+    biofm.prepare(proteins, store, overwrite=True)
+    opened = open_store(store, verify=True)
+    assert opened.tokens.values is None
+    assert opened.record.n_units == 6
+
+
+def test_a_model_that_asks_for_values_where_its_family_has_none_is_refused(
+    module: MaskedLM, tmp_path: Path
+) -> None:
+    for name, content in write_checkpoint(Checkpoint("biofm protein", module, TOKENIZER)).items():
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(ModelError, match=r"reads values .continuous."):
+        biofm.load(tmp_path, device="cpu")

@@ -78,7 +78,8 @@ def codes(text: str) -> NDArray[np.int64]:
 
 TOY = Modality(
     name="toy", words=Words("string", "strings", "pair", "pairs", "pairs"), clean=clean,
-    refuse_other=lambda record: None, units=units, codes=codes, n_codes=len(PAIRS), tokenizer=ToyTokenizer,
+    refuse_other=lambda record: None, units=units, codes=codes, n_codes=len(PAIRS),
+    has_variants=False, tokenizer=ToyTokenizer,
 )  # fmt: skip
 
 MODEL_TYPE = "toy"

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from biofm.core.errors import ModelError
 from biofm.inference.masked import unheard
 from biofm.inference.scoring.methods import Method, Unscored, Variant, readings_of, score_of
 from biofm.inference.scoring.readings import Answer, Reader, Reading
@@ -23,6 +24,10 @@ class Scorer:
     """Models, and the method by which they score."""
 
     def __init__(self, readers: Sequence[Reader], method: Method) -> None:
+        for modality in (reader.tokenizer.modality for reader in readers):
+            if not modality.has_variants:
+                what = f"this model reads {modality.words.items}, whose variants nobody here can read"
+                raise ModelError(what, where="--model", remedy="Give a model of proteins")
         self.readers = readers
         self.method = method
 

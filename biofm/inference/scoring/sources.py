@@ -19,6 +19,7 @@ from biofm.inference.scoring.options import ScoreOptions
 from biofm.inference.scoring.scan import cases_of_scan
 from biofm.inference.scoring.wild_types import wild_types_of_column, wild_types_of_records
 from biofm.modalities import PROTEIN
+from biofm.modalities.modality import check_asked
 from biofm.modalities.records import RecordOptions, check_format, records_of_file
 
 
@@ -43,6 +44,7 @@ class Sources:
 
     def __post_init__(self) -> None:
         check_format(self.format)
+        check_asked(self.modality, PROTEIN)
         if self.all_singles != (self.variants is None):
             what = "either a table of variants is scored, or all substitutions"
             raise OptionError(what, where="--all-singles", remedy="Give one of them")
@@ -90,7 +92,9 @@ class Sources:
             return cases_of_scan(Intake(proteins, opened("wild_type")), options.offset, notices)
         if self.wild_type is None:
             assert self.sequence_column is not None, "checked above"
-            wild_types = wild_types_of_column(self.sequence_column, notices)
+            wild_types = wild_types_of_column(
+                self.sequence_column, notices, insists=self.modality is not None
+            )
         else:
             records = self._records(opened("wild_type"), "stop", notices)
             wild_types = wild_types_of_records(records, str(self.wild_type), self.protein_column)

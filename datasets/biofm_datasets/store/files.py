@@ -47,7 +47,7 @@ class TensorFile(NamedTuple):
         return found
 
 
-TOKENS = TensorFile("tokens", ("U8", "U16"))
+TOKENS = TensorFile("tokens", ("U8", "U16", "U32"))
 OFFSETS = TensorFile("offsets", ("I64",))
 IDS = TensorFile("ids", ("U8",))
 ID_OFFSETS = TensorFile("id_offsets", ("I64",))

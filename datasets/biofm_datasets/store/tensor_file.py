@@ -23,6 +23,7 @@ HEADER_BYTES = 4096
 DTYPES: dict[str, np.dtype[Any]] = {
     "U8": np.dtype("u1"),
     "U16": np.dtype("<u2"),
+    "U32": np.dtype("<u4"),
     "U64": np.dtype("<u8"),
     "I64": np.dtype("<i8"),
     "F32": np.dtype("<f4"),

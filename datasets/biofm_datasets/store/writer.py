@@ -177,6 +177,8 @@ class StoreWriter:
             for name in ALL_FILES:
                 if (self.work / name).exists():
                     os.replace(self.work / name, self.folder / name)
+                elif name not in self.files:
+                    (self.folder / name).unlink(missing_ok=True)  # of a store that this one replaces
             os.replace(self.work / RECORD, self.folder / RECORD)
         self._unfinished.remove()
 
