@@ -17,7 +17,7 @@ from biofm.core.bounds import check_bound
 from biofm.core.errors import InputError, input_errors
 from biofm.corpus import Description, Tally, describe_sources, describe_store
 from biofm.corpus.blocks import BlockReader, Reading
-from biofm.corpus.inputs import check_not_standard_input, check_store_reading, short_names
+from biofm.corpus.inputs import check_not_standard_input, check_store_reading, modality_of, short_names
 from biofm.gate import ask
 from biofm.models import modality_named
 from biofm.policy import Target
@@ -58,6 +58,7 @@ def describe(
     request = request_of("describe", reads=reads, writes=writes)
     with ask(request) as permit, StageProgress(quiet=quiet) as bar, input_errors():
         if is_store:
+            modality_of(paths, modality)
             store = open_store(paths[0])
             found = describe_store(store, str(paths[0]), n_sampled=n_sampled, seed=seed, progress=bar.update)
         else:

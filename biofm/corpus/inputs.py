@@ -46,7 +46,6 @@ def check_store_reading(store: Path, reading: Reading) -> None:
     if reading.gaps != Reading().gaps:
         what, remedy = "the gaps of a store were treated when it was prepared", "Leave --gaps out"
         raise InputError(what, where=str(store), remedy=remedy)
-    modality_of([store], reading.modality)
 
 
 def modality_of(inputs: Sequence[Path], asked: str | None) -> str | None:
