@@ -28,7 +28,7 @@ from safetensors.numpy import load_file
 from transformers import EsmcConfig, EsmcForMaskedLM, EsmConfig, EsmForMaskedLM
 
 ROOT = Path(__file__).resolve().parents[2]
-EARLIER = "1041a3c"
+EARLIER = "a53074f"
 """The last commit before biofm was opened for other modalities than proteins."""
 
 OF_A_RUN = {
