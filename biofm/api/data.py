@@ -72,7 +72,8 @@ def prepare(
     """Write the proteins of ``inputs`` (FASTA, CSV, TSV, Parquet) into the folder ``output`` as a store of
     tokens, in memory that does not grow. Whoever trains on it maps it into memory.
 
-    ``gaps`` of alignments are to "drop", to "keep" as tokens, or to "refuse".
+    ``gaps`` of alignments are to "drop", to "keep" as tokens, or to "refuse". ``modality`` names what the
+    inputs hold, by default proteins; without it, letters that look like DNA or a molecule are refused.
     ``weights``: of a mixture, one for each input; without, each counts by its size. The split and its options
     are those of ``biofm_datasets.splits.SplitOptions``; amounts are shares below 1 or numbers.
     ``resume`` goes on with work that was interrupted there, and the store becomes the same byte by byte.

@@ -61,6 +61,7 @@ def embed(
     residues, special tokens left out; "none" writes a row a residue. ``layer`` 0 is the token embeddings, -1
     the last layer with the final norm. ``window`` (residues) embeds longer proteins by windows that overlap
     by half. ``gaps`` of alignments (``-`` and ``.``) are to "drop", to "keep" as tokens, or to "refuse".
+    ``modality`` "protein" takes sequences whose letters look like DNA or a molecule, which are refused else.
     Order and duplicate ids are kept; identical sequences are embedded once; memory does not grow
     with the file; the output appears under its name only when it is whole.
 

@@ -41,8 +41,8 @@ InputFormat = Annotated[
     Format | None, Option("--format", help="Of the input, where no name says it, as of standard input.")
 ]
 AtGaps = Annotated[Gaps, Option("--gaps", help=GAPS_HELP)]
-AS_HELP = """What the input is, such as protein; named, it is taken for that whatever its letters look like.
-[default: what the model reads]"""
+AS_HELP = """What the input holds, such as protein. Without it, what looks like DNA or a molecule is refused;
+with it, that is read all the same. [default: what the model reads]"""
 As = Annotated[str | None, Option("--as", metavar="NAME", help=AS_HELP)]
 AtFault = Annotated[OnError, Option("--on-error", help="At a faulty record: stop, or skip and count it.")]
 TABLE_HELP = "The suffix chooses: .csv .tsv .parquet; - is standard output, as CSV."

@@ -1,4 +1,6 @@
-"""What a data set is like: lengths, letters, copies, and what its split lets through."""
+"""Token stores: how they are written, and what a data set is like: lengths, letters, copies, and what its
+split lets through.
+"""
 
 from biofm.corpus.describe import describe_sources, describe_store
 from biofm.corpus.description import (

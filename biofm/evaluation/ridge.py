@@ -49,16 +49,14 @@ def count_features(
     """
     from scipy import sparse  # a quarter of a second, which other commands should not pay
 
-    def of_row(row: Codes) -> Codes:
-        return features_of(row, n_codes)
-
-    width = 1 + max(int(of_row(row).max(initial=0)) for row in rows)
+    width, known = 1 + max(int(features_of(row, n_codes).max(initial=0)) for row in rows), None
     if width > WIDEST:  # few of so many features occur, and these get numbers without gaps
-        known = np.unique(np.concatenate([np.unique(of_row(row)) for row in rows]))
+        known = np.unique(np.concatenate([np.unique(features_of(row, n_codes)) for row in rows]))
         width = len(known)
 
-        def of_row(row: Codes) -> Codes:
-            return np.searchsorted(known, features_of(row, n_codes))
+    def of_row(row: Codes) -> Codes:
+        found = features_of(row, n_codes)
+        return found if known is None else np.searchsorted(known, found)
 
     blocks, usual = [], None
     for begin in range(0, len(rows), ROWS_AT_ONCE):

@@ -38,7 +38,7 @@ class Item:
 
 def items_of(records: Iterable[Record], tokenizer: Tokenizer, notices: Counter[str]) -> Iterator[Item]:
     """The records in order. Units that the vocabulary lacks are counted in ``notices``."""
-    unknown = unknown_units(tokenizer)
+    unknown = f"{tokenizer.modality.words.units} read as <unk>"
     for number, record in enumerate(records, start=1):
         tokens, values = tokenizer.encoded(record.sequence)
         if n_unknown := int(np.count_nonzero(tokens == tokenizer.unknown)):
@@ -55,8 +55,3 @@ def items_of(records: Iterable[Record], tokenizer: Tokenizer, notices: Counter[s
             n_units=len(tokens) - tokenizer.n_special,
             key=key,
         )
-
-
-def unknown_units(tokenizer: Tokenizer) -> str:
-    """What a summary says of them."""
-    return f"{tokenizer.modality.words.units} read as <unk>"

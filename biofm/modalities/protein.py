@@ -27,13 +27,11 @@ def _alphabet(extra: str) -> tuple[str, ...]:
 ESM_ALPHABET = _alphabet("<null_1>")
 ESMC_ALPHABET = _alphabet("|")
 
-
 # Letters that baselines tell apart; 0 is any other character, such as that of a mask.
 _CODED = "ABCDEFGHIJKLMNOPQRSTUVWXYZ*-."
 N_CODES = len(_CODED) + 1
 _CODE_OF_BYTE = np.zeros(256, np.int64)
 _CODE_OF_BYTE[np.frombuffer(_CODED.encode(), np.uint8)] = np.arange(1, N_CODES)
-
 
 NUCLEOTIDES = "ACGTUN"
 MOST_LIKE_DNA = 0.95
