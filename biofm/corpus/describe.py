@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from biofm.corpus.description import Description, Histogram, Shared, SourceDescription
 from biofm.corpus.leakage import measure_leakage
+from biofm.corpus.relatives import has_letters
 from biofm.corpus.tally import Tally, tally_store
 
 QUANTILES = {
@@ -22,6 +23,10 @@ QUANTILES = {
     "longest": 1,
 }
 N_BINS = 48
+NOT_COMPARED = (
+    "held-out sequences whose relatives were not looked for: that is done letter by letter, and {units} are "
+    "not single letters"
+)
 
 Progress = Callable[[str, int, int], None]
 Lengths = NDArray[np.int64]
@@ -29,7 +34,9 @@ Hashes = NDArray[np.uint64]
 
 
 def describe_store(store: Store, name: str, *, n_sampled: int, seed: int, progress: Progress) -> Description:
-    """A prepared data set; ``n_sampled`` proteins of each held-out part are compared with the other parts."""
+    """A prepared data set; ``n_sampled`` sequences of each held-out part are compared with the other parts,
+    where relatives can be found.
+    """
     progress("counting", 0, 1)
     tallies = tally_store(store)
     found = describe_sources(tallies, store.record.alphabet, name, store.record.notices)
@@ -38,7 +45,13 @@ def describe_store(store: Store, name: str, *, n_sampled: int, seed: int, progre
     leakage = measure_leakage(store, n_sampled=n_sampled, seed=seed, progress=progress)
     split = store.record.split
     counts = {part: split.counts[part] for part in PARTS}
-    return replace(found, split_method=split.method, split_tool=split.tool, split=counts, leakage=leakage)
+    notices = found.notices
+    if n_sampled and not has_letters(store.record.alphabet):
+        notices = notices | {NOT_COMPARED.format(units=found.units): counts["validation"] + counts["test"]}
+    return replace(
+        found, split_method=split.method, split_tool=split.tool, split=counts, leakage=leakage,
+        notices=notices,
+    )  # fmt: skip
 
 
 def describe_sources(

@@ -31,10 +31,13 @@ def open_inputs(
     return [Input(stream, name, sha256_of([stream]), weight) for stream, name, weight in named]
 
 
-def check_not_standard_input(paths: Sequence[Path]) -> None:
-    """Raises InputError where one of them is standard input."""
+def check_not_standard_input(paths: Sequence[Path], modality: str | None = None) -> None:
+    """Raises InputError where one of them is standard input. ``modality`` names what it should hold."""
     if STANDARD_INPUT in paths:
-        what, remedy = "data sets are read from files", "Write the proteins into a file first"
+        from biofm.models import modality_named  # brings torch, which a fault alone needs
+
+        items = modality_named(modality).words.items
+        what, remedy = "data sets are read from files", f"Write the {items} into a file first"
         raise InputError(what, where="-", remedy=remedy)
 
 

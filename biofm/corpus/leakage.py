@@ -11,6 +11,7 @@ from biofm_datasets.store import Store
 from numpy.typing import NDArray
 
 from biofm.corpus.description import Leakage
+from biofm.corpus.relatives import has_letters
 
 SEARCHED_TOKENS = 4_000_000
 """Of the part that a sample is compared with: some seconds of work. Of more, some are drawn."""
@@ -24,10 +25,12 @@ PAIRS = (("validation", "train"), ("test", "train"), ("test", "validation"))
 
 def measure_leakage(store: Store, *, n_sampled: int, seed: int, progress: Progress) -> tuple[Leakage, ...]:
     """For each pair of parts that hold something: copies of the held-out one in the other, and relatives
-    there of ``n_sampled`` of its proteins.
+    there of ``n_sampled`` of its sequences, or of none where relatives cannot be found.
 
     The search (``biofm_datasets.split.find_similar``) errs on the side of missing a few.
     """
+    if not has_letters(store.record.alphabet):
+        n_sampled = 0
     spell = Spelling(store.record.alphabet)
     searched: dict[str, tuple[Indices, list[str]]] = {}
     found = []

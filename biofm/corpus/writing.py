@@ -24,6 +24,7 @@ from biofm_datasets.store.files import HASHES, KEYS
 from biofm.core.errors import OptionError, OutputError, data_errors, input_errors
 from biofm.corpus.blocks import BlockReader, Reading
 from biofm.corpus.inputs import Input
+from biofm.corpus.relatives import check_split
 from biofm.modalities import Tokenizer
 
 COMMIT_TOKENS = 1 << 25
@@ -62,6 +63,7 @@ def write_store(
 
     Raises InputError, OptionError, OutputError.
     """
+    check_split(reading.split, tokenizer.alphabet)
     with data_errors(OutputError):
         writer = StoreWriter(
             folder, dtype_of(tokenizer), fingerprint_of(inputs, reading, tokenizer), resume=resume, anew=anew,

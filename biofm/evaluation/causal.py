@@ -54,6 +54,7 @@ class _Judge:
         self.model = model
         self.device = model.encoder.embedding.tokens.weight.device
         self.unigram = unigram
+        self.item = tokenizer.modality.words.item
         self.scored = torch.from_numpy(tokenizer.scored).long()
         self.code = np.full(len(tokenizer.vocabulary), -1)  # of a token: its place among the standard ones
         self.code[tokenizer.scored] = np.arange(len(tokenizer.scored))
@@ -64,7 +65,7 @@ class _Judge:
         of_model = self._log_likelihoods([one for _, one in members])
         for (number, (tokens, _)), log_p in zip(members, of_model, strict=True):
             if not np.isfinite(log_p).all():
-                raise not_finite(self.model, f"held-out protein {number + 1}")
+                raise not_finite(self.model, f"held-out {self.item} {number + 1}")
             codes = self.code[tokens[1:]]  # what each token but the last is followed by
             places = np.flatnonzero(codes >= 0)
             residues = codes[places]

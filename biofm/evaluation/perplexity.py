@@ -128,6 +128,7 @@ class _Judge:
         self.model = model
         self.device = model.encoder.embedding.tokens.weight.device
         self.unigram = unigram
+        self.item = tokenizer.modality.words.item
         self.mask = tokenizer.mask
         self.scored = torch.from_numpy(tokenizer.scored).long()
         self.code = np.full(
@@ -143,7 +144,7 @@ class _Judge:
         bounds = np.cumsum([len(tokens) for tokens in hidden])[:-1]
         for protein, tokens, one in zip(proteins, hidden, np.split(of_model, bounds), strict=True):
             if not np.isfinite(one).all():
-                raise not_finite(self.model, f"held-out protein {protein.number + 1}")
+                raise not_finite(self.model, f"held-out {self.item} {protein.number + 1}")
             seen = self.code[protein.tokens[(protein.part >= 0) & (protein.part != part)]]
             counts = np.bincount(seen, minlength=len(self.unigram)) + PRIOR_RESIDUES * self.unigram
             self.n_residues[protein.number] += len(tokens)

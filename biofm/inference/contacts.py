@@ -141,11 +141,11 @@ class ContactPredictor:
         try:
             maps = self.head(self.encoder, batch.to(self.device))
         except torch.OutOfMemoryError as error:
-            longest = max(item.n_units for item in members)
+            longest, words = max(item.n_units for item in members), self.tokenizer.modality.words
             raise OptionError(
-                f"the memory of {self.device} is too small for a batch with one of {longest:,} residues",
+                f"the memory of {self.device} is too small for a batch with one of {longest:,} {words.units}",
                 where="--tokens-per-batch",
-                remedy="Give less; where one protein alone is too long, give --device cpu",
+                remedy=f"Give less; where one {words.item} alone is too long, give --device cpu",
             ) from error
         sums = torch.stack([probabilities.sum() for probabilities in maps])
         found = [probabilities.cpu().numpy() for probabilities in maps]

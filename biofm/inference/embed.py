@@ -191,10 +191,11 @@ class Embedder:
         try:
             hidden: Tensor = self.encoder(batch, self.layer).float()
         except torch.OutOfMemoryError as error:
+            item = self.tokenizer.modality.words.item
             raise OptionError(
                 f"the memory of {self.device} is too small for a batch of {len(batch.tokens):,} tokens",
                 where="--tokens-per-batch",
-                remedy="Give less; where one protein alone is too long, give a --window",
+                remedy=f"Give less; where one {item} alone is too long, give a --window",
             ) from error
         return hidden
 

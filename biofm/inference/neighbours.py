@@ -17,7 +17,7 @@ MOST_NEAREST = 100
 """Of one row: as many as graphs of neighbours have. All of them are kept until they are printed."""
 BLOCK_ROWS = 1024
 BLOCK_BYTES = 16 << 20
-NO_DIRECTION = "proteins equal to the mean of all, whose cosine to any other is 0"
+NO_DIRECTION = "{items} equal to the mean of all, whose cosine to any other is 0"
 
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int32]
@@ -93,9 +93,14 @@ class Directions:
 
 
 def find_neighbours(
-    read: Embeddings, top: int = 1, progress: Callable[[float], None] = lambda fraction: None
+    read: Embeddings,
+    top: int = 1,
+    progress: Callable[[float], None] = lambda fraction: None,
+    *,
+    items: str = "proteins",
 ) -> Neighbours:
-    """The ``top`` nearest of every row. ``progress`` hears the share that is done.
+    """The ``top`` nearest of every row. ``progress`` hears the share that is done. ``items``: what the rows
+    are of, in notices.
 
     Raises as ``Directions`` does.
     """
@@ -118,7 +123,8 @@ def find_neighbours(
             _keep_best(cosine[start:stop], nearest[start:stop], products, first)
             n_done += 1
             progress(2 * n_done / (n_blocks * (n_blocks + 1)))
-    return Neighbours(read.ids, nearest, cosine, {NO_DIRECTION: n_still} if n_still else {})
+    notices = {NO_DIRECTION.format(items=items): n_still} if n_still else {}
+    return Neighbours(read.ids, nearest, cosine, notices)
 
 
 def similarity_of(read: Embeddings, chosen: NDArray[np.intp]) -> Floats:

@@ -23,7 +23,8 @@ def check_pool(pool: str, config: EncoderConfig, tokenizer: Tokenizer) -> None:
         what = "no special token stands before the sequences of this model"
         raise OptionError(what, where="--pool", remedy="Give mean, max or none")
     if pool == "cls" and config.causal:
-        what = "in a causal model <cls> sees no residue, and is the same for every protein"
+        words = tokenizer.modality.words
+        what = f"in a causal model <cls> sees no {words.unit}, and is the same for every {words.item}"
         raise OptionError(what, where="--pool", remedy="Give mean, max or none")
 
 

@@ -1,9 +1,10 @@
 """A data set at one glance: lengths, letters, what is held out, copies."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from biofm.corpus import Description, Leakage
 from biofm.report.figure import new_figure, printable, write_figure
@@ -19,6 +20,8 @@ PART_COLOURS = {"train": ACCENT, "validation": VIOLET, "test": WARM, "removed": 
 MOST_LINES = len(LINES)  # more inputs are shown together
 MOST_ROWS = 5
 MOST_LETTERS = 40  # of a name
+MOST_BARS = 20  # of units whose shares are compared with nothing
+MOST_SIGNS = 2  # of a unit that is spelled beside others; a longer one is spelled upwards, cut to eight
 LEAST_ROWS = 4.3  # of a panel: fewer leave it empty below
 LINE = 0.36  # of a row
 
@@ -30,6 +33,18 @@ SWISS_PROT = {
 }  # fmt: skip
 
 
+class Reference(NamedTuple):
+    """Shares in percent that those of a data set are compared with."""
+
+    title: str
+    name: str
+    shares: Mapping[str, float]
+
+
+REFERENCES = {"the 20 amino acids": Reference("Amino acids", "in Swiss-Prot", SWISS_PROT)}
+"""By what a description calls the kinds of units that models are judged on."""
+
+
 class Row(NamedTuple):
     """A name, what stands at its right, and a bar of shares with their colours."""
 
@@ -39,7 +54,7 @@ class Row(NamedTuple):
 
 
 def draw_dataset(found: Description, handle: BinaryIO, suffix: str) -> None:
-    """Four panels: how long the proteins are, which residues they have, the parts of the split (or the
+    """Four panels: how long the sequences are, which units they have, the parts of the split (or the
     inputs), and how many sequences are copies.
     """
     figure = new_figure(WIDTH_INCH, HEIGHT_INCH)
@@ -84,22 +99,43 @@ def _draw_lengths(axes: "Axes", found: Description) -> None:
 
 
 def _draw_letters(axes: "Axes", found: Description) -> None:
-    """The 20 amino acids beside their shares in Swiss-Prot."""
-    others = [letter for letter in found.letters if letter not in SWISS_PROT]
+    """The shares of the units beside those of a reference, or of the commonest ones alone."""
+    reference = REFERENCES.get(found.standard)
+    if reference is None:
+        _draw_commonest(axes, found)
+        return
+    others = [letter for letter in found.letters if letter not in reference.shares]
     spelt = ", ".join(others[:6]) + ", ..." * (len(others) > 6)
-    _set_up(
-        axes, "Amino acids", f"% of residues; {found.n_unknown:,} other letters{f' ({spelt})' * bool(others)}"
-    )
+    rest = f"{found.n_unknown:,} other letters{f' ({spelt})' * bool(others)}"
+    _set_up(axes, reference.title, f"% of {found.units}; {rest}")
+    letters = sorted(reference.shares, key=lambda letter: -found.letters.get(letter, 0))
+    places = _draw_shares(axes, found, letters)
+    axes.set_xticks(places, letters)
+    known = [reference.shares[letter] for letter in letters]
+    axes.hlines(known, places - 0.44, places + 0.44, color=WARM, linewidth=1.8, label=reference.name)
+    _add_legend(axes)
+
+
+def _draw_commonest(axes: "Axes", found: Description) -> None:
+    """So many as have room; of how many kinds they are the commonest is said."""
+    shown = list(found.letters)[:MOST_BARS]
+    cut = f" the {len(shown)} commonest of {len(found.letters):,} kinds;" * (len(shown) < len(found.letters))
+    rest = f"{found.n_unknown:,} are none of {found.standard}"
+    _set_up(axes, "Composition", f"% of {found.units};{cut} {rest}")
+    places = _draw_shares(axes, found, shown)
+    is_long = max(map(len, shown), default=0) > MOST_SIGNS
+    names = [_short(name, 8) for name in shown]
+    axes.set_xticks(places, names, rotation=90 if is_long else 0, parse_math=False)
+
+
+def _draw_shares(axes: "Axes", found: Description, letters: Sequence[str]) -> NDArray[np.int64]:
+    """Bars, and where they stand."""
     total = max(1, sum(found.letters.values()))
-    letters = sorted(SWISS_PROT, key=lambda letter: -found.letters.get(letter, 0))
     places = np.arange(len(letters))
     shares = [100 * found.letters.get(letter, 0) / total for letter in letters]
     axes.bar(places, shares, width=0.7, color=ACCENT, alpha=0.9, label="here")
-    reference = [SWISS_PROT[letter] for letter in letters]
-    axes.hlines(reference, places - 0.44, places + 0.44, color=WARM, linewidth=1.8, label="in Swiss-Prot")
-    axes.set_xticks(places, letters)
     axes.set_xlim(-0.7, len(letters) - 0.3)
-    _add_legend(axes)
+    return places
 
 
 def _draw_split(axes: "Axes", found: Description) -> None:

@@ -19,10 +19,13 @@ def draw_neighbours(
     handle: BinaryIO,
     suffix: str,
     n_rows: int | None = None,
+    *,
+    items: str = "proteins",
 ) -> None:
     """A heat map of ``similarity`` (rows, rows), from -1 to 1, the rows ordered so that similar ones meet.
 
-    ``n_rows``: of how many they are an evenly spaced sample, which the title then says.
+    ``n_rows``: of how many they are an evenly spaced sample, which the title then says. ``items``: what the
+    rows are of.
     """
     order = _leaf_order(similarity)
     side = min(4 + 0.3 * len(labels), 16)
@@ -36,10 +39,10 @@ def draw_neighbours(
     else:
         axes.set_xticks([])
         axes.set_yticks([])
-        axes.set_xlabel(f"{len(labels):,} proteins, too many to name")
+        axes.set_xlabel(f"{len(labels):,} {items}, too many to name")
     title = "Similarity of the embeddings"
     if n_rows is not None and n_rows > len(labels):
-        title += f"\n{len(labels):,} of {n_rows:,} proteins, evenly spaced in the file"
+        title += f"\n{len(labels):,} of {n_rows:,} {items}, evenly spaced in the file"
     axes.set_title(title)
     figure.colorbar(image, ax=axes, label="cosine, mean of all rows removed", shrink=0.8)
     write_figure(figure, handle, suffix)

@@ -28,13 +28,14 @@ from biofm.training.objectives import Objective, causal_lm, masked_lm
 from biofm.training.processes import batches_of_process, find_processes
 from biofm.training.progress import Progress
 from biofm.training.recipe import PretrainRecipe
+from biofm.training.run_data import notices_of_split
 
 ONLY_WARMED_UP = (
     "runs whose warm-up takes all of their steps, so that the learning rate never reaches its peak"
 )
 CONTACTS_LEFT_OUT = "contact heads left out: they fit the attention maps before this training"
 N_SAMPLED = 20
-"""Held-out proteins of each part whose relatives in training are looked for, for the report."""
+"""Held-out sequences of each part whose relatives in training are looked for, for the report."""
 UNUSED = "<null_1>"
 """A token of ESM's alphabet that no sequence has, in the place of which ESM C has one of its own."""
 
@@ -119,7 +120,7 @@ def _conclude(
         dtype_reason=compute.reason,
         held_out=judge(store, checkpoint, unigram, compute, progress),
         best_step=best_step,
-        notices=store.record.notices | notices,
+        notices=store.record.notices | notices_of_split(store, folder) | notices,
     )
     _write_model(folder / MODEL, checkpoint)
     write_json(folder / EVALUATION, asdict(summary))
@@ -130,7 +131,8 @@ def _conclude(
 def check_model(checkpoint: Checkpoint, recipe: PretrainRecipe, compute: Compute) -> None:
     """Raise ModelError or OptionError where the model cannot be trained so, before there is any work."""
     if checkpoint.module.head is None:
-        what = f"this {checkpoint.family} model has no language-model head, so it predicts no residues"
+        units = checkpoint.tokenizer.modality.words.units
+        what = f"this {checkpoint.family} model has no language-model head, so it predicts no {units}"
         raise ModelError(what, where="--start-from", remedy="Start from a checkpoint with its head")
     if compute.dtype is torch.float16:
         what = "float16 gradients vanish without loss scaling, which biofm does not do"
@@ -226,6 +228,7 @@ def _report(
 ) -> None:
     from biofm.training import reporting  # brings matplotlib
 
+    words = checkpoint.tokenizer.modality.words
     name = " and ".join(source.name for source in store.record.sources)
     data = describe_store(store, name, n_sampled=N_SAMPLED, seed=recipe.seed, progress=progress)
     report = reporting.report_of_pretraining(
@@ -234,8 +237,9 @@ def _report(
         checkpoint.module.config,
         read_metrics(folder / METRICS) if (folder / METRICS).exists() else [],
         sources=[source.name for source in store.record.sources],
+        words=words,
         unigram=unigram,
-        data=reporting.describe_data(data),
+        data=reporting.describe_data(data, words.item),
         environment=environment_of(compute),
         ended=datetime.now().strftime("%Y-%m-%d %H:%M"),
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from biofm.core import sha256_of
 from biofm.core.errors import InputError, OptionError, OutputError, input_errors
 from biofm.corpus.blocks import Reading
 from biofm.corpus.inputs import check_not_standard_input, check_store_reading, open_inputs
+from biofm.corpus.relatives import BY_RELATIVES, has_letters
 from biofm.corpus.writing import write_store
 from biofm.gate.permit import Permit
 from biofm.modalities import Tokenizer
@@ -21,15 +23,19 @@ from biofm.training.folder import DATA, REMEDY
 from biofm.training.progress import Progress
 from biofm.training.recipe import PretrainRecipe
 
-SPLIT_OPTIONS = ("--validation, --test", "--split identity")
+SPLIT_OPTIONS = ("--validation, --test", "--split identity", "--split random")
+AT_RANDOM = (
+    "sequences held out at random, of which training may hold relatives: these are found letter by letter, "
+    "and {units} are not single letters"
+)
 
 
-def files_of_data(inputs: Sequence[Path]) -> tuple[Path, ...]:
-    """What is read: the inputs, or the files of the one store among them.
+def files_of_data(inputs: Sequence[Path], modality: str | None = None) -> tuple[Path, ...]:
+    """What is read: the inputs, or the files of the one store among them. ``modality`` names what they hold.
 
     Raises InputError: they are neither.
     """
-    check_not_standard_input(inputs)
+    check_not_standard_input(inputs, modality)
     folders = [path for path in inputs if path.is_dir()]
     if not folders:
         return tuple(inputs)
@@ -87,6 +93,8 @@ def _prepare(
         _check_sources(open_store(data), permit, reading, folder)
         return
     data.mkdir(exist_ok=True)
+    if reading.split.method in BY_RELATIVES and not has_letters(tokenizer.alphabet):
+        reading = replace(reading, split=replace(reading.split, method="random"))
     with _as_held_out():
         write_store(
             open_inputs(permit.readers("input"), inputs), reading, tokenizer, data, progress, resume=True,
@@ -97,7 +105,8 @@ def _prepare(
 def reading_of(
     recipe: PretrainRecipe, *, column: str | None, gaps: Gaps, on_error: str, modality: str | None
 ) -> Reading:
-    """How the files of a run are read and split: so that no held-out protein has a relative in training.
+    """How the files of a run are read and split: so that no held-out sequence has a relative in training,
+    which ``open_data`` makes a split at random where relatives cannot be found.
 
     By our own search for relatives, whatever is installed, so that the split depends on data and seed alone.
     """
@@ -108,6 +117,15 @@ def reading_of(
             tool="kmer", per_source=True,
         )  # fmt: skip
     return Reading(column=column, gaps=gaps, on_error=on_error, modality=modality, split=split)
+
+
+def notices_of_split(store: Store, folder: Path) -> dict[str, int]:
+    """What a reader should know of how the store that was prepared in ``folder`` holds out, counted."""
+    split = store.record.split
+    if store.folder != folder / DATA or split.method != "random":
+        return {}
+    n_held_out = split.counts["validation"] + split.counts["test"]
+    return {AT_RANDOM.format(units=store.record.alphabet.units): n_held_out}
 
 
 def _check_sources(store: Store, permit: Permit, reading: Reading, folder: Path) -> None:

@@ -77,7 +77,7 @@ def test_rows_equal_to_the_mean_have_no_direction_cosine_zero_and_are_counted(co
     with written(np.full((5, 4), common, np.float32)) as read:
         found = find_neighbours(read)
     assert (found.cosine == 0).all()
-    assert found.notices == {NO_DIRECTION: 5}
+    assert found.notices == {NO_DIRECTION.format(items="proteins"): 5}
 
 
 def test_fewer_than_three_rows_are_an_error() -> None:

@@ -140,7 +140,7 @@ def _task_of(name: str, rows: Sequence[Row], modality: Modality, options: LabelO
             return FoundTask(task, "it was asked for")
     assert options.task == AUTO
     cells = [[row.cells[i] for row in rows] for i in range(len(options.targets))]
-    return find_task(name, options.targets, cells, _lengths(rows, modality))
+    return find_task(name, options.targets, cells, _lengths(rows, modality), modality.words.unit)
 
 
 def _parse_rows(

@@ -46,14 +46,18 @@ def check_task(task: str, n_targets: int) -> None:
 
 
 def find_task(
-    where: str, targets: Sequence[str], cells: Sequence[Sequence[str]], n_residues: Sequence[Collection[int]]
+    where: str,
+    targets: Sequence[str],
+    cells: Sequence[Sequence[str]],
+    n_residues: Sequence[Collection[int]],
+    unit: str,
 ) -> FoundTask:
     """The task that the cells of the targets speak for. ``n_residues``: of each sequence, as given and as put
-    in order. Raises InputError where they speak for none.
+    in order. ``unit``: what people call one. Raises InputError where they speak for none.
     """
     known = [[cell for cell in column if cell.lower() not in MISSING] for column in cells]
     if len(targets) == 1:
-        return _of_one(where, targets[0], cells[0], known[0], n_residues)
+        return _of_one(where, targets[0], cells[0], known[0], n_residues, unit)
     if all(is_truth(cell) for column in known for cell in column):
         return FoundTask("multi-label", "the targets hold 0 and 1")
     if all(parse_number(cell) is not None for column in known for cell in column):
@@ -78,12 +82,17 @@ def is_truth(cell: str) -> bool:
 
 
 def _of_one(
-    where: str, target: str, cells: Sequence[str], known: Sequence[str], n_residues: Sequence[Collection[int]]
+    where: str,
+    target: str,
+    cells: Sequence[str],
+    known: Sequence[str],
+    n_residues: Sequence[Collection[int]],
+    unit: str,
 ) -> FoundTask:
     distinct = set(known)
     numbers = [parse_number(cell) for cell in distinct]
     if _are_per_residue(cells, n_residues):
-        return FoundTask("per-residue", f"{target!r} holds a letter for every residue")
+        return FoundTask("per-residue", f"{target!r} holds a letter for every {unit}")
     if all(number is not None for number in numbers):
         values = {number for number in numbers if number is not None}
         if _are_classes(values, len(known)):
@@ -92,7 +101,7 @@ def _of_one(
     if 2 * len(distinct) <= len(known) or len(distinct) == 1:
         return FoundTask("classification", f"{target!r} holds {len(distinct):,} different texts")
     what = f"column {target!r} holds {len(distinct):,} different texts in {len(known):,} rows"
-    remedy = "Name a column of numbers, of classes, or of a letter for every residue; or say --task"
+    remedy = f"Name a column of numbers, of classes, or of a letter for every {unit}; or say --task"
     raise InputError(f"{what}, which are no classes", where=where, remedy=remedy)
 
 

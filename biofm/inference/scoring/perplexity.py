@@ -25,6 +25,7 @@ from biofm.core.tables import Table
 from biofm.inference.empty_rows import EMPTY_ROWS, emptied, reasons
 from biofm.inference.intake import Intake
 from biofm.inference.scoring.readings import Reader, Reading, log_likelihood_of
+from biofm.modalities import Words
 from biofm.models.finiteness import not_finite
 from biofm.nn import by_budget
 
@@ -36,9 +37,24 @@ COLUMNS: dict[PerplexityMethod, str] = {
 }
 
 TOKENS_PER_PART = 1 << 22
-LEFT_OUT = "residues left out, which are no single amino acid"
-EMPTY = "sequences without an amino acid, whose perplexity is nan"
 IN_WINDOWS = "sequences longer than the model's training, read in windows"
+
+
+def left_out(words: Words) -> str:
+    """The notice of units that do not count, such as X."""
+    return f"{words.units} left out, which are no single {_one_of(words.standard)}"
+
+
+def without_any(words: Words) -> str:
+    """The notice of sequences of which no unit counts."""
+    kind = _one_of(words.standard)
+    article = "an" if kind[:1] in "aeiou" else "a"
+    return f"sequences without {article} {kind}, whose perplexity is nan"
+
+
+def _one_of(kinds: str) -> str:
+    """A kind of unit, of which ``Words`` has the plural."""
+    return kinds.removesuffix("s")
 
 
 def check_perplexity_method(method: str) -> None:
@@ -102,8 +118,9 @@ def _perplexities_of(
     n_residues = [reader.n_units(record.sequence) for record in part]
     n_counted = [len(reader.counted(record.sequence)) for record in part]
     windowed = [n > reader.window for n in n_residues]
-    notices[LEFT_OUT] += sum(n_residues) - sum(n_counted)
-    notices[EMPTY] += n_counted.count(0)
+    words = reader.tokenizer.modality.words
+    notices[left_out(words)] += sum(n_residues) - sum(n_counted)
+    notices[without_any(words)] += n_counted.count(0)
     notices[IN_WINDOWS] += sum(windowed)
     totals = np.array([likelihoods[reading] for reading in readings])
     is_faulty = np.isnan(totals)

@@ -25,7 +25,8 @@ def draw_predictions(table: LabelledTable, plan: Plan, findings: Findings) -> tu
             ranks = [measures[target]["spearman"].value for target in labels.targets]
             pictures.append(_draw_numbers(name, labels, combined.outputs, ranks))
         elif labels.classes:
-            pictures.append(_draw_classes(name, labels, combined.outputs.argmax(1)))
+            units = f"{table.modality.words.units} of the" if labels.task == "per-residue" else "the"
+            pictures.append(_draw_classes(name, units, labels, combined.outputs.argmax(1)))
     return tuple(pictures)
 
 
@@ -45,14 +46,14 @@ def _draw_numbers(
     return Picture(png=handle.getvalue(), caption=f"{caption}.", description=f"{caption}. {told}.")
 
 
-def _draw_classes(name: str, labels: Labels, predicted: NDArray[np.int64]) -> Picture:
+def _draw_classes(name: str, units: str, labels: Labels, predicted: NDArray[np.int64]) -> Picture:
+    """``units`` goes before the name of the rows."""
     is_known = labels.codes != UNKNOWN
     n = len(labels.classes)
     cells = labels.codes[is_known] * n + predicted[is_known]
     counts = np.bincount(cells, minlength=n * n).reshape(n, n)
     handle = io.BytesIO()
     draw_confusion(counts, labels.classes, handle, ".png")
-    units = "residues of the" if labels.task == "per-residue" else "the"
     caption = f"Which class was taken for which, of {units} {name} rows."
     right = counts.trace() / max(1, counts.sum())
     description = f"{caption} {right:.1%} were taken for what they are."

@@ -41,16 +41,17 @@ def report_of_finetuning(
 ) -> RunReport:
     """``logs``: the ``metrics.csv`` of each member that has one."""
     rows = {name: read_metrics(path) for name, path in logs.items()}
+    units = table.modality.words.units
     return RunReport(
         title=f"{join_names(summary.targets)} of {Path(table.name).name}",
         kind="fine-tuning",
         summary=_summary(summary, plan),
         environment=environment,
         facts=_facts(summary, plan),
-        results=tuple(_results(summary, plan)),
+        results=tuple(_results(summary, plan, units)),
         curves=_curves(rows),
         pictures=draw_predictions(table, plan, findings),
-        data=(*describe_table(table, plan), *_uncertainty(summary)),
+        data=(*describe_table(table, plan), *_uncertainty(summary, units)),
         configuration=asdict(recipe),
         notices=summary.notices,
         ended=now(),
@@ -77,13 +78,13 @@ def _facts(summary: FinetuneSummary, plan: Plan) -> dict[str, str]:
     return facts | {"method": summary.method, "members": f"{len(plan.members):,}"}
 
 
-def _results(summary: FinetuneSummary, plan: Plan) -> list[Results]:
+def _results(summary: FinetuneSummary, plan: Plan, units: str) -> list[Results]:
     results = []
     missing = "; ".join(f"{name} ({reason})" for name, reason in summary.not_computed.items())
     for name, found in summary.judged.items():
         measures = sorted(found.rows[0].measures, key=lambda it: it != summary.primary)
-        residues = "" if found.n_residues is None else f", with {found.n_residues:,} residues"
-        title = f"{name.capitalize()} rows: {found.n_rows:,}{residues}"
+        judged = "" if found.n_residues is None else f", with {found.n_residues:,} {units}"
+        title = f"{name.capitalize()} rows: {found.n_rows:,}{judged}"
         note = f"Learned from {plan.judged[name].fitted}."
         results.append(
             Results(
@@ -142,7 +143,7 @@ def _series(name: str, rows: Rows, column: str) -> Series:
     return Series(name=name, x=[x for x, _ in points], y=[y for _, y in points])
 
 
-def _uncertainty(summary: FinetuneSummary) -> list[Pairs]:
+def _uncertainty(summary: FinetuneSummary, units: str) -> list[Pairs]:
     if not summary.calibrated:
         return []
     found = summary.calibrated
@@ -163,7 +164,7 @@ def _uncertainty(summary: FinetuneSummary) -> list[Pairs]:
         }
     warnings = [text for text, is_warning in summary.remarks if is_warning]
     values |= {"warnings": warnings} if warnings else {}
-    return [Pairs(title="Uncertainty, on the test rows", values=values), _domain(summary)]
+    return [Pairs(title="Uncertainty, on the test rows", values=values), _domain(summary, units)]
 
 
 def _held_by_target(found: Mapping[str, Mapping[str, float] | None]) -> dict[str, str]:
@@ -174,11 +175,11 @@ def _held_by_target(found: Mapping[str, Mapping[str, float] | None]) -> dict[str
     }
 
 
-def _domain(summary: FinetuneSummary) -> Pairs:
+def _domain(summary: FinetuneSummary, units: str) -> Pairs:
     training, test = summary.domain["training"], summary.domain["test"]
     limit = summary.domain["limit"]
     values = {
-        "residues of the rows that train": f"{training['shortest']:,} to {training['longest']:,}",
+        f"{units} of the rows that train": f"{training['shortest']:,} to {training['longest']:,}",
         "letters in them": training["letters"],
         "limit of the distance to them": "not known" if limit is None else f"{limit:.3g}",
         "test rows out of the domain": f"{test['out_of_domain']:,} of {test['rows']:,}",

@@ -9,9 +9,11 @@ from biofm.report.run import Pairs, Picture, Table
 MOST_SOURCES = 40
 
 
-def describe_data(found: Description) -> tuple[Table | Pairs, ...]:
-    """Inputs, parts, lengths and composition; and what of the held-out parts is in training."""
-    parts = [_sources(found), *_split(found)]
+def describe_data(found: Description, item: str) -> tuple[Table | Pairs, ...]:
+    """Inputs, parts, lengths and composition; and what of the held-out parts is in training. ``item``: what
+    people call one of the sequences.
+    """
+    parts = [_sources(found), *_split(found, item)]
     lengths = {name: f"{value:,.0f}" for name, value in found.quantiles.items()}
     parts.append(Pairs(title=f"Lengths in {found.units}", values=lengths))
     n_letters = max(1, sum(found.letters.values()))
@@ -43,7 +45,7 @@ def _sources(found: Description) -> Table:
     return Table(title="Inputs", header=header, rows=rows, note=note)
 
 
-def _split(found: Description) -> list[Table | Pairs]:
+def _split(found: Description, item: str) -> list[Table | Pairs]:
     if not found.split:
         return []
     tool = f" ({found.split_tool})" if found.split_tool else ""
@@ -57,15 +59,15 @@ def _split(found: Description) -> list[Table | Pairs]:
             for it in found.leakage
         ]
         title = "What of the held-out parts is in another"
-        parts.append(Table(title=title, header=header, rows=rows, note=_note(found.leakage)))
+        parts.append(Table(title=title, header=header, rows=rows, note=_note(found.leakage, item)))
     return parts
 
 
-def _note(leakage: tuple[Leakage, ...]) -> str:
+def _note(leakage: tuple[Leakage, ...], item: str) -> str:
     if not any(it.n_sampled for it in leakage):
         return "Relatives were not searched for."
     searched = [f"{it.n_searched:,} of {it.n_other:,} {it.place}" for it in leakage if it.n_sampled]
     return (
-        "Related: at least half of the shorter protein aligns with 30 % identity. "
+        f"Related: at least half of the shorter {item} aligns with 30 % identity. "
         f"Searched among {', '.join(dict.fromkeys(searched))} sequences."
     )

@@ -12,6 +12,7 @@ from biofm.core.environment import Environment
 from biofm.core.progress import format_duration
 from biofm.evaluation import HeldOutPerplexity
 from biofm.evaluation.bootstrap import Estimate
+from biofm.modalities import Words
 from biofm.nn import EncoderConfig
 from biofm.report import Curves
 from biofm.report.run import Contender, Measure, Pairs, Results, RunReport, Table
@@ -22,11 +23,6 @@ from biofm.training.reporting.words import join_names
 if TYPE_CHECKING:
     from biofm.training.run import PretrainSummary
 
-BASELINES = {
-    "own_composition": ("own composition", "residue frequencies of the protein itself, smoothed"),
-    "unigram": ("unigram", "residue frequencies of the training set"),
-}
-
 
 def report_of_pretraining(
     summary: "PretrainSummary",
@@ -35,13 +31,14 @@ def report_of_pretraining(
     rows: Rows,
     *,
     sources: Sequence[str],
+    words: Words,
     unigram: NDArray[np.float64],
     data: Sequence[Table | Pairs],
     environment: Environment,
     ended: str,
 ) -> RunReport:
-    """``rows``: of ``metrics.csv``. ``sources``: what the inputs are called. ``unigram``: the frequencies of
-    the residues in training.
+    """``rows``: of ``metrics.csv``. ``sources``: what the inputs are called. ``words``: what their
+    sequences and units are called. ``unigram``: the frequencies of the units in training.
     """
     return RunReport(
         title=f"Pretraining on {join_names(sources)}",
@@ -49,8 +46,8 @@ def report_of_pretraining(
         summary=_summary(summary, rows),
         environment=environment,
         facts=_facts(summary, rows),
-        results=(_results(summary.held_out),) if summary.held_out else (),
-        curves=_curves(rows, recipe, unigram),
+        results=(_results(summary.held_out, words, len(unigram)),) if summary.held_out else (),
+        curves=_curves(rows, recipe, words, unigram),
         data=tuple(data),
         configuration=asdict(recipe) | {"encoder": asdict(encoder)},
         notices=summary.notices,
@@ -58,23 +55,25 @@ def report_of_pretraining(
     )
 
 
-def _curves(rows: Rows, recipe: PretrainRecipe, unigram: NDArray[np.float64]) -> tuple[Curves, ...]:
-    """Losses beside what frequencies give on the same residues, hidden and shown alike."""
+def _curves(
+    rows: Rows, recipe: PretrainRecipe, words: Words, unigram: NDArray[np.float64]
+) -> tuple[Curves, ...]:
+    """Losses beside what frequencies give on the same units, hidden and shown alike."""
     if recipe.objective != "masked":
         return curves_of(rows, "nats per token", {})
     note = (
-        f"Of the residues that are to be predicted {recipe.mask_rate:.0%} are hidden, "
+        f"Of the {words.units} that are to be predicted {recipe.mask_rate:.0%} are hidden, "
         f"{recipe.random_rate:.0%} replaced and the others shown. The dashed line is the best that is "
-        "possible on just these without a look at any other residue; the perplexities are of hidden residues "
-        "alone."
+        f"possible on just these without a look at any other {words.unit}; the perplexities are of hidden "
+        f"{words.units} alone."
     )
     levels = {"without context": loss_without_context(unigram, recipe)}
-    return curves_of(rows, "nats per predicted residue", levels, note)
+    return curves_of(rows, f"nats per predicted {words.unit}", levels, note)
 
 
 def loss_without_context(unigram: NDArray[np.float64], recipe: PretrainRecipe) -> float:
-    """The least cross-entropy, in nats a residue, of who sees the place to be predicted and no other, knows
-    the frequencies, and how often a residue is hidden, replaced by any of the kinds, or left.
+    """The least cross-entropy, in nats a unit, of who sees the place to be predicted and no other, knows
+    the frequencies, and how often a unit is hidden, replaced by any of the kinds, or left.
     """
     left = 1 - recipe.mask_rate - recipe.random_rate
     shown = unigram[:, None] * (left * np.eye(len(unigram)) + recipe.random_rate / len(unigram))
@@ -121,9 +120,14 @@ def _count(n: float) -> str:
     return f"{n:,.0f}" if n < 1e6 else f"{n / 1e6:,.1f} million"
 
 
-def _results(held_out: Mapping[str, HeldOutPerplexity]) -> Results:
-    """A column for each source: they are judged apart."""
-    names = {"model": ("the model", ""), **BASELINES}
+def _results(held_out: Mapping[str, HeldOutPerplexity], words: Words, n_kinds: int) -> Results:
+    """A column for each source: they are judged apart. ``n_kinds``: of units, of which one is predicted."""
+    own = f"{words.unit} frequencies of the {words.item} itself, smoothed"
+    names = {
+        "model": ("the model", ""),
+        "own_composition": ("own composition", own),
+        "unigram": ("unigram", f"{words.unit} frequencies of the training set"),
+    }
     n_residues = sum(it.n_residues for it in held_out.values())
     return Results(
         title="Perplexity on held-out sequences",
@@ -138,7 +142,7 @@ def _results(held_out: Mapping[str, HeldOutPerplexity]) -> Results:
             for field, (name, note) in names.items()
         ),
         interval="95 % interval, of drawing the sequences again and again",
-        note=f"Over {n_residues:,} residues, each predicted once; 20 is what guessing gives.",
+        note=f"Over {n_residues:,} {words.units}, each predicted once; {n_kinds:,} is what guessing gives.",
     )
 
 

@@ -32,7 +32,7 @@ SPLIT = replace(
 
 
 def by_title(found: Description) -> dict[str, Table | Pairs]:
-    return {part.title: part for part in describe_data(found)}
+    return {part.title: part for part in describe_data(found, "protein")}
 
 
 def test_inputs_lengths_and_composition_are_told() -> None:

@@ -9,7 +9,7 @@ import torch
 
 from biofm.core.environment import find_environment
 from biofm.evaluation import HeldOutPerplexity
-from biofm.modalities import ProteinTokenizer
+from biofm.modalities import PROTEIN, ProteinTokenizer
 from biofm.nn import EncoderConfig, pack
 from biofm.report.run import RunReport
 from biofm.training import PretrainRecipe, PretrainSummary
@@ -42,6 +42,7 @@ def reported(**changes: Any) -> RunReport:
         "encoder": ENCODER,
         "rows": ROWS,
         "sources": ["uniref90.fasta"],
+        "words": PROTEIN.words,
         "unigram": UNIGRAM,
         "data": (),
         "environment": find_environment(threads=1, gpus=(), device="cpu", dtype="float32"),
