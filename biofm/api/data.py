@@ -83,17 +83,19 @@ def prepare(
     began = perf_counter()
     paths = paths_of(inputs)
     folder = Path(output)
+    known = modality_named(modality, paths)
     with data_errors(OptionError):
         options = SplitOptions(
             method=split, validation=validation, test=test, seed=seed, column=split_column,
             validation_groups=tuple(validation_groups), test_groups=tuple(test_groups),
             max_identity=max_identity, min_coverage=min_coverage, tool=split_tool,
+            own_groups=known.group is not None,
         )  # fmt: skip
     reading = Reading(
         column=column, id_column=id_column, gaps=gaps, on_error=on_error, modality=modality, split=options
     )
     _check_inputs(paths, weights)
-    tokenizer = modality_named(modality).tokenizer()
+    tokenizer = known.tokenizer()
     if resume and not overwrite and _was_finished(folder):
         return _summary(_find_finished(paths, weights, reading, tokenizer, folder), began, {ALREADY_WHOLE: 1})
     target = Target(path=folder, kind="directory", overwrite=_may_hold_files(folder, resume, overwrite))

@@ -89,7 +89,7 @@ def _check(paths: Sequence[Path], reading: Reading) -> bool:
 def _describe_files(
     streams: Sequence[BinaryIO], paths: Sequence[Path], reading: Reading, bar: StageProgress
 ) -> Description:
-    tokenizer, notices = modality_named(reading.modality).tokenizer(), Counter[str]()
+    tokenizer, notices = modality_named(reading.modality, paths).tokenizer(), Counter[str]()
     names = short_names(paths)
     reader = BlockReader(reading, names, tokenizer, notices)
     tallies = []

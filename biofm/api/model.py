@@ -102,6 +102,7 @@ class Model:
             values=block.values,
             provenance=self.provenance(embedder, gaps),
             notices=dict(notices),
+            columns=block.columns,
         )
 
     def contacts(

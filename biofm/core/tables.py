@@ -9,7 +9,7 @@ JSON in the metadata, under the key ``biofm``.
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 SUFFIXES = (*DELIMITERS, ".parquet")
 STANDARD_OUTPUT = Path("-")
+RENAMED = "input columns renamed input_..., because the output's own take their names"
 ROW_GROUP_ROWS, ROW_GROUP_BYTES = 1 << 16, 256 << 20
 
 Columns = Mapping[str, Any]
@@ -131,6 +132,17 @@ class _ParquetTable:
             if self._writer is None:
                 self._writer = ParquetWriter(self._output, rows.schema.with_metadata(self._metadata))
             self._writer.write_table(rows.replace_schema_metadata(self._metadata))
+
+
+def kept_apart(columns: Columns, added: Container[str]) -> dict[str, Any]:
+    """The columns of the input, with another name where those ``added`` would hide them."""
+    apart: dict[str, Any] = {}
+    for name, column in columns.items():
+        other = name
+        while other in added or (other != name and other in columns):
+            other = f"input_{other}"
+        apart[other] = column
+    return apart
 
 
 def _spell(column: Any) -> Sequence[str]:

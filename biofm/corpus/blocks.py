@@ -7,7 +7,7 @@ from itertools import islice
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
-from biofm_datasets import DataError, read_sequences
+from biofm_datasets import DataError, Record
 from biofm_datasets.formats import is_table
 from biofm_datasets.ids import watch_ids
 from biofm_datasets.splits import SplitOptions, key_of_cell
@@ -22,7 +22,7 @@ BLOCK_RESIDUES = 1 << 20
 
 
 class Block(NamedTuple):
-    """Some records, their tokens one after the other, and what a split goes by, where it needs a column.
+    """Some records, their tokens one after the other, and what a split by parts or groups goes by.
 
     ``n_read`` counts the records of the file so far, those that were skipped included; ``n_units`` are those
     of the block, such as residues.
@@ -66,23 +66,24 @@ class BlockReader:
 
         Raises DataError: the file is at fault, or a record and it is not to be skipped. InputError: all are.
         """
-        check_asked(self.reading.modality, self.tokenizer.modality)
-        split, skips = self.reading.split, self.reading.on_error == "skip"
-        label_column = split.column if split.needs_column else None
+        modality = self.tokenizer.modality
+        check_asked(self.reading.modality, modality)
+        skips = self.reading.on_error == "skip"
         column, id_column = self.reading.column, self.reading.id_column
         if self._has_tables and not is_table(name):
             column = id_column = None
-        records = read_sequences(stream, name, column=column, id_column=id_column, label_column=label_column)
+        label_column = self.reading.split.column or None
+        records = modality.read(stream, name, column=column, id_column=id_column, label_column=label_column)
         repeated: Counter[str] = Counter()
         records = watch_ids(records, repeated)
         n_good = n_read = n_done
         n_residues = 0
         for n_read, record in enumerate(islice(records, n_done, None), start=n_done + 1):
             try:
-                key = key_of_cell(record.label, split, record.where) if label_column else None
+                key = self._key(record)
                 if self.reading.modality is None:
-                    self.tokenizer.modality.refuse_other(record)
-                clean = self.tokenizer.modality.clean(record, self.notices, gaps=self.reading.gaps)
+                    modality.refuse_other(record)
+                clean = modality.clean(record, self.notices, gaps=self.reading.gaps)
             except DataError:
                 if not skips:
                     raise
@@ -104,9 +105,20 @@ class BlockReader:
             yield self._block(n_read)
         self.notices.update(repeated)  # behind the last block: a read that goes on counts all of them again
 
+    def _key(self, record: Record) -> int | None:
+        """What the split goes by: a cell of its column, or the record's own group."""
+        split = self.reading.split
+        if not split.needs_keys:
+            return None
+        if split.column:
+            return key_of_cell(record.label, split, record.where)
+        group = self.tokenizer.modality.group
+        assert group is not None, "the options of the split were told that there is one"
+        return key_of_cell(group(record), split, record.where)
+
     def _block(self, n_read: int) -> Block:
         tokens, lengths = self.tokenizer.encode_all(self._sequences)
-        keys = np.array(self._keys, np.uint64) if self.reading.split.needs_column else None
+        keys = np.array(self._keys, np.uint64) if self.reading.split.needs_keys else None
         n_units = len(tokens) - self.tokenizer.n_special * len(lengths)
         block = Block(self._ids, tokens, lengths, keys, n_read, n_units, self._values())
         self._ids, self._sequences, self._keys = [], [], []

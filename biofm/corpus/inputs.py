@@ -52,12 +52,15 @@ def check_store_reading(store: Path, reading: Reading) -> None:
 
 
 def modality_of(inputs: Sequence[Path], asked: str | None) -> str | None:
-    """The name of what the inputs are: what a store says of itself, else ``asked``.
+    """The name of what the inputs are: what a store says of itself, else ``asked``, else the modality of the
+    files' suffix.
 
     Raises InputError: the store holds something else than was asked for, or is damaged.
     """
     if not inputs or not (inputs[0] / RECORD).is_file():
-        return asked
+        from biofm.models import modality_named  # brings torch
+
+        return asked or modality_named(files=inputs).name
     with input_errors():
         stored = open_store(inputs[0]).record.alphabet.modality
     if asked not in (None, stored):

@@ -59,7 +59,8 @@ def write_store(
     when_read: Callable[[], None] = lambda: None,
 ) -> Store:
     """Write the inputs into ``folder`` as a store; ``resume`` goes on with work that lies there, ``anew``
-    gives it up. ``when_read`` is called when all is read, and may raise: nothing is a store yet.
+    gives it up. ``when_read`` is called when all is read, and may raise: nothing is a store yet. Columns that
+    travel with the records are not kept: a store holds what a model trains on.
 
     Raises InputError, OptionError, OutputError.
     """
@@ -67,7 +68,7 @@ def write_store(
     with data_errors(OutputError):
         writer = StoreWriter(
             folder, dtype_of(tokenizer), fingerprint_of(inputs, reading, tokenizer), resume=resume, anew=anew,
-            has_keys=reading.split.needs_column, has_values=tokenizer.has_values,
+            has_keys=reading.split.needs_keys, has_values=tokenizer.has_values,
         )  # fmt: skip
     with writer:
         if not writer.is_sealed:
@@ -156,7 +157,7 @@ def split_and_record(
     """Everything that follows the sequences. Raises OptionError where they cannot be split so."""
     done = _Done(**writer.state)
     alphabet = tokenizer.alphabet
-    keys = KEYS.stored(writer.work) if reading.split.needs_column else None
+    keys = KEYS.stored(writer.work) if reading.split.needs_keys else None
     tokens, hashes = TokenStore.mapped(writer.work), HASHES.stored(writer.work)
     sources = _sources(inputs, done.ends)
     members = {source.name: slice(source.first, source.first + source.n_sequences) for source in sources}

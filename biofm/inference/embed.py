@@ -25,7 +25,7 @@ from biofm.inference.working_memory import (
     check_memory_of_batch,
     check_memory_of_item,
 )
-from biofm.modalities import Item, Tokenizer, items_of
+from biofm.modalities import Item, Tokenizer, columns_of, items_of
 from biofm.models.finiteness import are_faulty, not_finite
 from biofm.nn import Encoder, PackedBatch, by_budget
 
@@ -102,6 +102,7 @@ class Embedder:
             [item.record for item in items],
             [item.n_units for item in items],
             np.concatenate([self.no_rows(), *(rows[item.key] for item in items)]),
+            columns_of(items),
         )
 
     def tokenise(self, records: Iterable[Record], notices: Counter[str]) -> Iterator[Item]:

@@ -9,6 +9,7 @@ from biofm_datasets import Record
 
 AHEAD_BYTES = 2 << 20  # some 4,000 proteins
 RECORD_BYTES = 256  # what a record takes besides its residues
+CELL_BYTES = 128  # and what each cell of its columns takes
 
 
 class Intake:
@@ -29,10 +30,10 @@ class Intake:
         ahead_bytes = 0
         for record in self._records:
             ahead.append(record)
-            ahead_bytes += RECORD_BYTES + len(record.sequence)
+            ahead_bytes += _bytes_of(record)
             self._n_residues += len(record.sequence)
             while ahead_bytes > AHEAD_BYTES:
-                ahead_bytes -= RECORD_BYTES + len(ahead[0].sequence)
+                ahead_bytes -= _bytes_of(ahead[0])
                 yield ahead.popleft()
         self._has_ended = True
         while ahead:
@@ -44,6 +45,10 @@ class Intake:
         if share_read is None or not self._n_residues:
             return None
         return min(1.0, share_read * n_residues / self._n_residues)
+
+
+def _bytes_of(record: Record) -> int:
+    return RECORD_BYTES + len(record.sequence) + CELL_BYTES * len(record.columns)
 
 
 def share_reader(stream: BinaryIO) -> Callable[[], float | None]:

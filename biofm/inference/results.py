@@ -1,9 +1,10 @@
 """What embedding gives back."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
+from biofm_datasets import Cell
 from numpy.typing import NDArray
 
 from biofm.core.stores import ProvenanceFields
@@ -15,6 +16,7 @@ class Embeddings:
 
     ``values``: float32, shape (rows, d_model). Residues of sequence i are the ``n_residues[i]`` rows behind
     those of the ones before it. ``notices`` counts everything that was changed, skipped or run unusually.
+    ``columns``: what travelled with the sequences, by name, one cell each.
     """
 
     ids: list[str]
@@ -22,6 +24,7 @@ class Embeddings:
     values: NDArray[np.float32]
     provenance: ProvenanceFields
     notices: Mapping[str, int]
+    columns: Mapping[str, Sequence[Cell]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,20 +17,22 @@ def output_bytes(survey: Survey, values: NDArray[np.float32], *, per_residue: bo
     floats = FLOAT_BYTES * n_rows * d_model
     ids = survey.id_bytes
     row_ids = ids * survey.n_residues // max(1, survey.n_sequences) if per_residue else ids
-    arrays = floats + NUMBER_BYTES * survey.n_sequences
+    arrays = floats + NUMBER_BYTES * survey.n_sequences + survey.cell_bytes
+    row_cells = survey.cell_bytes * n_rows // max(1, survey.n_sequences)
     return {
-        ".h5ad": _h5ad(n_rows, d_model, row_ids, per_residue),
-        ".parquet": floats + (0 if per_residue else NUMBER_BYTES // 2 * n_rows) + ids,
+        ".h5ad": _h5ad(n_rows, d_model, row_ids, per_residue) + row_cells,
+        ".parquet": floats + (0 if per_residue else NUMBER_BYTES // 2 * n_rows) + ids + survey.cell_bytes,
         ".npz": arrays + 4 * survey.longest_id * survey.n_sequences,
         ".safetensors": arrays + NUMBER_BYTES * survey.n_sequences + ids,
-        ".csv": n_rows * (_text_bytes(values) + (10 if per_residue else 5)) + row_ids,
+        ".csv": n_rows * (_text_bytes(values) + (10 if per_residue else 5)) + row_ids + row_cells,
     }
 
 
 def scratch_bytes(survey: Survey, d_model: int, *, per_residue: bool) -> int:
     """The journal: the rows of every different sequence, their keys twice (in an index too), the records."""
     n_rows = survey.unique_residues if per_residue else survey.n_unique
-    return FLOAT_BYTES * d_model * n_rows + 80 * survey.n_unique + 50 * survey.n_sequences + survey.id_bytes
+    n_text_bytes = survey.id_bytes + survey.cell_bytes
+    return FLOAT_BYTES * d_model * n_rows + 80 * survey.n_unique + 50 * survey.n_sequences + n_text_bytes
 
 
 def _h5ad(n_rows: int, d_model: int, row_ids: int, per_residue: bool) -> int:

@@ -18,8 +18,9 @@ SEED = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Survey:
-    """``n_residues`` and ``id_bytes`` (UTF-8) are of all proteins; ``n_unique`` different sequences, of
-    ``unique_residues`` residues together, make ``n_tokens`` tokens for the model. ``longest``: residues.
+    """``n_residues``, ``id_bytes`` (UTF-8) and ``cell_bytes`` (of the columns that travel, 8 a number) are of
+    all proteins; ``n_unique`` different sequences, of ``unique_residues`` residues together, make
+    ``n_tokens`` tokens for the model. ``longest``: residues.
 
     ``sample``: different sequences, drawn at random, all equally likely.
     """
@@ -32,6 +33,7 @@ class Survey:
     longest: int
     id_bytes: int
     longest_id: int
+    cell_bytes: int
     sample: list[Item]
 
 
@@ -42,12 +44,13 @@ def survey(items: Iterable[Item], embedder: Embedder) -> Survey:
     draw = random.Random(SEED)
     digests, lengths = array("Q"), array("Q")
     sample: list[tuple[int, Item]] = []
-    id_bytes = longest_id = 0
+    id_bytes = longest_id = cell_bytes = 0
     for place, item in enumerate(items):
         digests.append(int.from_bytes(item.key[:8], "little"))
         lengths.append(item.n_units)
         id_bytes += len(item.id.encode())
         longest_id = max(longest_id, len(item.id))
+        cell_bytes += sum(len(it.encode()) if isinstance(it, str) else 8 for it in item.columns.values())
         slot = place if place < N_SAMPLED else draw.randrange(place + 1)
         if slot == len(sample):
             sample.append((place, item))
@@ -65,6 +68,7 @@ def survey(items: Iterable[Item], embedder: Embedder) -> Survey:
         longest=int(residues.max(initial=0)),
         id_bytes=id_bytes,
         longest_id=longest_id,
+        cell_bytes=cell_bytes,
         sample=[item for place, item in sample if _holds(first, place)],
     )
 

@@ -1,15 +1,17 @@
 """From records to a journal: each chunk is computed, committed and done, whatever happens after it."""
 
+import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
 from biofm.core import Progress
 from biofm.core.journal import Entry, Fields, Journal
-from biofm.core.stores import ProvenanceFields, is_empty
+from biofm.core.stores import ProvenanceFields, is_empty, is_own_name
+from biofm.core.tables import RENAMED, kept_apart
 from biofm.inference.embed import Embedder
 from biofm.inference.intake import Intake
 from biofm.inference.shards import Shard
@@ -45,7 +47,7 @@ def embed_to_journal(
     and those that are "empty". Raises InputError: the records that are done already are no longer what they
     were. ModelError or OptionError: as ``Embedder.embed_new``; the chunks before are kept.
     """
-    reading = _Reading(embedder.tokenise(intake, notices))
+    reading = _Reading(embedder.tokenise(intake, notices), notices)
     own = (item for item in reading if shard.holds(item.key))
     meter = _Meter(progress, intake, shard, journal.counts["residues"])
     for chunk in embedder.chunks(journal.remaining(own, _identity, where)):
@@ -55,7 +57,7 @@ def embed_to_journal(
         n_residues = sum(item.n_units for item in chunk)
         n_empty = sum(item.key in new and is_empty(new[item.key]) for item in chunk)
         counts = {"tokens": meter.n_chunk_tokens, "residues": n_residues, "empty": n_empty}
-        journal.commit(_entries(chunk), new, counts)
+        journal.commit(_entries(chunk, reading.names), new, counts)
         meter.end(n_residues)
     journal.finish({"n_records": reading.n_read, "digest": reading.digest, "notices": dict(notices)})
     return meter.n_tokens
@@ -71,7 +73,7 @@ class Totals(NamedTuple):
 
 def read_through(embedder: Embedder, intake: Intake, shard: Shard, notices: Counter[str]) -> Totals:
     """Read the input as ``embed_to_journal`` does, and embed nothing."""
-    reading = _Reading(embedder.tokenise(intake, notices))
+    reading = _Reading(embedder.tokenise(intake, notices), notices)
     n_sequences = n_residues = 0
     for item in reading:
         if shard.holds(item.key):
@@ -81,15 +83,24 @@ def read_through(embedder: Embedder, intake: Intake, shard: Shard, notices: Coun
 
 
 class _Reading:
-    """Passes items on; at the end knows how many there were, and a digest by which to compare inputs."""
+    """Passes items on; at the end knows how many there were, and a digest by which to compare inputs.
 
-    def __init__(self, items: Iterable[Item]) -> None:
+    ``names``: what the output calls the columns of the items.
+    """
+
+    def __init__(self, items: Iterable[Item], notices: Counter[str]) -> None:
         self._items = items
+        self._notices = notices
+        self.names: Mapping[str, str] = {}
         self._digest = blake2b(digest_size=16)
         self.n_read = 0
 
     def __iter__(self) -> Iterator[Item]:
         for item in self._items:
+            if not self.n_read and item.columns:
+                self.names = _names_apart(item.columns)
+                if n_renamed := sum(name != other for name, other in self.names.items()):
+                    self._notices[RENAMED] = n_renamed
             self.n_read += 1
             self._digest.update(_identity(item))
             yield item
@@ -133,18 +144,24 @@ class _Meter:
         return self._intake.share_of(self._shard.n * (self._n_residues + self._n_chunk_residues))
 
 
-def _entries(chunk: Sequence[Item]) -> list[Entry]:
-    return [
-        Entry(
-            item.number,
-            [item.id, item.record, item.n_units],
-            [item.key],
-            _identity(item),
-        )
-        for item in chunk
-    ]
+def _names_apart(names: Iterable[str]) -> dict[str, str]:
+    """What an output calls these columns, of which some stores may have others of the same name."""
+    own = {name for name in names if is_own_name(name)}
+    apart = kept_apart({name: name for name in names}, own)
+    return {name: other for other, name in apart.items()}
+
+
+def _entries(chunk: Sequence[Item], names: Mapping[str, str]) -> list[Entry]:
+    return [Entry(item.number, _payload(item, names), [item.key], _identity(item)) for item in chunk]
+
+
+def _payload(item: Item, names: Mapping[str, str]) -> list[Any]:
+    """What ``to_store`` reads; the columns are there where the records have some."""
+    columns = {other: item.columns[name] for name, other in names.items()}
+    return [item.id, item.record, item.n_units, *([columns] if columns else [])]
 
 
 def _identity(item: Item) -> bytes:
     of_values = b"" if item.values is None else item.values.tobytes()
-    return f"{item.number}\n{item.id}\n{item.text}\n".encode() + of_values
+    of_columns = json.dumps(dict(item.columns), sort_keys=True).encode() if item.columns else b""
+    return f"{item.number}\n{item.id}\n{item.text}\n".encode() + of_values + of_columns

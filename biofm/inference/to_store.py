@@ -2,10 +2,11 @@
 
 import heapq
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from biofm_datasets import Cell, DataError
 from biofm_datasets.text import LONGEST_LINE
 from numpy.typing import NDArray
 
@@ -13,11 +14,20 @@ from biofm.core import Progress
 from biofm.core.errors import InputError
 from biofm.core.journal import Entry, Journal
 from biofm.core.stores import EmbeddingBlock, Store, is_empty
+from biofm.modalities.columns import SameColumns, columns_of
 
 BLOCK_BYTES = 4 << 20
 MOST_RECORDS = 1 << 63
+N_OWN = 3
+"""Id, number and length, with which the payload of each record begins."""
 
-Found = tuple[Entry, NDArray[np.float32]]
+
+class Found(NamedTuple):
+    """A record, what travels with it, and its rows."""
+
+    entry: Entry
+    columns: Mapping[str, Cell]
+    rows: NDArray[np.float32]
 
 
 class Written(NamedTuple):
@@ -46,10 +56,12 @@ def journals_to_store(journals: Sequence[Journal], store: Store, progress: Progr
 
 def _found(journals: Sequence[Journal], d_model: int, counts: Counter[str]) -> Iterator[Found]:
     is_per_residue = journals[0].provenance["pooling"] == "none"
+    same = SameColumns()
     for entry, journal in in_order(journals):
+        columns = _columns_of(entry, journal, same)
         rows = _rows_of(entry, journal, d_model, is_per_residue)
         counts["empty"] += is_empty(rows)
-        yield entry, rows
+        yield Found(entry, columns, rows)
 
 
 def in_order(journals: Sequence[Journal]) -> Iterator[tuple[Entry, Journal]]:
@@ -87,14 +99,30 @@ def _check_number(number: int, expected: int, n_records: int, journals: Sequence
 
 def _rows_of(entry: Entry, journal: Journal, d_model: int, is_per_residue: bool) -> NDArray[np.float32]:
     """The rows of a record. Raises InputError where it is none of an embedded protein."""
-    if [type(part) for part in entry.payload] == [str, int, int] and len(entry.keys) == 1:
-        values, (_, record, n_residues) = journal.row(entry.keys[0]), entry.payload
+    own = entry.payload[:N_OWN]
+    if [type(part) for part in own] == [str, int, int] and len(entry.keys) == 1:
+        values, (_, record, n_residues) = journal.row(entry.keys[0]), own
         n_values = d_model * (n_residues if is_per_residue else 1)
         is_named = "\0" not in entry.payload[0]
         is_numbered = entry.number <= record < MOST_RECORDS and 0 < n_residues <= LONGEST_LINE
         if is_named and is_numbered and values.size == n_values > 0:
             return values.reshape(-1, d_model)
     raise damaged(entry, journal)
+
+
+def _columns_of(entry: Entry, journal: Journal, same: SameColumns) -> Mapping[str, Cell]:
+    """What travels with a record, which stands behind what every record has. Raises InputError where it is
+    not as with the records before.
+    """
+    of_columns = entry.payload[N_OWN:]
+    if [type(part) for part in of_columns] not in ([], [dict]):
+        raise damaged(entry, journal)
+    columns: Mapping[str, Cell] = of_columns[0] if of_columns else {}
+    try:
+        same.check(columns, str(journal.path))
+    except DataError as error:
+        raise damaged(entry, journal) from error
+    return columns
 
 
 def damaged(entry: Entry, journal: Journal) -> InputError:
@@ -107,9 +135,9 @@ def damaged(entry: Entry, journal: Journal) -> InputError:
 def _blocks(found: Iterator[Found]) -> Iterator[EmbeddingBlock]:
     gathered: list[Found] = []
     n_bytes = 0
-    for entry, rows in found:
-        gathered.append((entry, rows))
-        n_bytes += rows.nbytes
+    for one in found:
+        gathered.append(one)
+        n_bytes += one.rows.nbytes
         if n_bytes >= BLOCK_BYTES:
             yield _block(gathered)
             gathered, n_bytes = [], 0
@@ -119,8 +147,9 @@ def _blocks(found: Iterator[Found]) -> Iterator[EmbeddingBlock]:
 
 def _block(gathered: list[Found]) -> EmbeddingBlock:
     return EmbeddingBlock(
-        [entry.payload[0] for entry, _ in gathered],
-        [entry.payload[1] for entry, _ in gathered],
-        [entry.payload[2] for entry, _ in gathered],
-        np.concatenate([rows for _, rows in gathered]),
+        [one.entry.payload[0] for one in gathered],
+        [one.entry.payload[1] for one in gathered],
+        [one.entry.payload[2] for one in gathered],
+        np.concatenate([one.rows for one in gathered]),
+        columns_of(gathered),
     )

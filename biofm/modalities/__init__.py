@@ -1,5 +1,6 @@
 """What a model reads: the modalities, and their tokenizers."""
 
+from biofm.modalities.columns import columns_of
 from biofm.modalities.item import Item, items_of
 from biofm.modalities.modality import Encoded, Modality, Tokenizer, Tokens, Words
 from biofm.modalities.protein import ESM_ALPHABET, ESMC_ALPHABET, PROTEIN, STANDARD_RESIDUES, ProteinTokenizer
@@ -16,5 +17,6 @@ __all__ = [
     "Tokenizer",
     "Tokens",
     "Words",
+    "columns_of",
     "items_of",
 ]

@@ -1,11 +1,11 @@
 """One record on its way through a verb: read, cleaned and tokenised once, where it comes in."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from biofm_datasets import Record
+from biofm_datasets import Cell, Record
 from numpy.typing import NDArray
 
 from biofm.core.journal import key_of
@@ -23,6 +23,7 @@ class Item:
     - ``values``: one number a token, for models that read such; else None.
     - ``n_units``: how many units it has, such as residues.
     - ``key``: equal for records that a model cannot tell apart, which are run once.
+    - ``columns``: what travels with the record into the output; no part of ``key``.
     """
 
     number: int
@@ -34,6 +35,7 @@ class Item:
     values: NDArray[np.float32] | None
     n_units: int
     key: bytes
+    columns: Mapping[str, Cell]
 
 
 def items_of(records: Iterable[Record], tokenizer: Tokenizer, notices: Counter[str]) -> Iterator[Item]:
@@ -54,4 +56,5 @@ def items_of(records: Iterable[Record], tokenizer: Tokenizer, notices: Counter[s
             values=values,
             n_units=len(tokens) - tokenizer.n_special,
             key=key,
+            columns=record.columns,
         )

@@ -6,9 +6,9 @@ tokens stand around a sequence, or what a unit is called, asks them; nothing ask
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, BinaryIO, NamedTuple, Protocol
 
 import numpy as np
 from biofm_datasets import Record
@@ -42,10 +42,31 @@ class Clean(Protocol):
     def __call__(self, record: Record, notices: Counter[str], *, gaps: Gaps = "drop") -> Record: ...
 
 
+class Read(Protocol):
+    """Reads the records of an opened file in its order, in flat memory, each with the columns that travel
+    with it. ``name`` is the file's name, for its format and for messages; ``word`` says the format that it
+    does not; the columns are those of a table. The stream is left open.
+
+    Raises DataError for a fault of the file. One record's fault is left to ``Clean``.
+    """
+
+    def __call__(
+        self,
+        stream: BinaryIO,
+        name: str,
+        *,
+        column: str | None = None,
+        id_column: str | None = None,
+        label_column: str | None = None,
+        word: str | None = None,
+    ) -> Iterator[Record]: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Modality:
     """One kind of biological record: its name for options and files, its words, its rules.
 
+    - ``read``: see ``Read``; ``formats``: the suffixes in lower case that it alone reads, such as ".vcf".
     - ``clean``: see ``Clean``.
     - ``refuse_other``: raises DataError for a record whose letters speak for another modality, though each of
       them is allowed. Whoever names the modality with ``--as`` insists, and is not asked.
@@ -53,10 +74,14 @@ class Modality:
     - ``codes``: a number below ``n_codes`` for each of these units, by which baselines tell them apart.
     - ``has_variants``: whether its sequences have variants in the notations of ``biofm_datasets.variants``.
     - ``tokenizer``: makes the one whose alphabet a token store has when it is made for no model.
+    - ``default_model``: the name of the model that is taken where none is named.
+    - ``group``: what a record must not be parted from, such as its chromosome or its donor; "" where it is of
+      no group. A split by groups goes by it where no column is named. None: the modality knows of none.
     """
 
     name: str
     words: Words
+    read: Read
     clean: Clean
     refuse_other: Callable[[Record], None]
     units: Callable[[str], Sequence[str]]
@@ -64,6 +89,9 @@ class Modality:
     n_codes: int
     has_variants: bool
     tokenizer: "Callable[[], Tokenizer]"
+    default_model: str
+    formats: tuple[str, ...] = ()
+    group: Callable[[Record], str] | None = None
 
 
 def check_asked(asked: str | None, modality: Modality) -> None:

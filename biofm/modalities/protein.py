@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from biofm_datasets import DataError, Record, clean_protein
+from biofm_datasets import DataError, Record, clean_protein, read_sequences
 from biofm_datasets.protein import GAP_CHARACTERS, MASK, is_alignment
 from biofm_datasets.variants import LETTERS
 from numpy.typing import NDArray
@@ -154,6 +154,7 @@ class ProteinTokenizer(Tokenizer):
 PROTEIN = Modality(
     name="protein",
     words=Words("protein", "proteins", "residue", "residues", "amino acids"),
+    read=read_sequences,
     clean=clean_protein,
     refuse_other=refuse_other,
     units=residues_of,
@@ -161,4 +162,5 @@ PROTEIN = Modality(
     n_codes=N_CODES,
     has_variants=True,
     tokenizer=ProteinTokenizer,
+    default_model="protein-nano",
 )

@@ -5,13 +5,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from biofm_datasets import DataError, Record, read_sequences
+from biofm_datasets import DataError, Record
 from biofm_datasets.formats import WORDS
 from biofm_datasets.ids import watch_ids
 from biofm_datasets.protein import GAPS, Gaps
 
 from biofm.core.choices import ON_ERROR, check_choice
 from biofm.core.errors import InputError, input_errors
+from biofm.modalities.columns import SameColumns
 from biofm.modalities.modality import Modality, check_asked
 from biofm.modalities.values import GIVEN, Sequences, records_of
 
@@ -52,7 +53,7 @@ def records_of_file(
 
     Raises InputError: the file is at fault, or one of its records and it is not to be skipped.
     """
-    records = read_sequences(
+    records = modality.read(
         stream, name, column=options.column, id_column=options.id_column, word=options.format
     )
     with input_errors():
@@ -78,12 +79,13 @@ def _clean(
     options: RecordOptions,
     notices: Counter[str],
 ) -> Iterator[Record]:
-    n_good = 0
+    n_good, same = 0, SameColumns()
     check_asked(options.modality, modality)
     for record in watch_ids(records, notices):
         try:
             if options.modality is None:
                 modality.refuse_other(record)
+            same.check(record.columns, record.where)
             clean = modality.clean(record, notices, gaps=options.gaps)
         except DataError:
             if options.on_error == "stop":

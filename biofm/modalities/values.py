@@ -96,6 +96,8 @@ def _refuse_single(values: Any, what: str) -> None:
 
 def _column_names(values: Any) -> list[Any] | None:
     """The names of a table's columns; None of anything else."""
+    if isinstance(values, Record):  # whose columns are its own cells
+        return None
     if hasattr(type(values), "column_names"):  # of Arrow, whose "columns" are the cells
         return list(values.column_names)
     return list(values.columns) if hasattr(type(values), "columns") else None

@@ -1,7 +1,10 @@
 """The families of models, and what each of their files holds for the loader."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
+
+from biofm_datasets.formats import suffix_of
 
 from biofm.core.errors import OptionError
 from biofm.modalities import Modality, Tokenizer
@@ -47,12 +50,23 @@ HUB_IDS = {alias: hub_id for family in FAMILIES.values() for alias, hub_id in fa
 DEFAULT_MODALITY = "protein"
 
 
-def modality_named(name: str | None = None) -> Modality:
-    """The modality of this name that some family reads, by default proteins. Raises OptionError for a name
-    that none has.
+def modality_named(name: str | None = None, files: Sequence[str | Path] = ()) -> Modality:
+    """The modality of this name that some family reads; without a name the one that alone reads a suffix of
+    these files, by default proteins.
+
+    Raises OptionError: none has this name, or files are of another modality than that or than each other.
     """
-    name = name or DEFAULT_MODALITY
     known = {it.name: it for it in (family.tokenizer().modality for family in FAMILIES.values())}
-    if name not in known:
+    if name and name not in known:
         raise OptionError(f"no such modality: {name}", where="--as", remedy=f"Give {', '.join(known)}")
-    return known[name]
+    found = known[name] if name else None
+    owners = {suffix: modality for modality in known.values() for suffix in modality.formats}
+    for file in files:
+        if (owner := owners.get(suffix_of(str(file)))) is None:
+            continue
+        found = found or owner
+        if owner != found:
+            what = f"{file} holds {owner.words.items}, not {found.words.items}"
+            remedy = f"Give --as {owner.name}, and files of one modality alone"
+            raise OptionError(what, where="--as", remedy=remedy)
+    return found or known[DEFAULT_MODALITY]

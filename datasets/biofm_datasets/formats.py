@@ -49,7 +49,7 @@ def is_table(name: str, word: str | None = None) -> bool:
     """Whether a file of this name is read as a table. ``word``: as in ``open_format``."""
     if word is not None:
         return WORDS[word] != "FASTA"
-    return FORMATS.get(_suffix(name), "FASTA") != "FASTA"
+    return FORMATS.get(suffix_of(name), "FASTA") != "FASTA"
 
 
 @contextmanager
@@ -63,13 +63,22 @@ def open_format(stream: BinaryIO, name: str, word: str | None = None) -> Iterato
     Raises DataError for content that its name speaks against and, while it is read, for damaged gzip data and
     for a disk that fails.
     """
-    with _buffered(stream) as raw, _faults_named(name):
-        source = _decompressed(raw, name)
+    with open_content(stream, name) as source:
         kind = _find_format(source, name, word)
-        if kind == "Parquet" and (source is not raw or not raw.seekable()):
+        if kind == "Parquet" and (cast(Any, source.raw) is not stream or not source.seekable()):
             what = "a Parquet file is read from its end, so it cannot come through gzip or a pipe"
             raise DataError(what, where=name, remedy="Give the plain file")
         yield source, kind
+
+
+@contextmanager
+def open_content(stream: BinaryIO, name: str) -> Iterator[io.BufferedReader]:
+    """What ``stream`` holds, decompressed where it is gzip, whatever its format. The stream is left open.
+
+    Raises DataError, while it is read, for damaged gzip data and for a disk that fails.
+    """
+    with _buffered(stream) as raw, _faults_named(name):
+        yield _decompressed(raw, name)
 
 
 @contextmanager
@@ -112,7 +121,7 @@ def _find_format(source: io.BufferedReader, name: str, word: str | None) -> str:
     head = source.peek(8)
     if not head:
         raise DataError("the file is empty", where=name, remedy="Give one that holds something")
-    suffix = _suffix(name)
+    suffix = suffix_of(name)
     expected, found = WORDS[word] if word else FORMATS.get(suffix), _look(head)
     if expected is None and found == "FASTA":
         return found
@@ -129,7 +138,8 @@ def _find_format(source: io.BufferedReader, name: str, word: str | None) -> str:
     return expected
 
 
-def _suffix(name: str) -> str:
+def suffix_of(name: str) -> str:
+    """In lower case, a final ".gz" set aside."""
     return PurePath(name.lower().removesuffix(".gz")).suffix
 
 

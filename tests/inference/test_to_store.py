@@ -44,6 +44,16 @@ def journal_of(numbers: Sequence[int], path: Path, n_records: int = N_RECORDS) -
     return journal
 
 
+def journal_with(payloads: Sequence[list[Any]], path: Path) -> Journal:
+    """A finished journal of records of two residues, a row each."""
+    journal = Journal(path)
+    journal.begin({"d_model": D_MODEL}, {"pooling": "mean"})
+    entries = [Entry(n, payload, [key_of("a")]) for n, payload in enumerate(payloads, start=1)]
+    journal.commit(entries, {key_of("a"): np.zeros(D_MODEL, np.float32)})
+    journal.finish({"n_records": len(payloads)})
+    return journal
+
+
 def merge(tmp_path: Path, *parts: Sequence[int], n_records: int = N_RECORDS) -> Kept:
     store = Kept()
     journals = [journal_of(part, tmp_path / f"{i}", n_records) for i, part in enumerate(parts)]
@@ -109,3 +119,36 @@ def test_a_record_that_is_none_is_named(wrong: str, tmp_path: Path) -> None:
     journal.finish({"n_records": 1})
     with pytest.raises(InputError, match="record 1 is damaged"):
         journals_to_store([journal], Kept(), Progress("writing", quiet=True))
+
+
+@pytest.mark.parametrize("block_bytes", [1, 1 << 20])
+def test_columns_come_with_their_records(
+    block_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first record says in which order they stand."""
+    monkeypatch.setattr(to_store, "BLOCK_BYTES", block_bytes)
+    store, nan = Kept(), float("nan")
+    first, second = {"place": "x", "start": 7, "share": 0.1}, {"start": -(1 << 63), "share": nan, "place": ""}
+    journal = journal_with([["p1", 1, 2, first], ["p1", 2, 2, second]], tmp_path / "0")
+    journals_to_store([journal], store, Progress("writing", quiet=True))
+    found = {name: [cell for block in store.blocks for cell in block.columns[name]] for name in first}
+    assert found.pop("share") == pytest.approx([0.1, nan], nan_ok=True)
+    assert found == {"place": ["x", ""], "start": [7, -(1 << 63)]}
+    assert list(store.blocks[0].columns) == list(first)
+
+
+WRONG_COLUMNS: dict[str, list[Any]] = {
+    "none": [],
+    "others": [{"start": 1}],
+    "another kind": [{"place": 4}],
+    "no object": [["place"]],
+    "two": [{"place": "y"}, {}],
+    "no cell": [{"place": None}],
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_COLUMNS)
+def test_a_record_of_other_columns_is_named(wrong: str, tmp_path: Path) -> None:
+    payloads = [["p1", 1, 2, {"place": "x"}], ["p2", 2, 2, *WRONG_COLUMNS[wrong]]]
+    with pytest.raises(InputError, match="record 2 is damaged"):
+        journals_to_store([journal_with(payloads, tmp_path / "0")], Kept(), Progress("writing", quiet=True))

@@ -1,20 +1,23 @@
 """A modality that nothing in biofm knows: 300 tokens of two letters, each with a number, and no <eos>.
 
-``ab3cd0`` are two units, ``ab`` with the value 3 and ``cd`` with 0. The page "How to add a modality" follows
-this file; it is a family too, whose layout is our own.
+``ab3cd0`` are two units, ``ab`` with the value 3 and ``cd`` with 0. A format of its own, ``.toy``, has lines
+of an id, a place and the units, with tabs between them; the place travels with the record, and is its group.
+The page "How to add a modality" follows this file; it is a family too, whose layout is our own.
 """
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from itertools import islice, product
 from string import ascii_lowercase
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
-from biofm_datasets import DataError, Record
+from biofm_datasets import DataError, Record, read_sequences
+from biofm_datasets.formats import open_content, suffix_of
 from biofm_datasets.protein import Gaps
+from biofm_datasets.text import read_lines
 from numpy.typing import NDArray
 
 from biofm.core.errors import ModelError
@@ -27,6 +30,38 @@ from biofm.nn import EncoderConfig, MaskedLM
 PAIRS = tuple("".join(pair) for pair in islice(product(ascii_lowercase, repeat=2), 300))
 SPECIAL = ("<cls>", "<unk>", "<mask>")
 UNIT = re.compile(r"([a-z]{2})([0-9])")
+SUFFIX = ".toy"
+PLACE = "place"
+
+
+def read(
+    stream: BinaryIO,
+    name: str,
+    *,
+    column: str | None = None,
+    id_column: str | None = None,
+    label_column: str | None = None,
+    word: str | None = None,
+) -> Iterator[Record]:
+    """Of its own format, and of those that proteins come in too."""
+    if word is not None or suffix_of(name) != SUFFIX:
+        columns = {"column": column, "id_column": id_column, "label_column": label_column}
+        yield from read_sequences(stream, name, word=word, **columns)
+        return
+    if any(it is not None for it in (column, id_column, label_column)):
+        raise DataError("a column was chosen, but this is no table", where=name, remedy="Leave it out")
+    with open_content(stream, name) as source:
+        for number, line in enumerate(read_lines(source, name), start=1):
+            cells = line.rstrip("\n").split("\t")
+            if len(cells) != 3:
+                what, where = f"{len(cells)} cells, not three", f"{name}, line {number}"
+                raise DataError(what, where=where, remedy="Write an id, a place and the pairs")
+            id_, place, text = cells
+            yield Record(id_, text, number=number, source=name, columns={PLACE: place})
+
+
+def place_of(record: Record) -> str:
+    return str(record.columns.get(PLACE, ""))
 
 
 def clean(record: Record, notices: Counter[str], *, gaps: Gaps = "drop") -> Record:
@@ -77,9 +112,9 @@ def codes(text: str) -> NDArray[np.int64]:
 
 
 TOY = Modality(
-    name="toy", words=Words("string", "strings", "pair", "pairs", "pairs"), clean=clean,
+    name="toy", words=Words("string", "strings", "pair", "pairs", "pairs"), read=read, clean=clean,
     refuse_other=lambda record: None, units=units, codes=codes, n_codes=len(PAIRS),
-    has_variants=False, tokenizer=ToyTokenizer,
+    has_variants=False, tokenizer=ToyTokenizer, default_model="toy-nano", formats=(SUFFIX,), group=place_of,
 )  # fmt: skip
 
 MODEL_TYPE = "toy"

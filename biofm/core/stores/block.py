@@ -1,12 +1,28 @@
 """What a store is given: finished embeddings of some proteins, in the input's order."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
+from biofm_datasets import Cell
 from numpy.typing import NDArray
 
+if TYPE_CHECKING:
+    import pyarrow
+
 ProvenanceFields = Mapping[str, str | int | float | bool]
+Cells = Sequence[Cell]
+"""Of one column: all text, all whole numbers, or all floats."""
+
+OWN_NAMES = frozenset(("_index", "id", "record", "residue", "n_residues", "protein", "embedding"))
+_OF_DIMENSION = re.compile(r"e\d+")
+
+
+def is_own_name(name: str) -> bool:
+    """Whether a store of some format has a column of this name itself."""
+    return name in OWN_NAMES or _OF_DIMENSION.fullmatch(name) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,15 +35,18 @@ class EmbeddingBlock:
     n_residues: the length of each protein, without special tokens.
     values: float32 (rows, d); one row a protein, or all residues' rows of the first, then of the second... A
     row without values is NaN throughout.
+    columns: what travels with the proteins, by name, one cell each; the same names, of no store's own, and
+    kinds in every block. The first block says in which order they stand.
     """
 
     ids: list[str]
     records: list[int]
     n_residues: list[int]
     values: NDArray[np.float32]
+    columns: Mapping[str, Cells] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        lengths = {len(self.ids), len(self.records), len(self.n_residues)}
+        lengths = {len(self.ids), len(self.records), len(self.n_residues), *map(len, self.columns.values())}
         assert len(lengths) == 1, lengths
         assert self.values.dtype == np.float32, self.values.dtype
         assert self.values.ndim == 2, self.values.shape
@@ -49,6 +68,35 @@ class EmbeddingBlock:
         records = np.repeat(np.array(self.records, np.int64), self.n_residues)
         numbers = [np.arange(1, length + 1, dtype=np.int64) for length in self.n_residues]
         return ids, records, np.concatenate([np.empty(0, dtype=np.int64), *numbers])
+
+    def cells(self, name: str, *, per_residue: bool) -> Cells:
+        """A column, a cell a row: that of a protein stands with each of its residues."""
+        cells = self.columns[name]
+        if not per_residue:
+            return cells
+        return [cell for cell, length in zip(cells, self.n_residues, strict=True) for _ in range(length)]
+
+
+def kinds_of(columns: Mapping[str, Cells]) -> dict[str, type[Cell]]:
+    """What each column holds, text, int or float, in a block that has a protein."""
+    return {name: type(cells[0]) for name, cells in columns.items()}
+
+
+def arrow_types(kinds: Mapping[str, type[Cell]]) -> "list[tuple[str, pyarrow.DataType]]":
+    """The columns of a schema."""
+    import pyarrow as pa  # heavy: this module is imported with every command
+
+    types = {str: pa.string(), int: pa.int64(), float: pa.float64()}
+    return [(name, types[kind]) for name, kind in kinds.items()]
+
+
+def arrow_cells(
+    block: EmbeddingBlock, kinds: Mapping[str, type[Cell]], *, per_residue: bool
+) -> "list[pyarrow.Array]":
+    """The columns of a block as ``arrow_types`` has them, a cell a row."""
+    import pyarrow as pa
+
+    return [pa.array(block.cells(name, per_residue=per_residue), type_) for name, type_ in arrow_types(kinds)]
 
 
 def is_empty(values: NDArray[np.floating]) -> bool:
@@ -83,4 +131,8 @@ class BlockBuffer:
                 records=[record for block in blocks for record in block.records],
                 n_residues=[length for block in blocks for length in block.n_residues],
                 values=np.concatenate([block.values for block in blocks]),
+                columns={
+                    name: [cell for block in blocks for cell in block.columns[name]]
+                    for name in blocks[0].columns
+                },
             )

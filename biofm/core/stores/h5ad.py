@@ -2,16 +2,19 @@
 
 ``X`` holds the embeddings, ``obs`` is indexed by the ids, ``var`` by the names of the dimensions (``e0``...),
 and ``uns["biofm"]`` says how they were made. With one row a residue, ``obs`` is indexed by ``id:residue``,
-and its column ``record``, the protein's number in the input, from 1, tells proteins of one id apart.
+and its column ``record``, the protein's number in the input, from 1, tells proteins of one id apart. Columns
+that travel with the records are the last ones of ``obs``.
 """
 
 import weakref
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
+from biofm_datasets import Cell
 from numpy.typing import NDArray
 
-from biofm.core.stores.block import EmbeddingBlock, ProvenanceFields
+from biofm.core.stores.block import Cells, EmbeddingBlock, ProvenanceFields, kinds_of
 from biofm.core.stores.unfailing import UnfailingFile
 
 if TYPE_CHECKING:
@@ -21,7 +24,7 @@ CHUNK_BYTES = 128 << 10
 N_CHUNK_LABELS = 1024
 EMPTY_GROUPS = ("layers", "obsm", "obsp", "uns", "varm", "varp")
 
-Rows = list[str] | list[int] | NDArray[np.float32] | NDArray[np.int64]
+Rows = Cells | NDArray[np.float32] | NDArray[np.int64]
 
 
 class H5adStore:
@@ -40,14 +43,14 @@ class H5adStore:
     def append(self, block: EmbeddingBlock) -> None:
         block.check_rows(self._per_residue)
         with self._output.faults_raised():
-            self._lay_out(block.values.shape[1])
+            self._lay_out(block.values.shape[1], kinds_of(block.columns))
             _extend(self._file["X"], block.values)
             for name, column in self._columns(block).items():
                 _extend(self._file["obs"][name], column)
 
     def close(self, provenance: ProvenanceFields) -> None:
         with self._output.faults_raised():
-            self._lay_out(d_embedding=0)
+            self._lay_out(0, {})
             fields = self._file["uns"].create_group("biofm")
             _encode(fields, "dict", "0.1.0")
             for name, value in provenance.items():
@@ -56,14 +59,17 @@ class H5adStore:
             self._file.close()
 
     def _columns(self, block: EmbeddingBlock) -> dict[str, Rows]:
+        travelling = {name: block.cells(name, per_residue=self._per_residue) for name in block.columns}
         if not self._per_residue:
-            return {"_index": block.ids, "n_residues": block.n_residues}
+            return {"_index": block.ids, "n_residues": block.n_residues, **travelling}
         ids, records, numbers = block.residues()
         labels = [f"{id_}:{number}" for id_, number in zip(ids, numbers, strict=True)]
-        return {"_index": labels, "protein": ids, "record": records, "residue": numbers}
+        return {"_index": labels, "protein": ids, "record": records, "residue": numbers, **travelling}
 
-    def _lay_out(self, d_embedding: int) -> None:
-        """Create all groups and datasets, once the width is known. Later calls do nothing."""
+    def _lay_out(self, d_embedding: int, kinds: Mapping[str, type[Cell]]) -> None:
+        """Create all groups and datasets, once the width is known, and ``kinds`` of the columns that
+        travel. Later calls do nothing.
+        """
         if self._is_laid_out:
             return
         self._is_laid_out = True
@@ -74,6 +80,7 @@ class H5adStore:
         text = _text_dtype()
         of_residues = {"protein": text, "record": np.int64, "residue": np.int64}
         types = of_residues if self._per_residue else {"n_residues": np.int64}
+        types |= {name: {str: text, int: np.int64, float: np.float64}[kind] for name, kind in kinds.items()}
         obs = _create_frame(self._file, "obs", list(types))
         for name, dtype in {"_index": text, **types}.items():
             labels = obs.create_dataset(name, (0,), dtype, maxshape=(None,), chunks=(N_CHUNK_LABELS,))

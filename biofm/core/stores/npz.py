@@ -1,4 +1,5 @@
-"""``.npz``: arrays ``embeddings`` (rows, d), ``ids`` and ``n_residues`` (proteins,), and ``provenance``.
+"""``.npz``: arrays ``embeddings`` (rows, d), ``ids`` and ``n_residues`` (proteins,), and ``provenance``; and
+``column.NAME`` (proteins,) for each column that travels with the records: text, int64 or float64.
 
 ``np.load`` reads it without pickle; ``provenance`` is JSON: ``json.loads(str(file["provenance"]))``. With one
 row a residue, the rows of a protein follow each other: ``np.split(embeddings, np.cumsum(n_residues)[:-1])``.
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from biofm.core.stores.block import EmbeddingBlock, ProvenanceFields
-from biofm.core.stores.spool import CHUNK_BYTES, SpooledTable
+from biofm.core.stores.spool import CHUNK_BYTES, SpooledColumn, SpooledTable
 
 
 class NpzStore:
@@ -36,6 +37,9 @@ class NpzStore:
             write_array(archive, "embeddings", "<f4", shape, table.values.chunks())
             write_array(archive, "n_residues", "<i8", (table.n_proteins,), table.n_residues.chunks())
             write_array(archive, "ids", ids_dtype, (table.n_proteins,), _padded_ids(table, ids_dtype))
+            for name, column in table.columns.items():
+                dtype, chunks = _spelled(column)
+                write_array(archive, f"column.{name}", dtype, (table.n_proteins,), chunks)
             write_array(archive, "provenance", text.dtype, (), [text.tobytes()])
         table.close()
 
@@ -55,3 +59,13 @@ def _padded_ids(table: SpooledTable, dtype: "np.dtype[np.str_]") -> Iterator[byt
     """The ids at the width of the longest: UTF-32, filled up with zeros."""
     for ids in table.ids(max(1, CHUNK_BYTES // dtype.itemsize)):
         yield np.array(ids, dtype=dtype).tobytes()
+
+
+def _spelled(column: SpooledColumn) -> tuple[DTypeLike, Iterator[bytes]]:
+    """The type and the content of a column's array; texts at the width of the longest, as the ids are."""
+    if column.kind is not str:
+        return "<i8" if column.kind is int else "<f8", column.cells.chunks()
+    dtype = np.dtype(f"<U{max(1, column.longest)}")
+    n_at_once = max(1, CHUNK_BYTES // dtype.itemsize)
+    parts = (texts[i : i + n_at_once] for texts in column.texts() for i in range(0, len(texts), n_at_once))
+    return dtype, (np.array(part, dtype=dtype).tobytes() for part in parts)

@@ -1,8 +1,9 @@
 """``.parquet``: columns ``id``, ``n_residues`` and ``embedding``, a list of float32 of fixed size.
 
 With one row a residue the columns are ``id``, ``record`` (the protein's number in the input, from 1, which
-tells proteins of one id apart), ``residue`` (from 1) and ``embedding``. How they were made is JSON in the
-file's metadata, under the key ``biofm``. A row without values is NaN, as in the other formats: pyarrow before
+tells proteins of one id apart), ``residue`` (from 1) and ``embedding``. Columns that travel with the records
+stand before ``embedding``. How they were made is JSON in the file's metadata, under the key ``biofm``. A row
+without values is NaN, as in the other formats: pyarrow before
 26 cannot write, or cannot read, a missing list of fixed size.
 """
 
@@ -10,7 +11,16 @@ import base64
 import json
 from typing import TYPE_CHECKING, BinaryIO
 
-from biofm.core.stores.block import BlockBuffer, EmbeddingBlock, ProvenanceFields
+from biofm_datasets import Cell
+
+from biofm.core.stores.block import (
+    BlockBuffer,
+    EmbeddingBlock,
+    ProvenanceFields,
+    arrow_cells,
+    arrow_types,
+    kinds_of,
+)
 from biofm.core.stores.unfailing import UnfailingFile
 
 if TYPE_CHECKING:
@@ -28,6 +38,7 @@ class ParquetStore:
         self._per_residue = per_residue
         self._buffer = BlockBuffer(ROW_GROUP_BYTES)
         self._writer: ParquetWriter | None = None
+        self._kinds: dict[str, type[Cell]] = {}  # of the columns that travel
 
     def append(self, block: EmbeddingBlock) -> None:
         block.check_rows(self._per_residue)
@@ -47,10 +58,17 @@ class ParquetStore:
         import pyarrow as pa  # heavy: this module is imported with every command
 
         d_embedding = block.values.shape[1]
+        self._kinds = self._kinds or kinds_of(block.columns)
         self._writer = self._writer or self._open(d_embedding)
         ids, *numbers = block.residues() if self._per_residue else (block.ids, block.n_residues)
         values = pa.FixedSizeListArray.from_arrays(pa.array(block.values.reshape(-1)), d_embedding)
-        columns = [pa.array(ids, pa.string()), *(pa.array(one, pa.int64()) for one in numbers), values]
+        travelling = arrow_cells(block, self._kinds, per_residue=self._per_residue)
+        columns = [
+            pa.array(ids, pa.string()),
+            *(pa.array(one, pa.int64()) for one in numbers),
+            *travelling,
+            values,
+        ]
         table = pa.Table.from_arrays(columns, schema=self._schema(d_embedding))
         self._writer.write_table(table, row_group_size=max(1, len(table)))
 
@@ -67,7 +85,8 @@ class ParquetStore:
         from pyarrow.parquet import ParquetWriter
 
         # A dictionary pays for what repeats on every residue; floats hardly repeat.
-        return ParquetWriter(self._output, self._schema(d_embedding), use_dictionary=["id", "record"])
+        repeating = ["id", "record", *self._kinds]
+        return ParquetWriter(self._output, self._schema(d_embedding), use_dictionary=repeating)
 
     def _schema(self, d_embedding: int) -> "pyarrow.Schema":
         import pyarrow as pa
@@ -75,4 +94,4 @@ class ParquetStore:
         names = ("record", "residue") if self._per_residue else ("n_residues",)
         numbers = ((name, pa.int64()) for name in names)
         values = pa.list_(pa.float32(), d_embedding)
-        return pa.schema([("id", pa.string()), *numbers, ("embedding", values)])
+        return pa.schema([("id", pa.string()), *numbers, *arrow_types(self._kinds), ("embedding", values)])

@@ -3,18 +3,26 @@
 
 The format has no text: the id of protein ``i`` is ``bytes(ids_utf8[ids_offsets[i]:ids_offsets[i +
 1]]).decode()``. With one row a residue, the rows of a protein follow each other, ``n_residues`` of them.
-``__metadata__`` says how the embeddings were made. The layout is that of
+Each column that travels with the records is a tensor ``column.NAME`` (proteins,) of numbers, or of text two,
+``column.NAME/utf8`` and ``column.NAME/offsets``, as those of the ids.
+``__metadata__`` says how the embeddings were made, and as JSON under ``columns`` which there are: for each
+name "text", "I64" or "F64". The layout is that of
 https://github.com/huggingface/safetensors#format.
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
 from biofm.core.stores.block import EmbeddingBlock, ProvenanceFields
-from biofm.core.stores.spool import Spool, SpooledTable
+from biofm.core.stores.spool import Spool, SpooledColumn, SpooledTable, Strand
 
 ALIGNMENT_BYTES = 8
+TYPES = {str: "text", int: "I64", float: "F64"}
+
+Tensor = tuple[str, list[int], Spool | Strand]
+"""Its type, its shape, its bytes."""
 
 
 class SafetensorsStore:
@@ -30,13 +38,18 @@ class SafetensorsStore:
     def close(self, provenance: ProvenanceFields) -> None:
         table = self._table
         # From the widest numbers to the narrowest, so that each tensor lies at a multiple of its width.
-        tensors: dict[str, tuple[str, list[int], Spool]] = {
+        wide, narrow = _tensors(table.columns, table.n_proteins)
+        tensors: dict[str, Tensor] = {
             "ids_offsets": ("I64", [table.n_proteins + 1], table.ids_offsets),
             "n_residues": ("I64", [table.n_proteins], table.n_residues),
+            **wide,
             "embeddings": ("F32", [table.n_rows, table.d_embedding], table.values),
             "ids_utf8": ("U8", [table.ids_utf8.n_bytes], table.ids_utf8),
+            **narrow,
         }
-        header: dict[str, object] = {"__metadata__": _texts(provenance)}
+        kinds = {name: TYPES[column.kind] for name, column in table.columns.items()}
+        of_columns = {"columns": json.dumps(kinds)} if kinds else {}
+        header: dict[str, object] = {"__metadata__": _texts(provenance) | of_columns}
         end = 0
         for name, (dtype, shape, spool) in tensors.items():
             begin, end = end, end + spool.n_bytes
@@ -49,6 +62,21 @@ class SafetensorsStore:
             for chunk in spool.chunks():
                 self._handle.write(chunk)
         table.close()
+
+
+def _tensors(
+    columns: Mapping[str, SpooledColumn], n_proteins: int
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Those of columns: first of 8 bytes a number, then of text."""
+    wide: dict[str, Tensor] = {}
+    narrow: dict[str, Tensor] = {}
+    for name, column in columns.items():
+        if column.kind is str:
+            wide[f"column.{name}/offsets"] = ("I64", [n_proteins + 1], column.offsets)
+            narrow[f"column.{name}/utf8"] = ("U8", [column.cells.n_bytes], column.cells)
+        else:
+            wide[f"column.{name}"] = (TYPES[column.kind], [n_proteins], column.cells)
+    return wide, narrow
 
 
 def _texts(provenance: ProvenanceFields) -> dict[str, str]:

@@ -1,15 +1,16 @@
 """Embeddings kept in temporary files, for formats whose first byte depends on their last row."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+from biofm_datasets import Cell
 
 from biofm.core.errors import OutputError
-from biofm.core.stores.block import EmbeddingBlock
+from biofm.core.stores.block import Cells, EmbeddingBlock, kinds_of
 
 CHUNK_BYTES = 1 << 20
 
@@ -47,6 +48,12 @@ class Spool:
         while chunk := self.read(CHUNK_BYTES):
             yield chunk
 
+    def read_at(self, place: int, n_bytes: int) -> bytes:
+        """Some bytes from the middle."""
+        with self._faults():
+            self._file.seek(place)
+        return self._file.read(n_bytes)
+
     def close(self) -> None:
         self._file.close()
 
@@ -62,15 +69,65 @@ class Spool:
             ) from error
 
 
+class Strand:
+    """What grows piece by piece among others in one spool, and is read by itself."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        self._pieces: list[tuple[int, int]] = []
+        self.n_bytes = 0
+
+    def append(self, data: bytes) -> None:
+        self._pieces.append((self._spool.n_bytes, len(data)))
+        self._spool.append(data)
+        self.n_bytes += len(data)
+
+    def chunks(self) -> Iterator[bytes]:
+        """The pieces, as they were appended."""
+        for place, n_bytes in self._pieces:
+            yield self._spool.read_at(place, n_bytes)
+
+
+class SpooledColumn:
+    """One column that travels: its numbers (int64 or float64) in ``cells``; or its texts, in UTF-8 one after
+    the other, and where each begins and the last one ends in ``offsets`` (int64).
+    """
+
+    def __init__(self, spool: Spool, kind: type[Cell]) -> None:
+        self.kind = kind
+        self.cells, self.offsets = Strand(spool), Strand(spool)
+        self.longest = 0
+
+    def append(self, cells: Cells) -> None:
+        if self.kind is not str:
+            self.cells.append(np.array(cells, "<i8" if self.kind is int else "<f8").tobytes())
+            return
+        texts = [str(cell).encode() for cell in cells]
+        ends = self.cells.n_bytes + np.cumsum([len(text) for text in texts], dtype="<i8")
+        before = [] if self.offsets.n_bytes else [0]
+        self.offsets.append(np.array([*before, *ends], "<i8").tobytes())
+        self.cells.append(b"".join(texts))
+        self.longest = max([self.longest, *(len(str(cell)) for cell in cells)])
+
+    def texts(self) -> Iterator[list[str]]:
+        """All of them, block by block."""
+        end: list[int] = []
+        for text, offsets in zip(self.cells.chunks(), self.offsets.chunks(), strict=True):
+            bounds = [*end, *np.frombuffer(offsets, "<i8").tolist()]
+            begin, end = bounds[0], bounds[-1:]
+            yield [text[start - begin : stop - begin].decode() for start, stop in pairwise(bounds)]
+
+
 class SpooledTable:
     """Blocks as four spools, one an array: ``values`` (float32), ``n_residues``, ``ids_utf8``,
-    ``ids_offsets``.
+    ``ids_offsets``; and a fifth for all ``columns`` that travel, where there are some.
 
     ``ids_offsets`` (int64, n_proteins + 1) says where in ``ids_utf8`` each id begins, and where the last one
     ends.
     """
 
     def __init__(self, folder: Path | None, *, per_residue: bool) -> None:
+        self._folder = folder
         self._per_residue = per_residue
         self.values, self.n_residues, self.ids_utf8, self.ids_offsets = (Spool(folder) for _ in range(4))
         self.ids_offsets.append(np.zeros(1, dtype="<i8").tobytes())
@@ -78,6 +135,8 @@ class SpooledTable:
         self.n_rows = 0
         self.d_embedding = 0
         self.longest_id = 0
+        self.columns: dict[str, SpooledColumn] = {}
+        self._of_columns: Spool | None = None
 
     def append(self, block: EmbeddingBlock) -> None:
         block.check_rows(self._per_residue)
@@ -91,6 +150,14 @@ class SpooledTable:
         self.n_rows += len(block.values)
         self.d_embedding = block.values.shape[1]
         self.longest_id = max([self.longest_id, *map(len, block.ids)])
+        self._append_columns(block.columns)
+
+    def _append_columns(self, columns: Mapping[str, Cells]) -> None:
+        if columns and self._of_columns is None:
+            spool = self._of_columns = Spool(self._folder)
+            self.columns = {name: SpooledColumn(spool, kind) for name, kind in kinds_of(columns).items()}
+        for name, column in self.columns.items():
+            column.append(columns[name])
 
     def ids(self, n_ids: int) -> Iterator[list[str]]:
         """All ids, ``n_ids`` at a time."""
@@ -107,3 +174,5 @@ class SpooledTable:
     def close(self) -> None:
         for spool in (self.values, self.n_residues, self.ids_utf8, self.ids_offsets):
             spool.close()
+        if self._of_columns is not None:
+            self._of_columns.close()

@@ -7,12 +7,13 @@ from typing import TypedDict
 import numpy as np
 
 from biofm.core import Progress
-from biofm.core.tables import Table
+from biofm.core.tables import RENAMED, Table, kept_apart
 from biofm.inference.empty_rows import EMPTY_ROWS, emptied, reasons
 from biofm.inference.intake import Intake
 from biofm.inference.prediction.columns import columns_of, domain_columns
 from biofm.inference.prediction.domain import DomainTally
 from biofm.inference.prediction.predictor import Ensemble
+from biofm.modalities import columns_of as travelling_of
 
 UNBOUNDED = "predictions without an interval: too few rows calibrated the predictor for this coverage"
 
@@ -35,9 +36,9 @@ def predictions_to_table(
     *,
     with_lists: bool,
 ) -> tuple[PredictionTally, DomainTally]:
-    """Stream the records of ``intake`` through the members into ``table``, which is left open. A protein
-    whose numbers are not finite has an empty row, and the last column, ``reason``, says so, where that is
-    allowed.
+    """Stream the records of ``intake`` through the members into ``table``, which is left open. Columns that
+    travel with the records stand behind ``record``. A protein whose numbers are not finite has an empty row,
+    and the last column, ``reason``, says so, where that is allowed.
     """
     began = perf_counter()
     counts: Counter[str] = Counter()
@@ -66,7 +67,11 @@ def predictions_to_table(
         why = reasons(part.are_empty, ensemble.embedder.dtype, ensemble.embedder.options.on_error)
         ids = [item.id for item in part.items]
         which = {"id": ids, "record": [item.record for item in part.items]}
-        table.append({**which, "n_residues": part.lengths, **columns, **why})
+        columns = {"n_residues": part.lengths, **columns, **why}
+        travelling = travelling_of(part.items)
+        apart = kept_apart(travelling, which | columns)
+        notices[RENAMED] = sum(name not in apart for name in travelling)
+        table.append({**which, **apart, **columns})
         counts.update(sequences=len(ids), residues=sum(part.lengths))
     table.close()
     seconds = perf_counter() - began

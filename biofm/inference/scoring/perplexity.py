@@ -10,22 +10,22 @@ are over the model's whole vocabulary.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Literal, TypedDict, get_args
 
 import numpy as np
-from biofm_datasets import Record
+from biofm_datasets import Cell, Record
 from numpy.typing import NDArray
 
 from biofm.core import Progress
 from biofm.core.errors import OptionError
-from biofm.core.tables import Table
+from biofm.core.tables import RENAMED, Table, kept_apart
 from biofm.inference.empty_rows import EMPTY_ROWS, emptied, reasons
 from biofm.inference.intake import Intake
 from biofm.inference.scoring.readings import Reader, Reading, log_likelihood_of
-from biofm.modalities import Words
+from biofm.modalities import Words, columns_of
 from biofm.models.finiteness import not_finite
 from biofm.nn import by_budget
 
@@ -68,7 +68,7 @@ def check_perplexity_method(method: str) -> None:
 class Perplexities:
     """Of some sequences in order: which records of the input they are, how many residues counted, the
     perplexity, whether windows were needed, and whether the model's numbers are not finite, and the
-    perplexity NaN for that.
+    perplexity NaN for that. ``columns``: what travels with the records.
     """
 
     ids: list[str]
@@ -77,6 +77,7 @@ class Perplexities:
     values: NDArray[np.float32]
     windowed: list[bool]
     is_faulty: NDArray[np.bool_]
+    columns: Mapping[str, Sequence[Cell]]
 
 
 def perplexities(
@@ -127,7 +128,7 @@ def _perplexities_of(
     pairs = zip(totals, n_counted, strict=True)
     values = np.array([np.exp(-total / n) if n else np.nan for total, n in pairs], np.float32)
     ids, numbers = [record.id for record in part], [record.number for record in part]
-    return Perplexities(ids, numbers, n_counted, values, windowed, is_faulty)
+    return Perplexities(ids, numbers, n_counted, values, windowed, is_faulty, columns_of(part))
 
 
 def _reading(record: Record, method: PerplexityMethod) -> Reading:
@@ -155,8 +156,9 @@ def perplexities_to_table(
     *,
     on_error: str = "stop",
 ) -> PerplexityTally:
-    """Stream the records of ``intake`` through the model into ``table``, which is left open. With
-    ``on_error`` "skip" its last column says why a row is empty.
+    """Stream the records of ``intake`` through the model into ``table``, which is left open. Columns that
+    travel with the records stand behind ``record``. With ``on_error`` "skip" the last one says why a row is
+    empty.
     """
     began = perf_counter()
     counts: Counter[str] = Counter()
@@ -169,10 +171,13 @@ def perplexities_to_table(
         progress.update(tokens=counts["tokens"], fraction=intake.share_of(n_read))
 
     for part in perplexities(intake, reader, method, notices, on_run, on_error=on_error):
-        columns = {"id": part.ids, "record": part.records, "n_residues": part.n_residues}
-        columns |= {"windowed": part.windowed}
+        which = {"id": part.ids, "record": part.records}
+        columns = {"n_residues": part.n_residues, "windowed": part.windowed}
         columns |= emptied({COLUMNS[method]: part.values}, part.is_faulty)
-        table.append(columns | reasons(part.is_faulty, reader.predictor.dtype, on_error))
+        columns |= reasons(part.is_faulty, reader.predictor.dtype, on_error)
+        apart = kept_apart(part.columns, which | columns)
+        notices[RENAMED] = sum(name not in apart for name in part.columns)
+        table.append({**which, **apart, **columns})
         counted = np.array(part.n_residues)
         has_any = counted > 0
         loss += float((np.log(part.values[has_any]) * counted[has_any]).sum(dtype=np.float64))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from biofm.core import Progress
 from biofm.core.journal import Entry, Fields, Journal, key_of
-from biofm.core.tables import Columns
+from biofm.core.tables import Columns, kept_apart
 from biofm.inference.empty_rows import EMPTY_ROWS
 from biofm.inference.scoring.methods import Unscored, Variant
 from biofm.inference.scoring.parts import pack_columns
@@ -164,14 +164,3 @@ def _facts_of(
         else:
             reason = scorer.reason(names, next(empty))
             yield variant.method(scorer.method), scorer.is_windowed(variant), reason
-
-
-def kept_apart(columns: Columns, added: Columns) -> dict[str, Any]:
-    """The columns of the input, with another name where those ``added`` would hide them."""
-    apart: dict[str, Any] = {}
-    for name, column in columns.items():
-        other = name
-        while other in added or (other != name and other in columns):
-            other = f"input_{other}"
-        apart[other] = column
-    return apart

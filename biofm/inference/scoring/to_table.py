@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from biofm.core import Progress
 from biofm.core.journal import Entry, Journal
-from biofm.core.tables import Columns, Table
+from biofm.core.tables import Columns, Table, kept_apart
 from biofm.inference.empty_rows import REASON
 from biofm.inference.scoring.parts import unpack_columns
-from biofm.inference.scoring.to_journal import RENAMED, WHY, kept_apart
+from biofm.inference.scoring.to_journal import RENAMED, WHY
 from biofm.inference.to_store import damaged, in_order
 
 if TYPE_CHECKING:

@@ -37,6 +37,6 @@ def _place(groups: NDArray[np.uint64], name: str, column: str) -> int:
     key = np.uint64(key_of_group(name))
     place = int(np.searchsorted(groups, key))
     if place == len(groups) or groups[place] != key:
-        what, remedy = f"column {column!r} names no group {name!r}", "Check the spelling"
-        raise DataError(what, where="--validation-group, --test-group", remedy=remedy)
+        what = f"column {column!r} names no group {name!r}" if column else f"no record is of a group {name!r}"
+        raise DataError(what, where="--validation-group, --test-group", remedy="Check the spelling")
     return place

@@ -13,7 +13,7 @@ PART_WORDS = {"train": TRAIN, "validation": VALIDATION, "valid": VALIDATION, "va
 
 
 def key_of_cell(cell: str, options: SplitOptions, where: str) -> int:
-    """The number for a cell of the split's column, which stands at ``where``.
+    """The number for a cell of the split's column, or for a record's own group, which stands at ``where``.
 
     Raises DataError: it names no part, or no group.
     """
@@ -24,8 +24,8 @@ def key_of_cell(cell: str, options: SplitOptions, where: str) -> int:
             raise DataError(what, where=where, remedy="Write train, validation (also valid, val) or test")
         return part
     if not cell:
-        what, remedy = f"column {options.column!r} is empty", "Name the group, or remove the row"
-        raise DataError(what, where=where, remedy=remedy)
+        what = f"column {options.column!r} is empty" if options.column else "this record is of no group"
+        raise DataError(what, where=where, remedy="Name the group, or remove the row")
     return key_of_group(cell)
 
 

@@ -1,6 +1,6 @@
 """How to split."""
 
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 from math import isfinite
 from typing import Any
 
@@ -19,7 +19,8 @@ class SplitOptions:
 
     ``method``: "none", all is for training; "random", by sequence; "identity", at random, and whatever is
     similar to a held-out protein is removed; "cluster", whole clusters of similar proteins are held out;
-    "column", as a column of a table says; "group", whole groups of a column are held out.
+    "column", as a column of a table says; "group", whole groups of a column are held out, or without a column
+    those that the records know themselves (``own_groups``: they do, such as by a chromosome).
     ``validation``, ``test``: a share below 1 or a number; of sequences, or of groups; with ``per_source``, of
     the sequences of each source.
     ``validation_groups``, ``test_groups``: groups by their names.
@@ -41,8 +42,9 @@ class SplitOptions:
     min_coverage: float = 0.5
     tool: str = "auto"
     per_source: bool = False
+    own_groups: InitVar[bool] = False
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, own_groups: bool) -> None:
         _require_one_of(self.method, METHODS, "--split")
         _require_one_of(self.tool, TOOLS, "--split-tool")
         for option, amount in (("--validation", self.validation), ("--test", self.test)):
@@ -56,11 +58,12 @@ class SplitOptions:
         if not 0 <= self.seed <= LARGEST_SEED:
             what, remedy = f"{self.seed} is no seed", f"Give 0 to {LARGEST_SEED:,}"
             raise DataError(what, where="--seed", remedy=remedy)
-        self._check_column()
+        self._check_column(own_groups)
         self._check_amounts()
 
     @property
-    def needs_column(self) -> bool:
+    def needs_keys(self) -> bool:
+        """Whether it goes by a part or a group of each record, not by its sequence."""
         return self.method in ("column", "group")
 
     def parameters(self) -> dict[str, Any]:
@@ -75,11 +78,12 @@ class SplitOptions:
         found = {name: getattr(self, name) for name in names}
         return {name: int(it) if isinstance(it, float) and it >= 1 else it for name, it in found.items()}
 
-    def _check_column(self) -> None:
-        if self.needs_column and not self.column:
+    def _check_column(self, own_groups: bool) -> None:
+        is_known = own_groups and self.method == "group"
+        if self.needs_keys and not self.column and not is_known:
             what = f"--split {self.method} needs the column that says it"
             raise DataError(what, where="--split-column", remedy="Name a column of the table")
-        if self.column and not self.needs_column:
+        if self.column and not self.needs_keys:
             what, remedy = "a column is for --split column and --split group", "Leave it out"
             raise DataError(what, where="--split-column", remedy=remedy)
 

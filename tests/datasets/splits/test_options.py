@@ -60,6 +60,14 @@ def test_options_that_do_not_fit_are_named(wrong: str) -> None:
     assert caught.value.remedy
 
 
+def test_groups_that_the_records_know_themselves_need_no_column() -> None:
+    options = SplitOptions(method="group", test=1, own_groups=True)
+    assert (options.column, options.needs_keys) == ("", True)
+    for wrong in ({"method": "group", "test": 1}, {"method": "column", "own_groups": True}):
+        with pytest.raises(DataError, match="needs the column that says it"):
+            SplitOptions(**wrong)  # type: ignore[arg-type]
+
+
 def test_the_record_names_what_decides_a_split_and_no_more() -> None:
     assert SplitOptions().parameters() == {}
     options = SplitOptions(method="random", validation=0.1, test=20, seed=3)

@@ -1,0 +1,76 @@
+"""The columns that travel with records: what they are called and hold, the same in all records of a run."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from biofm_datasets import Cell, DataError
+
+KINDS = {str: "text", int: "a whole number", float: "a float"}
+LARGEST = 1 << 63
+
+
+class HasColumns(Protocol):
+    @property
+    def columns(self) -> Mapping[str, Cell]: ...
+
+
+def columns_of(records: Sequence[HasColumns]) -> dict[str, list[Cell]]:
+    """What travels with some records of one run, by name, one cell each."""
+    names = records[0].columns if records else ()
+    return {name: [record.columns[name] for record in records] for name in names}
+
+
+class SameColumns:
+    """Holds all records of a run to the columns of the first one, their names and what kinds they hold."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[str, type] | None = None
+
+    def check(self, columns: Mapping[str, Cell], where: str) -> None:
+        """Raises DataError for columns that no output takes, or that are not those of the first record."""
+        if not columns and not self._kinds:
+            self._kinds = {}
+            return
+        kinds = {name: type(cell) for name, cell in columns.items()}
+        if self._kinds is None:
+            _check_names(columns, where)
+        elif kinds.keys() != self._kinds.keys():
+            here, there = (", ".join(sorted(map(str, names))) or "none" for names in (kinds, self._kinds))
+            what = f"this record has the columns {here}, and the first one has {there}"
+            raise DataError(what, where=where, remedy="Give every record the same columns")
+        for name, cell in columns.items():
+            _check_cell(name, cell, where)
+            if self._kinds is not None and kinds[name] is not self._kinds[name]:
+                what = f"column {name!r} holds {KINDS[kinds[name]]}, and of the first record"
+                what += f" {KINDS[self._kinds[name]]}"
+                raise DataError(what, where=where, remedy="Let a column hold one kind of value")
+        self._kinds = self._kinds or kinds
+
+
+def _check_names(columns: Mapping[str, Cell], where: str) -> None:
+    """Names that stand as they are in every format: in HDF5 a "/" or dots alone mean another place."""
+    for name in columns:
+        if not (name.isprintable() and name.strip(". ")) or "/" in name:
+            remedy = 'Let it be printable text without a "/"'
+            raise DataError(f"{name!r} is no name for a column", where=where, remedy=remedy)
+
+
+def _check_cell(name: str, cell: Cell, where: str) -> None:
+    kind = type(cell)
+    if kind not in KINDS:
+        what, remedy = f"column {name!r} holds {kind.__name__}", "Make it text, a whole number or a float"
+    elif isinstance(cell, str) and ("\0" in cell or not _is_text(cell)):
+        what, remedy = f"column {name!r} holds a text that is no UTF-8, or has a NUL in it", "Correct it"
+    elif isinstance(cell, int) and not -LARGEST <= cell < LARGEST:
+        what, remedy = f"column {name!r} holds a number beyond 64 bits", "Make it a float, or text"
+    else:
+        return
+    raise DataError(what, where=where, remedy=remedy)
+
+
+def _is_text(cell: str) -> bool:
+    try:
+        cell.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
+    return True
