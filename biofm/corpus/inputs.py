@@ -51,7 +51,7 @@ def check_store_reading(store: Path, reading: Reading) -> None:
         raise InputError(what, where=str(store), remedy=remedy)
 
 
-def modality_of(inputs: Sequence[Path], asked: str | None) -> str | None:
+def modality_of(inputs: Sequence[Path], asked: str | None) -> str:
     """The name of what the inputs are: what a store says of itself, else ``asked``, else the modality of the
     files' suffix.
 

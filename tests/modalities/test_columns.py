@@ -1,15 +1,11 @@
-"""Columns that travel with the records of a modality of its own format: into every output, through a journal,
-and as the groups of a split.
-"""
+"""Columns that travel with the records of a modality's own format: to every output, and through a journal."""
 
-import gzip
 import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import count, pairwise
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import anndata
@@ -18,73 +14,22 @@ import pandas as pd
 import pytest
 import safetensors
 import safetensors.numpy
-import torch
 from biofm_datasets import DataError, Record
-from biofm_datasets.store import open_store
 
 import biofm
-from biofm.core.errors import InputError, OptionError
+from biofm.core.errors import InputError
 from biofm.core.journal import Journal
 from biofm.inference import EmbedOptions
 from biofm.inference.survey import survey
-from biofm.modalities import PROTEIN
 from biofm.modalities.columns import SameColumns
-from biofm.models import Checkpoint, bundled_models, families, modality_named, write_checkpoint
-from biofm.nn import MaskedLM, initialise
 from tests.modalities import toy
 
 SUFFIXES = (".h5ad", ".parquet", ".npz", ".safetensors", ".csv")
-PLACES = ("north", "south-west", "", 'öst, "x"')
 OPTIONS: dict[str, Any] = {"dtype": "float32", "device": "cpu"}
 SMALL: dict[str, Any] = {**OPTIONS, "tokens_per_batch": 5}
 """Chunks of some 80 tokens: several of them in the file."""
 
 pytestmark = pytest.mark.filterwarnings("ignore:Observation names are not unique")
-
-
-@pytest.fixture(autouse=True)
-def family(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(families.FAMILIES, "toy", toy)  # type: ignore[arg-type]
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    module = MaskedLM(toy.config())
-    initialise(module, seed=3)
-    for weight in module.parameters():
-        weight.data += 0.2 * torch.randn(
-            weight.shape, generator=torch.Generator().manual_seed(weight.numel())
-        )
-    folder = tmp_path / "model"
-    folder.mkdir()
-    for name, content in write_checkpoint(Checkpoint("toy", module.eval(), toy.ToyTokenizer())).items():
-        (folder / name).write_bytes(content)
-    return folder
-
-
-@pytest.fixture
-def records() -> list[Record]:
-    """Ids and texts repeat, and texts that repeat are in several places."""
-    random = Random(4)
-    texts = [
-        "".join(f"{random.choice(toy.PAIRS)}{random.randrange(10)}" for _ in range(random.randint(1, 20)))
-        for _ in range(25)
-    ]
-    return [
-        Record(f"s{i % 17}", random.choice(texts), columns={"place": random.choice(PLACES)})
-        for i in range(60)
-    ]
-
-
-def write(records: list[Record], path: Path) -> Path:
-    lines = (f"{it.id}\t{it.columns['place']}\t{it.sequence}\n" for it in records)
-    path.write_text("".join(lines))
-    return path
-
-
-@pytest.fixture
-def file(records: list[Record], tmp_path: Path) -> Path:
-    return write(records, tmp_path / "in.toy")
 
 
 def places_of(records: list[Record], *, per_unit: bool = False) -> list[str]:
@@ -192,7 +137,7 @@ def test_another_place_is_another_input(
     """The tokens are those of before, so by them alone it could not be seen."""
     output = tmp_path / "out.npz"
     embed_stopped(output)
-    write([replace(records[0], columns={"place": "moon"}), *records[1:]], file)
+    toy.write([replace(records[0], columns={"place": "moon"}), *records[1:]], file)
     with pytest.raises(InputError, match=r"the first \d+ records are not those of the unfinished run"):
         biofm.embed(file, output, model=model, resume=True, **SMALL)
 
@@ -304,67 +249,3 @@ def test_columns_that_no_output_takes_are_refused(wrong: str) -> None:
     columns, message = WRONG[wrong]
     with pytest.raises(DataError, match=message):
         SameColumns().check(columns, "record 1")
-
-
-def test_a_split_by_groups_goes_by_the_places(file: Path, records: list[Record], tmp_path: Path) -> None:
-    records = [it for it in records if it.columns["place"]]
-    write(records, file)
-    biofm.prepare(file, tmp_path / "store", split="group", test=1)
-    split = open_store(tmp_path / "store").split
-    places = np.array(places_of(records))
-    held_out, trained = set(places[split["test"]]), set(places[split["train"]])
-    assert (len(held_out), len(trained)) == (1, 2)
-    assert not held_out & trained
-    biofm.prepare(file, tmp_path / "named", split="group", test_groups=["north"])
-    named = open_store(tmp_path / "named")
-    assert set(places[named.split["test"]]) == {"north"}
-    assert named.record.split.parameters["column"] == ""
-    again = biofm.prepare(file, tmp_path / "named", split="group", test_groups=["north"], resume=True)
-    assert "outputs that this same request had made before, so that nothing was left to do" in again.notices
-    with pytest.raises(OptionError, match="no record is of a group 'moon'"):
-        biofm.prepare(file, tmp_path / "other", split="group", test_groups=["moon"])
-
-
-def test_a_record_of_no_group_is_named_or_left_out(file: Path, records: list[Record], tmp_path: Path) -> None:
-    first = next(i for i, it in enumerate(records, start=1) if not it.columns["place"])
-    with pytest.raises(InputError, match="this record is of no group") as caught:
-        biofm.prepare(file, tmp_path / "store", split="group", test=1)
-    assert f"record {first} " in caught.value.where
-    summary = biofm.prepare(file, tmp_path / "store", split="group", test=1, on_error="skip")
-    assert summary.n_sequences == sum(it.columns["place"] != "" for it in records)
-
-
-def test_proteins_have_no_groups_of_their_own(tmp_path: Path) -> None:
-    (tmp_path / "in.fasta").write_text(">a\nMKV\n")
-    with pytest.raises(OptionError, match="--split group needs the column that says it") as caught:
-        biofm.prepare(tmp_path / "in.fasta", tmp_path / "store", split="group", test=1)
-    assert caught.value.where == "--split-column"
-
-
-def test_a_suffix_says_the_modality(file: Path, records: list[Record], tmp_path: Path) -> None:
-    zipped = tmp_path / "in.TOY.gz"
-    zipped.write_bytes(gzip.compress(file.read_bytes()))
-    assert modality_named(files=["p.fasta", zipped]) is toy.TOY
-    assert modality_named("toy", [file, "p.fasta"]) is toy.TOY
-    assert modality_named(files=["p.fasta"]) is modality_named() is PROTEIN
-    with pytest.raises(OptionError, match=r"in\.toy holds strings, not proteins") as caught:
-        modality_named("protein", ["p.fasta", file])
-    assert caught.value.where == "--as"
-    assert biofm.describe([file, zipped]).n_distinct == len({it.sequence for it in records})
-    assert biofm.prepare(zipped, tmp_path / "store").units == "pairs"
-
-
-def test_two_suffixes_of_two_modalities_clash(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("biofm.modalities.protein.PROTEIN", replace(PROTEIN, formats=(".pro",)))
-    with pytest.raises(OptionError, match=r"p\.pro holds proteins, not strings") as caught:
-        modality_named(files=[file, "p.pro"])
-    assert caught.value.where == "--as"
-
-
-def test_a_column_of_a_table_is_refused_of_another_format(file: Path, model: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="a column was chosen, but this is no table"):
-        biofm.embed(file, tmp_path / "out.npz", model=model, column="place", device="cpu")
-
-
-def test_the_default_model_of_proteins_is_there() -> None:
-    assert PROTEIN.default_model in bundled_models()

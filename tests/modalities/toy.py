@@ -7,9 +7,10 @@ The page "How to add a modality" follows this file; it is a family too, whose la
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from itertools import islice, product
+from pathlib import Path
 from string import ascii_lowercase
 from typing import Any, BinaryIO
 
@@ -58,6 +59,12 @@ def read(
                 raise DataError(what, where=where, remedy="Write an id, a place and the pairs")
             id_, place, text = cells
             yield Record(id_, text, number=number, source=name, columns={PLACE: place})
+
+
+def write(records: Iterable[Record], path: Path) -> Path:
+    lines = (f"{it.id}\t{place_of(it)}\t{it.sequence}\n" for it in records)
+    path.write_text("".join(lines))
+    return path
 
 
 def place_of(record: Record) -> str:

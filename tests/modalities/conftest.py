@@ -1,0 +1,54 @@
+"""A toy model, and a file of the toy's own format with a column that travels."""
+
+from pathlib import Path
+from random import Random
+
+import pytest
+import torch
+from biofm_datasets import Record
+
+from biofm.models import Checkpoint, families, write_checkpoint
+from biofm.nn import MaskedLM, initialise
+from tests.modalities import toy
+
+PLACES = ("north", "south-west", "", 'öst, "x"')
+
+
+@pytest.fixture
+def toy_family(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(families.FAMILIES, "toy", toy)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def model(toy_family: None, tmp_path: Path) -> Path:
+    """Of the toy modality."""
+    module = MaskedLM(toy.config())
+    initialise(module, seed=3)
+    for weight in module.parameters():
+        weight.data += 0.2 * torch.randn(
+            weight.shape, generator=torch.Generator().manual_seed(weight.numel())
+        )
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for name, content in write_checkpoint(Checkpoint("toy", module.eval(), toy.ToyTokenizer())).items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+@pytest.fixture
+def records() -> list[Record]:
+    """Ids and texts repeat, and texts that repeat are in several places."""
+    random = Random(4)
+    texts = [
+        "".join(f"{random.choice(toy.PAIRS)}{random.randrange(10)}" for _ in range(random.randint(1, 20)))
+        for _ in range(25)
+    ]
+    return [
+        Record(f"s{i % 17}", random.choice(texts), columns={"place": random.choice(PLACES)})
+        for i in range(60)
+    ]
+
+
+@pytest.fixture
+def file(toy_family: None, records: list[Record], tmp_path: Path) -> Path:
+    return toy.write(records, tmp_path / "in.toy")
