@@ -1,51 +1,36 @@
-"""A model in hand: loading it, what it is, and its verbs."""
+"""A model in hand, and its verbs on sequences in memory."""
 
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from biofm_datasets import Record
 from biofm_datasets.protein import Gaps
 from numpy.typing import NDArray
 
+from biofm.api.declaration import plain
 from biofm.api.request import request_of
-from biofm.core import ModelProvenance, Provenance, sha256_of
+from biofm.core import ModelProvenance, Provenance
 from biofm.core.bounds import check_bound
+from biofm.core.choices import OnError, PerplexityMethod, PoolName, ScoreMethod
 from biofm.core.errors import ModelError
 from biofm.core.stores import ProvenanceFields
 from biofm.gate import ask
 from biofm.inference import Compute, Embedder, EmbedOptions, Predictor, choose_compute, place
 from biofm.inference.contacts import ContactMaps, ContactPredictor, short_enough
 from biofm.inference.empty_rows import EMPTY_ROWS
-from biofm.inference.pooling import PoolName
 from biofm.inference.results import Embeddings
-from biofm.inference.scoring import Method, PerplexityMethod, Reader, ScoreOptions, Scorer, perplexities
+from biofm.inference.scoring import Reader, ScoreOptions, Scorer, perplexities
 from biofm.inference.scoring.cases import cases_of_values
 from biofm.inference.scoring.perplexity import check_perplexity_method
 from biofm.modalities import Modality
 from biofm.modalities.records import SKIPPED, RecordOptions, records_of_values
 from biofm.modalities.values import Sequences
-from biofm.models import (
-    HUB_IDS,
-    Checkpoint,
-    Location,
-    ModelInfo,
-    bundled_models,
-    describe,
-    fetch,
-    files_of,
-    hosts_of_hub,
-    locate,
-    read_checkpoint,
-    write_checkpoint,
-)
-from biofm.policy import Target
-
-DEFAULT_MODEL = "protein-nano"
+from biofm.models import Checkpoint, ModelInfo, write_checkpoint
+from biofm.policy import Plain, Request, Target
 
 
 class Model:
@@ -74,7 +59,7 @@ class Model:
         id_column: str | None = None,
         gaps: Gaps = "drop",
         modality: str | None = None,
-        on_error: str = "stop",
+        on_error: OnError = "stop",
     ) -> Embeddings:
         """Embed sequences: bare ones, (id, sequence) pairs, records, a mapping or a Series from id to
         sequence, or a table in memory (pandas, polars, Arrow) with the name of its ``column`` and
@@ -93,8 +78,12 @@ class Model:
                 pool=pool, layer=layer, window=window, tokens_per_batch=tokens_per_batch, on_error=on_error
             )
         )
+        request = self._request(
+            "embed", pool=pool, layer=layer, window=window, tokens_per_batch=tokens_per_batch,
+            column=column, id_column=id_column, gaps=gaps, modality=modality, on_error=on_error,
+        )  # fmt: skip
         notices: Counter[str] = Counter()
-        with ask(request_of("embed", model=self.info.name)):
+        with ask(request):
             block = embedder.embed_all(records_of_values(sequences, self.modality, reading, notices), notices)
         return Embeddings(
             ids=block.ids,
@@ -114,7 +103,7 @@ class Model:
         id_column: str | None = None,
         gaps: Gaps = "drop",
         modality: str | None = None,
-        on_error: str = "stop",
+        on_error: OnError = "stop",
     ) -> ContactMaps:
         """The probability that two residues touch, for every pair; of sequences as ``embed`` takes them.
 
@@ -125,8 +114,12 @@ class Model:
             column=column, id_column=id_column, on_error=on_error, gaps=gaps, modality=modality
         )
         predictor = self.contact_predictor(tokens_per_batch)
+        request = self._request(
+            "contacts", tokens_per_batch=tokens_per_batch, column=column, id_column=id_column, gaps=gaps,
+            modality=modality, on_error=on_error,
+        )  # fmt: skip
         notices: Counter[str] = Counter()
-        with ask(request_of("contacts", model=self.info.name)):
+        with ask(request):
             records = records_of_values(sequences, self.modality, reading, notices)
             kept = short_enough(records, predictor.longest, notices, on_error=on_error)
             maps = list(predictor.stream(kept, notices, on_error=on_error))
@@ -137,7 +130,7 @@ class Model:
         wild_type: Any,
         variants: Any,
         *,
-        method: Method = "masked-marginals",
+        method: ScoreMethod = "masked-marginals",
         offset: int = 0,
         dtype: str = "float32",
         tokens_per_batch: int | None = None,
@@ -154,7 +147,10 @@ class Model:
         notices: Counter[str] = Counter()
         cases = cases_of_values(wild_type, variants, options, notices)
         _warn_of(notices)
-        with ask(request_of("score", model=self.info.name)):
+        request = self._request(
+            "score", method=method, offset=offset, dtype=dtype, tokens_per_batch=tokens_per_batch
+        )
+        with ask(request):
             reader = self.in_dtype(dtype).reader(tokens_per_batch)
             return Scorer([reader], method).read_and_score(cases)[:, 0]
 
@@ -169,7 +165,7 @@ class Model:
         id_column: str | None = None,
         gaps: Gaps = "drop",
         modality: str | None = None,
-        on_error: str = "stop",
+        on_error: OnError = "stop",
     ) -> NDArray[np.float32]:
         """Perplexities of sequences as ``embed`` takes them, one each, in order; the options are
         those of ``biofm.perplexity``. One that is skipped has NaN.
@@ -183,7 +179,11 @@ class Model:
         )
         changed: Counter[str] = Counter()
         records = records_of_values(sequences, self.modality, reading, changed)
-        with ask(request_of("perplexity", model=self.info.name)):
+        request = self._request(
+            "perplexity", method=method, dtype=dtype, tokens_per_batch=tokens_per_batch, column=column,
+            id_column=id_column, gaps=gaps, modality=modality, on_error=on_error,
+        )  # fmt: skip
+        with ask(request):
             reader = self.in_dtype(dtype).reader(tokens_per_batch)
             found: Counter[str] = Counter()
             kept: list[int] = []
@@ -199,12 +199,19 @@ class Model:
         ``transformers``, which reads it too.
         """
         target = Target(path=Path(folder), kind="directory", overwrite=overwrite)
-        with ask(request_of("save", writes={"model": target}, model=self.info.name)) as permit:
+        options: dict[str, Plain] = {"folder": str(target.path), "overwrite": overwrite}
+        request = request_of("save", options=options, writes={"model": target}, model=self.info.name)
+        with ask(request) as permit:
             for name, content in write_checkpoint(self.checkpoint).items():
                 # Renamed, not written over: weights in memory may be a view of the very file of this name.
                 partial = permit.folder("model") / f".{name}.partial"
                 partial.write_bytes(content)
                 partial.replace(permit.folder("model") / name)
+
+    def _request(self, verb: str, **options: Any) -> Request:
+        """The request of a verb on sequences in memory; ``options`` by the names of its declaration."""
+        given = {name: plain(value) for name, value in options.items()}
+        return request_of(verb, options=given, model=self.info.name)
 
     def in_dtype(self, dtype: str) -> "Model":
         """This model on the same device in another dtype, from the weights as they were stored.
@@ -286,50 +293,3 @@ def _warn_of(notices: Mapping[str, int]) -> None:
     """Say what was changed of a caller's sequences, where the result has no place for it."""
     for sentence, n_times in notices.items():
         warnings.warn(f"{sentence}: {n_times:,}", stacklevel=3)
-
-
-def load(model: str | Path = DEFAULT_MODEL, *, device: str = "auto", dtype: str = "auto") -> Model:
-    """Load a model: a bundled one, an alias such as ``esm2-8m``, a hub id, a Hugging Face folder, a ``.pt``
-    file of fair-esm or a ``.pth`` file of esm.
-
-    Raises ModelError: no such model, or its files are damaged, incomplete or not plain weights. OptionError:
-    no such device.
-    """
-    compute = choose_compute(device, dtype)
-    with _open_model(str(model)) as (files, where):
-        checkpoint = read_checkpoint(files, where)
-        return Model(checkpoint, compute, _describe(str(model), checkpoint, files))
-
-
-def info(model: str | Path = DEFAULT_MODEL) -> ModelInfo:
-    """What a model is, read from its files. Raises as ``load`` does."""
-    with _open_model(str(model)) as (files, where):
-        return _describe(str(model), read_checkpoint(files, where), files)
-
-
-def models() -> dict[str, str]:
-    """The names that ``load`` knows, each with where its weights come from."""
-    return dict.fromkeys(bundled_models(), "bundled with biofm") | HUB_IDS
-
-
-@contextmanager
-def _open_model(name: str) -> Iterator[tuple[dict[str, BinaryIO], str]]:
-    """The opened files of a model by their names, downloaded first if they are on the hub, and where they
-    lie.
-    """
-    location = locate(name)
-    path = location.path or _fetch(location)
-    files = files_of(path)
-    with ask(request_of("load", reads={"model": files}, model=name)) as permit:
-        handles = permit.readers("model")
-        yield {file.name: handle for file, handle in zip(files, handles, strict=True)}, str(path)
-
-
-def _fetch(location: Location) -> Path:
-    with ask(request_of("fetch", contacts=hosts_of_hub(), model=location.hub_id)):
-        return fetch(location)
-
-
-def _describe(name: str, checkpoint: Checkpoint, files: Mapping[str, BinaryIO]) -> ModelInfo:
-    weights = [handle for file, handle in files.items() if not file.endswith(".json")]
-    return describe(name, checkpoint, sha256_of(weights), tuple(files))

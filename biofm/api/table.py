@@ -1,16 +1,18 @@
 """From the journals of a run to the table that was asked for."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from biofm.api.finished import provenance_of
-from biofm.core import Progress
+from biofm.core import ProgressSink
 from biofm.core.errors import OptionError
 from biofm.core.journal import Journal
 from biofm.core.stores import empty_fields, open_store, provenance_path
-from biofm.core.tables import STANDARD_OUTPUT, Table, check_table_suffix, open_table
+from biofm.core.tables import STANDARD_OUTPUT, Columns, Table, check_table_suffix, open_table
 from biofm.gate import Permit
+from biofm.inference.scoring.to_table import journals_to_table
 from biofm.inference.to_store import Written, journals_to_store
 from biofm.models.finiteness import reason_of
 from biofm.policy import Target
@@ -38,8 +40,8 @@ def open_output(permit: Permit, output: Path, provenance: Mapping[str, Any]) -> 
     return open_table(permit.writer("output"), check_table_suffix(output), provenance, beside)
 
 
-def write_table(journals: Sequence[Journal], permit: Permit, output: Path, quiet: bool) -> Written:
-    """Write the records of finished journals in the input's order."""
+def write_table(journals: Sequence[Journal], permit: Permit, output: Path, progress: ProgressSink) -> Written:
+    """Write the embeddings of finished journals in the input's order."""
     provenance = provenance_of(journals[0])
     store = open_store(
         permit.writer("output"),
@@ -48,7 +50,23 @@ def write_table(journals: Sequence[Journal], permit: Permit, output: Path, quiet
         scratch_folder=output.absolute().parent,
         provenance_file=permit.writer("provenance") if provenance_path(output) else None,
     )
-    with Progress("writing", quiet=quiet) as bar:
+    with progress.bar("writing") as bar:
         written = journals_to_store(journals, store, bar)
     store.close(provenance | empty_fields(written.n_empty, reason_of(provenance["dtype"])))
     return written
+
+
+def write_scores(
+    journals: Sequence[Journal],
+    permit: Permit,
+    output: Path,
+    progress: ProgressSink,
+    notices: Counter[str],
+    on_block: Callable[[Columns], None] = lambda columns: None,
+) -> int:
+    """Write the scores of finished journals in the input's order; returns how many rows there are.
+    ``on_block`` sees every block of them.
+    """
+    table = open_output(permit, output, provenance_of(journals[0]))
+    with progress.bar("writing") as bar:
+        return journals_to_table(journals, table, bar, notices, on_block)

@@ -1,110 +1,39 @@
-"""``biofm data prepare`` and ``biofm data describe``."""
+"""What ``biofm data prepare`` and ``biofm data describe`` print, and the group of the two."""
 
-from enum import StrEnum
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from typer import Argument, Option, Typer
+from typer import Typer
 
-from biofm.cli import options
-from biofm.cli.options import Gaps, OnError
+from biofm.api import Describe, Prepare
+from biofm.cli.commands import command
 from biofm.cli.printing import print_json, print_result, print_table, say, say_notices
 
 if TYPE_CHECKING:
-    from biofm.api.data import PrepareSummary
+    from biofm.api.prepare import PrepareSummary
     from biofm.corpus import Description, Leakage
 
-Method = StrEnum("Method", ["none", "random", "identity", "cluster", "column", "group"])
-Tool = StrEnum("Tool", ["auto", "mmseqs", "kmer"])
 
-SPLIT_HELP = (
-    "How sequences are held out: at random; by identity, at random and what is like them leaves the other "
-    "parts; by cluster, whole clusters of relatives; as a column says; or whole groups of a column."
-)
-AMOUNT_HELP = "A share below 1, or a number, of the sequences or groups: for {}."
-COLUMN_HELP = "Of tables: the column of parts (train, validation, test) or of groups."
-GROUP_HELP = "A group for {}; repeat it for several."
-WEIGHT_HELP = "Of an input in the mixture; repeat it, once for each input in their order. Else: by size."
-SAMPLE_HELP = "Proteins of a held-out part for which relatives in another part are sought; 0 for none."
-TOOL_HELP = "What finds relatives: MMseqs2, or our own k-mer search. auto: both, as far as they can."
-
-app = Typer(no_args_is_help=True, help="Prepare data sets for training, and see what they are like.")
-
-
-@app.command()
-def prepare(
-    inputs: Annotated[list[Path], Argument(help="Files of proteins: FASTA (also .gz), CSV, TSV, Parquet.")],
-    output: Annotated[Path, Option("--output", "-o", help="The folder of the store.")],
-    column: options.Column = None,
-    id_column: options.IdColumn = None,
-    weight: Annotated[list[float] | None, Option(help=WEIGHT_HELP)] = None,
-    split: Annotated[Method, Option(help=SPLIT_HELP)] = Method.none,
-    validation: Annotated[float, Option(help=AMOUNT_HELP.format("validation"))] = 0,
-    test: Annotated[float, Option(help=AMOUNT_HELP.format("the test"))] = 0,
-    split_column: Annotated[str, Option(help=COLUMN_HELP)] = "",
-    validation_group: Annotated[list[str] | None, Option(help=GROUP_HELP.format("validation"))] = None,
-    test_group: Annotated[list[str] | None, Option(help=GROUP_HELP.format("the test"))] = None,
-    max_identity: Annotated[
-        float, Option(help="By identity or cluster: above it two proteins are similar.")
-    ] = 0.3,
-    min_coverage: Annotated[
-        float, Option(help="By identity or cluster: of the shorter one, in the alignment.")
-    ] = 0.5,
-    split_tool: Annotated[Tool, Option(help=TOOL_HELP)] = Tool.auto,
-    seed: Annotated[int, Option(help="Of the split.")] = 0,
-    gaps: options.AtGaps = Gaps.drop,
-    modality: options.As = None,
-    on_error: options.AtFault = OnError.stop,
-    resume: Annotated[bool, Option("--resume", help="Go on with what was interrupted in --output.")] = False,
-    overwrite: Annotated[bool, Option("--overwrite", help="Replace the store in --output.")] = False,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-) -> None:
-    """Write proteins as a store of tokens, split and checksummed, which training maps into memory."""
-    from biofm import api  # brings torch: not before a command runs
-
-    summary = api.prepare(
-        inputs, output, column=column, id_column=id_column, weights=weight, split=split.value,
-        validation=validation, test=test, seed=seed, split_column=split_column,
-        validation_groups=validation_group or (), test_groups=test_group or (), max_identity=max_identity,
-        min_coverage=min_coverage, split_tool=split_tool.value, gaps=gaps.value, modality=modality,
-        on_error=on_error.value, resume=resume, overwrite=overwrite, quiet=quiet,
-    )  # fmt: skip
+def show_prepared(asked: Prepare, summary: "PrepareSummary", as_json: bool) -> None:
     say_notices(summary.notices)
-    if json:
+    if as_json:
         print_json(summary)
     else:
         _print_summary(summary)
 
 
-@app.command()
-def describe(
-    inputs: Annotated[list[Path], Argument(help="A store, or files of proteins.")],
-    column: options.Column = None,
-    sample: Annotated[int, Option(help=SAMPLE_HELP)] = 100,
-    seed: Annotated[int, Option(help="Of the sample.")] = 0,
-    picture: Annotated[Path | None, Option(help="All of it as a figure: .png .svg .pdf")] = None,
-    gaps: options.AtGaps = Gaps.drop,
-    modality: options.As = None,
-    on_error: options.AtFault = OnError.stop,
-    overwrite: options.Overwrite = False,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-) -> None:
-    """Print what a data set is like: lengths, letters, copies, and how much of what is held out is known."""
-    from biofm import api  # brings torch: not before a command runs
-
-    found = api.describe(
-        inputs, column=column, n_sampled=sample, seed=seed, picture=picture, gaps=gaps.value,
-        modality=modality, on_error=on_error.value, overwrite=overwrite, quiet=quiet,
-    )  # fmt: skip
+def show_described(asked: Describe, found: "Description", as_json: bool) -> None:
     say_notices(found.notices)
-    if json:
+    if as_json:
         print_json(found)
     else:
         _print_description(found)
-    if picture:
-        say(f"-> {picture}")
+    if asked.picture:
+        say(f"-> {asked.picture}")
+
+
+app = Typer(no_args_is_help=True, help="Prepare data sets for training, and see what they are like.")
+app.command()(command(Prepare, show_prepared))
+app.command()(command(Describe, show_described))
 
 
 def _print_description(found: "Description") -> None:

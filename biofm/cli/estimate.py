@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from biofm.cli.printing import print_json, print_table, say_notices
-from biofm.core.errors import OptionError
 from biofm.core.progress import format_duration
 from biofm.core.units import format_bytes
 
@@ -14,13 +13,6 @@ if TYPE_CHECKING:
     from biofm.inference.scoring.estimate import ScoreEstimate
     from biofm.training.estimate import TrainingEstimate
     from biofm.training.finetuning import FinetuneEstimate
-
-
-def refuse_resume(resume: bool) -> None:
-    """Raises OptionError: how much of a run is left is not looked up."""
-    if resume:
-        what = "an estimate is of a whole run"
-        raise OptionError(what, where="--estimate", remedy="Leave out --resume")
 
 
 def show_estimate(estimate: "Estimate", output: Path, *, as_json: bool) -> None:

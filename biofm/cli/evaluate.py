@@ -1,65 +1,22 @@
-"""``biofm evaluate``."""
+"""What ``biofm evaluate`` prints."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from typer import Argument, Option
-
-from biofm.cli import options
-from biofm.cli.options import OnError
+from biofm.api import Evaluate
 from biofm.cli.printing import print_json, print_result, print_table, say, say_notices
 
 if TYPE_CHECKING:
     from biofm.evaluation import Comparison, Evaluation, Row
 
-SCORE_HELP = "A column of scores, higher for higher measurements; repeat it for several."
-VARIANT_HELP = "The column of variants: A24G, A24G:T30P or p.Ala24Gly."
-MUTATED_HELP = "A column of whole sequences."
-WILD_TYPE_HELP = "A FASTA file of the wild type, where the variants do not tell enough of it."
-BINARY_HELP = "A column of 0 and 1: what is positive for AUROC and MCC."
-THRESHOLD_HELP = "Measurements at or above it are positive; else those at or above the median."
-SPLIT_HELP = "A column of train and test: the ridge learns from the one, all is judged on the other."
-MEAN_HELP = "Judge the mean of the scores' ranks beside them."
-PICTURE_HELP = "Scores against measurements: .png .svg .pdf"
 
-
-def evaluate(
-    table: Annotated[Path, Argument(help="CSV, TSV or Parquet, a row a variant.")],
-    measured_column: Annotated[str, Option(help="The column of measurements, higher is better.")],
-    score_column: Annotated[list[str] | None, Option(help=SCORE_HELP)] = None,
-    variant_column: Annotated[str | None, Option(help=VARIANT_HELP)] = None,
-    mutated_column: Annotated[str | None, Option(help=MUTATED_HELP)] = None,
-    wild_type: Annotated[Path | None, Option(help=WILD_TYPE_HELP)] = None,
-    binary_column: Annotated[str | None, Option(help=BINARY_HELP)] = None,
-    threshold: Annotated[float | None, Option(help=THRESHOLD_HELP)] = None,
-    split_column: Annotated[str | None, Option(help=SPLIT_HELP)] = None,
-    mean_rank: Annotated[bool, Option("--mean-rank", help=MEAN_HELP)] = False,
-    resamples: Annotated[int, Option(help="For the 95 % intervals; 0 for none.")] = 1000,
-    seed: Annotated[int, Option(help="Of the resamples and the folds.")] = 0,
-    output: Annotated[Path | None, Option("--output", "-o", help="The result as .json")] = None,
-    picture: Annotated[Path | None, Option(help=PICTURE_HELP)] = None,
-    on_error: options.AtFault = OnError.stop,
-    overwrite: options.Overwrite = False,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-) -> None:
-    """Judge scores against measurements: Spearman, AUROC, NDCG and MCC, beside baselines."""
-    from biofm import api  # brings torch: not before a command runs
-
-    found = api.evaluate(
-        table, measured_column=measured_column, score_column=score_column or (),
-        variant_column=variant_column, mutated_column=mutated_column, wild_type=wild_type,
-        binary_column=binary_column, threshold=threshold, split_column=split_column, mean_rank=mean_rank,
-        n_resamples=resamples, seed=seed, output=output, picture=picture, on_error=on_error.value,
-        overwrite=overwrite, quiet=quiet,
-    )  # fmt: skip
+def show(asked: Evaluate, found: "Evaluation", as_json: bool) -> None:
     say_notices(found.notices)
-    if json:
+    if as_json:
         print_json(found)
     else:
         _print_evaluation(found)
     _say_comparisons(found)
-    for path in filter(None, (output, picture)):
+    for path in filter(None, (asked.output, asked.picture)):
         say(f"-> {path}")
 
 

@@ -13,6 +13,18 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
+from biofm.api import (
+    Contacts,
+    Embed,
+    Evaluate,
+    Finetune,
+    Merge,
+    Neighbours,
+    Perplexity,
+    Predict,
+    Pretrain,
+    Score,
+)
 from biofm.cli import (
     contacts,
     data,
@@ -21,11 +33,13 @@ from biofm.cli import (
     finetune,
     merge,
     models,
+    neighbours,
     perplexity,
     predict,
     pretrain,
     score,
 )
+from biofm.cli.commands import command
 from biofm.cli.printing import forget_output, output_faults, print_traceback, say, show_all_safely
 from biofm.core.errors import BiofmError
 from biofm.core.signals import listen
@@ -62,20 +76,24 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Foundation models of digital biology: embed proteins, score variants, see contacts, train models.",
+    help="Foundation models of digital biology: embed sequences, score variants, see contacts, train models.",
 )
-app.command()(embed.embed)
-app.command()(embed.neighbours)
-app.command()(score.score)
-app.command()(perplexity.perplexity)
-app.command()(contacts.contacts)
-app.command()(evaluate.evaluate)
-app.command()(merge.merge)
-app.command()(models.models)
-app.command()(models.info)
-app.command()(pretrain.pretrain)
-app.command()(finetune.finetune)
-app.command()(predict.predict)
+COMMANDS = (
+    command(Embed, embed.show, embed.show_estimated),
+    command(Neighbours, neighbours.show, check=neighbours.check),
+    command(Score, score.show, score.show_estimated, check=score.check),
+    command(Perplexity, perplexity.show, check=perplexity.check),
+    command(Contacts, contacts.show),
+    command(Evaluate, evaluate.show),
+    command(Merge, merge.show, check=merge.check),
+    models.models,
+    models.info,
+    command(Pretrain, pretrain.show, pretrain.show_estimated, run=pretrain.run_or_say_how_to_resume),
+    command(Finetune, finetune.show, finetune.show_estimated, run=pretrain.run_or_say_how_to_resume),
+    command(Predict, predict.show, check=predict.check),
+)
+for one in COMMANDS:
+    app.command()(one)
 app.add_typer(data.app, name="data")
 
 

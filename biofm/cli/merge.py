@@ -1,11 +1,9 @@
-"""``biofm merge``."""
+"""What ``biofm merge`` prints."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from typer import Argument, Option
-
-from biofm.cli import options
+from biofm.api import Merge
 from biofm.cli.printing import place_of, print_json, refuse_two_outputs, say, say_notices
 from biofm.cli.score import spelt_scores
 
@@ -13,24 +11,14 @@ if TYPE_CHECKING:
     from biofm.inference.results import MergeSummary
     from biofm.inference.scoring.results import ScoreMergeSummary
 
-SHARDS_HELP = "What `biofm embed` or `biofm score` with --shard left, in any order."
-SUFFIXES_HELP = "The suffix chooses, as for the verb itself; - is standard output, for scores as CSV."
+
+def check(asked: Merge, as_json: bool) -> None:
+    refuse_two_outputs(Path(asked.output), as_json)
 
 
-def merge(
-    shards: Annotated[list[Path], Argument(help=SHARDS_HELP)],
-    output: Annotated[Path, Option("--output", "-o", help=SUFFIXES_HELP)],
-    overwrite: options.Overwrite = False,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-) -> None:
-    """Write the shards of a run as one table, in the order of its input; the shards stay."""
-    from biofm import api  # brings torch: not before a command runs
-
-    refuse_two_outputs(output, json)
-    summary = api.merge(shards, output, overwrite=overwrite, quiet=quiet)
+def show(asked: Merge, summary: "MergeSummary | ScoreMergeSummary", as_json: bool) -> None:
     say_notices(summary.notices)
-    if json:
+    if as_json:
         print_json(summary)
     else:
         _say_summary(summary)

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
-from biofm.cli import options
+from biofm.api import loading, options
+from biofm.cli.commands import Json
 from biofm.cli.printing import print_json, print_table
 from biofm.core.errors import OptionError
 
@@ -15,11 +16,9 @@ if TYPE_CHECKING:  # they bring torch
     from biofm.models import ModelInfo
 
 
-def models(json: options.Json = False) -> None:
+def models(json: Json = False) -> None:
     """List the models that have a name. Any hub id, folder or .pt file of their families loads too."""
-    from biofm import api  # brings torch: not before a command runs
-
-    names = api.models()
+    names = loading.models()
     if json:
         print_json(names)
     else:
@@ -27,19 +26,25 @@ def models(json: options.Json = False) -> None:
 
 
 def info(
-    model: Annotated[str | None, Argument(help=options.MODEL_HELP, show_default="protein-nano")] = None,
-    kernels: Annotated[bool, Option("--kernels", help="Print what computes here, and why, instead.")] = False,
-    device: Annotated[str | None, Option(help="With --kernels: cuda, mps or cpu; else the best.")] = None,
-    json: options.Json = False,
+    model: Annotated[str | None, Argument(help=options.MODEL, show_default=options.DEFAULT_MODEL)] = None,
+    kernels: Annotated[
+        bool,
+        Option("--kernels", help="Print what computes each operation on this machine, and why, instead."),
+    ] = False,
+    device: Annotated[
+        str | None,
+        Option(
+            help="With --kernels: the device to print it of: cuda, mps or cpu. By default it is the best."
+        ),
+    ] = None,
+    json: Json = False,
 ) -> None:
     """Print what a model is, read from its files; or, for every model, what computes on this machine."""
-    from biofm import api  # brings torch: not before a command runs
-
     _check_which(model, kernels, device)
     if kernels:
-        _print_kernels(api.kernels(device or "auto"), json)
+        _print_kernels(loading.kernels(device or "auto"), json)
     else:
-        _print_model(api.info(model or api.DEFAULT_MODEL), json)
+        _print_model(loading.info(model or options.DEFAULT_MODEL), json)
 
 
 def _check_which(model: str | None, kernels: bool, device: str | None) -> None:

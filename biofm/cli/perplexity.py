@@ -1,55 +1,22 @@
-"""``biofm perplexity``."""
+"""What ``biofm perplexity`` prints."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from typer import Option
-
-from biofm.cli import options
-from biofm.cli.options import Dtype, Gaps, OnError
+from biofm.api import Perplexity
 from biofm.cli.printing import place_of, print_json, refuse_two_outputs, say, say_notices, spelt_counts
 
 if TYPE_CHECKING:
     from biofm.inference.scoring.results import PerplexitySummary
 
-METHOD_HELP = "pseudo: each residue masked once; single-pass: all shown in one run, quicker, as a rule lower."
+
+def check(asked: Perplexity, as_json: bool) -> None:
+    refuse_two_outputs(Path(asked.output), as_json)
 
 
-class MethodOption(StrEnum):
-    pseudo = "pseudo"
-    single_pass = "single-pass"
-
-
-def perplexity(
-    input: options.Input,
-    output: Annotated[Path, Option("--output", "-o", help=options.TABLE_HELP)],
-    model: options.ModelName = "protein-nano",
-    method: Annotated[MethodOption, Option(help=METHOD_HELP)] = MethodOption.pseudo,
-    dtype: options.DtypeOption = Dtype.float32,
-    device: options.Device = "auto",
-    tokens_per_batch: options.TokensPerBatch = None,
-    format: options.InputFormat = None,
-    column: options.Column = None,
-    id_column: options.IdColumn = None,
-    gaps: options.AtGaps = Gaps.drop,
-    modality: options.As = None,
-    on_error: options.AtFault = OnError.stop,
-    overwrite: options.Overwrite = False,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-) -> None:
-    """Judge how well a language model expects each protein: its perplexity, 1 at best."""
-    from biofm import api  # brings torch: not before a command runs
-
-    refuse_two_outputs(output, json)
-    summary = api.perplexity(
-        input, output, model=model, method=method.value, dtype=dtype.value,
-        device=device, tokens_per_batch=tokens_per_batch, format=format, column=column, id_column=id_column,
-        gaps=gaps.value, modality=modality, on_error=on_error.value, overwrite=overwrite, quiet=quiet,
-    )  # fmt: skip
+def show(asked: Perplexity, summary: "PerplexitySummary", as_json: bool) -> None:
     say_notices(summary.notices)
-    if json:
+    if as_json:
         print_json(summary)
     else:
         _say_summary(summary)

@@ -13,11 +13,12 @@ from biofm.core.errors import (
 )
 from biofm.core.hardware import Bf16Support, find_bf16
 from biofm.core.memory import keep_freed_memory
-from biofm.core.progress import Progress, StageProgress, format_duration
+from biofm.core.progress import SILENT, Progress, ProgressSink, StageProgress, format_duration
 from biofm.core.provenance import ModelProvenance, Provenance, sha256_of, torch_version
 from biofm.core.version import __version__
 
 __all__ = [
+    "SILENT",
     "Bf16Support",
     "BiofmError",
     "InputError",
@@ -28,6 +29,7 @@ __all__ = [
     "OptionError",
     "OutputError",
     "Progress",
+    "ProgressSink",
     "Provenance",
     "RefusedError",
     "StageProgress",

@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TextIO
 
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     import rich.progress
 
 SECONDS_BETWEEN_LINES = 10.0
+
+Listener = Callable[[str, float | None], None]
+"""Is told what is being done, such as "embedding", and which share of it is done in [0, 1], if that is known.
+"""
 
 
 class Progress:
@@ -26,11 +31,13 @@ class Progress:
         label: str,
         *,
         quiet: bool = False,
+        listener: Listener | None = None,
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._label = shown(label)
         self._quiet = quiet
+        self._listener = listener
         self._stream = stream or sys.stderr
         self._clock = clock
         self._start_s = self._last_line_s = clock()
@@ -59,6 +66,8 @@ class Progress:
 
         ``detail`` is shown in the place of speed and time left, which its giver knows better.
         """
+        if self._listener is not None:
+            self._listener(self._label, fraction)
         if self._quiet:
             return
         elapsed_s = self._clock() - self._start_s
@@ -84,8 +93,9 @@ class StageProgress:
     500)``.
     """
 
-    def __init__(self, *, quiet: bool = False) -> None:
+    def __init__(self, *, quiet: bool = False, listener: Listener | None = None) -> None:
         self._quiet = quiet
+        self._listener = listener
         self._stage = ""
         self._bar: Progress | None = None
 
@@ -104,8 +114,28 @@ class StageProgress:
         """
         if self._bar is None or stage != self._stage:
             self.__exit__(None, None, None)
-            self._stage, self._bar = stage, Progress(stage, quiet=self._quiet).__enter__()
+            self._stage = stage
+            self._bar = Progress(stage, quiet=self._quiet, listener=self._listener).__enter__()
         self._bar.update(fraction=done / total if total else 1.0, detail=detail)
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressSink:
+    """Where the progress of a verb goes: to the terminal unless ``quiet``, and to a ``listener``."""
+
+    quiet: bool = True
+    listener: Listener | None = None
+
+    def bar(self, label: str) -> Progress:
+        """For work in one stage."""
+        return Progress(label, quiet=self.quiet, listener=self.listener)
+
+    def stages(self) -> StageProgress:
+        """For work in several stages."""
+        return StageProgress(quiet=self.quiet, listener=self.listener)
+
+
+SILENT = ProgressSink()
 
 
 def format_duration(seconds: float) -> str:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from biofm.core.errors import InputError
 from biofm.evaluation.facts import Facts, read_facts
 from biofm.evaluation.options import EvaluateOptions
+from biofm.modalities import Modality
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -36,6 +37,7 @@ class Assay:
     """
 
     name: str
+    modality: Modality
     places: list[str]
     measured: Floats
     scores: dict[str, Floats]
@@ -112,7 +114,7 @@ def _read_rows(
     for row in rows:
         cells = [None if name is None else columns.texts[name][row] for name in names]
         try:
-            facts[row] = read_facts(*cells, wild_type=wild_type, notices=notices)
+            facts[row] = read_facts(*cells, modality=options.modality, wild_type=wild_type, notices=notices)
         except NoProteinError:
             notices[NO_PROTEIN] += 1
         except DataError as fault:
@@ -155,6 +157,7 @@ def _assay(columns: Columns, facts: dict[int, Facts], is_judged: Bools, options:
     sequences = [fact.sequence for fact in facts.values() if fact.sequence is not None]
     return Assay(
         name=columns.name,
+        modality=options.modality,
         places=[columns.places[row] for row in rows],
         measured=measured,
         scores={name: columns.numbers[name][rows] for name in options.score_columns},

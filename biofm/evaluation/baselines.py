@@ -21,7 +21,7 @@ from biofm.evaluation.ridge import (
     one_hot,
     predict_out_of_fold,
 )
-from biofm.modalities.protein import N_CODES, codes_of
+from biofm.modalities import Modality
 
 Floats = NDArray[np.float64]
 Progress = Callable[[int, int], None]
@@ -92,6 +92,9 @@ def residues_at_sites(changes: Sequence[Sequence[Change]], where: Callable[[int]
 
 
 def _find_blosum62(assay: Assay, notices: Counter[str]) -> Baseline | Missing:
+    if not assay.modality.has_variants:
+        reason = f"it is of amino acids, and the table is of {assay.modality.words.items}"
+        return Missing(BLOSUM62, reason)
     if assay.changes is None and assay.sequences is None:
         return Missing(BLOSUM62, "the variants are not known; name their column with --variant-column")
     if assay.changes is None:
@@ -114,13 +117,19 @@ def _find_ridges(assay: Assay, seed: int, progress: Progress) -> list[Baseline |
             reason = "some variants insert or delete; give --wild-type, or sequences by --mutated-column"
             return [Missing(ONE_HOT, reason)]
     if sequences is None:
-        reason = "the variants are not known; name their column with --variant-column or --mutated-column"
-        return [Missing(ONE_HOT, reason)]
-    lengths = {len(sequence) for sequence in sequences}
+        return [Missing(ONE_HOT, _why_unknown(assay.modality))]
+    lengths = {len(assay.modality.units(sequence)) for sequence in sequences}
     if len(lengths) == 1:
         return [_fit(ONE_HOT, assay, sequences, seed, progress)]
-    reason = f"the sequences are {min(lengths):,} to {max(lengths):,} residues long; see {KMERS}"
+    units = assay.modality.words.units
+    reason = f"the sequences are {min(lengths):,} to {max(lengths):,} {units} long; see {KMERS}"
     return [Missing(ONE_HOT, reason), _fit(KMERS, assay, sequences, seed, progress)]
+
+
+def _why_unknown(modality: Modality) -> str:
+    if not modality.has_variants:
+        return f"the {modality.words.items} are not known; name their column with --mutated-column"
+    return "the variants are not known; name their column with --variant-column or --mutated-column"
 
 
 def _fit(name: str, assay: Assay, sequences: list[str], seed: int, progress: Progress) -> Baseline | Missing:
@@ -129,8 +138,8 @@ def _fit(name: str, assay: Assay, sequences: list[str], seed: int, progress: Pro
     if not is_train.any() and n_distinct < N_FOLDS:
         return Missing(name, f"{n_distinct} distinct sequences are too few for {N_FOLDS} folds")
     features_of = one_hot if name == ONE_HOT else kmers
-    rows = [*map(codes_of, sequences)]
-    features = count_features(rows, features_of, N_CODES)
+    rows = [*map(assay.modality.codes, sequences)]
+    features = count_features(rows, features_of, assay.modality.n_codes)
     if not is_train.any():
         folds = deal_folds(sequences, seed)
         values = predict_out_of_fold(features, assay.measured, folds, progress)

@@ -18,7 +18,6 @@ from biofm.evaluation.tested import Promise, Share, keep_promise, share_of
 
 Floats = NDArray[np.floating]
 
-COVERAGE = 0.9
 N_BINS = 15
 LARGEST_LOG_TEMPERATURE = 3.0
 LEAST_PROBABILITY = 1e-12

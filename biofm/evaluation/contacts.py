@@ -11,9 +11,9 @@ from biofm_datasets.structures import Chain
 from jaxtyping import Bool, Float, Int
 
 from biofm.core.errors import InputError
+from biofm.core.separation import MIN_SEPARATION
 
 CONTACT_ANGSTROM = 8.0
-MIN_SEPARATION = 6
 RANGES = {"long": 24, "medium and long": 12, "all": MIN_SEPARATION}
 """Name -> least separation."""
 SHARES = {"L": 1, "L/2": 2, "L/5": 5}

@@ -7,7 +7,7 @@ from biofm_datasets import Change, DataError, Record, parse_variant
 from biofm_datasets.changes import apply, changes_between, locate, splice
 from biofm_datasets.protein import refuse_no_protein
 
-from biofm.modalities import PROTEIN
+from biofm.modalities import Modality
 
 DISAGREE = "rows whose variant and whose whole sequence disagree, in the residues or in their numbering"
 
@@ -24,30 +24,34 @@ class Facts(NamedTuple):
 
 def read_facts(
     variant: str | None,
-    residues: str | None,
+    whole: str | None,
     label: str | None,
     *,
+    modality: Modality,
     wild_type: str | None,
     notices: Counter[str],
 ) -> Facts:
-    """Read a row's cells, None where there is no such column; changes and sequence complete each other.
+    """Read a row's cells, of a variant, a ``whole`` sequence and a label, None where there is no such column;
+    changes and sequence complete each other.
 
     Raises DataError: a cell cannot be read, or it does not fit the wild type; NoProteinError.
     """
     changes = None if variant is None else parse_variant(variant)
-    sequence = None
-    if residues is not None:
-        refuse_no_protein(residues)
-        record = Record("", "".join(residues.split()))
-        sequence = PROTEIN.clean(record, notices, gaps="refuse").sequence
+    sequence = None if whole is None else _read_sequence(whole, modality, notices)
     if wild_type is not None and changes is not None:
         changes = _locate(changes, wild_type)
         sequence = sequence or apply(changes, wild_type)
     elif wild_type is not None and sequence is not None:
         changes = changes_between(wild_type, sequence)
-    if variant is not None and residues is not None and not _agree(changes or (), sequence or "", wild_type):
+    if variant is not None and whole is not None and not _agree(changes or (), sequence or "", wild_type):
         notices[DISAGREE] += 1
     return Facts(changes, sequence, None if label is None else _read_label(label))
+
+
+def _read_sequence(cell: str, modality: Modality, notices: Counter[str]) -> str:
+    if modality.has_variants:  # of which one may be a stop codon, and then makes no protein
+        refuse_no_protein(cell)
+    return modality.clean(Record("", "".join(cell.split())), notices, gaps="refuse").sequence
 
 
 def _agree(changes: tuple[Change, ...], sequence: str, wild_type: str | None) -> bool:

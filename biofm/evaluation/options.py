@@ -5,12 +5,14 @@ from dataclasses import dataclass
 
 from biofm.core.bounds import check_bound
 from biofm.core.errors import OptionError
+from biofm.modalities import PROTEIN, Modality
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluateOptions:
     """Names of columns, and how to judge. ``threshold``: measurements at or above it are positive.
-    ``with_mean``: the mean of the scores' ranks is judged beside them.
+    ``with_mean``: the mean of the scores' ranks is judged beside them. ``modality``: what the whole sequences
+    are, by whose rules they are read.
     """
 
     measured_column: str
@@ -23,6 +25,7 @@ class EvaluateOptions:
     with_mean: bool = False
     n_resamples: int = 1000
     seed: int = 0
+    modality: Modality = PROTEIN
 
     def __post_init__(self) -> None:
         for number, name in enumerate(self.score_columns):
@@ -39,5 +42,15 @@ class EvaluateOptions:
         if self.with_mean and len(self.score_columns) < 2:
             what = "one score has no mean with others"
             raise OptionError(what, where="--mean-rank", remedy="Name several with --score-column")
+        if self.variant_column is not None and not self.modality.has_variants:
+            raise unread_variants(self.modality, "--variant-column")
         check_bound("n_resamples", self.n_resamples, "--resamples")
         check_bound("seed", self.seed, "--seed")
+
+
+def unread_variants(modality: Modality, option: str) -> OptionError:
+    """The error for an option that is about variants, where nobody here can read those of the modality."""
+    what = f"the table is of {modality.words.items}, whose variants nobody here can read"
+    return OptionError(
+        what, where=option, remedy="Leave it out, and name whole sequences with --mutated-column"
+    )

@@ -43,7 +43,8 @@ SCHEMA = (
     """CREATE TABLE IF NOT EXISTS requests (
         id INTEGER PRIMARY KEY, time TEXT NOT NULL, principal TEXT NOT NULL, user TEXT NOT NULL, verb TEXT NOT
         NULL, model TEXT NOT NULL, reads TEXT NOT NULL, writes TEXT NOT NULL, contacts TEXT NOT NULL,
-        decision TEXT NOT NULL, rule TEXT NOT NULL, reason TEXT NOT NULL)""",
+        decision TEXT NOT NULL, rule TEXT NOT NULL, reason TEXT NOT NULL,
+        options TEXT NOT NULL DEFAULT '{}')""",
     """CREATE TABLE IF NOT EXISTS outcomes (
         request INTEGER PRIMARY KEY REFERENCES requests (id), time TEXT NOT NULL, outcome TEXT NOT NULL,
         error TEXT NOT NULL)""",
@@ -65,6 +66,10 @@ SCHEMA = (
         )
     ),
 )
+
+HAS_OPTIONS = "SELECT 1 FROM pragma_table_info('requests') WHERE name = 'options'"
+ADD_OPTIONS = "ALTER TABLE requests ADD COLUMN options TEXT NOT NULL DEFAULT '{}'"
+"""A ledger that an earlier biofm began has no options, and goes on with them."""
 
 
 def ledger_path() -> Path:
@@ -109,8 +114,11 @@ class Ledger:
             verdict.decision.name.lower(),
             verdict.rule,
             verdict.reason,
+            json.dumps(dict(request.options)),
         )
-        columns = "time, principal, user, verb, model, reads, writes, contacts, decision, rule, reason"
+        columns = (
+            "time, principal, user, verb, model, reads, writes, contacts, decision, rule, reason, options"
+        )
         return self._append("requests", columns, entry)
 
     def conclude(self, entry: int, outcome: Outcome, error: str = "") -> None:
@@ -139,6 +147,8 @@ class Ledger:
                 self._wait_for(cursor, "BEGIN IMMEDIATE")
                 for statement in SCHEMA:
                     cursor.execute(statement)
+                if not cursor.execute(HAS_OPTIONS).fetchone():
+                    cursor.execute(ADD_OPTIONS)
                 yield cursor
                 self._wait_for(cursor, "COMMIT")
         except (OSError, sqlite3.Error) as error:

@@ -13,20 +13,8 @@ from biofm.gate.outputs import check_space, open_folder
 from biofm.gate.partial import PartialFile
 from biofm.gate.scratch import Scratch
 from biofm.gate.stream import StandardOutput
-from biofm.policy import Request, Target
+from biofm.policy import ESTIMATE, Request, Target
 from biofm.policy.requests import UNFINISHED
-
-STREAMED = {
-    ("contacts", "input"),
-    ("embed", "input"),
-    ("perplexity", "input"),
-    ("predict", "input"),
-    ("score", "variants"),
-    ("score", "wild_type"),
-}
-"""What is read once and in order, so that it may come through a named pipe. An estimate, too, reads once, but
-what it has read is gone for the run.
-"""
 
 
 class Permit:
@@ -106,8 +94,9 @@ def open_permit(request: Request) -> Iterator[Permit]:
     with ExitStack() as opened:
         readers = {}
         for role, paths in request.reads.items():
-            is_streamed = (request.verb, role) in STREAMED
-            takes_standard_input = is_streamed or request.verb == "estimate"
+            # An estimate reads once, too, but what it has read of a pipe is gone for the run.
+            takes_standard_input = role in request.once
+            is_streamed = takes_standard_input and request.verb != ESTIMATE
             readers[role] = tuple(
                 _open_all(paths, opened, streams=is_streamed, takes_standard_input=takes_standard_input)
             )

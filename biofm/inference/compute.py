@@ -2,7 +2,7 @@
 
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -14,8 +14,6 @@ from biofm.core.memory import keep_freed_memory
 M = TypeVar("M", bound=nn.Module)
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
-DtypeName = Literal["auto", "float32", "bfloat16", "float16"]
 
 # On a CPU, larger batches fall out of the cache and their buffers out of the allocator's reach.
 TOKENS_PER_BATCH = {"cpu": 2048, "mps": 8192, "cuda": 32768}

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from biofm.core.bounds import check_bound
+from biofm.core.choices import PoolName
 from biofm.core.errors import OptionError
 from biofm.core.stores import EmbeddingBlock, is_empty
 from biofm.inference.batches import batches, pack_pieces
@@ -18,7 +19,7 @@ from biofm.inference.compute import Compute
 from biofm.inference.empty_rows import EMPTY_ROWS
 from biofm.inference.gather import gather_for
 from biofm.inference.lengths import check_length, check_window, run_whole
-from biofm.inference.pooling import PoolName, check_pool
+from biofm.inference.pooling import check_pool
 from biofm.inference.windows import pieces
 from biofm.inference.working_memory import (
     activation_bytes,

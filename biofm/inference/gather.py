@@ -10,7 +10,8 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from biofm.inference.pooling import PIECE_POOLS, PoolName, raise_to
+from biofm.core.choices import PoolName
+from biofm.inference.pooling import PIECE_POOLS, raise_to
 from biofm.inference.windows import Piece
 from biofm.nn import PackedBatch
 

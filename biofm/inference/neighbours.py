@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from biofm.core.errors import InputError, OptionError
 from biofm.core.h5ad import Embeddings
+from biofm.models.families import DEFAULT_MODALITY, modalities
 
 MOST_NEAREST = 100
 """Of one row: as many as graphs of neighbours have. All of them are kept until they are printed."""
@@ -24,16 +25,19 @@ Rows = NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
-class Neighbours:
+class FoundNeighbours:
     """The most similar other rows of each, most similar first; of equal ones the first in the file.
 
     ``nearest`` (rows, n) are their numbers from 0; ``cosine`` (rows, n) is that around the mean of all rows,
-    of products in float32: right to 1e-6 or so. ``notices``: what is good to know, counted.
+    of products in float32: right to 1e-6 or so. ``item`` and ``items`` are what one row and several are of.
+    ``notices``: what is good to know, counted.
     """
 
     ids: list[str]
     nearest: Rows
     cosine: Floats
+    item: str
+    items: str
     notices: dict[str, int]
 
     def of(self, row: int) -> list[tuple[str, float]]:
@@ -96,11 +100,8 @@ def find_neighbours(
     read: Embeddings,
     top: int = 1,
     progress: Callable[[float], None] = lambda fraction: None,
-    *,
-    items: str = "proteins",
-) -> Neighbours:
-    """The ``top`` nearest of every row. ``progress`` hears the share that is done. ``items``: what the rows
-    are of, in notices.
+) -> FoundNeighbours:
+    """The ``top`` nearest of every row. ``progress`` hears the share that is done.
 
     Raises as ``Directions`` does.
     """
@@ -123,8 +124,15 @@ def find_neighbours(
             _keep_best(cosine[start:stop], nearest[start:stop], products, first)
             n_done += 1
             progress(2 * n_done / (n_blocks * (n_blocks + 1)))
+    item, items = _items_of(read)
     notices = {NO_DIRECTION.format(items=items): n_still} if n_still else {}
-    return Neighbours(read.ids, nearest, cosine, notices)
+    return FoundNeighbours(read.ids, nearest, cosine, item, items, notices)
+
+
+def _items_of(read: Embeddings) -> tuple[str, str]:
+    """What one row is of, and several: an earlier biofm embedded proteins and did not say so."""
+    modality = modalities().get(read.modality or DEFAULT_MODALITY)
+    return (modality.words.item, modality.words.items) if modality else ("row", "rows")
 
 
 def similarity_of(read: Embeddings, chosen: NDArray[np.intp]) -> Floats:

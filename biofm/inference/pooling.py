@@ -4,7 +4,6 @@ Special tokens stay out, except where <cls> is what is asked for.
 """
 
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -13,8 +12,6 @@ from torch import Tensor
 from biofm.core.errors import OptionError
 from biofm.modalities import Tokenizer
 from biofm.nn import EncoderConfig, PackedBatch
-
-PoolName = Literal["mean", "cls", "max", "none"]
 
 
 def check_pool(pool: str, config: EncoderConfig, tokenizer: Tokenizer) -> None:

@@ -23,14 +23,15 @@ Tokens = NDArray[np.unsignedinteger[Any]]
 
 class Words(NamedTuple):
     """What people call a record of the modality, the units that it is made of, and the kinds of units that
-    models are judged on.
+    models are judged on, each as one and as several.
     """
 
     item: str
     items: str
     unit: str
     units: str
-    standard: str
+    kind: str
+    kinds: str
 
 
 class Clean(Protocol):
@@ -178,7 +179,7 @@ class Tokenizer(ABC):
             tokens=self.vocabulary,
             modality=self.modality.name,
             units=self.modality.words.units,
-            standard=self.modality.words.standard,
+            standard=self.modality.words.kinds,
             before=tuple(self.before.tolist()),
             behind=tuple(self.behind.tolist()),
             scored=tuple(self.scored.tolist()),

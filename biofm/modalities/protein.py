@@ -153,7 +153,7 @@ class ProteinTokenizer(Tokenizer):
 
 PROTEIN = Modality(
     name="protein",
-    words=Words("protein", "proteins", "residue", "residues", "amino acids"),
+    words=Words("protein", "proteins", "residue", "residues", "amino acid", "amino acids"),
     read=read_sequences,
     clean=clean_protein,
     refuse_other=refuse_other,

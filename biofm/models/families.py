@@ -50,16 +50,23 @@ HUB_IDS = {alias: hub_id for family in FAMILIES.values() for alias, hub_id in fa
 DEFAULT_MODALITY = "protein"
 
 
+def modalities() -> dict[str, Modality]:
+    """The modalities that some family reads, by their names."""
+    return {it.name: it for it in (family.tokenizer().modality for family in FAMILIES.values())}
+
+
 def modality_named(name: str | None = None, files: Sequence[str | Path] = ()) -> Modality:
     """The modality of this name that some family reads; without a name the one that alone reads a suffix of
     these files, by default proteins.
 
     Raises OptionError: none has this name, or files are of another modality than that or than each other.
     """
-    known = {it.name: it for it in (family.tokenizer().modality for family in FAMILIES.values())}
-    if name and name not in known:
-        raise OptionError(f"no such modality: {name}", where="--as", remedy=f"Give {', '.join(known)}")
-    found = known[name] if name else None
+    known = modalities()
+    if name is not None and name not in known:
+        raise OptionError(
+            f"no such modality: {name or 'no name'}", where="--as", remedy=f"Give {', '.join(known)}"
+        )
+    found = None if name is None else known[name]
     owners = {suffix: modality for modality in known.values() for suffix in modality.formats}
     for file in files:
         if (owner := owners.get(suffix_of(str(file)))) is None:

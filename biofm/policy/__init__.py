@@ -1,17 +1,43 @@
-"""Who may do what: requests, verdicts, and the rules between them. Pure functions."""
+"""Who may do what: effects, requests, verdicts, and the rules between them. Pure functions."""
 
-from biofm.policy.requests import Principal, Request, Target, Verb
+from biofm.policy.effects import (
+    NONE,
+    OWED,
+    Code,
+    Contacts,
+    Effect,
+    Host,
+    NoEffect,
+    Reads,
+    RunsCode,
+    UsesDevice,
+    Writes,
+)
+from biofm.policy.requests import ESTIMATE, Plain, Principal, Request, Target, is_plain
 from biofm.policy.rules import HUB, WEIGHTS_AND_BIASES, decide
 from biofm.policy.verdicts import Decision, Verdict
 
 __all__ = [
+    "ESTIMATE",
     "HUB",
+    "NONE",
+    "OWED",
     "WEIGHTS_AND_BIASES",
+    "Code",
+    "Contacts",
     "Decision",
+    "Effect",
+    "Host",
+    "NoEffect",
+    "Plain",
     "Principal",
+    "Reads",
     "Request",
+    "RunsCode",
     "Target",
-    "Verb",
+    "UsesDevice",
     "Verdict",
+    "Writes",
     "decide",
+    "is_plain",
 ]

@@ -5,30 +5,17 @@ type is a ``ValueError``, not an ``assert``, because a check of the safety layer
 ``python -O``.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, get_args
 
-Verb = Literal[
-    "contacts",
-    "describe",
-    "embed",
-    "estimate",
-    "evaluate",
-    "fetch",
-    "finetune",
-    "load",
-    "merge",
-    "neighbours",
-    "perplexity",
-    "predict",
-    "prepare",
-    "pretrain",
-    "save",
-    "score",
-]
+Plain = str | int | float | bool | None | tuple["Plain", ...]
+"""A value that can be written down as it is: its numbers are finite, as those of JSON are."""
+ESTIMATE = "estimate"
+"""The verb of a request that asks what another verb would take."""
 UNFINISHED = ("scratch", "temporary", "journal")
 """Kinds of targets that are work in progress, of which the outputs are made."""
 TargetKind = Literal["file", "stream", "directory", "scratch", "temporary", "journal"]
@@ -75,23 +62,32 @@ class Target:
 class Request:
     """One action.
 
-    The keys of ``reads`` and ``writes`` are roles ("input", "output"), by which the permit gives out the
-    files. ``Path("-")`` among the reads is standard input. ``contacts`` are host names, or ``*.`` and the end
-    of such. ``model`` is a name or a path, kept for the record only: a model's files are reads like any
-    others.
+    ``verbs`` are all that are declared: one that is not among them is refused. ``options`` are what the verb
+    was asked with, by their declared names. The keys of ``reads`` and ``writes`` are roles ("input",
+    "output"), by which the permit gives out the files. ``Path("-")`` among the reads is standard input.
+    ``contacts`` are host names, or ``*.`` and the end of such. ``model`` is a name or a path, kept for the
+    record only: a model's files are reads like any others. ``once`` are the roles whose files are read from
+    the first byte to the last, once, so that they may come through a pipe.
     """
 
-    verb: Verb
+    verb: str
+    verbs: frozenset[str]
     principal: Principal
+    options: Mapping[str, Plain]
     reads: Mapping[str, tuple[Path, ...]]
     writes: Mapping[str, Target]
     contacts: tuple[str, ...] = ()
     model: str = ""
+    once: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
-        _require(
-            self.verb in get_args(Verb), f"{self.verb!r} is not one of the verbs {', '.join(get_args(Verb))}"
-        )
+        _require(bool(self.verb), "a request needs a verb")
+        _require(isinstance(self.verbs, frozenset), f"the declared verbs are a frozenset, not {self.verbs!r}")
+        _require(isinstance(self.once, frozenset), f"the roles read once are a frozenset, not {self.once!r}")
+        for name, value in self.options.items():
+            _require(isinstance(name, str), f"the name of an option is a str, not {name!r}")
+            _require(is_plain(value), f"the option {name!r} is a plain value, not {value!r}")
+        _require(isinstance(self.model, str), f"the name of a model is a str, not {self.model!r}")
         for role, paths in self.reads.items():
             _require(isinstance(paths, tuple), f"the reads of {role!r} are a tuple of Paths, not {paths!r}")
             for path in paths:
@@ -102,8 +98,18 @@ class Request:
             isinstance(self.contacts, tuple), f"contacts are a tuple of host names, not {self.contacts!r}"
         )
         # Copied behind a read-only view: the caller's dictionaries may change after the verdict.
+        object.__setattr__(self, "options", MappingProxyType(dict(self.options)))
         object.__setattr__(self, "reads", MappingProxyType(dict(self.reads)))
         object.__setattr__(self, "writes", MappingProxyType(dict(self.writes)))
+
+
+def is_plain(value: object) -> bool:
+    """Whether a value can be an option of a request."""
+    if isinstance(value, tuple):
+        return all(map(is_plain, value))
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or isinstance(value, str | int | bool)
 
 
 def _require(condition: bool, message: str) -> None:

@@ -20,7 +20,7 @@ def draw_neighbours(
     suffix: str,
     n_rows: int | None = None,
     *,
-    items: str = "proteins",
+    items: str = "rows",
 ) -> None:
     """A heat map of ``similarity`` (rows, rows), from -1 to 1, the rows ordered so that similar ones meet.
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import biofm
+from biofm.api import Embed, Score
 from biofm.core.errors import InputError, OptionError
 from biofm.inference.scoring import estimate as scoring_estimate
 
@@ -39,7 +40,7 @@ def test_an_estimate_of_scoring_is_in_the_ledger_as_reading_alone(
     fasta: Path, read_ledger: ReadLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scoring_estimate, "SAMPLE_SECONDS", 0.01)
-    estimated = biofm.estimate_score(None, wild_type=fasta, all_singles=True)
+    estimated = Score(None, "out.csv", wild_type=fasta, all_singles=True).estimate()
     assert estimated.n_variants == 19 * 57
     assert read_ledger("SELECT verb, reads, writes FROM requests WHERE verb <> 'load'") == [
         ("estimate", json.dumps({"wild_type": [str(fasta)]}), "{}")
@@ -47,7 +48,7 @@ def test_an_estimate_of_scoring_is_in_the_ledger_as_reading_alone(
 
 
 def test_an_estimate_is_in_the_ledger_as_reading_alone(fasta: Path, read_ledger: ReadLedger) -> None:
-    estimate = biofm.estimate_embed(fasta, "out.npz", window=10)
+    estimate = Embed(fasta, "out.npz", window=10).estimate()
 
     assert (estimate.n_sequences, estimate.n_unique, estimate.n_residues) == (3, 3, 57)
     assert estimate.notices["sequences embedded by overlapping windows of 10 residues"] == 2

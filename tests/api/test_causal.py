@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import biofm
+from biofm.api import Score
 from biofm.core.errors import ModelError, OptionError
 from biofm.models import new_model, write_checkpoint
 
@@ -73,7 +74,7 @@ def test_files_are_refused_as_values_are_and_nothing_is_written(folder: Path, tm
     before = sorted(tmp_path.iterdir())
     calls: list[Callable[[], object]] = [
         lambda: biofm.score(table, output, wild_type=source, models=[folder]),
-        lambda: biofm.estimate_score(table, wild_type=source, models=[folder]),
+        lambda: Score(table, output, wild_type=source, models=[folder]).estimate(),
         lambda: biofm.perplexity(source, output, model=folder),
         lambda: biofm.contacts(source, output, model=folder),
     ]

@@ -29,7 +29,7 @@ def begin_to_finetune(folder: Path, project: str) -> None:
     (folder / "in.csv").write_text("sequence,y\n" + rows)
     finetune(
         folder / "in.csv", folder / "run",
-        column="sequence", target="y", method="lora", n_steps=1, wandb=project,
+        column="sequence", target="y", method="lora", n_steps=1, sets=[f"wandb={project}"],
     )  # fmt: skip
 
 
@@ -80,7 +80,7 @@ def test_a_model_is_fetched_from_the_host_that_stands_in_the_request(
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", endpoint)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", offline)
-    monkeypatch.setattr("biofm.api.model.fetch", lambda location: Path("nowhere"))
+    monkeypatch.setattr("biofm.models.fetch", lambda location: Path("nowhere"))
 
     with pytest.raises((ModelError, RefusedError)):
         biofm.load("esm2-8m")

@@ -21,6 +21,7 @@ from biofm_datasets.protein import GAPS
 from numpy.typing import NDArray
 
 import biofm
+from biofm.api import Embed
 from biofm.core.errors import InputError, OptionError
 from biofm.core.stores.store import SUFFIXES
 from biofm.models.checkpoint import BUNDLED
@@ -155,11 +156,15 @@ def test_a_table_in_memory_gives_what_its_file_gives(model: biofm.Model) -> None
     assert model.score("MKTAY", pd.Series(["K2R", "WT"], index=[7, 3]))[1] == 0
 
 
+def estimate_embed(input: Path, **options: Any) -> object:
+    return Embed(input, **options).estimate()
+
+
 @pytest.mark.parametrize(
     ("verb", "options"),
     [
         (biofm.embed, {"output": "o.npz"}),
-        (biofm.estimate_embed, {"output": "o.npz"}),
+        (estimate_embed, {"output": "o.npz"}),
         (biofm.perplexity, {"output": "o.csv"}),
         (biofm.contacts, {"output": "o.csv", "model": "protein-nano"}),
         (biofm.predict, {"output": "o.csv", "predictor": "p"}),

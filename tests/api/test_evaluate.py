@@ -10,12 +10,16 @@ import pandas as pd
 import pytest
 from biofm_datasets import parse_variant
 from scipy import stats
+from sklearn.linear_model import Ridge
+from sklearn.preprocessing import OneHotEncoder
 
 import biofm
 from biofm.core.errors import InputError, OptionError
 from biofm.evaluation import Evaluation
 from biofm.evaluation.baselines import blosum62
+from biofm.models import families
 from tests.api.conftest import ReadLedger
+from tests.modalities import toy
 
 BLAT = Path("protein") / "esm" / "BLAT_ECOLX_Ranganathan2015_labeled.csv"
 ESM1V = [f"esm1v_t33_650M_UR90_{number}" for number in range(1, 6)]
@@ -267,3 +271,68 @@ def test_esm1v_on_blat_gives_the_known_numbers_and_loses_to_the_ridge(real_data:
     assert found.row("BLOSUM62").spearman.value == pytest.approx(0.268, abs=5e-4)
     ridge = found.row("one-hot ridge").spearman.value
     assert ridge == pytest.approx(0.761, abs=5e-4)
+
+
+@pytest.fixture
+def toy_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Strings of six pairs, of which two decide the fitness; the values behind the pairs decide nothing."""
+    monkeypatch.setitem(families.FAMILIES, "toy", toy)  # type: ignore[arg-type]
+    generator = np.random.default_rng(6)
+    pairs = generator.integers(0, 5, (80, 6)) * 60 + 59  # far apart, so that all the codes count
+    values = generator.integers(0, 10, pairs.shape)
+    fitness = pairs[:, 1] / 60 - pairs[:, 4] / 90 + generator.normal(size=80) / 3
+    texts = [
+        "".join(f"{toy.PAIRS[pair]}{value}" for pair, value in zip(*row, strict=True))
+        for row in zip(pairs, values, strict=True)
+    ]
+    frame = pd.DataFrame({"text": texts, "fitness": fitness, "good": generator.normal(size=80) + fitness})
+    frame["set"] = np.where(np.arange(80) % 4 == 0, "test", "train")
+    frame.to_csv(tmp_path / "toy.csv", index=False)
+    return tmp_path / "toy.csv"
+
+
+def test_a_table_of_another_modality_has_the_ridge_of_scikit_learn(toy_table: Path) -> None:
+    found = judge(toy_table, mutated_column="text", split_column="set", modality="toy")
+    frame = frame_of(toy_table)
+    features = OneHotEncoder().fit_transform([*map(toy.units, frame.text)])
+    is_train = (frame.set == "train").to_numpy()
+    ridge = Ridge(alpha=1.0, tol=1e-12).fit(features[is_train], frame.fitness[is_train])
+    measured, predicted = frame.fitness[~is_train], ridge.predict(features[~is_train])
+    assert [row.name for row in found.rows] == ["good", "one-hot ridge"]
+    row = found.row("one-hot ridge")
+    assert row.n == 20
+    assert row.fitted == "the 60 rows of the training set"
+    expected = stats.spearmanr(measured, predicted).statistic
+    assert row.spearman.value == pytest.approx(expected, abs=1e-12)
+    assert expected > 0.8
+    positive = measured >= measured.median()
+    statistic = stats.mannwhitneyu(predicted[positive], predicted[~positive]).statistic
+    assert row.auroc.value == pytest.approx(statistic / (positive.sum() * (~positive).sum()))
+    assert found.not_computed == {"BLOSUM62": "it is of amino acids, and the table is of strings"}
+
+
+def test_another_modality_is_judged_by_folds_or_by_kmers_too(toy_table: Path) -> None:
+    by_folds = judge(toy_table, mutated_column="text", modality="toy")
+    assert "5-fold" in by_folds.row("one-hot ridge").fitted
+    frame = frame_of(toy_table)
+    frame.loc[::2, "text"] += "aa0"
+    frame.to_csv(toy_table, index=False)
+    by_kmers = judge(toy_table, mutated_column="text", modality="toy")
+    assert [row.name for row in by_kmers.rows] == ["good", "k-mer ridge"]
+    assert by_kmers.not_computed["one-hot ridge"] == "the sequences are 6 to 7 pairs long; see k-mer ridge"
+    alone = judge(toy_table, modality="toy")
+    reason = "the strings are not known; name their column with --mutated-column"
+    assert alone.not_computed["one-hot ridge"] == reason
+
+
+def test_what_another_modality_cannot_have_is_refused(toy_table: Path) -> None:
+    for option, name in (("variant_column", "--variant-column"), ("wild_type", "--wild-type")):
+        with pytest.raises(OptionError, match=f"{name}: the table is of strings, whose variants nobody"):
+            judge(toy_table, modality="toy", **{option: "text"})
+    with pytest.raises(InputError, match=r"toy\.csv, line 2: .*position 3 holds"):
+        judge(toy_table, mutated_column="text")
+    toy_table.write_text(toy_table.read_text() + "no pairs,1,2,test\n")
+    with pytest.raises(InputError, match=r"line 82: these are no pairs with numbers"):
+        judge(toy_table, mutated_column="text", modality="toy")
+    found = judge(toy_table, mutated_column="text", modality="toy", on_error="skip")
+    assert found.notices["rows at fault, left out"] == 1

@@ -1,7 +1,11 @@
 """Models: loaded, described, saved and loaded again."""
 
 import hashlib
+import json
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,10 +13,15 @@ import torch
 
 import biofm
 from biofm import api
+from biofm.api.declaration import options_of
 from biofm.core.errors import ModelError, OutputError
-from biofm.models import new_model
+from biofm.modalities import ProteinTokenizer
+from biofm.models import Checkpoint, esm2, new_model
 from biofm.models.checkpoint import BUNDLED
 from biofm.models.loading import write_checkpoint
+from biofm.nn import MaskedLM, initialise
+
+ReadLedger = Callable[[str], list[tuple[Any, ...]]]
 
 
 def weights_of(model: biofm.Model) -> dict[str, torch.Tensor]:
@@ -90,3 +99,47 @@ def test_a_name_that_means_nothing_is_an_error_that_lists_what_does(name: str) -
 def test_a_path_may_be_given_as_a_path(tmp_path: Path, model: biofm.Model) -> None:
     model.save(tmp_path / "saved")
     assert biofm.info(tmp_path / "saved").name == str(tmp_path / "saved")
+
+
+@pytest.fixture
+def with_contacts(tmp_path: Path) -> biofm.Model:
+    """A tiny model that predicts contacts."""
+    module = MaskedLM(esm2.config(d_model=24, n_layers=2, n_heads=2), with_contacts=True)
+    initialise(module, seed=1)
+    for name, content in write_checkpoint(Checkpoint("ESM-2", module.eval(), ProteinTokenizer())).items():
+        (tmp_path / name).write_bytes(content)
+    return biofm.load(tmp_path, dtype="float32")
+
+
+READ_IN_MEMORY = {
+    "column": None, "id_column": None, "gaps": "drop", "modality": None, "on_error": "stop",
+    "tokens_per_batch": None,
+}  # fmt: skip
+ASKED: dict[str, tuple[Callable[[biofm.Model], object], dict[str, Any]]] = {
+    "embed": (
+        lambda model: model.embed(["MKTAY"], pool="max", layer=1),
+        {"pool": "max", "layer": 1, "window": None, **READ_IN_MEMORY},
+    ),
+    "contacts": (lambda model: model.contacts(["MKTAY"], gaps="keep"), {**READ_IN_MEMORY, "gaps": "keep"}),
+    "score": (
+        lambda model: model.score("MKTAY", ["K2R"], tokens_per_batch=64),
+        {"method": "masked-marginals", "offset": 0, "dtype": "float32", "tokens_per_batch": 64},
+    ),
+    "perplexity": (
+        lambda model: model.perplexity(["MKTAY"], method="single-pass"),
+        {"method": "single-pass", "dtype": "float32", **READ_IN_MEMORY},
+    ),
+}
+
+
+@pytest.mark.parametrize("verb", ASKED)
+def test_a_loaded_model_states_the_options_of_a_verb_as_its_declaration_names_them(
+    verb: str, with_contacts: biofm.Model, read_ledger: ReadLedger
+) -> None:
+    act, expected = ASKED[verb]
+    act(with_contacts)
+
+    ((kept,),) = read_ledger(f"SELECT options FROM requests WHERE verb = '{verb}'")
+    assert json.loads(kept) == expected
+    declaration = getattr(import_module(f"biofm.api.{verb}"), verb.capitalize())
+    assert set(expected) <= {declared.name for declared in options_of(declaration)}

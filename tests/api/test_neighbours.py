@@ -1,13 +1,13 @@
 """From a file of embeddings to who resembles whom, and a picture of it."""
 
 import re
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import biofm
+from biofm import report
 from biofm.core.errors import InputError, OutputError
 
 FAMILIES = {"g1": "GSAGSAGSAGSA", "w1": "WWFYWFWYFWWY", "g2": "GSAGSAGSAGSG", "w2": "WWFYWFWYFWWF"}
@@ -39,7 +39,7 @@ def test_the_picture_is_written_where_it_was_asked_for(h5ad: Path, tmp_path: Pat
 def test_a_picture_of_many_proteins_is_of_an_evenly_spaced_sample_and_says_so(
     h5ad: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(import_module("biofm.api.neighbours"), "MOST_DRAWN", 3)
+    monkeypatch.setattr(report, "MOST_DRAWN", 3)
     biofm.neighbours(h5ad, picture=tmp_path / "map.svg")
     shown = re.findall(r"<!-- (.*?) -->", (tmp_path / "map.svg").read_text(), re.DOTALL)
     assert any("3 of 4 proteins, evenly spaced in the file" in text for text in shown)

@@ -3,6 +3,7 @@
 import gzip
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +13,7 @@ import pytest
 import biofm
 from biofm.core.errors import BiofmError
 from biofm.training import PretrainRecipe
+from biofm.training.estimate import TrainingEstimate
 
 N_PROTEINS, LENGTH = 400, 60
 WHOLE, PART = 1 << 24, 4000
@@ -23,6 +25,10 @@ Make = Callable[[Path], list[Path]]
 @pytest.fixture(autouse=True)
 def _short_trial(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("biofm.training.trial.SECONDS", 0.0)
+
+
+def estimated(inputs: Any, recipe: PretrainRecipe = RECIPE, **options: Any) -> TrainingEstimate:
+    return biofm.Pretrain(inputs, "run", recipe, device="cpu", **options).estimate()
 
 
 def proteins() -> list[str]:
@@ -75,13 +81,13 @@ def store(folder: Path) -> list[Path]:
 def test_the_training_set_has_as_many_tokens_as_it_has(
     make: Make, sample: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("biofm.api.pretrain_estimate.SAMPLE_TOKENS", sample)
+    monkeypatch.setattr("biofm.training.sample.SAMPLE_TOKENS", sample)
     monkeypatch.setattr("biofm.corpus.blocks.BLOCK_RESIDUES", 2000)
     monkeypatch.setattr("biofm_datasets.formats._BUFFER_BYTES", 512)
     monkeypatch.setattr("biofm_datasets.text._BLOCK_BYTES", 512)
     paths = make(tmp_path)
     column = "sequence" if paths[0].suffix == ".parquet" else None
-    found = biofm.estimate_pretrain(paths, RECIPE, device="cpu", dtype="float32", column=column)
+    found = estimated(paths, dtype="float32", column=column)
     exact = N_PROTEINS * (LENGTH + 2)
     is_whole = sample > exact or make is store
     assert found.n_train_tokens == pytest.approx(exact, rel=0 if is_whole else 0.15)  # files are read ahead
@@ -102,7 +108,7 @@ def test_a_fault_of_a_file_is_one_line(content: bytes | None, message: str, tmp_
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(BiofmError) as caught:
-        biofm.estimate_pretrain(path, RECIPE, device="cpu")
+        estimated(path)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -110,10 +116,10 @@ def test_a_fault_of_a_file_is_one_line(content: bytes | None, message: str, tmp_
 def test_a_store_that_a_run_would_refuse_is_refused(tmp_path: Path) -> None:
     recipe = PretrainRecipe(n_steps=3, n_held_out=0, validate_every=1)
     with pytest.raises(BiofmError, match="--set validate_every: nothing is there to validate on"):
-        biofm.estimate_pretrain(store(tmp_path), recipe, device="cpu")
+        estimated(store(tmp_path), recipe)
 
 
 def test_a_single_protein_is_enough(tmp_path: Path) -> None:
     (tmp_path / "in.fasta").write_bytes(fasta(proteins()[:1]))
-    found = biofm.estimate_pretrain(tmp_path / "in.fasta", RECIPE, device="cpu", dtype="float32")
+    found = estimated(tmp_path / "in.fasta", dtype="float32")
     assert found.n_tokens == 3 * (LENGTH + 2)

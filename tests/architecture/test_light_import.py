@@ -1,6 +1,7 @@
 """``import biofm`` and ``biofm --help`` answer at once, because they load nothing heavy."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -53,6 +54,20 @@ def test_importing_biofm_loads_nothing_but_biofm_and_the_standard_library(python
 @pytest.mark.parametrize("module", ["biofm.cli", "biofm.core", "biofm.policy", "biofm.gate"])
 def test_importing_a_light_room_loads_nothing_heavy(module: str, python_run: Run) -> None:
     assert packages_loaded_by(f"import {module}", python_run) & HEAVY == set()
+
+
+def test_importing_the_declaration_of_any_verb_loads_nothing_that_runs_it(
+    python_run: Run, root: Path
+) -> None:
+    """Whoever wants to know what a verb is, such as the command line, does not wait for what runs it."""
+    modules = [
+        f"biofm.api.{path.stem}"
+        for path in sorted((root / "biofm" / "api").glob("*.py"))
+        if re.search(r"^class \w+\(Verb\[", path.read_text(encoding="utf-8"), re.MULTILINE)
+    ]
+    assert "biofm.api.embed" in modules
+    statement = "".join(f"import {module}\n" for module in modules)
+    assert packages_loaded_by(statement, python_run) & (HEAVY | {"numpy", "rich"}) == set()
 
 
 @pytest.mark.parametrize(

@@ -34,8 +34,7 @@ from biofm.nn import MaskedLM, initialise
 # child's number stays its own until it is waited for.
 ZYGOTE = """
 import json, os, signal, sys
-import anndata, pyarrow.csv, pyarrow.parquet, torch._dynamo, Bio.SeqIO.FastaIO  # slow, and needed by runs
-from biofm import api
+import tests.heavy
 from biofm.cli import main
 
 def has_ended(seconds):

@@ -38,7 +38,7 @@ COMMANDS: dict[str, Sequence[str]] = {
     "describe": ("data", "describe", "store"),
     "pretrain": (
         "pretrain", "in.fasta", "-o", "pretrained", "--steps", "3", "--held-out", "4", "--warmup", "1",
-        "--tokens-per-batch", "128", "--max-length", "64", "--quiet",
+        "--tokens-per-batch", "128", "--max-length", "64", "--config", "settings.toml", "--quiet",
     ),
     "finetune": (
         "finetune", "table.csv", "--target", "y", "--column", "sequence", "--split-column", "set",

@@ -99,6 +99,7 @@ WRONG = {
     "the measurement as score": (TABLE, ("--score-column", "fitness"), ["'fitness' is named twice"]),
     "a negative number of resamples": (TABLE, ("--resamples", "-1"), ["--resamples", "-1"]),
     "a negative seed": (TABLE, ("--seed", "-1"), ["--seed: -1 is too small"]),
+    "an unknown modality": (TABLE, ("--as", "scrolls"), ["--as: no such modality: scrolls", "protein"]),
     "a result that is no JSON": (TABLE, ("-o", "r.csv"), ["r.csv", ".json"]),
     "a picture of no format": (TABLE, ("--picture", "s.gif"), ["s.gif", ".png"]),
     "a result in no folder": (TABLE, ("-o", "nowhere/r.json"), ["nowhere"]),
@@ -130,6 +131,15 @@ def test_without_a_score_the_numeric_columns_are_listed(biofm: Any) -> None:
     assert outcome.status == 1
     assert "Name one or more with --score-column" in outcome.err
     assert "Numeric columns are: fitness, score" in outcome.err
+
+
+def test_proteins_may_be_named(biofm: Any) -> None:
+    Path("t.csv").write_text(TABLE)
+    named, unnamed = (
+        biofm("evaluate", "t.csv", *CHOICE, *BY_VARIANT, "--resamples", "10", "--json", *words)
+        for words in (("--as", "protein"), ())
+    )
+    assert (named.status, named.out) == (0, unnamed.out)
 
 
 def test_a_column_named_like_a_baseline_is_refused(biofm: Any) -> None:

@@ -14,7 +14,7 @@ import pytest
 from typer.main import get_command
 
 from biofm.cli import app
-from biofm.training.finetuning import FinetuneRecipe
+from biofm.training import FinetuneRecipe
 from tests.cli.tables import CELLS, CHOICE, FEW, FEW_STEPS, GOOD, oiliness, write
 
 

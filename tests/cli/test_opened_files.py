@@ -16,17 +16,17 @@ from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import anndata
 import h5py
 import numpy as np
 import pytest
 
+from biofm.api.request import VERBS
 from biofm.modalities import ProteinTokenizer
 from biofm.models import Checkpoint, esm2, write_checkpoint
 from biofm.nn import MaskedLM, initialise
-from biofm.policy.requests import Verb
 from tests.cli.every_verb import HUB_NAME, MARK
 from tests.cli.tables import oiliness, sequences, write
 
@@ -197,6 +197,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "variants.csv").write_text("\n".join(["mutant,fitness", *rows, ""]))
     records = (f">p{i}\n{one}{one}\n" for i, one in enumerate(sequences(24)))
     (folder / "in.fasta").write_text("".join(records))
+    (folder / "settings.toml").write_text("log_every = 1\n")
     write(str(folder / "table.csv"), oiliness)
     anndata.AnnData(np.ones((5, 8), np.float32)).write_h5ad(folder / "planted.h5ad")
     (folder / "secret").write_bytes(bytes(160))
@@ -214,7 +215,7 @@ def test_every_verb_opens_what_was_asked_for_and_nothing_else(folder: Path) -> N
         if part != "start"
         for verb, *_, outcome in requests_of(folder, part)
     }
-    assert {verb for verb, outcome in verbs if outcome == "completed"} == set(get_args(Verb))
+    assert {verb for verb, outcome in verbs if outcome == "completed"} == VERBS
     found = {part: not_allowed(folder, part, did.opened, pid) for part, did in parts.items()}
     assert {part: sorted(paths) for part, paths in found.items() if paths} == {}
     assert {name for did in parts.values() for name in did.started} <= PROGRAMS.keys()

@@ -65,12 +65,13 @@ def test_who_names_the_modality_insists(biofm: Biofm) -> None:
 
 
 def test_a_modality_that_the_model_does_not_read_is_refused(biofm: Biofm) -> None:
-    done = biofm("embed", "dna.fna", "-o", "out.npz", "--as", "dna", "--quiet")
+    done = biofm("embed", "dna.fna", "-o", "out.npz", "-m", "protein-nano", "--as", "dna", "--quiet")
     assert done.status == 1
     what = "--as: the model reads proteins, and dna was asked for. Give a model that reads dna with --model"
     assert done.err.strip() == f"biofm: {what}"
 
 
 def test_a_modality_that_does_not_exist_is_named(biofm: Biofm) -> None:
-    done = biofm("data", "prepare", "dna.fna", "-o", "out", "--as", "cheese", "--quiet")
-    assert (done.status, done.err.strip()) == (1, "biofm: --as: no such modality: cheese. Give protein")
+    for words in (("data", "prepare", "dna.fna", "-o", "out"), ("embed", "dna.fna", "-o", "out.npz")):
+        done = biofm(*words, "--as", "cheese", "--quiet")
+        assert (done.status, done.err.strip()) == (1, "biofm: --as: no such modality: cheese. Give protein")

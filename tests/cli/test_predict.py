@@ -280,7 +280,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, tiny_esm2: Path) -> Path:
     table.write_text(GOOD)
     biofm.finetune(
         table, folder / "run", target="y", column="sequence", split_column="set", model=tiny_esm2,
-        dtype="float32", n_resamples=5,
+        dtype="float32", sets=["n_resamples=5"],
     )  # fmt: skip
     return folder / "run" / "predictor"
 
@@ -319,7 +319,7 @@ def test_python_takes_settings_as_keywords(trained: Path, tmp_path: Path) -> Non
     import biofm
 
     with pytest.raises(TypeError, match="unexpected keyword argument 'lora_rnk'"):
-        biofm.finetune(tmp_path / "t.csv", tmp_path / "run", target="y", lora_rnk=2)
+        biofm.finetune(tmp_path / "t.csv", tmp_path / "run", target="y", lora_rnk=2)  # type: ignore[call-arg]
     summary = biofm.predict(
         trained.parents[1] / "t.csv", tmp_path / "t.parquet", predictor=trained, column="sequence"
     )

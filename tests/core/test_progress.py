@@ -1,10 +1,11 @@
 """Progress: a bar on a terminal, sparse plain lines elsewhere, nothing when quiet."""
 
 import io
+import sys
 
 import pytest
 
-from biofm.core.progress import Progress, format_duration
+from biofm.core.progress import SILENT, Progress, ProgressSink, format_duration
 
 ESCAPE = "\x1b"
 
@@ -128,6 +129,51 @@ def test_what_its_giver_says_of_it_stands_in_the_place_of_speed_and_time_left(cl
         clock.now_s += 20
         progress.update(fraction=0.5, detail="loss 2.71, 5,240 tokens/s, 12 min left")
     assert stream.getvalue() == "training: 50%, loss 2.71, 5,240 tokens/s, 12 min left\n"
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+def test_a_listener_is_told_what_is_done_and_which_share_of_it_whether_quiet_or_not(
+    quiet: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told: list[tuple[str, float | None]] = []
+    sink = ProgressSink(quiet=quiet, listener=lambda label, fraction: told.append((label, fraction)))
+
+    with sink.bar("reading") as bar:
+        bar.update(tokens=10)
+        bar.update(tokens=20, fraction=0.5)
+    with sink.stages() as stages:
+        stages.update("training", 1, 4)
+        stages.update("training", 4, 4, "loss 2.71")
+        stages.update("judging", 0, 0)
+
+    assert told == [
+        ("reading", None),
+        ("reading", 0.5),
+        ("training", 0.25),
+        ("training", 1.0),
+        ("judging", 1.0),
+    ]
+    assert capsys.readouterr() == ("", "")  # it is no terminal, and no ten seconds have gone
+
+
+@pytest.mark.parametrize("sink", [SILENT, ProgressSink(), ProgressSink(quiet=True)])
+def test_a_sink_is_quiet_unless_it_is_told_otherwise(
+    sink: ProgressSink, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert show_all(sink, monkeypatch) == ""
+    assert ESCAPE in show_all(ProgressSink(quiet=False), monkeypatch)
+    assert capsys.readouterr().out == ""
+
+
+def show_all(sink: ProgressSink, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What a bar and stages write to a terminal."""
+    monkeypatch.setenv("TERM", "xterm")
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with sink.bar("reading") as bar, sink.stages() as stages:
+        bar.update(fraction=0.5)
+        stages.update("training", 1, 4)
+    return terminal.getvalue()
 
 
 @pytest.mark.parametrize(

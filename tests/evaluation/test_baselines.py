@@ -18,6 +18,7 @@ from biofm.evaluation.baselines import (
     find_baselines,
     residues_at_sites,
 )
+from biofm.modalities import PROTEIN
 
 SUBSTITUTIONS = ["A1G", "A1W", "C2D", "C2W:D3E", "D3K", "D3E"]
 
@@ -31,6 +32,7 @@ def assay(
     measured = np.arange(float(n_rows))
     return Assay(
         name="t.csv",
+        modality=PROTEIN,
         places=[f"line {row + 2}" for row in range(n_rows)],
         measured=measured,
         scores={},

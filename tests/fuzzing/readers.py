@@ -27,9 +27,9 @@ from biofm.modalities import PROTEIN
 from biofm.modalities.records import RecordOptions, records_of_file
 from biofm.models import files_of, read_checkpoint
 from biofm.training import PretrainRecipe
-from biofm.training.finetuning.recipe import FinetuneRecipe
 from biofm.training.folder import begin_run, remember
 from biofm.training.metrics import keep_metrics, read_metrics
+from biofm.training.recipe import FinetuneRecipe
 from tests.fuzzing import seeds
 from tests.fuzzing.mutations import (
     Mutation,

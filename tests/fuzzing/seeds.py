@@ -17,11 +17,11 @@ from pyarrow import csv, parquet
 from torch import Tensor
 
 from biofm.api import embed, score
+from biofm.core.choices import PoolName
 from biofm.core.configuration import to_toml
 from biofm.corpus.blocks import Reading
 from biofm.corpus.inputs import open_inputs
 from biofm.corpus.writing import write_store
-from biofm.inference.pooling import PoolName
 from biofm.inference.prediction import MemberInfo, PredictorInfo
 from biofm.inference.prediction.heads import linear_head
 from biofm.inference.prediction.info import write_info
@@ -31,8 +31,8 @@ from biofm.models.names import NameMap
 from biofm.models.weights import foreign_state
 from biofm.nn import EncoderConfig, MaskedLM, initialise
 from biofm.training import PretrainRecipe
-from biofm.training.finetuning.recipe import FinetuneRecipe
 from biofm.training.metrics import append_metrics, keep_metrics
+from biofm.training.recipe import FinetuneRecipe
 
 SEQUENCES = ("MKTAYIAKQRQISFVKSHFSRQ", "MVLSPADKTNVKAAWGKVGA", "GSHMLEDPVDAFKETL", "MKTAYIAKQRQISFVKSHFSRE")
 RECORDS = [Record(f"p{i}", one, "", i, "it") for i, one in enumerate(SEQUENCES, start=1)]

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from biofm.api.request import VERBS
 from biofm.gate import person
 from biofm.policy import Request, Target
 
@@ -41,11 +42,21 @@ def full_disk() -> Iterator[None]:
 
 @pytest.fixture
 def make_request() -> MakeRequest:
-    """Builds a person's request to embed, of single reads and writes by role."""
+    """Builds a person's request to embed, of single reads and writes by role, of which ``input`` is read
+    once.
+    """
 
-    def make(reads: dict[str, Path] | None = None, writes: dict[str, Target] | None = None) -> Request:
-        files = {role: (path,) for role, path in (reads or {}).items()}
-        return Request(verb="embed", principal=person(), reads=files, writes=writes or {})
+    def make(
+        reads: dict[str, Path | tuple[Path, ...]] | None = None,
+        writes: dict[str, Target] | None = None,
+        **other: Any,
+    ) -> Request:
+        files = {
+            role: paths if isinstance(paths, tuple) else (paths,) for role, paths in (reads or {}).items()
+        }
+        usual: dict[str, Any] = {"verb": "embed", "principal": person(), "options": {}}
+        usual |= {"verbs": VERBS, "once": frozenset({"input"})}
+        return Request(reads=files, writes=writes or {}, **(usual | other))
 
     return make
 

@@ -19,13 +19,12 @@ ReadLedger = Callable[[str], list[tuple[Any, ...]]]
 
 
 def test_a_request_that_is_refused_opens_nothing_and_is_remembered(
-    tmp_path: Path, read_ledger: ReadLedger
+    tmp_path: Path, make_request: MakeRequest, read_ledger: ReadLedger
 ) -> None:
-    request = Request(
-        verb="embed",
+    request = make_request(
+        {"input": tmp_path / "missing.fasta"},
+        {"run": Target(path=tmp_path / "run", kind="directory")},
         principal=Principal(kind="agent", name="lab-7"),
-        reads={"input": (tmp_path / "missing.fasta",)},
-        writes={"run": Target(path=tmp_path / "run", kind="directory")},
     )
 
     with pytest.raises(RefusedError) as caught, ask(request):
@@ -36,6 +35,23 @@ def test_a_request_that_is_refused_opens_nothing_and_is_remembered(
         "no rule knows a principal of the kind 'agent'"
     )
     assert list(tmp_path.iterdir()) == []
+    assert read_ledger(OUTCOME) == [("refuse", None, None)]
+
+
+def test_a_verb_that_is_not_declared_opens_nothing_and_is_remembered(
+    tmp_path: Path, make_request: MakeRequest, read_ledger: ReadLedger
+) -> None:
+    request = make_request({"input": tmp_path / "missing.fasta"}, verb="synthesise", options={"n": 3})
+
+    with pytest.raises(RefusedError) as caught, ask(request):
+        pytest.fail("the work began")
+
+    assert str(caught.value).startswith(
+        "synthesise: not allowed by the rule 'verbs: what is not declared is refused': 'synthesise' is not "
+        "one of the verbs configure, contacts, describe, embed, "
+    )
+    (row,) = read_ledger("SELECT verb, decision, rule, options FROM requests")
+    assert row == ("synthesise", "refuse", "verbs: what is not declared is refused", '{"n": 3}')
     assert read_ledger(OUTCOME) == [("refuse", None, None)]
 
 

@@ -10,9 +10,8 @@ import pytest
 
 from biofm.core.errors import InputError
 from biofm.core.terminal import shown
-from biofm.gate import ask, person
+from biofm.gate import ask
 from biofm.policy import Request, Target
-from biofm.policy.requests import Verb
 
 MakeRequest = Callable[..., Request]
 
@@ -30,7 +29,7 @@ def test_a_permit_carries_the_opened_files_in_the_requests_order(
     for path in paths:
         path.write_text(path.name)
     request = make_request({"input": paths[0]})
-    shards = Request(verb="load", principal=request.principal, reads={"weights": paths}, writes={})
+    shards = make_request({"weights": paths}, verb="load")
 
     with ask(request) as permit:
         assert permit.reader("input").read() == b"b.safetensors"
@@ -52,10 +51,28 @@ def test_a_dash_is_standard_input_which_stays_open(
     assert not stdin.buffer.closed
 
 
-@pytest.mark.parametrize(("verb", "role"), [("neighbours", "embeddings"), ("merge", "shards"), ("load", "a")])
-def test_standard_input_is_refused_where_a_file_is_read_otherwise(verb: Verb, role: str) -> None:
-    request = Request(verb=verb, principal=person(), reads={role: (Path("-"),)}, writes={})
+@pytest.mark.parametrize("once", [{"variants"}, set(), {"inputs"}])
+def test_standard_input_is_refused_where_a_file_is_read_otherwise(
+    once: set[str], make_request: MakeRequest
+) -> None:
+    request = make_request({"input": Path("-")}, once=frozenset(once))
     assert message_of(request).startswith("-: standard input can be read once and in order alone")
+
+
+def test_an_estimate_takes_standard_input_and_no_pipe_because_what_it_reads_of_one_is_gone_for_the_run(
+    tmp_path: Path, make_request: MakeRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b">P\nMK\n")))
+    with ask(make_request({"input": Path("-")}, verb="estimate")) as permit:
+        assert permit.reader("input").read() == b">P\nMK\n"
+
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    both = os.open(pipe, os.O_RDWR)  # so that nobody waits where it is taken after all
+    assert message_of(make_request({"input": pipe}, verb="estimate")).startswith(
+        f"{pipe}: this is a pipe, not a file"
+    )
+    os.close(both)
 
 
 def test_standard_input_that_is_closed_is_an_input_error(

@@ -24,7 +24,15 @@ from biofm.gate import ask, person
 from biofm.policy import Request, Target
 
 target = Target(path=Path(sys.argv[1]))
-with ask(Request(verb="embed", principal=person(), reads={}, writes={"output": target})) as permit:
+request = Request(
+    verb="embed",
+    verbs=frozenset({"embed"}),
+    principal=person(),
+    options={},
+    reads={},
+    writes={"output": target},
+)
+with ask(request) as permit:
     permit.writer("output").write(bytes(1 << 20))
     permit.writer("output").flush()
     print("half written", flush=True)

@@ -20,19 +20,6 @@ from biofm.policy import Decision, Principal, Request, Target, Verdict
 
 REMEDY = "Set XDG_STATE_HOME to the absolute path of a folder that can be written"
 ALLOW = Verdict(decision=Decision.ALLOW, rule="a rule", reason="a reason")
-REMEMBER_MANY = """
-import sys
-from pathlib import Path
-from biofm.gate import Ledger, person
-from biofm.policy import Decision, Request, Verdict
-
-sys.stdin.readline()
-ledger = Ledger(Path(sys.argv[1]))
-allow = Verdict(decision=Decision.ALLOW, rule="a rule", reason="a reason")
-for _ in range(int(sys.argv[2])):
-    entry = ledger.remember(Request(verb="embed", principal=person(), reads={}, writes={}), allow)
-    ledger.conclude(entry, "completed")
-"""
 
 MakeRequest = Callable[..., Request]
 ReadLedger = Callable[[str], list[tuple[Any, ...]]]
@@ -65,13 +52,13 @@ def test_without_a_home_the_ledger_says_what_to_set(monkeypatch: pytest.MonkeyPa
 
 
 def test_an_entry_holds_who_asked_for_what_and_why_it_was_allowed(
-    tmp_path: Path, read_ledger: ReadLedger
+    tmp_path: Path, make_request: MakeRequest, read_ledger: ReadLedger
 ) -> None:
-    request = Request(
+    request = make_request(
+        {"weights": (Path("a.safetensors"), tmp_path / "b.safetensors"), "input": Path("-")},
+        {"output": Target(path=tmp_path / "out.h5ad", overwrite=True)},
         verb="load",
         principal=Principal(kind="person", name="rosalind"),
-        reads={"weights": (Path("a.safetensors"), tmp_path / "b.safetensors"), "input": (Path("-"),)},
-        writes={"output": Target(path=tmp_path / "out.h5ad", overwrite=True)},
         contacts=("huggingface.co",),
         model="facebook/esm2",
     )
@@ -93,19 +80,43 @@ def test_an_entry_holds_who_asked_for_what_and_why_it_was_allowed(
     assert verdict == ["allow", "a rule", "a reason"]
 
 
-def test_times_are_utc(read_ledger: ReadLedger) -> None:
-    Ledger(ledger_path()).remember(Request(verb="load", principal=person(), reads={}, writes={}), ALLOW)
+def test_an_entry_holds_the_options_as_json(make_request: MakeRequest, read_ledger: ReadLedger) -> None:
+    options = {
+        "layer": -1,
+        "window": None,
+        "temperature": 0.5,
+        "resume": False,
+        "output": "prot\xe9ines.csv",
+        "inputs": ("a", ("b", 2)),
+        "not utf-8": os.fsdecode(b"prot\xe9ines"),
+    }
+
+    Ledger(ledger_path()).remember(make_request(options=options), ALLOW)
+
+    ((kept, layer),) = read_ledger("SELECT options, json_extract(options, '$.layer') FROM requests")
+    assert json.loads(kept) == options | {"inputs": ["a", ["b", 2]]}
+    assert layer == -1
+
+
+def test_a_request_without_options_is_kept_with_none(
+    make_request: MakeRequest, read_ledger: ReadLedger
+) -> None:
+    Ledger(ledger_path()).remember(make_request(), ALLOW)
+
+    assert read_ledger("SELECT options FROM requests") == [("{}",)]
+
+
+def test_times_are_utc(make_request: MakeRequest, read_ledger: ReadLedger) -> None:
+    Ledger(ledger_path()).remember(make_request(), ALLOW)
 
     (difference_s,) = read_ledger("SELECT abs(strftime('%s', 'now') - strftime('%s', time)) FROM requests")[0]
     assert difference_s < 60
     assert read_ledger("SELECT time LIKE '%+00:00' FROM requests") == [(1,)]
 
 
-def test_a_file_name_that_is_no_utf8_is_kept(read_ledger: ReadLedger) -> None:
+def test_a_file_name_that_is_no_utf8_is_kept(make_request: MakeRequest, read_ledger: ReadLedger) -> None:
     name = os.fsdecode(b"prot\xe9ines")
-    request = Request(
-        verb="load", principal=person(), reads={"input": (Path("/", name),)}, writes={}, model=name
-    )
+    request = make_request({"input": Path("/", name)}, model=name)
 
     Ledger(ledger_path()).remember(request, ALLOW)
 
@@ -114,23 +125,8 @@ def test_a_file_name_that_is_no_utf8_is_kept(read_ledger: ReadLedger) -> None:
     assert json.loads(reads) == {"input": [f"/{name}"]}
 
 
-def test_many_processes_write_at_once_and_nothing_is_lost(
-    start_python: StartPython, read_ledger: ReadLedger
-) -> None:
-    processes = [start_python(REMEMBER_MANY, ledger_path(), 20) for _ in range(4)]
-
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-
-    assert [process.wait() for process in processes] == [0, 0, 0, 0]
-    assert read_ledger("SELECT count(*), count(DISTINCT request) FROM outcomes") == [(80, 80)]
-    assert read_ledger("SELECT count(*) FROM requests") == [(80,)]
-
-
 REWRITTEN = """INTO requests SELECT id, time, principal, 'nobody', verb, model, reads, writes, contacts,
-    decision, rule, reason FROM requests"""
+    decision, rule, reason, options FROM requests"""
 
 
 @pytest.mark.parametrize(

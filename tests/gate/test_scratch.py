@@ -10,7 +10,7 @@ import pytest
 
 from biofm.core.errors import OutputError
 from biofm.core.journal import Entry, Journal, key_of
-from biofm.gate import ask, person, scratch_path
+from biofm.gate import ask, scratch_path
 from biofm.policy import Request, Target
 
 MakeRequest = Callable[..., Request]
@@ -205,7 +205,9 @@ def test_a_file_that_appears_during_the_run_is_not_replaced_and_the_work_stays(
     assert numbers_in(tmp_path / ".part.run" / "journal.sqlite3") == [1]
 
 
-def test_more_journals_are_read_than_files_may_be_open_by_default(tmp_path: Path) -> None:
+def test_more_journals_are_read_than_files_may_be_open_by_default(
+    tmp_path: Path, make_request: MakeRequest
+) -> None:
     journal = Journal(tmp_path / "part")
     do(journal, 1, 2)
     journal.close()
@@ -213,7 +215,7 @@ def test_more_journals_are_read_than_files_may_be_open_by_default(tmp_path: Path
     resource.setrlimit(resource.RLIMIT_NOFILE, (128, hard))
     try:
         reads = {"shards": (tmp_path / "part",) * 200}
-        with ask(Request(verb="merge", principal=person(), reads=reads, writes={})) as permit:
+        with ask(make_request(reads)) as permit:
             assert {found.n_done for found in permit.journals("shards")} == {2}
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

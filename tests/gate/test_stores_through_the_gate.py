@@ -22,7 +22,8 @@ writes = {"output": Target(path=path)}
 beside = provenance_path(path)
 if beside:
     writes["provenance"] = Target(path=beside)
-request = Request(verb="embed", principal=person(), reads={}, writes=writes)
+verbs = frozenset({"embed"})
+request = Request(verb="embed", verbs=verbs, principal=person(), options={}, reads={}, writes=writes)
 block = EmbeddingBlock(["P"] * 1000, [1] * 1000, [1] * 1000, np.ones((1000, 1000), np.float32))
 
 def embed():

@@ -84,7 +84,8 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=20)
     wanted = parser.parse_args()
-    from biofm import api  # noqa: F401  # once, before any fork, as is what its commands import
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+    import tests.heavy  # noqa: F401  # before any fork
 
     generator, kills = random.Random(wanted.seed), Counter[str]()
     with tempfile.TemporaryDirectory() as name:

@@ -191,7 +191,7 @@ def test_predictions_stand_behind_the_columns(
     (tmp_path / "t.csv").write_text("id,text,y\n" + "".join(rows))
     biofm.finetune(
         tmp_path / "t.csv", tmp_path / "run", target="y", column="text", model=model, method="probe",
-        n_resamples=20, **OPTIONS,
+        sets=["n_resamples=20"], **OPTIONS,
     )  # fmt: skip
     biofm.predict(file, tmp_path / "out.csv", predictor=tmp_path / "run", device="cpu")
     table = pd.read_csv(tmp_path / "out.csv", keep_default_na=False)

@@ -13,11 +13,11 @@ import torch
 from biofm_datasets.store import open_store
 
 import biofm
+from biofm.core.choices import FinetuneMethod, PerplexityMethod
 from biofm.core.errors import InputError, ModelError
 from biofm.corpus.blocks import Reading
 from biofm.corpus.inputs import open_inputs
 from biofm.corpus.writing import write_store
-from biofm.inference.scoring import PerplexityMethod
 from biofm.models import Checkpoint, families, write_checkpoint
 from biofm.nn import MaskedLM, initialise, pack_arrays
 from biofm.training import PretrainRecipe
@@ -163,7 +163,8 @@ def test_a_store_is_prepared_described_and_trained_on(file: Path, texts: list[st
         n_steps=3, tokens_per_batch=40, n_warmup=1, max_length=33, checkpoint_every=3, log_every=1
     )
     how: dict[str, Any] = {"size": "small", "modality": "toy", "device": "cpu"}
-    assert biofm.estimate_pretrain(file, replace(recipe, n_held_out=0), **how).n_train_tokens > 0
+    asked = biofm.Pretrain(file, run, replace(recipe, n_held_out=0), **how)
+    assert asked.estimate().n_train_tokens > 0
     trained = biofm.pretrain(store, run, recipe, **how)
     (held_out,) = open_store(store).split["test"].tolist()
     assert trained.held_out["in.fasta"].n_residues == len(toy.units(texts[held_out]))
@@ -187,14 +188,12 @@ def table(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("method", ["probe", "full"])
 def test_a_predictor_is_fine_tuned_and_predicts(
-    method: str, model: Path, table: Path, tmp_path: Path
+    method: FinetuneMethod, model: Path, table: Path, tmp_path: Path
 ) -> None:
-    steps: dict[str, Any] = (
-        {} if method == "probe" else {"n_steps": 3, "tokens_per_batch": 200, "n_warmup": 1}
-    )
+    steps: dict[str, Any] = {} if method == "probe" else {"n_steps": 3, "tokens_per_batch": 200}
     summary = biofm.finetune(
         table, tmp_path / "run", target="y", column="text", model=model, method=method, device="cpu",
-        dtype="float32", n_resamples=20, **steps,
+        dtype="float32", sets=["n_resamples=20", "n_warmup=1"], **steps,
     )  # fmt: skip
     names = {row.name for judged in summary.judged.values() for row in judged.rows}
     assert {"composition ridge", "k-mer ridge", "mean"} < names
@@ -210,7 +209,7 @@ def test_a_predictor_is_fine_tuned_and_predicts(
 
 
 def test_an_estimate_counts_units_and_tokens(model: Path, file: Path, tmp_path: Path) -> None:
-    found = biofm.estimate_embed(file, tmp_path / "out.npz", model=model, device="cpu")
+    found = biofm.Embed(file, tmp_path / "out.npz", model=model, device="cpu").estimate()
     assert (found.n_residues, found.longest, found.n_tokens) == (69, 40, 5 + 1 + 40 + 9 + 5 + 5)
 
 

@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 import torch
 from biofm_datasets import Record
+from biofm_datasets.choices import SplitMethod
 from biofm_datasets.store import Alphabet, open_store
 
 import biofm
+from biofm.core.choices import FinetuneMethod
 from biofm.core.errors import InputError, ModelError, OptionError
 from biofm.corpus.inputs import check_not_standard_input
 from biofm.corpus.relatives import has_letters
@@ -150,7 +152,7 @@ def test_the_notices_of_perplexities_are_in_its_words(model: Path, tmp_path: Pat
 def test_the_notices_of_perplexities_of_proteins_are_what_they_were() -> None:
     assert left_out(PROTEIN.words) == "residues left out, which are no single amino acid"
     assert without_any(PROTEIN.words) == "sequences without an amino acid, whose perplexity is nan"
-    others = Words("RNA", "RNAs", "base", "bases", "bases")
+    others = Words("RNA", "RNAs", "base", "bases", "base", "bases")
     assert left_out(others) == "bases left out, which are no single base"
 
 
@@ -233,15 +235,17 @@ def test_too_many_to_hold_out_are_named_by_the_option_of_the_run(file: Path, tmp
 
 @pytest.mark.parametrize("method", ["probe", "full"])
 def test_the_report_of_a_fine_tuning_is_in_its_words(
-    method: str, model: Path, texts: list[str], tmp_path: Path
+    method: FinetuneMethod, model: Path, texts: list[str], tmp_path: Path
 ) -> None:
     table = tmp_path / "t.csv"
     rows = [f"r{i},{text},{len(text) + i / 10}" for i, text in enumerate(texts)]
     table.write_text("\n".join(["id,text,y", *rows]) + "\n")
-    steps = {} if method == "probe" else {name: FEW[name] for name in FEW if name != "max_length"}
+    steps: dict[str, Any] = (
+        {} if method == "probe" else {name: FEW[name] for name in ("n_steps", "tokens_per_batch")}
+    )
     summary = biofm.finetune(
         table, tmp_path / "run", target="y", column="text", model=model, method=method, device="cpu",
-        dtype="float32", n_resamples=20, **steps,
+        dtype="float32", sets=["n_resamples=20", "n_warmup=1"], **steps,
     )  # fmt: skip
     page = told(tmp_path / "run" / "report.html")
     assert "pairs of the rows that train" in page
@@ -251,7 +255,7 @@ def test_the_report_of_a_fine_tuning_is_in_its_words(
 
 @pytest.mark.parametrize("split", ["identity", "cluster"])
 def test_a_split_by_relatives_is_refused_where_units_are_not_letters(
-    split: str, file: Path, tmp_path: Path
+    split: SplitMethod, file: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(OptionError) as caught:
         biofm.prepare(file, tmp_path / "store", modality="toy", split=split, test=2)

@@ -119,7 +119,7 @@ def codes(text: str) -> NDArray[np.int64]:
 
 
 TOY = Modality(
-    name="toy", words=Words("string", "strings", "pair", "pairs", "pairs"), read=read, clean=clean,
+    name="toy", words=Words("string", "strings", "pair", "pairs", "pair", "pairs"), read=read, clean=clean,
     refuse_other=lambda record: None, units=units, codes=codes, n_codes=len(PAIRS),
     has_variants=False, tokenizer=ToyTokenizer, default_model="toy-nano", formats=(SUFFIX,), group=place_of,
 )  # fmt: skip

@@ -1,5 +1,6 @@
 """What a request may be."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import FrozenInstanceError
 from pathlib import Path
@@ -12,7 +13,9 @@ from biofm.policy import Principal, Request, Target
 PERSON = Principal(kind="person", name="rosalind")
 SOUND: Mapping[str, Any] = {
     "verb": "embed",
+    "verbs": frozenset({"embed", "score"}),
     "principal": PERSON,
+    "options": {"layer": -1, "pool": "mean"},
     "reads": {"input": (Path("proteins.fasta"),)},
     "writes": {"output": Target(path=Path("out.h5ad"))},
 }
@@ -23,12 +26,37 @@ def test_a_sound_request_is_accepted_with_nothing_contacted_and_no_model_by_defa
 
     assert request.contacts == ()
     assert request.model == ""
+    assert request.once == frozenset()
+
+
+@pytest.mark.parametrize("field", SOUND)
+def test_a_request_states_who_asks_for_what_with_which_options_and_files(field: str) -> None:
+    with pytest.raises(TypeError, match=f"missing 1 required keyword-only argument: '{field}'"):
+        Request(**{name: value for name, value in SOUND.items() if name != field})
+
+
+def test_a_verb_that_is_not_declared_is_no_error_of_the_request_but_a_matter_of_the_rules() -> None:
+    assert Request(**SOUND | {"verb": "synthesise"}).verb == "synthesise"
+
+
+@pytest.mark.parametrize("value", ["", "a", 0, -1, 0.5, True, None, (), ("a", 1, (None, 0.5))])
+def test_an_option_is_a_word_a_number_a_truth_value_nothing_or_a_tuple_of_such(value: Any) -> None:
+    assert Request(**SOUND | {"options": {"option": value}}).options == {"option": value}
 
 
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        ({"verb": "destroy"}, "'destroy' is not one of the verbs contacts, "),
+        ({"verb": ""}, "a request needs a verb"),
+        ({"verbs": {"embed"}}, "the declared verbs are a frozenset, not {'embed'}"),
+        ({"verbs": "embed"}, "the declared verbs are a frozenset, not 'embed'"),
+        ({"options": {"input": Path("a")}}, r"the option 'input' is a plain value, not PosixPath\('a'\)"),
+        ({"options": {"inputs": ["a"]}}, r"the option 'inputs' is a plain value, not \['a'\]"),
+        ({"options": {"inputs": ("a", ["b"])}}, "the option 'inputs' is a plain value"),
+        ({"options": {"temperature": math.nan}}, "the option 'temperature' is a plain value, not nan"),
+        ({"options": {"temperatures": (1.0, math.inf)}}, "the option 'temperatures' is a plain value"),
+        ({"options": {1: "a"}}, "the name of an option is a str, not 1"),
+        ({"once": "input"}, "the roles read once are a frozenset, not 'input'"),
         ({"reads": {"input": Path("a")}}, "the reads of 'input' are a tuple of Paths"),
         ({"reads": {"input": ("a",)}}, "the reads of 'input' are Paths, not 'a'"),
         ({"writes": {"output": Path("a")}}, "the write of 'output' is a Target"),
@@ -41,14 +69,18 @@ def test_a_request_that_does_not_fit_its_type_is_an_error(fault: Mapping[str, An
 
 
 def test_a_request_does_not_change_when_the_callers_dictionaries_do() -> None:
-    reads = {"input": (Path("a"),)}
-    request = Request(**{**SOUND, "reads": reads})
+    reads, options = {"input": (Path("a"),)}, {"layer": 1}
+    request = Request(**{**SOUND, "reads": reads, "options": options})
 
     reads["input"] = (Path("b"),)
+    options["layer"] = 2
 
     assert request.reads["input"] == (Path("a"),)
+    assert request.options == {"layer": 1}
     with pytest.raises(TypeError, match="does not support item assignment"):
         request.reads["input"] = (Path("b"),)  # type: ignore[index]
+    with pytest.raises(TypeError, match="does not support item assignment"):
+        request.options["layer"] = 2  # type: ignore[index]
     with pytest.raises(FrozenInstanceError):
         request.model = "another"  # type: ignore[misc]
 

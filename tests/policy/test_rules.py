@@ -3,24 +3,47 @@
 import os
 import subprocess
 import sys
-from typing import get_args
 
 import pytest
 
-from biofm.policy import Decision, Principal, Request, Verb, decide
+from biofm.api.request import VERBS
+from biofm.policy import Decision, Principal, Request, decide
 
 
-def request(kind: str = "person", verb: Verb = "embed", contacts: tuple[str, ...] = ()) -> Request:
+def request(
+    kind: str = "person",
+    verb: str = "embed",
+    contacts: tuple[str, ...] = (),
+    verbs: frozenset[str] = VERBS,
+) -> Request:
     principal = Principal(kind=kind, name="rosalind")
-    return Request(verb=verb, principal=principal, reads={}, writes={}, contacts=contacts)
+    return Request(
+        verb=verb, verbs=verbs, principal=principal, options={}, reads={}, writes={}, contacts=contacts
+    )
 
 
-@pytest.mark.parametrize("verb", get_args(Verb))
-def test_a_person_at_a_terminal_is_allowed_every_verb(verb: Verb) -> None:
+@pytest.mark.parametrize("verb", sorted(VERBS))
+def test_a_person_at_a_terminal_is_allowed_every_verb_that_is_declared(verb: str) -> None:
     verdict = decide(request(verb=verb))
 
     assert verdict.decision is Decision.ALLOW
     assert verdict.rule == "research: a person at a terminal"
+
+
+@pytest.mark.parametrize("verb", ["synthesise", "Embed", "embed ", "emb"])
+def test_a_verb_that_is_not_declared_is_refused_even_for_a_person(verb: str) -> None:
+    verdict = decide(request(verb=verb, verbs=frozenset({"score", "embed"})))
+
+    assert verdict.decision is Decision.REFUSE
+    assert verdict.rule == "verbs: what is not declared is refused"
+    assert verdict.reason == f"{verb!r} is not one of the verbs embed, score"
+
+
+def test_where_no_verb_is_declared_none_is_allowed() -> None:
+    verdict = decide(request(verbs=frozenset()))
+
+    assert verdict.decision is Decision.REFUSE
+    assert verdict.reason == "'embed' is not one of the verbs (none)"
 
 
 @pytest.mark.parametrize("kind", ["agent", "Person", "person ", "root"])
@@ -40,8 +63,8 @@ def test_a_host_outside_the_closed_list_is_refused_even_for_a_person(host: str) 
     assert verdict.reason == f"{host}: fetch contacts huggingface.co and *.hf.co alone"
 
 
-@pytest.mark.parametrize("verb", get_args(Verb))
-def test_each_host_is_known_to_the_verbs_that_need_it_alone(verb: Verb) -> None:
+@pytest.mark.parametrize("verb", sorted(VERBS))
+def test_each_host_is_known_to_the_verbs_that_need_it_alone(verb: str) -> None:
     hosts = {"fetch": "huggingface.co", "finetune": "api.wandb.ai", "pretrain": "api.wandb.ai"}
 
     for host in ("huggingface.co", "api.wandb.ai"):

@@ -103,7 +103,7 @@ def test_too_many_names_to_read_are_left_out_and_that_is_said() -> None:
     handle = io.BytesIO()
     draw_neighbours([f"p{i}" for i in range(62)], similarity_of_pairs(31), handle, ".svg")
     shown = texts_of(handle.getvalue())
-    assert "62 proteins, too many to name" in shown
+    assert "62 rows, too many to name" in shown
     assert not [text for text in shown if text.startswith("p")]
 
 

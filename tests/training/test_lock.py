@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from biofm.core.errors import OutputError
-from biofm.training import hold_run
+from biofm.training.lock import hold_run
 
 HOLD = """
 import sys

@@ -112,8 +112,9 @@ def test_what_the_failed_step_held_is_let_go_before_a_size_is_sought(
 PROGRAM = """
 import resource, sys
 from pathlib import Path
-from biofm.api import training  # all that a run imports, before memory is scarce
-from biofm.training import run, data, fit
+from biofm.api import model  # all that a run imports, before memory is scarce
+from biofm.corpus import inputs
+from biofm.training import run, run_data, data, fit
 from biofm.cli import main
 
 taken = 4096 * int(Path("/proc/self/statm").read_text().split()[0])

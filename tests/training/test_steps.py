@@ -19,7 +19,6 @@ from biofm.nn import MaskedLM, PackedBatch, ResiduePredictor, SequencePredictor,
 from biofm.training import PretrainRecipe
 from biofm.training.data import PackedData
 from biofm.training.finetuning.lora import inject_adapters
-from biofm.training.finetuning.recipe import FinetuneRecipe
 from biofm.training.fit import fit
 from biofm.training.metrics import read_metrics
 from biofm.training.objectives import (
@@ -32,6 +31,7 @@ from biofm.training.objectives import (
     per_residue,
     regression,
 )
+from biofm.training.recipe import FinetuneRecipe
 
 MakeRecipe = Callable[..., PretrainRecipe]
 Indices = NDArray[np.int64]

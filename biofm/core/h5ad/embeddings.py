@@ -26,14 +26,19 @@ TEXT_BYTES = 256 << 20
 """Of an index, what a hostile file may make HDF5 unpack at once."""
 TEXTS = ("", "array", "categorical", "nullable-string-array", "string-array")
 """How an index may be encoded; of old files nothing is said."""
+MOST_LETTERS = 100
+"""Of the name of a modality."""
 OTHER_SUFFIXES = (".csv", ".npz", ".parquet", ".safetensors", ".tsv")
 
 
 class Embeddings:
-    """A matrix with a name for each row. ``ids`` may repeat; ``where`` is what messages call the file."""
+    """A matrix with a name for each row. ``ids`` may repeat; ``where`` is what messages call the file.
+    ``modality`` is the name of what the rows are of, "" where the file does not say it.
+    """
 
-    def __init__(self, ids: list[str], matrix: Matrix, where: str) -> None:
+    def __init__(self, ids: list[str], matrix: Matrix, where: str, modality: str) -> None:
         self.ids = ids
+        self.modality = modality
         self.where = where
         self.n_dimensions = matrix.shape[1]
         self._matrix = matrix
@@ -92,7 +97,15 @@ def _read(file: Any, where: str, n_file_bytes: int) -> Embeddings:
     if index not in obs:
         raise InputError(f"obs has no column {index!r}, its index", where=f"{where}, /obs", remedy=MAKE)
     ids = _ids(obs[index], matrix.shape[0], f"{where}, /obs/{index}", n_file_bytes)
-    return Embeddings(ids, matrix, where)
+    return Embeddings(ids, matrix, where, _modality(file))
+
+
+def _modality(file: Any) -> str:
+    """What `biofm embed` says of it in ``uns``."""
+    said = file.get("uns/biofm/modality")
+    if getattr(said, "shape", None) != () or said.dtype.kind != "O":
+        return ""
+    return str(said.asstr()[()])[:MOST_LETTERS]
 
 
 def _ids(element: Any, n_rows: int, where: str, n_file_bytes: int) -> list[str]:

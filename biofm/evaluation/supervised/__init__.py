@@ -6,7 +6,7 @@ from biofm.evaluation.supervised.labels import UNKNOWN, Labels, offsets_of, unit
 from biofm.evaluation.supervised.measures import PRIMARY
 from biofm.evaluation.supervised.rows import NO_ROLE, TEST, TRAIN, VALIDATION, LabelOptions
 from biofm.evaluation.supervised.table import LabelledTable, read_labelled
-from biofm.evaluation.supervised.tasks import TASKS, Task
+from biofm.evaluation.supervised.tasks import TASKS
 
 __all__ = [
     "NO_ROLE",
@@ -24,7 +24,6 @@ __all__ = [
     "Labels",
     "Lead",
     "Predictions",
-    "Task",
     "find_baselines",
     "judge_predictions",
     "offsets_of",

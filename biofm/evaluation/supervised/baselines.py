@@ -11,13 +11,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from biofm.core.choices import Task
 from biofm.evaluation.baselines import Missing
 from biofm.evaluation.ridge import Codes, count_features, fit_and_predict, kmers, one_hot
 from biofm.evaluation.supervised.features import HALF_WINDOW, Windows, composition
 from biofm.evaluation.supervised.judge import Predictions
 from biofm.evaluation.supervised.labels import UNKNOWN, Indices, Labels, offsets_of, units_of
 from biofm.evaluation.supervised.logistic import Features, fit_logistic
-from biofm.evaluation.supervised.tasks import Task
 from biofm.modalities import Modality
 
 Floats = NDArray[np.float64]

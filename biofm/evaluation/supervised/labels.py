@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from biofm.evaluation.supervised.tasks import Task
+from biofm.core.choices import Task
 
 Indices = NDArray[np.int64]
 

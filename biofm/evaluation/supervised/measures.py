@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from biofm.core.choices import Task
 from biofm.evaluation.metrics import (
     Drawn,
     Ranking,
@@ -21,7 +22,6 @@ from biofm.evaluation.metrics import (
     spearman,
 )
 from biofm.evaluation.supervised.labels import UNKNOWN, Labels
-from biofm.evaluation.supervised.tasks import Task
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix

@@ -12,6 +12,7 @@ from biofm_datasets.ids import REPEATED_IDS
 from biofm_datasets.protein import GAP_CHARACTERS
 from numpy.typing import NDArray
 
+from biofm.core.choices import Task
 from biofm.core.errors import InputError
 from biofm.evaluation.assay import FAULTY
 from biofm.evaluation.supervised.labels import UNKNOWN, Labels, offsets_of
@@ -21,7 +22,6 @@ from biofm.evaluation.supervised.tasks import (
     NO_CLASS,
     TRUTHS,
     FoundTask,
-    Task,
     find_task,
     odd_among_numbers,
 )

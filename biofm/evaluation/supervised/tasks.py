@@ -4,14 +4,14 @@ Where the user does not say, the cells of the target columns do.
 """
 
 from collections.abc import Collection, Sequence
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
 from biofm_datasets.columns import parse_number
 from biofm_datasets.text import MISSING
 
+from biofm.core.choices import Task
 from biofm.core.errors import InputError, OptionError
 
-Task = Literal["regression", "classification", "multi-label", "per-residue"]
 TASKS: tuple[Task, ...] = get_args(Task)
 AUTO = "auto"
 

@@ -3,8 +3,8 @@
 from biofm.inference.prediction.domain import Domain, DomainTally, TrainingRows, describe_training
 from biofm.inference.prediction.ensemble import Combined, combine
 from biofm.inference.prediction.files import PredictorFiles, files_of_predictor, find_predictor
-from biofm.inference.prediction.heads import Head, HeadPool
-from biofm.inference.prediction.info import MemberInfo, Method, PredictorInfo
+from biofm.inference.prediction.heads import Head
+from biofm.inference.prediction.info import MemberInfo, PredictorInfo
 from biofm.inference.prediction.nearest import Nearest
 from biofm.inference.prediction.predictor import (
     Answer,
@@ -27,9 +27,7 @@ __all__ = [
     "DomainTally",
     "Ensemble",
     "Head",
-    "HeadPool",
     "MemberInfo",
-    "Method",
     "Nearest",
     "Part",
     "PredictorFiles",

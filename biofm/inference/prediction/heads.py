@@ -1,19 +1,15 @@
 """What stands on an encoder in a supervised model: from its vectors to numbers and probabilities."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from biofm.core.choices import HeadPool, PoolName, Task
 from biofm.core.errors import ModelError
-from biofm.evaluation.supervised import Task
-from biofm.inference.pooling import PoolName
 from biofm.nn.predictor import prediction_head
-
-HeadPool = Literal["mean", "cls", "max", "attention"]
 
 Floats = NDArray[np.float32]
 State = dict[str, Tensor]

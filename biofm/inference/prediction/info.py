@@ -3,23 +3,20 @@
 import json
 from collections import Counter
 from dataclasses import asdict, dataclass
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 
 from biofm_datasets.documents import from_json, load_json
 from biofm_datasets.protein import Gaps
 
+from biofm.core.choices import FinetuneMethod, HeadPool, Task
 from biofm.core.errors import ModelError
 from biofm.core.version import __version__
 from biofm.evaluation.calibration import is_temperature
-from biofm.evaluation.supervised import Task
 from biofm.evaluation.tested import Promise
 from biofm.inference.prediction.domain import TrainingRows
-from biofm.inference.prediction.heads import HeadPool
 
 FORMAT, VERSION = "biofm predictor", 1
 FILE = "predictor.json"
-
-Method = Literal["probe", "lora", "full"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +43,7 @@ class PredictorInfo:
     task: Task
     targets: tuple[str, ...]
     classes: tuple[str, ...]
-    method: Method
+    method: FinetuneMethod
     pool: HeadPool
     window: int
     model: str

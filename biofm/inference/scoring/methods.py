@@ -17,16 +17,16 @@ length: a longer protein has more residues to be likely or unlikely.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
 from biofm_datasets import Change
 from biofm_datasets.changes import splice
 
+from biofm.core.choices import ScoreMethod
 from biofm.inference.scoring.readings import Answer, Reader, Reading, log_likelihood_of
 from biofm.inference.windows import spans
 
-Method = Literal["masked-marginals", "wt-marginals", "pseudo-perplexity"]
-METHODS: tuple[Method, ...] = get_args(Method)
+METHODS: tuple[ScoreMethod, ...] = get_args(ScoreMethod)
 
 
 class Site(NamedTuple):
@@ -48,7 +48,7 @@ class Variant:
     def mutated(self) -> str:
         return splice(self.changes, self.wild_type)
 
-    def method(self, asked: Method) -> Method:
+    def method(self, asked: ScoreMethod) -> ScoreMethod:
         """Which method scores this variant where ``asked`` scores substitutions."""
         has_indel = any(len(change.wild) != len(change.mutant) for change in self.changes)
         return "pseudo-perplexity" if has_indel else asked
@@ -68,7 +68,7 @@ class Unscored:
     reason: str
 
 
-def readings_of(variant: Variant, asked: Method, window: int) -> Iterator[Reading]:
+def readings_of(variant: Variant, asked: ScoreMethod, window: int) -> Iterator[Reading]:
     """What must be known to score a variant with a model that sees ``window`` residues."""
     match variant.method(asked):
         case "masked-marginals":
@@ -83,7 +83,9 @@ def readings_of(variant: Variant, asked: Method, window: int) -> Iterator[Readin
                 yield Reading("likelihood", variant.mutated)
 
 
-def score_of(variant: Variant, asked: Method, reader: Reader, answer: Callable[[Reading], Answer]) -> float:
+def score_of(
+    variant: Variant, asked: ScoreMethod, reader: Reader, answer: Callable[[Reading], Answer]
+) -> float:
     """The score by one model, from its answers to ``readings_of``."""
     readings = list(readings_of(variant, asked, reader.window))
     match variant.method(asked):

@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from biofm_datasets import DataError
 from biofm_datasets.tables import find_column, list_columns
 
 from biofm.core.bounds import check_bound
-from biofm.core.choices import ON_ERROR, check_choice
+from biofm.core.choices import ON_ERROR, ScoreMethod, check_choice
 from biofm.core.errors import OptionError
-from biofm.inference.scoring.methods import METHODS, Method
+from biofm.inference.scoring.methods import METHODS
 
 VARIANT_COLUMNS = ("mutant", "variant", "mutation", "hgvs_pro")
 MUTATED_COLUMN = "mutated_sequence"
@@ -23,7 +24,7 @@ class ScoreOptions:
     the first column of the usual names is taken. ``offset``: see ``biofm_datasets.changes.locate``.
     """
 
-    method: Method = "masked-marginals"
+    method: ScoreMethod = "masked-marginals"
     offset: int = 0
     variant_column: str | None = None
     mutated_column: str | None = None
@@ -60,3 +61,15 @@ class ScoreOptions:
             remedy = f"Name it with --variant-column or --mutated-column. {list_columns(names)}"
             raise DataError(f"no column is named {', '.join(usual)}", where=where, remedy=remedy)
         return found, found == MUTATED_COLUMN
+
+
+def column_names(models: Sequence[str]) -> list[str]:
+    """What the models' columns are called: the last part of each name, where that tells them apart.
+
+    Raises OptionError for no model, and for one that is named twice.
+    """
+    if not models or len(set(models)) < len(models):
+        what = "a model is named twice" if models else "no model is named"
+        raise OptionError(what, where="--model", remedy="Name each model once")
+    short = [Path(model).name.removesuffix(".pt") for model in models]
+    return short if len(set(short)) == len(short) else list(models)

@@ -13,13 +13,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Literal, TypedDict, get_args
+from typing import TypedDict, get_args
 
 import numpy as np
 from biofm_datasets import Cell, Record
 from numpy.typing import NDArray
 
 from biofm.core import Progress
+from biofm.core.choices import PerplexityMethod
 from biofm.core.errors import OptionError
 from biofm.core.tables import RENAMED, Table, kept_apart
 from biofm.inference.empty_rows import EMPTY_ROWS, emptied, reasons
@@ -29,7 +30,6 @@ from biofm.modalities import Words, columns_of
 from biofm.models.finiteness import not_finite
 from biofm.nn import by_budget
 
-PerplexityMethod = Literal["pseudo", "single-pass"]
 PERPLEXITY_METHODS: tuple[PerplexityMethod, ...] = get_args(PerplexityMethod)
 COLUMNS: dict[PerplexityMethod, str] = {
     "pseudo": "pseudo_perplexity",
@@ -42,19 +42,13 @@ IN_WINDOWS = "sequences longer than the model's training, read in windows"
 
 def left_out(words: Words) -> str:
     """The notice of units that do not count, such as X."""
-    return f"{words.units} left out, which are no single {_one_of(words.standard)}"
+    return f"{words.units} left out, which are no single {words.kind}"
 
 
 def without_any(words: Words) -> str:
     """The notice of sequences of which no unit counts."""
-    kind = _one_of(words.standard)
-    article = "an" if kind[:1] in "aeiou" else "a"
-    return f"sequences without {article} {kind}, whose perplexity is nan"
-
-
-def _one_of(kinds: str) -> str:
-    """A kind of unit, of which ``Words`` has the plural."""
-    return kinds.removesuffix("s")
+    article = "an" if words.kind[0] in "aeiou" else "a"
+    return f"sequences without {article} {words.kind}, whose perplexity is nan"
 
 
 def check_perplexity_method(method: str) -> None:

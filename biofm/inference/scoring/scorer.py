@@ -6,9 +6,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from biofm.core.choices import ScoreMethod
 from biofm.core.errors import ModelError
 from biofm.inference.masked import unheard
-from biofm.inference.scoring.methods import Method, Unscored, Variant, readings_of, score_of
+from biofm.inference.scoring.methods import Unscored, Variant, readings_of, score_of
 from biofm.inference.scoring.readings import Answer, Reader, Reading
 from biofm.models.finiteness import not_finite, reason_of
 
@@ -23,7 +24,7 @@ class Need(NamedTuple):
 class Scorer:
     """Models, and the method by which they score."""
 
-    def __init__(self, readers: Sequence[Reader], method: Method) -> None:
+    def __init__(self, readers: Sequence[Reader], method: ScoreMethod) -> None:
         for modality in (reader.tokenizer.modality for reader in readers):
             if not modality.has_variants:
                 what = f"this model reads {modality.words.items}, whose variants nobody here can read"

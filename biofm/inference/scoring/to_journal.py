@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -32,6 +32,29 @@ def count_empty(journals: Sequence[Journal], notices: Counter[str]) -> None:
     """Say of how many rows the models' numbers are not finite."""
     if n_empty := sum(journal.counts["empty"] for journal in journals):
         notices[EMPTY_ROWS] = n_empty
+
+
+class Totals(NamedTuple):
+    """Of a share of the rows: how many there are, how many have no score, how many were scored just now, and
+    the tokens that went through the models for all of them.
+    """
+
+    n_variants: int
+    n_unscored: int
+    n_scored: int
+    n_tokens: int
+
+
+def totals_of(journal: Journal, n_before: int) -> Totals:
+    """Those of a finished journal, which held ``n_before`` rows when this session began."""
+    n_done = journal.n_done
+    return Totals(n_done, n_without([journal]), n_done - n_before, journal.counts["tokens"])
+
+
+def read_through(rows: Rows, shard: Shard) -> Totals:
+    """Those of a share that an earlier session scored, by the rows alone, which are read to their end."""
+    have_variants = Counter(isinstance(row.variant, Variant) for row in of_shard(rows, shard))
+    return Totals(have_variants.total(), n_unscored=have_variants[False], n_scored=0, n_tokens=0)
 
 
 RENAMED = "input columns renamed input_..., because the scores take their names"

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from biofm.core.errors import InputError, OptionError
 from biofm.evaluation.supervised import UNKNOWN, LabelledTable
-from biofm.training.finetuning.recipe import FinetuneRecipe
+from biofm.training.recipe import FinetuneRecipe
 
 Indices = NDArray[np.int64]
 

@@ -10,9 +10,9 @@ from biofm.inference.estimate import Estimate, estimate_embedding
 from biofm.inference.shards import WHOLE
 from biofm.training.finetuning.gradient import make_member
 from biofm.training.finetuning.plan import Plan, make_plan
-from biofm.training.finetuning.recipe import FinetuneRecipe
 from biofm.training.finetuning.run import Base, Source, check_choices, make_embedder
 from biofm.training.finetuning.vectors import records_of, token_store
+from biofm.training.recipe import FinetuneRecipe
 
 if TYPE_CHECKING:  # it brings lightning
     from biofm.training.estimate import TrainingEstimate

@@ -20,9 +20,9 @@ from biofm.models import Checkpoint
 from biofm.nn import ResiduePredictor, SequencePredictor, initialise_head
 from biofm.training.finetuning.lora import inject_adapters
 from biofm.training.finetuning.plan import MemberPlan
-from biofm.training.finetuning.recipe import FinetuneRecipe
 from biofm.training.objectives import Objective, classification, multi_label, per_residue, regression
 from biofm.training.progress import Progress
+from biofm.training.recipe import FinetuneRecipe
 
 if TYPE_CHECKING:
     from biofm.training.data import PackedData

@@ -28,8 +28,8 @@ from biofm.inference.prediction import Combined, Domain, combine
 from biofm.training.finetuning.domain import find_domain
 from biofm.training.finetuning.members import Answers
 from biofm.training.finetuning.plan import OUT_OF_FOLD, TEST_ROWS, JudgedSet, Plan
-from biofm.training.finetuning.recipe import FinetuneRecipe
 from biofm.training.progress import Progress
+from biofm.training.recipe import FinetuneRecipe
 
 Floats = NDArray[np.floating]
 Indices = NDArray[np.int64]

@@ -14,7 +14,7 @@ from biofm.core.errors import MissingExtraError
 from biofm.inference.prediction.adapters import CONFIG_FILE, PREFIX, WEIGHTS_FILE, merge_adapter
 from biofm.models import Checkpoint
 from biofm.nn import Encoder
-from biofm.training.finetuning.recipe import FinetuneRecipe
+from biofm.training.recipe import FinetuneRecipe
 
 TARGETS = ("qkv", "out", "up", "down", "gate_up")
 """The linear layers of a block; an encoder has those that its family has."""

@@ -29,11 +29,11 @@ from biofm.training.finetuning.gradient import Trained, train_member
 from biofm.training.finetuning.lora import adapter_files, merged
 from biofm.training.finetuning.plan import MemberPlan
 from biofm.training.finetuning.probe import fit_probe
-from biofm.training.finetuning.recipe import FinetuneRecipe
 from biofm.training.finetuning.vectors import FILE as VECTORS_FILE
 from biofm.training.finetuning.vectors import embed_table, records_of
 from biofm.training.folder import damage_named, read_json
 from biofm.training.progress import Progress
+from biofm.training.recipe import FinetuneRecipe
 
 Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from biofm.evaluation.ridge import deal_folds
 from biofm.evaluation.supervised import TEST, TRAIN, VALIDATION, Fit, LabelledTable
 from biofm.training.finetuning.checks import check_learnable, check_sizes
-from biofm.training.finetuning.recipe import FinetuneRecipe
+from biofm.training.recipe import FinetuneRecipe
 
 Indices = NDArray[np.int64]
 

@@ -15,9 +15,9 @@ from biofm.training.finetuning.description import describe_table
 from biofm.training.finetuning.judging import Findings
 from biofm.training.finetuning.pictures import draw_predictions
 from biofm.training.finetuning.plan import Plan
-from biofm.training.finetuning.recipe import FinetuneRecipe
 from biofm.training.finetuning.summary import FinetuneSummary
 from biofm.training.metrics import read_metrics
+from biofm.training.recipe import FinetuneRecipe
 from biofm.training.reporting import Rows, curves_of, join_names, now
 
 METHODS = {"probe": "A head on the vectors of", "lora": "Low-rank adapters in", "full": "All weights of"}

@@ -23,7 +23,6 @@ from biofm.training.finetuning.judging import Findings, judge_members
 from biofm.training.finetuning.lora import check_peft
 from biofm.training.finetuning.members import REPORT_FILE, Run, read_answers, train_by_gradients, train_probes
 from biofm.training.finetuning.plan import Plan, make_plan
-from biofm.training.finetuning.recipe import FinetuneRecipe
 from biofm.training.finetuning.report import report_of_finetuning
 from biofm.training.finetuning.summary import FinetuneSummary, summarise
 from biofm.training.finetuning.vectors import records_of, token_store
@@ -32,6 +31,7 @@ from biofm.training.folder import FREE, HAD_ENDED, read_json
 from biofm.training.metrics import METRICS
 from biofm.training.processes import find_processes
 from biofm.training.progress import Progress
+from biofm.training.recipe import FinetuneRecipe
 from biofm.training.reporting import write_run_report
 
 HARMLESS = {*FREE, "n_resamples", "coverage"} - {"n_steps"}

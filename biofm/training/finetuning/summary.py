@@ -9,7 +9,7 @@ from biofm.inference import Compute
 from biofm.inference.prediction import PredictorInfo, Remark, remark_domain, remark_promises
 from biofm.training.finetuning.judging import Findings
 from biofm.training.finetuning.plan import Plan
-from biofm.training.finetuning.recipe import FinetuneRecipe
+from biofm.training.recipe import FinetuneRecipe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

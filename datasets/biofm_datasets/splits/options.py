@@ -2,15 +2,16 @@
 
 from dataclasses import InitVar, dataclass
 from math import isfinite
-from typing import Any
+from typing import Any, get_args
 
+from biofm_datasets.choices import SplitMethod, SplitTool
 from biofm_datasets.errors import DataError
 
-METHODS = ("none", "random", "identity", "cluster", "column", "group")
+METHODS = get_args(SplitMethod)
 BY_SIMILARITY = ("validation", "test", "seed", "max_identity", "min_coverage")
 LARGEST_SEED = 2**32 - 1
 """Larger ones are not taken by every generator of random numbers."""
-TOOLS = ("auto", "mmseqs", "kmer")
+TOOLS = get_args(SplitTool)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

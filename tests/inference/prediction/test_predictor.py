@@ -8,10 +8,10 @@ import pytest
 import torch
 from biofm_datasets import Record
 
+from biofm.core.choices import HeadPool, Task
 from biofm.evaluation.calibration import Calibration, Intervals
-from biofm.evaluation.supervised import Task
 from biofm.inference import Compute, Embedder, EmbedOptions
-from biofm.inference.prediction import Branch, Ensemble, Head, HeadPool, MemberInfo, PredictorInfo
+from biofm.inference.prediction import Branch, Ensemble, Head, MemberInfo, PredictorInfo
 from biofm.inference.prediction.heads import embedder_pool
 from biofm.modalities import ProteinTokenizer
 from biofm.nn import (

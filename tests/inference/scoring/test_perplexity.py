@@ -6,8 +6,9 @@ import pytest
 import torch
 from biofm_datasets import Record
 
+from biofm.core.choices import PerplexityMethod
 from biofm.inference import Compute, Predictor
-from biofm.inference.scoring import PERPLEXITY_METHODS, PerplexityMethod, Reader, perplexities
+from biofm.inference.scoring import PERPLEXITY_METHODS, Reader, perplexities
 from biofm.modalities import ProteinTokenizer
 from biofm.models import esm2
 from biofm.nn import MaskedLM, initialise

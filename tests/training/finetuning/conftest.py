@@ -14,7 +14,8 @@ from biofm.inference import Compute
 from biofm.modalities import PROTEIN, ProteinTokenizer
 from biofm.models import Checkpoint
 from biofm.nn import MaskedLM
-from biofm.training.finetuning import Base, FinetuneRecipe, FinetuneSummary, Source, run_finetuning
+from biofm.training import FinetuneRecipe
+from biofm.training.finetuning import Base, FinetuneSummary, Source, run_finetuning
 
 MakeTable = Callable[..., LabelledTable]
 MakeModel = Callable[..., MaskedLM]

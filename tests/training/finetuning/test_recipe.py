@@ -7,7 +7,7 @@ import pytest
 
 from biofm.core.configuration import configure, to_toml
 from biofm.core.errors import OptionError
-from biofm.training.finetuning import FinetuneRecipe
+from biofm.training import FinetuneRecipe
 
 # settings, what the message must say
 WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {

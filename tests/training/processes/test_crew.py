@@ -18,8 +18,8 @@ from torch.distributed import (  # type: ignore[attr-defined]  # not in the list
 )
 
 from biofm.core.errors import InputError, OptionError, ProcessError
-from biofm.training import PretrainRecipe, Told, crew, launch, meet
-from biofm.training.crew import Crew
+from biofm.training import PretrainRecipe, crew, launch
+from biofm.training.crew import Crew, Told, meet
 from biofm.training.processes import Processes
 
 N = 3

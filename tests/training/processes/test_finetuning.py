@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from biofm import api
-from biofm.training.finetuning import FinetuneRecipe
+from biofm.training import FinetuneRecipe
 from tests.training.processes.conftest import losses_of
 
 SETTINGS: dict[str, Any] = {

@@ -11,12 +11,13 @@ from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 
-from biofm import api
+from biofm.api.configuration import read_configuration
 from biofm.core.errors import OptionError
 from biofm.inference import Compute
-from biofm.training import PretrainRecipe, Told, is_main_process
+from biofm.training import PretrainRecipe
+from biofm.training.crew import Told
 from biofm.training.devices import check_devices
-from biofm.training.processes import Processes, batches_of_process, find_processes
+from biofm.training.processes import Processes, batches_of_process, find_processes, is_main_process
 
 MakeRecipe = Callable[..., PretrainRecipe]
 
@@ -144,4 +145,4 @@ def test_of_options_that_do_not_fit_the_first_process_tells(monkeypatch: pytest.
     for rank, kind in (("0", OptionError), ("1", Told)):
         monkeypatch.setenv("LOCAL_RANK", rank)
         with pytest.raises(kind):
-            api.read_configuration("pretrain", PretrainRecipe, sets=["n_steps=-1"])
+            read_configuration("pretrain", PretrainRecipe, sets=["n_steps=-1"])

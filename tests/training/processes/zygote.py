@@ -25,7 +25,8 @@ from biofm.core.errors import BiofmError
 from biofm.inference import Compute
 from biofm.modalities import ProteinTokenizer
 from biofm.nn import EncoderConfig, MaskedLM, initialise
-from biofm.training import PretrainRecipe, checkpoints, meet
+from biofm.training import PretrainRecipe, checkpoints
+from biofm.training.crew import meet
 from biofm.training.data import PackedData
 from biofm.training.fit import fit
 from biofm.training.objectives import Example, masked_lm

@@ -45,8 +45,8 @@ def test_the_page_of_a_fine_tuning_on_a_table_with_odd_names(
     table = tmp_path / "a <table>.csv"
     table.write_text("\n".join([f"sequence,{target}", *rows]))
     api.finetune(
-        table, tmp_path / "run", target=target, column="sequence", method="lora", n_steps=6, n_warmup=1,
-        tokens_per_batch=512, validate_every=2, log_every=1, n_resamples=50,
+        table, tmp_path / "run", target=target, column="sequence", method="lora", n_steps=6,
+        tokens_per_batch=512, sets=["n_warmup=1", "validate_every=2", "log_every=1", "n_resamples=50"],
     )  # fmt: skip
     title = f"{target} of {table.name} · biofm fine-tuning"
     check(tmp_path / "run" / "report.html", title, tmp_path / "profile")

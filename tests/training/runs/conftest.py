@@ -9,7 +9,8 @@ import pytest
 from biofm import api
 from biofm.core.errors import BiofmError
 from biofm.models import Checkpoint, write_checkpoint
-from biofm.training import PretrainRecipe, PretrainSummary
+from biofm.training import PretrainRecipe
+from biofm.training.run import PretrainSummary
 
 MakeRecipe = Callable[..., PretrainRecipe]
 MakeFasta = Callable[..., Path]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from biofm import api
+from biofm.api.configuration import read_configuration
 from biofm.core.errors import OutputError
 from biofm.training import PretrainRecipe
 
@@ -101,7 +102,7 @@ def test_what_decides_no_step_may_be_another_one_when_a_run_is_resumed(
     api.pretrain(make_fasta(), tmp_path / "run", nothing)
     other = replace(nothing, n_workers=1, checkpoint_every=7, log_every=2, strategy="ddp", compile=True)
     api.pretrain(make_fasta(), tmp_path / "run", other, resume=True)
-    assert api.read_configuration("pretrain", PretrainRecipe, tmp_path / "run" / "recipe.toml") == other
+    assert read_configuration("pretrain", PretrainRecipe, tmp_path / "run" / "recipe.toml") == other
 
 
 def test_a_folder_with_files_is_not_written_into(

@@ -12,6 +12,7 @@ import torch
 from biofm_datasets.store import open_store
 
 from biofm import api
+from biofm.api.configuration import read_configuration
 from biofm.core.errors import OptionError
 from biofm.modalities import STANDARD_RESIDUES
 from biofm.models import Checkpoint, esm2, new_model
@@ -54,8 +55,8 @@ def test_the_recipe_of_a_run_is_a_configuration_again(
 ) -> None:
     api.pretrain(make_fasta(), tmp_path / "run", nothing)
     file = tmp_path / "run" / "recipe.toml"
-    assert api.read_configuration("pretrain", PretrainRecipe, file) == nothing
-    changed = api.read_configuration("pretrain", PretrainRecipe, file, {"seed": 3}, ["schedule=cosine"])
+    assert read_configuration("pretrain", PretrainRecipe, file) == nothing
+    changed = read_configuration("pretrain", PretrainRecipe, file, {"seed": 3}, ["schedule=cosine"])
     assert changed == replace(nothing, seed=3, schedule="cosine")
 
 

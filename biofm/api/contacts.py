@@ -1,0 +1,248 @@
+"""``contacts``: which residues touch, from file to file."""
+
+from collections import Counter
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from biofm.api import options
+from biofm.api.declaration import Option, Verb, verb
+from biofm.api.inputs import name_of_input, path_of, reading_of
+from biofm.api.loading import load
+from biofm.core.bounds import check_bound
+from biofm.core.errors import OptionError, input_errors
+from biofm.core.progress import SILENT, ProgressSink
+from biofm.core.separation import MIN_SEPARATION
+from biofm.policy import NONE, Reads, Request, Target, Writes, effects
+
+if TYPE_CHECKING:
+    from biofm.api.model import Model
+    from biofm.core.stores import ProvenanceFields
+    from biofm.core.stores.contact_maps import ContactStore
+    from biofm.gate import Permit
+    from biofm.inference.contact_results import ContactsSummary, StructureSummary
+    from biofm.inference.focus import Focus
+
+
+@dataclass(frozen=True, slots=True)
+class Contacts(Verb["ContactsSummary"]):
+    """Predict which residues of a protein touch, with a model that has a contact head, and compare that with
+    a structure.
+
+    ``output``'s suffix chooses the format: .npz holds a whole matrix of probabilities a protein, .parquet and
+    .csv a row a pair of residues that are ``min_separation`` apart along the chain and, if a ``threshold`` is
+    given, so probable. ``structure`` (PDB or mmCIF) is compared with one protein and ``picture`` shows it:
+    the only one of the input, or ``protein``. Proteins run whole, up to 10,000 residues.
+
+    Raises InputError, OutputError, ModelError, OptionError: each says what, where and what to do.
+    """
+
+    input: options.Input
+    output: Annotated[
+        str | Path,
+        Option(
+            "The file to write. Its suffix chooses the format: .npz holds a matrix for each protein, "
+            ".parquet and .csv a row for each pair of residues.",
+            short="-o",
+        ),
+        Writes("output"),
+    ]
+    _: KW_ONLY
+    model: Annotated[
+        str | Path,
+        Option(f"A model with a contact head, such as an ESM-2 or esm1b. {options.MODEL}", short="-m"),
+        Reads("model"),
+        effects.Contacts("hub"),
+    ]
+    picture: Annotated[
+        str | Path | None,
+        Option("Draw a map of the contacts of one protein: .png .svg .pdf"),
+        Writes("picture"),
+    ] = None
+    structure: Annotated[
+        str | Path | None,
+        Option("A PDB or mmCIF file (also .gz) to compare one protein with."),
+        Reads("structure"),
+    ] = None
+    chain: Annotated[
+        str | None,
+        Option("The chain of the structure to compare with. It may be left out where there is one."),
+        NONE,
+    ] = None
+    protein: Annotated[
+        str | None,
+        Option(
+            "The id of the protein that --picture and --structure are about. It may be left out where the "
+            "input holds one."
+        ),
+        NONE,
+    ] = None
+    min_separation: Annotated[
+        int,
+        Option(
+            "Leave pairs of residues that lie nearer than so many places along the chain out of tables and "
+            "pictures."
+        ),
+        NONE,
+    ] = MIN_SEPARATION
+    threshold: Annotated[
+        float | None,
+        Option("Leave pairs that are less probable out of a table: 0 to 1. By default all are there."),
+        NONE,
+    ] = None
+    dtype: options.Dtype = "auto"
+    device: options.Device = "auto"
+    tokens_per_batch: options.TokensPerBatch = None
+    format: options.Format = None
+    column: options.Column = None
+    id_column: options.IdColumn = None
+    gaps: options.AtGaps = "drop"
+    modality: options.As = None
+    on_error: options.AtFault = "stop"
+    overwrite: options.Overwrite = False
+    quiet: options.Quiet = True
+
+    def request(self) -> Request:
+        reads = {"input": (path_of(self.input),)}
+        reading_of(self, self.gaps)  # which refuses options that do not fit
+        self._check()
+        if self.structure is not None:
+            reads["structure"] = (path_of(self.structure),)
+        return self.asking(reads=reads, writes=self._targets(), model=str(self.model))
+
+    def run(self, progress: ProgressSink = SILENT) -> "ContactsSummary":
+        from biofm.core.stores import is_empty  # these bring numpy and torch
+        from biofm.gate import ask
+        from biofm.inference.contact_results import ContactsSummary
+        from biofm.inference.contacts import short_enough
+        from biofm.inference.contacts_to_store import contacts_to_store
+        from biofm.inference.intake import Intake
+        from biofm.modalities.records import records_of_file
+        from biofm.models.finiteness import not_finite
+
+        request, name, on_error = self.request(), name_of_input(self.input), self.on_error
+        notices: Counter[str] = Counter()
+        with ask(request) as permit:
+            focus = self._focus(permit) if self.picture or self.structure else None
+            stream = permit.reader("input")
+            loaded = load(self.model, device=self.device, dtype=self.dtype)
+            records = records_of_file(stream, name, loaded.modality, reading_of(self, self.gaps), notices)
+            predictor = loaded.contact_predictor(self.tokens_per_batch)
+            provenance = loaded.contact_provenance(self.gaps)
+            kept = short_enough(records, predictor.longest, notices, on_error=on_error)
+            store = self._store(permit, loaded, provenance, notices)
+            intake = Intake(focus.watch(kept) if focus else kept, stream)
+            with progress.bar("contacts") as bar:
+                tally = contacts_to_store(predictor, intake, store, focus, notices, bar, on_error=on_error)
+            if focus and focus.map and is_empty(focus.map.probabilities):
+                raise not_finite(predictor.model, f"{name}, protein {focus.map.id}")
+            store.close()
+            if focus:
+                self._draw(focus, permit)
+        return ContactsSummary(
+            output=str(Path(self.output)),
+            structure=_compare(focus) if focus else None,
+            dtype_reason=loaded.compute.reason,
+            provenance=provenance,
+            notices=dict(notices),
+            **tally,
+        )
+
+    def _check(self) -> None:
+        """Raise for options that are out of range, or that would have no effect."""
+        from biofm.core.stores.contact_maps import check_contact_suffix  # brings numpy
+
+        suffix, threshold = check_contact_suffix(Path(self.output)), self.threshold
+        check_bound("min_separation", self.min_separation, "--min-separation")
+        if threshold is not None and not 0 <= threshold <= 1:
+            raise OptionError(f"{threshold} is no probability", where="--threshold", remedy="Give 0 to 1")
+        if threshold is not None and suffix == ".npz":
+            remedy = "Leave it out, or write a .parquet or a .csv"
+            raise OptionError("a matrix in .npz is always whole", where="--threshold", remedy=remedy)
+        if self.chain is not None and self.structure is None:
+            what = "there is no structure to take it from"
+            raise OptionError(what, where="--chain", remedy="Add --structure")
+        if self.protein is not None and self.picture is None and self.structure is None:
+            remedy = "Add --picture or --structure, or leave it out"
+            raise OptionError("every protein is predicted anyway", where="--protein", remedy=remedy)
+
+    def _targets(self) -> dict[str, Target]:
+        from biofm.api.table import table_targets  # these bring torch
+        from biofm.report import check_figure_suffix
+
+        targets = table_targets(Path(self.output), self.overwrite)
+        if self.picture:
+            check_figure_suffix(Path(self.picture))
+            targets["picture"] = Target(path=Path(self.picture), overwrite=self.overwrite)
+        return targets
+
+    def _focus(self, permit: "Permit") -> "Focus":
+        """The one protein that is drawn, or compared with the structure."""
+        from biofm_datasets.structures import read_chain  # these bring numpy and torch
+
+        from biofm.inference.focus import Focus
+
+        found = None
+        if self.structure is not None:
+            with input_errors():
+                found = read_chain(permit.reader("structure"), str(self.structure), self.chain)
+        return Focus(self.protein, found, name_of_input(self.input))
+
+    def _store(
+        self, permit: "Permit", loaded: "Model", provenance: "ProvenanceFields", notices: Counter[str]
+    ) -> "ContactStore":
+        from biofm.core.stores import provenance_path  # these bring numpy and torch
+        from biofm.core.stores.contact_maps import PairFilter, open_contact_store
+        from biofm.models.finiteness import reason_of
+
+        output = Path(self.output)
+        return open_contact_store(
+            permit.writer("output"),
+            output.suffix.lower(),
+            provenance,
+            PairFilter(min_separation=self.min_separation, threshold=self.threshold or 0.0),
+            notices,
+            permit.writer("provenance") if provenance_path(output) else None,
+            reason_of(loaded.compute.dtype) if self.on_error == "skip" else None,
+        )
+
+    def _draw(self, focus: "Focus", permit: "Permit") -> None:
+        """Draw the map of the protein, if a picture was asked for."""
+        from biofm.report import draw_contacts  # brings numpy
+
+        if not self.picture:
+            return
+        assert focus.map is not None, "the stream ended without its protein"
+        beside = f", {Path(focus.truth.source).name}" if focus.truth else ""
+        draw_contacts(
+            focus.map.id + beside,
+            focus.map.probabilities,
+            focus.truth,
+            self.min_separation,
+            permit.writer("picture"),
+            Path(self.picture).suffix.lower(),
+        )
+
+
+def _compare(focus: "Focus") -> "StructureSummary | None":
+    """How the map of the protein agrees with the structure, if there is one."""
+    import numpy as np
+
+    from biofm.evaluation.contacts import contact_precision
+    from biofm.inference.contact_results import StructureSummary
+
+    if focus.truth is None:
+        return None
+    assert focus.map is not None, "the stream ended without its protein"
+    apart = np.subtract.outer(focus.truth.places, focus.truth.places) >= MIN_SEPARATION
+    return StructureSummary(
+        protein=focus.map.id,
+        structure=focus.truth.source,
+        identity=focus.truth.identity,
+        n_shown=len(focus.truth.places),
+        n_contacts=int((focus.truth.touch & apart).sum()),
+        precision=contact_precision(focus.map.probabilities, focus.truth),
+    )
+
+
+contacts = verb(Contacts)

@@ -1,0 +1,235 @@
+"""``embed``: vectors of sequences, from file to file."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Annotated, Any
+
+from biofm.api import options
+from biofm.api.declaration import Option, Verb, verb
+from biofm.api.inputs import name_of_input, path_of, reading_of
+from biofm.api.loading import load, model_for
+from biofm.api.work import work_of
+from biofm.core.choices import PoolName
+from biofm.core.progress import SILENT, ProgressSink
+from biofm.policy import NONE, Request, Target, Writes
+
+if TYPE_CHECKING:
+    from biofm.api.model import Model
+    from biofm.core.journal import Journal
+    from biofm.inference import Embedder, EmbedOptions
+    from biofm.inference.estimate import Estimate
+    from biofm.inference.results import EmbedSummary
+    from biofm.inference.to_journal import Totals
+
+REPEATED = "sequences that repeat another, embedded once for all of them"
+
+
+@dataclass(frozen=True, slots=True)
+class Embed(Verb["EmbedSummary"]):
+    """Embed sequences with a language model: a row for each sequence, or for each unit of it, in the order of
+    the input.
+
+    Duplicate ids are kept; identical sequences are embedded once; memory does not grow with the file; the
+    output appears under its name only when it is whole.
+
+    However a run ends, what it has done is kept beside the output, and ``resume`` goes on with it: the values
+    are those of a run that was never stopped. Of a run that had ended it finds the output, and says so.
+    ``shard`` "2/8" embeds the second of eight shares and leaves it as ``OUTPUT.shard-2-of-8``, for ``merge``
+    to make one table of all eight.
+
+    ``on_error`` "skip" leaves out faulty records; where the model's numbers are not finite, the rows are
+    there without values (empty cells in .csv, else NaN), and the provenance says why.
+
+    ``Embed(...).estimate()`` says what a run will take in time, memory and space on the disk: it reads the
+    whole file, embeds a sample for some seconds, and writes nothing, so that ``output`` may exist.
+
+    Raises InputError, OutputError, ModelError, OptionError: each says what, where and what to do.
+    """
+
+    input: options.Input
+    output: Annotated[
+        str | Path,
+        Option(
+            "The file to write. Its suffix chooses the format: .h5ad .parquet .npz .safetensors .csv",
+            short="-o",
+        ),
+        Writes("output"),
+    ]
+    _: KW_ONLY
+    model: options.ModelName = None
+    pool: Annotated[
+        PoolName,
+        Option(
+            "How the vectors of the units of a sequence, such as residues, become one; special tokens are "
+            "left out. none writes a row for each unit."
+        ),
+        NONE,
+    ] = "mean"
+    layer: Annotated[
+        int,
+        Option("The layer to take: 0 is the token embeddings, -1 the last layer with the final norm."),
+        NONE,
+    ] = -1
+    window: Annotated[
+        int | None,
+        Option("Embed longer sequences by windows of so many units, which overlap by half."),
+        NONE,
+    ] = None
+    dtype: options.Dtype = "auto"
+    device: options.Device = "auto"
+    tokens_per_batch: options.TokensPerBatch = None
+    format: options.Format = None
+    column: options.Column = None
+    id_column: options.IdColumn = None
+    gaps: options.AtGaps = "drop"
+    modality: options.As = None
+    on_error: options.AtFault = "stop"
+    shard: options.Shard = None
+    resume: options.Resume = False
+    overwrite: options.Overwrite = False
+    quiet: options.Quiet = True
+
+    def request(self) -> Request:
+        from biofm.core.stores.made import files_of
+
+        self._how(), reading_of(self, self.gaps)  # which refuse options that do not fit
+        reads: dict[str, tuple[Path, ...]] = {"input": (path_of(self.input),)}
+        writes, work = self._targets(), work_of(self)
+        if work.is_finished:
+            reads, writes = reads | files_of(work.made), {}
+        return self.asking(reads=reads, writes=writes, model=str(self._model))
+
+    def estimate(self) -> "Estimate":
+        """What ``run`` will take."""
+        from biofm.core.stores import check_suffix  # these bring torch
+        from biofm.gate import ask
+        from biofm.inference.estimate import estimate_embedding
+        from biofm.modalities.records import records_of_file
+
+        source, suffix = path_of(self.input), check_suffix(Path(self.output))
+        how, reading, share = self._how(), reading_of(self, self.gaps), work_of(self).share
+        notices: Counter[str] = Counter()
+        request = self.asking(reads={"input": (source,)}, model=str(self._model), is_estimate=True)
+        with ask(request) as permit:
+            loaded = load(self._model, device=self.device, dtype=self.dtype)
+            embedder = loaded.embedder(how)
+            stream, name = permit.reader("input"), name_of_input(source)
+            return estimate_embedding(
+                embedder,
+                records_of_file(stream, name, loaded.modality, reading, notices),
+                share,
+                suffix,
+                notices,
+                dtype_reason=loaded.compute.reason,
+                provenance=loaded.provenance(embedder, self.gaps),
+            )
+
+    def run(self, progress: ProgressSink = SILENT) -> "EmbedSummary":
+        from biofm.api.finished import ALREADY_WHOLE, BEGUN_AFRESH, check_finished  # these bring torch
+        from biofm.api.table import write_table
+        from biofm.gate import ask
+        from biofm.inference.empty_rows import EMPTY_ROWS
+        from biofm.inference.intake import Intake
+        from biofm.inference.to_journal import embed_to_journal, fingerprint, read_through
+        from biofm.modalities.records import records_of_file
+
+        request, work, name = self.request(), work_of(self), name_of_input(self.input)
+        notices: Counter[str] = Counter()
+        with ask(request) as permit:
+            stream = permit.reader("input")
+            loaded = load(self._model, device=self.device, dtype=self.dtype)
+            embedder = loaded.embedder(self._how())
+            done = _Done(work.made, loaded, embedder, notices, perf_counter())
+            records = records_of_file(stream, name, loaded.modality, reading_of(self, self.gaps), notices)
+            intake, provenance = Intake(records, stream), loaded.provenance(embedder, self.gaps)
+            if "output" in request.reads:
+                found = read_through(embedder, intake, work.share, notices)
+                made_so = check_finished(permit, work.made, provenance, found.digest, work.share)
+                notices[ALREADY_WHOLE] += 1
+                return done.before(found, made_so)
+            journal = permit.journal("work")
+            is_afresh = self.resume and not journal.n_done
+            journal.begin(fingerprint(embedder, provenance, work.share), provenance)
+            with progress.bar("embedding") as bar:
+                n_tokens = embed_to_journal(embedder, intake, journal, work.share, name, notices, bar)
+            notices[EMPTY_ROWS] = journal.counts["empty"]
+            if not work.is_shared:
+                notices[EMPTY_ROWS] = write_table([journal], permit, Path(self.output), progress).n_empty
+            notices[BEGUN_AFRESH] += is_afresh
+            return done.now(journal, n_tokens)
+
+    @property
+    def _model(self) -> str | Path:
+        return model_for(self.model, self.modality, path_of(self.input))
+
+    def _how(self) -> "EmbedOptions":
+        from biofm.inference import EmbedOptions  # brings torch
+
+        return EmbedOptions(
+            pool=self.pool,
+            layer=self.layer,
+            window=self.window,
+            tokens_per_batch=self.tokens_per_batch,
+            on_error=self.on_error,
+        )
+
+    def _targets(self) -> dict[str, Target]:
+        from biofm.api.table import table_targets  # these bring torch
+        from biofm.core.stores import check_suffix
+
+        output = Path(self.output)
+        check_suffix(output)
+        work = work_of(self)
+        tables = {} if work.is_shared else table_targets(output, self.overwrite)
+        return tables | {"work": work.target}
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """The summary of a run that ``began`` then."""
+
+    made: Path
+    loaded: "Model"
+    embedder: "Embedder"
+    notices: Counter[str]
+    began: float
+
+    def now(self, journal: "Journal", n_tokens: int) -> "EmbedSummary":
+        """Of a run that has worked."""
+        from biofm.api.finished import provenance_of  # brings numpy
+
+        counts, n_sequences = journal.counts, journal.n_done
+        self.notices[REPEATED] += n_sequences - journal.n_rows
+        return self._summary(
+            n_sequences, counts["residues"], counts["tokens"], n_tokens, provenance_of(journal)
+        )
+
+    def before(self, found: "Totals", provenance: Mapping[str, Any]) -> "EmbedSummary":
+        """Of one that found its output whole."""
+        return self._summary(found.n_sequences, found.n_residues, 0, 0, provenance)
+
+    def _summary(
+        self, n_sequences: int, n_units: int, n_tokens: int, n_new_tokens: int, provenance: Mapping[str, Any]
+    ) -> "EmbedSummary":
+        from biofm.inference.results import EmbedSummary  # brings torch
+
+        seconds = perf_counter() - self.began
+        return EmbedSummary(
+            output=str(self.made),
+            n_sequences=n_sequences,
+            n_residues=n_units,
+            n_tokens=n_tokens,
+            n_rows=n_units if self.embedder.is_per_residue else n_sequences,
+            n_dimensions=self.embedder.config.d_model,
+            seconds=seconds,
+            tokens_per_second=n_new_tokens / seconds,
+            dtype_reason=self.loaded.compute.reason,
+            provenance=dict(provenance),
+            notices=dict(+self.notices),
+        )
+
+
+embed = verb(Embed)

@@ -1,0 +1,78 @@
+"""Values that are given for options, held to the types that these are declared with."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import MISSING
+from numbers import Integral, Real
+from os import PathLike
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+from biofm.core.errors import OptionError
+
+UNIONS = (Union, UnionType)
+CALLED = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a word",
+    Path: "a path",
+}
+
+
+def fit(value: Any, kind: Any, where: str) -> Any:
+    """A value as the type of its option has it: a number of numpy as Python's, and what can be gone through
+    only once, or one text where several belong, as a tuple.
+
+    Which words there are is left to whom they are for. Raises OptionError: the value is of another type;
+    ``where`` names the option.
+    """
+    members = _members(kind)
+    for member in members:
+        found = _as(value, member)
+        if found is not MISSING:
+            return found
+    names = dict.fromkeys(_called(member) for member in members if member is not NoneType)
+    wanted = " or ".join(name for name in names if name != CALLED[str] or CALLED[Path] not in names)
+    shown = repr(value) if len(repr(value)) <= 40 else f"a {type(value).__name__}"
+    raise OptionError(f"{shown} is not {wanted}", where=where, remedy=f"Give {wanted}")
+
+
+def _as(value: Any, kind: Any) -> Any:
+    """The value as one type has it, or MISSING."""
+    if isinstance(value, bool):
+        return value if kind is bool else MISSING
+    if kind is int:
+        return int(value) if isinstance(value, Integral) else MISSING
+    if kind is float:
+        is_pythons = isinstance(value, int | float)
+        return value if is_pythons else float(value) if isinstance(value, Real) else MISSING
+    if kind is Path:
+        return value if isinstance(value, str | PathLike) else MISSING
+    if get_origin(kind) is Sequence:
+        return _as_several(value, get_args(kind)[0])
+    is_text = get_origin(kind) is Literal
+    return value if isinstance(value, str if is_text else getattr(kind, "__supertype__", kind)) else MISSING
+
+
+def _as_several(values: Any, kind: Any) -> Any:
+    if isinstance(values, str):
+        return _as_several((values,), kind)
+    if not isinstance(values, Iterable) or isinstance(values, Mapping | bytes):
+        return MISSING
+    several = values if isinstance(values, list | tuple) else tuple(values)
+    fits = all(any(_as(one, member) is not MISSING for member in _members(kind)) for one in several)
+    return several if fits else MISSING
+
+
+def _members(kind: Any) -> tuple[Any, ...]:
+    return get_args(kind) if get_origin(kind) in UNIONS else (kind,)
+
+
+def _called(kind: Any) -> str:
+    """What a message calls a type."""
+    if get_origin(kind) is Sequence:
+        return f"a list of {_called(_members(get_args(kind)[0])[0]).removeprefix('a ')}s"
+    if get_origin(kind) is Literal:
+        return "a word"
+    return CALLED.get(kind, f"a {getattr(kind, '__name__', kind)}")

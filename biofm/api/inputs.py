@@ -1,0 +1,76 @@
+"""The inputs that a caller names, and how they are read.
+
+A table or a dictionary in memory is no input file: its keys would be taken for names.
+"""
+
+from collections.abc import Iterable, Mapping
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from biofm_datasets.protein import Gaps
+
+from biofm.core.choices import OnError
+from biofm.core.errors import InputError, OptionError
+
+if TYPE_CHECKING:
+    from biofm.modalities.records import RecordOptions
+
+_REMEDY = "Write it into a file first; the methods of a loaded model (biofm.load) take sequences in memory"
+
+
+def path_of(value: Any) -> Path:
+    """The path of an input. Raises InputError for what is none, such as a table in memory."""
+    if not isinstance(value, str | PathLike):
+        what = f"a path belongs here, not a value of the type {type(value).__name__}"
+        raise InputError(what, where="the input", remedy=_REMEDY)
+    return Path(value)
+
+
+def paths_of(values: Any) -> tuple[Path, ...]:
+    """The paths of one or several inputs. Raises InputError as ``path_of`` does."""
+    is_one = isinstance(values, str | PathLike | Mapping) or hasattr(type(values), "columns")
+    if is_one or not isinstance(values, Iterable):
+        return (path_of(values),)
+    return tuple(map(path_of, values))
+
+
+def name_of_input(path: str | Path) -> str:
+    """What messages call an input."""
+    return "standard input" if Path(path) == Path("-") else str(Path(path))
+
+
+class ReadsRecords(Protocol):
+    """A verb with the options by which records are read."""
+
+    @property
+    def format(self) -> str | None: ...
+    @property
+    def column(self) -> str | None: ...
+    @property
+    def id_column(self) -> str | None: ...
+    @property
+    def modality(self) -> str | None: ...
+    @property
+    def on_error(self) -> OnError: ...
+
+
+def reading_of(asked: ReadsRecords, gaps: Gaps) -> "RecordOptions":
+    """How the records of a verb's input are read. Raises OptionError for a word that is none."""
+    from biofm.modalities.records import RecordOptions  # brings numpy
+
+    return RecordOptions(
+        format=asked.format,
+        column=asked.column,
+        id_column=asked.id_column,
+        on_error=asked.on_error,
+        gaps=gaps,
+        modality=asked.modality,
+    )
+
+
+def refuse_resume(resume: bool) -> None:
+    """Raises OptionError where an estimate is asked of what is left of a run, which is not looked up."""
+    if resume:
+        what = "an estimate is of a whole run"
+        raise OptionError(what, where="--estimate", remedy="Leave out --resume")

@@ -1,0 +1,130 @@
+"""``merge``: one table from the shards of a run."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Annotated
+
+from biofm.api import options
+from biofm.api.declaration import Option, Verb, verb
+from biofm.api.inputs import paths_of
+from biofm.core.errors import InputError
+from biofm.core.progress import SILENT, ProgressSink
+from biofm.policy import Reads, Request, Writes
+
+if TYPE_CHECKING:
+    from biofm.core.journal import Journal
+    from biofm.gate import Permit
+    from biofm.inference.results import MergeSummary
+    from biofm.inference.scoring.results import ScoreMergeSummary
+
+
+@dataclass(frozen=True, slots=True)
+class Merge(Verb["MergeSummary | ScoreMergeSummary"]):
+    """Write the shards of a run as one table, in the order of its input; the shards stay.
+
+    They are what ``embed`` or ``score`` left, all of one run.
+
+    Raises InputError: one is missing, given twice, made otherwise or of another input. OutputError.
+    """
+
+    shards: Annotated[
+        Sequence[str | Path],
+        Option("The files that `biofm embed` or `biofm score` with --shard left, in any order."),
+        Reads("shards"),
+    ]
+    output: Annotated[
+        str | Path,
+        Option(
+            "The table to write. Its suffix chooses the format, as for the verb that made the shards; - is "
+            "standard output, for scores as CSV.",
+            short="-o",
+        ),
+        Writes("output"),
+    ]
+    _: KW_ONLY
+    overwrite: options.Overwrite = False
+    quiet: options.Quiet = True
+
+    def request(self) -> Request:
+        from biofm.api.table import table_targets  # these bring torch
+        from biofm.core.stores import check_suffix
+        from biofm.core.tables import STANDARD_OUTPUT, SUFFIXES
+
+        output = Path(self.output)
+        if output != STANDARD_OUTPUT and output.suffix.lower() not in SUFFIXES:
+            check_suffix(output)
+        paths = paths_of(self.shards)
+        if not paths:
+            raise InputError("no shards were given", remedy="Name the files that a verb with --shard left")
+        return self.asking(reads={"shards": paths}, writes=table_targets(output, self.overwrite))
+
+    def run(self, progress: ProgressSink = SILENT) -> "MergeSummary | ScoreMergeSummary":
+        from biofm.gate import ask  # these bring numpy
+        from biofm.inference.merging import check_shards
+
+        request, began = self.request(), perf_counter()
+        with ask(request) as permit:
+            journals = permit.journals("shards")
+            check_shards(journals)
+            is_of_scores = journals[0].fingerprint["verb"] == "score"
+            merged = _merge_scores if is_of_scores else _merge_embeddings
+            return merged(journals, permit, Path(self.output), progress, began)
+
+
+def _merge_embeddings(
+    journals: "Sequence[Journal]", permit: "Permit", output: Path, progress: ProgressSink, began: float
+) -> "MergeSummary":
+    from biofm.api.finished import provenance_of  # these bring torch
+    from biofm.api.table import write_table
+    from biofm.core.stores import check_suffix
+    from biofm.inference.empty_rows import EMPTY_ROWS
+    from biofm.inference.results import MergeSummary
+
+    check_suffix(output)
+    written = write_table(journals, permit, output, progress)
+    first, finished = journals[0], journals[0].finished
+    assert finished, "check_shards has looked"
+    return MergeSummary(
+        output=str(output),
+        n_shards=len(journals),
+        n_sequences=finished["n_records"],
+        n_unique=sum(journal.n_rows for journal in journals),
+        n_residues=sum(journal.counts["residues"] for journal in journals),
+        n_rows=written.n_rows,
+        n_dimensions=first.fingerprint["d_model"],
+        seconds=perf_counter() - began,
+        provenance=provenance_of(first),
+        notices=finished["notices"] | ({EMPTY_ROWS: written.n_empty} if written.n_empty else {}),
+    )
+
+
+def _merge_scores(
+    journals: "Sequence[Journal]", permit: "Permit", output: Path, progress: ProgressSink, began: float
+) -> "ScoreMergeSummary":
+    from biofm.api.finished import provenance_of  # these bring torch
+    from biofm.api.table import write_scores
+    from biofm.core.tables import check_table_suffix
+    from biofm.inference.scoring.results import ScoreMergeSummary
+    from biofm.inference.scoring.to_journal import count_empty, n_without
+
+    check_table_suffix(output)
+    finished = journals[0].finished
+    assert finished, "check_shards has looked"
+    notices = Counter[str](finished["notices"])
+    n_variants = write_scores(journals, permit, output, progress, notices)
+    count_empty(journals, notices)
+    return ScoreMergeSummary(
+        output=str(output),
+        n_shards=len(journals),
+        n_variants=n_variants,
+        n_unscored=n_without(journals),
+        seconds=perf_counter() - began,
+        provenance=provenance_of(journals[0]),
+        notices=dict(+notices),
+    )
+
+
+merge = verb(Merge)

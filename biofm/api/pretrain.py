@@ -1,0 +1,301 @@
+"""``pretrain``: a language model of one's own."""
+
+from contextlib import ExitStack
+from dataclasses import KW_ONLY, asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from biofm.api import options
+from biofm.api.declaration import Option, Verb, verb
+from biofm.api.inputs import paths_of, refuse_resume
+from biofm.api.loading import load
+from biofm.core.choices import ObjectiveName
+from biofm.core.errors import OutputError
+from biofm.core.progress import SILENT, ProgressSink
+from biofm.core.version import __version__
+from biofm.policy import NONE, Contacts, Reads, Request, Target, UsesDevice, Writes
+from biofm.training import PretrainRecipe
+
+if TYPE_CHECKING:
+    from biofm_datasets.store import Store
+
+    from biofm.corpus.blocks import Reading
+    from biofm.models import Checkpoint
+    from biofm.training.estimate import TrainingEstimate
+    from biofm.training.run import PretrainSummary
+
+
+@dataclass(frozen=True, slots=True)
+class Pretrain(Verb["PretrainSummary"]):
+    """Train a language model on sequences, and judge it on held-out ones, beside baselines.
+
+    ``inputs`` are files, which are prepared in the run's folder, or one store that ``prepare`` made. A new
+    model of ``size`` is trained, or one that there is, with ``start_from``. Everything is written into the
+    folder ``output``; ``resume`` goes on with a run that was interrupted there.
+
+    The recipe says how to train (``biofm.training.PretrainRecipe``): the given one, changed by the TOML file
+    ``config``, by the settings that are options here, and by ``sets``; the later of these count.
+
+    Where several processes train together, each runs this. It returns in the first one; the others end here.
+
+    ``Pretrain(...).estimate()`` says what a run will take in time, memory and space on the disk, and how
+    large its batches may be. It reads some of the data, tries a few steps on a copy of the model, and writes
+    nothing. The time to prepare files and to judge the model at the end is not counted; of files, sequences
+    that will be held out and their relatives are counted as if they trained.
+
+    Raises InputError, OutputError, ModelError, OptionError. ProcessError: one of several processes is gone.
+    """
+
+    inputs: options.Inputs
+    output: Annotated[
+        str | Path,
+        Option("The folder for the model, its log and its checkpoints.", short="-o"),
+        Writes("run"),
+    ]
+    recipe: Annotated[
+        str | PretrainRecipe | None,
+        Option(
+            "Start from the settings by which biofm trained a model that it ships, such as protein-nano. In "
+            "Python a PretrainRecipe may stand here, too."
+        ),
+        Contacts("log"),
+    ] = None
+    _: KW_ONLY
+    n_steps: Annotated[
+        int | None,
+        Option("How many steps the optimiser makes; 0 judges a model without training it.", flag="--steps"),
+        NONE,
+    ] = None
+    size: Annotated[str, Option("The size of a new model: nano, small or medium."), NONE] = "nano"
+    start_from: Annotated[
+        str | Path | None,
+        Option(f"Go on from this model instead of a new one. {options.MODEL}"),
+        Reads("model"),
+        Contacts("hub"),
+    ] = None
+    objective: Annotated[
+        ObjectiveName | None,
+        Option("What is learned: masked predicts hidden units, causal the next unit."),
+        NONE,
+    ] = None
+    tokens_per_batch: Annotated[
+        int | None, Option("How many tokens a batch of one device holds at most."), NONE
+    ] = None
+    batches_per_step: Annotated[
+        int | None, Option("How many batches a step of the optimiser takes, over all devices."), NONE
+    ] = None
+    max_length: Annotated[
+        int | None,
+        Option("The longest sequence in training, in tokens: a longer one gives a random crop of so many."),
+        NONE,
+    ] = None
+    masked_share: Annotated[
+        float | None,
+        Option("The share of the units that are to be predicted, between 0 and 1.", flag="--masked"),
+        NONE,
+    ] = None
+    learning_rate: Annotated[float | None, Option("The learning rate at its peak."), NONE] = None
+    n_warmup: Annotated[
+        int | None, Option("Over how many steps the learning rate rises to its peak.", flag="--warmup"), NONE
+    ] = None
+    n_held_out: Annotated[
+        int | None,
+        Option(
+            "How many sequences of each file are kept for judging, with none like them in training.",
+            flag="--held-out",
+        ),
+        NONE,
+    ] = None
+    seed: Annotated[
+        int | None,
+        Option("The seed of every random choice: split, initial weights, order and masks."),
+        NONE,
+    ] = None
+    checkpoint_every: Annotated[int | None, Option("How many steps lie between checkpoints."), NONE] = None
+    log_every: Annotated[int | None, Option("How many steps lie between the rows of metrics.csv."), NONE] = (
+        None
+    )
+    devices: Annotated[
+        int | None,
+        Option("How many processes train on each machine, each with a device of its own."),
+        UsesDevice("compute"),
+    ] = None
+    config: options.Config = None
+    sets: options.Sets = ()
+    dtype: options.Dtype = "auto"
+    device: options.Device = "auto"
+    column: options.Column = None
+    gaps: options.AtGaps = "drop"
+    modality: Annotated[
+        str | None,
+        Option(
+            "What the inputs hold and a new model reads, such as protein. Without it, letters that look like "
+            "DNA or a molecule are refused; with it, they are read all the same. By default it is what the "
+            "store or the files' suffix says, else protein.",
+            flag="--as",
+        ),
+        NONE,
+    ] = None
+    on_error: options.AtFault = "stop"
+    resume: options.ResumeRun = False
+    quiet: options.Quiet = True
+
+    def settled(self) -> PretrainRecipe:
+        """How to train, by all that was given. Of a run that is resumed its own recipe stands for
+        ``config``, unless a PretrainRecipe was given: the name of one counts less.
+        """
+        from biofm.api.configuration import read_configuration, settings_of  # these bring torch
+        from biofm.training.recipes import find_recipe
+
+        start = find_recipe(self.recipe) if isinstance(self.recipe, str) else self.recipe
+        is_whole = isinstance(self.recipe, PretrainRecipe)
+        return read_configuration(
+            "pretrain",
+            PretrainRecipe,
+            self.config,
+            settings_of(self, PretrainRecipe),
+            self.sets,
+            start=start,
+            resumed=self.output if self.resume and not is_whole else None,
+        )
+
+    def request(self) -> Request:
+        return self._beginning(self.settled())
+
+    def estimate(self) -> "TrainingEstimate":
+        """What ``run`` will take. One of several processes estimates; the others end here.
+
+        Raises InputError, ModelError, OptionError.
+        """
+        from biofm.corpus.inputs import modality_of  # these bring torch and lightning
+        from biofm.gate import ask
+        from biofm.inference import choose_compute
+        from biofm.training.crew import leave_to_main
+        from biofm.training.data import PackedData
+        from biofm.training.estimate import estimate_training
+        from biofm.training.run import check_model, objective_of
+        from biofm.training.run_data import files_of_data
+        from biofm.training.sample import sample_files, sample_store
+
+        recipe = self.settled()
+        refuse_resume(self.resume)
+        leave_to_main()
+        compute, paths = choose_compute(self.device, self.dtype), paths_of(self.inputs)
+        files, reading = files_of_data(paths, self.modality), self._reading(recipe)
+        with ask(self.asking(reads={"input": files}, model=self._name, is_estimate=True)) as permit:
+            checkpoint, _ = self._begin_with(recipe, modality_of(paths, self.modality))
+            check_model(checkpoint, recipe, compute)
+            if paths[0].is_dir():
+                sample = sample_store(paths[0], checkpoint, recipe)
+            else:
+                sample = sample_files(permit.readers("input"), paths, reading, checkpoint, recipe)
+            objective = objective_of(checkpoint, recipe)
+            data = PackedData(sample.tokens, sample.train, sample.validation, objective, recipe)
+            module = checkpoint.module.requires_grad_()
+            module.contacts = None
+            found = estimate_training(module, objective, data, recipe, compute)
+        return replace(
+            found,
+            n_train_tokens=round(found.n_train_tokens * sample.n_times),
+            output_bytes={**found.output_bytes, **({"data": sample.n_bytes} if sample.n_bytes else {})},
+        )
+
+    def run(self, progress: ProgressSink = SILENT) -> "PretrainSummary":
+        from biofm.corpus.inputs import modality_of  # these bring torch and lightning
+        from biofm.gate import ask
+        from biofm.inference import choose_compute
+        from biofm.training.crew import meet
+        from biofm.training.folder import begin_run
+        from biofm.training.lock import hold_run
+        from biofm.training.run import check_model, run_pretraining
+        from biofm.training.run_data import open_data
+
+        recipe, paths, folder = self.settled(), paths_of(self.inputs), Path(self.output)
+        crew = meet(recipe)
+        with ExitStack() as opened:
+            with crew.main_first():
+                compute = choose_compute(self.device, self.dtype)
+                request = self._beginning(recipe) if crew.is_main else self._joining()
+                permit = opened.enter_context(ask(request))
+                if crew.is_main:
+                    opened.enter_context(hold_run(permit.folder("run")))
+                checkpoint, sha256 = self._begin_with(recipe, modality_of(paths, self.modality))
+                check_model(checkpoint, recipe, compute)
+                if crew.is_main:
+                    begin_run(permit.folder("run"), recipe)
+                bar = opened.enter_context((progress if crew.is_main else SILENT).stages())
+                store = open_data(
+                    paths, permit, self._reading(recipe), checkpoint.tokenizer, folder, bar.update,
+                    is_main=crew.is_main,
+                )  # fmt: skip
+                if crew.is_main:
+                    self._remember(checkpoint, sha256, store)
+            summary = run_pretraining(store, checkpoint, recipe, compute, folder, bar.update)
+        crew.dismiss()
+        assert summary is not None, "the others ended"
+        return summary
+
+    @property
+    def _name(self) -> str:
+        return str(self.start_from) if self.start_from else f"a new {self.size}"
+
+    def _reading(self, recipe: PretrainRecipe) -> "Reading":
+        from biofm.training.run_data import reading_of  # brings numpy
+
+        return reading_of(
+            recipe, column=self.column, gaps=self.gaps, on_error=self.on_error, modality=self.modality
+        )
+
+    def _beginning(self, recipe: PretrainRecipe) -> Request:
+        """What the first process asks."""
+        from biofm.training.extras import hosts_of
+        from biofm.training.run_data import files_of_data  # brings numpy
+
+        files, folder = files_of_data(paths_of(self.inputs), self.modality), Path(self.output)
+        if not self.resume and any(folder.glob("*")):
+            remedy = "Pass --resume to go on with the run in it, or choose another folder"
+            raise OutputError("the folder is not empty", where=str(folder), remedy=remedy)
+        writes = {"run": Target(path=folder, kind="directory", overwrite=self.resume)}
+        contacts = hosts_of(recipe)
+        return self.asking(reads={"input": files}, writes=writes, contacts=contacts, model=self._name)
+
+    def _joining(self) -> Request:
+        """What a process asks that joins the run which the first one began: it reads what was prepared, and
+        only the first one contacts anyone.
+        """
+        from biofm.training.run_data import files_of_data, place_of_data  # bring numpy
+
+        folder = Path(self.output)
+        files = files_of_data([place_of_data(paths_of(self.inputs), folder)])
+        writes = {"joined run": Target(path=folder, kind="directory", overwrite=True)}
+        return self.asking(reads={"input": files}, writes=writes, model=self._name)
+
+    def _begin_with(self, recipe: PretrainRecipe, modality: str | None) -> "tuple[Checkpoint, str]":
+        """The model to train, and the sum of its files where it was read from some."""
+        from biofm.models import modality_named, new_model  # bring torch
+
+        if self.start_from:
+            model = load(self.start_from, device=self.device)
+            return model.checkpoint, model.info.sha256
+        checkpoint = new_model(
+            self.size,
+            trained_length=recipe.max_length,
+            seed=recipe.seed,
+            causal=recipe.objective == "causal",
+            modality=modality_named(modality).name,
+        )
+        return checkpoint, ""
+
+    def _remember(self, checkpoint: "Checkpoint", sha256: str, store: "Store") -> None:
+        from biofm.training.folder import remember
+
+        facts = {
+            "encoder": asdict(checkpoint.module.config),
+            "start_sha256": sha256,
+            "data_sha256": store.sha256,
+        }
+        notes = {"model": self._name, "data": str(store.folder.resolve()), "biofm": __version__}
+        remember(Path(self.output), facts, notes)
+
+
+pretrain = verb(Pretrain)

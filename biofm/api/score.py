@@ -1,0 +1,390 @@
+"""``score``: what models expect of variants."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, replace
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, cast
+
+from biofm_datasets.choices import FormatWord
+
+from biofm.api import options
+from biofm.api.declaration import Option, Verb, verb
+from biofm.api.inputs import path_of
+from biofm.api.loading import load
+from biofm.api.work import STANDARD_OUTPUT, work_of
+from biofm.core.choices import OnError, ScoreMethod
+from biofm.core.errors import OptionError
+from biofm.core.progress import SILENT, ProgressSink
+from biofm.policy import NONE, Contacts, Reads, Request, Target, Writes
+
+if TYPE_CHECKING:
+    from biofm.api.model import Model
+    from biofm.core.journal import Fields, Journal
+    from biofm.core.tables import Columns
+    from biofm.gate import Permit
+    from biofm.inference.scoring import ScoreOptions, Scorer
+    from biofm.inference.scoring.cases import Cases
+    from biofm.inference.scoring.estimate import ScoreEstimate
+    from biofm.inference.scoring.results import ScoreSummary
+    from biofm.inference.scoring.rows import Rows
+    from biofm.inference.scoring.sources import Sources
+    from biofm.inference.scoring.to_journal import Totals
+
+
+@dataclass(frozen=True, slots=True)
+class Score(Verb["ScoreSummary"]):
+    """Score variants of proteins with a language model: natural logarithms, the wild type is 0, higher is
+    what the model expects more.
+
+    Every column of the table of ``variants`` is passed on; behind them stand the method, whether windows were
+    needed, a score for each of ``models`` and their mean. Wild types come from the file ``wild_type`` (one
+    record for all rows, or several named by ``protein_column``) or from the table's ``sequence_column``. With
+    ``all_singles``, ``variants`` is None: every substitution of every wild type is scored, and ``picture``
+    draws one protein's.
+
+    A row whose variant makes no protein (a stop codon, a frameshift, an empty cell) has an empty score and
+    its reason in the column ``reason``; so has a row at fault where ``on_error`` is "skip". The notations are
+    those of ``biofm_datasets.variants``, the numbering that of ``biofm_datasets.changes.locate``, the methods
+    those of ``biofm.inference.scoring.methods``. All models are in memory at once; the table is not.
+
+    However a run ends, what it has done is kept beside the output, and ``resume`` goes on with it: the scores
+    are those of a run that was never stopped; of a run that had ended it finds the table, and says so.
+    ``shard`` "2/8" scores the second of eight shares and leaves it as ``OUTPUT.shard-2-of-8``, for ``merge``.
+    ``output`` "-" is standard output: CSV, whole or not at all, and no work is kept to go on with.
+
+    ``Score(...).estimate()`` says what a run will take in time, memory and space on the disk: it reads
+    everything, runs a sample for some seconds, and writes nothing.
+
+    Raises InputError, OutputError, ModelError, OptionError: each says what, where and what to do.
+    """
+
+    variants: Annotated[
+        str | Path | None,
+        Option(
+            "The table of variants: CSV (also .gz), TSV or Parquet; - is standard input. There is none where "
+            "all substitutions are scored.",
+            left_out=True,
+        ),
+        Reads("variants", once=True),
+    ]
+    output: options.Table
+    _: KW_ONLY
+    wild_type: Annotated[
+        str | Path | None,
+        Option(
+            "The file of the wild type, or of several: FASTA (also .gz), CSV, TSV or Parquet; - is standard "
+            "input.",
+            short="-w",
+        ),
+        Reads("wild_type", once=True),
+    ] = None
+    all_singles: Annotated[
+        bool,
+        Option("Score every substitution of the wild types instead of a table of variants."),
+        NONE,
+    ] = False
+    models: Annotated[
+        Sequence[str | Path],
+        Option(
+            "The model, or several, repeated on a command line: each has a column of scores, and their mean "
+            f"has one. {options.MODEL}",
+            flag="--model",
+            short="-m",
+        ),
+        Reads("model"),
+        Contacts("hub"),
+    ] = (options.DEFAULT_MODEL,)
+    method: Annotated[
+        ScoreMethod,
+        Option(
+            "How substitutions are scored: masked-marginals masks each changed residue, wt-marginals shows "
+            "the whole wild type in one run, which is quickest, pseudo-perplexity masks every residue in "
+            "turn, which is slowest. Insertions and deletions are always scored by pseudo-perplexity."
+        ),
+        NONE,
+    ] = "masked-marginals"
+    offset: Annotated[
+        int,
+        Option("What the variants' numbering adds: 23 where H24 is the first residue of the wild type."),
+        NONE,
+    ] = 0
+    format: Annotated[
+        FormatWord | None,
+        Option(
+            "The format of the variants, or of the wild types where all substitutions are scored, where no "
+            "name says it, as of standard input."
+        ),
+        NONE,
+    ] = None
+    modality: options.As = None
+    variant_column: Annotated[
+        str | None,
+        Option(
+            "The column of variants, such as A24G or p.Ala24Gly. By default the first that is named mutant, "
+            "variant, mutation or hgvs_pro."
+        ),
+        NONE,
+    ] = None
+    mutated_column: Annotated[
+        str | None,
+        Option(
+            "The column of whole mutated sequences, instead of one of variants. By default it is "
+            "mutated_sequence, where there is no column of variants."
+        ),
+        NONE,
+    ] = None
+    protein_column: Annotated[
+        str | None,
+        Option("The column that names the wild type of each row, where there are several."),
+        NONE,
+    ] = None
+    sequence_column: Annotated[
+        str | None,
+        Option(
+            "The column of wild types: in the file of wild types where that is a table, else in the table of "
+            "variants."
+        ),
+        NONE,
+    ] = None
+    picture: Annotated[
+        str | Path | None,
+        Option("Draw all substitutions of one protein as a heat map: .svg .png .pdf"),
+        Writes("picture"),
+    ] = None
+    dtype: options.Dtype = "float32"
+    device: options.Device = "auto"
+    tokens_per_batch: options.TokensPerBatch = None
+    on_error: Annotated[
+        OnError,
+        Option(
+            "What to do at a faulty row: stop, or skip it, which leaves its score empty and says why in the "
+            "column reason."
+        ),
+        NONE,
+    ] = "stop"
+    shard: options.Shard = None
+    resume: options.Resume = False
+    overwrite: options.Overwrite = False
+    quiet: options.Quiet = True
+
+    def request(self) -> Request:
+        from biofm.core.stores.made import files_of  # brings numpy
+
+        reads, writes, work = self._reads(), self._targets(), work_of(self)
+        if work.is_finished:
+            reads, writes = reads | files_of(work.made), {}
+        return self.asking(reads=reads, writes=writes, model=self._named)
+
+    def estimate(self) -> "ScoreEstimate":
+        """What ``run`` will take."""
+        from biofm.gate import ask  # these bring torch
+        from biofm.inference.scoring.estimate import estimate_scores
+
+        undrawn = replace(self, picture=None)  # an estimate draws nothing
+        request = self.asking(reads=undrawn._reads(), model=self._named, is_estimate=True)
+        with ask(request) as permit:
+            job = undrawn._begin(permit)
+            compute = job.loaded[0].compute
+            return estimate_scores(
+                job.rows, job.scorer, self._columns, work_of(self).share, job.notices, compute
+            )
+
+    def run(self, progress: ProgressSink = SILENT) -> "ScoreSummary":
+        from biofm.api.finished import BEGUN_AFRESH, provenance_of  # these bring torch
+        from biofm.gate import ask
+        from biofm.inference.scoring.to_journal import count_empty, totals_of
+
+        request = self.request()
+        with ask(request) as permit:
+            job = self._begin(permit)
+            if "output" in request.reads:
+                return job.found(permit)
+            journal = permit.journal("work")
+            n_before = journal.n_done
+            job.score(journal, progress)
+            totals, seconds = totals_of(journal, n_before), perf_counter() - job.began
+            count_empty([journal], job.notices)
+            if self.shard is None:
+                job.write(journal, permit, progress)
+            job.notices[BEGUN_AFRESH] += self.resume and not n_before
+            return job.summary(totals, seconds, provenance_of(journal))
+
+    def _begin(self, permit: "Permit") -> "_Job":
+        """Open the rows, then load the models: so a fault of the first rows shows at once."""
+        from biofm.inference.scoring import Scorer  # these bring torch
+        from biofm.inference.scoring.cases import begun
+        from biofm.inference.scoring.rows import Rows
+
+        notices: Counter[str] = Counter()
+        first, cases = begun(self._sources.cases(permit.reader, self._how(), notices))
+        loaded = [load(model, device=self.device, dtype=self.dtype) for model in self.models]
+        scorer = Scorer([one.reader(self.tokens_per_batch) for one in loaded], self.method)
+        return _Job(self, first, Rows(cases, scorer, notices), loaded, scorer, notices, perf_counter())
+
+    def _reads(self) -> dict[str, tuple[Path, ...]]:
+        """The files of the rows, by role. Raises OptionError: options do not fit, or one is none."""
+        self._how(), self._sources, work_of(self), self._columns  # each of which looks at its own
+        return self._sources.files()
+
+    def _how(self) -> "ScoreOptions":
+        from biofm.inference.scoring import ScoreOptions  # brings torch
+
+        return ScoreOptions(
+            method=self.method,
+            offset=self.offset,
+            variant_column=self.variant_column,
+            mutated_column=self.mutated_column,
+            on_error=self.on_error,
+        )
+
+    @property
+    def _sources(self) -> "Sources":
+        """Where the rows come from."""
+        from biofm.inference.scoring.sources import Sources  # brings torch
+
+        return Sources(
+            variants=None if self.variants is None else path_of(self.variants),
+            wild_type=None if self.wild_type is None else path_of(self.wild_type),
+            all_singles=self.all_singles,
+            only_one=self.picture is not None,
+            sequence_column=self.sequence_column,
+            protein_column=self.protein_column,
+            format=self.format,
+            modality=self.modality,
+        )
+
+    @property
+    def _columns(self) -> list[str]:
+        """What the columns of the models are called."""
+        from biofm.inference.scoring.options import column_names  # brings torch
+
+        return column_names([str(model) for model in self.models])
+
+    @property
+    def _named(self) -> str:
+        return ", ".join(map(str, self.models))
+
+    def _targets(self) -> dict[str, Target]:
+        """What is written, by role. Raises OutputError for a suffix that cannot be, OptionError for a picture
+        of a share, and for what cannot be of standard output.
+        """
+        from biofm.api.table import table_targets  # these bring torch
+        from biofm.core.tables import check_table_suffix
+        from biofm.report import check_figure_suffix
+
+        output = Path(self.output)
+        check_table_suffix(output)
+        if output == STANDARD_OUTPUT and (self.resume or self.shard is not None):
+            what = "what goes to standard output leaves nothing behind"
+            where = "--resume" if self.resume else "--shard"
+            raise OptionError(what, where=where, remedy="Name a file with --output")
+        if self.shard is not None:
+            if self.picture is not None:
+                remedy = "Leave it out, and draw the whole"
+                raise OptionError("a shard is not drawn", where="--picture", remedy=remedy)
+            return {"work": work_of(self).target}
+        targets = table_targets(output, self.overwrite)
+        if self.picture is not None:
+            check_figure_suffix(Path(self.picture))
+            targets["picture"] = Target(path=Path(self.picture), overwrite=self.overwrite)
+        return targets | {"work": work_of(self).target}
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What a run works with since it ``began``; ``first`` are the first of its rows."""
+
+    asked: Score
+    first: "Cases"
+    rows: "Rows"
+    loaded: "Sequence[Model]"
+    scorer: "Scorer"
+    notices: Counter[str]
+    began: float
+
+    def score(self, journal: "Journal", progress: ProgressSink) -> None:
+        """Score what the journal does not hold yet."""
+        from biofm.inference.scoring.to_journal import fingerprint, score_to_journal  # brings torch
+
+        asked, how = self.asked, self._provenance()
+        made = fingerprint(self.scorer, how, asked._columns, work_of(asked).share)
+        journal.begin(made, cast("Fields", how))
+        with progress.bar("scoring") as bar:
+            score_to_journal(
+                self.rows,
+                self.scorer,
+                asked._columns,
+                journal,
+                work_of(asked).share,
+                asked._sources.name,
+                self.notices,
+                bar,
+                on_error=asked.on_error,
+            )
+
+    def write(self, journal: "Journal", permit: "Permit", progress: ProgressSink) -> None:
+        """Make the table, and the picture that was asked for."""
+        from biofm.api.table import write_scores  # brings torch
+
+        asked = self.asked
+        scores: list[Any] = []
+
+        def keep(block: "Columns") -> None:
+            if asked.picture is not None:
+                scores.append(block["score"])
+
+        write_scores([journal], permit, Path(asked.output), progress, self.notices, keep)
+        if asked.picture is not None:
+            self._draw(scores, permit.writer("picture"), Path(asked.picture).suffix.lower())
+
+    def _draw(self, scores: Sequence[Any], handle: BinaryIO, suffix: str) -> None:
+        """The scan, whose scores as they were written these are, block by block."""
+        import numpy as np  # heavy, as the others are
+
+        from biofm.inference.scoring import Variant
+        from biofm.inference.scoring.scan import STANDARD, scan_matrix
+        from biofm.report import draw_scan
+
+        scanned = self.first.variants[0]
+        assert isinstance(scanned, Variant), "a scan has nothing else"
+        matrix = scan_matrix(scanned.wild_type, np.concatenate([block.to_numpy() for block in scores]))
+        title = f"{self.first.columns['protein'][0]}: {', '.join(self.asked._columns)}"
+        draw_scan(scanned.wild_type, matrix, STANDARD, 1 + self.asked.offset, title, handle, suffix)
+
+    def found(self, permit: "Permit") -> "ScoreSummary":
+        """The summary where the same request had ended before."""
+        from biofm.api.finished import ALREADY_WHOLE, check_finished  # these bring torch
+        from biofm.inference.scoring.to_journal import read_through
+
+        work = work_of(self.asked)
+        totals = read_through(self.rows, work.share)
+        made_so = check_finished(permit, work.made, self._provenance(), self.rows.digest, work.share)
+        self.notices[ALREADY_WHOLE] += 1
+        return self.summary(totals, perf_counter() - self.began, made_so)
+
+    def summary(self, totals: "Totals", seconds: float, provenance: Mapping[str, Any]) -> "ScoreSummary":
+        from biofm.inference.scoring.results import ScoreSummary  # brings torch
+
+        return ScoreSummary(
+            output=str(work_of(self.asked).made),
+            n_variants=totals.n_variants,
+            n_unscored=totals.n_unscored,
+            n_tokens=totals.n_tokens,
+            seconds=seconds,
+            variants_per_second=totals.n_scored / seconds,
+            dtype_reason=self.loaded[0].compute.reason,
+            provenance=provenance,
+            notices=dict(+self.notices),
+        )
+
+    def _provenance(self) -> dict[str, Any]:
+        """What decides the numbers, to be written into the table or beside it."""
+        from biofm.inference.scoring.provenance import provenance_of_scores  # brings torch
+
+        names = [one.info.name for one in self.loaded]
+        return provenance_of_scores(self.scorer, names, self.asked.offset, self.loaded[0].compute)
+
+
+score = verb(Score)

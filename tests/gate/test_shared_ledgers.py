@@ -1,0 +1,147 @@
+"""A ledger that others write to at the same time, or have before: processes, and earlier versions."""
+
+import json
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from subprocess import Popen
+from typing import Any
+
+import pytest
+
+from biofm.gate import ask, ledger_path
+from biofm.policy import Request
+
+REMEMBER_MANY = """
+import sys
+from pathlib import Path
+from biofm.gate import Ledger, person
+from biofm.policy import Decision, Request, Verdict
+
+sys.stdin.readline()
+ledger = Ledger(Path(sys.argv[1]))
+allow = Verdict(decision=Decision.ALLOW, rule="a rule", reason="a reason")
+for number in range(int(sys.argv[2])):
+    request = Request(
+        verb="embed",
+        verbs=frozenset({"embed"}),
+        principal=person(),
+        options={"number": number},
+        reads={},
+        writes={},
+    )
+    ledger.conclude(ledger.remember(request, allow), "completed")
+"""
+
+MakeRequest = Callable[..., Request]
+ReadLedger = Callable[[str], list[tuple[Any, ...]]]
+StartPython = Callable[..., "Popen[str]"]
+
+
+def remember_at_once(start_python: StartPython, n_processes: int) -> None:
+    """So many processes write twenty requests each."""
+    processes = [start_python(REMEMBER_MANY, ledger_path(), 20) for _ in range(n_processes)]
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    assert [process.wait() for process in processes] == [0] * n_processes
+
+
+def test_many_processes_write_at_once_and_nothing_is_lost(
+    start_python: StartPython, read_ledger: ReadLedger
+) -> None:
+    remember_at_once(start_python, 4)
+
+    assert read_ledger("SELECT count(*), count(DISTINCT request) FROM outcomes") == [(80, 80)]
+    assert read_ledger("SELECT count(*) FROM requests") == [(80,)]
+
+
+# What the first biofm made, which knew no options.
+EARLIER = """
+CREATE TABLE requests (
+    id INTEGER PRIMARY KEY, time TEXT NOT NULL, principal TEXT NOT NULL, user TEXT NOT NULL, verb TEXT NOT
+    NULL, model TEXT NOT NULL, reads TEXT NOT NULL, writes TEXT NOT NULL, contacts TEXT NOT NULL,
+    decision TEXT NOT NULL, rule TEXT NOT NULL, reason TEXT NOT NULL);
+CREATE TABLE outcomes (
+    request INTEGER PRIMARY KEY REFERENCES requests (id), time TEXT NOT NULL, outcome TEXT NOT NULL,
+    error TEXT NOT NULL);
+CREATE TRIGGER requests_UPDATE BEFORE UPDATE ON requests
+    BEGIN SELECT RAISE(ABORT, 'the ledger only grows'); END;
+CREATE TRIGGER requests_DELETE BEFORE DELETE ON requests
+    BEGIN SELECT RAISE(ABORT, 'the ledger only grows'); END;
+CREATE TRIGGER outcomes_UPDATE BEFORE UPDATE ON outcomes
+    BEGIN SELECT RAISE(ABORT, 'the ledger only grows'); END;
+CREATE TRIGGER outcomes_DELETE BEFORE DELETE ON outcomes
+    BEGIN SELECT RAISE(ABORT, 'the ledger only grows'); END;
+CREATE TRIGGER requests_BEFORE_INSERT BEFORE INSERT ON requests
+    WHEN EXISTS (SELECT 1 FROM requests WHERE id = NEW.id)
+    BEGIN SELECT RAISE(ABORT, 'the ledger only grows'); END;
+CREATE TRIGGER requests_AFTER_INSERT AFTER INSERT ON requests WHEN NEW.id < 1
+    BEGIN SELECT RAISE(ABORT, 'the ledger only grows'); END;
+CREATE TRIGGER outcomes_BEFORE_INSERT BEFORE INSERT ON outcomes
+    WHEN EXISTS (SELECT 1 FROM outcomes WHERE request = NEW.request)
+    BEGIN SELECT RAISE(ABORT, 'the ledger only grows'); END;
+CREATE TRIGGER outcomes_AFTER_INSERT AFTER INSERT ON outcomes WHEN NEW.request < 1
+    BEGIN SELECT RAISE(ABORT, 'the ledger only grows'); END;
+"""
+EARLIER_COLUMNS = "time, principal, user, verb, model, reads, writes, contacts, decision, rule, reason"
+REMEMBER_EARLIER = f"""INSERT INTO requests ({EARLIER_COLUMNS})
+    VALUES ('2025-01-01', 'person', 'rosalind', 'embed', 'm', '{{}}', '{{}}', '[]', 'allow', 'a', 'b')"""
+
+
+@pytest.fixture
+def earlier_ledger(state_folder: Path) -> list[tuple[Any, ...]]:
+    """A ledger of an earlier version lies in its place; its rows."""
+    ledger_path().parent.mkdir(parents=True)
+    with closing(sqlite3.connect(ledger_path())) as connection:
+        connection.executescript(EARLIER)
+        for _ in range(3):
+            connection.execute(REMEMBER_EARLIER)
+        connection.execute("INSERT INTO outcomes VALUES (1, '2025-01-02', 'completed', '')")
+        connection.commit()
+        return connection.execute("SELECT * FROM requests ORDER BY id").fetchall()
+
+
+def test_a_ledger_of_an_earlier_version_goes_on_with_options_and_keeps_its_rows(
+    earlier_ledger: list[tuple[Any, ...]], make_request: MakeRequest, read_ledger: ReadLedger
+) -> None:
+    with ask(make_request(options={"layer": 2})):
+        pass
+
+    rows = read_ledger("SELECT * FROM requests ORDER BY id")
+    assert rows[:3] == [(*row, "{}") for row in earlier_ledger]
+    assert [json.loads(row[-1]) for row in rows[3:]] == [{"layer": 2}]
+    assert read_ledger("SELECT request, outcome FROM outcomes ORDER BY request") == [
+        (1, "completed"),
+        (4, "completed"),
+    ]
+    with (
+        closing(sqlite3.connect(ledger_path())) as connection,
+        pytest.raises(sqlite3.IntegrityError, match="the ledger only grows"),
+    ):
+        connection.execute("UPDATE requests SET options = '{}'")
+
+
+def test_many_processes_find_a_ledger_of_an_earlier_version_at_once_and_nothing_is_lost(
+    earlier_ledger: list[tuple[Any, ...]], start_python: StartPython, read_ledger: ReadLedger
+) -> None:
+    remember_at_once(start_python, 4)
+
+    assert [row[:-1] for row in read_ledger("SELECT * FROM requests ORDER BY id")[:3]] == earlier_ledger
+    numbers = read_ledger("SELECT json_extract(options, '$.number') FROM requests WHERE id > 3")
+    assert sorted(numbers) == sorted([(number,) for number in range(20)] * 4)
+
+
+def test_an_earlier_version_can_still_write_to_the_ledger_of_this_one(
+    make_request: MakeRequest, read_ledger: ReadLedger
+) -> None:
+    with ask(make_request(options={"layer": 2})):
+        pass
+
+    with closing(sqlite3.connect(ledger_path())) as connection:
+        connection.execute(REMEMBER_EARLIER)
+        connection.commit()
+
+    assert read_ledger("SELECT user, options FROM requests WHERE id = 2") == [("rosalind", "{}")]

@@ -1,0 +1,15 @@
+"""What commands import while they run, imported once by a process that forks one for each command."""
+
+# ruff: noqa: F401
+import anndata
+import Bio.SeqIO.FastaIO
+import pyarrow.csv
+import pyarrow.parquet
+import torch._dynamo
+
+from biofm import corpus, evaluation, report
+from biofm.api import configuration, finished, model, table
+from biofm.inference import contact_results, estimate, to_journal
+from biofm.inference.prediction import results
+from biofm.inference.scoring import provenance, sources, to_table
+from biofm.training import finetuning, recipes, run_data
