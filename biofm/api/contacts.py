@@ -9,10 +9,9 @@ from biofm.api import options
 from biofm.api.declaration import Option, Verb, verb
 from biofm.api.inputs import name_of_input, path_of, reading_of
 from biofm.api.loading import load
-from biofm.core.bounds import check_bound
+from biofm.core.bounds import MIN_SEPARATION, check_bound
 from biofm.core.errors import OptionError, input_errors
 from biofm.core.progress import SILENT, ProgressSink
-from biofm.core.separation import MIN_SEPARATION
 from biofm.policy import NONE, Reads, Request, Target, Writes, effects
 
 if TYPE_CHECKING:

@@ -177,7 +177,6 @@ class Verb(ABC, Generic[R]):
 
 def verb(declaration: Callable[P, Verb[R]]) -> Callable[P, R]:
     """The function of a declaration: the same parameters, and what ``run`` returns."""
-
     assert isinstance(declaration, type)
     name = name_of(declaration)
 

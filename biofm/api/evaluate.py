@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 from biofm.api import options
 from biofm.api.declaration import Option, Verb, verb
-from biofm.api.inputs import path_of
+from biofm.api.inputs import STANDARD_STREAM, path_of
 from biofm.core.choices import ON_ERROR, OnError, check_choice
 from biofm.core.errors import InputError, OutputError, input_errors
 from biofm.core.progress import SILENT, ProgressSink
@@ -113,7 +113,7 @@ class Evaluate(Verb["Evaluation"]):
         modality = self._how().modality  # options that do not fit are refused
         check_choice("--on-error", self.on_error, ON_ERROR)
         source = path_of(self.table)
-        if source == Path("-"):
+        if source == STANDARD_STREAM:
             raise InputError("a table cannot come through a pipe", where="-", remedy="Name a file")
         reads: dict[str, tuple[Path, ...]] = {"table": (source,)}
         if self.wild_type is not None:

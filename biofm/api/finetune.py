@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 from biofm.api import options
 from biofm.api.declaration import Option, Verb, verb
-from biofm.api.inputs import path_of, refuse_resume
+from biofm.api.inputs import STANDARD_STREAM, path_of, refuse_resume
 from biofm.api.loading import load, model_for
 from biofm.core.choices import ON_ERROR, AskedTask, FinetuneMethod, HeadPool, check_choice
 from biofm.core.errors import InputError, OutputError, input_errors
@@ -239,7 +239,7 @@ class Finetune(Verb["FinetuneSummary"]):
         """The path of the table. Raises InputError for standard input, because it is read twice."""
         check_choice("--on-error", self.on_error, ON_ERROR)
         path = path_of(self.table)
-        if path == Path("-"):
+        if path == STANDARD_STREAM:
             raise InputError("a table cannot come through a pipe", where="-", remedy="Name a file")
         return path
 

@@ -27,7 +27,7 @@ def fit(value: Any, kind: Any, where: str) -> Any:
     Which words there are is left to whom they are for. Raises OptionError: the value is of another type;
     ``where`` names the option.
     """
-    members = _members(kind)
+    members = members_of(kind)
     for member in members:
         found = _as(value, member)
         if found is not MISSING:
@@ -61,18 +61,19 @@ def _as_several(values: Any, kind: Any) -> Any:
     if not isinstance(values, Iterable) or isinstance(values, Mapping | bytes):
         return MISSING
     several = values if isinstance(values, list | tuple) else tuple(values)
-    fits = all(any(_as(one, member) is not MISSING for member in _members(kind)) for one in several)
+    fits = all(any(_as(one, member) is not MISSING for member in members_of(kind)) for one in several)
     return several if fits else MISSING
 
 
-def _members(kind: Any) -> tuple[Any, ...]:
+def members_of(kind: Any) -> tuple[Any, ...]:
+    """The types of which a value may have any one."""
     return get_args(kind) if get_origin(kind) in UNIONS else (kind,)
 
 
 def _called(kind: Any) -> str:
     """What a message calls a type."""
     if get_origin(kind) is Sequence:
-        return f"a list of {_called(_members(get_args(kind)[0])[0]).removeprefix('a ')}s"
+        return f"a list of {_called(members_of(get_args(kind)[0])[0]).removeprefix('a ')}s"
     if get_origin(kind) is Literal:
         return "a word"
     return CALLED.get(kind, f"a {getattr(kind, '__name__', kind)}")

@@ -16,6 +16,8 @@ from biofm.core.errors import InputError, OptionError
 if TYPE_CHECKING:
     from biofm.modalities.records import RecordOptions
 
+STANDARD_STREAM = Path("-")
+"""As an input standard input, as an output standard output."""
 _REMEDY = "Write it into a file first; the methods of a loaded model (biofm.load) take sequences in memory"
 
 
@@ -37,7 +39,7 @@ def paths_of(values: Any) -> tuple[Path, ...]:
 
 def name_of_input(path: str | Path) -> str:
     """What messages call an input."""
-    return "standard input" if Path(path) == Path("-") else str(Path(path))
+    return "standard input" if Path(path) == STANDARD_STREAM else str(Path(path))
 
 
 class ReadsRecords(Protocol):

@@ -11,9 +11,9 @@ from biofm_datasets.choices import FormatWord
 
 from biofm.api import options
 from biofm.api.declaration import Option, Verb, verb
-from biofm.api.inputs import path_of
+from biofm.api.inputs import STANDARD_STREAM, path_of
 from biofm.api.loading import load
-from biofm.api.work import STANDARD_OUTPUT, work_of
+from biofm.api.work import work_of
 from biofm.core.choices import OnError, ScoreMethod
 from biofm.core.errors import OptionError
 from biofm.core.progress import SILENT, ProgressSink
@@ -276,7 +276,7 @@ class Score(Verb["ScoreSummary"]):
 
         output = Path(self.output)
         check_table_suffix(output)
-        if output == STANDARD_OUTPUT and (self.resume or self.shard is not None):
+        if output == STANDARD_STREAM and (self.resume or self.shard is not None):
             what = "what goes to standard output leaves nothing behind"
             where = "--resume" if self.resume else "--shard"
             raise OptionError(what, where=where, remedy="Name a file with --output")

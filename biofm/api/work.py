@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from biofm.api.inputs import STANDARD_STREAM
 from biofm.policy import Target
 
 if TYPE_CHECKING:
     from biofm.inference.shards import Shard
-
-STANDARD_OUTPUT = Path("-")
 
 
 class Resumable(Protocol):
@@ -56,7 +55,7 @@ class Work:
         from biofm.core.temporary import temporary_folder
         from biofm.gate import scratch_path
 
-        if self.made == STANDARD_OUTPUT:
+        if self.made == STANDARD_STREAM:
             return Target(path=temporary_folder() / f".biofm-{token_hex(8)}.run", kind="temporary")
         if self.is_shared:
             return Target(path=self.made, kind="journal", overwrite=self.overwrite, resume=self.resume)

@@ -5,12 +5,13 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING
 from pathlib import Path
-from types import GenericAlias, NoneType, UnionType
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from types import GenericAlias, NoneType
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import typer
 
 from biofm.api.declaration import Declared, Verb, name_of, options_of
+from biofm.api.fitting import members_of
 from biofm.policy import Contacts
 
 PLAIN = (str, int, float, bool)
@@ -99,10 +100,10 @@ def _as_it_stands(text: str) -> str:
 
 def _plain_type(declared: Declared) -> Any:
     """The type by which a command line reads an option; None for what no text can give."""
-    members = _members(declared.type)
+    members = members_of(declared.type)
     for member in members:
         if get_origin(member) is Sequence:
-            one = _word(_members(get_args(member)[0]), declared)
+            one = _word(members_of(get_args(member)[0]), declared)
             if one is None:
                 return None
             several = GenericAlias(list, one)
@@ -120,7 +121,3 @@ def _word(members: Sequence[Any], declared: Declared) -> Any:
         return Path
     plain = (getattr(one, "__supertype__", one) for one in members)  # a Host or Code is a str
     return next((one for one in plain if one in PLAIN or get_origin(one) is Literal), None)
-
-
-def _members(kind: Any) -> tuple[Any, ...]:
-    return get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)

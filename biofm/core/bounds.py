@@ -8,6 +8,11 @@ from typing import NamedTuple
 
 from biofm.core.errors import OptionError
 
+MIN_SEPARATION = 6
+"""How many places along the chain two residues lie apart at least, for their contact to say anything. Nearer
+ones touch anyway; neither precision nor, by default, tables and pictures count them.
+"""
+
 
 class Bound(NamedTuple):
     """The least and the most that may be given. ``reason`` says what is beyond the most."""

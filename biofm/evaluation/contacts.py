@@ -10,8 +10,8 @@ import numpy as np
 from biofm_datasets.structures import Chain
 from jaxtyping import Bool, Float, Int
 
+from biofm.core.bounds import MIN_SEPARATION
 from biofm.core.errors import InputError
-from biofm.core.separation import MIN_SEPARATION
 
 CONTACT_ANGSTROM = 8.0
 RANGES = {"long": 24, "medium and long": 12, "all": MIN_SEPARATION}
