@@ -14,7 +14,7 @@ from biofm.api.loading import load, model_for
 from biofm.core.choices import ON_ERROR, AskedTask, FinetuneMethod, HeadPool, check_choice
 from biofm.core.errors import InputError, OutputError, input_errors
 from biofm.core.progress import SILENT, ProgressSink
-from biofm.policy import NONE, Contacts, Reads, Request, Target, UsesDevice, Writes
+from biofm.policy import NONE, Contacts, Reads, Request, Target, Writes
 from biofm.training import FinetuneRecipe
 
 if TYPE_CHECKING:
@@ -125,14 +125,8 @@ class Finetune(Verb["FinetuneSummary"]):
     tokens_per_batch: Annotated[
         int | None, Option("How many tokens a batch of training holds at most."), NONE
     ] = None
-    batches_per_step: Annotated[
-        int | None, Option("How many batches a step of the optimiser takes, over all devices."), NONE
-    ] = None
-    max_length: Annotated[
-        int | None,
-        Option("The longest sequence in training, in tokens: a longer one gives a random crop of so many."),
-        NONE,
-    ] = None
+    batches_per_step: options.BatchesPerStep = None
+    max_length: options.MaxLength = None
     window: Annotated[
         int | None,
         Option("Run longer sequences by windows of so many units, which overlap by half; 0 runs all whole."),
@@ -143,11 +137,7 @@ class Finetune(Verb["FinetuneSummary"]):
         Option("The seed of every random choice: split, folds, initial weights, order and crops."),
         NONE,
     ] = None
-    devices: Annotated[
-        int | None,
-        Option("How many processes train on each machine, each with a device of its own."),
-        UsesDevice("compute"),
-    ] = None
+    devices: options.Devices = None
     config: options.Config = None
     sets: options.Sets = ()
     dtype: options.Dtype = "auto"

@@ -99,4 +99,17 @@ Sets = Annotated[
     Option("Any setting of a recipe.toml, as name=value; repeat it for several.", flag="--set"),
     Contacts("log"),
 ]
+BatchesPerStep = Annotated[
+    int | None, Option("How many batches a step of the optimiser takes, over all devices."), NONE
+]
+MaxLength = Annotated[
+    int | None,
+    Option("The longest sequence in training, in tokens: a longer one gives a random crop of so many."),
+    NONE,
+]
+Devices = Annotated[
+    int | None,
+    Option("How many processes train on each machine, each with a device of its own."),
+    UsesDevice("compute"),
+]
 Quiet = Annotated[bool, Option("Show no progress.", short="-q"), NONE]

@@ -13,7 +13,7 @@ from biofm.core.choices import ObjectiveName
 from biofm.core.errors import OutputError
 from biofm.core.progress import SILENT, ProgressSink
 from biofm.core.version import __version__
-from biofm.policy import NONE, Contacts, Reads, Request, Target, UsesDevice, Writes
+from biofm.policy import NONE, Contacts, Reads, Request, Target, Writes
 from biofm.training import PretrainRecipe
 
 if TYPE_CHECKING:
@@ -81,14 +81,8 @@ class Pretrain(Verb["PretrainSummary"]):
     tokens_per_batch: Annotated[
         int | None, Option("How many tokens a batch of one device holds at most."), NONE
     ] = None
-    batches_per_step: Annotated[
-        int | None, Option("How many batches a step of the optimiser takes, over all devices."), NONE
-    ] = None
-    max_length: Annotated[
-        int | None,
-        Option("The longest sequence in training, in tokens: a longer one gives a random crop of so many."),
-        NONE,
-    ] = None
+    batches_per_step: options.BatchesPerStep = None
+    max_length: options.MaxLength = None
     masked_share: Annotated[
         float | None,
         Option("The share of the units that are to be predicted, between 0 and 1.", flag="--masked"),
@@ -115,11 +109,7 @@ class Pretrain(Verb["PretrainSummary"]):
     log_every: Annotated[int | None, Option("How many steps lie between the rows of metrics.csv."), NONE] = (
         None
     )
-    devices: Annotated[
-        int | None,
-        Option("How many processes train on each machine, each with a device of its own."),
-        UsesDevice("compute"),
-    ] = None
+    devices: options.Devices = None
     config: options.Config = None
     sets: options.Sets = ()
     dtype: options.Dtype = "auto"
