@@ -18,7 +18,6 @@ from biofm.policy import NONE, Reads, Request, Target, Writes
 if TYPE_CHECKING:
     from biofm.evaluation import Assay, EvaluateOptions, Evaluation
     from biofm.gate import Permit
-    from biofm.modalities import Modality
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +134,7 @@ class Evaluate(Verb["Evaluation"]):
             _require_scores(stream, name, how.score_columns)
             wild_type = None
             if self.wild_type:
-                wild_type = _read_wild_type(permit.reader("wild_type"), str(self.wild_type), how.modality)
+                wild_type = _read_wild_type(permit.reader("wild_type"), str(self.wild_type), how)
             assay = read_assay(stream, name, how, wild_type, notices, skip_faulty=self.on_error == "skip")
             found = evaluate_assay(assay, how, sha256, notices, bar.update)
             self._write(found, assay, permit)
@@ -158,6 +157,7 @@ class Evaluate(Verb["Evaluation"]):
             n_resamples=self.n_resamples,
             seed=self.seed,
             modality=modality_named(self.modality),
+            insists=self.modality is not None,
         )
 
     def _targets(self) -> dict[str, Target]:
@@ -192,7 +192,7 @@ def _require_scores(stream: BinaryIO, name: str, scores: Sequence[str]) -> None:
         raise InputError("no column of scores was named", where=name, remedy=remedy)
 
 
-def _read_wild_type(stream: BinaryIO, name: str, modality: "Modality") -> str:
+def _read_wild_type(stream: BinaryIO, name: str, how: "EvaluateOptions") -> str:
     from biofm_datasets import read_sequences
     from biofm_datasets.formats import is_table
 
@@ -203,7 +203,7 @@ def _read_wild_type(stream: BinaryIO, name: str, modality: "Modality") -> str:
     if len(records) != 1:
         what = f"{len(records):,} sequences where one wild type belongs"
         raise InputError(what, where=name, remedy="Give a FASTA file of one sequence")
-    return modality.clean(records[0], Counter(), gaps="refuse").sequence
+    return how.modality.accept(records[0], Counter(), gaps="refuse", insists=how.insists).sequence
 
 
 def _draw(found: "Evaluation", assay: "Assay", handle: BinaryIO, suffix: str, with_mean: bool) -> None:

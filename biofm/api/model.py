@@ -27,6 +27,7 @@ from biofm.inference.scoring import Reader, ScoreOptions, Scorer, perplexities
 from biofm.inference.scoring.cases import cases_of_values
 from biofm.inference.scoring.perplexity import check_perplexity_method
 from biofm.modalities import Modality
+from biofm.modalities.modality import check_asked
 from biofm.modalities.records import SKIPPED, RecordOptions, records_of_values
 from biofm.modalities.values import Sequences
 from biofm.models import Checkpoint, ModelInfo, write_checkpoint
@@ -132,6 +133,7 @@ class Model:
         *,
         method: ScoreMethod = "masked-marginals",
         offset: int = 0,
+        modality: str | None = None,
         dtype: str = "float32",
         tokens_per_batch: int | None = None,
     ) -> NDArray[np.float32]:
@@ -145,14 +147,17 @@ class Model:
         """
         options = ScoreOptions(method=method, offset=offset)
         notices: Counter[str] = Counter()
-        cases = cases_of_values(wild_type, variants, options, notices)
-        _warn_of(notices)
         request = self._request(
-            "score", method=method, offset=offset, dtype=dtype, tokens_per_batch=tokens_per_batch
-        )
+            "score", method=method, offset=offset, modality=modality, dtype=dtype,
+            tokens_per_batch=tokens_per_batch,
+        )  # fmt: skip
         with ask(request):
-            reader = self.in_dtype(dtype).reader(tokens_per_batch)
-            return Scorer([reader], method).read_and_score(cases)[:, 0]
+            scorer = Scorer([self.in_dtype(dtype).reader(tokens_per_batch)], method)
+            check_asked(modality, scorer.modality)
+            insists = modality is not None
+            cases = cases_of_values(wild_type, variants, scorer.modality, options, notices, insists=insists)
+            _warn_of(notices)
+            return scorer.read_and_score(cases)[:, 0]
 
     def perplexity(
         self,

@@ -14,6 +14,9 @@ from biofm.policy import NONE, Contacts, Reads, UsesDevice, Writes
 DEFAULT_MODEL = "protein-nano"
 
 MODEL = "A name of `biofm models`, a hub id, a folder, a .pt or a .pth file."
+MODEL_OR_DEFAULT = (
+    f"{MODEL} By default the one that biofm has for what the input holds: {DEFAULT_MODEL} for proteins."
+)
 TABLE = "The table to write. Its suffix chooses the format: .csv .tsv .parquet; - is standard output, as CSV."
 GAPS = (
     "What becomes of the gaps of an alignment (- and .): drop and count them, keep them as tokens, or refuse."
@@ -36,7 +39,7 @@ Picture = Annotated[str | Path | None, Option("Draw a figure of it: .png .svg .p
 ModelName = Annotated[
     str | Path | None,
     Option(
-        f"{MODEL} By default the one that biofm has for what the input holds: {DEFAULT_MODEL} for proteins.",
+        MODEL_OR_DEFAULT,
         short="-m",
     ),
     Reads("model"),

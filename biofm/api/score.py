@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
+from itertools import chain
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, cast
@@ -12,7 +13,7 @@ from biofm_datasets.choices import FormatWord
 from biofm.api import options
 from biofm.api.declaration import Option, Verb, verb
 from biofm.api.inputs import STANDARD_STREAM, path_of
-from biofm.api.loading import load
+from biofm.api.loading import load, model_for
 from biofm.api.work import work_of
 from biofm.core.choices import OnError, ScoreMethod
 from biofm.core.errors import OptionError
@@ -89,13 +90,13 @@ class Score(Verb["ScoreSummary"]):
         Sequence[str | Path],
         Option(
             "The model, or several, repeated on a command line: each has a column of scores, and their mean "
-            f"has one. {options.MODEL}",
+            f"has one. {options.MODEL_OR_DEFAULT}",
             flag="--model",
             short="-m",
         ),
         Reads("model"),
         Contacts("hub"),
-    ] = (options.DEFAULT_MODEL,)
+    ] = ()
     method: Annotated[
         ScoreMethod,
         Option(
@@ -212,16 +213,17 @@ class Score(Verb["ScoreSummary"]):
             return job.summary(totals, seconds, provenance_of(journal))
 
     def _begin(self, permit: "Permit") -> "_Job":
-        """Open the rows, then load the models: so a fault of the first rows shows at once."""
+        """Load the models, which say what the rows are of, and read the first rows."""
         from biofm.inference.scoring import Scorer  # these bring torch
-        from biofm.inference.scoring.cases import begun
         from biofm.inference.scoring.rows import Rows
 
-        notices: Counter[str] = Counter()
-        first, cases = begun(self._sources.cases(permit.reader, self._how(), notices))
-        loaded = [load(model, device=self.device, dtype=self.dtype) for model in self.models]
+        loaded = [load(model, device=self.device, dtype=self.dtype) for model in self._models]
         scorer = Scorer([one.reader(self.tokens_per_batch) for one in loaded], self.method)
-        return _Job(self, first, Rows(cases, scorer, notices), loaded, scorer, notices, perf_counter())
+        notices: Counter[str] = Counter()
+        cases = self._sources.cases(permit.reader, scorer.modality, self._how(), notices)
+        first = next(cases)
+        rows = Rows(chain([first], cases), scorer, notices)
+        return _Job(self, first, rows, loaded, scorer, notices, perf_counter())
 
     def _reads(self) -> dict[str, tuple[Path, ...]]:
         """The files of the rows, by role. Raises OptionError: options do not fit, or one is none."""
@@ -256,15 +258,21 @@ class Score(Verb["ScoreSummary"]):
         )
 
     @property
+    def _models(self) -> list[str]:
+        """The models that are named, or else the default one of what the wild types are."""
+        wild_types = self.wild_type or self.variants or STANDARD_STREAM
+        return [str(model) for model in self.models or [model_for(None, self.modality, wild_types)]]
+
+    @property
     def _columns(self) -> list[str]:
         """What the columns of the models are called."""
         from biofm.inference.scoring.options import column_names  # brings torch
 
-        return column_names([str(model) for model in self.models])
+        return column_names(self._models)
 
     @property
     def _named(self) -> str:
-        return ", ".join(map(str, self.models))
+        return ", ".join(self._models)
 
     def _targets(self) -> dict[str, Target]:
         """What is written, by role. Raises OutputError for a suffix that cannot be, OptionError for a picture

@@ -68,6 +68,7 @@ class BlockReader:
         """
         modality = self.tokenizer.modality
         check_asked(self.reading.modality, modality)
+        insists = self.reading.modality is not None
         skips = self.reading.on_error == "skip"
         column, id_column = self.reading.column, self.reading.id_column
         if self._has_tables and not is_table(name):
@@ -81,9 +82,7 @@ class BlockReader:
         for n_read, record in enumerate(islice(records, n_done, None), start=n_done + 1):
             try:
                 key = self._key(record)
-                if self.reading.modality is None:
-                    modality.refuse_other(record)
-                clean = modality.clean(record, self.notices, gaps=self.reading.gaps)
+                clean = modality.accept(record, self.notices, gaps=self.reading.gaps, insists=insists)
             except DataError:
                 if not skips:
                     raise

@@ -114,7 +114,13 @@ def _read_rows(
     for row in rows:
         cells = [None if name is None else columns.texts[name][row] for name in names]
         try:
-            facts[row] = read_facts(*cells, modality=options.modality, wild_type=wild_type, notices=notices)
+            facts[row] = read_facts(
+                *cells,
+                modality=options.modality,
+                insists=options.insists,
+                wild_type=wild_type,
+                notices=notices,
+            )
         except NoProteinError:
             notices[NO_PROTEIN] += 1
         except DataError as fault:

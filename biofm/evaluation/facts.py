@@ -28,6 +28,7 @@ def read_facts(
     label: str | None,
     *,
     modality: Modality,
+    insists: bool,
     wild_type: str | None,
     notices: Counter[str],
 ) -> Facts:
@@ -37,7 +38,7 @@ def read_facts(
     Raises DataError: a cell cannot be read, or it does not fit the wild type; NoProteinError.
     """
     changes = None if variant is None else parse_variant(variant)
-    sequence = None if whole is None else _read_sequence(whole, modality, notices)
+    sequence = None if whole is None else _read_sequence(whole, modality, notices, insists=insists)
     if wild_type is not None and changes is not None:
         changes = _locate(changes, wild_type)
         sequence = sequence or apply(changes, wild_type)
@@ -48,10 +49,11 @@ def read_facts(
     return Facts(changes, sequence, None if label is None else _read_label(label))
 
 
-def _read_sequence(cell: str, modality: Modality, notices: Counter[str]) -> str:
+def _read_sequence(cell: str, modality: Modality, notices: Counter[str], *, insists: bool) -> str:
     if modality.has_variants:  # of which one may be a stop codon, and then makes no protein
         refuse_no_protein(cell)
-    return modality.clean(Record("", "".join(cell.split())), notices, gaps="refuse").sequence
+    record = Record("", "".join(cell.split()))
+    return modality.accept(record, notices, gaps="refuse", insists=insists).sequence
 
 
 def _agree(changes: tuple[Change, ...], sequence: str, wild_type: str | None) -> bool:

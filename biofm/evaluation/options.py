@@ -5,16 +5,18 @@ from dataclasses import dataclass
 
 from biofm.core.bounds import check_bound
 from biofm.core.errors import OptionError
-from biofm.modalities import PROTEIN, Modality
+from biofm.modalities import Modality
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluateOptions:
     """Names of columns, and how to judge. ``threshold``: measurements at or above it are positive.
     ``with_mean``: the mean of the scores' ranks is judged beside them. ``modality``: what the whole sequences
-    are, by whose rules they are read.
+    are, by whose rules they are read; letters that speak for another one are a fault, unless the caller
+    ``insists``.
     """
 
+    modality: Modality
     measured_column: str
     score_columns: tuple[str, ...]
     variant_column: str | None = None
@@ -25,7 +27,7 @@ class EvaluateOptions:
     with_mean: bool = False
     n_resamples: int = 1000
     seed: int = 0
-    modality: Modality = PROTEIN
+    insists: bool = False
 
     def __post_init__(self) -> None:
         for number, name in enumerate(self.score_columns):

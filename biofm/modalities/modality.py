@@ -94,9 +94,25 @@ class Modality:
     formats: tuple[str, ...] = ()
     group: Callable[[Record], str] | None = None
 
+    def accept(
+        self, record: Record, notices: Counter[str], *, gaps: Gaps = "drop", insists: bool = False
+    ) -> Record:
+        """A record that a caller gave, in order.
+
+        Raises DataError: it is none of the modality; or its letters speak for another one, and the caller,
+        who did not name this one, does not ``insist``.
+        """
+        if not insists:
+            self.refuse_other(record)
+        return self.clean(record, notices, gaps=gaps)
+
 
 def check_asked(asked: str | None, modality: Modality) -> None:
     """Raises OptionError where ``asked``, the name of a modality or None, is not what the model reads."""
+    if asked == "":
+        raise OptionError(
+            "no modality is named", where="--as", remedy=f"Give {modality.name}, or leave it out"
+        )
     if asked not in (None, modality.name):
         what = f"the model reads {modality.words.items}, and {asked} was asked for"
         raise OptionError(what, where="--as", remedy=f"Give a model that reads {asked} with --model")

@@ -81,12 +81,11 @@ def _clean(
 ) -> Iterator[Record]:
     n_good, same = 0, SameColumns()
     check_asked(options.modality, modality)
+    insists = options.modality is not None
     for record in watch_ids(records, notices):
         try:
-            if options.modality is None:
-                modality.refuse_other(record)
             same.check(record.columns, record.where)
-            clean = modality.clean(record, notices, gaps=options.gaps)
+            clean = modality.accept(record, notices, gaps=options.gaps, insists=insists)
         except DataError:
             if options.on_error == "stop":
                 raise

@@ -14,7 +14,7 @@ import torch
 import biofm
 from biofm import api
 from biofm.api.declaration import options_of
-from biofm.core.errors import ModelError, OutputError
+from biofm.core.errors import InputError, ModelError, OptionError, OutputError
 from biofm.modalities import ProteinTokenizer
 from biofm.models import Checkpoint, esm2, new_model
 from biofm.models.checkpoint import BUNDLED
@@ -123,7 +123,13 @@ ASKED: dict[str, tuple[Callable[[biofm.Model], object], dict[str, Any]]] = {
     "contacts": (lambda model: model.contacts(["MKTAY"], gaps="keep"), {**READ_IN_MEMORY, "gaps": "keep"}),
     "score": (
         lambda model: model.score("MKTAY", ["K2R"], tokens_per_batch=64),
-        {"method": "masked-marginals", "offset": 0, "dtype": "float32", "tokens_per_batch": 64},
+        {
+            "method": "masked-marginals",
+            "offset": 0,
+            "modality": None,
+            "dtype": "float32",
+            "tokens_per_batch": 64,
+        },
     ),
     "perplexity": (
         lambda model: model.perplexity(["MKTAY"], method="single-pass"),
@@ -143,3 +149,12 @@ def test_a_loaded_model_states_the_options_of_a_verb_as_its_declaration_names_th
     assert json.loads(kept) == expected
     declaration = getattr(import_module(f"biofm.api.{verb}"), verb.capitalize())
     assert set(expected) <= {declared.name for declared in options_of(declaration)}
+
+
+def test_a_wild_type_of_dna_is_refused_in_memory_too(model: biofm.Model) -> None:
+    dna = "ACGT" * 40
+    with pytest.raises(InputError, match="looks like DNA or RNA, not a protein"):
+        model.score(dna, ["C2W"])
+    assert np.isfinite(model.score(dna, ["C2W"], modality="protein")).all()
+    with pytest.raises(OptionError, match="the model reads proteins, and dna was asked for"):
+        model.score("MKTAY", ["K2R"], modality="dna")

@@ -58,6 +58,32 @@ def test_a_wild_type_of_dna_is_refused_with_its_line(biofm: Biofm) -> None:
     assert biofm("score", "v.csv", "--sequence-column", "wt", "-o", "out.csv", "--as", "protein").status == 0
 
 
+def test_measured_sequences_of_dna_are_refused_with_their_line(biofm: Biofm) -> None:
+    random = Random(1)
+    rows = [f"{''.join(random.choices('ACGT', k=400))},{random.random()},{i}" for i in range(8)]
+    Path("a.csv").write_text("\n".join(["sequence,score,y", *rows]) + "\n")
+    words = ["evaluate", "a.csv", "--measured-column", "y", "--score-column", "score"]
+    words += ["--mutated-column", "sequence", "--resamples", "0"]
+    done = biofm(*words)
+    message = "a.csv, line 2: this looks like DNA or RNA, not a protein (400 of 400 letters)"
+    assert done.status == 1
+    assert done.err.strip().startswith(f"biofm: {message}. {WAY_ON}")
+    done = biofm(*words, "--wild-type", "dna.fna", "--as", "protein")
+    assert done.status == 0, done.err
+
+
+def test_a_wild_type_of_measured_variants_is_no_dna(biofm: Biofm) -> None:
+    dna = DNA.splitlines()[1]
+    rows = [f"{dna[i]}{i + 1}W,{i}.5,{i}" for i in range(8)]
+    Path("a.csv").write_text("\n".join(["mutant,score,y", *rows]) + "\n")
+    words = ["evaluate", "a.csv", "--measured-column", "y", "--score-column", "score"]
+    words += ["--variant-column", "mutant", "--wild-type", "dna.fna", "--resamples", "0"]
+    done = biofm(*words)
+    assert (done.status, done.err.strip()) == (1, f"biofm: {OF_DNA}. {WAY_ON}")
+    done = biofm(*words, "--as", "protein")
+    assert done.status == 0, done.err
+
+
 def test_who_names_the_modality_insists(biofm: Biofm) -> None:
     done = biofm("embed", "dna.fna", "-o", "out.npz", "--as", "protein", "--quiet")
     assert done.status == 0, done.err
@@ -72,6 +98,10 @@ def test_a_modality_that_the_model_does_not_read_is_refused(biofm: Biofm) -> Non
 
 
 def test_a_modality_that_does_not_exist_is_named(biofm: Biofm) -> None:
-    for words in (("data", "prepare", "dna.fna", "-o", "out"), ("embed", "dna.fna", "-o", "out.npz")):
+    for words in (
+        ("data", "prepare", "dna.fna", "-o", "out"),
+        ("embed", "dna.fna", "-o", "out.npz"),
+        ("score", "--all-singles", "-w", "dna.fna", "-o", "out.csv"),
+    ):
         done = biofm(*words, "--as", "cheese", "--quiet")
         assert (done.status, done.err.strip()) == (1, "biofm: --as: no such modality: cheese. Give protein")

@@ -72,7 +72,9 @@ def read_sequences_of(name: str, column: str | None = None) -> Callable[[Path], 
 
 
 def read_assay_of(name: str) -> Callable[[Path], Any]:
-    options = EvaluateOptions(measured_column="measured", score_columns=("score",), variant_column="mutant")
+    options = EvaluateOptions(
+        modality=PROTEIN, measured_column="measured", score_columns=("score",), variant_column="mutant"
+    )
 
     def read(folder: Path) -> Any:
         with (folder / name).open("rb") as file, input_errors():
@@ -98,7 +100,7 @@ def read_variants_of(name: str) -> Callable[[Path], Any]:
         sources = Sources(variants=folder / name, wild_type=folder / "wild.fasta")
         with ExitStack() as opened:
             files = {role: opened.enter_context(path[0].open("rb")) for role, path in sources.files().items()}
-            cases = sources.cases(files.__getitem__, ScoreOptions(on_error="skip"), Counter())
+            cases = sources.cases(files.__getitem__, PROTEIN, ScoreOptions(on_error="skip"), Counter())
             with input_errors():
                 return sum(len(some.variants) for some in cases)
 

@@ -124,9 +124,19 @@ def test_perplexities_are_those_of_a_plain_loop(
         assert value == pytest.approx(np.exp(np.mean(losses)), rel=1e-4)
 
 
-def test_variants_are_of_proteins(model: Path) -> None:
-    with pytest.raises(ModelError, match="this model reads strings, whose variants nobody here can read"):
+UNREAD = "this model reads strings, whose variants nobody here can read"
+
+
+def test_variants_are_of_proteins(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=UNREAD):
         biofm.load(model, device="cpu").score("MKTAYI", ["K2A"])
+    wild, out = tmp_path / "wild.fasta", tmp_path / "out.csv"
+    wild.write_text(">a\nMKTAYI\n")
+    for asked in (None, "toy"):
+        with pytest.raises(ModelError, match=UNREAD):
+            biofm.score(None, out, wild_type=wild, all_singles=True, models=[model], modality=asked)
+    with pytest.raises(ModelError, match="one model reads proteins, another strings"):
+        biofm.score(None, out, wild_type=wild, all_singles=True, models=["protein-nano", model])
 
 
 def test_a_record_of_something_else_is_refused_with_its_place(model: Path) -> None:

@@ -138,9 +138,8 @@ def _read_row(
     id_ = (columns.ids[row] if columns.ids is not None else "") or str(number)
     sequence = "".join(columns.sequences[row].split())
     record = Record(id=id_, sequence=sequence, number=number, source=part.source)
-    if options.modality is None:
-        modality.refuse_other(record)
-    clean = modality.clean(record, notices, gaps=options.gaps).sequence
+    insists = options.modality is not None
+    clean = modality.accept(record, notices, gaps=options.gaps, insists=insists).sequence
     cells = tuple(target[row] for target in columns.targets)
     return Row(part.places[row], id_, clean, sequence, cells, role)
 

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import islice
 from typing import Any
 
 from biofm_datasets import Change, DataError, NoProteinError, parse_variant
@@ -17,6 +17,7 @@ from biofm.core.errors import InputError, input_errors
 from biofm.inference.scoring.methods import Unscored, Variant
 from biofm.inference.scoring.options import MUTATED_COLUMN, VARIANT_COLUMNS, ScoreOptions
 from biofm.inference.scoring.wild_types import WildTypes, clean_cell
+from biofm.modalities import Modality
 from biofm.modalities.values import sequence_of, texts_of
 
 ROWS_PER_PART = 2048
@@ -54,6 +55,7 @@ class Cases:
 def cases_of_table(
     parts: Iterable[TablePart],
     wild_types: WildTypes,
+    modality: Modality,
     options: ScoreOptions,
     notices: Counter[str],
     share_read: Callable[[], float | None] = lambda: None,
@@ -68,7 +70,7 @@ def cases_of_table(
     held: list[Cases] = []  # first parts without a variant: where there are no others, no run begins
     with input_errors():
         for part in parts:
-            variants = list(_PartReader(part, wild_types(part), options, notices).read())
+            variants = list(_PartReader(part, wild_types(part), modality, options, notices).read())
             n_scored, source = n_scored + sum(isinstance(one, Variant) for one in variants), part.source
             reason = reason or next((one.reason for one in variants if isinstance(one, Unscored)), "")
             before, share = share, share_read()
@@ -81,12 +83,6 @@ def cases_of_table(
         raise InputError(f"no row can be scored; of the first: {reason}", where=source)
 
 
-def begun(cases: Iterator[Cases]) -> tuple[Cases, Iterator[Cases]]:
-    """The first of some cases, and all of them: so a fault there shows before a model is loaded."""
-    first = next(cases)
-    return first, chain([first], cases)
-
-
 class _PartReader:
     """The variants of one part of a table."""
 
@@ -94,6 +90,7 @@ class _PartReader:
         self,
         part: TablePart,
         wild_type_of: Callable[[int], str],
+        modality: Modality,
         options: ScoreOptions,
         notices: Counter[str],
     ) -> None:
@@ -102,6 +99,7 @@ class _PartReader:
         self.others = self._other_texts(part, column)
         self.part = part
         self.wild_type_of = wild_type_of
+        self.modality = modality
         self.options = options
         self.notices = notices
 
@@ -144,7 +142,8 @@ class _PartReader:
         wild_type, text = self.wild_type_of(row), self.texts[row]
         if self.holds_sequences:
             refuse_no_protein(text)
-            changes = changes_between(wild_type, clean_cell(text, self.notices))
+            mutated = clean_cell(text, self.modality, self.notices, insists=True)  # as its wild type was read
+            changes = changes_between(wild_type, mutated)
             if text.endswith("*") and any(_cuts_short(change, wild_type) for change in changes):
                 raise NoProteinError(f"a stop codon behind {len(text) - 1:,} residues")
             return Variant(wild_type, changes)
@@ -187,15 +186,24 @@ def _cuts_short(change: Change, wild_type: str) -> bool:
 
 
 def cases_of_values(
-    wild_type: Any, variants: Any, options: ScoreOptions, notices: Counter[str]
+    wild_type: Any,
+    variants: Any,
+    modality: Modality,
+    options: ScoreOptions,
+    notices: Counter[str],
+    *,
+    insists: bool = False,
 ) -> list[Variant | Unscored]:
-    """The variants of one protein, given as Python values. Raises InputError, counting from 1."""
+    """The variants of one wild type, given as Python values. Raises InputError, counting from 1.
+
+    A wild type whose letters speak for another modality is a fault, unless the caller ``insists``.
+    """
     texts = texts_of(variants, "variants")
     places = tuple(f"number {i}" for i in range(1, len(texts) + 1))
     part = TablePart("the given variants", ("variant",), (texts,), places)
     with input_errors():
-        clean = clean_cell(sequence_of(wild_type, "the wild type"), notices)
-        found = list(_PartReader(part, lambda row: clean, options, notices).read())
+        clean = clean_cell(sequence_of(wild_type, "the wild type"), modality, notices, insists=insists)
+        found = list(_PartReader(part, lambda row: clean, modality, options, notices).read())
     if n_unscored := notices.pop(UNSCORED, 0):
         notices[NO_PROTEIN] = n_unscored
     return found

@@ -66,10 +66,9 @@ class ScoreOptions:
 def column_names(models: Sequence[str]) -> list[str]:
     """What the models' columns are called: the last part of each name, where that tells them apart.
 
-    Raises OptionError for no model, and for one that is named twice.
+    Raises OptionError for a model that is named twice.
     """
-    if not models or len(set(models)) < len(models):
-        what = "a model is named twice" if models else "no model is named"
-        raise OptionError(what, where="--model", remedy="Name each model once")
+    if len(set(models)) < len(models):
+        raise OptionError("a model is named twice", where="--model", remedy="Name each model once")
     short = [Path(model).name.removesuffix(".pt") for model in models]
     return short if len(set(short)) == len(short) else list(models)

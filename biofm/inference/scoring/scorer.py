@@ -11,6 +11,7 @@ from biofm.core.errors import ModelError
 from biofm.inference.masked import unheard
 from biofm.inference.scoring.methods import Unscored, Variant, readings_of, score_of
 from biofm.inference.scoring.readings import Answer, Reader, Reading
+from biofm.modalities import Modality
 from biofm.models.finiteness import not_finite, reason_of
 
 
@@ -25,12 +26,9 @@ class Scorer:
     """Models, and the method by which they score."""
 
     def __init__(self, readers: Sequence[Reader], method: ScoreMethod) -> None:
-        for modality in (reader.tokenizer.modality for reader in readers):
-            if not modality.has_variants:
-                what = f"this model reads {modality.words.items}, whose variants nobody here can read"
-                raise ModelError(what, where="--model", remedy="Give a model of proteins")
         self.readers = readers
         self.method = method
+        self.modality = _read_by_all(readers)
 
     def needs(self, variant: Variant) -> dict[bytes, Need]:
         """By key what must be known to score a variant. Variants that share a place of a protein share it."""
@@ -100,6 +98,19 @@ class Scorer:
         if variant.method(self.method) == "pseudo-perplexity":
             n_residues = max(n_residues, len(variant.mutated))
         return any(n_residues > reader.window for reader in self.readers)
+
+
+def _read_by_all(readers: Sequence[Reader]) -> Modality:
+    """What the models read. Raises ModelError: not all read the same, or it has no variants."""
+    modalities = {it.name: it for it in (reader.tokenizer.modality for reader in readers)}
+    if len(modalities) > 1:
+        what = f"one model reads {', another '.join(it.words.items for it in modalities.values())}"
+        raise ModelError(what, where="--model", remedy="Give models that all read the same")
+    (modality,) = modalities.values()
+    if not modality.has_variants:
+        what = f"this model reads {modality.words.items}, whose variants nobody here can read"
+        raise ModelError(what, where="--model", remedy="Give another model")
+    return modality
 
 
 def _looked_up(answers: Mapping[bytes, Answer], reader: Reader) -> Callable[[Reading], Answer]:

@@ -18,7 +18,7 @@ from biofm.inference.scoring.cases import ROWS_PER_PART, Cases, cases_of_table
 from biofm.inference.scoring.options import ScoreOptions
 from biofm.inference.scoring.scan import cases_of_scan
 from biofm.inference.scoring.wild_types import wild_types_of_column, wild_types_of_records
-from biofm.modalities import PROTEIN
+from biofm.modalities import Modality
 from biofm.modalities.modality import check_asked
 from biofm.modalities.records import RecordOptions, check_format, records_of_file
 
@@ -44,7 +44,6 @@ class Sources:
 
     def __post_init__(self) -> None:
         check_format(self.format)
-        check_asked(self.modality, PROTEIN)
         if self.all_singles != (self.variants is None):
             what = "either a table of variants is scored, or all substitutions"
             raise OptionError(what, where="--all-singles", remedy="Give one of them")
@@ -82,25 +81,32 @@ class Sources:
         return {role: (path,) for role, path in roles.items() if path is not None}
 
     def cases(
-        self, opened: Callable[[str], BinaryIO], options: ScoreOptions, notices: Counter[str]
+        self,
+        opened: Callable[[str], BinaryIO],
+        modality: Modality,
+        options: ScoreOptions,
+        notices: Counter[str],
     ) -> Iterator[Cases]:
-        """The rows to score, in order; ``opened`` gives the stream of a role."""
+        """The rows to score, of the modality that the models read, in order; ``opened`` gives the stream of a
+        role. Raises OptionError where another modality was asked for.
+        """
+        check_asked(self.modality, modality)
         if self.variants is None:
             options.refuse_columns()
-            records = self._records(opened("wild_type"), options.on_error, notices)
+            records = self._records(opened("wild_type"), modality, options.on_error, notices)
             proteins = self._the_one(records) if self.only_one else records
             return cases_of_scan(Intake(proteins, opened("wild_type")), options.offset, notices)
         if self.wild_type is None:
             assert self.sequence_column is not None, "checked above"
             wild_types = wild_types_of_column(
-                self.sequence_column, notices, insists=self.modality is not None
+                self.sequence_column, modality, notices, insists=self.modality is not None
             )
         else:
-            records = self._records(opened("wild_type"), "stop", notices)
+            records = self._records(opened("wild_type"), modality, "stop", notices)
             wild_types = wild_types_of_records(records, str(self.wild_type), self.protein_column)
         stream = opened("variants")
         parts = read_table(stream, self.name, n_rows=ROWS_PER_PART, word=self.format)
-        return cases_of_table(parts, wild_types, options, notices, share_reader(stream))
+        return cases_of_table(parts, wild_types, modality, options, notices, share_reader(stream))
 
     def _the_one(self, records: Iterator[Record]) -> Iterator[Record]:
         first = list(islice(records, 2))
@@ -109,7 +115,9 @@ class Sources:
             raise InputError("a picture shows one protein", where=first[1].where, remedy=remedy)
         yield from first
 
-    def _records(self, stream: BinaryIO, on_error: str, notices: Counter[str]) -> Iterator[Record]:
+    def _records(
+        self, stream: BinaryIO, modality: Modality, on_error: str, notices: Counter[str]
+    ) -> Iterator[Record]:
         assert self.wild_type is not None
         id_column = self.protein_column if self._is_table() else None
         reading = RecordOptions(
@@ -120,7 +128,7 @@ class Sources:
             format=self._wild_type_format,
             modality=self.modality,
         )
-        return records_of_file(stream, _spelt(self.wild_type), PROTEIN, reading, notices)
+        return records_of_file(stream, _spelt(self.wild_type), modality, reading, notices)
 
     def _is_table(self) -> bool:
         assert self.wild_type is not None

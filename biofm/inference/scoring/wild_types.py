@@ -9,7 +9,7 @@ from biofm_datasets.protein import MASK
 from biofm_datasets.table_parts import TablePart
 
 from biofm.core.errors import InputError
-from biofm.modalities import PROTEIN
+from biofm.modalities import Modality
 
 WildTypes = Callable[[TablePart], Callable[[int], str]]
 """For a part of a table: row -> clean sequence, or DataError where that row's is at fault."""
@@ -45,27 +45,27 @@ def wild_types_of_records(records: Iterable[Record], name: str, protein_column: 
     return find
 
 
-def wild_types_of_column(column: str, notices: Counter[str], *, insists: bool = False) -> WildTypes:
-    """Every row brings the sequence of its wild type in ``column``. Letters that speak for another thing than
-    a protein are a fault, unless the caller ``insists``.
+def wild_types_of_column(
+    column: str, modality: Modality, notices: Counter[str], *, insists: bool = False
+) -> WildTypes:
+    """Every row brings the sequence of its wild type in ``column``. Letters that speak for another modality
+    are a fault, unless the caller ``insists``.
     """
 
     def find(part: TablePart) -> Callable[[int], str]:
         texts = part.texts(column)
         # The rows of one protein share one string.
-        clean = cache(lambda text: clean_cell(text, notices, insists=insists))
+        clean = cache(lambda text: clean_cell(text, modality, notices, insists=insists))
         return lambda row: clean(texts[row])
 
     return find
 
 
-def clean_cell(text: str, notices: Counter[str], *, insists: bool = True) -> str:
+def clean_cell(text: str, modality: Modality, notices: Counter[str], *, insists: bool) -> str:
     """The sequence in a cell, in order. Raises DataError, which does not know the cell's place."""
     record = Record(id="", sequence="".join(text.split()))
     try:
-        if not insists:
-            PROTEIN.refuse_other(record)
-        return whole(PROTEIN.clean(record, notices, gaps="refuse")).sequence
+        return whole(modality.accept(record, notices, gaps="refuse", insists=insists)).sequence
     except (DataError, InputError) as error:
         raise DataError(error.what, remedy=error.remedy) from error
 

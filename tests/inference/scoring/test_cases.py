@@ -14,6 +14,7 @@ from biofm.inference.scoring import cases as cases_of_scoring
 from biofm.inference.scoring.cases import N_TRIED, Cases, cases_of_table, cases_of_values
 from biofm.inference.scoring.methods import Unscored
 from biofm.inference.scoring.wild_types import WildTypes, wild_types_of_column, wild_types_of_records
+from biofm.modalities import PROTEIN as PROTEINS
 
 PROTEIN = "MKTAYIAKQRQISF"
 OTHER = "MVLSPADKTNVKAAW"
@@ -36,7 +37,7 @@ def read(
 ) -> list[Cases]:
     parts = read_table(io.BytesIO(text.encode()), "v.csv", n_rows=n_rows)
     counted = Counter() if notices is None else notices
-    return list(cases_of_table(parts, wild_types or only(), ScoreOptions(**options), counted))
+    return list(cases_of_table(parts, wild_types or only(), PROTEINS, ScoreOptions(**options), counted))
 
 
 def mutated(cases: list[Cases]) -> list[str]:
@@ -81,7 +82,7 @@ def test_of_several_wild_types_a_column_names_the_row_s() -> None:
 
 def test_wild_types_may_stand_in_the_table() -> None:
     notices: Counter[str] = Counter()
-    wild_types = wild_types_of_column("target_seq", notices)
+    wild_types = wild_types_of_column("target_seq", PROTEINS, notices)
     text = f"mutant,target_seq\nK2R,{PROTEIN}\nV2R,{OTHER.lower()}\nM1A,{OTHER.lower()}\n"
     cases = read(text, wild_types)
     assert mutated(cases) == ["MRTAYIAKQRQISF", "MRLSPADKTNVKAAW", "AVLSPADKTNVKAAW"]
@@ -117,7 +118,7 @@ def test_an_unknown_protein_is_a_fault_of_its_row() -> None:
 
 
 def test_a_faulty_wild_type_is_a_fault_of_its_row() -> None:
-    wild_types = wild_types_of_column("s", Counter())
+    wild_types = wild_types_of_column("s", PROTEINS, Counter())
     with pytest.raises(InputError, match=r"v\.csv, line 3: position 2 holds '7'"):
         read(f"mutant,s\nK2R,{PROTEIN}\nK2R,M7\n", wild_types)
     with pytest.raises(InputError, match=r"v\.csv, line 2: the sequence holds <mask>"):
@@ -197,7 +198,7 @@ def test_no_run_begins_before_a_variant_is_found() -> None:
     parts = read("mutant\nK2*\nK2*\nK2*\nK2*\nK2R\n", n_rows=2)
     assert [len(part.variants) for part in parts] == [2, 2, 1]
     table = read_table(io.BytesIO(b"mutant\n" + b"K2*\n" * 7), "v.csv", n_rows=2)
-    cases = cases_of_table(table, only(), ScoreOptions(), Counter())
+    cases = cases_of_table(table, only(), PROTEINS, ScoreOptions(), Counter())
     with pytest.raises(InputError, match=r"v\.csv: no row can be scored"):
         next(cases)
 
@@ -224,13 +225,13 @@ def test_wrong_wild_types_are_errors(sequences: list[tuple[str, str]], fault: st
 
 def test_python_values_are_counted_from_one() -> None:
     options = ScoreOptions()
-    cases = cases_of_values("mktayiakqrqisf", ["K2R", "WT"], options, Counter())
+    cases = cases_of_values("mktayiakqrqisf", ["K2R", "WT"], PROTEINS, options, Counter())
     assert mutated([Cases({}, cases, str)]) == ["MRTAYIAKQRQISF", PROTEIN]
-    assert cases_of_values(PROTEIN, [], options, Counter()) == []
+    assert cases_of_values(PROTEIN, [], PROTEINS, options, Counter()) == []
     with pytest.raises(InputError, match=r"the given variants, number 2 \(K3R\)"):
-        cases_of_values(PROTEIN, ["K2R", "K3R"], options, Counter())
+        cases_of_values(PROTEIN, ["K2R", "K3R"], PROTEINS, options, Counter())
     with pytest.raises(InputError, match="Put it into a list"):
-        cases_of_values(PROTEIN, "K2R", options, Counter())
+        cases_of_values(PROTEIN, "K2R", PROTEINS, options, Counter())
 
 
 def test_rows_that_say_two_things_are_counted() -> None:
@@ -251,12 +252,12 @@ def test_rows_that_say_two_things_are_counted() -> None:
     [(PROTEIN, "mutated_sequence\nMRTAYIAK-RQISF\n"), ("MKTA.YIAKQRQISF", "mutant\nK2R\n")],
 )
 def test_gaps_are_refused_because_they_shift_the_numbering(wild_type: str, text: str) -> None:
-    wild_types = wild_types_of_column("wt", Counter())
+    wild_types = wild_types_of_column("wt", PROTEINS, Counter())
     text = "\n".join(f"{line},{'wt' if i == 0 else wild_type}" for i, line in enumerate(text.splitlines()))
     with pytest.raises(InputError, match=r"^v.csv, line 2: position \d holds '[-.]', a gap of an alignment"):
         read(text, wild_types)
     with pytest.raises(InputError, match="a gap of an alignment"):
-        cases_of_values("MK-TAY", ["K2R"], ScoreOptions(), Counter())
+        cases_of_values("MK-TAY", ["K2R"], PROTEINS, ScoreOptions(), Counter())
 
 
 @pytest.mark.parametrize(
@@ -273,7 +274,7 @@ def test_wrong_options_are_refused(options: dict[str, Any], fault: str) -> None:
 
 
 def test_a_change_of_nothing_has_no_site() -> None:
-    (variant,) = cases_of_values(PROTEIN, ["A4A:K8R"], ScoreOptions(), Counter())
+    (variant,) = cases_of_values(PROTEIN, ["A4A:K8R"], PROTEINS, ScoreOptions(), Counter())
     assert isinstance(variant, Variant)
     assert list(variant.sites()) == [(7, "K", "R")]
 

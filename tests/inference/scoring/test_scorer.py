@@ -53,7 +53,9 @@ def counting() -> CountingPredictor:
 
 def score(reader: Reader, method: str, variants: list[str]) -> NDArray[np.float32]:
     scorer = Scorer([reader], method)  # type: ignore[arg-type]
-    return scorer.read_and_score(cases_of_values(PROTEIN, variants, ScoreOptions(), Counter()))
+    return scorer.read_and_score(
+        cases_of_values(PROTEIN, variants, TOKENIZER.modality, ScoreOptions(), Counter())
+    )
 
 
 def test_a_place_is_run_once_however_many_variants_share_it(counting: CountingPredictor) -> None:
@@ -80,7 +82,7 @@ def test_indels_share_the_likelihood_of_their_wild_type(counting: CountingPredic
 
 def test_models_have_a_column_each() -> None:
     one, other = (Reader(predictor(seed), TOKENIZER, 1024, sha256=str(seed)) for seed in (1, 2))
-    cases = cases_of_values(PROTEIN, ["K2R", "A4del"], ScoreOptions(), Counter())
+    cases = cases_of_values(PROTEIN, ["K2R", "A4del"], TOKENIZER.modality, ScoreOptions(), Counter())
     both = Scorer([one, other], "masked-marginals").read_and_score(cases)
     assert both.shape == (2, 2)
     for i, reader in enumerate((one, other)):
@@ -99,7 +101,7 @@ def test_what_cannot_be_scored_is_nan_among_the_others(counting: CountingPredict
 def test_models_of_one_weight_file_and_window_answer_once(counting: CountingPredictor) -> None:
     same = [Reader(counting, TOKENIZER, 1024, sha256="a") for _ in range(2)]
     scores = Scorer(same, "masked-marginals").read_and_score(
-        cases_of_values(PROTEIN, ["K2R"], ScoreOptions(), Counter())
+        cases_of_values(PROTEIN, ["K2R"], TOKENIZER.modality, ScoreOptions(), Counter())
     )
     assert len(counting.asked) == 1
     assert scores[0, 0] == scores[0, 1]
@@ -108,7 +110,9 @@ def test_models_of_one_weight_file_and_window_answer_once(counting: CountingPred
 def test_the_tokens_of_what_is_needed_are_those_that_are_run(counting: CountingPredictor) -> None:
     scorer = Scorer([Reader(counting, TOKENIZER, 12)], "masked-marginals")
     needs: dict[bytes, Need] = {}
-    for variant in cases_of_values(PROTEIN, ["K2R", "A4G", "T3del"], ScoreOptions(), Counter()):
+    for variant in cases_of_values(
+        PROTEIN, ["K2R", "A4G", "T3del"], TOKENIZER.modality, ScoreOptions(), Counter()
+    ):
         assert isinstance(variant, Variant)
         needs |= scorer.needs(variant)
     heard: list[int] = []
