@@ -9,13 +9,13 @@ from biofm.api.inputs import path_of
 from biofm.api.request import request_of
 from biofm.core.configuration import Configuration, configure
 from biofm.gate import ask
-from biofm.training.crew import said_once
+from biofm.training.crew import main_speaks
 from biofm.training.folder import RECIPE
 
 C = TypeVar("C", bound=Configuration)
 
 
-@said_once()
+@main_speaks()
 def read_configuration(
     verb: str,
     kind: type[C],

@@ -16,8 +16,8 @@ from biofm.policy import NONE, Reads, Request, Target, Writes, effects
 
 if TYPE_CHECKING:
     from biofm.api.model import Model
-    from biofm.core.stores import ProvenanceFields
-    from biofm.core.stores.contact_maps import ContactStore
+    from biofm.core.outputs import ProvenanceFields
+    from biofm.core.outputs.contact_maps import ContactWriter
     from biofm.gate import Permit
     from biofm.inference.contact_results import ContactsSummary, StructureSummary
     from biofm.inference.focus import Focus
@@ -110,7 +110,7 @@ class Contacts(Verb["ContactsSummary"]):
         return self.asking(reads=reads, writes=self._targets(), model=str(self.model))
 
     def run(self, progress: ProgressSink = SILENT) -> "ContactsSummary":
-        from biofm.core.stores import is_empty  # these bring numpy and torch
+        from biofm.core.outputs import is_empty  # these bring numpy and torch
         from biofm.gate import ask
         from biofm.inference.contact_results import ContactsSummary
         from biofm.inference.contacts import short_enough
@@ -126,7 +126,7 @@ class Contacts(Verb["ContactsSummary"]):
             stream = permit.reader("input")
             loaded = load(self.model, device=self.device, dtype=self.dtype)
             records = records_of_file(stream, name, loaded.modality, reading_of(self, self.gaps), notices)
-            predictor = loaded.contact_predictor(self.tokens_per_batch)
+            predictor = loaded.contact_mapper(self.tokens_per_batch)
             provenance = loaded.contact_provenance(self.gaps)
             kept = short_enough(records, predictor.longest, notices, on_error=on_error)
             store = self._store(permit, loaded, provenance, notices)
@@ -149,7 +149,7 @@ class Contacts(Verb["ContactsSummary"]):
 
     def _check(self) -> None:
         """Raise for options that are out of range, or that would have no effect."""
-        from biofm.core.stores.contact_maps import check_contact_suffix  # brings numpy
+        from biofm.core.outputs.contact_maps import check_contact_suffix  # brings numpy
 
         suffix, threshold = check_contact_suffix(Path(self.output)), self.threshold
         check_bound("min_separation", self.min_separation, "--min-separation")
@@ -189,13 +189,13 @@ class Contacts(Verb["ContactsSummary"]):
 
     def _store(
         self, permit: "Permit", loaded: "Model", provenance: "ProvenanceFields", notices: Counter[str]
-    ) -> "ContactStore":
-        from biofm.core.stores import provenance_path  # these bring numpy and torch
-        from biofm.core.stores.contact_maps import PairFilter, open_contact_store
+    ) -> "ContactWriter":
+        from biofm.core.outputs import provenance_path  # these bring numpy and torch
+        from biofm.core.outputs.contact_maps import PairFilter, open_contact_writer
         from biofm.models.finiteness import reason_of
 
         output = Path(self.output)
-        return open_contact_store(
+        return open_contact_writer(
             permit.writer("output"),
             output.suffix.lower(),
             provenance,

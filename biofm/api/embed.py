@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from biofm.api.model import Model
     from biofm.core.journal import Journal
     from biofm.inference import Embedder, EmbedOptions
-    from biofm.inference.estimate import Estimate
+    from biofm.inference.estimate import EmbedEstimate
     from biofm.inference.results import EmbedSummary
     from biofm.inference.to_journal import Totals
 
@@ -93,7 +93,7 @@ class Embed(Verb["EmbedSummary"]):
     quiet: options.Quiet = True
 
     def request(self) -> Request:
-        from biofm.core.stores.made import files_of
+        from biofm.core.outputs.made import files_of
 
         self._how(), reading_of(self, self.gaps)  # which refuse options that do not fit
         reads: dict[str, tuple[Path, ...]] = {"input": (path_of(self.input),)}
@@ -102,9 +102,9 @@ class Embed(Verb["EmbedSummary"]):
             reads, writes = reads | files_of(work.made), {}
         return self.asking(reads=reads, writes=writes, model=str(self._model))
 
-    def estimate(self) -> "Estimate":
+    def estimate(self) -> "EmbedEstimate":
         """What ``run`` will take."""
-        from biofm.core.stores import check_suffix  # these bring torch
+        from biofm.core.outputs import check_suffix  # these bring torch
         from biofm.gate import ask
         from biofm.inference.estimate import estimate_embedding
         from biofm.modalities.records import records_of_file
@@ -178,7 +178,7 @@ class Embed(Verb["EmbedSummary"]):
 
     def _targets(self) -> dict[str, Target]:
         from biofm.api.table import table_targets  # these bring torch
-        from biofm.core.stores import check_suffix
+        from biofm.core.outputs import check_suffix
 
         output = Path(self.output)
         check_suffix(output)

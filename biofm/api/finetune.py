@@ -183,13 +183,13 @@ class Finetune(Verb["FinetuneSummary"]):
     def run(self, progress: ProgressSink = SILENT) -> "FinetuneSummary":
         from biofm.gate import ask  # these bring torch
         from biofm.inference import choose_compute
-        from biofm.training.crew import meet
+        from biofm.training.crew import rendezvous
         from biofm.training.finetuning import run_finetuning
         from biofm.training.lock import hold_run
 
         recipe = self.settled()
         labels, notices = self._labels(recipe), Counter[str]()
-        crew = meet(recipe)
+        crew = rendezvous(recipe)
         role = BEGUN if crew.is_main else JOINED
         with ExitStack() as opened:
             with crew.main_first():

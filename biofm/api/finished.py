@@ -9,7 +9,7 @@ from typing import Any
 
 from biofm.core.errors import OutputError
 from biofm.core.journal import Journal
-from biofm.core.stores.made import RECORDS, is_made_so
+from biofm.core.outputs.made import RECORDS, is_made_so
 from biofm.gate import Permit
 from biofm.inference.shards import WHOLE, Shard
 

@@ -50,7 +50,7 @@ class Merge(Verb["MergeSummary | ScoreMergeSummary"]):
 
     def request(self) -> Request:
         from biofm.api.table import table_targets  # these bring torch
-        from biofm.core.stores import check_suffix
+        from biofm.core.outputs import check_suffix
         from biofm.core.tables import STANDARD_OUTPUT, SUFFIXES
 
         output = Path(self.output)
@@ -79,7 +79,7 @@ def _merge_embeddings(
 ) -> "MergeSummary":
     from biofm.api.finished import provenance_of  # these bring torch
     from biofm.api.table import write_table
-    from biofm.core.stores import check_suffix
+    from biofm.core.outputs import check_suffix
     from biofm.inference.empty_rows import EMPTY_ROWS
     from biofm.inference.results import MergeSummary
 

@@ -17,13 +17,13 @@ from biofm.core import ModelProvenance, Provenance
 from biofm.core.bounds import check_bound
 from biofm.core.choices import OnError, PerplexityMethod, PoolName, ScoreMethod
 from biofm.core.errors import ModelError
-from biofm.core.stores import ProvenanceFields
+from biofm.core.outputs import ProvenanceFields
 from biofm.gate import ask
-from biofm.inference import Compute, Embedder, EmbedOptions, Predictor, choose_compute, place
-from biofm.inference.contacts import ContactMaps, ContactPredictor, short_enough
+from biofm.inference import Compute, Embedder, EmbedOptions, QueryRunner, choose_compute, place
+from biofm.inference.contacts import ContactMapper, ContactMaps, short_enough
 from biofm.inference.empty_rows import EMPTY_ROWS
 from biofm.inference.results import Embeddings
-from biofm.inference.scoring import Reader, ScoreOptions, Scorer, perplexities
+from biofm.inference.scoring import ScoreOptions, Scorer, ScoringModel, perplexities
 from biofm.inference.scoring.cases import cases_of_values
 from biofm.inference.scoring.perplexity import check_perplexity_method
 from biofm.modalities import Modality
@@ -114,7 +114,7 @@ class Model:
         reading = RecordOptions(
             column=column, id_column=id_column, on_error=on_error, gaps=gaps, modality=modality
         )
-        predictor = self.contact_predictor(tokens_per_batch)
+        predictor = self.contact_mapper(tokens_per_batch)
         request = self._request(
             "contacts", tokens_per_batch=tokens_per_batch, column=column, id_column=id_column, gaps=gaps,
             modality=modality, on_error=on_error,
@@ -229,7 +229,7 @@ class Model:
     def embedder(self, options: EmbedOptions) -> Embedder:
         return Embedder(self._module.encoder, self.checkpoint.tokenizer, self.compute, options)
 
-    def contact_predictor(self, tokens_per_batch: int | None = None) -> ContactPredictor:
+    def contact_mapper(self, tokens_per_batch: int | None = None) -> ContactMapper:
         """Raises ModelError where the model is causal or has no contact head, OptionError for too small a
         batch.
         """
@@ -241,7 +241,7 @@ class Model:
                 remedy="Give an ESM-2, such as esm2-8m, or esm1b; a fair-esm NAME.pt needs "
                 "NAME-contact-regression.pt beside it",
             )
-        return ContactPredictor(self._module, self.checkpoint.tokenizer, self.compute, tokens_per_batch)
+        return ContactMapper(self._module, self.checkpoint.tokenizer, self.compute, tokens_per_batch)
 
     def contact_provenance(self, gaps: Gaps) -> ProvenanceFields:
         """How the contacts are made, to be kept beside them."""
@@ -253,7 +253,7 @@ class Model:
             device=self.compute.device.type,
         ).as_dict() | {"gaps": gaps}
 
-    def reader(self, tokens_per_batch: int | None = None) -> Reader:
+    def reader(self, tokens_per_batch: int | None = None) -> ScoringModel:
         """The model as one that predicts residues from both sides. Raises ModelError where it is causal or
         has no head to do so, and OptionError for too small a batch.
         """
@@ -263,8 +263,8 @@ class Model:
             raise ModelError(what, where=self.info.name, remedy="Get the checkpoint that has one")
         check_bound("tokens_per_batch", tokens_per_batch, "--tokens-per-batch")
         tokenizer = self.checkpoint.tokenizer
-        predictor = Predictor(self._module, tokenizer.mask, self.compute, tokens_per_batch)
-        return Reader(predictor, tokenizer, self._module.config.trained_length, self.info.sha256)
+        predictor = QueryRunner(self._module, tokenizer.mask, self.compute, tokens_per_batch)
+        return ScoringModel(predictor, tokenizer, self._module.config.trained_length, self.info.sha256)
 
     def _refuse_causal(self, reason: str) -> None:
         if self._module.config.causal:

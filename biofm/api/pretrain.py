@@ -194,14 +194,14 @@ class Pretrain(Verb["PretrainSummary"]):
         from biofm.corpus.inputs import modality_of  # these bring torch and lightning
         from biofm.gate import ask
         from biofm.inference import choose_compute
-        from biofm.training.crew import meet
+        from biofm.training.crew import rendezvous
         from biofm.training.folder import begin_run
         from biofm.training.lock import hold_run
         from biofm.training.run import check_model, run_pretraining
         from biofm.training.run_data import open_data
 
         recipe, paths, folder = self.settled(), paths_of(self.inputs), Path(self.output)
-        crew = meet(recipe)
+        crew = rendezvous(recipe)
         with ExitStack() as opened:
             with crew.main_first():
                 compute = choose_compute(self.device, self.dtype)

@@ -171,7 +171,7 @@ class Score(Verb["ScoreSummary"]):
     quiet: options.Quiet = True
 
     def request(self) -> Request:
-        from biofm.core.stores.made import files_of  # brings numpy
+        from biofm.core.outputs.made import files_of  # brings numpy
 
         reads, writes, work = self._reads(), self._targets(), work_of(self)
         if work.is_finished:

@@ -9,7 +9,7 @@ from biofm.api.finished import provenance_of
 from biofm.core import ProgressSink
 from biofm.core.errors import OptionError
 from biofm.core.journal import Journal
-from biofm.core.stores import empty_fields, open_store, provenance_path
+from biofm.core.outputs import empty_fields, open_writer, provenance_path
 from biofm.core.tables import STANDARD_OUTPUT, Columns, Table, check_table_suffix, open_table
 from biofm.gate import Permit
 from biofm.inference.scoring.to_table import journals_to_table
@@ -43,7 +43,7 @@ def open_output(permit: Permit, output: Path, provenance: Mapping[str, Any]) -> 
 def write_table(journals: Sequence[Journal], permit: Permit, output: Path, progress: ProgressSink) -> Written:
     """Write the embeddings of finished journals in the input's order."""
     provenance = provenance_of(journals[0])
-    store = open_store(
+    store = open_writer(
         permit.writer("output"),
         output.suffix,
         per_residue=provenance["pooling"] == "none",

@@ -18,7 +18,7 @@ PLAIN = (str, int, float, bool)
 
 V = TypeVar("V", bound=Verb[Any])
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Estimate = Annotated[
+EstimateFlag = Annotated[
     bool,
     typer.Option(
         "--estimate", help="Print what the run will take in time, memory and space, and write nothing."
@@ -53,7 +53,7 @@ def command(
         else:
             show(asked, run(asked), as_json)
 
-    extra = {"estimate": Estimate} if show_estimate else {}
+    extra = {"estimate": EstimateFlag} if show_estimate else {}
     call.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [
             *(_parameter(declared, kind) for declared, kind in offered),

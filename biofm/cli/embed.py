@@ -8,7 +8,7 @@ from biofm.cli.estimate import show_estimate
 from biofm.cli.printing import print_json, say, say_notices, spelt_counts
 
 if TYPE_CHECKING:
-    from biofm.inference.estimate import Estimate
+    from biofm.inference.estimate import EmbedEstimate
     from biofm.inference.results import EmbedSummary
 
 
@@ -20,7 +20,7 @@ def show(asked: Embed, summary: "EmbedSummary", as_json: bool) -> None:
         _say_summary(summary)
 
 
-def show_estimated(asked: Embed, estimate: "Estimate", as_json: bool) -> None:
+def show_estimated(asked: Embed, estimate: "EmbedEstimate", as_json: bool) -> None:
     show_estimate(estimate, Path(asked.output), as_json=as_json)
 
 

@@ -9,13 +9,13 @@ from biofm.core.progress import format_duration
 from biofm.core.units import format_bytes
 
 if TYPE_CHECKING:
-    from biofm.inference.estimate import Estimate
+    from biofm.inference.estimate import EmbedEstimate
     from biofm.inference.scoring.estimate import ScoreEstimate
     from biofm.training.estimate import TrainingEstimate
     from biofm.training.finetuning import FinetuneEstimate
 
 
-def show_estimate(estimate: "Estimate", output: Path, *, as_json: bool) -> None:
+def show_estimate(estimate: "EmbedEstimate", output: Path, *, as_json: bool) -> None:
     _show(estimate, _rows(estimate, output), as_json)
 
 
@@ -35,7 +35,7 @@ def show_finetune_estimate(estimate: "FinetuneEstimate", *, as_json: bool) -> No
 
 
 def _show(
-    estimate: "Estimate | ScoreEstimate | FinetuneEstimate", rows: list[tuple[str, str]], as_json: bool
+    estimate: "EmbedEstimate | ScoreEstimate | FinetuneEstimate", rows: list[tuple[str, str]], as_json: bool
 ) -> None:
     say_notices(estimate.notices)
     if as_json:
@@ -44,7 +44,7 @@ def _show(
         print_table(rows)
 
 
-def _rows(estimate: "Estimate", output: Path) -> list[tuple[str, str]]:
+def _rows(estimate: "EmbedEstimate", output: Path) -> list[tuple[str, str]]:
     made = estimate.provenance
     return [
         (str(made["items"]), f"{estimate.n_sequences:,}, of which {estimate.n_unique:,} different sequences"),
@@ -67,7 +67,7 @@ def _score_rows(estimate: "ScoreEstimate", output: Path) -> list[tuple[str, str]
     ]
 
 
-def _costs(estimate: "Estimate | ScoreEstimate", output: Path) -> list[tuple[str, str]]:
+def _costs(estimate: "EmbedEstimate | ScoreEstimate", output: Path) -> list[tuple[str, str]]:
     """Time, memory and disk; first the size in the format that was asked for."""
     speed = estimate.sample_tokens / estimate.sample_seconds if estimate.sample_seconds else 0.0
     suffix = output.suffix.lower()
@@ -118,7 +118,7 @@ def _finetune_rows(estimate: "FinetuneEstimate") -> list[tuple[str, str]]:
     return [*rows, *_training_rows(estimate.training)]
 
 
-def _vector_rows(vectors: "Estimate") -> list[tuple[str, str]]:
+def _vector_rows(vectors: "EmbedEstimate") -> list[tuple[str, str]]:
     return [
         ("vectors", f"{vectors.n_rows:,} x {vectors.n_dimensions}, made once"),
         ("tokens", f"{vectors.n_tokens:,} through the model"),

@@ -7,7 +7,7 @@ from biofm.cli.estimate import show_finetune_estimate
 from biofm.cli.printing import print_json, print_result, print_table, say, say_notices, say_remarks
 
 if TYPE_CHECKING:
-    from biofm.evaluation.bootstrap import Estimate
+    from biofm.evaluation.bootstrap import IntervalEstimate
     from biofm.evaluation.supervised import JudgedRow, Judgement, Lead
     from biofm.training.finetuning import FinetuneEstimate, FinetuneSummary
 
@@ -70,7 +70,7 @@ def _cells(row: "JudgedRow", primary: str) -> tuple[str, ...]:
     )
 
 
-def _spell(estimate: "Estimate", *, with_interval: bool) -> str:
+def _spell(estimate: "IntervalEstimate", *, with_interval: bool) -> str:
     if estimate.value is None:
         return "-"
     text = f"{estimate.value:.3f}"

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 def run_or_say_how_to_resume(asked: Pretrain | Finetune) -> Any:
     """Perform a training; where it is interrupted, say how to go on."""
-    from biofm.training.crew import Told  # brings torch
+    from biofm.training.crew import SilentExit  # brings torch
 
     try:
         return asked.perform()
-    except Told:  # one of several processes: another one tells why it ends
+    except SilentExit:  # one of several processes: another one tells why it ends
         raise
     except (KeyboardInterrupt, SystemExit) as end:
         has_begun = Path(asked.output).is_dir()

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TextIO
+from typing import TYPE_CHECKING, Protocol, Self, TextIO
 
 from biofm.core.terminal import shown
 
@@ -18,6 +18,18 @@ SECONDS_BETWEEN_LINES = 10.0
 Listener = Callable[[str, float | None], None]
 """Is told what is being done, such as "embedding", and which share of it is done in [0, 1], if that is known.
 """
+
+
+def no_progress(*counts: int) -> None:
+    """Hears of progress that nobody watches."""
+
+
+class RunProgress(Protocol):
+    """Called with a stage of a run, the work done and all the work of that stage, and what else there is to
+    say.
+    """
+
+    def __call__(self, stage: str, done: int, total: int, detail: str = "") -> None: ...
 
 
 class Progress:

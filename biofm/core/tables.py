@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 import numpy as np
 
 from biofm.core.errors import OutputError
-from biofm.core.stores.unfailing import UnfailingFile
+from biofm.core.outputs.unfailing import UnfailingFile
 
 if TYPE_CHECKING:
     import pyarrow

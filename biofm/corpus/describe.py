@@ -1,10 +1,11 @@
 """From counts to a description."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
+from biofm_datasets.progress import OnStage
 from biofm_datasets.store import PARTS, Alphabet, Store
 from numpy.typing import NDArray
 
@@ -28,12 +29,11 @@ NOT_COMPARED = (
     "not single letters"
 )
 
-Progress = Callable[[str, int, int], None]
 Lengths = NDArray[np.int64]
 Hashes = NDArray[np.uint64]
 
 
-def describe_store(store: Store, name: str, *, n_sampled: int, seed: int, progress: Progress) -> Description:
+def describe_store(store: Store, name: str, *, n_sampled: int, seed: int, progress: OnStage) -> Description:
     """A prepared data set; ``n_sampled`` sequences of each held-out part are compared with the other parts,
     where relatives can be found.
     """

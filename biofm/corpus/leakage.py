@@ -1,8 +1,8 @@
 """What of the held-out parts of a store is in its other parts."""
 
-from collections.abc import Callable
-
 import numpy as np
+from biofm_datasets.arrays import Indices
+from biofm_datasets.progress import OnStage
 from biofm_datasets.sampling import permute
 from biofm_datasets.sampling.permutation import key_of
 from biofm_datasets.split import MAX_HELD_OUT_LENGTH, MIN_HELD_OUT_LENGTH, Similarity, find_similar
@@ -16,14 +16,11 @@ from biofm.corpus.relatives import has_letters
 SEARCHED_TOKENS = 4_000_000
 """Of the part that a sample is compared with: some seconds of work. Of more, some are drawn."""
 
-Progress = Callable[[str, int, int], None]
-Indices = NDArray[np.int64]
-
 
 PAIRS = (("validation", "train"), ("test", "train"), ("test", "validation"))
 
 
-def measure_leakage(store: Store, *, n_sampled: int, seed: int, progress: Progress) -> tuple[Leakage, ...]:
+def measure_leakage(store: Store, *, n_sampled: int, seed: int, progress: OnStage) -> tuple[Leakage, ...]:
     """For each pair of parts that hold something: copies of the held-out one in the other, and relatives
     there of ``n_sampled`` of its sequences, or of none where relatives cannot be found.
 
@@ -68,7 +65,7 @@ def _sample_fitting(store: Store, members: Indices, n: int, seed: int) -> Indice
     return _sample(members[fits], n, seed)
 
 
-def _find_related(store: Store, sampled: Indices, others: list[str], progress: Progress) -> NDArray[np.bool_]:
+def _find_related(store: Store, sampled: Indices, others: list[str], progress: OnStage) -> NDArray[np.bool_]:
     """Which of the sampled have a relative among the others; nothing where nothing is searched."""
     if not (len(sampled) and others):
         return np.zeros(0, np.bool_)

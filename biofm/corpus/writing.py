@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from biofm_datasets.progress import OnStage
 from biofm_datasets.splits import label_sequences
 from biofm_datasets.store import (
     Source,
@@ -30,8 +31,6 @@ from biofm.modalities import Tokenizer
 COMMIT_TOKENS = 1 << 25
 """Tokens between two commits: what a killed run does again, some seconds of work."""
 
-Progress = Callable[[str, int, int], None]
-
 
 @dataclass(slots=True)
 class _Done:
@@ -52,7 +51,7 @@ def write_store(
     reading: Reading,
     tokenizer: Tokenizer,
     folder: Path,
-    progress: Progress,
+    progress: OnStage,
     *,
     resume: bool = False,
     anew: bool = False,
@@ -116,7 +115,7 @@ def stream_in(
     reading: Reading,
     tokenizer: Tokenizer,
     writer: StoreWriter,
-    progress: Progress,
+    progress: OnStage,
     when_read: Callable[[], None],
 ) -> None:
     """Append the inputs to the store, from the last commit on, and seal it."""
@@ -152,7 +151,7 @@ def split_and_record(
     reading: Reading,
     tokenizer: Tokenizer,
     writer: StoreWriter,
-    progress: Progress,
+    progress: OnStage,
 ) -> None:
     """Everything that follows the sequences. Raises OptionError where they cannot be split so."""
     done = _Done(**writer.state)

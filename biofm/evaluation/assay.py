@@ -7,6 +7,7 @@ from typing import BinaryIO
 
 import numpy as np
 from biofm_datasets import Change, DataError, NoProteinError
+from biofm_datasets.arrays import Bools, Floats
 from biofm_datasets.columns import Columns, read_columns, stop_at
 from numpy.typing import NDArray
 
@@ -14,9 +15,6 @@ from biofm.core.errors import InputError
 from biofm.evaluation.facts import Facts, read_facts
 from biofm.evaluation.options import EvaluateOptions
 from biofm.modalities import Modality
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 TRAIN, TEST = "train", "test"
 FEWEST_ROWS = 3

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 from biofm_datasets import Change
+from biofm_datasets.arrays import Floats
+from biofm_datasets.progress import OnStep
 from biofm_datasets.variants import UNSPELT
 from numpy.typing import NDArray
 
@@ -22,9 +24,6 @@ from biofm.evaluation.ridge import (
     predict_out_of_fold,
 )
 from biofm.modalities import Modality
-
-Floats = NDArray[np.float64]
-Progress = Callable[[int, int], None]
 
 BLOSUM62 = "BLOSUM62"
 ONE_HOT = "one-hot ridge"
@@ -52,7 +51,7 @@ class Missing(NamedTuple):
 
 
 def find_baselines(
-    assay: Assay, seed: int, notices: Counter[str], progress: Progress
+    assay: Assay, seed: int, notices: Counter[str], progress: OnStep
 ) -> list[Baseline | Missing]:
     """Every baseline that the table allows, and why the others are not there."""
     found = [_find_blosum62(assay, notices), *_find_ridges(assay, seed, progress)]
@@ -108,7 +107,7 @@ def _find_blosum62(assay: Assay, notices: Counter[str]) -> Baseline | Missing:
     return Baseline(BLOSUM62, values)
 
 
-def _find_ridges(assay: Assay, seed: int, progress: Progress) -> list[Baseline | Missing]:
+def _find_ridges(assay: Assay, seed: int, progress: OnStep) -> list[Baseline | Missing]:
     """One-hot where all sequences have one length; k-mers stand for it where they have not."""
     sequences = assay.sequences
     if sequences is None and assay.changes is not None:
@@ -132,7 +131,7 @@ def _why_unknown(modality: Modality) -> str:
     return "the variants are not known; name their column with --variant-column or --mutated-column"
 
 
-def _fit(name: str, assay: Assay, sequences: list[str], seed: int, progress: Progress) -> Baseline | Missing:
+def _fit(name: str, assay: Assay, sequences: list[str], seed: int, progress: OnStep) -> Baseline | Missing:
     is_train = ~assay.is_judged
     n_distinct = len(set(sequences))
     if not is_train.any() and n_distinct < N_FOLDS:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from biofm_datasets.arrays import Floats
 from numpy.typing import NDArray
 
 CONFIDENCE = 0.95
@@ -11,7 +12,7 @@ CELLS_AT_ONCE = 1 << 16  # of counts, so that they stay in the processor's cache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Estimate:
+class IntervalEstimate:
     """A value and the bounds of its 95 % percentile interval; None where it is not defined."""
 
     value: float | None
@@ -34,10 +35,10 @@ def draw_counts(n_rows: int, n_resamples: int, seed: int) -> Iterator[NDArray[np
         yield np.stack(drawings).astype(np.float64)
 
 
-def estimate(value: float, resampled: NDArray[np.float64]) -> Estimate:
+def estimate(value: float, resampled: Floats) -> IntervalEstimate:
     """``value`` with the interval of its resamples. There is none where most of them are undefined."""
     defined = resampled[~np.isnan(resampled)]
     if np.isnan(value) or 2 * len(defined) <= len(resampled):
-        return Estimate(value=None if np.isnan(value) else float(value))
+        return IntervalEstimate(value=None if np.isnan(value) else float(value))
     low, high = np.quantile(defined, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Estimate(value=float(value), low=float(low), high=float(high))
+    return IntervalEstimate(value=float(value), low=float(low), high=float(high))

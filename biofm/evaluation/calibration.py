@@ -11,12 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+from biofm_datasets.arrays import Floats
 from numpy.typing import NDArray
 
 from biofm.evaluation.supervised.labels import UNKNOWN, Labels
 from biofm.evaluation.tested import Promise, Share, keep_promise, share_of
-
-Floats = NDArray[np.floating]
 
 N_BINS = 15
 LARGEST_LOG_TEMPERATURE = 3.0

@@ -6,15 +6,12 @@ from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from biofm_datasets.arrays import Bools, Floats
 
 from biofm.evaluation.assay import FEWEST_ROWS, Assay
 from biofm.evaluation.baselines import Baseline
-from biofm.evaluation.bootstrap import Estimate, draw_counts, estimate
+from biofm.evaluation.bootstrap import IntervalEstimate, draw_counts, estimate
 from biofm.evaluation.metrics import METRICS, Drawn, Ranking, Sample
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,10 +21,10 @@ class Row:
     name: str
     kind: str
     n: int
-    spearman: Estimate
-    auroc: Estimate
-    ndcg: Estimate
-    mcc: Estimate
+    spearman: IntervalEstimate
+    auroc: IntervalEstimate
+    ndcg: IntervalEstimate
+    mcc: IntervalEstimate
     fitted: str = ""
 
 
@@ -43,7 +40,7 @@ class Comparison:
     n: int
     score_spearman: float
     baseline_spearman: float
-    difference: Estimate
+    difference: IntervalEstimate
 
 
 def scores_to_judge(assay: Assay, *, with_mean: bool) -> dict[str, Floats]:

@@ -11,9 +11,8 @@ from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
+from biofm_datasets.arrays import Floats
 from numpy.typing import NDArray
-
-Floats = NDArray[np.float64]
 
 TOP_SHARE = 10
 """NDCG looks at the best-scored 1/10 of the rows, as ProteinGym does."""

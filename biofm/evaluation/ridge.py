@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from biofm_datasets.arrays import Floats
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
 """A number for each unit of a sequence, see ``biofm.modalities.Modality``."""
 

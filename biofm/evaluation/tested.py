@@ -5,11 +5,10 @@ from dataclasses import astuple, dataclass
 from typing import NamedTuple
 
 import numpy as np
+from biofm_datasets.arrays import Floats
 from numpy.typing import NDArray
 
 from biofm.evaluation.supervised.labels import UNKNOWN, Labels, offsets_of
-
-Floats = NDArray[np.floating]
 
 Z = 1.959963984540054  # of the normal distribution, for 95 %
 THRESHOLD = 0.5  # of a label's probability

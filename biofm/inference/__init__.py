@@ -2,15 +2,15 @@
 
 from biofm.inference.compute import Compute, choose_compute, place
 from biofm.inference.embed import POOLS, Embedder, EmbedOptions
-from biofm.inference.masked import Predictor, Query
+from biofm.inference.queries import Query, QueryRunner
 
 __all__ = [
     "POOLS",
     "Compute",
     "EmbedOptions",
     "Embedder",
-    "Predictor",
     "Query",
+    "QueryRunner",
     "choose_compute",
     "place",
 ]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from biofm.core.stores import ProvenanceFields
+from biofm.core.outputs import ProvenanceFields
 from biofm.evaluation.contacts import ContactPrecision
 
 

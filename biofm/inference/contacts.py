@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from biofm.core.bounds import check_bound
 from biofm.core.errors import InputError, OptionError
-from biofm.core.stores import ProvenanceFields, is_empty
+from biofm.core.outputs import ProvenanceFields, is_empty
+from biofm.core.progress import no_progress
 from biofm.inference.compute import Compute
 from biofm.inference.empty_rows import EMPTY_ROWS
 from biofm.inference.lengths import longest_of, run_whole
@@ -70,11 +71,7 @@ def short_enough(
             raise InputError(what, where=record.where, remedy=remedy)
 
 
-def _unheard(n_tokens: int, n_residues: int) -> None:
-    """Progress that nobody watches."""
-
-
-class ContactPredictor:
+class ContactMapper:
     """A model with a contact head, made ready by ``place``."""
 
     def __init__(
@@ -105,7 +102,7 @@ class ContactPredictor:
         self,
         records: Iterable[Record],
         notices: Counter[str],
-        on_batch: Callable[[int, int], None] = _unheard,
+        on_batch: Callable[[int, int], None] = no_progress,
         *,
         on_error: str = "stop",
     ) -> Iterator[ContactMap]:

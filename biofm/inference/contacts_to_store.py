@@ -5,8 +5,8 @@ from time import perf_counter
 from typing import TypedDict
 
 from biofm.core import Progress
-from biofm.core.stores.contact_maps import ContactStore
-from biofm.inference.contacts import ContactPredictor
+from biofm.core.outputs.contact_maps import ContactWriter
+from biofm.inference.contacts import ContactMapper
 from biofm.inference.focus import Focus
 from biofm.inference.intake import Intake
 
@@ -20,9 +20,9 @@ class ContactTally(TypedDict):
 
 
 def contacts_to_store(
-    predictor: ContactPredictor,
+    predictor: ContactMapper,
     intake: Intake,
-    store: ContactStore,
+    store: ContactWriter,
     focus: Focus | None,
     notices: Counter[str],
     progress: Progress,

@@ -13,7 +13,8 @@ from torch import Tensor
 from biofm.core.bounds import check_bound
 from biofm.core.choices import PoolName
 from biofm.core.errors import OptionError
-from biofm.core.stores import EmbeddingBlock, is_empty
+from biofm.core.outputs import EmbeddingBlock, is_empty
+from biofm.core.progress import no_progress
 from biofm.inference.batches import batches, pack_pieces
 from biofm.inference.compute import Compute
 from biofm.inference.empty_rows import EMPTY_ROWS
@@ -63,10 +64,6 @@ class EmbedOptions:
 
 OnBatch = Callable[[int, int], None]
 """Hears after each batch how many tokens went through the model, and how many residues they stand for."""
-
-
-def unheard(n_tokens: int, n_residues: int) -> None:
-    """Progress that nobody watches."""
 
 
 class Embedder:
@@ -133,7 +130,7 @@ class Embedder:
         self,
         chunk: Sequence[Item],
         known: Container[bytes],
-        on_batch: OnBatch = unheard,
+        on_batch: OnBatch = no_progress,
     ) -> dict[bytes, NDArray[np.float32]]:
         """By key the rows of those proteins of a chunk that are not ``known``: one, or one a residue; NaN
         where the model's are not finite.

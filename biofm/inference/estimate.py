@@ -10,8 +10,8 @@ import numpy as np
 from biofm_datasets import Record
 from numpy.typing import NDArray
 
-from biofm.core.stores import ProvenanceFields
-from biofm.core.stores.parquet import ROW_GROUP_BYTES
+from biofm.core.outputs import ProvenanceFields
+from biofm.core.outputs.parquet import ROW_GROUP_BYTES
 from biofm.inference.embed import BATCHES_PER_CHUNK, Embedder
 from biofm.inference.shards import Shard
 from biofm.inference.sizes import FLOAT_BYTES, output_bytes, scratch_bytes
@@ -29,7 +29,7 @@ ARROW_BYTES = 70 << 20  # its library, which keeps what it has freed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Estimate:
+class EmbedEstimate:
     """``n_tokens`` go through the model, those of identical sequences once; ``longest`` counts residues.
 
     ``seconds``: reading, as it was timed, and the tokens at the speed of ``sample_tokens``, taken in
@@ -67,7 +67,7 @@ def estimate_embedding(
     *,
     dtype_reason: str,
     provenance: ProvenanceFields,
-) -> Estimate:
+) -> EmbedEstimate:
     """Read all records, embed a sample of them, and reckon, for an output of that suffix. ``embedder``'s
     model has just been loaded.
     """
@@ -80,7 +80,7 @@ def estimate_embedding(
     per_residue = embedder.is_per_residue
     sizes = output_bytes(found, sample.values, per_residue=per_residue)
     parts, device_bytes = _memory(memory, embedder, found, suffix, sizes[suffix])
-    return Estimate(
+    return EmbedEstimate(
         n_sequences=found.n_sequences,
         n_unique=found.n_unique,
         n_residues=found.n_residues,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from biofm_datasets.arrays import Floats
 from numpy.typing import NDArray
 
 from biofm.core.errors import InputError, OptionError
@@ -20,7 +21,6 @@ BLOCK_ROWS = 1024
 BLOCK_BYTES = 16 << 20
 NO_DIRECTION = "{items} equal to the mean of all, whose cosine to any other is 0"
 
-Floats = NDArray[np.float32]
 Rows = NDArray[np.int32]
 
 

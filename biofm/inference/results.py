@@ -7,7 +7,7 @@ import numpy as np
 from biofm_datasets import Cell
 from numpy.typing import NDArray
 
-from biofm.core.stores import ProvenanceFields
+from biofm.core.outputs import ProvenanceFields
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from biofm.core.stores.h5ad import CHUNK_BYTES, N_CHUNK_LABELS
+from biofm.core.outputs.h5ad import CHUNK_BYTES, N_CHUNK_LABELS
 from biofm.inference.survey import Survey
 
 FLOAT_BYTES = 4

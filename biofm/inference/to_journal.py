@@ -10,7 +10,7 @@ import torch
 
 from biofm.core import Progress
 from biofm.core.journal import Entry, Fields, Journal
-from biofm.core.stores import ProvenanceFields, is_empty, is_own_name
+from biofm.core.outputs import ProvenanceFields, is_empty, is_own_name
 from biofm.core.tables import RENAMED, kept_apart
 from biofm.inference.embed import Embedder
 from biofm.inference.intake import Intake

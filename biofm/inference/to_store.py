@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from biofm.core import Progress
 from biofm.core.errors import InputError
 from biofm.core.journal import Entry, Journal
-from biofm.core.stores import EmbeddingBlock, Store, is_empty
+from biofm.core.outputs import EmbeddingBlock, EmbeddingWriter, is_empty
 from biofm.modalities.columns import SameColumns, columns_of
 
 BLOCK_BYTES = 4 << 20
@@ -37,7 +37,7 @@ class Written(NamedTuple):
     n_empty: int
 
 
-def journals_to_store(journals: Sequence[Journal], store: Store, progress: Progress) -> Written:
+def journals_to_store(journals: Sequence[Journal], store: EmbeddingWriter, progress: Progress) -> Written:
     """Stream the rows of finished journals, which share one input, into ``store``.
 
     The store is left open. Raises InputError: a record is in none of the journals, or in two.

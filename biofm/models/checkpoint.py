@@ -1,145 +1,124 @@
-"""Where a model's files lie, which of them are read, and how a folder of them is written."""
+"""From opened files to a model, and from a model to files."""
 
-import json
-import os
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from safetensors.torch import save
-from torch import Tensor
+from biofm_datasets.documents import load_json
 
-from biofm.core.errors import ModelError
-from biofm.models.families import HUB_IDS
-from biofm.policy import HUB
-
-BUNDLED = Path(__file__).parent / "bundled"
-
-# The names that weights go by beside a config.json, in order of preference.
-WEIGHTS = (("model", "safetensors"), ("pytorch_model", "bin"))
-
-# fair-esm publishes the contact head of NAME.pt in a file of its own beside it.
-CONTACT_REGRESSION = "-contact-regression.pt"
-
-# Where the esm package's own repositories keep an ESM C, which comes without a config.json.
-ESM_PACKAGE_WEIGHTS = "data/weights/esmc_*.pth"
-
-LONE_FILES = (".pt", ".pth")
+from biofm.core.errors import ModelError, OptionError
+from biofm.modalities import Tokenizer
+from biofm.models import esm1, esm2, esmc
+from biofm.models.families import DEFAULT_MODALITY, FAMILIES, Family
+from biofm.models.files import contents
+from biofm.models.layout import Layout
+from biofm.models.tensors import Files, read_contact_regression, read_fair_esm, read_pickle, read_tensors
+from biofm.models.weights import build, foreign_state, unused
+from biofm.nn import MaskedLM, initialise
 
 
 @dataclass(frozen=True, slots=True)
-class Location:
-    """A model by name: either files on this machine (``path``) or a repository on the hub (``hub_id``)."""
-
-    name: str
-    path: Path | None = None
-    hub_id: str = ""
-
-
-def locate(name: str) -> Location:
-    """What a name means: a bundled model, an alias of a published one, a path, or a hub id ``owner/name``.
-
-    Raises ModelError for a name that is none of these.
+class Checkpoint:
+    """A model as it was read: what kind it is, the module on the CPU in its stored dtype, its tokenizer, what
+    was not used.
     """
-    path = Path(name)
-    if name in bundled_models():
-        return Location(name, path=BUNDLED / name)
-    if name in HUB_IDS:
-        return Location(name, hub_id=HUB_IDS[name])
-    if os.path.exists(name):  # unlike Path.exists, false also for a name that no file system takes
-        return Location(name, path=path)
-    if name.count("/") == 1 and not name.startswith((".", "/", "~")) and path.suffix not in LONE_FILES:
-        return Location(name, hub_id=name)
-    known = ", ".join((*bundled_models(), *HUB_IDS))
-    raise ModelError(
-        "no such model",
-        where=name,
-        remedy=f"Give one of {known}; or a folder, a .pt or .pth file, or a hub id owner/name",
-    )
+
+    family: str
+    module: MaskedLM
+    tokenizer: Tokenizer
+    unused: tuple[str, ...] = ()
 
 
-def bundled_models() -> tuple[str, ...]:
-    return tuple(sorted(folder.name for folder in BUNDLED.iterdir() if folder.is_dir()))
+def read_checkpoint(files: Files, where: str) -> Checkpoint:
+    """Read a model from its opened files: ``config.json`` and weights, a fair-esm ``.pt``, an esm ``.pth``.
 
-
-def fetch(location: Location) -> Path:
-    """Download a hub repository's model files, or find them in the hub's cache. Returns their folder.
-
-    Pickles are downloaded only from a repository without safetensors. Raises ModelError where neither can be
-    had.
+    Raises ModelError: an unknown kind of model, a damaged or incomplete file, a tensor that does not fit.
     """
-    from huggingface_hub import snapshot_download  # brings an HTTP client: only where the network is meant
-    from huggingface_hub.errors import HFValidationError, HTTPError  # type: ignore[attr-defined]
+    read = _read_folder if "config.json" in files else _read_lone_file
+    family, layout = read(files, where)
+    tokenizer = FAMILIES[family].tokenizer()
+    _check_inputs(layout, tokenizer, where)
+    module = build(layout.config, layout.tensors, layout.names, where)
+    spare = tuple(unused(layout.tensors, module, layout.names))
+    return Checkpoint(family, module, tokenizer, spare)
 
-    remedy = "Check the name and the network, or give the path of a folder that you downloaded"
+
+def _check_inputs(layout: Layout, tokenizer: Tokenizer, where: str) -> None:
+    """Raises ModelError where the encoder asks for more than the family's tokenizer gives."""
+    config = layout.config
+    if (config.values != "none") != tokenizer.has_values or config.n_segments:
+        what = f"its encoder reads values ({config.values}) or segments ({config.n_segments}) otherwise"
+        remedy = "Get the configuration again"
+        raise ModelError(f"{what} than models of {tokenizer.modality.name} do", where=where, remedy=remedy)
+
+
+def new_model(
+    size: str,
+    *,
+    trained_length: int,
+    seed: int,
+    causal: bool = False,
+    modality: str = DEFAULT_MODALITY,
+) -> Checkpoint:
+    """An untrained model that reads ``modality``; its weights depend on ``seed`` alone. ``trained_length`` is
+    that of the longest sequence to train on, in tokens, special ones included.
+
+    Raises OptionError for a modality without new models, and for a size that does not exist.
+    """
+    name = next((name for name, it in FAMILIES.items() if it.NEW and _reads(it) == modality), None)
+    if name is None:
+        known = {_reads(it): None for it in FAMILIES.values() if it.NEW}
+        what = f"there is no new model of the modality {modality}"
+        raise OptionError(what, where="--as", remedy=f"Give {' or '.join(known)}, or --start-from a model")
+    new = FAMILIES[name].NEW
+    assert new is not None, "it was looked at"
+    if size not in new.sizes:
+        raise OptionError(f"no such size: {size}", where="--size", remedy=f"Give {', '.join(new.sizes)}")
+    module = MaskedLM(new.config(size, trained_length, causal))
+    initialise(module, seed)
+    return Checkpoint(name, module, FAMILIES[name].tokenizer())
+
+
+def _reads(family: Family) -> str:
+    return family.tokenizer().modality.name
+
+
+def write_checkpoint(checkpoint: Checkpoint) -> dict[str, bytes]:
+    """The files of the model's own layout: that of ``transformers`` for a published family, ours for ours."""
+    family, module = FAMILIES[checkpoint.family], checkpoint.module
+    files = contents(family.to_settings(module), foreign_state(module, family.WRITTEN))
+    return files | family.tokenizer_files()
+
+
+def _read_folder(files: Files, where: str) -> tuple[str, Layout]:
+    settings = _read_settings(files, where)
+    for name, family in FAMILIES.items():
+        if family.owns(settings):
+            return name, family.from_folder(settings, read_tensors(files), where)
+    known = ", ".join(dict.fromkeys(family.MODEL_TYPE for family in FAMILIES.values()))
+    what = f"model_type {settings.get('model_type')!r} is none of {known}"
+    raise ModelError(what, where=where, remedy="See `biofm models` for what can be loaded")
+
+
+def _read_lone_file(files: Files, where: str) -> tuple[str, Layout]:
+    (name, handle), *beside = files.items()
+    if name.endswith(".pth"):
+        return "ESM C", esmc.from_pth(read_pickle(handle, name), where)
+    contact_heads = [read_contact_regression(other, name_of_other) for name_of_other, other in beside]
+    content = read_fair_esm(handle, name)
+    family, read = ("ESM-1b/1v", esm1) if esm1.owns_fair_esm(content) else ("ESM-2", esm2)
+    layout = read.from_fair_esm(content, where)
+    for tensors in contact_heads:
+        layout = layout._replace(tensors=layout.tensors.joined(tensors))
+    return family, layout
+
+
+def _read_settings(files: Files, where: str) -> dict[str, Any]:
     try:
-        beside_settings = [f"{stem}*.{suffix}" for stem, suffix in WEIGHTS]
-        for weights in (*beside_settings, ESM_PACKAGE_WEIGHTS):
-            patterns = ["config.json", weights, "*.index.json"]
-            folder = Path(snapshot_download(location.hub_id, allow_patterns=patterns))
-            if any(folder.glob(weights)):
-                break
-    except (HTTPError, HFValidationError, OSError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        settings = load_json(files["config.json"])
+    except ValueError as error:
         raise ModelError(
-            f"cannot be fetched from the hub ({reason})", where=location.hub_id, remedy=remedy
+            f"config.json is not JSON ({error})", where=where, remedy="Download it again"
         ) from error
-    return folder
-
-
-def hosts_of_hub() -> tuple[str, ...]:
-    """Whom ``fetch`` contacts: the hub, or what HF_ENDPOINT names in its place; nobody by HF_HUB_OFFLINE."""
-    from huggingface_hub.constants import ENDPOINT, HF_HUB_OFFLINE
-
-    host = urlsplit(ENDPOINT).hostname or ENDPOINT
-    if HF_HUB_OFFLINE:
-        return ()
-    return HUB if host == HUB[0] else (host,)
-
-
-def files_of(path: Path) -> tuple[Path, ...]:
-    """The files that make up the checkpoint at ``path``: a fair-esm ``.pt``, with its contact head if that is
-    beside it, an esm ``.pth``, or a folder's configuration and weights.
-
-    safetensors go before pickles. Raises ModelError where there are none.
-    """
-    if path.is_file():
-        if path.suffix not in LONE_FILES:
-            remedy = "Give the folder that holds config.json and the weights, or a .pt or .pth file"
-            raise ModelError("not a checkpoint that biofm knows", where=str(path), remedy=remedy)
-        regression = path.with_name(path.stem + CONTACT_REGRESSION)
-        return (path, regression) if regression.is_file() else (path,)
-    settings, weights = path / "config.json", _weights_in(path)
-    if settings.is_file() and weights:
-        return (settings, *weights)
-    match sorted(path.glob(ESM_PACKAGE_WEIGHTS)):
-        case [weights_alone]:
-            return (weights_alone,)
-        case [_, *_]:
-            raise ModelError("the folder has several .pth files", where=str(path), remedy="Name one of them")
-    if not settings.is_file():
-        raise ModelError("the folder has no config.json", where=str(path), remedy="Give a model folder")
-    what = "the folder has neither model.safetensors nor pytorch_model.bin"
-    raise ModelError(what, where=str(path), remedy="Download the weights as well")
-
-
-def _weights_in(folder: Path) -> tuple[Path, ...]:
-    """The best of the weights that lie beside a ``config.json``; a sharded checkpoint's index comes first."""
-    for stem, suffix in WEIGHTS:
-        whole = folder / f"{stem}.{suffix}"
-        index = folder / f"{stem}.{suffix}.index.json"
-        if index.is_file():
-            return (index, *sorted(folder.glob(f"{stem}-*-of-*.{suffix}")))
-        if whole.is_file():
-            return (whole,)
-    return ()
-
-
-def contents(settings: Mapping[str, Any], state: Mapping[str, Tensor]) -> dict[str, bytes]:
-    """The files of a checkpoint folder by name: ``config.json`` and ``model.safetensors``."""
-    return {
-        "config.json": (json.dumps(settings, indent=2) + "\n").encode(),
-        "model.safetensors": save(dict(state), metadata={"format": "pt"}),
-    }
+    if not isinstance(settings, dict):
+        raise ModelError("config.json holds no settings", where=where, remedy="Download it again")
+    return settings

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from biofm.models.loading import Checkpoint
+from biofm.models.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from biofm.nn.encoder import Encoder
 from biofm.nn.head import MaskedLM, MaskedLMHead
 from biofm.nn.initialise import initialise, initialise_head
 from biofm.nn.packing import PackedBatch, Rows, by_budget, pack, pack_arrays
-from biofm.nn.predictor import ResiduePredictor, SequencePool, SequencePredictor
+from biofm.nn.supervised import ResidueModel, SequenceModel, SequencePool
 
 __all__ = [
     "ContactHead",
@@ -16,10 +16,10 @@ __all__ = [
     "MaskedLM",
     "MaskedLMHead",
     "PackedBatch",
-    "ResiduePredictor",
+    "ResidueModel",
     "Rows",
+    "SequenceModel",
     "SequencePool",
-    "SequencePredictor",
     "attention_maps",
     "by_budget",
     "compile_blocks",

@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 from biofm.nn.block import PostNormBlock, PreNormBlock
 from biofm.nn.config import EncoderConfig
-from biofm.nn.embedding import Embedding
 from biofm.nn.norm import layer_norm
 from biofm.nn.packing import PackedBatch, Rows
 from biofm.nn.rotary import NoRotaryAngles, RotaryAngles
+from biofm.nn.token_embedding import TokenEmbedding
 
 BLOCKS = {"pre": PreNormBlock, "post": PostNormBlock}
 
@@ -24,7 +24,7 @@ class Encoder(nn.Module):
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.config = config
-        self.embedding = Embedding(config)
+        self.embedding = TokenEmbedding(config)
         self.rotary = RotaryAngles(config.d_head) if config.positions == "rotary" else NoRotaryAngles()
         self.blocks = nn.ModuleList(BLOCKS[config.norm_order](config) for _ in range(config.n_layers))
         self.norm = layer_norm(config) if config.final_norm else nn.Identity()

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from biofm.nn.head import MaskedLM, UntiedMaskedLMHead
-from biofm.nn.predictor import AttentionPool, ResiduePredictor, SequencePredictor
+from biofm.nn.supervised import AttentionPool, ResidueModel, SequenceModel
 
 STANDARD_DEVIATION = 0.02
 
@@ -37,7 +37,7 @@ def initialise(model: MaskedLM, seed: int) -> None:
     model.encoder.embedding.tokens.weight.data += shared
 
 
-def initialise_head(model: SequencePredictor | ResiduePredictor, seed: int) -> None:
+def initialise_head(model: SequenceModel | ResidueModel, seed: int) -> None:
     """Normal weights of standard deviation 0.02 and zero biases for what stands on the encoder, which stays
     as it is; attention that pools begins as the mean. The result depends on ``seed`` alone.
     """
@@ -46,5 +46,5 @@ def initialise_head(model: SequencePredictor | ResiduePredictor, seed: int) -> N
         if isinstance(module, nn.Linear):
             nn.init.normal_(module.weight, std=STANDARD_DEVIATION, generator=generator)
             nn.init.zeros_(module.bias)
-    if isinstance(model, SequencePredictor) and isinstance(model.pool, AttentionPool):
+    if isinstance(model, SequenceModel) and isinstance(model.pool, AttentionPool):
         nn.init.zeros_(model.pool.query)

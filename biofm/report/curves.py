@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.lines import Line2D
 
-# Told apart by eyes with any colour vision, and dark enough on white (3:1 or more).
+# SilentExit apart by eyes with any colour vision, and dark enough on white (3:1 or more).
 COLOURS = ("#0f6f83", "#c2571a", "#6a5acd", "#3f7f2f", "#b03060")
 INK, GRID = "#4b555d", "#dfe3e6"
 DASHES = ((5, 3), (1.5, 2), (8, 2, 1.5, 2))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from biofm_datasets.arrays import Floats
 
 from biofm.report.figure import new_figure, write_figure
 
@@ -24,8 +24,8 @@ class ScatterPanel(NamedTuple):
     """``score`` and ``measured`` of the same rows; ``spearman`` None where it is not defined."""
 
     name: str
-    score: NDArray[np.float64]
-    measured: NDArray[np.float64]
+    score: Floats
+    measured: Floats
     spearman: float | None
 
 

@@ -5,6 +5,7 @@ from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
+from biofm_datasets.arrays import Indices
 from biofm_datasets.sampling import Cursor, Plan, fill_bins
 from biofm_datasets.store import TokenStore
 from numpy.typing import NDArray
@@ -13,8 +14,6 @@ from torch.utils.data import Dataset, IterableDataset, get_worker_info
 from biofm.nn import PackedBatch, pack_arrays
 from biofm.training.objectives import Example, Labelled, Objective
 from biofm.training.recipe import Recipe
-
-Indices = NDArray[np.int64]
 
 BEGINNING = Cursor(0, 0)
 _TRAINING, _VALIDATION = 0, 1  # two independent streams of random numbers from one seed

@@ -9,10 +9,10 @@ from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from biofm.core.errors import OutputError
+from biofm.core.progress import RunProgress
 from biofm.training.metrics import append_metrics, keep_metrics
 from biofm.training.module import TrainingModule
 from biofm.training.objectives import Example
-from biofm.training.progress import Progress
 from biofm.training.recipe import Recipe
 from biofm.training.schedule import rate_factor
 from biofm.training.steps import Step, StepCallback
@@ -89,7 +89,7 @@ class MetricsLog(StepCallback):
     same file.
     """
 
-    def __init__(self, path: Path, recipe: Recipe, speedometer: Speedometer, progress: Progress) -> None:
+    def __init__(self, path: Path, recipe: Recipe, speedometer: Speedometer, progress: RunProgress) -> None:
         self.path = path
         self.recipe = recipe
         self.speedometer = speedometer

@@ -23,9 +23,9 @@ from torch.distributed import (  # type: ignore[attr-defined]  # not in the list
 from biofm.core.errors import BiofmError, OptionError, ProcessError
 from biofm.training.group import begin_group, end_group
 from biofm.training.launch import SECONDS_TO_END, await_ended, find_ended, launch
-from biofm.training.meeting import first_process, make_place, open_store
 from biofm.training.processes import Processes, batches_of_process, find_processes, is_main_process
 from biofm.training.recipe import Recipe
+from biofm.training.rendezvous import first_process, make_place, open_rendezvous
 
 TIME_TO_MEET = timedelta(minutes=10)
 SECONDS_BETWEEN_LOOKS = 0.1
@@ -33,7 +33,7 @@ SECONDS_BETWEEN_LOOKS = 0.1
 Result = TypeVar("Result")
 
 
-class Told(SystemExit):
+class SilentExit(SystemExit):
     """The end of a process in silence: another one tells why."""
 
 
@@ -64,7 +64,7 @@ class Crew:
         """What ``work`` makes in the first process, in every one: they wait for it as long as it takes. It
         goes from one to another as JSON, and every one gets what JSON makes of it.
 
-        Raises Told in the others where it fails.
+        Raises SilentExit in the others where it fails.
         """
         if not self.is_main:
             return self._await()
@@ -76,14 +76,14 @@ class Crew:
     def in_main(self, work: Callable[[], Result]) -> Result | None:
         """What ``work`` makes in the first process; None in the others, which wait as long as it takes.
 
-        Raises Told in the others where it fails.
+        Raises SilentExit in the others where it fails.
         """
         with self.main_first():
             return work() if self.is_main else None
 
     @contextmanager
     def main_first(self) -> Iterator[None]:
-        """The ``with`` in the first process, then in the others. Raises Told there where it fails here."""
+        """The ``with`` in the first process, then in the others, which raise SilentExit if it fails here."""
         if not self.is_main:
             self._await()
             yield
@@ -101,7 +101,7 @@ class Crew:
             return
         if not self.is_main:
             self._store.set(f"gone/{self.processes.rank}", "")
-            raise Told(0)
+            raise SilentExit(0)
         with suppress(DistError):
             self._await_all("gone", timedelta(seconds=SECONDS_TO_END))
 
@@ -180,9 +180,9 @@ class Crew:
             word = parse_json(self._store.get(turn))
             if "result" in word:
                 return word["result"]
-            raise Told(int(word["exit code"]))
+            raise SilentExit(int(word["exit code"]))
         except DistError as error:
-            raise Told(1) from error
+            raise SilentExit(1) from error
         except (ValueError, TypeError, KeyError) as error:
             what = "the run is over, because the word of its first process is not one of biofm's"
             raise ProcessError(what, remedy="See who else reaches the port where they meet") from error
@@ -202,31 +202,31 @@ class Crew:
 
 
 @contextmanager
-def said_once() -> Iterator[None]:
+def main_speaks() -> Iterator[None]:
     """What is wrong with options, which every process finds before it has met the others, the first one says;
-    the others raise Told.
+    the others raise SilentExit.
     """
     try:
         yield
     except BiofmError as error:
         if is_main_process():
             raise
-        raise Told(1) from error
+        raise SilentExit(1) from error
 
 
 def leave_to_main() -> None:
-    """Go on in the first of several processes alone. Raises Told in the others."""
+    """Go on in the first of several processes alone. Raises SilentExit in the others."""
     if not is_main_process():
-        raise Told(0)
+        raise SilentExit(0)
 
 
-def meet(recipe: Recipe) -> Crew:
+def rendezvous(recipe: Recipe) -> Crew:
     """The crew of this run. The first call starts the processes that nobody else starts, and waits until all
     are there.
 
     Raises ProcessError where they are not within ten minutes. OptionError: the numbers do not fit.
     """
-    with said_once():
+    with main_speaks():
         processes = find_processes(recipe)
     if _starts_others(processes):
         batches_of_process(recipe, processes)  # before there is anybody to wait for
@@ -252,7 +252,7 @@ def _meet(processes: Processes) -> Crew:
     if starts_others and processes.n_nodes == 1:
         make_place()
     try:
-        store = open_store(processes, TIME_TO_MEET)
+        store = open_rendezvous(processes, TIME_TO_MEET)
         atexit.register(end_group)  # before those of ``launch``, so that it comes after them
         if starts_others:
             launch(processes)

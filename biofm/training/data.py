@@ -4,13 +4,14 @@ import signal
 from typing import Any
 
 import torch
+from biofm_datasets.arrays import Indices
 from biofm_datasets.sampling import Cursor, Mixture, Plan
 from biofm_datasets.store import TokenStore
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
 from biofm.core.signals import OF_TERMINALS, SIGNALS
-from biofm.training.batches import BEGINNING, Indices, Maker, Share, TrainingBatches, ValidationBatches
+from biofm.training.batches import BEGINNING, Maker, Share, TrainingBatches, ValidationBatches
 from biofm.training.objectives import Example, Objective
 from biofm.training.recipe import Recipe
 

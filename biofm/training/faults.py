@@ -17,9 +17,9 @@ from torch.distributed import DistError
 
 from biofm.core.errors import ProcessError
 from biofm.training.checkpoints import newest_step
-from biofm.training.crew import SECONDS_BETWEEN_LOOKS, Crew, Told
+from biofm.training.crew import SECONDS_BETWEEN_LOOKS, Crew, SilentExit
 from biofm.training.launch import kill_children
-from biofm.training.meeting import leave_place
+from biofm.training.rendezvous import leave_place
 
 FLOOR = ".ended"  # removed when the run goes on, as whatever else lies beside the checkpoints
 
@@ -33,8 +33,8 @@ _OF_GLOO = re.compile(r"gloo[/:]|Gloo|Connection (closed|reset) by peer|Broken p
 def one_message(crew: Crew, checkpoints: Path) -> Iterator[None]:
     """Around what the processes do together.
 
-    Raises ProcessError where another process is gone, Told where another one tells what was wrong; else what
-    it was.
+    Raises ProcessError where another process is gone, SilentExit where another one tells what was wrong; else
+    what it was.
     """
     if crew.processes.world_size == 1:
         yield
@@ -50,7 +50,7 @@ def one_message(crew: Crew, checkpoints: Path) -> Iterator[None]:
         if not isinstance(error, Exception):  # a signal: the exit code tells, and who asked for it knows
             raise
         if not has_floor:
-            raise Told(1) from error
+            raise SilentExit(1) from error
         if is_of_another:
             raise _lost(crew.explain_lost(), checkpoints) from error
         raise

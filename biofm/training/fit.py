@@ -9,6 +9,7 @@ from lightning.pytorch.callbacks import EMAWeightAveraging
 from torch import nn
 
 from biofm.core.errors import ModelError
+from biofm.core.progress import RunProgress
 from biofm.inference import Compute
 from biofm.models.finiteness import AGAIN, find_fault
 from biofm.training.arithmetic import arithmetic_of_model
@@ -23,7 +24,7 @@ from biofm.training.checkpoints import (
     read_callbacks,
 )
 from biofm.training.conversion import as_read
-from biofm.training.crew import meet
+from biofm.training.crew import rendezvous
 from biofm.training.data import PackedData
 from biofm.training.estimate import training_room
 from biofm.training.faults import clear_floor, one_message
@@ -36,7 +37,6 @@ from biofm.training.objectives import Objective
 from biofm.training.out_of_memory import give_back, memory_named
 from biofm.training.peak import peak_flops
 from biofm.training.processes import find_processes
-from biofm.training.progress import Progress
 from biofm.training.recipe import Recipe
 from biofm.training.step_memory import measure_step
 from biofm.training.steps import Steps
@@ -63,7 +63,7 @@ def fit(
     recipe: Recipe,
     compute: Compute,
     folder: Path,
-    progress: Progress,
+    progress: RunProgress,
 ) -> FitSummary:
     """Train ``model`` in place.
 
@@ -75,11 +75,11 @@ def fit(
 
     Raises KeyboardInterrupt or SystemExit at the end of the step in which SIGINT or SIGTERM came.
     """
-    crew = meet(recipe)
+    crew = rendezvous(recipe)
     checkpoints = folder / CHECKPOINTS
-    begun, found = crew.from_main(lambda: _begin(model, checkpoints, recipe))
+    started, found = crew.from_main(lambda: _begin(model, checkpoints, recipe))
     state = Path(found) if found else None
-    if begun < recipe.n_steps:
+    if started < recipe.n_steps:
         # What is spread over processes stays so: a copy is.
         trained = deepcopy(model) if recipe.strategy == "fsdp" else model
         module = TrainingModule(trained.float().train(), objective, recipe)
@@ -92,7 +92,7 @@ def fit(
             one_message(crew, checkpoints),
             silence(),
         ):
-            _train(module, data, recipe, compute, folder, begun, state, progress, interruption)
+            _train(module, data, recipe, compute, folder, started, state, progress, interruption)
     return FitSummary(**crew.from_main(lambda: asdict(_finish(model, recipe, checkpoints))))
 
 
@@ -106,11 +106,11 @@ def _begin(model: nn.Module, checkpoints: Path, recipe: Recipe) -> tuple[int, st
         raise ModelError(what, where="the model", remedy=AGAIN)
     checkpoints.mkdir(exist_ok=True)
     clear_floor(checkpoints)
-    begun = newest_step(checkpoints) or 0
+    started = newest_step(checkpoints) or 0
     state = checkpoint_to_resume(checkpoints)
-    if state and begun < recipe.n_steps:
+    if state and started < recipe.n_steps:
         state = as_read(state, model, recipe)
-    return begun, str(state) if state else None
+    return started, str(state) if state else None
 
 
 def _train(
@@ -119,9 +119,9 @@ def _train(
     recipe: Recipe,
     compute: Compute,
     folder: Path,
-    begun: int,
+    started: int,
     state: Path | None,
-    progress: Progress,
+    progress: RunProgress,
     interruption: Interruption,
 ) -> None:
     best, speedometer = Best(recipe.patience), _speedometer(module.model, recipe, compute)
@@ -135,7 +135,7 @@ def _train(
         Steps(recipe),
     ]
     is_judged = len(data.validation) > 0 and recipe.validate_every > 0
-    trainer = make_trainer(recipe, compute, folder, callbacks, begun + 1, is_judged=is_judged)
+    trainer = make_trainer(recipe, compute, folder, callbacks, started + 1, is_judged=is_judged)
     try:
         with prepared_blocks(module.model, recipe, compute.device):
             trainer.fit(module, data, ckpt_path=state, weights_only=True)

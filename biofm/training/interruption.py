@@ -13,7 +13,7 @@ from lightning import Trainer
 
 from biofm.core.errors import ProcessError
 from biofm.core.signals import OF_TERMINALS, Heard, ending_signals, one_deferred
-from biofm.training.crew import Told
+from biofm.training.crew import SilentExit
 
 
 class Interruption:
@@ -30,14 +30,14 @@ class Interruption:
     @contextmanager
     def deferred(self) -> Iterator[None]:
         """At the end of the ``with``, raises what an awaited signal means: KeyboardInterrupt or SystemExit;
-        Told in other processes than the first one.
+        SilentExit in other processes than the first one.
         """
         before = {number: signal.getsignal(number) for number in ending_signals()}
         self._listen(before)
         try:
             with one_deferred():
                 yield
-        except (ProcessError, Told):  # when torchrun ends the others too, by the signal
+        except (ProcessError, SilentExit):  # when torchrun ends the others too, by the signal
             before[signal.SIGTERM] = signal.SIG_IGN
             raise
         except SystemExit:  # which Lightning makes of a second signal, with a status of its own
@@ -78,7 +78,7 @@ def _can_listen() -> bool:
 
 
 def _leave(number: int) -> NoReturn:
-    raise Told(128 + number)
+    raise SilentExit(128 + number)
 
 
 def _stop(number: int) -> NoReturn:

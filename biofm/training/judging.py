@@ -4,11 +4,11 @@ import numpy as np
 from biofm_datasets.store import Store, TokenStore
 from numpy.typing import NDArray
 
+from biofm.core.progress import RunProgress
 from biofm.evaluation import HeldOutPerplexity, causal_perplexity, held_out_perplexity, residue_frequencies
 from biofm.inference import Compute
 from biofm.modalities import Encoded, Tokenizer
 from biofm.models import Checkpoint
-from biofm.training.progress import Progress
 
 BLOCK_TOKENS = 1 << 24
 
@@ -16,7 +16,11 @@ Members = NDArray[np.int64]
 
 
 def judge(
-    store: Store, checkpoint: Checkpoint, unigram: NDArray[np.float64], compute: Compute, progress: Progress
+    store: Store,
+    checkpoint: Checkpoint,
+    unigram: NDArray[np.float64],
+    compute: Compute,
+    progress: RunProgress,
 ) -> dict[str, HeldOutPerplexity]:
     """Perplexities on the sequences of each source that are for the test, of those that have any."""
     perplexity = causal_perplexity if checkpoint.module.config.causal else held_out_perplexity

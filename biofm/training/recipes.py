@@ -1,7 +1,7 @@
 """The recipes of the models that biofm trains and ships."""
 
 from biofm.core.errors import OptionError
-from biofm.training.crew import said_once
+from biofm.training.crew import main_speaks
 from biofm.training.recipe import PretrainRecipe
 
 N_STEPS = 5000
@@ -31,7 +31,7 @@ def protein_nano() -> PretrainRecipe:
 RECIPES = {"protein-nano": protein_nano}
 
 
-@said_once()
+@main_speaks()
 def find_recipe(name: str) -> PretrainRecipe:
     """By the name of the model. Raises OptionError: biofm ships no recipe of that name."""
     if name not in RECIPES:

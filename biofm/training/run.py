@@ -11,12 +11,13 @@ from biofm_datasets.store import Store
 from numpy.typing import NDArray
 
 from biofm.core.errors import InputError, ModelError, OptionError
+from biofm.core.progress import RunProgress
 from biofm.corpus import describe_store
 from biofm.evaluation import HeldOutPerplexity
 from biofm.inference import Compute
 from biofm.modalities import Tokenizer
 from biofm.models import Checkpoint, write_checkpoint
-from biofm.training.crew import meet
+from biofm.training.crew import rendezvous
 from biofm.training.devices import check_devices
 from biofm.training.environment import environment_of
 from biofm.training.extras import check_extras
@@ -26,7 +27,6 @@ from biofm.training.judging import judge, training_unigram
 from biofm.training.metrics import METRICS, read_metrics
 from biofm.training.objectives import Objective, causal_lm, masked_lm
 from biofm.training.processes import batches_of_process, find_processes
-from biofm.training.progress import Progress
 from biofm.training.recipe import PretrainRecipe
 from biofm.training.run_data import notices_of_split
 
@@ -65,7 +65,7 @@ def run_pretraining(
     recipe: PretrainRecipe,
     compute: Compute,
     folder: Path,
-    progress: Progress,
+    progress: RunProgress,
 ) -> PretrainSummary | None:
     """Train ``checkpoint``'s module in place and write everything into ``folder``; of several processes, the
     first one judges, writes and returns what came of it.
@@ -76,7 +76,7 @@ def run_pretraining(
 
     Raises InputError: the store is spelt in another alphabet. OptionError: it has no part to validate on.
     """
-    crew = meet(recipe)
+    crew = rendezvous(recipe)
     crew.in_main(lambda: check_store(store, checkpoint, recipe))
     notices, best_step = {}, 0
     states_before = _states(folder) if (folder / EVALUATION).exists() else None
@@ -104,7 +104,7 @@ def _conclude(
     recipe: PretrainRecipe,
     compute: Compute,
     folder: Path,
-    progress: Progress,
+    progress: RunProgress,
     notices: dict[str, int],
     best_step: int,
 ) -> PretrainSummary:
@@ -196,7 +196,7 @@ def _train(
     recipe: PretrainRecipe,
     compute: Compute,
     folder: Path,
-    progress: Progress,
+    progress: RunProgress,
 ) -> int:
     """The step whose weights the module has then."""
     from biofm.training.data import PackedData  # these bring lightning, which takes seconds to import
@@ -224,7 +224,7 @@ def _report(
     folder: Path,
     summary: PretrainSummary,
     unigram: NDArray[np.float64],
-    progress: Progress,
+    progress: RunProgress,
 ) -> None:
     from biofm.training import reporting  # brings matplotlib
 

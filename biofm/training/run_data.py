@@ -13,6 +13,7 @@ from biofm_datasets.store.files import RECORD
 
 from biofm.core import sha256_of
 from biofm.core.errors import InputError, OptionError, OutputError, input_errors
+from biofm.core.progress import RunProgress
 from biofm.corpus.blocks import Reading
 from biofm.corpus.inputs import check_not_standard_input, check_store_reading, open_inputs
 from biofm.corpus.relatives import BY_RELATIVES, has_letters
@@ -20,7 +21,6 @@ from biofm.corpus.writing import write_store
 from biofm.gate.permit import Permit
 from biofm.modalities import Tokenizer
 from biofm.training.folder import DATA, REMEDY
-from biofm.training.progress import Progress
 from biofm.training.recipe import PretrainRecipe
 
 SPLIT_OPTIONS = ("--validation, --test", "--split identity", "--split random")
@@ -61,7 +61,7 @@ def open_data(
     reading: Reading,
     tokenizer: Tokenizer,
     folder: Path,
-    progress: Progress,
+    progress: RunProgress,
     *,
     is_main: bool,
 ) -> Store:
@@ -86,7 +86,7 @@ def _prepare(
     reading: Reading,
     tokenizer: Tokenizer,
     folder: Path,
-    progress: Progress,
+    progress: RunProgress,
 ) -> None:
     data = folder / DATA
     if (data / RECORD).exists():

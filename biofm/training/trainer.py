@@ -11,7 +11,7 @@ from lightning import Callback, Trainer
 from lightning.pytorch.strategies import Strategy
 
 from biofm.inference import Compute
-from biofm.training.crew import Crew, meet
+from biofm.training.crew import Crew, rendezvous
 from biofm.training.loggers import make_loggers
 from biofm.training.processes import batches_of_process
 from biofm.training.recipe import Recipe
@@ -32,7 +32,7 @@ def make_trainer(
     """``first_step``: the next one to be made. ``is_judged``: whether there is something to validate on."""
     device = compute.device
     has_number = device.type == "cuda" and device.index is not None
-    crew = meet(recipe)
+    crew = rendezvous(recipe)
     processes = crew.processes
     n_batches = batches_of_process(recipe, processes)
     trainer = Trainer(

@@ -5,16 +5,16 @@ for a batch of pairs together. Nothing is traced back: identities and columns ar
 lower bits of the score, so that the better alignment carries its own counts along.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from biofm_datasets.progress import OnStep
 from biofm_datasets.seeds import UNKNOWN, Candidates, Ints, Residues, substitution_scores
 
 Cells = NDArray[np.signedinteger]
-Progress = Callable[[int, int], None]
 
 GAP_OPEN = 11
 """What the first residue of a gap costs, in BLOSUM62 units."""
@@ -50,7 +50,7 @@ class _Weights:
 
 
 def score_near_seed(
-    pairs: Candidates, queries: Residues, targets: Residues, progress: Progress
+    pairs: Candidates, queries: Residues, targets: Residues, progress: OnStep
 ) -> NDArray[np.int64]:
     """A quick lower bound of each pair's alignment score, from the residues and diagonals near its seed."""
     scores = np.zeros(len(pairs.target), np.int64)
@@ -65,7 +65,7 @@ def score_near_seed(
 
 
 def align_banded(
-    pairs: Candidates, queries: Residues, targets: Residues, half_band: int, progress: Progress
+    pairs: Candidates, queries: Residues, targets: Residues, half_band: int, progress: OnStep
 ) -> Alignments:
     """Align each whole query along its seed's diagonal, following gaps of up to ``half_band`` residues."""
     best = np.zeros(len(pairs.target), np.int64)
@@ -100,7 +100,7 @@ def _match_table() -> NDArray[np.int64]:
     return table.ravel()
 
 
-def _batches(n_pairs: int, half_band: int, progress: Progress) -> Iterator[slice]:
+def _batches(n_pairs: int, half_band: int, progress: OnStep) -> Iterator[slice]:
     size = max(BATCH_CELLS // (2 * half_band + 1), 1)
     for begin in range(0, n_pairs, size):
         yield slice(begin, begin + size)

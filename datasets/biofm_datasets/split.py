@@ -7,7 +7,9 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from biofm_datasets.arrays import Indices
 from biofm_datasets.banded import align_banded, score_near_seed
+from biofm_datasets.progress import OnStage
 from biofm_datasets.seeds import UNKNOWN, Candidates, Residues, encode, find_candidates
 
 MIN_HELD_OUT_LENGTH = 30
@@ -25,9 +27,6 @@ WIDE_SCORE, WIDE_HALF_BAND = 85, 256
 """Pairs that score this much and are alike enough but cover too little are aligned again with longer gaps."""
 UNGAPPED_PAIRS = 10_000
 """Pairs compared at once along their diagonal, to keep memory flat."""
-
-Progress = Callable[[str, int, int], None]
-Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +66,7 @@ def split_by_identity(
     max_identity: float = 0.3,
     min_coverage: float = 0.5,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: OnStage | None = None,
 ) -> Split:
     """Hold out proteins at random and remove from training whatever is similar to any of them.
 
@@ -100,7 +99,7 @@ def split_by_identity(
 
 
 def _silent(stage: str, done: int, total: int) -> None:
-    """Progress that nobody watches."""
+    """OnStage that nobody watches."""
 
 
 def _choose(
@@ -125,7 +124,7 @@ def find_similar(
     held_out: Sequence[str],
     others: Sequence[str],
     similarity: Similarity,
-    progress: Progress,
+    progress: OnStage,
     *,
     of_held_out: bool = False,
 ) -> NDArray[np.bool_]:
@@ -148,7 +147,7 @@ def find_pairs(
     queries: Sequence[str],
     targets: Sequence[str],
     similarity: Similarity,
-    progress: Progress,
+    progress: OnStage,
     mark: Callable[[Indices, Indices], None],
     is_open: Callable[[Indices, Indices], NDArray[np.bool_]],
 ) -> None:

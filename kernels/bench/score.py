@@ -35,7 +35,7 @@ from measure import (
 )
 
 import biofm
-from biofm.inference import Predictor, Query, choose_compute, place
+from biofm.inference import Query, QueryRunner, choose_compute, place
 
 N_MUTANTS = 19
 LogProbabilities = np.ndarray
@@ -101,7 +101,7 @@ def transformers_scan(folder: Path) -> Scan:
 def biofm_scan(folder: Path, dtype: str) -> Scan:
     model = biofm.load(folder, device="cpu", dtype=dtype)
     tokenizer = model.checkpoint.tokenizer
-    predictor = Predictor(place(model.checkpoint.module, model.compute), tokenizer.mask, model.compute)
+    predictor = QueryRunner(place(model.checkpoint.module, model.compute), tokenizer.mask, model.compute)
 
     def scan(sequence: str) -> LogProbabilities:
         tokens = tokenizer.encode(sequence)

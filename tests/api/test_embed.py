@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 import biofm
 from biofm.api import Embed
 from biofm.core.errors import InputError, OptionError
-from biofm.core.stores.store import SUFFIXES
-from biofm.models.checkpoint import BUNDLED
+from biofm.core.outputs.writer import SUFFIXES
+from biofm.models.files import BUNDLED
 
 ReadLedger = Callable[[str], list[tuple[Any, ...]]]
 Content = tuple[list[str], NDArray[np.float32], dict[str, Any]]

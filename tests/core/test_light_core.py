@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from subprocess import CompletedProcess
 
-LOADED = "import sys, biofm.core, biofm.core.stores; print(*{name.partition('.')[0] for name in sys.modules})"
+LOADED = (
+    "import sys, biofm.core, biofm.core.outputs; print(*{name.partition('.')[0] for name in sys.modules})"
+)
 HEAVY = {"anndata", "h5py", "pandas", "pyarrow", "rich", "safetensors", "scipy", "torch"}
 
 RunPython = Callable[..., CompletedProcess[str]]

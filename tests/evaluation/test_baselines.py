@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 from biofm_datasets import parse_variant
+from biofm_datasets.arrays import Floats
 from numpy.typing import NDArray
 
 from biofm.core.errors import InputError
@@ -52,7 +53,7 @@ def find(table: Assay, notices: Counter[str] | None = None) -> dict[str, Baselin
     return {baseline.name: baseline for baseline in found}
 
 
-def values_of(found: Baseline | Missing) -> NDArray[np.float64]:
+def values_of(found: Baseline | Missing) -> Floats:
     assert isinstance(found, Baseline), found.reason
     return found.values
 

@@ -6,14 +6,14 @@ from subprocess import Popen
 
 import pytest
 
-from biofm.core.stores.store import SUFFIXES
+from biofm.core.outputs.writer import SUFFIXES
 
 EMBED = """
 import resource, sys
 import numpy as np
 from pathlib import Path
 from biofm.core.errors import OutputError
-from biofm.core.stores import EmbeddingBlock, open_store, provenance_path
+from biofm.core.outputs import EmbeddingBlock, open_writer, provenance_path
 from biofm.gate import ask, person
 from biofm.policy import Request, Target
 
@@ -28,7 +28,7 @@ block = EmbeddingBlock(["P"] * 1000, [1] * 1000, [1] * 1000, np.ones((1000, 1000
 
 def embed():
     with ask(request) as permit:
-        store = open_store(
+        store = open_writer(
             permit.writer("output"),
             path.suffix,
             per_residue=False,

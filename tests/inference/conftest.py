@@ -14,7 +14,7 @@ import torch
 from biofm_datasets import Record
 from numpy.typing import NDArray
 
-from biofm.core.stores import EmbeddingBlock
+from biofm.core.outputs import EmbeddingBlock
 from biofm.inference import Compute, Embedder, EmbedOptions
 from biofm.modalities import ProteinTokenizer
 from biofm.nn import Encoder, EncoderConfig, pack

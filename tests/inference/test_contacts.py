@@ -11,7 +11,7 @@ from biofm_datasets.structures import Chain
 
 from biofm.core.errors import InputError, OptionError
 from biofm.inference import Compute
-from biofm.inference.contacts import ContactMap, ContactPredictor, short_enough
+from biofm.inference.contacts import ContactMap, ContactMapper, short_enough
 from biofm.inference.focus import Focus
 from biofm.modalities import ProteinTokenizer
 from biofm.models import esm1, esm2
@@ -33,7 +33,7 @@ def model() -> MaskedLM:
 
 
 def predict(model: MaskedLM, records: list[Record], **options: Any) -> list[ContactMap]:
-    predictor = ContactPredictor(model, ProteinTokenizer(), CPU, **options)
+    predictor = ContactMapper(model, ProteinTokenizer(), CPU, **options)
     return list(predictor.stream(records, Counter()))
 
 
@@ -57,16 +57,14 @@ def test_memory_holds_one_batch(model: MaskedLM) -> None:
             read.append(number)
             yield Record(id=str(number), sequence="MKTAYIAK")
 
-    stream = ContactPredictor(model, ProteinTokenizer(), CPU, tokens_per_batch=40).stream(
-        records(), Counter()
-    )
+    stream = ContactMapper(model, ProteinTokenizer(), CPU, tokens_per_batch=40).stream(records(), Counter())
     next(stream)
     assert len(read) <= 5
 
 
 def test_progress_hears_of_every_token(model: MaskedLM, proteins: list[Record]) -> None:
     heard: Counter[str] = Counter()
-    predictor = ContactPredictor(model, ProteinTokenizer(), CPU, tokens_per_batch=100)
+    predictor = ContactMapper(model, ProteinTokenizer(), CPU, tokens_per_batch=100)
     list(predictor.stream(proteins, Counter(), lambda t, r: heard.update(tokens=t, residues=r)))
     n_residues = sum(len(record.sequence) for record in proteins)
     assert heard == {"tokens": n_residues + 2 * len(proteins), "residues": n_residues}
@@ -80,7 +78,7 @@ def test_a_mask_is_one_residue(model: MaskedLM) -> None:
 def test_what_was_unusual_is_counted(model: MaskedLM) -> None:
     notices: Counter[str] = Counter()
     records = [Record(id="long", sequence="A" * 1023), Record(id="j", sequence="AJJ")]
-    list(ContactPredictor(model, ProteinTokenizer(), CPU).stream(records, notices))
+    list(ContactMapper(model, ProteinTokenizer(), CPU).stream(records, notices))
     assert notices == {
         "residues read as <unk>": 2,
         "sequences longer than the 1022 residues of the model's training, run whole": 1,
@@ -89,7 +87,7 @@ def test_what_was_unusual_is_counted(model: MaskedLM) -> None:
 
 def test_too_small_a_batch_is_refused(model: MaskedLM) -> None:
     with pytest.raises(OptionError, match="--tokens-per-batch: 1 is too small"):
-        ContactPredictor(model, ProteinTokenizer(), CPU, 1)
+        ContactMapper(model, ProteinTokenizer(), CPU, 1)
 
 
 def test_a_protein_that_is_too_long_stops_or_is_skipped() -> None:
@@ -108,8 +106,8 @@ def test_learned_positions_end_what_can_be_predicted() -> None:
     endless = MaskedLM(esm2.config(d_model=24, n_layers=1, n_heads=2), with_contacts=True)
     shape: dict[str, Any] = {"d_model": 24, "n_layers": 1, "n_heads": 2, "n_positions": 34}
     learned = MaskedLM(esm1.config(embedding_norm=True, **shape), with_contacts=True)
-    assert ContactPredictor(endless, ProteinTokenizer(), CPU).longest == 10_000
-    assert ContactPredictor(learned, ProteinTokenizer(), CPU).longest == 30
+    assert ContactMapper(endless, ProteinTokenizer(), CPU).longest == 10_000
+    assert ContactMapper(learned, ProteinTokenizer(), CPU).longest == 30
 
 
 def make_records(*ids: str) -> list[Record]:

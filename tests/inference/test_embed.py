@@ -11,7 +11,7 @@ from biofm_datasets import Record
 from numpy.typing import NDArray
 
 from biofm.core.errors import OptionError
-from biofm.core.stores import EmbeddingBlock
+from biofm.core.outputs import EmbeddingBlock
 from biofm.inference import Embedder, EmbedOptions
 from biofm.inference.embed import BATCHES_PER_CHUNK
 

@@ -10,7 +10,7 @@ import pytest
 from biofm.core import Progress
 from biofm.core.errors import InputError
 from biofm.core.journal import Entry, Journal, key_of
-from biofm.core.stores import EmbeddingBlock, ProvenanceFields
+from biofm.core.outputs import EmbeddingBlock, ProvenanceFields
 from biofm.inference import to_store
 from biofm.inference.to_store import journals_to_store
 

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
-from biofm.core.stores import EmbeddingBlock, open_store
+from biofm.core.outputs import EmbeddingBlock, open_writer
 
 N_FEW, N_ROWS, N_MANY, N_DIMENSIONS = 12, 20_000, 200_000, 128
 MOST_TIME, MOST_MEMORY = 2.0, 1.5
@@ -102,7 +102,7 @@ def write(folder: Path, n_rows: int) -> Path:
     path = folder / f"{n_rows}.h5ad"
     values = np.random.default_rng(n_rows).standard_normal((n_rows, N_DIMENSIONS), dtype=np.float32)
     with path.open("w+b") as handle:
-        store = open_store(handle, ".h5ad", per_residue=False, scratch_folder=None)
+        store = open_writer(handle, ".h5ad", per_residue=False, scratch_folder=None)
         store.append(
             EmbeddingBlock([f"protein-{i}" for i in range(n_rows)], [1] * n_rows, [100] * n_rows, values)
         )

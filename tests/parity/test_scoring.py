@@ -11,8 +11,8 @@ from biofm_datasets import Record, parse_variant
 from biofm_datasets.changes import locate
 from transformers import EsmForMaskedLM
 
-from biofm.inference import Compute, Predictor
-from biofm.inference.scoring import METHODS, PERPLEXITY_METHODS, Reader, Scorer, Variant, perplexities
+from biofm.inference import Compute, QueryRunner
+from biofm.inference.scoring import METHODS, PERPLEXITY_METHODS, Scorer, ScoringModel, Variant, perplexities
 from biofm.modalities import ProteinTokenizer
 from biofm.nn import MaskedLM
 
@@ -85,8 +85,8 @@ def expected(theirs: EsmForMaskedLM, variant: Variant, method: str, window: int)
     return total
 
 
-def reader(ours: MaskedLM, window: int, tokens_per_batch: int = 1000) -> Reader:
-    return Reader(Predictor(ours, MASK, CPU, tokens_per_batch), TOKENIZER, window + 2)
+def reader(ours: MaskedLM, window: int, tokens_per_batch: int = 1000) -> ScoringModel:
+    return ScoringModel(QueryRunner(ours, MASK, CPU, tokens_per_batch), TOKENIZER, window + 2)
 
 
 def variants(texts: list[str]) -> list[Variant]:

@@ -11,6 +11,7 @@ from biofm_datasets.sampling import Mixture
 from biofm_datasets.store import TokenStore
 from torch import Tensor
 
+from biofm.core.progress import RunProgress
 from biofm.inference import Compute
 from biofm.modalities import STANDARD_RESIDUES, ProteinTokenizer
 from biofm.nn import EncoderConfig, MaskedLM, initialise
@@ -18,7 +19,6 @@ from biofm.training import PretrainRecipe
 from biofm.training.data import PackedData
 from biofm.training.fit import fit
 from biofm.training.objectives import masked_lm
-from biofm.training.progress import Progress
 
 MakeProteins = Callable[..., list[str]]
 MakeModel = Callable[..., MaskedLM]
@@ -78,7 +78,7 @@ def train(
     def run(
         recipe: PretrainRecipe,
         folder: Path,
-        progress: Progress = unwatched,
+        progress: RunProgress = unwatched,
         dtype: torch.dtype = torch.float32,
     ) -> dict[str, Tensor]:
         folder.mkdir(exist_ok=True)
@@ -94,7 +94,7 @@ def train(
 
 
 def unwatched(stage: str, done: int, total: int, detail: str = "") -> None:
-    """Progress that nobody watches."""
+    """RunProgress that nobody watches."""
 
 
 @pytest.fixture

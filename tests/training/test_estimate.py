@@ -165,7 +165,10 @@ def test_the_largest_batch_grows_with_the_memory(
 
 @pytest.mark.parametrize("fault", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
 def test_no_memory_for_a_copy_of_the_model_is_one_line(
-    fault: Exception, estimate_with: Estimate, make_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch
+    fault: Exception,
+    estimate_with: Estimate,
+    make_recipe: MakeRecipe,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def fail(*_: object) -> None:
         raise fault

@@ -13,20 +13,20 @@ import torch
 from torch import Tensor
 
 from biofm.core.errors import ModelError, OptionError, OutputError
+from biofm.core.progress import RunProgress
 from biofm.modalities import ProteinTokenizer
 from biofm.nn import MaskedLM, initialise
 from biofm.training import PretrainRecipe
 from biofm.training.checkpoints import newest_step
 from biofm.training.metrics import read_metrics
-from biofm.training.progress import Progress
 
 Train = Callable[..., dict[str, Tensor]]
 MakeRecipe = Callable[..., PretrainRecipe]
 DTYPES = [torch.float32, torch.bfloat16]
 
 
-def signalling(number: signal.Signals, at_step: int) -> Progress:
-    """Progress during which the process gets a signal."""
+def signalling(number: signal.Signals, at_step: int) -> RunProgress:
+    """RunProgress during which the process gets a signal."""
 
     def report(stage: str, done: int, total: int, detail: str = "") -> None:
         if done == at_step:

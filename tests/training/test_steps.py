@@ -15,7 +15,7 @@ from torch import Tensor
 
 from biofm.inference import Compute
 from biofm.modalities import ProteinTokenizer
-from biofm.nn import MaskedLM, PackedBatch, ResiduePredictor, SequencePredictor, initialise_head
+from biofm.nn import MaskedLM, PackedBatch, ResidueModel, SequenceModel, initialise_head
 from biofm.training import PretrainRecipe
 from biofm.training.data import PackedData
 from biofm.training.finetuning.lora import inject_adapters
@@ -88,14 +88,14 @@ def take_steps(
         folder.mkdir()
         objective = make_objective(name, store.lengths(np.arange(12)) - 2, recipe)
         language_model = make_model(causal=name == "causal")
-        model: MaskedLM | SequencePredictor | ResiduePredictor = language_model
+        model: MaskedLM | SequenceModel | ResidueModel = language_model
         if name == "per-residue":
-            model = ResiduePredictor(language_model.encoder, 3)
+            model = ResidueModel(language_model.encoder, 3)
         elif name not in ("masked", "causal"):
             if name == "adapters":
                 language_model.encoder.requires_grad_(False)
                 inject_adapters(language_model.encoder, FinetuneRecipe(method="lora", lora_rank=4))
-            model = SequencePredictor(language_model.encoder, "mean", 3, special_tokens=(0, 2))
+            model = SequenceModel(language_model.encoder, "mean", 3, special_tokens=(0, 2))
         if not isinstance(model, MaskedLM):
             initialise_head(model, seed=0)
         before = {key: weight.clone() for key, weight in model.state_dict().items()}
@@ -169,7 +169,7 @@ def test_what_does_not_learn_is_in_no_checkpoint_and_stays(
         (tmp_path / name).mkdir()
         for n_steps in sessions:
             recipe = make_recipe(n_steps=n_steps, decay_share=0.0, optimizer="adamw")
-            model = SequencePredictor(make_model().encoder, "mean", 1, special_tokens=(0, 2))
+            model = SequenceModel(make_model().encoder, "mean", 1, special_tokens=(0, 2))
             initialise_head(model, seed=0)
             model.encoder.requires_grad_(False)
             untrained = {key: weight.clone() for key, weight in model.state_dict().items()}

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from biofm_datasets.arrays import Floats, Indices
 from numpy.typing import NDArray
 
 from biofm.core.choices import Task
@@ -16,11 +17,10 @@ from biofm.evaluation.baselines import Missing
 from biofm.evaluation.ridge import Codes, count_features, fit_and_predict, kmers, one_hot
 from biofm.evaluation.supervised.features import HALF_WINDOW, Windows, composition
 from biofm.evaluation.supervised.judge import Predictions
-from biofm.evaluation.supervised.labels import UNKNOWN, Indices, Labels, offsets_of, units_of
+from biofm.evaluation.supervised.labels import UNKNOWN, Labels, offsets_of, units_of
 from biofm.evaluation.supervised.logistic import Features, fit_logistic
 from biofm.modalities import Modality
 
-Floats = NDArray[np.float64]
 Outputs = NDArray[np.floating]
 
 MOST_RESIDUES = 200_000  # that the window is fitted to

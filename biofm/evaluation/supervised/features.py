@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from biofm_datasets.arrays import Indices
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from biofm.evaluation.ridge import Codes
-from biofm.evaluation.supervised.labels import Indices
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix

@@ -6,17 +6,11 @@ from itertools import chain
 from typing import Literal, NamedTuple
 
 import numpy as np
+from biofm_datasets.arrays import Floats
 
-from biofm.evaluation.bootstrap import Estimate, draw_counts, estimate
+from biofm.evaluation.bootstrap import IntervalEstimate, draw_counts, estimate
 from biofm.evaluation.supervised.labels import Labels
-from biofm.evaluation.supervised.measures import (
-    MEASURES,
-    PRIMARY,
-    Floats,
-    Outputs,
-    mean_of_defined,
-    measure_for,
-)
+from biofm.evaluation.supervised.measures import MEASURES, PRIMARY, Outputs, mean_of_defined, measure_for
 
 Kind = Literal["model", "baseline"]
 
@@ -37,8 +31,8 @@ class JudgedRow:
     name: str
     kind: Kind
     fitted: str
-    measures: dict[str, Estimate]
-    by_target: dict[str, dict[str, Estimate]] = field(default_factory=dict)
+    measures: dict[str, IntervalEstimate]
+    by_target: dict[str, dict[str, IntervalEstimate]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +43,7 @@ class Lead:
     measure: str
     model_value: float
     baseline_value: float
-    difference: Estimate
+    difference: IntervalEstimate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +118,6 @@ def _lead(name: str, baseline: dict[str, Floats], model: dict[str, Floats], meas
     )
 
 
-def _estimate(values: Floats) -> Estimate:
+def _estimate(values: Floats) -> IntervalEstimate:
     """The value of the rows themselves, which comes first, with the interval of the resamples."""
     return estimate(values[0], values[1:])

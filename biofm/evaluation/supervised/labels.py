@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from biofm_datasets.arrays import Indices
 from numpy.typing import NDArray
 
 from biofm.core.choices import Task
-
-Indices = NDArray[np.int64]
 
 UNKNOWN = -1
 

@@ -4,13 +4,13 @@ import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple, Union
 
 import numpy as np
+from biofm_datasets.arrays import Floats
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 Features = Union[NDArray[np.floating], "csr_matrix"]
-Floats = NDArray[np.float64]
 
 C = 1.0
 MOST_ITERATIONS = 300

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from biofm_datasets.arrays import Floats
 from numpy.typing import NDArray
 
 from biofm.core.choices import Task
@@ -26,7 +27,6 @@ from biofm.evaluation.supervised.labels import UNKNOWN, Labels
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-Floats = NDArray[np.float64]
 Outputs = NDArray[np.floating]
 """Of a regression the predicted numbers, else probabilities: a row for each of ``Labels.n_units``, a column
 for each of ``Labels.n_outputs``.

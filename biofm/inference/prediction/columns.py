@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from biofm_datasets.arrays import Floats
 from numpy.typing import NDArray
 
 from biofm.evaluation.calibration import Calibration
@@ -12,7 +13,6 @@ from biofm.inference.prediction.ensemble import Combined
 from biofm.inference.prediction.info import PredictorInfo
 
 Columns = dict[str, Any]
-Floats = NDArray[np.floating]
 
 
 def columns_of(

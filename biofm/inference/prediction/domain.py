@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from math import ceil, isinf
 
 import numpy as np
-from numpy.typing import NDArray
+from biofm_datasets.arrays import Floats
 
 from biofm.evaluation.calibration import conformal_limit
 
-Floats = NDArray[np.floating]
 Units = Sequence[str]
 """Of a sequence, each as it is spelled: its residues."""
 

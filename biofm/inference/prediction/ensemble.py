@@ -4,9 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
-
-Floats = NDArray[np.floating]
+from biofm_datasets.arrays import Floats
 
 
 class Combined(NamedTuple):

@@ -12,11 +12,12 @@ from typing import BinaryIO
 
 import numpy as np
 import safetensors.torch
+from biofm_datasets.arrays import Floats
 from safetensors import SafetensorError
 from torch import Tensor
 
 from biofm.core.errors import ModelError
-from biofm.evaluation.calibration import Calibration, Floats, Intervals
+from biofm.evaluation.calibration import Calibration, Intervals
 from biofm.inference.prediction import adapters
 from biofm.inference.prediction.domain import Domain
 from biofm.inference.prediction.heads import Head, read_head

@@ -4,14 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from biofm_datasets.arrays import Floats
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from biofm.core.choices import HeadPool, PoolName, Task
 from biofm.core.errors import ModelError
-from biofm.nn.predictor import prediction_head
+from biofm.nn.supervised import prediction_head
 
-Floats = NDArray[np.float32]
 State = dict[str, Tensor]
 
 QUERY = "pool.query"
@@ -106,6 +106,6 @@ def embedder_pool(task: Task, pool: HeadPool) -> PoolName:
 
 
 def pool_by_attention(rows: Tensor, query: Tensor, lengths: list[int]) -> Tensor:
-    """Σ softmax(x · query) x over the rows of each sequence, as ``biofm.nn.predictor.AttentionPool`` does."""
+    """Σ softmax(x · query) x over the rows of each sequence, as ``nn.supervised.AttentionPool`` does."""
     pooled = [part.T @ (part @ query).softmax(0) for part in rows.split(lengths)]
     return torch.stack(pooled) if pooled else rows.new_empty(0, rows.shape[1])

@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 
 import numpy as np
+from biofm_datasets.arrays import Floats
 from numpy.typing import NDArray
 
 from biofm.core.errors import ModelError
-
-Floats = NDArray[np.floating]
 
 MOST_KEPT = 1000  # of the vectors of training rows: at 1,280 dimensions 5 MB
 LEAST_SPREAD = 1e-7  # of the largest: a dimension that varies less says nothing

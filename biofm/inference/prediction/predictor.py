@@ -7,16 +7,18 @@ from typing import NamedTuple
 
 import numpy as np
 from biofm_datasets import Record
+from biofm_datasets.arrays import Floats
 from numpy.typing import NDArray
 
 from biofm.core.errors import ModelError
+from biofm.core.progress import no_progress
 from biofm.evaluation.calibration import Calibration
 from biofm.inference.compute import Compute, place
-from biofm.inference.embed import Embedder, EmbedOptions, OnBatch, unheard
+from biofm.inference.embed import Embedder, EmbedOptions, OnBatch
 from biofm.inference.prediction.domain import Domain
 from biofm.inference.prediction.ensemble import Combined, combine
 from biofm.inference.prediction.files import PredictorFiles
-from biofm.inference.prediction.heads import Floats, Head, embedder_pool
+from biofm.inference.prediction.heads import Head, embedder_pool
 from biofm.inference.prediction.info import PredictorInfo
 from biofm.inference.prediction.nearest import Nearest
 from biofm.modalities import Item
@@ -67,7 +69,7 @@ class Branch(NamedTuple):
     embedder: Embedder
     heads: Sequence[Head]
 
-    def rows(self, chunk: Sequence[Item], on_batch: OnBatch = unheard) -> Rows:
+    def rows(self, chunk: Sequence[Item], on_batch: OnBatch = no_progress) -> Rows:
         """What the heads stand on, in the order of a chunk."""
         found = self.embedder.embed_new(chunk, {}, on_batch)
         lengths = np.array([item.n_units for item in chunk])
@@ -146,7 +148,7 @@ class Ensemble:
         """The one that tokenises and that makes chunks, for all."""
         return self.branches[0].embedder
 
-    def stream(self, items: Iterable[Item], on_batch: OnBatch = unheard) -> Iterator[Part]:
+    def stream(self, items: Iterable[Item], on_batch: OnBatch = no_progress) -> Iterator[Part]:
         """Predictions in the order of ``items``; memory does not grow with their number.
 
         Raises ModelError or OptionError: numbers are not finite, unless ``on_error`` of the embedder's

@@ -3,16 +3,16 @@
 from biofm.inference.scoring.methods import METHODS, Variant
 from biofm.inference.scoring.options import ScoreOptions
 from biofm.inference.scoring.perplexity import PERPLEXITY_METHODS, perplexities
-from biofm.inference.scoring.readings import Reader, Reading
+from biofm.inference.scoring.readings import Reading, ScoringModel
 from biofm.inference.scoring.scorer import Scorer
 
 __all__ = [
     "METHODS",
     "PERPLEXITY_METHODS",
-    "Reader",
     "Reading",
     "ScoreOptions",
     "Scorer",
+    "ScoringModel",
     "Variant",
     "perplexities",
 ]

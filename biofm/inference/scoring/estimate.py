@@ -8,8 +8,8 @@ from time import perf_counter
 from typing import NamedTuple
 
 from biofm.inference.compute import Compute
-from biofm.inference.masked import Query
-from biofm.inference.scoring.readings import Reader
+from biofm.inference.queries import Query
+from biofm.inference.scoring.readings import ScoringModel
 from biofm.inference.scoring.rows import Row, Rows, chunks, of_shard
 from biofm.inference.scoring.scorer import Need, Scorer
 from biofm.inference.scoring.sizes import TableSizes
@@ -141,11 +141,11 @@ class _Timed(NamedTuple):
     longest: int  # of the runs, in tokens
 
 
-def _time(reader: Reader, needs: Sequence[Need]) -> _Timed:
+def _time(reader: ScoringModel, needs: Sequence[Need]) -> _Timed:
     """Run one query of each need, as many as some seconds allow."""
     queries = [query for need in needs for query in reader.first_query(need.reading)]
     random.Random(SEED).shuffle(queries)
-    budget = reader.predictor.tokens_per_batch
+    budget = reader.runner.tokens_per_batch
     batches = [*by_budget(((query, len(query.tokens)) for query in queries), budget)]
     if batches:
         _run(reader, batches[0])  # the first batch of a process is slow
@@ -158,8 +158,8 @@ def _time(reader: Reader, needs: Sequence[Need]) -> _Timed:
     return _Timed(n_tokens, perf_counter() - began, longest)
 
 
-def _run(reader: Reader, batch: list[Query]) -> int:
-    for _ in reader.predictor.predict(batch):
+def _run(reader: ScoringModel, batch: list[Query]) -> int:
+    for _ in reader.runner.predict(batch):
         pass
     return sum(len(query.tokens) for query in batch)
 
@@ -172,12 +172,12 @@ def _memory(
     """
     activations = 0
     for reader, n_tokens, one in zip(scorer.readers, found.n_tokens, timed, strict=True):
-        n_batch_tokens = min(n_tokens, max(reader.predictor.tokens_per_batch, one.longest))
-        config = reader.predictor.model.encoder.config
+        n_batch_tokens = min(n_tokens, max(reader.runner.tokens_per_batch, one.longest))
+        config = reader.runner.model.encoder.config
         activations = max(activations, activation_bytes(config, compute.dtype, n_batch_tokens))
     others = {"buffers": BUFFER_BYTES}
     if compute.device.type == "cpu":
         return memory.parts(activations, others), 0
-    models = [reader.predictor.model for reader in scorer.readers]
+    models = [reader.runner.model for reader in scorer.readers]
     weights = sum(weight.nbytes for model in models for weight in model.parameters())
     return memory.parts(0, others), weights + activations

@@ -23,7 +23,7 @@ from biofm_datasets import Change
 from biofm_datasets.changes import splice
 
 from biofm.core.choices import ScoreMethod
-from biofm.inference.scoring.readings import Answer, Reader, Reading, log_likelihood_of
+from biofm.inference.scoring.readings import Answer, Reading, ScoringModel, log_likelihood_of
 from biofm.inference.windows import spans
 
 METHODS: tuple[ScoreMethod, ...] = get_args(ScoreMethod)
@@ -84,7 +84,7 @@ def readings_of(variant: Variant, asked: ScoreMethod, window: int) -> Iterator[R
 
 
 def score_of(
-    variant: Variant, asked: ScoreMethod, reader: Reader, answer: Callable[[Reading], Answer]
+    variant: Variant, asked: ScoreMethod, reader: ScoringModel, answer: Callable[[Reading], Answer]
 ) -> float:
     """The score by one model, from its answers to ``readings_of``."""
     readings = list(readings_of(variant, asked, reader.window))

@@ -25,7 +25,7 @@ from biofm.core.errors import OptionError
 from biofm.core.tables import RENAMED, Table, kept_apart
 from biofm.inference.empty_rows import EMPTY_ROWS, emptied, reasons
 from biofm.inference.intake import Intake
-from biofm.inference.scoring.readings import Reader, Reading, log_likelihood_of
+from biofm.inference.scoring.readings import Reading, ScoringModel, log_likelihood_of
 from biofm.modalities import Words, columns_of
 from biofm.models.finiteness import not_finite
 from biofm.nn import by_budget
@@ -76,7 +76,7 @@ class Perplexities:
 
 def perplexities(
     records: Iterable[Record],
-    reader: Reader,
+    reader: ScoringModel,
     method: PerplexityMethod,
     notices: Counter[str],
     on_run: Callable[[int, float], None] = lambda n_tokens, n_characters: None,
@@ -93,14 +93,14 @@ def perplexities(
     for part in by_budget(sized, TOKENS_PER_PART):
         found = _perplexities_of(part, reader, method, notices, on_run)
         if found.is_faulty.any() and on_error == "stop":
-            raise not_finite(reader.predictor.model, part[int(found.is_faulty.argmax())].where)
+            raise not_finite(reader.runner.model, part[int(found.is_faulty.argmax())].where)
         notices[EMPTY_ROWS] += int(found.is_faulty.sum())
         yield found
 
 
 def _perplexities_of(
     part: list[Record],
-    reader: Reader,
+    reader: ScoringModel,
     method: PerplexityMethod,
     notices: Counter[str],
     on_run: Callable[[int, float], None],
@@ -142,7 +142,7 @@ class PerplexityTally(TypedDict):
 
 def perplexities_to_table(
     intake: Intake,
-    reader: Reader,
+    reader: ScoringModel,
     method: PerplexityMethod,
     table: Table,
     notices: Counter[str],
@@ -168,7 +168,7 @@ def perplexities_to_table(
         which = {"id": part.ids, "record": part.records}
         columns = {"n_residues": part.n_residues, "windowed": part.windowed}
         columns |= emptied({COLUMNS[method]: part.values}, part.is_faulty)
-        columns |= reasons(part.is_faulty, reader.predictor.dtype, on_error)
+        columns |= reasons(part.is_faulty, reader.runner.dtype, on_error)
         apart = kept_apart(part.columns, which | columns)
         notices[RENAMED] = sum(name not in apart for name in part.columns)
         table.append({**which, **apart, **columns})

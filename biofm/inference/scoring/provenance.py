@@ -8,7 +8,7 @@ from biofm_datasets.protein import Gaps
 from biofm.core import __version__, torch_version
 from biofm.core.choices import PerplexityMethod
 from biofm.inference.compute import Compute
-from biofm.inference.scoring.readings import Reader
+from biofm.inference.scoring.readings import ScoringModel
 from biofm.inference.scoring.scorer import Scorer
 
 
@@ -26,7 +26,7 @@ def provenance_of_scores(
 
 
 def provenance_of_perplexities(
-    reader: Reader, model: str, method: PerplexityMethod, gaps: Gaps, compute: Compute
+    reader: ScoringModel, model: str, method: PerplexityMethod, gaps: Gaps, compute: Compute
 ) -> dict[str, Any]:
     """What decides the perplexities of a model, which was asked for by this name."""
     return {
@@ -38,7 +38,7 @@ def provenance_of_perplexities(
     }
 
 
-def _of_model(name: str, reader: Reader) -> Mapping[str, Any]:
+def _of_model(name: str, reader: ScoringModel) -> Mapping[str, Any]:
     return {"model": name, "sha256": reader.sha256, "window_residues": reader.window}
 
 

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biofm.core.journal import key_of
-from biofm.inference.masked import Predictor, Query, unheard
+from biofm.core.progress import no_progress
+from biofm.inference.queries import Query, QueryRunner
 from biofm.inference.windows import Span, frame, frame_values, spans
 from biofm.modalities import Encoded, Tokenizer, Tokens
 
@@ -36,7 +37,7 @@ class Reading:
     place: int = 0
 
 
-class Reader:
+class ScoringModel:
     """A model that answers readings.
 
     It never sees more residues than in training: of a longer protein a masked residue is read in the window
@@ -45,10 +46,10 @@ class Reader:
     """
 
     def __init__(
-        self, predictor: Predictor, tokenizer: Tokenizer, trained_length: int, sha256: str = ""
+        self, predictor: QueryRunner, tokenizer: Tokenizer, trained_length: int, sha256: str = ""
     ) -> None:
         """``sha256``, that of the model's weights, tells its answers from those of other models."""
-        self.predictor = predictor
+        self.runner = predictor
         self.sha256 = sha256
         self.tokenizer = tokenizer
         self.window = trained_length - tokenizer.n_special
@@ -60,10 +61,12 @@ class Reader:
         digest = _digest(reading.sequence)
         return key_of(self.sha256, str(self.window), reading.kind, digest, str(reading.place))
 
-    def read(self, readings: Sequence[Reading], on_run: Callable[[int], None] = unheard) -> Iterator[Answer]:
+    def read(
+        self, readings: Sequence[Reading], on_run: Callable[[int], None] = no_progress
+    ) -> Iterator[Answer]:
         """The answers in order; all readings share their batches, each of which ``on_run`` hears of."""
         queries = (query for reading in readings for query in self._queries(reading))
-        answers = self.predictor.predict(queries, on_run)
+        answers = self.runner.predict(queries, on_run)
         for reading in readings:
             match reading.kind:
                 case "hidden":

@@ -132,7 +132,7 @@ def _key_of_place(row: Row) -> bytes:
 
 def chunks(rows: Iterable[Row], scorer: Scorer) -> Iterator[Chunk]:
     """Consecutive rows that need so many batches together. Where a chunk ends depends on the rows alone."""
-    budget = BATCHES_PER_CHUNK * max(reader.predictor.tokens_per_batch for reader in scorer.readers)
+    budget = BATCHES_PER_CHUNK * max(reader.runner.tokens_per_batch for reader in scorer.readers)
     chunk, n_tokens = Chunk(), 0
     for row in rows:
         new = {} if isinstance(row.variant, Unscored) else scorer.needs(row.variant)

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from biofm.core.choices import ScoreMethod
 from biofm.core.errors import ModelError
-from biofm.inference.masked import unheard
+from biofm.core.progress import no_progress
 from biofm.inference.scoring.methods import Unscored, Variant, readings_of, score_of
-from biofm.inference.scoring.readings import Answer, Reader, Reading
+from biofm.inference.scoring.readings import Answer, Reading, ScoringModel
 from biofm.modalities import Modality
 from biofm.models.finiteness import not_finite, reason_of
 
@@ -25,7 +25,7 @@ class Need(NamedTuple):
 class Scorer:
     """Models, and the method by which they score."""
 
-    def __init__(self, readers: Sequence[Reader], method: ScoreMethod) -> None:
+    def __init__(self, readers: Sequence[ScoringModel], method: ScoreMethod) -> None:
         self.readers = readers
         self.method = method
         self.modality = _read_by_all(readers)
@@ -47,7 +47,7 @@ class Scorer:
         return self.readers[need.model].n_values(need.reading)
 
     def read(
-        self, needs: Mapping[bytes, Need], on_run: Callable[[int], None] = unheard
+        self, needs: Mapping[bytes, Need], on_run: Callable[[int], None] = no_progress
     ) -> dict[bytes, Answer]:
         """The answers; ``on_run`` hears of each batch how many tokens it ran."""
         answers: dict[bytes, Answer] = {}
@@ -81,12 +81,12 @@ class Scorer:
         numbers are not finite; ``places`` are those of the rows.
         """
         for row, model in np.argwhere(np.isnan(scores)):
-            raise not_finite(self.readers[model].predictor.model, places[row])
+            raise not_finite(self.readers[model].runner.model, places[row])
 
     def reason(self, names: Sequence[str], is_empty: NDArray[np.bool_]) -> str | None:
         """Why the scores ``is_empty`` of a row by the models of these names are; None of a whole row."""
         at_fault = [
-            f"{name}: {reason_of(reader.predictor.dtype)}"
+            f"{name}: {reason_of(reader.runner.dtype)}"
             for name, reader, it in zip(names, self.readers, is_empty, strict=True)
             if it
         ]
@@ -100,7 +100,7 @@ class Scorer:
         return any(n_residues > reader.window for reader in self.readers)
 
 
-def _read_by_all(readers: Sequence[Reader]) -> Modality:
+def _read_by_all(readers: Sequence[ScoringModel]) -> Modality:
     """What the models read. Raises ModelError: not all read the same, or it has no variants."""
     modalities = {it.name: it for it in (reader.tokenizer.modality for reader in readers)}
     if len(modalities) > 1:
@@ -113,5 +113,5 @@ def _read_by_all(readers: Sequence[Reader]) -> Modality:
     return modality
 
 
-def _looked_up(answers: Mapping[bytes, Answer], reader: Reader) -> Callable[[Reading], Answer]:
+def _looked_up(answers: Mapping[bytes, Answer], reader: ScoringModel) -> Callable[[Reading], Answer]:
     return lambda reading: answers[reader.key(reading)]

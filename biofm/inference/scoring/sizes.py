@@ -26,9 +26,9 @@ class TableSizes:
     def __init__(self, scorer: Scorer, names: Sequence[str]) -> None:
         self._scorer = scorer
         self._names = names
-        self._tables: dict[str, tuple[_Nowhere, Table]] = {}
+        self._tables: dict[str, tuple[NullSink, Table]] = {}
         for suffix in SUFFIXES:
-            nowhere = _Nowhere()
+            nowhere = NullSink()
             table = open_table(cast(Any, nowhere), suffix, {}, io.BytesIO())
             self._tables[suffix] = nowhere, table
         self._is_empty = True
@@ -55,7 +55,7 @@ def _made_up(variant: Variant) -> float:
     return LOWEST * crc32(f"{variant.wild_type} {variant.changes}".encode()) / 2**32
 
 
-class _Nowhere(io.RawIOBase):
+class NullSink(io.RawIOBase):
     """Takes bytes and counts them."""
 
     n_bytes = 0

@@ -63,7 +63,7 @@ RENAMED = "input columns renamed input_..., because the scores take their names"
 def fingerprint(scorer: Scorer, provenance: Mapping[str, Any], names: Sequence[str], shard: Shard) -> Fields:
     """All that decides the bits of the scores, and their columns; the input left out."""
     how = {name: value for name, value in provenance.items() if name != "models"}
-    predictors = [reader.predictor for reader in scorer.readers]
+    predictors = [reader.runner for reader in scorer.readers]
     return how | {
         "verb": "score",
         "columns": ", ".join(names),

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from biofm.core.environment import Environment
-from biofm.evaluation.bootstrap import Estimate
+from biofm.evaluation.bootstrap import IntervalEstimate
 from biofm.report.curves import Curves
 
 Cell = str | int | float | None
@@ -28,7 +28,7 @@ class Contender:
 
     name: str
     kind: Literal["model", "baseline"]
-    estimates: tuple[Estimate | None, ...]
+    estimates: tuple[IntervalEstimate | None, ...]
     note: str = ""
 
 
@@ -45,7 +45,7 @@ class Results:
     measures: tuple[Measure, ...]
     contenders: tuple[Contender, ...]
     interval: str = "95 % interval"
-    differences: Mapping[str, Estimate] = field(default_factory=dict)
+    differences: Mapping[str, IntervalEstimate] = field(default_factory=dict)
     has_verdict: bool = True
     note: str = ""
 

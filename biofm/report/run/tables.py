@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from biofm.evaluation.bootstrap import Estimate
+from biofm.evaluation.bootstrap import IntervalEstimate
 from biofm.report.run.contents import Cell, Contender, Results, Table
 from biofm.report.run.markup import Html, join, tag
 from biofm.report.run.verdict import find_best, format_value, judge, values_of
@@ -97,7 +97,9 @@ def _contender_row(results: Results, contender: Contender, bests: Sequence[set[s
     return tag("tr", tag("th", contender.name, " ", kind, note, scope="row"), *cells, class_=contender.kind)
 
 
-def _estimate_cell(results: Results, number: int, estimate: Estimate | None, *, is_best: bool) -> Html:
+def _estimate_cell(
+    results: Results, number: int, estimate: IntervalEstimate | None, *, is_best: bool
+) -> Html:
     if estimate is None or estimate.value is None:
         return tag("td", "–", class_="number")
     value = format_value(results, number, estimate.value)
@@ -110,7 +112,7 @@ def _estimate_cell(results: Results, number: int, estimate: Estimate | None, *, 
     return tag("td", value, bounds, _bar(results, number, estimate), class_="number" + " best" * is_best)
 
 
-def _bar(results: Results, number: int, estimate: Estimate) -> Html:
+def _bar(results: Results, number: int, estimate: IntervalEstimate) -> Html:
     """The value and its bounds on the scale that its column shares."""
     values = values_of(results, number)
     low, high = min(values, default=0.0), max(values, default=0.0)

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from biofm.evaluation.bootstrap import Estimate
+from biofm.evaluation.bootstrap import IntervalEstimate
 from biofm.report.run.contents import Contender, Measure, Results
 
 
@@ -85,7 +85,7 @@ def _doubt(results: Results, number: int, model: Contender, baseline: Contender)
     return ", but their intervals overlap" if overlap else ""
 
 
-def _is_known(estimate: Estimate | None) -> bool:
+def _is_known(estimate: IntervalEstimate | None) -> bool:
     return estimate is not None and estimate.value is not None and not math.isnan(estimate.value)
 
 

@@ -1,13 +1,11 @@
 """Whether a table, split as it is, can teach and judge at all."""
 
 import numpy as np
-from numpy.typing import NDArray
+from biofm_datasets.arrays import Indices
 
 from biofm.core.errors import InputError, OptionError
 from biofm.evaluation.supervised import UNKNOWN, LabelledTable
 from biofm.training.recipe import FinetuneRecipe
-
-Indices = NDArray[np.int64]
 
 FEWEST_ROWS = 3
 

@@ -3,15 +3,13 @@
 from collections.abc import Iterator
 
 import numpy as np
+from biofm_datasets.arrays import Floats, Indices
 from numpy.typing import NDArray
 
 from biofm.evaluation.supervised import LabelledTable, units_of
 from biofm.inference.prediction import Answer, Domain, Nearest, describe_training, mean_of_residues
 from biofm.inference.prediction.nearest import MOST_KEPT
 from biofm.training.finetuning.plan import MemberPlan, Plan
-
-Floats = NDArray[np.float32]
-Indices = NDArray[np.int64]
 
 _FOR_DOMAIN = 2  # a stream of random numbers of its own
 ROWS_AT_ONCE, ROWS_OF_RESIDUES_AT_ONCE = 4096, 64

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from biofm.inference import Compute, Embedder
-from biofm.inference.estimate import Estimate, estimate_embedding
+from biofm.inference.estimate import EmbedEstimate, estimate_embedding
 from biofm.inference.shards import WHOLE
 from biofm.training.finetuning.gradient import make_member
 from biofm.training.finetuning.plan import Plan, make_plan
@@ -31,7 +31,7 @@ class FinetuneEstimate:
     n_rows: int
     n_members: int
     seconds: float | None
-    vectors: Estimate | None
+    vectors: EmbedEstimate | None
     training: "TrainingEstimate | None"
     notices: Mapping[str, int]
 
@@ -66,7 +66,7 @@ def estimate_finetuning(
     )
 
 
-def _of_vectors(source: Source, embedder: Embedder, compute: Compute, notices: Counter[str]) -> Estimate:
+def _of_vectors(source: Source, embedder: Embedder, compute: Compute, notices: Counter[str]) -> EmbedEstimate:
     """They lie on the disk until all members are fitted."""
     records = records_of(source.table)
     provenance = {"dtype": compute.dtype_name, "device": compute.device.type}

@@ -7,29 +7,29 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
+from biofm_datasets.arrays import Indices
 from biofm_datasets.sampling import Mixture
 from biofm_datasets.store import TokenStore
 from numpy.typing import NDArray
 from torch import Tensor
 
+from biofm.core.progress import RunProgress
 from biofm.evaluation.supervised import Labels
 from biofm.inference import Compute
 from biofm.inference.prediction import Head
 from biofm.modalities import Tokenizer
 from biofm.models import Checkpoint
-from biofm.nn import ResiduePredictor, SequencePredictor, initialise_head
+from biofm.nn import ResidueModel, SequenceModel, initialise_head
 from biofm.training.finetuning.lora import inject_adapters
 from biofm.training.finetuning.plan import MemberPlan
 from biofm.training.objectives import Objective, classification, multi_label, per_residue, regression
-from biofm.training.progress import Progress
 from biofm.training.recipe import FinetuneRecipe
 
 if TYPE_CHECKING:
     from biofm.training.data import PackedData
     from biofm.training.fit import FitSummary
 
-Model = SequencePredictor | ResiduePredictor
-Indices = NDArray[np.int64]
+Model = SequenceModel | ResidueModel
 
 
 class Scaling(NamedTuple):
@@ -66,18 +66,18 @@ def train_member(
     recipe: FinetuneRecipe,
     compute: Compute,
     folder: Path,
-    progress: Progress,
+    progress: RunProgress,
 ) -> Trained:
     """Train on the member's rows from the weights of ``base``, which stay as they are; go on with what an
     interrupted run has left in ``folder``.
     """
     from biofm.training.fit import fit  # brings lightning, which takes seconds to import
 
-    begun = make_member(member, labels, store, base, recipe)
-    model = begun.model
-    summary = fit(model, begun.objective, begun.data, begun.recipe, compute, folder, progress)
+    untrained = make_member(member, labels, store, base, recipe)
+    model = untrained.model
+    summary = fit(model, untrained.objective, untrained.data, untrained.recipe, compute, folder, progress)
     model.cpu().float().eval().requires_grad_(False)
-    return Trained(_head(model, labels, begun.scaling), begun.checkpoint, summary)
+    return Trained(_head(model, labels, untrained.scaling), untrained.checkpoint, summary)
 
 
 def make_member(
@@ -111,11 +111,11 @@ def _build(checkpoint: Checkpoint, labels: Labels, recipe: FinetuneRecipe) -> Mo
         inject_adapters(encoder, recipe)
     model: Model
     if labels.task == "per-residue":
-        model = ResiduePredictor(encoder, labels.n_outputs, recipe.dropout, n_hidden=recipe.n_hidden)
+        model = ResidueModel(encoder, labels.n_outputs, recipe.dropout, n_hidden=recipe.n_hidden)
     else:
         assert recipe.pool != "max", "the recipe has refused it"
         special = checkpoint.tokenizer.special
-        model = SequencePredictor(
+        model = SequenceModel(
             encoder, recipe.pool, labels.n_outputs, recipe.dropout, n_hidden=recipe.n_hidden,
             special_tokens=special,
         )  # fmt: skip
@@ -145,8 +145,6 @@ def _objective(labels: Labels, scaling: Scaling | None, tokenizer: Tokenizer) ->
 
 
 def _head(model: Model, labels: Labels, scaling: Scaling | None) -> Head:
-    query: Tensor | None = (
-        getattr(model.pool, "query", None) if isinstance(model, SequencePredictor) else None
-    )
+    query: Tensor | None = getattr(model.pool, "query", None) if isinstance(model, SequenceModel) else None
     shift, scale = (None, None) if scaling is None else map(torch.from_numpy, scaling)
     return Head(labels.task, model.head, query, shift, scale)

@@ -5,8 +5,10 @@ from dataclasses import asdict
 from typing import Any, NamedTuple
 
 import numpy as np
+from biofm_datasets.arrays import Floats
 from numpy.typing import NDArray
 
+from biofm.core.progress import RunProgress
 from biofm.evaluation.baselines import Missing
 from biofm.evaluation.calibration import (
     Calibration,
@@ -28,11 +30,7 @@ from biofm.inference.prediction import Combined, Domain, combine
 from biofm.training.finetuning.domain import find_domain
 from biofm.training.finetuning.members import Answers
 from biofm.training.finetuning.plan import OUT_OF_FOLD, TEST_ROWS, JudgedSet, Plan
-from biofm.training.progress import Progress
 from biofm.training.recipe import FinetuneRecipe
-
-Floats = NDArray[np.floating]
-Indices = NDArray[np.int64]
 
 
 class Findings(NamedTuple):
@@ -51,7 +49,11 @@ class Findings(NamedTuple):
 
 
 def judge_members(
-    table: LabelledTable, plan: Plan, answers: Sequence[Answers], recipe: FinetuneRecipe, progress: Progress
+    table: LabelledTable,
+    plan: Plan,
+    answers: Sequence[Answers],
+    recipe: FinetuneRecipe,
+    progress: RunProgress,
 ) -> Findings:
     """Judge what all members say together."""
     held_out = _combine_held_out(table.labels, plan, answers)
@@ -78,7 +80,7 @@ def judge_members(
 
 
 def _judge_set(
-    table: LabelledTable, judged: JudgedSet, shown: Floats, recipe: FinetuneRecipe, progress: Progress
+    table: LabelledTable, judged: JudgedSet, shown: Floats, recipe: FinetuneRecipe, progress: RunProgress
 ) -> tuple[Judgement, dict[str, str]]:
     """A set judged by what its files hold, and the baselines that it lacks."""
     baselines = find_baselines(

@@ -13,16 +13,18 @@ from typing import Any, NamedTuple
 import numpy as np
 import safetensors.numpy
 import safetensors.torch
+from biofm_datasets.arrays import Floats, Indices
 from biofm_datasets.store import TokenStore
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
+from biofm.core.progress import RunProgress
 from biofm.evaluation.supervised import LabelledTable, units_of
 from biofm.inference import Compute, Embedder, EmbedOptions
 from biofm.inference.prediction import Answer, Head, Nearest, PredictorFiles, PredictorInfo, open_branch
 from biofm.inference.prediction.files import HEAD_FILE, MEMBERS, TRAINING_FILE
 from biofm.models import Checkpoint, write_checkpoint
-from biofm.training.crew import meet
+from biofm.training.crew import rendezvous
 from biofm.training.files import written_whole
 from biofm.training.finetuning.domain import distances_of, nearest_of, reference_rows
 from biofm.training.finetuning.gradient import Trained, train_member
@@ -32,11 +34,7 @@ from biofm.training.finetuning.probe import fit_probe
 from biofm.training.finetuning.vectors import FILE as VECTORS_FILE
 from biofm.training.finetuning.vectors import embed_table, records_of
 from biofm.training.folder import damage_named, read_json
-from biofm.training.progress import Progress
 from biofm.training.recipe import FinetuneRecipe
-
-Floats = NDArray[np.float32]
-Indices = NDArray[np.int64]
 
 OUTPUTS_FILE, REPORT_FILE, CHECKPOINTS = "outputs.safetensors", "member.json", "checkpoints"
 ASKED = ("test", "held_out")
@@ -61,7 +59,7 @@ class Run(NamedTuple):
     compute: Compute
     options: EmbedOptions
     folder: Path
-    progress: Progress
+    progress: RunProgress
 
     def work(self, member: str) -> Path:
         """Where a member's log, its checkpoints and its answers lie."""
@@ -92,7 +90,7 @@ def train_by_gradients(run: Run, members: list[MemberPlan], test: Indices, store
     """Members with an encoder of their own; the one that was interrupted goes on from its checkpoint. Several
     processes train one together, and the first of them keeps it.
     """
-    crew = meet(run.recipe)
+    crew = rendezvous(run.recipe)
     for member in members:
         report = run.work(member.name) / REPORT_FILE
         if not crew.from_main(report.exists):

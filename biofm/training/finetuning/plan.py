@@ -5,14 +5,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from biofm_datasets.arrays import Indices
 
 from biofm.evaluation.ridge import deal_folds
 from biofm.evaluation.supervised import TEST, TRAIN, VALIDATION, Fit, LabelledTable
 from biofm.training.finetuning.checks import check_learnable, check_sizes
 from biofm.training.recipe import FinetuneRecipe
-
-Indices = NDArray[np.int64]
 
 TEST_ROWS, OUT_OF_FOLD = "test", "out-of-fold"
 _FOR_TEST, _FOR_VALIDATION = 0, 1  # independent streams of random numbers of one seed

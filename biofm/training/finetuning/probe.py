@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+from biofm_datasets.arrays import Indices
 from numpy.typing import NDArray
 
 from biofm.evaluation.calibration import LEAST_PROBABILITY
@@ -12,7 +13,6 @@ from biofm.inference.prediction.heads import Head, linear_head
 from biofm.training.finetuning.plan import MemberPlan
 from biofm.training.finetuning.ridge import Scale, blocks, fit_ridge, scale_of
 
-Indices = NDArray[np.int64]
 Vectors = NDArray[np.float32]
 
 CS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)

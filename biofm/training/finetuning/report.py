@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from biofm.core.environment import Environment
-from biofm.evaluation.bootstrap import Estimate
+from biofm.evaluation.bootstrap import IntervalEstimate
 from biofm.evaluation.supervised import Judgement, LabelledTable
 from biofm.inference.prediction.domain import REASONS
 from biofm.report import Curves, Series
@@ -116,7 +116,7 @@ def _by_target(summary: FinetuneSummary, found: Judgement, title: str) -> Result
     )
 
 
-def _contenders(found: Judgement, estimates: Sequence[Sequence[Estimate]]) -> tuple[Contender, ...]:
+def _contenders(found: Judgement, estimates: Sequence[Sequence[IntervalEstimate]]) -> tuple[Contender, ...]:
     return tuple(
         Contender(name=MODEL_NAMES.get(row.name, row.name), kind=row.kind, estimates=tuple(of_row))
         for row, of_row in zip(found.rows, estimates, strict=True)

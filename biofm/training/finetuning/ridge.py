@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+from biofm_datasets.arrays import Floats, Indices
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
 Vectors = NDArray[np.floating]
-Indices = NDArray[np.int64]
 
 ALPHAS = np.logspace(-2, 7, 46)
 ROWS_AT_ONCE = 8192

@@ -10,12 +10,13 @@ import torch
 
 from biofm.core.configuration import to_toml
 from biofm.core.errors import OptionError, OutputError
+from biofm.core.progress import RunProgress
 from biofm.evaluation.supervised import LabelledTable, LabelOptions
 from biofm.inference import Compute, Embedder, EmbedOptions, place
 from biofm.inference.prediction import MemberInfo, PredictorInfo
 from biofm.inference.prediction.heads import embedder_pool
 from biofm.models import Checkpoint
-from biofm.training.crew import meet
+from biofm.training.crew import rendezvous
 from biofm.training.devices import check_devices
 from biofm.training.environment import environment_of
 from biofm.training.files import written_whole
@@ -30,7 +31,6 @@ from biofm.training.finetuning.writing import write_evaluation, write_prediction
 from biofm.training.folder import FREE, HAD_ENDED, read_json
 from biofm.training.metrics import METRICS
 from biofm.training.processes import find_processes
-from biofm.training.progress import Progress
 from biofm.training.recipe import FinetuneRecipe
 from biofm.training.reporting import write_run_report
 
@@ -61,7 +61,7 @@ def run_finetuning(
     compute: Compute,
     folder: Path,
     notices: Counter[str],
-    progress: Progress,
+    progress: RunProgress,
 ) -> FinetuneSummary | None:
     """Fine-tune ``base`` and write everything into ``folder``; of several processes, the first one judges,
     writes and returns what came of it.
@@ -77,7 +77,7 @@ def run_finetuning(
     without peft.
     """
     table = source.table
-    crew = meet(recipe)
+    crew = rendezvous(recipe)
     with crew.main_first():
         plan = make_plan(table, recipe, notices)
         embedder = make_embedder(source, base, recipe, compute)

@@ -10,16 +10,16 @@ from biofm_datasets.store import TokenStore
 from numpy.typing import NDArray
 
 from biofm.core.errors import OutputError
+from biofm.core.progress import RunProgress
 from biofm.evaluation.supervised import LabelledTable
 from biofm.inference import Embedder
 from biofm.modalities import Item
-from biofm.training.progress import Progress
 
 FILE = "vectors.npy"
 
 
 def embed_table(
-    table: LabelledTable, embedder: Embedder, folder: Path, progress: Progress
+    table: LabelledTable, embedder: Embedder, folder: Path, progress: RunProgress
 ) -> NDArray[np.float32]:
     """The vectors of all rows of a table, or of all their residues, as a memory map of a file in ``folder``.
 
@@ -63,7 +63,7 @@ def _not_vectors(path: Path) -> OutputError:
     return OutputError(what, where=str(path), remedy=remedy)
 
 
-def _write(table: LabelledTable, embedder: Embedder, path: Path, progress: Progress) -> None:
+def _write(table: LabelledTable, embedder: Embedder, path: Path, progress: RunProgress) -> None:
     n_rows = _n_vectors(table, embedder)
     partial = path.with_name(f".{path.name}.partial")
     shape = (n_rows, embedder.config.d_model)

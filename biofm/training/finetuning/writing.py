@@ -10,7 +10,7 @@ import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
 
-from biofm.core.stores import provenance_path
+from biofm.core.outputs import provenance_path
 from biofm.core.tables import open_table
 from biofm.evaluation.calibration import Calibration
 from biofm.evaluation.supervised import LabelledTable, Labels

@@ -2,11 +2,12 @@
 
 import numpy as np
 import torch
+from biofm_datasets.arrays import Indices
 
 from biofm.modalities import Tokenizer
 from biofm.nn import PackedBatch
 from biofm.training.objectives.classification import cross_entropy
-from biofm.training.objectives.objective import Indices, Labelled, Objective
+from biofm.training.objectives.objective import Labelled, Objective
 
 
 def causal_lm(tokenizer: Tokenizer) -> Objective:

@@ -4,13 +4,14 @@ from functools import partial
 
 import numpy as np
 import torch
+from biofm_datasets.arrays import Indices
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from biofm.nn import PackedBatch
-from biofm.training.objectives.objective import Example, Indices, Labelled, Objective
+from biofm.training.objectives.objective import Example, Labelled, Objective
 from biofm.training.objectives.regression import label_sequences, mean_where_known
 
 

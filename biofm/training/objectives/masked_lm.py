@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 import torch
+from biofm_datasets.arrays import Indices
 from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ from torch.nn import functional as F
 
 from biofm.modalities import Tokenizer
 from biofm.nn import PackedBatch
-from biofm.training.objectives.objective import Example, Indices, Labelled, Objective
+from biofm.training.objectives.objective import Example, Labelled, Objective
 from biofm.training.recipe import PretrainRecipe
 
 

@@ -6,14 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from biofm_datasets.arrays import Indices
 from biofm_datasets.sampling import Cursor
 from jaxtyping import Int
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from biofm.nn import PackedBatch
-
-Indices = NDArray[np.int64]
 
 
 class Labelled(NamedTuple):

@@ -5,12 +5,13 @@ from functools import partial
 
 import numpy as np
 import torch
+from biofm_datasets.arrays import Indices
 from numpy.typing import NDArray
 
 from biofm.modalities import Tokenizer
 from biofm.nn import PackedBatch
 from biofm.training.objectives.classification import cross_entropy
-from biofm.training.objectives.objective import Indices, Labelled, Objective
+from biofm.training.objectives.objective import Labelled, Objective
 
 UNKNOWN = -1
 

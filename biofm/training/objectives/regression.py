@@ -4,12 +4,13 @@ from functools import partial
 
 import numpy as np
 import torch
+from biofm_datasets.arrays import Indices
 from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from biofm.nn import PackedBatch
-from biofm.training.objectives.objective import Example, Indices, Labelled, Objective
+from biofm.training.objectives.objective import Example, Labelled, Objective
 
 
 def regression(targets: Float[np.ndarray, "members columns"]) -> Objective:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from biofm.core.environment import Environment
 from biofm.core.progress import format_duration
 from biofm.evaluation import HeldOutPerplexity
-from biofm.evaluation.bootstrap import Estimate
+from biofm.evaluation.bootstrap import IntervalEstimate
 from biofm.modalities import Words
 from biofm.nn import EncoderConfig
 from biofm.report import Curves
@@ -146,6 +146,6 @@ def _results(held_out: Mapping[str, HeldOutPerplexity], words: Words, n_kinds: i
     )
 
 
-def _estimate(found: HeldOutPerplexity, field: str) -> Estimate:
+def _estimate(found: HeldOutPerplexity, field: str) -> IntervalEstimate:
     low, high = found.intervals.get(field, (None, None))
-    return Estimate(value=getattr(found, field), low=low, high=high)
+    return IntervalEstimate(value=getattr(found, field), low=low, high=high)

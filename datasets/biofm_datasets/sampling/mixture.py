@@ -6,12 +6,10 @@ from math import isfinite, lcm
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from biofm_datasets.arrays import Indices
 from biofm_datasets.errors import DataError
 from biofm_datasets.sampling.permutation import key_of, permute
-
-Indices = NDArray[np.int64]
 
 
 class Pool(Protocol):

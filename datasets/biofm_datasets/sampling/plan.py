@@ -5,8 +5,8 @@ from itertools import count
 from typing import NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from biofm_datasets.arrays import Indices
 from biofm_datasets.sampling.bins import fill_bins
 from biofm_datasets.sampling.mixture import Mixture
 from biofm_datasets.sampling.permutation import key_of, permute
@@ -16,8 +16,6 @@ N_BINS = 64
 waste to speak of."""
 N_SAMPLED = 4096
 """Draws from which the mean length is estimated."""
-
-Indices = NDArray[np.int64]
 
 
 class Lengths(Protocol):

@@ -8,20 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from biofm_datasets.arrays import Indices
 from biofm_datasets.errors import DataError
+from biofm_datasets.progress import OnStage
 from biofm_datasets.sampling.permutation import key_of
 from biofm_datasets.split import Similarity, find_pairs
 from biofm_datasets.splits import mmseqs
 from biofm_datasets.splits.hold_out import Keys, amount_of, blocks
-from biofm_datasets.splits.identity import (
-    CHUNK_TOKENS,
-    OWN_TOOL,
-    Indices,
-    Progress,
-    Spelling,
-    can_be_held_out,
-    chunks_of,
-)
+from biofm_datasets.splits.identity import CHUNK_TOKENS, OWN_TOOL, Spelling, can_be_held_out, chunks_of
 from biofm_datasets.splits.keys import REMOVED, TEST, TRAIN, VALIDATION
 from biofm_datasets.splits.options import SplitOptions
 from biofm_datasets.store.record import Alphabet
@@ -40,7 +34,7 @@ def label_by_cluster(
     sources: Mapping[str, slice],
     options: SplitOptions,
     scratch: Path,
-    progress: Progress,
+    progress: OnStage,
 ) -> tuple[NDArray[np.uint8], str, dict[str, Any]]:
     """Labels of the sequences, the tool that found the relatives, and the clusters in numbers.
 
@@ -77,7 +71,7 @@ def find_clusters(
     spell: Spelling,
     options: SplitOptions,
     scratch: Path,
-    progress: Progress,
+    progress: OnStage,
 ) -> tuple[Indices, str]:
     """The number of the cluster of each of some sequences, which differ, and the tool that found it."""
     similarity = Similarity(options.max_identity, options.min_coverage).with_margin()
@@ -137,7 +131,7 @@ def _join_by_own(
     members: Indices,
     spell: Spelling,
     similarity: Similarity,
-    progress: Progress,
+    progress: OnStage,
 ) -> None:
     pairs = list(combinations_with_replacement(_parts(tokens, members), 2))
     for number, (one, other) in enumerate(pairs, start=1):

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from biofm_datasets.arrays import Indices
+from biofm_datasets.progress import OnStage
 from biofm_datasets.split import MAX_HELD_OUT_LENGTH, MIN_HELD_OUT_LENGTH, Similarity, find_similar
 from biofm_datasets.splits import mmseqs
 from biofm_datasets.splits.hold_out import Keys, hold_out_of_each
@@ -20,9 +22,6 @@ MOST_TOKENS_TWICE = 50_000_000
 """Left over by MMseqs2, of which our own search looks for what it missed: minutes of work."""
 OWN_TOOL = "biofm (spaced seeds and banded alignments)"
 
-Progress = Callable[[str, int, int], None]
-Indices = NDArray[np.int64]
-
 
 def label_by_identity(
     tokens: TokenStore,
@@ -31,7 +30,7 @@ def label_by_identity(
     sources: Mapping[str, slice],
     options: SplitOptions,
     scratch: Path,
-    progress: Progress,
+    progress: OnStage,
 ) -> tuple[NDArray[np.uint8], str]:
     """Labels of the sequences, and the tool that found the relatives.
 
@@ -93,7 +92,7 @@ def _find(
     similarity: Similarity,
     options: SplitOptions,
     scratch: Path,
-    progress: Progress,
+    progress: OnStage,
 ) -> tuple[NDArray[np.bool_], str]:
     """Which of the rest are similar to any that is held out, and the tools that found it."""
     queries = [spell(tokens[i]) for i in held_out]
@@ -131,7 +130,7 @@ def _find_in_chunks(
     rest: Indices,
     spell: Spelling,
     similarity: Similarity,
-    progress: Progress,
+    progress: OnStage,
 ) -> NDArray[np.bool_]:
     found = [np.empty(0, np.bool_)]
     chunks = list(chunks_of(tokens, rest, CHUNK_TOKENS))

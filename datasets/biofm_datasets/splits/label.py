@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biofm_datasets.errors import DataError
+from biofm_datasets.progress import OnStage
 from biofm_datasets.splits.clusters import label_by_cluster
 from biofm_datasets.splits.groups import label_groups
 from biofm_datasets.splits.hold_out import Keys, blocks, hold_out_of_each
-from biofm_datasets.splits.identity import Progress, label_by_identity
+from biofm_datasets.splits.identity import label_by_identity
 from biofm_datasets.splits.keys import TRAIN
 from biofm_datasets.splits.options import SplitOptions
 from biofm_datasets.store.record import Alphabet
@@ -37,7 +38,7 @@ def label_sequences(
     keys: Keys | None,
     sources: Mapping[str, slice],
     scratch: Path,
-    progress: Progress,
+    progress: OnStage,
 ) -> Labels:
     """The part of each sequence. ``hashes`` are of the sequences, ``keys`` of what ``key_of_cell`` gave.
     ``sources``: the sequences of each input.

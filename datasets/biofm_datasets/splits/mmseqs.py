@@ -5,7 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -16,7 +16,9 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
+from biofm_datasets.arrays import Indices
 from biofm_datasets.errors import DataError
+from biofm_datasets.progress import OnStage
 from biofm_datasets.split import Similarity
 
 PROGRAM = "mmseqs"
@@ -29,9 +31,6 @@ The second adds what a usual search finds (e-value 0.001, of a database of anoth
 """
 ROWS_AT_ONCE = 1 << 16
 COLUMNS = "query,target,nident,alnlen,qlen,tlen"
-
-Progress = Callable[[str, int, int], None]
-Indices = NDArray[np.int64]
 
 
 def is_chosen(tool: str) -> bool:
@@ -56,7 +55,7 @@ def find_similar(
     n_others: int,
     similarity: Similarity,
     scratch: Path,
-    progress: Progress,
+    progress: OnStage,
 ) -> NDArray[np.bool_]:
     """Which others are similar to any held-out protein. Files lie in ``scratch`` while it runs.
 
@@ -74,7 +73,7 @@ def find_pairs(
     n_targets: int,
     similarity: Similarity,
     scratch: Path,
-    progress: Progress,
+    progress: OnStage,
 ) -> Iterator[tuple[Indices, Indices]]:
     """The places of similar queries and targets, some pairs at a time, and most pairs twice; without
     ``targets`` of the queries among themselves. Files lie in ``scratch`` while it runs.

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from biofm_datasets.arrays import Indices
 from biofm_datasets.errors import DataError
 from biofm_datasets.store.files import (
     HASHES,
@@ -27,8 +28,6 @@ from biofm_datasets.store.tensor_file import read_data
 from biofm_datasets.store.tokens import Ids, Members, TokenStore
 
 _AGAIN = "Copy the store again, or prepare it again"
-
-Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ from typing import Any, Self, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from biofm_datasets.arrays import Indices
 from biofm_datasets.store.files import OFFSETS, TOKENS, VALUES, map_split
 
 Tokens = NDArray[np.unsignedinteger]
-Indices = NDArray[np.int64]
 Values = NDArray[np.float32]
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from biofm.core.errors import ModelError
 from biofm.inference.prediction.heads import linear_head, pool_by_attention, read_head
 from biofm.modalities import ProteinTokenizer
-from biofm.nn import EncoderConfig, MaskedLM, SequencePredictor, initialise, initialise_head, pack
+from biofm.nn import EncoderConfig, MaskedLM, SequenceModel, initialise, initialise_head, pack
 
 WEIGHTS = np.array([[1.0, 0.0], [0.0, 2.0], [1.0, 1.0]], np.float32)
 BIAS = np.array([0.0, 1.0, -1.0], np.float32)
@@ -62,7 +62,7 @@ def test_attention_pools_as_in_training() -> None:
     )
     model = MaskedLM(config)
     initialise(model, 0)
-    predictor = SequencePredictor(model.encoder, "attention", 1, special_tokens=tokenizer.special)
+    predictor = SequenceModel(model.encoder, "attention", 1, special_tokens=tokenizer.special)
     initialise_head(predictor, 0)
     predictor.pool.query.data = torch.randn(16, generator=torch.Generator().manual_seed(1))
     sequences = ["MKTAYIAK", "GG", "WWWWLLLLKK"]

@@ -17,8 +17,8 @@ from biofm.modalities import ProteinTokenizer
 from biofm.nn import (
     EncoderConfig,
     MaskedLM,
-    ResiduePredictor,
-    SequencePredictor,
+    ResidueModel,
+    SequenceModel,
     initialise,
     initialise_head,
     pack,
@@ -57,7 +57,7 @@ def records(some: list[str]) -> Iterator[Record]:
 def test_a_member_says_what_the_model_said_in_training(pool: HeadPool, n_hidden: int) -> None:
     """Pooled by the embedder in batches of any kind, against the trained module on packed tokens."""
     assert pool != "max"
-    model = SequencePredictor(
+    model = SequenceModel(
         encoder().encoder, pool, 2, n_hidden=n_hidden, special_tokens=TOKENIZER.special
     ).eval()
     initialise_head(model, 1)
@@ -74,7 +74,7 @@ def test_a_member_says_what_the_model_said_in_training(pool: HeadPool, n_hidden:
 
 
 def test_residues_are_those_between_the_ends() -> None:
-    model = ResiduePredictor(encoder().encoder, 3).eval()
+    model = ResidueModel(encoder().encoder, 3).eval()
     initialise_head(model, 1)
     some = sequences(12)
     batch = pack([torch.from_numpy(TOKENIZER.encode(one).astype(np.int64)) for one in some])
@@ -89,7 +89,7 @@ def test_residues_are_those_between_the_ends() -> None:
 def ensemble(n_members: int) -> Ensemble:
     branches, members = [], []
     for seed in range(n_members):
-        layers = SequencePredictor(encoder(seed).encoder, "mean", 1, special_tokens=TOKENIZER.special).head
+        layers = SequenceModel(encoder(seed).encoder, "mean", 1, special_tokens=TOKENIZER.special).head
         head = Head("regression", layers.requires_grad_(False), None, torch.zeros(1), torch.ones(1))
         branches.append(Branch(embedder("mean", seed=seed), [head]))
         members.append(MemberInfo(name=f"seed-{seed}", fold=0))

@@ -7,8 +7,8 @@ import torch
 from biofm_datasets import Record
 
 from biofm.core.choices import PerplexityMethod
-from biofm.inference import Compute, Predictor
-from biofm.inference.scoring import PERPLEXITY_METHODS, Reader, perplexities
+from biofm.inference import Compute, QueryRunner
+from biofm.inference.scoring import PERPLEXITY_METHODS, ScoringModel, perplexities
 from biofm.modalities import ProteinTokenizer
 from biofm.models import esm2
 from biofm.nn import MaskedLM, initialise
@@ -18,11 +18,11 @@ CPU = Compute(torch.device("cpu"), torch.float32, "as asked")
 
 
 @pytest.fixture
-def reader() -> Reader:
+def reader() -> ScoringModel:
     """Of windows of eight residues, in batches of thirty tokens."""
     module = MaskedLM(esm2.config(d_model=24, n_layers=2, n_heads=2))
     initialise(module, seed=1)
-    return Reader(Predictor(module.eval(), TOKENIZER.mask, CPU, 30), TOKENIZER, 10)
+    return ScoringModel(QueryRunner(module.eval(), TOKENIZER.mask, CPU, 30), TOKENIZER, 10)
 
 
 def records(*sequences: str) -> list[Record]:
@@ -31,7 +31,7 @@ def records(*sequences: str) -> list[Record]:
 
 @pytest.mark.parametrize("method", PERPLEXITY_METHODS)
 def test_progress_comes_batch_by_batch_and_ends_at_the_whole_input(
-    method: PerplexityMethod, reader: Reader
+    method: PerplexityMethod, reader: ScoringModel
 ) -> None:
     heard: list[tuple[int, float]] = []
     proteins = records("MKTAYIAKQRQIS", "MKTAY", "MKTAYIAKQRQIS", "MK<mask>AYIAK")
@@ -42,7 +42,7 @@ def test_progress_comes_batch_by_batch_and_ends_at_the_whole_input(
 
 
 @pytest.mark.parametrize("method", PERPLEXITY_METHODS)
-def test_a_mask_is_one_residue_that_is_left_out(method: PerplexityMethod, reader: Reader) -> None:
+def test_a_mask_is_one_residue_that_is_left_out(method: PerplexityMethod, reader: ScoringModel) -> None:
     notices: Counter[str] = Counter()
     (found,) = perplexities(records("MK<mask>AY"), reader, method, notices)
     assert (found.n_residues, found.windowed) == ([4], [False])

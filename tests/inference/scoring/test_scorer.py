@@ -9,10 +9,10 @@ import torch
 from biofm_datasets import Record
 from numpy.typing import NDArray
 
-from biofm.inference import Compute, Predictor, Query
+from biofm.core.progress import no_progress
+from biofm.inference import Compute, Query, QueryRunner
 from biofm.inference.intake import Intake
-from biofm.inference.masked import unheard
-from biofm.inference.scoring import Reader, ScoreOptions, Scorer
+from biofm.inference.scoring import ScoreOptions, Scorer, ScoringModel
 from biofm.inference.scoring.cases import cases_of_values
 from biofm.inference.scoring.methods import Variant
 from biofm.inference.scoring.readings import window_start
@@ -27,61 +27,61 @@ TOKENIZER = ProteinTokenizer()
 CPU = Compute(torch.device("cpu"), torch.float32, "as asked")
 
 
-class CountingPredictor(Predictor):
+class CountingRunner(QueryRunner):
     """Remembers what it was asked."""
 
     asked: list[Query]
 
     def predict(
-        self, queries: Iterable[Query], on_run: Callable[[int], None] = unheard
+        self, queries: Iterable[Query], on_run: Callable[[int], None] = no_progress
     ) -> Iterator[NDArray[np.float32]]:
         queries = list(queries)
         self.asked = [*getattr(self, "asked", []), *queries]
         return super().predict(queries, on_run)
 
 
-def predictor(seed: int = 1) -> CountingPredictor:
+def predictor(seed: int = 1) -> CountingRunner:
     module = MaskedLM(esm2.config(d_model=24, n_layers=2, n_heads=2))
     initialise(module, seed=seed)
-    return CountingPredictor(module.eval(), TOKENIZER.mask, CPU)
+    return CountingRunner(module.eval(), TOKENIZER.mask, CPU)
 
 
 @pytest.fixture
-def counting() -> CountingPredictor:
+def counting() -> CountingRunner:
     return predictor()
 
 
-def score(reader: Reader, method: str, variants: list[str]) -> NDArray[np.float32]:
+def score(reader: ScoringModel, method: str, variants: list[str]) -> NDArray[np.float32]:
     scorer = Scorer([reader], method)  # type: ignore[arg-type]
     return scorer.read_and_score(
         cases_of_values(PROTEIN, variants, TOKENIZER.modality, ScoreOptions(), Counter())
     )
 
 
-def test_a_place_is_run_once_however_many_variants_share_it(counting: CountingPredictor) -> None:
-    reader = Reader(counting, TOKENIZER, 1024)
+def test_a_place_is_run_once_however_many_variants_share_it(counting: CountingRunner) -> None:
+    reader = ScoringModel(counting, TOKENIZER, 1024)
     score(reader, "masked-marginals", ["K2R", "K2G", "A4G:K2W", "M1M", "WT", "A4S", "T3S"])
     assert [query.masked.tolist() for query in counting.asked] == [[2], [4], [3]]
 
 
-def test_one_run_is_enough_for_all_wild_type_marginals(counting: CountingPredictor) -> None:
-    score(Reader(counting, TOKENIZER, 1024), "wt-marginals", ["K2R", "A4G", "T3S"])
+def test_one_run_is_enough_for_all_wild_type_marginals(counting: CountingRunner) -> None:
+    score(ScoringModel(counting, TOKENIZER, 1024), "wt-marginals", ["K2R", "A4G", "T3S"])
     assert len(counting.asked) == 1
 
 
-def test_only_the_windows_that_are_needed_are_run(counting: CountingPredictor) -> None:
-    score(Reader(counting, TOKENIZER, 10), "wt-marginals", ["K2R", "M1G", "Q22A"])
+def test_only_the_windows_that_are_needed_are_run(counting: CountingRunner) -> None:
+    score(ScoringModel(counting, TOKENIZER, 10), "wt-marginals", ["K2R", "M1G", "Q22A"])
     assert [len(query.tokens) for query in counting.asked] == [10, 10]
 
 
-def test_indels_share_the_likelihood_of_their_wild_type(counting: CountingPredictor) -> None:
-    score(Reader(counting, TOKENIZER, 1024), "masked-marginals", ["K2del", "T3del"])
+def test_indels_share_the_likelihood_of_their_wild_type(counting: CountingRunner) -> None:
+    score(ScoringModel(counting, TOKENIZER, 1024), "masked-marginals", ["K2del", "T3del"])
     n = len(PROTEIN)
     assert len(counting.asked) == n + 2 * (n - 1)
 
 
 def test_models_have_a_column_each() -> None:
-    one, other = (Reader(predictor(seed), TOKENIZER, 1024, sha256=str(seed)) for seed in (1, 2))
+    one, other = (ScoringModel(predictor(seed), TOKENIZER, 1024, sha256=str(seed)) for seed in (1, 2))
     cases = cases_of_values(PROTEIN, ["K2R", "A4del"], TOKENIZER.modality, ScoreOptions(), Counter())
     both = Scorer([one, other], "masked-marginals").read_and_score(cases)
     assert both.shape == (2, 2)
@@ -91,15 +91,15 @@ def test_models_have_a_column_each() -> None:
     assert not np.allclose(both[:, 0], both[:, 1])
 
 
-def test_what_cannot_be_scored_is_nan_among_the_others(counting: CountingPredictor) -> None:
-    reader = Reader(counting, TOKENIZER, 1024)
+def test_what_cannot_be_scored_is_nan_among_the_others(counting: CountingRunner) -> None:
+    reader = ScoringModel(counting, TOKENIZER, 1024)
     found = score(reader, "masked-marginals", ["K2*", "K2R", "", "A4G"])[:, 0]
     assert np.isnan(found).tolist() == [True, False, True, False]
     np.testing.assert_array_equal(found[[1, 3]], score(reader, "masked-marginals", ["K2R", "A4G"])[:, 0])
 
 
-def test_models_of_one_weight_file_and_window_answer_once(counting: CountingPredictor) -> None:
-    same = [Reader(counting, TOKENIZER, 1024, sha256="a") for _ in range(2)]
+def test_models_of_one_weight_file_and_window_answer_once(counting: CountingRunner) -> None:
+    same = [ScoringModel(counting, TOKENIZER, 1024, sha256="a") for _ in range(2)]
     scores = Scorer(same, "masked-marginals").read_and_score(
         cases_of_values(PROTEIN, ["K2R"], TOKENIZER.modality, ScoreOptions(), Counter())
     )
@@ -107,8 +107,8 @@ def test_models_of_one_weight_file_and_window_answer_once(counting: CountingPred
     assert scores[0, 0] == scores[0, 1]
 
 
-def test_the_tokens_of_what_is_needed_are_those_that_are_run(counting: CountingPredictor) -> None:
-    scorer = Scorer([Reader(counting, TOKENIZER, 12)], "masked-marginals")
+def test_the_tokens_of_what_is_needed_are_those_that_are_run(counting: CountingRunner) -> None:
+    scorer = Scorer([ScoringModel(counting, TOKENIZER, 12)], "masked-marginals")
     needs: dict[bytes, Need] = {}
     for variant in cases_of_values(
         PROTEIN, ["K2R", "A4G", "T3del"], TOKENIZER.modality, ScoreOptions(), Counter()

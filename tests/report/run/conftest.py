@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from biofm.core.environment import Environment
-from biofm.evaluation.bootstrap import Estimate
+from biofm.evaluation.bootstrap import IntervalEstimate
 from biofm.report import Curves, Series, draw_curves
 from biofm.report.run import Contender, Measure, Pairs, Picture, Results, RunReport, Table, write_report
 
@@ -89,8 +89,8 @@ def read_page(page: str) -> Element:
     return reader.root
 
 
-def estimate(value: float, margin: float = 0.0) -> Estimate:
-    return Estimate(value=value, low=value - margin, high=value + margin)
+def estimate(value: float, margin: float = 0.0) -> IntervalEstimate:
+    return IntervalEstimate(value=value, low=value - margin, high=value + margin)
 
 
 def noise(n: int, around: float) -> list[float]:

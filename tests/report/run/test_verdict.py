@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from biofm.evaluation.bootstrap import Estimate
+from biofm.evaluation.bootstrap import IntervalEstimate
 from biofm.report.run import Contender, Measure, Results
 from biofm.report.run.verdict import format_value, judge
 from tests.report.run.conftest import MakeReport, estimate, page_of, read_page
@@ -18,7 +18,7 @@ def results(
     *contenders: tuple[str, float | None],
     measure: Measure = SPEARMAN,
     margin: float = 0.0,
-    difference: Estimate | None = None,
+    difference: IntervalEstimate | None = None,
 ) -> Results:
     """Models have names with an M."""
     return Results(

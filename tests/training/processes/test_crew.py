@@ -19,7 +19,7 @@ from torch.distributed import (  # type: ignore[attr-defined]  # not in the list
 
 from biofm.core.errors import InputError, OptionError, ProcessError
 from biofm.training import PretrainRecipe, crew, launch
-from biofm.training.crew import Crew, Told, meet
+from biofm.training.crew import Crew, SilentExit, rendezvous
 from biofm.training.processes import Processes
 
 N = 3
@@ -90,7 +90,7 @@ def test_where_the_first_process_fails_the_others_end_in_silence_with_its_exit_c
     with pytest.raises(type(fault)):
         work(crews[0])
     for other in others:
-        with pytest.raises(Told) as caught:
+        with pytest.raises(SilentExit) as caught:
             other.result(DEADLINE_S)
         assert caught.value.code == exit_code
 
@@ -109,7 +109,7 @@ def test_where_the_first_process_is_gone_the_others_end_in_silence(
     assert other.is_main_there()
     del held
     other._parent = parent and os.getpid()  # as where another one has taken its child over
-    with pytest.raises(Told) as caught:
+    with pytest.raises(SilentExit) as caught:
         waiting.result(DEADLINE_S)
     assert caught.value.code == 1
     assert other.find_lost() == "process 0 is gone"
@@ -132,18 +132,18 @@ def test_the_first_process_goes_last(crews: list[Crew], begin: Callable[..., Fut
     first = begin(crews[0].dismiss)
     for other in crews[1:]:
         assert not first.done()
-        with pytest.raises(Told) as caught:
+        with pytest.raises(SilentExit) as caught:
             other.dismiss()
         assert caught.value.code == 0
     first.result(DEADLINE_S)
 
 
 def test_one_process_alone_meets_nobody() -> None:
-    alone = meet(PretrainRecipe(n_steps=1))
+    alone = rendezvous(PretrainRecipe(n_steps=1))
     assert alone.is_main
     assert alone.from_main(lambda: 7) == 7
     alone.dismiss()
-    assert meet(PretrainRecipe(n_steps=2)).from_main(lambda: 8) == 8
+    assert rendezvous(PretrainRecipe(n_steps=2)).from_main(lambda: 8) == 8
 
 
 def test_a_process_that_hangs_is_ended_when_another_one_is_gone(

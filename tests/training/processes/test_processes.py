@@ -15,7 +15,7 @@ from biofm.api.configuration import read_configuration
 from biofm.core.errors import OptionError
 from biofm.inference import Compute
 from biofm.training import PretrainRecipe
-from biofm.training.crew import Told
+from biofm.training.crew import SilentExit
 from biofm.training.devices import check_devices
 from biofm.training.processes import Processes, batches_of_process, find_processes, is_main_process
 
@@ -142,7 +142,7 @@ def test_more_processes_than_devices_are_refused(
 
 
 def test_of_options_that_do_not_fit_the_first_process_tells(monkeypatch: pytest.MonkeyPatch) -> None:
-    for rank, kind in (("0", OptionError), ("1", Told)):
+    for rank, kind in (("0", OptionError), ("1", SilentExit)):
         monkeypatch.setenv("LOCAL_RANK", rank)
         with pytest.raises(kind):
             read_configuration("pretrain", PretrainRecipe, sets=["n_steps=-1"])

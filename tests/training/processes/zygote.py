@@ -26,7 +26,7 @@ from biofm.inference import Compute
 from biofm.modalities import ProteinTokenizer
 from biofm.nn import EncoderConfig, MaskedLM, initialise
 from biofm.training import PretrainRecipe, checkpoints
-from biofm.training.crew import meet
+from biofm.training.crew import rendezvous
 from biofm.training.data import PackedData
 from biofm.training.fit import fit
 from biofm.training.objectives import Example, masked_lm
@@ -53,7 +53,7 @@ def fail(how: str, of_time: int, moment: str) -> Fault:
 def run(folder: Path, changes: dict[str, Any], tick: Fault) -> None:
     dtype = torch.bfloat16 if changes.pop("dtype", "") == "bfloat16" else torch.float32
     recipe = PretrainRecipe(**changes)
-    crew = meet(recipe)
+    crew = rendezvous(recipe)
     tokenizer = ProteinTokenizer()
     pairs = ("AC", "DE", "FG", "HI", "KL", "MN", "PQ", "RS", "TV", "WY")
     store = TokenStore.of(tokenizer.encode(pair * n) for n in range(8, 24, 3) for pair in pairs)

@@ -14,11 +14,11 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import DTypeLike
 
-from biofm.core.stores.block import EmbeddingBlock, ProvenanceFields
-from biofm.core.stores.spool import CHUNK_BYTES, SpooledColumn, SpooledTable
+from biofm.core.outputs.block import EmbeddingBlock, ProvenanceFields
+from biofm.core.outputs.spool import CHUNK_BYTES, SpooledColumn, SpooledTable
 
 
-class NpzStore:
+class NpzWriter:
     """Gathers the arrays in temporary files: their shapes and the ids' width come before their content."""
 
     def __init__(self, handle: BinaryIO, scratch_folder: Path | None, *, per_residue: bool) -> None:

@@ -27,9 +27,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biofm.core.errors import OutputError
-from biofm.core.stores.block import ProvenanceFields, empty_fields, is_empty
-from biofm.core.stores.npz import write_array
-from biofm.core.stores.unfailing import UnfailingFile
+from biofm.core.outputs.block import ProvenanceFields, empty_fields, is_empty
+from biofm.core.outputs.npz import write_array
+from biofm.core.outputs.unfailing import UnfailingFile
 
 if TYPE_CHECKING:
     import pyarrow
@@ -51,7 +51,7 @@ class PairFilter:
     threshold: float = 0.0
 
 
-class ContactStore(Protocol):
+class ContactWriter(Protocol):
     """Takes proteins in the input's order. One that is never closed leaves no whole file behind."""
 
     def append(self, id_: str, record: int, probabilities: Probabilities) -> None: ...
@@ -71,7 +71,7 @@ def check_contact_suffix(path: Path) -> str:
     return suffix
 
 
-def open_contact_store(
+def open_contact_writer(
     handle: BinaryIO,
     suffix: str,
     provenance: ProvenanceFields,
@@ -79,7 +79,7 @@ def open_contact_store(
     notices: Counter[str],
     provenance_file: BinaryIO | None = None,
     reason: str | None = None,
-) -> ContactStore:
+) -> ContactWriter:
     """A store that writes to ``handle``. ``pairs`` is for tables, ``provenance_file`` for ``.csv``;
     ``notices`` counts the arrays whose names are not their proteins' ids. ``reason``: what is said of a
     protein whose probabilities are NaN, where there may be such.

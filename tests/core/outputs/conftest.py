@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from biofm.core.stores import EmbeddingBlock, ProvenanceFields, open_store, provenance_path
+from biofm.core.outputs import EmbeddingBlock, ProvenanceFields, open_writer, provenance_path
 
 # Ids repeat within and across blocks, hold a comma, quotes, and letters beyond ASCII.
 IDS = [["P69905", "sp|P01308|INS_HUMAN", "P69905"], ['a,"b"', "β-globin"], ["P69905"]]
@@ -52,7 +52,7 @@ def write_store(tmp_path: Path, provenance: ProvenanceFields) -> WriteStore:
         path = tmp_path / f"out{suffix}"
         beside = provenance_path(path)
         with path.open("w+b") as handle, (beside or tmp_path / "unused").open("wb") as provenance_file:
-            store = open_store(
+            store = open_writer(
                 handle,
                 suffix,
                 per_residue=per_residue,

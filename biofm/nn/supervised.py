@@ -74,7 +74,7 @@ POOLS: dict[SequencePool, type[MeanPool | FirstToken]] = {
 }
 
 
-class SequencePredictor(nn.Module):
+class SequenceModel(nn.Module):
     """head(pool(encoder(tokens))): ``n_outputs`` numbers a sequence.
 
     ``n_hidden`` is the width of a hidden layer of the head; 0 is none.
@@ -100,7 +100,7 @@ class SequencePredictor(nn.Module):
         return outputs
 
 
-class ResiduePredictor(nn.Module):
+class ResidueModel(nn.Module):
     """head(encoder(tokens)): ``n_outputs`` numbers a token, special ones too."""
 
     def __init__(self, encoder: Encoder, n_outputs: int, dropout: float = 0.0, *, n_hidden: int = 0) -> None:

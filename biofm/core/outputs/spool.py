@@ -10,7 +10,7 @@ import numpy as np
 from biofm_datasets import Cell
 
 from biofm.core.errors import OutputError
-from biofm.core.stores.block import Cells, EmbeddingBlock, kinds_of
+from biofm.core.outputs.block import Cells, EmbeddingBlock, kinds_of
 
 CHUNK_BYTES = 1 << 20
 

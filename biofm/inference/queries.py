@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from biofm.core.errors import OptionError
+from biofm.core.progress import no_progress
 from biofm.inference.compute import Compute
 from biofm.inference.working_memory import check_memory_of_batch
 from biofm.modalities import Tokens
@@ -35,11 +36,7 @@ class Query:
     values: NDArray[np.float32] | None = None
 
 
-def unheard(n_tokens: int) -> None:
-    """Progress that nobody watches."""
-
-
-class Predictor:
+class QueryRunner:
     """A model that ``place`` made ready, asked for the probabilities of tokens."""
 
     def __init__(
@@ -53,7 +50,7 @@ class Predictor:
         self.tokens_per_batch = tokens_per_batch or compute.tokens_per_batch
 
     def predict(
-        self, queries: Iterable[Query], on_run: Callable[[int], None] = unheard
+        self, queries: Iterable[Query], on_run: Callable[[int], None] = no_progress
     ) -> Iterator[NDArray[np.float32]]:
         """For each query, in order, the natural logarithm of every token's probability; (read, vocabulary).
         Rows of which the model's numbers are not finite are NaN.

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import safetensors.numpy
 
-from biofm.core.stores import EmbeddingBlock
+from biofm.core.outputs import EmbeddingBlock
 
 WriteStore = Callable[..., Path]
 

@@ -30,7 +30,7 @@ class ValueEmbedding(nn.Module):
         return embedded
 
 
-class Embedding(nn.Module):
+class TokenEmbedding(nn.Module):
     """Token vectors, with what some families add: learned positions, vectors of values and of segments, and a
     norm.
     """

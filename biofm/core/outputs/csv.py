@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from biofm_datasets import Cell
 
-from biofm.core.stores.block import (
+from biofm.core.outputs.block import (
     BlockBuffer,
     EmbeddingBlock,
     ProvenanceFields,
@@ -23,7 +23,7 @@ from biofm.core.stores.block import (
     arrow_types,
     kinds_of,
 )
-from biofm.core.stores.unfailing import UnfailingFile
+from biofm.core.outputs.unfailing import UnfailingFile
 
 if TYPE_CHECKING:
     import pyarrow
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 BATCH_BYTES = 4 << 20
 
 
-class CsvStore:
+class CsvWriter:
     """Writes lines through Arrow, which prints a float32 faster than Python or NumPy do."""
 
     def __init__(self, handle: BinaryIO, provenance_file: BinaryIO, *, per_residue: bool) -> None:

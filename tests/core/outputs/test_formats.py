@@ -14,7 +14,7 @@ import pytest
 import safetensors
 import safetensors.numpy
 
-from biofm.core.stores import EmbeddingBlock, ProvenanceFields, provenance_path
+from biofm.core.outputs import EmbeddingBlock, ProvenanceFields, provenance_path
 
 WriteStore = Callable[..., Path]
 Blocks = list[EmbeddingBlock]

@@ -14,8 +14,8 @@ import numpy as np
 from biofm_datasets import Cell
 from numpy.typing import NDArray
 
-from biofm.core.stores.block import Cells, EmbeddingBlock, ProvenanceFields, kinds_of
-from biofm.core.stores.unfailing import UnfailingFile
+from biofm.core.outputs.block import Cells, EmbeddingBlock, ProvenanceFields, kinds_of
+from biofm.core.outputs.unfailing import UnfailingFile
 
 if TYPE_CHECKING:
     import h5py
@@ -27,7 +27,7 @@ EMPTY_GROUPS = ("layers", "obsm", "obsp", "uns", "varm", "varp")
 Rows = Cells | NDArray[np.float32] | NDArray[np.int64]
 
 
-class H5adStore:
+class H5adWriter:
     """Appends rows to resizable, chunked HDF5 datasets."""
 
     def __init__(self, handle: BinaryIO, *, per_residue: bool) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from biofm_datasets import Cell
 
-from biofm.core.stores.block import (
+from biofm.core.outputs.block import (
     BlockBuffer,
     EmbeddingBlock,
     ProvenanceFields,
@@ -21,23 +21,23 @@ from biofm.core.stores.block import (
     arrow_types,
     kinds_of,
 )
-from biofm.core.stores.unfailing import UnfailingFile
+from biofm.core.outputs.unfailing import UnfailingFile
 
 if TYPE_CHECKING:
     import pyarrow
-    from pyarrow.parquet import ParquetWriter
+    import pyarrow.parquet as pq
 
 ROW_GROUP_BYTES = 32 << 20
 
 
-class ParquetStore:
+class ParquetWriter:
     """Writes a row group whenever enough rows have gathered."""
 
     def __init__(self, handle: BinaryIO, *, per_residue: bool) -> None:
         self._output = UnfailingFile(handle)
         self._per_residue = per_residue
         self._buffer = BlockBuffer(ROW_GROUP_BYTES)
-        self._writer: ParquetWriter | None = None
+        self._writer: pq.ParquetWriter | None = None
         self._kinds: dict[str, type[Cell]] = {}  # of the columns that travel
 
     def append(self, block: EmbeddingBlock) -> None:
@@ -81,12 +81,12 @@ class ParquetStore:
         schema_bytes = schema.with_metadata(fields).serialize().to_pybytes()
         return {**fields, "ARROW:schema": base64.b64encode(schema_bytes).decode()}
 
-    def _open(self, d_embedding: int) -> "ParquetWriter":
-        from pyarrow.parquet import ParquetWriter
+    def _open(self, d_embedding: int) -> "pq.ParquetWriter":
+        import pyarrow.parquet as pq
 
         # A dictionary pays for what repeats on every residue; floats hardly repeat.
         repeating = ["id", "record", *self._kinds]
-        return ParquetWriter(self._output, self._schema(d_embedding), use_dictionary=repeating)
+        return pq.ParquetWriter(self._output, self._schema(d_embedding), use_dictionary=repeating)
 
     def _schema(self, d_embedding: int) -> "pyarrow.Schema":
         import pyarrow as pa

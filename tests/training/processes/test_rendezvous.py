@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from biofm.core.errors import OptionError
-from biofm.training import meeting
+from biofm.training import rendezvous
 from biofm.training.processes import Processes
 from tests.training.processes.conftest import free_port
 
@@ -21,15 +21,15 @@ LIMIT = timedelta(seconds=30)
 def test_processes_that_one_starts_meet_in_a_folder_of_this_user(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv(meeting.PLACE, "")
+    monkeypatch.setenv(rendezvous.PLACE, "")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    meeting.make_place()
-    place = Path(os.environ[meeting.PLACE])
+    rendezvous.make_place()
+    place = Path(os.environ[rendezvous.PLACE])
     assert stat.S_IMODE(place.stat().st_mode) == 0o700
-    first, second = (meeting.open_store(it, LIMIT) for it in (FIRST, SECOND))
+    first, second = (rendezvous.open_rendezvous(it, LIMIT) for it in (FIRST, SECOND))
     first.set("word", "7")
     assert second.get("word") == b"7"
-    meeting.leave_place()
+    rendezvous.leave_place()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -38,17 +38,17 @@ def test_processes_that_somebody_starts_meet_at_a_loopback_port(monkeypatch: pyt
     monkeypatch.setenv("MASTER_ADDR", socket.gethostname())
     monkeypatch.setenv("MASTER_PORT", str(port))
     with ThreadPoolExecutor() as threads:
-        first, second = threads.map(lambda it: meeting.open_store(it, LIMIT), (FIRST, SECOND))
+        first, second = threads.map(lambda it: rendezvous.open_rendezvous(it, LIMIT), (FIRST, SECOND))
     first.set("word", "7")
     assert second.get("word") == b"7"
     with pytest.raises(ConnectionRefusedError):  # what listens on all addresses would answer here too
         socket.create_connection(("127.0.0.2", port))
     with pytest.raises(OptionError, match=f"MASTER_PORT: cannot listen at port {port}"):
-        meeting.open_store(FIRST, LIMIT)
+        rendezvous.open_rendezvous(FIRST, LIMIT)
 
 
 def test_where_to_meet_must_be_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MASTER_PORT", raising=False)
     monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
     with pytest.raises(OptionError, match="MASTER_PORT: nothing says where the processes meet"):
-        meeting.open_store(SECOND, LIMIT)
+        rendezvous.open_rendezvous(SECOND, LIMIT)

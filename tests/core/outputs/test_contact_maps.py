@@ -16,8 +16,8 @@ import pytest
 from numpy.typing import NDArray
 
 from biofm.core.errors import OutputError
-from biofm.core.stores import contact_maps
-from biofm.core.stores.contact_maps import PairFilter, check_contact_suffix, open_contact_store
+from biofm.core.outputs import contact_maps
+from biofm.core.outputs.contact_maps import PairFilter, check_contact_suffix, open_contact_writer
 
 PROVENANCE = {"model": "esm2-8m", "sha256": "ab"}
 IDS = [
@@ -54,7 +54,7 @@ def write(tmp_path: Path) -> Write:
         path = tmp_path / f"out{suffix}"
         with path.open("w+b") as handle, (tmp_path / "out.json").open("wb") as beside:
             counted = Counter() if notices is None else notices
-            store = open_contact_store(handle, suffix, PROVENANCE, PairFilter(**pairs), counted, beside)
+            store = open_contact_writer(handle, suffix, PROVENANCE, PairFilter(**pairs), counted, beside)
             for number, (id_, probabilities) in enumerate(maps, start=1):
                 store.append(id_, number, probabilities)
             store.close()
@@ -86,7 +86,7 @@ def test_no_member_of_an_archive_leaves_its_folder(write: Write) -> None:
 
 def test_an_archive_is_written_as_the_maps_come() -> None:
     handle = io.BytesIO()
-    store = open_contact_store(handle, ".npz", PROVENANCE, PairFilter(), Counter())
+    store = open_contact_writer(handle, ".npz", PROVENANCE, PairFilter(), Counter())
     sizes = []
     for _ in range(3):
         store.append("p", 1, np.ones((100, 100), np.float32))
@@ -145,7 +145,7 @@ def test_a_store_that_is_forgotten_disturbs_nobody(
     faults: list[str] = []
     monkeypatch.setattr(sys, "unraisablehook", lambda fault: faults.append(repr(fault.exc_value)))
     with (tmp_path / "out").open("w+b") as handle, (tmp_path / "beside").open("wb") as beside:
-        store = open_contact_store(handle, suffix, PROVENANCE, PairFilter(), Counter(), beside)
+        store = open_contact_writer(handle, suffix, PROVENANCE, PairFilter(), Counter(), beside)
         store.append("p", 1, np.ones((9, 9), np.float32))
     del store
     assert faults == []

@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from biofm.core.stores.unfailing import UnfailingFile
+from biofm.core.outputs.unfailing import UnfailingFile
 
 
 class Full(io.BytesIO):

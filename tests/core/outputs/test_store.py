@@ -11,8 +11,8 @@ import pytest
 import safetensors.numpy
 
 from biofm.core.errors import OutputError
-from biofm.core.stores import EmbeddingBlock, check_suffix, open_store, provenance_path
-from biofm.core.stores.store import SUFFIXES
+from biofm.core.outputs import EmbeddingBlock, check_suffix, open_writer, provenance_path
+from biofm.core.outputs.writer import SUFFIXES
 
 RunPython = Callable[..., CompletedProcess[str]]
 WriteStore = Callable[..., Path]
@@ -22,12 +22,12 @@ import sys
 import numpy as np
 from pathlib import Path
 from biofm.core.hardware import peak_resident_bytes
-from biofm.core.stores import EmbeddingBlock, open_store
+from biofm.core.outputs import EmbeddingBlock, open_writer
 
 folder, suffix = Path(sys.argv[1]), sys.argv[2]
 values = np.random.default_rng(0).standard_normal((500, 256), dtype=np.float32)
 with (folder / "out").open("w+b") as handle, (folder / "provenance").open("wb") as beside:
-    store = open_store(handle, suffix, per_residue=False, scratch_folder=folder, provenance_file=beside)
+    store = open_writer(handle, suffix, per_residue=False, scratch_folder=folder, provenance_file=beside)
     for number in range(500):
         if number == 300:  # a row group of Parquet, the largest that is gathered, was written by then
             early_bytes = peak_resident_bytes()
@@ -41,13 +41,13 @@ import resource, sys
 import numpy as np
 from pathlib import Path
 from biofm.core.errors import OutputError
-from biofm.core.stores import EmbeddingBlock, open_store
+from biofm.core.outputs import EmbeddingBlock, open_writer
 
 folder, suffix = Path(sys.argv[1]), sys.argv[2]
 resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, resource.RLIM_INFINITY))
 block = EmbeddingBlock(["P"] * 1000, [1] * 1000, [1] * 1000, np.ones((1000, 1000), np.float32))
 with (folder / "out").open("w+b") as handle, (folder / "provenance").open("wb") as beside:
-    store = open_store(handle, suffix, per_residue=False, scratch_folder=folder, provenance_file=beside)
+    store = open_writer(handle, suffix, per_residue=False, scratch_folder=folder, provenance_file=beside)
     try:
         for _ in range(10):
             store.append(block)
@@ -59,13 +59,13 @@ FORGET_THE_STORE = """
 import sys
 import numpy as np
 from pathlib import Path
-from biofm.core.stores import EmbeddingBlock, open_store
+from biofm.core.outputs import EmbeddingBlock, open_writer
 
 folder, suffix = Path(sys.argv[1]), sys.argv[2]
 values = np.ones((10_000, 1000), np.float32)
 block = EmbeddingBlock(["P"] * 10_000, [1] * 10_000, [1] * 10_000, values)
 with (folder / "out").open("w+b") as handle, (folder / "provenance").open("wb") as beside:
-    store = open_store(handle, suffix, per_residue=False, scratch_folder=folder, provenance_file=beside)
+    store = open_writer(handle, suffix, per_residue=False, scratch_folder=folder, provenance_file=beside)
     store.append(block)
 """
 
@@ -95,7 +95,7 @@ def test_an_unknown_suffix_names_the_known_ones(name: str, what: str) -> None:
 
 def test_a_store_of_an_unknown_suffix_is_not_opened(tmp_path: Path) -> None:
     with (tmp_path / "out").open("w+b") as handle, pytest.raises(OutputError, match=r"\.txt is no format"):
-        open_store(handle, ".txt", per_residue=False, scratch_folder=None)
+        open_writer(handle, ".txt", per_residue=False, scratch_folder=None)
 
 
 @pytest.mark.parametrize("suffix", [".h5ad", ".parquet", ".npz", ".safetensors"])
@@ -105,7 +105,7 @@ def test_only_csv_needs_a_file_for_its_provenance(suffix: str) -> None:
 
 def test_a_csv_store_without_a_file_for_its_provenance_is_a_programmers_fault(tmp_path: Path) -> None:
     with (tmp_path / "out").open("w+b") as handle, pytest.raises(AssertionError, match="provenance_path"):
-        open_store(handle, ".csv", per_residue=False, scratch_folder=None)
+        open_writer(handle, ".csv", per_residue=False, scratch_folder=None)
 
 
 @pytest.mark.parametrize("per_residue", [False, True])
@@ -181,7 +181,7 @@ def test_a_scratch_folder_that_is_missing_is_an_output_error(tmp_path: Path) -> 
     folder = tmp_path / "missing"
 
     with (tmp_path / "out").open("w+b") as handle, pytest.raises(OutputError) as caught:
-        open_store(handle, ".npz", per_residue=False, scratch_folder=folder)
+        open_writer(handle, ".npz", per_residue=False, scratch_folder=folder)
 
     assert str(caught.value) == (
         f"{folder}: no temporary file can be written there (No such file or directory). "

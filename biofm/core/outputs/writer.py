@@ -4,17 +4,17 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from biofm.core.errors import OutputError
-from biofm.core.stores.block import EmbeddingBlock, ProvenanceFields
-from biofm.core.stores.csv import CsvStore
-from biofm.core.stores.h5ad import H5adStore
-from biofm.core.stores.npz import NpzStore
-from biofm.core.stores.parquet import ParquetStore
-from biofm.core.stores.safetensors import SafetensorsStore
+from biofm.core.outputs.block import EmbeddingBlock, ProvenanceFields
+from biofm.core.outputs.csv import CsvWriter
+from biofm.core.outputs.h5ad import H5adWriter
+from biofm.core.outputs.npz import NpzWriter
+from biofm.core.outputs.parquet import ParquetWriter
+from biofm.core.outputs.safetensors import SafetensorsWriter
 
 SUFFIXES = (".h5ad", ".parquet", ".npz", ".safetensors", ".csv")
 
 
-class Store(Protocol):
+class EmbeddingWriter(Protocol):
     """Takes blocks of embeddings in the input's order, and keeps none of them in memory for long.
 
     A store that is never closed leaves no whole file behind. One may be closed without a row; it then has no
@@ -50,14 +50,14 @@ def provenance_path(path: Path) -> Path | None:
     return path.with_name(f"{path.name}.provenance.json") if has_no_place else None
 
 
-def open_store(
+def open_writer(
     handle: BinaryIO,
     suffix: str,
     *,
     per_residue: bool,
     scratch_folder: Path | None,
     provenance_file: BinaryIO | None = None,
-) -> Store:
+) -> EmbeddingWriter:
     """A store that writes to ``handle``, an empty, seekable binary file that can be read and written.
 
     ``per_residue``: one row a residue instead of one a protein. ``scratch_folder``: for the temporary files
@@ -70,12 +70,12 @@ def open_store(
     """
     match check_suffix(Path(f"output{suffix}")):
         case ".h5ad":
-            return H5adStore(handle, per_residue=per_residue)
+            return H5adWriter(handle, per_residue=per_residue)
         case ".parquet":
-            return ParquetStore(handle, per_residue=per_residue)
+            return ParquetWriter(handle, per_residue=per_residue)
         case ".npz":
-            return NpzStore(handle, scratch_folder, per_residue=per_residue)
+            return NpzWriter(handle, scratch_folder, per_residue=per_residue)
         case ".safetensors":
-            return SafetensorsStore(handle, scratch_folder, per_residue=per_residue)
+            return SafetensorsWriter(handle, scratch_folder, per_residue=per_residue)
     assert provenance_file is not None, "a .csv file has no place for the provenance: see provenance_path"
-    return CsvStore(handle, provenance_file, per_residue=per_residue)
+    return CsvWriter(handle, provenance_file, per_residue=per_residue)

@@ -58,7 +58,7 @@ def leave_place() -> None:
         shutil.rmtree(os.environ.get(PLACE, ""), ignore_errors=True)
 
 
-def open_store(processes: Processes, limit: timedelta) -> Store:
+def open_rendezvous(processes: Processes, limit: timedelta) -> Store:
     """The store of these processes, who have as long to get there.
 
     Raises OptionError: nothing says where to meet, or the port is taken.

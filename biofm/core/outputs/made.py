@@ -10,7 +10,7 @@ import numpy as np
 from biofm_datasets.documents import parse_json
 
 from biofm.core.errors import InputError
-from biofm.core.stores.store import provenance_path
+from biofm.core.outputs.writer import provenance_path
 
 RECORDS = "records_digest"
 """In a provenance, the digest of the input's records; with the rest of it, it decides the output."""

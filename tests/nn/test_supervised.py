@@ -12,9 +12,9 @@ from biofm.nn import (
     EncoderConfig,
     MaskedLM,
     PackedBatch,
-    ResiduePredictor,
+    ResidueModel,
+    SequenceModel,
     SequencePool,
-    SequencePredictor,
     initialise_head,
     pack,
 )
@@ -26,7 +26,7 @@ N_RESIDUES = [5, 1, 14, 14, 0, 30]
 
 MakeConfig = Callable[..., EncoderConfig]
 MakeModel = Callable[..., MaskedLM]
-Predictor = SequencePredictor | ResiduePredictor
+Predictor = SequenceModel | ResidueModel
 MakePredictor = Callable[..., Predictor]
 
 
@@ -44,10 +44,10 @@ def make_predictor(make_config: MakeConfig, make_model: MakeModel) -> MakePredic
 
     def make(kind: str, **options: Any) -> Predictor:
         encoder = make_model(make_config()).encoder
-        model: Predictor = ResiduePredictor(encoder, 3, **options)
+        model: Predictor = ResidueModel(encoder, 3, **options)
         if kind != "residues":
-            model = SequencePredictor(encoder, kind, 3, special_tokens=ENDS, **options)  # type: ignore[arg-type]
-        for part in (model.head, *([model.pool] if isinstance(model, SequencePredictor) else [])):
+            model = SequenceModel(encoder, kind, 3, special_tokens=ENDS, **options)  # type: ignore[arg-type]
+        for part in (model.head, *([model.pool] if isinstance(model, SequenceModel) else [])):
             for weight in part.parameters():
                 nn.init.normal_(weight, std=0.3)
         return model.eval()
@@ -72,7 +72,7 @@ def test_packing_never_changes_a_prediction(
         torch.testing.assert_close(packed, backwards.flip(0), rtol=0, atol=1e-6)
 
 
-def by_loop(model: SequencePredictor, hidden: Tensor, batch: PackedBatch) -> Tensor:
+def by_loop(model: SequenceModel, hidden: Tensor, batch: PackedBatch) -> Tensor:
     """The pooled vectors, a sequence at a time."""
     rows = []
     lengths = batch.lengths.tolist()
@@ -90,7 +90,7 @@ def test_pooling_is_over_residues_as_a_plain_loop_does_it(
     pool: str, size: float, proteins: list[Tensor], make_predictor: MakePredictor
 ) -> None:
     model, batch = make_predictor(pool), pack(proteins)
-    assert isinstance(model, SequencePredictor)
+    assert isinstance(model, SequenceModel)
     for weight in model.pool.parameters():
         nn.init.normal_(weight, std=size)
     hidden = torch.randn(len(batch.tokens), 24)
@@ -110,7 +110,7 @@ def test_the_first_token_stands_for_its_sequence(
     proteins: list[Tensor], make_predictor: MakePredictor
 ) -> None:
     model, batch = make_predictor("cls"), pack(proteins)
-    assert isinstance(model, SequencePredictor)
+    assert isinstance(model, SequenceModel)
     firsts = batch.positions == 0
     torch.testing.assert_close(model(batch), model.head(model.encoder(batch)[firsts]))
 
@@ -156,7 +156,7 @@ def test_first_weights_of_a_head_depend_on_the_seed_alone(kind: str, make_predic
 def test_attention_begins_as_the_mean(proteins: list[Tensor], make_predictor: MakePredictor) -> None:
     attention, batch = make_predictor("attention"), pack(proteins)
     initialise_head(attention, seed=1)
-    mean = SequencePredictor(attention.encoder, "mean", 3, special_tokens=ENDS).eval()
+    mean = SequenceModel(attention.encoder, "mean", 3, special_tokens=ENDS).eval()
     initialise_head(mean, seed=1)
     torch.testing.assert_close(attention(batch), mean(batch))
 
@@ -183,7 +183,7 @@ def test_what_is_no_weight_is_not_in_the_state(make_predictor: MakePredictor) ->
 def test_a_causal_encoder_has_no_first_token_to_pool(make_config: MakeConfig, make_model: MakeModel) -> None:
     encoder = make_model(make_config(causal=True)).encoder
     with pytest.raises(AssertionError, match="<cls> sees nothing but itself"):
-        SequencePredictor(encoder, "cls", 1, special_tokens=ENDS)
+        SequenceModel(encoder, "cls", 1, special_tokens=ENDS)
 
 
 @pytest.mark.parametrize("kind", [*POOLS, "residues"])

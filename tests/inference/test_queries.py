@@ -5,7 +5,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from biofm.inference import Compute, Predictor, Query
+from biofm.inference import Compute, Query, QueryRunner
 from biofm.modalities import ProteinTokenizer
 from biofm.models import esm2
 from biofm.nn import MaskedLM, initialise, pack
@@ -45,7 +45,7 @@ def queries() -> list[Query]:
 @pytest.mark.parametrize("tokens_per_batch", [1, 30, 4096])
 def test_packed_predictions_are_those_of_one_run_at_a_time(model: MaskedLM, tokens_per_batch: int) -> None:
     asked = queries()
-    answers = list(Predictor(model, TOKENIZER.mask, CPU, tokens_per_batch).predict(asked))
+    answers = list(QueryRunner(model, TOKENIZER.mask, CPU, tokens_per_batch).predict(asked))
     assert len(answers) == len(asked)
     for query, answer in zip(asked, answers, strict=True):
         np.testing.assert_allclose(answer, one_by_one(model, query), atol=2e-6)
@@ -54,7 +54,7 @@ def test_packed_predictions_are_those_of_one_run_at_a_time(model: MaskedLM, toke
 def test_every_batch_is_heard_of_when_it_has_run_and_not_when_its_answers_are_taken(model: MaskedLM) -> None:
     heard: list[int] = []
     asked = queries()
-    answers = Predictor(model, TOKENIZER.mask, CPU, 30).predict(asked, heard.append)
+    answers = QueryRunner(model, TOKENIZER.mask, CPU, 30).predict(asked, heard.append)
     next(answers)
     assert len(heard) > 1
     assert max(heard) <= 30
@@ -64,10 +64,10 @@ def test_every_batch_is_heard_of_when_it_has_run_and_not_when_its_answers_are_ta
 
 def test_a_query_leaves_its_tokens_as_they_were(model: MaskedLM) -> None:
     tokens = TOKENIZER.encode("MKTAYIAKQR")
-    list(Predictor(model, TOKENIZER.mask, CPU).predict([Query(tokens, places(3), places(3))]))
+    list(QueryRunner(model, TOKENIZER.mask, CPU).predict([Query(tokens, places(3), places(3))]))
     assert TOKENIZER.decode(tokens) == "<cls>MKTAYIAKQR<eos>"
 
 
 def test_probabilities_of_all_tokens_add_up_to_one(model: MaskedLM) -> None:
-    (log_p,) = Predictor(model, TOKENIZER.mask, CPU).predict([queries()[0]])
+    (log_p,) = QueryRunner(model, TOKENIZER.mask, CPU).predict([queries()[0]])
     assert np.exp(log_p).sum() == pytest.approx(1.0, abs=1e-6)

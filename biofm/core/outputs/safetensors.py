@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-from biofm.core.stores.block import EmbeddingBlock, ProvenanceFields
-from biofm.core.stores.spool import Spool, SpooledColumn, SpooledTable, Strand
+from biofm.core.outputs.block import EmbeddingBlock, ProvenanceFields
+from biofm.core.outputs.spool import Spool, SpooledColumn, SpooledTable, Strand
 
 ALIGNMENT_BYTES = 8
 TYPES = {str: "text", int: "I64", float: "F64"}
@@ -25,7 +25,7 @@ Tensor = tuple[str, list[int], Spool | Strand]
 """Its type, its shape, its bytes."""
 
 
-class SafetensorsStore:
+class SafetensorsWriter:
     """Gathers the tensors in temporary files: the header, which comes first, holds their final shapes."""
 
     def __init__(self, handle: BinaryIO, scratch_folder: Path | None, *, per_residue: bool) -> None:

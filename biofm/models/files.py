@@ -1,0 +1,145 @@
+"""Where a model's files lie, which of them are read, and how a folder of them is written."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from safetensors.torch import save
+from torch import Tensor
+
+from biofm.core.errors import ModelError
+from biofm.models.families import HUB_IDS
+from biofm.policy import HUB
+
+BUNDLED = Path(__file__).parent / "bundled"
+
+# The names that weights go by beside a config.json, in order of preference.
+WEIGHTS = (("model", "safetensors"), ("pytorch_model", "bin"))
+
+# fair-esm publishes the contact head of NAME.pt in a file of its own beside it.
+CONTACT_REGRESSION = "-contact-regression.pt"
+
+# Where the esm package's own repositories keep an ESM C, which comes without a config.json.
+ESM_PACKAGE_WEIGHTS = "data/weights/esmc_*.pth"
+
+LONE_FILES = (".pt", ".pth")
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A model by name: either files on this machine (``path``) or a repository on the hub (``hub_id``)."""
+
+    name: str
+    path: Path | None = None
+    hub_id: str = ""
+
+
+def locate(name: str) -> Location:
+    """What a name means: a bundled model, an alias of a published one, a path, or a hub id ``owner/name``.
+
+    Raises ModelError for a name that is none of these.
+    """
+    path = Path(name)
+    if name in bundled_models():
+        return Location(name, path=BUNDLED / name)
+    if name in HUB_IDS:
+        return Location(name, hub_id=HUB_IDS[name])
+    if os.path.exists(name):  # unlike Path.exists, false also for a name that no file system takes
+        return Location(name, path=path)
+    if name.count("/") == 1 and not name.startswith((".", "/", "~")) and path.suffix not in LONE_FILES:
+        return Location(name, hub_id=name)
+    known = ", ".join((*bundled_models(), *HUB_IDS))
+    raise ModelError(
+        "no such model",
+        where=name,
+        remedy=f"Give one of {known}; or a folder, a .pt or .pth file, or a hub id owner/name",
+    )
+
+
+def bundled_models() -> tuple[str, ...]:
+    return tuple(sorted(folder.name for folder in BUNDLED.iterdir() if folder.is_dir()))
+
+
+def fetch(location: Location) -> Path:
+    """Download a hub repository's model files, or find them in the hub's cache. Returns their folder.
+
+    Pickles are downloaded only from a repository without safetensors. Raises ModelError where neither can be
+    had.
+    """
+    from huggingface_hub import snapshot_download  # brings an HTTP client: only where the network is meant
+    from huggingface_hub.errors import HFValidationError, HTTPError  # type: ignore[attr-defined]
+
+    remedy = "Check the name and the network, or give the path of a folder that you downloaded"
+    try:
+        beside_settings = [f"{stem}*.{suffix}" for stem, suffix in WEIGHTS]
+        for weights in (*beside_settings, ESM_PACKAGE_WEIGHTS):
+            patterns = ["config.json", weights, "*.index.json"]
+            folder = Path(snapshot_download(location.hub_id, allow_patterns=patterns))
+            if any(folder.glob(weights)):
+                break
+    except (HTTPError, HFValidationError, OSError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ModelError(
+            f"cannot be fetched from the hub ({reason})", where=location.hub_id, remedy=remedy
+        ) from error
+    return folder
+
+
+def hosts_of_hub() -> tuple[str, ...]:
+    """Whom ``fetch`` contacts: the hub, or what HF_ENDPOINT names in its place; nobody by HF_HUB_OFFLINE."""
+    from huggingface_hub.constants import ENDPOINT, HF_HUB_OFFLINE
+
+    host = urlsplit(ENDPOINT).hostname or ENDPOINT
+    if HF_HUB_OFFLINE:
+        return ()
+    return HUB if host == HUB[0] else (host,)
+
+
+def files_of(path: Path) -> tuple[Path, ...]:
+    """The files that make up the checkpoint at ``path``: a fair-esm ``.pt``, with its contact head if that is
+    beside it, an esm ``.pth``, or a folder's configuration and weights.
+
+    safetensors go before pickles. Raises ModelError where there are none.
+    """
+    if path.is_file():
+        if path.suffix not in LONE_FILES:
+            remedy = "Give the folder that holds config.json and the weights, or a .pt or .pth file"
+            raise ModelError("not a checkpoint that biofm knows", where=str(path), remedy=remedy)
+        regression = path.with_name(path.stem + CONTACT_REGRESSION)
+        return (path, regression) if regression.is_file() else (path,)
+    settings, weights = path / "config.json", _weights_in(path)
+    if settings.is_file() and weights:
+        return (settings, *weights)
+    match sorted(path.glob(ESM_PACKAGE_WEIGHTS)):
+        case [weights_alone]:
+            return (weights_alone,)
+        case [_, *_]:
+            raise ModelError("the folder has several .pth files", where=str(path), remedy="Name one of them")
+    if not settings.is_file():
+        raise ModelError("the folder has no config.json", where=str(path), remedy="Give a model folder")
+    what = "the folder has neither model.safetensors nor pytorch_model.bin"
+    raise ModelError(what, where=str(path), remedy="Download the weights as well")
+
+
+def _weights_in(folder: Path) -> tuple[Path, ...]:
+    """The best of the weights that lie beside a ``config.json``; a sharded checkpoint's index comes first."""
+    for stem, suffix in WEIGHTS:
+        whole = folder / f"{stem}.{suffix}"
+        index = folder / f"{stem}.{suffix}.index.json"
+        if index.is_file():
+            return (index, *sorted(folder.glob(f"{stem}-*-of-*.{suffix}")))
+        if whole.is_file():
+            return (whole,)
+    return ()
+
+
+def contents(settings: Mapping[str, Any], state: Mapping[str, Tensor]) -> dict[str, bytes]:
+    """The files of a checkpoint folder by name: ``config.json`` and ``model.safetensors``."""
+    return {
+        "config.json": (json.dumps(settings, indent=2) + "\n").encode(),
+        "model.safetensors": save(dict(state), metadata={"format": "pt"}),
+    }

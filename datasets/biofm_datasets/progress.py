@@ -1,0 +1,9 @@
+"""How long work tells how far it is."""
+
+from collections.abc import Callable
+
+OnStep = Callable[[int, int], None]
+"""Called with the work done and all the work."""
+
+OnStage = Callable[[str, int, int], None]
+"""Called with the name of a stage, the work done and all the work of that stage."""
