@@ -1,12 +1,15 @@
-"""Masked perplexity on held-out proteins, beside two baselines that need no model.
+"""Perplexity of language models on held-out sequences, beside two baselines that need no model.
 
-Every standard residue is predicted once: a protein's residues are dealt at random into seven parts, and each
-part is masked in turn while the model sees the rest (a seventh is 14.3 %, close to the 15 % of training).
-Perplexity is exp(mean negative log-likelihood) over all these residues, in the sense of Lin et al. 2023,
-supplement A.2.4, with the model's probabilities renormalised over the 20 standard residues, as the baselines'
-are.
+Perplexity is exp(mean negative log-likelihood) over all standard units (the 20 amino acids of a protein),
+with the model's probabilities renormalised over the standard units, as the baselines' are. Every unit is
+predicted once.
+
+A masked model predicts a sequence in seven passes (Lin et al. 2023, supplement A.2.4): the units are dealt at
+random into seven parts, and each part is masked in turn while the model sees the rest. A seventh is 14.3 %,
+close to the 15 % of training. A causal model predicts each unit from all that stand before it.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -28,13 +31,16 @@ PRIOR_RESIDUES = 120  # of 10 to 400 the one that makes the baseline strongest o
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldOutPerplexity:
-    """``unigram``: by the residue frequencies of the training set.
+    """The perplexity of a model and of two baselines over the same ``n_residues`` standard units.
 
-    ``own_composition``: by those of the protein itself, counted on the residues that the model sees too and
-    ``PRIOR_RESIDUES`` of the unigram, without which a rare residue would cost infinitely much.
+    ``unigram`` predicts each unit by its frequency in the training set.
 
-    ``intervals``: the bounds of each of the three, 95 % by percentiles, of drawing the proteins again and
-    again; a single protein has none.
+    ``own_composition`` predicts each unit by its frequency in the same sequence. The frequencies are counted
+    on the units that the model sees too, and on ``PRIOR_RESIDUES`` units of the unigram, without which a rare
+    unit would have the probability 0.
+
+    ``intervals`` holds the 95 % percentile interval of each of the three, from resamples of the sequences; it
+    is empty where only one sequence has standard units.
     """
 
     n_sequences: int
@@ -55,75 +61,91 @@ def held_out_perplexity(
     seed: int = 0,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> HeldOutPerplexity:
-    """Judge ``model`` on ``sequences``; ``unigram`` are the frequencies of the standard residues in the
-    tokenizer's order. Raises ModelError or OptionError where the model's numbers are not finite.
+    """Measure a masked model; ``unigram`` holds the frequencies of the standard units in the tokenizer's
+    order, and ``seed`` decides the parts and the resamples.
+
+    Raises ModelError or OptionError where the model's outputs are not finite.
     """
     assert not model.config.causal, "a causal model expects the next residue, not a masked one"
-    judge = _Judge(model, unigram, tokenizer, len(sequences))
-    proteins = [_deal(sequence, tokenizer, seed, i) for i, sequence in enumerate(sequences)]
-    proteins.sort(key=lambda protein: len(protein.tokens))
-    n_total, n_done = sum(len(protein.tokens) for protein in proteins), 0
-    for members in by_budget(((protein, len(protein.tokens)) for protein in proteins), tokens_per_batch):
-        for part in range(N_PARTS):
-            judge.add(members, part)
-        n_done += sum(len(protein.tokens) for protein in members)
-        progress(n_done, n_total)
-    return summarise(judge.losses, judge.n_residues, seed)
+    losses = _MaskedLosses(model, unigram, tokenizer, len(sequences))
+    dealt = [_deal(sequence, tokenizer, seed, i) for i, sequence in enumerate(sequences)]
+    return _measure(losses, dealt, tokens_per_batch, seed, progress)
 
 
-def summarise(
-    losses: Mapping[str, NDArray[np.float64]], n_residues: NDArray[np.int64], seed: int
+def causal_perplexity(
+    model: MaskedLM,
+    sequences: Sequence[Encoded],
+    unigram: Float[np.ndarray, " scored"],
+    tokenizer: Tokenizer,
+    *,
+    tokens_per_batch: int,
+    seed: int = 0,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> HeldOutPerplexity:
-    """From the summed negative log-likelihoods of each protein, in nats, by the names of the perplexities."""
-    n_all = int(n_residues.sum())
-    return HeldOutPerplexity(
-        n_sequences=len(n_residues),
-        n_residues=n_all,
-        **{name: float(np.exp(of_protein.sum() / max(n_all, 1))) for name, of_protein in losses.items()},
-        intervals=_intervals(losses, n_residues, seed),
-    )
+    """Measure a causal model, as ``held_out_perplexity`` measures a masked one. The composition of a sequence
+    is counted on the units before the one that is predicted.
+    """
+    assert model.config.causal, "a masked model expects to see what comes behind"
+    losses = _CausalLosses(model, unigram, tokenizer, len(sequences))
+    numbered = [_Sequence(i, *sequence) for i, sequence in enumerate(sequences)]
+    return _measure(losses, numbered, tokens_per_batch, seed, progress)
 
 
 def residue_frequencies(
     counts: Int[np.ndarray, " vocabulary"], tokenizer: Tokenizer
 ) -> Float[np.ndarray, " scored"]:
-    """Frequencies of the standard residues, from how often each token occurs; each counted once more, so that
-    none is zero.
+    """The frequencies of the standard units, from how often each token occurs. Each is counted once more, so
+    that no frequency is 0.
     """
     of_scored = counts[tokenizer.scored] + 1
     frequencies: NDArray[np.float64] = of_scored / of_scored.sum()
     return frequencies
 
 
-class _Protein(NamedTuple):
-    """Tokens, and for each the part in which it is masked; -1 for tokens that are no standard residue."""
+class _Sequence(NamedTuple):
+    """A held-out sequence. ``part`` says for each token in which pass it is masked; -1 for a token that is no
+    standard unit. A causal model masks nothing, and has no parts.
+    """
 
     number: int
     tokens: Tokens
-    part: NDArray[np.int64]
     values: NDArray[np.float32] | None
+    part: NDArray[np.int64] = np.empty(0, np.int64)
 
 
-def _deal(sequence: Encoded, tokenizer: Tokenizer, seed: int, number: int) -> _Protein:
-    """Parts at random, of sizes that differ by at most one."""
+def _deal(sequence: Encoded, tokenizer: Tokenizer, seed: int, number: int) -> _Sequence:
+    """Deal the standard units at random into parts whose sizes differ by at most one."""
     tokens, values = sequence
     places = np.flatnonzero(np.isin(tokens, tokenizer.scored))
     part = np.full(len(tokens), -1)
     part[np.random.default_rng((seed, number)).permutation(places)] = np.arange(len(places)) % N_PARTS
-    return _Protein(number, tokens, part, values)
+    return _Sequence(number, tokens, values, part)
 
 
-class _Judge:
-    """Sums negative log-likelihoods, in nats, of the model and its baselines over the same residues of each
-    protein.
+def _measure(
+    losses: "_Losses",
+    sequences: Sequence[_Sequence],
+    tokens_per_batch: int,
+    seed: int,
+    progress: Callable[[int, int], None],
+) -> HeldOutPerplexity:
+    """Put all sequences through the model in batches of at most ``tokens_per_batch`` tokens."""
+    ordered = sorted(sequences, key=lambda one: len(one.tokens))
+    n_total, n_done = sum(len(one.tokens) for one in ordered), 0
+    for batch in by_budget(((one, len(one.tokens)) for one in ordered), tokens_per_batch):
+        losses.add(batch)
+        n_done += sum(len(one.tokens) for one in batch)
+        progress(n_done, n_total)
+    return losses.perplexity(seed)
+
+
+class _Losses(ABC):
+    """Sums the negative log-likelihoods, in nats, of the model and its baselines over the same units of each
+    sequence.
     """
 
     def __init__(
-        self,
-        model: MaskedLM,
-        unigram: NDArray[np.float64],
-        tokenizer: Tokenizer,
-        n_proteins: int,
+        self, model: MaskedLM, unigram: NDArray[np.float64], tokenizer: Tokenizer, n_sequences: int
     ) -> None:
         self.model = model
         self.device = model.encoder.embedding.tokens.weight.device
@@ -131,60 +153,110 @@ class _Judge:
         self.item = tokenizer.modality.words.item
         self.mask = tokenizer.mask
         self.scored = torch.from_numpy(tokenizer.scored).long()
-        self.code = np.full(
-            len(tokenizer.vocabulary), -1
-        )  # of a token: its place among the standard residues
+        self.code = np.full(len(tokenizer.vocabulary), -1)  # of a token: its place among the standard units
         self.code[tokenizer.scored] = np.arange(len(tokenizer.scored))
-        self.losses = {name: np.zeros(n_proteins) for name in ("model", "unigram", "own_composition")}
-        self.n_residues = np.zeros(n_proteins, np.int64)
+        self.sums = {name: np.zeros(n_sequences) for name in ("model", "unigram", "own_composition")}
+        self.n_units = np.zeros(n_sequences, np.int64)
 
-    def add(self, proteins: list[_Protein], part: int) -> None:
-        hidden = [protein.tokens[protein.part == part] for protein in proteins]
-        of_model = self._model_log_likelihood(proteins, part, np.concatenate(hidden))
-        bounds = np.cumsum([len(tokens) for tokens in hidden])[:-1]
-        for protein, tokens, one in zip(proteins, hidden, np.split(of_model, bounds), strict=True):
-            if not np.isfinite(one).all():
-                raise not_finite(self.model, f"held-out {self.item} {protein.number + 1}")
-            seen = self.code[protein.tokens[(protein.part >= 0) & (protein.part != part)]]
+    @abstractmethod
+    def add(self, batch: list[_Sequence]) -> None:
+        """Predict every standard unit of these sequences once."""
+
+    def perplexity(self, seed: int) -> HeldOutPerplexity:
+        n_all = int(self.n_units.sum())
+        return HeldOutPerplexity(
+            n_sequences=len(self.n_units),
+            n_residues=n_all,
+            **{name: float(np.exp(of.sum() / max(n_all, 1))) for name, of in self.sums.items()},
+            intervals=_intervals(self.sums, self.n_units, seed),
+        )
+
+    def _count(
+        self,
+        number: int,
+        codes: NDArray[np.int64],
+        log_p: NDArray[np.float64],
+        own_shares: NDArray[np.float64],
+    ) -> None:
+        """Count some units of a sequence: their codes, the model's log-likelihoods, and their shares in the
+        sequence's own composition.
+        """
+        self.n_units[number] += len(codes)
+        self.sums["model"][number] -= log_p.sum()
+        self.sums["unigram"][number] -= np.log(self.unigram[codes]).sum()
+        self.sums["own_composition"][number] -= np.log(own_shares).sum()
+
+    def _refuse_not_finite(self, log_p: NDArray[np.float64], number: int) -> None:
+        if not np.isfinite(log_p).all():
+            raise not_finite(self.model, f"held-out {self.item} {number + 1}")
+
+
+class _MaskedLosses(_Losses):
+    def add(self, batch: list[_Sequence]) -> None:
+        for part in range(N_PARTS):
+            self._add_part(batch, part)
+
+    def _add_part(self, batch: list[_Sequence], part: int) -> None:
+        hidden = [self.code[one.tokens[one.part == part]] for one in batch]
+        of_model = self._log_likelihoods(batch, part, np.concatenate(hidden))
+        bounds = np.cumsum([len(codes) for codes in hidden])[:-1]
+        for one, codes, log_p in zip(batch, hidden, np.split(of_model, bounds), strict=True):
+            self._refuse_not_finite(log_p, one.number)
+            seen = self.code[one.tokens[(one.part >= 0) & (one.part != part)]]
             counts = np.bincount(seen, minlength=len(self.unigram)) + PRIOR_RESIDUES * self.unigram
-            self.n_residues[protein.number] += len(tokens)
-            self.losses["model"][protein.number] -= one.sum()
-            self.losses["unigram"][protein.number] -= np.log(self.unigram[self.code[tokens]]).sum()
-            shares = counts[self.code[tokens]] / counts.sum()
-            self.losses["own_composition"][protein.number] -= np.log(shares).sum()
+            self._count(one.number, codes, log_p, counts[codes] / counts.sum())
 
     @torch.inference_mode()
-    def _model_log_likelihood(
-        self, proteins: list[_Protein], part: int, hidden: Tokens
+    def _log_likelihoods(
+        self, batch: list[_Sequence], part: int, hidden: NDArray[np.int64]
     ) -> NDArray[np.float64]:
-        batch = pack_arrays(
-            [protein.tokens for protein in proteins], [protein.values for protein in proteins]
-        )
-        rows = (
-            torch.from_numpy(np.concatenate([protein.part for protein in proteins]) == part)
-            .nonzero()
-            .squeeze(1)
-        )
-        batch.tokens[rows] = self.mask
-        vectors = self.model.encoder(batch.to(self.device))[rows.to(self.device)]
+        """Mask a part of every sequence and score its units, whose codes are ``hidden``."""
+        packed = pack_arrays([one.tokens for one in batch], [one.values for one in batch])
+        is_hidden = torch.from_numpy(np.concatenate([one.part for one in batch]) == part)
+        rows = is_hidden.nonzero().squeeze(1)
+        packed.tokens[rows] = self.mask
+        vectors = self.model.encoder(packed.to(self.device))[rows.to(self.device)]
         log_p = self.model.logits(vectors)[:, self.scored.to(self.device)].float().log_softmax(-1).cpu()
-        found: NDArray[np.float64] = (
-            log_p.gather(1, torch.from_numpy(self.code[hidden])[:, None]).double().numpy()
-        )
+        found: NDArray[np.float64] = log_p.gather(1, torch.from_numpy(hidden)[:, None]).double().numpy()
         return found[:, 0]
 
 
+class _CausalLosses(_Losses):
+    def add(self, batch: list[_Sequence]) -> None:
+        for one, log_p in zip(batch, self._log_likelihoods(batch), strict=True):
+            self._refuse_not_finite(log_p, one.number)
+            following = self.code[one.tokens[1:]]  # what each token but the last is followed by
+            places = np.flatnonzero(following >= 0)
+            codes = following[places]
+            self._count(one.number, codes, log_p[places, codes], self._shares_so_far(codes))
+
+    def _shares_so_far(self, codes: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The share of each unit among those before it and ``PRIOR_RESIDUES`` of the unigram."""
+        is_it = codes[:, None] == np.arange(len(self.unigram))
+        before = np.cumsum(is_it, axis=0) - is_it + PRIOR_RESIDUES * self.unigram
+        shares: NDArray[np.float64] = before[is_it] / before.sum(axis=1)
+        return shares
+
+    @torch.inference_mode()
+    def _log_likelihoods(self, batch: list[_Sequence]) -> list[NDArray[np.float64]]:
+        """For each token but a sequence's last, the log-likelihood of every standard unit to follow."""
+        packed = pack_arrays([one.tokens for one in batch], [one.values for one in batch])
+        scores = self.model(packed.to(self.device))[:, self.scored.to(self.device)]
+        log_p = scores.float().log_softmax(-1).double().cpu().split(packed.lengths.tolist())
+        return [of_sequence[:-1].numpy() for of_sequence in log_p]
+
+
 def _intervals(
-    losses: Mapping[str, NDArray[np.float64]], n_residues: NDArray[np.int64], seed: int
+    sums: Mapping[str, NDArray[np.float64]], n_units: NDArray[np.int64], seed: int
 ) -> dict[str, tuple[float, float]]:
-    """Of each perplexity, from the same drawings of proteins for all."""
-    if np.count_nonzero(n_residues) < 2:
+    """The interval of each perplexity, all from the same resamples of the sequences."""
+    if np.count_nonzero(n_units) < 2:
         return {}
-    found: dict[str, list[NDArray[np.float64]]] = {name: [] for name in losses}
-    for counts in draw_counts(len(n_residues), N_RESAMPLES, seed):
-        n_drawn = np.maximum(counts @ n_residues, 1)
-        for name, of_protein in losses.items():
-            found[name].append(np.exp(counts @ of_protein / n_drawn))
+    found: dict[str, list[NDArray[np.float64]]] = {name: [] for name in sums}
+    for counts in draw_counts(len(n_units), N_RESAMPLES, seed):
+        n_drawn = np.maximum(counts @ n_units, 1)
+        for name, of_sequence in sums.items():
+            found[name].append(np.exp(counts @ of_sequence / n_drawn))
     quantiles = (1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2
     bounds = {name: np.quantile(np.concatenate(values), quantiles) for name, values in found.items()}
     return {name: (float(low), float(high)) for name, (low, high) in bounds.items()}
