@@ -227,7 +227,7 @@ def _compare(focus: "Focus") -> "StructureSummary | None":
     """How the map of the protein agrees with the structure, if there is one."""
     import numpy as np
 
-    from biofm.evaluation.contacts import contact_precision
+    from biofm.evaluation import contact_precision
     from biofm.inference.contact_results import StructureSummary
 
     if focus.truth is None:

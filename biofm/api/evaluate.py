@@ -107,7 +107,7 @@ class Evaluate(Verb["Evaluation"]):
     quiet: options.Quiet = True
 
     def request(self) -> Request:
-        from biofm.evaluation.options import unread_variants  # brings torch
+        from biofm.evaluation import unread_variants  # brings torch
 
         modality = self._how().modality  # options that do not fit are refused
         check_choice("--on-error", self.on_error, ON_ERROR)

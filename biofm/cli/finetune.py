@@ -7,7 +7,7 @@ from biofm.cli.estimate import show_finetune_estimate
 from biofm.cli.printing import print_json, print_result, print_table, say, say_notices, say_remarks
 
 if TYPE_CHECKING:
-    from biofm.evaluation.bootstrap import IntervalEstimate
+    from biofm.evaluation import IntervalEstimate
     from biofm.evaluation.supervised import JudgedRow, Judgement, Lead
     from biofm.training.finetuning import FinetuneEstimate, FinetuneSummary
 

@@ -1,9 +1,38 @@
 """How good a model is, always beside the baselines that it must beat."""
 
-from biofm.evaluation.assay import Assay, read_assay
-from biofm.evaluation.evaluate import Evaluation, evaluate_assay
-from biofm.evaluation.judge import Comparison, Row, scores_to_judge
-from biofm.evaluation.options import EvaluateOptions
+from biofm.evaluation.assay import Assay, EvaluateOptions, read_assay, unread_variants
+from biofm.evaluation.assay_baselines import Missing, blosum62
+from biofm.evaluation.assay_evaluation import Comparison, Evaluation, Row, evaluate_assay, scores_to_judge
+from biofm.evaluation.bootstrap import IntervalEstimate
+from biofm.evaluation.calibration import (
+    LEAST_PROBABILITY,
+    THRESHOLD,
+    Calibration,
+    Intervals,
+    Promise,
+    Share,
+    calibration_error,
+    conformal_limit,
+    fit_intervals,
+    fit_temperatures,
+    is_temperature,
+)
+from biofm.evaluation.contacts import (
+    ContactPrecision,
+    StructureContacts,
+    contact_precision,
+    contacts_of_chain,
+)
+from biofm.evaluation.linear_models import (
+    LOGISTIC_C,
+    Logistic,
+    Scale,
+    deal_folds,
+    fit_dense_ridge,
+    fit_logistic,
+    scale_of,
+    vector_blocks,
+)
 from biofm.evaluation.perplexity import (
     HeldOutPerplexity,
     causal_perplexity,
@@ -12,16 +41,43 @@ from biofm.evaluation.perplexity import (
 )
 
 __all__ = [
+    "LEAST_PROBABILITY",
+    "LOGISTIC_C",
+    "THRESHOLD",
     "Assay",
+    "Calibration",
     "Comparison",
+    "ContactPrecision",
     "EvaluateOptions",
     "Evaluation",
     "HeldOutPerplexity",
+    "IntervalEstimate",
+    "Intervals",
+    "Logistic",
+    "Missing",
+    "Promise",
     "Row",
+    "Scale",
+    "Share",
+    "StructureContacts",
+    "blosum62",
+    "calibration_error",
     "causal_perplexity",
+    "conformal_limit",
+    "contact_precision",
+    "contacts_of_chain",
+    "deal_folds",
     "evaluate_assay",
+    "fit_dense_ridge",
+    "fit_intervals",
+    "fit_logistic",
+    "fit_temperatures",
     "held_out_perplexity",
+    "is_temperature",
     "read_assay",
     "residue_frequencies",
+    "scale_of",
     "scores_to_judge",
+    "unread_variants",
+    "vector_blocks",
 ]

@@ -1,5 +1,8 @@
-"""An assay: the measurements of a table, the scores beside them, and what is known of the variants."""
+"""An assay: the measurements of a table, the scores beside them, and what is known of the variants; with the
+options that say how to read and judge it.
+"""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,9 +14,9 @@ from biofm_datasets.arrays import Bools, Floats
 from biofm_datasets.columns import Columns, read_columns, stop_at
 from numpy.typing import NDArray
 
-from biofm.core.errors import InputError
-from biofm.evaluation.facts import Facts, read_facts
-from biofm.evaluation.options import EvaluateOptions
+from biofm.core.bounds import check_bound
+from biofm.core.errors import InputError, OptionError
+from biofm.evaluation.assay_row import AssayRow, read_row
 from biofm.modalities import Modality
 
 TRAIN, TEST = "train", "test"
@@ -25,8 +28,62 @@ NO_PROTEIN = "rows without a protein to judge (a stop codon, a frameshift, an em
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluateOptions:
+    """The columns of an assay's table, and how its scores are judged.
+
+    modality: what the whole sequences are; they are read by its rules. Letters that speak for another
+    modality are a fault, unless the caller ``insists``.
+    threshold: measurements at or above it are positive. with_mean: the mean of the scores' ranks is judged
+    beside them. n_resamples, seed: of the bootstrap intervals; the seed deals the folds of baselines too.
+
+    Raises OptionError for options that contradict each other.
+    """
+
+    modality: Modality
+    measured_column: str
+    score_columns: tuple[str, ...]
+    variant_column: str | None = None
+    mutated_column: str | None = None
+    binary_column: str | None = None
+    threshold: float | None = None
+    split_column: str | None = None
+    with_mean: bool = False
+    n_resamples: int = 1000
+    seed: int = 0
+    insists: bool = False
+
+    def __post_init__(self) -> None:
+        for number, name in enumerate(self.score_columns):
+            if name in (self.measured_column, *self.score_columns[:number]):
+                what = f"column {name!r} is named twice, as a score or as the measurement"
+                raise OptionError(what, where="--score-column", remedy="Name each column once")
+        if self.binary_column is not None and self.threshold is not None:
+            what = "--binary-column and --threshold both say what is positive"
+            raise OptionError(what, remedy="Give one of them, or neither for the median")
+        if self.threshold is not None and not math.isfinite(self.threshold):
+            raise OptionError(
+                f"{self.threshold} is no threshold", where="--threshold", remedy="Give a number"
+            )
+        if self.with_mean and len(self.score_columns) < 2:
+            what = "one score has no mean with others"
+            raise OptionError(what, where="--mean-rank", remedy="Name several with --score-column")
+        if self.variant_column is not None and not self.modality.has_variants:
+            raise unread_variants(self.modality, "--variant-column")
+        check_bound("n_resamples", self.n_resamples, "--resamples")
+        check_bound("seed", self.seed, "--seed")
+
+
+def unread_variants(modality: Modality, option: str) -> OptionError:
+    """The error for an option that is about variants, where nobody here can read those of the modality."""
+    what = f"the table is of {modality.words.items}, whose variants nobody here can read"
+    return OptionError(
+        what, where=option, remedy="Leave it out, and name whole sequences with --mutated-column"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Assay:
-    """One row a variant with a measurement.
+    """A table of variants with measurements, one row a variant.
 
     scores: columns of the table, NaN where a cell is empty.
     is_judged: false for rows that only train baselines, see ``--split-column``.
@@ -79,14 +136,14 @@ def read_assay(
         at_fault=at_fault,
     )
     candidates = _rows_to_use(columns, options, notices)
-    facts = _read_rows(columns, candidates, options, wild_type, notices, at_fault)
-    is_judged = _judged(columns, list(facts), options)
-    _refuse_unrankable(columns, np.array(list(facts), np.int64)[is_judged], options)
-    return _assay(columns, facts, is_judged, options)
+    found = _read_rows(columns, candidates, options, wild_type, notices, at_fault)
+    is_judged = _judged(columns, list(found), options)
+    _refuse_unrankable(columns, np.array(list(found), np.int64)[is_judged], options)
+    return _assay(columns, found, is_judged, options)
 
 
 def _rows_to_use(columns: Columns, options: EvaluateOptions, notices: Counter[str]) -> list[int]:
-    """Those with a measurement and, where there is a split, in one of its two sets."""
+    """The rows with a measurement and, where there is a split, in one of its two sets."""
     is_used = ~np.isnan(columns.numbers[options.measured_column])
     if n_empty := int((~is_used).sum()):
         notices[f"rows without a measurement in {options.measured_column!r}, left out"] = n_empty
@@ -105,14 +162,14 @@ def _read_rows(
     wild_type: str | None,
     notices: Counter[str],
     at_fault: Callable[[DataError], None],
-) -> dict[int, Facts]:
-    """The facts of each row; without those at fault."""
+) -> dict[int, AssayRow]:
+    """What each row says of its variant, by the number of the row; rows at fault are left out."""
     names = (options.variant_column, options.mutated_column, options.binary_column)
-    facts = {}
+    found = {}
     for row in rows:
         cells = [None if name is None else columns.texts[name][row] for name in names]
         try:
-            facts[row] = read_facts(
+            found[row] = read_row(
                 *cells,
                 modality=options.modality,
                 insists=options.insists,
@@ -124,11 +181,13 @@ def _read_rows(
         except DataError as fault:
             remedy = f"{fault.remedy}; or leave such rows out with --on-error skip" if fault.remedy else SKIP
             at_fault(DataError(fault.what, where=columns.where(row), remedy=remedy))
-    return facts
+    return found
 
 
 def _judged(columns: Columns, rows: Sequence[int], options: EvaluateOptions) -> Bools:
-    """All rows, or those of the test set. Raises InputError where either set is empty."""
+    """Whether each row is judged: all are, or those of the test set. Raises InputError where a set is
+    empty.
+    """
     if options.split_column is None:
         return np.ones(len(rows), np.bool_)
     sets = _sets(columns, options.split_column)[rows]
@@ -144,12 +203,12 @@ def _sets(columns: Columns, split: str) -> NDArray[np.str_]:
     return np.char.lower(np.array(columns.texts[split], dtype=np.str_))
 
 
-def _assay(columns: Columns, facts: dict[int, Facts], is_judged: Bools, options: EvaluateOptions) -> Assay:
-    rows = list(facts)
+def _assay(columns: Columns, found: dict[int, AssayRow], is_judged: Bools, options: EvaluateOptions) -> Assay:
+    rows = list(found)
     measured = columns.numbers[options.measured_column][rows]
     threshold = options.threshold
     if options.binary_column is not None:
-        is_positive = np.array([fact.is_positive for fact in facts.values()], np.bool_)
+        is_positive = np.array([row.is_positive for row in found.values()], np.bool_)
         positive = f"{options.binary_column} is 1"
     else:
         threshold = float(np.median(measured[is_judged])) if threshold is None else threshold
@@ -157,8 +216,8 @@ def _assay(columns: Columns, facts: dict[int, Facts], is_judged: Bools, options:
         kind = "its median, " if options.threshold is None else ""
         positive = f"{options.measured_column} at or above {kind}{threshold:.6g}"
     _refuse_one_class(columns.name, is_positive[is_judged], positive)
-    changes = [fact.changes for fact in facts.values() if fact.changes is not None]
-    sequences = [fact.sequence for fact in facts.values() if fact.sequence is not None]
+    changes = [row.changes for row in found.values() if row.changes is not None]
+    sequences = [row.sequence for row in found.values() if row.sequence is not None]
     return Assay(
         name=columns.name,
         modality=options.modality,

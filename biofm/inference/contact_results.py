@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from biofm.core.outputs import ProvenanceFields
-from biofm.evaluation.contacts import ContactPrecision
+from biofm.evaluation import ContactPrecision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from biofm_datasets import Record
 from biofm_datasets.structures import Chain
 
 from biofm.core.errors import InputError
-from biofm.evaluation.contacts import StructureContacts, contacts_of_chain
+from biofm.evaluation import StructureContacts, contacts_of_chain
 from biofm.inference.contacts import ContactMap, residue_letters
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.image import AxesImage
 
-    from biofm.evaluation.contacts import StructureContacts
+    from biofm.evaluation import StructureContacts
 
 LEAST_INCH, MOST_INCH = 6.0, 16.0
 RESIDUES_PER_INCH = 120  # so that each keeps a pixel, up to 1,900 of them

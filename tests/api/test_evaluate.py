@@ -15,8 +15,7 @@ from sklearn.preprocessing import OneHotEncoder
 
 import biofm
 from biofm.core.errors import InputError, OptionError
-from biofm.evaluation import Evaluation
-from biofm.evaluation.baselines import blosum62
+from biofm.evaluation import Evaluation, blosum62
 from biofm.models import families
 from tests.api.conftest import ReadLedger
 from tests.modalities import toy

@@ -13,7 +13,7 @@ import torch
 from biofm_datasets.structures import read_chain
 
 import biofm as package
-from biofm.evaluation.contacts import contact_precision, contacts_of_chain
+from biofm.evaluation import contact_precision, contacts_of_chain
 from biofm.inference import contacts as contacts_of_inference
 from biofm.modalities import ProteinTokenizer
 from biofm.models import Checkpoint, esm2, write_checkpoint

@@ -6,7 +6,7 @@ from biofm_datasets.structures import Chain
 from numpy.typing import NDArray
 
 from biofm.core.errors import InputError
-from biofm.evaluation.contacts import ContactPrecision, contact_precision, contacts_of_chain
+from biofm.evaluation import ContactPrecision, contact_precision, contacts_of_chain
 
 PROTEIN = "MKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQAPILSRVGDGTQDNLSGAEKAVQVKVKALPD"
 

@@ -16,8 +16,7 @@ from biofm.api import merge, neighbours
 from biofm.core.configuration import configure
 from biofm.core.errors import input_errors
 from biofm.corpus import describe_store
-from biofm.evaluation.assay import read_assay
-from biofm.evaluation.options import EvaluateOptions
+from biofm.evaluation import EvaluateOptions, read_assay
 from biofm.evaluation.supervised import LabelOptions, read_labelled
 from biofm.inference import Compute, Embedder, EmbedOptions
 from biofm.inference.prediction import PredictorFiles, files_of_predictor, read_ensemble

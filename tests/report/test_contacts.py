@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
-from biofm.evaluation.contacts import StructureContacts
+from biofm.evaluation import StructureContacts
 from biofm.report import draw_contacts
 
 N = 20

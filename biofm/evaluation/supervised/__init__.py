@@ -1,11 +1,13 @@
-"""Supervised tasks: a table with targets, what is measured of predictions, and the baselines to beat."""
+"""Supervised tasks: a table of sequences and targets, the metrics of predictions, and the baselines to
+beat.
+"""
 
 from biofm.evaluation.supervised.baselines import Fit, find_baselines
-from biofm.evaluation.supervised.judge import JudgedRow, Judgement, Lead, Predictions, judge_predictions
+from biofm.evaluation.supervised.judgement import JudgedRow, Judgement, Lead, Predictions, judge_predictions
 from biofm.evaluation.supervised.labels import UNKNOWN, Labels, offsets_of, units_of
-from biofm.evaluation.supervised.measures import PRIMARY
 from biofm.evaluation.supervised.rows import NO_ROLE, TEST, TRAIN, VALIDATION, LabelOptions
 from biofm.evaluation.supervised.table import LabelledTable, read_labelled
+from biofm.evaluation.supervised.task_metrics import PRIMARY
 from biofm.evaluation.supervised.tasks import TASKS
 
 __all__ = [

@@ -1,8 +1,8 @@
-"""What a model must beat: predictions from the sequence alone, fitted to the same rows.
+"""Baselines of a supervised task: predictions from the sequence alone, fitted to the same rows as the model.
 
 For regression ridges (alpha 1), for classes and labels logistic regressions (C 1), on composition, 3-mers
 and, where all sequences have one length, residues at their sites; per residue a multinomial logistic
-regression on a window of residues; and always a constant: the mean, or how often each class is met.
+regression on a window of residues; and always a constant: the mean, or the frequency of each class.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,12 +13,11 @@ from biofm_datasets.arrays import Floats, Indices
 from numpy.typing import NDArray
 
 from biofm.core.choices import Task
-from biofm.evaluation.baselines import Missing
-from biofm.evaluation.ridge import Codes, count_features, fit_and_predict, kmers, one_hot
-from biofm.evaluation.supervised.features import HALF_WINDOW, Windows, composition
-from biofm.evaluation.supervised.judge import Predictions
+from biofm.evaluation.assay_baselines import Missing
+from biofm.evaluation.features import HALF_WINDOW, Codes, Windows, composition, count_features, kmers, one_hot
+from biofm.evaluation.linear_models import Features, fit_logistic, predict_by_sparse_ridge
+from biofm.evaluation.supervised.judgement import Predictions
 from biofm.evaluation.supervised.labels import UNKNOWN, Labels, offsets_of, units_of
-from biofm.evaluation.supervised.logistic import Features, fit_logistic
 from biofm.modalities import Modality
 
 Outputs = NDArray[np.floating]
@@ -173,7 +172,7 @@ def _ridge(train: Features, labels: Labels, judged: Features) -> Outputs:
     predicted = []
     for truth in labels.numbers.T:
         is_known = ~np.isnan(truth)
-        deviation = fit_and_predict(train[is_known], truth[is_known], judged)
+        deviation = predict_by_sparse_ridge(train[is_known], truth[is_known], judged)
         predicted.append(truth[is_known].mean() + deviation)
     return np.stack(predicted, axis=1)
 

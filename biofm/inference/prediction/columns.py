@@ -7,8 +7,7 @@ import numpy as np
 from biofm_datasets.arrays import Floats
 from numpy.typing import NDArray
 
-from biofm.evaluation.calibration import Calibration
-from biofm.evaluation.tested import THRESHOLD
+from biofm.evaluation import THRESHOLD, Calibration
 from biofm.inference.prediction.ensemble import Combined
 from biofm.inference.prediction.info import PredictorInfo
 

@@ -11,7 +11,7 @@ from math import ceil, isinf
 import numpy as np
 from biofm_datasets.arrays import Floats
 
-from biofm.evaluation.calibration import conformal_limit
+from biofm.evaluation import conformal_limit
 
 Units = Sequence[str]
 """Of a sequence, each as it is spelled: its residues."""

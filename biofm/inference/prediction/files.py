@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from biofm.core.errors import ModelError
-from biofm.evaluation.calibration import Calibration, Intervals
+from biofm.evaluation import Calibration, Intervals
 from biofm.inference.prediction import adapters
 from biofm.inference.prediction.domain import Domain
 from biofm.inference.prediction.heads import Head, read_head

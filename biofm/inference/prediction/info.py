@@ -11,8 +11,7 @@ from biofm_datasets.protein import Gaps
 from biofm.core.choices import FinetuneMethod, HeadPool, Task
 from biofm.core.errors import ModelError
 from biofm.core.version import __version__
-from biofm.evaluation.calibration import is_temperature
-from biofm.evaluation.tested import Promise
+from biofm.evaluation import Promise, is_temperature
 from biofm.inference.prediction.domain import TrainingRows
 
 FORMAT, VERSION = "biofm predictor", 1

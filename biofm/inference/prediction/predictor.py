@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from biofm.core.errors import ModelError
 from biofm.core.progress import no_progress
-from biofm.evaluation.calibration import Calibration
+from biofm.evaluation import Calibration
 from biofm.inference.compute import Compute, place
 from biofm.inference.embed import Embedder, EmbedOptions, OnBatch
 from biofm.inference.prediction.domain import Domain

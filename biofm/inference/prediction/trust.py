@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from biofm.evaluation.calibration import Calibration
-from biofm.evaluation.tested import Promise, Share
+from biofm.evaluation import Calibration, Promise, Share
 from biofm.inference.prediction.domain import DISTANCE, INSIDE, LETTERS, REASONS, Domain, DomainTally
 
 MOST_DEVIATIONS = 3  # of what chance alone gives

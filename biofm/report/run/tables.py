@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from biofm.evaluation.bootstrap import IntervalEstimate
+from biofm.evaluation import IntervalEstimate
 from biofm.report.run.contents import Cell, Contender, Results, Table
 from biofm.report.run.markup import Html, join, tag
 from biofm.report.run.verdict import find_best, format_value, judge, values_of

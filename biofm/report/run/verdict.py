@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from biofm.evaluation.bootstrap import IntervalEstimate
+from biofm.evaluation import IntervalEstimate
 from biofm.report.run.contents import Contender, Measure, Results
 
 

@@ -9,9 +9,9 @@ from biofm_datasets.arrays import Floats
 from numpy.typing import NDArray
 
 from biofm.core.progress import RunProgress
-from biofm.evaluation.baselines import Missing
-from biofm.evaluation.calibration import (
+from biofm.evaluation import (
     Calibration,
+    Missing,
     calibration_error,
     fit_intervals,
     fit_temperatures,

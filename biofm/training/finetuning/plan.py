@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from biofm_datasets.arrays import Indices
 
-from biofm.evaluation.ridge import deal_folds
+from biofm.evaluation import deal_folds
 from biofm.evaluation.supervised import TEST, TRAIN, VALIDATION, Fit, LabelledTable
 from biofm.training.finetuning.checks import check_learnable, check_sizes
 from biofm.training.recipe import FinetuneRecipe

@@ -6,12 +6,19 @@ import numpy as np
 from biofm_datasets.arrays import Indices
 from numpy.typing import NDArray
 
-from biofm.evaluation.calibration import LEAST_PROBABILITY
+from biofm.evaluation import (
+    LEAST_PROBABILITY,
+    LOGISTIC_C,
+    Logistic,
+    Scale,
+    fit_dense_ridge,
+    fit_logistic,
+    scale_of,
+    vector_blocks,
+)
 from biofm.evaluation.supervised import UNKNOWN, Labels, units_of
-from biofm.evaluation.supervised.logistic import C, Logistic, fit_logistic
 from biofm.inference.prediction.heads import Head, linear_head
 from biofm.training.finetuning.plan import MemberPlan
-from biofm.training.finetuning.ridge import Scale, blocks, fit_ridge, scale_of
 
 Vectors = NDArray[np.float32]
 
@@ -56,7 +63,7 @@ def _ridges(labels: Labels, vectors: Vectors, rows: Indices) -> tuple[Head, dict
     fits = []
     for truth in labels.numbers.T:
         known = rows[~np.isnan(truth[rows])]
-        fits.append(fit_ridge(vectors, known, truth[known]))
+        fits.append(fit_dense_ridge(vectors, known, truth[known]))
     weights = np.stack([fit.weights for fit in fits]).astype(np.float32)
     head = linear_head(labels.task, weights, np.array([fit.bias for fit in fits], np.float32))
     return head, {f"alpha {target}": fit.alpha for target, fit in zip(labels.targets, fits, strict=True)}
@@ -72,7 +79,7 @@ def _choose_c(
         head = _logistic(labels, vectors, train, c, np.random.default_rng(0), MOST_UNITS_TO_CHOOSE)
         outputs = head.outputs(np.asarray(vectors[units]), np.ones(len(units), np.int64))
         losses.append(_loss(labels, units, outputs))
-    return C if np.isnan(losses).any() else CS[int(np.argmin(losses))]
+    return LOGISTIC_C if np.isnan(losses).any() else CS[int(np.argmin(losses))]
 
 
 def _loss(labels: Labels, units: Indices, outputs: Vectors) -> float:
@@ -91,7 +98,7 @@ def _logistic(
     """Fitted to at most so many rows or residues, drawn at random."""
     units = _known_units(labels, rows, rng, min(most, MOST_BYTES // (4 * vectors.shape[1])))
     scale = scale_of(vectors, units)
-    standard = ((block - scale.mean) * scale.factor for block in blocks(vectors, units))
+    standard = ((block - scale.mean) * scale.factor for block in vector_blocks(vectors, units))
     x = np.concatenate([block.astype(np.float32) for block in standard])
     if labels.classes:
         found = _unscaled(fit_logistic(x, labels.codes[units], labels.n_outputs, c=c), scale)

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from biofm.core.environment import Environment
-from biofm.evaluation.bootstrap import IntervalEstimate
+from biofm.evaluation import IntervalEstimate
 from biofm.evaluation.supervised import Judgement, LabelledTable
 from biofm.inference.prediction.domain import REASONS
 from biofm.report import Curves, Series

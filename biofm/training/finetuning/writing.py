@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from biofm.core.outputs import provenance_path
 from biofm.core.tables import open_table
-from biofm.evaluation.calibration import Calibration
+from biofm.evaluation import Calibration
 from biofm.evaluation.supervised import LabelledTable, Labels
 from biofm.inference.prediction import Domain, PredictorInfo
 from biofm.inference.prediction.columns import columns_of, domain_columns, suffixes

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from biofm.core.environment import Environment
 from biofm.core.progress import format_duration
-from biofm.evaluation import HeldOutPerplexity
-from biofm.evaluation.bootstrap import IntervalEstimate
+from biofm.evaluation import HeldOutPerplexity, IntervalEstimate
 from biofm.modalities import Words
 from biofm.nn import EncoderConfig
 from biofm.report import Curves

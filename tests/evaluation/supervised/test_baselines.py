@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from biofm.evaluation.baselines import Missing
-from biofm.evaluation.ridge import count_features, one_hot
+from biofm.evaluation import Missing
+from biofm.evaluation.features import N_SITES, Windows, count_features, one_hot
 from biofm.evaluation.supervised import (
     Fit,
     LabelOptions,
@@ -22,7 +22,6 @@ from biofm.evaluation.supervised import (
     offsets_of,
     read_labelled,
 )
-from biofm.evaluation.supervised.features import N_SITES, Windows
 from biofm.modalities import PROTEIN
 from biofm.modalities.protein import N_CODES, codes_of
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from biofm.evaluation.calibration import Calibration, Intervals
+from biofm.evaluation import Calibration, Intervals
 from biofm.inference.prediction import Combined, MemberInfo, PredictorInfo
 from biofm.inference.prediction.columns import columns_of
 

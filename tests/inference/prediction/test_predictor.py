@@ -9,7 +9,7 @@ import torch
 from biofm_datasets import Record
 
 from biofm.core.choices import HeadPool, Task
-from biofm.evaluation.calibration import Calibration, Intervals
+from biofm.evaluation import Calibration, Intervals
 from biofm.inference import Compute, Embedder, EmbedOptions
 from biofm.inference.prediction import Branch, Ensemble, Head, MemberInfo, PredictorInfo
 from biofm.inference.prediction.heads import embedder_pool

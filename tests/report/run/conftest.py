@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from biofm.core.environment import Environment
-from biofm.evaluation.bootstrap import IntervalEstimate
+from biofm.evaluation import IntervalEstimate
 from biofm.report import Curves, Series, draw_curves
 from biofm.report.run import Contender, Measure, Pairs, Picture, Results, RunReport, Table, write_report
 

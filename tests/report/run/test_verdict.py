@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from biofm.evaluation.bootstrap import IntervalEstimate
+from biofm.evaluation import IntervalEstimate
 from biofm.report.run import Contender, Measure, Results
 from biofm.report.run.verdict import format_value, judge
 from tests.report.run.conftest import MakeReport, estimate, page_of, read_page

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from biofm.evaluation import fit_logistic
 from biofm.evaluation.supervised import Labels, offsets_of
-from biofm.evaluation.supervised.logistic import fit_logistic
 from biofm.training.finetuning import probe
 from biofm.training.finetuning.plan import MemberPlan
 from biofm.training.finetuning.probe import fit_probe

@@ -1,10 +1,10 @@
-"""Four measures of a score against measurements, over many resamples of the rows at once.
+"""Metrics from ranks: four of a score against measurements, over many resamples of the rows at once.
 
 A resample is given as how often it drew each row: ``counts``, shape (resamples, rows). So the values are
 sorted once, and the ranks in every resample, ties averaged, follow from a cumulative sum over the sorted
 rows: linear in the rows, with no sort a resample. Counts of one are the table itself.
 
-Higher scores are to mean higher measurements. Where a measure is not defined it is NaN.
+Higher scores are to mean higher measurements. Where a metric is not defined it is NaN.
 """
 
 from collections.abc import Callable

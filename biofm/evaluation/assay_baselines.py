@@ -1,4 +1,4 @@
-"""What a score must be compared with: a substitution matrix, and ridges fitted to the measurements."""
+"""Baselines of an assay's scores: a substitution matrix, and ridges fitted to the measurements."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -14,15 +14,8 @@ from numpy.typing import NDArray
 
 from biofm.core.errors import InputError
 from biofm.evaluation.assay import FEWEST_ROWS, Assay
-from biofm.evaluation.ridge import (
-    N_FOLDS,
-    count_features,
-    deal_folds,
-    fit_and_predict,
-    kmers,
-    one_hot,
-    predict_out_of_fold,
-)
+from biofm.evaluation.features import count_features, kmers, one_hot
+from biofm.evaluation.linear_models import N_FOLDS, deal_folds, predict_by_sparse_ridge, predict_out_of_fold
 from biofm.modalities import Modality
 
 BLOSUM62 = "BLOSUM62"
@@ -33,9 +26,9 @@ UNSCORED = f"variants that {BLOSUM62} does not score (not substitutions alone, o
 
 
 class Baseline(NamedTuple):
-    """``values`` are a score a row, NaN where there is none.
+    """The scores of a baseline, one a row, NaN where it has none.
 
-    ``fitted``: to which measurements it was fitted; empty for one that saw none.
+    fitted: in words, the measurements that it was fitted to; empty for a baseline that saw none.
     """
 
     name: str
@@ -44,13 +37,13 @@ class Baseline(NamedTuple):
 
 
 class Missing(NamedTuple):
-    """A baseline that cannot be had, and why."""
+    """A baseline that cannot be computed, and why."""
 
     name: str
     reason: str
 
 
-def find_baselines(
+def find_assay_baselines(
     assay: Assay, seed: int, notices: Counter[str], progress: OnStep
 ) -> list[Baseline | Missing]:
     """Every baseline that the table allows, and why the others are not there."""
@@ -145,7 +138,7 @@ def _fit(name: str, assay: Assay, sequences: list[str], seed: int, progress: OnS
         fitted = f"{N_FOLDS}-fold cross-validation, equal sequences in one fold, seed {seed}"
     else:
         values = np.full(len(sequences), np.nan)
-        values[assay.is_judged] = fit_and_predict(
+        values[assay.is_judged] = predict_by_sparse_ridge(
             features[is_train], assay.measured[is_train], features[assay.is_judged]
         )
         fitted = f"the {int(is_train.sum()):,} rows of the training set"

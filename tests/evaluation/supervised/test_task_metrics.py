@@ -9,7 +9,7 @@ from scipy import stats
 from sklearn import metrics
 
 from biofm.evaluation.supervised import UNKNOWN, Labels, Predictions, judge_predictions, offsets_of, units_of
-from biofm.evaluation.supervised.measures import MEASURES, measure_for
+from biofm.evaluation.supervised.task_metrics import METRICS, measurement_of
 
 N_ROWS = 60
 N_RESAMPLES = 5
@@ -89,7 +89,7 @@ LABELS: dict[str, Reference] = {
 @pytest.mark.parametrize("measure", NUMBERS)
 def test_numbers_are_measured_as_by_scipy_and_scikit_learn(measure: str, target: int) -> None:
     labels, predicted = regression()
-    found = measure_for(labels, predicted)(drawn())[measure][:, target]
+    found = measurement_of(labels, predicted)(drawn())[measure][:, target]
     for counts, value in zip(drawn(), found, strict=True):
         rows = written_out(counts)
         rows = rows[~np.isnan(labels.numbers[rows, target])]
@@ -101,7 +101,7 @@ def test_numbers_are_measured_as_by_scipy_and_scikit_learn(measure: str, target:
 @pytest.mark.parametrize("measure", CLASSES)
 def test_classes_are_measured_as_by_scikit_learn(measure: str, n_classes: int) -> None:
     labels, p = classes(n_classes)
-    found = measure_for(labels, p)(drawn())[measure][:, 0]
+    found = measurement_of(labels, p)(drawn())[measure][:, 0]
     for counts, value in zip(drawn(), found, strict=True):
         rows = written_out(counts)
         assert value == pytest.approx(CLASSES[measure](labels.codes[rows], p[rows]), abs=1e-12)
@@ -111,7 +111,7 @@ def test_classes_are_measured_as_by_scikit_learn(measure: str, n_classes: int) -
 @pytest.mark.parametrize("measure", LABELS)
 def test_labels_are_measured_as_by_scikit_learn(measure: str, target: int) -> None:
     labels, scores = several_labels()
-    found = measure_for(labels, scores)(drawn())[measure][:, target]
+    found = measurement_of(labels, scores)(drawn())[measure][:, target]
     for counts, value in zip(drawn(), found, strict=True):
         rows = written_out(counts)
         rows = rows[~np.isnan(labels.numbers[rows, target])]
@@ -123,7 +123,7 @@ def test_labels_are_measured_as_by_scikit_learn(measure: str, target: int) -> No
 def test_residues_are_drawn_with_their_whole_protein(measure: str) -> None:
     labels, outputs = residues()
     assert labels.offsets is not None
-    found = measure_for(labels, outputs)(drawn())[measure][:, 0]
+    found = measurement_of(labels, outputs)(drawn())[measure][:, 0]
     for counts, value in zip(drawn(), found, strict=True):
         places = units_of(written_out(counts), labels.offsets)
         places = places[labels.codes[places] != UNKNOWN]
@@ -145,7 +145,7 @@ def test_every_task_has_its_measures_with_intervals_around_the_value(task: Any) 
         labels, [Predictions("it", "model", outputs, "nothing")], n_resamples=200, seed=0
     )
     (row,) = judgement.rows
-    assert tuple(row.measures) == MEASURES[task]
+    assert tuple(row.measures) == METRICS[task]
     for estimate in row.measures.values():
         assert estimate.low is not None
         assert estimate.low < estimate.value < estimate.high

@@ -14,15 +14,17 @@ DISAGREE = "rows whose variant and whose whole sequence disagree, in the residue
 LABELS = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True}
 
 
-class Facts(NamedTuple):
-    """None where the row, together with the wild type, does not tell."""
+class AssayRow(NamedTuple):
+    """A variant as its changes and as its whole sequence, and whether a column calls it positive. A field is
+    None where neither the row nor the wild type tells.
+    """
 
     changes: tuple[Change, ...] | None
     sequence: str | None
     is_positive: bool | None
 
 
-def read_facts(
+def read_row(
     variant: str | None,
     whole: str | None,
     label: str | None,
@@ -31,9 +33,10 @@ def read_facts(
     insists: bool,
     wild_type: str | None,
     notices: Counter[str],
-) -> Facts:
-    """Read a row's cells, of a variant, a ``whole`` sequence and a label, None where there is no such column;
-    changes and sequence complete each other.
+) -> AssayRow:
+    """Read a row's cells: a variant, a ``whole`` sequence and a label; a cell is None where no column was
+    named for it. With the wild type, the changes follow from the sequence and the sequence from the
+    changes.
 
     Raises DataError: a cell cannot be read, or it does not fit the wild type; NoProteinError.
     """
@@ -46,7 +49,7 @@ def read_facts(
         changes = changes_between(wild_type, sequence)
     if variant is not None and whole is not None and not _agree(changes or (), sequence or "", wild_type):
         notices[DISAGREE] += 1
-    return Facts(changes, sequence, None if label is None else _read_label(label))
+    return AssayRow(changes, sequence, None if label is None else _read_label(label))
 
 
 def _read_sequence(cell: str, modality: Modality, notices: Counter[str], *, insists: bool) -> str:

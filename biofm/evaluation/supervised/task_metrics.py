@@ -1,8 +1,8 @@
-"""How good predictions are, over many resamples of the rows at once.
+"""Metrics of each supervised task, over many resamples of the rows at once.
 
-A resample is given as how often it drew each row, as in ``biofm.evaluation.metrics``. Residues of one protein
-resemble each other, so of labels per residue whole proteins are drawn. Where a measure is not defined it is
-NaN.
+A resample is given as how often it drew each row, as in ``biofm.evaluation.rank_metrics``. Residues of one
+protein resemble each other, so of labels per residue whole proteins are drawn. Where a metric is not
+defined it is NaN.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from biofm_datasets.arrays import Floats
 from numpy.typing import NDArray
 
 from biofm.core.choices import Task
-from biofm.evaluation.metrics import (
+from biofm.evaluation.rank_metrics import (
     Drawn,
     Ranking,
     Sample,
@@ -33,7 +33,7 @@ for each of ``Labels.n_outputs``.
 """
 
 Measured = dict[str, Floats]
-"""By measure, of each resample and target: shape (resamples, targets)."""
+"""By metric, its value of each resample and target: shape (resamples, targets)."""
 
 PRIMARY: dict[Task, str] = {
     "regression": "spearman",
@@ -41,23 +41,23 @@ PRIMARY: dict[Task, str] = {
     "multi-label": "auroc",
     "per-residue": "accuracy",
 }
-"""By which a model and its baselines are compared."""
+"""The metric by which a model and its baselines are compared."""
 
-MEASURES: dict[Task, tuple[str, ...]] = {
+METRICS: dict[Task, tuple[str, ...]] = {
     "regression": ("spearman", "pearson", "rmse", "mae", "r2"),
     "classification": ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "auroc"),
     "multi-label": ("auroc", "auprc"),
     "per-residue": ("accuracy", "macro_f1"),
 }
 
-Measure = Callable[[Floats], Measured]
-"""From counts, shape (resamples, rows)."""
+Measurement = Callable[[Floats], Measured]
+"""Measures predictions in resamples, given as counts of shape (resamples, rows)."""
 
 
-def measure_for(labels: Labels, outputs: Outputs) -> Measure:
-    """What judges these predictions of these labels."""
+def measurement_of(labels: Labels, outputs: Outputs) -> Measurement:
+    """The function that measures these predictions of these labels in resamples."""
     assert outputs.shape == (labels.n_units, labels.n_outputs), (outputs.shape, labels.n_units)
-    return _MEASURES[labels.task](labels, outputs)
+    return _MEASUREMENTS[labels.task](labels, outputs)
 
 
 class _Regression:
@@ -146,7 +146,7 @@ class _PerResidue:
         return {"accuracy": found.accuracy()[:, None], "macro_f1": found.macro_f1()[:, None]}
 
 
-_MEASURES: dict[Task, Callable[[Labels, Outputs], Measure]] = {
+_MEASUREMENTS: dict[Task, Callable[[Labels, Outputs], Measurement]] = {
     "regression": _Regression,
     "classification": _Classification,
     "multi-label": _MultiLabel,

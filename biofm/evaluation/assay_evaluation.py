@@ -1,5 +1,8 @@
-"""Scores and baselines judged side by side, on the same resamples of the same rows."""
+"""The evaluation of an assay: its scores and baselines judged side by side, on the same resamples of the
+rows.
+"""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -8,15 +11,24 @@ from typing import NamedTuple
 import numpy as np
 from biofm_datasets.arrays import Bools, Floats
 
-from biofm.evaluation.assay import FEWEST_ROWS, Assay
-from biofm.evaluation.baselines import Baseline
-from biofm.evaluation.bootstrap import IntervalEstimate, draw_counts, estimate
-from biofm.evaluation.metrics import METRICS, Drawn, Ranking, Sample
+from biofm.core.errors import OptionError
+from biofm.core.version import __version__
+from biofm.evaluation.assay import FEWEST_ROWS, Assay, EvaluateOptions
+from biofm.evaluation.assay_baselines import (
+    BLOSUM62,
+    KMERS,
+    ONE_HOT,
+    Baseline,
+    Missing,
+    find_assay_baselines,
+)
+from biofm.evaluation.bootstrap import CONFIDENCE, IntervalEstimate, draw_counts, estimate
+from biofm.evaluation.rank_metrics import METRICS, Drawn, Ranking, Sample
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """The measures of one score or baseline, over the ``n`` rows that have it."""
+    """The metrics of one score or baseline, over the ``n`` rows that have it."""
 
     name: str
     kind: str
@@ -43,30 +55,122 @@ class Comparison:
     difference: IntervalEstimate
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """Scores and baselines against the measurements of one table.
+
+    sha256: of the table. n_rows: that were judged; ``n_train`` more only trained the baselines.
+    positive: what counts as positive for AUROC and MCC; ``threshold`` is None where a column said it.
+    n_resamples, confidence, seed: of the bootstrap intervals, by percentiles.
+    rows: a score, the mean rank by several, or a baseline each. not_computed: what is missing, and why.
+    """
+
+    table: str
+    sha256: str
+    version: str
+    measured: str
+    n_rows: int
+    n_train: int
+    positive: str
+    threshold: float | None
+    n_positive: int
+    n_resamples: int
+    confidence: float
+    seed: int
+    rows: list[Row]
+    not_computed: dict[str, str]
+    comparisons: list[Comparison]
+    notices: dict[str, int]
+
+    def row(self, name: str) -> Row:
+        """The row of this name. Raises KeyError where there is none."""
+        return {row.name: row for row in self.rows}[name]
+
+
+def evaluate_assay(
+    assay: Assay,
+    options: EvaluateOptions,
+    sha256: str,
+    notices: Counter[str],
+    progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
+) -> Evaluation:
+    """Judge the assay's scores, and the baselines that it allows.
+
+    Raises InputError: its variants contradict each other. OptionError: a score has the name of another row.
+    """
+
+    def stage(name: str) -> Callable[[int, int], None]:
+        return lambda done, total: progress(name, done, total)
+
+    scores = scores_to_judge(assay, with_mean=options.with_mean)
+    _refuse_taken_names(options)
+    for name, values in assay.scores.items():
+        if n_empty := int(np.isnan(values[assay.is_judged]).sum()):
+            notices[f"rows without a score in {name!r}, left out of its measures"] = n_empty
+    found = find_assay_baselines(assay, options.seed, notices, stage("fitting baselines"))
+    baselines = [baseline for baseline in found if isinstance(baseline, Baseline)]
+    missing = {baseline.name: baseline.reason for baseline in found if isinstance(baseline, Missing)}
+    if options.with_mean and len(scores) == len(assay.scores):
+        missing[_mean_name(len(assay.scores))] = f"fewer than {FEWEST_ROWS} rows have all the scores"
+    rows, comparisons = _judge(
+        assay,
+        scores,
+        baselines,
+        n_resamples=options.n_resamples,
+        seed=options.seed,
+        progress=stage("resampling"),
+    )
+    return Evaluation(
+        table=assay.name,
+        sha256=sha256,
+        version=__version__,
+        measured=options.measured_column,
+        n_rows=int(assay.is_judged.sum()),
+        n_train=int((~assay.is_judged).sum()),
+        positive=assay.positive,
+        threshold=assay.threshold,
+        n_positive=int(assay.is_positive[assay.is_judged].sum()),
+        n_resamples=options.n_resamples,
+        confidence=CONFIDENCE,
+        seed=options.seed,
+        rows=rows,
+        not_computed=missing,
+        comparisons=comparisons,
+        notices=dict(notices),
+    )
+
+
 def scores_to_judge(assay: Assay, *, with_mean: bool) -> dict[str, Floats]:
-    """The score columns and, ``with_mean``, the mean of their ranks among the judged rows that have all, if
-    these are enough. Ranks, because scores of one scale and of another have no mean.
+    """The score columns by name. ``with_mean`` adds the mean of their ranks among the judged rows that have
+    all scores, if these are enough; ranks, because scores of one scale and of another have no mean.
     """
     has_all = assay.is_judged & ~np.isnan(list(assay.scores.values())).any(axis=0)
     if not with_mean or np.count_nonzero(has_all) < FEWEST_ROWS:
         return assay.scores
     ranks = np.full((len(assay.scores), len(has_all)), np.nan)
     ranks[:, has_all] = [_ranks(values[has_all]) for values in assay.scores.values()]
-    return assay.scores | {mean_name(len(assay.scores)): ranks.mean(axis=0)}
+    return assay.scores | {_mean_name(len(assay.scores)): ranks.mean(axis=0)}
 
 
-def mean_name(n_scores: int) -> str:
+def _refuse_taken_names(options: EvaluateOptions) -> None:
+    for name in (BLOSUM62, ONE_HOT, KMERS, _mean_name(len(options.score_columns))):
+        if name in options.score_columns:
+            what = f"column {name!r} has the name of a row that biofm adds"
+            raise OptionError(what, where="--score-column", remedy="Rename the column")
+
+
+def _mean_name(n_scores: int) -> str:
     return f"mean rank of {n_scores}"
 
 
 def _ranks(values: Floats) -> Floats:
-    """From 1, ties averaged."""
+    """Ranks from 1, ties averaged."""
     ranking = Ranking(values)
     ranks: Floats = Drawn(ranking, np.ones((1, len(values)))).ranks[0, ranking.level_of]
     return ranks
 
 
-def judge(
+def _judge(
     assay: Assay,
     scores: Mapping[str, Floats],
     baselines: Sequence[Baseline],
@@ -75,7 +179,9 @@ def judge(
     seed: int,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[list[Row], list[Comparison]]:
-    """Judge every score and baseline on its rows, and each score against each baseline on common ones."""
+    """Judge every score and baseline on the rows that have it, and each score against each baseline on the
+    rows that have both.
+    """
     columns = dict(scores) | {baseline.name: baseline.values for baseline in baselines}
     values = {name: column[assay.is_judged] for name, column in columns.items()}
     alone = {name: _Job(name, (~np.isnan(column)).tobytes()) for name, column in values.items()}
@@ -110,7 +216,7 @@ def judge(
 
 
 class _Job(NamedTuple):
-    """A column, and the rows on which it is judged: an array of bool as bytes, which can be a key."""
+    """A column, and the rows on which it is judged: an array of bool as bytes, so that a job can be a key."""
 
     name: str
     mask: bytes

@@ -1,4 +1,4 @@
-"""A model and its baselines judged side by side, on the same resamples of the same rows."""
+"""The judgement of predictions: a model and its baselines side by side, on the same resamples of the rows."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -10,13 +10,21 @@ from biofm_datasets.arrays import Floats
 
 from biofm.evaluation.bootstrap import IntervalEstimate, draw_counts, estimate
 from biofm.evaluation.supervised.labels import Labels
-from biofm.evaluation.supervised.measures import MEASURES, PRIMARY, Outputs, mean_of_defined, measure_for
+from biofm.evaluation.supervised.task_metrics import (
+    METRICS,
+    PRIMARY,
+    Outputs,
+    mean_of_defined,
+    measurement_of,
+)
 
 Kind = Literal["model", "baseline"]
 
 
 class Predictions(NamedTuple):
-    """What a model or a baseline says of the rows that are judged. ``fitted``: in words, to which rows."""
+    """The outputs of a model or a baseline for the rows that are judged. ``fitted``: in words, the rows
+    that it was fitted to.
+    """
 
     name: str
     kind: Kind
@@ -26,7 +34,9 @@ class Predictions(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgedRow:
-    """The measures of a model or a baseline: the means over all targets and, of several, each by itself."""
+    """The metrics of a model or a baseline: ``measures`` are the means over all targets; ``by_target``
+    holds each target's own where there are several.
+    """
 
     name: str
     kind: Kind
@@ -37,7 +47,7 @@ class JudgedRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lead:
-    """A baseline beside the model: ``difference`` is by ``measure`` the model's value less the baseline's."""
+    """The model beside a baseline: ``difference`` is the model's value of ``measure`` less the baseline's."""
 
     baseline: str
     measure: str
@@ -48,7 +58,9 @@ class Lead:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """``rows``: the model first. ``n_rows`` were judged; of labels per residue, ``n_residues`` of theirs."""
+    """The model and its baselines on ``n_rows`` rows; ``n_residues`` counts what was judged of labels per
+    residue. ``rows`` has the model first.
+    """
 
     n_rows: int
     n_residues: int | None
@@ -65,12 +77,12 @@ def judge_predictions(
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Judgement:
     """Judge each of ``predictions``, whose first is the model's, with 95 % bootstrap intervals."""
-    judges = [measure_for(labels, it.outputs) for it in predictions]
-    found: list[dict[str, list[Floats]]] = [{name: [] for name in MEASURES[labels.task]} for _ in judges]
+    measurements = [measurement_of(labels, it.outputs) for it in predictions]
+    found: list[dict[str, list[Floats]]] = [{name: [] for name in METRICS[labels.task]} for _ in predictions]
     n_done = 0
     for counts in chain([np.ones((1, len(labels)))], draw_counts(len(labels), n_resamples, seed)):
-        for judge, parts in zip(judges, found, strict=True):
-            for name, values in judge(counts).items():
+        for measure, parts in zip(measurements, found, strict=True):
+            for name, values in measure(counts).items():
                 parts[name].append(values)
         progress(n_done, n_resamples)
         n_done += len(counts)

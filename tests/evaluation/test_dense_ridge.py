@@ -5,8 +5,8 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
 
-from biofm.training.finetuning import ridge
-from biofm.training.finetuning.ridge import ALPHAS, fit_ridge, scale_of
+from biofm.evaluation import fit_dense_ridge, linear_models, scale_of
+from biofm.evaluation.linear_models import ALPHAS
 
 Floats = NDArray[np.float64]
 
@@ -34,7 +34,7 @@ def score(x: Floats, y: Floats, alpha: float) -> float:
 @pytest.mark.parametrize(("n", "d", "noise"), [(80, 10, 0.5), (80, 10, 20.0), (25, 60, 1.0)])
 def test_the_penalty_is_the_best_by_generalised_cross_validation(n: int, d: int, noise: float) -> None:
     vectors, truth = sample(n, d, noise)
-    found = fit_ridge(vectors, np.arange(n), truth)
+    found = fit_dense_ridge(vectors, np.arange(n), truth)
     x = standardised(vectors)
     scores = [score(x, truth, alpha) for alpha in ALPHAS]
     assert found.alpha == ALPHAS[int(np.argmin(scores))]
@@ -48,8 +48,8 @@ def test_noise_is_penalised_and_a_clear_signal_is_not() -> None:
     rng = np.random.default_rng(1)
     vectors, truth = sample(200, 20, 0.1)
     clear, noisy = (
-        fit_ridge(vectors, np.arange(200), truth),
-        fit_ridge(vectors, np.arange(200), rng.normal(size=200)),
+        fit_dense_ridge(vectors, np.arange(200), truth),
+        fit_dense_ridge(vectors, np.arange(200), rng.normal(size=200)),
     )
     assert clear.alpha < 1 < 100 < noisy.alpha
 
@@ -57,9 +57,9 @@ def test_noise_is_penalised_and_a_clear_signal_is_not() -> None:
 def test_memory_goes_into_blocks_that_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors, truth = sample(100, 8, 1.0)
     rows = np.arange(3, 97)
-    whole = fit_ridge(vectors, rows, truth[rows])
-    monkeypatch.setattr(ridge, "ROWS_AT_ONCE", 7)
-    parts = fit_ridge(vectors, rows, truth[rows])
+    whole = fit_dense_ridge(vectors, rows, truth[rows])
+    monkeypatch.setattr(linear_models, "VECTORS_AT_ONCE", 7)
+    parts = fit_dense_ridge(vectors, rows, truth[rows])
     np.testing.assert_allclose(parts.weights, whole.weights, rtol=1e-9)
     assert parts.alpha == whole.alpha
 
@@ -68,4 +68,4 @@ def test_a_dimension_that_does_not_vary_weighs_nothing() -> None:
     vectors, truth = sample(50, 6, 1.0)
     vectors[:, 2] = 1.7
     assert scale_of(vectors, np.arange(50)).factor[2] == 0
-    assert fit_ridge(vectors, np.arange(50), truth).weights[2] == 0
+    assert fit_dense_ridge(vectors, np.arange(50), truth).weights[2] == 0

@@ -1,4 +1,4 @@
-"""Ridge against its closed form, and on the official splits of GB1."""
+"""The ridge on sparse counts, against its closed form, and on the official splits of GB1."""
 
 import io
 import zipfile
@@ -12,21 +12,16 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from biofm.evaluation import ridge
-from biofm.evaluation.ridge import (
-    count_features,
-    deal_folds,
-    fit_and_predict,
-    kmers,
-    one_hot,
-    predict_out_of_fold,
-)
+from biofm.evaluation import deal_folds
+from biofm.evaluation import features as features_module
+from biofm.evaluation.features import count_features, kmers, one_hot
+from biofm.evaluation.linear_models import predict_by_sparse_ridge, predict_out_of_fold
 from biofm.modalities.protein import N_CODES, codes_of
 
-# Spearman on the test sets, alpha 1: from a dense solution of the normal equations, apart from this code.
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
+# Spearman on the test sets, alpha 1: from a dense solution of the normal equations, apart from this code.
 GB1 = {
     "one_vs_rest": 0.279,
     "two_vs_rest": 0.594,
@@ -86,11 +81,11 @@ def test_predictions_are_those_of_the_closed_form(
     lengths: tuple[int, ...],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(ridge, "ROWS_AT_ONCE", 37)  # so that features come in several blocks
+    monkeypatch.setattr(features_module, "ROWS_AT_ONCE", 37)  # so that features come in several blocks
     sequences, measured = library(n_rows, lengths=lengths)
     is_train = np.arange(n_rows) % 4 != 0
     features = features_of(sequences, codes)
-    found = fit_and_predict(features[is_train], measured[is_train], features[~is_train])
+    found = predict_by_sparse_ridge(features[is_train], measured[is_train], features[~is_train])
     expected = closed_form(sequences, measured, is_train, length=length)
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
@@ -98,7 +93,7 @@ def test_predictions_are_those_of_the_closed_form(
 def test_features_of_a_large_alphabet_are_those_of_a_small_one(monkeypatch: pytest.MonkeyPatch) -> None:
     sequences, _ = library(40, lengths=(12, 15))
     expected = features_of(sequences, kmers).toarray()
-    monkeypatch.setattr(ridge, "WIDEST", 100)
+    monkeypatch.setattr(features_module, "WIDEST", 100)
     np.testing.assert_array_equal(features_of(sequences, kmers).toarray(), expected)
 
 
@@ -133,7 +128,7 @@ def test_rows_that_the_model_cannot_tell_apart_tie() -> None:
     """Residues that training never saw have no weight, whatever they are."""
     train, test = ["AAAA", "CAAA", "ACAA", "AACA"], ["AAAW", "AAAY", "CAAW", "CAAY", "AAAH"]
     features = features_of([*train, *test])
-    predicted = fit_and_predict(features[:4], np.array([1.0, 2.0, 0.3, 0.7]), features[4:])
+    predicted = predict_by_sparse_ridge(features[:4], np.array([1.0, 2.0, 0.3, 0.7]), features[4:])
     assert len(set(predicted)) == 2
 
 
@@ -148,7 +143,7 @@ def test_folds_are_not_ranked_by_the_means_of_what_was_fitted() -> None:
 def test_equal_measurements_are_predicted_as_they_are() -> None:
     sequences, _ = library(20)
     features = features_of(sequences)
-    np.testing.assert_array_equal(fit_and_predict(features, np.full(20, 3.5), features), 0)
+    np.testing.assert_array_equal(predict_by_sparse_ridge(features, np.full(20, 3.5), features), 0)
 
 
 @pytest.mark.parametrize("split", GB1)
@@ -157,6 +152,6 @@ def test_one_hot_ridge_gives_the_known_numbers_on_gb1(split: str, real_data: Pat
         table = pd.read_csv(io.BytesIO(archive.read(f"splits/{split}.csv")))
     is_train, measured = (table.set == "train").to_numpy(), table.target.to_numpy()
     features = features_of(list(table.sequence))
-    predicted = fit_and_predict(features[is_train], measured[is_train], features[~is_train])
+    predicted = predict_by_sparse_ridge(features[is_train], measured[is_train], features[~is_train])
     spearman = stats.spearmanr(measured[~is_train], predicted).statistic
     assert round(float(spearman), 3) == GB1[split]

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from biofm.evaluation.metrics import METRICS, Drawn, Ranking, Sample
+from biofm.evaluation.rank_metrics import METRICS, Drawn, Ranking, Sample
 
 Floats = NDArray[np.float64]
 

@@ -10,13 +10,13 @@ from biofm_datasets.arrays import Floats
 from numpy.typing import NDArray
 
 from biofm.core.errors import InputError
-from biofm.evaluation.assay import Assay
-from biofm.evaluation.baselines import (
+from biofm.evaluation import Assay
+from biofm.evaluation.assay_baselines import (
     UNSCORED,
     Baseline,
     Missing,
     blosum62,
-    find_baselines,
+    find_assay_baselines,
     residues_at_sites,
 )
 from biofm.modalities import PROTEIN
@@ -47,7 +47,7 @@ def assay(
 
 
 def find(table: Assay, notices: Counter[str] | None = None) -> dict[str, Baseline | Missing]:
-    found = find_baselines(
+    found = find_assay_baselines(
         table, seed=0, notices=Counter() if notices is None else notices, progress=lambda done, total: None
     )
     return {baseline.name: baseline for baseline in found}

@@ -1,0 +1,197 @@
+"""Linear models: two ridges for numbers, a logistic regression for classes, and their folds.
+
+``predict_by_sparse_ridge`` fits sparse counts, too many for a dense system, by an iterative solver and with
+a fixed penalty. ``fit_dense_ridge`` fits dense vectors exactly, reads them block by block, and chooses its
+penalty by generalised cross-validation. Neither penalises the intercept.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Union
+
+import numpy as np
+from biofm_datasets.arrays import Floats, Indices
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+Features = Union[NDArray[np.floating], "csr_matrix"]
+Vectors = NDArray[np.floating]
+
+N_FOLDS = 5
+
+ALPHA = 1.0  # the penalty of a ridge on counts
+TOLERANCE = 1e-12  # of LSQR, relative
+TIE_SHARE = 1e-8  # of the measurements' standard deviation: predictions closer than this are equal
+
+ALPHAS = np.logspace(-2, 7, 46)  # the penalties that a ridge on vectors chooses from
+VECTORS_AT_ONCE = 8192
+LEAST_SPREAD = 1e-7  # of the largest: a dimension that varies less says nothing
+
+LOGISTIC_C = 1.0  # the inverse penalty of a logistic regression
+MOST_ITERATIONS = 300
+NEVER = -1e4  # the logit of a class that no fit has seen: its probability is 0
+
+
+def deal_folds(sequences: Sequence[str], seed: int, n_folds: int = N_FOLDS) -> NDArray[np.int64]:
+    """A fold for each row, at random; equal sequences share theirs, so that none is predicted from itself."""
+    distinct, which = np.unique(np.array(sequences, dtype=object), return_inverse=True)
+    fold_of = np.random.default_rng(seed).permutation(len(distinct)) % n_folds
+    folds: NDArray[np.int64] = fold_of[which]
+    return folds
+
+
+def predict_out_of_fold(
+    features: "csr_matrix",
+    measured: Floats,
+    fold: NDArray[np.int64],
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Floats:
+    """Predict each row by a ridge that was fitted to the other folds, as ``predict_by_sparse_ridge`` does.
+
+    The mean of the other folds is left out: it is the higher, the lower a fold's own measurements are, and
+    would rank the folds upside down.
+    """
+    predicted = np.full(len(measured), np.nan)
+    n_folds = int(fold.max()) + 1
+    for number in range(n_folds):
+        is_in = fold == number
+        predicted[is_in] = predict_by_sparse_ridge(features[~is_in], measured[~is_in], features[is_in])
+        progress(number + 1, n_folds)
+    return predicted
+
+
+def predict_by_sparse_ridge(
+    train: "csr_matrix", measured: Floats, test: "csr_matrix", alpha: float = ALPHA
+) -> Floats:
+    """Fit a ridge (Hoerl and Kennard 1970) to sparse counts, and predict how far the rows of ``test`` lie
+    above the mean of ``measured``.
+
+    The solver is LSQR (Paige and Saunders 1982), which needs nothing but products with the sparse rows: a
+    dense system, of the features or of the rows, has 4,000 unknowns for a usual library of single mutants and
+    takes a hundred times as long.
+    """
+    from scipy.sparse.linalg import LinearOperator, lsqr
+
+    mean = np.asarray(train.mean(axis=0)).ravel()
+    centred = LinearOperator(
+        train.shape,
+        matvec=lambda weights: train @ weights - mean @ weights,
+        rmatvec=lambda residuals: train.T @ residuals - mean * residuals.sum(),
+        dtype=np.float64,
+    )
+    target = measured - measured.mean()
+    weights = lsqr(centred, target, damp=np.sqrt(alpha), atol=TOLERANCE, btol=TOLERANCE)[0]
+    deviation = test @ weights - mean @ weights
+    # Rows that the model cannot tell apart are to tie, not to be ranked by the noise of the arithmetic.
+    unit = TIE_SHARE * target.std() or 1.0
+    predicted: Floats = np.round(deviation / unit) * unit
+    return predicted
+
+
+class Ridge(NamedTuple):
+    """The prediction weights x + bias, and the penalty that was chosen."""
+
+    weights: Floats
+    bias: float
+    alpha: float
+
+
+def fit_dense_ridge(vectors: Vectors, rows: Indices, truth: Floats) -> Ridge:
+    """Fit a ridge to the truth of these rows of ``vectors``, which may be a memory map.
+
+    The penalty is the one of ``ALPHAS`` with the best generalised cross-validation score (Golub, Heath and
+    Wahba 1979, https://doi.org/10.1080/00401706.1979.10489751). All follows from the eigenvectors of the
+    vectors' covariance, which is summed up block by block: memory grows with their width, not their number.
+    """
+    scale = scale_of(vectors, rows)
+    centre = truth.mean()
+    covariance, shared = np.zeros((vectors.shape[1],) * 2), np.zeros(vectors.shape[1])
+    done = 0
+    for block in vector_blocks(vectors, rows):
+        x = (block - scale.mean) * scale.factor
+        covariance += x.T @ x
+        shared += x.T @ (truth[done : done + len(x)] - centre)
+        done += len(x)
+    values, axes = np.linalg.eigh(covariance)
+    values = np.maximum(values, 0)
+    rotated = axes.T @ shared
+    total = float(((truth - centre) ** 2).sum())
+    scores = [_gcv(values, rotated, total, len(rows), alpha) for alpha in ALPHAS]
+    alpha = float(ALPHAS[int(np.argmin(scores))])
+    weights = (axes @ (rotated / (values + alpha))) * scale.factor
+    return Ridge(weights, float(centre - scale.mean @ weights), alpha)
+
+
+class Scale(NamedTuple):
+    """What standardises vectors: (x - mean) * factor; the factor of a dimension that does not vary is 0."""
+
+    mean: Floats
+    factor: Floats
+
+
+def scale_of(vectors: Vectors, rows: Indices) -> Scale:
+    """The mean and spread of these rows of ``vectors``, which are read block by block."""
+    total, squares = np.zeros(vectors.shape[1]), np.zeros(vectors.shape[1])
+    for block in vector_blocks(vectors, rows):
+        total += block.sum(0)
+    mean = total / len(rows)
+    for block in vector_blocks(vectors, rows):
+        squares += ((block - mean) ** 2).sum(0)
+    spread = np.sqrt(squares / len(rows))
+    is_varied = spread > LEAST_SPREAD * spread.max(initial=0)
+    return Scale(mean, np.divide(1, spread, out=np.zeros_like(spread), where=is_varied))
+
+
+def vector_blocks(vectors: Vectors, rows: Indices) -> Iterator[Floats]:
+    """These rows in float64, some at a time."""
+    for begin in range(0, len(rows), VECTORS_AT_ONCE):
+        yield np.asarray(vectors[rows[begin : begin + VECTORS_AT_ONCE]], np.float64)
+
+
+class Logistic(NamedTuple):
+    """The probabilities softmax(weights x + bias), weights of shape (classes, features)."""
+
+    weights: Floats
+    bias: Floats
+
+    def probabilities(self, features: Features) -> Floats:
+        logits = features @ self.weights.T + self.bias
+        grown = np.exp(logits - logits.max(axis=1, keepdims=True))
+        p: Floats = grown / grown.sum(axis=1, keepdims=True)
+        return p
+
+
+def fit_logistic(
+    features: Features, codes: NDArray[np.int64], n_classes: int, *, c: float = LOGISTIC_C
+) -> Logistic:
+    """Fit a multinomial logistic regression to the classes ``codes``. A class that no row has gets the
+    probability 0; where all rows have one class, it gets the probability 1.
+    """
+    weights, bias = np.zeros((n_classes, features.shape[1])), np.full(n_classes, NEVER)
+    seen = np.unique(codes)
+    bias[seen] = 0
+    if len(seen) > 1:
+        model = _fit(features, codes, c)
+        # Of two classes scikit-learn gives the logit of the second against the first.
+        places = seen[1:] if len(seen) == 2 else seen
+        weights[places], bias[places] = model.coef_, model.intercept_
+    return Logistic(weights, bias)
+
+
+def _gcv(values: Floats, rotated: Floats, total: float, n: int, alpha: float) -> float:
+    """n RSS / (n - degrees of freedom)², the mean's degree among them."""
+    shrunk = values + alpha
+    residual = total - float((rotated**2 * (values + 2 * alpha) / shrunk**2).sum())
+    freedom = n - 1 - float((values / shrunk).sum())
+    return n * max(residual, 0.0) / freedom**2 if freedom > 0 else np.inf
+
+
+def _fit(features: Features, codes: NDArray[np.int64], c: float) -> Any:
+    from sklearn.exceptions import ConvergenceWarning  # a second, which other commands should not pay
+    from sklearn.linear_model import LogisticRegression
+
+    with warnings.catch_warnings():  # a fit that is cut short is a baseline all the same
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return LogisticRegression(C=c, max_iter=MOST_ITERATIONS).fit(features, codes)
