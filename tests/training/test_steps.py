@@ -18,7 +18,7 @@ from biofm.modalities import ProteinTokenizer
 from biofm.nn import MaskedLM, PackedBatch, ResidueModel, SequenceModel, initialise_head
 from biofm.training import PretrainRecipe
 from biofm.training.data import PackedData
-from biofm.training.finetuning.lora import inject_adapters
+from biofm.training.finetuning.gradient import inject_adapters
 from biofm.training.fit import fit
 from biofm.training.metrics import read_metrics
 from biofm.training.objectives import (

@@ -1,8 +1,8 @@
-"""Fine-tuning: a model taught by a table, judged beside baselines."""
+"""Fine-tuning: a model learns the targets of a table, and is judged beside baselines."""
 
 from biofm.training.finetuning.estimate import FinetuneEstimate, estimate_finetuning
+from biofm.training.finetuning.results import FinetuneSummary
 from biofm.training.finetuning.run import Base, Source, run_finetuning
-from biofm.training.finetuning.summary import FinetuneSummary
 
 __all__ = [
     "Base",

@@ -1,4 +1,4 @@
-"""What a fine-tuning will take, before it begins."""
+"""An estimate of what a fine-tuning will take in time, memory and space, before it begins."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from biofm.inference import Compute, Embedder
 from biofm.inference.estimate import EmbedEstimate, estimate_embedding
 from biofm.inference.shards import WHOLE
-from biofm.training.finetuning.gradient import make_member
-from biofm.training.finetuning.plan import Plan, make_plan
+from biofm.training.finetuning.gradient import Untrained, make_member
+from biofm.training.finetuning.plan import make_plan
 from biofm.training.finetuning.run import Base, Source, check_choices, make_embedder
 from biofm.training.finetuning.vectors import records_of, token_store
 from biofm.training.recipe import FinetuneRecipe
@@ -22,9 +22,11 @@ FLOAT_BYTES = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinetuneEstimate:
-    """A probe takes the ``vectors``, which are made once for all its members; otherwise each of ``n_members``
-    takes a ``training`` like the first one's. ``seconds``: of all of it, at most where trainings may stop
-    early; None where memory is too small to try a step.
+    """What a fine-tuning will take.
+
+    A probe takes the ``vectors``, which are made once for all its members; otherwise each of ``n_members``
+    takes a ``training`` like the first one's. ``seconds`` is the time of all of it, an upper bound where
+    trainings may stop early; None where memory is too small to try a step.
     """
 
     method: str
@@ -53,7 +55,9 @@ def estimate_finetuning(
         vectors = _of_vectors(source, embedder, compute, notices)
         seconds: float | None = vectors.seconds
     else:
-        training = _of_training(source, base, plan, recipe, embedder, compute, notices)
+        store = token_store(embedder.tokenise(records_of(source.table), notices))
+        member = make_member(plan.members[0], source.table.labels, store, base.checkpoint, recipe)
+        training = _of_training(member, len(plan.members), compute)
         seconds = None if training.seconds is None else len(plan.members) * training.seconds
     return FinetuneEstimate(
         method=recipe.method,
@@ -67,7 +71,7 @@ def estimate_finetuning(
 
 
 def _of_vectors(source: Source, embedder: Embedder, compute: Compute, notices: Counter[str]) -> EmbedEstimate:
-    """They lie on the disk until all members are fitted."""
+    """What the vectors of a probe take; they lie on the disk until all members are fitted."""
     records = records_of(source.table)
     provenance = {"dtype": compute.dtype_name, "device": compute.device.type}
     found = estimate_embedding(
@@ -77,22 +81,12 @@ def _of_vectors(source: Source, embedder: Embedder, compute: Compute, notices: C
     return replace(found, output_bytes={"vectors": n_bytes}, scratch_bytes=0)
 
 
-def _of_training(
-    source: Source,
-    base: Base,
-    plan: Plan,
-    recipe: FinetuneRecipe,
-    embedder: Embedder,
-    compute: Compute,
-    notices: Counter[str],
-) -> "TrainingEstimate":
-    """Of the first member, but for the files: models of all of them stay."""
+def _of_training(member: Untrained, n_members: int, compute: Compute) -> "TrainingEstimate":
+    """What the training of one member takes; models are counted for all members, because all stay."""
     from biofm.training.estimate import estimate_training  # brings lightning, which takes seconds to import
 
-    store = token_store(embedder.tokenise(records_of(source.table), notices))
-    member = make_member(plan.members[0], source.table.labels, store, base.checkpoint, recipe)
     found = estimate_training(member.model, member.objective, member.data, member.recipe, compute)
-    is_whole = recipe.method == "full" or recipe.merge_adapters
+    is_whole = member.recipe.method == "full" or member.recipe.merge_adapters
     n_kept = found.n_parameters if is_whole else found.n_trained
-    models = FLOAT_BYTES * n_kept * len(plan.members)
+    models = FLOAT_BYTES * n_kept * n_members
     return replace(found, output_bytes={**found.output_bytes, "model": models})

@@ -1,26 +1,34 @@
-"""Training a member by gradients: all of the encoder, or adapters in it, under a head."""
+"""Training a member by gradients: all of the encoder, or low-rank adapters in it (LoRA, by peft), under a
+head.
+"""
 
+import json
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import safetensors.torch
 import torch
 from biofm_datasets.arrays import Indices
 from biofm_datasets.sampling import Mixture
 from biofm_datasets.store import TokenStore
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
+from biofm.core.choices import Task
+from biofm.core.errors import MissingExtraError
 from biofm.core.progress import RunProgress
 from biofm.evaluation.supervised import Labels
 from biofm.inference import Compute
 from biofm.inference.prediction import Head
+from biofm.inference.prediction.adapters import CONFIG_FILE, PREFIX, WEIGHTS_FILE, merge_adapter
 from biofm.modalities import Tokenizer
 from biofm.models import Checkpoint
-from biofm.nn import ResidueModel, SequenceModel, initialise_head
-from biofm.training.finetuning.lora import inject_adapters
+from biofm.nn import Encoder, ResidueModel, SequenceModel, initialise_head
 from biofm.training.finetuning.plan import MemberPlan
 from biofm.training.objectives import Objective, classification, multi_label, per_residue, regression
 from biofm.training.recipe import FinetuneRecipe
@@ -31,59 +39,57 @@ if TYPE_CHECKING:
 
 Model = SequenceModel | ResidueModel
 
+TARGETS = ("qkv", "out", "up", "down", "gate_up")
+"""The linear layers of a block that get adapters; an encoder has those that its family has."""
+
 
 class Scaling(NamedTuple):
-    """What standardises the targets of a regression."""
+    """What standardises the targets of a regression: (target - shift) / scale."""
 
     shift: NDArray[np.float32]
     scale: NDArray[np.float32]
 
 
 class Untrained(NamedTuple):
-    """A member before its training, as ``fit`` takes it. ``scaling``: of the targets of a regression."""
+    """A member before its training, as ``fit`` takes it. ``scaling`` is None for all tasks but a
+    regression.
+    """
 
     checkpoint: Checkpoint
     model: Model
     objective: Objective
     data: "PackedData"
     recipe: FinetuneRecipe
+    task: Task
     scaling: Scaling | None
 
 
 class Trained(NamedTuple):
-    """A member after its training. ``checkpoint``: the trained encoder, with adapters in it after LoRA."""
+    """A member after its training. ``checkpoint`` holds the trained encoder; after LoRA, with adapters in
+    it.
+    """
 
     head: Head
     checkpoint: Checkpoint
     summary: "FitSummary"
 
 
-def train_member(
-    member: MemberPlan,
-    labels: Labels,
-    store: TokenStore,
-    base: Checkpoint,
-    recipe: FinetuneRecipe,
-    compute: Compute,
-    folder: Path,
-    progress: RunProgress,
-) -> Trained:
-    """Train on the member's rows from the weights of ``base``, which stay as they are; go on with what an
-    interrupted run has left in ``folder``.
-    """
+def train_member(member: Untrained, compute: Compute, folder: Path, progress: RunProgress) -> Trained:
+    """Train a member, or go on with the training that an interrupted run has left in ``folder``."""
     from biofm.training.fit import fit  # brings lightning, which takes seconds to import
 
-    untrained = make_member(member, labels, store, base, recipe)
-    model = untrained.model
-    summary = fit(model, untrained.objective, untrained.data, untrained.recipe, compute, folder, progress)
+    model = member.model
+    summary = fit(model, member.objective, member.data, member.recipe, compute, folder, progress)
     model.cpu().float().eval().requires_grad_(False)
-    return Trained(_head(model, labels, untrained.scaling), untrained.checkpoint, summary)
+    return Trained(_head(model, member.task, member.scaling), member.checkpoint, summary)
 
 
 def make_member(
     member: MemberPlan, labels: Labels, store: TokenStore, base: Checkpoint, recipe: FinetuneRecipe
 ) -> Untrained:
-    """The model, the data and the objective of a member. ``store``: the tokens of all rows of the table."""
+    """The model, the data and the objective of a member. ``store`` holds the tokens of all rows of the
+    table. The member gets a copy of the weights of ``base``, which stay as they are.
+    """
     from biofm.training.data import PackedData  # brings lightning, which takes seconds to import
 
     is_full = recipe.method == "full"  # adapters stand in the encoder and learn at the head's rate
@@ -93,7 +99,63 @@ def make_member(
     scaling = _scaling(labels, member.train)
     objective = _objective(labels, scaling, checkpoint.tokenizer)
     data = PackedData(store, Mixture([member.train], None, recipe.seed), member.validation, objective, recipe)
-    return Untrained(checkpoint, model, objective, data, recipe, scaling)
+    return Untrained(checkpoint, model, objective, data, recipe, labels.task, scaling)
+
+
+def check_peft() -> None:
+    """Raise MissingExtraError where peft is not installed."""
+    if find_spec("peft") is None:
+        remedy = "pip install 'biofm[train-extras]'"
+        raise MissingExtraError("LoRA needs the package peft, which is not installed", remedy=f"Run {remedy}")
+
+
+def inject_adapters(encoder: Encoder, recipe: FinetuneRecipe) -> None:
+    """Put adapters beside the linear layers of the blocks. The adapters learn and the layers do not; at
+    first, the adapters add nothing.
+    """
+    from peft import LoraConfig, inject_adapter_in_model  # optional, and slow to import
+
+    linear = [name for name, part in encoder.blocks.named_modules() if isinstance(part, nn.Linear)]
+    names = {name.rpartition(".")[2] for name in linear}
+    config = LoraConfig(
+        r=recipe.lora_rank,
+        lora_alpha=recipe.lora_alpha,
+        lora_dropout=recipe.lora_dropout,
+        target_modules=sorted(names & set(TARGETS)),
+    )
+    with torch.random.fork_rng(devices=[]):  # their weights depend on the seed alone
+        torch.manual_seed(recipe.seed)
+        inject_adapter_in_model(config, encoder)
+
+
+def adapter_files(encoder: Encoder, base_model: str) -> dict[str, bytes]:
+    """The adapters in ``encoder`` as the two files that ``peft.PeftModel.from_pretrained`` reads."""
+    from peft import get_peft_model_state_dict
+
+    state = get_peft_model_state_dict(encoder, adapter_name="default")
+    configs: Any = encoder.peft_config  # peft has put it there
+    settings = configs["default"].to_dict() | {
+        "base_model_name_or_path": base_model,
+        "inference_mode": True,
+    }
+    settings["target_modules"] = sorted(settings["target_modules"])
+    return {
+        CONFIG_FILE: json.dumps(settings, indent=2, default=str).encode() + b"\n",
+        WEIGHTS_FILE: safetensors.torch.save(
+            {PREFIX + name: weight.contiguous() for name, weight in sorted(state.items())}
+        ),
+    }
+
+
+def merged(base: Checkpoint, files: Mapping[str, bytes]) -> Checkpoint:
+    """A copy of ``base`` in float32 whose weights include the adapters of ``files``. The copy has no heads,
+    because these fit the encoder as it was.
+    """
+    module = deepcopy(base.module).float()
+    module.head = module.contacts = None
+    weights = safetensors.torch.load(files[WEIGHTS_FILE])
+    merge_adapter(module.encoder, files[CONFIG_FILE], weights, "the trained adapter")
+    return Checkpoint(base.family, module, base.tokenizer)
 
 
 def _without_heads(base: Checkpoint) -> Checkpoint:
@@ -104,7 +166,7 @@ def _without_heads(base: Checkpoint) -> Checkpoint:
 
 
 def _build(checkpoint: Checkpoint, labels: Labels, recipe: FinetuneRecipe) -> Model:
-    """The model in which what is to learn asks for gradients."""
+    """The model, in which gradients are on for the weights that learn."""
     encoder = checkpoint.module.encoder
     encoder.requires_grad_(recipe.method == "full")
     if recipe.method == "lora":
@@ -133,7 +195,7 @@ def _scaling(labels: Labels, train: Indices) -> Scaling | None:
 
 
 def _objective(labels: Labels, scaling: Scaling | None, tokenizer: Tokenizer) -> Objective:
-    """Of all rows of the table, which are the members of the store."""
+    """The objective for all rows of the table, in the order of the store."""
     if scaling is not None:
         return regression((labels.numbers - scaling.shift) / scaling.scale)
     if labels.task == "classification":
@@ -144,7 +206,7 @@ def _objective(labels: Labels, scaling: Scaling | None, tokenizer: Tokenizer) ->
     return per_residue(np.split(labels.codes, labels.offsets[1:-1]), tokenizer)
 
 
-def _head(model: Model, labels: Labels, scaling: Scaling | None) -> Head:
+def _head(model: Model, task: Task, scaling: Scaling | None) -> Head:
     query: Tensor | None = getattr(model.pool, "query", None) if isinstance(model, SequenceModel) else None
     shift, scale = (None, None) if scaling is None else map(torch.from_numpy, scaling)
-    return Head(labels.task, model.head, query, shift, scale)
+    return Head(task, model.head, query, shift, scale)

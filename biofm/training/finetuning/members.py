@@ -1,4 +1,6 @@
-"""The members of a fine-tuning: each is trained, written down and asked, or found as a run has left it."""
+"""The members of a fine-tuning: each is trained, written to its folder and asked for its answers, or read
+as an earlier run has left it.
+"""
 
 import json
 import shutil
@@ -26,13 +28,17 @@ from biofm.inference.prediction.files import HEAD_FILE, MEMBERS, TRAINING_FILE
 from biofm.models import Checkpoint, write_checkpoint
 from biofm.training.crew import rendezvous
 from biofm.training.files import written_whole
-from biofm.training.finetuning.domain import distances_of, nearest_of, reference_rows
-from biofm.training.finetuning.gradient import Trained, train_member
-from biofm.training.finetuning.lora import adapter_files, merged
-from biofm.training.finetuning.plan import MemberPlan
+from biofm.training.finetuning.gradient import Trained, adapter_files, make_member, merged, train_member
+from biofm.training.finetuning.plan import MemberPlan, Plan
 from biofm.training.finetuning.probe import fit_probe
-from biofm.training.finetuning.vectors import FILE as VECTORS_FILE
-from biofm.training.finetuning.vectors import embed_table, records_of
+from biofm.training.finetuning.vectors import (
+    VECTORS_FILE,
+    distances_of,
+    embed_table,
+    nearest_of,
+    records_of,
+    reference_rows,
+)
 from biofm.training.folder import damage_named, read_json
 from biofm.training.recipe import FinetuneRecipe
 
@@ -42,7 +48,9 @@ ROWS_AT_ONCE = 65_536
 
 
 class Answers(NamedTuple):
-    """What a member says of the test set and of the rows that it calibrates by, and how it was trained."""
+    """The answers of a member to the test rows and to those that it holds out, and a report of its
+    training.
+    """
 
     test: Answer
     held_out: Answer
@@ -50,11 +58,14 @@ class Answers(NamedTuple):
 
 
 class Run(NamedTuple):
-    """What all members share. ``info``: of the predictor that they will make; ``folder``: of the run."""
+    """What all members share. ``info`` describes the predictor that they make; ``folder`` is that of the
+    run.
+    """
 
     table: LabelledTable
     base: Checkpoint
     info: PredictorInfo
+    plan: Plan
     recipe: FinetuneRecipe
     compute: Compute
     options: EmbedOptions
@@ -62,7 +73,7 @@ class Run(NamedTuple):
     progress: RunProgress
 
     def work(self, member: str) -> Path:
-        """Where a member's log, its checkpoints and its answers lie."""
+        """The folder of a member's log, its checkpoints and its answers."""
         return self.folder / MEMBERS / member
 
     @property
@@ -70,37 +81,42 @@ class Run(NamedTuple):
         return self.folder / "predictor"
 
     def result(self, member: str) -> Path:
-        """Where its weights lie: a part of the predictor."""
+        """The folder of a member's weights, which is a part of the predictor."""
         return self.predictor / MEMBERS / member
 
 
-def train_probes(run: Run, members: list[MemberPlan], test: Indices, embedder: Embedder) -> None:
-    """All members of a probe: heads on vectors that are made once for all."""
+def train_probes(run: Run, embedder: Embedder) -> None:
+    """Fit all members of a probe: heads on vectors that are made once for all of them."""
     vectors: Floats | None = None
+    members = run.plan.members
     for number, member in enumerate(members):
         if not (run.work(member.name) / REPORT_FILE).exists():
             if vectors is None:
                 vectors = embed_table(run.table, embedder, run.folder, run.progress)
-            _fit_one(run, member, test, vectors, resamples=run.recipe.n_members > 1)
+            _fit_probe(run, member, vectors)
         run.progress("fitting", number + 1, len(members))
     (run.folder / VECTORS_FILE).unlink(missing_ok=True)
 
 
-def train_by_gradients(run: Run, members: list[MemberPlan], test: Indices, store: TokenStore) -> None:
-    """Members with an encoder of their own; the one that was interrupted goes on from its checkpoint. Several
-    processes train one together, and the first of them keeps it.
+def train_by_gradients(run: Run, store: TokenStore) -> None:
+    """Train all members that have an encoder of their own; an interrupted one goes on from its checkpoint.
+    Several processes train a member together, and the first process writes it down. ``store`` holds the
+    tokens of all rows of the table.
     """
     crew = rendezvous(run.recipe)
-    for member in members:
+    for member in run.plan.members:
         report = run.work(member.name) / REPORT_FILE
         if not crew.from_main(report.exists):
             trained = _train_one(run, member, store)
-            crew.in_main(partial(_keep, run, member, test, trained))
+            crew.in_main(partial(_keep, run, member, trained))
 
 
-def _fit_one(run: Run, member: MemberPlan, test: Indices, vectors: Floats, *, resamples: bool) -> None:
+def _fit_probe(run: Run, member: MemberPlan, vectors: Floats) -> None:
+    """Fit a head and write it down with its answers. ``vectors`` holds those of all rows, or of all
+    residues.
+    """
     labels = run.table.labels
-    probe = fit_probe(member, labels, vectors, resamples=resamples)
+    probe = fit_probe(member, labels, vectors, resamples=run.recipe.n_members > 1)
     _write_head(run.result(member.name), probe.final)
 
     nearest = None
@@ -117,11 +133,11 @@ def _fit_one(run: Run, member: MemberPlan, test: Indices, vectors: Floats, *, re
 
     is_fold = not np.isin(member.held_out, member.validation).any()
     held_out = ask(probe.final if is_fold else probe.judged, member.held_out)
-    _write_answers(run, member, Answers(ask(probe.final, test), held_out, probe.penalty))
+    _write_answers(run, member, Answers(ask(probe.final, run.plan.test), held_out, probe.penalty))
 
 
 def read_answers(run: Run, member: MemberPlan) -> Answers:
-    """Of a member that is done."""
+    """The answers of a member that is done, from its files."""
     folder = run.work(member.name)
     with damage_named(folder / OUTPUTS_FILE):
         try:
@@ -139,12 +155,12 @@ def _train_one(run: Run, member: MemberPlan, store: TokenStore) -> Trained:
     def progress(stage: str, done: int, total: int, detail: str = "") -> None:
         run.progress(f"{member.name}, {stage}", done, total, detail)
 
-    labels = run.table.labels
-    return train_member(member, labels, store, run.base, run.recipe, run.compute, work, progress)
+    untrained = make_member(member, run.table.labels, store, run.base, run.recipe)
+    return train_member(untrained, run.compute, work, progress)
 
 
-def _keep(run: Run, member: MemberPlan, test: Indices, trained: Trained) -> None:
-    """Write down the weights and what they answer, as they are read again."""
+def _keep(run: Run, member: MemberPlan, trained: Trained) -> None:
+    """Write down the weights of a member and the answers that they give when they are read again."""
     _write_weights(run, member, trained)
     with ExitStack() as opened:
         paths = {f"{MEMBERS}/{member.name}/{path.name}": path for path in run.result(member.name).iterdir()}
@@ -157,7 +173,8 @@ def _keep(run: Run, member: MemberPlan, test: Indices, trained: Trained) -> None
             nearest = Nearest.of(branch.vectors(records_of(run.table, rows), Counter()))
             _write_nearest(run, nearest)
         of_test, of_held_out = (
-            branch.answer(records_of(run.table, rows), Counter(), nearest) for rows in (test, member.held_out)
+            branch.answer(records_of(run.table, rows), Counter(), nearest)
+            for rows in (run.plan.test, member.held_out)
         )
     _write_answers(run, member, Answers(of_test, of_held_out, asdict(trained.summary)))
     shutil.rmtree(run.work(member.name) / CHECKPOINTS, ignore_errors=True)
@@ -176,7 +193,7 @@ def _write_weights(run: Run, member: MemberPlan, trained: Trained) -> None:
 
 
 def _is_first(run: Run, member: MemberPlan) -> bool:
-    """Distances to the rows of training are those of the first member."""
+    """Whether this is the first member: distances are to the rows that train it."""
     return member.name == run.info.members[0].name
 
 
@@ -199,7 +216,7 @@ def _write_files(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 def _write_answers(run: Run, member: MemberPlan, answers: Answers) -> None:
-    """The report comes last: with it the member is done."""
+    """Write the answers of a member and last its report, with which it is done."""
     about = {
         "fold": member.fold,
         "seed": member.seed,

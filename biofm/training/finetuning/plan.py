@@ -1,4 +1,6 @@
-"""Which rows train each member, which stop and calibrate it, and which judge all."""
+"""The plan of a fine-tuning: which rows train each member, which stop and calibrate it, and which judge
+all.
+"""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -7,12 +9,13 @@ from typing import NamedTuple
 import numpy as np
 from biofm_datasets.arrays import Indices
 
+from biofm.core.errors import InputError, OptionError
 from biofm.evaluation import deal_folds
-from biofm.evaluation.supervised import TEST, TRAIN, VALIDATION, Fit, LabelledTable
-from biofm.training.finetuning.checks import check_learnable, check_sizes
+from biofm.evaluation.supervised import TEST, TRAIN, UNKNOWN, VALIDATION, Fit, LabelledTable
 from biofm.training.recipe import FinetuneRecipe
 
 TEST_ROWS, OUT_OF_FOLD = "test", "out-of-fold"
+FEWEST_ROWS = 3
 _FOR_TEST, _FOR_VALIDATION = 0, 1  # independent streams of random numbers of one seed
 
 LEAKED = "sequences of the test set that stand in training too"
@@ -20,7 +23,7 @@ HELD_OUT = "rows kept at random for judging, since no column says which"
 
 
 class Sets(NamedTuple):
-    """Rows by what they are for. ``validation`` is empty where the table names none."""
+    """The rows of a table by what they are for. ``validation`` is empty where the table names none."""
 
     training: Indices
     validation: Indices
@@ -33,7 +36,9 @@ class Sets(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberPlan:
-    """``held_out``: the rows whose predictions by this member calibrate; of a fold they are judged too."""
+    """The rows that train a member, and those that stop its training. ``held_out`` holds the rows whose
+    predictions by this member calibrate; with folds, they are judged too.
+    """
 
     name: str
     fold: int
@@ -45,7 +50,9 @@ class MemberPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgedSet:
-    """Rows that are judged, and what the baselines are fitted to for that; ``fitted`` says it in words."""
+    """Rows that are judged, and the rows that the baselines are fitted to for that, which ``fitted`` names
+    in words.
+    """
 
     rows: Indices
     fits: list[Fit]
@@ -54,8 +61,8 @@ class JudgedSet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """``calibration``: the rows that calibrate, in their order. ``judged``: by TEST_ROWS and OUT_OF_FOLD, of
-    which there is at least one.
+    """The members and their rows. ``calibration`` holds the rows that calibrate, ascending; ``judged`` the
+    sets that are judged, named TEST_ROWS or OUT_OF_FOLD, at least one of them.
     """
 
     members: list[MemberPlan]
@@ -65,13 +72,15 @@ class Plan:
 
 
 def make_plan(table: LabelledTable, recipe: FinetuneRecipe, notices: Counter[str]) -> Plan:
-    """The same plan for the same table and recipe. What is drawn here never puts a sequence on two sides.
+    """Make the plan, the same for the same table and recipe. Random choices never put a sequence on two
+    sides.
 
-    Raises InputError: a set that is needed is too small, or nothing can be learned from it.
+    Raises InputError: a set that is needed is too small, or nothing can be learned from it. OptionError:
+    there are more folds than sequences.
     """
     sets = _find_sets(table, recipe, notices)
-    check_sizes(table, sets.training, sets.test, recipe)
-    check_learnable(table, sets.seen, sets.test)
+    _check_sizes(table, sets, recipe)
+    _check_learnable(table, sets)
     seen = {table.sequences[row] for row in sets.seen}
     if n_leaked := len(seen & {table.sequences[row] for row in sets.test}):
         notices[LEAKED] += n_leaked
@@ -97,7 +106,7 @@ def _find_sets(table: LabelledTable, recipe: FinetuneRecipe, notices: Counter[st
 
 
 def _deal(table: LabelledTable, training: Indices, recipe: FinetuneRecipe) -> list[Fit]:
-    """What each fold trains on and what it leaves out; without folds, all and nothing."""
+    """The rows that each fold trains on and those that it leaves out; without folds, all rows and none."""
     if not recipe.n_folds:
         return [Fit(training, training[:0])]
     fold = deal_folds([table.sequences[row] for row in training], recipe.seed, recipe.n_folds)
@@ -138,10 +147,58 @@ def _judged(sets: Sets, folds: list[Fit], recipe: FinetuneRecipe) -> dict[str, J
 
 
 def _draw(table: LabelledTable, rows: Indices, share: float, seed: tuple[int, ...]) -> Indices:
-    """So large a share of the different sequences of these rows, at least one, with all their rows."""
+    """All rows of a random ``share`` of the different sequences among these rows, at least of one."""
     sequences = np.array([table.sequences[row] for row in rows], dtype=object)
     distinct, which = np.unique(sequences, return_inverse=True)
     n_drawn = max(1, round(share * len(distinct)))
     drawn = np.random.default_rng(seed).permutation(len(distinct))[:n_drawn]
     chosen: Indices = rows[np.isin(which, drawn)]
     return chosen
+
+
+def _check_sizes(table: LabelledTable, sets: Sets, recipe: FinetuneRecipe) -> None:
+    """Raise InputError where a set is too small, OptionError where there are more folds than sequences."""
+    n_distinct, test = len({table.sequences[row] for row in sets.training}), sets.test
+    if n_distinct < FEWEST_ROWS:
+        what = f"{n_distinct} different sequences with a target are there to train on"
+        remedy = f"Give at least {FEWEST_ROWS}; a --split-column says train in their rows"
+        raise InputError(what, where=table.name, remedy=remedy)
+    if recipe.n_folds > n_distinct:
+        what = f"{recipe.n_folds} folds cannot be made of {n_distinct} different sequences"
+        raise OptionError(what, where="--folds", remedy=f"Give at most {n_distinct}")
+    if len(test) < FEWEST_ROWS and (len(test) or not recipe.n_folds):
+        what = f"the test set has {len(test)} rows with a target, too few to judge by"
+        remedy = f"Give at least {FEWEST_ROWS}, or none and --folds 5 to judge by cross-validation"
+        raise InputError(what, where=table.name, remedy=remedy)
+
+
+def _check_learnable(table: LabelledTable, sets: Sets) -> None:
+    """Raise InputError where training sees a single class or value, or the test set holds an unseen class."""
+    labels = table.labels.take(sets.seen)
+    if labels.classes:
+        known = np.unique(labels.codes[labels.codes != UNKNOWN])
+        if len(known) < 2:
+            only = labels.classes[int(known[0])] if len(known) else "nothing"
+            what = f"training holds {only!r} alone in {labels.targets[0]!r}, so there is nothing to learn"
+            raise InputError(what, where=table.name, remedy="Give rows of two classes at least")
+        _refuse_unseen(table, set(known.tolist()), sets.test)
+        return
+    for target, values in zip(labels.targets, labels.numbers.T, strict=True):
+        known = np.unique(values[~np.isnan(values)])
+        if len(known) < 2:
+            only = f"{known[0]:.6g} alone" if len(known) else "no value"
+            what = f"training holds {only} in {target!r}, so there is nothing to learn"
+            raise InputError(what, where=table.name, remedy="Name another target, or give more rows")
+
+
+def _refuse_unseen(table: LabelledTable, seen: set[int], test: Indices) -> None:
+    labels = table.labels
+    for row in test:
+        codes = labels.codes[row : row + 1]
+        if labels.offsets is not None:
+            codes = labels.codes[labels.offsets[row] : labels.offsets[row + 1]]
+        if strange := set(codes.tolist()) - seen - {UNKNOWN}:
+            name = labels.classes[min(strange)]
+            what = f"the class {name!r} of this test row is in no row that trains"
+            remedy = "Give training rows of it, or leave its test rows out"
+            raise InputError(what, where=table.where(row), remedy=remedy)

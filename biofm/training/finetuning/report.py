@@ -1,23 +1,22 @@
-"""The report of a fine-tuning."""
+"""The report of a fine-tuning: its results beside baselines, its curves, and how far it can be trusted."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from biofm.core.environment import Environment
 from biofm.evaluation import IntervalEstimate
-from biofm.evaluation.supervised import Judgement, LabelledTable
+from biofm.evaluation.supervised import Judgement
 from biofm.inference.prediction.domain import REASONS
 from biofm.report import Curves, Series
 from biofm.report.curves import COLOURS
 from biofm.report.run import Contender, Measure, Pairs, Results, RunReport
-from biofm.training.finetuning.description import describe_table
-from biofm.training.finetuning.judging import Findings
-from biofm.training.finetuning.pictures import draw_predictions
+from biofm.training.environment import environment_of
+from biofm.training.finetuning.findings import Findings
+from biofm.training.finetuning.members import Run
 from biofm.training.finetuning.plan import Plan
-from biofm.training.finetuning.summary import FinetuneSummary
-from biofm.training.metrics import read_metrics
-from biofm.training.recipe import FinetuneRecipe
+from biofm.training.finetuning.report_sections import describe_rows, draw_predictions
+from biofm.training.finetuning.results import FinetuneSummary
+from biofm.training.metrics import METRICS, read_metrics
 from biofm.training.reporting import Rows, curves_of, join_names, now
 
 METHODS = {"probe": "A head on the vectors of", "lora": "Low-rank adapters in", "full": "All weights of"}
@@ -29,30 +28,23 @@ MEASURE_NAMES = {
 LOWER_IS_BETTER = ("rmse", "mae")
 
 
-def report_of_finetuning(
-    summary: FinetuneSummary,
-    recipe: FinetuneRecipe,
-    table: LabelledTable,
-    plan: Plan,
-    findings: Findings,
-    *,
-    logs: Mapping[str, Path],
-    environment: Environment,
-) -> RunReport:
-    """``logs``: the ``metrics.csv`` of each member that has one."""
-    rows = {name: read_metrics(path) for name, path in logs.items()}
+def report_of_finetuning(run: Run, findings: Findings, summary: FinetuneSummary) -> RunReport:
+    """Make the report. Curves come from the ``metrics.csv`` of each member that has one."""
+    table, plan = run.table, run.plan
+    logs = {member.name: run.work(member.name) / METRICS for member in plan.members}
+    rows = {name: read_metrics(path) for name, path in logs.items() if path.exists()}
     units = table.modality.words.units
     return RunReport(
         title=f"{join_names(summary.targets)} of {Path(table.name).name}",
         kind="fine-tuning",
         summary=_summary(summary, plan),
-        environment=environment,
+        environment=environment_of(run.compute),
         facts=_facts(summary, plan),
         results=tuple(_results(summary, plan, units)),
         curves=_curves(rows),
-        pictures=draw_predictions(table, plan, findings),
-        data=(*describe_table(table, plan), *_uncertainty(summary, units)),
-        configuration=asdict(recipe),
+        pictures=draw_predictions(run, findings),
+        data=(*describe_rows(table, plan), *_uncertainty(summary, units)),
+        configuration=asdict(run.recipe),
         notices=summary.notices,
         ended=now(),
     )
@@ -104,7 +96,7 @@ def _results(summary: FinetuneSummary, plan: Plan, units: str) -> list[Results]:
 
 
 def _by_target(summary: FinetuneSummary, found: Judgement, title: str) -> Results:
-    """Each target by itself, by the measure that decides."""
+    """The results for each target by itself, in the primary metric."""
     name, targets = _spell(summary.primary), summary.targets
     return Results(
         title=f"{title}, each target by itself",
@@ -124,7 +116,7 @@ def _contenders(found: Judgement, estimates: Sequence[Sequence[IntervalEstimate]
 
 
 def _curves(rows: Mapping[str, Rows]) -> tuple[Curves, ...]:
-    """All that was measured of a single member; of several, what is to compare them by."""
+    """All curves of a single member; of several members their losses, to compare them by."""
     if len(rows) == 1:
         (only,) = rows.values()
         return curves_of(only, "loss", {})
@@ -189,7 +181,7 @@ def _domain(summary: FinetuneSummary, units: str) -> Pairs:
 
 
 def _called(model: str) -> str:
-    """A name as it is, a folder without those that lead to it: they may name a person."""
+    """The name of a model; of a path its last part alone, because folders may name a person."""
     return Path(model).name if Path(model).is_absolute() else model
 
 

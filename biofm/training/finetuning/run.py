@@ -1,4 +1,4 @@
-"""A fine-tuning in a folder: planned, trained member by member, judged, written down."""
+"""A run of fine-tuning in a folder: planned, trained member by member, judged, written down."""
 
 import json
 from collections import Counter
@@ -18,18 +18,21 @@ from biofm.inference.prediction.heads import embedder_pool
 from biofm.models import Checkpoint
 from biofm.training.crew import rendezvous
 from biofm.training.devices import check_devices
-from biofm.training.environment import environment_of
 from biofm.training.files import written_whole
-from biofm.training.finetuning.judging import Findings, judge_members
-from biofm.training.finetuning.lora import check_peft
+from biofm.training.finetuning.findings import Findings, judge_members
+from biofm.training.finetuning.gradient import check_peft
 from biofm.training.finetuning.members import REPORT_FILE, Run, read_answers, train_by_gradients, train_probes
 from biofm.training.finetuning.plan import Plan, make_plan
 from biofm.training.finetuning.report import report_of_finetuning
-from biofm.training.finetuning.summary import FinetuneSummary, summarise
+from biofm.training.finetuning.results import (
+    FinetuneSummary,
+    summarise,
+    write_evaluation,
+    write_predictions,
+    write_predictor,
+)
 from biofm.training.finetuning.vectors import records_of, token_store
-from biofm.training.finetuning.writing import write_evaluation, write_predictions, write_predictor
 from biofm.training.folder import FREE, HAD_ENDED, read_json
-from biofm.training.metrics import METRICS
 from biofm.training.processes import find_processes
 from biofm.training.recipe import FinetuneRecipe
 from biofm.training.reporting import write_run_report
@@ -86,52 +89,38 @@ def run_finetuning(
         if crew.is_main:
             _remember(source, base, recipe, compute, folder)
     info = _info(source, base, recipe, compute, plan)
-    run = Run(table, base.checkpoint, info, recipe, compute, embedder.options, folder, progress)
+    run = Run(table, base.checkpoint, info, plan, recipe, compute, embedder.options, folder, progress)
     had_ended = (folder / "evaluation.json").exists() and all(
         (run.work(member.name) / REPORT_FILE).exists() for member in plan.members
     )
     if recipe.method == "probe":
-        crew.in_main(lambda: train_probes(run, plan.members, plan.test, embedder))
+        crew.in_main(lambda: train_probes(run, embedder))
     else:
-        train_by_gradients(run, plan.members, plan.test, store)
-    summary = crew.in_main(lambda: _conclude(run, plan, notices))
+        train_by_gradients(run, store)
+    summary = crew.in_main(lambda: _conclude(run, notices))
     return replace(summary, notices={**summary.notices, HAD_ENDED: 1}) if summary and had_ended else summary
 
 
-def _conclude(run: Run, plan: Plan, notices: Counter[str]) -> FinetuneSummary:
-    """Judge the members and write down what they are good for."""
-    table, recipe, folder = run.table, run.recipe, run.folder
-    answers = [read_answers(run, member) for member in plan.members]
-    findings = judge_members(table, plan, answers, recipe, run.progress)
-    reports = {member.name: answer.report for member, answer in zip(plan.members, answers, strict=True)}
-    write_predictor(run.predictor, run.info, findings.calibration, findings.domain)
-    write_predictions(folder, table, run.info, plan, findings, recipe.coverage)
-    summary = summarise(
-        table, plan, recipe, run.info, run.compute, findings, reports, str(run.predictor), notices
-    )
-    write_evaluation(folder, summary)
-    _report(run, recipe, plan, findings, summary)
+def _conclude(run: Run, notices: Counter[str]) -> FinetuneSummary:
+    """Judge the members, and write the predictor, the predictions, the evaluation and the report."""
+    answers = {member.name: read_answers(run, member) for member in run.plan.members}
+    findings = judge_members(run, [*answers.values()])
+    write_predictor(run, findings)
+    write_predictions(run, findings)
+    summary = summarise(run, findings, {name: it.report for name, it in answers.items()}, notices)
+    write_evaluation(run.folder, summary)
+    _report(run, findings, summary)
     return summary
 
 
-def _report(
-    run: Run, recipe: FinetuneRecipe, plan: Plan, findings: Findings, summary: FinetuneSummary
-) -> None:
-    logs = {member.name: run.work(member.name) / METRICS for member in plan.members}
-    report = report_of_finetuning(
-        summary,
-        recipe,
-        run.table,
-        plan,
-        findings,
-        logs={name: path for name, path in logs.items() if path.exists()},
-        environment=environment_of(run.compute),
-    )
-    write_run_report(report, run.folder)
+def _report(run: Run, findings: Findings, summary: FinetuneSummary) -> None:
+    write_run_report(report_of_finetuning(run, findings, summary), run.folder)
 
 
 def make_embedder(source: Source, base: Base, recipe: FinetuneRecipe, compute: Compute) -> Embedder:
-    """Of a probe on the device; else it stays where ``base`` is, and only its tokens are asked for."""
+    """An embedder of the base model. That of a probe is on the device; for other methods it stays where
+    ``base`` is, because it only makes tokens.
+    """
     task, encoder = source.table.labels.task, base.checkpoint.module.encoder
     options = EmbedOptions(pool=embedder_pool(task, recipe.pool), window=recipe.window or None)
     if recipe.method == "probe":
@@ -140,7 +129,7 @@ def make_embedder(source: Source, base: Base, recipe: FinetuneRecipe, compute: C
 
 
 def check_choices(recipe: FinetuneRecipe, embedder: Embedder, compute: Compute) -> None:
-    """Raises OptionError: they do not fit each other. MissingExtraError: LoRA without peft."""
+    """Raise OptionError where the choices do not fit each other, MissingExtraError for LoRA without peft."""
     if recipe.method == "probe":
         return
     check_devices(compute, find_processes(recipe))

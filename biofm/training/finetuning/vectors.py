@@ -1,21 +1,31 @@
-"""The vectors of a probe: every sequence goes through the model once, and what comes out lies on disk."""
+"""The vectors of a table: for a probe, every sequence goes through the model once, and its vectors lie on
+disk.
+
+Of the rows that train, a predictor keeps vectors, so that it can tell how far other rows lie from them.
+"""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 from biofm_datasets import Record
+from biofm_datasets.arrays import Floats, Indices
 from biofm_datasets.store import TokenStore
 from numpy.typing import NDArray
 
 from biofm.core.errors import OutputError
 from biofm.core.progress import RunProgress
-from biofm.evaluation.supervised import LabelledTable
+from biofm.evaluation.supervised import LabelledTable, units_of
 from biofm.inference import Embedder
+from biofm.inference.prediction import Nearest, mean_of_residues
+from biofm.inference.prediction.nearest import MOST_KEPT
 from biofm.modalities import Item
+from biofm.training.finetuning.plan import MemberPlan
 
-FILE = "vectors.npy"
+VECTORS_FILE = "vectors.npy"
+ROWS_AT_ONCE, ROWS_OF_RESIDUES_AT_ONCE = 4096, 64
+_FOR_DOMAIN = 2  # an independent stream of random numbers of a member's seed
 
 
 def embed_table(
@@ -23,15 +33,15 @@ def embed_table(
 ) -> NDArray[np.float32]:
     """The vectors of all rows of a table, or of all their residues, as a memory map of a file in ``folder``.
 
-    A file that an interrupted run has left there is whole, and is taken as it is. Raises OutputError where it
+    A file that an interrupted run has left there is complete, and is used again. Raises OutputError where it
     holds anything but such vectors.
     """
-    path = folder / FILE
+    path = folder / VECTORS_FILE
     if not path.exists():
         _write(table, embedder, path, progress)
     shape = (_n_vectors(table, embedder), embedder.config.d_model)
     try:
-        vectors = np.lib.format.open_memmap(path, mode="r")  # which, other than np.load, knows no pickle
+        vectors = np.lib.format.open_memmap(path, mode="r")  # unlike np.load, it reads no pickle
     except ValueError as error:
         raise _not_vectors(path) from error
     if vectors.shape != shape or vectors.dtype != np.float32:
@@ -49,6 +59,32 @@ def token_store(items: Iterable[Item]) -> TokenStore:
     """The tokens of rows, and their values where they have any, in memory."""
     rows = list(items)
     return TokenStore.of([it.tokens for it in rows], [it.values for it in rows if it.values is not None])
+
+
+def reference_rows(table: LabelledTable, member: MemberPlan) -> Indices:
+    """One row for each sequence that trains the member; at random ``MOST_KEPT`` of them where there are
+    more.
+    """
+    _, first = np.unique(np.array([table.sequences[row] for row in member.train], object), return_index=True)
+    rows = member.train[np.sort(first)]
+    if len(rows) <= MOST_KEPT:
+        return rows
+    return np.sort(np.random.default_rng((member.seed, _FOR_DOMAIN)).choice(rows, MOST_KEPT, replace=False))
+
+
+def nearest_of(vectors: Floats, rows: Indices, offsets: Indices | None) -> Nearest:
+    """What tells how far vectors lie from those of ``rows``. ``vectors`` holds those of all rows of a table
+    or, divided by ``offsets``, those of their residues.
+    """
+    return Nearest.of(np.concatenate(list(_vectors_of(vectors, rows, offsets))))
+
+
+def distances_of(
+    nearest: Nearest, vectors: Floats, rows: Indices, offsets: Indices | None
+) -> NDArray[np.float64]:
+    """The distance of each of these rows; ``vectors`` and ``offsets`` as for ``nearest_of``."""
+    parts = [nearest.distances(part) for part in _vectors_of(vectors, rows, offsets)]
+    return np.concatenate([np.empty(0), *parts])
 
 
 def _n_vectors(table: LabelledTable, embedder: Embedder) -> int:
@@ -80,3 +116,14 @@ def _write(table: LabelledTable, embedder: Embedder, path: Path, progress: RunPr
     vectors.flush()
     del vectors
     partial.replace(path)
+
+
+def _vectors_of(vectors: Floats, rows: Indices, offsets: Indices | None) -> Iterator[NDArray[np.floating]]:
+    """One vector a row, some rows at a time: that of a sequence, or the mean of its residues' vectors."""
+    n_at_once = ROWS_AT_ONCE if offsets is None else ROWS_OF_RESIDUES_AT_ONCE
+    for begin in range(0, len(rows), n_at_once):
+        part = rows[begin : begin + n_at_once]
+        if offsets is None:
+            yield np.asarray(vectors[part])
+        else:
+            yield mean_of_residues(np.asarray(vectors[units_of(part, offsets)]), np.diff(offsets)[part])

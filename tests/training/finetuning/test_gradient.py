@@ -12,8 +12,7 @@ from biofm_datasets.store import TokenStore
 from biofm.inference import Compute
 from biofm.inference.prediction.adapters import WEIGHTS_FILE
 from biofm.training.finetuning import Base
-from biofm.training.finetuning.gradient import Trained, train_member
-from biofm.training.finetuning.lora import adapter_files
+from biofm.training.finetuning.gradient import Trained, adapter_files, make_member, train_member
 from biofm.training.finetuning.plan import MemberPlan
 from tests.training.finetuning.conftest import MakeRecipe, MakeTable
 
@@ -34,7 +33,8 @@ def train(make_table: MakeTable, make_recipe: MakeRecipe, base: Base, cpu: Compu
         folder = tmp_path / f"run-{len(list(tmp_path.iterdir()))}"
         folder.mkdir()
         recipe = make_recipe(**changes)
-        return train_member(plan, table.labels, tokens, base.checkpoint, recipe, cpu, folder, ignore), table
+        member = make_member(plan, table.labels, tokens, base.checkpoint, recipe)
+        return train_member(member, cpu, folder, ignore), table
 
     return run
 

@@ -12,8 +12,8 @@ from biofm.core.errors import MissingExtraError, ModelError
 from biofm.inference.prediction.adapters import CONFIG_FILE, WEIGHTS_FILE, merge_adapter
 from biofm.models import esm2
 from biofm.nn import Encoder, EncoderConfig, MaskedLM, PackedBatch, initialise, pack
-from biofm.training.finetuning import lora
-from biofm.training.finetuning.lora import adapter_files, inject_adapters
+from biofm.training.finetuning import gradient
+from biofm.training.finetuning.gradient import adapter_files, inject_adapters
 from tests.training.finetuning.conftest import MakeModel, MakeRecipe
 
 
@@ -111,6 +111,6 @@ def test_an_adapter_of_another_model_is_refused(make_model: MakeModel, make_reci
 
 
 def test_without_peft_a_sentence_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lora, "find_spec", lambda name: None)
+    monkeypatch.setattr(gradient, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"pip install 'biofm\[train-extras\]'"):
-        lora.check_peft()
+        gradient.check_peft()

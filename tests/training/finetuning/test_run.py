@@ -152,11 +152,11 @@ def test_resuming_trains_only_what_is_not_done(
     table, recipe = make_table(n_rows=40, with_split=False), make_recipe(method="full", n_folds=3)
     trained: list[str] = []
 
-    def stop_at_the_second(member: Any, *others: Any) -> Any:
-        trained.append(member.name)
-        if trained.count("fold-2-seed-0") == 1 and member.name == "fold-2-seed-0":
+    def stop_at_the_second(member: Any, compute: Compute, folder: Path, progress: Any) -> Any:
+        trained.append(folder.name)
+        if trained.count("fold-2-seed-0") == 1 and folder.name == "fold-2-seed-0":
             raise KeyboardInterrupt
-        return train_member(member, *others)
+        return train_member(member, compute, folder, progress)
 
     monkeypatch.setattr(members, "train_member", stop_at_the_second)
     with pytest.raises(KeyboardInterrupt):

@@ -1,4 +1,6 @@
-"""From the answers of all members to one predictor's: combined, calibrated, judged beside the baselines."""
+"""Findings: the answers of all members, combined to those of one predictor, calibrated and judged beside
+baselines.
+"""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -8,7 +10,6 @@ import numpy as np
 from biofm_datasets.arrays import Floats
 from numpy.typing import NDArray
 
-from biofm.core.progress import RunProgress
 from biofm.evaluation import (
     Calibration,
     Missing,
@@ -26,17 +27,18 @@ from biofm.evaluation.supervised import (
     offsets_of,
     units_of,
 )
-from biofm.inference.prediction import Combined, Domain, combine
-from biofm.training.finetuning.domain import find_domain
-from biofm.training.finetuning.members import Answers
+from biofm.inference.prediction import Answer, Combined, Domain, combine, describe_training
+from biofm.training.finetuning.members import Answers, Run
 from biofm.training.finetuning.plan import OUT_OF_FOLD, TEST_ROWS, JudgedSet, Plan
-from biofm.training.recipe import FinetuneRecipe
 
 
 class Findings(NamedTuple):
-    """``answers``: by the name of a judged set, what the predictor says of its rows. ``calibrated``: how well
-    its intervals or probabilities did on the test set; empty without one. ``distances``: of the test rows to
-    those of training, None without them. ``missing``: baselines, and why.
+    """What is known of a predictor.
+
+    answers, judgements: its outputs for the rows of each judged set, by the set's name, and their judgement.
+    calibrated: how well its intervals or probabilities did on the test set; empty without a test set.
+    distances: from each test row to the rows that train; None where they are not known.
+    missing: the baselines that could not be computed, and why.
     """
 
     answers: dict[str, Combined]
@@ -48,14 +50,9 @@ class Findings(NamedTuple):
     missing: dict[str, str]
 
 
-def judge_members(
-    table: LabelledTable,
-    plan: Plan,
-    answers: Sequence[Answers],
-    recipe: FinetuneRecipe,
-    progress: RunProgress,
-) -> Findings:
-    """Judge what all members say together."""
+def judge_members(run: Run, answers: Sequence[Answers]) -> Findings:
+    """Judge the combined answers of all members, which are in the order of the plan."""
+    table, plan, recipe = run.table, run.plan, run.recipe
     held_out = _combine_held_out(table.labels, plan, answers)
     found = {}
     if len(plan.test):
@@ -68,21 +65,20 @@ def judge_members(
     judgements, missing = {}, dict[str, str]()
     for name, combined in found.items():
         shown = calibration.shown(combined.outputs)
-        judgements[name], lacking = _judge_set(table, plan.judged[name], shown, recipe, progress)
+        judgements[name], lacking = _judge_set(run, plan.judged[name], shown)
         missing |= lacking
     calibrated = {}
     if len(plan.test):
         truth = table.labels.take(plan.test)
         calibration = calibration.tested_on(truth, *_with_spread(found[TEST_ROWS]))
         calibrated = _check(truth, found[TEST_ROWS], calibration, recipe.coverage)
-    domain, distances = find_domain(table, plan, answers[0].held_out), answers[0].test.distances
+    domain, distances = _find_domain(table, plan, answers[0].held_out), answers[0].test.distances
     return Findings(found, judgements, calibration, calibrated, domain, distances, missing)
 
 
-def _judge_set(
-    table: LabelledTable, judged: JudgedSet, shown: Floats, recipe: FinetuneRecipe, progress: RunProgress
-) -> tuple[Judgement, dict[str, str]]:
-    """A set judged by what its files hold, and the baselines that it lacks."""
+def _judge_set(run: Run, judged: JudgedSet, shown: Floats) -> tuple[Judgement, dict[str, str]]:
+    """Judge the outputs of a set as its file holds them; return the baselines that are missing, too."""
+    table, recipe, progress = run.table, run.recipe, run.progress
     baselines = find_baselines(
         table.sequences, table.labels, judged.fits, judged.fitted, modality=table.modality, seed=recipe.seed,
         progress=lambda done, total: progress("baselines", done, total),
@@ -99,7 +95,9 @@ def _judge_set(
 
 
 def _combine_held_out(labels: Labels, plan: Plan, answers: Sequence[Answers]) -> Combined:
-    """Each calibrating row by the members that have not seen it: those of its fold, or all."""
+    """Combine the answers to each calibrating row of the members that have not seen it: those of its fold,
+    or all.
+    """
     offsets = np.arange(len(plan.calibration) + 1)
     if labels.offsets is not None:
         offsets = offsets_of(labels.lengths[plan.calibration])
@@ -124,8 +122,8 @@ def _calibrate(labels: Labels, found: Combined) -> Calibration:
 
 
 def _check(labels: Labels, found: Combined, calibration: Calibration, coverage: float) -> dict[str, Any]:
-    """On the test set: the share of truths inside their intervals, or the calibration error before and
-    after.
+    """Check the calibration on the test set: the share of truths inside their intervals, or the calibration
+    error before and after it.
     """
     if labels.task != "regression":
         tempered = calibration.temper(found.outputs)
@@ -155,5 +153,14 @@ def _check(labels: Labels, found: Combined, calibration: Calibration, coverage: 
 
 
 def _with_spread(found: Combined) -> tuple[Floats, Floats]:
-    """The outputs, and the spread, which of a single model is none."""
+    """The outputs, and the spread of the ensemble, which is 0 for a single model."""
     return found.outputs, np.zeros_like(found.outputs) if found.spread is None else found.spread
+
+
+def _find_domain(table: LabelledTable, plan: Plan, held_out: Answer) -> Domain:
+    """The domain of all rows that train. Distances are to the rows of the first member, whose answers to
+    the rows that it holds out are ``held_out``.
+    """
+    seen = np.unique(np.concatenate([part for it in plan.members for part in (it.train, it.validation)]))
+    distances = np.empty(0) if held_out.distances is None else np.sort(held_out.distances)
+    return Domain(describe_training([table.units(row) for row in seen]), distances)

@@ -1,0 +1,168 @@
+"""The results of a fine-tuning: its summary, its predictor, and the predictions of all judged rows."""
+
+import json
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+from numpy.typing import NDArray
+
+from biofm.core.outputs import provenance_path
+from biofm.core.tables import open_table
+from biofm.evaluation.supervised import PRIMARY, Judgement, LabelledTable, Labels
+from biofm.inference.prediction import Remark, remark_domain, remark_promises
+from biofm.inference.prediction.columns import columns_of, domain_columns, suffixes
+from biofm.inference.prediction.files import CALIBRATION_FILE, DISTANCES, SCORES, TESTED
+from biofm.inference.prediction.info import FILE as INFO_FILE
+from biofm.inference.prediction.info import write_info
+from biofm.training.files import written_whole
+from biofm.training.finetuning.findings import Findings
+from biofm.training.finetuning.members import Run
+from biofm.training.finetuning.plan import TEST_ROWS
+
+UNKNOWN_LETTER = "?"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinetuneSummary:
+    """What a fine-tuning did.
+
+    judged: the model beside its baselines, by the name of the judged rows, "test" or "out-of-fold".
+    primary: the metric by which they are compared. calibrated: how well intervals or probabilities did on the
+    test set. domain: what the rows that train are like, and how many test rows are unlike them. remarks: what
+    ``biofm predict`` will say of that, a sentence each, and whether it is a warning. not_computed: the
+    baselines that are missing, and why. members: how each was trained. notices: what was changed or left out,
+    counted.
+    """
+
+    predictor: str
+    model: str
+    method: str
+    task: str
+    why: str
+    targets: tuple[str, ...]
+    classes: tuple[str, ...]
+    primary: str
+    dtype: str
+    dtype_reason: str
+    judged: dict[str, Judgement]
+    calibrated: dict[str, Any]
+    domain: dict[str, Any]
+    remarks: tuple[Remark, ...]
+    not_computed: dict[str, str]
+    members: dict[str, dict[str, Any]]
+    notices: dict[str, int]
+
+
+def summarise(
+    run: Run, findings: Findings, reports: dict[str, dict[str, Any]], notices: Mapping[str, int]
+) -> FinetuneSummary:
+    """Sum up a run. ``reports`` says how each member was trained."""
+    info, domain, test = run.info, findings.domain, [run.table.units(row) for row in run.plan.test]
+    tally = domain.tally(test, findings.distances)
+    about = {"training": asdict(domain.training), "n_calibrated": domain.n_calibrated, "test": tally.counts()}
+    remarks = remark_promises(findings.calibration, info.targets, run.recipe.coverage)
+    remarks += remark_domain(domain, tally, "test rows") if test else []
+    return FinetuneSummary(
+        predictor=str(run.predictor),
+        model=info.model,
+        method=info.method,
+        task=info.task,
+        why=run.table.why,
+        targets=info.targets,
+        classes=info.classes,
+        primary=PRIMARY[info.task],
+        dtype=run.compute.dtype_name,
+        dtype_reason=run.compute.reason,
+        judged=findings.judgements,
+        calibrated=findings.calibrated,
+        domain=about | {"limit": domain.limit if domain.has_distance else None},
+        remarks=tuple(remarks),
+        not_computed=findings.missing,
+        members=reports,
+        notices={sentence: count for sentence, count in notices.items() if count},
+    )
+
+
+def write_predictor(run: Run, findings: Findings) -> None:
+    """Write the calibration beside the members and last ``predictor.json``, which makes the folder a
+    predictor.
+    """
+    folder, calibration = run.predictor, findings.calibration
+    arrays = {DISTANCES: findings.domain.distances}
+    for i, one in enumerate(calibration.intervals):
+        arrays |= {f"{SCORES}{i}": one.scores}
+        arrays |= {} if one.tested is None else {f"{TESTED}{i}": one.tested}
+    with written_whole(folder / CALIBRATION_FILE) as file:
+        file.write(safetensors.numpy.save(arrays))
+    info = replace(
+        run.info,
+        temperatures=calibration.temperatures,
+        spreads=tuple(one.spread for one in calibration.intervals),
+        n_calibrated=calibration.n,
+        promise=calibration.promise,
+        training=findings.domain.training,
+    )
+    with written_whole(folder / INFO_FILE) as file:
+        file.write(write_info(info))
+
+
+def write_predictions(run: Run, findings: Findings) -> None:
+    """Write ``predictions.csv``: the id, the set and the truth of every judged row, and the columns of
+    ``biofm predict``.
+    """
+    table, info, coverage = run.table, run.info, run.recipe.coverage
+    path = run.folder / "predictions.csv"
+    beside = provenance_path(path)
+    assert beside is not None, "a CSV has its provenance beside it"
+    provenance = {"predictor": "predictor", "model": info.model, "sha256": info.sha256, "coverage": coverage}
+    with ExitStack() as opened:
+        handles = [opened.enter_context(written_whole(one)) for one in (path, beside)]
+        output = open_table(handles[0], path.suffix, provenance, handles[1])
+        for name, found in findings.answers.items():
+            rows = run.plan.judged[name].rows
+            labels = table.labels.take(rows)
+            lengths = [1] * len(rows) if labels.offsets is None else labels.lengths.tolist()
+            columns = {
+                "id": [table.ids[row] for row in rows],
+                "set": [name] * len(rows),
+                **_truth(labels),
+                **columns_of(info, found, lengths, findings.calibration, coverage, with_lists=False),
+                **_domain(table, rows, findings, name),
+            }
+            output.append(columns)
+        output.close()
+
+
+def write_evaluation(folder: Path, summary: FinetuneSummary) -> None:
+    """Write the summary as ``evaluation.json``."""
+    with written_whole(folder / "evaluation.json") as file:
+        file.write(json.dumps(asdict(summary), indent=2, allow_nan=False).encode() + b"\n")
+
+
+def _domain(table: LabelledTable, rows: NDArray[np.int64], findings: Findings, name: str) -> dict[str, Any]:
+    """The columns that tell how a row lies in the domain. Rows out of fold have no distance, because they
+    trained other members.
+    """
+    distances = findings.distances if name == TEST_ROWS else None
+    reasons = findings.domain.reasons([table.units(row) for row in rows], distances)
+    return domain_columns(reasons, distances)
+
+
+def _truth(labels: Labels) -> dict[str, list[Any]]:
+    if labels.task == "per-residue":
+        assert labels.offsets is not None
+        letters = np.array([*labels.classes, UNKNOWN_LETTER])[labels.codes]  # UNKNOWN is the last one
+        return {"truth": ["".join(part) for part in np.split(letters, labels.offsets[1:-1])]}
+    if labels.classes:
+        return {"truth": [labels.classes[code] for code in labels.codes]}
+    columns = zip(suffixes(labels.targets), labels.numbers.T, strict=True)
+    return {f"truth{suffix}": _known(values) for suffix, values in columns}
+
+
+def _known(values: NDArray[np.float64]) -> list[float | None]:
+    return [None if np.isnan(value) else float(value) for value in values]
