@@ -207,7 +207,7 @@ def _read_wild_type(stream: BinaryIO, name: str, how: "EvaluateOptions") -> str:
 
 
 def _draw(found: "Evaluation", assay: "Assay", handle: BinaryIO, suffix: str, with_mean: bool) -> None:
-    """Each score against the measurements."""
+    """Draw each score against the measurements into ``handle``."""
     import numpy as np  # as heavy as what follows
 
     from biofm.evaluation import scores_to_judge

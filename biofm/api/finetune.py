@@ -147,7 +147,9 @@ class Finetune(Verb["FinetuneSummary"]):
     quiet: options.Quiet = True
 
     def settled(self) -> FinetuneRecipe:
-        """How to train, by all that was given."""
+        """The recipe: the given one, changed by the configuration file, the options and ``sets``, in this
+        order.
+        """
         from biofm.api.configuration import read_configuration, settings_of  # brings torch
 
         settings = settings_of(self, FinetuneRecipe)
@@ -234,7 +236,10 @@ class Finetune(Verb["FinetuneSummary"]):
         return path
 
     def _beginning(self, recipe: FinetuneRecipe) -> Request:
-        """What the first process asks."""
+        """The request of the first process, which begins the run or resumes it.
+
+        Raises OutputError where the folder is not empty and the run is not to be resumed.
+        """
         from biofm.training.extras import hosts_of
 
         path, folder = self._checked_table(), Path(self.output)
@@ -246,7 +251,7 @@ class Finetune(Verb["FinetuneSummary"]):
         return self.asking(reads={"table": (path,)}, writes=writes, contacts=contacts, model=model)
 
     def _joining(self) -> Request:
-        """What a process asks that joins the run which the first one began."""
+        """The request of another process, which joins the run that the first one began."""
         writes = {JOINED: Target(path=Path(self.output), kind="directory", overwrite=True)}
         return self.asking(reads={"table": (path_of(self.table),)}, writes=writes, model=str(self._model))
 
@@ -265,8 +270,8 @@ class Finetune(Verb["FinetuneSummary"]):
 
 
 def _base_of(model: str | Path) -> "Base":
-    """The model on the CPU in its stored weights, which are all that is kept of it. A path is remembered as
-    an absolute one, so that the predictor finds it from any folder.
+    """Load the model on the CPU, in the dtype of its stored weights. A path is kept as an absolute one, so
+    that the predictor finds it from any folder.
     """
     from biofm.models import bundled_models, locate  # these bring torch
     from biofm.training.finetuning import Base

@@ -46,7 +46,7 @@ class Missing(NamedTuple):
 def find_assay_baselines(
     assay: Assay, seed: int, notices: Counter[str], progress: OnStep
 ) -> list[Baseline | Missing]:
-    """Every baseline that the table allows, and why the others are not there."""
+    """Compute every baseline that the table allows; for the others, say why they are missing."""
     found = [_find_blosum62(assay, notices), *_find_ridges(assay, seed, progress)]
     return [_if_it_ranks(it, assay.is_judged) if isinstance(it, Baseline) else it for it in found]
 
@@ -101,7 +101,7 @@ def _find_blosum62(assay: Assay, notices: Counter[str]) -> Baseline | Missing:
 
 
 def _find_ridges(assay: Assay, seed: int, progress: OnStep) -> list[Baseline | Missing]:
-    """One-hot where all sequences have one length; k-mers stand for it where they have not."""
+    """Fit a ridge to one-hot features where all sequences have one length, else to k-mers."""
     sequences = assay.sequences
     if sequences is None and assay.changes is not None:
         sequences = residues_at_sites(assay.changes, assay.where)

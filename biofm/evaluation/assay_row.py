@@ -1,4 +1,4 @@
-"""What a row of an assay's table says of its variant."""
+"""A row of an assay's table: its variant, its whole sequence and its label, read and compared."""
 
 from collections import Counter
 from typing import NamedTuple

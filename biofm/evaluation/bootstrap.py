@@ -1,4 +1,4 @@
-"""Intervals by drawing the rows of a table again and again."""
+"""Bootstrap intervals: the rows of a table are drawn again and again, with replacement."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ CELLS_AT_ONCE = 1 << 16  # of counts, so that they stay in the processor's cache
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntervalEstimate:
-    """A value and the bounds of its 95 % percentile interval; None where it is not defined."""
+    """A value and the bounds of its 95 % percentile interval; each is None where it is not defined."""
 
     value: float | None
     low: float | None = None

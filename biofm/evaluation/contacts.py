@@ -15,7 +15,7 @@ from biofm.core.errors import InputError
 
 CONTACT_ANGSTROM = 8.0
 RANGES = {"long": 24, "medium and long": 12, "all": MIN_SEPARATION}
-"""Name -> least separation."""
+"""The least separation of the pairs of each range, in residues along the chain."""
 SHARES = {"L": 1, "L/2": 2, "L/5": 5}
 """How many of the likeliest pairs are judged: the residues that the structure shows, divided by this."""
 LEAST_IDENTITY = 0.8

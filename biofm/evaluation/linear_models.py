@@ -125,7 +125,7 @@ def fit_dense_ridge(vectors: Vectors, rows: Indices, truth: Floats) -> Ridge:
 
 
 class Scale(NamedTuple):
-    """What standardises vectors: (x - mean) * factor; the factor of a dimension that does not vary is 0."""
+    """The standardisation (x - mean) * factor; the factor of a dimension that does not vary is 0."""
 
     mean: Floats
     factor: Floats

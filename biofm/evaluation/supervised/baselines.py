@@ -22,7 +22,7 @@ from biofm.modalities import Modality
 
 Outputs = NDArray[np.floating]
 
-MOST_RESIDUES = 200_000  # that the window is fitted to
+MOST_RESIDUES = 200_000  # the most that the window is fitted to
 RESIDUES_AT_ONCE = 1 << 16
 
 
@@ -111,7 +111,9 @@ def _predict_all(finder: Finder, labels: Labels, fits: Sequence[Fit]) -> Outputs
 
 
 class _Constant:
-    """What is usual in all rows that are fitted to: of a constant, folds would only blur the ranks."""
+    """The mean or the class frequencies of all rows that train in any fold. A constant that differs between
+    folds would only blur the ranks.
+    """
 
     def __init__(self, labels: Labels, fits: Sequence[Fit]) -> None:
         known = labels.take(np.unique(np.concatenate([fit.train for fit in fits])))
@@ -126,7 +128,7 @@ class _Constant:
 
 
 class _Standardised:
-    """Columns that do not vary in the rows that are fitted to say nothing, and are 0."""
+    """Dense features, standardised by the rows that train; a column that does not vary there becomes 0."""
 
     def __init__(self, values: Floats) -> None:
         self._values = values
@@ -151,6 +153,8 @@ class _Counts:
 
 
 class _OnFeatures:
+    """A model that is fitted to features of whole sequences."""
+
     def __init__(
         self,
         features: Callable[[Fit], tuple[Features, Features]],
@@ -165,7 +169,7 @@ class _OnFeatures:
 
 
 def _ridge(train: Features, labels: Labels, judged: Features) -> Outputs:
-    """A ridge for each target, fitted where that is known."""
+    """Predict each target by a ridge, fitted to the rows where the target is known."""
     from scipy import sparse  # a quarter of a second, which other commands should not pay
 
     train, judged = sparse.csr_matrix(train), sparse.csr_matrix(judged)
@@ -178,7 +182,9 @@ def _ridge(train: Features, labels: Labels, judged: Features) -> Outputs:
 
 
 def _logistic(train: Features, labels: Labels, judged: Features) -> Outputs:
-    """Of several labels one model each, fitted where that label is known."""
+    """Predict the probabilities of the classes; or of each label by a model of its own, fitted to the rows
+    where the label is known.
+    """
     if labels.task == "classification":
         return fit_logistic(train, labels.codes, labels.n_outputs).probabilities(judged)
     predicted = []
@@ -190,7 +196,9 @@ def _logistic(train: Features, labels: Labels, judged: Features) -> Outputs:
 
 
 class _Window:
-    """Sees a residue and its neighbours, and fits to so many of them that memory stays bounded."""
+    """A logistic regression on a residue and its neighbours. It is fitted to at most ``MOST_RESIDUES`` of
+    them, so that memory stays bounded.
+    """
 
     def __init__(self, rows: Sequence[Codes], n_codes: int, seed: int) -> None:
         self._windows = Windows(rows, n_codes)

@@ -40,18 +40,18 @@ class Labels:
 
     @property
     def n_units(self) -> int:
-        """Rows, or residues: what is judged."""
+        """How many rows, or residues, are judged."""
         return len(self.values)
 
     @property
     def numbers(self) -> NDArray[np.float64]:
-        """Of a regression and of several labels."""
+        """The values of a regression or of several labels, shape (rows, targets)."""
         assert not self.classes, f"{self.task} has classes"
         return self.values.astype(np.float64, copy=False)
 
     @property
     def codes(self) -> Indices:
-        """Of classes, of rows or of residues."""
+        """The number of the class of each row, or of each residue."""
         assert self.classes, f"{self.task} has no classes"
         return self.values.astype(np.int64, copy=False)
 
@@ -65,13 +65,13 @@ class Labels:
 
     @property
     def lengths(self) -> Indices:
-        """Residues of each row."""
+        """How many residues each row has."""
         assert self.offsets is not None, "only labels of residues have lengths"
         return np.diff(self.offsets)
 
 
 def offsets_of(lengths: Sequence[int] | Indices) -> Indices:
-    """Where each of some runs of these lengths begins, and where the last one ends."""
+    """Where each row begins and where the last one ends, given the length of each row."""
     return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
 

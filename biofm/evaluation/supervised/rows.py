@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from biofm_datasets import DataError, Record
 from biofm_datasets.protein import GAPS, Gaps
@@ -29,9 +29,13 @@ NO_ROLE = ""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelOptions:
-    """Which columns say what. ``validation_column`` is that of FLIP: of rows that train, those in which it is
-    true validate. Letters of ``unknown_letters`` say that nothing is known of a residue. ``modality``: as in
-    ``biofm.modalities.records.RecordOptions``.
+    """The columns of a table of sequences and targets, and how its cells are read.
+
+    validation_column: as in FLIP, the rows that train and in which it is true validate instead.
+    unknown_letters: letters which say that nothing is known of a residue.
+    modality: as in ``biofm.modalities.records.RecordOptions``.
+
+    Raises OptionError for options that contradict each other.
     """
 
     targets: tuple[str, ...]
@@ -59,9 +63,21 @@ class LabelOptions:
             raise OptionError(what, where="--validation-column", remedy="Name one with --split-column")
 
 
+class Reading(NamedTuple):
+    """How a table is read. ``name`` stands in messages, ``notices`` counts what is changed or left out, and
+    ``at_fault`` gets the error for a faulty row, which is left out if it returns.
+    """
+
+    name: str
+    modality: Modality
+    options: LabelOptions
+    notices: Counter[str]
+    at_fault: Callable[[DataError], None]
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row with a clean sequence. ``cells`` are those of the targets."""
+    """A row with a clean sequence; ``cells`` holds the cells of the targets."""
 
     place: str
     id: str
@@ -72,36 +88,28 @@ class Row:
     role: str
 
 
-def read_rows(
-    stream: BinaryIO,
-    name: str,
-    modality: Modality,
-    options: LabelOptions,
-    notices: Counter[str],
-    at_fault: Callable[[DataError], None],
-) -> Iterator[Row]:
-    """The rows that are in one of the sets, where the table has them, with clean sequences.
+def read_rows(stream: BinaryIO, reading: Reading) -> Iterator[Row]:
+    """Read the rows with clean sequences; of a table with a split, those that are in one of its sets.
 
-    Raises DataError for every fault of the file as a whole; ``at_fault`` gets that of a row, which is left
-    out if it returns.
+    Raises DataError for every fault of the file as a whole.
     """
     number = 0
-    check_asked(options.modality, modality)
-    for part in read_table(stream, name, n_rows=ROWS_AT_ONCE):
-        columns = _Columns(part, options)
+    check_asked(reading.options.modality, reading.modality)
+    for part in read_table(stream, reading.name, n_rows=ROWS_AT_ONCE):
+        columns = _Columns(part, reading.options)
         for row in range(len(part)):
             number += 1
             try:
-                found = _read_row(part, columns, row, number, modality, options, notices)
+                found = _read_row(part, columns, row, number, reading)
             except DataError as fault:
-                at_fault(fault)
+                reading.at_fault(fault)
                 continue
             if found is not None:
                 yield found
 
 
 class _Columns:
-    """The columns of a part of a table that are asked for; those that are not are None."""
+    """The columns of a part of a table that the options name; None for those that they do not name."""
 
     def __init__(self, part: TablePart, options: LabelOptions) -> None:
         if options.column is None:
@@ -122,15 +130,11 @@ class _Columns:
         self.validation = part.texts(validation) if validation is not None else None
 
 
-def _read_row(
-    part: TablePart,
-    columns: _Columns,
-    row: int,
-    number: int,
-    modality: Modality,
-    options: LabelOptions,
-    notices: Counter[str],
-) -> Row | None:
+def _read_row(part: TablePart, columns: _Columns, row: int, number: int, reading: Reading) -> Row | None:
+    """Read a row of a part of the table; ``number`` counts the rows of all parts from 1. None for a row
+    that is in no set.
+    """
+    options, notices = reading.options, reading.notices
     role = _role(part, columns, row)
     if role is None:
         notices[f"rows of no set that {options.split_column!r} names, left out"] += 1
@@ -139,13 +143,13 @@ def _read_row(
     sequence = "".join(columns.sequences[row].split())
     record = Record(id=id_, sequence=sequence, number=number, source=part.source)
     insists = options.modality is not None
-    clean = modality.accept(record, notices, gaps=options.gaps, insists=insists).sequence
+    clean = reading.modality.accept(record, notices, gaps=options.gaps, insists=insists).sequence
     cells = tuple(target[row] for target in columns.targets)
     return Row(part.places[row], id_, clean, sequence, cells, role)
 
 
 def _role(part: TablePart, columns: _Columns, row: int) -> str | None:
-    """None for a row that is in no set."""
+    """The set of a row, such as TRAIN; NO_ROLE without a split, None for a row that is in no set."""
     if columns.split is None:
         return NO_ROLE
     role = ROLES.get(columns.split[row].lower())

@@ -16,7 +16,7 @@ from biofm.core.choices import Task
 from biofm.core.errors import InputError
 from biofm.evaluation.assay import FAULTY
 from biofm.evaluation.supervised.labels import UNKNOWN, Labels, offsets_of
-from biofm.evaluation.supervised.rows import NO_ROLE, LabelOptions, Row, read_rows
+from biofm.evaluation.supervised.rows import NO_ROLE, LabelOptions, Reading, Row, read_rows
 from biofm.evaluation.supervised.tasks import (
     AUTO,
     NO_CLASS,
@@ -28,13 +28,13 @@ from biofm.evaluation.supervised.tasks import (
 from biofm.modalities import Modality
 
 LARGEST_TARGET = 1e30
-"""Of a number to learn: models compute in float32, which ends at 3.4e38."""
+"""The largest number to learn: models compute in float32, which ends at 3.4e38."""
 CORRECT = "Correct the cell, or leave it empty"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelledTable:
-    """One row a sequence of which at least something is known.
+    """Sequences and what is known of them: one row a sequence, with at least one known target.
 
     ``roles``: TRAIN, VALIDATION or TEST; NO_ROLE in all rows of a table without a split. ``why``: how the
     task was found.
@@ -83,15 +83,15 @@ def read_labelled(
     def count(fault: DataError) -> None:
         notices[FAULTY] += 1
 
-    at_fault = count if skip_faulty else stop_at
-    rows = list(read_rows(stream, name, modality, options, notices, at_fault))
+    reading = Reading(name, modality, options, notices, count if skip_faulty else stop_at)
+    rows = list(read_rows(stream, reading))
     if not any(cell for row in rows for cell in row.cells):
         what = f"no row has a value in {', '.join(map(repr, options.targets))}"
         raise InputError(what, where=name, remedy="Name another column with --target")
     if options.task == AUTO:
-        rows = list(_numbers_alone(name, rows, modality, options, at_fault))
-    found = _task_of(name, rows, modality, options)
-    known, values = _parse_rows(name, rows, modality, found.task, options, notices, at_fault)
+        rows = list(_numbers_alone(rows, reading))
+    found = _task_of(rows, reading)
+    known, values = _parse_rows(rows, found.task, reading)
     if not known:
         raise InputError("no row with a target is left", where=name, remedy="Name another target")
     if n_repeated := len(known) - len({row.id for row in known}):
@@ -108,60 +108,51 @@ def read_labelled(
     )
 
 
-def _numbers_alone(
-    name: str,
-    rows: Sequence[Row],
-    modality: Modality,
-    options: LabelOptions,
-    at_fault: Callable[[DataError], None],
-) -> Iterator[Row]:
-    """The rows without the few cells that are no numbers in a column of numbers, which ``at_fault`` gets."""
-    lengths = _lengths(rows, modality)
+def _numbers_alone(rows: Sequence[Row], reading: Reading) -> Iterator[Row]:
+    """The rows whose cells fit their column. ``at_fault`` gets an error for each row with a cell that is no
+    number in a column of numbers.
+    """
+    lengths = _lengths(rows, reading.modality)
     odd = [odd_among_numbers(cells, lengths) for cells in zip(*(row.cells for row in rows), strict=True)]
     for row in rows:
         column = next((i for i, cell in enumerate(row.cells) if cell in odd[i]), None)
         if column is None:
             yield row
             continue
-        cell, target = row.cells[column], options.targets[column]
+        cell, target = row.cells[column], reading.options.targets[column]
         what = f"{cell!r} is no number, as most cells of its column are"
         remedy = f"{how_to_mend(cell)}; or say --task"
-        at_fault(DataError(what, where=f"{name}, {row.place}, column {target!r}", remedy=remedy))
+        where = f"{reading.name}, {row.place}, column {target!r}"
+        reading.at_fault(DataError(what, where=where, remedy=remedy))
 
 
 def _lengths(rows: Sequence[Row], modality: Modality) -> list[set[int]]:
-    """Of each sequence, as given and as put in order."""
+    """The number of units of each sequence, as given and as cleaned; one or two different numbers."""
     return [{len(modality.units(text)) for text in (row.as_given, row.sequence)} for row in rows]
 
 
-def _task_of(name: str, rows: Sequence[Row], modality: Modality, options: LabelOptions) -> FoundTask:
+def _task_of(rows: Sequence[Row], reading: Reading) -> FoundTask:
+    """The task that was asked for, or the one that the cells speak for."""
+    options, modality = reading.options, reading.modality
     for task in ("regression", "classification", "multi-label", "per-residue"):
         if options.task == task:
             return FoundTask(task, "it was asked for")
     assert options.task == AUTO
     cells = [[row.cells[i] for row in rows] for i in range(len(options.targets))]
-    return find_task(name, options.targets, cells, _lengths(rows, modality), modality.words.unit)
+    return find_task(reading.name, options.targets, cells, _lengths(rows, modality), modality.words.unit)
 
 
-def _parse_rows(
-    name: str,
-    rows: Sequence[Row],
-    modality: Modality,
-    task: Task,
-    options: LabelOptions,
-    notices: Counter[str],
-    at_fault: Callable[[DataError], None],
-) -> tuple[list[Row], list[Any]]:
-    """The rows of which something is known, and what."""
-    known, values = [], []
+def _parse_rows(rows: Sequence[Row], task: Task, reading: Reading) -> tuple[list[Row], list[Any]]:
+    """The rows with a known target, and the parsed value of each."""
+    options, known, values = reading.options, [], []
     for row in rows:
         try:
-            value = _PARSERS[task](row, f"{name}, {row.place}", modality, options)
+            value = _PARSERS[task](row, f"{reading.name}, {row.place}", reading.modality, options)
         except DataError as fault:
-            at_fault(fault)
+            reading.at_fault(fault)
             continue
         if value is None:
-            notices[f"rows without a value in {', '.join(map(repr, options.targets))}, left out"] += 1
+            reading.notices[f"rows without a value in {', '.join(map(repr, options.targets))}, left out"] += 1
             continue
         known.append(row)
         values.append(value)
@@ -193,7 +184,9 @@ def _class(row: Row, where: str, modality: Modality, options: LabelOptions) -> s
 
 
 def _letters(row: Row, where: str, modality: Modality, options: LabelOptions) -> str | None:
-    """A letter a residue. Gaps and a stop at the end, which were dropped, may have had one too."""
+    """A letter for each residue. Letters of gaps and of a stop at the end, which were dropped, are dropped
+    too.
+    """
     (cell,) = row.cells
     n_units, as_given = len(modality.units(row.sequence)), modality.units(row.as_given)
     if len(cell) == len(as_given):
@@ -253,6 +246,6 @@ _LABELS: dict[Task, Callable[[Task, LabelOptions, Any], Labels]] = {
 
 
 def _order(name: str) -> tuple[float, str]:
-    """Numbers by their size, before texts."""
+    """The sorting key of a class: numbers by their size, then texts."""
     number = parse_number(name)
     return (np.inf if number is None else number), name

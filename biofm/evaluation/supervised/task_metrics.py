@@ -28,9 +28,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 Outputs = NDArray[np.floating]
-"""Of a regression the predicted numbers, else probabilities: a row for each of ``Labels.n_units``, a column
-for each of ``Labels.n_outputs``.
-"""
+"""Predicted numbers of a regression, or probabilities: shape (``Labels.n_units``, ``Labels.n_outputs``)."""
 
 Measured = dict[str, Floats]
 """By metric, its value of each resample and target: shape (resamples, targets)."""
@@ -155,7 +153,7 @@ _MEASUREMENTS: dict[Task, Callable[[Labels, Outputs], Measurement]] = {
 
 
 class _Areas:
-    """Under the curves of one label, whose truth is 0, 1 or NaN."""
+    """The areas under the curves of one label, whose truth is 0, 1 or NaN."""
 
     def __init__(self, truth: Floats, score: Outputs) -> None:
         self.is_known = ~np.isnan(truth)
@@ -183,11 +181,11 @@ class _Found(NamedTuple):
         return ratio(self.hits.sum(1), self.truth.sum(1))
 
     def macro_f1(self) -> Floats:
-        """Over the classes that are there or were predicted."""
+        """The mean F1 of the classes that are there or were predicted."""
         return mean_of_defined(ratio(2 * self.hits, self.truth + self.predicted))
 
     def mcc(self) -> Floats:
-        """0 where all rows are, or were taken for, one class, as scikit-learn has it."""
+        """Matthews' correlation; 0 where all rows are, or were taken for, one class, as in scikit-learn."""
         n = self.truth.sum(1)
         covariance = self.hits.sum(1) * n - (self.truth * self.predicted).sum(1)
         spread = (n**2 - (self.truth**2).sum(1)) * (n**2 - (self.predicted**2).sum(1))
@@ -230,6 +228,6 @@ def _beside_each_other(targets: list[dict[str, Floats]]) -> Measured:
 
 
 def mean_of_defined(values: Floats) -> Floats:
-    """The mean over the last axis of what is no NaN; NaN where nothing is."""
+    """The mean over the last axis of the values that are not NaN; NaN where all are."""
     is_defined = ~np.isnan(values)
     return ratio(np.where(is_defined, values, 0).sum(-1), is_defined.sum(-1))

@@ -36,7 +36,7 @@ class FoundTask(NamedTuple):
 
 
 def check_task(task: str, n_targets: int) -> None:
-    """Raises OptionError for a task that does not exist, or not for so many targets."""
+    """Raise OptionError for a task that does not exist, or not for so many targets."""
     if task not in (AUTO, *TASKS):
         remedy = f"Give {AUTO}, {', '.join(TASKS)}"
         raise OptionError(f"no such task: {task}", where="--task", remedy=remedy)
@@ -111,7 +111,7 @@ def _are_classes(values: set[float], n_rows: int) -> bool:
 
 
 def _are_per_residue(cells: Sequence[str], n_residues: Sequence[Collection[int]]) -> bool:
-    """Nearly all cells have the length of their sequence: the few that have not are faults to be named."""
+    """Whether nearly all cells have the length of their sequence; the few others are faults to report."""
     pairs = [(cell, n) for cell, n in zip(cells, n_residues, strict=True) if cell]
     fitting = [cell for cell, n in pairs if len(cell) in n]
     if not fitting or len(fitting) < SHARE_OF_LENGTHS * len(pairs) or max(map(len, fitting)) < 2:

@@ -95,8 +95,8 @@ def _judge_set(run: Run, judged: JudgedSet, shown: Floats) -> tuple[Judgement, d
 
 
 def _combine_held_out(labels: Labels, plan: Plan, answers: Sequence[Answers]) -> Combined:
-    """Combine the answers to each calibrating row of the members that have not seen it: those of its fold,
-    or all.
+    """Combine for each calibrating row the answers of the members that have not seen it: those of its fold,
+    or of all members.
     """
     offsets = np.arange(len(plan.calibration) + 1)
     if labels.offsets is not None:

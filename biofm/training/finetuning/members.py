@@ -43,14 +43,12 @@ from biofm.training.folder import damage_named, read_json
 from biofm.training.recipe import FinetuneRecipe
 
 OUTPUTS_FILE, REPORT_FILE, CHECKPOINTS = "outputs.safetensors", "member.json", "checkpoints"
-ASKED = ("test", "held_out")
+ASKED = ("test", "held_out")  # the rows that a member answers
 ROWS_AT_ONCE = 65_536
 
 
 class Answers(NamedTuple):
-    """The answers of a member to the test rows and to those that it holds out, and a report of its
-    training.
-    """
+    """A member's answers to the test rows and to those that it holds out, and how it was trained."""
 
     test: Answer
     held_out: Answer

@@ -23,14 +23,14 @@ from biofm.training.finetuning.plan import MemberPlan
 Vectors = NDArray[np.float32]
 
 CS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
-MOST_BYTES = 512 << 20  # of vectors that a logistic regression holds at once
+MOST_BYTES = 512 << 20  # of vectors, the most that a logistic regression holds at once
 MOST_UNITS = 200_000
 MOST_UNITS_TO_CHOOSE = 20_000
 
 
 class Probe(NamedTuple):
-    """``judged`` was fitted without the validation rows, ``final`` with them. ``penalty``: what was chosen,
-    the ridge's alpha for each target or the logistic regression's C.
+    """A fitted head: ``judged`` without the validation rows, ``final`` with them. ``penalty`` holds what was
+    chosen, the ridge's alpha for each target or the logistic regression's C.
     """
 
     judged: Head
@@ -39,9 +39,10 @@ class Probe(NamedTuple):
 
 
 def fit_probe(member: MemberPlan, labels: Labels, vectors: Vectors, *, resamples: bool) -> Probe:
-    """Fit to the member's rows; where ``resamples``, to as many drawn from them with replacement.
+    """Fit a head to the member's rows; where ``resamples``, to as many drawn from them with replacement.
 
-    The penalty is chosen without the validation rows, or by them. Then they are fitted to as well.
+    A ridge chooses its penalty on the rows that it is fitted to. A logistic regression takes the penalty that
+    predicts the validation rows best, for ``final`` too.
     """
     rng = np.random.default_rng(member.seed)
     both = np.sort(np.concatenate([member.train, member.validation]))
@@ -72,7 +73,7 @@ def _ridges(labels: Labels, vectors: Vectors, rows: Indices) -> tuple[Head, dict
 def _choose_c(
     labels: Labels, vectors: Vectors, train: Indices, validation: Indices, rng: np.random.Generator
 ) -> float:
-    """The C whose fit to some of the training rows expects the validation rows best."""
+    """The C whose fit to some of the training rows predicts the validation rows best."""
     units = _known_units(labels, validation, rng, MOST_UNITS_TO_CHOOSE)
     losses = []
     for c in CS:
@@ -95,7 +96,7 @@ def _loss(labels: Labels, units: Indices, outputs: Vectors) -> float:
 def _logistic(
     labels: Labels, vectors: Vectors, rows: Indices, c: float, rng: np.random.Generator, most: int
 ) -> Head:
-    """Fitted to at most so many rows or residues, drawn at random."""
+    """Fit a logistic regression to at most ``most`` rows or residues, drawn at random."""
     units = _known_units(labels, rows, rng, min(most, MOST_BYTES // (4 * vectors.shape[1])))
     scale = scale_of(vectors, units)
     standard = ((block - scale.mean) * scale.factor for block in vector_blocks(vectors, units))
@@ -114,7 +115,7 @@ def _logistic(
 
 
 def _known_units(labels: Labels, rows: Indices, rng: np.random.Generator, most: int) -> Indices:
-    """Rows or residues of which something is known, at most so many."""
+    """The rows or residues of which something is known; at random ``most`` of them where there are more."""
     units = rows if labels.offsets is None else units_of(rows, labels.offsets)
     if labels.classes:
         units = units[labels.codes[units] != UNKNOWN]
@@ -122,6 +123,6 @@ def _known_units(labels: Labels, rows: Indices, rng: np.random.Generator, most: 
 
 
 def _unscaled(model: Logistic, scale: Scale) -> Logistic:
-    """The same model of vectors as they are."""
+    """The same model for vectors that are not standardised."""
     weights = model.weights * scale.factor
     return Logistic(weights, model.bias - weights @ scale.mean)

@@ -24,7 +24,7 @@ from biofm.training.finetuning.findings import Findings
 from biofm.training.finetuning.members import Run
 from biofm.training.finetuning.plan import TEST_ROWS
 
-UNKNOWN_LETTER = "?"
+UNKNOWN_LETTER = "?"  # the truth of a residue of which nothing is known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,9 +89,7 @@ def summarise(
 
 
 def write_predictor(run: Run, findings: Findings) -> None:
-    """Write the calibration beside the members and last ``predictor.json``, which makes the folder a
-    predictor.
-    """
+    """Write the calibration and, last of all, ``predictor.json``, which makes the folder a predictor."""
     folder, calibration = run.predictor, findings.calibration
     arrays = {DISTANCES: findings.domain.distances}
     for i, one in enumerate(calibration.intervals):

@@ -1,7 +1,6 @@
-"""The vectors of a table: for a probe, every sequence goes through the model once, and its vectors lie on
-disk.
+"""The vectors of a table, on disk: for a probe, every sequence goes through the model once.
 
-Of the rows that train, a predictor keeps vectors, so that it can tell how far other rows lie from them.
+A predictor keeps vectors of rows that trained it, so that it can tell how far other rows lie from them.
 """
 
 from collections import Counter
@@ -62,9 +61,7 @@ def token_store(items: Iterable[Item]) -> TokenStore:
 
 
 def reference_rows(table: LabelledTable, member: MemberPlan) -> Indices:
-    """One row for each sequence that trains the member; at random ``MOST_KEPT`` of them where there are
-    more.
-    """
+    """One row for each sequence that trains the member; where there are more, ``MOST_KEPT`` at random."""
     _, first = np.unique(np.array([table.sequences[row] for row in member.train], object), return_index=True)
     rows = member.train[np.sort(first)]
     if len(rows) <= MOST_KEPT:
@@ -73,8 +70,8 @@ def reference_rows(table: LabelledTable, member: MemberPlan) -> Indices:
 
 
 def nearest_of(vectors: Floats, rows: Indices, offsets: Indices | None) -> Nearest:
-    """What tells how far vectors lie from those of ``rows``. ``vectors`` holds those of all rows of a table
-    or, divided by ``offsets``, those of their residues.
+    """The index that tells how far a vector lies from those of ``rows``. ``vectors`` holds the vectors of all
+    rows of a table or, divided by ``offsets``, of all their residues.
     """
     return Nearest.of(np.concatenate(list(_vectors_of(vectors, rows, offsets))))
 
