@@ -12,4 +12,4 @@ from biofm.api import configuration, finished, model, table
 from biofm.inference import contact_results, estimate, to_journal
 from biofm.inference.prediction import results
 from biofm.inference.scoring import provenance, sources, to_table
-from biofm.training import finetuning, recipes, run_data
+from biofm.training import finetuning, processes, run_data

@@ -9,8 +9,8 @@ from biofm.api.inputs import path_of
 from biofm.api.request import request_of
 from biofm.core.configuration import Configuration, configure
 from biofm.gate import ask
-from biofm.training.crew import main_speaks
 from biofm.training.folder import RECIPE
+from biofm.training.processes import main_speaks
 
 C = TypeVar("C", bound=Configuration)
 

@@ -167,8 +167,8 @@ class Finetune(Verb["FinetuneSummary"]):
         """
         from biofm.gate import ask  # these bring torch
         from biofm.inference import choose_compute
-        from biofm.training.crew import leave_to_main
         from biofm.training.finetuning import estimate_finetuning
+        from biofm.training.processes import leave_to_main
 
         refuse_resume(self.resume)
         leave_to_main()
@@ -185,9 +185,9 @@ class Finetune(Verb["FinetuneSummary"]):
     def run(self, progress: ProgressSink = SILENT) -> "FinetuneSummary":
         from biofm.gate import ask  # these bring torch
         from biofm.inference import choose_compute
-        from biofm.training.crew import rendezvous
         from biofm.training.finetuning import run_finetuning
-        from biofm.training.lock import hold_run
+        from biofm.training.folder import hold_run
+        from biofm.training.processes import rendezvous
 
         recipe = self.settled()
         labels, notices = self._labels(recipe), Counter[str]()
@@ -240,7 +240,7 @@ class Finetune(Verb["FinetuneSummary"]):
 
         Raises OutputError where the folder is not empty and the run is not to be resumed.
         """
-        from biofm.training.extras import hosts_of
+        from biofm.training.weights_and_biases import hosts_of
 
         path, folder = self._checked_table(), Path(self.output)
         if not self.resume and any(folder.glob("*")):

@@ -14,15 +14,15 @@ from biofm.core.errors import OutputError
 from biofm.core.progress import SILENT, ProgressSink
 from biofm.core.version import __version__
 from biofm.policy import NONE, Contacts, Reads, Request, Target, Writes
-from biofm.training import PretrainRecipe
+from biofm.training import PretrainRecipe, find_recipe
 
 if TYPE_CHECKING:
     from biofm_datasets.store import Store
 
     from biofm.corpus.blocks import Reading
     from biofm.models import Checkpoint
-    from biofm.training.estimate import TrainingEstimate
-    from biofm.training.run import PretrainSummary
+    from biofm.training.estimating import TrainingEstimate
+    from biofm.training.summary import PretrainSummary
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,13 +131,16 @@ class Pretrain(Verb["PretrainSummary"]):
     quiet: options.Quiet = True
 
     def settled(self) -> PretrainRecipe:
-        """How to train, by all that was given. Of a run that is resumed its own recipe stands for
-        ``config``, unless a PretrainRecipe was given: the name of one counts less.
+        """The recipe that all given options make. A run that is resumed takes its own recipe in the place of
+        ``config``, unless a PretrainRecipe was given; the name of a recipe counts less than its own.
+
+        Raises InputError, OptionError.
         """
         from biofm.api.configuration import read_configuration, settings_of  # these bring torch
-        from biofm.training.recipes import find_recipe
+        from biofm.training.processes import main_speaks
 
-        start = find_recipe(self.recipe) if isinstance(self.recipe, str) else self.recipe
+        with main_speaks():
+            start = find_recipe(self.recipe) if isinstance(self.recipe, str) else self.recipe
         is_whole = isinstance(self.recipe, PretrainRecipe)
         return read_configuration(
             "pretrain",
@@ -160,12 +163,11 @@ class Pretrain(Verb["PretrainSummary"]):
         from biofm.corpus.inputs import modality_of  # these bring torch and lightning
         from biofm.gate import ask
         from biofm.inference import choose_compute
-        from biofm.training.crew import leave_to_main
         from biofm.training.data import PackedData
-        from biofm.training.estimate import estimate_training
+        from biofm.training.estimating import estimate_training, sample_files, sample_store
+        from biofm.training.processes import leave_to_main
         from biofm.training.run import check_model, objective_of
         from biofm.training.run_data import files_of_data
-        from biofm.training.sample import sample_files, sample_store
 
         recipe = self.settled()
         refuse_resume(self.resume)
@@ -194,10 +196,9 @@ class Pretrain(Verb["PretrainSummary"]):
         from biofm.corpus.inputs import modality_of  # these bring torch and lightning
         from biofm.gate import ask
         from biofm.inference import choose_compute
-        from biofm.training.crew import rendezvous
-        from biofm.training.folder import begin_run
-        from biofm.training.lock import hold_run
-        from biofm.training.run import check_model, run_pretraining
+        from biofm.training.folder import begin_run, hold_run
+        from biofm.training.processes import rendezvous
+        from biofm.training.run import Run, check_model, run_pretraining
         from biofm.training.run_data import open_data
 
         recipe, paths, folder = self.settled(), paths_of(self.inputs), Path(self.output)
@@ -220,7 +221,11 @@ class Pretrain(Verb["PretrainSummary"]):
                 )  # fmt: skip
                 if crew.is_main:
                     self._remember(checkpoint, sha256, store)
-            summary = run_pretraining(store, checkpoint, recipe, compute, folder, bar.update)
+            run = Run(
+                store=store, checkpoint=checkpoint, recipe=recipe, compute=compute, folder=folder,
+                progress=bar.update,
+            )  # fmt: skip
+            summary = run_pretraining(run)
         crew.dismiss()
         assert summary is not None, "the others ended"
         return summary
@@ -237,9 +242,9 @@ class Pretrain(Verb["PretrainSummary"]):
         )
 
     def _beginning(self, recipe: PretrainRecipe) -> Request:
-        """What the first process asks."""
-        from biofm.training.extras import hosts_of
+        """The request of the first process to begin the run, or to go on with it."""
         from biofm.training.run_data import files_of_data  # brings numpy
+        from biofm.training.weights_and_biases import hosts_of
 
         files, folder = files_of_data(paths_of(self.inputs), self.modality), Path(self.output)
         if not self.resume and any(folder.glob("*")):
@@ -250,8 +255,8 @@ class Pretrain(Verb["PretrainSummary"]):
         return self.asking(reads={"input": files}, writes=writes, contacts=contacts, model=self._name)
 
     def _joining(self) -> Request:
-        """What a process asks that joins the run which the first one began: it reads what was prepared, and
-        only the first one contacts anyone.
+        """The request of another process to join the run which the first one began. It reads the store that
+        was prepared; only the first process contacts other hosts.
         """
         from biofm.training.run_data import files_of_data, place_of_data  # bring numpy
 
@@ -261,7 +266,7 @@ class Pretrain(Verb["PretrainSummary"]):
         return self.asking(reads={"input": files}, writes=writes, model=self._name)
 
     def _begin_with(self, recipe: PretrainRecipe, modality: str | None) -> "tuple[Checkpoint, str]":
-        """The model to train, and the sum of its files where it was read from some."""
+        """The model to train, and the SHA-256 of its files; "" for a new model."""
         from biofm.models import modality_named, new_model  # bring torch
 
         if self.start_from:
@@ -277,6 +282,7 @@ class Pretrain(Verb["PretrainSummary"]):
         return checkpoint, ""
 
     def _remember(self, checkpoint: "Checkpoint", sha256: str, store: "Store") -> None:
+        """Write into the run's folder what besides the recipe decides the run: its start and its data."""
         from biofm.training.folder import remember
 
         facts = {

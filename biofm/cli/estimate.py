@@ -11,7 +11,7 @@ from biofm.core.units import format_bytes
 if TYPE_CHECKING:
     from biofm.inference.estimate import EmbedEstimate
     from biofm.inference.scoring.estimate import ScoreEstimate
-    from biofm.training.estimate import TrainingEstimate
+    from biofm.training.estimating import TrainingEstimate
     from biofm.training.finetuning import FinetuneEstimate
 
 

@@ -8,13 +8,13 @@ from biofm.cli.estimate import show_training_estimate
 from biofm.cli.printing import print_json, print_table, say, say_notices
 
 if TYPE_CHECKING:
-    from biofm.training.estimate import TrainingEstimate
-    from biofm.training.run import PretrainSummary
+    from biofm.training.estimating import TrainingEstimate
+    from biofm.training.summary import PretrainSummary
 
 
 def run_or_say_how_to_resume(asked: Pretrain | Finetune) -> Any:
     """Perform a training; where it is interrupted, say how to go on."""
-    from biofm.training.crew import SilentExit  # brings torch
+    from biofm.training.processes import SilentExit  # brings torch
 
     try:
         return asked.perform()

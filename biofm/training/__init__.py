@@ -1,5 +1,5 @@
 """Training on Lightning. The recipes stand here, and nothing heavy: verbs are declared with them."""
 
-from biofm.training.recipe import FinetuneRecipe, PretrainRecipe, Recipe
+from biofm.training.recipe import FinetuneRecipe, PretrainRecipe, Recipe, find_recipe, protein_nano
 
-__all__ = ["FinetuneRecipe", "PretrainRecipe", "Recipe"]
+__all__ = ["FinetuneRecipe", "PretrainRecipe", "Recipe", "find_recipe", "protein_nano"]

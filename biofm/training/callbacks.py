@@ -1,4 +1,6 @@
-"""What a run does after each step: it notes the best one, writes a row, and tells how far it is."""
+"""What a run does after each step: it remembers the best one, writes a row of the log, and tells how far it
+is.
+"""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,11 +12,11 @@ from torch import Tensor
 
 from biofm.core.errors import OutputError
 from biofm.core.progress import RunProgress
-from biofm.training.metrics import append_metrics, keep_metrics
+from biofm.training.log import append_row, keep_rows
 from biofm.training.module import TrainingModule
 from biofm.training.objectives import Example
+from biofm.training.optimizers import rate_factor
 from biofm.training.recipe import Recipe
-from biofm.training.schedule import rate_factor
 from biofm.training.steps import Step, StepCallback
 from biofm.training.throughput import Speed, Throughput
 
@@ -112,7 +114,7 @@ class MetricsLog(StepCallback):
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
         if trainer.is_global_zero:
-            keep_metrics(self.path, trainer.global_step)
+            keep_rows(self.path, trainer.global_step)
 
     def on_step_end(self, trainer: Trainer, module: TrainingModule, step: Step) -> None:
         self.tokens += step.n_tokens
@@ -146,7 +148,7 @@ class MetricsLog(StepCallback):
         }
         known = {name: value for name, value in row.items() if value is not None}
         if trainer.is_global_zero:
-            append_metrics(self.path, {"step": step.number} | known)
+            append_row(self.path, {"step": step.number} | known)
         for logger in trainer.loggers:
             logger.log_metrics(known, step.number)
         self._losses.clear()

@@ -1,8 +1,13 @@
-"""The checkpoints of a run: the newest one and the best one, each whole or not there."""
+"""The checkpoints of a run: the newest one and the best one, each whole or not there.
+
+A checkpoint is one file where every process holds the whole model, and a folder of parts where each process
+holds a part of the weights (``fsdp``). One form is made into the other when a run goes on with the other
+strategy.
+"""
 
 import os
-import re
 import shutil
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +17,23 @@ from lightning.pytorch.callbacks import Checkpoint
 from torch import nn
 
 from biofm.training.callbacks import Best, Speedometer
-from biofm.training.interruption import Interruption
+from biofm.training.folder import checkpoint_path, newest_step
 from biofm.training.module import TrainingModule, changing_names
-from biofm.training.parts import PartsReader, as_data, load_parts, own_faults, read_rest
+from biofm.training.optimizers import make_optimizer
+from biofm.training.parts import PartsReader, as_data, load_parts, own_faults, read_parts, read_rest
+from biofm.training.processes import Interruption
 from biofm.training.recipe import Recipe
 from biofm.training.steps import Step, StepCallback
 
-_NAME = re.compile(r"step-(\d+)\.ckpt")
 _PARTIAL = ".partial"
 
 
 class Checkpoints(StepCallback, Checkpoint):
-    """Saves every ``every`` steps, at a best one and at the last one, be it that the run is to end after
-    it; keeps the newest and the best.
+    """Saves every ``checkpoint_every`` steps, after a step that is the best so far, and after the last one,
+    also where a signal or the recipe's patience makes it the last. Keeps the newest checkpoint and the best.
 
-    What has no loss any more is not saved. A checkpoint gets its name when it is whole, and older ones go
-    only then: a run that is killed at any moment finds the last one that it had.
+    A step whose loss is not finite is not saved. A checkpoint gets its name when it is whole, and older ones
+    are removed only then: a run that is killed at any moment finds the last checkpoint that it had.
     """
 
     def __init__(
@@ -67,18 +73,11 @@ class Checkpoints(StepCallback, Checkpoint):
         trainer.strategy.barrier("saved")
 
 
-def checkpoint_path(folder: Path, step: int) -> Path:
-    return folder / f"step-{step:09}.ckpt"
-
-
-def newest_step(folder: Path) -> int | None:
-    """The step of the newest whole checkpoint; None where there is none."""
-    names = (_NAME.fullmatch(path.name) for path in folder.glob("step-*.ckpt"))
-    return max((int(name[1]) for name in names if name), default=None)
-
-
 def checkpoint_to_resume(folder: Path) -> Path | None:
-    """The newest whole checkpoint. Raises OutputError where it was damaged since, or holds more than data."""
+    """The newest whole checkpoint in ``folder``; None where there is none.
+
+    Raises OutputError: it was damaged since, or holds more than data.
+    """
     step = newest_step(folder)
     if step is None:
         return None
@@ -89,8 +88,21 @@ def checkpoint_to_resume(folder: Path) -> Path | None:
     return path
 
 
+def as_read(path: Path, model: nn.Module, recipe: Recipe) -> Path:
+    """The checkpoint at ``path`` if the recipe's strategy reads its form; else a copy beside it in the other
+    form, which is removed when the next checkpoint is saved.
+    """
+    if path.is_dir() == (recipe.strategy == "fsdp"):
+        return path
+    copy = path.with_name(f".{path.name}.converted")
+    with as_data(path):
+        content = _joined(path) if path.is_dir() else _named(path, model, recipe)
+    torch.save(content, copy)
+    return copy
+
+
 def read_callbacks(path: Path) -> dict[str, Any]:
-    """What the callbacks of a run remembered in a checkpoint, by their names."""
+    """The states that the callbacks of a run saved in a checkpoint, by their names. Raises OutputError."""
     rest = read_rest(path)
     with as_data(path):
         callbacks: dict[str, Any] = rest["callbacks"]
@@ -98,8 +110,10 @@ def read_callbacks(path: Path) -> dict[str, Any]:
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
-    """The weights that a checkpoint keeps, averaged ones where weights are averaged, into ``model``, whose
-    others stay. A checkpoint in parts is put together here, in this process alone.
+    """Load into ``model`` the weights that a checkpoint keeps, or their averages where the run averages them;
+    weights that it does not keep stay as they are. A checkpoint in parts is put together in this process.
+
+    Raises OutputError: the checkpoint is damaged, or holds more than data.
     """
     own = model.state_dict()
     names = {name: f"model.{name}" for name in changing_names(model)}
@@ -114,7 +128,9 @@ def load_weights(model: nn.Module, path: Path) -> None:
 
 
 def _bring_to_disk(path: Path) -> None:
-    """What a file or a folder of files holds, so that a name is never given to what is not there."""
+    """Wait until the content of a file, or of all files of a folder, is on the disk, so that no checkpoint
+    gets its name before that.
+    """
     for file in [path] if path.is_file() else path.rglob("*"):
         if file.is_file():
             descriptor = os.open(file, os.O_RDWR)
@@ -129,3 +145,39 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def _joined(path: Path) -> dict[str, Any]:
+    """The content of a folder of parts, as one file holds it. Parts name the optimiser's states after their
+    weights; in one file they are numbered in the order of the optimiser's groups.
+    """
+    parts = read_parts(path)
+    optimizer = parts["optimizer_0"]
+    names = chain.from_iterable(group["params"] for group in optimizer["param_groups"])
+    numbers = {name: number for number, name in enumerate(names)}
+    return read_rest(path) | {
+        "state_dict": parts["state_dict"],
+        "optimizer_states": [_renamed(optimizer, numbers)],
+    }
+
+
+def _named(path: Path, model: nn.Module, recipe: Recipe) -> dict[str, Any]:
+    """The content of one file, as parts hold it: the optimiser's states named after their weights. Lightning
+    would number the weights in the order of the model.
+    """
+    names = {id(weight): f"model.{name}" for name, weight in model.named_parameters()}
+    groups = make_optimizer(model, recipe).param_groups
+    weights = chain.from_iterable(group["params"] for group in groups)
+    by_number = {number: names[id(weight)] for number, weight in enumerate(weights)}
+    content = read_rest(path)
+    return content | {"optimizer_states": [_renamed(content["optimizer_states"][0], by_number)]}
+
+
+def _renamed(optimizer: dict[str, Any], names: dict[Any, Any]) -> dict[str, Any]:
+    return {
+        "state": {names[weight]: state for weight, state in optimizer["state"].items()},
+        "param_groups": [
+            group | {"params": [names[weight] for weight in group["params"]]}
+            for group in optimizer["param_groups"]
+        ],
+    }

@@ -1,6 +1,9 @@
 """The one LightningModule: a model, its objective, its optimiser and its schedule."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -12,17 +15,17 @@ from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from biofm.nn import shard
+from biofm.core.errors import OptionError
+from biofm.nn import Encoder, compile_blocks, recompute_blocks, restore_blocks, shard
 from biofm.training.objectives import Example, Objective
-from biofm.training.optimizers import make_optimizer
+from biofm.training.optimizers import make_optimizer, rate_factor
 from biofm.training.recipe import Recipe
-from biofm.training.schedule import rate_factor
 
 _DROPOUT = 2  # a stream of random numbers beside those of ``biofm.training.batches``
 
 
 def changing_names(model: nn.Module) -> set[str]:
-    """The names, in the state of ``model``, of what training changes: the weights that learn, and buffers."""
+    """The names, in the state of ``model``, of what training changes: weights that learn, and buffers."""
     frozen = {name for name, weight in model.named_parameters() if not weight.requires_grad}
     return set(model.state_dict()) - frozen
 
@@ -30,11 +33,12 @@ def changing_names(model: nn.Module) -> set[str]:
 class TrainingModule(LightningModule):
     """Trains ``model`` in place.
 
-    A step is the mean over what is judged in all its batches, of all processes: each adds the sum over its
-    own, and the gradients are divided by the number of all before they are clipped.
+    The loss of a step is the mean over the targets of all its batches in all processes. Each process adds up
+    the losses of its own targets, and the gradients are divided by the number of all targets before they are
+    clipped.
 
-    ``is_ending``: set where a run must end before its next step. ``n_judged``: of the last step, all
-    processes together.
+    ``is_ending``: set to end the run before its next step. ``n_judged``: how many targets the last step had,
+    in all processes together.
     """
 
     def __init__(self, model: nn.Module, objective: Objective, recipe: Recipe) -> None:
@@ -51,13 +55,15 @@ class TrainingModule(LightningModule):
         self._sums: Tensor | None = None  # of losses and of what they are weighted by
 
     def on_train_start(self) -> None:
-        """The rate of the next step, which a checkpoint of a run that was to be shorter has not."""
+        """Set the learning rate of the next step: the one in a checkpoint is of a run with another number of
+        steps, if ``n_steps`` was changed.
+        """
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = group["initial_lr"] * rate_factor(self.recipe, self.trainer.global_step)
 
     def on_train_batch_start(self, batch: Example, batch_idx: int) -> int | None:
-        """-1, which ends the training, where it must end; else random numbers that depend on the batch's
-        place alone, so that a resumed run draws the same.
+        """Seed the random numbers of dropout by the place of the batch in the run, so that a resumed run
+        draws the same. Returns -1, by which Lightning ends the training, if the run must end.
         """
         if self.is_ending:
             self.trainer.should_stop = True
@@ -72,7 +78,9 @@ class TrainingModule(LightningModule):
         return {"loss": loss, "n_tokens": len(batch.batch.tokens)}
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """From the mean of all batches' sums, which Lightning has made, to the mean over what is judged."""
+        """Turn the gradients of the mean of all batches' sums, which Lightning made, into those of the mean
+        over all targets.
+        """
         own = torch.tensor(float(self._n_own), device=self.device)
         is_alone = self.trainer.world_size == 1
         self.n_judged = own if is_alone else self.trainer.strategy.reduce(own, reduce_op="sum")
@@ -85,7 +93,7 @@ class TrainingModule(LightningModule):
 
     @property
     def share_of_sums(self) -> Tensor:
-        """What the mean of all batches' sums is multiplied by, to be the mean over what is judged."""
+        """The factor that turns the mean of all batches' sums into the mean over all targets."""
         n_batches = self.trainer.accumulate_grad_batches * self.trainer.world_size
         return n_batches / self.n_judged.clamp_min(1)
 
@@ -103,7 +111,7 @@ class TrainingModule(LightningModule):
         self.validation_loss = float(total / weight.clamp_min(1))
 
     def configure_model(self) -> None:
-        """Spread the weights over the processes, where that is the strategy. Lightning may call it twice."""
+        """Spread the weights over the processes where the strategy does so. Lightning may call this twice."""
         mesh = self.device_mesh
         if mesh is not None and not self._is_spread:
             shard(self.model, mesh["data_parallel"])
@@ -115,8 +123,8 @@ class TrainingModule(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """What does not learn, such as the model under adapters, need not be written again and again.
-        Averages and spread weights are kept whole, as Lightning wants to find them.
+        """Leave out weights that do not learn, such as those of the model under adapters. Where weights are
+        averaged or spread, all are kept, as Lightning expects them.
         """
         if not self._is_spread and "averaging_state" not in checkpoint:
             kept = {f"model.{name}" for name in changing_names(self.model)}
@@ -124,8 +132,8 @@ class TrainingModule(LightningModule):
             checkpoint["state_dict"] = {name: weight for name, weight in state.items() if name in kept}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """A checkpoint was saved behind a whole step: its counters of batches become those of this number of
-        processes.
+        """Set the counters of batches to what they are for this number of processes: a checkpoint is saved
+        after a whole step, maybe by another number of processes.
         """
         n_steps = checkpoint["global_step"]
         n_batches = n_steps * self.trainer.accumulate_grad_batches
@@ -135,3 +143,40 @@ class TrainingModule(LightningModule):
             "total": dict(counters), "current": dict(counters), "is_last_batch": False
         }  # fmt: skip
         loop["epoch_loop.state_dict"] = {"_batches_that_stepped": n_steps}
+
+
+@contextmanager
+def prepared_blocks(model: nn.Module, recipe: Recipe, device: torch.device) -> Iterator[None]:
+    """Within the ``with``, the blocks of the encoder compute activations again or are compiled, as the recipe
+    says.
+
+    Raises OptionError: the blocks are to be compiled, and this machine has no compiler.
+    """
+    if recipe.compile:
+        _check_compiler(device)
+    encoders = [part for part in model.modules() if isinstance(part, Encoder)]
+    try:
+        for encoder in encoders:
+            if recipe.activation_checkpointing:
+                recompute_blocks(encoder)
+            if recipe.compile:
+                compile_blocks(encoder)
+        yield
+    finally:
+        for encoder in encoders:
+            restore_blocks(encoder)
+
+
+def _check_compiler(device: torch.device) -> None:
+    """Raise OptionError without the compiler that torch's own needs: of C++ for a CPU, Triton for a GPU."""
+    remedy = "Install it, or leave compile = true out"
+    if device.type == "cuda" and find_spec("triton") is None:
+        raise OptionError("Triton is not installed", where="--set compile", remedy=remedy)
+    if device.type == "cpu":
+        from torch._inductor.cpp_builder import get_cpp_compiler  # a second to import
+
+        try:
+            get_cpp_compiler()
+        except RuntimeError as error:
+            what = "there is no C++ compiler on this machine"
+            raise OptionError(what, where="--set compile", remedy=remedy) from error

@@ -1,6 +1,7 @@
-"""torch's own optimisers, one for the matrices of a model's blocks and one for the rest, joined into one."""
+"""How the weights are updated: torch's own optimisers, and the learning rate over the steps."""
 
 from collections.abc import Callable, Iterator
+from math import cos, pi
 from typing import Any
 
 import torch
@@ -15,10 +16,10 @@ MOMENTUM = 0.95
 
 
 class Joined(Optimizer):
-    """Several optimisers that step as one: a Lightning module steps one.
+    """Several optimisers that step as one, because a Lightning module has one.
 
-    Their groups and their state are this one's, so that schedules, clipping and checkpoints see an optimiser
-    like any other.
+    Their groups and their state are those of this one, so that schedules, clipping and checkpoints see an
+    optimiser like any other.
     """
 
     def __init__(self, *parts: Optimizer) -> None:
@@ -36,7 +37,7 @@ class Joined(Optimizer):
         return loss
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """From a checkpoint, which brings groups and state anew."""
+        """Read a checkpoint, which brings new groups and a new state that the parts must share."""
         super().__setstate__(state)
         self._share()
 
@@ -48,8 +49,8 @@ class Joined(Optimizer):
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> Optimizer:
-    """Of the weights that learn: Muon or AdamW with decay on the matrices of the blocks, AdamW without decay
-    on the others.
+    """The optimiser of the weights that learn: Muon or AdamW, with weight decay, for the matrices of the
+    blocks; AdamW without decay for the other weights.
 
     Muon's updates have the size of AdamW's, so that both take the same learning rate (Liu et al. 2025,
     section 2.2).
@@ -69,7 +70,7 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> Optimizer:
 def _groups(
     model: nn.Module, weights: list[nn.Parameter], recipe: Recipe, decay: float
 ) -> list[dict[str, Any]]:
-    """The encoder's and the others, each at its rate."""
+    """Parameter groups of these weights: those of the encoder and the others, each with its learning rate."""
     encoders = (part for part in model.modules() if isinstance(part, Encoder))
     of_encoder = {id(weight) for encoder in encoders for weight in encoder.parameters()}
     within = [weight for weight in weights if id(weight) in of_encoder]
@@ -87,3 +88,36 @@ def matrices(model: nn.Module) -> Iterator[Tensor]:
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear) and "blocks" in name.split("."):
             yield module.weight
+
+
+def rate_factor(recipe: Recipe, step: int) -> float:
+    """The factor of the learning rate in a step, between 0 and 1; ``step`` counts from 0.
+
+    Both schedules would reach 0 in the step after the last one, as those of ``transformers`` do, so that the
+    last step still learns.
+    """
+    if recipe.schedule == "cosine":
+        return warmup_cosine(step, n_steps=recipe.n_steps, n_warmup=recipe.n_warmup)
+    return warmup_stable_decay(
+        step, n_steps=recipe.n_steps, n_warmup=recipe.n_warmup, decay_share=recipe.decay_share
+    )
+
+
+def warmup_stable_decay(step: int, *, n_steps: int, n_warmup: int, decay_share: float) -> float:
+    """Linear from 0 to 1, flat, then linear towards 0 over the last ``decay_share`` of the steps.
+
+    The flat part lets a run be lengthened or cut short by resuming it with another number of steps (Hu et al.
+    2024, MiniCPM, section 4).
+    """
+    n_decay = max(1, round(n_steps * decay_share))
+    return max(0.0, min(1.0, (step + 1) / max(1, n_warmup), (n_steps - step) / n_decay))
+
+
+def warmup_cosine(step: int, *, n_steps: int, n_warmup: int) -> float:
+    """Linear from 0 to 1, then half a cosine that reaches 0 after the last step (Loshchilov and Hutter
+    2017).
+    """
+    if step < n_warmup:
+        return (step + 1) / n_warmup
+    done = (step - n_warmup) / max(1, n_steps - n_warmup)
+    return 0.5 * (1 + cos(pi * min(1.0, done)))

@@ -209,3 +209,37 @@ class FinetuneRecipe(Recipe):
         if self.method == "probe" and self.devices * self.n_nodes > 1:
             what = "a probe is fitted on one device"
             raise OptionError(what, where="--devices", remedy="Give 1, or --method lora or full")
+
+
+def protein_nano() -> PretrainRecipe:
+    """The recipe of ``protein-nano``: 1.2 M weights, trained on 20 M tokens of UniRef90 and of UniProt and
+    GenBank.
+
+    docs/log.md tells what was tried beside it: AdamW, other learning rates and batches, 15 % masked.
+    """
+    return PretrainRecipe(
+        n_steps=5000,
+        tokens_per_batch=4096,
+        max_length=512,
+        masked_share=0.25,
+        optimizer="muon",
+        learning_rate=4e-3,
+        weight_decay=0.1,
+        schedule="wsd",
+        n_warmup=100,
+        decay_share=0.3,
+        seed=0,
+        n_held_out=500,
+    )
+
+
+RECIPES = {"protein-nano": protein_nano}
+"""The recipes of the models that biofm trained and ships, by the names of the models."""
+
+
+def find_recipe(name: str) -> PretrainRecipe:
+    """The recipe of the model ``name``. Raises OptionError: biofm ships no such recipe."""
+    if name not in RECIPES:
+        remedy = f"Give {' or '.join(RECIPES)}, or a recipe.toml as --config"
+        raise OptionError(f"no such recipe: {name}", where="--recipe", remedy=remedy)
+    return RECIPES[name]()

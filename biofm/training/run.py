@@ -1,7 +1,6 @@
-"""A pretraining run in a folder: train, judge, write down."""
+"""A pretraining run in a folder: train the model, measure how good it is, write everything down."""
 
-from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,25 +9,19 @@ from biofm_datasets.sampling import Mixture
 from biofm_datasets.store import Store
 from numpy.typing import NDArray
 
-from biofm.core.errors import InputError, ModelError, OptionError
+from biofm.core.errors import ModelError, OptionError
 from biofm.core.progress import RunProgress
 from biofm.corpus import describe_store
-from biofm.evaluation import HeldOutPerplexity
 from biofm.inference import Compute
-from biofm.modalities import Tokenizer
 from biofm.models import Checkpoint, write_checkpoint
-from biofm.training.crew import rendezvous
-from biofm.training.devices import check_devices
-from biofm.training.environment import environment_of
-from biofm.training.extras import check_extras
-from biofm.training.files import written_whole
-from biofm.training.folder import CHECKPOINTS, EVALUATION, HAD_ENDED, MODEL, write_json
-from biofm.training.judging import judge, training_unigram
-from biofm.training.metrics import METRICS, read_metrics
+from biofm.training.folder import CHECKPOINTS, EVALUATION, HAD_ENDED, LOG, MODEL, write_json, written_whole
+from biofm.training.log import read_log
 from biofm.training.objectives import Objective, causal_lm, masked_lm
-from biofm.training.processes import batches_of_process, find_processes
+from biofm.training.processes import batches_of_process, check_devices, find_processes, rendezvous
 from biofm.training.recipe import PretrainRecipe
-from biofm.training.run_data import notices_of_split
+from biofm.training.run_data import check_store, notices_of_split
+from biofm.training.summary import PretrainSummary, measure_perplexity, training_unigram
+from biofm.training.weights_and_biases import check_wandb
 
 ONLY_WARMED_UP = (
     "runs whose warm-up takes all of their steps, so that the learning rate never reaches its peak"
@@ -36,100 +29,57 @@ ONLY_WARMED_UP = (
 CONTACTS_LEFT_OUT = "contact heads left out: they fit the attention maps before this training"
 N_SAMPLED = 20
 """Held-out sequences of each part whose relatives in training are looked for, for the report."""
-UNUSED = "<null_1>"
-"""A token of ESM's alphabet that no sequence has, in the place of which ESM C has one of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PretrainSummary:
-    """What a run did.
-
-    ``held_out``: for each source the model beside its baselines. ``best_step``: whose weights the model has,
-    0 where nothing was trained. ``notices``: what was changed or left out, counted.
+class Run:
+    """One pretraining: the model in ``checkpoint`` is trained on ``store`` by ``recipe``, on the device and
+    in the number format of ``compute``. Everything is written into ``folder``; ``progress`` hears how far it
+    is.
     """
 
-    model: str
-    n_parameters: int
-    n_train: int
-    n_removed: int
-    dtype: str
-    dtype_reason: str
-    held_out: dict[str, HeldOutPerplexity]
-    best_step: int = 0
-    notices: dict[str, int] = field(default_factory=dict)
+    store: Store
+    checkpoint: Checkpoint
+    recipe: PretrainRecipe
+    compute: Compute
+    folder: Path
+    progress: RunProgress
 
 
-def run_pretraining(
-    store: Store,
-    checkpoint: Checkpoint,
-    recipe: PretrainRecipe,
-    compute: Compute,
-    folder: Path,
-    progress: RunProgress,
-) -> PretrainSummary | None:
-    """Train ``checkpoint``'s module in place and write everything into ``folder``; of several processes, the
-    first one judges, writes and returns what came of it.
+def run_pretraining(run: Run) -> PretrainSummary | None:
+    """Train the model of ``run`` in place and write everything into its folder. Of several processes, the
+    first one measures, writes and returns the summary; the others return None.
 
-    ``checkpoints/``: where to resume; ``metrics.csv`` and ``tensorboard/``: how it went; ``model/``: the
-    result; ``evaluation.json``: how good it is; ``report.html``: all of it to be read. A begun run is
-    resumed. A trained model has no contact head: nothing here fits one.
+    The folder gets ``checkpoints/``, from which the run can be resumed; ``metrics.csv`` and ``tensorboard/``,
+    the log of its steps; ``model/``, the result; ``evaluation.json``, how good that is; and ``report.html``,
+    all of it to be read. If the folder holds a run that was begun, that one goes on. A trained model has no
+    contact head, because nothing here fits one.
 
-    Raises InputError: the store is spelt in another alphabet. OptionError: it has no part to validate on.
+    Raises InputError: the store is spelt in another alphabet. OptionError: the recipe validates, and the
+    store has no validation part.
     """
+    recipe, folder = run.recipe, run.folder
     crew = rendezvous(recipe)
-    crew.in_main(lambda: check_store(store, checkpoint, recipe))
+    crew.in_main(lambda: check_store(run.store, run.checkpoint.tokenizer, recipe))
     notices, best_step = {}, 0
     states_before = _states(folder) if (folder / EVALUATION).exists() else None
     if recipe.n_steps:
-        notices = _leave_out_contacts(checkpoint)
+        notices = _leave_out_contacts(run.checkpoint)
         if recipe.n_warmup >= recipe.n_steps:
             notices[ONLY_WARMED_UP] = 1
-        best_step = _train(store, checkpoint, recipe, compute, folder, progress)
-    summary = crew.in_main(
-        lambda: _conclude(store, checkpoint, recipe, compute, folder, progress, notices, best_step)
-    )
+        best_step = _train(run)
+    summary = crew.in_main(lambda: _conclude(run, notices, best_step))
     if summary and states_before == _states(folder):
         summary.notices[HAD_ENDED] = 1  # in what is said, not in what is written: the files stay the same
     return summary
 
 
-def _states(folder: Path) -> list[str]:
-    """The names of the checkpoints: no step was made between two equal lists."""
-    return sorted(path.name for path in (folder / CHECKPOINTS).glob("step-*.ckpt"))
-
-
-def _conclude(
-    store: Store,
-    checkpoint: Checkpoint,
-    recipe: PretrainRecipe,
-    compute: Compute,
-    folder: Path,
-    progress: RunProgress,
-    notices: dict[str, int],
-    best_step: int,
-) -> PretrainSummary:
-    """Judge the model and write it down."""
-    checkpoint.module.float().to(compute.device).eval()
-    unigram = training_unigram(store, checkpoint.tokenizer)
-    summary = PretrainSummary(
-        model=str(folder / MODEL),
-        n_parameters=sum(weight.numel() for weight in checkpoint.module.parameters()),
-        n_train=len(store.split["train"]),
-        n_removed=len(store.split["removed"]),
-        dtype=compute.dtype_name,
-        dtype_reason=compute.reason,
-        held_out=judge(store, checkpoint, unigram, compute, progress),
-        best_step=best_step,
-        notices=store.record.notices | notices_of_split(store, folder) | notices,
-    )
-    _write_model(folder / MODEL, checkpoint)
-    write_json(folder / EVALUATION, asdict(summary))
-    _report(store, checkpoint, recipe, compute, folder, summary, unigram, progress)
-    return summary
-
-
 def check_model(checkpoint: Checkpoint, recipe: PretrainRecipe, compute: Compute) -> None:
-    """Raise ModelError or OptionError where the model cannot be trained so, before there is any work."""
+    """Check, before any work is done, that the model can be trained by the recipe on this machine.
+
+    Raises ModelError: it has no language-model head. OptionError: the number format, the objective or the
+    number of processes does not fit. MissingExtraError: Weights & Biases is asked for and not installed.
+    """
     if checkpoint.module.head is None:
         units = checkpoint.tokenizer.modality.words.units
         what = f"this {checkpoint.family} model has no language-model head, so it predicts no {units}"
@@ -141,72 +91,66 @@ def check_model(checkpoint: Checkpoint, recipe: PretrainRecipe, compute: Compute
     if recipe.objective != kind:
         what = f"this is a {kind} model, which is not trained to be a {recipe.objective} one"
         raise OptionError(what, where="--objective", remedy=f"Give {kind}, or start from another model")
-    check_extras(recipe)
+    check_wandb(recipe)
     processes = find_processes(recipe)
     batches_of_process(recipe, processes)
     check_devices(compute, processes)
 
 
 def objective_of(checkpoint: Checkpoint, recipe: PretrainRecipe) -> Objective:
+    """The objective that the recipe names, for the tokens of this model."""
     tokenizer = checkpoint.tokenizer
     return causal_lm(tokenizer) if recipe.objective == "causal" else masked_lm(tokenizer, recipe)
 
 
-def check_store(store: Store, checkpoint: Checkpoint, recipe: PretrainRecipe) -> None:
-    _check_alphabet(store, checkpoint.tokenizer)
-    if recipe.validate_every and not len(store.split["validation"]):
-        what = "nothing is there to validate on: the data has no such part"
-        remedy = "Give --set n_validation=200, or a store prepared with --validation; or leave this out"
-        raise OptionError(what, where="--set validate_every", remedy=remedy)
-
-
-def _check_alphabet(store: Store, tokenizer: Tokenizer) -> None:
-    """Raises InputError where the tokens of a store mean other things to the model."""
-    stored, own = store.record.alphabet, tokenizer.alphabet
-    is_same = (
-        stored.modality == own.modality
-        and len(stored.tokens) == len(own.tokens)
-        and all(a in (b, UNUSED) for a, b in zip(stored.tokens, own.tokens, strict=True))
-        and (stored.before, stored.behind) == (own.before, own.behind)
-    )
-    remedy = "Prepare it for this model, or take another one"
-    if not is_same:
-        what = (
-            f"this store is spelt in the alphabet {stored.name} ({stored.modality}), which is not the model's"
-        )
-        raise InputError(what, where=str(store.folder), remedy=remedy)
-    if tokenizer.has_values != (store.tokens.values is not None):
-        what = "the model reads a number with each token, and this store has none"
-        if not tokenizer.has_values:
-            what = "this store has a number with each token, and the model reads none"
-        raise InputError(what, where=str(store.folder), remedy=remedy)
+def _states(folder: Path) -> list[str]:
+    """The names of the checkpoints: if two lists are equal, no step was made between them."""
+    return sorted(path.name for path in (folder / CHECKPOINTS).glob("step-*.ckpt"))
 
 
 def _leave_out_contacts(checkpoint: Checkpoint) -> dict[str, int]:
-    """Without a contact head, which reads the attention of the weights as they were; says so in a notice."""
+    """Remove the contact head, which was fitted to the attention of the weights before training; returns the
+    notice of it, which is empty if there was none.
+    """
     if checkpoint.module.contacts is None:
         return {}
     checkpoint.module.contacts = None
     return {CONTACTS_LEFT_OUT: 1}
 
 
-def _train(
-    store: Store,
-    checkpoint: Checkpoint,
-    recipe: PretrainRecipe,
-    compute: Compute,
-    folder: Path,
-    progress: RunProgress,
-) -> int:
-    """The step whose weights the module has then."""
+def _train(run: Run) -> int:
+    """Train the model; returns the step whose weights it has then."""
     from biofm.training.data import PackedData  # these bring lightning, which takes seconds to import
     from biofm.training.fit import fit
 
-    objective = objective_of(checkpoint, recipe)
+    store, module, recipe = run.store, run.checkpoint.module, run.recipe
+    objective = objective_of(run.checkpoint, recipe)
     mixture = Mixture(store.pools("train"), store.weights, recipe.seed)
     data = PackedData(store.tokens, mixture, store.split["validation"], objective, recipe)
-    checkpoint.module.requires_grad_()
-    return fit(checkpoint.module, objective, data, recipe, compute, folder, progress).best_step
+    module.requires_grad_()
+    return fit(module, objective, data, recipe, run.compute, run.folder, run.progress).best_step
+
+
+def _conclude(run: Run, notices: dict[str, int], best_step: int) -> PretrainSummary:
+    """Measure how good the model is, and write the model, its evaluation and the report."""
+    store, checkpoint, compute, folder = run.store, run.checkpoint, run.compute, run.folder
+    checkpoint.module.float().to(compute.device).eval()
+    unigram = training_unigram(store, checkpoint.tokenizer)
+    summary = PretrainSummary(
+        model=str(folder / MODEL),
+        n_parameters=sum(weight.numel() for weight in checkpoint.module.parameters()),
+        n_train=len(store.split["train"]),
+        n_removed=len(store.split["removed"]),
+        dtype=compute.dtype_name,
+        dtype_reason=compute.reason,
+        held_out=measure_perplexity(store, checkpoint, unigram, compute, run.progress),
+        best_step=best_step,
+        notices=store.record.notices | notices_of_split(store, folder) | notices,
+    )
+    _write_model(folder / MODEL, checkpoint)
+    write_json(folder / EVALUATION, asdict(summary))
+    _report(run, summary, unigram)
+    return summary
 
 
 def _write_model(folder: Path, checkpoint: Checkpoint) -> None:
@@ -216,31 +160,24 @@ def _write_model(folder: Path, checkpoint: Checkpoint) -> None:
             file.write(content)
 
 
-def _report(
-    store: Store,
-    checkpoint: Checkpoint,
-    recipe: PretrainRecipe,
-    compute: Compute,
-    folder: Path,
-    summary: PretrainSummary,
-    unigram: NDArray[np.float64],
-    progress: RunProgress,
-) -> None:
+def _report(run: Run, summary: PretrainSummary, unigram: NDArray[np.float64]) -> None:
+    """Write ``report.html`` and its pictures. ``unigram``: the frequencies of the units in training."""
     from biofm.training import reporting  # brings matplotlib
 
+    store, checkpoint, recipe, folder = run.store, run.checkpoint, run.recipe, run.folder
     words = checkpoint.tokenizer.modality.words
     name = " and ".join(source.name for source in store.record.sources)
-    data = describe_store(store, name, n_sampled=N_SAMPLED, seed=recipe.seed, progress=progress)
+    data = describe_store(store, name, n_sampled=N_SAMPLED, seed=recipe.seed, progress=run.progress)
     report = reporting.report_of_pretraining(
         summary,
         recipe,
         checkpoint.module.config,
-        read_metrics(folder / METRICS) if (folder / METRICS).exists() else [],
+        read_log(folder / LOG) if (folder / LOG).exists() else [],
         sources=[source.name for source in store.record.sources],
         words=words,
         unigram=unigram,
         data=reporting.describe_data(data, words.item),
-        environment=environment_of(compute),
-        ended=datetime.now().strftime("%Y-%m-%d %H:%M"),
+        environment=reporting.environment_of(run.compute),
+        ended=reporting.now(),
     )
     reporting.write_run_report(replace(report, pictures=(reporting.picture_data(data),)), folder)

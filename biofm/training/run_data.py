@@ -12,7 +12,7 @@ from biofm_datasets.store import Store, open_store, store_files
 from biofm_datasets.store.files import RECORD
 
 from biofm.core import sha256_of
-from biofm.core.errors import InputError, OptionError, OutputError, input_errors
+from biofm.core.errors import InputError, OptionError, input_errors
 from biofm.core.progress import RunProgress
 from biofm.corpus.blocks import Reading
 from biofm.corpus.inputs import check_not_standard_input, check_store_reading, open_inputs
@@ -20,7 +20,7 @@ from biofm.corpus.relatives import BY_RELATIVES, has_letters
 from biofm.corpus.writing import write_store
 from biofm.gate.permit import Permit
 from biofm.modalities import Tokenizer
-from biofm.training.folder import DATA, REMEDY
+from biofm.training.folder import DATA, refuse_other_run
 from biofm.training.recipe import PretrainRecipe
 
 SPLIT_OPTIONS = ("--validation, --test", "--split identity", "--split random")
@@ -28,12 +28,15 @@ AT_RANDOM = (
     "sequences held out at random, of which training may hold relatives: these are found letter by letter, "
     "and {units} are not single letters"
 )
+UNUSED = "<null_1>"
+"""A token of ESM's alphabet that no sequence has, in the place of which ESM C has one of its own."""
 
 
 def files_of_data(inputs: Sequence[Path], modality: str | None = None) -> tuple[Path, ...]:
-    """What is read: the inputs, or the files of the one store among them. ``modality`` names what they hold.
+    """The files that a run reads: the inputs, or the files of the one token store among them.
 
-    Raises InputError: they are neither.
+    ``modality``: the user's name for what the inputs hold, if given. Raises InputError: a folder among the
+    inputs is no token store, or stands beside other inputs.
     """
     check_not_standard_input(inputs, modality)
     folders = [path for path in inputs if path.is_dir()]
@@ -51,7 +54,7 @@ def files_of_data(inputs: Sequence[Path], modality: str | None = None) -> tuple[
 
 
 def place_of_data(inputs: Sequence[Path], folder: Path) -> Path:
-    """The store of a run in ``folder``: the given one, or the one that is prepared there."""
+    """The folder of the token store of a run: the given one, or the one that is prepared in ``folder``."""
     return inputs[0] if inputs[0].is_dir() else folder / DATA
 
 
@@ -65,11 +68,11 @@ def open_data(
     *,
     is_main: bool,
 ) -> Store:
-    """The store of a run in ``folder``, prepared there if need be: by the first process, before the others
-    open it.
+    """Open the token store of the run in ``folder``. Where the inputs are files, the first process makes the
+    store there, before the others open it.
 
-    Raises InputError: a file is at fault. OptionError: it cannot be held out as asked. OutputError: the
-    folder holds other data.
+    Raises InputError: a file is at fault. OptionError: the data cannot be split as asked. OutputError: the
+    folder holds a store of other data.
     """
     place = place_of_data(inputs, folder)
     if place in inputs:
@@ -102,13 +105,48 @@ def _prepare(
         )  # fmt: skip
 
 
+def check_store(store: Store, tokenizer: Tokenizer, recipe: PretrainRecipe) -> None:
+    """Whether a model with this tokenizer can be trained on the store by this recipe.
+
+    Raises InputError: the store is spelt in another alphabet, or lacks the numbers that the model reads, or
+    has some that it does not read. OptionError: it has no validation part, and the recipe validates.
+    """
+    _check_alphabet(store, tokenizer)
+    if recipe.validate_every and not len(store.split["validation"]):
+        what = "nothing is there to validate on: the data has no such part"
+        remedy = "Give --set n_validation=200, or a store prepared with --validation; or leave this out"
+        raise OptionError(what, where="--set validate_every", remedy=remedy)
+
+
+def _check_alphabet(store: Store, tokenizer: Tokenizer) -> None:
+    stored, own = store.record.alphabet, tokenizer.alphabet
+    is_same = (
+        stored.modality == own.modality
+        and len(stored.tokens) == len(own.tokens)
+        and all(a in (b, UNUSED) for a, b in zip(stored.tokens, own.tokens, strict=True))
+        and (stored.before, stored.behind) == (own.before, own.behind)
+    )
+    remedy = "Prepare it for this model, or take another one"
+    if not is_same:
+        what = (
+            f"this store is spelt in the alphabet {stored.name} ({stored.modality}), which is not the model's"
+        )
+        raise InputError(what, where=str(store.folder), remedy=remedy)
+    if tokenizer.has_values != (store.tokens.values is not None):
+        what = "the model reads a number with each token, and this store has none"
+        if not tokenizer.has_values:
+            what = "this store has a number with each token, and the model reads none"
+        raise InputError(what, where=str(store.folder), remedy=remedy)
+
+
 def reading_of(
     recipe: PretrainRecipe, *, column: str | None, gaps: Gaps, on_error: str, modality: str | None
 ) -> Reading:
-    """How the files of a run are read and split: so that no held-out sequence has a relative in training,
-    which ``open_data`` makes a split at random where relatives cannot be found.
+    """How the files of a run are read and split: no held-out sequence has a relative in training. Where
+    relatives cannot be searched for, ``open_data`` splits at random instead.
 
-    By our own search for relatives, whatever is installed, so that the split depends on data and seed alone.
+    Relatives are found by biofm's own search, whatever else is installed, so that the split depends on the
+    data and the seed alone.
     """
     split = SplitOptions()
     if recipe.n_held_out or recipe.n_validation:
@@ -120,7 +158,9 @@ def reading_of(
 
 
 def notices_of_split(store: Store, folder: Path) -> dict[str, int]:
-    """What a reader should know of how the store that was prepared in ``folder`` holds out, counted."""
+    """The notice that sequences were held out at random, with their number; empty where relatives were kept
+    apart, or where the run in ``folder`` did not prepare its store itself.
+    """
     split = store.record.split
     if store.folder != folder / DATA or split.method != "random":
         return {}
@@ -129,20 +169,18 @@ def notices_of_split(store: Store, folder: Path) -> dict[str, int]:
 
 
 def _check_sources(store: Store, permit: Permit, reading: Reading, folder: Path) -> None:
-    """Raise OutputError where the store in the folder was made of other files, or read otherwise."""
+    """Raise OutputError where the store in ``folder`` was made of other files, or read with other options."""
     sums = [sha256_of([stream]) for stream in permit.readers("input")]
     is_same = {
         "data_sha256": sums == [source.sha256 for source in store.record.sources],
         "treatment of gaps": store.record.gaps == reading.gaps,
     }
-    if differing := [name for name, is_so in is_same.items() if not is_so]:
-        what = f"this folder holds a run with another {', '.join(differing)}"
-        raise OutputError(what, where=str(folder), remedy=REMEDY)
+    refuse_other_run([name for name, is_so in is_same.items() if not is_so], folder)
 
 
 @contextmanager
 def _as_held_out() -> Iterator[None]:
-    """A split that cannot be made is named by the option that asks for it here."""
+    """Let an error about a split that cannot be made name ``--held-out``, the option that asks for it."""
     try:
         yield
     except OptionError as error:

@@ -12,7 +12,7 @@ from biofm.core.hardware import peak_resident_bytes, resident_bytes
 from biofm.core.progress import format_duration
 from biofm.core.units import format_bytes
 from biofm.nn import PackedBatch
-from biofm.training.arithmetic import Arithmetic, Work
+from biofm.training.flops import Arithmetic, Work
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

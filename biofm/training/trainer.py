@@ -1,21 +1,30 @@
-"""Lightning's trainer, set up by a recipe, and kept quiet."""
+"""Lightning's trainer, set up by a recipe: with its strategy for several processes and its loggers."""
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning import Callback, Trainer
-from lightning.pytorch.strategies import Strategy
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, Strategy
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    get_optimizer_state_dict,
+    set_optimizer_state_dict,
+)
+from torch.distributed.constants import default_pg_timeout
+from torch.optim import Optimizer
 
 from biofm.inference import Compute
-from biofm.training.crew import Crew, rendezvous
-from biofm.training.loggers import make_loggers
-from biofm.training.processes import batches_of_process
+from biofm.training.parts import as_data, load_parts, read_rest
+from biofm.training.processes import Crew, batches_of_process, keep_to_ourselves, rendezvous
 from biofm.training.recipe import Recipe
-from biofm.training.strategies import CopiesStrategy, SpreadStrategy
+from biofm.training.weights_and_biases import check_wandb, wandb_logger
 
 ACCELERATORS = {"cpu": "cpu", "cuda": "gpu", "mps": "mps"}
 
@@ -29,7 +38,11 @@ def make_trainer(
     *,
     is_judged: bool,
 ) -> Trainer:
-    """``first_step``: the next one to be made. ``is_judged``: whether there is something to validate on."""
+    """The trainer of the run in ``folder``.
+
+    ``first_step``: the number of the next step to be made. ``is_judged``: whether there is a validation set,
+    and the recipe validates.
+    """
     device = compute.device
     has_number = device.type == "cuda" and device.index is not None
     crew = rendezvous(recipe)
@@ -50,7 +63,7 @@ def make_trainer(
         precision="bf16-mixed" if compute.dtype is torch.bfloat16 else "32-true",
         gradient_clip_val=recipe.clip_norm or None,
         use_distributed_sampler=False,
-        logger=make_loggers(recipe, folder, first_step) if processes.is_main else [],
+        logger=_make_loggers(recipe, folder, first_step) if processes.is_main else [],
         enable_model_summary=False,
         enable_progress_bar=False,
         callbacks=callbacks,
@@ -61,11 +74,21 @@ def make_trainer(
     return trainer
 
 
+def close_loggers(loggers: Iterable[Logger]) -> None:
+    """End Weights & Biases' log of this run. It would stay open until the process ends, and would take in the
+    rows of the next run of this process.
+    """
+    for logger in loggers:
+        if not isinstance(logger, TensorBoardLogger):
+            logger.experiment.finish()  # type: ignore[attr-defined]  # typed by none of Lightning's loggers
+
+
 @contextmanager
 def silence() -> Iterator[None]:
     """Keep Lightning's banner, tips and warnings off the terminal, which is for our progress and errors.
 
-    The warnings are about choices made here (no workers, a folder with files in it) or about code of its own.
+    The warnings are about choices made here (no workers, a folder with files in it) or about Lightning's own
+    code.
     """
     loggers = [logging.getLogger(f"lightning.{part}") for part in ("pytorch", "fabric")]
     levels = [logger.level for logger in loggers]
@@ -80,6 +103,59 @@ def silence() -> Iterator[None]:
             logger.setLevel(level)
 
 
+class CopiesStrategy(DDPStrategy):
+    """Lightning's DDP: a copy of the model in every process. The processes meet as biofm's, not Lightning's
+    way.
+    """
+
+    def __init__(self, crew: Crew) -> None:
+        super().__init__()
+        self._crew = crew
+
+    def setup_environment(self) -> None:
+        self._crew.begin_group(self.root_device, self._timeout or default_pg_timeout)
+        super().setup_environment()
+
+
+class SpreadStrategy(ModelParallelStrategy):
+    """Lightning's FSDP2: a part of the weights in every process. The processes meet as biofm's, not
+    Lightning's way, and checkpoints in parts are read as data, so that they can run no code.
+    """
+
+    def __init__(self, crew: Crew) -> None:
+        super().__init__(data_parallel_size=crew.processes.world_size, tensor_parallel_size=1)
+        self._crew = crew
+
+    def setup_environment(self) -> None:
+        self._crew.begin_group(self.root_device, self._timeout or default_pg_timeout)
+        super().setup_environment()
+        keep_to_ourselves(self._crew.processes)  # the mesh has a group of its own
+
+    def load_checkpoint(
+        self, checkpoint_path: str | Path, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        path = Path(checkpoint_path)
+        if not path.is_dir():
+            whole: dict[str, Any] = super().load_checkpoint(path, weights_only=True)
+            return whole
+        assert self.model is not None
+        state = {"state_dict": get_model_state_dict(self.model)}
+        load_parts(state, path)
+        with as_data(path):
+            self.model.load_state_dict(state["state_dict"])
+        for number, optimizer in enumerate(self.optimizers):
+            self._load_optimizer(optimizer, f"optimizer_{number}", path)
+        return read_rest(path)
+
+    def _load_optimizer(self, optimizer: Optimizer, name: str, path: Path) -> None:
+        assert self.model is not None
+        state = {name: get_optimizer_state_dict(self.model, optimizer)}
+        load_parts(state, path)
+        options = StateDictOptions(cpu_offload=True)
+        with as_data(path):
+            set_optimizer_state_dict(self.model, optimizer, optim_state_dict=state[name], options=options)
+
+
 def _choose_strategy(recipe: Recipe, crew: Crew) -> Strategy | str:
     """One process alone; copies of the model (DDP); or its weights spread over the processes (FSDP2)."""
     if recipe.strategy == "fsdp":
@@ -87,3 +163,18 @@ def _choose_strategy(recipe: Recipe, crew: Crew) -> Strategy | str:
     if crew.processes.world_size > 1 or recipe.strategy == "ddp":
         return CopiesStrategy(crew)
     return "auto"
+
+
+def _make_loggers(recipe: Recipe, folder: Path, first_step: int) -> list[Logger]:
+    """TensorBoard, into ``folder/tensorboard``; Weights & Biases only where the recipe names a project there.
+
+    What an interrupted run logged from ``first_step`` on is dropped from TensorBoard.
+
+    Raises MissingExtraError: Weights & Biases is asked for and not installed. OptionError: it lets no run
+    begin, as without a key.
+    """
+    check_wandb(recipe)
+    tensorboard = TensorBoardLogger(
+        folder, name="tensorboard", version="", default_hp_metric=False, purge_step=first_step
+    )
+    return [tensorboard, *([wandb_logger(recipe, folder)] if recipe.wandb else [])]

@@ -137,7 +137,7 @@ def biofm_fit(folder: Path, sequences: list[str], dtype: torch.dtype) -> Train:
     from biofm.training import PretrainRecipe
     from biofm.training.data import PackedData
     from biofm.training.fit import fit
-    from biofm.training.metrics import read_metrics
+    from biofm.training.log import read_log
     from biofm.training.objectives import masked_lm
 
     keep_freed_memory()
@@ -158,7 +158,7 @@ def biofm_fit(folder: Path, sequences: list[str], dtype: torch.dtype) -> Train:
         data = PackedData(store, Mixture([everything], None, recipe.seed), everything[:0], objective, recipe)
         with tempfile.TemporaryDirectory() as run:
             fit(model, objective, data, recipe, compute, Path(run), lambda *_: None)
-            n_tokens = int(read_metrics(Path(run, "metrics.csv"))[-1]["tokens"])
+            n_tokens = int(read_log(Path(run, "metrics.csv"))[-1]["tokens"])
         return Trained(n_tokens, n_tokens, peak_resident_bytes())
 
     return train

@@ -47,7 +47,9 @@ def test_a_run_that_logs_to_weights_and_biases_names_its_hosts(
 ) -> None:
     find = importlib.util.find_spec  # without the package a run ends as soon as its request is written down
     missing = {"wandb": None}
-    monkeypatch.setattr("biofm.training.extras.find_spec", lambda name: missing.get(name, find(name)))
+    monkeypatch.setattr(
+        "biofm.training.weights_and_biases.find_spec", lambda name: missing.get(name, find(name))
+    )
     monkeypatch.setenv("WANDB_MODE", mode)
 
     with pytest.raises(MissingExtraError):

@@ -13,7 +13,7 @@ import pytest
 import biofm
 from biofm.core.errors import BiofmError
 from biofm.training import PretrainRecipe
-from biofm.training.estimate import TrainingEstimate
+from biofm.training.estimating import TrainingEstimate
 
 N_PROTEINS, LENGTH = 400, 60
 WHOLE, PART = 1 << 24, 4000
@@ -24,7 +24,7 @@ Make = Callable[[Path], list[Path]]
 
 @pytest.fixture(autouse=True)
 def _short_trial(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("biofm.training.trial.SECONDS", 0.0)
+    monkeypatch.setattr("biofm.training.estimating.trial.SECONDS", 0.0)
 
 
 def estimated(inputs: Any, recipe: PretrainRecipe = RECIPE, **options: Any) -> TrainingEstimate:
@@ -81,7 +81,7 @@ def store(folder: Path) -> list[Path]:
 def test_the_training_set_has_as_many_tokens_as_it_has(
     make: Make, sample: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("biofm.training.sample.SAMPLE_TOKENS", sample)
+    monkeypatch.setattr("biofm.training.estimating.sample.SAMPLE_TOKENS", sample)
     monkeypatch.setattr("biofm.corpus.blocks.BLOCK_RESIDUES", 2000)
     monkeypatch.setattr("biofm_datasets.formats._BUFFER_BYTES", 512)
     monkeypatch.setattr("biofm_datasets.text._BLOCK_BYTES", 512)

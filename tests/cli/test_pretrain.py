@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from biofm.cli import main
 from biofm.modalities import STANDARD_RESIDUES
 from biofm.training import PretrainRecipe
-from biofm.training.recipes import protein_nano
+from biofm.training.recipe import protein_nano
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE_ROOTS = (ROOT, ROOT / "kernels", ROOT / "datasets")
@@ -189,7 +189,7 @@ def test_a_shipped_recipe_is_changed_by_what_is_given_beside_it(
 def test_an_estimate_writes_nothing(
     fasta: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("biofm.training.trial.SECONDS", 0.0)
+    monkeypatch.setattr("biofm.training.estimating.trial.SECONDS", 0.0)
     words = (fasta, "-o", tmp_path / "run", *FEW_STEPS, "--estimate")
     status, output, errors = run(*words)
     assert (status, errors) == (0, "")

@@ -14,7 +14,7 @@ import pytest
 AMID_A_START = """
 import os, signal, subprocess, sys, time
 from pathlib import Path
-import biofm.training.launch
+import biofm.training.processes.launch
 import biofm_datasets.splits.mmseqs as mmseqs
 from biofm.training.processes import Processes
 
@@ -182,7 +182,7 @@ def test_a_signal_ends_mmseqs_and_what_it_started(
     "what",
     [
         'mmseqs._run(["sleep", "1000"], Path())',
-        "biofm.training.launch.launch(Processes(0, 2, 2))",
+        "biofm.training.processes.launch.launch(Processes(0, 2, 2))",
     ],
     ids=["mmseqs", "launch"],
 )

@@ -27,7 +27,7 @@ from biofm.modalities.records import RecordOptions, records_of_file
 from biofm.models import files_of, read_checkpoint
 from biofm.training import PretrainRecipe
 from biofm.training.folder import begin_run, remember
-from biofm.training.metrics import keep_metrics, read_metrics
+from biofm.training.log import keep_rows, read_log
 from biofm.training.recipe import FinetuneRecipe
 from tests.fuzzing import seeds
 from tests.fuzzing.mutations import (
@@ -149,8 +149,8 @@ def read_neighbours(folder: Path) -> Any:
 def read_run(folder: Path) -> Any:
     begin_run(folder, seeds.RECIPE)
     remember(folder, {"model": "a"}, {})
-    read_metrics(folder / "metrics.csv")
-    keep_metrics(folder / "metrics.csv", 20)
+    read_log(folder / "metrics.csv")
+    keep_rows(folder / "metrics.csv", 20)
 
 
 def read_recipe(kind: type[Any]) -> Callable[[Path], Any]:

@@ -31,7 +31,7 @@ from biofm.models.names import NameMap
 from biofm.models.weights import foreign_state
 from biofm.nn import EncoderConfig, MaskedLM, initialise
 from biofm.training import PretrainRecipe
-from biofm.training.metrics import append_metrics, keep_metrics
+from biofm.training.log import append_row, keep_rows
 from biofm.training.recipe import FinetuneRecipe
 
 SEQUENCES = ("MKTAYIAKQRQISFVKSHFSRQ", "MVLSPADKTNVKAAWGKVGA", "GSHMLEDPVDAFKETL", "MKTAYIAKQRQISFVKSHFSRE")
@@ -255,9 +255,9 @@ def run(folder: Path) -> None:
     """What lies in a run's folder besides its data and checkpoints."""
     recipe(folder)
     (folder / "run.json").write_text(json.dumps({"model": "a", "environment": {"torch": "2"}}))
-    keep_metrics(folder / "metrics.csv", 0)
+    keep_rows(folder / "metrics.csv", 0)
     for step in (10, 20, 30):
-        append_metrics(folder / "metrics.csv", {"step": step, "tokens": 100 * step, "loss": 2.5})
+        append_row(folder / "metrics.csv", {"step": step, "tokens": 100 * step, "loss": 2.5})
 
 
 def _foreign(model: MaskedLM, names: NameMap) -> dict[str, Tensor]:

@@ -17,8 +17,8 @@ from biofm.core.progress import RunProgress
 from biofm.modalities import ProteinTokenizer
 from biofm.nn import MaskedLM, initialise
 from biofm.training import PretrainRecipe
-from biofm.training.checkpoints import newest_step
-from biofm.training.metrics import read_metrics
+from biofm.training.folder import newest_step
+from biofm.training.log import read_log
 
 Train = Callable[..., dict[str, Tensor]]
 MakeRecipe = Callable[..., PretrainRecipe]
@@ -38,7 +38,7 @@ def signalling(number: signal.Signals, at_step: int) -> RunProgress:
 def rows_but_speed(folder: Path) -> list[dict[str, float]]:
     """Of each row of the table what does not depend on the machine."""
     measured = ("tokens_per_second", "mfu", "memory_bytes")
-    rows = read_metrics(folder / "metrics.csv")
+    rows = read_log(folder / "metrics.csv")
     return [{name: value for name, value in row.items() if name not in measured} for row in rows]
 
 
@@ -51,7 +51,7 @@ def test_a_small_data_set_is_learnt_by_heart(
     dtype: torch.dtype, train: Train, make_recipe: MakeRecipe, tmp_path: Path
 ) -> None:
     train(make_recipe(n_steps=50, log_every=10, learning_rate=0.03), tmp_path, dtype=dtype)
-    losses = [row["loss"] for row in read_metrics(tmp_path / "metrics.csv")]
+    losses = [row["loss"] for row in read_log(tmp_path / "metrics.csv")]
     assert losses[-1] < 0.5 * losses[0]
 
 
@@ -69,7 +69,7 @@ def test_the_table_has_a_row_every_few_steps(
     train: Train, make_recipe: MakeRecipe, tmp_path: Path, tokenizer: ProteinTokenizer
 ) -> None:
     train(make_recipe(learning_rate=0.01, n_steps=10), tmp_path)
-    rows = read_metrics(tmp_path / "metrics.csv")
+    rows = read_log(tmp_path / "metrics.csv")
     assert [row["step"] for row in rows] == [3, 6, 9]
     assert rows[0]["tokens"] < rows[1]["tokens"] < rows[2]["tokens"]
     assert all(3 < row["loss"] < 4 for row in rows)  # an untrained model's is ln(33), about 3.5
@@ -141,7 +141,7 @@ def test_a_run_whose_loss_is_no_number_ends_and_keeps_its_last_good_checkpoint(
         "--learning-rate: the loss of step 6 is nan. Begin again with a smaller one, or with a longer warm-up"
     )
     assert newest_step(tmp_path / "checkpoints") == 4
-    assert [row["step"] for row in read_metrics(tmp_path / "metrics.csv")] == [5]
+    assert [row["step"] for row in read_log(tmp_path / "metrics.csv")] == [5]
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ def test_a_finished_run_goes_on_with_more_steps(
     steps: list[int] = []
     train(replace(short, n_steps=9), tmp_path, lambda stage, done, total, detail="": steps.append(done))
     assert steps == [5, 6, 7, 8, 9]
-    assert [row["step"] for row in read_metrics(tmp_path / "metrics.csv")] == [3, 6, 9]
+    assert [row["step"] for row in read_log(tmp_path / "metrics.csv")] == [3, 6, 9]
 
 
 def test_a_run_that_is_made_longer_is_the_long_one_where_it_has_not_decayed(
@@ -256,7 +256,7 @@ def test_compiled_blocks_have_the_same_losses(train: Train, make_recipe: MakeRec
     """Up to the order of sums, over steps with batches of many sizes."""
     for compiles in (False, True):
         train(make_recipe(n_steps=6, log_every=1, compile=compiles), tmp_path / str(compiles))
-    plain, compiled = (read_metrics(tmp_path / name / "metrics.csv") for name in ("False", "True"))
+    plain, compiled = (read_log(tmp_path / name / "metrics.csv") for name in ("False", "True"))
     assert len({row["tokens"] for row in plain}) == 6
     for one, other in zip(plain, compiled, strict=True):
         assert other["loss"] == pytest.approx(one["loss"], rel=1e-3)

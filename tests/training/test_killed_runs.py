@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import torch
 
-from biofm.training.checkpoints import newest_step
-from biofm.training.metrics import read_metrics
+from biofm.training.folder import newest_step
+from biofm.training.log import read_log
 
 # Forks a child for each line, so that a run costs a fork and not the seconds of importing torch. The child
 # kills itself at a moment of the line: when it computes the loss for the n-th time in training or in
@@ -191,7 +191,7 @@ def test_a_run_that_stopped_early_keeps_its_best_step_and_is_not_trained_on(run:
     weights, summary = end_of(tmp_path)
     losses = {
         int(row["step"]): row["validation_loss"]
-        for row in read_metrics(tmp_path / "metrics.csv")
+        for row in read_log(tmp_path / "metrics.csv")
         if "validation_loss" in row
     }
     best_step = min(losses, key=lambda step: losses[step])

@@ -20,7 +20,7 @@ from biofm.training import PretrainRecipe
 from biofm.training.data import PackedData
 from biofm.training.finetuning.gradient import inject_adapters
 from biofm.training.fit import fit
-from biofm.training.metrics import read_metrics
+from biofm.training.log import read_log
 from biofm.training.objectives import (
     Labelled,
     Objective,
@@ -138,7 +138,7 @@ def test_a_step_of_many_small_batches_is_the_step_of_one_large_batch(
     assert objective != "adapters" or {name for name, it in large.items() if ".blocks." in name and it.any()}
     off = max(float((small[name] - change).abs().max()) for name, change in large.items())
     assert off < TOLERANCE[optimizer] * largest
-    rows = [read_metrics(tmp_path / name / "metrics.csv") for name in ("large", "small")]
+    rows = [read_log(tmp_path / name / "metrics.csv") for name in ("large", "small")]
     for one, other in zip(*rows, strict=True):
         assert one["tokens"] == other["tokens"]
         assert one["loss"] == pytest.approx(other["loss"], abs=2e-5)
@@ -148,7 +148,7 @@ def test_the_last_step_is_judged_whatever_its_number(
     take_steps: Callable[[PretrainRecipe, Path], dict[str, Tensor]], make_recipe: MakeRecipe, tmp_path: Path
 ) -> None:
     take_steps(make_recipe(n_steps=7, validate_every=3, log_every=2, batches_per_step=2), tmp_path / "run")
-    rows = read_metrics(tmp_path / "run" / "metrics.csv")
+    rows = read_log(tmp_path / "run" / "metrics.csv")
     assert [row["step"] for row in rows] == [2, 3, 4, 6, 7]
     assert [row["step"] for row in rows if "validation_loss" in row] == [3, 6, 7]
 

@@ -7,7 +7,7 @@ import torch
 
 from biofm.nn import PackedBatch, pack
 from biofm.training import throughput
-from biofm.training.arithmetic import Arithmetic, Work
+from biofm.training.flops import Arithmetic, Work
 from biofm.training.throughput import Speed, Throughput
 
 ARITHMETIC = Arithmetic(matrix_weights=1000, head_weights=50, pair_products=7)

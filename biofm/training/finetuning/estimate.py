@@ -15,7 +15,7 @@ from biofm.training.finetuning.vectors import records_of, token_store
 from biofm.training.recipe import FinetuneRecipe
 
 if TYPE_CHECKING:  # it brings lightning
-    from biofm.training.estimate import TrainingEstimate
+    from biofm.training.estimating import TrainingEstimate
 
 FLOAT_BYTES = 4
 
@@ -83,7 +83,7 @@ def _of_vectors(source: Source, embedder: Embedder, compute: Compute, notices: C
 
 def _of_training(member: Untrained, n_members: int, compute: Compute) -> "TrainingEstimate":
     """What the training of one member takes; models are counted for all members, because all stay."""
-    from biofm.training.estimate import estimate_training  # brings lightning, which takes seconds to import
+    from biofm.training.estimating import estimate_training  # brings lightning, which takes seconds to import
 
     found = estimate_training(member.model, member.objective, member.data, member.recipe, compute)
     is_whole = member.recipe.method == "full" or member.recipe.merge_adapters

@@ -26,8 +26,6 @@ from biofm.inference import Compute, Embedder, EmbedOptions
 from biofm.inference.prediction import Answer, Head, Nearest, PredictorFiles, PredictorInfo, open_branch
 from biofm.inference.prediction.files import HEAD_FILE, MEMBERS, TRAINING_FILE
 from biofm.models import Checkpoint, write_checkpoint
-from biofm.training.crew import rendezvous
-from biofm.training.files import written_whole
 from biofm.training.finetuning.gradient import Trained, adapter_files, make_member, merged, train_member
 from biofm.training.finetuning.plan import MemberPlan, Plan
 from biofm.training.finetuning.probe import fit_probe
@@ -39,7 +37,8 @@ from biofm.training.finetuning.vectors import (
     records_of,
     reference_rows,
 )
-from biofm.training.folder import damage_named, read_json
+from biofm.training.folder import damage_named, read_json, written_whole
+from biofm.training.processes import rendezvous
 from biofm.training.recipe import FinetuneRecipe
 
 OUTPUTS_FILE, REPORT_FILE, CHECKPOINTS = "outputs.safetensors", "member.json", "checkpoints"

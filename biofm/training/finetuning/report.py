@@ -10,14 +10,14 @@ from biofm.inference.prediction.domain import REASONS
 from biofm.report import Curves, Series
 from biofm.report.curves import COLOURS
 from biofm.report.run import Contender, Measure, Pairs, Results, RunReport
-from biofm.training.environment import environment_of
 from biofm.training.finetuning.findings import Findings
 from biofm.training.finetuning.members import Run
 from biofm.training.finetuning.plan import Plan
 from biofm.training.finetuning.report_sections import describe_rows, draw_predictions
 from biofm.training.finetuning.results import FinetuneSummary
-from biofm.training.metrics import METRICS, read_metrics
-from biofm.training.reporting import Rows, curves_of, join_names, now
+from biofm.training.folder import LOG
+from biofm.training.log import read_log
+from biofm.training.reporting import Rows, curves_of, environment_of, join_names, now
 
 METHODS = {"probe": "A head on the vectors of", "lora": "Low-rank adapters in", "full": "All weights of"}
 MODEL_NAMES = {"probe": "the probe", "lora": "LoRA", "full": "full fine-tuning"}
@@ -31,8 +31,8 @@ LOWER_IS_BETTER = ("rmse", "mae")
 def report_of_finetuning(run: Run, findings: Findings, summary: FinetuneSummary) -> RunReport:
     """Make the report. Curves come from the ``metrics.csv`` of each member that has one."""
     table, plan = run.table, run.plan
-    logs = {member.name: run.work(member.name) / METRICS for member in plan.members}
-    rows = {name: read_metrics(path) for name, path in logs.items() if path.exists()}
+    logs = {member.name: run.work(member.name) / LOG for member in plan.members}
+    rows = {name: read_log(path) for name, path in logs.items() if path.exists()}
     units = table.modality.words.units
     return RunReport(
         title=f"{join_names(summary.targets)} of {Path(table.name).name}",

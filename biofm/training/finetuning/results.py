@@ -19,10 +19,10 @@ from biofm.inference.prediction.columns import columns_of, domain_columns, suffi
 from biofm.inference.prediction.files import CALIBRATION_FILE, DISTANCES, SCORES, TESTED
 from biofm.inference.prediction.info import FILE as INFO_FILE
 from biofm.inference.prediction.info import write_info
-from biofm.training.files import written_whole
 from biofm.training.finetuning.findings import Findings
 from biofm.training.finetuning.members import Run
 from biofm.training.finetuning.plan import TEST_ROWS
+from biofm.training.folder import written_whole
 
 UNKNOWN_LETTER = "?"  # the truth of a residue of which nothing is known
 

@@ -8,17 +8,13 @@ from typing import NamedTuple
 
 import torch
 
-from biofm.core.configuration import to_toml
-from biofm.core.errors import OptionError, OutputError
+from biofm.core.errors import OptionError
 from biofm.core.progress import RunProgress
 from biofm.evaluation.supervised import LabelledTable, LabelOptions
 from biofm.inference import Compute, Embedder, EmbedOptions, place
 from biofm.inference.prediction import MemberInfo, PredictorInfo
 from biofm.inference.prediction.heads import embedder_pool
 from biofm.models import Checkpoint
-from biofm.training.crew import rendezvous
-from biofm.training.devices import check_devices
-from biofm.training.files import written_whole
 from biofm.training.finetuning.findings import Findings, judge_members
 from biofm.training.finetuning.gradient import check_peft
 from biofm.training.finetuning.members import REPORT_FILE, Run, read_answers, train_by_gradients, train_probes
@@ -32,8 +28,17 @@ from biofm.training.finetuning.results import (
     write_predictor,
 )
 from biofm.training.finetuning.vectors import records_of, token_store
-from biofm.training.folder import FREE, HAD_ENDED, read_json
-from biofm.training.processes import find_processes
+from biofm.training.folder import (
+    FREE,
+    HAD_ENDED,
+    RUN,
+    read_json,
+    refuse_other_files,
+    refuse_other_run,
+    write_json,
+    write_recipe,
+)
+from biofm.training.processes import check_devices, find_processes, rendezvous
 from biofm.training.recipe import FinetuneRecipe
 from biofm.training.reporting import write_run_report
 
@@ -165,7 +170,9 @@ def _info(source: Source, base: Base, recipe: FinetuneRecipe, compute: Compute, 
 
 
 def _remember(source: Source, base: Base, recipe: FinetuneRecipe, compute: Compute, folder: Path) -> None:
-    """Write down what decides the run, unless the folder holds another one."""
+    """Write the recipe, and into ``run.json`` what decides the run. Raises OutputError: the folder holds
+    another run, or files of none.
+    """
     decides = {name: value for name, value in asdict(recipe).items() if name not in HARMLESS}
     now = {
         "recipe": decides,
@@ -173,7 +180,7 @@ def _remember(source: Source, base: Base, recipe: FinetuneRecipe, compute: Compu
         "model": {"sha256": base.sha256, "dtype": compute.dtype_name},
     }
     now = json.loads(json.dumps(now))  # as it will be read again: tuples become lists
-    file = folder / "run.json"
+    file = folder / RUN
     if file.exists():
         before = read_json(file)
         differing = [
@@ -182,16 +189,8 @@ def _remember(source: Source, base: Base, recipe: FinetuneRecipe, compute: Compu
             for name, value in values.items()
             if not isinstance(before.get(part), dict) or before[part].get(name) != value
         ]
-        if differing:
-            what = f"this folder holds a run with another {', '.join(differing)}"
-            remedy = "Resume it with the same options and table, or choose a new folder"
-            raise OutputError(what, where=str(folder), remedy=remedy)
-    elif any(not path.name.startswith(".") for path in folder.iterdir()):
-        what = "this folder holds files, but no run that could be resumed"
-        raise OutputError(what, where=str(folder), remedy="Choose another folder")
-    for path, content in (
-        (folder / "recipe.toml", to_toml(recipe)),
-        (file, json.dumps(now, indent=2) + "\n"),
-    ):
-        with written_whole(path) as stream:
-            stream.write(content.encode())
+        refuse_other_run(differing, folder, "table")
+    else:
+        refuse_other_files(folder)
+    write_recipe(folder, recipe)
+    write_json(file, now)

@@ -1,4 +1,4 @@
-"""What a run was trained and judged on: a description of its data, as a page shows it."""
+"""The data of a run, described for its report: inputs, parts, lengths, composition, and a picture."""
 
 import io
 
@@ -10,8 +10,8 @@ MOST_SOURCES = 40
 
 
 def describe_data(found: Description, item: str) -> tuple[Table | Pairs, ...]:
-    """Inputs, parts, lengths and composition; and what of the held-out parts is in training. ``item``: what
-    people call one of the sequences.
+    """Tables of the inputs, parts, lengths and composition, and of what held-out parts have in common with
+    training. ``item``: what people call one of the sequences.
     """
     parts = [_sources(found), *_split(found, item)]
     lengths = {name: f"{value:,.0f}" for name, value in found.quantiles.items()}
@@ -24,7 +24,7 @@ def describe_data(found: Description, item: str) -> tuple[Table | Pairs, ...]:
 
 
 def picture_data(found: Description) -> Picture:
-    """The same at one glance."""
+    """The same as one picture."""
     handle = io.BytesIO()
     draw_dataset(found, handle, ".png")
     size = f"{found.n_sequences:,} sequences of {found.n_residues:,} {found.units}"

@@ -1,9 +1,8 @@
-"""The report of a pretraining."""
+"""The report of a pretraining: its losses beside a baseline, and its perplexities on held-out sequences."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from statistics import median
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,15 +15,12 @@ from biofm.nn import EncoderConfig
 from biofm.report import Curves
 from biofm.report.run import Contender, Measure, Pairs, Results, RunReport, Table
 from biofm.training.recipe import PretrainRecipe
-from biofm.training.reporting.curves import Rows, curves_of, training_seconds
-from biofm.training.reporting.words import join_names
-
-if TYPE_CHECKING:
-    from biofm.training.run import PretrainSummary
+from biofm.training.reporting.run import Rows, curves_of, join_names, training_seconds
+from biofm.training.summary import PretrainSummary
 
 
 def report_of_pretraining(
-    summary: "PretrainSummary",
+    summary: PretrainSummary,
     recipe: PretrainRecipe,
     encoder: EncoderConfig,
     rows: Rows,
@@ -36,8 +32,11 @@ def report_of_pretraining(
     environment: Environment,
     ended: str,
 ) -> RunReport:
-    """``rows``: of ``metrics.csv``. ``sources``: what the inputs are called. ``words``: what their
-    sequences and units are called. ``unigram``: the frequencies of the units in training.
+    """Make the report of a pretraining.
+
+    ``rows``: the log. ``sources``: the names of the inputs. ``words``: what the modality calls its sequences
+    and units. ``unigram``: the frequencies of the units in training. ``data``: the description of the data,
+    as ``describe_data`` makes it. ``ended``: the date and time.
     """
     return RunReport(
         title=f"Pretraining on {join_names(sources)}",
@@ -57,7 +56,9 @@ def report_of_pretraining(
 def _curves(
     rows: Rows, recipe: PretrainRecipe, words: Words, unigram: NDArray[np.float64]
 ) -> tuple[Curves, ...]:
-    """Losses beside what frequencies give on the same units, hidden and shown alike."""
+    """The curves of the log; losses of masked units beside the least loss that is possible without
+    context.
+    """
     if recipe.objective != "masked":
         return curves_of(rows, "nats per token", {})
     note = (
@@ -71,8 +72,8 @@ def _curves(
 
 
 def loss_without_context(unigram: NDArray[np.float64], recipe: PretrainRecipe) -> float:
-    """The least cross-entropy, in nats a unit, of who sees the place to be predicted and no other, knows
-    the frequencies, and how often a unit is hidden, replaced by any of the kinds, or left.
+    """The least cross-entropy, in nats a unit, of a prediction that sees the place to be predicted and no
+    other one. It knows the frequencies of the units, and how often a unit is hidden, replaced or left.
     """
     left = 1 - recipe.mask_rate - recipe.random_rate
     shown = unigram[:, None] * (left * np.eye(len(unigram)) + recipe.random_rate / len(unigram))
@@ -81,12 +82,12 @@ def loss_without_context(unigram: NDArray[np.float64], recipe: PretrainRecipe) -
 
 
 def _entropy(case: NDArray[np.float64]) -> float:
-    """Of the kinds in one case, times how often there is such a case."""
+    """The entropy of the kinds of unit in one case, in nats, times the probability of the case."""
     known = case[case > 0]
     return float(-(known * np.log(known / known.sum())).sum())
 
 
-def _summary(summary: "PretrainSummary", rows: Rows) -> str:
+def _summary(summary: PretrainSummary, rows: Rows) -> str:
     trained = f"A model of {summary.n_parameters:,} parameters was "
     if rows:
         trained += f"trained on {summary.n_train:,} sequences for {rows[-1]['step']:,.0f} steps. "
@@ -98,7 +99,7 @@ def _summary(summary: "PretrainSummary", rows: Rows) -> str:
     return f"{trained}{judged}{removed}."
 
 
-def _facts(summary: "PretrainSummary", rows: Rows) -> dict[str, str]:
+def _facts(summary: PretrainSummary, rows: Rows) -> dict[str, str]:
     facts = {}
     if len(summary.held_out) == 1:
         (judged,) = summary.held_out.values()
@@ -120,7 +121,9 @@ def _count(n: float) -> str:
 
 
 def _results(held_out: Mapping[str, HeldOutPerplexity], words: Words, n_kinds: int) -> Results:
-    """A column for each source: they are judged apart. ``n_kinds``: of units, of which one is predicted."""
+    """The perplexities, a column for each source. ``n_kinds``: how many kinds of unit there are to
+    predict.
+    """
     own = f"{words.unit} frequencies of the {words.item} itself, smoothed"
     names = {
         "model": ("the model", ""),

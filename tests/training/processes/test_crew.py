@@ -18,9 +18,8 @@ from torch.distributed import (  # type: ignore[attr-defined]  # not in the list
 )
 
 from biofm.core.errors import InputError, OptionError, ProcessError
-from biofm.training import PretrainRecipe, crew, launch
-from biofm.training.crew import Crew, SilentExit, rendezvous
-from biofm.training.processes import Processes
+from biofm.training import PretrainRecipe
+from biofm.training.processes import Crew, Processes, SilentExit, crew, launch, rendezvous
 
 N = 3
 DEADLINE_S = 30

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from biofm.training.checkpoints import newest_step
+from biofm.training.folder import newest_step
 from tests.training.processes.conftest import One, Train, check_same, examples_of
 
 # In each session so many processes, by which strategy, and the batch of the last of them that kills it.

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from biofm.training.checkpoints import checkpoint_path
+from biofm.training.folder import checkpoint_path
 from tests.models.test_pickles import Malice
 from tests.training.processes.conftest import Train
 

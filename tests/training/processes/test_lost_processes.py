@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from biofm.training.checkpoints import newest_step
+from biofm.training.folder import newest_step
 from tests.training.processes.conftest import Ended, One, Train, check_same
 
 DIED = re.compile(

@@ -26,10 +26,10 @@ from biofm.inference import Compute
 from biofm.modalities import ProteinTokenizer
 from biofm.nn import EncoderConfig, MaskedLM, initialise
 from biofm.training import PretrainRecipe, checkpoints
-from biofm.training.crew import rendezvous
 from biofm.training.data import PackedData
 from biofm.training.fit import fit
 from biofm.training.objectives import Example, masked_lm
+from biofm.training.processes import rendezvous
 
 Fault = Callable[[str], None]
 

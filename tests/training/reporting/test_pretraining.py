@@ -16,7 +16,7 @@ from biofm.training import PretrainRecipe
 from biofm.training.objectives import masked_lm
 from biofm.training.reporting import report_of_pretraining
 from biofm.training.reporting.pretraining import loss_without_context
-from biofm.training.run import PretrainSummary
+from biofm.training.summary import PretrainSummary
 
 ROWS = [
     {"step": 10.0, "tokens": 1e6, "loss": 3.0, "tokens_per_second": 5000.0},

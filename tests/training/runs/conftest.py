@@ -10,7 +10,7 @@ from biofm import api
 from biofm.core.errors import BiofmError
 from biofm.models import Checkpoint, write_checkpoint
 from biofm.training import PretrainRecipe
-from biofm.training.run import PretrainSummary
+from biofm.training.summary import PretrainSummary
 
 MakeRecipe = Callable[..., PretrainRecipe]
 MakeFasta = Callable[..., Path]

@@ -1,0 +1,149 @@
+"""A few steps of training on a copy of the model: how long they take, and how much memory they touch."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from copy import deepcopy
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+import torch
+from biofm_datasets.sampling import Plan
+from torch import nn
+
+from biofm.core.hardware import resident_bytes
+from biofm.inference import Compute
+from biofm.nn import Encoder, recompute_blocks
+from biofm.training.batches import BEGINNING, Maker, Share, TrainingBatches
+from biofm.training.data import PackedData
+from biofm.training.objectives import Example, Objective
+from biofm.training.optimizers import make_optimizer
+from biofm.training.recipe import Recipe
+
+SECONDS = 5.0
+LEAST_STEPS = 3  # the first is slow, and the next two still take new memory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """How long the steps of a trial took, and how much memory.
+
+    ``n_tokens`` of all batches but the first passed forward and backward in ``seconds``; one step of the
+    optimiser took ``update_seconds``. ``used_bytes``: the most that the process held, the weights of the copy
+    among it. ``largest_batch``: in tokens.
+    """
+
+    n_tokens: int
+    seconds: float
+    update_seconds: float
+    used_bytes: int
+    largest_batch: int
+
+
+def try_steps(
+    model: nn.Module, objective: Objective, data: PackedData, recipe: Recipe, compute: Compute
+) -> Trial:
+    """Make steps of one batch each for five seconds, at least three. Blocks are not compiled, because that
+    takes longer than the trial.
+    """
+    copy = training_copy(model, compute)
+    if recipe.activation_checkpointing:
+        recompute_blocks(encoder_of(copy))
+    optimizer = make_optimizer(copy, recipe)
+    watch = _Watch(compute)
+    for example in sample_batches(objective, data, recipe):
+        example = example.to(compute.device)
+        watch.begin(len(example.batch.tokens))
+        with precision(compute):
+            loss = objective.loss(copy, example)
+        watch.look()
+        optimizer.zero_grad()  # as late as Lightning does it
+        loss.backward()
+        del loss
+        watch.passed()
+        optimizer.step()
+        watch.updated()
+        if watch.is_enough:
+            return watch.trial
+    raise AssertionError("the stream of batches is endless")
+
+
+class _Watch:
+    """Notes when each step begins, when its passes are over, and when the weights are updated."""
+
+    def __init__(self, compute: Compute) -> None:
+        self.compute = compute
+        self.sizes: list[int] = []
+        self.moments: list[float] = []  # three a step
+        self.used_bytes = 0
+
+    def begin(self, n_tokens: int) -> None:
+        self.sizes.append(n_tokens)
+        self._note()
+
+    def look(self) -> None:
+        self.used_bytes = max(self.used_bytes, used_bytes(self.compute))
+
+    def passed(self) -> None:
+        self._note()
+        self.look()
+
+    def updated(self) -> None:
+        self._note()
+        self.look()
+
+    @property
+    def is_enough(self) -> bool:
+        return len(self.sizes) >= LEAST_STEPS and self.moments[-1] - self.moments[0] > SECONDS
+
+    @property
+    def trial(self) -> Trial:
+        began, passed, updated = (np.array(self.moments[i::3][1:]) for i in range(3))
+        return Trial(
+            n_tokens=sum(self.sizes[1:]),
+            seconds=float((passed - began).sum()),
+            update_seconds=float((updated - passed).mean()),
+            used_bytes=self.used_bytes,
+            largest_batch=max(self.sizes),
+        )
+
+    def _note(self) -> None:
+        if self.compute.device.type == "cuda":
+            torch.cuda.synchronize(self.compute.device)
+        self.moments.append(perf_counter())
+
+
+def training_copy(model: nn.Module, compute: Compute) -> nn.Module:
+    """A copy of the model on the device and in float32, as training has it."""
+    return deepcopy(model).to(compute.device, torch.float32).train()
+
+
+def encoder_of(model: nn.Module) -> Encoder:
+    return next(part for part in model.modules() if isinstance(part, Encoder))
+
+
+def plan_of(data: PackedData, recipe: Recipe) -> Plan:
+    """The plan of the batches that a run with this recipe would make in one process."""
+    return Plan(
+        data.train, data.store, budget=recipe.tokens_per_batch, max_length=recipe.max_length, seed=recipe.seed
+    )
+
+
+def sample_batches(objective: Objective, data: PackedData, recipe: Recipe) -> Iterator[Example]:
+    maker = Maker(data.store, objective, recipe)
+    return iter(TrainingBatches(maker, plan_of(data, recipe), 1, Share(), BEGINNING))
+
+
+def precision(compute: Compute) -> AbstractContextManager[None]:
+    """The context in which products are computed in the number format of ``compute``, as Lightning sets
+    it.
+    """
+    rounds = compute.dtype is torch.bfloat16
+    return torch.autocast(compute.device.type, torch.bfloat16, enabled=rounds, cache_enabled=False)
+
+
+def used_bytes(compute: Compute) -> int:
+    """How many bytes are used where the model trains: on a CPU by this process, on a GPU by torch."""
+    if compute.device.type == "cuda":
+        return torch.cuda.memory_reserved(compute.device)
+    return resident_bytes()

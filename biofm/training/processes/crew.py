@@ -1,0 +1,290 @@
+"""The processes of a run after they have met: the first one goes first, and the others take what it made."""
+
+import atexit
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from functools import cache
+from typing import Any, TypeVar
+
+import torch
+from biofm_datasets.documents import parse_json
+from torch.distributed import (  # type: ignore[attr-defined]  # not in the list of what it exports
+    DistError,
+    HashStore,
+    PrefixStore,
+    Store,
+)
+
+from biofm.core.errors import BiofmError, OptionError, ProcessError
+from biofm.training.processes.group import begin_group, end_group
+from biofm.training.processes.launch import SECONDS_TO_END, await_ended, find_ended, launch
+from biofm.training.processes.meeting_place import first_process, make_place, open_rendezvous
+from biofm.training.processes.ranks import Processes, batches_of_process, find_processes, is_main_process
+from biofm.training.recipe import Recipe
+
+TIME_TO_MEET = timedelta(minutes=10)
+SECONDS_BETWEEN_LOOKS = 0.1
+
+Result = TypeVar("Result")
+
+
+class SilentExit(SystemExit):
+    """The exit of a process that says nothing, because another process says why."""
+
+
+class Crew:
+    """The processes of a run. All take the same turns in the same order, so a turn is named by its number.
+
+    ``store``: where they leave words for one another; None for one process alone. ``parent``: the process id
+    of the first process, where that started the others.
+    """
+
+    def __init__(self, processes: Processes, store: Store | None, parent: int | None = None) -> None:
+        self.processes = processes
+        self.is_over = False
+        self._store = store
+        self._parent = parent
+        self._n_turns = 0
+
+    @property
+    def is_main(self) -> bool:
+        return self.processes.is_main
+
+    def begin_group(self, device: torch.device, timeout: timedelta) -> None:
+        """Begin torch's group of the processes, which carries tensors of ``device`` between them."""
+        store = HashStore() if self._store is None else PrefixStore("group", self._store.clone())  # type: ignore[attr-defined]  # not in its stub
+        begin_group(self.processes, store, device, timeout)
+
+    def from_main(self, work: Callable[[], Any]) -> Any:
+        """Do ``work`` in the first process, and return its result in every one; the others wait as long as it
+        takes. The result travels as JSON, and every process gets what JSON makes of it.
+
+        Raises SilentExit in the others if ``work`` fails.
+        """
+        if not self.is_main:
+            return self._await()
+        with self._telling() as tell:
+            result = json.dumps(work())
+            tell(f'{{"result": {result}}}')
+        return parse_json(result)
+
+    def in_main(self, work: Callable[[], Result]) -> Result | None:
+        """Do ``work`` in the first process and return its result there; the others wait as long as it takes,
+        and get None.
+
+        Raises SilentExit in the others if ``work`` fails.
+        """
+        with self.main_first():
+            return work() if self.is_main else None
+
+    @contextmanager
+    def main_first(self) -> Iterator[None]:
+        """Run the ``with`` in the first process, then in the others. If it fails in the first one, the others
+        raise SilentExit in its place.
+        """
+        if not self.is_main:
+            self._await()
+            yield
+            return
+        with self._telling() as tell:
+            yield
+            tell('{"result": null}')
+
+    def dismiss(self) -> None:
+        """End the other processes in silence, because this run is all that they were started for. The first
+        process waits for them, because it is the one that tells them how each turn went.
+
+        Raises SilentExit in the others.
+        """
+        self.is_over = True
+        if self._store is None:
+            return
+        if not self.is_main:
+            self._store.set(f"gone/{self.processes.rank}", "")
+            raise SilentExit(0)
+        with suppress(DistError):
+            self._await_all("gone", timedelta(seconds=SECONDS_TO_END))
+
+    @contextmanager
+    def watched(self, give_up: Callable[[str], None]) -> Iterator[None]:
+        """Look after the other processes within the ``with``, from a thread. If one is gone, and this process
+        has not ended by itself ten seconds later, ``give_up`` is called with what became of the lost one.
+        """
+        is_over = threading.Event()
+
+        def look() -> None:
+            while not is_over.wait(SECONDS_BETWEEN_LOOKS):
+                lost = self.find_lost()
+                if lost is not None and not is_over.wait(SECONDS_TO_END):
+                    give_up(lost)
+
+        thread = threading.Thread(target=look, daemon=True, name="watch")
+        thread.start()
+        try:
+            yield
+        finally:
+            is_over.set()
+            thread.join()
+
+    def is_main_there(self) -> bool:
+        """Whether the first process lives: it is this one's parent, or else the store must answer."""
+        if self._parent is not None:
+            return self.is_main or os.getppid() == self._parent
+        try:
+            if self._store is not None:
+                self._store.check(["are you there?"])
+        except DistError:
+            return False
+        return True
+
+    def find_lost(self) -> str | None:
+        """What became of a process that is gone, as far as this one can tell; None if none is known to be."""
+        return find_ended() if self.is_main_there() else "process 0 is gone"
+
+    def explain_lost(self) -> str:
+        """What became of a process that is known to be gone, be it that nothing more is known of it."""
+        of_main = None if self.is_main_there() else "process 0 is gone"
+        return of_main or await_ended() or "one of its processes died"
+
+    def wait_for_all(self, limit: timedelta) -> None:
+        """Wait until all processes are there. Raises DistError: one is lost, or not there in time."""
+        assert self._store is not None, "a process alone waits for nobody"
+        self._store.set(f"here/{self.processes.rank}", "")
+        self._await_all("here", limit)
+
+    def _await_all(self, word: str, limit: timedelta) -> None:
+        """Wait for a word of every process but the first. Raises DistError."""
+        self._wait([f"{word}/{rank}" for rank in range(1, self.processes.world_size)], limit)
+
+    @contextmanager
+    def _telling(self) -> Iterator[Callable[[str], None]]:
+        """Yield a function by which the first process tells the others the result of this turn. If the
+        ``with`` fails, they are told the exit code.
+        """
+        turn = self._next_turn()
+
+        def tell(word: str) -> None:
+            if self._store is not None:
+                self._store.set(turn, word)
+
+        try:
+            yield tell
+        except BaseException as fault:
+            tell(json.dumps({"exit code": _exit_code(fault)}))
+            raise
+
+    def _await(self) -> Any:
+        """Wait for the result that the first process tells at the end of its turn."""
+        assert self._store is not None, "a process that is not the first one is not alone"
+        turn = self._next_turn()
+        try:
+            self._wait([turn])
+            word = parse_json(self._store.get(turn))
+            if "result" in word:
+                return word["result"]
+            raise SilentExit(int(word["exit code"]))
+        except DistError as error:
+            raise SilentExit(1) from error
+        except (ValueError, TypeError, KeyError) as error:
+            what = "the run is over, because the word of its first process is not one of biofm's"
+            raise ProcessError(what, remedy="See who else reaches the port where they meet") from error
+
+    def _wait(self, words: list[str], limit: timedelta = timedelta.max) -> None:
+        """Wait for these words in a loop of Python, so that signals are heard. Raises DistError: a process is
+        lost, or the time is over.
+        """
+        assert self._store is not None, "a process alone waits for nobody"
+        end = time.monotonic() + limit.total_seconds()
+        while not self._store.check(words):
+            if time.monotonic() > end or self.find_lost():
+                raise DistError(self.find_lost() or "it takes too long")
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+
+    def _next_turn(self) -> str:
+        self._n_turns += 1
+        return f"turn/{self._n_turns}"
+
+
+@contextmanager
+def main_speaks() -> Iterator[None]:
+    """Let the first process alone say what is wrong with the options, which every process finds by itself
+    before they have met: a BiofmError within the ``with`` becomes a SilentExit in the others.
+    """
+    try:
+        yield
+    except BiofmError as error:
+        if is_main_process():
+            raise
+        raise SilentExit(1) from error
+
+
+def leave_to_main() -> None:
+    """Go on in the first process of a run alone. Raises SilentExit in the others."""
+    if not is_main_process():
+        raise SilentExit(0)
+
+
+def rendezvous(recipe: Recipe) -> Crew:
+    """The processes of this run, met. The first call starts the processes that nobody else starts, and waits
+    until all are there; later calls return the same crew.
+
+    Raises ProcessError: not all are there within ten minutes. OptionError: the number of processes does not
+    fit the recipe, or they ended with an earlier run.
+    """
+    with main_speaks():
+        processes = find_processes(recipe)
+    if _starts_others(processes):
+        batches_of_process(recipe, processes)  # before there is anybody to wait for
+    crew = _meet(processes)
+    if crew.is_over and crew.processes.world_size > 1:
+        what = "the other processes ended with the run that they were started for"
+        raise OptionError(what, where="--devices", remedy="Make each such run a command of its own")
+    return crew
+
+
+def _starts_others(processes: Processes) -> bool:
+    """Whether a person started this process and no launcher starts the rest, so that this one must."""
+    return processes.launcher == "ourselves" and "LOCAL_RANK" not in os.environ
+
+
+@cache
+def _meet(processes: Processes) -> Crew:
+    if processes.world_size == 1:
+        return Crew(processes, None)
+    if processes.launcher == "SLURM":
+        _find_address_of_slurm()
+    starts_others = _starts_others(processes)
+    if starts_others and processes.n_nodes == 1:
+        make_place()
+    try:
+        store = open_rendezvous(processes, TIME_TO_MEET)
+        atexit.register(end_group)  # before those of ``launch``, so that it comes after them
+        if starts_others:
+            launch(processes)
+        crew = Crew(processes, PrefixStore("biofm", store), first_process())
+        crew.wait_for_all(TIME_TO_MEET)
+    except DistError as error:
+        what = f"{processes.world_size} processes did not find one another: {error}"
+        raise ProcessError(what, remedy="Start as many as you ask for, within ten minutes") from error
+    if (n_threads := os.environ.get("OMP_NUM_THREADS", "")).isdecimal() and int(n_threads):
+        torch.set_num_threads(int(n_threads))
+    return crew
+
+
+def _find_address_of_slurm() -> None:
+    from lightning.fabric.plugins.environments.slurm import SLURMEnvironment  # takes seconds to import
+
+    environment = SLURMEnvironment()
+    os.environ |= {"MASTER_ADDR": environment.main_address, "MASTER_PORT": str(environment.main_port)}
+
+
+def _exit_code(fault: BaseException) -> int:
+    """The exit code with which the command line ends after this exception."""
+    if isinstance(fault, SystemExit):
+        return fault.code if isinstance(fault.code, int) else 1
+    return 130 if isinstance(fault, KeyboardInterrupt) else 1

@@ -1,0 +1,86 @@
+"""What came of a pretraining: its summary, and the perplexity of the model on held-out sequences in it."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from biofm_datasets.store import Store, TokenStore
+from numpy.typing import NDArray
+
+from biofm.core.progress import RunProgress
+from biofm.evaluation import HeldOutPerplexity, causal_perplexity, held_out_perplexity, residue_frequencies
+from biofm.inference import Compute
+from biofm.modalities import Encoded, Tokenizer
+from biofm.models import Checkpoint
+
+BLOCK_TOKENS = 1 << 24
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PretrainSummary:
+    """What a pretraining did, and how good its model is.
+
+    ``model``: the folder of the trained model. ``n_train`` sequences trained it; ``n_removed`` were left out
+    because they resemble held-out ones. ``held_out``: by the name of each source, the perplexity of the model
+    beside its baselines. ``best_step``: the step whose weights the model has, 0 where nothing was trained.
+    ``notices``: what was changed or left out, each with how often.
+    """
+
+    model: str
+    n_parameters: int
+    n_train: int
+    n_removed: int
+    dtype: str
+    dtype_reason: str
+    held_out: dict[str, HeldOutPerplexity]
+    best_step: int = 0
+    notices: dict[str, int] = field(default_factory=dict)
+
+
+def measure_perplexity(
+    store: Store,
+    checkpoint: Checkpoint,
+    unigram: NDArray[np.float64],
+    compute: Compute,
+    progress: RunProgress,
+) -> dict[str, HeldOutPerplexity]:
+    """The perplexity of the model and of baselines on the test part of each source that has one.
+
+    ``unigram``: the frequencies of the standard residues in training, of which one baseline is made.
+    """
+    perplexity = causal_perplexity if checkpoint.module.config.causal else held_out_perplexity
+    tokenizer, results = checkpoint.tokenizer, {}
+    for source, members in zip(store.record.sources, store.pools("test"), strict=True):
+        if len(members):
+            results[source.name] = perplexity(
+                checkpoint.module,
+                [Encoded(store.tokens[i], store.tokens.values_of(i)) for i in members],
+                unigram,
+                tokenizer,
+                tokens_per_batch=compute.tokens_per_batch,
+                progress=lambda done, total: progress("judging", done, total),
+            )
+    return results
+
+
+def training_unigram(store: Store, tokenizer: Tokenizer) -> NDArray[np.float64]:
+    """The frequency of each standard residue in the training part of the store."""
+    n_tokens = len(tokenizer.vocabulary)
+    others = [members for part, members in store.split.items() if part != "train"]
+    counts = _count_all(store.tokens, n_tokens) - sum(_count(store.tokens, part, n_tokens) for part in others)
+    return residue_frequencies(counts, tokenizer)
+
+
+def _count_all(store: TokenStore, n_tokens: int) -> NDArray[np.int64]:
+    """How often each token is in the store, which is read block by block."""
+    counts = np.zeros(n_tokens, np.int64)
+    for first in range(0, len(store.tokens), BLOCK_TOKENS):
+        counts += np.bincount(store.tokens[first : first + BLOCK_TOKENS], minlength=n_tokens)
+    return counts
+
+
+def _count(store: TokenStore, members: NDArray[np.int64], n_tokens: int) -> NDArray[np.int64]:
+    """How often each token is in these sequences of the store."""
+    counts = np.zeros(n_tokens, np.int64)
+    for i in members:
+        counts += np.bincount(store[i], minlength=n_tokens)
+    return counts

@@ -1,0 +1,86 @@
+"""Weights & Biases, an optional log of a run: whether it can be used, whom it contacts, and its logger."""
+
+import os
+import secrets
+from dataclasses import asdict
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from biofm.core.errors import MissingExtraError, OptionError
+from biofm.policy import WEIGHTS_AND_BIASES
+from biofm.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from lightning.pytorch.loggers import Logger
+
+WANDB_URL = f"https://{WEIGHTS_AND_BIASES[0]}"
+OFFLINE = ("disabled", "dryrun", "offline")
+
+
+def check_wandb(recipe: Recipe) -> None:
+    """Check that a run by this recipe can log to Weights & Biases, if the recipe asks for it.
+
+    Raises MissingExtraError: it is not installed. OptionError: the environment names another server than the
+    one that the gate is asked for.
+    """
+    if not recipe.wandb:
+        return
+    if find_spec("wandb") is None:
+        remedy = "Install it with: pip install 'biofm[train-extras]'"
+        raise MissingExtraError("Weights & Biases is not installed", where="--set wandb", remedy=remedy)
+    host = urlsplit(os.environ.get("WANDB_BASE_URL", WANDB_URL)).hostname
+    if not _is_offline() and host not in WEIGHTS_AND_BIASES:
+        what = f"WANDB_BASE_URL names {host}, and a run's log is sent to {WEIGHTS_AND_BIASES[0]} alone"
+        remedy = "Unset it; or set WANDB_MODE=offline, and send the run yourself with `wandb sync`"
+        raise OptionError(what, where="--set wandb", remedy=remedy)
+
+
+def hosts_of(recipe: Recipe) -> tuple[str, ...]:
+    """The hosts that a run contacts: those of Weights & Biases if the recipe names a project there, unless
+    WANDB_MODE keeps the log on this machine.
+    """
+    return WEIGHTS_AND_BIASES if recipe.wandb and not _is_offline() else ()
+
+
+def wandb_logger(recipe: Recipe, folder: Path) -> "Logger":
+    """The logger of the run in ``folder``; the run begins, or goes on, at Weights & Biases here.
+
+    Raises OptionError: Weights & Biases lets no run begin, as without a key.
+    """
+    os.environ["WANDB_ERROR_REPORTING"] = "false"  # which would contact others than those that were named
+    from lightning.pytorch.loggers import WandbLogger  # optional
+    from wandb import Settings
+    from wandb.errors import Error
+
+    # The terminal is for our progress and errors. The server is the one that stood in the request.
+    settings = Settings(silent=True, base_url=WANDB_URL)
+    logger = WandbLogger(
+        project=recipe.wandb,
+        save_dir=folder,
+        version=_run_id(folder),
+        resume="allow",
+        config=asdict(recipe),
+        settings=settings,
+    )
+    try:
+        _ = logger.experiment  # here the run begins there
+    except Error as error:
+        what = f"Weights & Biases cannot be used ({str(error).partition(chr(10))[0].rstrip('.')})"
+        remedy = "Log in with `wandb login`, or set WANDB_MODE=offline; then repeat the command with --resume"
+        raise OptionError(what, where="--set wandb", remedy=remedy) from error
+    return logger
+
+
+def _is_offline() -> bool:
+    return os.environ.get("WANDB_MODE", "") in OFFLINE
+
+
+def _run_id(folder: Path) -> str:
+    """The run's name at Weights & Biases, kept in a file so that a resumed run goes on there too."""
+    file = folder / "wandb" / "run-id"
+    if not file.exists():
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(secrets.token_hex(4))
+    return file.read_text()
