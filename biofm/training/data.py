@@ -1,4 +1,4 @@
-"""The one data module: packed batches for training and for validation."""
+"""The LightningDataModule: hands out packed batches for training and for validation."""
 
 import signal
 from typing import Any
@@ -19,7 +19,7 @@ from biofm.training.recipe import Recipe
 class PackedData(LightningDataModule):
     """Sequences of ``store``: those that ``train`` draws, and the ``validation`` members.
 
-    It goes on where the checkpoint that was loaded ends.
+    After a checkpoint was loaded, the batches go on where the checkpoint was saved.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class PackedData(LightningDataModule):
         return batch.to(device)
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the next step begins. Saved between steps alone."""
+        """Where the next step begins; it is saved between steps alone."""
         return {"cursor": tuple(self.cursor)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -80,10 +80,9 @@ class PackedData(LightningDataModule):
 
 
 def _begin_worker(worker: int) -> None:
-    """Each worker is one of several on this machine, and numpy and torch would each take all of it.
-
-    A signal to end goes to a whole group of processes often; this one ends with its training process, which
-    still needs it to end a step.
+    """Prepare a process that makes batches: one thread, because it is one of several on this machine, and no
+    signals. A signal to end often goes to all processes of a group; the training process still needs its
+    workers to finish a step, and they end with it.
     """
     torch.set_num_threads(1)
     for number in (*SIGNALS, *OF_TERMINALS):

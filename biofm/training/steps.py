@@ -1,5 +1,5 @@
-"""Whole steps, which Lightning has no hook for: all batches of one, over all processes, judged if it is to
-be.
+"""A hook for whole steps, which Lightning lacks: it is called when all batches of a step are done in all
+processes, and the step is validated if that is due.
 """
 
 from math import isfinite
@@ -15,8 +15,10 @@ from biofm.training.recipe import Recipe
 
 
 class Step(NamedTuple):
-    """A step that is over. ``loss``: the mean over the ``n_judged`` targets of its batches;
-    ``validation_loss``: where it was judged.
+    """A step that is over.
+
+    ``loss``: the mean over the ``n_judged`` targets of its batches. ``validation_loss``: None where the step
+    was not validated.
     """
 
     number: int
@@ -26,8 +28,10 @@ class Step(NamedTuple):
     validation_loss: float | None
 
     def finite_loss(self) -> float:
-        """The loss, waited for. Raises OptionError where it, or the validation loss, is none any more:
-        nothing good comes after. ModelError: so it was before any weight had changed.
+        """The loss as a number, for which the device is waited for.
+
+        Raises OptionError: it, or the validation loss, is not finite any more, and no later step would mend
+        that. ModelError: it was not finite in the first step, before any weight was changed.
         """
         loss = float(self.loss)
         if self.number == 1 and not isfinite(loss):
@@ -43,7 +47,7 @@ class Step(NamedTuple):
 
 
 class StepCallback(Callback):
-    """A callback with one hook more."""
+    """A callback that is also told of whole steps."""
 
     def on_step_end(self, trainer: Trainer, module: TrainingModule, step: Step) -> None:
         """Called in every process when weights, optimiser and counters agree, in the order of the
@@ -52,10 +56,10 @@ class StepCallback(Callback):
 
 
 class Steps(Callback):
-    """Calls ``on_step_end``. Behind all other callbacks, so that they have done what they do with a batch.
+    """Calls ``on_step_end`` of the other callbacks. It is the last of the callbacks, so that the others have
+    seen the batch before.
 
-    Of the last batch of a step that is judged Lightning tells first, and of its validation later: the step is
-    over then.
+    A step that is validated is over after its validation, which comes after its last batch.
     """
 
     def __init__(self, recipe: Recipe) -> None:
@@ -92,8 +96,8 @@ class Steps(Callback):
         return bool(self.recipe.validate_every and trainer.enable_validation and is_due)
 
     def _gather(self, trainer: Trainer, module: TrainingModule) -> Step:
-        """What the processes have each for themselves; Lightning has divided the sums by the batches of
-        one.
+        """Add up what each process has for itself. Lightning has divided the losses by the number of batches
+        of one process.
         """
         loss, n_tokens = torch.stack(self._losses).sum(), self._n_tokens
         if trainer.world_size > 1:

@@ -1,4 +1,4 @@
-"""Within ``biofm.training`` imports go one way: no module imports one that imports it, by whatever detour."""
+"""Within ``biofm.training`` imports go one way: no module imports one that imports it, by any detour."""
 
 import sys
 from pathlib import Path
