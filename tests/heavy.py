@@ -11,5 +11,5 @@ from biofm import corpus, evaluation, report
 from biofm.api import configuration, finished, model, table
 from biofm.inference import contact_results, estimate, to_journal
 from biofm.inference.prediction import results
-from biofm.inference.scoring import provenance, sources, to_table
 from biofm.training import finetuning, processes, run_data
+from biofm.inference.scoring import Scorer

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from biofm.core.journal import Journal
     from biofm.gate import Permit
     from biofm.inference.results import MergeSummary
-    from biofm.inference.scoring.results import ScoreMergeSummary
+    from biofm.inference.scoring import ScoreMergeSummary
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,20 +107,19 @@ def _merge_scores(
     from biofm.api.finished import provenance_of  # these bring torch
     from biofm.api.table import write_scores
     from biofm.core.tables import check_table_suffix
-    from biofm.inference.scoring.results import ScoreMergeSummary
-    from biofm.inference.scoring.to_journal import count_empty, n_without
+    from biofm.inference.scoring import ScoreMergeSummary, count_unscored, note_empty_rows
 
     check_table_suffix(output)
     finished = journals[0].finished
     assert finished, "check_shards has looked"
     notices = Counter[str](finished["notices"])
     n_variants = write_scores(journals, permit, output, progress, notices)
-    count_empty(journals, notices)
+    note_empty_rows(journals, notices)
     return ScoreMergeSummary(
         output=str(output),
         n_shards=len(journals),
         n_variants=n_variants,
-        n_unscored=n_without(journals),
+        n_unscored=count_unscored(journals),
         seconds=perf_counter() - began,
         provenance=provenance_of(journals[0]),
         notices=dict(+notices),

@@ -23,9 +23,14 @@ from biofm.inference import Compute, Embedder, EmbedOptions, QueryRunner, choose
 from biofm.inference.contacts import ContactMapper, ContactMaps, short_enough
 from biofm.inference.empty_rows import EMPTY_ROWS
 from biofm.inference.results import Embeddings
-from biofm.inference.scoring import ScoreOptions, Scorer, ScoringModel, perplexities
-from biofm.inference.scoring.cases import cases_of_values
-from biofm.inference.scoring.perplexity import check_perplexity_method
+from biofm.inference.scoring import (
+    ScoreOptions,
+    Scorer,
+    ScoringModel,
+    cases_of_values,
+    check_perplexity_method,
+    perplexities,
+)
 from biofm.modalities import Modality
 from biofm.modalities.modality import check_asked
 from biofm.modalities.records import SKIPPED, RecordOptions, records_of_values
@@ -114,7 +119,7 @@ class Model:
         reading = RecordOptions(
             column=column, id_column=id_column, on_error=on_error, gaps=gaps, modality=modality
         )
-        predictor = self.contact_mapper(tokens_per_batch)
+        mapper = self.contact_mapper(tokens_per_batch)
         request = self._request(
             "contacts", tokens_per_batch=tokens_per_batch, column=column, id_column=id_column, gaps=gaps,
             modality=modality, on_error=on_error,
@@ -122,8 +127,8 @@ class Model:
         notices: Counter[str] = Counter()
         with ask(request):
             records = records_of_values(sequences, self.modality, reading, notices)
-            kept = short_enough(records, predictor.longest, notices, on_error=on_error)
-            maps = list(predictor.stream(kept, notices, on_error=on_error))
+            kept = short_enough(records, mapper.longest, notices, on_error=on_error)
+            maps = list(mapper.stream(kept, notices, on_error=on_error))
         return ContactMaps(maps=maps, provenance=self.contact_provenance(gaps), notices=dict(notices))
 
     def score(
@@ -189,11 +194,11 @@ class Model:
             id_column=id_column, gaps=gaps, modality=modality, on_error=on_error,
         )  # fmt: skip
         with ask(request):
-            reader = self.in_dtype(dtype).reader(tokens_per_batch)
+            model = self.in_dtype(dtype).reader(tokens_per_batch)
             found: Counter[str] = Counter()
             kept: list[int] = []
             noted = _note_numbers(records, kept)
-            parts = list(perplexities(noted, reader, method, found, on_error=on_error))
+            parts = list(perplexities(noted, model, method, found, on_error=on_error))
         _warn_of(changed + Counter({EMPTY_ROWS: found[EMPTY_ROWS]}))
         values = np.full(len(kept) + changed[SKIPPED], np.nan, np.float32)
         values[np.array(kept, np.int64) - 1] = np.concatenate([values[:0], *(part.values for part in parts)])
@@ -263,8 +268,8 @@ class Model:
             raise ModelError(what, where=self.info.name, remedy="Get the checkpoint that has one")
         check_bound("tokens_per_batch", tokens_per_batch, "--tokens-per-batch")
         tokenizer = self.checkpoint.tokenizer
-        predictor = QueryRunner(self._module, tokenizer.mask, self.compute, tokens_per_batch)
-        return ScoringModel(predictor, tokenizer, self._module.config.trained_length, self.info.sha256)
+        runner = QueryRunner(self._module, tokenizer.mask, self.compute, tokens_per_batch)
+        return ScoringModel(runner, tokenizer, self._module.config.trained_length, self.info.sha256)
 
     def _refuse_causal(self, reason: str) -> None:
         if self._module.config.causal:

@@ -14,7 +14,7 @@ from biofm.core.progress import SILENT, ProgressSink
 from biofm.policy import NONE, Request
 
 if TYPE_CHECKING:
-    from biofm.inference.scoring.results import PerplexitySummary
+    from biofm.inference.scoring import PerplexitySummary
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +57,10 @@ class Perplexity(Verb["PerplexitySummary"]):
     def request(self) -> Request:
         from biofm.api.table import table_targets  # these bring torch
         from biofm.core.tables import check_table_suffix
-        from biofm.inference.scoring.perplexity import check_perplexity_method
+        from biofm.inference.scoring import check_perplexity_method
 
         check_perplexity_method(self.method)
-        reading_of(self, self.gaps)  # which refuses a word that is none
+        reading_of(self, self.gaps)  # refuses a word that is unknown
         source, output = path_of(self.input), Path(self.output)
         check_table_suffix(output)
         writes = table_targets(output, self.overwrite)
@@ -74,9 +74,7 @@ class Perplexity(Verb["PerplexitySummary"]):
         from biofm.api.table import open_output  # these bring torch
         from biofm.gate import ask
         from biofm.inference.intake import Intake
-        from biofm.inference.scoring.perplexity import perplexities_to_table
-        from biofm.inference.scoring.provenance import provenance_of_perplexities
-        from biofm.inference.scoring.results import PerplexitySummary
+        from biofm.inference.scoring import PerplexitySummary, provenance_of_perplexities, write_perplexities
         from biofm.modalities.records import records_of_file
 
         request, name = self.request(), name_of_input(self.input)
@@ -85,14 +83,14 @@ class Perplexity(Verb["PerplexitySummary"]):
             stream = permit.reader("input")
             loaded = load(self._model, device=self.device, dtype=self.dtype)
             intake = Intake(records_of_file(stream, name, loaded.modality, reading, notices), stream)
-            reader = loaded.reader(self.tokens_per_batch)
+            model = loaded.reader(self.tokens_per_batch)
             provenance = provenance_of_perplexities(
-                reader, loaded.info.name, self.method, self.gaps, loaded.compute
+                model, loaded.info.name, self.method, self.gaps, loaded.compute
             )
             table = open_output(permit, Path(self.output), provenance)
             with progress.bar("perplexity") as bar:
-                tally = perplexities_to_table(
-                    intake, reader, self.method, table, notices, bar, on_error=self.on_error
+                tally = write_perplexities(
+                    intake, model, self.method, table, notices, bar, on_error=self.on_error
                 )
         return PerplexitySummary(
             output=str(Path(self.output)),

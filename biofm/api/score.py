@@ -25,13 +25,16 @@ if TYPE_CHECKING:
     from biofm.core.journal import Fields, Journal
     from biofm.core.tables import Columns
     from biofm.gate import Permit
-    from biofm.inference.scoring import ScoreOptions, Scorer
-    from biofm.inference.scoring.cases import Cases
-    from biofm.inference.scoring.estimate import ScoreEstimate
-    from biofm.inference.scoring.results import ScoreSummary
-    from biofm.inference.scoring.rows import Rows
-    from biofm.inference.scoring.sources import Sources
-    from biofm.inference.scoring.to_journal import Totals
+    from biofm.inference.scoring import (
+        Cases,
+        Rows,
+        ScoreEstimate,
+        ScoreOptions,
+        Scorer,
+        ScoreSummary,
+        ScoreTotals,
+        Sources,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +184,7 @@ class Score(Verb["ScoreSummary"]):
     def estimate(self) -> "ScoreEstimate":
         """What ``run`` will take."""
         from biofm.gate import ask  # these bring torch
-        from biofm.inference.scoring.estimate import estimate_scores
+        from biofm.inference.scoring import estimate_scores
 
         undrawn = replace(self, picture=None)  # an estimate draws nothing
         request = self.asking(reads=undrawn._reads(), model=self._named, is_estimate=True)
@@ -195,7 +198,7 @@ class Score(Verb["ScoreSummary"]):
     def run(self, progress: ProgressSink = SILENT) -> "ScoreSummary":
         from biofm.api.finished import BEGUN_AFRESH, provenance_of  # these bring torch
         from biofm.gate import ask
-        from biofm.inference.scoring.to_journal import count_empty, totals_of
+        from biofm.inference.scoring import note_empty_rows, totals_of_journal
 
         request = self.request()
         with ask(request) as permit:
@@ -205,8 +208,8 @@ class Score(Verb["ScoreSummary"]):
             journal = permit.journal("work")
             n_before = journal.n_done
             job.score(journal, progress)
-            totals, seconds = totals_of(journal, n_before), perf_counter() - job.began
-            count_empty([journal], job.notices)
+            totals, seconds = totals_of_journal(journal, n_before), perf_counter() - job.began
+            note_empty_rows([journal], job.notices)
             if self.shard is None:
                 job.write(journal, permit, progress)
             job.notices[BEGUN_AFRESH] += self.resume and not n_before
@@ -214,8 +217,7 @@ class Score(Verb["ScoreSummary"]):
 
     def _begin(self, permit: "Permit") -> "_Job":
         """Load the models, which say what the rows are of, and read the first rows."""
-        from biofm.inference.scoring import Scorer  # these bring torch
-        from biofm.inference.scoring.rows import Rows
+        from biofm.inference.scoring import Rows, Scorer  # bring torch
 
         loaded = [load(model, device=self.device, dtype=self.dtype) for model in self._models]
         scorer = Scorer([one.reader(self.tokens_per_batch) for one in loaded], self.method)
@@ -244,7 +246,7 @@ class Score(Verb["ScoreSummary"]):
     @property
     def _sources(self) -> "Sources":
         """Where the rows come from."""
-        from biofm.inference.scoring.sources import Sources  # brings torch
+        from biofm.inference.scoring import Sources  # brings torch
 
         return Sources(
             variants=None if self.variants is None else path_of(self.variants),
@@ -266,7 +268,7 @@ class Score(Verb["ScoreSummary"]):
     @property
     def _columns(self) -> list[str]:
         """What the columns of the models are called."""
-        from biofm.inference.scoring.options import column_names  # brings torch
+        from biofm.inference.scoring import column_names  # brings torch
 
         return column_names(self._models)
 
@@ -314,10 +316,10 @@ class _Job:
 
     def score(self, journal: "Journal", progress: ProgressSink) -> None:
         """Score what the journal does not hold yet."""
-        from biofm.inference.scoring.to_journal import fingerprint, score_to_journal  # brings torch
+        from biofm.inference.scoring import fingerprint_of_scores, score_to_journal  # bring torch
 
         asked, how = self.asked, self._provenance()
-        made = fingerprint(self.scorer, how, asked._columns, work_of(asked).share)
+        made = fingerprint_of_scores(self.scorer, how, asked._columns, work_of(asked).share)
         journal.begin(made, cast("Fields", how))
         with progress.bar("scoring") as bar:
             score_to_journal(
@@ -351,8 +353,7 @@ class _Job:
         """The scan, whose scores as they were written these are, block by block."""
         import numpy as np  # heavy, as the others are
 
-        from biofm.inference.scoring import Variant
-        from biofm.inference.scoring.scan import STANDARD, scan_matrix
+        from biofm.inference.scoring import STANDARD, Variant, scan_matrix
         from biofm.report import draw_scan
 
         scanned = self.first.variants[0]
@@ -364,16 +365,16 @@ class _Job:
     def found(self, permit: "Permit") -> "ScoreSummary":
         """The summary where the same request had ended before."""
         from biofm.api.finished import ALREADY_WHOLE, check_finished  # these bring torch
-        from biofm.inference.scoring.to_journal import read_through
+        from biofm.inference.scoring import totals_of_rows
 
         work = work_of(self.asked)
-        totals = read_through(self.rows, work.share)
+        totals = totals_of_rows(self.rows, work.share)
         made_so = check_finished(permit, work.made, self._provenance(), self.rows.digest, work.share)
         self.notices[ALREADY_WHOLE] += 1
         return self.summary(totals, perf_counter() - self.began, made_so)
 
-    def summary(self, totals: "Totals", seconds: float, provenance: Mapping[str, Any]) -> "ScoreSummary":
-        from biofm.inference.scoring.results import ScoreSummary  # brings torch
+    def summary(self, totals: "ScoreTotals", seconds: float, provenance: Mapping[str, Any]) -> "ScoreSummary":
+        from biofm.inference.scoring import ScoreSummary  # brings torch
 
         return ScoreSummary(
             output=str(work_of(self.asked).made),
@@ -389,7 +390,7 @@ class _Job:
 
     def _provenance(self) -> dict[str, Any]:
         """What decides the numbers, to be written into the table or beside it."""
-        from biofm.inference.scoring.provenance import provenance_of_scores  # brings torch
+        from biofm.inference.scoring import provenance_of_scores  # brings torch
 
         names = [one.info.name for one in self.loaded]
         return provenance_of_scores(self.scorer, names, self.asked.offset, self.loaded[0].compute)

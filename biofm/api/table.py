@@ -12,7 +12,7 @@ from biofm.core.journal import Journal
 from biofm.core.outputs import empty_fields, open_writer, provenance_path
 from biofm.core.tables import STANDARD_OUTPUT, Columns, Table, check_table_suffix, open_table
 from biofm.gate import Permit
-from biofm.inference.scoring.to_table import journals_to_table
+from biofm.inference import scoring
 from biofm.inference.to_store import Written, journals_to_store
 from biofm.models.finiteness import reason_of
 from biofm.policy import Target
@@ -69,4 +69,4 @@ def write_scores(
     """
     table = open_output(permit, output, provenance_of(journals[0]))
     with progress.bar("writing") as bar:
-        return journals_to_table(journals, table, bar, notices, on_block)
+        return scoring.write_scores(journals, table, bar, notices, on_block)

@@ -9,7 +9,7 @@ from biofm.cli.score import spelt_scores
 
 if TYPE_CHECKING:
     from biofm.inference.results import MergeSummary
-    from biofm.inference.scoring.results import ScoreMergeSummary
+    from biofm.inference.scoring import ScoreMergeSummary
 
 
 def check(asked: Merge, as_json: bool) -> None:

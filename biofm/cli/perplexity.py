@@ -7,7 +7,7 @@ from biofm.api import Perplexity
 from biofm.cli.printing import place_of, print_json, refuse_two_outputs, say, say_notices, spelt_counts
 
 if TYPE_CHECKING:
-    from biofm.inference.scoring.results import PerplexitySummary
+    from biofm.inference.scoring import PerplexitySummary
 
 
 def check(asked: Perplexity, as_json: bool) -> None:

@@ -8,8 +8,7 @@ from biofm.cli.estimate import show_score_estimate
 from biofm.cli.printing import place_of, print_json, refuse_two_outputs, say, say_notices
 
 if TYPE_CHECKING:
-    from biofm.inference.scoring.estimate import ScoreEstimate
-    from biofm.inference.scoring.results import ScoreMergeSummary, ScoreSummary
+    from biofm.inference.scoring import ScoreEstimate, ScoreMergeSummary, ScoreSummary
 
 
 def check(asked: Score, as_json: bool) -> None:

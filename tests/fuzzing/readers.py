@@ -20,8 +20,7 @@ from biofm.evaluation import EvaluateOptions, read_assay
 from biofm.evaluation.supervised import LabelOptions, read_labelled
 from biofm.inference import Compute, Embedder, EmbedOptions
 from biofm.inference.prediction import PredictorFiles, files_of_predictor, read_ensemble
-from biofm.inference.scoring import ScoreOptions
-from biofm.inference.scoring.sources import Sources
+from biofm.inference.scoring import ScoreOptions, Sources
 from biofm.modalities import PROTEIN
 from biofm.modalities.records import RecordOptions, records_of_file
 from biofm.models import files_of, read_checkpoint

@@ -1,41 +1,54 @@
-"""What scoring will take, before it begins: counted in one pass, timed on a sample."""
+"""What scoring will take in time, memory and space: counted in one pass over the rows, timed on a sample."""
 
+import io
 import random
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from zlib import crc32
 
+import numpy as np
+
+from biofm.core.tables import SUFFIXES, Table, open_table
 from biofm.inference.compute import Compute
 from biofm.inference.queries import Query
-from biofm.inference.scoring.readings import ScoringModel
-from biofm.inference.scoring.rows import Row, Rows, chunks, of_shard
+from biofm.inference.scoring.columns import output_columns
+from biofm.inference.scoring.methods import Variant
+from biofm.inference.scoring.rows import Chunk, Row, Rows, chunks, of_shard
 from biofm.inference.scoring.scorer import Need, Scorer
-from biofm.inference.scoring.sizes import TableSizes
+from biofm.inference.scoring.scoring_model import ScoringModel
 from biofm.inference.shards import Shard
 from biofm.inference.working_memory import MemoryWatch, activation_bytes
 from biofm.nn import by_budget
 
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
 SAMPLE_SECONDS = 5.0
-N_SAMPLED = 2000  # runs through each model
+N_SAMPLED = 2000  # queries that are timed, for each model
 SEED = 20
 
 FLOAT_BYTES = 4
-KEY_BYTES = 60  # of an answer in the journal; it stands in an index too
-ENTRY_BYTES = 50  # a variant in the journal, besides its cells
+KEY_BYTES = 60  # of the key of an answer in the journal, which stands in an index too
+ENTRY_BYTES = 50  # of a row in the journal, besides its cells
 
-BUFFER_BYTES = 60 << 20  # a part of the table, its rows and what they need, the journal's cache
+BUFFER_BYTES = 60 << 20  # a part of the table, its rows and what they need, and the journal's cache
+
+LOWEST = -10.0  # of the made-up scores, natural logarithms: it decides how many digits they are written with
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreEstimate:
-    """``n_answers`` different things have to be known, by all models together, and ``n_tokens`` run for them.
+    """What scoring ``n_variants`` rows will take. All models together give ``n_answers`` different answers,
+    for which they process ``n_tokens`` tokens.
 
-    ``seconds``: reading, as it was timed, and each model's tokens at the speed of a sample of them.
-    ``memory_bytes``: its highest, the sum of ``memory_parts`` or what loading the models took;
-    ``device_bytes`` on a device that is not the CPU. ``output_bytes`` is by format; ``scratch_bytes`` and the
-    table once more lie beside the output until it is whole.
+    ``seconds`` adds the time that reading took and the time that the tokens will take, at the speed of a
+    sample: ``sample_tokens`` in ``sample_seconds``. ``memory_bytes`` is the peak on the host: the sum of
+    ``memory_parts``, or what loading the models took if that is more; ``device_bytes`` is the peak on a
+    device that is not the CPU. ``output_bytes`` is the size of the table by its suffix. Until the table is
+    whole, ``scratch_bytes`` and a second copy of it lie beside the output.
     """
 
     n_variants: int
@@ -58,16 +71,18 @@ class ScoreEstimate:
 def estimate_scores(
     rows: Rows, scorer: Scorer, names: Sequence[str], shard: Shard, notices: Counter[str], compute: Compute
 ) -> ScoreEstimate:
-    """Read all rows and time a sample of what they need. Takes some 100 bytes of memory an answer.
+    """Read all rows and time a sample of what they need, which takes about 100 bytes of memory for each
+    answer.
 
-    The models, whose columns have these ``names``, have just been loaded.
+    ``names`` are those of the models' columns. The models must just have been loaded: what that took in
+    memory is part of the estimate.
     """
     memory = MemoryWatch()
     began = perf_counter()
     found = _survey(of_shard(rows, shard), scorer, names, notices)
     seconds = perf_counter() - began
     with memory.sampling():
-        timed = [_time(reader, one.kept) for reader, one in zip(scorer.readers, found.samples, strict=True)]
+        timed = [_time(model, one.kept) for model, one in zip(scorer.models, found.samples, strict=True)]
     for n_tokens, one in zip(found.n_tokens, timed, strict=True):
         seconds += n_tokens * one.seconds / max(1, one.n_tokens)
     parts, device_bytes = _memory(memory, scorer, compute, found, timed)
@@ -91,22 +106,23 @@ def estimate_scores(
 
 
 def _answer_bytes(scorer: Scorer) -> int:
-    """What an answer takes in the journal."""
-    return FLOAT_BYTES * max(len(reader.letters) for reader in scorer.readers) + KEY_BYTES
+    """The bytes that an answer takes in the journal."""
+    return FLOAT_BYTES * max(len(model.letters) for model in scorer.models) + KEY_BYTES
 
 
 class _Survey:
-    """What the rows need. Of each model: how many tokens, and a sample of its needs."""
+    """What the rows need; for each model, how many tokens it will process, and a sample of its needs."""
 
     def __init__(self, scorer: Scorer, names: Sequence[str]) -> None:
         self.n_variants = 0
         self.answers: set[bytes] = set()
         self.n_tokens = [0] * len(names)
         self.samples = [_Sample() for _ in names]
-        self.sizes = TableSizes(scorer, names)
+        self.sizes = _TableSizes(scorer, names)
 
 
 def _survey(rows: Iterable[Row], scorer: Scorer, names: Sequence[str], notices: Counter[str]) -> _Survey:
+    """Read the rows to their end."""
     found = _Survey(scorer, names)
     for chunk in chunks(rows, scorer):
         found.n_variants += len(chunk.rows)
@@ -114,13 +130,13 @@ def _survey(rows: Iterable[Row], scorer: Scorer, names: Sequence[str], notices: 
         for key, need in chunk.needs.items():
             if key not in found.answers:
                 found.answers.add(key)
-                found.n_tokens[need.model] += scorer.n_tokens(need)
-                found.samples[need.model].add(need)
+                found.n_tokens[need.model_number] += scorer.n_tokens(need)
+                found.samples[need.model_number].add(need)
     return found
 
 
 class _Sample:
-    """Some of the needs that it was shown, all equally likely to be among them."""
+    """Keeps up to ``N_SAMPLED`` of the needs that it is given, each equally likely (reservoir sampling)."""
 
     def __init__(self) -> None:
         self.kept: list[Need] = []
@@ -141,25 +157,26 @@ class _Timed(NamedTuple):
     longest: int  # of the runs, in tokens
 
 
-def _time(reader: ScoringModel, needs: Sequence[Need]) -> _Timed:
-    """Run one query of each need, as many as some seconds allow."""
-    queries = [query for need in needs for query in reader.first_query(need.reading)]
+def _time(model: ScoringModel, needs: Sequence[Need]) -> _Timed:
+    """Run one query of each need, until ``SAMPLE_SECONDS`` are over."""
+    queries = [query for need in needs for query in model.first_query(need.reading)]
     random.Random(SEED).shuffle(queries)
-    budget = reader.runner.tokens_per_batch
+    budget = model.runner.tokens_per_batch
     batches = [*by_budget(((query, len(query.tokens)) for query in queries), budget)]
     if batches:
-        _run(reader, batches[0])  # the first batch of a process is slow
+        _run(model, batches[0])  # the first batch of a process is slow
     n_tokens, began = 0, perf_counter()
     for batch in batches:
-        n_tokens += _run(reader, batch)
+        n_tokens += _run(model, batch)
         if perf_counter() - began > SAMPLE_SECONDS:
             break
     longest = max((len(query.tokens) for query in queries), default=0)
     return _Timed(n_tokens, perf_counter() - began, longest)
 
 
-def _run(reader: ScoringModel, batch: list[Query]) -> int:
-    for _ in reader.runner.predict(batch):
+def _run(model: ScoringModel, batch: list[Query]) -> int:
+    """Run one batch; returns its number of tokens."""
+    for _ in model.runner.predict(batch):
         pass
     return sum(len(query.tokens) for query in batch)
 
@@ -167,17 +184,67 @@ def _run(reader: ScoringModel, batch: list[Query]) -> int:
 def _memory(
     memory: MemoryWatch, scorer: Scorer, compute: Compute, found: _Survey, timed: Sequence[_Timed]
 ) -> tuple[dict[str, int], int]:
-    """What a run takes on the host, part by part, and what it takes on another device. The models, all of
-    which are loaded, run one after another.
+    """The bytes that a run takes on the host, part by part, and those on another device. All models are
+    loaded together, and run one after another.
     """
     activations = 0
-    for reader, n_tokens, one in zip(scorer.readers, found.n_tokens, timed, strict=True):
-        n_batch_tokens = min(n_tokens, max(reader.runner.tokens_per_batch, one.longest))
-        config = reader.runner.model.encoder.config
+    for model, n_tokens, one in zip(scorer.models, found.n_tokens, timed, strict=True):
+        n_batch_tokens = min(n_tokens, max(model.runner.tokens_per_batch, one.longest))
+        config = model.runner.model.encoder.config
         activations = max(activations, activation_bytes(config, compute.dtype, n_batch_tokens))
     others = {"buffers": BUFFER_BYTES}
     if compute.device.type == "cpu":
         return memory.parts(activations, others), 0
-    models = [reader.runner.model for reader in scorer.readers]
-    weights = sum(weight.nbytes for model in models for weight in model.parameters())
+    modules = [model.runner.model for model in scorer.models]
+    weights = sum(weight.nbytes for module in modules for weight in module.parameters())
     return memory.parts(0, others), weights + activations
+
+
+class _TableSizes:
+    """The size of the table in every format: the rows are written with made-up scores, and only counted."""
+
+    def __init__(self, scorer: Scorer, names: Sequence[str]) -> None:
+        self._scorer = scorer
+        self._names = names
+        self._tables: dict[str, tuple[_NullSink, Table]] = {}
+        for suffix in SUFFIXES:
+            sink = _NullSink()
+            table = open_table(cast(Any, sink), suffix, {}, io.BytesIO())
+            self._tables[suffix] = sink, table
+        self._is_empty = True
+
+    def add(self, chunk: Chunk, notices: Counter[str]) -> None:
+        """Write the rows of a chunk."""
+        made_up = np.array([_made_up_score(variant) for _, variant in chunk.scored], np.float32)
+        scores = np.repeat(made_up[:, None], len(self._names), axis=1)
+        columns = output_columns(chunk, self._scorer, self._names, scores, notices)
+        for _, table in self._tables.values():
+            table.append(columns)
+        self._is_empty = False
+
+    def in_bytes(self) -> dict[str, int]:
+        """The sizes in bytes, by suffix; to be asked for once, after the last chunk."""
+        if self._is_empty:
+            return dict.fromkeys(SUFFIXES, 0)
+        for _, table in self._tables.values():
+            table.close()
+        return {suffix: sink.n_bytes for suffix, (sink, _) in self._tables.items()}
+
+
+def _made_up_score(variant: Variant) -> float:
+    """A score that depends on the variant alone, as true ones do: Parquet stores a repeated value once."""
+    return LOWEST * crc32(f"{variant.wild_type} {variant.changes}".encode()) / 2**32
+
+
+class _NullSink(io.RawIOBase):
+    """A file that counts the bytes written to it, and keeps none."""
+
+    n_bytes = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: "ReadableBuffer", /) -> int:
+        n_bytes = memoryview(data).nbytes
+        self.n_bytes += n_bytes
+        return n_bytes

@@ -1,4 +1,6 @@
-"""Scores of variants: natural logarithms, the wild type is 0, and higher is what the model expects more.
+"""The methods that score a variant, by one model.
+
+A score is in natural logarithms. The wild type has 0; the model expects a variant with a higher score more.
 
 masked-marginals  Σ log p(mutant) - log p(wild) over the mutated places, each masked alone in the wild type
                   (Meier et al. 2021, https://doi.org/10.1101/2021.07.09.450648). Several mutations add up
@@ -23,14 +25,14 @@ from biofm_datasets import Change
 from biofm_datasets.changes import splice
 
 from biofm.core.choices import ScoreMethod
-from biofm.inference.scoring.readings import Answer, Reading, ScoringModel, log_likelihood_of
+from biofm.inference.scoring.scoring_model import Answer, Reading, ScoringModel, log_likelihood_of
 from biofm.inference.windows import spans
 
 METHODS: tuple[ScoreMethod, ...] = get_args(ScoreMethod)
 
 
 class Site(NamedTuple):
-    """A residue (place from 0) that becomes another."""
+    """A substituted residue: its place, counted from 0, and the letters before and after."""
 
     place: int
     wild: str
@@ -39,22 +41,23 @@ class Site(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """Changes of a wild type, in order and in its own numbering, spelt out."""
+    """Changes of a wild type, in order. Their positions count the residues of ``wild_type`` from 1."""
 
     wild_type: str
     changes: tuple[Change, ...]
 
     @property
     def mutated(self) -> str:
+        """The whole sequence with the changes made."""
         return splice(self.changes, self.wild_type)
 
     def method(self, asked: ScoreMethod) -> ScoreMethod:
-        """Which method scores this variant where ``asked`` scores substitutions."""
+        """The method for this variant: ``asked``, or pseudo-perplexity for insertions and deletions."""
         has_indel = any(len(change.wild) != len(change.mutant) for change in self.changes)
         return "pseudo-perplexity" if has_indel else asked
 
     def sites(self) -> Iterator[Site]:
-        """The substituted residues; only of a variant without insertions and deletions."""
+        """The substituted residues. The variant must have no insertions or deletions."""
         for change in self.changes:
             for i, (wild, mutant) in enumerate(zip(change.wild, change.mutant, strict=True)):
                 if wild != mutant:
@@ -63,13 +66,13 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class Unscored:
-    """What stands in a table of variants and cannot be scored, and why, in a sentence."""
+    """A row that cannot be scored, such as a stop codon; ``reason`` is a sentence for the user."""
 
     reason: str
 
 
 def readings_of(variant: Variant, asked: ScoreMethod, window: int) -> Iterator[Reading]:
-    """What must be known to score a variant with a model that sees ``window`` residues."""
+    """What a model that sees ``window`` residues at once must be asked in order to score a variant."""
     match variant.method(asked):
         case "masked-marginals":
             for site in variant.sites():
@@ -84,10 +87,10 @@ def readings_of(variant: Variant, asked: ScoreMethod, window: int) -> Iterator[R
 
 
 def score_of(
-    variant: Variant, asked: ScoreMethod, reader: ScoringModel, answer: Callable[[Reading], Answer]
+    variant: Variant, asked: ScoreMethod, model: ScoringModel, answer: Callable[[Reading], Answer]
 ) -> float:
-    """The score by one model, from its answers to ``readings_of``."""
-    readings = list(readings_of(variant, asked, reader.window))
+    """The score by one model; ``answer`` looks up its answer to each of the ``readings_of`` the variant."""
+    readings = list(readings_of(variant, asked, model.window))
     match variant.method(asked):
         case "pseudo-perplexity":
             likelihoods = [log_likelihood_of(answer(reading)) for reading in readings]
@@ -95,16 +98,16 @@ def score_of(
         case "masked-marginals":
             rows = [answer(reading) for reading in readings]
         case "wt-marginals":
-            places = [_find_window(variant, site, reader.window)[1] for site in variant.sites()]
-            shown = [answer(reading).reshape(-1, len(reader.letters)) for reading in readings]
+            places = [_find_window(variant, site, model.window)[1] for site in variant.sites()]
+            shown = [answer(reading).reshape(-1, len(model.letters)) for reading in readings]
             rows = [residues[place] for residues, place in zip(shown, places, strict=True)]
     pairs = zip(variant.sites(), rows, strict=True)
-    column = reader.column
+    column = model.column
     return sum(float(row[column[site.mutant]]) - float(row[column[site.wild]]) for site, row in pairs)
 
 
 def _find_window(variant: Variant, site: Site, window: int) -> tuple[int, int]:
-    """The number of the window that counts for a site, and its place among that window's residues."""
+    """The number of the window that answers for a site, and the site's place in that window's answer."""
     for number, span in enumerate(spans(len(variant.wild_type), window)):
         if site.place < span.stop:
             return number, site.place - span.first

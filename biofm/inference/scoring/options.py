@@ -1,4 +1,4 @@
-"""What to score and how."""
+"""The options of scoring, checked, and the names of the models' columns."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,10 +18,13 @@ MUTATED_COLUMN = "mutated_sequence"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreOptions:
-    """Options of scoring, checked.
+    """How variants are read and scored.
 
-    ``variant_column`` holds variants in a notation, ``mutated_column`` whole sequences; where both are None,
-    the first column of the usual names is taken. ``offset``: see ``biofm_datasets.changes.locate``.
+    ``variant_column`` names a column of variants in a notation such as A24G, ``mutated_column`` one of whole
+    mutated sequences. Where both are None, the first column with a usual name is taken. ``offset`` is what
+    the variants' numbering adds (see ``biofm_datasets.changes.locate``). ``on_error`` is "stop" or "skip".
+
+    Raises OptionError for an unknown word, an offset out of bounds, or where both columns are named.
     """
 
     method: ScoreMethod = "masked-marginals"
@@ -41,16 +44,16 @@ class ScoreOptions:
             raise OptionError(what, where="--mutated-column", remedy="Give one of them")
 
     def refuse_columns(self) -> None:
-        """Raises OptionError where a column of variants is chosen; for a scan, which has no table of them."""
+        """Raise OptionError where a column of variants is named: a scan has no table of variants."""
         for option, column in (("variant", self.variant_column), ("mutated", self.mutated_column)):
             if column is not None:
                 remedy = "Leave it out: every substitution is scored"
                 raise OptionError("there is no table of variants", where=f"--{option}-column", remedy=remedy)
 
     def find_column(self, names: Sequence[str], where: str) -> tuple[str, bool]:
-        """The column of a table's variants, and whether it holds whole sequences.
+        """The column of a table's variants, and whether it holds whole mutated sequences.
 
-        Raises DataError where there is none.
+        Raises DataError, naming ``where``, for a table without such a column.
         """
         if chosen := self.variant_column or self.mutated_column:
             find_column(names, chosen, where)
@@ -64,7 +67,7 @@ class ScoreOptions:
 
 
 def column_names(models: Sequence[str]) -> list[str]:
-    """What the models' columns are called: the last part of each name, where that tells them apart.
+    """Names for the columns of models: the last part of each path or name where these differ, else all of it.
 
     Raises OptionError for a model that is named twice.
     """

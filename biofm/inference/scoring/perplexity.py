@@ -1,4 +1,4 @@
-"""How well a model expects whole proteins: pseudo-perplexity, and what one run says.
+"""How well a model expects whole proteins: the perplexity of each, by one of two methods.
 
 pseudo       exp(-PLL / n), where the pseudo-log-likelihood PLL adds up the log-probability of each amino acid
              while it alone is masked (Salazar et al. 2020, https://aclanthology.org/2020.acl-main.240).
@@ -25,7 +25,7 @@ from biofm.core.errors import OptionError
 from biofm.core.tables import RENAMED, Table, kept_apart
 from biofm.inference.empty_rows import EMPTY_ROWS, emptied, reasons
 from biofm.inference.intake import Intake
-from biofm.inference.scoring.readings import Reading, ScoringModel, log_likelihood_of
+from biofm.inference.scoring.scoring_model import Reading, ScoringModel, log_likelihood_of
 from biofm.modalities import Words, columns_of
 from biofm.models.finiteness import not_finite
 from biofm.nn import by_budget
@@ -41,18 +41,18 @@ IN_WINDOWS = "sequences longer than the model's training, read in windows"
 
 
 def left_out(words: Words) -> str:
-    """The notice of units that do not count, such as X."""
+    """The notice for units that do not count, such as X."""
     return f"{words.units} left out, which are no single {words.kind}"
 
 
 def without_any(words: Words) -> str:
-    """The notice of sequences of which no unit counts."""
+    """The notice for sequences in which no unit counts."""
     article = "an" if words.kind[0] in "aeiou" else "a"
     return f"sequences without {article} {words.kind}, whose perplexity is nan"
 
 
 def check_perplexity_method(method: str) -> None:
-    """Raises OptionError for a method that does not exist."""
+    """Raise OptionError for a method that does not exist."""
     if method not in PERPLEXITY_METHODS:
         remedy = f"Give {' or '.join(PERPLEXITY_METHODS)}"
         raise OptionError(f"no such method: {method}", where="--method", remedy=remedy)
@@ -60,9 +60,12 @@ def check_perplexity_method(method: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Perplexities:
-    """Of some sequences in order: which records of the input they are, how many residues counted, the
-    perplexity, whether windows were needed, and whether the model's numbers are not finite, and the
-    perplexity NaN for that. ``columns``: what travels with the records.
+    """The perplexities of some sequences in order, a value a sequence in every field.
+
+    ``records`` are their numbers in the input, ``n_residues`` how many residues counted, ``values`` the
+    perplexities (NaN where no residue counted), ``windowed`` whether windows were needed. Where
+    ``is_faulty``, the model's numbers are not finite and the perplexity is NaN. ``columns`` are those that
+    the input has besides, and that the output repeats.
     """
 
     ids: list[str]
@@ -76,7 +79,7 @@ class Perplexities:
 
 def perplexities(
     records: Iterable[Record],
-    reader: ScoringModel,
+    model: ScoringModel,
     method: PerplexityMethod,
     notices: Counter[str],
     on_run: Callable[[int, float], None] = lambda n_tokens, n_characters: None,
@@ -85,35 +88,36 @@ def perplexities(
 ) -> Iterator[Perplexities]:
     """Perplexities in the order of ``records``, part by part.
 
-    ``on_run`` hears, batch by batch, how many tokens were run, and for how many characters of the input: its
-    part of those that all batches together stand for. Raises ModelError or OptionError for a record of which
-    the model's numbers are not finite, unless ``on_error`` is "skip".
+    ``on_run`` is called after each batch with its number of tokens, and with the number of characters of the
+    input that these stand for. Raises ModelError or OptionError for a record for which the model's numbers
+    are not finite, unless ``on_error`` is "skip".
     """
-    sized = ((record, reader.n_tokens(_reading(record, method))) for record in records)
+    sized = ((record, model.n_tokens(_reading(record, method))) for record in records)
     for part in by_budget(sized, TOKENS_PER_PART):
-        found = _perplexities_of(part, reader, method, notices, on_run)
+        found = _perplexities_of(part, model, method, notices, on_run)
         if found.is_faulty.any() and on_error == "stop":
-            raise not_finite(reader.runner.model, part[int(found.is_faulty.argmax())].where)
+            raise not_finite(model.runner.model, part[int(found.is_faulty.argmax())].where)
         notices[EMPTY_ROWS] += int(found.is_faulty.sum())
         yield found
 
 
 def _perplexities_of(
     part: list[Record],
-    reader: ScoringModel,
+    model: ScoringModel,
     method: PerplexityMethod,
     notices: Counter[str],
     on_run: Callable[[int, float], None],
 ) -> Perplexities:
+    """The perplexities of the records of a part; equal sequences are read once."""
     readings = [_reading(record, method) for record in part]
     unique = list(dict.fromkeys(readings))
-    per_token = sum(len(record.sequence) for record in part) / max(1, sum(map(reader.n_tokens, unique)))
-    answers = reader.read(unique, lambda n_tokens: on_run(n_tokens, n_tokens * per_token))
+    per_token = sum(len(record.sequence) for record in part) / max(1, sum(map(model.n_tokens, unique)))
+    answers = model.read(unique, lambda n_tokens: on_run(n_tokens, n_tokens * per_token))
     likelihoods = dict(zip(unique, map(log_likelihood_of, answers), strict=True))
-    n_residues = [reader.n_units(record.sequence) for record in part]
-    n_counted = [len(reader.counted(record.sequence)) for record in part]
-    windowed = [n > reader.window for n in n_residues]
-    words = reader.tokenizer.modality.words
+    n_residues = [model.n_units(record.sequence) for record in part]
+    n_counted = [len(model.counted(record.sequence)) for record in part]
+    windowed = [n > model.window for n in n_residues]
+    words = model.tokenizer.modality.words
     notices[left_out(words)] += sum(n_residues) - sum(n_counted)
     notices[without_any(words)] += n_counted.count(0)
     notices[IN_WINDOWS] += sum(windowed)
@@ -130,7 +134,9 @@ def _reading(record: Record, method: PerplexityMethod) -> Reading:
 
 
 class PerplexityTally(TypedDict):
-    """``perplexity``: of all residues together, NaN where that of a row is missing; None of no residue."""
+    """Counts of a run, and its speed. ``perplexity`` is that of all residues together: None where no residue
+    counted, NaN where that of a record is missing.
+    """
 
     perplexity: float | None
     n_sequences: int
@@ -140,9 +146,9 @@ class PerplexityTally(TypedDict):
     tokens_per_second: float
 
 
-def perplexities_to_table(
+def write_perplexities(
     intake: Intake,
-    reader: ScoringModel,
+    model: ScoringModel,
     method: PerplexityMethod,
     table: Table,
     notices: Counter[str],
@@ -150,9 +156,9 @@ def perplexities_to_table(
     *,
     on_error: str = "stop",
 ) -> PerplexityTally:
-    """Stream the records of ``intake`` through the model into ``table``, which is left open. Columns that
-    travel with the records stand behind ``record``. With ``on_error`` "skip" the last one says why a row is
-    empty.
+    """Stream the perplexities of the records of ``intake`` into ``table``, which is finished then. Other
+    columns of the input stand behind the column ``record``. With ``on_error`` "skip", a last column says why
+    a row is empty.
     """
     began = perf_counter()
     counts: Counter[str] = Counter()
@@ -164,11 +170,11 @@ def perplexities_to_table(
         counts.update(tokens=n_tokens)
         progress.update(tokens=counts["tokens"], fraction=intake.share_of(n_read))
 
-    for part in perplexities(intake, reader, method, notices, on_run, on_error=on_error):
+    for part in perplexities(intake, model, method, notices, on_run, on_error=on_error):
         which = {"id": part.ids, "record": part.records}
         columns = {"n_residues": part.n_residues, "windowed": part.windowed}
         columns |= emptied({COLUMNS[method]: part.values}, part.is_faulty)
-        columns |= reasons(part.is_faulty, reader.runner.dtype, on_error)
+        columns |= reasons(part.is_faulty, model.runner.dtype, on_error)
         apart = kept_apart(part.columns, which | columns)
         notices[RENAMED] = sum(name not in apart for name in part.columns)
         table.append({**which, **apart, **columns})

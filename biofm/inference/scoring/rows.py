@@ -1,4 +1,4 @@
-"""Rows to score one by one, and chunks of them that are computed and kept together."""
+"""The rows of the input, numbered, and chunks of them that are scored and kept together."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -14,7 +14,8 @@ from biofm.inference.scoring.methods import Unscored, Variant
 from biofm.inference.scoring.scorer import Need, Scorer
 from biofm.inference.shards import Shard
 
-# Batches that a chunk fills: more wastes less of its last ones, fewer lose less work when a run is cut short.
+# A chunk fills so many batches. With more, fewer batches are half empty; with fewer, a run that is stopped
+# loses less work.
 BATCHES_PER_CHUNK = 32
 
 BY_LIKELIHOOD = "variants with insertions or deletions, scored by pseudo-perplexity"
@@ -24,7 +25,9 @@ IN_WINDOWS = "variants of proteins longer than a model's training, read in windo
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The row ``index`` of some cases; ``number`` is its place among all rows that are scored, from 1."""
+    """One row of the input: the one at ``index`` (from 0) of ``cases``, and at ``number`` (from 1) of the
+    input.
+    """
 
     number: int
     cases: Cases
@@ -36,12 +39,12 @@ class Row:
 
     @property
     def where(self) -> str:
-        """Its place in the input, for messages."""
+        """The file and line of the row, for messages."""
         return self.cases.where(self.index)
 
     @property
     def identity(self) -> bytes:
-        """Everything that makes it this row: its columns and cells, its protein, its variant."""
+        """A digest of everything that makes up the row: its number, columns, cells, protein and variant."""
         cells = (f"{name}\n{column[self.index]}" for name, column in self.cases.columns.items())
         variant = self.variant
         if isinstance(variant, Unscored):
@@ -52,7 +55,7 @@ class Row:
 
 @dataclass(slots=True)
 class Chunk:
-    """Rows of the same cases, and what must be known to score them."""
+    """Consecutive rows of the same cases, and what must be known to score them, by the key of the answer."""
 
     rows: list[Row] = field(default_factory=list)
     needs: dict[bytes, Need] = field(default_factory=dict)
@@ -70,15 +73,19 @@ class Chunk:
 
     @property
     def share_before(self) -> float | None:
+        """The share of the input, from 0 to 1, before the first of these rows; None where it is unknown."""
         return self.rows[0].cases.share_of(self.rows[0].index)
 
     @property
     def share_after(self) -> float | None:
+        """The share of the input, from 0 to 1, up to the last of these rows; None where it is unknown."""
         return self.rows[-1].cases.share_of(self.rows[-1].index + 1)
 
 
 class Rows:
-    """The rows of all cases in order. At the end it knows how many there were, and a digest of them."""
+    """Reads the rows of all cases in order, once. After the last one, ``n_read`` is their number and
+    ``digest`` tells this input from others. What the models read differently is counted in ``notices``.
+    """
 
     def __init__(self, cases: Iterable[Cases], scorer: Scorer, notices: Counter[str]) -> None:
         self._cases = cases
@@ -105,19 +112,22 @@ class Rows:
                 yield row
 
     def _count_unknown(self, wild_type: str, counted: set[bytes]) -> None:
-        """Count the residues that the first model does not know, of each protein once."""
-        n_unknown = self._scorer.readers[0].n_unknown(wild_type)
+        """Count the residues that the first model has no token for, once for each protein."""
+        n_unknown = self._scorer.models[0].n_unknown(wild_type)
         if n_unknown and (key := key_of(wild_type)) not in counted:
             counted.add(key)
             self._notices[UNKNOWN] += n_unknown
 
     @property
     def digest(self) -> str:
+        """Of the identities of the rows so far, in hexadecimal digits."""
         return self._digest.hexdigest()
 
 
 def of_shard(rows: Iterable[Row], shard: Shard) -> Iterator[Row]:
-    """A share of the rows. Variants whose first changed place is the same are in the same one."""
+    """The rows of a shard. Variants whose first change is at the same place of a protein are in one shard,
+    because they share answers.
+    """
     for row in rows:
         if shard.n == 1 or shard.holds(_key_of_place(row)):
             yield row
@@ -131,8 +141,10 @@ def _key_of_place(row: Row) -> bytes:
 
 
 def chunks(rows: Iterable[Row], scorer: Scorer) -> Iterator[Chunk]:
-    """Consecutive rows that need so many batches together. Where a chunk ends depends on the rows alone."""
-    budget = BATCHES_PER_CHUNK * max(reader.runner.tokens_per_batch for reader in scorer.readers)
+    """Cut the rows into chunks of about ``BATCHES_PER_CHUNK`` batches. Where a chunk ends depends on the rows
+    alone, so that a run that is resumed makes the same chunks.
+    """
+    budget = BATCHES_PER_CHUNK * max(model.runner.tokens_per_batch for model in scorer.models)
     chunk, n_tokens = Chunk(), 0
     for row in rows:
         new = {} if isinstance(row.variant, Unscored) else scorer.needs(row.variant)

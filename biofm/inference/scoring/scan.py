@@ -1,4 +1,4 @@
-"""Every substitution of a protein."""
+"""A scan: every substitution of a protein, as rows to score and as a matrix of their scores."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -12,52 +12,51 @@ from numpy.typing import NDArray
 
 from biofm.core.errors import InputError
 from biofm.inference.intake import Intake
-from biofm.inference.scoring.cases import ROWS_PER_PART, Cases
+from biofm.inference.scoring.cases import ROWS_PER_PART, Cases, check_unmasked
 from biofm.inference.scoring.methods import Variant
-from biofm.inference.scoring.wild_types import whole
 
 STANDARD = "ACDEFGHIKLMNPQRSTVWY"
 N_OTHERS = len(STANDARD) - 1
 NOT_SCANNED = "residues not scanned, which are none of the 20 standard ones"
 
 
-class _Row(NamedTuple):
+class _Substitution(NamedTuple):
     protein: str
     record: int
     position: int
     wild_residue: str
     mutant_residue: str
     variant: str
-    case: Variant
+    scored: Variant
 
 
 def cases_of_scan(intake: Intake, offset: int, notices: Counter[str]) -> Iterator[Cases]:
     """All 19 substitutions at every standard residue, protein by protein, in order of position and letter.
-    The column ``record``, the protein's number in the input, tells proteins of one id apart.
 
-    Positions are counted from 1 + ``offset``. Raises InputError for a masked residue, and where there is
-    nothing to substitute.
+    Positions are counted from 1 + ``offset``. The column ``record`` is the protein's number in the input,
+    from 1: it tells proteins with the same id apart. Raises InputError for a masked residue, and where there
+    is nothing to substitute.
     """
     rows = (row for record in intake for row in _substitutions(record, offset, notices))
     n_rows = 0
     share: float | None = 0.0
     while part := list(islice(rows, ROWS_PER_PART)):
         n_rows += len(part)
-        columns = {name: [getattr(row, name) for row in part] for name in _Row._fields[:-1]}
+        columns = {name: [getattr(row, name) for row in part] for name in _Substitution._fields[:-1]}
         before, share = share, intake.share_of(n_rows // N_OTHERS)
-        yield Cases(columns, [row.case for row in part], partial(_where, part), before, share)
+        yield Cases(columns, [row.scored for row in part], partial(_where, part), before, share)
     if not n_rows:
         raise InputError("there is no standard residue to substitute", remedy="Give a protein")
 
 
-def _where(part: Sequence[_Row], index: int) -> str:
+def _where(part: Sequence[_Substitution], index: int) -> str:
     return f"{part[index].protein}, {part[index].variant}"
 
 
 def scan_matrix(sequence: str, scores: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The scores of a scan, in its order, as (residues, 20) in the order of ``STANDARD``.
+    """The scores of a protein's scan, in the order of its rows, as a matrix of shape (residues, 20).
 
-    0 for the wild type, nan where nothing was scanned.
+    The columns are in the order of ``STANDARD``. The wild type has 0, and residues that were not scanned NaN.
     """
     matrix = np.full((len(sequence), len(STANDARD)), np.nan, np.float32)
     is_wild = np.array(list(sequence))[:, None] == np.array(list(STANDARD))  # (residues, 20)
@@ -66,8 +65,9 @@ def scan_matrix(sequence: str, scores: NDArray[np.float32]) -> NDArray[np.float3
     return matrix
 
 
-def _substitutions(record: Record, offset: int, notices: Counter[str]) -> Iterator[_Row]:
-    sequence = whole(record).sequence
+def _substitutions(record: Record, offset: int, notices: Counter[str]) -> Iterator[_Substitution]:
+    """The rows of one protein; residues other than the 20 standard ones are counted in ``notices``."""
+    sequence = check_unmasked(record).sequence
     for number, wild in enumerate(sequence, start=1):
         if wild not in STANDARD:
             notices[NOT_SCANNED] += 1
@@ -76,6 +76,6 @@ def _substitutions(record: Record, offset: int, notices: Counter[str]) -> Iterat
             if mutant != wild:
                 position = number + offset
                 case = Variant(sequence, (Change(number, wild, mutant),))
-                yield _Row(
+                yield _Substitution(
                     record.id, record.number, position, wild, mutant, f"{wild}{position}{mutant}", case
                 )

@@ -1,23 +1,30 @@
-"""From opened files to rows to score."""
+"""Where rows to score come from: the files of variants and of wild types, or a scan of all substitutions."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
-from biofm_datasets import Record
+from biofm_datasets import DataError, Record
 from biofm_datasets.formats import is_table
-from biofm_datasets.table_parts import read_table
+from biofm_datasets.table_parts import TablePart, read_table
 
 from biofm.core.errors import InputError, OptionError
 from biofm.gate.inputs import STANDARD_INPUT
 from biofm.inference.intake import Intake, share_reader
-from biofm.inference.scoring.cases import ROWS_PER_PART, Cases, cases_of_table
+from biofm.inference.scoring.cases import (
+    ROWS_PER_PART,
+    Cases,
+    WildTypes,
+    cases_of_table,
+    check_unmasked,
+    clean_cell,
+)
 from biofm.inference.scoring.options import ScoreOptions
 from biofm.inference.scoring.scan import cases_of_scan
-from biofm.inference.scoring.wild_types import wild_types_of_column, wild_types_of_records
 from biofm.modalities import Modality
 from biofm.modalities.modality import check_asked
 from biofm.modalities.records import RecordOptions, check_format, records_of_file
@@ -25,12 +32,15 @@ from biofm.modalities.records import RecordOptions, check_format, records_of_fil
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """The files that variants and their wild types come from, checked against each other.
+    """The files that variants and their wild types come from; which of them there are, and how they are read.
 
-    Without ``variants`` every substitution of the wild types is meant (``all_singles``), of a single one
-    where a picture is to show it (``only_one``). ``sequence_column`` and ``protein_column`` are those of the
-    wild types where they come in a table, else of the variants. ``format`` is that of the variants or, where
-    there are none, of the wild types.
+    Without a file of ``variants``, every substitution of the wild types is scored, and ``all_singles`` must
+    be True; with ``only_one`` there may be a single wild type, because a picture shows one. The columns
+    ``sequence_column`` and ``protein_column`` are those of the wild types where these come in a table, else
+    those of the variants. ``format`` is that of the variants or, where there are none, of the wild types.
+    ``modality`` is the one that the user asked for by name.
+
+    Raises OptionError where the choices do not fit each other.
     """
 
     variants: Path | None
@@ -59,6 +69,7 @@ class Sources:
             self._check_file(self.wild_type)
 
     def _check_file(self, wild_type: Path) -> None:
+        """Raise OptionError where the file of wild types does not fit the other choices."""
         if self.sequence_column is not None and not self._is_table():
             what = "a file and a column of wild types are both given"
             raise OptionError(what, where="--sequence-column", remedy="Give one of them")
@@ -72,11 +83,11 @@ class Sources:
 
     @property
     def name(self) -> str:
-        """The file that the rows come from, for messages."""
+        """The name of the file that the rows come from, for messages."""
         return _spelt(self.variants or self.wild_type)
 
     def files(self) -> dict[str, tuple[Path, ...]]:
-        """What is read, by role."""
+        """The files that are read, by role: "variants", "wild_type"."""
         roles = {"variants": self.variants, "wild_type": self.wild_type}
         return {role: (path,) for role, path in roles.items() if path is not None}
 
@@ -87,14 +98,17 @@ class Sources:
         options: ScoreOptions,
         notices: Counter[str],
     ) -> Iterator[Cases]:
-        """The rows to score, of the modality that the models read, in order; ``opened`` gives the stream of a
-        role. Raises OptionError where another modality was asked for.
+        """The rows to score, in order. ``opened`` gives the opened file of a role; ``modality`` is what the
+        models read.
+
+        Raises OptionError where the user asked for another modality; InputError, while the rows are read,
+        where a file is at fault.
         """
         check_asked(self.modality, modality)
         if self.variants is None:
             options.refuse_columns()
             records = self._records(opened("wild_type"), modality, options.on_error, notices)
-            proteins = self._the_one(records) if self.only_one else records
+            proteins = _only_one(records) if self.only_one else records
             return cases_of_scan(Intake(proteins, opened("wild_type")), options.offset, notices)
         if self.wild_type is None:
             assert self.sequence_column is not None, "checked above"
@@ -108,16 +122,10 @@ class Sources:
         parts = read_table(stream, self.name, n_rows=ROWS_PER_PART, word=self.format)
         return cases_of_table(parts, wild_types, modality, options, notices, share_reader(stream))
 
-    def _the_one(self, records: Iterator[Record]) -> Iterator[Record]:
-        first = list(islice(records, 2))
-        if len(first) > 1:
-            remedy = "Leave out --picture, or give a file with one protein"
-            raise InputError("a picture shows one protein", where=first[1].where, remedy=remedy)
-        yield from first
-
     def _records(
         self, stream: BinaryIO, modality: Modality, on_error: str, notices: Counter[str]
     ) -> Iterator[Record]:
+        """The records of the file of wild types."""
         assert self.wild_type is not None
         id_column = self.protein_column if self._is_table() else None
         reading = RecordOptions(
@@ -139,8 +147,68 @@ class Sources:
         return self.format if self.variants is None else None
 
     def _are_named(self) -> bool:
-        """Whether the names of wild types matter: to find a row's, or because a table has to tell them."""
+        """Whether the names of wild types are used: to find that of a row, or as the ids of records in a
+        table.
+        """
         return self.wild_type is not None and (self.variants is not None or self._is_table())
+
+
+def _only_one(records: Iterator[Record]) -> Iterator[Record]:
+    """The record, where there is one. Raises InputError where there are several."""
+    first = list(islice(records, 2))
+    if len(first) > 1:
+        remedy = "Leave out --picture, or give a file with one protein"
+        raise InputError("a picture shows one protein", where=first[1].where, remedy=remedy)
+    yield from first
+
+
+def wild_types_of_records(records: Iterable[Record], name: str, protein_column: str | None) -> WildTypes:
+    """Wild types from a file with this ``name``: its one record is that of every row; where there are
+    several, the table's ``protein_column`` holds the id of the row's.
+
+    Raises InputError for an id that repeats, for a masked residue, and where there are several records and no
+    column is named.
+    """
+    sequences: dict[str, str] = {}
+    for record in records:
+        if record.id in sequences:
+            raise InputError("an earlier record has this id too", where=record.where, remedy="Rename one")
+        sequences[record.id] = check_unmasked(record).sequence
+    if protein_column is None:
+        if len(sequences) > 1:
+            what = f"{len(sequences):,} wild types, and no column says which row is of which"
+            raise InputError(what, where=name, remedy="Name the column of their names with --protein-column")
+        (only,) = sequences.values()
+        return lambda part: lambda row: only
+
+    def find(part: TablePart) -> Callable[[int], str]:
+        ids = part.texts(protein_column)
+
+        def of_row(row: int) -> str:
+            if ids[row] not in sequences:
+                raise DataError(f"there is no protein {ids[row]!r} in {name}", remedy="Check its spelling")
+            return sequences[ids[row]]
+
+        return of_row
+
+    return find
+
+
+def wild_types_of_column(
+    column: str, modality: Modality, notices: Counter[str], *, insists: bool = False
+) -> WildTypes:
+    """Wild types from a ``column`` of the table of variants: every row holds the sequence of its own.
+
+    A sequence that looks like one of another modality is a fault of its row, unless the caller ``insists``.
+    """
+
+    def find(part: TablePart) -> Callable[[int], str]:
+        texts = part.texts(column)
+        # Cached, so that the rows of one protein share one string.
+        clean = cache(lambda text: clean_cell(text, modality, notices, insists=insists))
+        return lambda row: clean(texts[row])
+
+    return find
 
 
 def _spelt(path: Path | None) -> str:

@@ -9,11 +9,10 @@ from biofm_datasets import Record
 from biofm_datasets.table_parts import read_table
 
 from biofm.core.errors import InputError, OptionError
-from biofm.inference.scoring import ScoreOptions, Variant
+from biofm.inference.scoring import Cases, ScoreOptions, Unscored, Variant, cases_of_values
 from biofm.inference.scoring import cases as cases_of_scoring
-from biofm.inference.scoring.cases import N_TRIED, Cases, cases_of_table, cases_of_values
-from biofm.inference.scoring.methods import Unscored
-from biofm.inference.scoring.wild_types import WildTypes, wild_types_of_column, wild_types_of_records
+from biofm.inference.scoring.cases import N_TRIED, WildTypes, cases_of_table
+from biofm.inference.scoring.sources import wild_types_of_column, wild_types_of_records
 from biofm.modalities import PROTEIN as PROTEINS
 
 PROTEIN = "MKTAYIAKQRQISF"

@@ -18,7 +18,7 @@ CPU = Compute(torch.device("cpu"), torch.float32, "as asked")
 
 
 @pytest.fixture
-def reader() -> ScoringModel:
+def model() -> ScoringModel:
     """Of windows of eight residues, in batches of thirty tokens."""
     module = MaskedLM(esm2.config(d_model=24, n_layers=2, n_heads=2))
     initialise(module, seed=1)
@@ -31,19 +31,19 @@ def records(*sequences: str) -> list[Record]:
 
 @pytest.mark.parametrize("method", PERPLEXITY_METHODS)
 def test_progress_comes_batch_by_batch_and_ends_at_the_whole_input(
-    method: PerplexityMethod, reader: ScoringModel
+    method: PerplexityMethod, model: ScoringModel
 ) -> None:
     heard: list[tuple[int, float]] = []
     proteins = records("MKTAYIAKQRQIS", "MKTAY", "MKTAYIAKQRQIS", "MK<mask>AYIAK")
-    (found,) = perplexities(proteins, reader, method, Counter(), lambda *so_much: heard.append(so_much))
+    (found,) = perplexities(proteins, model, method, Counter(), lambda *so_much: heard.append(so_much))
     assert found.values[0] == found.values[2]
     assert len(heard) > 1
     assert sum(n_characters for _, n_characters in heard) == pytest.approx(13 + 5 + 13 + 13)
 
 
 @pytest.mark.parametrize("method", PERPLEXITY_METHODS)
-def test_a_mask_is_one_residue_that_is_left_out(method: PerplexityMethod, reader: ScoringModel) -> None:
+def test_a_mask_is_one_residue_that_is_left_out(method: PerplexityMethod, model: ScoringModel) -> None:
     notices: Counter[str] = Counter()
-    (found,) = perplexities(records("MK<mask>AY"), reader, method, notices)
+    (found,) = perplexities(records("MK<mask>AY"), model, method, notices)
     assert (found.n_residues, found.windowed) == ([4], [False])
     assert +notices == {"residues left out, which are no single amino acid": 1}

@@ -12,12 +12,17 @@ from numpy.typing import NDArray
 from biofm.core.progress import no_progress
 from biofm.inference import Compute, Query, QueryRunner
 from biofm.inference.intake import Intake
-from biofm.inference.scoring import ScoreOptions, Scorer, ScoringModel
-from biofm.inference.scoring.cases import cases_of_values
-from biofm.inference.scoring.methods import Variant
-from biofm.inference.scoring.readings import window_start
-from biofm.inference.scoring.scan import cases_of_scan, scan_matrix
+from biofm.inference.scoring import (
+    ScoreOptions,
+    Scorer,
+    ScoringModel,
+    Variant,
+    cases_of_values,
+    scan_matrix,
+)
+from biofm.inference.scoring.scan import cases_of_scan
 from biofm.inference.scoring.scorer import Need
+from biofm.inference.scoring.scoring_model import window_start
 from biofm.modalities import ProteinTokenizer
 from biofm.models import esm2
 from biofm.nn import MaskedLM, initialise
@@ -40,7 +45,7 @@ class CountingRunner(QueryRunner):
         return super().predict(queries, on_run)
 
 
-def predictor(seed: int = 1) -> CountingRunner:
+def runner(seed: int = 1) -> CountingRunner:
     module = MaskedLM(esm2.config(d_model=24, n_layers=2, n_heads=2))
     initialise(module, seed=seed)
     return CountingRunner(module.eval(), TOKENIZER.mask, CPU)
@@ -48,19 +53,19 @@ def predictor(seed: int = 1) -> CountingRunner:
 
 @pytest.fixture
 def counting() -> CountingRunner:
-    return predictor()
+    return runner()
 
 
-def score(reader: ScoringModel, method: str, variants: list[str]) -> NDArray[np.float32]:
-    scorer = Scorer([reader], method)  # type: ignore[arg-type]
+def score(model: ScoringModel, method: str, variants: list[str]) -> NDArray[np.float32]:
+    scorer = Scorer([model], method)  # type: ignore[arg-type]
     return scorer.read_and_score(
         cases_of_values(PROTEIN, variants, TOKENIZER.modality, ScoreOptions(), Counter())
     )
 
 
 def test_a_place_is_run_once_however_many_variants_share_it(counting: CountingRunner) -> None:
-    reader = ScoringModel(counting, TOKENIZER, 1024)
-    score(reader, "masked-marginals", ["K2R", "K2G", "A4G:K2W", "M1M", "WT", "A4S", "T3S"])
+    model = ScoringModel(counting, TOKENIZER, 1024)
+    score(model, "masked-marginals", ["K2R", "K2G", "A4G:K2W", "M1M", "WT", "A4S", "T3S"])
     assert [query.masked.tolist() for query in counting.asked] == [[2], [4], [3]]
 
 
@@ -81,21 +86,21 @@ def test_indels_share_the_likelihood_of_their_wild_type(counting: CountingRunner
 
 
 def test_models_have_a_column_each() -> None:
-    one, other = (ScoringModel(predictor(seed), TOKENIZER, 1024, sha256=str(seed)) for seed in (1, 2))
+    one, other = (ScoringModel(runner(seed), TOKENIZER, 1024, sha256=str(seed)) for seed in (1, 2))
     cases = cases_of_values(PROTEIN, ["K2R", "A4del"], TOKENIZER.modality, ScoreOptions(), Counter())
     both = Scorer([one, other], "masked-marginals").read_and_score(cases)
     assert both.shape == (2, 2)
-    for i, reader in enumerate((one, other)):
-        alone = Scorer([reader], "masked-marginals").read_and_score(cases)[:, 0]
+    for i, model in enumerate((one, other)):
+        alone = Scorer([model], "masked-marginals").read_and_score(cases)[:, 0]
         np.testing.assert_allclose(both[:, i], alone, atol=1e-6)
     assert not np.allclose(both[:, 0], both[:, 1])
 
 
 def test_what_cannot_be_scored_is_nan_among_the_others(counting: CountingRunner) -> None:
-    reader = ScoringModel(counting, TOKENIZER, 1024)
-    found = score(reader, "masked-marginals", ["K2*", "K2R", "", "A4G"])[:, 0]
+    model = ScoringModel(counting, TOKENIZER, 1024)
+    found = score(model, "masked-marginals", ["K2*", "K2R", "", "A4G"])[:, 0]
     assert np.isnan(found).tolist() == [True, False, True, False]
-    np.testing.assert_array_equal(found[[1, 3]], score(reader, "masked-marginals", ["K2R", "A4G"])[:, 0])
+    np.testing.assert_array_equal(found[[1, 3]], score(model, "masked-marginals", ["K2R", "A4G"])[:, 0])
 
 
 def test_models_of_one_weight_file_and_window_answer_once(counting: CountingRunner) -> None:

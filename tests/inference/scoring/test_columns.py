@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from biofm.inference.scoring.parts import pack_columns, unpack_columns
-from biofm.inference.scoring.readings import Answer
+from biofm.inference.scoring.columns import pack_columns, unpack_columns
+from biofm.inference.scoring.scoring_model import Answer
 
 TABLE = pa.table(
     {

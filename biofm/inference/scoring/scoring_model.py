@@ -1,4 +1,4 @@
-"""What has to be known about a protein before something can be scored, and how a model is asked for it."""
+"""A model that scores: which log-probabilities it is asked for, and how it computes them."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,18 +18,22 @@ from biofm.modalities import Encoded, Tokenizer, Tokens
 NOWHERE = np.empty(0, np.int64)
 
 Answer = NDArray[np.float32]
-"""What is known: one long array, as a journal keeps it."""
+"""A model's answer to one reading: a flat array, which a journal can keep as it is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One thing to know.
+    """One question to a model about ``sequence``; ``kind`` says which.
 
-    hidden: log-probabilities of the tokens that are counted (``Tokenizer.counted``, such as the 22 amino
-    acids) at the unit ``place`` (from 0) while it is masked.
-    shown: those at all units for which window ``place`` counts, with nothing masked, one after another.
-    likelihood: the pseudo-log-likelihood of the sequence, each counted unit masked alone.
+    hidden: the log-probabilities of all counted tokens (``Tokenizer.counted``, such as the 22 amino acids) at
+    the unit ``place`` (counted from 0), while that unit is masked.
+    shown: the log-probabilities of all counted tokens at each unit that window number ``place`` answers for,
+    with nothing masked; the units follow each other in one flat array.
+    likelihood: the pseudo-log-likelihood of the sequence: each counted unit is masked alone, and the
+    log-probabilities of the true tokens are added up.
     shown likelihood: the same sum with nothing masked.
+
+    ``place`` means nothing for the two likelihoods.
     """
 
     kind: Literal["hidden", "shown", "likelihood", "shown likelihood"]
@@ -38,18 +42,20 @@ class Reading:
 
 
 class ScoringModel:
-    """A model that answers readings.
+    """A language model that answers readings.
 
-    It never sees more residues than in training: of a longer protein a masked residue is read in the window
-    around it, moved inwards at the ends; shown ones in windows that overlap by half, each residue in the one
-    in whose middle it lies.
+    The model never sees more residues at once than in training. In a longer protein, a masked residue is read
+    in the window around it, which is moved inwards at the ends of the protein. Residues that are shown are
+    read in windows that overlap by half; each residue is taken from the window in whose middle it lies.
     """
 
     def __init__(
-        self, predictor: QueryRunner, tokenizer: Tokenizer, trained_length: int, sha256: str = ""
+        self, runner: QueryRunner, tokenizer: Tokenizer, trained_length: int, sha256: str = ""
     ) -> None:
-        """``sha256``, that of the model's weights, tells its answers from those of other models."""
-        self.runner = predictor
+        """``trained_length`` is in tokens, special ones included. ``sha256`` is the checksum of the model's
+        weights: it keeps the answers of this model apart from those of other models in one journal.
+        """
+        self.runner = runner
         self.sha256 = sha256
         self.tokenizer = tokenizer
         self.window = trained_length - tokenizer.n_special
@@ -57,14 +63,18 @@ class ScoringModel:
         self.column = {tokenizer.vocabulary[token]: i for i, token in enumerate(self.letters)}
 
     def key(self, reading: Reading) -> bytes:
-        """Tells an answer of this model from every other; it holds no sequence."""
+        """The key of the answer in a journal. No other model or reading has it, and no sequence can be read
+        from it.
+        """
         digest = _digest(reading.sequence)
         return key_of(self.sha256, str(self.window), reading.kind, digest, str(reading.place))
 
     def read(
         self, readings: Sequence[Reading], on_run: Callable[[int], None] = no_progress
     ) -> Iterator[Answer]:
-        """The answers in order; all readings share their batches, each of which ``on_run`` hears of."""
+        """Answer the readings in order. They share batches; ``on_run`` is called with the tokens of each
+        batch.
+        """
         queries = (query for reading in readings for query in self._queries(reading))
         answers = self.runner.predict(queries, on_run)
         for reading in readings:
@@ -77,7 +87,7 @@ class ScoringModel:
                     yield np.array([self._log_likelihood(reading, answers)]).view(np.float32)
 
     def n_tokens(self, reading: Reading) -> int:
-        """How many tokens the model runs for a reading."""
+        """How many tokens the model processes to answer a reading."""
         n_residues = self.n_units(reading.sequence)
         n_run = min(n_residues, self.window) + self.tokenizer.n_special
         match reading.kind:
@@ -89,7 +99,7 @@ class ScoringModel:
                 return n_run * len(spans(n_residues, self.window))
 
     def n_values(self, reading: Reading) -> int:
-        """The length of an answer; a likelihood is one float64."""
+        """The length of the answer in float32 values. A likelihood is one float64, which takes two."""
         match reading.kind:
             case "hidden":
                 return len(self.letters)
@@ -104,15 +114,15 @@ class ScoringModel:
         return len(self.tokenizer.modality.units(sequence))
 
     def n_unknown(self, sequence: str) -> int:
-        """How many residues of a sequence the model has no token for."""
+        """How many residues of a sequence the model reads as <unk>, because it has no token for them."""
         return int(np.count_nonzero(self.tokenizer.encode(sequence) == self.tokenizer.unknown))
 
     def first_query(self, reading: Reading) -> list[Query]:
-        """The first of the runs that a reading takes, if it takes any."""
+        """The first query of a reading in a list; an empty list where the reading needs none."""
         return list(islice(self._queries(reading), 1))
 
     def counted(self, sequence: str) -> NDArray[np.int64]:
-        """The places (from 0) of a sequence's amino acids, which its likelihood is about."""
+        """The places (from 0) of the units that a likelihood counts, such as the 22 amino acids."""
         return self._counted(self.tokenizer.encode(sequence))
 
     def _counted(self, tokens: Tokens) -> NDArray[np.int64]:
@@ -159,12 +169,12 @@ class ScoringModel:
 
 
 def window_start(n_residues: int, place: int, window: int) -> int:
-    """The first residue of the window with ``place`` in its middle, as far as the protein's ends allow."""
+    """The first residue of the window around ``place``, which is centred where the protein's ends allow."""
     return max(0, min(place - window // 2, n_residues - window))
 
 
 def log_likelihood_of(answer: Answer) -> float:
-    """The sum in the answer to a likelihood, which keeps it in float64."""
+    """The log-likelihood in the answer to a likelihood reading, which holds one float64."""
     return float(answer.view(np.float64)[0])
 
 
