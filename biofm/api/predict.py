@@ -20,8 +20,14 @@ from biofm.policy import NONE, Contacts, Reads, Request
 if TYPE_CHECKING:
     from biofm.gate import Permit
     from biofm.inference import Compute
-    from biofm.inference.prediction import DomainTally, Ensemble, PredictorFiles, PredictorInfo, Remark
-    from biofm.inference.prediction.results import PredictSummary
+    from biofm.inference.prediction import (
+        DomainTally,
+        Predictor,
+        PredictorFiles,
+        PredictorInfo,
+        PredictSummary,
+        Remark,
+    )
     from biofm.models import Checkpoint
 
 COVERAGE = 0.9
@@ -35,7 +41,7 @@ class Predict(Verb["PredictSummary"]):
     It is what a predictor of ``biofm.finetune`` says of the sequences of a file (FASTA, CSV, TSV, Parquet;
     ``-`` is standard input). ``output`` is a table (.csv, .tsv, .parquet; ``-`` is standard output, as CSV)
     with the columns ``id``, ``record`` (its number in the input, from 1), ``n_residues`` and those of
-    ``biofm.inference.prediction.columns``: predictions with intervals that hold the share ``coverage`` of the
+    ``biofm.inference.prediction.table``: predictions with intervals that hold the share ``coverage`` of the
     truths, classes with probabilities, or a letter a residue; ``out_of_domain`` names why a row is unlike
     those of training, and then the promise does not hold. Order and duplicate ids are kept; memory does not
     grow with the file.
@@ -112,8 +118,7 @@ class Predict(Verb["PredictSummary"]):
         from biofm.gate import ask
         from biofm.inference import choose_compute
         from biofm.inference.intake import Intake
-        from biofm.inference.prediction import predictions_to_table
-        from biofm.inference.prediction.results import PredictSummary
+        from biofm.inference.prediction import PredictSummary, write_predictions
         from biofm.modalities.records import records_of_file
 
         request, output = self.request(), Path(self.output)
@@ -122,15 +127,15 @@ class Predict(Verb["PredictSummary"]):
             stream, files = permit.reader("input"), _files(permit, request)
             gaps = self.gaps or files.info.gaps
             compute = choose_compute(self.device, self.dtype or files.info.dtype)
-            ensemble = self._ensemble(files, compute)
-            provenance = _provenance(ensemble, compute, request.model, self.coverage, gaps)
-            modality, reading = ensemble.embedder.tokenizer.modality, reading_of(self, gaps)
+            predictor = self._read(files, compute)
+            provenance = _provenance(predictor, compute, request.model, self.coverage, gaps)
+            modality, reading = predictor.embedder.tokenizer.modality, reading_of(self, gaps)
             records = records_of_file(stream, name_of_input(self.input), modality, reading, notices)
             table = open_output(permit, output, provenance)
             with progress.bar("predicting") as bar:
                 with_lists = check_table_suffix(output) == ".parquet"
-                counts, tally = predictions_to_table(
-                    Intake(records, stream), ensemble, self.coverage, table, notices, bar,
+                counts, tally = write_predictions(
+                    Intake(records, stream), predictor, self.coverage, table, notices, bar,
                     with_lists=with_lists,
                 )  # fmt: skip
         return PredictSummary(
@@ -141,15 +146,15 @@ class Predict(Verb["PredictSummary"]):
             dtype_reason=compute.reason,
             provenance=provenance,
             notices=dict(+notices),
-            remarks=_remarks(ensemble, self.coverage, tally),
-            domain={} if ensemble.domain is None else tally.counts(),
+            remarks=_remarks(predictor, self.coverage, tally),
+            domain={} if predictor.domain is None else tally.counts(),
             **counts,
         )
 
-    def _ensemble(self, files: "PredictorFiles", compute: "Compute") -> "Ensemble":
-        from biofm.inference.prediction import read_ensemble  # brings torch
+    def _read(self, files: "PredictorFiles", compute: "Compute") -> "Predictor":
+        from biofm.inference.prediction import open_predictor  # brings torch
 
-        return read_ensemble(
+        return open_predictor(
             files,
             _base(files.info, self.model),
             compute,
@@ -185,29 +190,29 @@ def _base(info: "PredictorInfo", model: str | Path | None) -> "Checkpoint | None
     return loaded.checkpoint
 
 
-def _remarks(ensemble: "Ensemble", coverage: float, tally: "DomainTally") -> "tuple[Remark, ...]":
+def _remarks(predictor: "Predictor", coverage: float, tally: "DomainTally") -> "tuple[Remark, ...]":
     from biofm.inference.prediction import remark_domain  # brings torch
 
-    promises = _promises(ensemble, coverage)
-    return (*promises, *([] if ensemble.domain is None else remark_domain(ensemble.domain, tally)))
+    promises = _promises(predictor, coverage)
+    return (*promises, *([] if predictor.domain is None else remark_domain(predictor.domain, tally)))
 
 
-def _promises(ensemble: "Ensemble", coverage: float) -> "list[Remark]":
+def _promises(predictor: "Predictor", coverage: float) -> "list[Remark]":
     """What is known before anything is predicted."""
     from biofm.inference.prediction import NOTHING_KEPT, Remark, remark_promises  # bring torch
 
-    if ensemble.domain is None:
+    if predictor.domain is None:
         return [Remark(NOTHING_KEPT, is_warning=True)]
-    return remark_promises(ensemble.calibration, ensemble.info.targets, coverage)
+    return remark_promises(predictor.calibration, predictor.info.targets, coverage)
 
 
 def _provenance(
-    ensemble: "Ensemble", compute: "Compute", folder: str, coverage: float, gaps: str
+    predictor: "Predictor", compute: "Compute", folder: str, coverage: float, gaps: str
 ) -> dict[str, Any]:
     """How the predictions are made, to be kept beside them."""
     from biofm.core import __version__, torch_version  # bring numpy
 
-    info = ensemble.info
+    info = predictor.info
     return {
         "predictor": folder,
         "task": info.task,
@@ -217,9 +222,9 @@ def _provenance(
         "coverage": coverage,
         "model": info.model,
         "sha256": info.sha256,
-        "tested": [remark.text for remark in _promises(ensemble, coverage)],
-        **ensemble.embedder.tokenizer.provenance,
-        "window": ensemble.embedder.options.window or 0,
+        "tested": [remark.text for remark in _promises(predictor, coverage)],
+        **predictor.embedder.tokenizer.provenance,
+        "window": predictor.embedder.options.window or 0,
         "gaps": gaps,
         "dtype": compute.dtype_name,
         "device": compute.device.type,

@@ -10,8 +10,8 @@ from biofm.core.units import format_bytes
 
 if TYPE_CHECKING:
     from biofm.inference.estimate import EmbedEstimate
-    from biofm.training.estimating import TrainingEstimate
     from biofm.inference.scoring import ScoreEstimate
+    from biofm.training.estimating import TrainingEstimate
     from biofm.training.finetuning import FinetuneEstimate
 
 

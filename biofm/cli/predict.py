@@ -15,7 +15,7 @@ from biofm.cli.printing import (
 )
 
 if TYPE_CHECKING:
-    from biofm.inference.prediction.results import PredictSummary
+    from biofm.inference.prediction import PredictSummary
 
 
 def check(asked: Predict, as_json: bool) -> None:

@@ -19,7 +19,7 @@ from biofm.corpus import describe_store
 from biofm.evaluation import EvaluateOptions, read_assay
 from biofm.evaluation.supervised import LabelOptions, read_labelled
 from biofm.inference import Compute, Embedder, EmbedOptions
-from biofm.inference.prediction import PredictorFiles, files_of_predictor, read_ensemble
+from biofm.inference.prediction import PredictorFiles, files_of_predictor, open_predictor
 from biofm.inference.scoring import ScoreOptions, Sources
 from biofm.modalities import PROTEIN
 from biofm.modalities.records import RecordOptions, records_of_file
@@ -125,9 +125,9 @@ def read_predictor(folder: Path) -> Any:
         files: dict[str, BinaryIO] = {
             path.relative_to(folder).as_posix(): opened.enter_context(path.open("rb")) for path in paths
         }
-        ensemble = read_ensemble(PredictorFiles(files, str(folder)), seeds.base_model(), CPU)
-        proteins = ensemble.embedder.tokenise(seeds.RECORDS, Counter())
-        return [(part.found, ensemble.calibration) for part in ensemble.stream(proteins)]
+        predictor = open_predictor(PredictorFiles(files, str(folder)), seeds.base_model(), CPU)
+        proteins = predictor.embedder.tokenise(seeds.RECORDS, Counter())
+        return [(part.found, predictor.calibration) for part in predictor.stream(proteins)]
 
 
 def read_store(folder: Path) -> Any:

@@ -22,9 +22,7 @@ from biofm.core.configuration import to_toml
 from biofm.corpus.blocks import Reading
 from biofm.corpus.inputs import open_inputs
 from biofm.corpus.writing import write_store
-from biofm.inference.prediction import MemberInfo, PredictorInfo
-from biofm.inference.prediction.heads import linear_head
-from biofm.inference.prediction.info import write_info
+from biofm.inference.prediction import MemberInfo, PredictorInfo, linear_head, write_info
 from biofm.modalities import ProteinTokenizer
 from biofm.models import Checkpoint, esm1, esm2, esmc, write_checkpoint
 from biofm.models.names import NameMap

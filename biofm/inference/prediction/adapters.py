@@ -1,5 +1,5 @@
-"""Low-rank adapters (Hu et al. 2021, https://arxiv.org/abs/2106.09685) as peft writes them, merged into an
-encoder: W + scale B A. To predict with them needs no peft.
+"""Low-rank adapters (LoRA; Hu et al. 2021, https://arxiv.org/abs/2106.09685), read from the files that peft
+writes and merged into the weights W of an encoder: W + scale B A. This needs no peft.
 """
 
 import math
@@ -17,9 +17,10 @@ A, B = ".lora_A.weight", ".lora_B.weight"
 
 
 def merge_adapter(encoder: Encoder, config: bytes, weights: Mapping[str, Tensor], where: str) -> None:
-    """Add an adapter to the weights of ``encoder``, which it was trained on, in place.
+    """Add an adapter to the weights of ``encoder``, the one it was trained on, in place.
 
-    Raises ModelError where it does not fit.
+    ``config`` is the content of its configuration file, and ``where`` its folder, for messages. Raises
+    ModelError where the adapter does not fit the encoder.
     """
     remedy = "Copy the predictor's folder again, or name the model that it was trained on with --model"
     try:
@@ -42,6 +43,7 @@ def merge_adapter(encoder: Encoder, config: bytes, weights: Mapping[str, Tensor]
 
 
 def _scale(config: bytes) -> float:
+    """The factor of B A. Raises ValueError for a rank or an alpha that cannot be."""
     settings = parse_json(config)
     rank, alpha = float(settings["r"]), float(settings["lora_alpha"])
     if not (0 < rank < math.inf and math.isfinite(alpha)):

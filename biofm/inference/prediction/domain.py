@@ -1,31 +1,42 @@
-"""What a predictor has learned from, and whether a protein is like that.
+"""The domain of a predictor: which rows it has learned from, and whether a new row is like those.
 
-Of rows like those of training, calibration holds what it promises; of others it promises nothing.
+Intervals and probabilities are calibrated on rows like those of training; for other rows they promise
+nothing. A row is out of the domain by its length, by its letters, or by its distance to the nearest training
+row.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, isinf
 
 import numpy as np
 from biofm_datasets.arrays import Floats
+from numpy.typing import NDArray
 
+from biofm.core.errors import ModelError
 from biofm.evaluation import conformal_limit
 
 Units = Sequence[str]
-"""Of a sequence, each as it is spelled: its residues."""
+"""The units of a sequence, such as its residues, each as it is written."""
 
 LENGTH, LETTERS, DISTANCE = "length", "letters", "distance"
 REASONS = (LENGTH, LETTERS, DISTANCE)
 
-INSIDE = 0.95  # of rows like those of training lie nearer than the limit of the distance
+INSIDE = 0.95  # so large a share of rows like those of training lies nearer than the limit of the distance
+
+MOST_KEPT = 1000  # vectors of training rows: at 1,280 dimensions they take 5 MB
+LEAST_SPREAD = 1e-7  # relative to the largest: a dimension that varies less is left out
+ROWS_AT_ONCE = 1024
+NEAREST_ARRAYS = ("mean", "factor", "vectors")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingRows:
-    """``n`` rows that train or validate: their ``shortest`` and ``longest`` in residues, and the ``letters``
-    that stand in them, with blanks between them.
+    """The rows that trained or validated a predictor: their number ``n``, the ``shortest`` and the
+    ``longest`` in residues, and all ``letters`` in them, separated by blanks.
+
+    Raises ValueError for values of other types, which a damaged file may hold.
     """
 
     n: int
@@ -40,7 +51,7 @@ class TrainingRows:
 
 
 def describe_training(rows: Sequence[Units]) -> TrainingRows:
-    """Of the units of each row that trains or validates."""
+    """The description of rows that train or validate, each given by its units."""
     lengths, letters = [len(units) for units in rows], set[str]().union(*rows)
     return TrainingRows(
         n=len(rows), shortest=min(lengths), longest=max(lengths), letters=" ".join(sorted(letters))
@@ -48,7 +59,9 @@ def describe_training(rows: Sequence[Units]) -> TrainingRows:
 
 
 class Domain:
-    """The limits of what is like training. ``distances``: of rows that did not train, ascending."""
+    """What counts as a row like those of training. ``distances`` are those of rows that did not train, to the
+    nearest that did, ascending; they set the limit.
+    """
 
     def __init__(self, training: TrainingRows, distances: Floats) -> None:
         self.training = training
@@ -58,14 +71,16 @@ class Domain:
         self._letters = set(training.letters.split(" "))
 
     def reasons(self, rows: Sequence[Units], distances: Floats | None) -> list[tuple[str, ...]]:
-        """Of the units of each row, why it is out of the domain; nothing where it is inside."""
+        """Why each row, given by its units, is out of the domain; an empty tuple where it is inside."""
         found = np.zeros(len(rows)) if distances is None else distances
         return [self._of_one(*pair) for pair in zip(rows, found.tolist(), strict=True)]
 
     def usual(self, reason: str, n: int) -> tuple[float, float]:
-        """How many of ``n`` rows like those of training have this reason: the mean and the standard
-        deviation, where the rows that set the limits and the new ones could be exchanged. That share has a
-        beta distribution, for each of the two ends of the lengths as for the quantile of the distances.
+        """How many of ``n`` rows like those of training are out of the domain for this reason: the mean and
+        the standard deviation.
+
+        New rows and those that set the limits are taken to be exchangeable. Then the share beyond a limit has
+        a beta distribution, for the shortest and longest length as for the quantile of the distances.
         """
         beyond, within = 2.0, max(1.0, self.training.n - 1.0)
         if reason == DISTANCE:
@@ -76,14 +91,14 @@ class Domain:
         return n * share, (n * share * (1 - share) * (total + n) / (total + 1)) ** 0.5
 
     def tally(self, rows: Sequence[Units], distances: Floats | None) -> "DomainTally":
-        """What the reasons of these come to."""
+        """The rows, given by their units, counted by the reasons why they are out of the domain."""
         found = DomainTally()
         found.add(self.reasons(rows, distances))
         return found
 
     @property
     def has_distance(self) -> bool:
-        """Whether so many rows calibrated the distance that it can be judged."""
+        """Whether enough rows set the limit of the distance; with too few there is no limit."""
         return not isinf(self.limit)
 
     def _of_one(self, units: Units, distance: float) -> tuple[str, ...]:
@@ -96,18 +111,74 @@ class Domain:
 
 
 class DomainTally:
-    """Rows counted by why they are out of a domain."""
+    """Counts of rows, of those out of the domain, and of these by reason; a row may have several."""
 
     def __init__(self) -> None:
         self.n = self.n_outside = 0
         self.by_reason: Counter[str] = Counter()
 
     def add(self, found: Sequence[tuple[str, ...]]) -> None:
+        """Count rows by their reasons, which ``Domain.reasons`` gives."""
         self.n += len(found)
         self.n_outside += sum(map(bool, found))
         self.by_reason.update(reason for reasons in found for reason in reasons)
 
     def counts(self) -> dict[str, int]:
-        """For a summary: rows, those outside, and those by each reason."""
+        """The counts for a summary: all rows, those out of the domain, and those by each reason."""
         by_reason = {reason: self.by_reason[reason] for reason in REASONS}
         return {"rows": self.n, "out_of_domain": self.n_outside, **by_reason}
+
+
+class Nearest:
+    """Finds the distance of a row to the nearest training row, in the vectors that the heads are given.
+
+    ``vectors`` are those of training rows, less their ``mean``, times ``factor``. The factor of a dimension
+    is one over its standard deviation and over the square root of the number of dimensions that vary, so that
+    a distance of 1 means one standard deviation in every dimension.
+    """
+
+    def __init__(self, mean: Floats, factor: Floats, vectors: Floats) -> None:
+        self.mean = mean
+        self.factor = factor
+        self.vectors = vectors
+
+    @classmethod
+    def of(cls, rows: Floats) -> "Nearest":
+        """From the vectors of training rows, one a row."""
+        values = rows.astype(np.float64)
+        mean, spread = values.mean(axis=0), values.std(axis=0)
+        is_varied = spread > LEAST_SPREAD * spread.max(initial=0)
+        factor = np.divide(1, spread, out=np.zeros_like(spread), where=is_varied)
+        factor /= max(1, is_varied.sum()) ** 0.5
+        return cls(mean, factor, ((values - mean) * factor).astype(np.float32))
+
+    def distances(self, rows: Floats) -> NDArray[np.float64]:
+        """The Euclidean distance of each row to the nearest training row."""
+        parts = np.split(rows, range(ROWS_AT_ONCE, len(rows), ROWS_AT_ONCE))
+        return np.concatenate([self._of_part(part) for part in parts])
+
+    def _of_part(self, rows: Floats) -> NDArray[np.float64]:
+        """The distances of up to ``ROWS_AT_ONCE`` rows."""
+        kept = self.vectors.astype(np.float64)
+        x = (rows - self.mean) * self.factor
+        squares = (x**2).sum(axis=1)[:, None] + (kept**2).sum(axis=1) - 2 * x @ kept.T
+        distances: NDArray[np.float64] = np.sqrt(np.maximum(squares.min(axis=1), 0))
+        return distances
+
+    def state(self) -> dict[str, Floats]:
+        """The arrays that ``read_nearest`` takes back."""
+        return dict(zip(NEAREST_ARRAYS, (self.mean, self.factor, self.vectors), strict=True))
+
+
+def read_nearest(state: Mapping[str, Floats], where: str) -> Nearest:
+    """From the arrays of ``Nearest.state``, read from the file ``where``. Raises ModelError where one is
+    missing, is not finite, or does not fit the others.
+    """
+    mean, factor, vectors = (state.get(name, np.empty(0)) for name in NEAREST_ARRAYS)
+    if not all(np.isfinite(array).all() for array in (mean, factor, vectors)):
+        what = "the vectors of the training rows hold NaN or infinity"
+        raise ModelError(what, where=where, remedy="Copy the predictor's folder again")
+    if vectors.ndim != 2 or not len(vectors) or {mean.shape, factor.shape} != {vectors.shape[1:]}:
+        what = "the vectors of the training rows do not fit each other"
+        raise ModelError(what, where=where, remedy="Copy the predictor's folder again")
+    return Nearest(mean, factor, vectors)

@@ -1,4 +1,4 @@
-"""What stands on an encoder in a supervised model: from its vectors to numbers and probabilities."""
+"""Heads: what a supervised model adds to an encoder to make numbers or probabilities of its vectors."""
 
 from dataclasses import dataclass
 
@@ -20,8 +20,11 @@ SHIFT, SCALE = "targets.shift", "targets.scale"
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """``query`` pools by attention. The layers give a regression's targets after ``shift`` and ``scale``,
-    which standardised them in training; else logits.
+    """The trained ``layers`` on top of an encoder.
+
+    Where there is a ``query``, it pools the residues of a sequence by attention first. The layers of a
+    regression give standardised targets, which ``scale`` and ``shift`` turn back into the targets; those of
+    other tasks give logits.
     """
 
     task: Task
@@ -32,8 +35,10 @@ class Head:
 
     @torch.inference_mode()
     def outputs(self, rows: Floats, lengths: NDArray[np.int64]) -> Floats:
-        """Predicted numbers or probabilities from what an embedder gives: a row a sequence or, for labels per
-        residue and for attention that pools, a row a residue, ``lengths`` of each sequence.
+        """Predicted numbers or probabilities from the vectors ``rows`` of an embedder.
+
+        There is a row for each residue where labels are per residue or the head pools by attention, else one
+        for each sequence. ``lengths`` are those of the sequences in residues.
         """
         x = torch.from_numpy(rows)
         if self.query is not None:
@@ -47,11 +52,12 @@ class Head:
 
     @property
     def d_model(self) -> int:
-        """The width of the vectors that it stands on."""
+        """The width of the vectors that the head takes."""
         return self._linear[0].in_features
 
     @property
     def n_outputs(self) -> int:
+        """How many numbers the head gives for a row."""
         return self._linear[-1].out_features
 
     @property
@@ -66,7 +72,9 @@ class Head:
 
 
 def linear_head(task: Task, weights: Floats, bias: Floats) -> Head:
-    """weights x + bias, weights of shape (outputs, d). A regression's are of the targets as they stand."""
+    """The head ``weights`` x + ``bias``; the weights have shape (outputs, d_model). Those of a regression
+    give the targets themselves, which are not standardised.
+    """
     state = {"head.1.weight": torch.from_numpy(weights), "head.1.bias": torch.from_numpy(bias)}
     if task == "regression":
         state |= {SHIFT: torch.zeros(len(bias)), SCALE: torch.ones(len(bias))}
@@ -74,7 +82,9 @@ def linear_head(task: Task, weights: Floats, bias: Floats) -> Head:
 
 
 def read_head(task: Task, state: State, where: str) -> Head:
-    """A head from its tensors. Raises ModelError where one is missing, does not fit or is not finite."""
+    """A head from its tensors, by name. Raises ModelError, naming ``where``, for a tensor that is missing,
+    does not fit the others, or is not finite.
+    """
     for name, weights in state.items():
         if not weights.isfinite().all():
             what = f"the tensor {name} of a head holds NaN or infinity"
@@ -101,11 +111,13 @@ def read_head(task: Task, state: State, where: str) -> Head:
 
 
 def embedder_pool(task: Task, pool: HeadPool) -> PoolName:
-    """What an embedder is to give: heads that pool by attention need every residue."""
+    """The pooling of the embedder: none where the labels are per residue or the head pools by attention,
+    because both need every residue.
+    """
     return "none" if task == "per-residue" or pool == "attention" else pool
 
 
 def pool_by_attention(rows: Tensor, query: Tensor, lengths: list[int]) -> Tensor:
-    """Σ softmax(x · query) x over the rows of each sequence, as ``nn.supervised.AttentionPool`` does."""
+    """Σ softmax(x · query) x over the residues of each sequence, as in ``nn.supervised.AttentionPool``."""
     pooled = [part.T @ (part @ query).softmax(0) for part in rows.split(lengths)]
     return torch.stack(pooled) if pooled else rows.new_empty(0, rows.shape[1])

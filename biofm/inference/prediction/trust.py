@@ -1,4 +1,6 @@
-"""How far predictions can be trusted, in sentences: what was promised and found, what is unlike training."""
+"""How far predictions can be trusted, in sentences: how their intervals and probabilities did on test rows,
+and how many rows are unlike those of training.
+"""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -6,7 +8,7 @@ from typing import NamedTuple
 from biofm.evaluation import Calibration, Promise, Share
 from biofm.inference.prediction.domain import DISTANCE, INSIDE, LETTERS, REASONS, Domain, DomainTally
 
-MOST_DEVIATIONS = 3  # of what chance alone gives
+MOST_DEVIATIONS = 3  # standard deviations from the mean; a count beyond them is more than chance
 
 NOTHING_KEPT = (
     "an earlier biofm made this predictor and kept neither what its promises were worth on test rows nor "
@@ -16,14 +18,16 @@ NOT_TESTED = "what was promised was not tested: the fine-tuning kept no test row
 
 
 class Remark(NamedTuple):
-    """A sentence, and whether it warns."""
+    """A sentence for the user, and whether it is a warning."""
 
     text: str
     is_warning: bool = False
 
 
 def remark_promises(calibration: Calibration, targets: Sequence[str], coverage: float) -> list[Remark]:
-    """What the intervals or probabilities were worth on the test rows."""
+    """How the intervals or probabilities did on the test rows. ``coverage`` is the share of truths, between 0
+    and 1, that the intervals are to hold.
+    """
     if calibration.promise is not None:
         return [_remark_promise(calibration.promise)]
     held = [one.held(coverage) for one in calibration.intervals]
@@ -34,8 +38,10 @@ def remark_promises(calibration: Calibration, targets: Sequence[str], coverage: 
 
 
 def remark_domain(domain: Domain, tally: DomainTally, rows: str = "rows") -> list[Remark]:
-    """How many rows are unlike those of training. It warns of a strange letter, and of more strange lengths
-    or distances than rows like those of training have by chance.
+    """How many rows are out of the domain of training; ``rows`` is what the sentence calls them.
+
+    The remark is a warning where a letter did not occur in training, and where more lengths or distances are
+    out of the domain than chance explains for rows like those of training.
     """
     counts = ", ".join(f"{reason} {tally.by_reason[reason]:,}" for reason in REASONS)
     text = f"{tally.n_outside:,} of {tally.n:,} {rows} are out of the domain of training ({counts})"
@@ -53,6 +59,7 @@ def remark_domain(domain: Domain, tally: DomainTally, rows: str = "rows") -> lis
 
 
 def _is_unusual(domain: Domain, tally: DomainTally, reason: str) -> bool:
+    """Whether more rows have this reason than chance explains; of letters, whether any has."""
     if reason == LETTERS:
         return bool(tally.by_reason[reason])
     usual, deviation = domain.usual(reason, tally.n)

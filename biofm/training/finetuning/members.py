@@ -23,8 +23,17 @@ from safetensors import SafetensorError
 from biofm.core.progress import RunProgress
 from biofm.evaluation.supervised import LabelledTable, units_of
 from biofm.inference import Compute, Embedder, EmbedOptions
-from biofm.inference.prediction import Answer, Head, Nearest, PredictorFiles, PredictorInfo, open_branch
-from biofm.inference.prediction.files import HEAD_FILE, MEMBERS, TRAINING_FILE
+from biofm.inference.prediction import (
+    HEAD_FILE,
+    MEMBERS,
+    TRAINING_FILE,
+    Answer,
+    Head,
+    Nearest,
+    PredictorFiles,
+    PredictorInfo,
+    open_branch,
+)
 from biofm.models import Checkpoint, write_checkpoint
 from biofm.training.finetuning.gradient import Trained, adapter_files, make_member, merged, train_member
 from biofm.training.finetuning.plan import MemberPlan, Plan

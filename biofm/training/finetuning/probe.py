@@ -17,7 +17,7 @@ from biofm.evaluation import (
     vector_blocks,
 )
 from biofm.evaluation.supervised import UNKNOWN, Labels, units_of
-from biofm.inference.prediction.heads import Head, linear_head
+from biofm.inference.prediction import Head, linear_head
 from biofm.training.finetuning.plan import MemberPlan
 
 Vectors = NDArray[np.float32]

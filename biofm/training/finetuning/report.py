@@ -6,7 +6,7 @@ from pathlib import Path
 
 from biofm.evaluation import IntervalEstimate
 from biofm.evaluation.supervised import Judgement
-from biofm.inference.prediction.domain import REASONS
+from biofm.inference.prediction import REASONS
 from biofm.report import Curves, Series
 from biofm.report.curves import COLOURS
 from biofm.report.run import Contender, Measure, Pairs, Results, RunReport

@@ -14,11 +14,17 @@ from numpy.typing import NDArray
 from biofm.core.outputs import provenance_path
 from biofm.core.tables import open_table
 from biofm.evaluation.supervised import PRIMARY, Judgement, LabelledTable, Labels
-from biofm.inference.prediction import Remark, remark_domain, remark_promises
-from biofm.inference.prediction.columns import columns_of, domain_columns, suffixes
+from biofm.inference.prediction import (
+    PREDICTOR_FILE,
+    Remark,
+    domain_columns,
+    prediction_columns,
+    remark_domain,
+    remark_promises,
+    suffixes,
+    write_info,
+)
 from biofm.inference.prediction.files import CALIBRATION_FILE, DISTANCES, SCORES, TESTED
-from biofm.inference.prediction.info import FILE as INFO_FILE
-from biofm.inference.prediction.info import write_info
 from biofm.training.finetuning.findings import Findings
 from biofm.training.finetuning.members import Run
 from biofm.training.finetuning.plan import TEST_ROWS
@@ -105,7 +111,7 @@ def write_predictor(run: Run, findings: Findings) -> None:
         promise=calibration.promise,
         training=findings.domain.training,
     )
-    with written_whole(folder / INFO_FILE) as file:
+    with written_whole(folder / PREDICTOR_FILE) as file:
         file.write(write_info(info))
 
 
@@ -129,7 +135,7 @@ def write_predictions(run: Run, findings: Findings) -> None:
                 "id": [table.ids[row] for row in rows],
                 "set": [name] * len(rows),
                 **_truth(labels),
-                **columns_of(info, found, lengths, findings.calibration, coverage, with_lists=False),
+                **prediction_columns(info, found, lengths, findings.calibration, coverage, with_lists=False),
                 **_domain(table, rows, findings, name),
             }
             output.append(columns)

@@ -12,8 +12,7 @@ from biofm.core.errors import OptionError
 from biofm.core.progress import RunProgress
 from biofm.evaluation.supervised import LabelledTable, LabelOptions
 from biofm.inference import Compute, Embedder, EmbedOptions, place
-from biofm.inference.prediction import MemberInfo, PredictorInfo
-from biofm.inference.prediction.heads import embedder_pool
+from biofm.inference.prediction import MemberInfo, PredictorInfo, embedder_pool
 from biofm.models import Checkpoint
 from biofm.training.finetuning.findings import Findings, judge_members
 from biofm.training.finetuning.gradient import check_peft

@@ -17,8 +17,7 @@ from biofm.core.errors import OutputError
 from biofm.core.progress import RunProgress
 from biofm.evaluation.supervised import LabelledTable, units_of
 from biofm.inference import Embedder
-from biofm.inference.prediction import Nearest, mean_of_residues
-from biofm.inference.prediction.nearest import MOST_KEPT
+from biofm.inference.prediction import MOST_KEPT, Nearest, mean_of_residues
 from biofm.modalities import Item
 from biofm.training.finetuning.plan import MemberPlan
 

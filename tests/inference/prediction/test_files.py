@@ -11,8 +11,15 @@ from safetensors.torch import save
 from torch import Tensor
 
 from biofm.core.errors import ModelError
-from biofm.inference.prediction.files import CALIBRATION_FILE, TRAINING_FILE, PredictorFiles
-from biofm.inference.prediction.info import FILE, MemberInfo, PredictorInfo, write_info
+from biofm.inference.prediction import (
+    CALIBRATION_FILE,
+    PREDICTOR_FILE,
+    TRAINING_FILE,
+    MemberInfo,
+    PredictorFiles,
+    PredictorInfo,
+    write_info,
+)
 
 
 def description(**changed: object) -> bytes:
@@ -37,7 +44,7 @@ def classes(**changed: Any) -> bytes:
 def predictor(
     described: bytes, calibration: dict[str, Tensor] | None = None, training: dict[str, Tensor] | None = None
 ) -> PredictorFiles:
-    files = {FILE: described, CALIBRATION_FILE: save(calibration or {})}
+    files = {PREDICTOR_FILE: described, CALIBRATION_FILE: save(calibration or {})}
     if training is not None:
         files[TRAINING_FILE] = save(training)
     return PredictorFiles({name: io.BytesIO(content) for name, content in files.items()}, "p")

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from biofm.core.errors import ModelError
-from biofm.inference.prediction.heads import linear_head, pool_by_attention, read_head
+from biofm.inference.prediction import linear_head
+from biofm.inference.prediction.heads import pool_by_attention, read_head
 from biofm.modalities import ProteinTokenizer
 from biofm.nn import EncoderConfig, MaskedLM, SequenceModel, initialise, initialise_head, pack
 

@@ -11,8 +11,15 @@ from biofm_datasets import Record
 from biofm.core.choices import HeadPool, Task
 from biofm.evaluation import Calibration, Intervals
 from biofm.inference import Compute, Embedder, EmbedOptions
-from biofm.inference.prediction import Branch, Ensemble, Head, MemberInfo, PredictorInfo
-from biofm.inference.prediction.heads import embedder_pool
+from biofm.inference.prediction import (
+    Branch,
+    Head,
+    MemberInfo,
+    Predictor,
+    PredictorInfo,
+    combine,
+    embedder_pool,
+)
 from biofm.modalities import ProteinTokenizer
 from biofm.nn import (
     EncoderConfig,
@@ -86,7 +93,7 @@ def test_residues_are_those_between_the_ends() -> None:
     np.testing.assert_allclose(found, expected.numpy(), atol=1e-6)
 
 
-def ensemble(n_members: int) -> Ensemble:
+def predictor(n_members: int) -> Predictor:
     branches, members = [], []
     for seed in range(n_members):
         layers = SequenceModel(encoder(seed).encoder, "mean", 1, special_tokens=TOKENIZER.special).head
@@ -97,11 +104,11 @@ def ensemble(n_members: int) -> Ensemble:
         task="regression", targets=("y",), classes=(), method="full", pool="mean", window=0, model="it",
         sha256="0", dtype="float32", members=tuple(members),
     )  # fmt: skip
-    return Ensemble(info, branches, Calibration(intervals=(Intervals(scores=np.empty(0)),)))
+    return Predictor(info, branches, Calibration(intervals=(Intervals(scores=np.empty(0)),)))
 
 
 def test_members_are_asked_one_by_one_and_answer_as_one() -> None:
-    together, some = ensemble(3), sequences(40)
+    together, some = predictor(3), sequences(40)
     parts = list(together.stream(together.embedder.tokenise(records(some), Counter())))
     assert [protein.id for part in parts for protein in part.items] == [f"p{i}" for i in range(40)]
     found = np.concatenate([part.found.outputs for part in parts])
@@ -120,9 +127,22 @@ def test_an_endless_input_is_answered_some_at_a_time() -> None:
             n_read += 1
             yield Record(str(n_read), "MKTAYIAK", "", n_read, "it")
 
-    together = ensemble(1)
+    together = predictor(1)
     stream = together.stream(together.embedder.tokenise(endless(), Counter()))
     n_answered = 0
     for _ in range(5):
         n_answered += len(next(stream).items)
         assert n_read <= n_answered + 1, "only the one that did not fit any more"
+
+
+def test_the_mean_is_over_all_and_the_spread_within_folds() -> None:
+    outputs = [np.array([[value]]) for value in (1.0, 3.0, 10.0, 14.0)]
+    found = combine(outputs, [0, 0, 1, 1])
+    assert found.outputs.tolist() == [[7.0]]
+    assert found.spread is not None
+    assert found.spread.tolist() == [[1.5]], "the mean of 1 and 2"
+
+
+def test_members_of_different_folds_have_no_spread() -> None:
+    assert combine([np.zeros((2, 1)), np.ones((2, 1))], [0, 1]).spread is None
+    assert combine([np.zeros((2, 1))], [0]).spread is None

@@ -15,8 +15,14 @@ from sklearn.metrics import roc_auc_score
 
 from biofm.core.errors import BiofmError, OutputError
 from biofm.inference import Compute, Embedder, EmbedOptions, choose_compute
-from biofm.inference.prediction import Branch, PredictorFiles, files_of_predictor, read_ensemble
-from biofm.inference.prediction.columns import columns_of, domain_columns
+from biofm.inference.prediction import (
+    Branch,
+    PredictorFiles,
+    domain_columns,
+    files_of_predictor,
+    open_predictor,
+    prediction_columns,
+)
 from biofm.modalities.protein import residues_of
 from biofm.training.finetuning import Base, members
 from biofm.training.finetuning.gradient import Trained, train_member
@@ -39,13 +45,15 @@ def ask(folder: Path, base: Base, table: Any, rows: Any) -> dict[str, Any]:
     opened = {path.relative_to(folder).as_posix(): path.open("rb") for path in paths}
     files = PredictorFiles(opened, str(folder))
     compute = choose_compute("cpu", files.info.dtype)
-    ensemble = read_ensemble(files, base.checkpoint, compute, tokens_per_batch=64)
-    proteins = ensemble.embedder.tokenise(records_of(table, rows), Counter())
+    predictor = open_predictor(files, base.checkpoint, compute, tokens_per_batch=64)
+    proteins = predictor.embedder.tokenise(records_of(table, rows), Counter())
     parts = []
-    assert ensemble.domain is not None
-    for part in ensemble.stream(proteins):
-        found = columns_of(files.info, part.found, part.lengths, ensemble.calibration, 0.9, with_lists=False)
-        reasons = ensemble.domain.reasons([residues_of(item.text) for item in part.items], part.distances)
+    assert predictor.domain is not None
+    for part in predictor.stream(proteins):
+        found = prediction_columns(
+            files.info, part.found, part.lengths, predictor.calibration, 0.9, with_lists=False
+        )
+        reasons = predictor.domain.reasons([residues_of(item.text) for item in part.items], part.distances)
         parts.append(found | domain_columns(reasons, part.distances))
     for handle in opened.values():
         handle.close()

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from biofm.evaluation import Calibration, Intervals
-from biofm.inference.prediction import Combined, MemberInfo, PredictorInfo
-from biofm.inference.prediction.columns import columns_of
+from biofm.inference.prediction import Combined, MemberInfo, PredictorInfo, prediction_columns
 
 
 def info(task: Any, targets: tuple[str, ...] = ("y",), classes: tuple[str, ...] = ()) -> PredictorInfo:
@@ -25,7 +24,9 @@ def intervals(n: int, n_targets: int = 1) -> Calibration:
 def columns(about: PredictorInfo, outputs: Any, calibration: Calibration, **changes: Any) -> dict[str, Any]:
     found = Combined(np.array(outputs, float), None)
     lengths = changes.pop("lengths", [1] * len(outputs))
-    return columns_of(about, found, lengths, calibration, 0.9, with_lists=changes.pop("with_lists", False))
+    return prediction_columns(
+        about, found, lengths, calibration, 0.9, with_lists=changes.pop("with_lists", False)
+    )
 
 
 def test_a_number_stands_between_its_bounds() -> None:

@@ -1,0 +1,224 @@
+"""Predictions as a table: its columns, how records stream into it, and what a run returns."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any, TypedDict
+
+import numpy as np
+from biofm_datasets.arrays import Floats
+from numpy.typing import NDArray
+
+from biofm.core import Progress
+from biofm.core.tables import RENAMED, Table, kept_apart
+from biofm.evaluation import THRESHOLD, Calibration
+from biofm.inference.empty_rows import EMPTY_ROWS, emptied, reasons
+from biofm.inference.intake import Intake
+from biofm.inference.prediction.domain import DomainTally
+from biofm.inference.prediction.files import PredictorInfo
+from biofm.inference.prediction.predictor import Combined, Predictor
+from biofm.inference.prediction.trust import Remark
+from biofm.modalities import columns_of
+
+UNBOUNDED = "predictions without an interval: too few rows calibrated the predictor for this coverage"
+
+Columns = dict[str, Any]
+"""Columns by name, each with one value a sequence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictSummary:
+    """What a run of ``predict`` did; the predictions are in the file ``output``.
+
+    ``notices`` counts what was changed or left out, by the sentence that says so. ``remarks`` say how far the
+    predictions can be trusted. ``domain`` counts the rows that are out of the domain of training, by the
+    reason; it is empty for a predictor that an earlier biofm made.
+    """
+
+    output: str
+    task: str
+    targets: tuple[str, ...]
+    n_members: int
+    n_sequences: int
+    n_residues: int
+    n_tokens: int
+    seconds: float
+    tokens_per_second: float
+    dtype_reason: str
+    provenance: Mapping[str, Any]
+    notices: Mapping[str, int]
+    remarks: tuple[Remark, ...]
+    domain: Mapping[str, int]
+
+
+class PredictionTally(TypedDict):
+    """Counts of a run, and its speed."""
+
+    n_sequences: int
+    n_residues: int
+    n_tokens: int
+    seconds: float
+    tokens_per_second: float
+
+
+def write_predictions(
+    intake: Intake,
+    predictor: Predictor,
+    coverage: float,
+    table: Table,
+    notices: Counter[str],
+    progress: Progress,
+    *,
+    with_lists: bool,
+) -> tuple[PredictionTally, DomainTally]:
+    """Stream predictions for the records of ``intake`` into ``table``, which is finished then.
+
+    ``coverage`` is the share of truths, between 0 and 1, that the intervals are to hold. Other columns of the
+    input stand behind the column ``record``. Where the predictor was read with ``on_error`` "skip", a protein
+    whose numbers are not finite has an empty row, and a last column, ``reason``, says why. With
+    ``with_lists``, labels per residue also have lists of probabilities, which only Parquet can hold.
+    """
+    began = perf_counter()
+    counts: Counter[str] = Counter()
+    n_branches = len(predictor.branches)
+
+    def on_batch(n_tokens: int, n_residues: int) -> None:
+        counts.update(tokens=n_tokens, passed=n_residues)
+        fraction = intake.share_of(counts["passed"] / n_branches)
+        progress.update(tokens=counts["tokens"], fraction=fraction)
+
+    domain, tally = predictor.domain, DomainTally()
+    units = predictor.embedder.tokenizer.modality.units
+    items = predictor.embedder.tokenise(intake, notices)
+    for part in predictor.stream(items, on_batch):
+        columns = prediction_columns(
+            predictor.info, part.found, part.lengths, predictor.calibration, coverage, with_lists=with_lists
+        )
+        if "low" in columns:
+            notices[UNBOUNDED] += columns["low"].null_count
+        if domain is not None:
+            found = domain.reasons([units(item.text) for item in part.items], part.distances)
+            columns |= domain_columns(found, part.distances)
+            tally.add([found[row] for row in np.flatnonzero(~part.are_empty)])
+        columns = emptied(columns, part.are_empty)
+        notices[EMPTY_ROWS] += int(part.are_empty.sum())
+        why = reasons(part.are_empty, predictor.embedder.dtype, predictor.embedder.options.on_error)
+        ids = [item.id for item in part.items]
+        which = {"id": ids, "record": [item.record for item in part.items]}
+        columns = {"n_residues": part.lengths, **columns, **why}
+        others = columns_of(part.items)
+        apart = kept_apart(others, which | columns)
+        notices[RENAMED] = sum(name not in apart for name in others)
+        table.append({**which, **apart, **columns})
+        counts.update(sequences=len(ids), residues=sum(part.lengths))
+    table.close()
+    seconds = perf_counter() - began
+    summary = PredictionTally(
+        n_sequences=counts["sequences"],
+        n_residues=counts["residues"],
+        n_tokens=counts["tokens"],
+        seconds=seconds,
+        tokens_per_second=counts["tokens"] / seconds,
+    )
+    return summary, tally
+
+
+def prediction_columns(
+    info: PredictorInfo,
+    found: Combined,
+    lengths: Sequence[int],
+    calibration: Calibration,
+    coverage: float,
+    *,
+    with_lists: bool,
+) -> Columns:
+    """The columns of predictions, which depend on the task; ``lengths`` are those of the sequences in
+    residues.
+
+    - regression: ``prediction``, ``low`` and ``high``; the bounds are empty where too few rows calibrated
+    them. - classification: ``prediction``, ``probability``, and the probability of each class. - multi-label:
+    ``prediction`` (1 where the probability is a half or more) and ``probability``. - per-residue:
+    ``prediction``, a text of letters, and ``with_lists`` for each letter a list of its probability at every
+    residue.
+
+    Where there are several targets, their names are added to those of the columns.
+    """
+    if info.task == "regression":
+        return _numbers(info, found, calibration, coverage)
+    probabilities = calibration.shown(found.outputs)
+    if info.task == "multi-label":
+        return _labels(info, probabilities)
+    if info.task == "per-residue":
+        return _letters(info, probabilities, lengths, with_lists=with_lists)
+    return _classes(info, probabilities)
+
+
+def _numbers(info: PredictorInfo, found: Combined, calibration: Calibration, coverage: float) -> Columns:
+    spread = np.zeros_like(found.outputs) if found.spread is None else found.spread
+    widths = calibration.half_widths(coverage, spread)
+    columns: Columns = {}
+    for i, suffix in enumerate(suffixes(info.targets)):
+        middle, width = found.outputs[:, i], widths[:, i]
+        columns[f"prediction{suffix}"] = middle.astype(np.float32)
+        columns[f"low{suffix}"] = _finite(middle - width)
+        columns[f"high{suffix}"] = _finite(middle + width)
+    return columns
+
+
+def _finite(values: NDArray[np.floating]) -> Any:
+    """The values as float32, empty where they are not finite."""
+    import pyarrow as pa  # heavy, and only a table needs it
+
+    return pa.array(values.astype(np.float32), mask=~np.isfinite(values))
+
+
+def _classes(info: PredictorInfo, probabilities: NDArray[np.float32]) -> Columns:
+    best = probabilities.argmax(1)
+    return {
+        "prediction": [info.classes[i] for i in best],
+        "probability": probabilities[np.arange(len(best)), best],
+    } | {f"probability_{name}": probabilities[:, i] for i, name in enumerate(info.classes)}
+
+
+def _labels(info: PredictorInfo, probabilities: NDArray[np.float32]) -> Columns:
+    columns: Columns = {}
+    for i, suffix in enumerate(suffixes(info.targets)):
+        columns[f"prediction{suffix}"] = (probabilities[:, i] >= THRESHOLD).astype(np.int64)
+        columns[f"probability{suffix}"] = probabilities[:, i]
+    return columns
+
+
+def _letters(
+    info: PredictorInfo, probabilities: NDArray[np.float32], lengths: Sequence[int], *, with_lists: bool
+) -> Columns:
+    letters = np.array(info.classes)[probabilities.argmax(1)]
+    ends = np.cumsum(lengths)[:-1]
+    columns: Columns = {"prediction": ["".join(part) for part in np.split(letters, ends)]}
+    if with_lists:
+        for i, name in enumerate(info.classes):
+            columns[f"probability_{name}"] = _lists(np.split(probabilities[:, i], ends))
+    return columns
+
+
+def _lists(parts: Sequence[NDArray[np.float32]]) -> Any:
+    import pyarrow as pa  # heavy, and only a table needs it
+
+    return pa.array(parts, pa.list_(pa.float32()))
+
+
+def domain_columns(reasons: Sequence[tuple[str, ...]], distances: Floats | None) -> Columns:
+    """Two columns. ``out_of_domain`` names why a row is unlike those of training, such as "length distance";
+    it is an empty text where the row is like them. ``distance`` is that to the nearest training row in
+    standard deviations, empty where it is not known.
+    """
+    unknown = np.full(len(reasons), np.nan)
+    return {
+        "out_of_domain": [" ".join(of_row) for of_row in reasons],
+        "distance": _finite(unknown if distances is None else distances),
+    }
+
+
+def suffixes(targets: Sequence[str]) -> list[str]:
+    """What is added to the names of columns: each target's name where there are several, else nothing."""
+    return [f"_{target}" for target in targets] if len(targets) > 1 else [""]
