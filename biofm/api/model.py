@@ -232,11 +232,14 @@ class Model:
         return self if compute.dtype is self.compute.dtype else Model(self.checkpoint, compute, self.info)
 
     def embedder(self, options: EmbedOptions) -> Embedder:
+        """The model as one that embeds. Raises OptionError where the options do not suit it."""
         return Embedder(self._module.encoder, self.checkpoint.tokenizer, self.compute, options)
 
     def contact_mapper(self, tokens_per_batch: int | None = None) -> ContactMapper:
-        """Raises ModelError where the model is causal or has no contact head, OptionError for too small a
-        batch.
+        """The model as one that predicts which residues touch.
+
+        Raises ModelError where the model is causal or has no contact head, and OptionError where
+        ``tokens_per_batch`` is out of bounds.
         """
         self._refuse_causal("and residues touch those behind them as well")
         if self._module.contacts is None:
@@ -249,7 +252,7 @@ class Model:
         return ContactMapper(self._module, self.checkpoint.tokenizer, self.compute, tokens_per_batch)
 
     def contact_provenance(self, gaps: Gaps) -> ProvenanceFields:
-        """How the contacts are made, to be kept beside them."""
+        """Everything that decides the contacts, to be kept beside them."""
         return ModelProvenance(
             model=self.info.name,
             sha256=self.info.sha256,
@@ -259,8 +262,10 @@ class Model:
         ).as_dict() | {"gaps": gaps}
 
     def reader(self, tokens_per_batch: int | None = None) -> ScoringModel:
-        """The model as one that predicts residues from both sides. Raises ModelError where it is causal or
-        has no head to do so, and OptionError for too small a batch.
+        """The model as one that scores: it predicts a residue from those on both sides.
+
+        Raises ModelError where the model is causal or has no language-model head, and OptionError where
+        ``tokens_per_batch`` is out of bounds.
         """
         self._refuse_causal("and a residue is scored by what stands on both sides of it")
         if self._module.head is None:
@@ -272,13 +277,14 @@ class Model:
         return ScoringModel(runner, tokenizer, self._module.config.trained_length, self.info.sha256)
 
     def _refuse_causal(self, reason: str) -> None:
+        """Raise ModelError where the model is causal; ``reason`` ends its message."""
         if self._module.config.causal:
             what = f"this model is causal: it sees what stands before a residue alone, {reason}"
             remedy = "Give a model that was trained on masked residues, or embed with this one"
             raise ModelError(what, where=self.info.name, remedy=remedy)
 
     def provenance(self, embedder: Embedder, gaps: Gaps) -> ProvenanceFields:
-        """How ``embedder`` makes its numbers, to be kept beside them."""
+        """Everything that decides the numbers of ``embedder``, to be kept beside them."""
         return Provenance(
             model=self.info.name,
             sha256=self.info.sha256,
@@ -293,13 +299,13 @@ class Model:
 
 
 def _note_numbers(records: Iterable[Record], numbers: list[int]) -> Iterator[Record]:
-    """The records as they are; ``numbers`` gets the place of each."""
+    """The records as they are; the number of each is added to ``numbers``."""
     for record in records:
         numbers.append(record.number)
         yield record
 
 
 def _warn_of(notices: Mapping[str, int]) -> None:
-    """Say what was changed of a caller's sequences, where the result has no place for it."""
+    """Warn the caller of what was changed in the sequences, because the result has no place to say it."""
     for sentence, n_times in notices.items():
         warnings.warn(f"{sentence}: {n_times:,}", stacklevel=3)

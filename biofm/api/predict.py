@@ -105,7 +105,7 @@ class Predict(Verb["PredictSummary"]):
         if not 0 < self.coverage < 1:
             what = f"{self.coverage} is not between 0 and 1"
             raise OptionError(what, where="--coverage", remedy=f"Give {COVERAGE} or the like")
-        reading_of(self, self.gaps or "drop")  # which refuses options that do not fit
+        reading_of(self, self.gaps or "drop")  # refuses options that do not fit
         source, folder = path_of(self.input), find_predictor(path_of(self.predictor))
         check_table_suffix(Path(self.output))
         writes = table_targets(Path(self.output), self.overwrite)
@@ -152,6 +152,7 @@ class Predict(Verb["PredictSummary"]):
         )
 
     def _read(self, files: "PredictorFiles", compute: "Compute") -> "Predictor":
+        """The predictor, with the options of this run."""
         from biofm.inference.prediction import open_predictor  # brings torch
 
         return open_predictor(
@@ -165,7 +166,7 @@ class Predict(Verb["PredictSummary"]):
 
 
 def _files(permit: "Permit", request: Request) -> "PredictorFiles":
-    """The opened files of the predictor, by their names in its folder."""
+    """The opened files of the predictor, by their paths relative to its folder."""
     from biofm.inference.prediction import PredictorFiles  # brings torch
 
     opened = zip(request.reads["predictor"], permit.readers("predictor"), strict=True)
@@ -174,9 +175,9 @@ def _files(permit: "Permit", request: Request) -> "PredictorFiles":
 
 
 def _base(info: "PredictorInfo", model: str | Path | None) -> "Checkpoint | None":
-    """The model that the predictor stands on; None for one that has its own encoders.
+    """The model that was fine-tuned; None where the predictor has encoders of its own.
 
-    Raises ModelError where it is not there any more, or another one.
+    Raises ModelError where the model is gone, or has other weights than it had then.
     """
     if info.has_encoders:
         return None
@@ -191,6 +192,7 @@ def _base(info: "PredictorInfo", model: str | Path | None) -> "Checkpoint | None
 
 
 def _remarks(predictor: "Predictor", coverage: float, tally: "DomainTally") -> "tuple[Remark, ...]":
+    """How far the predictions can be trusted, after all of them are made."""
     from biofm.inference.prediction import remark_domain  # brings torch
 
     promises = _promises(predictor, coverage)
@@ -198,7 +200,7 @@ def _remarks(predictor: "Predictor", coverage: float, tally: "DomainTally") -> "
 
 
 def _promises(predictor: "Predictor", coverage: float) -> "list[Remark]":
-    """What is known before anything is predicted."""
+    """How far predictions can be trusted, as far as it is known before anything is predicted."""
     from biofm.inference.prediction import NOTHING_KEPT, Remark, remark_promises  # bring torch
 
     if predictor.domain is None:
@@ -209,7 +211,7 @@ def _promises(predictor: "Predictor", coverage: float) -> "list[Remark]":
 def _provenance(
     predictor: "Predictor", compute: "Compute", folder: str, coverage: float, gaps: str
 ) -> dict[str, Any]:
-    """How the predictions are made, to be kept beside them."""
+    """Everything that decides the predictions, to be kept beside them."""
     from biofm.core import __version__, torch_version  # bring numpy
 
     info = predictor.info

@@ -1,12 +1,12 @@
 """``score``: what models expect of variants."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from itertools import chain
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Annotated
 
 from biofm_datasets.choices import FormatWord
 
@@ -21,20 +21,9 @@ from biofm.core.progress import SILENT, ProgressSink
 from biofm.policy import NONE, Contacts, Reads, Request, Target, Writes
 
 if TYPE_CHECKING:
-    from biofm.api.model import Model
-    from biofm.core.journal import Fields, Journal
-    from biofm.core.tables import Columns
+    from biofm.api.score_job import ScoreJob
     from biofm.gate import Permit
-    from biofm.inference.scoring import (
-        Cases,
-        Rows,
-        ScoreEstimate,
-        ScoreOptions,
-        Scorer,
-        ScoreSummary,
-        ScoreTotals,
-        Sources,
-    )
+    from biofm.inference.scoring import ScoreEstimate, ScoreOptions, ScoreSummary, Sources
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,56 +172,53 @@ class Score(Verb["ScoreSummary"]):
 
     def estimate(self) -> "ScoreEstimate":
         """What ``run`` will take."""
-        from biofm.gate import ask  # these bring torch
-        from biofm.inference.scoring import estimate_scores
+        from biofm.gate import ask  # brings numpy
 
         undrawn = replace(self, picture=None)  # an estimate draws nothing
         request = self.asking(reads=undrawn._reads(), model=self._named, is_estimate=True)
         with ask(request) as permit:
-            job = undrawn._begin(permit)
-            compute = job.loaded[0].compute
-            return estimate_scores(
-                job.rows, job.scorer, self._columns, work_of(self).share, job.notices, compute
-            )
+            return undrawn._begin(permit).estimate()
 
     def run(self, progress: ProgressSink = SILENT) -> "ScoreSummary":
-        from biofm.api.finished import BEGUN_AFRESH, provenance_of  # these bring torch
-        from biofm.gate import ask
-        from biofm.inference.scoring import note_empty_rows, totals_of_journal
+        from biofm.gate import ask  # brings numpy
 
         request = self.request()
         with ask(request) as permit:
             job = self._begin(permit)
-            if "output" in request.reads:
-                return job.found(permit)
-            journal = permit.journal("work")
-            n_before = journal.n_done
-            job.score(journal, progress)
-            totals, seconds = totals_of_journal(journal, n_before), perf_counter() - job.began
-            note_empty_rows([journal], job.notices)
-            if self.shard is None:
-                job.write(journal, permit, progress)
-            job.notices[BEGUN_AFRESH] += self.resume and not n_before
-            return job.summary(totals, seconds, provenance_of(journal))
+            return job.find(permit) if "output" in request.reads else job.run(permit, progress)
 
-    def _begin(self, permit: "Permit") -> "_Job":
+    def _begin(self, permit: "Permit") -> "ScoreJob":
         """Load the models, which say what the rows are of, and read the first rows."""
-        from biofm.inference.scoring import Rows, Scorer  # bring torch
+        from biofm.api.score_job import ScoreJob  # these bring torch
+        from biofm.inference.scoring import Rows, Scorer
 
         loaded = [load(model, device=self.device, dtype=self.dtype) for model in self._models]
         scorer = Scorer([one.reader(self.tokens_per_batch) for one in loaded], self.method)
         notices: Counter[str] = Counter()
         cases = self._sources.cases(permit.reader, scorer.modality, self._how(), notices)
         first = next(cases)
-        rows = Rows(chain([first], cases), scorer, notices)
-        return _Job(self, first, rows, loaded, scorer, notices, perf_counter())
+        return ScoreJob(
+            work=work_of(self),
+            picture=None if self.picture is None else Path(self.picture),
+            offset=self.offset,
+            on_error=self.on_error,
+            names=self._columns,
+            loaded=loaded,
+            scorer=scorer,
+            where=self._sources.name,
+            first=first,
+            rows=Rows(chain([first], cases), scorer, notices),
+            notices=notices,
+            began=perf_counter(),
+        )
 
     def _reads(self) -> dict[str, tuple[Path, ...]]:
-        """The files of the rows, by role. Raises OptionError: options do not fit, or one is none."""
-        self._how(), self._sources, work_of(self), self._columns  # each of which looks at its own
+        """The files of the rows, by role. Raises OptionError for options that do not fit."""
+        self._how(), self._sources, work_of(self), self._columns  # each checks its own options
         return self._sources.files()
 
     def _how(self) -> "ScoreOptions":
+        """How variants are read and scored."""
         from biofm.inference.scoring import ScoreOptions  # brings torch
 
         return ScoreOptions(
@@ -261,13 +247,13 @@ class Score(Verb["ScoreSummary"]):
 
     @property
     def _models(self) -> list[str]:
-        """The models that are named, or else the default one of what the wild types are."""
+        """The models that are named; where none is, the default one for what the wild types are."""
         wild_types = self.wild_type or self.variants or STANDARD_STREAM
         return [str(model) for model in self.models or [model_for(None, self.modality, wild_types)]]
 
     @property
     def _columns(self) -> list[str]:
-        """What the columns of the models are called."""
+        """The names of the models' columns."""
         from biofm.inference.scoring import column_names  # brings torch
 
         return column_names(self._models)
@@ -277,8 +263,10 @@ class Score(Verb["ScoreSummary"]):
         return ", ".join(self._models)
 
     def _targets(self) -> dict[str, Target]:
-        """What is written, by role. Raises OutputError for a suffix that cannot be, OptionError for a picture
-        of a share, and for what cannot be of standard output.
+        """What is written, by role.
+
+        Raises OutputError for a suffix that no table or picture has, and OptionError for a picture of a shard
+        and for an option that does not fit standard output.
         """
         from biofm.api.table import table_targets  # these bring torch
         from biofm.core.tables import check_table_suffix
@@ -300,100 +288,6 @@ class Score(Verb["ScoreSummary"]):
             check_figure_suffix(Path(self.picture))
             targets["picture"] = Target(path=Path(self.picture), overwrite=self.overwrite)
         return targets | {"work": work_of(self).target}
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """What a run works with since it ``began``; ``first`` are the first of its rows."""
-
-    asked: Score
-    first: "Cases"
-    rows: "Rows"
-    loaded: "Sequence[Model]"
-    scorer: "Scorer"
-    notices: Counter[str]
-    began: float
-
-    def score(self, journal: "Journal", progress: ProgressSink) -> None:
-        """Score what the journal does not hold yet."""
-        from biofm.inference.scoring import fingerprint_of_scores, score_to_journal  # bring torch
-
-        asked, how = self.asked, self._provenance()
-        made = fingerprint_of_scores(self.scorer, how, asked._columns, work_of(asked).share)
-        journal.begin(made, cast("Fields", how))
-        with progress.bar("scoring") as bar:
-            score_to_journal(
-                self.rows,
-                self.scorer,
-                asked._columns,
-                journal,
-                work_of(asked).share,
-                asked._sources.name,
-                self.notices,
-                bar,
-                on_error=asked.on_error,
-            )
-
-    def write(self, journal: "Journal", permit: "Permit", progress: ProgressSink) -> None:
-        """Make the table, and the picture that was asked for."""
-        from biofm.api.table import write_scores  # brings torch
-
-        asked = self.asked
-        scores: list[Any] = []
-
-        def keep(block: "Columns") -> None:
-            if asked.picture is not None:
-                scores.append(block["score"])
-
-        write_scores([journal], permit, Path(asked.output), progress, self.notices, keep)
-        if asked.picture is not None:
-            self._draw(scores, permit.writer("picture"), Path(asked.picture).suffix.lower())
-
-    def _draw(self, scores: Sequence[Any], handle: BinaryIO, suffix: str) -> None:
-        """The scan, whose scores as they were written these are, block by block."""
-        import numpy as np  # heavy, as the others are
-
-        from biofm.inference.scoring import STANDARD, Variant, scan_matrix
-        from biofm.report import draw_scan
-
-        scanned = self.first.variants[0]
-        assert isinstance(scanned, Variant), "a scan has nothing else"
-        matrix = scan_matrix(scanned.wild_type, np.concatenate([block.to_numpy() for block in scores]))
-        title = f"{self.first.columns['protein'][0]}: {', '.join(self.asked._columns)}"
-        draw_scan(scanned.wild_type, matrix, STANDARD, 1 + self.asked.offset, title, handle, suffix)
-
-    def found(self, permit: "Permit") -> "ScoreSummary":
-        """The summary where the same request had ended before."""
-        from biofm.api.finished import ALREADY_WHOLE, check_finished  # these bring torch
-        from biofm.inference.scoring import totals_of_rows
-
-        work = work_of(self.asked)
-        totals = totals_of_rows(self.rows, work.share)
-        made_so = check_finished(permit, work.made, self._provenance(), self.rows.digest, work.share)
-        self.notices[ALREADY_WHOLE] += 1
-        return self.summary(totals, perf_counter() - self.began, made_so)
-
-    def summary(self, totals: "ScoreTotals", seconds: float, provenance: Mapping[str, Any]) -> "ScoreSummary":
-        from biofm.inference.scoring import ScoreSummary  # brings torch
-
-        return ScoreSummary(
-            output=str(work_of(self.asked).made),
-            n_variants=totals.n_variants,
-            n_unscored=totals.n_unscored,
-            n_tokens=totals.n_tokens,
-            seconds=seconds,
-            variants_per_second=totals.n_scored / seconds,
-            dtype_reason=self.loaded[0].compute.reason,
-            provenance=provenance,
-            notices=dict(+self.notices),
-        )
-
-    def _provenance(self) -> dict[str, Any]:
-        """What decides the numbers, to be written into the table or beside it."""
-        from biofm.inference.scoring import provenance_of_scores  # brings torch
-
-        names = [one.info.name for one in self.loaded]
-        return provenance_of_scores(self.scorer, names, self.asked.offset, self.loaded[0].compute)
 
 
 score = verb(Score)
