@@ -9,7 +9,7 @@ import torch._dynamo
 
 from biofm import corpus, evaluation, report
 from biofm.api import configuration, finished, model, table
-from biofm.inference import contact_results, estimate, to_journal
+from biofm.inference import runs
 from biofm.inference.prediction import Predictor
 from biofm.inference.scoring import Scorer
 from biofm.training import finetuning, processes, run_data

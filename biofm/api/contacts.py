@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from biofm.core.outputs import ProvenanceFields
     from biofm.core.outputs.contact_maps import ContactWriter
     from biofm.gate import Permit
-    from biofm.inference.contact_results import ContactsSummary, StructureSummary
-    from biofm.inference.focus import Focus
+    from biofm.inference.runs import ContactsSummary, Focus, StructureSummary
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +111,8 @@ class Contacts(Verb["ContactsSummary"]):
     def run(self, progress: ProgressSink = SILENT) -> "ContactsSummary":
         from biofm.core.outputs import is_empty  # these bring numpy and torch
         from biofm.gate import ask
-        from biofm.inference.contact_results import ContactsSummary
-        from biofm.inference.contacts import short_enough
-        from biofm.inference.contacts_to_store import contacts_to_store
-        from biofm.inference.intake import Intake
+        from biofm.inference import short_enough
+        from biofm.inference.runs import ContactsSummary, Intake, write_contacts
         from biofm.modalities.records import records_of_file
         from biofm.models.finiteness import not_finite
 
@@ -132,7 +129,7 @@ class Contacts(Verb["ContactsSummary"]):
             store = self._store(permit, loaded, provenance, notices)
             intake = Intake(focus.watch(kept) if focus else kept, stream)
             with progress.bar("contacts") as bar:
-                tally = contacts_to_store(predictor, intake, store, focus, notices, bar, on_error=on_error)
+                tally = write_contacts(predictor, intake, store, focus, notices, bar, on_error=on_error)
             if focus and focus.map and is_empty(focus.map.probabilities):
                 raise not_finite(predictor.model, f"{name}, protein {focus.map.id}")
             store.close()
@@ -179,7 +176,7 @@ class Contacts(Verb["ContactsSummary"]):
         """The one protein that is drawn, or compared with the structure."""
         from biofm_datasets.structures import read_chain  # these bring numpy and torch
 
-        from biofm.inference.focus import Focus
+        from biofm.inference.runs import Focus
 
         found = None
         if self.structure is not None:
@@ -228,7 +225,7 @@ def _compare(focus: "Focus") -> "StructureSummary | None":
     import numpy as np
 
     from biofm.evaluation import contact_precision
-    from biofm.inference.contact_results import StructureSummary
+    from biofm.inference.runs import StructureSummary
 
     if focus.truth is None:
         return None

@@ -19,10 +19,8 @@ from biofm.policy import NONE, Request, Target, Writes
 if TYPE_CHECKING:
     from biofm.api.model import Model
     from biofm.core.journal import Journal
-    from biofm.inference import Embedder, EmbedOptions
-    from biofm.inference.estimate import EmbedEstimate
-    from biofm.inference.results import EmbedSummary
-    from biofm.inference.to_journal import Totals
+    from biofm.inference import Embedder, EmbedOptions, EmbedSummary
+    from biofm.inference.runs import EmbedEstimate, Totals
 
 REPEATED = "sequences that repeat another, embedded once for all of them"
 
@@ -106,7 +104,7 @@ class Embed(Verb["EmbedSummary"]):
         """What ``run`` will take."""
         from biofm.core.outputs import check_suffix  # these bring torch
         from biofm.gate import ask
-        from biofm.inference.estimate import estimate_embedding
+        from biofm.inference.runs import estimate_embedding
         from biofm.modalities.records import records_of_file
 
         source, suffix = path_of(self.input), check_suffix(Path(self.output))
@@ -131,9 +129,8 @@ class Embed(Verb["EmbedSummary"]):
         from biofm.api.finished import ALREADY_WHOLE, BEGUN_AFRESH, check_finished  # these bring torch
         from biofm.api.table import write_table
         from biofm.gate import ask
-        from biofm.inference.empty_rows import EMPTY_ROWS
-        from biofm.inference.intake import Intake
-        from biofm.inference.to_journal import embed_to_journal, fingerprint, read_through
+        from biofm.inference import EMPTY_ROWS
+        from biofm.inference.runs import Intake, embed_to_journal, fingerprint, read_through
         from biofm.modalities.records import records_of_file
 
         request, work, name = self.request(), work_of(self), name_of_input(self.input)
@@ -214,7 +211,7 @@ class _Done:
     def _summary(
         self, n_sequences: int, n_units: int, n_tokens: int, n_new_tokens: int, provenance: Mapping[str, Any]
     ) -> "EmbedSummary":
-        from biofm.inference.results import EmbedSummary  # brings torch
+        from biofm.inference import EmbedSummary  # brings torch
 
         seconds = perf_counter() - self.began
         return EmbedSummary(

@@ -11,7 +11,7 @@ from biofm.core.errors import OutputError
 from biofm.core.journal import Journal
 from biofm.core.outputs.made import RECORDS, is_made_so
 from biofm.gate import Permit
-from biofm.inference.shards import WHOLE, Shard
+from biofm.inference.runs import WHOLE, Shard
 
 BEGUN_AFRESH = "runs begun at the start, since --resume found no unfinished work"
 ALREADY_WHOLE = "outputs that this same request had made before, so that nothing was left to do"

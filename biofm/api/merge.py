@@ -17,7 +17,7 @@ from biofm.policy import Reads, Request, Writes
 if TYPE_CHECKING:
     from biofm.core.journal import Journal
     from biofm.gate import Permit
-    from biofm.inference.results import MergeSummary
+    from biofm.inference import MergeSummary
     from biofm.inference.scoring import ScoreMergeSummary
 
 
@@ -63,7 +63,7 @@ class Merge(Verb["MergeSummary | ScoreMergeSummary"]):
 
     def run(self, progress: ProgressSink = SILENT) -> "MergeSummary | ScoreMergeSummary":
         from biofm.gate import ask  # these bring numpy
-        from biofm.inference.merging import check_shards
+        from biofm.inference.runs import check_shards
 
         request, began = self.request(), perf_counter()
         with ask(request) as permit:
@@ -80,8 +80,7 @@ def _merge_embeddings(
     from biofm.api.finished import provenance_of  # these bring torch
     from biofm.api.table import write_table
     from biofm.core.outputs import check_suffix
-    from biofm.inference.empty_rows import EMPTY_ROWS
-    from biofm.inference.results import MergeSummary
+    from biofm.inference import EMPTY_ROWS, MergeSummary
 
     check_suffix(output)
     written = write_table(journals, permit, output, progress)

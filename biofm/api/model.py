@@ -19,10 +19,17 @@ from biofm.core.choices import OnError, PerplexityMethod, PoolName, ScoreMethod
 from biofm.core.errors import ModelError
 from biofm.core.outputs import ProvenanceFields
 from biofm.gate import ask
-from biofm.inference import Compute, Embedder, EmbedOptions, QueryRunner, choose_compute, place
+from biofm.inference import (
+    EMPTY_ROWS,
+    Compute,
+    Embedder,
+    Embeddings,
+    EmbedOptions,
+    QueryRunner,
+    choose_compute,
+    place,
+)
 from biofm.inference.contacts import ContactMapper, ContactMaps, short_enough
-from biofm.inference.empty_rows import EMPTY_ROWS
-from biofm.inference.results import Embeddings
 from biofm.inference.scoring import (
     ScoreOptions,
     Scorer,

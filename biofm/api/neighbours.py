@@ -13,7 +13,7 @@ from biofm.policy import NONE, Reads, Request, Target, Writes
 if TYPE_CHECKING:
     from biofm.core.h5ad import Embeddings
     from biofm.gate import Permit
-    from biofm.inference.neighbours import FoundNeighbours
+    from biofm.inference import FoundNeighbours
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Neighbours(Verb["FoundNeighbours"]):
     quiet: options.Quiet = True
 
     def request(self) -> Request:
-        from biofm.inference.neighbours import check_top  # these bring torch
+        from biofm.inference import check_top  # these bring torch
         from biofm.report import check_figure_suffix
 
         check_top(self.top)
@@ -62,7 +62,7 @@ class Neighbours(Verb["FoundNeighbours"]):
     def run(self, progress: ProgressSink = SILENT) -> "FoundNeighbours":
         from biofm.core.h5ad import open_embeddings  # these bring numpy and torch
         from biofm.gate import ask
-        from biofm.inference.neighbours import find_neighbours
+        from biofm.inference import find_neighbours
 
         with (
             ask(self.request()) as permit,
@@ -79,7 +79,7 @@ def _draw(read: "Embeddings", items: str, permit: "Permit", picture: Path) -> No
     """Draw who resembles whom: of more rows than a picture shows, some that are evenly spaced."""
     import numpy as np
 
-    from biofm.inference.neighbours import similarity_of  # brings torch
+    from biofm.inference import similarity_of  # brings torch
     from biofm.report import MOST_DRAWN, draw_neighbours
 
     n_rows = len(read.ids)

@@ -73,7 +73,7 @@ class Perplexity(Verb["PerplexitySummary"]):
     def run(self, progress: ProgressSink = SILENT) -> "PerplexitySummary":
         from biofm.api.table import open_output  # these bring torch
         from biofm.gate import ask
-        from biofm.inference.intake import Intake
+        from biofm.inference.runs import Intake
         from biofm.inference.scoring import PerplexitySummary, provenance_of_perplexities, write_perplexities
         from biofm.modalities.records import records_of_file
 

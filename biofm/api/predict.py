@@ -117,8 +117,8 @@ class Predict(Verb["PredictSummary"]):
         from biofm.core.tables import check_table_suffix
         from biofm.gate import ask
         from biofm.inference import choose_compute
-        from biofm.inference.intake import Intake
         from biofm.inference.prediction import PredictSummary, write_predictions
+        from biofm.inference.runs import Intake
         from biofm.modalities.records import records_of_file
 
         request, output = self.request(), Path(self.output)

@@ -13,7 +13,7 @@ from biofm.core.outputs import empty_fields, open_writer, provenance_path
 from biofm.core.tables import STANDARD_OUTPUT, Columns, Table, check_table_suffix, open_table
 from biofm.gate import Permit
 from biofm.inference import scoring
-from biofm.inference.to_store import Written, journals_to_store
+from biofm.inference.runs import Written, write_embeddings
 from biofm.models.finiteness import reason_of
 from biofm.policy import Target
 
@@ -51,7 +51,7 @@ def write_table(journals: Sequence[Journal], permit: Permit, output: Path, progr
         provenance_file=permit.writer("provenance") if provenance_path(output) else None,
     )
     with progress.bar("writing") as bar:
-        written = journals_to_store(journals, store, bar)
+        written = write_embeddings(journals, store, bar)
     store.close(provenance | empty_fields(written.n_empty, reason_of(provenance["dtype"])))
     return written
 

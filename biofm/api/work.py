@@ -10,7 +10,7 @@ from biofm.api.inputs import STANDARD_STREAM
 from biofm.policy import Target
 
 if TYPE_CHECKING:
-    from biofm.inference.shards import Shard
+    from biofm.inference.runs import Shard
 
 
 class Resumable(Protocol):
@@ -65,7 +65,7 @@ class Work:
 
 def work_of(asked: Resumable) -> Work:
     """The work that a verb was asked for. Raises OptionError: ``shard`` is none."""
-    from biofm.inference.shards import WHOLE, Shard  # bring torch
+    from biofm.inference.runs import WHOLE, Shard  # bring torch
 
     output, is_shared = Path(asked.output), asked.shard is not None
     share = WHOLE if asked.shard is None else Shard.parse(asked.shard)

@@ -6,7 +6,7 @@ from biofm.api import Contacts
 from biofm.cli.printing import print_json, print_table, say, say_notices, spelt_counts
 
 if TYPE_CHECKING:
-    from biofm.inference.contact_results import ContactsSummary, StructureSummary
+    from biofm.inference.runs import ContactsSummary, StructureSummary
 
 
 def show(asked: Contacts, summary: "ContactsSummary", as_json: bool) -> None:

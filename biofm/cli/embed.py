@@ -8,8 +8,8 @@ from biofm.cli.estimate import show_estimate
 from biofm.cli.printing import print_json, say, say_notices, spelt_counts
 
 if TYPE_CHECKING:
-    from biofm.inference.estimate import EmbedEstimate
-    from biofm.inference.results import EmbedSummary
+    from biofm.inference import EmbedSummary
+    from biofm.inference.runs import EmbedEstimate
 
 
 def show(asked: Embed, summary: "EmbedSummary", as_json: bool) -> None:

@@ -9,7 +9,7 @@ from biofm.core.progress import format_duration
 from biofm.core.units import format_bytes
 
 if TYPE_CHECKING:
-    from biofm.inference.estimate import EmbedEstimate
+    from biofm.inference.runs import EmbedEstimate
     from biofm.inference.scoring import ScoreEstimate
     from biofm.training.estimating import TrainingEstimate
     from biofm.training.finetuning import FinetuneEstimate

@@ -8,7 +8,7 @@ from biofm.cli.printing import place_of, print_json, refuse_two_outputs, say, sa
 from biofm.cli.score import spelt_scores
 
 if TYPE_CHECKING:
-    from biofm.inference.results import MergeSummary
+    from biofm.inference import MergeSummary
     from biofm.inference.scoring import ScoreMergeSummary
 
 
@@ -25,7 +25,7 @@ def show(asked: Merge, summary: "MergeSummary | ScoreMergeSummary", as_json: boo
 
 
 def _say_summary(summary: "MergeSummary | ScoreMergeSummary") -> None:
-    from biofm.inference.results import MergeSummary  # brings numpy: not before a command runs
+    from biofm.inference import MergeSummary  # brings numpy: not before a command runs
 
     if isinstance(summary, MergeSummary):
         items = summary.provenance.get("items", "proteins")  # an earlier biofm left it out

@@ -9,12 +9,12 @@ from biofm.cli.printing import print_json, print_table, say, say_notices
 from biofm.core.errors import OptionError
 
 if TYPE_CHECKING:
-    from biofm.inference.neighbours import FoundNeighbours
+    from biofm.inference import FoundNeighbours
 
 
 def check(asked: Neighbours, as_json: bool) -> None:
     """Raises BadParameter: a number that cannot be asked for is wrong usage, like a word that is none."""
-    from biofm.inference.neighbours import check_top  # brings torch
+    from biofm.inference import check_top  # brings torch
 
     try:
         check_top(asked.top)

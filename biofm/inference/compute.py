@@ -1,4 +1,4 @@
-"""Where a model runs and in which precision, decided once and said with the reason."""
+"""Compute: the device and the precision in which a model runs, chosen once and with a reason."""
 
 from copy import deepcopy
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ M = TypeVar("M", bound=nn.Module)
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
-# On a CPU, larger batches fall out of the cache and their buffers out of the allocator's reach.
+# On a CPU, larger batches no longer fit into the cache, nor their buffers into what the allocator keeps.
 TOKENS_PER_BATCH = {"cpu": 2048, "mps": 8192, "cuda": 32768}
 
 
 @dataclass(frozen=True, slots=True)
 class Compute:
-    """A device, a dtype, and why that dtype."""
+    """A device, a dtype, and the reason for that dtype."""
 
     device: torch.device
     dtype: torch.dtype
@@ -33,22 +33,24 @@ class Compute:
 
     @property
     def tokens_per_batch(self) -> int:
+        """The most tokens of a batch, unless another number is asked for."""
         return TOKENS_PER_BATCH.get(self.device.type, TOKENS_PER_BATCH["cpu"])
 
 
 def place(module: M, compute: Compute) -> M:
-    """The module on this device and in this dtype. The given one stays as it was stored; weights that need
-    no conversion are shared.
+    """A copy of the module on this device and in this dtype, ready to be run but not trained.
+
+    The given module stays as it is; both share the weights that need no conversion.
     """
     shared = {id(weight): nn.Parameter(weight.detach(), False) for weight in module.parameters()}
     return deepcopy(module, shared).to(compute.device, compute.dtype)
 
 
 def choose_compute(device: str, dtype: str) -> Compute:
-    """Resolve ``auto``: the best device there is, and bfloat16 where its hardware multiplies it. For work on
-    a CPU, the process keeps the memory that it frees from here on.
+    """Choose where "auto" is asked for: the best device there is, and bfloat16 if its hardware multiplies it.
 
-    Raises OptionError for a device that this machine lacks, or an unknown dtype.
+    For work on a CPU, the process keeps the memory that it frees from here on. Raises OptionError for a
+    device that this machine does not have, and for an unknown dtype.
     """
     place = _choose_device(device)
     if place.type == "cpu":
@@ -80,6 +82,7 @@ def _choose_device(name: str) -> torch.device:
 
 
 def _bfloat16_in_hardware(device: torch.device) -> tuple[bool, str]:
+    """Whether the device multiplies bfloat16 in hardware, and how that is known."""
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device)
         has = torch.cuda.get_device_capability(device) >= (8, 0)

@@ -1,7 +1,7 @@
-"""Contacts of proteins: a stream of records in, a map a protein out, in the same order."""
+"""Contacts: the probability that two residues touch, as one map a protein, in the order of the input."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,26 +11,31 @@ from biofm_datasets.protein import count_residues
 from numpy.typing import NDArray
 
 from biofm.core.bounds import check_bound
-from biofm.core.errors import InputError, OptionError
+from biofm.core.errors import InputError
 from biofm.core.outputs import ProvenanceFields, is_empty
 from biofm.core.progress import no_progress
 from biofm.inference.compute import Compute
-from biofm.inference.empty_rows import EMPTY_ROWS
-from biofm.inference.lengths import longest_of, run_whole
-from biofm.inference.working_memory import check_memory_of_item
+from biofm.inference.engine import Engine, OnBatch, pack
+from biofm.inference.limits import check_memory_of_item, longest_of, run_whole
+from biofm.inference.results import EMPTY_ROWS
 from biofm.modalities import Item, Tokenizer, items_of
 from biofm.modalities.records import SKIPPED
 from biofm.models.finiteness import are_faulty, not_finite
-from biofm.nn import MaskedLM, by_budget, pack_arrays
+from biofm.nn import MaskedLM, by_budget
 
-MAP_BYTES = 20  # of a pair of residues, while its map is made
-LONGEST = 10_000  # residues; such a map takes 0.4 GB and its making 2 GB, both by the square of the length
+PAIR_BYTES = 20
+"""Memory that a pair of residues takes while its map is made."""
+LONGEST = 10_000
+"""Residues of the longest protein. Its map takes 0.4 GB and 2 GB while it is made; both grow with the square
+of the length."""
 
 
 @dataclass(frozen=True, slots=True)
 class ContactMap:
-    """``record``: its number in the input, from 1. ``sequence``: a letter a residue, X for a masked one.
-    ``probabilities``: float32 (residues, residues), symmetric; NaN where the model's are not finite.
+    """The contacts of one protein.
+
+    ``record``: its number in the input, from 1. ``sequence``: a letter a residue, X for a masked one.
+    ``probabilities``: float32 (residues, residues), symmetric; NaN where the model's numbers are not finite.
     """
 
     id: str
@@ -48,30 +53,7 @@ class ContactMaps:
     notices: dict[str, int]
 
 
-def residue_letters(sequence: str) -> str:
-    """One letter a residue: a mask is spelled in six."""
-    return sequence.replace("<mask>", "X")
-
-
-def short_enough(
-    records: Iterable[Record], longest: int, notices: Counter[str], *, on_error: str
-) -> Iterator[Record]:
-    """Records of at most ``longest`` residues. Raises InputError for a longer one, unless ``on_error`` is
-    "skip".
-    """
-    for record in records:
-        n_residues = count_residues(record.sequence)
-        if n_residues <= longest:
-            yield record
-        elif on_error == "skip":
-            notices[SKIPPED] += 1
-        else:
-            what = f"{n_residues:,} residues; this model's contacts are predicted for at most {longest:,}"
-            remedy = "Cut it into its domains, or pass --on-error skip"
-            raise InputError(what, where=record.where, remedy=remedy)
-
-
-class ContactMapper:
+class ContactMapper(Engine):
     """A model with a contact head, made ready by ``place``."""
 
     def __init__(
@@ -85,32 +67,31 @@ class ContactMapper:
         is_framed = len(tokenizer.before) == len(tokenizer.behind) == 1
         assert is_framed, "contact heads leave out one token at each end"
         check_bound("tokens_per_batch", tokens_per_batch, "--tokens-per-batch")
+        super().__init__(model.encoder.config, compute, tokens_per_batch)
         self.model = model
         self.encoder = model.encoder
         self.head = model.contacts
         self.tokenizer = tokenizer
-        self.device = compute.device
-        self.tokens_per_batch = tokens_per_batch or compute.tokens_per_batch
 
     @property
     def longest(self) -> int:
-        """The most residues of a protein: what memory holds, or what the model has learned positions for."""
-        longest = longest_of(self.encoder.config, self.tokenizer)
+        """The most residues of a protein: as memory or, if fewer, the model's learned positions hold."""
+        longest = longest_of(self.config, self.tokenizer)
         return LONGEST if longest is None else min(LONGEST, longest)
 
     def stream(
         self,
         records: Iterable[Record],
         notices: Counter[str],
-        on_batch: Callable[[int, int], None] = no_progress,
+        on_batch: OnBatch = no_progress,
         *,
         on_error: str = "stop",
     ) -> Iterator[ContactMap]:
-        """Maps in the order of ``records``, one batch of them in memory.
+        """Predict maps in the order of ``records``, one batch of them in memory.
 
-        Packed batches need no sorting: neighbours in the input run together. ``on_batch`` hears how many
-        tokens went through the model, and how many residues they stand for. Raises ModelError or OptionError
-        for a protein of which the model's numbers are not finite, unless ``on_error`` is "skip".
+        Neighbours in the input run together: a packed batch has no padding that sorting by length would save.
+        Where the model's numbers for a protein are not finite, its map is NaN if ``on_error`` is "skip", and
+        ModelError or OptionError is raised if it is "stop".
         """
         for members in by_budget(self._tokenise(records, notices), self.tokens_per_batch):
             maps = self._predict(members)
@@ -124,28 +105,50 @@ class ContactMapper:
                 yield ContactMap(item.id, item.record, residue_letters(item.text), probabilities)
 
     def _tokenise(self, records: Iterable[Record], notices: Counter[str]) -> Iterator[tuple[Item, int]]:
-        longest, units = self.encoder.config.trained_length, self.tokenizer.modality.words.units
+        """Items with their numbers of tokens. Raises InputError for one that is too long for the memory."""
+        longest, units = self.config.trained_length, self.tokenizer.modality.words.units
         for item in items_of(records, self.tokenizer, notices):
             n_tokens = len(item.tokens)
-            check_memory_of_item(item, MAP_BYTES * n_tokens**2, self.device, units)
+            check_memory_of_item(item, PAIR_BYTES * n_tokens**2, self.device, units)
             if n_tokens > longest:
                 notices[run_whole(longest, self.tokenizer)] += 1
             yield item, n_tokens
 
     @torch.inference_mode()
     def _predict(self, members: list[Item]) -> list[NDArray[np.float32]]:
-        batch = pack_arrays([item.tokens for item in members], [item.values for item in members])
-        try:
+        """The maps of one batch, (residues, residues) each."""
+        longest, words = max(item.n_units for item in members), self.tokenizer.modality.words
+        what = f"a batch with one of {longest:,} {words.units}"
+        remedy = f"Give less; where one {words.item} alone is too long, give --device cpu"
+        batch = pack(members)
+        with self.out_of_memory(what, remedy):
             maps = self.head(self.encoder, batch.to(self.device))
-        except torch.OutOfMemoryError as error:
-            longest, words = max(item.n_units for item in members), self.tokenizer.modality.words
-            raise OptionError(
-                f"the memory of {self.device} is too small for a batch with one of {longest:,} {words.units}",
-                where="--tokens-per-batch",
-                remedy=f"Give less; where one {words.item} alone is too long, give --device cpu",
-            ) from error
         sums = torch.stack([probabilities.sum() for probabilities in maps])
         found = [probabilities.cpu().numpy() for probabilities in maps]
         for place in np.flatnonzero(are_faulty(sums)):
             found[place][:] = np.nan
         return found
+
+
+def short_enough(
+    records: Iterable[Record], longest: int, notices: Counter[str], *, on_error: str
+) -> Iterator[Record]:
+    """Pass on the records of at most ``longest`` residues.
+
+    A longer one is counted in ``notices`` and left out if ``on_error`` is "skip"; else InputError is raised.
+    """
+    for record in records:
+        n_residues = count_residues(record.sequence)
+        if n_residues <= longest:
+            yield record
+        elif on_error == "skip":
+            notices[SKIPPED] += 1
+        else:
+            what = f"{n_residues:,} residues; this model's contacts are predicted for at most {longest:,}"
+            remedy = "Cut it into its domains, or pass --on-error skip"
+            raise InputError(what, where=record.where, remedy=remedy)
+
+
+def residue_letters(sequence: str) -> str:
+    """The sequence with one letter a residue: X for a masked one, which is spelled <mask>."""
+    return sequence.replace("<mask>", "X")

@@ -1,38 +1,39 @@
-"""Embeddings: records in, chunks of them in the same order, rows of what is new in a chunk."""
+"""Embeddings: an encoder turns records into rows of numbers, one a sequence or one a unit of it.
+
+embedder = Embedder(encoder, tokenizer, compute, EmbedOptions(pool="mean"))
+for chunk in embedder.chunks(embedder.tokenise(records, notices)):
+    rows |= embedder.embed_new(chunk, rows)  # by key; equal sequences have one key, and are embedded once
+"""
 
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from biofm_datasets import Record
 from numpy.typing import NDArray
-from torch import Tensor
 
 from biofm.core.bounds import check_bound
 from biofm.core.choices import PoolName
 from biofm.core.errors import OptionError
 from biofm.core.outputs import EmbeddingBlock, is_empty
 from biofm.core.progress import no_progress
-from biofm.inference.batches import batches, pack_pieces
 from biofm.inference.compute import Compute
-from biofm.inference.empty_rows import EMPTY_ROWS
-from biofm.inference.gather import gather_for
-from biofm.inference.lengths import check_length, check_window, run_whole
-from biofm.inference.pooling import check_pool
-from biofm.inference.windows import pieces
-from biofm.inference.working_memory import (
+from biofm.inference.engine import Engine, OnBatch, pack
+from biofm.inference.limits import (
     activation_bytes,
-    check_memory_of_batch,
+    check_length,
     check_memory_of_item,
+    check_window,
+    run_whole,
 )
+from biofm.inference.pooling import check_pool, rows_of_chunk
+from biofm.inference.results import EMPTY_ROWS
+from biofm.inference.windows import pieces
 from biofm.modalities import Item, Tokenizer, columns_of, items_of
 from biofm.models.finiteness import are_faulty, not_finite
-from biofm.nn import Encoder, PackedBatch, by_budget
-
-# Sorted by length together; more gives better batches, later first results and more memory.
-BATCHES_PER_CHUNK = 16
+from biofm.nn import Encoder
 
 POOLS: tuple[PoolName, ...] = ("mean", "cls", "max", "none")
 
@@ -41,10 +42,10 @@ POOLS: tuple[PoolName, ...] = ("mean", "cls", "max", "none")
 class EmbedOptions:
     """What to take from the model.
 
-    ``layer`` counts from 0 (the token embeddings) to the number of layers, or backwards from -1 (the last,
-    with the final norm). ``window`` in residues cuts longer proteins into overlapping windows; None runs them
-    whole. ``on_error`` "skip" gives a protein rows of NaN where "stop" raises because the model's are not
-    finite.
+    ``layer`` counts from 0 (the token embeddings) to the number of layers, or backwards from -1 (the last
+    one, with the final norm). ``window``: longer sequences are cut into overlapping windows of so many units;
+    None runs them whole. ``on_error``: "stop" raises where the model's numbers for a sequence are not finite,
+    "skip" gives the sequence rows of NaN. Raises OptionError for a value that is out of range.
     """
 
     pool: PoolName = "mean"
@@ -62,32 +63,25 @@ class EmbedOptions:
         check_bound("tokens_per_batch", self.tokens_per_batch, "--tokens-per-batch")
 
 
-OnBatch = Callable[[int, int], None]
-"""Hears after each batch how many tokens went through the model, and how many residues they stand for."""
+class Embedder(Engine):
+    """An encoder that ``place`` made ready, and what to take from it.
 
-
-class Embedder:
-    """An encoder that ``place`` made ready, and how to embed with it: options checked against the model."""
+    Raises OptionError where the options do not fit the model.
+    """
 
     def __init__(
         self, encoder: Encoder, tokenizer: Tokenizer, compute: Compute, options: EmbedOptions
     ) -> None:
+        super().__init__(encoder.config, compute, options.tokens_per_batch)
         self.tokenizer = tokenizer
         self.encoder = encoder
-        self.device = compute.device
-        self.dtype = compute.dtype
         self.options = options
-        self.config = encoder.config
         self.layer = self._resolve_layer(options.layer)
         check_window(options.window, self.config, tokenizer)
         check_pool(options.pool, self.config, tokenizer)
-        self.tokens_per_batch = options.tokens_per_batch or compute.tokens_per_batch
 
     def embed_all(self, records: Iterable[Record], notices: Counter[str]) -> EmbeddingBlock:
-        """The embeddings of all records, in memory.
-
-        ``notices`` counts what a reader of the result should know.
-        """
+        """Embed all records in memory. ``notices`` counts what a reader of the result should know."""
         items: list[Item] = []
         rows: dict[bytes, NDArray[np.float32]] = {}
         for chunk in self.chunks(self.tokenise(records, notices)):
@@ -104,9 +98,10 @@ class Embedder:
         )
 
     def tokenise(self, records: Iterable[Record], notices: Counter[str]) -> Iterator[Item]:
-        """The records as items that the model takes. What will be run unusually is counted in ``notices``.
+        """Turn the records, one by one, into items that the model takes.
 
-        Raises InputError: one is too long for the model or for the memory.
+        ``notices`` counts the sequences that are run by windows, or beyond the length of the model's
+        training. Raises InputError for a sequence that is too long for the model or for the memory.
         """
         longest, window = self.config.trained_length, self.options.window
         units = self.tokenizer.modality.words.units
@@ -121,21 +116,14 @@ class Embedder:
                 notices[run_whole(longest, self.tokenizer)] += 1
             yield item
 
-    def chunks(self, items: Iterable[Item]) -> Iterator[list[Item]]:
-        """Items that are batched together. Where a chunk ends depends on its items and the next one."""
-        sized = ((item, len(item.tokens)) for item in items)
-        return by_budget(sized, BATCHES_PER_CHUNK * self.tokens_per_batch)
-
     def embed_new(
-        self,
-        chunk: Sequence[Item],
-        known: Container[bytes],
-        on_batch: OnBatch = no_progress,
+        self, chunk: Sequence[Item], known: Container[bytes], on_batch: OnBatch = no_progress
     ) -> dict[bytes, NDArray[np.float32]]:
-        """By key the rows of those proteins of a chunk that are not ``known``: one, or one a residue; NaN
-        where the model's are not finite.
+        """Embed those items of a chunk whose keys are not ``known``; returns their rows by key.
 
-        Raises ModelError or OptionError for such a protein, unless ``on_error`` is "skip".
+        Rows are (1, d), or (units, d) with the pooling "none". Where the model's numbers for an item are not
+        finite, its rows are NaN if ``on_error`` is "skip", and ModelError or OptionError is raised if it is
+        "stop".
         """
         new: dict[bytes, Item] = {}
         for item in chunk:
@@ -153,6 +141,7 @@ class Embedder:
         return dict(zip(new, np.split(values, np.cumsum(n_rows)[:-1]), strict=True))
 
     def no_rows(self) -> NDArray[np.float32]:
+        """Rows (0, d), to which others can be joined."""
         return np.empty((0, self.config.d_model), np.float32)
 
     @property
@@ -160,45 +149,34 @@ class Embedder:
         return self.options.pool == "none"
 
     @torch.inference_mode()
-    def _embed(
-        self,
-        items: list[Item],
-        on_batch: OnBatch,
-    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """The rows, and which items have such as are not finite."""
-        todo = [
+    def _embed(self, items: list[Item], on_batch: OnBatch) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """The rows of all items one after the other, and which items have numbers that are not finite."""
+        chunk = [
             piece
-            for i, item in enumerate(items)
-            for piece in pieces(i, item.tokens, self.options.window, self.tokenizer, item.values)
+            for place, item in enumerate(items)
+            for piece in pieces(place, item.tokens, self.options.window, self.tokenizer, item.values)
         ]
-        gather = gather_for(self.options.pool, len(items), self.config.d_model)
+        rows = rows_of_chunk(self.options.pool, len(items), self.config.d_model)
         is_faulty = np.zeros(len(items), np.bool_)
-        for members in batches(todo, self.tokens_per_batch):
-            batch = pack_pieces(members)
+        remedy = (
+            f"Give less; where one {self.tokenizer.modality.words.item} alone is too long, give a --window"
+        )
+        for places in self.batches(chunk):
+            members = [chunk[place] for place in places]
+            batch = pack(members)
             starts = batch.cu_seqlens[:-1].tolist()
             batch = batch.to(self.device)
-            hidden = self._run(batch)
+            with self.memory_for(batch, remedy):
+                hidden = self.encoder(batch, self.layer).float()  # (tokens, d)
             sums = hidden.sum(-1)
-            gather.add(members, batch, hidden)
+            rows.add(members, batch, hidden)
             of_pieces = np.logical_or.reduceat(are_faulty(sums), starts)
             np.logical_or.at(is_faulty, [piece.record for piece in members], of_pieces)
             on_batch(len(batch.tokens), sum(piece.n_kept for piece in members))
-        return gather.rows([item.n_units for item in items]), is_faulty
-
-    def _run(self, batch: PackedBatch) -> Tensor:
-        check_memory_of_batch(self.config, self.dtype, self.device, len(batch.tokens))
-        try:
-            hidden: Tensor = self.encoder(batch, self.layer).float()
-        except torch.OutOfMemoryError as error:
-            item = self.tokenizer.modality.words.item
-            raise OptionError(
-                f"the memory of {self.device} is too small for a batch of {len(batch.tokens):,} tokens",
-                where="--tokens-per-batch",
-                remedy=f"Give less; where one {item} alone is too long, give a --window",
-            ) from error
-        return hidden
+        return rows.values([item.n_units for item in items]), is_faulty
 
     def _resolve_layer(self, layer: int) -> int:
+        """The layer counted from 0. Raises OptionError for one that the model does not have."""
         n_layers = self.config.n_layers
         if not -n_layers - 1 <= layer <= n_layers:
             remedy = f"Give 0 (the token embeddings) to {n_layers}, or -1 (the last) to {-n_layers - 1}"

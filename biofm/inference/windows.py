@@ -1,4 +1,7 @@
-"""Pieces of a sequence: the whole of it, or overlapping windows where it is long."""
+"""Windows: a long sequence is cut into overlapping pieces, of which each unit counts in one.
+
+A unit, such as a residue, counts in the window in whose middle it lies, where the model sees most around it.
+"""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -13,27 +16,30 @@ Values = NDArray[np.float32] | None
 
 
 class Piece(NamedTuple):
-    """Tokens of one run through the model, with the special ones around them, and the range that counts."""
+    """The tokens of a window, or of a whole sequence, with the special ones around them.
+
+    ``record``: the place of its sequence in the chunk. The tokens ``first`` up to ``stop`` are the units that
+    count.
+    """
 
     record: int
     tokens: Tokens  # (length,)
     first: int
     stop: int
-    values: Values = None
+    values: Values = None  # (length,)
 
     @property
     def n_kept(self) -> int:
+        """How many of its units count."""
         return self.stop - self.first
 
 
 def pieces(
     record: int, tokens: Tokens, window: int | None, tokenizer: Tokenizer, values: Values = None
 ) -> Iterator[Piece]:
-    """Cut the tokens of a sequence, and the values of these, into windows of ``window`` units that overlap by
-    half.
+    """Cut the tokens of a sequence, and their values, into windows of ``window`` units that overlap by half.
 
-    Each unit counts in one window only, the one in whose middle it lies: an overlap is shared out at its
-    centre. ``window`` None, or a sequence that fits, gives one piece.
+    An overlap is shared out at its centre. ``window`` None, or a sequence that fits, gives one piece.
     """
     n_before, n_units = tokenizer.n_before, len(tokens) - tokenizer.n_special
     if window is None or n_units <= window:
@@ -47,7 +53,7 @@ def pieces(
 
 
 class Span(NamedTuple):
-    """A window that begins at unit ``start`` (from 0) and counts for the units ``first`` up to ``stop``."""
+    """A window from unit ``start`` (from 0) on, in which the units ``first`` up to ``stop`` count."""
 
     start: int
     first: int
@@ -69,7 +75,7 @@ def frame(tokens: Tokens, start: int, window: int, tokenizer: Tokenizer) -> Toke
 
 
 def frame_values(values: Values, start: int, window: int, tokenizer: Tokenizer) -> Values:
-    """The values of the tokens that ``frame`` gives; a special token keeps its own."""
+    """The values of the tokens that ``frame`` gives; those of the special tokens stay."""
     if values is None:
         return None
     n_before, n_behind = len(tokenizer.before), len(tokenizer.behind)
@@ -78,6 +84,6 @@ def frame_values(values: Values, start: int, window: int, tokenizer: Tokenizer) 
 
 
 def _window_starts(n_units: int, window: int) -> list[int]:
-    """The first units of the windows: half a window apart, the last one flush with the end."""
+    """The first unit of each window: half a window apart; the last window ends with the sequence."""
     step = max(1, window // 2)
     return [*range(0, n_units - window, step), n_units - window]

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from biofm_datasets.ids import REPEATED_IDS
 
-from biofm.inference import intake
+from biofm.inference.runs import intake
 
 OPTIONS = ("--tokens-per-batch", "8", "--dtype", "float32", "--quiet")
 SUFFIXES = [".h5ad", ".parquet", ".npz", ".safetensors", ".csv"]

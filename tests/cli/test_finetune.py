@@ -92,7 +92,7 @@ def test_folds_are_judged_out_of_fold_and_printed(biofm: Any, tiny_esm2: Path) -
 def _short_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     """An estimate looks at as little as it can."""
     monkeypatch.setattr("biofm.training.estimating.trial.SECONDS", 0.0)
-    monkeypatch.setattr("biofm.inference.estimate.SAMPLE_SECONDS", 0.0)
+    monkeypatch.setattr("biofm.inference.runs.estimate.SAMPLE_SECONDS", 0.0)
 
 
 @pytest.mark.usefixtures("_short_sample")

@@ -1,4 +1,4 @@
-"""Contacts of a stream of proteins: in order, the same in every batch; and the one that is looked at."""
+"""Contacts of a stream of proteins: in order, and the same in every batch."""
 
 from collections import Counter
 from typing import Any
@@ -7,12 +7,9 @@ import numpy as np
 import pytest
 import torch
 from biofm_datasets import Record
-from biofm_datasets.structures import Chain
 
 from biofm.core.errors import InputError, OptionError
-from biofm.inference import Compute
-from biofm.inference.contacts import ContactMap, ContactMapper, short_enough
-from biofm.inference.focus import Focus
+from biofm.inference import Compute, ContactMap, ContactMapper, short_enough
 from biofm.modalities import ProteinTokenizer
 from biofm.models import esm1, esm2
 from biofm.nn import MaskedLM
@@ -108,43 +105,3 @@ def test_learned_positions_end_what_can_be_predicted() -> None:
     learned = MaskedLM(esm1.config(embedding_norm=True, **shape), with_contacts=True)
     assert ContactMapper(endless, ProteinTokenizer(), CPU).longest == 10_000
     assert ContactMapper(learned, ProteinTokenizer(), CPU).longest == 30
-
-
-def make_records(*ids: str) -> list[Record]:
-    return [Record(id=id_, sequence="MKTAYIAKQR", number=i, source="p.fasta") for i, id_ in enumerate(ids, 1)]
-
-
-def map_of(id_: str) -> ContactMap:
-    return ContactMap(id_, 1, "MKTAYIAKQR", np.zeros((10, 10), np.float32))
-
-
-@pytest.mark.parametrize(("ids", "protein"), [("a", None), ("abcb", "b"), ("abc", "c")])
-def test_the_protein_that_is_looked_at_is_found_and_kept(ids: str, protein: str | None) -> None:
-    chain = Chain("s.pdb", "A", "MKTAYIAKQR", np.zeros((10, 3)))
-    focus = Focus(protein, chain, "p.fasta")
-    assert [record.id for record in focus.watch(make_records(*ids))] == list(ids)
-    maps = [map_of(id_) for id_ in ids]
-    for place, found in enumerate(maps):
-        focus.see(place, found)
-    assert focus.map is maps[ids.index(protein or "a")]
-    assert focus.truth is not None
-    assert focus.truth.source == "s.pdb, chain A"
-
-
-@pytest.mark.parametrize(
-    ("ids", "protein", "message"),
-    [
-        ("ab", None, r"p\.fasta, record 2 \(b\): one protein alone is .* Say which one: --protein b"),
-        ("ab", "c", r"p\.fasta: no protein is called c\. Give --protein an id of the input"),
-    ],
-    ids=["several", "absent"],
-)
-def test_a_protein_that_cannot_be_told_is_an_error(ids: str, protein: str | None, message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        list(Focus(protein, None, "p.fasta").watch(make_records(*ids)))
-
-
-def test_a_foreign_structure_is_an_error_before_the_model_runs() -> None:
-    chain = Chain("s.pdb", "A", "WWWWWWWWWW", np.zeros((10, 3)))
-    with pytest.raises(InputError, match="the protein a"):
-        next(Focus("a", chain, "p.fasta").watch(make_records("a")))

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from biofm.core.errors import OptionError
 from biofm.core.outputs import EmbeddingBlock
-from biofm.inference import Embedder, EmbedOptions
-from biofm.inference.embed import BATCHES_PER_CHUNK
+from biofm.inference import BATCHES_PER_CHUNK, Embedder, EmbedOptions
 
 MakeEmbedder = Callable[..., Embedder]
 EmbedAll = Callable[..., EmbeddingBlock]

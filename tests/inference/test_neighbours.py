@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from biofm.core.errors import InputError, OptionError
 from biofm.core.h5ad import Embeddings, open_embeddings
-from biofm.inference.neighbours import BLOCK_ROWS, NO_DIRECTION, check_top, find_neighbours, similarity_of
+from biofm.inference import NO_DIRECTION, check_top, find_neighbours, similarity_of
+from biofm.inference.neighbours import BLOCK_ROWS
 
 Values = NDArray[np.float32]
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from biofm.inference.windows import Piece, pieces
+from biofm.inference import Piece, pieces
 from biofm.modalities import ProteinTokenizer
 
 TOKENIZER = ProteinTokenizer()

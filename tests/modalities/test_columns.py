@@ -20,7 +20,7 @@ import biofm
 from biofm.core.errors import InputError
 from biofm.core.journal import Journal
 from biofm.inference import EmbedOptions
-from biofm.inference.survey import survey
+from biofm.inference.runs.survey import survey
 from biofm.modalities.columns import SameColumns
 from tests.modalities import toy
 

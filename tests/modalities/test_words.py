@@ -23,10 +23,7 @@ from biofm.corpus.relatives import has_letters
 from biofm.evaluation import causal_perplexity, held_out_perplexity
 from biofm.evaluation.supervised.tasks import find_task
 from biofm.gate.inputs import STANDARD_INPUT
-from biofm.inference import choose_compute
-from biofm.inference.lengths import check_length, check_window, run_whole
-from biofm.inference.neighbours import NO_DIRECTION
-from biofm.inference.pooling import check_pool
+from biofm.inference import NO_DIRECTION, check_length, check_pool, check_window, choose_compute, run_whole
 from biofm.inference.scoring.perplexity import left_out, without_any
 from biofm.modalities import PROTEIN, Item, ProteinTokenizer, Words, items_of
 from biofm.models import Checkpoint, families, write_checkpoint

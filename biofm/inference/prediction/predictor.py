@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from biofm.core.errors import ModelError
 from biofm.core.progress import no_progress
 from biofm.evaluation import Calibration
-from biofm.inference.compute import Compute, place
-from biofm.inference.embed import Embedder, EmbedOptions, OnBatch
+from biofm.inference import Compute, Embedder, EmbedOptions, OnBatch, place
 from biofm.inference.prediction.domain import Domain, Nearest
 from biofm.inference.prediction.files import PredictorFiles, PredictorInfo
 from biofm.inference.prediction.heads import Head, embedder_pool

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from biofm.core import Progress
 from biofm.core.tables import RENAMED, Table, kept_apart
 from biofm.evaluation import THRESHOLD, Calibration
-from biofm.inference.empty_rows import EMPTY_ROWS, emptied, reasons
-from biofm.inference.intake import Intake
+from biofm.inference import EMPTY_ROWS, emptied, reasons
 from biofm.inference.prediction.domain import DomainTally
 from biofm.inference.prediction.files import PredictorInfo
 from biofm.inference.prediction.predictor import Combined, Predictor
 from biofm.inference.prediction.trust import Remark
+from biofm.inference.runs import Intake
 from biofm.modalities import columns_of
 
 UNBOUNDED = "predictions without an interval: too few rows calibrated the predictor for this coverage"

@@ -12,15 +12,15 @@ from zlib import crc32
 import numpy as np
 
 from biofm.core.tables import SUFFIXES, Table, open_table
+from biofm.inference import MemoryWatch, activation_bytes
 from biofm.inference.compute import Compute
 from biofm.inference.queries import Query
+from biofm.inference.runs import Shard
 from biofm.inference.scoring.columns import output_columns
 from biofm.inference.scoring.methods import Variant
 from biofm.inference.scoring.rows import Chunk, Row, Rows, chunks, of_shard
 from biofm.inference.scoring.scorer import Need, Scorer
 from biofm.inference.scoring.scoring_model import ScoringModel
-from biofm.inference.shards import Shard
-from biofm.inference.working_memory import MemoryWatch, activation_bytes
 from biofm.nn import by_budget
 
 if TYPE_CHECKING:

@@ -15,13 +15,12 @@ import torch
 from biofm.core import Progress
 from biofm.core.journal import Entry, Fields, Journal, key_of
 from biofm.core.tables import Columns, Table, kept_apart
-from biofm.inference.empty_rows import EMPTY_ROWS, REASON
+from biofm.inference import EMPTY_ROWS, REASON
+from biofm.inference.runs import Shard, damaged, in_order
 from biofm.inference.scoring.columns import RENAMED, WHY, output_columns, pack_columns, unpack_columns
 from biofm.inference.scoring.methods import Variant
 from biofm.inference.scoring.rows import Chunk, Rows, chunks, of_shard
 from biofm.inference.scoring.scorer import Scorer
-from biofm.inference.shards import Shard
-from biofm.inference.to_store import damaged, in_order
 
 if TYPE_CHECKING:
     import pyarrow

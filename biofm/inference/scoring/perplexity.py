@@ -23,8 +23,8 @@ from biofm.core import Progress
 from biofm.core.choices import PerplexityMethod
 from biofm.core.errors import OptionError
 from biofm.core.tables import RENAMED, Table, kept_apart
-from biofm.inference.empty_rows import EMPTY_ROWS, emptied, reasons
-from biofm.inference.intake import Intake
+from biofm.inference import EMPTY_ROWS, emptied, reasons
+from biofm.inference.runs import Intake
 from biofm.inference.scoring.scoring_model import Reading, ScoringModel, log_likelihood_of
 from biofm.modalities import Words, columns_of
 from biofm.models.finiteness import not_finite

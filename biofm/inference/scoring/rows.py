@@ -9,10 +9,10 @@ from biofm_datasets.table_parts import take
 
 from biofm.core.journal import key_of
 from biofm.core.tables import Columns
+from biofm.inference.runs import Shard
 from biofm.inference.scoring.cases import Cases
 from biofm.inference.scoring.methods import Unscored, Variant
 from biofm.inference.scoring.scorer import Need, Scorer
-from biofm.inference.shards import Shard
 
 # A chunk fills so many batches. With more, fewer batches are half empty; with fewer, a run that is stopped
 # loses less work.

@@ -11,7 +11,7 @@ from biofm_datasets import Change, Record
 from numpy.typing import NDArray
 
 from biofm.core.errors import InputError
-from biofm.inference.intake import Intake
+from biofm.inference.runs import Intake
 from biofm.inference.scoring.cases import ROWS_PER_PART, Cases, check_unmasked
 from biofm.inference.scoring.methods import Variant
 

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from biofm.core.journal import key_of
 from biofm.core.progress import no_progress
-from biofm.inference.queries import Query, QueryRunner
-from biofm.inference.windows import Span, frame, frame_values, spans
+from biofm.inference import Query, QueryRunner, Span, frame, frame_values, spans
 from biofm.modalities import Encoded, Tokenizer, Tokens
 
 NOWHERE = np.empty(0, np.int64)

@@ -14,7 +14,7 @@ from biofm_datasets.table_parts import TablePart, read_table
 
 from biofm.core.errors import InputError, OptionError
 from biofm.gate.inputs import STANDARD_INPUT
-from biofm.inference.intake import Intake, share_reader
+from biofm.inference.runs import Intake, share_reader
 from biofm.inference.scoring.cases import (
     ROWS_PER_PART,
     Cases,

@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from biofm.inference import Compute, Embedder
-from biofm.inference.estimate import EmbedEstimate, estimate_embedding
-from biofm.inference.shards import WHOLE
+from biofm.inference.runs import WHOLE, EmbedEstimate, estimate_embedding
 from biofm.training.finetuning.gradient import Untrained, make_member
 from biofm.training.finetuning.plan import make_plan
 from biofm.training.finetuning.run import Base, Source, check_choices, make_embedder

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from biofm.core.progress import no_progress
 from biofm.inference import Compute, Query, QueryRunner
-from biofm.inference.intake import Intake
+from biofm.inference.runs import Intake
 from biofm.inference.scoring import (
     ScoreOptions,
     Scorer,

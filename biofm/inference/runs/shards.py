@@ -1,27 +1,61 @@
-"""Whether some journals are the shards of one run: all of them, each once, of the same input."""
+"""Shards: a run divided among several processes, and the check that the parts it left belong together."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count, islice
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 from biofm_datasets.documents import from_json
 
-from biofm.core.errors import InputError
+from biofm.core.errors import InputError, OptionError
 from biofm.core.journal import Journal
-from biofm.inference.shards import Shard
 
-# What may differ between the shards of one run: machines have as many cores as they have.
-OF_ONE_SHARD = ("shard", "threads")
-
+MAY_DIFFER = ("shard", "threads")
+"""The shards of one run may differ in these, since machines differ in their number of cores."""
 VERBS = ("embed", "score")
 MOST_NAMED = 20
+"""Of many missing shards, so many are named."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """The ``index``-th, from 1, of the ``n`` shares of an input. Equal sequences are in the same share."""
+
+    index: int
+    n: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read text such as ``2/8``. Raises OptionError for anything else."""
+        found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
+        index, n = map(int, found.groups()) if found else (0, 0)
+        if not 1 <= index <= n:
+            remedy = "Give a number and how many there are, such as 2/8: the second of eight"
+            raise OptionError(f"{text or 'nothing'} is no shard", where="--shard", remedy=remedy)
+        return cls(index, n)
+
+    def holds(self, key: bytes) -> bool:
+        """Whether the sequence of this key is in this share."""
+        return int.from_bytes(key[:8], "big") % self.n == self.index - 1
+
+    def path(self, output: Path) -> Path:
+        """Where this share of ``output`` is left for ``biofm merge``."""
+        return output.with_name(f"{output.name}.shard-{self.index}-of-{self.n}")
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.n}"
+
+
+WHOLE = Shard(1, 1)
 
 
 def check_shards(journals: Sequence[Journal]) -> None:
-    """Raises InputError: one is no finished shard, was made otherwise or of another input than the first, is
-    given twice, or is missing.
+    """Check that these journals are the shards of one run: all of them, each once, finished, of one input.
+
+    Raises InputError, which names the first journal at fault or the shards that are missing.
     """
     for journal in journals:
         _check_finished(journal)
@@ -32,7 +66,7 @@ def check_shards(journals: Sequence[Journal]) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Finished:
-    """What a verb says of its journal at the end."""
+    """What a verb says at the end of its journal."""
 
     n_records: int
     digest: str
@@ -41,6 +75,7 @@ class _Finished:
 
 
 def _check_finished(journal: Journal) -> None:
+    """Raise InputError where the journal is not the finished shard of a verb."""
     how, made = journal.fingerprint, journal.provenance
     needed: list[tuple[str, type, Any]] = [("shard", str, how), ("dtype", str, made)]
     if how.get("verb") == "embed":
@@ -59,6 +94,7 @@ def _check_finished(journal: Journal) -> None:
 
 
 def _check_alike(journal: Journal, first: Journal) -> None:
+    """Raise InputError where two shards were made in different ways, or of different inputs."""
     here, there = _how(journal), _how(first)
     differing = [
         f"{name} {here.get(name)}, not {there.get(name)}"
@@ -76,6 +112,7 @@ def _check_alike(journal: Journal, first: Journal) -> None:
 
 
 def _check_complete(journals: Sequence[Journal]) -> None:
+    """Raise InputError where a shard of the division is missing, given twice, or of another division."""
     shards = [Shard.parse(journal.fingerprint["shard"]) for journal in journals]
     n, where = shards[0].n, str(journals[0].path)
     for journal, shard in zip(journals, shards, strict=True):
@@ -96,10 +133,12 @@ def _check_complete(journals: Sequence[Journal]) -> None:
 
 
 def _how(journal: Journal) -> dict[str, Any]:
-    return {name: value for name, value in journal.fingerprint.items() if name not in OF_ONE_SHARD}
+    """How a shard was made, as far as all shards of a run are made alike."""
+    return {name: value for name, value in journal.fingerprint.items() if name not in MAY_DIFFER}
 
 
 def _input(journal: Journal) -> tuple[int, str]:
+    """The number of records of the whole input, and the digest of them."""
     finished = journal.finished
     assert finished, "checked before"
     return finished["n_records"], finished["digest"]

@@ -1,4 +1,4 @@
-"""From journals to a table: every record once, in order, and nothing missing."""
+"""The output of finished journals: every record once, in order, and nothing missing."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,8 +11,7 @@ from biofm.core import Progress
 from biofm.core.errors import InputError
 from biofm.core.journal import Entry, Journal, key_of
 from biofm.core.outputs import EmbeddingBlock, ProvenanceFields
-from biofm.inference import to_store
-from biofm.inference.to_store import journals_to_store
+from biofm.inference.runs import output, write_embeddings
 
 N_RECORDS, D_MODEL = 9, 4
 
@@ -57,7 +56,7 @@ def journal_with(payloads: Sequence[list[Any]], path: Path) -> Journal:
 def merge(tmp_path: Path, *parts: Sequence[int], n_records: int = N_RECORDS) -> Kept:
     store = Kept()
     journals = [journal_of(part, tmp_path / f"{i}", n_records) for i, part in enumerate(parts)]
-    n_rows, _ = journals_to_store(journals, store, Progress("writing", quiet=True))
+    n_rows, _ = write_embeddings(journals, store, Progress("writing", quiet=True))
     assert n_rows == sum(len(block.values) for block in store.blocks)
     return store
 
@@ -70,7 +69,7 @@ def merge(tmp_path: Path, *parts: Sequence[int], n_records: int = N_RECORDS) -> 
 def test_records_of_all_journals_come_in_the_order_of_the_input(
     parts: list[Sequence[int]], block_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(to_store, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(output, "BLOCK_BYTES", block_bytes)
 
     blocks = merge(tmp_path, *parts).blocks
 
@@ -118,7 +117,7 @@ def test_a_record_that_is_none_is_named(wrong: str, tmp_path: Path) -> None:
     journal.commit([Entry(1, WRONG_RECORDS[wrong], [key_of("a")])], rows)
     journal.finish({"n_records": 1})
     with pytest.raises(InputError, match="record 1 is damaged"):
-        journals_to_store([journal], Kept(), Progress("writing", quiet=True))
+        write_embeddings([journal], Kept(), Progress("writing", quiet=True))
 
 
 @pytest.mark.parametrize("block_bytes", [1, 1 << 20])
@@ -126,11 +125,11 @@ def test_columns_come_with_their_records(
     block_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first record says in which order they stand."""
-    monkeypatch.setattr(to_store, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(output, "BLOCK_BYTES", block_bytes)
     store, nan = Kept(), float("nan")
     first, second = {"place": "x", "start": 7, "share": 0.1}, {"start": -(1 << 63), "share": nan, "place": ""}
     journal = journal_with([["p1", 1, 2, first], ["p1", 2, 2, second]], tmp_path / "0")
-    journals_to_store([journal], store, Progress("writing", quiet=True))
+    write_embeddings([journal], store, Progress("writing", quiet=True))
     found = {name: [cell for block in store.blocks for cell in block.columns[name]] for name in first}
     assert found.pop("share") == pytest.approx([0.1, nan], nan_ok=True)
     assert found == {"place": ["x", ""], "start": [7, -(1 << 63)]}
@@ -151,4 +150,4 @@ WRONG_COLUMNS: dict[str, list[Any]] = {
 def test_a_record_of_other_columns_is_named(wrong: str, tmp_path: Path) -> None:
     payloads = [["p1", 1, 2, {"place": "x"}], ["p2", 2, 2, *WRONG_COLUMNS[wrong]]]
     with pytest.raises(InputError, match="record 2 is damaged"):
-        journals_to_store([journal_with(payloads, tmp_path / "0")], Kept(), Progress("writing", quiet=True))
+        write_embeddings([journal_with(payloads, tmp_path / "0")], Kept(), Progress("writing", quiet=True))

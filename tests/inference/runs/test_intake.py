@@ -8,8 +8,7 @@ from typing import BinaryIO
 import pytest
 from biofm_datasets import Record, read_sequences
 
-from biofm.inference import intake
-from biofm.inference.intake import Intake
+from biofm.inference.runs import Intake, intake
 
 RECORDS = [Record(id=str(n), sequence="M" * (10 + n)) for n in range(100)]
 N_RESIDUES = sum(len(record.sequence) for record in RECORDS)

@@ -1,4 +1,4 @@
-"""From journals to a table: the rows of all records, in the input's order, each record once."""
+"""Output: the embeddings of finished journals become one file, in the order of the input."""
 
 import heapq
 from collections import Counter
@@ -17,30 +17,31 @@ from biofm.core.outputs import EmbeddingBlock, EmbeddingWriter, is_empty
 from biofm.modalities.columns import SameColumns, columns_of
 
 BLOCK_BYTES = 4 << 20
+"""Rows are gathered until they take so much memory, then written."""
 MOST_RECORDS = 1 << 63
 N_OWN = 3
-"""Id, number and length, with which the payload of each record begins."""
+"""The payload of each record begins with so many parts of its own: id, number and length."""
 
 
-class Found(NamedTuple):
-    """A record, what travels with it, and its rows."""
+class Written(NamedTuple):
+    """How many rows were written, and of how many records they are empty."""
+
+    n_rows: int
+    n_empty: int
+
+
+class _Found(NamedTuple):
+    """A record of a journal, its columns, and its rows."""
 
     entry: Entry
     columns: Mapping[str, Cell]
     rows: NDArray[np.float32]
 
 
-class Written(NamedTuple):
-    """How many rows were written, and of how many proteins they are empty."""
+def write_embeddings(journals: Sequence[Journal], store: EmbeddingWriter, progress: Progress) -> Written:
+    """Write the rows of finished journals, which share one input, into ``store``, and leave that open.
 
-    n_rows: int
-    n_empty: int
-
-
-def journals_to_store(journals: Sequence[Journal], store: EmbeddingWriter, progress: Progress) -> Written:
-    """Stream the rows of finished journals, which share one input, into ``store``.
-
-    The store is left open. Raises InputError: a record is in none of the journals, or in two.
+    Raises InputError where a record is in none of the journals, is in two of them, or is damaged.
     """
     (n_records,) = {journal.finished["n_records"] for journal in journals if journal.finished}
     (d_model,) = {journal.fingerprint["d_model"] for journal in journals}
@@ -54,20 +55,21 @@ def journals_to_store(journals: Sequence[Journal], store: EmbeddingWriter, progr
     return Written(n_rows, counts["empty"])
 
 
-def _found(journals: Sequence[Journal], d_model: int, counts: Counter[str]) -> Iterator[Found]:
+def _found(journals: Sequence[Journal], d_model: int, counts: Counter[str]) -> Iterator[_Found]:
+    """All records in order, with their rows; ``counts`` counts those whose rows are "empty"."""
     is_per_residue = journals[0].provenance["pooling"] == "none"
     same = SameColumns()
     for entry, journal in in_order(journals):
         columns = _columns_of(entry, journal, same)
         rows = _rows_of(entry, journal, d_model, is_per_residue)
         counts["empty"] += is_empty(rows)
-        yield Found(entry, columns, rows)
+        yield _Found(entry, columns, rows)
 
 
 def in_order(journals: Sequence[Journal]) -> Iterator[tuple[Entry, Journal]]:
-    """Every record of finished journals, which share one input, in its order, and the journal that has it.
+    """Every record of finished journals in the order of their one input, with the journal that has it.
 
-    Raises InputError: a record is in none of the journals, or in two.
+    Raises InputError where a record is in none of the journals, or in two of them.
     """
     (n_records,) = {journal.finished["n_records"] for journal in journals if journal.finished}
     merged = heapq.merge(*map(_located, journals), key=lambda located: located[0].number)
@@ -84,6 +86,7 @@ def _located(journal: Journal) -> Iterator[tuple[Entry, Journal]]:
 
 
 def _check_number(number: int, expected: int, n_records: int, journals: Sequence[Journal]) -> None:
+    """Raise InputError where not record ``expected`` of ``n_records`` comes next, but ``number``."""
     if number == expected <= n_records:
         return
     what = f"record {number} is beyond the {n_records} of the input"
@@ -98,7 +101,7 @@ def _check_number(number: int, expected: int, n_records: int, journals: Sequence
 
 
 def _rows_of(entry: Entry, journal: Journal, d_model: int, is_per_residue: bool) -> NDArray[np.float32]:
-    """The rows of a record. Raises InputError where it is none of an embedded protein."""
+    """The rows of a record, (rows, d). Raises InputError where they cannot be those of a sequence."""
     own = entry.payload[:N_OWN]
     if [type(part) for part in own] == [str, int, int] and len(entry.keys) == 1:
         values, (_, record, n_residues) = journal.row(entry.keys[0]), own
@@ -111,8 +114,9 @@ def _rows_of(entry: Entry, journal: Journal, d_model: int, is_per_residue: bool)
 
 
 def _columns_of(entry: Entry, journal: Journal, same: SameColumns) -> Mapping[str, Cell]:
-    """What travels with a record, which stands behind what every record has. Raises InputError where it is
-    not as with the records before.
+    """The columns of a record, which stand last in its payload.
+
+    Raises InputError where they are not of the same names and kinds as those of the records before.
     """
     of_columns = entry.payload[N_OWN:]
     if [type(part) for part in of_columns] not in ([], [dict]):
@@ -126,14 +130,15 @@ def _columns_of(entry: Entry, journal: Journal, same: SameColumns) -> Mapping[st
 
 
 def damaged(entry: Entry, journal: Journal) -> InputError:
-    """What to say of a record that is none."""
+    """The error for a record of a journal that no run can have left there."""
     what = f"record {entry.number} is damaged"
     remedy = "Run that shard again; where it is no shard, repeat the command with --overwrite"
     return InputError(what, where=str(journal.path), remedy=remedy)
 
 
-def _blocks(found: Iterator[Found]) -> Iterator[EmbeddingBlock]:
-    gathered: list[Found] = []
+def _blocks(found: Iterator[_Found]) -> Iterator[EmbeddingBlock]:
+    """Gather records into blocks of about ``BLOCK_BYTES``."""
+    gathered: list[_Found] = []
     n_bytes = 0
     for one in found:
         gathered.append(one)
@@ -145,7 +150,7 @@ def _blocks(found: Iterator[Found]) -> Iterator[EmbeddingBlock]:
         yield _block(gathered)
 
 
-def _block(gathered: list[Found]) -> EmbeddingBlock:
+def _block(gathered: list[_Found]) -> EmbeddingBlock:
     return EmbeddingBlock(
         [one.entry.payload[0] for one in gathered],
         [one.entry.payload[1] for one in gathered],

@@ -1,6 +1,4 @@
-"""From records to a journal: what is counted, progress, going on after a fault, and memory that does not
-grow.
-"""
+"""An embedding run: what is counted, progress, going on after a fault, and memory that does not grow."""
 
 import os
 import tracemalloc
@@ -18,10 +16,8 @@ from biofm_datasets import Record
 from biofm.core import Progress
 from biofm.core.errors import InputError
 from biofm.core.journal import Journal
-from biofm.inference import Embedder, intake
-from biofm.inference.intake import Intake
-from biofm.inference.shards import WHOLE, Shard
-from biofm.inference.to_journal import embed_to_journal, fingerprint
+from biofm.inference import Embedder
+from biofm.inference.runs import WHOLE, Intake, Shard, embed_to_journal, fingerprint, intake
 
 MakeEmbedder = Callable[..., Embedder]
 

@@ -1,4 +1,4 @@
-"""What a file holds, counted in one pass, with a random sample of it."""
+"""Survey: what an input holds, counted in one pass, and a random sample of it."""
 
 import random
 from array import array
@@ -13,16 +13,20 @@ from biofm.inference.windows import pieces
 from biofm.modalities import Item
 
 N_SAMPLED = 2000
+"""Records that are drawn; those of equal sequences are then dropped but for one."""
 SEED = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Survey:
-    """``n_residues``, ``id_bytes`` (UTF-8) and ``cell_bytes`` (of the columns that travel, 8 a number) are of
-    all proteins; ``n_unique`` different sequences, of ``unique_residues`` residues together, make
-    ``n_tokens`` tokens for the model. ``longest``: residues.
+    """Counts of an input.
 
-    ``sample``: different sequences, drawn at random, all equally likely.
+    - ``n_sequences``, ``n_residues``: of all records; ``longest``: residues of the longest one.
+    - ``n_unique``, ``unique_residues``: of the different sequences, which are embedded once.
+    - ``n_tokens``: what the model runs for them, overlaps of windows included.
+    - ``id_bytes``: of all ids in UTF-8; ``longest_id``: characters of the longest one.
+    - ``cell_bytes``: of all cells of further columns: UTF-8 of a text, 8 for a number.
+    - ``sample``: different sequences, drawn at random, all equally likely.
     """
 
     n_sequences: int
@@ -38,8 +42,9 @@ class Survey:
 
 
 def survey(items: Iterable[Item], embedder: Embedder) -> Survey:
-    """Count the items. Takes 16 bytes of memory for each, and three times that at the end: half a GB for
-    ten million.
+    """Count the items for a run of ``embedder``.
+
+    Takes 16 bytes of memory for each item, and three times that at the end: half a GB for ten million.
     """
     draw = random.Random(SEED)
     digests, lengths = array("Q"), array("Q")
@@ -74,7 +79,7 @@ def survey(items: Iterable[Item], embedder: Embedder) -> Survey:
 
 
 def _n_tokens(n_residues: int, embedder: Embedder) -> int:
-    """Tokens that the model runs for a protein of this length, overlaps of its windows included."""
+    """Tokens that the model runs for a sequence of this length, overlaps of its windows included."""
     tokens = np.zeros(n_residues + embedder.tokenizer.n_special, embedder.tokenizer.dtype)
     window = embedder.options.window
     return sum(len(piece.tokens) for piece in pieces(0, tokens, window, embedder.tokenizer))
