@@ -93,7 +93,8 @@ class Embed(Verb["EmbedSummary"]):
     def request(self) -> Request:
         from biofm.core.outputs.made import files_of
 
-        self._how(), reading_of(self, self.gaps)  # which refuse options that do not fit
+        self._how()  # refuses options that do not fit
+        reading_of(self, self.gaps)  # so does this
         reads: dict[str, tuple[Path, ...]] = {"input": (path_of(self.input),)}
         writes, work = self._targets(), work_of(self)
         if work.is_finished:
@@ -186,7 +187,7 @@ class Embed(Verb["EmbedSummary"]):
 
 @dataclass(frozen=True, slots=True)
 class _Done:
-    """The summary of a run that ``began`` then."""
+    """What the summary of a run is made of. ``made``: the file that is there at its end."""
 
     made: Path
     loaded: "Model"
@@ -195,7 +196,7 @@ class _Done:
     began: float
 
     def now(self, journal: "Journal", n_tokens: int) -> "EmbedSummary":
-        """Of a run that has worked."""
+        """The summary of a run that has embedded ``n_tokens``, and whose journal is finished."""
         from biofm.api.finished import provenance_of  # brings numpy
 
         counts, n_sequences = journal.counts, journal.n_done
@@ -205,7 +206,7 @@ class _Done:
         )
 
     def before(self, found: "Totals", provenance: Mapping[str, Any]) -> "EmbedSummary":
-        """Of one that found its output whole."""
+        """The summary of a run that found its output whole."""
         return self._summary(found.n_sequences, found.n_residues, 0, 0, provenance)
 
     def _summary(

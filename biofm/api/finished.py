@@ -1,6 +1,6 @@
-"""A run that is repeated with ``resume`` after its end: its output is looked at, and nothing is done again.
+"""A run that is repeated with ``resume`` after its end: its output is checked, and nothing is done again.
 
-The same request is one that would write the same: the output says how it was made and of which records.
+The output says how it was made and from which records. A request that says the same would write the same.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ ALREADY_WHOLE = "outputs that this same request had made before, so that nothing
 
 
 def provenance_of(journal: Journal) -> dict[str, Any]:
-    """How the output of a finished journal is made, of which records."""
+    """How the output of a finished journal is made, with the digest of the records it is made from."""
     finished = journal.finished
     assert finished, "its output is about to be written"
     return journal.provenance | {RECORDS: finished["digest"]}
@@ -27,8 +27,10 @@ def provenance_of(journal: Journal) -> dict[str, Any]:
 def check_finished(
     permit: Permit, made: Path, provenance: Mapping[str, Any], digest: str, share: Shard
 ) -> dict[str, Any]:
-    """How the output ``made``, which the permit reads, was made. Raises OutputError: this request, by
-    ``provenance`` and the ``digest`` of its records, makes another one.
+    """The provenance of the output at ``made``, which the permit reads.
+
+    Raises OutputError where this request, by its ``provenance`` and the ``digest`` of its records, would make
+    another output.
     """
     wanted = {**provenance, RECORDS: digest}
     if share is WHOLE:

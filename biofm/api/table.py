@@ -1,4 +1,4 @@
-"""From the journals of a run to the table that was asked for."""
+"""The table that a verb writes: where it may lie, and how the journals of a run become one."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -19,9 +19,10 @@ from biofm.policy import Target
 
 
 def table_targets(output: Path, overwrite: bool) -> dict[str, Target]:
-    """A table and, where its format has no place for it, how it was made. That alone, without its table, is
-    what a killed run left, and is replaced. On standard output the table is alone.
-    Raises OptionError where that is to be written over.
+    """The targets of a table and, where its format has no place for it, of the file of its provenance.
+
+    A file of provenance without its table is what a killed run left, and is replaced. On standard output
+    there is the table alone; OptionError is raised for ``overwrite`` there.
     """
     if output == STANDARD_OUTPUT:
         if overwrite:
@@ -35,13 +36,13 @@ def table_targets(output: Path, overwrite: bool) -> dict[str, Target]:
 
 
 def open_output(permit: Permit, output: Path, provenance: Mapping[str, Any]) -> Table:
-    """The table of a permit for ``table_targets(output, ...)``."""
+    """Open the table at ``output``. The permit was asked for with ``table_targets(output, ...)``."""
     beside = permit.writer("provenance") if provenance_path(output) else None
     return open_table(permit.writer("output"), check_table_suffix(output), provenance, beside)
 
 
 def write_table(journals: Sequence[Journal], permit: Permit, output: Path, progress: ProgressSink) -> Written:
-    """Write the embeddings of finished journals in the input's order."""
+    """Write the embeddings of finished journals in the order of the input."""
     provenance = provenance_of(journals[0])
     store = open_writer(
         permit.writer("output"),
@@ -64,8 +65,9 @@ def write_scores(
     notices: Counter[str],
     on_block: Callable[[Columns], None] = lambda columns: None,
 ) -> int:
-    """Write the scores of finished journals in the input's order; returns how many rows there are.
-    ``on_block`` sees every block of them.
+    """Write the scores of finished journals in the order of the input; returns the number of rows.
+
+    ``on_block`` is called with every block of them.
     """
     table = open_output(permit, output, provenance_of(journals[0]))
     with progress.bar("writing") as bar:

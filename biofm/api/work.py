@@ -1,4 +1,4 @@
-"""The unfinished work of a verb that can be resumed, and shared among processes: where it lies, and what it
+"""Work: where a verb that can be resumed or shared among processes keeps its unfinished work, and what that
 becomes.
 """
 
@@ -28,8 +28,10 @@ class Resumable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """``share`` is what the run does of its input; ``made`` is what is there at its end: the output, or the
-    file of a share, which ``merge`` takes.
+    """The work of one run.
+
+    ``share``: the part of the input that the run works on. ``made``: the file that is there at its end, which
+    is the output or, where ``is_shared``, the file that ``merge`` takes.
     """
 
     share: "Shard"
@@ -40,15 +42,16 @@ class Work:
 
     @property
     def is_finished(self) -> bool:
-        """Whether a run that is to be resumed has ended before."""
+        """Whether the run is to be resumed and has ended before."""
         from biofm.gate import was_finished  # brings numpy
 
         return self.resume and not self.overwrite and was_finished(self.made)
 
     @property
     def target(self) -> Target:
-        """What the work is written into: the file of a share, or a folder beside the output. The work for
-        standard output goes with its run.
+        """Where the work is written: into the file of a share, or into a folder beside the output.
+
+        For standard output it is a temporary folder, which goes when the run ends.
         """
         from secrets import token_hex  # these bring numpy, or are rarely needed
 
@@ -64,7 +67,7 @@ class Work:
 
 
 def work_of(asked: Resumable) -> Work:
-    """The work that a verb was asked for. Raises OptionError: ``shard`` is none."""
+    """The work that a verb was asked for. Raises OptionError where its ``shard`` is not such as 2/8."""
     from biofm.inference.runs import WHOLE, Shard  # bring torch
 
     output, is_shared = Path(asked.output), asked.shard is not None
