@@ -41,8 +41,8 @@ if TYPE_CHECKING:  # for mypy and editors; the same names as in _HOMES, held by 
         score,
     )
     from biofm.api.model import Model
+    from biofm.core.environment import __version__
     from biofm.core.errors import BiofmError
-    from biofm.core.version import __version__
 
 _HOMES = {
     "BiofmError": "biofm.core.errors",
@@ -59,7 +59,7 @@ _HOMES = {
     "Prepare": "biofm.api",
     "Pretrain": "biofm.api",
     "Score": "biofm.api",
-    "__version__": "biofm.core.version",
+    "__version__": "biofm.core.environment",
     "contacts": "biofm.api",
     "describe": "biofm.api",
     "embed": "biofm.api",

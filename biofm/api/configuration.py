@@ -1,4 +1,4 @@
-"""Reading a verb's recipe, which passes the gate like every file."""
+"""Reading the recipe of a training. Its file passes the gate like every other."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -26,9 +26,9 @@ def read_configuration(
     start: C | None = None,
     resumed: str | Path | None = None,
 ) -> C:
-    """The recipe of a verb: its defaults, or ``start``, then the TOML file ``config``, then the ``settings``
-    that are not None, then ``sets``, each ``name=value``. Of a run that is resumed in the folder ``resumed``
-    its own recipe stands for the file, unless one is given.
+    """Return the recipe of a verb. Later ones count: the defaults, or ``start``; the TOML file ``config``;
+    the ``settings`` that are not None; ``sets``, each ``name=value``. A run that is resumed in the folder
+    ``resumed`` takes its own recipe for ``config``, unless that is given.
 
     Raises InputError, OptionError as ``biofm.core.configuration.configure`` does.
     """
@@ -44,6 +44,6 @@ def read_configuration(
 
 
 def settings_of(asked: Any, kind: type[Configuration]) -> dict[str, Any]:
-    """The settings of a recipe among the options of a verb; None is what was not given."""
+    """Return those options of a verb that are settings of its recipe; None was not given."""
     declared = {field.name for field in fields(asked)}
     return {field.name: getattr(asked, field.name) for field in fields(kind) if field.name in declared}

@@ -189,7 +189,7 @@ class Contacts(Verb["ContactsSummary"]):
     ) -> "ContactWriter":
         from biofm.core.outputs import provenance_path  # these bring numpy and torch
         from biofm.core.outputs.contact_maps import PairFilter, open_contact_writer
-        from biofm.models.finiteness import reason_of
+        from biofm.models.finiteness import describe_not_finite
 
         output = Path(self.output)
         return open_contact_writer(
@@ -199,7 +199,7 @@ class Contacts(Verb["ContactsSummary"]):
             PairFilter(min_separation=self.min_separation, threshold=self.threshold or 0.0),
             notices,
             permit.writer("provenance") if provenance_path(output) else None,
-            reason_of(loaded.compute.dtype) if self.on_error == "skip" else None,
+            describe_not_finite(loaded.compute.dtype) if self.on_error == "skip" else None,
         )
 
     def _draw(self, focus: "Focus", permit: "Permit") -> None:

@@ -39,12 +39,14 @@ from biofm.core.progress import SILENT, ProgressSink
 from biofm.policy import ESTIMATE, OWED, Contacts, Effect, Plain, Reads, Request, Target, Writes, is_plain
 
 BESIDE: Mapping[str, tuple[str, ...]] = {"output": ("provenance", "work"), "run": ("joined run",)}
-"""What is written together with a role: how an output was made, and the work of which it is made; the folder
-of a run by the processes that join it.
+"""The roles that are written beside a role: the provenance of an output and its unfinished work; and, by the
+processes that join a run, the folder of that run.
 """
 LONGEST = 4000
 MOST = 20
-"""Letters of a text, and members of a list, that a request keeps of an option."""
+"""How many characters of a text (LONGEST), and how many members of a list (MOST), a request keeps of an
+option.
+"""
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
@@ -52,11 +54,12 @@ R = TypeVar("R", covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """What an option means, as a sentence for whoever gives it.
+    """What an option means, as a sentence for users, and how a command line spells it.
 
-    On a command line it is spelled like the field, ``--n-steps``, or as ``flag`` says, and by the letter
-    ``short``; a field without a default is given by its place unless it has one of both. ``left_out``: on a
-    command line it may be left out, and is None then.
+    On a command line an option is ``--`` and the name of its field, such as ``--n-steps``, unless ``flag``
+    gives another name; ``short`` adds a letter. A field without a default and without ``flag`` or ``short``
+    is positional. ``left_out``: the command line may leave it out although it has no default; it is None
+    then.
     """
 
     help: str
@@ -67,9 +70,10 @@ class Option:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declared:
-    """One option of a verb, read from its declaration. ``default`` is ``MISSING`` where it has to be given.
+    """One option of a verb, read from its declaration. ``default`` is ``MISSING`` where the option is
+    required.
 
-    Where ``limits`` is not None, numbers outside of them are refused before the gate is asked.
+    A number outside ``limits`` is refused before the gate is asked; None means no limits.
     """
 
     name: str
@@ -81,25 +85,23 @@ class Declared:
 
     @property
     def is_positional(self) -> bool:
-        """Whether a command line gives it by its place."""
+        """Whether it is a positional argument of a command."""
         return self.default is MISSING and not (self.option.short or self.option.flag)
 
     @property
     def flag(self) -> str:
+        """Its name on a command line, such as ``--n-steps``."""
         return self.option.flag or f"--{self.name.replace('_', '-')}"
 
 
 class Verb(ABC, Generic[R]):
-    """What every declaration can do. Its result is an ``R``."""
+    """The base of all declarations. ``R`` is the type of the verb's result."""
 
     __slots__ = ()
     quiet: bool
 
     def __post_init__(self) -> None:
-        """Hold every option to its type.
-
-        Raises OptionError: a value is of another one.
-        """
+        """Convert every option to its declared type. Raises OptionError for a value of another type."""
         for declared in options_of(type(self)):
             value = getattr(self, declared.name)
             if any(isinstance(effect, Reads) for effect in declared.effects):
@@ -112,22 +114,22 @@ class Verb(ABC, Generic[R]):
 
     @abstractmethod
     def request(self) -> Request:
-        """What the gate is asked before anything is done. A recipe in a file is read for it, by a request of
-        its own.
+        """Return what the gate is asked before anything is done. If options come from a recipe file, it is
+        read here, by a request of its own.
 
         Raises OptionError, InputError, OutputError: the options do not fit together, or to the files.
         """
 
     @abstractmethod
     def run(self, progress: ProgressSink = SILENT) -> R:
-        """Ask the gate, and do it."""
+        """Ask the gate, do the work, and return the result."""
 
     def perform(self) -> R:
         """``run`` with its progress on the terminal, unless ``quiet``."""
         return self.run(ProgressSink(quiet=self.quiet))
 
     def options(self) -> dict[str, Plain]:
-        """What was asked with, by the declared names, as plain values."""
+        """Return the options of this call by their declared names, as plain values."""
         return {declared.name: plain(getattr(self, declared.name)) for declared in options_of(type(self))}
 
     def asking(
@@ -139,14 +141,14 @@ class Verb(ABC, Generic[R]):
         model: str = "",
         is_estimate: bool = False,
     ) -> Request:
-        """The request of this verb, or of its estimate, with these files: its options say the rest.
+        """Return the request of this verb, or of its estimate, for these files; the options say the rest.
 
         Raises OptionError: a number is outside its limits. ValueError: what is read, written or contacted is
         not what the options declare.
         """
         from biofm.api.request import request_of  # brings the gate, and so numpy
 
-        self._hold_to_declaration(reads or {}, writes or {}, contacts)
+        self._check_declared(reads or {}, writes or {}, contacts)
         name, options = name_of(type(self)), self.options()
         return request_of(
             ESTIMATE if is_estimate else name,
@@ -158,9 +160,12 @@ class Verb(ABC, Generic[R]):
             model=model,
         )
 
-    def _hold_to_declaration(
+    def _check_declared(
         self, reads: Mapping[str, Any], writes: Mapping[str, Any], contacts: tuple[str, ...]
     ) -> None:
+        """Raise ValueError where a role or a contact is not declared; OptionError for a number out of
+        limits.
+        """
         effects = [effect for one in options_of(type(self)) for effect in one.effects]
         written = {effect.role for effect in effects if isinstance(effect, Writes)}
         written.update(*(BESIDE.get(role, ()) for role in tuple(written)))
@@ -176,7 +181,9 @@ class Verb(ABC, Generic[R]):
 
 
 def verb(declaration: Callable[P, Verb[R]]) -> Callable[P, R]:
-    """The function of a declaration: the same parameters, and what ``run`` returns."""
+    """Return the function of a declaration. It has the declaration's parameters and returns what ``run``
+    does.
+    """
     assert isinstance(declaration, type)
     name = name_of(declaration)
 
@@ -196,13 +203,13 @@ def verb(declaration: Callable[P, Verb[R]]) -> Callable[P, R]:
 
 
 def name_of(declaration: type[Verb[Any]]) -> str:
-    """The name of the verb, as functions and commands have it."""
+    """Return the name of the verb, which is that of its function and its command."""
     return declaration.__name__.lower()
 
 
 @functools.cache
 def options_of(declaration: type[Verb[Any]]) -> tuple[Declared, ...]:
-    """The options of a verb in the order of its parameters.
+    """Return the options of a verb in the order of its parameters.
 
     Raises TypeError: a field has no ``Option``, names no effect, or is of a type that has to name one (a
     path, a host, code) and names ``NONE``; or there is no field ``quiet``, which ``perform`` reads.
@@ -240,19 +247,19 @@ def _declared(field: Field[Any], hint: Any) -> Declared:
 
 
 def _parts(kind: Any) -> set[Any]:
-    """A type and all that it is made of."""
+    """Return a type and all types that it is made of."""
     return {kind}.union(*map(_parts, get_args(kind))) if get_args(kind) else {kind}
 
 
 def once_of(declaration: type[Verb[Any]]) -> frozenset[str]:
-    """The roles of files that the verb reads from the first byte to the last, once."""
+    """Return the roles of files that the verb reads a single time, from the first byte to the last."""
     effects = (effect for one in options_of(declaration) for effect in one.effects)
     return frozenset(effect.role for effect in effects if isinstance(effect, Reads) and effect.once)
 
 
 def plain(value: Any) -> Plain:
-    """An option as requests and the ledger hold it: a text or a list that is long is cut, and of a value that
-    no option can have, such as a table, only its type is kept. The ledger is no place for data.
+    """Return the value of an option as requests and the ledger hold it. A long text or list is cut, and of a
+    value that is no option, such as a table, only the type is kept: the ledger is no place for data.
     """
     match value:
         case bytes() | PathLike():
@@ -273,7 +280,7 @@ def plain(value: Any) -> Plain:
 
 
 def _signature(declaration: type[Verb[Any]]) -> inspect.Signature:
-    """The constructor's, without what is said of the options."""
+    """Return the signature of the constructor with the plain types of the options."""
     kinds = {one.name: one.type for one in options_of(declaration)}
     signature = inspect.signature(declaration)
     parameters = [one.replace(annotation=kinds[name]) for name, one in signature.parameters.items()]
@@ -282,7 +289,7 @@ def _signature(declaration: type[Verb[Any]]) -> inspect.Signature:
 
 
 def _documented(declaration: type[Verb[Any]]) -> str:
-    """The declaration's docstring, and what each option means."""
+    """Return the declaration's docstring, followed by what each option means."""
     lines = [inspect.getdoc(declaration) or "", "", "Args:"]
     for one in options_of(declaration):
         lines += _wrapped(f"{one.name}: {one.option.help}")
@@ -290,8 +297,8 @@ def _documented(declaration: type[Verb[Any]]) -> str:
 
 
 def _wrapped(text: str) -> list[str]:
-    """A text in lines of at most 100 letters, indented. textwrap takes ten times as long, which every start
-    of the command line would wait for.
+    """Return a text in indented lines of at most 100 characters. textwrap is ten times slower, and every
+    start of the command line waits for this.
     """
     lines = [" " * 3]
     for word in text.split():

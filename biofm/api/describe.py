@@ -15,8 +15,7 @@ from biofm.core.progress import SILENT, ProgressSink, StageProgress
 from biofm.policy import NONE, Reads, Request, Target
 
 if TYPE_CHECKING:
-    from biofm.corpus import Description
-    from biofm.corpus.blocks import Reading
+    from biofm.corpus import Description, Reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +95,14 @@ class Describe(Verb["Description"]):
         return found
 
     def _reading(self) -> "Reading":
-        from biofm.corpus.blocks import Reading  # brings numpy
+        from biofm.corpus import Reading  # brings numpy
 
         return Reading(column=self.column, gaps=self.gaps, on_error=self.on_error, modality=self.modality)
 
     def _of_store(self, folder: Path, bar: StageProgress) -> "Description":
         from biofm_datasets.store import open_store  # these bring numpy
 
-        from biofm.corpus import describe_store
-        from biofm.corpus.inputs import modality_of
+        from biofm.corpus import describe_store, modality_of
 
         modality_of([folder], self.modality)  # which refuses a store of something else
         return describe_store(
@@ -117,11 +115,11 @@ def _is_store(paths: Sequence[Path]) -> bool:
 
 
 def _check(paths: Sequence[Path], reading: "Reading") -> None:
-    """Raises InputError: there is nothing, a folder that is no store, or more than a store."""
+    """Raise InputError where there is no input, a folder is no token store, or a store is not alone."""
     from biofm_datasets.store import open_store  # these bring numpy
     from biofm_datasets.store.files import RECORD
 
-    from biofm.corpus.inputs import check_not_standard_input, check_store_reading
+    from biofm.corpus import check_not_standard_input, check_store_reading
     from biofm.models import modality_named
 
     items = modality_named(reading.modality).words.items
@@ -145,9 +143,7 @@ def _describe_files(
 ) -> "Description":
     from biofm_datasets.store.writer import hash_sequences  # these bring numpy and torch
 
-    from biofm.corpus import Tally, describe_sources
-    from biofm.corpus.blocks import BlockReader
-    from biofm.corpus.inputs import short_names
+    from biofm.corpus import BlockReader, Tally, describe_sources, short_names
     from biofm.models import modality_named
 
     tokenizer, notices = modality_named(reading.modality, paths).tokenizer(), Counter[str]()

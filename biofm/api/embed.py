@@ -91,14 +91,14 @@ class Embed(Verb["EmbedSummary"]):
     quiet: options.Quiet = True
 
     def request(self) -> Request:
-        from biofm.core.outputs.made import files_of
+        from biofm.core.outputs import files_with_provenance
 
         self._how()  # refuses options that do not fit
         reading_of(self, self.gaps)  # so does this
         reads: dict[str, tuple[Path, ...]] = {"input": (path_of(self.input),)}
         writes, work = self._targets(), work_of(self)
         if work.is_finished:
-            reads, writes = reads | files_of(work.made), {}
+            reads, writes = reads | files_with_provenance(work.made), {}
         return self.asking(reads=reads, writes=writes, model=str(self._model))
 
     def estimate(self) -> "EmbedEstimate":

@@ -9,7 +9,7 @@ from typing import Any
 
 from biofm.core.errors import OutputError
 from biofm.core.journal import Journal
-from biofm.core.outputs.made import RECORDS, is_made_so
+from biofm.core.outputs import RECORDS, has_provenance
 from biofm.gate import Permit
 from biofm.inference.runs import WHOLE, Shard
 
@@ -36,7 +36,7 @@ def check_finished(
     if share is WHOLE:
         beside = permit.readers("provenance")
         handle = beside[0] if beside else None
-        is_same = is_made_so(permit.reader("output"), handle, made.suffix.lower(), wanted)
+        is_same = has_provenance(permit.reader("output"), handle, made.suffix.lower(), wanted)
     else:
         (journal,) = permit.journals("output")
         is_same = journal.finished is not None and provenance_of(journal) == wanted

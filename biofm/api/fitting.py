@@ -1,4 +1,4 @@
-"""Values that are given for options, held to the types that these are declared with."""
+"""Fitting: the values given for options, converted to the declared types or refused."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING
@@ -21,11 +21,11 @@ CALLED = {
 
 
 def fit(value: Any, kind: Any, where: str) -> Any:
-    """A value as the type of its option has it: a number of numpy as Python's, and what can be gone through
-    only once, or one text where several belong, as a tuple.
+    """Return a value converted to the type of its option: a number of NumPy becomes Python's; an iterator, or
+    one text where several are expected, becomes a tuple.
 
-    Which words there are is left to whom they are for. Raises OptionError: the value is of another type;
-    ``where`` names the option.
+    Any text fits an option of a few words: whoever uses the option checks the word. Raises OptionError, which
+    names the option by ``where``, for a value of another type.
     """
     members = members_of(kind)
     for member in members:
@@ -39,7 +39,7 @@ def fit(value: Any, kind: Any, where: str) -> Any:
 
 
 def _as(value: Any, kind: Any) -> Any:
-    """The value as one type has it, or MISSING."""
+    """Return the value converted to one type, or MISSING where it does not fit."""
     if isinstance(value, bool):
         return value if kind is bool else MISSING
     if kind is int:
@@ -66,12 +66,12 @@ def _as_several(values: Any, kind: Any) -> Any:
 
 
 def members_of(kind: Any) -> tuple[Any, ...]:
-    """The types of which a value may have any one."""
+    """Return the members of a union, or the type itself."""
     return get_args(kind) if get_origin(kind) in UNIONS else (kind,)
 
 
 def _called(kind: Any) -> str:
-    """What a message calls a type."""
+    """Return what a message calls a type."""
     if get_origin(kind) is Sequence:
         return f"a list of {_called(members_of(get_args(kind)[0])[0]).removeprefix('a ')}s"
     if get_origin(kind) is Literal:

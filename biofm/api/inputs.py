@@ -14,15 +14,17 @@ from biofm.core.choices import OnError
 from biofm.core.errors import InputError, OptionError
 
 if TYPE_CHECKING:
-    from biofm.modalities.records import RecordOptions
+    from biofm.modalities import RecordOptions
 
 STANDARD_STREAM = Path("-")
-"""As an input standard input, as an output standard output."""
+"""The path that stands for standard input as an input, and for standard output as an output."""
 _REMEDY = "Write it into a file first; the methods of a loaded model (biofm.load) take sequences in memory"
 
 
 def path_of(value: Any) -> Path:
-    """The path of an input. Raises InputError for what is none, such as a table in memory."""
+    """Return the path of an input. Raises InputError for a value that is no path, such as a table in
+    memory.
+    """
     if not isinstance(value, str | PathLike):
         what = f"a path belongs here, not a value of the type {type(value).__name__}"
         raise InputError(what, where="the input", remedy=_REMEDY)
@@ -30,7 +32,7 @@ def path_of(value: Any) -> Path:
 
 
 def paths_of(values: Any) -> tuple[Path, ...]:
-    """The paths of one or several inputs. Raises InputError as ``path_of`` does."""
+    """Return the paths of one or several inputs. Raises InputError as ``path_of`` does."""
     is_one = isinstance(values, str | PathLike | Mapping) or hasattr(type(values), "columns")
     if is_one or not isinstance(values, Iterable):
         return (path_of(values),)
@@ -38,12 +40,12 @@ def paths_of(values: Any) -> tuple[Path, ...]:
 
 
 def name_of_input(path: str | Path) -> str:
-    """What messages call an input."""
+    """Return what messages call an input."""
     return "standard input" if Path(path) == STANDARD_STREAM else str(Path(path))
 
 
 class ReadsRecords(Protocol):
-    """A verb with the options by which records are read."""
+    """A verb that has the options of how records are read."""
 
     @property
     def format(self) -> str | None: ...
@@ -58,8 +60,8 @@ class ReadsRecords(Protocol):
 
 
 def reading_of(asked: ReadsRecords, gaps: Gaps) -> "RecordOptions":
-    """How the records of a verb's input are read. Raises OptionError for a word that is none."""
-    from biofm.modalities.records import RecordOptions  # brings numpy
+    """Return how the records of a verb's input are read. Raises OptionError for an unknown word."""
+    from biofm.modalities import RecordOptions  # brings numpy
 
     return RecordOptions(
         format=asked.format,
@@ -72,7 +74,9 @@ def reading_of(asked: ReadsRecords, gaps: Gaps) -> "RecordOptions":
 
 
 def refuse_resume(resume: bool) -> None:
-    """Raises OptionError where an estimate is asked of what is left of a run, which is not looked up."""
+    """Raise OptionError where an estimate is asked with ``--resume``: it does not look at what is left of
+    a run.
+    """
     if resume:
         what = "an estimate is of a whole run"
         raise OptionError(what, where="--estimate", remedy="Leave out --resume")

@@ -1,4 +1,4 @@
-"""``load`` and what there is to load."""
+"""``load``, the names that it knows, and what a model is."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -32,7 +32,7 @@ def load(model: str | Path = DEFAULT_MODEL, *, device: str = "auto", dtype: str 
 
 
 def model_for(model: str | Path | None, modality: str | None, file: str | Path) -> str | Path:
-    """The model that is named, or else the default one of what a file holds.
+    """Return the named model or, without a name, the default model of the modality that a file holds.
 
     Raises OptionError: no such modality, or the file is of another one.
     """
@@ -42,7 +42,7 @@ def model_for(model: str | Path | None, modality: str | None, file: str | Path) 
 
 
 def info(model: str | Path = DEFAULT_MODEL) -> "ModelInfo":
-    """What a model is, read from its files. Raises as ``load`` does."""
+    """Return what a model is, read from its files. Raises as ``load`` does."""
     from biofm.models import read_checkpoint  # brings torch
 
     with _open_model(str(model)) as (files, where):
@@ -50,14 +50,14 @@ def info(model: str | Path = DEFAULT_MODEL) -> "ModelInfo":
 
 
 def models() -> dict[str, str]:
-    """The names that ``load`` knows, each with where its weights come from."""
+    """Return the names that ``load`` knows, each with the place that its weights come from."""
     from biofm.models import HUB_IDS, bundled_models  # bring torch
 
     return dict.fromkeys(bundled_models(), "bundled with biofm") | HUB_IDS
 
 
 def kernels(device: str = "auto") -> "list[Explanation]":
-    """What each operation under the models runs on this device, and why.
+    """Return for each operation of the kernels what computes it on this device, and why.
 
     Raises OptionError: there is no such device here.
     """
@@ -70,8 +70,8 @@ def kernels(device: str = "auto") -> "list[Explanation]":
 
 @contextmanager
 def _open_model(name: str) -> Iterator[tuple[dict[str, BinaryIO], str]]:
-    """The opened files of a model by their names, downloaded first if they are on the hub, and where they
-    lie.
+    """Open the files of a model, after downloading them if they are on the hub. Yields them by their names,
+    and the path where they lie.
     """
     from biofm.api.request import request_of  # these bring torch
     from biofm.gate import ask

@@ -21,7 +21,7 @@ from biofm.policy import NONE, Reads, Request, RunsCode, Target, Writes
 if TYPE_CHECKING:
     from biofm_datasets.store import Source, SplitRecord, Store
 
-    from biofm.corpus.blocks import Reading
+    from biofm.corpus import Reading
     from biofm.modalities import Modality
 
 AMOUNT = "{}: a share below 1, or a number, of the sequences or of the groups."
@@ -30,8 +30,8 @@ GROUP = "The name of a group that is held out for {}. Repeat it for several."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrepareSummary:
-    """What was prepared: ``n_residues`` are of what ``units`` says. ``sha256`` is the store's: of its record,
-    which holds the sums of its files.
+    """What was prepared. ``n_residues`` counts the units that ``units`` names. ``sha256`` is the checksum of
+    the store's record, which holds the checksums of its files.
     """
 
     store: str
@@ -157,8 +157,7 @@ class Prepare(Verb["PrepareSummary"]):
 
     def run(self, progress: ProgressSink = SILENT) -> "PrepareSummary":
         from biofm.api.finished import ALREADY_WHOLE  # these bring torch
-        from biofm.corpus.inputs import open_inputs
-        from biofm.corpus.writing import write_store
+        from biofm.corpus import open_inputs, write_store
         from biofm.gate import ask
 
         began, request, reading = perf_counter(), self.request(), self._reading()
@@ -187,7 +186,7 @@ class Prepare(Verb["PrepareSummary"]):
     def _reading(self) -> "Reading":
         from biofm_datasets.splits import SplitOptions  # these bring numpy
 
-        from biofm.corpus.blocks import Reading
+        from biofm.corpus import Reading
 
         with data_errors(OptionError):
             split = SplitOptions(
@@ -219,8 +218,8 @@ class Prepare(Verb["PrepareSummary"]):
         return modality_named(self.modality, paths_of(self.inputs))
 
     def _is_finished(self) -> bool:
-        """Whether there is a store to be resumed and no unfinished one, of which a killed run may have left
-        a folder.
+        """Return whether a run that resumes finds a whole store. A killed run may have left an empty folder
+        of unfinished work beside it.
         """
         from biofm_datasets.store.files import RECORD, UNFINISHED  # these bring numpy
         from biofm_datasets.store.unfinished import PROGRESS
@@ -230,7 +229,7 @@ class Prepare(Verb["PrepareSummary"]):
         return is_resumed and (self._folder / RECORD).exists() and not is_unfinished
 
     def _check_inputs(self, paths: Sequence[Path]) -> None:
-        from biofm.corpus.inputs import check_not_standard_input  # brings numpy
+        from biofm.corpus import check_not_standard_input  # brings numpy
 
         weights, items = self.weights, self._modality.words.items
         if not paths:
@@ -246,11 +245,12 @@ class Prepare(Verb["PrepareSummary"]):
                 raise OptionError(f"{weight} is no weight", where="--weight", remedy=remedy)
 
     def _find_finished(self, request: Request) -> "Store":
-        """The store that this same request has made. Raises OutputError: another one did."""
+        """Return the store that this same request made before. Raises OutputError where another request
+        made it.
+        """
         from biofm_datasets.store import open_store  # these bring numpy and torch
 
-        from biofm.corpus.inputs import open_inputs
-        from biofm.corpus.writing import request_digest
+        from biofm.corpus import open_inputs, request_digest
         from biofm.gate import ask
 
         with ask(request) as permit, input_errors():
@@ -264,8 +264,8 @@ class Prepare(Verb["PrepareSummary"]):
         return store
 
     def _check_split(self, store: "Store") -> None:
-        """A run that was killed in its last moment may be resumed with another split, which comes too
-        late.
+        """Raise OutputError where the store is split in another way than was asked for: a run that was killed
+        in its last moment was resumed with another split, which comes too late.
         """
         if store.record.split.method != self.split:
             what = f"this store was all but finished, and is split by {store.record.split.method}"
@@ -287,8 +287,8 @@ def _summary(store: "Store", began: float, notices: Mapping[str, int]) -> Prepar
 
 
 def _may_hold_files(folder: Path, resume: bool, overwrite: bool) -> bool:
-    """Whether the folder may hold files, of which the gate knows nothing. Raises OutputError: it holds others
-    than this run may go on with or replace.
+    """Return whether the gate may let this run write into a folder with files. Raises OutputError where the
+    folder holds files that this run may neither resume nor replace.
     """
     from biofm_datasets.store.files import RECORD, UNFINISHED  # bring numpy
 
@@ -305,7 +305,7 @@ def _may_hold_files(folder: Path, resume: bool, overwrite: bool) -> bool:
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Remove what a run has left that was killed when its store was whole."""
+    """Remove what a run left that was killed when its store was already whole."""
     from biofm_datasets.store.files import UNFINISHED  # these bring numpy
     from biofm_datasets.store.unfinished import Unfinished
 
@@ -316,7 +316,7 @@ def _remove_leftovers(folder: Path) -> None:
 
 @contextmanager
 def _new_folder_removed(folder: Path) -> Iterator[None]:
-    """If nothing comes to lie in a folder that was not there before, it goes again."""
+    """At a fault remove a folder that was not there before, if it is empty."""
     is_new = not folder.exists()
     try:
         yield

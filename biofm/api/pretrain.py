@@ -10,16 +10,16 @@ from biofm.api.declaration import Option, Verb, verb
 from biofm.api.inputs import paths_of, refuse_resume
 from biofm.api.loading import load
 from biofm.core.choices import ObjectiveName
+from biofm.core.environment import __version__
 from biofm.core.errors import OutputError
 from biofm.core.progress import SILENT, ProgressSink
-from biofm.core.version import __version__
 from biofm.policy import NONE, Contacts, Reads, Request, Target, Writes
 from biofm.training import PretrainRecipe, find_recipe
 
 if TYPE_CHECKING:
     from biofm_datasets.store import Store
 
-    from biofm.corpus.blocks import Reading
+    from biofm.corpus import Reading
     from biofm.models import Checkpoint
     from biofm.training.estimating import TrainingEstimate
     from biofm.training.summary import PretrainSummary
@@ -160,7 +160,7 @@ class Pretrain(Verb["PretrainSummary"]):
 
         Raises InputError, ModelError, OptionError.
         """
-        from biofm.corpus.inputs import modality_of  # these bring torch and lightning
+        from biofm.corpus import modality_of  # these bring torch and lightning
         from biofm.gate import ask
         from biofm.inference import choose_compute
         from biofm.training.data import PackedData
@@ -193,7 +193,7 @@ class Pretrain(Verb["PretrainSummary"]):
         )
 
     def run(self, progress: ProgressSink = SILENT) -> "PretrainSummary":
-        from biofm.corpus.inputs import modality_of  # these bring torch and lightning
+        from biofm.corpus import modality_of  # these bring torch and lightning
         from biofm.gate import ask
         from biofm.inference import choose_compute
         from biofm.training.folder import begin_run, hold_run

@@ -1,4 +1,4 @@
-"""What every verb states of itself before it acts."""
+"""The request that a verb puts to the gate before it acts, and the list of all verbs."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -42,7 +42,7 @@ def request_of(
     contacts: tuple[str, ...] = (),
     model: str = "",
 ) -> Request:
-    """The request of whoever runs this process."""
+    """Return a request in the name of the person who runs this process."""
     return Request(
         verb=verb,
         verbs=VERBS,

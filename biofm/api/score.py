@@ -163,11 +163,11 @@ class Score(Verb["ScoreSummary"]):
     quiet: options.Quiet = True
 
     def request(self) -> Request:
-        from biofm.core.outputs.made import files_of  # brings numpy
+        from biofm.core.outputs import files_with_provenance  # brings numpy
 
         reads, writes, work = self._reads(), self._targets(), work_of(self)
         if work.is_finished:
-            reads, writes = reads | files_of(work.made), {}
+            reads, writes = reads | files_with_provenance(work.made), {}
         return self.asking(reads=reads, writes=writes, model=self._named)
 
     def estimate(self) -> "ScoreEstimate":

@@ -14,7 +14,7 @@ from biofm.core.tables import STANDARD_OUTPUT, Columns, Table, check_table_suffi
 from biofm.gate import Permit
 from biofm.inference import scoring
 from biofm.inference.runs import Written, write_embeddings
-from biofm.models.finiteness import reason_of
+from biofm.models.finiteness import describe_not_finite
 from biofm.policy import Target
 
 
@@ -53,7 +53,7 @@ def write_table(journals: Sequence[Journal], permit: Permit, output: Path, progr
     )
     with progress.bar("writing") as bar:
         written = write_embeddings(journals, store, bar)
-    store.close(provenance | empty_fields(written.n_empty, reason_of(provenance["dtype"])))
+    store.close(provenance | empty_fields(written.n_empty, describe_not_finite(provenance["dtype"])))
     return written
 
 

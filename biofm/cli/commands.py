@@ -1,4 +1,4 @@
-"""A command, made from the declaration of its verb: nothing about an option is spelled here."""
+"""How a command is made from the declaration of its verb, which says everything about its options."""
 
 import inspect
 import re
@@ -34,10 +34,12 @@ def command(
     check: Callable[[V, bool], None] | None = None,
     run: Callable[[V], Any] = Verb.perform,
 ) -> Callable[..., None]:
-    """The command of a verb: its options, and ``--json``, and ``--estimate`` where that can be shown.
+    """Return the command of a verb: its options, ``--json``, and ``--estimate`` if there is a
+    ``show_estimate``.
 
-    ``show`` and ``show_estimate`` print a result; they are given the verb as it was asked, what came of it,
-    and whether it is to be JSON. ``check`` refuses what a command line alone can ask for. ``run`` does it.
+    ``show`` and ``show_estimate`` print a result. They are given the verb as it was asked, the result, and
+    whether to print JSON. ``check`` raises for what only a command line can ask for. ``run`` performs the
+    verb.
     """
     kinds = ((declared, _plain_type(declared)) for declared in options_of(verb))
     offered = [(declared, kind) for declared, kind in kinds if kind is not None]
@@ -87,19 +89,19 @@ def _keyword(name: str, hint: Any, default: Any) -> inspect.Parameter:
 
 
 def _given(declared: Declared, value: Any) -> Any:
-    """What the command line gave, as Python gives it. What it did not give is the default, or None."""
+    """Return an option as Python would give it. Where the command line left it out, its default, or None."""
     if value is None or value == []:
         return None if declared.default is MISSING else declared.default
     return tuple(value) if isinstance(value, list) else value
 
 
 def _as_it_stands(text: str) -> str:
-    """A text for rich, which would take ``[words]`` in it for orders."""
+    """Escape a text for rich, which would read ``[words]`` in it as markup."""
     return re.sub(r"(\[[a-z#/@][^\[]*\])", r"\\\1", text)
 
 
 def _plain_type(declared: Declared) -> Any:
-    """The type by which a command line reads an option; None for what no text can give."""
+    """Return the type by which a command line reads an option; None where no text can give its value."""
     members = members_of(declared.type)
     for member in members:
         if get_origin(member) is Sequence:
@@ -113,8 +115,8 @@ def _plain_type(declared: Declared) -> Any:
 
 
 def _word(members: Sequence[Any], declared: Declared) -> Any:
-    """Of the types of one value, the one that a text is read as: a path, unless it may also name what is no
-    file, such as a model on the hub.
+    """Return the one of these types that a text is read as: a path, unless the text may also name something
+    else, such as a model on the hub.
     """
     names_others = any(isinstance(effect, Contacts) and effect.role == "hub" for effect in declared.effects)
     if Path in members and not names_others:

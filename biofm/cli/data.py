@@ -1,4 +1,4 @@
-"""What ``biofm data prepare`` and ``biofm data describe`` print, and the group of the two."""
+"""The group ``biofm data``: its commands ``prepare`` and ``describe``, and what they print."""
 
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from biofm.corpus import Description, Leakage
 
 
-def show_prepared(asked: Prepare, summary: "PrepareSummary", as_json: bool) -> None:
+def show_prepare(asked: Prepare, summary: "PrepareSummary", as_json: bool) -> None:
     say_notices(summary.notices)
     if as_json:
         print_json(summary)
@@ -21,7 +21,7 @@ def show_prepared(asked: Prepare, summary: "PrepareSummary", as_json: bool) -> N
         _print_summary(summary)
 
 
-def show_described(asked: Describe, found: "Description", as_json: bool) -> None:
+def show_describe(asked: Describe, found: "Description", as_json: bool) -> None:
     say_notices(found.notices)
     if as_json:
         print_json(found)
@@ -32,8 +32,8 @@ def show_described(asked: Describe, found: "Description", as_json: bool) -> None
 
 
 app = Typer(no_args_is_help=True, help="Prepare data sets for training, and see what they are like.")
-app.command()(command(Prepare, show_prepared))
-app.command()(command(Describe, show_described))
+app.command()(command(Prepare, show_prepare))
+app.command()(command(Describe, show_describe))
 
 
 def _print_description(found: "Description") -> None:

@@ -1,12 +1,12 @@
-"""What ``--estimate`` prints."""
+"""What the commands print with ``--estimate``: the time, memory and disk that a run will take."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from biofm.api import Embed, Finetune, Pretrain, Score
 from biofm.cli.printing import print_json, print_table, say_notices
-from biofm.core.progress import format_duration
-from biofm.core.units import format_bytes
+from biofm.core.text import format_bytes, format_duration
 
 if TYPE_CHECKING:
     from biofm.inference.runs import EmbedEstimate
@@ -15,22 +15,22 @@ if TYPE_CHECKING:
     from biofm.training.finetuning import FinetuneEstimate
 
 
-def show_estimate(estimate: "EmbedEstimate", output: Path, *, as_json: bool) -> None:
-    _show(estimate, _rows(estimate, output), as_json)
+def show_embed_estimate(asked: Embed, estimate: "EmbedEstimate", as_json: bool) -> None:
+    _show(estimate, _rows(estimate, Path(asked.output)), as_json)
 
 
-def show_score_estimate(estimate: "ScoreEstimate", output: Path, *, as_json: bool) -> None:
-    _show(estimate, _score_rows(estimate, output), as_json)
+def show_score_estimate(asked: Score, estimate: "ScoreEstimate", as_json: bool) -> None:
+    _show(estimate, _score_rows(estimate, Path(asked.output)), as_json)
 
 
-def show_training_estimate(estimate: "TrainingEstimate", *, as_json: bool) -> None:
+def show_pretrain_estimate(asked: Pretrain, estimate: "TrainingEstimate", as_json: bool) -> None:
     if as_json:
         print_json(estimate)
     else:
         print_table(_training_rows(estimate))
 
 
-def show_finetune_estimate(estimate: "FinetuneEstimate", *, as_json: bool) -> None:
+def show_finetune_estimate(asked: Finetune, estimate: "FinetuneEstimate", as_json: bool) -> None:
     _show(estimate, _finetune_rows(estimate), as_json)
 
 
@@ -68,7 +68,7 @@ def _score_rows(estimate: "ScoreEstimate", output: Path) -> list[tuple[str, str]
 
 
 def _costs(estimate: "EmbedEstimate | ScoreEstimate", output: Path) -> list[tuple[str, str]]:
-    """Time, memory and disk; first the size in the format that was asked for."""
+    """Return the rows of time, memory and disk. The size in the format that was asked for comes first."""
     speed = estimate.sample_tokens / estimate.sample_seconds if estimate.sample_seconds else 0.0
     suffix = output.suffix.lower()
     sizes = {suffix: estimate.output_bytes.get(suffix, 0)} | dict(estimate.output_bytes)

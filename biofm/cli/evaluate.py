@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from biofm.evaluation import Comparison, Evaluation, Row
 
 
-def show(asked: Evaluate, found: "Evaluation", as_json: bool) -> None:
+def show_evaluate(asked: Evaluate, found: "Evaluation", as_json: bool) -> None:
     say_notices(found.notices)
     if as_json:
         print_json(found)

@@ -1,4 +1,4 @@
-"""The commands put together, and the one place where a user's fault becomes a line on standard error."""
+"""The command line: all commands, and the one place where an error becomes a line on standard error."""
 
 import os
 import re
@@ -25,30 +25,39 @@ from biofm.api import (
     Pretrain,
     Score,
 )
-from biofm.cli import (
-    contacts,
-    data,
-    embed,
-    evaluate,
-    finetune,
-    merge,
-    models,
-    neighbours,
-    perplexity,
-    predict,
-    pretrain,
-    score,
-)
+from biofm.cli import data
 from biofm.cli.commands import command
+from biofm.cli.estimate import (
+    show_embed_estimate,
+    show_finetune_estimate,
+    show_pretrain_estimate,
+    show_score_estimate,
+)
+from biofm.cli.evaluate import show_evaluate
+from biofm.cli.inference import (
+    check_neighbours,
+    check_output,
+    show_contacts,
+    show_embed,
+    show_merge,
+    show_neighbours,
+    show_perplexity,
+    show_predict,
+    show_score,
+)
+from biofm.cli.models import info, models
 from biofm.cli.printing import forget_output, output_faults, print_traceback, say, show_all_safely
+from biofm.cli.training import run_or_say_how_to_resume, show_finetune, show_pretrain
+from biofm.core.environment import __version__
 from biofm.core.errors import BiofmError
 from biofm.core.signals import listen
-from biofm.core.terminal import shown
-from biofm.core.version import __version__
+from biofm.core.text import shown
 
 
 class _Commands(TyperGroup):
-    """The commands, whose complaints of wrong usage repeat words that may be names of files."""
+    """The group of all commands. Its complaints of wrong usage repeat words of the command line, which may be
+    names of files and are shown safely.
+    """
 
     def make_context(self, *given: Any, **options: Any) -> Any:
         with _shown_complaints():
@@ -79,18 +88,18 @@ app = typer.Typer(
     help="Foundation models of digital biology: embed sequences, score variants, see contacts, train models.",
 )
 COMMANDS = (
-    command(Embed, embed.show, embed.show_estimated),
-    command(Neighbours, neighbours.show, check=neighbours.check),
-    command(Score, score.show, score.show_estimated, check=score.check),
-    command(Perplexity, perplexity.show, check=perplexity.check),
-    command(Contacts, contacts.show),
-    command(Evaluate, evaluate.show),
-    command(Merge, merge.show, check=merge.check),
-    models.models,
-    models.info,
-    command(Pretrain, pretrain.show, pretrain.show_estimated, run=pretrain.run_or_say_how_to_resume),
-    command(Finetune, finetune.show, finetune.show_estimated, run=pretrain.run_or_say_how_to_resume),
-    command(Predict, predict.show, check=predict.check),
+    command(Embed, show_embed, show_embed_estimate),
+    command(Neighbours, show_neighbours, check=check_neighbours),
+    command(Score, show_score, show_score_estimate, check=check_output),
+    command(Perplexity, show_perplexity, check=check_output),
+    command(Contacts, show_contacts),
+    command(Evaluate, show_evaluate),
+    command(Merge, show_merge, check=check_output),
+    models,
+    info,
+    command(Pretrain, show_pretrain, show_pretrain_estimate, run=run_or_say_how_to_resume),
+    command(Finetune, show_finetune, show_finetune_estimate, run=run_or_say_how_to_resume),
+    command(Predict, show_predict, check=check_output),
 )
 for one in COMMANDS:
     app.command()(one)

@@ -1,4 +1,6 @@
-"""``biofm models`` and ``biofm info``."""
+"""The commands ``biofm models`` and ``biofm info``, which are no verbs: they ask for nothing but what
+there is.
+"""
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated

@@ -1,6 +1,6 @@
-"""What commands print: results on standard output, everything about them on standard error.
+"""Printing: results on standard output, everything about them on standard error.
 
-Nothing from a file reaches the terminal but through ``shown``.
+Text from files reaches the terminal only through ``shown``.
 """
 
 import json
@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from biofm.core.errors import OptionError, OutputError
-from biofm.core.terminal import shown, shown_lines
+from biofm.core.text import shown, shown_lines
 
 if TYPE_CHECKING:  # it brings torch
     from biofm.inference.prediction import Remark
@@ -28,30 +28,30 @@ STANDARD_OUTPUT = "-"  # as the name of an output
 
 
 def print_result(text: str) -> None:
-    """Text on standard output. Raises OutputError where that cannot be written."""
+    """Print text on standard output. Raises OutputError where that cannot be written."""
     with output_faults():
         print(shown_lines(text), flush=True)
 
 
 def print_json(result: Any) -> None:
-    """One object on standard output, for programs; null is a number that is not finite, which JSON lacks."""
+    """Print an object as JSON on standard output, for programs. A number that is not finite becomes null."""
     fields = asdict(result) if is_dataclass(result) and not isinstance(result, type) else result
     text = json.dumps(_in_json(fields), indent=2, allow_nan=False)  # which escapes all controls but one
     print_result(text.replace("\x7f", r"\u007f"))
 
 
 def say(text: str) -> None:
-    """A line for the person at the terminal."""
+    """Print a line on standard error, for the person at the terminal."""
     print(shown(text), file=sys.stderr)
 
 
 def place_of(output: str) -> str:
-    """Where an output went, for a line about it."""
+    """Return how a line on standard error names an output."""
     return "standard output" if output == STANDARD_OUTPUT else output
 
 
 def refuse_two_outputs(output: Path, as_json: bool) -> None:
-    """Raises OptionError where a table and a summary would share standard output."""
+    """Raise OptionError where a table and a summary would share standard output."""
     if as_json and str(output) == STANDARD_OUTPUT:
         what = "the table and the result would both go to standard output"
         raise OptionError(what, where="--json", remedy="Leave it out, or name a file with --output")
@@ -68,7 +68,7 @@ def say_remarks(remarks: "Iterable[Remark]") -> None:
 
 
 def print_table(rows: Sequence[tuple[str, ...]], header: tuple[str, ...] = ()) -> None:
-    """Columns as wide as they need, nothing drawn around them."""
+    """Print rows as columns, each as wide as its longest cell, without lines around them."""
     lines = [tuple(map(shown, row)) for row in ([header, *rows] if header else rows)]
     widths = [max(len(row[i]) for row in lines) for i in range(len(lines[0]))]
     spelt = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in lines)
@@ -87,7 +87,7 @@ def _in_json(value: Any) -> Any:
 
 
 def show_all_safely() -> None:
-    """Let warnings and logs, which libraries word, reach the terminal as ``shown`` spells them."""
+    """Pass the warnings and logs of all libraries through ``shown`` before they reach the terminal."""
     warnings.formatwarning = _format_warning
     logging.setLogRecordFactory(_Record)
 
@@ -104,13 +104,15 @@ def _format_warning(
 
 
 def print_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """The ``sys.excepthook`` for a fault of the program itself, whose words may repeat a file's."""
+    """Print a traceback, whose words may come from a file, safely: a ``sys.excepthook``."""
     sys.stderr.write(shown_lines("".join(traceback.format_exception(kind, error, trace))))
 
 
 @contextmanager
 def output_faults() -> Iterator[None]:
-    """Turn a fault of writing to standard output into an OutputError, unless its reader has just gone."""
+    """Turn a fault of writing to standard output into OutputError, except BrokenPipeError: its reader is
+    gone.
+    """
     try:
         yield
     except BrokenPipeError:
@@ -125,10 +127,10 @@ def output_faults() -> Iterator[None]:
 
 
 def forget_output() -> None:
-    """Let what was not written yet go nowhere: Python tries once more when it ends."""
+    """Discard what was not written yet, because Python tries to write it again when it ends."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def spelt_counts(n_items: int, n_units: int, provenance: Mapping[str, Any]) -> str:
-    """How many records there were and what they are made of, such as "12 proteins, 4,647 residues"."""
+    """Return how many records there were and what they are made of, such as "12 proteins, 4,647 residues"."""
     return f"{n_items:,} {provenance['items']}, {n_units:,} {provenance['units']}"

@@ -1,5 +1,8 @@
-"""What every room may use: errors, progress, provenance, hardware, and the output files of embeddings."""
+"""What every room may use: errors, options and their bounds, progress, provenance, the machine, and
+outputs.
+"""
 
+from biofm.core.environment import __version__, torch_version
 from biofm.core.errors import (
     BiofmError,
     InputError,
@@ -13,9 +16,9 @@ from biofm.core.errors import (
 )
 from biofm.core.hardware import Bf16Support, find_bf16
 from biofm.core.memory import keep_freed_memory
-from biofm.core.progress import SILENT, Progress, ProgressSink, StageProgress, format_duration
-from biofm.core.provenance import ModelProvenance, Provenance, sha256_of, torch_version
-from biofm.core.version import __version__
+from biofm.core.progress import SILENT, Progress, ProgressSink, StageProgress
+from biofm.core.provenance import ModelProvenance, Provenance, sha256_of
+from biofm.core.text import format_duration
 
 __all__ = [
     "SILENT",

@@ -1,6 +1,6 @@
-"""How large a count, a size or a share may be, and why: no option can ask for more than a machine has.
+"""Bounds: the least and the most that a number among the options may be, and why.
 
-A bound is far beyond what is of use, so that whoever meets it has made a slip of the keyboard, or means harm.
+A bound is far beyond what is of use: whoever exceeds it has made a typing error, or means harm.
 """
 
 from collections.abc import Mapping
@@ -9,13 +9,13 @@ from typing import NamedTuple
 from biofm.core.errors import OptionError
 
 MIN_SEPARATION = 6
-"""How many places along the chain two residues lie apart at least, for their contact to say anything. Nearer
-ones touch anyway; neither precision nor, by default, tables and pictures count them.
+"""The least separation along the chain at which a contact of two residues is informative. Nearer residues
+touch anyway; precision never counts them, and by default tables and pictures do not either.
 """
 
 
 class Bound(NamedTuple):
-    """The least and the most that may be given. ``reason`` says what is beyond the most."""
+    """The least and the most that an option may be. ``reason`` says why it may not be more."""
 
     least: float
     most: float
@@ -62,8 +62,10 @@ BOUNDS: Mapping[str, Bound] = {
 
 
 def check_bound(name: str, value: float | None, where: str, *, least: float | None = None) -> None:
-    """Raise OptionError where ``value`` is no number, outside the bound of this name, or below ``least``.
-    None is what was not given.
+    """Raise OptionError where ``value`` is no number, or outside the bound of this name.
+
+    None, an option that was not given, passes. ``least`` replaces the least of the bound. ``where`` names the
+    option in the message.
     """
     if value is None:
         return

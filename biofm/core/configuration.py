@@ -1,7 +1,6 @@
-"""A verb's configuration: a dataclass, overridden by a TOML file, by options and by ``name=value``.
+"""Configurations: dataclasses that a TOML file, options and ``name=value`` override, in this order.
 
-The later of these counts. What comes out can be written as TOML again, so that a run can be repeated from the
-file that lies beside it.
+A configuration can be written as TOML again, so that a run can be repeated from the file beside it.
 """
 
 import json
@@ -40,11 +39,11 @@ def configure(
     *,
     start: C | None = None,
 ) -> C:
-    """An instance of ``kind``: its defaults, or ``start``, then the file, then the options that are not None,
-    then ``name=value``.
+    """Return an instance of ``kind``. Later ones count: its defaults, or ``start``; the file; the options
+    that are not None; ``sets``, each ``name=value``.
 
     Raises InputError: the file is no TOML. OptionError: a name that ``kind`` lacks, a value of another type
-    or out of its range, or a field without a default that nothing gives.
+    or out of range, or no value for a field without a default.
     """
     known = {field.name: field for field in fields(kind)}
     values = {} if start is None else {name: getattr(start, name) for name in known}
@@ -62,13 +61,13 @@ def configure(
 
 
 def to_toml(configuration: Configuration) -> str:
-    """A line for each field that is not None, which ``configure`` reads back."""
+    """Return TOML with a line for each field that is not None, which ``configure`` reads back."""
     values = ((field.name, getattr(configuration, field.name)) for field in fields(configuration))
     return "".join(f"{name} = {_spell(value)}\n" for name, value in values if value is not None)
 
 
 def option_of(kind: type[Configuration], name: str) -> str:
-    """How a person gives a field."""
+    """Return how a user gives a field: by its option, or by ``--set``."""
     return kind.OPTIONS.get(name, f"--set {name}")
 
 
@@ -140,7 +139,7 @@ def _find(name: str, known: Mapping[str, Field[Any]], where: str) -> Field[Any]:
 
 
 def _read(text: str, field: Field[Any]) -> Any:
-    """The text as a value of the field's type; as it stands where it is none."""
+    """Return the text as a value of the field's type; as text where it is no such value."""
     for kind in _kinds(field.type):
         if kind is str:
             return text
@@ -178,7 +177,7 @@ KINDS = {
 
 
 def _kinds(annotation: Any) -> tuple[type, ...]:
-    """The plain types that a field's annotation stands for."""
+    """Return the plain types that a field's annotation allows."""
     if get_origin(annotation) is Literal:
         return (str,)
     if isinstance(annotation, UnionType):

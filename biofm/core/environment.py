@@ -1,30 +1,55 @@
-"""What a run ran in, to be written beside its results: versions and hardware. Nothing that names a person or
-a machine: no user, no host, no path, no environment variable.
+"""What a run ran in, to be written beside its results: versions and hardware.
+
+Nothing here names a person or a machine: no user, no host, no path, no environment variable.
 """
 
-import os
 import platform
-import subprocess
-import sys
+import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from biofm.core.hardware import CPUINFO, SYSCTL
-from biofm.core.provenance import torch_version
-from biofm.core.units import format_bytes
-from biofm.core.version import __version__
+from biofm.core.hardware import answer_of, count_cores, find_cpu
+from biofm.core.memory import allowed_bytes
+from biofm.core.text import format_bytes
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
+
+
+def find_version(checkout: Path) -> str:
+    """Return the version that ``checkout/pyproject.toml`` states; without that file, the installed package's.
+
+    The checkout comes first, because an editable install keeps the version it was made with.
+    """
+    project_file = checkout / "pyproject.toml"
+    if project_file.is_file():
+        project = tomllib.loads(project_file.read_text(encoding="utf-8")).get("project", {})
+        if project.get("name") == "biofm":
+            return str(project["version"])
+    from importlib import metadata  # takes a tenth of the time of `biofm --help`
+
+    return metadata.version("biofm")
+
+
+__version__ = find_version(CHECKOUT)
+
+
+def torch_version() -> str:
+    """Return the version of torch, without importing it, which takes a second."""
+    from importlib import metadata  # takes a tenth of the time of `biofm --help`
+
+    return metadata.version("torch")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
     """Versions, hardware, and how the hardware was used.
 
-    commit: of the checkout that biofm ran from, with ``-dirty`` where files differed from it; empty outside
-    one. cores: that the process may use. memory_bytes: that it may take, 0 where the system does not say.
+    commit: the commit of the checkout that biofm ran from, with ``-dirty`` where files differed from it;
+        empty outside a checkout.
+    cores: how many cores the process may use. threads: how many of them torch uses.
+    memory_bytes: how much memory the process may hold; 0 where the system does not say.
+    device, dtype: where and in which precision the model ran.
     """
 
     biofm: str
@@ -41,7 +66,7 @@ class Environment:
     dtype: str
 
     def rows(self) -> dict[str, str]:
-        """For people: what is empty is left out."""
+        """Return names and values to be shown to people; what is empty is left out."""
         rows = {
             "biofm": f"{self.biofm}, commit {self.commit}" if self.commit else self.biofm,
             "Python": self.python,
@@ -58,7 +83,9 @@ class Environment:
 
 
 def find_environment(*, threads: int, gpus: Sequence[str], device: str, dtype: str) -> Environment:
-    """This process's. What torch alone knows is given, because this room does without it."""
+    """Return the environment of this process. The caller gives what only torch knows: this room imports no
+    torch.
+    """
     return Environment(
         biofm=__version__,
         commit=find_commit(CHECKOUT),
@@ -66,9 +93,9 @@ def find_environment(*, threads: int, gpus: Sequence[str], device: str, dtype: s
         torch=torch_version(),
         system=f"{platform.system()} {platform.machine()}",
         cpu=find_cpu(),
-        cores=_count_cores(),
+        cores=count_cores(),
         threads=threads,
-        memory_bytes=find_memory(),
+        memory_bytes=allowed_bytes(),
         gpus=tuple(gpus),
         device=device,
         dtype=dtype,
@@ -76,57 +103,12 @@ def find_environment(*, threads: int, gpus: Sequence[str], device: str, dtype: s
 
 
 def find_commit(checkout: Path) -> str:
-    """The commit of ``checkout``, ``-dirty`` where files differ from it; empty where there is no checkout
-    there, or no git to ask.
+    """Return the commit of ``checkout``, with ``-dirty`` where files differ from it; empty where there is no
+    checkout or no git.
     """
     if not (checkout / ".git").exists():
         return ""
-    return _ask(
+    return answer_of(
         "git", "--no-optional-locks", "-C", str(checkout),
         "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*",
     )  # fmt: skip
-
-
-def find_cpu() -> str:
-    """The processor's name; failing that, its architecture."""
-    name = ""
-    if platform.system() == "Linux":
-        try:
-            lines = CPUINFO.read_text(encoding="utf-8").splitlines()
-        except OSError:
-            lines = []
-        fields = (line.partition(":") for line in lines)
-        name = next((value.strip() for key, _, value in fields if key.strip() == "model name"), "")
-    elif platform.system() == "Darwin":
-        name = _ask(SYSCTL, "-n", "machdep.cpu.brand_string")
-    return name or platform.processor() or platform.machine()
-
-
-def find_memory() -> int:
-    """Bytes that this process may take: the machine's, or what its container allows; 0 if it is not said."""
-    try:
-        installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):
-        return 0
-    try:
-        allowed = CGROUP_LIMIT.read_text().strip()
-    except OSError:
-        return installed
-    return min(installed, int(allowed)) if allowed.isdigit() else installed
-
-
-def _count_cores() -> int:
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _ask(*command: str) -> str:
-    """What a program answers; empty where it is missing or fails."""
-    try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=10
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""

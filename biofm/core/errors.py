@@ -19,7 +19,7 @@ from contextlib import AbstractContextManager, contextmanager
 
 from biofm_datasets import DataError
 
-from biofm.core.terminal import shown
+from biofm.core.text import shown
 
 
 class BiofmError(Exception):

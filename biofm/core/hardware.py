@@ -1,6 +1,4 @@
-"""What the processor can do and how much memory is taken, asked of the operating system: no import of
-torch.
-"""
+"""The processor: its name, its cores and whether it computes in bfloat16, asked of the operating system."""
 
 import os
 import platform
@@ -9,26 +7,23 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-if sys.platform != "win32":
-    import resource
-
 CPUINFO = Path("/proc/cpuinfo")
-STATM = Path("/proc/self/statm")
-STATUS = Path("/proc/self/status")
 SYSCTL = "/usr/sbin/sysctl"
 X86_FLAGS = ("avx512_bf16", "amx_bf16")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bf16Support:
-    """Whether bfloat16 products are computed in hardware, and by what one knows: a phrase to print."""
+    """Whether the processor multiplies bfloat16 numbers in hardware. ``evidence`` is a phrase to print that
+    says how that is known.
+    """
 
     in_hardware: bool
     evidence: str
 
 
 def find_bf16() -> Bf16Support:
-    """Look for the bfloat16 instructions of x86 (AVX-512, AMX) and ARM (FEAT_BF16)."""
+    """Return whether the processor has the bfloat16 instructions of x86 (AVX-512, AMX) or ARM (FEAT_BF16)."""
     match platform.system():
         case "Linux":
             return _read_cpuinfo()
@@ -37,28 +32,39 @@ def find_bf16() -> Bf16Support:
     return _unknown()
 
 
-def resident_bytes() -> int:
-    """What this process holds in memory now; its highest so far, where the system says no more."""
-    try:
-        return int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        return peak_resident_bytes()
+def find_cpu() -> str:
+    """Return the processor's name; where the system does not say it, the architecture."""
+    name = ""
+    if platform.system() == "Linux":
+        try:
+            lines = CPUINFO.read_text(encoding="utf-8").splitlines()
+        except OSError:
+            lines = []
+        fields = (line.partition(":") for line in lines)
+        name = next((value.strip() for key, _, value in fields if key.strip() == "model name"), "")
+    elif platform.system() == "Darwin":
+        name = answer_of(SYSCTL, "-n", "machdep.cpu.brand_string")
+    return name or platform.processor() or platform.machine()
 
 
-def peak_resident_bytes() -> int:
-    """The most that this process has held in memory; 0 on Windows, which does not say."""
+def count_cores() -> int:
+    """Return how many cores this process may use."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def answer_of(*command: str) -> str:
+    """Return what a program prints, without white space at its ends; empty where it is missing, fails, or
+    takes longer than ten seconds.
+    """
     try:
-        for (
-            line
-        ) in STATUS.read_text().splitlines():  # getrusage counts what the parent held at the start, too
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) << 10
-    except OSError:
-        pass
-    if sys.platform == "win32":
-        return 0
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def _read_cpuinfo() -> Bf16Support:
@@ -69,9 +75,9 @@ def _read_cpuinfo() -> Bf16Support:
     for line in lines:
         name, _, features = line.partition(":")
         if name.strip() == "flags":
-            return _judge(X86_FLAGS, features.split())
+            return _support_of(X86_FLAGS, features.split())
         if name.strip() == "Features":
-            return _judge(("bf16",), features.split())
+            return _support_of(("bf16",), features.split())
     return _unknown()
 
 
@@ -81,10 +87,10 @@ def _ask_sysctl() -> Bf16Support:
         answer = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     except OSError:
         return _unknown()
-    return _judge(("FEAT_BF16",), ["FEAT_BF16"] if answer.strip() == "1" else [])
+    return _support_of(("FEAT_BF16",), ["FEAT_BF16"] if answer.strip() == "1" else [])
 
 
-def _judge(wanted: tuple[str, ...], features: list[str]) -> Bf16Support:
+def _support_of(wanted: tuple[str, ...], features: list[str]) -> Bf16Support:
     found = [feature for feature in wanted if feature in features]
     if found:
         return Bf16Support(in_hardware=True, evidence=f"the processor has {' and '.join(found)}")

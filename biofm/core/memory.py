@@ -1,20 +1,78 @@
-"""How the C library hands out memory, tuned for arrays of some megabytes that come and go."""
+"""Memory: how much this process holds, how much more it may take, and what it does with what it frees."""
 
 import ctypes
+import os
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-# malloc.h of glibc.
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
+if sys.platform != "win32":
+    import resource
 
+MEMINFO = Path("/proc/meminfo")
+STATM = Path("/proc/self/statm")
+STATUS = Path("/proc/self/status")
+OWN_GROUP = Path("/proc/self/cgroup")
+GROUPS = Path("/sys/fs/cgroup")
+CONTAINER_LIMIT = GROUPS / "memory.max"
+
+# Options of mallopt, from malloc.h of glibc.
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
 KEPT_BYTES = 512 << 20
 LARGEST_KEPT_BYTES = 256 << 20
-# What older versions of the library take at most.
-LARGEST_KEPT_BYTES_BEFORE = 32 << 20
+LARGEST_KEPT_BYTES_BEFORE = 32 << 20  # the most that older versions of glibc accept
+
+
+def resident_bytes() -> int:
+    """Return how many bytes of memory this process holds now; where the system does not say, its peak."""
+    try:
+        return int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return peak_resident_bytes()
+
+
+def peak_resident_bytes() -> int:
+    """Return the most bytes that this process has held in memory; 0 on Windows, which does not say."""
+    try:
+        # getrusage would count what the parent process held at the start, too.
+        for line in STATUS.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) << 10
+    except OSError:
+        pass
+    if sys.platform == "win32":
+        return 0
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def free_bytes() -> int | None:
+    """Return how many more bytes this process may take: the least of what the machine has free, what every
+    control group around the process (a container's too) leaves it, and what ``ulimit -v`` leaves it. None
+    where the system says nothing.
+    """
+    found = [*_free_on_machine(), *_free_in_groups(), *_free_addresses()]
+    return max(0, min(found)) if found else None
+
+
+def allowed_bytes() -> int:
+    """Return how many bytes this process may hold in all: the memory of the machine, or the limit of its
+    container where that is lower; 0 where the system does not say.
+    """
+    try:
+        installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return 0
+    try:
+        allowed = CONTAINER_LIMIT.read_text().strip()
+    except OSError:
+        return installed
+    return min(installed, int(allowed)) if allowed.isdigit() else installed
 
 
 def keep_freed_memory() -> bool:
-    """Let this process keep up to half a gibibyte of the memory that it frees, for its next arrays.
+    """Let this process keep up to 512 MiB of the memory that it frees, for its next arrays.
 
     By default glibc gives large arrays back to the system at once, and every layer of a model on a CPU pays
     for fresh, zeroed pages: thousands of page faults for a batch. Returns whether the C library took it;
@@ -28,19 +86,83 @@ def keep_freed_memory() -> bool:
 
 
 def give_back_freed_memory() -> None:
-    """Let the system have at once what this process keeps of the memory that it has freed."""
+    """Give the memory that this process has freed and keeps back to the system at once."""
     malloc_trim = _of_glibc("malloc_trim")
     if malloc_trim is not None:
         malloc_trim(0)
 
 
 def kept_freed_bytes() -> int:
-    """What this process has freed and keeps; 0 where the C library does not say."""
+    """Return how many bytes this process has freed and keeps; 0 where the C library does not say."""
     mallinfo = _of_glibc("mallinfo2")  # since glibc 2.33
     if mallinfo is None:
         return 0
     mallinfo.restype = _MallInfo
     return int(mallinfo().fordblks)
+
+
+def _free_on_machine() -> Iterator[int]:
+    """Yield what is free on the machine: on Linux what the kernel could free, elsewhere all memory but this
+    process's.
+    """
+    try:
+        for line in MEMINFO.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                yield int(line.split()[1]) << 10
+                return
+    except OSError:
+        pass
+    try:
+        yield os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") - resident_bytes()
+    except (AttributeError, OSError, ValueError):  # Windows has no sysconf
+        return
+
+
+def _free_in_groups() -> Iterator[int]:
+    """Yield what each control group around this process leaves, in both versions of cgroups."""
+    try:
+        lines = OWN_GROUP.read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            root, names = GROUPS, ("memory.max", "memory.current", "inactive_file")
+        elif "memory" in controllers.split(","):
+            root = GROUPS / "memory"
+            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+        else:
+            continue
+        group = root / path.lstrip("/")
+        for folder in (group, *group.parents):  # seen from within a container, the path may not be there
+            yield from _free_in_group(folder, *names)
+            if folder == root:
+                break
+
+
+def _free_in_group(folder: Path, limit: str, usage: str, inactive: str) -> Iterator[int]:
+    """Yield what the limit of one group leaves. Cached pages of files that nobody uses count as free."""
+    try:
+        most, taken = (folder / limit).read_text().strip(), int((folder / usage).read_text())
+        stat = (folder / "memory.stat").read_text().split()
+    except (OSError, ValueError):
+        return
+    if most != "max":
+        yield int(most) - taken + int(dict(zip(stat[::2], stat[1::2], strict=False)).get(inactive, 0))
+
+
+def _free_addresses() -> Iterator[int]:
+    """Yield what ``ulimit -v`` leaves, with the addresses of freed memory that the process keeps."""
+    if sys.platform == "win32":
+        return
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit == resource.RLIM_INFINITY:
+        return
+    try:
+        taken = int(STATM.read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        taken = resident_bytes()
+    yield limit - taken + kept_freed_bytes()
 
 
 class _MallInfo(ctypes.Structure):
@@ -56,7 +178,7 @@ class _MallInfo(ctypes.Structure):
 
 
 def _of_glibc(name: str) -> Any:
-    """A function of the C library; None where it is another one, such as musl."""
+    """Return a function of glibc; None where the C library is another one, such as musl."""
     if sys.platform != "linux":
         return None
     try:

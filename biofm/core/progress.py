@@ -1,4 +1,4 @@
-"""How far a long job is, on standard error: a bar on a terminal, a line now and then anywhere else."""
+"""Progress of long work on standard error: a bar on a terminal, elsewhere a line every ten seconds or so."""
 
 import os
 import sys
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self, TextIO
 
-from biofm.core.terminal import shown
+from biofm.core.text import format_duration, shown
 
 if TYPE_CHECKING:
     import rich.progress
@@ -16,26 +16,31 @@ if TYPE_CHECKING:
 SECONDS_BETWEEN_LINES = 10.0
 
 Listener = Callable[[str, float | None], None]
-"""Is told what is being done, such as "embedding", and which share of it is done in [0, 1], if that is known.
+"""A function that is called with what is being done, such as "embedding", and which share of it is done, in
+[0, 1], or None where that is not known.
 """
 
 
 def no_progress(*counts: int) -> None:
-    """Hears of progress that nobody watches."""
+    """Ignore progress: for callers that show none."""
 
 
 class RunProgress(Protocol):
-    """Called with a stage of a run, the work done and all the work of that stage, and what else there is to
-    say.
+    """A function that a run calls with the name of its stage, how much work of that stage is done, how much
+    there is, and a detail to show beside it.
     """
 
     def __call__(self, stage: str, done: int, total: int, detail: str = "") -> None: ...
 
 
 class Progress:
-    """``with Progress("embedding") as progress:``, then ``progress.update(tokens=..., fraction=...)``.
+    """Shows the progress of work in one stage.
 
-    ``update`` may be called as often as one likes. The bar vanishes at the end: the summary is the caller's.
+        with Progress("embedding") as progress:
+            progress.update(tokens=1_000, fraction=0.1)
+
+    ``update`` may be called often: it is cheap. The bar vanishes when the ``with`` ends; the caller prints
+    the summary. ``quiet`` shows nothing. ``listener`` hears of every update, also when quiet.
     """
 
     def __init__(
@@ -69,14 +74,15 @@ class Progress:
             self._bar.stop()
 
     def start_from(self, fraction: float | None) -> None:
-        """The clock starts here, where so much had been done in an earlier session."""
+        """Start the clock now; ``fraction`` of the work was done in an earlier session, and does not count as
+        speed.
+        """
         self._start_s = self._clock()
         self._start_fraction = fraction or 0.0
 
     def update(self, *, tokens: int | None = None, fraction: float | None = None, detail: str = "") -> None:
-        """``tokens`` done since the start; ``fraction`` of the work done, in [0, 1]; each if known.
-
-        ``detail`` is shown in the place of speed and time left, which its giver knows better.
+        """Show that ``tokens`` were done since the start, and ``fraction`` of all work, in [0, 1]; None is
+        not known. ``detail`` is shown instead of the time left.
         """
         if self._listener is not None:
             self._listener(self._label, fraction)
@@ -101,8 +107,10 @@ class Progress:
 
 
 class StageProgress:
-    """Progress of work in stages, a bar for each: ``with StageProgress() as bar: bar.update("training", 10,
-    500)``.
+    """Shows the progress of work in several stages, with a bar for each.
+
+    with StageProgress() as bar:
+        bar.update("training", 10, 500)
     """
 
     def __init__(self, *, quiet: bool = False, listener: Listener | None = None) -> None:
@@ -121,8 +129,8 @@ class StageProgress:
             self._bar.__exit__(kind, fault, trace)
 
     def update(self, stage: str, done: int, total: int, detail: str = "") -> None:
-        """``done`` of ``total`` in this stage; another name than before begins a new one. ``detail``: what is
-        shown beside it, instead of the time left.
+        """Show that ``done`` of ``total`` is done in this stage; a new name of a stage begins a new bar.
+        ``detail`` is shown instead of the time left.
         """
         if self._bar is None or stage != self._stage:
             self.__exit__(None, None, None)
@@ -133,34 +141,21 @@ class StageProgress:
 
 @dataclass(frozen=True, slots=True)
 class ProgressSink:
-    """Where the progress of a verb goes: to the terminal unless ``quiet``, and to a ``listener``."""
+    """Where a verb reports its progress: on the terminal unless ``quiet``, and to a ``listener`` if given."""
 
     quiet: bool = True
     listener: Listener | None = None
 
     def bar(self, label: str) -> Progress:
-        """For work in one stage."""
+        """Return the progress of work in one stage, which ``label`` names."""
         return Progress(label, quiet=self.quiet, listener=self.listener)
 
     def stages(self) -> StageProgress:
-        """For work in several stages."""
+        """Return the progress of work in several stages."""
         return StageProgress(quiet=self.quiet, listener=self.listener)
 
 
 SILENT = ProgressSink()
-
-
-def format_duration(seconds: float) -> str:
-    """``45 s``, ``1 min 20 s``, ``2 h 5 min``, ``3 d 4 h``."""
-    whole = max(0, round(seconds))
-    for unit, part, size_s, part_s in (
-        ("d", "h", 86_400, 3_600),
-        ("h", "min", 3_600, 60),
-        ("min", "s", 60, 1),
-    ):
-        if whole >= size_s:
-            return f"{whole // size_s} {unit} {whole % size_s // part_s} {part}"
-    return f"{whole} s"
 
 
 def _start_bar(label: str, stream: TextIO) -> "rich.progress.Progress":

@@ -1,15 +1,15 @@
-"""How an output was made, to be written into it."""
+"""Provenance: how an output was made, to be written into it."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from io import BufferedReader
 from typing import BinaryIO, cast
 
-from biofm.core.version import __version__
+from biofm.core.environment import __version__, torch_version
 
 
 def sha256_of(files: Sequence[BinaryIO]) -> str:
-    """The SHA-256 of the files, read from their beginnings, which they are left at.
+    """Return the SHA-256 of the files. Each is read from its beginning and left there.
 
     Of one file it is what ``sha256sum FILE`` prints. Of several, in their order, it is the SHA-256 of their
     hexadecimal sums, a line each: ``sha256sum FILES | cut -d ' ' -f 1 | sha256sum``.
@@ -22,16 +22,9 @@ def sha256_of(files: Sequence[BinaryIO]) -> str:
     return hashlib.sha256("".join(f"{sum_}\n" for sum_ in sums).encode()).hexdigest()
 
 
-def torch_version() -> str:
-    """The version of torch, without the second that importing it takes."""
-    from importlib import metadata  # takes a tenth of the time of `biofm --help`
-
-    return metadata.version("torch")
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelProvenance:
-    """The part of a model in the numbers of an output.
+    """What a model contributes to the numbers of an output.
 
     model: the name or path it was asked for by.
     sha256: of the model's weights, see ``sha256_of``.
@@ -52,13 +45,13 @@ class ModelProvenance:
     torch_version: str = field(default_factory=torch_version)
 
     def as_dict(self) -> dict[str, str | int | float | bool]:
-        """The fields, as a store takes them."""
+        """Return the fields by name, as the writers of outputs take them."""
         return asdict(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance(ModelProvenance):
-    """What decides the numbers of embeddings.
+    """Everything that decides the numbers of embeddings.
 
     layer: the number of blocks that the embeddings passed.
     window: residues of a window; 0 where sequences ran whole.

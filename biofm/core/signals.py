@@ -1,9 +1,9 @@
-"""Signals that end the program: by an exception where Python hears them, by force where it does not.
+"""Signals that end the program: by an exception where Python can run the handler, otherwise by force.
 
-Python runs a handler between two of its own steps. One that takes minutes (the attention of a protein of a
-hundred thousand residues, a hostile file in a C library) would keep Ctrl-C and SIGTERM waiting as long. A
-thread therefore hears of each signal at once, as the system does, and ends the process where the handler
-does not come to its turn: as SIGKILL would, after which a run can be resumed.
+Python runs a signal handler between two bytecode instructions. An instruction that takes minutes (the
+attention of a protein of a hundred thousand residues, a hostile file in a C library) would keep Ctrl-C and
+SIGTERM waiting as long. A thread therefore learns of each signal at once and, if the handler has not run
+within ``SECONDS_TO_HEAR``, ends the process as SIGKILL would. A run can be resumed after that.
 """
 
 import os
@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import ClassVar
+
+from biofm.core.temporary import folders_to_remove
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # Of a terminal that closes, and of Ctrl-backslash; `nohup` lets a program ignore the first. Not in Windows.
@@ -28,25 +29,28 @@ Handler = Callable[[int, FrameType | None], object]
 
 
 class _State:
-    """``heard_at``: when a handler last came to its turn. ``n_deferred``: signals that may wait for it.
-    ``temporary``: folders that are removed where it ends by force.
+    """What the watching thread and the main thread share.
+
+    is_watched: whether the thread runs. heard_at: the time, by ``time.monotonic``, at which a handler last
+    ran. n_deferred: how many signals may still come before one ends the process by force.
     """
 
     is_watched = False
     heard_at = -SECONDS_TO_HEAR
     n_deferred = 0
-    temporary: ClassVar[set[Path]] = set()
 
 
 def ending_signals() -> tuple[int, ...]:
-    """The signals that end this program: those of a terminal where nobody has let it ignore them."""
+    """Return the signals that end this program. Those of a terminal are left out where the process ignores
+    them.
+    """
     ignored = (signal.SIG_IGN, None)  # None: a handler that is not of Python
     return (*SIGNALS, *(number for number in OF_TERMINALS if signal.getsignal(number) not in ignored))
 
 
 def listen(handler: Handler) -> None:
-    """Let ``handler`` hear the signals that end a program, and force an end where it cannot. For the main
-    thread of a command.
+    """Call ``handler`` at each signal that ends the program, and end the process by force where the handler
+    cannot run. To be called once, by the main thread of a command.
     """
     for number in ending_signals():
         signal.signal(number, Heard(handler))
@@ -62,7 +66,9 @@ def listen(handler: Handler) -> None:
 
 
 class Heard:
-    """A handler that says that it has come to its turn. Others than these are left to themselves."""
+    """A handler that records when it ran. The watching thread ends a process by force for handlers of this
+    kind alone.
+    """
 
     def __init__(self, handler: Handler) -> None:
         self._handler = handler
@@ -74,22 +80,12 @@ class Heard:
 
 @contextmanager
 def one_deferred() -> Iterator[None]:
-    """A first signal is put off meanwhile, to the end of a step that may take long; a second one is not."""
+    """Within the ``with``, the first signal may wait as long as it takes; the second ends the process."""
     _State.n_deferred = 1
     try:
         yield
     finally:
         _State.n_deferred = 0
-
-
-def remove_at_forced_end(folder: Path) -> None:
-    """Have this folder removed, with what is in it, where the process is ended by force."""
-    _State.temporary.add(folder)
-
-
-def keep_at_forced_end(folder: Path) -> None:
-    """Take that back, for a folder that has gone or was given up."""
-    _State.temporary.discard(folder)
 
 
 def _watch(reading: int) -> None:
@@ -111,12 +107,12 @@ def _watch(reading: int) -> None:
 
 
 def _end(number: int) -> None:
-    """Leave at once, and no process of ours behind."""
+    """End this process and those that it started, and remove its temporary folders."""
     for child in _children():
         with suppress(OSError):
             leads = os.getpgid(child) == child  # MMseqs2 is a script that starts others
             (os.killpg if leads else os.kill)(child, signal.SIGKILL)
-    for folder in list(_State.temporary):
+    for folder in folders_to_remove():
         shutil.rmtree(folder, ignore_errors=True)
     os.write(
         2, b"biofm: interrupted in the midst of a long computation. What --resume goes on from is kept\n"

@@ -1,10 +1,8 @@
 """Output tables: CSV, TSV or Parquet, by their suffix, written part by part.
 
-On standard output a table is CSV, and says nothing of how it was made.
-
-Text stands as it is, quoted only where it must be; numbers are the shortest that read back as the same
-float32. How a CSV or TSV was made stands beside it, in ``NAME.provenance.json``; in a Parquet file it is
-JSON in the metadata, under the key ``biofm``.
+Text is written as it is, in quotes only where it must be; numbers are the shortest that read back as the same
+float32. The provenance of a CSV or TSV is written beside it, into ``NAME.provenance.json``; that of a Parquet
+file is JSON in its metadata, under the key ``biofm``. On standard output a table is CSV without provenance.
 """
 
 import csv
@@ -33,7 +31,7 @@ Columns = Mapping[str, Any]
 
 
 class Table(Protocol):
-    """Takes rows in their order. One that is never closed leaves no whole file behind."""
+    """A table that is written row by row, in order. A file whose table is never closed is not whole."""
 
     def append(self, columns: Columns) -> None:
         """Write some rows. The columns, their order and their types are those of the first call."""
@@ -43,8 +41,8 @@ class Table(Protocol):
 
 
 def check_table_suffix(path: Path) -> str:
-    """The suffix of ``path`` in lower case, for standard output that of its format. Raises OutputError where
-    no table can be written under it.
+    """Return the suffix of ``path`` in lower case; for standard output ``.csv``. Raises OutputError where it
+    is no format of tables.
     """
     suffix = ".csv" if path == STANDARD_OUTPUT else path.suffix.lower()
     if suffix not in SUFFIXES:
@@ -58,8 +56,8 @@ def check_table_suffix(path: Path) -> str:
 def open_table(
     handle: BinaryIO, suffix: str, provenance: Mapping[str, Any], provenance_file: BinaryIO | None = None
 ) -> Table:
-    """A table that is written to ``handle``. A .csv or .tsv has no place for its provenance, which goes into
-    ``provenance_file``, where there is one.
+    """Return a table that writes to ``handle``. The provenance of a .csv or .tsv goes into
+    ``provenance_file``, if that is given.
     """
     if suffix == ".parquet":
         return _ParquetTable(handle, provenance)

@@ -1,4 +1,4 @@
-"""Writes a token store: the tokens of its inputs, its split, and the record of what it is."""
+"""Writing a token store: the tokens of its inputs, its split, and the record of what it is."""
 
 import hashlib
 import json
@@ -23,19 +23,18 @@ from biofm_datasets.store import (
 from biofm_datasets.store.files import HASHES, KEYS
 
 from biofm.core.errors import OptionError, OutputError, data_errors, input_errors
-from biofm.corpus.blocks import BlockReader, Reading
-from biofm.corpus.inputs import Input
-from biofm.corpus.relatives import check_split
+from biofm.corpus.leakage import check_split
+from biofm.corpus.reading import BlockReader, Input, Reading
 from biofm.modalities import Tokenizer
 
 COMMIT_TOKENS = 1 << 25
-"""Tokens between two commits: what a killed run does again, some seconds of work."""
+"""How many tokens lie between two commits: a killed run repeats at most these, some seconds of work."""
 
 
 @dataclass(slots=True)
 class _Done:
-    """What a commit holds: whole inputs, and ``n_read`` records of the next one. ``ends``: sequences,
-    tokens and units up to the end of each input.
+    """How far a commit goes: whole inputs, and ``n_read`` records of the next one. ``ends`` holds for each
+    whole input how many sequences, tokens and units there are up to its end.
     """
 
     n_read: int = 0
@@ -79,13 +78,13 @@ def write_store(
 
 
 def dtype_of(tokenizer: Tokenizer) -> str:
-    """The name of its numbers' type in the header of a store's files."""
+    """Return the name of the type of its token numbers in the header of a store's files."""
     return f"U{8 * tokenizer.dtype.itemsize}"
 
 
 def fingerprint_of(inputs: Sequence[Input], reading: Reading, tokenizer: Tokenizer) -> dict[str, Any]:
-    """What decides the sequences of a store, and what its split goes by. How it is split may change until all
-    is done.
+    """Return what decides the sequences of a store and the keys of its split. The method of the split is not
+    part of it: it may change until the store is complete.
     """
     return {
         "inputs": ", ".join(item.name for item in inputs),
@@ -102,7 +101,7 @@ def fingerprint_of(inputs: Sequence[Input], reading: Reading, tokenizer: Tokeniz
 
 
 def request_digest(inputs: Sequence[Input], reading: Reading, tokenizer: Tokenizer) -> str:
-    """Of all that decides a store."""
+    """Return the SHA-256 of everything that decides a store."""
     whole = fingerprint_of(inputs, reading, tokenizer) | {
         "split": asdict(reading.split),
         "on error": reading.on_error,
@@ -153,7 +152,9 @@ def split_and_record(
     writer: StoreWriter,
     progress: OnStage,
 ) -> None:
-    """Everything that follows the sequences. Raises OptionError where they cannot be split so."""
+    """Split the sequences and write the record of the store. Raises OptionError where they cannot be split in
+    the way that was asked for.
+    """
     done = _Done(**writer.state)
     alphabet = tokenizer.alphabet
     keys = KEYS.stored(writer.work) if reading.split.needs_keys else None

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from biofm_datasets.arrays import Bools, Floats
 
+from biofm.core.environment import __version__
 from biofm.core.errors import OptionError
-from biofm.core.version import __version__
 from biofm.evaluation.assay import FEWEST_ROWS, Assay, EvaluateOptions
 from biofm.evaluation.assay_baselines import (
     BLOSUM62,

@@ -1,8 +1,18 @@
 """The one gate: asks the policy, remembers the verdict, hands out permits that carry the opened files."""
 
 from biofm.gate.gate import ask, person
+from biofm.gate.inputs import STANDARD_INPUT
 from biofm.gate.ledger import Ledger, ledger_path
 from biofm.gate.permit import Permit
 from biofm.gate.scratch import scratch_path, was_finished
 
-__all__ = ["Ledger", "Permit", "ask", "ledger_path", "person", "scratch_path", "was_finished"]
+__all__ = [
+    "STANDARD_INPUT",
+    "Ledger",
+    "Permit",
+    "ask",
+    "ledger_path",
+    "person",
+    "scratch_path",
+    "was_finished",
+]

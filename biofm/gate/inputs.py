@@ -1,4 +1,4 @@
-"""Opening what is to be read."""
+"""Opening the files that a request reads, and watching that nobody changes them meanwhile."""
 
 import os
 import stat
@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from biofm.core.errors import InputError
 from biofm.gate.outputs import reason_of
-from biofm.gate.partial import known_by
+from biofm.gate.partial import identity_of
 
 if sys.platform != "win32":
     import resource
@@ -20,8 +20,8 @@ OTHER_FILES = 64  # that a process has open besides those of a request
 
 
 def open_input(path: Path, *, streams: bool = False) -> BinaryIO:
-    """The file at ``path``, opened for reading; for ``Path("-")`` standard input, which is not seekable.
-    Where it is read once, as a stream, a named pipe will do, too.
+    """Open the file at ``path`` for reading; ``Path("-")`` is standard input, which cannot seek. ``streams``
+    allows a named pipe, too.
 
     Raises:
         InputError: There is no such file, it is a folder or a device, or it cannot be read.
@@ -51,8 +51,8 @@ def open_input(path: Path, *, streams: bool = False) -> BinaryIO:
 
 
 def _open_regular(path: Path, streams: bool) -> BinaryIO:
-    """Raises InputError for what has no end, such as /dev/zero, and for a pipe in the place of a file, which
-    would wait for whoever writes to it.
+    """Open an ordinary file, or a pipe if ``streams``. Raises InputError for a device, which may have no end,
+    and for a pipe in the place of a file, which would wait for its writer.
     """
     mode = os.stat(path).st_mode
     is_pipe = stat.S_ISFIFO(mode)
@@ -74,8 +74,8 @@ def _without_waiting(path: str, flags: int) -> int:
 
 
 def watch(reader: BinaryIO, path: Path) -> Callable[[], None]:
-    """A function that raises InputError where the opened file has changed since. A file that was replaced by
-    another one is read on as it was, and a pipe is what comes.
+    """Return a function that raises InputError if the opened file was changed since. A file that was replaced
+    by another one counts as unchanged: its reader still has the old one. A pipe is not watched.
     """
     before = _state_of(reader, path)
 
@@ -93,12 +93,12 @@ def _state_of(reader: BinaryIO, path: Path) -> tuple[int, ...] | None:
         status = os.stat(path) if reader.closed else os.fstat(reader.fileno())
     except (OSError, ValueError):
         return None
-    return known_by(status) if stat.S_ISREG(status.st_mode) else None
+    return identity_of(status) if stat.S_ISREG(status.st_mode) else None
 
 
 def allow_open_files(n_files: int) -> None:
-    """Let this process open so many files at once, as far as the system permits: the default is often 1,024,
-    and a run may have a thousand shards.
+    """Let this process open ``n_files`` files at once, as far as the system permits. The default is often
+    1,024, and a run may have a thousand shards.
     """
     if sys.platform == "win32":
         return

@@ -1,4 +1,4 @@
-"""What may be written where: checks before any work, and folders to write into."""
+"""Checks of what may be written where, made before any work; and folders to write into."""
 
 import errno
 import os
@@ -13,7 +13,7 @@ MORE_SPACE = "Free some space there, or write to another disk"
 
 
 def check_file(target: Target) -> None:
-    """Raise an ``OutputError`` if no file may be written at ``target``."""
+    """Raise OutputError if no file may be written at ``target``."""
     path = target.path
     check_parent(path)
     if os.path.isdir(path):
@@ -26,7 +26,7 @@ def check_file(target: Target) -> None:
 
 
 def check_parent(path: Path) -> None:
-    """Raise an ``OutputError`` if the folder that ``path`` lies in does not exist."""
+    """Raise OutputError if the folder that ``path`` lies in does not exist."""
     if os.path.isdir(path.parent):
         return
     if os.path.exists(path.parent):
@@ -38,19 +38,22 @@ def check_parent(path: Path) -> None:
 
 
 def reason_of(error: OSError | ValueError) -> str:
-    """Why a file cannot be opened. A name with a NUL is a ValueError, in words of each version of Python."""
+    """Return why a file cannot be opened. Python raises ValueError for a name with a NUL, in words that
+    vary.
+    """
     return str(error.strerror) if isinstance(error, OSError) else "its name holds a NUL character"
 
 
 def unwritable(path: Path, error: OSError | ValueError) -> OutputError:
+    """Return the OutputError for a file or folder at ``path`` that cannot be written."""
     reason = reason_of(error)
     remedy = "Choose another folder, or check its permissions and its free space"
     return OutputError(f"nothing can be written there ({reason})", where=str(path), remedy=remedy)
 
 
 def open_folder(target: Target) -> Path:
-    """The folder of ``target``, created if need be. With ``overwrite`` it may hold files; they stay until
-    written over. It may itself be a link, as its name was given; what lies in it may not lead out of it.
+    """Return the folder of ``target``, created if need be. With ``overwrite`` it may hold files, which stay
+    until they are overwritten. It may itself be a symbolic link; a link in it may not lead out of it.
 
     Raises:
         OutputError: It is a file, it holds files and ``overwrite`` is not set, it holds a link out of it, or
@@ -75,8 +78,8 @@ def open_folder(target: Target) -> Path:
 
 
 def _check_links(folder: Path) -> None:
-    """Raise an ``OutputError`` for a link that leads out of ``folder``: what a run writes and removes there
-    by its own names, in a folder that may be a stranger's, would lie elsewhere.
+    """Raise OutputError for a symbolic link that leads out of ``folder``, which may be a stranger's: a run
+    that writes and removes files there would do so elsewhere.
     """
     root = os.path.realpath(folder)
     for place, folders, files in os.walk(root):
@@ -88,7 +91,7 @@ def _check_links(folder: Path) -> None:
 
 
 def check_space(folders: Sequence[Path], error: OSError) -> None:
-    """Raise an ``OutputError`` if ``error``, met while writing into ``folders``, says that a disk is full."""
+    """Raise OutputError if ``error``, raised while writing into ``folders``, says that a disk is full."""
     if folders and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         what = f"writing failed ({error.strerror})"
         fault = OutputError(what, where=str(folders[0]), remedy=MORE_SPACE)

@@ -33,11 +33,12 @@ BUFFER_BYTES = 1 << 20
 
 
 class PartialFile:
-    """A file that gets its name when it is whole: ``finish``, then ``publish``. ``discard`` leaves no trace.
+    """A file that gets its name when it is whole. Call ``finish``, then ``publish``; or ``discard``, which
+    removes it.
 
-    ``ours``: by what the file is known that an earlier session of this run may have left under the name, and
-    which this one may replace. ``handle`` is a seekable, readable and writable stream. Whether its user
-    closes it does not matter.
+    ``ours``: the identity of a file that an earlier session of this run may have left under the name; this
+    file may be replaced. ``handle`` is a seekable, readable and writable stream. Its user may close it or
+    leave it open.
 
     Raises:
         OutputError: From the constructor, before any work: the target exists and may not be replaced, is no
@@ -47,7 +48,7 @@ class PartialFile:
 
     def __init__(self, target: Target, ours: Sequence[int] | None = None) -> None:
         with suppress(OSError, ValueError):
-            if ours is not None and known_by(os.stat(target.path)) == tuple(ours):
+            if ours is not None and identity_of(os.stat(target.path)) == tuple(ours):
                 target = replace(target, overwrite=True)
         self.target = target
         check_file(target)
@@ -76,7 +77,7 @@ class PartialFile:
                 self._release()
 
     def check(self) -> None:
-        """Raise the first fault met in writing, which libraries in between (HDF5, Arrow) may have changed."""
+        """Raise OutputError for the first fault of a write, which libraries in between may have hidden."""
         fault = self._raw.fault
         if fault is not None:
             what = f"writing failed ({fault.strerror})"
@@ -94,12 +95,14 @@ class PartialFile:
             self._release()
 
     @property
-    def known_by(self) -> tuple[int, ...]:
-        """By what the finished file is known."""
-        return known_by(os.stat(self.partial))
+    def identity(self) -> tuple[int, ...]:
+        """The identity of the finished file."""
+        return identity_of(os.stat(self.partial))
 
     def publish(self) -> None:
-        """Give the finished file its name; where that fails, another one, so that the work is not lost."""
+        """Give the finished file its name. Where that fails, keep it under another name and raise
+        OutputError.
+        """
         try:
             if self.target.overwrite:
                 with suppress(FileNotFoundError):
@@ -158,10 +161,8 @@ class WatchedFile(io.FileIO):
             raise
 
 
-def known_by(status: os.stat_result) -> tuple[int, ...]:
-    """What tells a file that nobody has changed from every other one on its disk: inode, size, time of
-    change.
-    """
+def identity_of(status: os.stat_result) -> tuple[int, ...]:
+    """Return what identifies a file that nobody has changed: its inode, size and time of change."""
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
@@ -170,7 +171,7 @@ def _prefix(path: Path) -> str:
 
 
 def _lock(descriptor: int) -> bool:
-    """False where another run took the new, not yet locked file for a leftover and removed it."""
+    """Lock a new file. Return False where another run removed it before, taking it for a leftover."""
     if sys.platform != "win32":
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

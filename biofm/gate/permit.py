@@ -1,4 +1,4 @@
-"""A permit: what an allowed request may touch, already opened."""
+"""A permit: the files and folders that an allowed request may touch, already opened."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,69 +12,70 @@ from biofm.gate.inputs import STANDARD_INPUT, allow_open_files, open_input, watc
 from biofm.gate.outputs import check_space, open_folder
 from biofm.gate.partial import PartialFile
 from biofm.gate.scratch import Scratch
-from biofm.gate.stream import StandardOutput
-from biofm.policy import ESTIMATE, Request, Target
-from biofm.policy.requests import UNFINISHED
+from biofm.gate.standard_output import StandardOutput
+from biofm.policy import ESTIMATE, UNFINISHED, Request, Target, TargetKind
 
 
 class Permit:
-    """The opened files of a request, by role. They are good until the ``with`` of ``ask`` ends."""
+    """The opened files of a request, by role. They stay open until the ``with`` of ``ask`` ends."""
 
     def __init__(
         self,
         readers: Mapping[str, tuple[BinaryIO, ...]],
-        writers: Mapping[str, BinaryIO],
-        folders: Mapping[str, Path],
-        journals: Mapping[str, Journal],
+        targets: "_OpenTargets",
         opened: ExitStack,
         watched: Mapping[str, Sequence[Callable[[], None]]],
     ) -> None:
         self._readers = readers
-        self._writers = writers
-        self._folders = folders
-        self._journals = journals
+        self._targets = targets
         self._opened = opened
         self._watched = dict(watched)
 
     def reader(self, role: str) -> BinaryIO:
-        """The one file read in this role, from its first byte. Standard input cannot seek, a file can."""
+        """Return the one file that is read in this role, at its first byte. It can seek unless it is a
+        stream.
+        """
         (reader,) = self._readers[role]
         return reader
 
     def readers(self, role: str) -> tuple[BinaryIO, ...]:
-        """The files read in this role, in the request's order."""
+        """Return the files that are read in this role, in the request's order."""
         return self._readers[role]
 
     def check_unchanged(self) -> None:
-        """Raises InputError: a file was changed since it was opened. Asked at the end, before any output gets
-        its name.
+        """Raise InputError if a file was changed since it was opened. Called at the end of a run, before any
+        output gets its name.
         """
         for role in tuple(self._watched):
             self.let_go(role)
 
     def let_go(self, role: str) -> None:
-        """All that is wanted of these files is read: from here on they may change. Raises InputError: one has
-        changed already.
+        """Stop watching the files of this role: all that is wanted of them is read. Raises InputError if one
+        of them has changed already.
         """
         for check in self._watched.pop(role, ()):
             check()
 
     def writer(self, role: str) -> BinaryIO:
-        """A seekable, readable and writable file. It gets its name when the ``with`` ends without a fault."""
-        return self._writers[role]
+        """Return a seekable, readable and writable file, which gets its name when the ``with`` ends without a
+        fault.
+        """
+        return self._targets.files[role].handle
 
     def folder(self, role: str) -> Path:
-        """A folder that exists and can be written. What was written into it stays, fault or not."""
-        return self._folders[role]
+        """Return a folder that exists and can be written. What was written into it stays, even after a
+        fault.
+        """
+        return self._targets.folders[role]
 
     def journal(self, role: str) -> Journal:
-        """Work that outlives a fault: what is committed to it stays, for a run that resumes."""
-        return self._journals[role]
+        """Return a journal. What is committed to it outlives a fault, for a run that resumes."""
+        return self._targets.journals[role]
 
     def journals(self, role: str) -> tuple[Journal, ...]:
-        """The files read in this role, as journals.
+        """Return the files that are read in this role, opened as journals.
 
-        Raises InputError: one is none.
+        Raises InputError: a file is no journal.
         """
         found = [Journal(Path(reader.name), read_only=True) for reader in self._readers[role]]
         for journal in found:
@@ -84,7 +85,8 @@ class Permit:
 
 @contextmanager
 def open_permit(request: Request) -> Iterator[Permit]:
-    """Open the reads, then the writes. At the end publish what was written; at any exception discard it.
+    """Open what the request reads, then what it writes. At the end give the written files their names; at any
+    exception discard them.
 
     Raises:
         InputError: A file cannot be read, or is changed during the ``with``.
@@ -92,76 +94,96 @@ def open_permit(request: Request) -> Iterator[Permit]:
     """
     allow_open_files(2 * sum(map(len, request.reads.values())))  # a journal is opened once more
     with ExitStack() as opened:
-        readers = {}
-        for role, paths in request.reads.items():
-            # An estimate reads once, too, but what it has read of a pipe is gone for the run.
-            takes_standard_input = role in request.once
-            is_streamed = takes_standard_input and request.verb != ESTIMATE
-            readers[role] = tuple(
-                _open_all(paths, opened, streams=is_streamed, takes_standard_input=takes_standard_input)
-            )
+        readers = {role: _open_readers(request, role, opened) for role in request.reads}
         watched = {
             role: [watch(reader, path) for reader, path in zip(readers[role], paths, strict=True)]
             for role, paths in request.reads.items()
         }
         _check_apart(request)
-        files: dict[str, PartialFile | StandardOutput] = {}
-        folders: dict[str, Path] = {}
-        works: dict[str, Scratch] = {}
-        journals: dict[str, Journal] = {}
-        for role, target in _works_first(request.writes):
-            if target.kind == "directory":
-                folders[role] = open_folder(target)
-            elif target.kind == "stream":
-                files[role] = StandardOutput()
-                opened.callback(files[role].discard)
-            elif target.kind == "file":
-                ours = [journal.naming[role] for journal in journals.values() if role in journal.naming]
-                files[role] = PartialFile(target, *ours)
-                opened.callback(files[role].discard)
-            else:
-                works[role] = opened.enter_context(Scratch(target))
-                journals[role] = works[role].open()
-        handles = {role: file.handle for role, file in files.items()}
-        permit = Permit(readers, handles, folders, journals, opened, watched)
+        targets = _OpenTargets(request.writes, opened)
+        permit = Permit(readers, targets, opened, watched)
         opened.enter_context(_vanished_folders_named(request))
-        with _write_faults(tuple(files.values()), tuple(folders.values())), _changed_files_named(permit):
+        with _write_faults(targets), _changed_files_named(permit):
             yield permit
         permit.check_unchanged()
-        _publish(files, tuple(works.values()))
+        targets.publish()
 
 
-def _works_first(writes: Mapping[str, Target]) -> list[tuple[str, Target]]:
-    """Unfinished work says which outputs are its own."""
-    return sorted(writes.items(), key=lambda item: item[1].kind not in UNFINISHED)
+class _OpenTargets:
+    """What a request writes into, opened, by role: files, folders, and unfinished work with its journal.
 
-
-def _publish(files: Mapping[str, PartialFile | StandardOutput], works: Sequence[Scratch]) -> None:
-    """The end of a run, in the order that lets it be killed anywhere:
-
-    1. every output is brought to the disk, whole, under a hidden name;
-    2. the unfinished work remembers by what these files are known;
-    3. they get their names, the first of the request last: where the output is, what stands beside it is;
-    4. the unfinished work goes, or becomes the output;
-    5. the ledger is told (``biofm.gate.gate``).
-
-    Killed before 2, the run goes on from its work. Killed before 4, it writes its outputs once more, in the
-    place of those that it knows. Killed later, it finds an output of its own and nothing to do.
+    ``opened`` closes and discards at its end what was opened here and not published.
     """
-    for file in files.values():
-        file.finish()
-    for work in works:
-        work.name({role: file.known_by for role, file in files.items()})
-    for file in reversed(tuple(files.values())):
-        file.publish()
-    for work in works:
-        work.publish()
+
+    def __init__(self, writes: Mapping[str, Target], opened: ExitStack) -> None:
+        self.files: dict[str, PartialFile | StandardOutput] = {}
+        self.folders: dict[str, Path] = {}
+        self.works: dict[str, Scratch] = {}
+        self.journals: dict[str, Journal] = {}
+        self._opened = opened
+        # Unfinished work comes first: its journal says which files at the targets are the run's own.
+        for role, target in sorted(writes.items(), key=lambda item: item[1].kind not in UNFINISHED):
+            OPENERS[target.kind](self, role, target)
+
+    def open_file(self, role: str, target: Target) -> None:
+        ours = [it.noted_outputs[role] for it in self.journals.values() if role in it.noted_outputs]
+        self.files[role] = PartialFile(target, *ours)
+        self._opened.callback(self.files[role].discard)
+
+    def open_stream(self, role: str, target: Target) -> None:
+        self.files[role] = StandardOutput()
+        self._opened.callback(self.files[role].discard)
+
+    def open_folder(self, role: str, target: Target) -> None:
+        self.folders[role] = open_folder(target)
+
+    def open_work(self, role: str, target: Target) -> None:
+        self.works[role] = self._opened.enter_context(Scratch(target))
+        self.journals[role] = self.works[role].open()
+
+    def publish(self) -> None:
+        """End the run, in an order in which it may be killed at any point:
+
+        1. every output is brought to the disk, whole, under a hidden name;
+        2. the journal notes the identity of these files;
+        3. they get their names, the first of the request last: where the output is, what stands beside it is;
+        4. the unfinished work is removed, or becomes the output;
+        5. the ledger is told (``biofm.gate.gate``).
+
+        Killed before 2, the run goes on from its work. Killed before 4, it writes its outputs once more, and
+        may replace those that the journal noted. Killed later, it finds an output of its own and nothing to
+        do.
+        """
+        for file in self.files.values():
+            file.finish()
+        for work in self.works.values():
+            work.note_outputs({role: file.identity for role, file in self.files.items()})
+        for file in reversed(tuple(self.files.values())):
+            file.publish()
+        for work in self.works.values():
+            work.publish()
 
 
-def _open_all(
-    paths: tuple[Path, ...], opened: ExitStack, *, streams: bool, takes_standard_input: bool
-) -> Iterator[BinaryIO]:
-    for path in paths:
+OPENERS: Mapping[TargetKind, Callable[[_OpenTargets, str, Target], None]] = {
+    "file": _OpenTargets.open_file,
+    "stream": _OpenTargets.open_stream,
+    "directory": _OpenTargets.open_folder,
+    "scratch": _OpenTargets.open_work,
+    "temporary": _OpenTargets.open_work,
+    "journal": _OpenTargets.open_work,
+}
+"""How a target of each kind is opened."""
+
+
+def _open_readers(request: Request, role: str, opened: ExitStack) -> tuple[BinaryIO, ...]:
+    """Open the files read in this role. A role that is read once may come through standard input or a pipe.
+
+    An estimate does not take a pipe: what it read of one would be missing to the run.
+    """
+    takes_standard_input = role in request.once
+    streams = takes_standard_input and request.verb != ESTIMATE
+    readers = []
+    for path in request.reads[role]:
         if path == STANDARD_INPUT and not takes_standard_input:
             what = "standard input can be read once and in order alone, and this is read otherwise"
             remedy = "Write what comes through it into a file first"
@@ -169,11 +191,12 @@ def _open_all(
         reader = open_input(path, streams=streams)
         if path != STANDARD_INPUT:
             opened.callback(reader.close)
-        yield reader
+        readers.append(reader)
+    return tuple(readers)
 
 
 def _check_apart(request: Request) -> None:
-    """An output that is also an input, or another output, would destroy it."""
+    """Raise OutputError where an output is also an input or another output, which it would destroy."""
     inputs = {os.path.realpath(path) for paths in request.reads.values() for path in paths}
     outputs: set[str] = set()
     for target in request.writes.values():
@@ -188,7 +211,7 @@ def _check_apart(request: Request) -> None:
 
 @contextmanager
 def _changed_files_named(permit: Permit) -> Iterator[None]:
-    """A file that changes under its reader is the fault, whatever its reader made of it."""
+    """Name a file that changed while it was read as the fault, whatever its reader raised."""
     try:
         yield
     except Exception as error:
@@ -201,7 +224,7 @@ def _changed_files_named(permit: Permit) -> Iterator[None]:
 
 @contextmanager
 def _vanished_folders_named(request: Request) -> Iterator[None]:
-    """So is a folder that is no longer there to be written into."""
+    """Name a folder that was removed while it was written into as the fault, whatever its writer raised."""
     try:
         yield
     except Exception as error:
@@ -217,21 +240,22 @@ def _vanished_folders_named(request: Request) -> Iterator[None]:
 
 
 def _noted_as(fault: BiofmError, error: Exception) -> BiofmError:
+    """Give ``fault`` the notes of the error in whose place it is raised."""
     for note in getattr(error, "__notes__", ()):  # such as what work is kept
         fault.add_note(note)
     return fault
 
 
 @contextmanager
-def _write_faults(files: Sequence[PartialFile | StandardOutput], folders: Sequence[Path]) -> Iterator[None]:
-    """Name the target of a fault that stems from writing, whatever the libraries in between made of it."""
+def _write_faults(targets: _OpenTargets) -> Iterator[None]:
+    """Name the target of a fault of writing, whatever the libraries in between raised."""
     try:
         yield
     except BiofmError:
         raise
     except Exception as error:  # of any kind: HDF5 and Arrow have their own
-        for file in files:
+        for file in targets.files.values():
             file.check()
         if isinstance(error, OSError):
-            check_space(folders, error)
+            check_space(tuple(targets.folders.values()), error)
         raise

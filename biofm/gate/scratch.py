@@ -1,7 +1,8 @@
-"""Unfinished work beside an output: kept when a run is cut short, so that the next one can go on with it.
+"""Unfinished work beside an output: kept when a run is interrupted, so that ``--resume`` can go on with it.
 
 It is a journal in the hidden folder ``.NAME.run``. When the run has ended and its outputs have their names,
-the folder goes; or, where the work is itself what was asked for, the journal becomes the file ``NAME``.
+the folder is removed. For a shard of a run, whose output is the journal, the journal becomes the file
+``NAME``.
 """
 
 import os
@@ -13,8 +14,7 @@ from typing import Self
 
 from biofm.core.errors import BiofmError, OutputError
 from biofm.core.journal import KEPT, Journal
-from biofm.core.signals import keep_at_forced_end, remove_at_forced_end
-from biofm.core.temporary import FREE_TEMPORARY
+from biofm.core.temporary import FREE_TEMPORARY, keep_at_forced_end, remove_at_forced_end
 from biofm.gate.outputs import check_file, check_parent, unwritable
 from biofm.gate.partial import rename_to_new
 from biofm.policy import Target
@@ -23,13 +23,15 @@ JOURNAL = "journal.sqlite3"
 
 
 def scratch_path(output: Path) -> Path:
-    """Where the unfinished work for ``output`` lies."""
+    """Return the folder of the unfinished work for ``output``."""
     return output.with_name(f".{output.name}.run")
 
 
 def was_finished(output: Path) -> bool:
-    """Whether ``output`` is there and no unfinished work beside it: a run that resumes has nothing to do but
-    to look whether it is its own. What a run that was killed in its last moment left of its folder goes.
+    """Return whether ``output`` exists and no unfinished work lies beside it.
+
+    A run that resumes then only has to check that the output is its own. An empty folder, or a second name of
+    the output in it, is what a run left that was killed in its last moment: it is removed.
     """
     folder = scratch_path(output)
     journal = folder / JOURNAL
@@ -45,13 +47,16 @@ def was_finished(output: Path) -> bool:
 
 
 class Scratch:
-    """The work of one run: ``open``, then ``publish``. Leaving the ``with`` by a fault keeps what is
-    committed, if anything is and it is not temporary, and says so in a note of the fault.
+    """The unfinished work of one run: a folder with a journal. Call ``open``, then ``publish``.
+
+    If the ``with`` ends by a fault, the committed work is kept, unless there is none or the target is
+    temporary, and a note of the fault says so.
 
     Raises:
-        OutputError: From the constructor and from ``open``: unfinished work lies there, and it is neither to
-            be resumed nor to be given up; another process is at work on it; a link lies in its place, which
-            someone may have planted; the place cannot be written.
+        OutputError: From the constructor and from ``open``: unfinished work lies there, and the target
+        permits
+            neither to resume nor to overwrite it; another process works on it; a symbolic link lies in its
+            place, which someone may have planted; the folder cannot be written.
     """
 
     journal: Journal
@@ -69,7 +74,7 @@ class Scratch:
         self._n_done_before = 0
 
     def open(self) -> Journal:
-        """The journal, locked, with the work that is to be resumed."""
+        """Return the journal, locked, with the work that is to be resumed."""
         try:
             if self._target.kind == "temporary":
                 self.folder.mkdir(mode=0o700)  # where others work too
@@ -89,15 +94,15 @@ class Scratch:
             )
         return self.journal
 
-    def name(self, files: Mapping[str, tuple[int, ...]]) -> None:
-        """Remember by what the outputs are known that get their names now: a run that is killed meanwhile may
-        replace those, and no others, when it is resumed.
+    def note_outputs(self, files: Mapping[str, tuple[int, ...]]) -> None:
+        """Note the identities of the outputs that are about to get their names, by role. If the run is killed
+        meanwhile, it may replace these files, and no others, when it is resumed.
         """
         if files:
-            self.journal.name(files)
+            self.journal.note_outputs(files)
 
     def publish(self) -> None:
-        """The run has ended well: give the journal its name, or remove it."""
+        """End a run that succeeded: give the journal its name, or remove it."""
         self.journal.close()
         if self._target.kind == "journal":
             try:
@@ -124,7 +129,9 @@ class Scratch:
             fault.add_note(f"{n_done:,} records are done and kept: repeat the command with --resume to go on")
 
     def _close(self) -> int | None:
-        """How many records are done; None where that cannot be known, or another process is at work."""
+        """Close the journal and return how many records are done; None where that cannot be known, as when
+        another process works on it.
+        """
         try:
             # A signal may have come while it was being opened.
             journal = self.journal if hasattr(self, "journal") else Journal(self.folder / JOURNAL)
@@ -135,7 +142,7 @@ class Scratch:
 
     @property
     def _files(self) -> tuple[Path, Path]:
-        """The journal, and what SQLite keeps beside it."""
+        """The journal, and the file that SQLite keeps beside it."""
         return self.folder / JOURNAL, self.folder / f"{JOURNAL}-journal"
 
     def _remove(self, *, with_journal: bool = True) -> None:

@@ -9,9 +9,8 @@ from contextlib import contextmanager
 import torch
 
 from biofm.core.errors import InputError, OptionError
-from biofm.core.free_memory import free_bytes
-from biofm.core.hardware import peak_resident_bytes, resident_bytes
-from biofm.core.units import format_bytes
+from biofm.core.memory import free_bytes, peak_resident_bytes, resident_bytes
+from biofm.core.text import format_bytes
 from biofm.modalities import Item, Tokenizer
 from biofm.nn import EncoderConfig
 

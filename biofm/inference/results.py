@@ -13,7 +13,7 @@ from biofm_datasets import Cell
 from numpy.typing import NDArray
 
 from biofm.core.outputs import ProvenanceFields
-from biofm.models.finiteness import reason_of
+from biofm.models.finiteness import describe_not_finite
 
 EMPTY_ROWS = "rows left empty, because the model's numbers are not finite"
 """The notice that counts them."""
@@ -96,5 +96,5 @@ def reasons(without: NDArray[np.bool_], dtype: torch.dtype, on_error: str) -> di
 
     if on_error == "stop":
         return {}
-    reason = reason_of(dtype)
+    reason = describe_not_finite(dtype)
     return {REASON: pa.array([reason if it else None for it in without], pa.string())}

@@ -1,22 +1,40 @@
-"""What a model reads: the modalities, and their tokenizers."""
+"""What a model reads: the modalities, their tokenizers, and clean records with their tokens."""
 
-from biofm.modalities.columns import columns_of
+from biofm.modalities.columns import SameColumns, columns_of
 from biofm.modalities.item import Item, items_of
-from biofm.modalities.modality import Encoded, Modality, Tokenizer, Tokens, Words
+from biofm.modalities.modality import Encoded, Modality, Tokenizer, Tokens, Words, check_asked
 from biofm.modalities.protein import ESM_ALPHABET, ESMC_ALPHABET, PROTEIN, STANDARD_RESIDUES, ProteinTokenizer
+from biofm.modalities.records import (
+    SKIPPED,
+    RecordOptions,
+    check_format,
+    records_of_file,
+    records_of_values,
+)
+from biofm.modalities.values import Sequences, sequence_of, texts_of
 
 __all__ = [
     "ESMC_ALPHABET",
     "ESM_ALPHABET",
     "PROTEIN",
+    "SKIPPED",
     "STANDARD_RESIDUES",
     "Encoded",
     "Item",
     "Modality",
     "ProteinTokenizer",
+    "RecordOptions",
+    "SameColumns",
+    "Sequences",
     "Tokenizer",
     "Tokens",
     "Words",
+    "check_asked",
+    "check_format",
     "columns_of",
     "items_of",
+    "records_of_file",
+    "records_of_values",
+    "sequence_of",
+    "texts_of",
 ]

@@ -1,4 +1,6 @@
-"""The columns that travel with records: what they are called and hold, the same in all records of a run."""
+"""The columns that travel with records into outputs: their names and types, the same in all records of a
+run.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -10,24 +12,28 @@ LARGEST = 1 << 63
 
 
 class HasColumns(Protocol):
+    """A record with columns."""
+
     @property
     def columns(self) -> Mapping[str, Cell]: ...
 
 
 def columns_of(records: Sequence[HasColumns]) -> dict[str, list[Cell]]:
-    """What travels with some records of one run, by name, one cell each."""
+    """Return the columns of some records of one run, by name, with one cell for each record."""
     names = records[0].columns if records else ()
     return {name: [record.columns[name] for record in records] for name in names}
 
 
 class SameColumns:
-    """Holds all records of a run to the columns of the first one, their names and what kinds they hold."""
+    """Checks that all records of a run have the columns of the first one, with the same names and types."""
 
     def __init__(self) -> None:
         self._kinds: dict[str, type] | None = None
 
     def check(self, columns: Mapping[str, Cell], where: str) -> None:
-        """Raises DataError for columns that no output takes, or that are not those of the first record."""
+        """Raise DataError for columns that outputs cannot hold, or that differ from those of the first
+        record.
+        """
         if not columns and not self._kinds:
             self._kinds = {}
             return
@@ -48,7 +54,7 @@ class SameColumns:
 
 
 def _check_names(columns: Mapping[str, Cell], where: str) -> None:
-    """Names that stand as they are in every format: in HDF5 a "/" or dots alone mean another place."""
+    """Raise DataError for a name that some format cannot hold: in HDF5 a "/", or dots alone, is a path."""
     for name in columns:
         if not (name.isprintable() and name.strip(". ")) or "/" in name:
             remedy = 'Let it be printable text without a "/"'

@@ -1,4 +1,6 @@
-"""One record on its way through a verb: read, cleaned and tokenised once, where it comes in."""
+"""Items: records with their tokens, as all verbs work on them. A record is tokenised once, when it is
+read.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -39,7 +41,7 @@ class Item:
 
 
 def items_of(records: Iterable[Record], tokenizer: Tokenizer, notices: Counter[str]) -> Iterator[Item]:
-    """The records in order. Units that the vocabulary lacks are counted in ``notices``."""
+    """Yield the records with their tokens, in order. ``notices`` counts units that the vocabulary lacks."""
     unknown = f"{tokenizer.modality.words.units} read as <unk>"
     for number, record in enumerate(records, start=1):
         tokens, values = tokenizer.encoded(record.sequence)

@@ -1,4 +1,4 @@
-"""What a caller gives to a verb, as clean records of one modality: files and Python values alike."""
+"""Clean records of one modality, from the files or the Python values that a verb is given."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -21,10 +21,13 @@ SKIPPED = "records skipped"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordOptions:
-    """How records are read. The columns are those of a table; ``format`` says what
-    the name does not. At a faulty record ``on_error`` says "stop", or
-    "skip" to leave it out and count it. ``modality`` names what the records are: who names it insists, where
-    the letters of a record speak for another. Raises OptionError for a word that is none.
+    """How records are read.
+
+    column, id_column: the columns of a table that hold sequences and ids. format: the format of a file whose
+    name does not say it. on_error: at a faulty record "stop", or "skip" it and count it. modality: what the
+    records are; where it is given, letters that look like another modality are not refused.
+
+    Raises OptionError for an unknown word.
     """
 
     column: str | None = None
@@ -41,7 +44,7 @@ class RecordOptions:
 
 
 def check_format(word: str | None) -> None:
-    """Raises OptionError for what is no word for a format; None leaves it to the file's name."""
+    """Raise OptionError for an unknown format. None passes: the file's name says the format."""
     if word is not None:
         check_choice("--format", word, tuple(WORDS))
 
@@ -49,9 +52,9 @@ def check_format(word: str | None) -> None:
 def records_of_file(
     stream: BinaryIO, name: str, modality: Modality, options: RecordOptions, notices: Counter[str]
 ) -> Iterator[Record]:
-    """Clean records of an opened file.
+    """Yield clean records of an opened file.
 
-    Raises InputError: the file is at fault, or one of its records and it is not to be skipped.
+    Raises InputError: the file is faulty, or a record is and faults are not skipped.
     """
     records = modality.read(
         stream, name, column=options.column, id_column=options.id_column, word=options.format
@@ -63,9 +66,9 @@ def records_of_file(
 def records_of_values(
     sequences: Sequences, modality: Modality, options: RecordOptions, notices: Counter[str]
 ) -> Iterator[Record]:
-    """Clean records of Python values, see ``biofm.modalities.values``.
+    """Yield clean records of Python values (``biofm.modalities.values``).
 
-    Raises InputError: a record is at fault and not to be skipped, or these are no sequences.
+    Raises InputError: the values are no sequences, or a record is faulty and faults are not skipped.
     """
     with input_errors():
         records = records_of(sequences, column=options.column, id_column=options.id_column)

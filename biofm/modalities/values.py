@@ -1,7 +1,8 @@
-"""What a caller gives in Python, as records: each kind of value as it is meant, or refused.
+"""Python values as records: every kind of value is read as it is meant, or refused.
 
-pandas, polars, Arrow and Biopython are known by what their classes have, so that none of them is imported;
-not by what their values have, since a column or a label of pandas is an attribute of its table.
+Tables and records of pandas, polars, Arrow and Biopython are recognised by the attributes of their classes,
+so that none of these packages is imported. The attributes of a value itself would mislead: a column of pandas
+is an attribute of its table.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,16 +19,17 @@ from biofm.core.errors import InputError
 GIVEN = "the given sequences"
 
 Sequences = Any
-"""Bare sequences, which are numbered from 1; (id, sequence) pairs; records, of biofm or of Biopython; a
-mapping or a Series from id to sequence; or a table (pandas, polars, Arrow) with the name of its column.
+"""Sequences as a caller may give them: texts, which are numbered from 1; (id, sequence) pairs; records of
+biofm or Biopython; a mapping or Series from id to sequence; or a table (pandas, polars, Arrow) with the name
+of its column.
 """
 
 
 def records_of(sequences: Sequences, *, column: str | None, id_column: str | None) -> Iterator[Record]:
-    """The records in order, as they stand.
+    """Return the records in order, unchanged.
 
-    The ids of a table are in ``id_column``, else in a column named "id", else they are its index, else the
-    numbers of its rows. A missing value is an empty sequence, which is that record's fault.
+    The ids of a table are those of ``id_column``, else of a column named "id", else its index, else the
+    numbers of its rows. A missing value becomes an empty sequence, which is a fault of that record.
 
     Raises InputError for values that are no sequences, DataError for a column that is not there.
     """
@@ -45,9 +47,9 @@ def records_of(sequences: Sequences, *, column: str | None, id_column: str | Non
 
 
 def texts_of(values: Any, what: str) -> list[str]:
-    """A plain list of texts, one for each answer, from anything that holds such in order; ``what`` they are.
+    """Return a list of texts from any values that hold texts in order. ``what`` names them in messages.
 
-    Raises InputError for anything else.
+    Raises InputError for other values.
     """
     where = f"the given {what}"
     if _column_names(values) is not None or isinstance(values, Mapping):

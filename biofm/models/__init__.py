@@ -1,23 +1,41 @@
 """Model families, and the files that their weights come in."""
 
-from biofm.models.checkpoint import Checkpoint, new_model, read_checkpoint, write_checkpoint
-from biofm.models.families import HUB_IDS, modality_named
-from biofm.models.files import Location, bundled_models, fetch, files_of, hosts_of_hub, locate
-from biofm.models.info import ModelInfo, describe
+from biofm.models.checkpoint import (
+    Checkpoint,
+    ModelInfo,
+    describe,
+    new_model,
+    read_checkpoint,
+    write_checkpoint,
+)
+from biofm.models.families import DEFAULT_MODALITY, HUB_IDS, modalities, modality_named
+from biofm.models.files import BUNDLED, Location, bundled_models, fetch, files_of, hosts_of_hub, locate
+from biofm.models.finiteness import are_faulty, describe_not_finite, find_fault, not_finite
+from biofm.models.layout import Layout, NameMap, NewModels
 
 __all__ = [
+    "BUNDLED",
+    "DEFAULT_MODALITY",
     "HUB_IDS",
     "Checkpoint",
+    "Layout",
     "Location",
     "ModelInfo",
+    "NameMap",
+    "NewModels",
+    "are_faulty",
     "bundled_models",
     "describe",
+    "describe_not_finite",
     "fetch",
     "files_of",
+    "find_fault",
     "hosts_of_hub",
     "locate",
+    "modalities",
     "modality_named",
     "new_model",
+    "not_finite",
     "read_checkpoint",
     "write_checkpoint",
 ]

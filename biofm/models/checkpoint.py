@@ -1,15 +1,23 @@
-"""From opened files to a model, and from a model to files."""
+"""Models: read from opened files, made anew, described, and written.
 
+The road from files to a model: ``read_checkpoint`` finds the family (``families.py``), which understands the
+settings and answers with a layout (``layout.py``); ``build`` (``weights.py``) makes the module and reads the
+tensors (``tensors.py``) into it.
+"""
+
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from biofm_datasets.documents import load_json
+from safetensors.torch import save
+from torch import Tensor
 
 from biofm.core.errors import ModelError, OptionError
 from biofm.modalities import Tokenizer
 from biofm.models import esm1, esm2, esmc
 from biofm.models.families import DEFAULT_MODALITY, FAMILIES, Family
-from biofm.models.files import contents
 from biofm.models.layout import Layout
 from biofm.models.tensors import Files, read_contact_regression, read_fair_esm, read_pickle, read_tensors
 from biofm.models.weights import build, foreign_state, unused
@@ -18,14 +26,35 @@ from biofm.nn import MaskedLM, initialise
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A model as it was read: what kind it is, the module on the CPU in its stored dtype, its tokenizer, what
-    was not used.
+    """A model as it was read: its family, the module on the CPU in its stored dtype, its tokenizer, and the
+    names of tensors in the files that were not used.
     """
 
     family: str
     module: MaskedLM
     tokenizer: Tokenizer
     unused: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelInfo:
+    """What a model is, in numbers. ``trained_length`` counts tokens, <cls> and <eos> included; ``sha256`` is
+    the checksum of the weight files.
+    """
+
+    name: str
+    family: str
+    n_parameters: int
+    n_layers: int
+    d_model: int
+    n_heads: int
+    trained_length: int
+    has_head: bool
+    has_contact_head: bool
+    stored_dtype: str
+    sha256: str
+    files: tuple[str, ...]
+    unused_tensors: tuple[str, ...]
 
 
 def read_checkpoint(files: Files, where: str) -> Checkpoint:
@@ -42,15 +71,6 @@ def read_checkpoint(files: Files, where: str) -> Checkpoint:
     return Checkpoint(family, module, tokenizer, spare)
 
 
-def _check_inputs(layout: Layout, tokenizer: Tokenizer, where: str) -> None:
-    """Raises ModelError where the encoder asks for more than the family's tokenizer gives."""
-    config = layout.config
-    if (config.values != "none") != tokenizer.has_values or config.n_segments:
-        what = f"its encoder reads values ({config.values}) or segments ({config.n_segments}) otherwise"
-        remedy = "Get the configuration again"
-        raise ModelError(f"{what} than models of {tokenizer.modality.name} do", where=where, remedy=remedy)
-
-
 def new_model(
     size: str,
     *,
@@ -59,14 +79,14 @@ def new_model(
     causal: bool = False,
     modality: str = DEFAULT_MODALITY,
 ) -> Checkpoint:
-    """An untrained model that reads ``modality``; its weights depend on ``seed`` alone. ``trained_length`` is
-    that of the longest sequence to train on, in tokens, special ones included.
+    """Return an untrained model that reads ``modality``; its weights depend on ``seed`` alone.
+    ``trained_length`` is the length of the longest sequence to train on, in tokens, special ones included.
 
     Raises OptionError for a modality without new models, and for a size that does not exist.
     """
-    name = next((name for name, it in FAMILIES.items() if it.NEW and _reads(it) == modality), None)
+    name = next((name for name, it in FAMILIES.items() if it.NEW and _modality_of(it) == modality), None)
     if name is None:
-        known = {_reads(it): None for it in FAMILIES.values() if it.NEW}
+        known = {_modality_of(it): None for it in FAMILIES.values() if it.NEW}
         what = f"there is no new model of the modality {modality}"
         raise OptionError(what, where="--as", remedy=f"Give {' or '.join(known)}, or --start-from a model")
     new = FAMILIES[name].NEW
@@ -78,15 +98,42 @@ def new_model(
     return Checkpoint(name, module, FAMILIES[name].tokenizer())
 
 
-def _reads(family: Family) -> str:
-    return family.tokenizer().modality.name
-
-
 def write_checkpoint(checkpoint: Checkpoint) -> dict[str, bytes]:
-    """The files of the model's own layout: that of ``transformers`` for a published family, ours for ours."""
+    """Return the files of a model in the layout of its family: that of ``transformers`` for a published
+    family, ours for ours.
+    """
     family, module = FAMILIES[checkpoint.family], checkpoint.module
-    files = contents(family.to_settings(module), foreign_state(module, family.WRITTEN))
+    files = _folder_files(family.to_settings(module), foreign_state(module, family.WRITTEN))
     return files | family.tokenizer_files()
+
+
+def describe(name: str, checkpoint: Checkpoint, sha256: str, files: tuple[str, ...]) -> ModelInfo:
+    """Return what a model is. ``name``, ``sha256`` and ``files`` are those it was read by."""
+    module, config = checkpoint.module, checkpoint.module.config
+    return ModelInfo(
+        name=name,
+        family=checkpoint.family,
+        n_parameters=sum(weight.numel() for weight in module.parameters()),
+        n_layers=config.n_layers,
+        d_model=config.d_model,
+        n_heads=config.n_heads,
+        trained_length=config.trained_length,
+        has_head=module.head is not None,
+        has_contact_head=module.contacts is not None,
+        stored_dtype=str(module.encoder.embedding.tokens.weight.dtype).removeprefix("torch."),
+        sha256=sha256,
+        files=files,
+        unused_tensors=checkpoint.unused,
+    )
+
+
+def _check_inputs(layout: Layout, tokenizer: Tokenizer, where: str) -> None:
+    """Raises ModelError where the encoder asks for more than the family's tokenizer gives."""
+    config = layout.config
+    if (config.values != "none") != tokenizer.has_values or config.n_segments:
+        what = f"its encoder reads values ({config.values}) or segments ({config.n_segments}) otherwise"
+        remedy = "Get the configuration again"
+        raise ModelError(f"{what} than models of {tokenizer.modality.name} do", where=where, remedy=remedy)
 
 
 def _read_folder(files: Files, where: str) -> tuple[str, Layout]:
@@ -122,3 +169,16 @@ def _read_settings(files: Files, where: str) -> dict[str, Any]:
     if not isinstance(settings, dict):
         raise ModelError("config.json holds no settings", where=where, remedy="Download it again")
     return settings
+
+
+def _modality_of(family: Family) -> str:
+    """Return the name of the modality that the family reads."""
+    return family.tokenizer().modality.name
+
+
+def _folder_files(settings: Mapping[str, Any], state: Mapping[str, Tensor]) -> dict[str, bytes]:
+    """Return the files of a checkpoint folder by name: ``config.json`` and ``model.safetensors``."""
+    return {
+        "config.json": (json.dumps(settings, indent=2) + "\n").encode(),
+        "model.safetensors": save(dict(state), metadata={"format": "pt"}),
+    }

@@ -19,8 +19,7 @@ from torch import Tensor
 
 from biofm.core.errors import ModelError
 from biofm.models import esm2
-from biofm.models.layout import Layout, NewModels, configuration_errors
-from biofm.models.names import NameMap
+from biofm.models.layout import Layout, NameMap, NewModels, configuration_errors
 from biofm.models.tensors import Tensors, held
 from biofm.nn import EncoderConfig, MaskedLM
 

@@ -13,8 +13,7 @@ from typing import Any
 
 from biofm.core.errors import ModelError
 from biofm.modalities import ProteinTokenizer
-from biofm.models.layout import WRONG_SETTINGS, Layout, NewModels, configuration_errors
-from biofm.models.names import NameMap
+from biofm.models.layout import WRONG_SETTINGS, Layout, NameMap, NewModels, configuration_errors
 from biofm.models.tensors import Tensors, held
 from biofm.nn import EncoderConfig, MaskedLM
 

@@ -1,4 +1,4 @@
-"""The families of models, and what each of their files holds for the loader."""
+"""The families of models, what a family's module provides, and which modality each reads."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,8 +9,7 @@ from biofm_datasets.formats import suffix_of
 from biofm.core.errors import OptionError
 from biofm.modalities import Modality, Tokenizer
 from biofm.models import esm1, esm2, esmc, protein
-from biofm.models.layout import Layout, NewModels
-from biofm.models.names import NameMap
+from biofm.models.layout import Layout, NameMap, NewModels
 from biofm.models.tensors import Tensors
 from biofm.nn import MaskedLM
 
@@ -51,13 +50,13 @@ DEFAULT_MODALITY = "protein"
 
 
 def modalities() -> dict[str, Modality]:
-    """The modalities that some family reads, by their names."""
+    """Return the modalities that some family reads, by their names."""
     return {it.name: it for it in (family.tokenizer().modality for family in FAMILIES.values())}
 
 
 def modality_named(name: str | None = None, files: Sequence[str | Path] = ()) -> Modality:
-    """The modality of this name that some family reads; without a name the one that alone reads a suffix of
-    these files, by default proteins.
+    """Return the modality of this name that some family reads; without a name the modality that alone reads a
+    suffix of these files, by default proteins.
 
     Raises OptionError: none has this name, or files are of another modality than that or than each other.
     """

@@ -1,15 +1,9 @@
-"""Where a model's files lie, which of them are read, and how a folder of them is written."""
+"""The road from a model's name to its files: where they lie, and which of them are read."""
 
-import json
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
-
-from safetensors.torch import save
-from torch import Tensor
 
 from biofm.core.errors import ModelError
 from biofm.models.families import HUB_IDS
@@ -39,7 +33,8 @@ class Location:
 
 
 def locate(name: str) -> Location:
-    """What a name means: a bundled model, an alias of a published one, a path, or a hub id ``owner/name``.
+    """Return what a name means: a bundled model, an alias of a published one, a path, or a hub id
+    ``owner/name``.
 
     Raises ModelError for a name that is none of these.
     """
@@ -61,6 +56,7 @@ def locate(name: str) -> Location:
 
 
 def bundled_models() -> tuple[str, ...]:
+    """Return the names of the models that come with biofm."""
     return tuple(sorted(folder.name for folder in BUNDLED.iterdir() if folder.is_dir()))
 
 
@@ -90,7 +86,9 @@ def fetch(location: Location) -> Path:
 
 
 def hosts_of_hub() -> tuple[str, ...]:
-    """Whom ``fetch`` contacts: the hub, or what HF_ENDPOINT names in its place; nobody by HF_HUB_OFFLINE."""
+    """Return the hosts that ``fetch`` contacts: the hub, or the host that HF_ENDPOINT names instead; none
+    with HF_HUB_OFFLINE.
+    """
     from huggingface_hub.constants import ENDPOINT, HF_HUB_OFFLINE
 
     host = urlsplit(ENDPOINT).hostname or ENDPOINT
@@ -100,8 +98,8 @@ def hosts_of_hub() -> tuple[str, ...]:
 
 
 def files_of(path: Path) -> tuple[Path, ...]:
-    """The files that make up the checkpoint at ``path``: a fair-esm ``.pt``, with its contact head if that is
-    beside it, an esm ``.pth``, or a folder's configuration and weights.
+    """Return the files that make up the checkpoint at ``path``: a fair-esm ``.pt``, with its contact head if
+    that is beside it, an esm ``.pth``, or a folder's configuration and weights.
 
     safetensors go before pickles. Raises ModelError where there are none.
     """
@@ -126,7 +124,9 @@ def files_of(path: Path) -> tuple[Path, ...]:
 
 
 def _weights_in(folder: Path) -> tuple[Path, ...]:
-    """The best of the weights that lie beside a ``config.json``; a sharded checkpoint's index comes first."""
+    """Return the preferred weights of those beside a ``config.json``; of a sharded checkpoint the index
+    first.
+    """
     for stem, suffix in WEIGHTS:
         whole = folder / f"{stem}.{suffix}"
         index = folder / f"{stem}.{suffix}.index.json"
@@ -135,11 +135,3 @@ def _weights_in(folder: Path) -> tuple[Path, ...]:
         if whole.is_file():
             return (whole,)
     return ()
-
-
-def contents(settings: Mapping[str, Any], state: Mapping[str, Tensor]) -> dict[str, bytes]:
-    """The files of a checkpoint folder by name: ``config.json`` and ``model.safetensors``."""
-    return {
-        "config.json": (json.dumps(settings, indent=2) + "\n").encode(),
-        "model.safetensors": save(dict(state), metadata={"format": "pt"}),
-    }

@@ -1,8 +1,8 @@
-"""Whether what a model gives are finite numbers and, where they are not, why.
+"""Whether the numbers that a model returns are finite and, where they are not, why.
 
-What leaves a model is summed up row by row on its device: a sum is finite only where all its parts are, and
-it is read together with the rows. A row at fault becomes NaN throughout, so that whoever holds it sees that,
-in a journal too.
+Each row that a model returns is summed on its device, because a sum is finite only if all its parts are; the
+sums come to the CPU together with the rows. A row with a number that is not finite is made NaN throughout, so
+that everyone who reads it, from a journal too, can tell.
 """
 
 from dataclasses import dataclass
@@ -18,22 +18,23 @@ AGAIN = "Get the model's files again, or train it again"
 
 
 def are_faulty(sums: Tensor) -> NDArray[np.bool_]:
-    """Which rows hold a number that is not finite, by their sums on any device."""
+    """Return which rows hold a number that is not finite, given the sums of the rows on any device."""
     is_faulty: NDArray[np.bool_] = ~np.isfinite(sums.cpu().numpy())
     return is_faulty
 
 
-def reason_of(dtype: torch.dtype | str) -> str:
-    """Why a row was left empty."""
+def describe_not_finite(dtype: torch.dtype | str) -> str:
+    """Return in words that a model's numbers are not finite in ``dtype``."""
     return f"the model's numbers are not finite in {str(dtype).removeprefix('torch.')}"
 
 
 def not_finite(module: nn.Module, where: str) -> BiofmError:
-    """The error for what ``module`` gives at ``where``, a record: a weight is at fault, the dtype is too
-    narrow, or the weights are too large for any.
+    """Return the error for a record, named by ``where``, for which ``module`` returns numbers that are not
+    finite: because a weight is not finite, the dtype is too narrow, or the weights are too large for any
+    dtype.
     """
     dtype = next(module.parameters()).dtype
-    what, fault = reason_of(dtype), find_fault(module)
+    what, fault = describe_not_finite(dtype), find_fault(module)
     if dtype is not torch.float32 and (fault is None or not fault.is_nan):
         return OptionError(f"{what}, which they overflow", where=where, remedy="Pass --dtype float32")
     cause = fault or "its weights are finite, but too large to compute with"
@@ -55,7 +56,9 @@ class WeightFault:
 
 
 def find_fault(module: nn.Module) -> WeightFault | None:
-    """The first of a module's weights that holds NaN, or else infinity: one pass over them."""
+    """Return the first weight of a module that holds NaN, or else the first that holds infinity; None if all
+    are finite.
+    """
     faults = []
     for name, weight in module.named_parameters():
         n_faulty = int((~weight.isfinite()).sum())

@@ -34,16 +34,18 @@ _FOREIGN = re.compile(rf"GLOBAL ([\w.]{{1,{LONGEST_NAME}}})")
 
 
 def load_data(file: Path | BinaryIO, *, mmap: bool = False) -> Any:
-    """What a file of ``torch.save`` holds, on the CPU. With ``mmap`` tensors are read when they are used.
+    """Return what a file of ``torch.save`` holds, on the CPU. With ``mmap`` tensors are read when they are
+    used.
 
-    Raises one of ``DAMAGED``: it is damaged, or holds more than data, which ``foreign_name`` then tells.
+    Raises one of ``DAMAGED`` where the file is damaged, or holds more than data: ``foreign_name`` then names
+    it.
     """
     with _short_messages():
         return torch.load(file, map_location="cpu", weights_only=True, mmap=mmap)
 
 
 def foreign_name(error: BaseException) -> str:
-    """The class or function that a refused pickle names; empty where the error is another one."""
+    """Return the class or function that a refused pickle names; empty for any other error."""
     found = _FOREIGN.search(str(error)[:LONGEST_MESSAGE])
     return found[1] if found else ""
 
@@ -55,8 +57,10 @@ class _ShortError(pickle.UnpicklingError):
 
 @contextmanager
 def _short_messages() -> Iterator[None]:
-    """torch (2.11 to 2.15) searches the message of a fault by an expression that takes four times as long for
-    words twice as long, and these are the file's: a name of 400 kB kept it busy for two minutes.
+    """Shorten the messages of unpickling errors within the ``with``.
+
+    torch (2.11 to 2.15) searches these messages, which hold names from the file, by an expression that takes
+    quadratic time: a name of 400 kB kept it busy for two minutes.
     """
     names = vars(unpickler)
     original = names.get("UnpicklingError", pickle.UnpicklingError)

@@ -10,8 +10,7 @@ from typing import Any
 
 from biofm.core.errors import ModelError
 from biofm.modalities import ProteinTokenizer
-from biofm.models.layout import WRONG_SETTINGS, Layout, NewModels
-from biofm.models.names import OWN_NAMES
+from biofm.models.layout import OWN_NAMES, WRONG_SETTINGS, Layout, NewModels
 from biofm.models.tensors import Tensors
 from biofm.nn import EncoderConfig, MaskedLM
 

@@ -25,7 +25,7 @@ Files = Mapping[str, BinaryIO]
 
 
 class Tensors(Mapping[str, Tensor]):
-    """Tensors by name; each is read when it is asked for."""
+    """Tensors by name. Each is read when it is asked for."""
 
     def __init__(self, readers: dict[str, Callable[[], Tensor]]) -> None:
         self._readers = readers
@@ -40,23 +40,24 @@ class Tensors(Mapping[str, Tensor]):
         return len(self._readers)
 
     def changed(self, names: Collection[str], change: Callable[[Tensor], Tensor]) -> "Tensors":
-        """These, with ``change`` made to the ones of ``names`` as they are read."""
+        """Return these tensors, with ``change`` applied to those of ``names`` as they are read."""
         there = {name: read for name, read in self._readers.items() if name in names}
         return Tensors(
             self._readers | {name: partial(_changed, read, change) for name, read in there.items()}
         )
 
     def renamed(self, rename: Callable[[str], str]) -> "Tensors":
+        """Return these tensors under the names that ``rename`` gives."""
         return Tensors({rename(name): read for name, read in self._readers.items()})
 
     def joined(self, others: "Tensors") -> "Tensors":
-        """These and ``others``, which go before these where a name is in both."""
+        """Return these tensors and ``others``; where both have a name, the other's tensor."""
         return Tensors(self._readers | others._readers)
 
 
 def read_tensors(files: Files) -> Tensors:
-    """The tensors of every weight file (``.safetensors``, ``.bin``), checked against the index of a sharded
-    checkpoint.
+    """Return the tensors of every weight file (``.safetensors``, ``.bin``), checked against the index of a
+    sharded checkpoint.
 
     Raises ModelError: a file is damaged or holds more than tensors, or a shard is missing.
     """
@@ -73,8 +74,8 @@ def read_tensors(files: Files) -> Tensors:
 
 
 def read_pickle(handle: BinaryIO, name: str, *, allow: tuple[type, ...] = ()) -> Any:
-    """What a pickle holds, if that is tensors, plain containers, and instances of the ``allow``-ed classes
-    alone.
+    """Return what a pickle holds, if that is tensors, plain containers, and instances of the ``allow``-ed
+    classes alone.
 
     Raises ModelError: it names any other class or function, or is damaged.
     """
@@ -92,8 +93,8 @@ def read_pickle(handle: BinaryIO, name: str, *, allow: tuple[type, ...] = ()) ->
 
 
 def read_fair_esm(handle: BinaryIO, name: str) -> Mapping[str, Any]:
-    """The whole content of a fair-esm ``.pt``; its options are an ``argparse.Namespace``, the one class
-    allowed.
+    """Return the whole content of a fair-esm ``.pt``; its options are an ``argparse.Namespace``, the one
+    class allowed.
     """
     content = read_pickle(handle, name, allow=(argparse.Namespace,))
     if not isinstance(content, dict):
@@ -102,7 +103,9 @@ def read_fair_esm(handle: BinaryIO, name: str) -> Mapping[str, Any]:
 
 
 def read_contact_regression(handle: BinaryIO, name: str) -> Tensors:
-    """The contact head that fair-esm publishes beside a model. Raises ModelError for any other content."""
+    """Return the contact head that fair-esm publishes beside a model. Raises ModelError for any other
+    content.
+    """
     content = read_fair_esm(handle, name)
     tensors = held(content.get("model"), name)
     if not all(tensor.startswith("contact_head.") for tensor in tensors):
@@ -112,8 +115,8 @@ def read_contact_regression(handle: BinaryIO, name: str) -> Tensors:
 
 
 def held(content: Any, where: str) -> Tensors:
-    """Tensors that are in memory already. Raises ModelError where ``content`` is anything but tensors by
-    name.
+    """Return tensors that are in memory already. Raises ModelError where ``content`` is anything but tensors
+    by name.
     """
     return Tensors(_held(content, where))
 
@@ -147,7 +150,7 @@ def _safetensors(handle: BinaryIO, name: str) -> dict[str, Callable[[], Tensor]]
 
 
 def _path_of(handle: BinaryIO) -> str:
-    """A path to the very file that is open, whatever its name may point to by now. safetensors takes only
+    """Return a path to the file that is open, whatever its name points to by now: safetensors takes only
     paths.
     """
     for folder in ("/proc/self/fd", "/dev/fd"):

@@ -1,4 +1,4 @@
-"""Between a checkpoint's tensors and our module: rename, join, check, convert; and back."""
+"""From a checkpoint's tensors to our module, renamed, joined and checked; and back."""
 
 from collections.abc import Mapping
 
@@ -6,15 +6,15 @@ import torch
 from torch import Tensor
 
 from biofm.core.errors import ModelError
-from biofm.models.names import BLOCKS, NameMap
+from biofm.models.layout import BLOCKS, NameMap
 from biofm.nn import EncoderConfig, MaskedLM
 
 REMEDY = "The files are incomplete or of another model: get them again, with their own configuration"
 
 
 def build(config: EncoderConfig, tensors: Mapping[str, Tensor], names: NameMap, where: str) -> MaskedLM:
-    """A model with these weights, in the dtype in which they are stored; without a head that the checkpoint
-    lacks.
+    """Return a model with these weights, in the dtype in which they are stored; without a head that the
+    checkpoint lacks.
 
     Raises ModelError naming the tensor that is missing, of another shape, or not tied as the architecture
     ties it.
@@ -37,7 +37,9 @@ def build(config: EncoderConfig, tensors: Mapping[str, Tensor], names: NameMap, 
 
 
 def unused(tensors: Mapping[str, Tensor], model: MaskedLM, names: NameMap) -> list[str]:
-    """Tensors of the checkpoint that the model has no place for and that are not known to be needless."""
+    """Return the tensors of the checkpoint that the model has no place for and that are not known to be
+    needless.
+    """
     used = {
         source for ours in model.state_dict() if ours not in names.optional for source in names.sources(ours)
     }
@@ -45,7 +47,7 @@ def unused(tensors: Mapping[str, Tensor], model: MaskedLM, names: NameMap) -> li
 
 
 def foreign_state(model: MaskedLM, names: NameMap) -> dict[str, Tensor]:
-    """The model's weights under the names of another layout, joined ones taken apart again."""
+    """Return the model's weights under the names of another layout; joined ones are split again."""
     state: dict[str, Tensor] = {}
     for ours, tensor in model.state_dict().items():
         theirs = names.optional[ours][:1] if ours in names.optional else names.sources(ours)

@@ -7,7 +7,8 @@ from biofm.nn.encoder import Encoder
 from biofm.nn.head import MaskedLM, MaskedLMHead
 from biofm.nn.initialise import initialise, initialise_head
 from biofm.nn.packing import PackedBatch, Rows, by_budget, pack, pack_arrays
-from biofm.nn.supervised import ResidueModel, SequenceModel, SequencePool
+from biofm.nn.rotary import NoRotaryAngles, RotaryAngles
+from biofm.nn.supervised import ResidueModel, SequenceModel, SequencePool, prediction_head
 
 __all__ = [
     "ContactHead",
@@ -15,8 +16,10 @@ __all__ = [
     "EncoderConfig",
     "MaskedLM",
     "MaskedLMHead",
+    "NoRotaryAngles",
     "PackedBatch",
     "ResidueModel",
+    "RotaryAngles",
     "Rows",
     "SequenceModel",
     "SequencePool",
@@ -27,6 +30,7 @@ __all__ = [
     "initialise_head",
     "pack",
     "pack_arrays",
+    "prediction_head",
     "queries_and_keys",
     "recompute_blocks",
     "restore_blocks",

@@ -1,8 +1,7 @@
-"""What is done to an encoder block by block, so that it trains in less memory, in less time, or in several
-processes at once.
+"""Changes to an encoder, block by block, that let it train in less memory, less time or several processes.
 
-Each changes the model in place, leaves the names of its weights alone, and goes with the others in this
-order: ``recompute_blocks``, ``compile_blocks``, ``shard``.
+Each function changes the model in place and leaves the names of its weights alone. They may be combined, in
+this order: ``recompute_blocks``, ``compile_blocks``, ``shard``.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What an encoder is made of. A model family is a choice of these fields."""
+"""The configuration of an encoder. A model family is a choice of its fields."""
 
 from dataclasses import dataclass
 from reprlib import repr as shortened
@@ -12,7 +12,7 @@ LARGEST = {
     "d_feedforward": 1 << 18,
     "trained_length": 1 << 24,
 }
-"""More than ten times what any published model of sequences has; a file that says more is damaged."""
+"""The most that a field may be: over ten times what any published model has. A file with more is damaged."""
 MOST_SEGMENTS = 1 << 16
 FLAGS = ("norm_bias", "embedding_norm", "final_norm", "linear_bias", "qk_norm", "tied_head", "causal")
 CHOICES = {
@@ -83,7 +83,7 @@ class EncoderConfig:
             )
 
     def _check_types(self) -> None:
-        """A file may hold anything where a number, a word or a truth value belongs."""
+        """Raise ValueError for a field of another type, or out of range: a file may hold anything."""
         for name, most in LARGEST.items():
             _check_whole(name, getattr(self, name), 1, most)
         _check_whole("n_positions", self.n_positions, 0, LARGEST["trained_length"] + self.vocab_size)
@@ -109,7 +109,7 @@ class EncoderConfig:
 
     @property
     def max_length(self) -> int | None:
-        """The most tokens that a sequence may have; None where positions are not learned, so without end."""
+        """The most tokens that a sequence may have; None, without limit, unless positions are learned."""
         return self.n_positions - self.position_offset if self.positions == "learned" else None
 
 

@@ -1,4 +1,4 @@
-"""Which residues touch, read from where the encoder looks (Rao et al. 2020, bioRxiv 2020.12.15.422761)."""
+"""Which residues touch, predicted from attention maps (Rao et al. 2020, bioRxiv 2020.12.15.422761)."""
 
 from collections.abc import Iterator
 
@@ -30,7 +30,9 @@ class ContactHead(nn.Module):
         self.regression = nn.Linear(config.n_layers * config.n_heads, 1)
 
     def forward(self, encoder: Encoder, batch: PackedBatch) -> list[Float[Tensor, "_ _"]]:
-        """The probability that two residues touch, float32, exactly symmetric: a matrix for each sequence."""
+        """Return for each sequence a matrix of the probabilities that two residues touch: float32, exactly
+        symmetric.
+        """
         lengths = batch.lengths.tolist()
         halves = [batch.positions.new_zeros(n - 2, n - 2, dtype=torch.float32) for n in lengths]
         weights = self.regression.weight.float().view(self.map_weights_shape)
@@ -43,8 +45,8 @@ class ContactHead(nn.Module):
 
 
 def attention_maps(q: Heads, k: Heads) -> Iterator[Float[Tensor, "some_heads length length"]]:
-    """softmax(q kᵀ / √head_dim) of one sequence, float32, which the attention kernels do not give: some heads
-    at a time, in order.
+    """Yield softmax(q kᵀ / √head_dim) of one sequence in float32, some heads at a time, in order. The
+    attention kernels do not return these maps.
     """
     length, _, d_head = q.shape
     n_at_once = max(1, MAP_BYTES // (4 * length**2))
@@ -54,7 +56,7 @@ def attention_maps(q: Heads, k: Heads) -> Iterator[Float[Tensor, "some_heads len
 
 
 def queries_and_keys(encoder: Encoder, batch: PackedBatch) -> Iterator[tuple[Heads, Heads]]:
-    """Those that each layer attends with, as the encoder passes through it."""
+    """Yield the queries and keys with which each layer attends, in order of the layers."""
     assert not encoder.config.causal, "contacts are of pairs, and a causal encoder looks back alone"
     angles = encoder.rotary(batch.positions, batch.end)
     x = encoder.embedding(batch)
@@ -65,7 +67,7 @@ def queries_and_keys(encoder: Encoder, batch: PackedBatch) -> Iterator[tuple[Hea
 
 
 def _add_layer(half: Tensor, weights: Tensor, q: Tensor, k: Tensor) -> None:
-    """Add a layer of one sequence to ``half``, which with its transpose makes the whole weighted sum."""
+    """Add a layer of one sequence to ``half``; with its transpose it makes the whole weighted sum."""
     first = 0
     for maps in attention_maps(q, k):
         some_weights = weights[first : first + len(maps)]

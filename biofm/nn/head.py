@@ -1,4 +1,4 @@
-"""From hidden states to a score for every token of the vocabulary."""
+"""The language model: an encoder, and a head that scores every token of the vocabulary."""
 
 import torch
 from jaxtyping import Float
@@ -29,7 +29,7 @@ class MaskedLMHead(nn.Module):
 
 
 class UntiedMaskedLMHead(MaskedLMHead):
-    """The same with a matrix of its own in the place of the token vectors (ESM C)."""
+    """A head with a matrix of its own instead of the token vectors (ESM C)."""
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__(config)
@@ -42,12 +42,13 @@ class UntiedMaskedLMHead(MaskedLMHead):
 
 
 def masked_lm_head(config: EncoderConfig) -> MaskedLMHead:
+    """Return the head of a model: tied to the token vectors or not, as the configuration says."""
     return MaskedLMHead(config) if config.tied_head else UntiedMaskedLMHead(config)
 
 
 class MaskedLM(nn.Module):
-    """An encoder and its heads: the one that predicts masked tokens and the one that predicts contacts, each
-    unless its checkpoint came without.
+    """An encoder with a head that predicts tokens and one that predicts contacts. Either is None where the
+    checkpoint has none.
     """
 
     def __init__(self, config: EncoderConfig, *, with_head: bool = True, with_contacts: bool = False) -> None:
@@ -58,14 +59,14 @@ class MaskedLM(nn.Module):
         self.contacts = ContactHead(config) if with_contacts else None
 
     def forward(self, batch: PackedBatch, rows: Rows | None = None) -> Float[Tensor, "rows vocab"]:
-        """Scores at every token, or at ``rows`` alone."""
+        """Return the scores at every token, or at ``rows`` alone."""
         return self.logits(self.encoder(batch, rows=rows))
 
     def logits(self, hidden: Float[Tensor, "tokens d_model"]) -> Float[Tensor, "tokens vocab"]:
-        """Scores from the last hidden state of any selection of tokens.
+        """Return the scores that belong to the last hidden states of any tokens.
 
-        One for every row of the matrix of token vectors, as in the original: ESM C has 64 rows for 33 tokens.
-        Probabilities are over all of them; the rows that no token has were never right in training.
+        There is one for every row of the matrix of token vectors, as in the original: ESM C has 64 rows for
+        33 tokens. Probabilities are over all rows; those without a token were never right in training.
         """
         assert self.head is not None, "this checkpoint has no language-model head"
         scores: Tensor = self.head(hidden, self.encoder.embedding.tokens.weight)

@@ -1,4 +1,4 @@
-"""Where every weight of a new model comes from."""
+"""Initial weights: all random weights of new models and heads are drawn here."""
 
 import torch
 from torch import nn
@@ -10,11 +10,12 @@ STANDARD_DEVIATION = 0.02
 
 
 def initialise(model: MaskedLM, seed: int) -> None:
-    """Normal weights of standard deviation 0.02, zero biases, unit norms.
+    """Set normal weights of standard deviation 0.02, zero biases and unit norms.
 
     The projections that write into the stream are smaller by sqrt(2 n_layers), so that the stream's variance
     at the last layer does not depend on depth (Radford et al. 2019, section 2.3). All token vectors share one
-    random part: without biases, attention could else not depend on position alone from the first step on. The
+    random part: otherwise, in a model without biases, attention could not depend on position alone at the
+    first steps. The
     result depends on ``seed`` alone.
     """
     generator = torch.Generator().manual_seed(seed)
@@ -38,8 +39,8 @@ def initialise(model: MaskedLM, seed: int) -> None:
 
 
 def initialise_head(model: SequenceModel | ResidueModel, seed: int) -> None:
-    """Normal weights of standard deviation 0.02 and zero biases for what stands on the encoder, which stays
-    as it is; attention that pools begins as the mean. The result depends on ``seed`` alone.
+    """Set normal weights of standard deviation 0.02 and zero biases in the head and the pooling, and leave
+    the encoder as it is. Pooling by attention begins as the mean. The result depends on ``seed`` alone.
     """
     generator = torch.Generator().manual_seed(seed)
     for module in model.head:

@@ -35,7 +35,7 @@ class PackedBatch:
 
     @property
     def end(self) -> int:
-        """Every position is below it."""
+        """A number above every position."""
         return self.max_seqlen if self.n_positions is None else self.n_positions
 
     @property
@@ -47,13 +47,14 @@ class PackedBatch:
         return self.cu_seqlens.diff()
 
     def rows(self, indices: Int[Tensor, " rows"]) -> "Rows":
-        """Some tokens of the batch by their indices, ascending and without repeats."""
+        """Return some tokens of the batch, given their indices, ascending and without repeats."""
         bounds = torch.searchsorted(indices, self.cu_seqlens.to(indices.dtype)).to(torch.int32)
         has_kernels = self.tiles is not None
         tiles = tile(self.cu_seqlens, len(self.tokens), bounds, len(indices)) if has_kernels else None
         return Rows(indices, bounds, tiles)
 
     def to(self, device: torch.device | str) -> "PackedBatch":
+        """Return the batch on another device, with the tiles that a GPU's kernels need."""
         cu_seqlens = self.cu_seqlens.to(device)
         n_tokens = len(self.tokens)
         tiles = tile(cu_seqlens, n_tokens, cu_seqlens, n_tokens) if cu_seqlens.is_cuda else None
@@ -68,7 +69,7 @@ class PackedBatch:
         )
 
     def sequence_of_token(self) -> Int[Tensor, " tokens"]:
-        """Which sequence each token belongs to."""
+        """Return for each token the number of its sequence, from 0."""
         order = torch.arange(self.n_sequences, device=self.tokens.device)
         return order.repeat_interleave(self.lengths, output_size=len(self.tokens))
 
@@ -87,8 +88,8 @@ def pack(
     values: Sequence[Float[Tensor, " _"]] | None = None,
     segments: Sequence[Int[Tensor, " _"]] | None = None,
 ) -> PackedBatch:
-    """Lay token sequences end to end, and with them their values or segments, where a model reads these. At
-    least one, none of them empty.
+    """Lay token sequences end to end, with their values or segments where a model reads these. There is at
+    least one sequence, and none is empty.
     """
     assert sequences, "a batch needs a sequence"
     lengths = torch.tensor([len(tokens) for tokens in sequences])
@@ -108,16 +109,14 @@ def pack(
 def pack_arrays(
     tokens: Sequence[NDArray[np.integer]], values: Sequence[NDArray[np.float32] | None] = ()
 ) -> PackedBatch:
-    """``pack`` of arrays in memory, whatever integers they hold, with their values where they have any."""
+    """``pack`` arrays of any integer type, with their values where they have any."""
     of_values = [torch.from_numpy(one.astype(np.float32)) for one in values if one is not None]
     assert len(of_values) in (0, len(tokens)), "values of all sequences, or of none"
     return pack([torch.from_numpy(one.astype(np.int64)) for one in tokens], of_values or None)
 
 
 def by_budget(items: Iterable[tuple[T, int]], budget: int) -> Iterator[list[T]]:
-    """Consecutive (item, size) pairs in lists whose sizes add up to at most ``budget``; a larger item comes
-    alone.
-    """
+    """Yield lists of consecutive items whose sizes sum to at most ``budget``; a larger item comes alone."""
     members: list[T] = []
     total = 0
     for item, size in items:

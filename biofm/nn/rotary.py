@@ -10,8 +10,10 @@ from torch import Tensor, nn
 
 
 class Angles:
-    """How tokens turn, as one thing: what casts a module's arguments, as FSDP2 does in mixed precision, looks
-    into tuples and dataclasses, and rounded angles turn far tokens wrongly.
+    """Rotary angles, wrapped in one object.
+
+    FSDP2 in mixed precision casts tensors inside tuples and dataclasses to bfloat16, and rounded angles
+    misplace distant tokens; it does not look into this class.
     """
 
     rotary: Rotary
@@ -40,8 +42,8 @@ class RotaryAngles(nn.Module):
         return 1.0 / 10000.0**exponents
 
     def _apply(self, move: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """Follow the model to another device, but not to half precision: rounded frequencies turn far tokens
-        wrongly.
+        """Move the frequencies to another device with the model, but never to half precision: rounded ones
+        misplace distant tokens.
         """
         exact = self.frequencies
         super()._apply(move, recurse)  # type: ignore[no-untyped-call]  # torch leaves it untyped
@@ -49,7 +51,7 @@ class RotaryAngles(nn.Module):
         return self
 
     def forward(self, positions: Int[Tensor, " tokens"], n_positions: int) -> Angles:
-        """How tokens at these positions, all below ``n_positions``, turn."""
+        """Return the angles of tokens at these positions, all of which are below ``n_positions``."""
         every = torch.arange(n_positions, device=positions.device)
         angles = every[:, None].float() * self.frequencies.float()  # (positions, head_dim / 2)
         turning: Angles = Angles(Rotary(angles.cos(), angles.sin(), positions, positions))
@@ -57,7 +59,7 @@ class RotaryAngles(nn.Module):
 
 
 class NoRotaryAngles(nn.Module):
-    """For encoders whose positions are learned, or that have none: turns nothing."""
+    """Stands in for ``RotaryAngles`` in encoders whose positions are learned, or that have none."""
 
     def forward(self, positions: Int[Tensor, " tokens"], n_positions: int) -> None:
         return None

@@ -13,7 +13,16 @@ from biofm.policy.effects import (
     UsesDevice,
     Writes,
 )
-from biofm.policy.requests import ESTIMATE, Plain, Principal, Request, Target, is_plain
+from biofm.policy.requests import (
+    ESTIMATE,
+    UNFINISHED,
+    Plain,
+    Principal,
+    Request,
+    Target,
+    TargetKind,
+    is_plain,
+)
 from biofm.policy.rules import HUB, WEIGHTS_AND_BIASES, decide
 from biofm.policy.verdicts import Decision, Verdict
 
@@ -22,6 +31,7 @@ __all__ = [
     "HUB",
     "NONE",
     "OWED",
+    "UNFINISHED",
     "WEIGHTS_AND_BIASES",
     "Code",
     "Contacts",
@@ -35,6 +45,7 @@ __all__ = [
     "Request",
     "RunsCode",
     "Target",
+    "TargetKind",
     "UsesDevice",
     "Verdict",
     "Writes",

@@ -1,6 +1,6 @@
-"""What an option of a verb has an effect on. The list is closed, and every option names what it touches.
+"""The effects that an option of a verb may have. The list is closed, and every option names its effects.
 
-An option that reads or writes files says in which role, under which the permit then holds them.
+An option that reads or writes files names their role, by which the permit hands them out.
 """
 
 from collections.abc import Mapping
@@ -21,39 +21,39 @@ class _Touched:
 
 @dataclass(frozen=True, slots=True)
 class Reads(_Touched):
-    """Files are read in this role. ``once``: from the first byte to the last and never again, so that they
-    may come through standard input or a named pipe.
+    """The option names files that are read in this role. ``once``: each is read a single time from the first
+    byte to the last, so that it may come through standard input or a named pipe.
     """
 
     once: bool = False
 
 
 class Writes(_Touched):
-    """A file or a folder is written in this role, and what stands beside it."""
+    """The option names a file or a folder that is written in this role, with what stands beside it."""
 
     __slots__ = ()
 
 
 class Contacts(_Touched):
-    """Other machines are talked to for this purpose, such as the hub of models."""
+    """Because of the option other machines are contacted for this purpose, such as the hub of models."""
 
     __slots__ = ()
 
 
 class RunsCode(_Touched):
-    """A program that is no part of biofm is run for this purpose."""
+    """Because of the option a program that is no part of biofm is run for this purpose."""
 
     __slots__ = ()
 
 
 class UsesDevice(_Touched):
-    """A processor or an instrument is used for this purpose."""
+    """The option says which processor or instrument is used for this purpose."""
 
     __slots__ = ()
 
 
 class NoEffect:
-    """Only numbers change, and what becomes of files that another option names."""
+    """The option changes only numbers, or how files that another option names are treated."""
 
     __slots__ = ()
 
@@ -66,4 +66,4 @@ OWED: Mapping[object, tuple[type[Effect], ...]] = {
     Host: (Contacts,),
     Code: (RunsCode,),
 }
-"""An option of one of these types has to name one of these effects: it cannot be without."""
+"""The types of options that must name an effect, each with the effects of which it must name one."""

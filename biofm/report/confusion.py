@@ -1,4 +1,4 @@
-"""Which class was taken for which."""
+"""A confusion matrix: which class was predicted for which."""
 
 from collections.abc import Sequence
 from typing import BinaryIO
@@ -15,8 +15,8 @@ LONGEST_NAME = 24
 
 
 def draw_confusion(counts: NDArray[np.int64], classes: Sequence[str], handle: BinaryIO, suffix: str) -> None:
-    """``counts[i, j]``: how many of class i were taken for class j. The darker a cell, the larger its share
-    of its row, of the true class.
+    """Draw how many of class i were predicted as class j, ``counts[i, j]``. The darker a cell, the larger its
+    share of its row, which is the true class.
     """
     n = len(classes)
     side = min(max(LEAST_INCH, CELL_INCH * n), MOST_INCH)

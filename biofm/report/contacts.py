@@ -1,4 +1,4 @@
-"""A map of which residues touch: as predicted, and beside it as a structure shows."""
+"""A contact map: which residues touch, as predicted and, below the diagonal, as a structure shows."""
 
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -26,9 +26,11 @@ def draw_contacts(
     handle: BinaryIO,
     suffix: str,
 ) -> None:
-    """Probabilities (residues, residues) from white to dark, pairs nearer than ``min_separation`` left white.
+    """Draw probabilities (residues, residues) from white to dark. Pairs nearer than ``min_separation`` along
+    the chain stay white.
 
-    With ``truth`` they fill the upper triangle alone, and the lower one shows the structure's contacts.
+    With ``truth`` the probabilities fill the upper triangle, and the lower one shows the structure's
+    contacts.
     """
     n_residues = len(probabilities)
     far_below = np.tri(n_residues, k=-min_separation, dtype=bool)

@@ -1,4 +1,4 @@
-"""Curves of a run: what was measured again and again while it went on."""
+"""Curves of a run: values that were measured repeatedly while it went on, such as the loss."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.lines import Line2D
 
-# SilentExit apart by eyes with any colour vision, and dark enough on white (3:1 or more).
+# Distinct to readers with any colour vision, and dark enough on white (contrast 3:1 or more).
 COLOURS = ("#0f6f83", "#c2571a", "#6a5acd", "#3f7f2f", "#b03060")
 INK, GRID = "#4b555d", "#dfe3e6"
 DASHES = ((5, 3), (1.5, 2), (8, 2, 1.5, 2))
@@ -36,7 +36,7 @@ class Series:
         assert len(self.x) == len(self.y), f"{self.name}: {len(self.x)} places, {len(self.y)} values"
 
     def finite(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The points whose value is a number."""
+        """Return the points whose values are finite."""
         x, y = np.asarray(self.x, np.float64), np.asarray(self.y, np.float64)
         kept = np.isfinite(x) & np.isfinite(y)
         return x[kept], y[kept]

@@ -1,4 +1,4 @@
-"""A data set at one glance: lengths, letters, what is held out, copies."""
+"""A figure of a data set: its lengths, its letters, what is held out, and copies."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
@@ -42,7 +42,7 @@ class Reference(NamedTuple):
 
 
 REFERENCES = {"the 20 amino acids": Reference("Amino acids", "in Swiss-Prot", SWISS_PROT)}
-"""By what a description calls the kinds of units that models are judged on."""
+"""The references, by the name that a description gives to the units that models are judged on."""
 
 
 class Row(NamedTuple):

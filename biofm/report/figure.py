@@ -1,4 +1,4 @@
-"""What all our figures share: no screen, and the formats that matplotlib can write."""
+"""What all figures share: they need no screen, and are written as PNG, SVG or PDF."""
 
 from pathlib import PurePath
 from typing import TYPE_CHECKING, BinaryIO
@@ -17,7 +17,7 @@ _UNPRINTABLE = dict.fromkeys(
 
 
 def check_figure_suffix(path: PurePath) -> str:
-    """The suffix of ``path``. Raises OutputError where no figure can be written under it."""
+    """Return the suffix of ``path`` in lower case. Raises OutputError where it is no format of figures."""
     suffix = path.suffix.lower()
     if suffix not in FORMATS:
         raise OutputError(
@@ -29,16 +29,17 @@ def check_figure_suffix(path: PurePath) -> str:
 
 
 def new_figure(width_inch: float, height_inch: float) -> "Figure":
-    """A figure that needs no display."""
+    """Return an empty figure that needs no display."""
     from matplotlib.figure import Figure  # half a second, paid only where something is drawn
 
     return Figure(figsize=(width_inch, height_inch), layout="constrained")
 
 
 def write_figure(figure: "Figure", handle: BinaryIO, suffix: str) -> None:
+    """Write a figure to an opened file, in the format of this suffix."""
     figure.savefig(handle, format=suffix.removeprefix("."), dpi=150)
 
 
 def printable(text: str) -> str:
-    """``text`` as a file of any format can hold it."""
+    """Return ``text`` with the characters that XML, HTML or UTF-8 cannot hold replaced by U+FFFD."""
     return text.translate(_UNPRINTABLE)

@@ -1,4 +1,4 @@
-"""A map of who resembles whom."""
+"""A heat map of how similar the rows of a file of embeddings are."""
 
 from collections.abc import Sequence
 from typing import BinaryIO
@@ -22,10 +22,10 @@ def draw_neighbours(
     *,
     items: str = "rows",
 ) -> None:
-    """A heat map of ``similarity`` (rows, rows), from -1 to 1, the rows ordered so that similar ones meet.
+    """Draw ``similarity`` (rows, rows), from -1 to 1, as a heat map in which similar rows lie side by side.
 
-    ``n_rows``: of how many they are an evenly spaced sample, which the title then says. ``items``: what the
-    rows are of.
+    ``n_rows``: how many rows the file has, of which these are an evenly spaced sample; the title says so.
+    ``items``: what people call the rows.
     """
     order = _leaf_order(similarity)
     side = min(4 + 0.3 * len(labels), 16)

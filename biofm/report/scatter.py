@@ -1,4 +1,4 @@
-"""Scores against measurements, a panel a score."""
+"""Scatter plots of scores against measurements, with a panel for each score."""
 
 import math
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ SHADES = ["#bdd7ec", "#4292c6", "#08306b"]  # from one row to the most; the ligh
 
 
 class ScatterPanel(NamedTuple):
-    """``score`` and ``measured`` of the same rows; ``spearman`` None where it is not defined."""
+    """Scores and measurements of the same rows. ``spearman`` is None where it is not defined."""
 
     name: str
     score: Floats
@@ -37,7 +37,7 @@ def draw_scatter(
     *,
     score_name: str = "score",
 ) -> None:
-    """Points where they can be told apart, else hexagons, darker where more rows fall (on a log scale)."""
+    """Draw points or, of many rows, hexagons that are darker where more rows lie (on a logarithmic scale)."""
     n_columns = min(MOST_COLUMNS, len(panels))
     n_lines = math.ceil(len(panels) / n_columns)
     figure = new_figure(PANEL_INCH * n_columns + 1, PANEL_INCH * n_lines + 0.3)

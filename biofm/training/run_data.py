@@ -14,11 +14,16 @@ from biofm_datasets.store.files import RECORD
 from biofm.core import sha256_of
 from biofm.core.errors import InputError, OptionError, input_errors
 from biofm.core.progress import RunProgress
-from biofm.corpus.blocks import Reading
-from biofm.corpus.inputs import check_not_standard_input, check_store_reading, open_inputs
-from biofm.corpus.relatives import BY_RELATIVES, has_letters
-from biofm.corpus.writing import write_store
-from biofm.gate.permit import Permit
+from biofm.corpus import (
+    BY_RELATIVES,
+    Reading,
+    check_not_standard_input,
+    check_store_reading,
+    has_letters,
+    open_inputs,
+    write_store,
+)
+from biofm.gate import Permit
 from biofm.modalities import Tokenizer
 from biofm.training.folder import DATA, refuse_other_run
 from biofm.training.recipe import PretrainRecipe

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from biofm.core.hardware import peak_resident_bytes, resident_bytes
-from biofm.core.progress import format_duration
-from biofm.core.units import format_bytes
+from biofm.core.memory import peak_resident_bytes, resident_bytes
+from biofm.core.text import format_bytes, format_duration
 from biofm.nn import PackedBatch
 from biofm.training.flops import Arithmetic, Work
 

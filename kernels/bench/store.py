@@ -26,7 +26,7 @@ from biofm_datasets.sampling import Mixture, Plan
 from biofm_datasets.store import TokenStore, open_store
 from numpy.typing import NDArray
 
-from biofm.core.hardware import peak_resident_bytes
+from biofm.core.memory import peak_resident_bytes
 
 SIZES = (10_000, 1_000_000, 5_000_000)
 RESIDUES = np.frombuffer(b"LAGVSERTIDPKQNFYMHWC", np.uint8)

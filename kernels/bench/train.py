@@ -30,7 +30,7 @@ from biofm_datasets.store import TokenStore
 from measure import Contender, matmul_flops, write_random_esm2
 from torch.nn import functional as F
 
-from biofm.core.hardware import peak_resident_bytes
+from biofm.core.memory import peak_resident_bytes
 
 LONGEST = 1022  # residues
 BATCH = 16

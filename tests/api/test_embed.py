@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 import biofm
 from biofm.api import Embed
 from biofm.core.errors import InputError, OptionError
-from biofm.core.outputs.writer import SUFFIXES
+from biofm.core.outputs import SUFFIXES
 from biofm.models.files import BUNDLED
 
 ReadLedger = Callable[[str], list[tuple[Any, ...]]]
@@ -278,7 +278,7 @@ MEASURE = """
 import sys
 import biofm
 from pathlib import Path
-from biofm.core.hardware import peak_resident_bytes
+from biofm.core.memory import peak_resident_bytes
 
 n_records, folder = int(sys.argv[1]), Path(sys.argv[2])
 with (folder / "in.fasta").open("w") as file:

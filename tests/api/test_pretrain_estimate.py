@@ -82,7 +82,7 @@ def test_the_training_set_has_as_many_tokens_as_it_has(
     make: Make, sample: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("biofm.training.estimating.sample.SAMPLE_TOKENS", sample)
-    monkeypatch.setattr("biofm.corpus.blocks.BLOCK_RESIDUES", 2000)
+    monkeypatch.setattr("biofm.corpus.reading.BLOCK_RESIDUES", 2000)
     monkeypatch.setattr("biofm_datasets.formats._BUFFER_BYTES", 512)
     monkeypatch.setattr("biofm_datasets.text._BLOCK_BYTES", 512)
     paths = make(tmp_path)

@@ -8,7 +8,7 @@ import pytest
 
 PARSERS = {"json.load", "json.loads", "tomllib.load", "tomllib.loads"}
 THE_PLACE = "datasets/biofm_datasets/documents.py"
-OWN = {"biofm/core/version.py"}
+OWN = {"biofm/core/environment.py"}
 """Which reads the pyproject.toml of this checkout, and nobody else's."""
 
 

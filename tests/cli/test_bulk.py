@@ -308,7 +308,7 @@ def test_estimated_sizes_are_within_a_tenth_of_the_files(pool: str, embed: Embed
 MEASURE = """
 import sys
 from biofm import api
-from biofm.core.hardware import peak_resident_bytes
+from biofm.core.memory import peak_resident_bytes
 
 path, n_records, model = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 with open(path, "w") as file:

@@ -20,7 +20,7 @@ from biofm_datasets.store import open_store
 from pyarrow import parquet
 
 from biofm.cli import main
-from biofm.corpus import blocks, writing
+from biofm.corpus import reading, writing
 from biofm.modalities import STANDARD_RESIDUES
 from tests.datasets.store.conftest import content_of
 from tests.datasets.store.killing import run_until
@@ -239,7 +239,7 @@ def run_here(folder: Path, *words: str) -> None:
 
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blocks, "BLOCK_RESIDUES", 500)
+    monkeypatch.setattr(reading, "BLOCK_RESIDUES", 500)
     monkeypatch.setattr(writing, "COMMIT_TOKENS", 2000)
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # slow; it guards against more than kills
 

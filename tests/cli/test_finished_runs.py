@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from biofm.core.outputs.writer import SUFFIXES
+from biofm.core.outputs import SUFFIXES
 from tests.cli.tables import sequences
 
 ENDED = "notice: outputs that this same request had made before, so that nothing was left to do: 1\n"

@@ -124,7 +124,7 @@ LONG = "M" + "ACDEFGHIKLMNPQRSTVWY" * 6000
 def test_a_signal_ends_the_forward_of_a_long_protein(begin: Begin, tmp_path: Path) -> None:
     """The attention of one of 120,000 residues takes minutes."""
     (tmp_path / "long.fasta").write_text(f">long\n{LONG}\n")
-    process = begin("biofm.nn.attention:attention", "embed", "long.fasta", "-o", "out.npz", "--quiet")
+    process = begin("biofm.nn.block:attention", "embed", "long.fasta", "-o", "out.npz", "--quiet")
     end(process, signal.SIGTERM)
     assert not (tmp_path / "out.npz").exists()
 

@@ -2,17 +2,16 @@
 
 import json
 import os
-import platform
 import socket
 import subprocess
 import sys
 from dataclasses import asdict, replace
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
-from biofm.core import environment
-from biofm.core.environment import Environment, find_commit, find_cpu, find_environment, find_memory
+from biofm.core.environment import Environment, find_commit, find_environment, find_version
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -87,32 +86,17 @@ def test_without_git_there_is_no_commit(checkout: Path, monkeypatch: pytest.Monk
     assert find_commit(checkout) == ""
 
 
-def test_linux_names_its_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "cpuinfo").write_text("processor\t: 0\nmodel name\t: AMD EPYC 7763: 64 cores\n")
-    monkeypatch.setattr(environment, "CPUINFO", tmp_path / "cpuinfo")
-    monkeypatch.setattr(platform, "system", lambda: "Linux")
-    assert find_cpu() == "AMD EPYC 7763: 64 cores"
+def test_a_checkout_states_its_version(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "biofm"\nversion = "7.8.9"', encoding="utf-8")
+    assert find_version(tmp_path) == "7.8.9"
 
 
-@pytest.mark.parametrize("text", ["processor\t: 0\nCPU part\t: 0xd4f\n", None])
-def test_a_processor_without_a_name_is_told_by_its_architecture(
-    text: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if text is not None:
-        (tmp_path / "cpuinfo").write_text(text)
-    monkeypatch.setattr(environment, "CPUINFO", tmp_path / "cpuinfo")
-    monkeypatch.setattr(platform, "system", lambda: "Linux")
-    monkeypatch.setattr(platform, "processor", lambda: "")
-    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
-    assert find_cpu() == "aarch64"
+def test_an_installed_package_states_its_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metadata, "version", lambda name: f"{name} 4.5.6")
+    assert find_version(tmp_path) == "biofm 4.5.6"
 
 
-@pytest.mark.parametrize(("limit", "expected"), [("1000000\n", 1_000_000), ("max\n", None), (None, None)])
-def test_a_containers_limit_is_the_memory(
-    limit: str | None, expected: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(environment, "CGROUP_LIMIT", tmp_path / "memory.max")
-    installed = find_memory()
-    if limit is not None:
-        (tmp_path / "memory.max").write_text(limit)
-    assert find_memory() == (expected or installed)
+def test_another_project_is_not_taken_for_biofm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "other"\nversion = "1"', encoding="utf-8")
+    monkeypatch.setattr(metadata, "version", lambda name: "4.5.6")
+    assert find_version(tmp_path) == "4.5.6"

@@ -1,15 +1,12 @@
-"""Whether the processor has bfloat16, and how much memory is taken, as the operating system tells it."""
+"""The name of the processor and whether it has bfloat16, as the operating system tells it."""
 
-import mmap
 import platform
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from biofm.core import hardware
-from biofm.core.hardware import Bf16Support, find_bf16, peak_resident_bytes, resident_bytes
+from biofm.core.hardware import Bf16Support, find_bf16, find_cpu
 
 X86 = "processor\t: 0\nvendor_id\t: GenuineIntel\nflags\t\t: fpu sse2 avx512f {}\n\nprocessor\t: 1\n"
 ARM = "processor\t: 0\nBogoMIPS\t: 2000.00\nFeatures\t: fp asimd {}\nCPU part\t: 0xd4f\n"
@@ -71,31 +68,21 @@ def test_a_system_that_says_nothing_counts_as_without(
     )
 
 
-def test_memory_that_is_taken_shows_and_stays_in_the_peak() -> None:
-    before = resident_bytes()
-    # Fresh pages: the allocator may still hold what others gave back.
-    with mmap.mmap(-1, 50_000_000) as taken:
-        taken.write(b"#" * len(taken))
-
-        assert 40_000_000 < resident_bytes() - before < 100_000_000
-    assert peak_resident_bytes() > before + 40_000_000
+def test_linux_names_its_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "cpuinfo").write_text("processor\t: 0\nmodel name\t: AMD EPYC 7763: 64 cores\n")
+    monkeypatch.setattr(hardware, "CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(platform, "system", lambda: "Linux")
+    assert find_cpu() == "AMD EPYC 7763: 64 cores"
 
 
-@pytest.mark.skipif(
-    platform.system() != "Linux", reason="other systems do not tell a program from its parent"
-)
-def test_what_the_parent_holds_is_no_peak_of_its_child(python_run: Callable[..., Any]) -> None:
-    """The kernel's ``ru_maxrss`` is kept when a process becomes another program."""
-    with mmap.mmap(-1, 400_000_000) as held:
-        for place in range(0, len(held), mmap.PAGESIZE):
-            held[place] = 1
-        program = "from biofm.core.hardware import peak_resident_bytes; print(peak_resident_bytes())"
-        assert int(python_run("-c", program).stdout) < 200_000_000
-
-
-def test_where_the_system_does_not_say_what_is_taken_now_the_peak_stands_in(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("text", ["processor\t: 0\nCPU part\t: 0xd4f\n", None])
+def test_a_processor_without_a_name_is_told_by_its_architecture(
+    text: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hardware, "STATM", tmp_path / "nowhere")
-
-    assert resident_bytes() == peak_resident_bytes() > 10_000_000
+    if text is not None:
+        (tmp_path / "cpuinfo").write_text(text)
+    monkeypatch.setattr(hardware, "CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(platform, "system", lambda: "Linux")
+    monkeypatch.setattr(platform, "processor", lambda: "")
+    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+    assert find_cpu() == "aarch64"

@@ -1,4 +1,4 @@
-"""Importing core, stores included, loads none of the libraries that it writes with."""
+"""Importing core, the writers of outputs included, loads none of the libraries that it writes with."""
 
 from collections.abc import Callable
 from subprocess import CompletedProcess

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from biofm.core.progress import SILENT, Progress, ProgressSink, format_duration
+from biofm.core.progress import SILENT, Progress, ProgressSink
 
 ESCAPE = "\x1b"
 
@@ -174,19 +174,3 @@ def show_all(sink: ProgressSink, monkeypatch: pytest.MonkeyPatch) -> str:
         bar.update(fraction=0.5)
         stages.update("training", 1, 4)
     return terminal.getvalue()
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0.4, "0 s"),
-        (59.4, "59 s"),
-        (59.6, "1 min 0 s"),
-        (80, "1 min 20 s"),
-        (7500, "2 h 5 min"),
-        (273_600, "3 d 4 h"),
-        (-1, "0 s"),
-    ],
-)
-def test_a_duration_is_told_in_its_two_largest_units(seconds: float, text: str) -> None:
-    assert format_duration(seconds) == text

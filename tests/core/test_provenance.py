@@ -1,4 +1,4 @@
-"""Checksums that users can check, and fields that a store can take."""
+"""Checksums that users can check, and fields that an output can take."""
 
 import hashlib
 import io

@@ -15,7 +15,8 @@ SECONDS = 300  # no measure of anything: what has not ended by then hangs
 BUSY = """
 import hashlib, subprocess, sys, threading
 from pathlib import Path
-from biofm.core.signals import listen, remove_at_forced_end
+from biofm.core.signals import listen
+from biofm.core.temporary import remove_at_forced_end
 
 remove_at_forced_end(Path(sys.argv[1]))
 listen(lambda number, frame: sys.exit(7))

@@ -9,7 +9,7 @@ import pytest
 from biofm_datasets.store import open_store
 
 import biofm
-from biofm.corpus import Description, describe_store, leakage, tally
+from biofm.corpus import Description, describe, describe_store, leakage
 
 FIRST = ["MKTAYIAKQR", "MKT", "MKTAYIAKQR", "MXBJ", "MKTAYIAKQR"]
 SECOND = ["MKT", "MVLSPADKTN", "MKT", "MKV"]
@@ -25,7 +25,7 @@ def files(tmp_path: Path) -> list[Path]:
     return [write(tmp_path / "a.fasta", FIRST), write(tmp_path / "b.fasta", SECOND)]
 
 
-def describe(folder: Path, n_sampled: int = 0) -> Description:
+def description_of(folder: Path, n_sampled: int = 0) -> Description:
     return describe_store(open_store(folder), "s", n_sampled=n_sampled, seed=0, progress=lambda *stage: None)
 
 
@@ -69,10 +69,10 @@ def test_the_blocks_leave_no_trace(
     files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     biofm.prepare(files, tmp_path / "store")
-    whole = describe(tmp_path / "store")
+    whole = description_of(tmp_path / "store")
     for n_tokens in (1, 20):
-        monkeypatch.setattr(tally, "BLOCK_TOKENS", n_tokens)
-        assert describe(tmp_path / "store") == whole
+        monkeypatch.setattr(describe, "BLOCK_TOKENS", n_tokens)
+        assert description_of(tmp_path / "store") == whole
 
 
 Random = Callable[[int], str]
@@ -91,18 +91,18 @@ def leaky(random_protein: Random, mutate: Callable[[str, float], str], tmp_path:
 
 
 def test_copies_and_relatives_of_held_out_proteins_are_found(leaky: Path) -> None:
-    (found,) = describe(leaky, n_sampled=100).leakage
+    (found,) = description_of(leaky, n_sampled=100).leakage
     assert (found.part, found.n_sequences, found.n_copies) == ("test", 20, 5)
     assert (found.n_sampled, found.n_related) == (20, 10)
     assert (found.n_searched, found.n_other) == (40, 40)
 
 
 def test_a_sample_is_what_was_asked_for(leaky: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (none,), (few,) = (describe(leaky, n_sampled=n).leakage for n in (0, 4))
+    (none,), (few,) = (description_of(leaky, n_sampled=n).leakage for n in (0, 4))
     assert (none.n_copies, none.n_sampled, none.n_searched) == (5, 0, 0)
     assert few.n_sampled == 4
     monkeypatch.setattr(leakage, "SEARCHED_TOKENS", 1100)
-    (part,) = describe(leaky, n_sampled=4).leakage
+    (part,) = description_of(leaky, n_sampled=4).leakage
     assert (part.n_searched, part.n_other) == (10, 40)
 
 
@@ -115,7 +115,7 @@ def test_a_split_by_identity_or_by_clusters_lets_no_relative_through(
     related = {}
     for split in ("random", "identity", "cluster"):
         biofm.prepare(path, tmp_path / split, split=split, test=10, validation=10, split_tool="kmer")
-        found = describe(tmp_path / split, n_sampled=10).leakage
+        found = description_of(tmp_path / split, n_sampled=10).leakage
         assert [(it.part, it.other) for it in found] == list(leakage.PAIRS)
         related[split] = [it.n_related for it in found]
     assert min(related["random"]) > 0
@@ -136,6 +136,6 @@ def test_real_proteins_are_described_as_their_card_says(real_data: Path) -> None
 
 def test_nothing_is_said_of_a_split_where_there_is_none(files: list[Path], tmp_path: Path) -> None:
     biofm.prepare(files, tmp_path / "store")
-    found: Any = describe(tmp_path / "store", n_sampled=5)
+    found: Any = description_of(tmp_path / "store", n_sampled=5)
     assert (found.split, found.split_method, found.leakage) == ({}, "", ())
     assert np.isfinite(list(found.quantiles.values())).all()

@@ -15,7 +15,7 @@ from esm.utils.sampling import _BatchedESMProteinTensor
 import biofm.esm
 from biofm.core.errors import BiofmError, InputError, ModelError, OptionError
 from biofm.esm import ESMC
-from biofm.gate.ledger import ledger_path
+from biofm.gate import ledger_path
 
 N_LAYERS, WIDTH, N_TOKENS = 2, 64, 64
 

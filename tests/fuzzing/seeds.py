@@ -19,13 +19,12 @@ from torch import Tensor
 from biofm.api import embed, score
 from biofm.core.choices import PoolName
 from biofm.core.configuration import to_toml
-from biofm.corpus.blocks import Reading
-from biofm.corpus.inputs import open_inputs
+from biofm.corpus import Reading, open_inputs
 from biofm.corpus.writing import write_store
 from biofm.inference.prediction import MemberInfo, PredictorInfo, linear_head, write_info
 from biofm.modalities import ProteinTokenizer
 from biofm.models import Checkpoint, esm1, esm2, esmc, write_checkpoint
-from biofm.models.names import NameMap
+from biofm.models.layout import NameMap
 from biofm.models.weights import foreign_state
 from biofm.nn import EncoderConfig, MaskedLM, initialise
 from biofm.training import PretrainRecipe

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from biofm.core.errors import InputError
-from biofm.core.terminal import shown
+from biofm.core.text import shown
 from biofm.gate import ask
 from biofm.policy import Request, Target
 

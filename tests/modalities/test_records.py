@@ -9,8 +9,7 @@ import pytest
 from biofm_datasets import Record, ids
 
 from biofm.core.errors import InputError, OptionError
-from biofm.modalities import PROTEIN
-from biofm.modalities.records import SKIPPED, RecordOptions, records_of_file, records_of_values
+from biofm.modalities import PROTEIN, SKIPPED, RecordOptions, records_of_file, records_of_values
 
 
 def of_values(sequences: Any, on_error: str = "stop") -> tuple[list[Record], Counter[str]]:

@@ -15,9 +15,7 @@ from biofm_datasets.store import open_store
 import biofm
 from biofm.core.choices import FinetuneMethod, PerplexityMethod
 from biofm.core.errors import InputError, ModelError
-from biofm.corpus.blocks import Reading
-from biofm.corpus.inputs import open_inputs
-from biofm.corpus.writing import write_store
+from biofm.corpus import Reading, open_inputs, write_store
 from biofm.models import Checkpoint, families, write_checkpoint
 from biofm.nn import MaskedLM, initialise, pack_arrays
 from biofm.training import PretrainRecipe

@@ -15,9 +15,7 @@ from Bio.SeqRecord import SeqRecord
 from biofm_datasets import Record
 
 from biofm.core.errors import InputError
-from biofm.modalities import PROTEIN
-from biofm.modalities.records import RecordOptions, records_of_values
-from biofm.modalities.values import sequence_of, texts_of
+from biofm.modalities import PROTEIN, RecordOptions, records_of_values, sequence_of, texts_of
 
 FRAME = pd.DataFrame({"protein": ["x", "y"], "seq": ["MKT", "AYI"]}, index=["a", "b"])
 

@@ -18,8 +18,7 @@ from biofm_datasets.store import Alphabet, open_store
 import biofm
 from biofm.core.choices import FinetuneMethod
 from biofm.core.errors import InputError, ModelError, OptionError
-from biofm.corpus.inputs import check_not_standard_input
-from biofm.corpus.relatives import has_letters
+from biofm.corpus import check_not_standard_input, has_letters
 from biofm.evaluation import causal_perplexity, held_out_perplexity
 from biofm.evaluation.supervised.tasks import find_task
 from biofm.gate.inputs import STANDARD_INPUT

@@ -23,8 +23,7 @@ from numpy.typing import NDArray
 
 from biofm.core.errors import ModelError
 from biofm.modalities import Modality, Tokenizer, Tokens, Words
-from biofm.models.layout import WRONG_SETTINGS, Layout, NewModels
-from biofm.models.names import OWN_NAMES
+from biofm.models.layout import OWN_NAMES, WRONG_SETTINGS, Layout, NewModels
 from biofm.models.tensors import Tensors
 from biofm.nn import EncoderConfig, MaskedLM
 

@@ -13,8 +13,7 @@ from torch import Tensor
 from transformers import EsmForMaskedLM, EsmModel
 
 from biofm.models import Checkpoint, describe
-from biofm.nn import pack
-from biofm.nn.rotary import RotaryAngles
+from biofm.nn import RotaryAngles, pack
 
 ReadFolder = Callable[[Path], Checkpoint]
 State = dict[str, Tensor]

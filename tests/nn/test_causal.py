@@ -8,8 +8,7 @@ import torch
 from biofm_kernels import backend
 from torch import Tensor
 
-from biofm.nn import EncoderConfig, MaskedLM, pack
-from biofm.nn.contacts import queries_and_keys
+from biofm.nn import EncoderConfig, MaskedLM, pack, queries_and_keys
 
 BARE = {"norm_bias": False, "linear_bias": False, "feedforward": "swiglu", "qk_norm": True}
 LEARNED = {"positions": "learned", "n_positions": 64}

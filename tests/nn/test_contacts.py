@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from biofm.nn import ContactHead, EncoderConfig, MaskedLM, pack
-from biofm.nn.contacts import attention_maps, queries_and_keys
+from biofm.nn import ContactHead, EncoderConfig, MaskedLM, attention_maps, pack, queries_and_keys
 
 MakeConfig = Callable[..., EncoderConfig]
 MakeModel = Callable[..., MaskedLM]

@@ -5,7 +5,7 @@ import torch
 from biofm_kernels import qk_norm_rope
 from torch import Tensor, nn
 
-from biofm.nn.rotary import NoRotaryAngles, RotaryAngles
+from biofm.nn import NoRotaryAngles, RotaryAngles
 
 D_HEAD = 24
 POSITIONS = torch.tensor([0, 1, 2, 0, 5, 1023, 4000])

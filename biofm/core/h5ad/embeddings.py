@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biofm.core.errors import BiofmError, InputError
-from biofm.core.free_memory import free_bytes
 from biofm.core.h5ad.matrix import Matrix, open_matrix, text_attribute
 from biofm.core.h5ad.tree import TRUST, check_tree
+from biofm.core.memory import free_bytes
 
 MAKE = "Make one with `biofm embed`"
 ID_BYTES = 150

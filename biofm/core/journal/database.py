@@ -1,12 +1,16 @@
-"""The database under a journal: its settings, its lock, its transactions."""
+"""The database under a journal: its settings, its lock, its transactions, and the keys and checksums of
+what it stores.
+"""
 
 import sqlite3
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import blake2b
 from pathlib import Path
 
 DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_ERROR")  # the last of a table that is not there
+KEY_BYTES = 16
 APPLICATION_ID = int.from_bytes(b"bioj", "big")
 
 # A rollback journal, not WAL: each value is written once, not twice, and mounts without shared memory serve
@@ -28,7 +32,9 @@ TABLES = (
 
 
 def open_journal(path: Path) -> sqlite3.Connection:
-    """The journal at ``path``, locked, made if need be; sqlite3.Error if another process holds it."""
+    """Open the journal at ``path`` and lock it; create it if need be. Raises sqlite3.Error if another process
+    holds the lock.
+    """
     connection = sqlite3.connect(path, timeout=0, isolation_level=None)
     try:
         for setting in SETTINGS:
@@ -45,7 +51,7 @@ def open_journal(path: Path) -> sqlite3.Connection:
 
 
 def open_to_read(path: Path) -> sqlite3.Connection:
-    """A journal that nobody writes any more."""
+    """Open a journal that nobody writes any more."""
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
     try:
         _check_kind(connection)
@@ -67,13 +73,13 @@ def remove(path: Path) -> None:
 
 
 def is_damaged(error: Exception) -> bool:
-    """Whether the file is at fault, not the disk, nor another process."""
+    """Return whether the error is a damaged file, and neither the disk nor another process."""
     return getattr(error, "sqlite_errorname", "").startswith(DAMAGED)
 
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    """All of what is written inside, or nothing of it."""
+    """Commit everything that is written within the ``with``, or nothing of it."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield connection
@@ -94,14 +100,29 @@ def _check_kind(connection: sqlite3.Connection) -> None:
         raise damage("its tables are not those of a journal")
 
 
+def key_of(*parts: str) -> bytes:
+    """Return the key of what these texts determine in this order: a BLAKE2b digest of 16 bytes."""
+    digest = blake2b(digest_size=KEY_BYTES)
+    for part in parts:
+        feed(digest, part.encode(errors="surrogatepass"))
+    return digest.digest()
+
+
+def feed(digest: blake2b, part: bytes) -> None:
+    """Add a part to a digest, its length first, so that no two sequences of parts give the same bytes."""
+    digest.update(len(part).to_bytes(8, "little"))
+    digest.update(part)
+
+
 def check_sum(found: object, *parts: object) -> None:
-    """Raise ``damage`` where SQLite saw none: what was stored is not what this sum was made of."""
+    """Raise ``damage`` where the stored parts do not have the stored checksum: SQLite checks no content."""
     whole = [part for part in parts if isinstance(part, bytes)]
     if len(whole) < len(parts) or found != sum_of(*whole):
         raise damage("a checksum does not match")
 
 
 def sum_of(*parts: bytes) -> int:
+    """Return the CRC-32 of the parts end to end."""
     total = 0
     for part in parts:
         total = zlib.crc32(part, total)
@@ -109,7 +130,7 @@ def sum_of(*parts: bytes) -> int:
 
 
 def damage(what: str, name: str = "SQLITE_CORRUPT") -> sqlite3.DatabaseError:
-    """What SQLite raises for damage that it sees."""
+    """Return an error such as SQLite raises for damage that it finds itself."""
     error = sqlite3.DatabaseError(what)
     error.sqlite_errorname = name
     return error

@@ -1,9 +1,10 @@
-"""A run's work so far, on the disk: what ``--resume`` goes on from, and what a shard leaves for ``merge``.
+"""The journal: a run's work so far, on the disk. ``--resume`` goes on from it, and ``merge`` takes those of
+shards.
 
-A SQLite database of which each transaction is a chunk of work, so that however a process ends, whole chunks
-are there and nothing else. Two things are kept: **rows**, float32 arrays by a key that says what was
-computed, so that the same thing is computed once however far apart it comes; and **records**, those of the
-input in their order, each with what the output says of it and the keys of its rows.
+It is a SQLite database. Each transaction commits a chunk of work, so that it holds whole chunks however a
+process ends. It keeps **rows**, float32 arrays by a key that says what was computed, so that equal sequences
+are computed once however far apart they stand; and **records**, the records of the input in their order, each
+with what the output says of it and the keys of its rows.
 
     journal = Journal(path)                                   # locked until close
     journal.begin(fingerprint, provenance)                    # OutputError: the work there is another run's
@@ -15,8 +16,8 @@ input in their order, each with what the output says of it and the keys of its r
     for entry in journal.entries():
         journal.row(entry.keys[0])
 
-Resumed work is the same, bit by bit, where chunks and what is known depend on the input alone. Faults of the
-disk are OutputErrors; those of a journal opened to be read are InputErrors.
+Resumed work is bit for bit the same if the chunks, and the keys that are known, depend on the input alone. A
+fault of the disk is an OutputError; a fault of a journal that is opened for reading is an InputError.
 """
 
 import hashlib
@@ -36,8 +37,10 @@ from numpy.typing import NDArray
 
 from biofm.core.errors import InputError, OutputError
 from biofm.core.journal.database import (
+    KEY_BYTES,
     check_sum,
     damage,
+    feed,
     is_damaged,
     open_journal,
     open_to_read,
@@ -45,7 +48,6 @@ from biofm.core.journal.database import (
     sum_of,
     transaction,
 )
-from biofm.core.journal.digest import KEY_BYTES, feed
 
 T = TypeVar("T")
 
@@ -67,10 +69,10 @@ SET_STATE = "INSERT OR REPLACE INTO state VALUES (1, ?, ?)"
 class Entry:
     """A record of the input that is done.
 
-    number: its place in the input, from 1; ascending, with gaps where other shards have the rest.
+    number: its place in the input, from 1. Numbers ascend, with gaps for the records of other shards.
     payload: what the output says of it, as JSON can hold it; floats come back exactly.
-    keys: of the rows that belong to it, which may belong to others too.
-    identity: everything that makes it this record. Kept as part of a running digest, and empty when read.
+    keys: the keys of its rows, which other records may share.
+    identity: all the bytes that identify the record. They go into a running digest, and are empty when read.
     """
 
     number: int
@@ -81,7 +83,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _State:
-    """All that is said of the work as a whole, in JSON."""
+    """What the journal says of the work as a whole, stored as JSON."""
 
     fingerprint: dict[str, str | int | float | bool | None] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
@@ -95,10 +97,10 @@ class _State:
 class Journal:
     """The journal at ``path``, made where there is none. No other process can open it until ``close``.
 
-    ``anew``: whatever is there is forgotten, sound or damaged.
-    ``remedy``: what to do where it cannot be written.
-    ``read_only``: it is one that was left whole,
-    such as a shard's, and any number of processes may read it.
+    ``anew``: remove what is there first, sound or damaged.
+    ``remedy``: what an error advises where the journal cannot be written.
+    ``read_only``: open a journal that nobody writes any more, such as a shard's; any number of processes may
+    read it at once.
 
     Raises:
         OutputError: Another process is at work on it, it is damaged, or it cannot be written.
@@ -126,18 +128,19 @@ class Journal:
 
     @property
     def n_done(self) -> int:
-        """How many records are done and on the disk."""
+        """How many records are committed."""
         return int(self._state().get("n_done", 0))
 
     @property
     def n_rows(self) -> int:
+        """How many rows are committed."""
         with self._faults():
             (newest,) = self._connection.execute("SELECT max(id) FROM rows").fetchone()
         return newest or 0
 
     @property
     def counts(self) -> Counter[str]:
-        """The sums of what the commits counted."""
+        """The sums of the counts that were given to ``commit``."""
         return Counter(self._state().get("counts", {}))
 
     @property
@@ -150,20 +153,22 @@ class Journal:
 
     @property
     def finished(self) -> dict[str, Any] | None:
-        """What ``finish`` was told; None before."""
+        """The totals that were given to ``finish``; None before."""
         found: dict[str, Any] | None = self._state().get("finished")
         return found
 
     @property
-    def naming(self) -> dict[str, tuple[int, ...]]:
-        """What ``name`` was told; nothing before."""
+    def noted_outputs(self) -> dict[str, tuple[int, ...]]:
+        """The identities of the output files that ``note_outputs`` noted, by role; empty before."""
         return dict(self._state().get("naming", {}))
 
     def begin(self, fingerprint: Fields, provenance: Fields) -> None:
-        """Say what is about to be done, or go on with it: ``fingerprint`` decides the numbers, and is that of
-        the work already there; ``provenance`` is for the output, and the first one stays.
+        """Begin the work, or go on with it.
 
-        Raises OutputError: the work there was done otherwise.
+        ``fingerprint`` is all that decides the numbers: it must equal that of the work already there.
+        ``provenance`` is for the output; that of the first session is kept.
+
+        Raises OutputError: the work there has another fingerprint.
         """
         if self.n_done:
             self._check_fingerprint(dict(fingerprint))
@@ -176,9 +181,10 @@ class Journal:
             self._set_state({"fingerprint": dict(fingerprint), "provenance": dict(provenance)})
 
     def remaining(self, items: Iterable[T], identity: Callable[[T], bytes], where: str) -> Iterator[T]:
-        """The items that are not done yet. Those that are, the first ones, are read again and compared.
+        """Yield the items that are not done yet. The first items, which are done, are read again and compared
+        with the digest of what was committed.
 
-        Raises InputError: they are no longer what they were. What follows them may well have changed.
+        Raises InputError: the first items have changed.
         """
         self._digest, n_done, rest = hashlib.blake2b(), self.n_done, iter(items)
         for item in islice(rest, n_done):
@@ -192,7 +198,7 @@ class Journal:
         yield from rest
 
     def known(self, keys: Iterable[bytes]) -> set[bytes]:
-        """Those of the keys that have a row already."""
+        """Return those of the keys that already have a row."""
         with self._faults():
             return {key for key in keys if self._connection.execute(HAS_ROW, (key,)).fetchone()}
 
@@ -202,8 +208,8 @@ class Journal:
         rows: Mapping[bytes, NDArray[np.float32]],
         counts: Mapping[str, int] | None = None,
     ) -> None:
-        """Bring a chunk of work to the disk, whole or not at all. ``rows`` are new; their shape is the
-        caller's to remember. ``counts`` are added to those of the chunks before.
+        """Write a chunk of work to the disk, whole or not at all. ``rows`` are new rows; the caller has to
+        know their shape, which is not kept. ``counts`` are added to those of earlier chunks.
         """
         digest = self._digest.copy()
         for entry in entries:
@@ -221,17 +227,18 @@ class Journal:
         self._digest = digest
 
     def finish(self, totals: Mapping[str, Any]) -> None:
-        """Say that the input has ended and all of it is done."""
+        """Note that all of the input is done, with its totals."""
         with self._transaction():
             self._set_state(self._state() | {"finished": dict(totals)})
 
-    def name(self, files: Mapping[str, Sequence[int]]) -> None:
-        """Say that the outputs, by role, are about to get their names, and by what they are known."""
+    def note_outputs(self, files: Mapping[str, Sequence[int]]) -> None:
+        """Note the identities of the output files, by role, just before they get their names."""
+        naming = {role: list(identity) for role, identity in files.items()}
         with self._transaction():
-            self._set_state(self._state() | {"naming": {role: list(known) for role, known in files.items()}})
+            self._set_state(self._state() | {"naming": naming})
 
     def entries(self) -> Iterator[Entry]:
-        """The records done, by their numbers."""
+        """Yield the records that are done, in the order of their numbers."""
         with self._faults():
             for number, payload, keys, crc32 in self._connection.execute(RECORDS):
                 check_sum(crc32, str(number).encode(), payload, keys)
@@ -241,8 +248,8 @@ class Journal:
                 yield Entry(number, _payload(payload), [keys[end - KEY_BYTES : end] for end in ends])
 
     def row(self, key: bytes, n_values: int | None = None) -> NDArray[np.float32]:
-        """The row of this key, as one long array, of ``n_values`` where that is known. There is one of every
-        key that is known or in an entry.
+        """Return the row of this key as a flat array, of ``n_values`` if that is given. Every key that is
+        known or in an entry has a row.
         """
         with self._faults():
             found = self._connection.execute(ROW, (key,)).fetchone()
@@ -270,7 +277,7 @@ class Journal:
             )
 
     def _state(self) -> dict[str, Any]:
-        """All that is said of the work as a whole."""
+        """Return what the journal says of the work as a whole; empty before ``begin``."""
         with self._faults():
             found = self._connection.execute(STATE).fetchone()
             if found is None:
@@ -320,7 +327,7 @@ class Journal:
 
 
 def _check_kinds(found: Mapping[str, Any], wanted: Fields) -> None:
-    """Raise ``damage`` where what a journal says of its making is not what any run says of it."""
+    """Raise ``damage`` where the provenance in a journal lacks fields, or has others than a run writes."""
     strange = [
         name
         for name in sorted({*found, *wanted})

@@ -80,9 +80,9 @@ def open_contact_writer(
     provenance_file: BinaryIO | None = None,
     reason: str | None = None,
 ) -> ContactWriter:
-    """A store that writes to ``handle``. ``pairs`` is for tables, ``provenance_file`` for ``.csv``;
-    ``notices`` counts the arrays whose names are not their proteins' ids. ``reason``: what is said of a
-    protein whose probabilities are NaN, where there may be such.
+    """Return the writer of contact maps to ``handle``. ``pairs`` is for tables, ``provenance_file`` for
+    ``.csv``; ``notices`` counts the arrays whose names are not their proteins' ids. ``reason``: what is said
+    of a protein whose probabilities are NaN, where there may be such.
     """
     if suffix == ".npz":
         return _MatrixArchive(handle, provenance, notices, reason)

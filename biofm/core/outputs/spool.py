@@ -16,7 +16,7 @@ CHUNK_BYTES = 1 << 20
 
 
 class Spool:
-    """A temporary file without a name: however the process ends, nothing is left of it.
+    """A temporary file without a name: the system removes it however the process ends.
 
     Raises:
         OutputError: The folder cannot be written, or its disk is full.
@@ -34,22 +34,22 @@ class Spool:
         self.n_bytes += len(data)
 
     def rewind(self) -> None:
-        """Go to the beginning, to read."""
+        """Go to the beginning, to read from there."""
         with self._faults():
             self._file.seek(0)
 
     def read(self, n_bytes: int) -> bytes:
-        """The next bytes; fewer at the end."""
+        """Return the next bytes; fewer at the end."""
         return self._file.read(n_bytes)
 
     def chunks(self) -> Iterator[bytes]:
-        """The whole content."""
+        """Yield the whole content in order, at most ``CHUNK_BYTES`` at a time."""
         self.rewind()
         while chunk := self.read(CHUNK_BYTES):
             yield chunk
 
     def read_at(self, place: int, n_bytes: int) -> bytes:
-        """Some bytes from the middle."""
+        """Return ``n_bytes`` bytes from the offset ``place`` on."""
         with self._faults():
             self._file.seek(place)
         return self._file.read(n_bytes)
@@ -70,7 +70,7 @@ class Spool:
 
 
 class Strand:
-    """What grows piece by piece among others in one spool, and is read by itself."""
+    """One of several byte sequences that grow in turn in one spool; it is read back without the others."""
 
     def __init__(self, spool: Spool) -> None:
         self._spool = spool
@@ -83,14 +83,14 @@ class Strand:
         self.n_bytes += len(data)
 
     def chunks(self) -> Iterator[bytes]:
-        """The pieces, as they were appended."""
+        """Yield the pieces as they were appended."""
         for place, n_bytes in self._pieces:
             yield self._spool.read_at(place, n_bytes)
 
 
 class SpooledColumn:
-    """One column that travels: its numbers (int64 or float64) in ``cells``; or its texts, in UTF-8 one after
-    the other, and where each begins and the last one ends in ``offsets`` (int64).
+    """A column that travels with the records. ``cells`` holds its numbers (int64 or float64), or its texts in
+    UTF-8 end to end; ``offsets`` (int64) then says where each text begins and the last one ends.
     """
 
     def __init__(self, spool: Spool, kind: type[Cell]) -> None:
@@ -110,7 +110,7 @@ class SpooledColumn:
         self.longest = max([self.longest, *(len(str(cell)) for cell in cells)])
 
     def texts(self) -> Iterator[list[str]]:
-        """All of them, block by block."""
+        """Yield the texts of the column, a list for each block that was appended."""
         end: list[int] = []
         for text, offsets in zip(self.cells.chunks(), self.offsets.chunks(), strict=True):
             bounds = [*end, *np.frombuffer(offsets, "<i8").tolist()]
@@ -119,8 +119,8 @@ class SpooledColumn:
 
 
 class SpooledTable:
-    """Blocks as four spools, one an array: ``values`` (float32), ``n_residues``, ``ids_utf8``,
-    ``ids_offsets``; and a fifth for all ``columns`` that travel, where there are some.
+    """Blocks of embeddings in four spools, one an array: ``values`` (float32), ``n_residues``, ``ids_utf8``,
+    ``ids_offsets``. A fifth spool holds all ``columns`` that travel with the records, if there are any.
 
     ``ids_offsets`` (int64, n_proteins + 1) says where in ``ids_utf8`` each id begins, and where the last one
     ends.
@@ -160,7 +160,7 @@ class SpooledTable:
             column.append(columns[name])
 
     def ids(self, n_ids: int) -> Iterator[list[str]]:
-        """All ids, ``n_ids`` at a time."""
+        """Yield all ids, ``n_ids`` at a time."""
         self.ids_utf8.rewind()
         self.ids_offsets.rewind()
         begin = int.from_bytes(self.ids_offsets.read(8), "little")

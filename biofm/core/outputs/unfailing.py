@@ -1,4 +1,4 @@
-"""A file that never fails, for libraries that cannot bear it."""
+"""A file whose writes never raise, for HDF5 and Arrow, which crash or hang on to a file that does."""
 
 import io
 from collections.abc import Callable, Iterator
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
 
 
 class UnfailingFile:
-    """Passes everything on to an empty binary file, and keeps the first fault for ``faults_raised``.
+    """Passes every call on to an empty binary file and keeps the first fault, which ``faults_raised`` raises.
 
     HDF5 holds on to a file that it could not write, tries again when Python ends, and crashes the process
     (https://github.com/h5py/h5py/issues/914). Arrow writes the end of a file when its writer is forgotten,
-    though the file may be closed by then. So after a fault everything is accepted and thrown away.
+    though the file may be closed by then. After a fault, therefore, everything is accepted and thrown away.
     """
 
     closed = False
@@ -27,7 +27,7 @@ class UnfailingFile:
 
     @contextmanager
     def faults_raised(self) -> Iterator[None]:
-        """At its end raise the first fault there was, in place of what the library may have made of it."""
+        """At the end of the ``with`` raise the first fault, whatever the library made of it."""
         try:
             yield
         finally:
@@ -74,7 +74,7 @@ class UnfailingFile:
         return True
 
     def close(self) -> None:
-        """Leaves the file open: it belongs to whoever opened it."""
+        """Leave the file open: whoever opened it closes it."""
 
     def _try(self, action: Callable[[], object]) -> None:
         if self._fault is None:

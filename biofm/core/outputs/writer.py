@@ -1,4 +1,4 @@
-"""Which store writes which suffix."""
+"""Writers of embeddings: what every format's writer does, and which one belongs to which suffix."""
 
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -17,8 +17,8 @@ SUFFIXES = (".h5ad", ".parquet", ".npz", ".safetensors", ".csv")
 class EmbeddingWriter(Protocol):
     """Takes blocks of embeddings in the input's order, and keeps none of them in memory for long.
 
-    A store that is never closed leaves no whole file behind. One may be closed without a row; it then has no
-    dimensions either.
+    A file whose writer is never closed is not whole. A writer may be closed without a row; the file then has
+    no dimensions either.
     """
 
     def append(self, block: EmbeddingBlock) -> None:
@@ -29,11 +29,7 @@ class EmbeddingWriter(Protocol):
 
 
 def check_suffix(path: Path) -> str:
-    """The suffix of ``path`` in lower case.
-
-    Raises:
-        OutputError: No store writes such a file.
-    """
+    """Return the suffix of ``path`` in lower case. Raises OutputError where no writer has this suffix."""
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         what = f"{suffix} is no format for embeddings" if suffix else "the name has no suffix"
@@ -44,12 +40,6 @@ def check_suffix(path: Path) -> str:
     return suffix
 
 
-def provenance_path(path: Path) -> Path | None:
-    """Where to write how the output at ``path`` was made, if its format has no place for it."""
-    has_no_place = path.suffix.lower() in (".csv", ".tsv")
-    return path.with_name(f"{path.name}.provenance.json") if has_no_place else None
-
-
 def open_writer(
     handle: BinaryIO,
     suffix: str,
@@ -58,15 +48,15 @@ def open_writer(
     scratch_folder: Path | None,
     provenance_file: BinaryIO | None = None,
 ) -> EmbeddingWriter:
-    """A store that writes to ``handle``, an empty, seekable binary file that can be read and written.
+    """Return the writer of this suffix. It writes to ``handle``, an empty, seekable binary file that can be
+    read and written.
 
     ``per_residue``: one row a residue instead of one a protein. ``scratch_folder``: for the temporary files
     of ``.npz`` and ``.safetensors``, as large as the output; by default the system's. ``provenance_file``: a
     second file, needed where ``provenance_path`` names one.
 
-    Raises:
-        OutputError: No store writes this suffix. From the store's methods: a temporary file cannot be
-        written. OSError: From the store's methods: the handle cannot be written.
+    Raises OutputError: no writer has this suffix. The writer's methods raise OutputError where a temporary
+    file cannot be written, and OSError where the handle cannot.
     """
     match check_suffix(Path(f"output{suffix}")):
         case ".h5ad":

@@ -24,8 +24,8 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from biofm.core.choices import FinetuneMethod, HeadPool, Task
+from biofm.core.environment import __version__
 from biofm.core.errors import ModelError
-from biofm.core.version import __version__
 from biofm.evaluation import Calibration, Intervals, Promise, is_temperature
 from biofm.inference.prediction import adapters
 from biofm.inference.prediction.domain import Domain, Nearest, TrainingRows, read_nearest

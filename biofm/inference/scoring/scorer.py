@@ -12,7 +12,7 @@ from biofm.core.progress import no_progress
 from biofm.inference.scoring.methods import Unscored, Variant, readings_of, score_of
 from biofm.inference.scoring.scoring_model import Answer, Reading, ScoringModel
 from biofm.modalities import Modality
-from biofm.models.finiteness import not_finite, reason_of
+from biofm.models.finiteness import describe_not_finite, not_finite
 
 
 class Need(NamedTuple):
@@ -93,7 +93,7 @@ class Scorer:
         ``names`` are those of the models; ``is_empty``, shape (models,), says whose scores are missing.
         """
         at_fault = [
-            f"{name}: {reason_of(model.runner.dtype)}"
+            f"{name}: {describe_not_finite(model.runner.dtype)}"
             for name, model, it in zip(names, self.models, is_empty, strict=True)
             if it
         ]

@@ -1,15 +1,37 @@
-"""Curves as a figure of a page: title, legend, drawing, and what the drawing does to the values."""
+"""Curves as a figure of a page: title, legend, drawing, and notes on what the drawing does to the values.
 
+matplotlib draws. Its SVG is made a part of the page: the text takes the page's font, the colours are those of
+the page by day and by night, and the places of the points are written down for a mouse to find.
+"""
+
+import io
 import json
+import re
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
 
-from biofm.report.curves import Curves, Series, window
-from biofm.report.run.drawing import COLOUR_NAMES, draw_svg
+import numpy as np
+
+from biofm.report.curves import COLOURS, GRID, INK, Curves, Series, plot, window
+from biofm.report.figure import new_figure, printable
 from biofm.report.run.markup import Html, tag
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+WIDTH_INCH, HEIGHT_INCH = 5.2, 3.1
+POINTS_PER_INCH = 72  # of an SVG
+FONT_POINTS = 11  # so that a phone, where the figure shrinks, still shows more than 9
+MOST_POINTS = 400  # that a mouse can find; the line has all
+
+# The colours that matplotlib writes become names, which the page gives their colours.
+COLOUR_NAMES = {INK: "muted", GRID: "rule"} | {colour: f"line-{i}" for i, colour in enumerate(COLOURS, 1)}
+_REFERENCE = re.compile(r"#([\w-]+)")
 
 
 def chart(curves: Curves, number: int) -> Html:
-    """A ``<figure>``; ``number`` makes what is in it the only one of its name on the page."""
+    """Return a ``<figure>``. ``number`` makes the ids in it unique on the page."""
     title = f"chart-{number}-title"
     return tag(
         "figure",
@@ -32,7 +54,7 @@ def _plot(curves: Curves, prefix: str, title: str) -> Html:
 
 
 def describe(curves: Curves) -> str:
-    """What the curves show, for who cannot see them."""
+    """Return in words what the curves show, for readers who cannot see them."""
     parts = [_describe_series(series, curves.x_label) for series in curves.series]
     parts += [f"{name}: {value:,.5g} throughout" for name, value in curves.levels.items()]
     return f"{curves.y_label} against {curves.x_label}. {'; '.join(parts)}."
@@ -50,7 +72,7 @@ def _describe_series(series: Series, x_label: str) -> str:
 
 
 def _legend(curves: Curves) -> Html:
-    """Colours and names, where there are several."""
+    """Return the colours and names of the curves; nothing where there is only one."""
     if len(curves.names()) < 2:
         return Html("")
     items = [
@@ -61,7 +83,7 @@ def _legend(curves: Curves) -> Html:
 
 
 def _notes(curves: Curves) -> Html:
-    """What the drawing does to the values, and what of them it cannot show."""
+    """Return notes: which curves are smoothed, and how many values cannot be drawn."""
     notes = [curves.note] if curves.note else []
     for series in curves.series:
         n_points = len(series.finite()[0])
@@ -72,3 +94,85 @@ def _notes(curves: Curves) -> Html:
             notes.append(f"Not drawn: {n_lost:,} values {f'of {name}' if name else ''}that are no numbers.")
     text = " ".join(notes)
     return tag("p", text, class_="note") if text else Html("")
+
+
+def draw_svg(curves: Curves, description: str, prefix: str) -> tuple[Element, dict[str, Any]]:
+    """Return an ``<svg>`` with a ``<desc>``, and where its points lie. Every id in it begins with
+    ``prefix``.
+    """
+    import matplotlib  # half a second, paid only where something is drawn
+
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "biofm", "font.size": FONT_POINTS}):
+        figure = new_figure(WIDTH_INCH, HEIGHT_INCH)
+        figure.set_dpi(POINTS_PER_INCH)
+        figure.patch.set_visible(False)
+        axes = figure.subplots()
+        axes.patch.set_visible(False)
+        plot(curves, axes)
+        drawn = io.BytesIO()
+        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))  # an empty one leaves no metadata
+        figure.savefig(drawn, format="svg", metadata=nothing)
+    svg = ElementTree.fromstring(drawn.getvalue())
+    _adapt(svg, prefix)
+    svg.attrib = {"viewBox": svg.attrib["viewBox"]}
+    desc = Element("desc", id=f"{prefix}-description")
+    desc.text = printable(description)
+    svg.insert(0, desc)
+    return svg, _points(curves, axes)
+
+
+def _adapt(svg: Element, prefix: str) -> None:
+    """Reduce an SVG of matplotlib, in place, to what the page needs: names without namespaces, the ids that
+    are used, and the page's fonts and colours instead of matplotlib's.
+    """
+    texts = [f"{name} {value}" for one in svg.iter() for name, value in one.attrib.items() if "#" in value]
+    used = {id_ for text in texts if "href" in text or "url(" in text for id_ in _REFERENCE.findall(text)}
+    for element in svg.iter():
+        for style in [child for child in element if _plain(child.tag) == "style"]:
+            element.remove(style)
+        element.tag = _plain(element.tag)
+        element.attrib = {
+            _plain(name): _adapt_value(_plain(name), value, prefix)
+            for name, value in element.attrib.items()
+            if _plain(name) != "id" or value in used
+        }
+        element.tail = None
+        element.text = element.text if element.tag == "text" else None
+
+
+def _plain(name: str) -> str:
+    return name.rpartition("}")[2]
+
+
+def _adapt_value(name: str, value: str, prefix: str) -> str:
+    match name:
+        case "id":
+            value = f"{prefix}-{value}"
+        case "href" | "clip-path":
+            value = _REFERENCE.sub(rf"#{prefix}-\1", value)
+        case "style":
+            parts = (part.strip() for part in value.split(";"))
+            value = "; ".join(part for part in parts if not part.startswith("font-family"))
+            for colour, of_page in COLOUR_NAMES.items():
+                value = value.replace(colour, f"var(--{of_page})")
+    return " ".join(value.split())
+
+
+def _points(curves: Curves, axes: "Axes") -> dict[str, Any]:
+    """Return where the points of each series lie in the drawing, with their values as text; at most
+    ``MOST_POINTS`` of a series.
+    """
+    height = HEIGHT_INCH * POINTS_PER_INCH
+    box = axes.get_window_extent()
+    series = []
+    for one, (name, colour, _) in zip(curves.series, curves.names(), strict=False):
+        x, y = one.finite()
+        chosen = np.unique(np.linspace(0, max(0, len(x) - 1), MOST_POINTS).astype(int))[: len(x)]
+        places = axes.transData.transform(np.column_stack([x, y]))
+        points = [
+            [round(places[i, 0], 1), round(height - places[i, 1], 1), f"{x[i]:,.10g}", f"{y[i]:,.5g}"]
+            for i in chosen
+        ]
+        series.append({"name": name, "colour": COLOUR_NAMES[colour], "points": points})
+    top, bottom = round(height - box.y1, 1), round(height - box.y0, 1)
+    return {"x": curves.x_label, "top": top, "bottom": bottom, "series": series}

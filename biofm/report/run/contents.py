@@ -1,4 +1,4 @@
-"""What a report of a run holds."""
+"""The contents of a report of a run."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,9 +22,7 @@ class Measure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contender:
-    """A model or a baseline and what was measured of it: an estimate for each measure, None where it has
-    none.
-    """
+    """A model or a baseline, with an estimate of each measure, or None where it has none."""
 
     name: str
     kind: Literal["model", "baseline"]
@@ -36,9 +34,9 @@ class Contender:
 class Results:
     """Models beside baselines on the same held-out data; the first measure is the one that decides.
 
-    ``interval`` says what the bounds are. ``differences``: by the first measure, of the best model less each
-    baseline, where they were compared on the same resamples. ``has_verdict``: whether sentences say who is
-    best.
+    ``interval`` says what the bounds are. ``differences``: by the first measure, the best model less each
+    baseline, where both were measured on the same resamples. ``has_verdict``: whether sentences above the
+    table say who is best.
     """
 
     title: str
@@ -56,7 +54,7 @@ class Results:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """Facts in rows; the first cell of a row is its name. Numbers are set to the right."""
+    """A table of facts. The first cell of a row is its name; columns of numbers are aligned to the right."""
 
     title: str
     header: tuple[str, ...]
@@ -69,7 +67,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pairs:
-    """Many short facts: names and values."""
+    """A list of short facts: names and values."""
 
     title: str
     values: Mapping[str, Any]
@@ -78,7 +76,7 @@ class Pairs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """A PNG, what is to be read below it, and what it shows for who cannot see it."""
+    """A PNG, its caption, and a description for readers who cannot see it."""
 
     png: bytes
     caption: str
@@ -87,11 +85,11 @@ class Picture:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunReport:
-    """A run, to be read by whoever was not there.
+    """The report of a run, for readers who were not there.
 
-    kind: ``pretraining``. summary: a sentence or two. facts: the few figures to see first. configuration:
-    names and values, which may be mappings themselves. notices: what was changed or left out, counted.
-    ended: when, as it is to be read.
+    kind: such as ``pretraining``. summary: a sentence or two. facts: the few figures to see first.
+    configuration: names and values, which may be mappings themselves. notices: what was changed or left out,
+    with counts. ended: the time of the end, as it is shown.
     """
 
     title: str

@@ -1,4 +1,4 @@
-"""HTML that cannot be broken by what it shows: text is escaped unless it was made here."""
+"""HTML that no text can break: every string is escaped unless it is markup already, as ``Html`` says."""
 
 import html
 
@@ -8,23 +8,24 @@ VOID = frozenset({"br", "col", "img", "link", "meta"})
 
 
 class Html(str):
-    """Markup that is whole and safe to stand anywhere in a page."""
+    """Whole markup that may stand anywhere in a page as it is."""
 
     __slots__ = ()
 
 
 def escape(text: str) -> Html:
-    """Text as it is to be read, in a page or in an attribute; markup stays what it is."""
+    """Escape text for a page or an attribute; ``Html`` is returned unchanged."""
     return text if isinstance(text, Html) else Html(html.escape(printable(text), quote=True))
 
 
 def join(*parts: str) -> Html:
+    """Return the parts one after the other, escaped unless they are ``Html``."""
     return Html("".join(map(escape, parts)))
 
 
 def tag(name: str, /, *children: str, **attributes: str | int | float | bool | None) -> Html:
-    """``tag("td", "a < b", class_="number", aria_label="x")``. An attribute that is None or False is left
-    out, one that is True has no value.
+    """Return an element: ``tag("td", "a < b", class_="number", aria_label="x")``. An attribute that is None
+    or False is left out, one that is True has no value.
     """
     spelt = "".join(_attribute(key, value) for key, value in attributes.items())
     if name in VOID:

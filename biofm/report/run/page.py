@@ -7,7 +7,7 @@ from collections.abc import Callable
 from importlib import resources
 from typing import BinaryIO
 
-from biofm.core.version import __version__
+from biofm.core.environment import __version__
 from biofm.report.run.chart import chart
 from biofm.report.run.contents import Pairs, Picture, RunReport, Table
 from biofm.report.run.markup import Html, join, tag
@@ -17,7 +17,9 @@ PIXELS_PER_POINT = 1.5  # of pictures: sharp on a fine screen, text as large as 
 
 
 def write_report(report: RunReport, handle: BinaryIO) -> None:
-    """The whole page, as UTF-8. Its policy lets a browser load nothing and run no script but ours."""
+    """Write the whole page in UTF-8. Its content policy lets a browser load nothing and run only our
+    script.
+    """
     style, script = _read("style.css"), _read("script.js")
     head = tag(
         "head",
@@ -41,7 +43,7 @@ def write_report(report: RunReport, handle: BinaryIO) -> None:
 
 
 def _read(name: str) -> Html:
-    """A file beside this one, which is ours and stands in the page as it is."""
+    """Read a file beside this one, which goes into the page unescaped."""
     return Html(resources.files(__package__).joinpath(name).read_text(encoding="utf-8"))
 
 
@@ -98,7 +100,7 @@ def _picture(picture: Picture) -> Html:
 
 
 def _size(png: bytes) -> tuple[int, int]:
-    """Width and height in pixels, which stand in the first chunk of every PNG (ISO 15948, 11.2.2)."""
+    """Return width and height in pixels, from the first chunk of the PNG (ISO 15948, 11.2.2)."""
     width, height = struct.unpack(">II", png[16:24])
     return width, height
 
@@ -136,4 +138,4 @@ SECTIONS: dict[str, Callable[[RunReport], Html]] = {
     "Configuration": _configuration,
     "Environment": _environment,
 }
-"""What a page may hold, from first to last; an empty one is left out."""
+"""The sections of a page, from first to last; an empty one is left out."""

@@ -7,13 +7,15 @@ from typing import Any
 from biofm.evaluation import IntervalEstimate
 from biofm.report.run.contents import Cell, Contender, Results, Table
 from biofm.report.run.markup import Html, join, tag
-from biofm.report.run.verdict import find_best, format_value, judge, values_of
+from biofm.report.run.standing import find_best, format_value, say_who_is_best, values_of
 
 BAR_WIDTH, BAR_HEIGHT, BAR_MARGIN = 96, 12, 5
 
 
 def results_table(results: Results, id_: str) -> Html:
-    """Who is best, in words, then all of them: models first, each measure from bad to good on one scale."""
+    """Return sentences that say who is best, then a table of all contenders, models first. The bars of a
+    measure share one scale.
+    """
     bests = [{it.name for it in find_best(results, number)} for number in range(len(results.measures))]
     header = ["", *(_measure_name(results, number) for number in range(len(results.measures)))]
     ordered = sorted(results.contenders, key=lambda contender: contender.kind != "model")
@@ -22,7 +24,7 @@ def results_table(results: Results, id_: str) -> Html:
     has_bounds = any(it is not None and it.low is not None for c in ordered for it in c.estimates)
     notes = [results.note, f"In brackets: {results.interval}." if has_bounds else ""]
     note = " ".join(filter(None, notes))
-    return join(_verdicts(results), table, tag("p", note, class_="note") if note else "")
+    return join(_sentences(results), table, tag("p", note, class_="note") if note else "")
 
 
 def plain_table(table: Table, id_: str) -> Html:
@@ -37,7 +39,9 @@ def plain_table(table: Table, id_: str) -> Html:
 
 
 def pairs_list(pairs: Mapping[str, Any]) -> Html:
-    """Names and values, in as many columns as fit; what is in a mapping within is named with a dot."""
+    """Return names and values in as many columns as fit. The names in an inner mapping are joined to its own
+    by a dot.
+    """
     rows = [tag("div", tag("dt", name), tag("dd", value)) for name, value in _flatten(pairs)]
     return tag("dl", *rows, class_="pairs") if rows else Html("")
 
@@ -71,10 +75,10 @@ def _table(
     return tag("div", table, class_="scroll", role="region", aria_labelledby=id_, tabindex=0)
 
 
-def _verdicts(results: Results) -> Html:
+def _sentences(results: Results) -> Html:
     items = [
-        tag("li", verdict.sentence, class_="ahead" if verdict.model_is_ahead else "behind")
-        for verdict in (judge(results) if results.has_verdict else [])
+        tag("li", standing.sentence, class_="ahead" if standing.model_is_ahead else "behind")
+        for standing in (say_who_is_best(results) if results.has_verdict else [])
     ]
     return tag("ul", *items, class_="verdicts") if items else Html("")
 
@@ -113,7 +117,7 @@ def _estimate_cell(
 
 
 def _bar(results: Results, number: int, estimate: IntervalEstimate) -> Html:
-    """The value and its bounds on the scale that its column shares."""
+    """Return a drawing of the value and its bounds on the scale of its column."""
     values = values_of(results, number)
     low, high = min(values, default=0.0), max(values, default=0.0)
     shown = [value for value in (estimate.low, estimate.value, estimate.high) if value is not None]

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from biofm.core.errors import OptionError
-from biofm.core.free_memory import free_bytes
-from biofm.core.hardware import resident_bytes
+from biofm.core.memory import free_bytes, resident_bytes
 from biofm.inference import Compute
 from biofm.training.data import PackedData
 from biofm.training.estimating.memory import (

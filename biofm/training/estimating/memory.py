@@ -12,8 +12,7 @@ from torch.optim import Muon
 
 from biofm.core.configuration import option_of
 from biofm.core.errors import OptionError
-from biofm.core.free_memory import free_bytes
-from biofm.core.memory import give_back_freed_memory
+from biofm.core.memory import free_bytes, give_back_freed_memory
 from biofm.inference import Compute
 from biofm.nn import recompute_blocks
 from biofm.training.data import PackedData

@@ -11,8 +11,7 @@ from biofm_datasets.store import TokenStore, open_store
 from numpy.typing import NDArray
 
 from biofm.core.errors import InputError, data_errors, input_errors
-from biofm.corpus.blocks import BlockReader, Reading
-from biofm.corpus.inputs import short_names
+from biofm.corpus import BlockReader, Reading, short_names
 from biofm.modalities import Tokens
 from biofm.models import Checkpoint
 from biofm.training.recipe import PretrainRecipe

@@ -11,7 +11,7 @@ import torch
 from biofm_datasets.sampling import Plan
 from torch import nn
 
-from biofm.core.hardware import resident_bytes
+from biofm.core.memory import resident_bytes
 from biofm.inference import Compute
 from biofm.nn import Encoder, recompute_blocks
 from biofm.training.batches import BEGINNING, Maker, Share, TrainingBatches

@@ -22,8 +22,7 @@ from torch.distributed import (  # type: ignore[attr-defined]  # not in the list
 )
 
 from biofm.core.errors import OptionError, OutputError
-from biofm.core.signals import remove_at_forced_end
-from biofm.core.temporary import FREE_TEMPORARY, temporary_folder
+from biofm.core.temporary import FREE_TEMPORARY, remove_at_forced_end, temporary_folder
 from biofm.training.processes.ranks import Processes
 
 PLACE = "BIOFM_MEETING"

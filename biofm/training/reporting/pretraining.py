@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biofm.core.environment import Environment
-from biofm.core.progress import format_duration
+from biofm.core.text import format_duration
 from biofm.evaluation import HeldOutPerplexity, IntervalEstimate
 from biofm.modalities import Words
 from biofm.nn import EncoderConfig

@@ -1,4 +1,4 @@
-"""Blocks of embeddings to store, and a way to store them."""
+"""Blocks of embeddings to write, and a way to write them."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +14,7 @@ RECORDS = [[1, 2, 4], [5, 6], [9]]
 N_RESIDUES = [[3, 1, 3], [2, 5], [4]]
 D_EMBEDDING = 7
 
-WriteStore = Callable[..., Path]
+WriteOutput = Callable[..., Path]
 
 
 @pytest.fixture
@@ -45,14 +45,14 @@ def residue_blocks() -> list[EmbeddingBlock]:
 
 
 @pytest.fixture
-def write_store(tmp_path: Path, provenance: ProvenanceFields) -> WriteStore:
+def write_output(tmp_path: Path, provenance: ProvenanceFields) -> WriteOutput:
     """Writes blocks to ``out`` and the suffix, and returns its path."""
 
     def write(suffix: str, blocks: list[EmbeddingBlock], *, per_residue: bool = False) -> Path:
         path = tmp_path / f"out{suffix}"
         beside = provenance_path(path)
         with path.open("w+b") as handle, (beside or tmp_path / "unused").open("wb") as provenance_file:
-            store = open_writer(
+            writer = open_writer(
                 handle,
                 suffix,
                 per_residue=per_residue,
@@ -60,8 +60,8 @@ def write_store(tmp_path: Path, provenance: ProvenanceFields) -> WriteStore:
                 provenance_file=provenance_file if beside else None,
             )
             for block in blocks:
-                store.append(block)
-            store.close(provenance)
+                writer.append(block)
+            writer.close(provenance)
         return path
 
     return write

@@ -54,10 +54,10 @@ def write(tmp_path: Path) -> Write:
         path = tmp_path / f"out{suffix}"
         with path.open("w+b") as handle, (tmp_path / "out.json").open("wb") as beside:
             counted = Counter() if notices is None else notices
-            store = open_contact_writer(handle, suffix, PROVENANCE, PairFilter(**pairs), counted, beside)
+            writer = open_contact_writer(handle, suffix, PROVENANCE, PairFilter(**pairs), counted, beside)
             for number, (id_, probabilities) in enumerate(maps, start=1):
-                store.append(id_, number, probabilities)
-            store.close()
+                writer.append(id_, number, probabilities)
+            writer.close()
         return path
 
     return write
@@ -86,10 +86,10 @@ def test_no_member_of_an_archive_leaves_its_folder(write: Write) -> None:
 
 def test_an_archive_is_written_as_the_maps_come() -> None:
     handle = io.BytesIO()
-    store = open_contact_writer(handle, ".npz", PROVENANCE, PairFilter(), Counter())
+    writer = open_contact_writer(handle, ".npz", PROVENANCE, PairFilter(), Counter())
     sizes = []
     for _ in range(3):
-        store.append("p", 1, np.ones((100, 100), np.float32))
+        writer.append("p", 1, np.ones((100, 100), np.float32))
         sizes.append(handle.tell())
     assert min(np.diff(sizes)) > 40_000
 
@@ -139,15 +139,15 @@ def test_no_proteins_make_a_file_that_reads_as_empty(suffix: str, write: Write) 
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".csv", ".parquet"])
-def test_a_store_that_is_forgotten_disturbs_nobody(
+def test_a_writer_that_is_forgotten_disturbs_nobody(
     suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     faults: list[str] = []
     monkeypatch.setattr(sys, "unraisablehook", lambda fault: faults.append(repr(fault.exc_value)))
     with (tmp_path / "out").open("w+b") as handle, (tmp_path / "beside").open("wb") as beside:
-        store = open_contact_writer(handle, suffix, PROVENANCE, PairFilter(), Counter(), beside)
-        store.append("p", 1, np.ones((9, 9), np.float32))
-    del store
+        writer = open_contact_writer(handle, suffix, PROVENANCE, PairFilter(), Counter(), beside)
+        writer.append("p", 1, np.ones((9, 9), np.float32))
+    del writer
     assert faults == []
 
 

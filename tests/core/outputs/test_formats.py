@@ -16,7 +16,7 @@ import safetensors.numpy
 
 from biofm.core.outputs import EmbeddingBlock, ProvenanceFields, provenance_path
 
-WriteStore = Callable[..., Path]
+WriteOutput = Callable[..., Path]
 Blocks = list[EmbeddingBlock]
 
 IDS = ["P69905", "sp|P01308|INS_HUMAN", "P69905", 'a,"b"', "β-globin", "P69905"]
@@ -40,9 +40,9 @@ def read_h5ad(path: Path, **options: str) -> anndata.AnnData:
 
 
 def test_h5ad_is_read_by_anndata(
-    write_store: WriteStore, protein_blocks: Blocks, provenance: ProvenanceFields
+    write_output: WriteOutput, protein_blocks: Blocks, provenance: ProvenanceFields
 ) -> None:
-    data = read_h5ad(write_store(".h5ad", protein_blocks))
+    data = read_h5ad(write_output(".h5ad", protein_blocks))
 
     np.testing.assert_array_equal(data.X, stacked(protein_blocks))
     assert data.X.dtype == np.float32
@@ -52,8 +52,8 @@ def test_h5ad_is_read_by_anndata(
     assert data.uns["biofm"] == provenance
 
 
-def test_h5ad_is_read_by_anndata_in_backed_mode(write_store: WriteStore, protein_blocks: Blocks) -> None:
-    data = read_h5ad(write_store(".h5ad", protein_blocks), backed="r")
+def test_h5ad_is_read_by_anndata_in_backed_mode(write_output: WriteOutput, protein_blocks: Blocks) -> None:
+    data = read_h5ad(write_output(".h5ad", protein_blocks), backed="r")
 
     np.testing.assert_array_equal(data.X[2:5], stacked(protein_blocks)[2:5])
     assert list(data.obs_names) == IDS
@@ -61,9 +61,9 @@ def test_h5ad_is_read_by_anndata_in_backed_mode(write_store: WriteStore, protein
 
 
 def test_h5ad_can_be_written_again_by_anndata(
-    write_store: WriteStore, protein_blocks: Blocks, tmp_path: Path
+    write_output: WriteOutput, protein_blocks: Blocks, tmp_path: Path
 ) -> None:
-    data = read_h5ad(write_store(".h5ad", protein_blocks))
+    data = read_h5ad(write_output(".h5ad", protein_blocks))
 
     data.write_h5ad(tmp_path / "again.h5ad")
 
@@ -71,9 +71,9 @@ def test_h5ad_can_be_written_again_by_anndata(
 
 
 def test_h5ad_of_residues_is_indexed_by_protein_and_residue(
-    write_store: WriteStore, residue_blocks: Blocks
+    write_output: WriteOutput, residue_blocks: Blocks
 ) -> None:
-    data = read_h5ad(write_store(".h5ad", residue_blocks, per_residue=True))
+    data = read_h5ad(write_output(".h5ad", residue_blocks, per_residue=True))
 
     np.testing.assert_array_equal(data.X, stacked(residue_blocks))
     assert data.obs["protein"].tolist() == PROTEINS
@@ -83,9 +83,9 @@ def test_h5ad_of_residues_is_indexed_by_protein_and_residue(
 
 
 def test_parquet_is_read_by_pyarrow(
-    write_store: WriteStore, protein_blocks: Blocks, provenance: ProvenanceFields
+    write_output: WriteOutput, protein_blocks: Blocks, provenance: ProvenanceFields
 ) -> None:
-    table = pq.read_table(write_store(".parquet", protein_blocks))
+    table = pq.read_table(write_output(".parquet", protein_blocks))
 
     assert table["id"].to_pylist() == IDS
     assert table["n_residues"].to_pylist() == N_RESIDUES
@@ -95,16 +95,16 @@ def test_parquet_is_read_by_pyarrow(
     assert json.loads(table.schema.metadata[b"biofm"]) == provenance
 
 
-def test_parquet_is_read_by_pandas(write_store: WriteStore, protein_blocks: Blocks) -> None:
-    table = pd.read_parquet(write_store(".parquet", protein_blocks))
+def test_parquet_is_read_by_pandas(write_output: WriteOutput, protein_blocks: Blocks) -> None:
+    table = pd.read_parquet(write_output(".parquet", protein_blocks))
 
     np.testing.assert_array_equal(np.stack(table["embedding"].tolist()), stacked(protein_blocks))
 
 
 def test_parquet_of_residues_names_protein_and_residue(
-    write_store: WriteStore, residue_blocks: Blocks
+    write_output: WriteOutput, residue_blocks: Blocks
 ) -> None:
-    table = pd.read_parquet(write_store(".parquet", residue_blocks, per_residue=True))
+    table = pd.read_parquet(write_output(".parquet", residue_blocks, per_residue=True))
 
     assert list(table.columns) == ["id", "record", "residue", "embedding"]
     assert table["record"].tolist() == RECORDS
@@ -113,22 +113,22 @@ def test_parquet_of_residues_names_protein_and_residue(
     np.testing.assert_array_equal(np.stack(table["embedding"].tolist()), stacked(residue_blocks))
 
 
-def test_parquet_row_groups_are_neither_a_block_nor_the_file(write_store: WriteStore) -> None:
+def test_parquet_row_groups_are_neither_a_block_nor_the_file(write_output: WriteOutput) -> None:
     blocks = [
         EmbeddingBlock(["P"] * 100, [1] * 100, [1] * 100, np.ones((100, 2048), np.float32))
         for _ in range(100)
     ]
 
-    file = pq.ParquetFile(write_store(".parquet", blocks)).metadata
+    file = pq.ParquetFile(write_output(".parquet", blocks)).metadata
 
     sizes = [file.row_group(number).num_rows for number in range(file.num_row_groups)]
     assert sizes == [4100, 4100, 1800]
 
 
 def test_npz_is_read_by_numpy_without_pickle(
-    write_store: WriteStore, protein_blocks: Blocks, provenance: ProvenanceFields
+    write_output: WriteOutput, protein_blocks: Blocks, provenance: ProvenanceFields
 ) -> None:
-    with np.load(write_store(".npz", protein_blocks), allow_pickle=False) as file:
+    with np.load(write_output(".npz", protein_blocks), allow_pickle=False) as file:
         np.testing.assert_array_equal(file["embeddings"], stacked(protein_blocks))
         assert file["embeddings"].dtype == np.float32
         assert file["ids"].tolist() == IDS
@@ -136,8 +136,10 @@ def test_npz_is_read_by_numpy_without_pickle(
         assert json.loads(str(file["provenance"])) == provenance
 
 
-def test_npz_of_residues_is_split_by_cumulative_sums(write_store: WriteStore, residue_blocks: Blocks) -> None:
-    with np.load(write_store(".npz", residue_blocks, per_residue=True), allow_pickle=False) as file:
+def test_npz_of_residues_is_split_by_cumulative_sums(
+    write_output: WriteOutput, residue_blocks: Blocks
+) -> None:
+    with np.load(write_output(".npz", residue_blocks, per_residue=True), allow_pickle=False) as file:
         proteins = np.split(file["embeddings"], np.cumsum(file["n_residues"])[:-1])
         assert file["ids"].tolist() == IDS
 
@@ -145,24 +147,24 @@ def test_npz_of_residues_is_split_by_cumulative_sums(write_store: WriteStore, re
     np.testing.assert_array_equal(np.concatenate(proteins), stacked(residue_blocks))
 
 
-def test_npz_keeps_ids_in_order_when_they_do_not_fit_into_one_chunk(write_store: WriteStore) -> None:
+def test_npz_keeps_ids_in_order_when_they_do_not_fit_into_one_chunk(write_output: WriteOutput) -> None:
     ids = [f"protein-{number}-{'x' * (number % 40)}" for number in range(20_000)]
     block = EmbeddingBlock(ids, [1] * len(ids), [1] * len(ids), np.ones((len(ids), 1), np.float32))
 
-    with np.load(write_store(".npz", [block, block]), allow_pickle=False) as file:
+    with np.load(write_output(".npz", [block, block]), allow_pickle=False) as file:
         assert file["ids"].tolist() == ids + ids
 
 
 @pytest.mark.parametrize("per_residue", [False, True])
 def test_safetensors_is_read_by_its_library(
     per_residue: bool,
-    write_store: WriteStore,
+    write_output: WriteOutput,
     protein_blocks: Blocks,
     residue_blocks: Blocks,
     provenance: ProvenanceFields,
 ) -> None:
     blocks = residue_blocks if per_residue else protein_blocks
-    path = write_store(".safetensors", blocks, per_residue=per_residue)
+    path = write_output(".safetensors", blocks, per_residue=per_residue)
 
     tensors = safetensors.numpy.load_file(path)
 
@@ -180,9 +182,9 @@ def test_safetensors_is_read_by_its_library(
 
 
 def test_safetensors_begins_its_data_at_a_multiple_of_eight_bytes(
-    write_store: WriteStore, protein_blocks: Blocks
+    write_output: WriteOutput, protein_blocks: Blocks
 ) -> None:
-    content = write_store(".safetensors", protein_blocks).read_bytes()
+    content = write_output(".safetensors", protein_blocks).read_bytes()
 
     n_header_bytes = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + n_header_bytes])
@@ -193,8 +195,8 @@ def test_safetensors_begins_its_data_at_a_multiple_of_eight_bytes(
     assert header["embeddings"]["data_offsets"][0] % 4 == 0
 
 
-def test_csv_is_read_by_pandas_with_every_digit(write_store: WriteStore, protein_blocks: Blocks) -> None:
-    table = pd.read_csv(write_store(".csv", protein_blocks), dtype=dict.fromkeys(NAMES, np.float32))
+def test_csv_is_read_by_pandas_with_every_digit(write_output: WriteOutput, protein_blocks: Blocks) -> None:
+    table = pd.read_csv(write_output(".csv", protein_blocks), dtype=dict.fromkeys(NAMES, np.float32))
 
     assert list(table.columns) == ["id", "n_residues", *NAMES]
     assert table["id"].tolist() == IDS
@@ -202,18 +204,18 @@ def test_csv_is_read_by_pandas_with_every_digit(write_store: WriteStore, protein
     np.testing.assert_array_equal(table[NAMES].to_numpy(), stacked(protein_blocks))
 
 
-def test_csv_keeps_extreme_numbers(write_store: WriteStore) -> None:
+def test_csv_keeps_extreme_numbers(write_output: WriteOutput) -> None:
     values = np.array([[1e-45, 3.4028235e38, -0.0, 0.1, 16777217, -1e-5]], np.float32)
     block = EmbeddingBlock(ids=["P"], records=[1], n_residues=[1], values=values)
 
-    line = write_store(".csv", [block]).read_text().splitlines()[1]
+    line = write_output(".csv", [block]).read_text().splitlines()[1]
 
     read = np.array(line.split(",")[2:], dtype=np.float32)
     assert read.tobytes() == values.tobytes()
 
 
-def test_csv_of_residues_names_protein_and_residue(write_store: WriteStore, residue_blocks: Blocks) -> None:
-    table = pd.read_csv(write_store(".csv", residue_blocks, per_residue=True))
+def test_csv_of_residues_names_protein_and_residue(write_output: WriteOutput, residue_blocks: Blocks) -> None:
+    table = pd.read_csv(write_output(".csv", residue_blocks, per_residue=True))
 
     assert list(table.columns) == ["id", "record", "residue", *NAMES]
     assert table["id"].tolist() == PROTEINS
@@ -222,9 +224,9 @@ def test_csv_of_residues_names_protein_and_residue(write_store: WriteStore, resi
 
 
 def test_csv_begins_with_its_header_and_has_its_provenance_beside_it(
-    write_store: WriteStore, protein_blocks: Blocks, provenance: ProvenanceFields
+    write_output: WriteOutput, protein_blocks: Blocks, provenance: ProvenanceFields
 ) -> None:
-    path = write_store(".csv", protein_blocks)
+    path = write_output(".csv", protein_blocks)
 
     beside = provenance_path(path)
 

@@ -15,7 +15,7 @@ import safetensors.numpy
 
 from biofm.core.outputs import EmbeddingBlock
 
-WriteStore = Callable[..., Path]
+WriteOutput = Callable[..., Path]
 
 N_RESIDUES = [[3, 1], [2]]
 COLUMNS: dict[str, list[list[Any]]] = {
@@ -60,10 +60,10 @@ def check(found: Any, name: str, *, per_residue: bool) -> None:
 
 
 @pytest.mark.parametrize("per_residue", [False, True])
-def test_parquet_and_csv_have_them_behind_our_own(per_residue: bool, write_store: WriteStore) -> None:
+def test_parquet_and_csv_have_them_behind_our_own(per_residue: bool, write_output: WriteOutput) -> None:
     ours = ["id", "record", "residue"] if per_residue else ["id", "n_residues"]
     for suffix, last in ((".parquet", ["embedding"]), (".csv", ["e0", "e1"])):
-        path = write_store(suffix, blocks(per_residue=per_residue), per_residue=per_residue)
+        path = write_output(suffix, blocks(per_residue=per_residue), per_residue=per_residue)
         table = pq.read_table(path) if suffix == ".parquet" else read_csv(path)
         assert table.column_names == [*ours, *COLUMNS, *last]
         for name, type_ in TYPES.items():
@@ -77,8 +77,8 @@ def read_csv(path: Path) -> Any:
 
 
 @pytest.mark.parametrize("per_residue", [False, True])
-def test_h5ad_has_them_in_obs(per_residue: bool, write_store: WriteStore) -> None:
-    path = write_store(".h5ad", blocks(per_residue=per_residue), per_residue=per_residue)
+def test_h5ad_has_them_in_obs(per_residue: bool, write_output: WriteOutput) -> None:
+    path = write_output(".h5ad", blocks(per_residue=per_residue), per_residue=per_residue)
     obs = anndata.read_h5ad(path).obs
     ours = ["protein", "record", "residue"] if per_residue else ["n_residues"]
     assert list(obs.columns) == [*ours, *COLUMNS]
@@ -88,8 +88,8 @@ def test_h5ad_has_them_in_obs(per_residue: bool, write_store: WriteStore) -> Non
 
 
 @pytest.mark.parametrize("per_residue", [False, True])
-def test_npz_has_an_array_of_each(per_residue: bool, write_store: WriteStore) -> None:
-    with np.load(write_store(".npz", blocks(per_residue=per_residue), per_residue=per_residue)) as arrays:
+def test_npz_has_an_array_of_each(per_residue: bool, write_output: WriteOutput) -> None:
+    with np.load(write_output(".npz", blocks(per_residue=per_residue), per_residue=per_residue)) as arrays:
         assert set(arrays) == {
             "embeddings", "ids", "n_residues", "provenance", *(f"column.{name}" for name in COLUMNS)
         }  # fmt: skip
@@ -99,8 +99,8 @@ def test_npz_has_an_array_of_each(per_residue: bool, write_store: WriteStore) ->
 
 
 @pytest.mark.parametrize("per_residue", [False, True])
-def test_safetensors_has_tensors_of_each(per_residue: bool, write_store: WriteStore) -> None:
-    path = write_store(".safetensors", blocks(per_residue=per_residue), per_residue=per_residue)
+def test_safetensors_has_tensors_of_each(per_residue: bool, write_output: WriteOutput) -> None:
+    path = write_output(".safetensors", blocks(per_residue=per_residue), per_residue=per_residue)
     arrays = safetensors.numpy.load_file(path)
     utf8, offsets = arrays["column.place/utf8"], arrays["column.place/offsets"]
     texts = [bytes(utf8[start:end]).decode() for start, end in pairwise(offsets)]
@@ -113,7 +113,7 @@ def test_safetensors_has_tensors_of_each(per_residue: bool, write_store: WriteSt
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
-def test_many_columns_take_few_open_files(suffix: str, write_store: WriteStore) -> None:
+def test_many_columns_take_few_open_files(suffix: str, write_output: WriteOutput) -> None:
     columns = {f"c{i}": ["x"] for i in range(3000)}
     block = EmbeddingBlock(["P"], [1], [1], np.ones((1, 1), np.float32), columns)
-    write_store(suffix, [block])
+    write_output(suffix, [block])

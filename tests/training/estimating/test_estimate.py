@@ -197,7 +197,7 @@ import sys
 import numpy as np
 from biofm_datasets.sampling import Mixture
 from biofm_datasets.store import TokenStore
-from biofm.core.hardware import peak_resident_bytes
+from biofm.core.memory import peak_resident_bytes
 from biofm.inference import choose_compute
 from biofm.models import new_model
 from biofm.training import PretrainRecipe

@@ -113,7 +113,7 @@ PROGRAM = """
 import resource, sys
 from pathlib import Path
 from biofm.api import model  # all that a run imports, before memory is scarce
-from biofm.corpus import inputs
+from biofm.corpus import reading
 from biofm.training import run, run_data, data, fit
 from biofm.cli import main
 

@@ -1,9 +1,13 @@
-"""Files of records as blocks of tokens, in memory that does not grow."""
+"""Reading the inputs of token stores: which files can be one, and their records as blocks of tokens.
+
+Memory does not grow with the files: a block has about a million residues.
+"""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, repeat
+from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
@@ -11,21 +15,24 @@ from biofm_datasets import DataError, Record
 from biofm_datasets.formats import is_table
 from biofm_datasets.ids import watch_ids
 from biofm_datasets.splits import SplitOptions, key_of_cell
+from biofm_datasets.store import open_store
+from biofm_datasets.store.files import RECORD
 from numpy.typing import NDArray
 
-from biofm.core.errors import InputError
-from biofm.modalities import Tokenizer, Tokens
-from biofm.modalities.modality import check_asked
-from biofm.modalities.records import SKIPPED, RecordOptions
+from biofm.core import sha256_of
+from biofm.core.errors import InputError, input_errors
+from biofm.gate import STANDARD_INPUT
+from biofm.modalities import SKIPPED, RecordOptions, Tokenizer, Tokens, check_asked
 
 BLOCK_RESIDUES = 1 << 20
 
 
 class Block(NamedTuple):
-    """Some records, their tokens one after the other, and what a split by parts or groups goes by.
+    """Some records of a file: their tokens end to end, and the keys by which a split assigns them, if it
+    needs any.
 
-    ``n_read`` counts the records of the file so far, those that were skipped included; ``n_units`` are those
-    of the block, such as residues.
+    ``n_read`` counts the records of the file so far, including skipped ones; ``n_units`` counts the units of
+    the block, such as residues.
     """
 
     ids: list[str]
@@ -39,15 +46,16 @@ class Block(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading(RecordOptions):
-    """How files are read, and what their split goes by."""
+    """How files are read, and how they will be split."""
 
     split: SplitOptions = SplitOptions()  # noqa: RUF009  # immutable
 
 
 class BlockReader:
-    """Turns the records of files into blocks. What is changed or left out is counted in ``notices``, which
-    agree with the last block whenever one is given out. Columns are those of the tables, if any of ``names``
-    is one.
+    """Turns the records of files into blocks.
+
+    ``notices`` counts what is changed or left out; whenever a block is yielded they cover the records up to
+    it. The options of columns apply to tables alone, if any of the files, by their ``names``, is one.
     """
 
     def __init__(
@@ -62,9 +70,10 @@ class BlockReader:
         self._keys: list[int] = []
 
     def read(self, stream: BinaryIO, name: str, n_done: int = 0) -> Iterator[Block]:
-        """The blocks behind the first ``n_done`` records.
+        """Yield the blocks after the first ``n_done`` records.
 
-        Raises DataError: the file is at fault, or a record and it is not to be skipped. InputError: all are.
+        Raises DataError: the file is faulty, or a record is and faults are not skipped. InputError: all
+        records are faulty.
         """
         modality = self.tokenizer.modality
         check_asked(self.reading.modality, modality)
@@ -105,7 +114,9 @@ class BlockReader:
         self.notices.update(repeated)  # behind the last block: a read that goes on counts all of them again
 
     def _key(self, record: Record) -> int | None:
-        """What the split goes by: a cell of its column, or the record's own group."""
+        """Return the key by which the split assigns a record: of a cell of its column, or of its own
+        group.
+        """
         split = self.reading.split
         if not split.needs_keys:
             return None
@@ -128,3 +139,64 @@ class BlockReader:
             return None
         found = map(self.tokenizer.values, self._sequences)
         return np.concatenate([np.empty(0, np.float32), *(one for one in found if one is not None)])
+
+
+class Input(NamedTuple):
+    """An opened file. ``weight`` is its share in a mixture; None stands for the share of its sequences."""
+
+    stream: BinaryIO
+    name: str
+    sha256: str
+    weight: float | None
+
+
+def open_inputs(
+    streams: Sequence[BinaryIO], paths: Sequence[Path], weights: Sequence[float] | None = None
+) -> list[Input]:
+    """Return the opened files with their names, checksums and weights."""
+    named = zip(streams, short_names(paths), weights or repeat(None, len(paths)), strict=True)
+    return [Input(stream, name, sha256_of([stream]), weight) for stream, name, weight in named]
+
+
+def check_not_standard_input(paths: Sequence[Path], modality: str | None = None) -> None:
+    """Raise InputError where one of the paths is standard input. ``modality`` names what it should hold."""
+    if STANDARD_INPUT in paths:
+        from biofm.models import modality_named  # brings torch, which a fault alone needs
+
+        items = modality_named(modality).words.items
+        what, remedy = "data sets are read from files", f"Write the {items} into a file first"
+        raise InputError(what, where="-", remedy=remedy)
+
+
+def check_store_reading(store: Path, reading: Reading) -> None:
+    """Raise InputError where ``reading`` sets for a store what was decided when it was prepared."""
+    if reading.column is not None:
+        what, remedy = "a column was chosen, but a store has none", "Leave the column out"
+        raise InputError(what, where=str(store), remedy=remedy)
+    if reading.gaps != Reading().gaps:
+        what, remedy = "the gaps of a store were treated when it was prepared", "Leave --gaps out"
+        raise InputError(what, where=str(store), remedy=remedy)
+
+
+def modality_of(inputs: Sequence[Path], asked: str | None) -> str:
+    """Return the name of the inputs' modality: that of a store, else ``asked``, else that of the files'
+    suffix.
+
+    Raises InputError: the store holds something else than was asked for, or is damaged.
+    """
+    if not inputs or not (inputs[0] / RECORD).is_file():
+        from biofm.models import modality_named  # brings torch
+
+        return asked or modality_named(files=inputs).name
+    with input_errors():
+        stored = open_store(inputs[0]).record.alphabet.modality
+    if asked not in (None, stored):
+        what = f"this store holds {stored}, and {asked} was asked for"
+        raise InputError(what, where=str(inputs[0]), remedy="Leave --as out, or give another store")
+    return stored
+
+
+def short_names(paths: Sequence[Path]) -> list[str]:
+    """Return the files' names, with their folders where two files share a name."""
+    names = [path.name for path in paths]
+    return names if len(set(names)) == len(names) else [str(path) for path in paths]

@@ -11,29 +11,28 @@ import pytest
 import safetensors.numpy
 
 from biofm.core.errors import OutputError
-from biofm.core.outputs import EmbeddingBlock, check_suffix, open_writer, provenance_path
-from biofm.core.outputs.writer import SUFFIXES
+from biofm.core.outputs import SUFFIXES, EmbeddingBlock, check_suffix, open_writer, provenance_path
 
 RunPython = Callable[..., CompletedProcess[str]]
-WriteStore = Callable[..., Path]
+WriteOutput = Callable[..., Path]
 
 GROW = """
 import sys
 import numpy as np
 from pathlib import Path
-from biofm.core.hardware import peak_resident_bytes
+from biofm.core.memory import peak_resident_bytes
 from biofm.core.outputs import EmbeddingBlock, open_writer
 
 folder, suffix = Path(sys.argv[1]), sys.argv[2]
 values = np.random.default_rng(0).standard_normal((500, 256), dtype=np.float32)
 with (folder / "out").open("w+b") as handle, (folder / "provenance").open("wb") as beside:
-    store = open_writer(handle, suffix, per_residue=False, scratch_folder=folder, provenance_file=beside)
+    writer = open_writer(handle, suffix, per_residue=False, scratch_folder=folder, provenance_file=beside)
     for number in range(500):
         if number == 300:  # a row group of Parquet, the largest that is gathered, was written by then
             early_bytes = peak_resident_bytes()
         ids = [f"protein-{number}-{row}" for row in range(500)]
-        store.append(EmbeddingBlock(ids=ids, records=[1] * 500, n_residues=[1] * 500, values=values))
-    store.close({})
+        writer.append(EmbeddingBlock(ids=ids, records=[1] * 500, n_residues=[1] * 500, values=values))
+    writer.close({})
 print(peak_resident_bytes() - early_bytes)
 """
 FILL_THE_DISK = """
@@ -47,11 +46,11 @@ folder, suffix = Path(sys.argv[1]), sys.argv[2]
 resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, resource.RLIM_INFINITY))
 block = EmbeddingBlock(["P"] * 1000, [1] * 1000, [1] * 1000, np.ones((1000, 1000), np.float32))
 with (folder / "out").open("w+b") as handle, (folder / "provenance").open("wb") as beside:
-    store = open_writer(handle, suffix, per_residue=False, scratch_folder=folder, provenance_file=beside)
+    writer = open_writer(handle, suffix, per_residue=False, scratch_folder=folder, provenance_file=beside)
     try:
         for _ in range(10):
-            store.append(block)
-        store.close({})
+            writer.append(block)
+        writer.close({})
     except (OSError, OutputError) as error:
         print(type(error).__name__, error)
 """
@@ -65,8 +64,8 @@ folder, suffix = Path(sys.argv[1]), sys.argv[2]
 values = np.ones((10_000, 1000), np.float32)
 block = EmbeddingBlock(["P"] * 10_000, [1] * 10_000, [1] * 10_000, values)
 with (folder / "out").open("w+b") as handle, (folder / "provenance").open("wb") as beside:
-    store = open_writer(handle, suffix, per_residue=False, scratch_folder=folder, provenance_file=beside)
-    store.append(block)
+    writer = open_writer(handle, suffix, per_residue=False, scratch_folder=folder, provenance_file=beside)
+    writer.append(block)
 """
 
 
@@ -93,7 +92,7 @@ def test_an_unknown_suffix_names_the_known_ones(name: str, what: str) -> None:
     )
 
 
-def test_a_store_of_an_unknown_suffix_is_not_opened(tmp_path: Path) -> None:
+def test_a_writer_of_an_unknown_suffix_is_not_opened(tmp_path: Path) -> None:
     with (tmp_path / "out").open("w+b") as handle, pytest.raises(OutputError, match=r"\.txt is no format"):
         open_writer(handle, ".txt", per_residue=False, scratch_folder=None)
 
@@ -103,17 +102,17 @@ def test_only_csv_needs_a_file_for_its_provenance(suffix: str) -> None:
     assert provenance_path(Path(f"out{suffix}")) is None
 
 
-def test_a_csv_store_without_a_file_for_its_provenance_is_a_programmers_fault(tmp_path: Path) -> None:
+def test_a_csv_writer_without_a_file_for_its_provenance_is_a_programmers_fault(tmp_path: Path) -> None:
     with (tmp_path / "out").open("w+b") as handle, pytest.raises(AssertionError, match="provenance_path"):
         open_writer(handle, ".csv", per_residue=False, scratch_folder=None)
 
 
 @pytest.mark.parametrize("per_residue", [False, True])
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_a_store_without_rows_can_be_closed_and_read(
-    suffix: str, per_residue: bool, write_store: WriteStore
+def test_a_writer_without_rows_can_be_closed_and_read(
+    suffix: str, per_residue: bool, write_output: WriteOutput
 ) -> None:
-    path = write_store(suffix, [], per_residue=per_residue)
+    path = write_output(suffix, [], per_residue=per_residue)
 
     match suffix:
         case ".h5ad":
@@ -132,10 +131,10 @@ def test_a_store_without_rows_can_be_closed_and_read(
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_block_of_the_wrong_kind_is_a_programmers_fault(
-    suffix: str, residue_blocks: list[EmbeddingBlock], write_store: WriteStore
+    suffix: str, residue_blocks: list[EmbeddingBlock], write_output: WriteOutput
 ) -> None:
     with pytest.raises(AssertionError):
-        write_store(suffix, residue_blocks, per_residue=False)
+        write_output(suffix, residue_blocks, per_residue=False)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -149,9 +148,9 @@ def test_memory_does_not_grow_with_the_rows(suffix: str, tmp_path: Path, run_pyt
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_temporary_files_leave_nothing_behind(
-    suffix: str, tmp_path: Path, protein_blocks: list[EmbeddingBlock], write_store: WriteStore
+    suffix: str, tmp_path: Path, protein_blocks: list[EmbeddingBlock], write_output: WriteOutput
 ) -> None:
-    path = write_store(suffix, protein_blocks)
+    path = write_output(suffix, protein_blocks)
 
     others = {file.name for file in tmp_path.iterdir()} - {path.name, "unused", "out.csv.provenance.json"}
     assert others == set()
@@ -169,7 +168,7 @@ def test_a_full_disk_raises_and_does_not_crash_the_process(
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_a_store_that_is_forgotten_says_nothing_and_does_not_crash(
+def test_a_writer_that_is_forgotten_says_nothing_and_does_not_crash(
     suffix: str, tmp_path: Path, run_python: RunPython
 ) -> None:
     done = run_python(FORGET_THE_STORE, tmp_path, suffix)

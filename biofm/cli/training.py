@@ -1,15 +1,16 @@
-"""What ``biofm finetune`` prints."""
+"""What ``biofm pretrain`` and ``biofm finetune`` print, and what a training says where it is interrupted."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from biofm.api import Finetune
-from biofm.cli.estimate import show_finetune_estimate
+from biofm.api import Finetune, Pretrain
 from biofm.cli.printing import print_json, print_result, print_table, say, say_notices, say_remarks
 
 if TYPE_CHECKING:
     from biofm.evaluation import IntervalEstimate
     from biofm.evaluation.supervised import JudgedRow, Judgement, Lead
-    from biofm.training.finetuning import FinetuneEstimate, FinetuneSummary
+    from biofm.training.finetuning import FinetuneSummary
+    from biofm.training.summary import PretrainSummary
 
 NAMES = {
     "spearman": "Spearman", "pearson": "Pearson", "rmse": "RMSE", "mae": "MAE", "r2": "R²",
@@ -18,19 +19,57 @@ NAMES = {
 }  # fmt: skip
 
 
-def show(asked: Finetune, summary: "FinetuneSummary", as_json: bool) -> None:
+def run_or_say_how_to_resume(asked: Pretrain | Finetune) -> Any:
+    """Perform a training; where it is interrupted, say how to resume it."""
+    from biofm.training.processes import SilentExit  # brings torch
+
+    try:
+        return asked.perform()
+    except SilentExit:  # one of several processes: another one tells why it ends
+        raise
+    except (KeyboardInterrupt, SystemExit) as end:
+        has_begun = Path(asked.output).is_dir()
+        if has_begun and (isinstance(end, KeyboardInterrupt) or end.code):
+            say(
+                "biofm: interrupted. Repeat the command with --resume to go on from the state in "
+                f"{Path(asked.output)}"
+            )
+        raise
+
+
+def show_pretrain(asked: Pretrain, summary: "PretrainSummary", as_json: bool) -> None:
     say_notices(summary.notices)
     if as_json:
         print_json(summary)
     else:
-        _print_summary(summary)
+        _print_pretraining(summary)
 
 
-def show_estimated(asked: Finetune, estimate: "FinetuneEstimate", as_json: bool) -> None:
-    show_finetune_estimate(estimate, as_json=as_json)
+def show_finetune(asked: Finetune, summary: "FinetuneSummary", as_json: bool) -> None:
+    say_notices(summary.notices)
+    if as_json:
+        print_json(summary)
+    else:
+        _print_finetuning(summary)
 
 
-def _print_summary(summary: "FinetuneSummary") -> None:
+def _print_pretraining(summary: "PretrainSummary") -> None:
+    rows = [
+        (source, f"{it.n_residues:,}", f"{it.model:.2f}", f"{it.own_composition:.2f}", f"{it.unigram:.2f}")
+        for source, it in summary.held_out.items()
+    ]
+    if rows:
+        print_table(rows, header=("held-out perplexity", "residues", "model", "own composition", "unigram"))
+    for source, it in summary.held_out.items():
+        baseline = min(it.unigram, it.own_composition)
+        if it.model >= baseline:
+            say(f"{source}: the model ({it.model:.2f}) is no better than counting residues ({baseline:.2f})")
+    say(f"{summary.dtype}: {summary.dtype_reason}")
+    say(f"{summary.n_train:,} proteins in training, {summary.n_removed:,} left out as like the held-out ones")
+    say(f"{summary.n_parameters:,} parameters -> {summary.model}")
+
+
+def _print_finetuning(summary: "FinetuneSummary") -> None:
     print_result(f"{summary.task}, because {summary.why}")
     for name, judgement in summary.judged.items():
         _print_judgement(name, judgement, summary)

@@ -1,4 +1,4 @@
-"""How an output was made, read back from it."""
+"""How an output was made: where that is written, and reading it back."""
 
 import json
 import os
@@ -10,21 +10,30 @@ import numpy as np
 from biofm_datasets.documents import parse_json
 
 from biofm.core.errors import InputError
-from biofm.core.outputs.writer import provenance_path
 
 RECORDS = "records_digest"
-"""In a provenance, the digest of the input's records; with the rest of it, it decides the output."""
+"""The name under which a provenance keeps the digest of the input's records."""
 
 
-def files_of(output: Path) -> dict[str, tuple[Path, ...]]:
-    """What ``is_made_so`` reads, by role."""
+def provenance_path(path: Path) -> Path | None:
+    """Return the file beside ``path`` that says how the output was made; None where the output does so
+    itself.
+    """
+    has_no_place = path.suffix.lower() in (".csv", ".tsv")
+    return path.with_name(f"{path.name}.provenance.json") if has_no_place else None
+
+
+def files_with_provenance(output: Path) -> dict[str, tuple[Path, ...]]:
+    """Return the files that ``has_provenance`` reads, by their roles in a permit."""
     beside = provenance_path(output)
     return {"output": (output,), "provenance": (beside,) if beside and beside.exists() else ()}
 
 
-def is_made_so(output: BinaryIO, beside: BinaryIO | None, suffix: str, provenance: Mapping[str, Any]) -> bool:
-    """Whether an output of this suffix says, or the file ``beside`` it, that it was made as ``provenance``
-    has it; it may say more, such as which rows are empty.
+def has_provenance(
+    output: BinaryIO, beside: BinaryIO | None, suffix: str, provenance: Mapping[str, Any]
+) -> bool:
+    """Return whether an output of this suffix, or the file ``beside`` it, states every field of
+    ``provenance``. It may state more, such as how many rows are empty.
     """
     try:
         return _texts(provenance).items() <= _texts(_found(output, beside, suffix)).items()
@@ -67,7 +76,7 @@ def _found_in_h5ad(output: BinaryIO) -> Mapping[str, Any]:
 
 
 def _texts(provenance: Mapping[str, Any]) -> dict[str, str]:
-    """Values as text: not every format keeps their types."""
+    """Return the values as text, because not every format keeps their types."""
     return {
         name: value if isinstance(value, str) else json.dumps(value) for name, value in provenance.items()
     }

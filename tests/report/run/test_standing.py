@@ -7,7 +7,7 @@ import pytest
 
 from biofm.evaluation import IntervalEstimate
 from biofm.report.run import Contender, Measure, Results
-from biofm.report.run.verdict import format_value, judge
+from biofm.report.run.standing import format_value, say_who_is_best
 from tests.report.run.conftest import MakeReport, estimate, page_of, read_page
 
 SPEARMAN = Measure(name="Spearman", higher_is_better=True)
@@ -80,20 +80,20 @@ def results(
     ],
 )
 def test_the_best_model_is_put_beside_the_best_baseline(found: Results, ahead: bool, sentence: str) -> None:
-    (verdict,) = judge(found)
-    assert (verdict.model_is_ahead, verdict.sentence) == (ahead, sentence)
+    (standing,) = say_who_is_best(found)
+    assert (standing.model_is_ahead, standing.sentence) == (ahead, sentence)
 
 
 @pytest.mark.parametrize(
     "found", [results(("M", 0.5)), results(("ridge", 0.5)), results(("M", None), ("ridge", 0.5)), results()]
 )
 def test_without_both_there_is_nothing_to_say(found: Results) -> None:
-    assert judge(found) == []
+    assert say_who_is_best(found) == []
 
 
 def test_a_value_that_is_no_number_is_never_the_best() -> None:
-    (verdict,) = judge(results(("M", math.nan), ("M2", 0.5), ("ridge", 0.7)))
-    assert "ridge is better than M2" in verdict.sentence
+    (standing,) = say_who_is_best(results(("M", math.nan), ("M2", 0.5), ("ridge", 0.7)))
+    assert "ridge is better than M2" in standing.sentence
 
 
 def test_another_measure_speaks_up_only_when_it_says_otherwise() -> None:
@@ -106,7 +106,7 @@ def test_another_measure_speaks_up_only_when_it_says_otherwise() -> None:
             Contender(name="ridge", kind="baseline", estimates=(estimate(0.7), estimate(0.6), estimate(1.0))),
         ),
     )
-    sentences = [verdict.sentence for verdict in judge(found)]
+    sentences = [standing.sentence for standing in say_who_is_best(found)]
     assert [sentence.partition(",")[0] for sentence in sentences] == ["By Spearman", "By error"]
 
 

@@ -1,4 +1,4 @@
-"""Standard output as the place of an output: nothing is on it before everything is there."""
+"""Standard output as a target: nothing is written to it before the output is whole."""
 
 import io
 import os
@@ -10,13 +10,13 @@ from typing import BinaryIO, cast
 
 from biofm.core.errors import OutputError
 from biofm.core.temporary import FREE_TEMPORARY, temporary_folder
-from biofm.core.terminal import shown_lines
+from biofm.core.text import shown_lines
 from biofm.gate.partial import BUFFER_BYTES, WatchedFile
 
 
 class StandardOutput:
-    """Takes the part of a ``PartialFile`` for standard output. What is written is kept in a temporary file
-    until ``publish``; ``discard`` leaves no trace.
+    """What a ``PartialFile`` is to a file, for standard output. What is written is kept in a temporary file
+    until ``publish``; ``discard`` removes that.
 
     Raises:
         OutputError: From the constructor: standard output is closed, or no file of the system, or a temporary
@@ -24,7 +24,7 @@ class StandardOutput:
         BrokenPipeError: From ``publish``: its reader has gone.
     """
 
-    known_by: tuple[int, ...] = ()
+    identity: tuple[int, ...] = ()
 
     def __init__(self) -> None:
         try:

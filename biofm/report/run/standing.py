@@ -1,4 +1,6 @@
-"""Who is best, said in words, whoever it is; and values of one measure, written alike."""
+"""How the best model stands beside the best baseline, in a sentence; and numbers of one measure, written
+alike.
+"""
 
 import math
 from dataclasses import dataclass
@@ -8,22 +10,26 @@ from biofm.report.run.contents import Contender, Measure, Results
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """A sentence, and whether it says that a model is ahead of every baseline."""
+class Standing:
+    """A sentence that says who is best, and whether that is a model, ahead of every baseline."""
 
     model_is_ahead: bool
     sentence: str
 
 
-def judge(results: Results) -> list[Verdict]:
-    """The best model beside the best baseline: by the first measure and by those that say otherwise."""
-    verdicts = [_judge(results, number) for number in range(len(results.measures))]
-    known = [verdict for verdict in verdicts if verdict is not None]
+def say_who_is_best(results: Results) -> list[Standing]:
+    """Compare the best model with the best baseline, by the first measure and by those that disagree with
+    it.
+    """
+    standings = [_compare_best(results, number) for number in range(len(results.measures))]
+    known = [it for it in standings if it is not None]
     return known[:1] + [it for it in known[1:] if it.model_is_ahead != known[0].model_is_ahead]
 
 
 def find_best(results: Results, number: int, kind: str | None = None) -> list[Contender]:
-    """Who has the best value of measure ``number``, among all or those of a kind; several if equal."""
+    """Return who has the best value of measure ``number``, of all contenders or those of a kind; several if
+    they are equal.
+    """
     among = [it for it in results.contenders if kind in (None, it.kind) and _is_known(it.estimates[number])]
     if not among:
         return []
@@ -33,7 +39,7 @@ def find_best(results: Results, number: int, kind: str | None = None) -> list[Co
 
 
 def values_of(results: Results, number: int) -> list[float]:
-    """Every finite value and bound of measure ``number``."""
+    """Return every finite value and bound of measure ``number``."""
     return [
         value
         for contender in results.contenders
@@ -44,15 +50,16 @@ def values_of(results: Results, number: int) -> list[float]:
 
 
 def format_value(results: Results, number: int, value: float) -> str:
-    """With the decimals that give the largest of its measure four digits, so that a column can be compared;
-    three for what lies between 0.1 and 1, as a correlation does.
+    """Write a value with as many decimals as give the largest value of its measure four digits, so that a
+    column can be compared; with three if the largest lies between 0.1 and 1, as a correlation does.
     """
     largest = max(map(abs, values_of(results, number)), default=0.0)
     magnitude = math.floor(math.log10(largest)) if largest else 0
     return f"{value:z,.{3 if magnitude in (-1, 0) else max(0, 3 - magnitude)}f}"
 
 
-def _judge(results: Results, number: int) -> Verdict | None:
+def _compare_best(results: Results, number: int) -> Standing | None:
+    """Compare by measure ``number``; None where there is no model or no baseline with a value."""
     models, baselines = (find_best(results, number, kind) for kind in ("model", "baseline"))
     if not models or not baselines:
         return None
@@ -66,11 +73,13 @@ def _judge(results: Results, number: int) -> Verdict | None:
     else:
         what = f"the baseline {baseline.name} is better than {model.name}: {theirs} against {ours}"
     doubt = _doubt(results, number, model, baseline) if lead else ""
-    return Verdict(model_is_ahead=lead > 0, sentence=f"By {measure.name}, {what}{doubt}.")
+    return Standing(model_is_ahead=lead > 0, sentence=f"By {measure.name}, {what}{doubt}.")
 
 
 def _doubt(results: Results, number: int, model: Contender, baseline: Contender) -> str:
-    """What the intervals say of a difference: that of the difference itself, where it is known."""
+    """Return what the intervals say of the difference: the interval of the difference itself where it is
+    known, otherwise whether those of the two overlap.
+    """
     difference = results.differences.get(baseline.name) if number == 0 else None
     if difference is not None and difference.low is not None and difference.high is not None:
         low, high = (format_value(results, number, bound) for bound in (difference.low, difference.high))

@@ -6,7 +6,7 @@ from subprocess import Popen
 
 import pytest
 
-from biofm.core.outputs.writer import SUFFIXES
+from biofm.core.outputs import SUFFIXES
 
 EMBED = """
 import resource, sys
@@ -28,7 +28,7 @@ block = EmbeddingBlock(["P"] * 1000, [1] * 1000, [1] * 1000, np.ones((1000, 1000
 
 def embed():
     with ask(request) as permit:
-        store = open_writer(
+        writer = open_writer(
             permit.writer("output"),
             path.suffix,
             per_residue=False,
@@ -36,10 +36,10 @@ def embed():
             provenance_file=permit.writer("provenance") if beside else None,
         )
         for _ in range(10):
-            store.append(block)
+            writer.append(block)
             if fault == "model":
                 raise RuntimeError("the model failed")
-        store.close({"model": "protein-nano"})
+        writer.close({"model": "protein-nano"})
 
 if fault == "disk":
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, resource.RLIM_INFINITY))

@@ -1,0 +1,45 @@
+"""Text for people: sizes, durations, and names from files that must not steer a terminal.
+
+A record's id or a column's name may hold anything: an escape sequence renames the window, moves the cursor or
+hides what follows, and a mark of writing direction makes a name read as another one. Whatever prints, prints
+such text through ``shown``; files keep the values as they are.
+"""
+
+BYTE_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+
+
+def shown(text: str) -> str:
+    r"""Return ``text`` as one line in which every character that is not printable (Unicode's controls, marks
+    of format and direction, surrogates, line ends, spaces other than the ordinary one) is spelled as Python
+    does, ``\x1b``.
+    """
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text)
+
+
+def shown_lines(text: str) -> str:
+    """Return a text of several lines with each line as ``shown`` gives it; the line ends stay."""
+    return "\n".join(map(shown, text.split("\n")))
+
+
+def format_bytes(n_bytes: float) -> str:
+    """Return a size in units of a thousand: ``312 kB``, ``4.1 GB``."""
+    for unit in BYTE_UNITS:
+        if n_bytes < 999.5 or unit == BYTE_UNITS[-1]:
+            break
+        n_bytes /= 1000
+    return f"{n_bytes:.0f} {unit}" if n_bytes >= 99.5 or unit == "B" else f"{n_bytes:.1f} {unit}"
+
+
+def format_duration(seconds: float) -> str:
+    """Return a duration in its two largest units: ``45 s``, ``1 min 20 s``, ``2 h 5 min``, ``3 d 4 h``."""
+    whole = max(0, round(seconds))
+    for unit, part, size_s, part_s in (
+        ("d", "h", 86_400, 3_600),
+        ("h", "min", 3_600, 60),
+        ("min", "s", 60, 1),
+    ):
+        if whole >= size_s:
+            return f"{whole // size_s} {unit} {whole % size_s // part_s} {part}"
+    return f"{whole} s"
