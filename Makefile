@@ -55,11 +55,11 @@ lint: .venv/.dev  ## check style, format and types
 bench: .venv/.dev  ## measure speed beside transformers and torch, in one run
 	$(BIN)/python kernels/bench/embed.py
 	$(BIN)/python kernels/bench/score.py
-	OMP_WAIT_POLICY=passive $(BIN)/python kernels/bench/attention_cpu.py
+	OMP_WAIT_POLICY=passive $(BIN)/python kernels/bench/attention/cpu.py
 	$(BIN)/python kernels/bench/train.py
 
 bench-gpu: .venv/.dev  ## measure the attention kernels on a GPU beside torch and transformers, in ten minutes
-	$(BIN)/python kernels/bench/attention.py
+	$(BIN)/python kernels/bench/attention/gpu.py
 
 clean:  ## remove the environment, builds and caches
 	rm -rf .venv .venv-esm .venv-esm-newest build dist demo *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

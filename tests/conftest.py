@@ -17,7 +17,7 @@ import torch
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE_ROOTS = (ROOT, ROOT / "kernels", ROOT / "datasets")
 # Triton compiles the source of its functions as it stands, so files that hold kernels cannot be decorated.
-KERNEL_FILES = {"triton.py", "numerics.py"}
+KERNEL_MARK = "@triton.jit"
 # beartype knows what ``Self`` is only where it decorates a whole class (PEP 673), so here it admits anything.
 TYPE_CHECKER = (
     "beartype.beartype(conf=beartype.BeartypeConf("
@@ -33,8 +33,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 
 def _shaped_modules() -> list[str]:
-    files = (ROOT / "kernels" / "biofm_kernels").rglob("*.py")
-    plain = sorted(file for file in files if file.name not in KERNEL_FILES | {"__init__.py"})
+    files = sorted((ROOT / "kernels" / "biofm_kernels").rglob("*.py"))
+    modules = (file for file in files if file.name != "__init__.py")
+    plain = (file for file in modules if KERNEL_MARK not in file.read_text(encoding="utf-8"))
     return [
         "biofm.nn",
         *(".".join(file.relative_to(ROOT / "kernels").with_suffix("").parts) for file in plain),

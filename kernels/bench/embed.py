@@ -26,19 +26,20 @@ from statistics import median
 
 import numpy as np
 import torch
-from biofm_datasets import read_sequences
-from measure import (
+from contenders import (
     AGREEMENT,
+    UNIREF90,
     WIDTH,
     Contender,
+    contenders_of_biofm,
     dtype_name,
     encoder_flops,
+    first_sequences,
     race,
     write_random_esm2,
 )
 
 import biofm
-from biofm.inference import choose_compute
 
 Embeddings = np.ndarray
 Embed = Callable[[list[str]], Embeddings]
@@ -72,16 +73,13 @@ def _options() -> argparse.Namespace:
 def _sequences(path: Path | None, n: int) -> list[str]:
     """The first ``n`` of a file, or made-up ones with lengths distributed like UniRef90's."""
     if path is None and "BIOFM_TEST_DATA" in os.environ:
-        path = Path(os.environ["BIOFM_TEST_DATA"]) / "protein" / "uniref90_10k.fasta.gz"
+        path = Path(os.environ["BIOFM_TEST_DATA"]) / UNIREF90
     if path is None:
         rng = np.random.default_rng(0)
         lengths = np.clip(rng.lognormal(5.56, 0.72, n), 20, 4000).astype(int)
         print(f"input: {n} made-up sequences (log-normal lengths, median {np.median(lengths):.0f})")
         return ["".join(rng.choice(list("LAGVSERTIDPKQNFYMHWC"), length)) for length in lengths]
-    with path.open("rb") as file:
-        sequences = [
-            record.sequence for record, _ in zip(read_sequences(file, path.name), range(n), strict=False)
-        ]
+    sequences = first_sequences(path, n)
     print(f"input: the first {len(sequences)} sequences of {path.name}")
     return sequences
 
@@ -92,13 +90,7 @@ def _contenders(folder: Path, sequences: list[str], n_threads: int) -> list[Cont
         "transformers, usual", torch.float32, transformers_embed, folder, torch.float32, 8, False
     )
     best = _best_transformers(folder, sequences, contender)
-    exact = contender("biofm, float32", torch.float32, biofm_embed, folder, "float32")
-    found = [usual, best, exact]
-    auto = choose_compute("cpu", "auto")
-    print(f"biofm --dtype auto is {auto.dtype_name}: {auto.reason}")
-    if auto.dtype is not torch.float32:
-        found.append(contender("biofm, auto", auto.dtype, biofm_embed, folder, "auto"))
-    return found
+    return [usual, best, *contenders_of_biofm(biofm_embed, folder, n_threads)]
 
 
 def biofm_embed(folder: Path, dtype: str) -> Embed:

@@ -19,23 +19,23 @@ import argparse
 import os
 import tempfile
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from statistics import median
 
 import numpy as np
 import torch
-from measure import (
+from contenders import (
     AGREEMENT,
     WIDTH,
     Contender,
+    contenders_of_biofm,
     encoder_flops,
     race,
     write_random_esm2,
 )
 
 import biofm
-from biofm.inference import Query, QueryRunner, choose_compute, place
+from biofm.inference import Query, QueryRunner, place
 
 N_MUTANTS = 19
 LogProbabilities = np.ndarray
@@ -66,16 +66,9 @@ def _options() -> argparse.Namespace:
 
 
 def _contenders(folder: Path, n_threads: int) -> list[Contender]:
-    contender = partial(Contender, n_threads=n_threads)
-    found = [
-        contender("transformers, one position a pass", torch.float32, transformers_scan, folder),
-        contender("biofm, float32", torch.float32, biofm_scan, folder, "float32"),
-    ]
-    auto = choose_compute("cpu", "auto")
-    print(f"biofm --dtype auto is {auto.dtype_name}: {auto.reason}")
-    if auto.dtype is not torch.float32:
-        found.append(contender("biofm, auto", auto.dtype, biofm_scan, folder, "auto"))
-    return found
+    name = "transformers, one position a pass"
+    loop = Contender(name, torch.float32, transformers_scan, folder, n_threads=n_threads)
+    return [loop, *contenders_of_biofm(biofm_scan, folder, n_threads)]
 
 
 def transformers_scan(folder: Path) -> Scan:

@@ -24,10 +24,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from biofm_datasets import read_sequences
 from biofm_datasets.sampling import Mixture
 from biofm_datasets.store import TokenStore
-from measure import Contender, matmul_flops, write_random_esm2
+from contenders import UNIREF90, Contender, first_sequences, matmul_flops, write_random_esm2
 from torch.nn import functional as F
 
 from biofm.core.memory import peak_resident_bytes
@@ -82,11 +81,8 @@ def _options() -> argparse.Namespace:
 
 
 def _sequences(path: Path | None, n: int) -> list[str]:
-    path = path or Path(os.environ["BIOFM_TEST_DATA"]) / "protein" / "uniref90_10k.fasta.gz"
-    with path.open("rb") as file:
-        found = [
-            record.sequence for record, _ in zip(read_sequences(file, path.name), range(n), strict=False)
-        ]
+    path = path or Path(os.environ["BIOFM_TEST_DATA"]) / UNIREF90
+    found = first_sequences(path, n)
     print(f"input: the first {len(found)} sequences of {path.name}, cut at {LONGEST} residues")
     return [sequence[:LONGEST] for sequence in found]
 

@@ -75,7 +75,7 @@ def choose_row_kernel(operation: str, device: torch.device, dtype: torch.dtype) 
 
 
 def run(operation: str, function: str, x: Tensor, *arguments: Any) -> Any:
-    """A function of the operation's ``triton.py`` or ``reference.py``, whichever is for tensors like x."""
+    """A function of the operation's ``kernels.py`` or ``reference.py``, whichever is for tensors like x."""
 
     def of(module: str) -> Any:
         implementation = import_module(f"biofm_kernels.{operation}.{module}")
@@ -84,7 +84,7 @@ def run(operation: str, function: str, x: Tensor, *arguments: Any) -> Any:
     choice = choose_row_kernel(operation, x.device, x.dtype)
     if choice.backend == "reference":
         return of("reference")
-    return run_or_fall_back(operation, lambda: of("triton"), lambda: of("reference"))
+    return run_or_fall_back(operation, lambda: of("kernels"), lambda: of("reference"))
 
 
 def triton_obstacle(operation: str, device: torch.device, dtype: torch.dtype) -> str | None:

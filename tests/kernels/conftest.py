@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 from biofm_kernels import backend
+from torch import Tensor
 
 HAS_CUDA = torch.cuda.is_available() and torch.cuda.get_device_capability() >= (8, 0)
 NEEDS_CUDA = pytest.mark.skipif(not HAS_CUDA, reason="kernels need a CUDA GPU of compute capability 8.0")
@@ -13,6 +14,11 @@ NEEDS_CUDA = pytest.mark.skipif(not HAS_CUDA, reason="kernels need a CUDA GPU of
 # Triton decides at its import whether kernels are compiled or interpreted. So these tests have a process of
 # their own, which ``test_interpreter.py`` starts.
 collect_ignore = [] if os.environ.get("TRITON_INTERPRET") == "1" else ["interpreted"]
+
+
+def boundaries(lengths: list[int]) -> Tensor:
+    """Where sequences of these lengths begin and end in a packed batch, as the operations take it."""
+    return torch.tensor([0, *lengths]).cumsum(0).to(torch.int32)
 
 
 @pytest.fixture(autouse=True)

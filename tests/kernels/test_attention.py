@@ -11,7 +11,7 @@ from biofm_kernels import Packing, QKNorm, Rotary, attention, backend
 from biofm_kernels.attention import grouped, reference
 from torch import Tensor
 
-from tests.kernels.conftest import NEEDS_CUDA
+from tests.kernels.conftest import NEEDS_CUDA, boundaries
 
 N_HEADS = 3
 LENGTHS = {
@@ -51,10 +51,6 @@ ON_CPU = [
     pytest.param("grouped", dtype, id=f"grouped {str(dtype).removeprefix('torch.')}")
     for dtype in (torch.float32, torch.bfloat16, torch.float16)
 ]
-
-
-def boundaries(lengths: list[int]) -> Tensor:
-    return torch.tensor([0, *lengths]).cumsum(0).to(torch.int32)
 
 
 def make_inputs(n_tokens: int, head_dim: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:

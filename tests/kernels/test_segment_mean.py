@@ -8,6 +8,7 @@ from biofm_kernels import backend
 from biofm_kernels.segment_mean import segment_mean
 from torch import Tensor
 
+from tests.kernels.conftest import boundaries
 from tests.kernels.interpreted.conftest import LIMITS, relative_error
 
 LENGTHS = {
@@ -19,10 +20,6 @@ LENGTHS = {
 }
 ALL_LENGTHS = pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS)
 ALL_WEIGHTS = pytest.mark.parametrize("weighted", ["not weighted", "masked", "weighted"])
-
-
-def boundaries(lengths: list[int]) -> Tensor:
-    return torch.tensor([0, *lengths]).cumsum(0).to(torch.int32)
 
 
 def make_weights(weighted: str, n_rows: int) -> Tensor | None:

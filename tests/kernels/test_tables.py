@@ -2,12 +2,11 @@
 
 import pytest
 import torch
-from biofm_kernels.configs import tables
+from biofm_kernels.configs import LARGEST_HEAD_DIM, tables
 from biofm_kernels.packing import TILE
 
 TABLES = sorted(path.stem for path in tables.TABLES.glob("*.json"))
 CUDA = torch.device("cuda", 0)
-LARGEST_HEAD_DIM = 128
 
 
 def attention_kernels(name: str) -> list[dict[str, dict[str, dict[str, int]]]]:

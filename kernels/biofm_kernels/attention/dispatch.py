@@ -10,28 +10,23 @@ from types import ModuleType
 from typing import TypeVar
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from biofm_kernels.attention import grouped, reference, varlen
-from biofm_kernels.attention.reference import Window
+from biofm_kernels.attention.reference import Keys, Queries, Sums, Window
 from biofm_kernels.backends import Choice, chosen_by_hand, run, run_or_fall_back, triton_obstacle
+from biofm_kernels.configs import LARGEST_HEAD_DIM
 from biofm_kernels.packing import Packing, Rotary, Tiles, tile
 
 T = TypeVar("T")
 
 OPERATION = "attention"
 PLAIN: dict[str, ModuleType] = {"varlen": varlen, "grouped": grouped, "reference": reference}
-LARGEST_HEAD_DIM = 128  # of biofm's kernels
 LARGEST_VARLEN_HEAD_DIM = 256
 # The longest sequence for which turning keys again in every program that meets them costs less than a pass of
 # its own, and the capability from which on. 0 until it has been timed.
 LONGEST_INLINE = 0
 INLINE_CAPABILITY = (9, 0)
-
-Queries = Float[Tensor, "queries heads head_dim"]
-Keys = Float[Tensor, "tokens heads head_dim"]
-Sums = Float[Tensor, "heads queries"]
 
 
 def choose(device: torch.device, dtype: torch.dtype, head_dim: int) -> Choice:
@@ -75,9 +70,9 @@ def forward(
         return mixed
 
     def kernel() -> tuple[Tensor, Tensor]:
-        from biofm_kernels.attention import triton
+        from biofm_kernels.attention import launch  # Triton, which only a GPU needs
 
-        return triton.forward(q, k, v, tiles or _tile(packing, q, k), scale, window, rotary)
+        return launch.forward(q, k, v, tiles or _tile(packing, q, k), scale, window, rotary)
 
     return _run(q, kernel, plain)
 
@@ -104,10 +99,10 @@ def backward(
         return d_q, d_k, d_v
 
     def kernel() -> tuple[Tensor, Tensor, Tensor]:
-        from biofm_kernels.attention import triton
+        from biofm_kernels.attention import launch
 
         tiles_of_both = tiles or _tile(packing, q, k)
-        return triton.backward(d_out, q, k, v, out, lse, tiles_of_both, scale, window, rotary)
+        return launch.backward(d_out, q, k, v, out, lse, tiles_of_both, scale, window, rotary)
 
     return _run(q, kernel, plain)
 

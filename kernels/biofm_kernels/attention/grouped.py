@@ -10,23 +10,22 @@ from itertools import groupby
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
-from biofm_kernels.attention.reference import CAUSAL, EVERYTHING, Window, sees
+from biofm_kernels.attention.reference import CAUSAL, EVERYTHING, Keys, Queries, Sums, Window, sees
 from biofm_kernels.packing import Packing
 
 LEAST_BLOCK = 128  # queries of a block, unless the window is wider
 
 
 def forward(
-    q: Float[Tensor, "queries heads head_dim"],
-    k: Float[Tensor, "tokens heads head_dim"],
-    v: Float[Tensor, "tokens heads head_dim"],
+    q: Queries,
+    k: Keys,
+    v: Keys,
     packing: Packing,
     scale: float,
     window: Window,
-) -> tuple[Float[Tensor, "queries heads head_dim"], Float[Tensor, "heads queries"]]:
+) -> tuple[Queries, Sums]:
     """The same as ``reference.forward``."""
     out = torch.empty(q.shape, dtype=q.dtype)
     lse = torch.empty(q.shape[1], q.shape[0], dtype=torch.promote_types(q.dtype, torch.float32))
@@ -49,20 +48,16 @@ def forward(
 
 
 def backward(
-    d_out: Float[Tensor, "queries heads head_dim"],
-    q: Float[Tensor, "queries heads head_dim"],
-    k: Float[Tensor, "tokens heads head_dim"],
-    v: Float[Tensor, "tokens heads head_dim"],
-    out: Float[Tensor, "queries heads head_dim"],
-    lse: Float[Tensor, "heads queries"],
+    d_out: Queries,
+    q: Queries,
+    k: Keys,
+    v: Keys,
+    out: Queries,
+    lse: Sums,
     packing: Packing,
     scale: float,
     window: Window,
-) -> tuple[
-    Float[Tensor, "queries heads head_dim"],
-    Float[Tensor, "tokens heads head_dim"],
-    Float[Tensor, "tokens heads head_dim"],
-]:
+) -> tuple[Queries, Keys, Keys]:
     """The same as ``reference.backward``."""
     d_q, d_k, d_v = (x.new_zeros(x.shape) for x in (q, k, v))
     for piece in _pieces(packing, window):

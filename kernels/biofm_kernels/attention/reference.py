@@ -11,6 +11,9 @@ from torch import Tensor
 
 from biofm_kernels.packing import Packing
 
+Queries = Float[Tensor, "queries heads head_dim"]
+Keys = Float[Tensor, "tokens heads head_dim"]  # and values
+Sums = Float[Tensor, "heads queries"]  # the logarithm of what each softmax divides by; float32 at least
 Window = tuple[int, int]  # how many tokens before and behind itself a token sees; -1 is all
 
 EVERYTHING = (-1, -1)
@@ -18,13 +21,13 @@ CAUSAL = (-1, 0)
 
 
 def forward(
-    q: Float[Tensor, "queries heads head_dim"],
-    k: Float[Tensor, "tokens heads head_dim"],
-    v: Float[Tensor, "tokens heads head_dim"],
+    q: Queries,
+    k: Keys,
+    v: Keys,
     packing: Packing,
     scale: float,
     window: Window,
-) -> tuple[Float[Tensor, "queries heads head_dim"], Float[Tensor, "heads queries"]]:
+) -> tuple[Queries, Sums]:
     """softmax(q kᵀ scale) v within each sequence (Vaswani et al. 2017, eq. 1), and the logarithms of the sums
     that the softmax divides by: +inf where a query sees no key, whose output is 0.
     """
@@ -39,20 +42,16 @@ def forward(
 
 
 def backward(
-    d_out: Float[Tensor, "queries heads head_dim"],
-    q: Float[Tensor, "queries heads head_dim"],
-    k: Float[Tensor, "tokens heads head_dim"],
-    v: Float[Tensor, "tokens heads head_dim"],
-    out: Float[Tensor, "queries heads head_dim"],
-    lse: Float[Tensor, "heads queries"],
+    d_out: Queries,
+    q: Queries,
+    k: Keys,
+    v: Keys,
+    out: Queries,
+    lse: Sums,
     packing: Packing,
     scale: float,
     window: Window,
-) -> tuple[
-    Float[Tensor, "queries heads head_dim"],
-    Float[Tensor, "tokens heads head_dim"],
-    Float[Tensor, "tokens heads head_dim"],
-]:
+) -> tuple[Queries, Keys, Keys]:
     """The gradients of q, k and v: with weights p, d_v = pᵀ d_out, and through the softmax
     d_scores = p (d_out vᵀ - rowsum(d_out out)), of which d_q = scale d_scores k and d_k = scale d_scoresᵀ q.
     """

@@ -1,21 +1,19 @@
 """Packed attention by torch's own variable-length kernel (FlashAttention), for CUDA in half precision."""
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
-from biofm_kernels.attention.reference import Window
+from biofm_kernels.attention.reference import Keys, Queries, Sums, Window
 from biofm_kernels.packing import Packing
 
 
 def forward(
-    q: Float[Tensor, "queries heads head_dim"],
-    k: Float[Tensor, "tokens heads head_dim"],
-    v: Float[Tensor, "tokens heads head_dim"],
+    q: Queries,
+    k: Keys,
+    v: Keys,
     packing: Packing,
     scale: float,
     window: Window,
-) -> tuple[Float[Tensor, "queries heads head_dim"], Float[Tensor, "heads queries"]]:
+) -> tuple[Queries, Sums]:
     """The same as ``reference.forward``."""
     # Brings torch's compiler with it: half of the time that a command on a CPU takes to start.
     from torch.nn.attention.varlen import AuxRequest, varlen_attn
@@ -29,20 +27,16 @@ def forward(
 
 
 def backward(
-    d_out: Float[Tensor, "queries heads head_dim"],
-    q: Float[Tensor, "queries heads head_dim"],
-    k: Float[Tensor, "tokens heads head_dim"],
-    v: Float[Tensor, "tokens heads head_dim"],
-    out: Float[Tensor, "queries heads head_dim"],
-    lse: Float[Tensor, "heads queries"],
+    d_out: Queries,
+    q: Queries,
+    k: Keys,
+    v: Keys,
+    out: Queries,
+    lse: Sums,
     packing: Packing,
     scale: float,
     window: Window,
-) -> tuple[
-    Float[Tensor, "queries heads head_dim"],
-    Float[Tensor, "tokens heads head_dim"],
-    Float[Tensor, "tokens heads head_dim"],
-]:
+) -> tuple[Queries, Keys, Keys]:
     """The same as ``reference.backward``, by autograd: torch's own backward kernel has no public name, so the
     forward pass is run once more.
     """

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 TABLES = Path(__file__).parent
+LARGEST_HEAD_DIM = 128  # of attention: every table has block sizes up to it
 Table = dict[str, dict[str, dict[str, dict[str, int]]]]
 
 

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from biofm_kernels.attention import triton as kernels
+from biofm_kernels.attention import launch
 from biofm_kernels.configs import tables
 from biofm_kernels.packing import Rotary, Tiles, tile
 from torch import Tensor
@@ -113,7 +113,7 @@ def check_forward(case: Case, inputs: Inputs) -> None:
         k = turned(k, inputs.rotary, inputs.rotary.k_positions)
     exact_out, exact_lse = exact_attention(q, k, v, case)
 
-    out, lse = kernels.forward(
+    out, lse = launch.forward(
         inputs.q, inputs.k, inputs.v, case.tiles, case.scale, case.window, inputs.rotary
     )
     assert out.dtype == case.dtype
@@ -140,8 +140,8 @@ def check_backward(case: Case, inputs: Inputs) -> None:
     exact_out, _ = exact_attention(q, k, v, case)
     exact = torch.autograd.grad(exact_out, before, inputs.d_out.double())
 
-    out, lse = kernels.forward(inputs.q, inputs.k, inputs.v, case.tiles, case.scale, case.window)
-    found = kernels.backward(
+    out, lse = launch.forward(inputs.q, inputs.k, inputs.v, case.tiles, case.scale, case.window)
+    found = launch.backward(
         inputs.d_out, inputs.q, inputs.k, inputs.v, framed(out), lse, case.tiles, case.scale, case.window,
         inputs.rotary,
     )  # fmt: skip
@@ -195,10 +195,10 @@ def test_a_query_that_sees_no_key_gives_zero_and_an_infinite_log_sum() -> None:
     inputs = make_inputs(case)
     check_forward(case, inputs)
     check_backward(case, inputs)
-    out, lse = kernels.forward(inputs.q, inputs.k, inputs.v, case.tiles, case.scale, case.window)
+    out, lse = launch.forward(inputs.q, inputs.k, inputs.v, case.tiles, case.scale, case.window)
     assert (out[:3] == 0).all()
     assert lse[:, :3].isposinf().all()
-    dq, _, _ = kernels.backward(
+    dq, _, _ = launch.backward(
         inputs.d_out, inputs.q, inputs.k, inputs.v, out, lse, case.tiles, case.scale, case.window
     )
     assert (dq[:3] == 0).all()
@@ -208,10 +208,10 @@ def test_a_query_that_sees_no_key_gives_zero_and_an_infinite_log_sum() -> None:
 def test_no_query_gives_no_output_and_no_gradient(lengths: tuple[int, ...]) -> None:
     case = Case(lengths=lengths, n_queries=(0,) * len(lengths))
     inputs = make_inputs(case)
-    out, lse = kernels.forward(inputs.q, inputs.k, inputs.v, case.tiles, case.scale, case.window)
+    out, lse = launch.forward(inputs.q, inputs.k, inputs.v, case.tiles, case.scale, case.window)
     assert out.shape == (0, 1, 16)
     assert lse.shape == (1, 0)
-    dq, dk, dv = kernels.backward(
+    dq, dk, dv = launch.backward(
         inputs.d_out, inputs.q, inputs.k, inputs.v, out, lse, case.tiles, case.scale, case.window
     )
     assert dq.shape == (0, 1, 16)
@@ -223,8 +223,8 @@ def test_no_query_gives_no_output_and_no_gradient(lengths: tuple[int, ...]) -> N
 def run_both_ways(case: Case, inputs: Inputs, tiles: Tiles) -> list[Tensor]:
     """Everything that the kernels give."""
     q, k, v = inputs.q, inputs.k, inputs.v
-    out, lse = kernels.forward(q, k, v, tiles, case.scale, case.window, inputs.rotary)
-    gradients = kernels.backward(
+    out, lse = launch.forward(q, k, v, tiles, case.scale, case.window, inputs.rotary)
+    gradients = launch.backward(
         inputs.d_out, q, k, v, out, lse, tiles, case.scale, case.window, inputs.rotary
     )
     return [out, lse, *gradients]
@@ -360,5 +360,5 @@ def test_the_block_sizes_of_each_architecture_are_right(
     architecture: str, dtype: torch.dtype, head_dim: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tables, "table_name", lambda device: architecture)
-    monkeypatch.setattr(kernels, "block_sizes", tables.block_sizes.__wrapped__)  # without its memory
+    monkeypatch.setattr(launch, "block_sizes", tables.block_sizes.__wrapped__)  # without its memory
     check(Case(lengths=(1, 129, 0, 200), head_dim=head_dim, dtype=dtype, window=(70, -1), rotary=True))

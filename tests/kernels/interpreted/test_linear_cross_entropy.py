@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from biofm_kernels.linear_cross_entropy import reference, triton
+from biofm_kernels.linear_cross_entropy import kernels, reference
 from torch import Tensor
 
 from tests.kernels.interpreted.conftest import LIMITS, every_other, framed, relative_error
@@ -13,8 +13,8 @@ DTYPES = pytest.mark.parametrize("dtype", LIMITS, ids=str)
 @pytest.fixture(autouse=True)
 def _small_spans(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few words walk through several spans, and few rows through several blocks of the backward pass."""
-    monkeypatch.setattr(triton, "SPAN", 256)
-    monkeypatch.setattr(triton, "D_LOGITS_AT_ONCE", 111 * 300)
+    monkeypatch.setattr(kernels, "SPAN", 256)
+    monkeypatch.setattr(kernels, "D_LOGITS_AT_ONCE", 111 * 300)
 
 
 def make_matrix(rows: int, columns: int, dtype: torch.dtype) -> Tensor:
@@ -39,8 +39,8 @@ def check_with_bias(
         targets = framed(bias.isfinite().nonzero()[:, 0][targets % int(bias.isfinite().sum())])
     targets[::3] = reference.IGNORED
     d_losses = framed(torch.rand(n_rows))
-    losses, lse = triton.forward(hidden, weight, bias, targets)
-    gradients = triton.backward(d_losses, hidden, weight, bias, targets, lse)
+    losses, lse = kernels.forward(hidden, weight, bias, targets)
+    gradients = kernels.backward(d_losses, hidden, weight, bias, targets, lse)
     assert losses.dtype == lse.dtype == torch.float32
     assert {x.dtype for x in gradients if x is not None} == {dtype}
 
@@ -84,13 +84,13 @@ def test_a_vocabulary_of_genes_agrees_with_the_reference(dtype: torch.dtype) -> 
 
 def test_a_target_outside_the_vocabulary_has_no_loss() -> None:
     hidden, weight = torch.randn(3, 16), torch.randn(33, 16)
-    losses, _ = triton.forward(hidden, weight, None, torch.tensor([33, 0, -1]))
+    losses, _ = kernels.forward(hidden, weight, None, torch.tensor([33, 0, -1]))
     assert losses.isnan().tolist() == [True, False, True]
 
 
 def test_large_logits_do_not_overflow() -> None:
     hidden, weight = 300 * torch.randn(5, 16), torch.randn(600, 16)
-    losses, _ = triton.forward(hidden, weight, None, torch.arange(5))
+    losses, _ = kernels.forward(hidden, weight, None, torch.arange(5))
     exact, _ = reference.forward(hidden.double(), weight.double(), None, torch.arange(5))
     assert relative_error(losses, exact) < LIMITS[torch.float32]
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from biofm_kernels.packing import Rotary
-from biofm_kernels.qk_norm_rope import QKNorm, parts_of, reference, triton
+from biofm_kernels.qk_norm_rope import QKNorm, kernels, parts_of, reference
 from torch import Tensor
 
 from tests.kernels.interpreted.conftest import LIMITS, every_other, framed, relative_error
@@ -51,10 +51,10 @@ def check(
 ) -> None:
     """Results, statistics and every gradient."""
     q, k, d_q_out, d_k_out = (make_heads(n, *shape, dtype) for n in 2 * (n_queries, n_tokens))
-    found = triton.forward(q, k, norm, rotary)
+    found = kernels.forward(q, k, norm, rotary)
     assert [x.dtype for x in found] == [dtype, dtype, torch.float32, torch.float32]
     assert all(x.is_contiguous() for x in found)
-    gradients = triton.backward(d_q_out, d_k_out, q, k, found[2], found[3], norm, rotary)
+    gradients = kernels.backward(d_q_out, d_k_out, q, k, found[2], found[3], norm, rotary)
 
     exact_norm, exact_rotary = in_float64(norm, rotary)
     q, k, d_q_out, d_k_out = (x.double() for x in (q, k, d_q_out, d_k_out))
@@ -88,7 +88,7 @@ def test_every_width_agrees_with_the_reference(heads: int, head_dim: int, dtype:
 def test_every_number_of_rows_agrees_with_the_reference(
     n_queries: int, n_tokens: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(triton, "BACKWARD_PROGRAMS", 4)  # of several rows each, the last one of fewer
+    monkeypatch.setattr(kernels, "BACKWARD_PROGRAMS", 4)  # of several rows each, the last one of fewer
     norm = make_norm("layer with bias", 30)
     check(n_queries, n_tokens, (3, 10), torch.float32, norm, make_rotary(n_queries, n_tokens, 10))
 

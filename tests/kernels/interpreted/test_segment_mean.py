@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from biofm_kernels.segment_mean import reference, triton
+from biofm_kernels.segment_mean import kernels, reference
 from torch import Tensor
 
 from tests.kernels.interpreted.conftest import LIMITS, every_other, framed, relative_error
@@ -32,9 +32,9 @@ def check(lengths: list[int], width: int, dtype: torch.dtype, weighted: bool) ->
     n_rows, cu_seqlens = sum(lengths), boundaries(lengths)
     x, d_means = make_columns(n_rows, width, dtype), make_columns(len(lengths), width, dtype)
     weights = framed(torch.rand(n_rows) + 0.5) if weighted else None
-    means, totals = triton.forward(x, cu_seqlens, weights)
+    means, totals = kernels.forward(x, cu_seqlens, weights)
     of_weights = (x, means) if weighted else (None, None)
-    found = triton.backward(d_means, cu_seqlens, n_rows, weights, totals, *of_weights)
+    found = kernels.backward(d_means, cu_seqlens, n_rows, weights, totals, *of_weights)
     assert means.dtype == found[0].dtype == dtype
 
     x, d_means = x.double(), d_means.double()
@@ -70,9 +70,9 @@ def test_boundaries_and_weights_may_be_views(weighted: bool) -> None:
     cu_seqlens, weights = boundaries(lengths), torch.rand(9) if weighted else None
 
     def both_ways(cu_seqlens: Tensor, weights: Tensor | None) -> list[Tensor]:
-        means, totals = triton.forward(x, cu_seqlens, weights)
+        means, totals = kernels.forward(x, cu_seqlens, weights)
         of_weights = (x, means) if weighted else (None, None)
-        gradients = triton.backward(d_means, cu_seqlens, 9, weights, totals, *of_weights)
+        gradients = kernels.backward(d_means, cu_seqlens, 9, weights, totals, *of_weights)
         return [means, totals, *(gradient for gradient in gradients if gradient is not None)]
 
     expected = both_ways(cu_seqlens, weights)
@@ -83,7 +83,7 @@ def test_boundaries_and_weights_may_be_views(weighted: bool) -> None:
 @pytest.mark.parametrize("kind", [torch.bool, torch.int64, torch.bfloat16], ids=str)
 def test_weights_may_be_of_any_dtype(kind: torch.dtype) -> None:
     x, weights, cu_seqlens = torch.randn(9, 8), torch.tensor([0, 0, 1, 1, 0, 1, 0, 1, 1]), boundaries([2, 7])
-    found, _ = triton.forward(x, cu_seqlens, weights.to(kind))
+    found, _ = kernels.forward(x, cu_seqlens, weights.to(kind))
     expected, _ = reference.forward(x.double(), cu_seqlens, weights)
     assert relative_error(found, expected) < LIMITS[torch.float32]
     assert found[0].eq(0).all(), "no row of the first sequence counts"

@@ -22,7 +22,7 @@ def cases(shapes: Iterable[tuple[int, int]], lengths: tuple[int, ...]) -> list[W
     number of tokens, for which another kernel is compiled.
     """
     first, *others = (
-        Workload(name="gate", lengths=lengths, n_heads=n_heads, head_dim=head_dim)
+        Workload(name="correctness", lengths=lengths, n_heads=n_heads, head_dim=head_dim)
         for n_heads, head_dim in shapes
     )
     dtypes = [replace(first, dtype=dtype) for dtype in LIMITS]

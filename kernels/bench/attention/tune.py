@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 from unittest import mock
 
 import torch
-from biofm_kernels.attention import triton as launcher
+from biofm_kernels.attention import launch
 from biofm_kernels.configs import block_sizes, tables
-from gate import LIMITS
-from gpu import median_ms
+from correctness import LIMITS
+from device import median_ms
 from torch import Tensor
 from triton.runtime.errors import OutOfResources, PTXASError
 from triton.runtime.jit import JITFunction
@@ -106,7 +106,7 @@ def launched_with(kernel: str, sizes: Sizes) -> Iterator[list[int]]:
     def chosen(name: str, head_dim: int, itemsize: int, device: torch.device) -> Sizes:
         return sizes if name == kernel else block_sizes(name, head_dim, itemsize, device)
 
-    with mock.patch.object(JITFunction, "run", listed), mock.patch.object(launcher, "block_sizes", chosen):
+    with mock.patch.object(JITFunction, "run", listed), mock.patch.object(launch, "block_sizes", chosen):
         yield spills
 
 
@@ -129,9 +129,9 @@ def _work(kernel: str, batch: Batch) -> Work:
     q, k, v = (x.detach() for x in (batch.q, batch.k, batch.v))
     layout = (batch.tiles, batch.scale, batch.workload.window)
     if kernel.startswith("attention_forward"):
-        return lambda: list(launcher.forward(q, k, v, *layout, rotary))
-    out, lse = launcher.forward(q, k, v, *layout)
-    return lambda: list(launcher.backward(batch.d_out, q, k, v, out, lse, *layout, rotary))
+        return lambda: list(launch.forward(q, k, v, *layout, rotary))
+    out, lse = launch.forward(q, k, v, *layout)
+    return lambda: list(launch.backward(batch.d_out, q, k, v, out, lse, *layout, rotary))
 
 
 def _written(table: tables.Table) -> str:

@@ -1,7 +1,7 @@
 """Compiles every kernel for GPUs that are not there, and reads off what each would take of them.
 
-    python kernels/bench/compile.py            # compare with resources.csv
-    python kernels/bench/compile.py --write    # renew it
+    python kernels/bench/compilation/compile.py            # compare with resources.csv
+    python kernels/bench/compilation/compile.py --write    # renew it
 
 The specimens call the kernels' own launchers, and a kernel is compiled where it would be launched: types,
 alignment and block sizes are those of a real launch. A kernel is at fault if it spills registers to memory,
@@ -163,7 +163,7 @@ def _faults_of(row: Resources, registers_before: int | None) -> Iterator[str]:
     if row.matrix_products and not row.matrix_instructions:
         yield f"multiplies matrices without {architecture.matrix_instruction}"
     if registers_before is None:
-        yield f"is not in {TABLE.name}: `python kernels/bench/compile.py --write` adds it"
+        yield f"is not in {TABLE.name}: `python kernels/bench/compilation/compile.py --write` adds it"
     elif row.registers > registers_before + SLACK:
         yield f"takes {row.registers} registers, {registers_before} when the table was written"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[2] / "kernels" / "bench" / "store.py"
+SCRIPT = Path(__file__).resolve().parents[3] / "kernels" / "bench" / "store.py"
 
 
 @pytest.mark.slow

@@ -6,9 +6,9 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import torch
+from correctness import LENGTHS, LENGTHS_REHEARSED
+from device import Ceilings, median_ms
 from encoders import CONTENDERS, Proteins, Shape, error_of, work_of
-from gate import LENGTHS, LENGTHS_REHEARSED
-from gpu import Ceilings, median_ms
 from providers import BIOFM, FLEX, SDPA, VARLEN, Provider
 from rows import Row
 from torch import Tensor
@@ -33,8 +33,8 @@ class Sizes(NamedTuple):
 
     shapes: tuple[tuple[int, int], ...]  # heads, head dim
     padded_shape: tuple[int, int]
-    gate_lengths: tuple[int, ...]
-    n_gate_runs: int
+    checked_lengths: tuple[int, ...]
+    n_checked_runs: int
     n_tokens: int
     lengths: tuple[int, ...]
     proteins: tuple[int, ...]
@@ -47,8 +47,8 @@ class Sizes(NamedTuple):
 FULL = Sizes(
     shapes=((20, 64), (32, 64), (16, 128), (15, 64)),
     padded_shape=(20, 24),
-    gate_lengths=LENGTHS,
-    n_gate_runs=10,
+    checked_lengths=LENGTHS,
+    n_checked_runs=10,
     n_tokens=16384,
     lengths=(512, 1024, 2048, 256, 128, 4096, 8192),
     proteins=protein_lengths(32768),
@@ -60,8 +60,8 @@ FULL = Sizes(
 REHEARSED = Sizes(
     shapes=((1, 16),),
     padded_shape=(1, 24),
-    gate_lengths=LENGTHS_REHEARSED,
-    n_gate_runs=2,
+    checked_lengths=LENGTHS_REHEARSED,
+    n_checked_runs=2,
     n_tokens=32,
     lengths=(16,),
     proteins=(3, 17),

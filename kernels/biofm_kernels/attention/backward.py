@@ -3,7 +3,7 @@
 import triton
 import triton.language as tl
 
-from biofm_kernels.attention.head.triton import load, owned, store, turned_back, visible, within_reach
+from biofm_kernels.attention.head import load, owned, store, turned_back, visible, within_reach
 from biofm_kernels.numerics import dot, rounded
 
 LOG2_E = tl.constexpr(1.4426950408889634)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-BENCH = ROOT / "kernels" / "bench"
+ROOT = Path(__file__).resolve().parents[3]
+BENCH = ROOT / "kernels" / "bench" / "attention"
 
 pytestmark = pytest.mark.skipif(find_spec("triton") is None, reason="Triton is not installed: Linux has it")
 
@@ -23,33 +23,33 @@ COLUMNS = [
 
 ON_ONE_CASE = """
 import sys
-import attention
-import gate
+import correctness
+import gpu
 
-every_case = gate.cases
-gate.cases = lambda *arguments: every_case(*arguments)[:1]
-sys.argv = ["attention.py", "--rehearse", *sys.argv[1:]]
+every_case = correctness.cases
+correctness.cases = lambda *arguments: every_case(*arguments)[:1]
+sys.argv = ["gpu.py", "--rehearse", *sys.argv[1:]]
 """
 ON_SOME_ROWS = """
 n_rows = int(sys.argv.pop())
-every_task = attention.tasks
-attention.tasks = lambda sizes: list(every_task(sizes))[:n_rows]
+every_task = gpu.tasks
+gpu.tasks = lambda sizes: list(every_task(sizes))[:n_rows]
 """
 WRONG_BY_A_HUNDREDTH = """
-from biofm_kernels.attention import triton as kernels
+from biofm_kernels.attention import launch
 
-right = kernels.forward
+right = launch.forward
 
 def wrong(*arguments):
     out, lse = right(*arguments)
     return out * 1.01, lse
 
-kernels.forward = wrong
+launch.forward = wrong
 """
 OTHER_AT_EACH_RUN = """
-from biofm_kernels.attention import triton as kernels
+from biofm_kernels.attention import launch
 
-right, n_calls = kernels.backward, 0
+right, n_calls = launch.backward, 0
 
 def restless(*arguments):
     global n_calls
@@ -57,7 +57,7 @@ def restless(*arguments):
     d_q, d_k, d_v = right(*arguments)
     return d_q, d_k * (1 + 3e-7 * n_calls), d_v
 
-kernels.backward = restless
+launch.backward = restless
 """
 WITH_VARLEN_OF_A_GPU = """
 from dataclasses import replace
@@ -73,7 +73,7 @@ providers.varlen_attn = varlen
 workloads = every_case((*REHEARSED.shapes, REHEARSED.padded_shape), (5, 30, 8))
 workloads = [replace(workload, dtype=torch.float32) for workload in workloads]
 with backend("reference"):
-    sys.exit("\\n".join(gate.faults(workloads, torch.device("cpu"), 2, providers.VARLEN)) or None)
+    sys.exit("\\n".join(correctness.faults(workloads, torch.device("cpu"), 2, providers.VARLEN)) or None)
 """
 
 
@@ -86,9 +86,9 @@ def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_the_benchmark_runs_from_the_gate_to_the_table(tmp_path: Path) -> None:
+def test_the_benchmark_runs_from_the_check_to_the_table(tmp_path: Path) -> None:
     file = tmp_path / "results" / "rows.csv"
-    result = run(BENCH / "attention.py", "--rehearse", "--csv", file)
+    result = run(BENCH / "gpu.py", "--rehearse", "--csv", file)
     assert result.returncode == 0, result.stderr
     order = ["agree with float64", "matmul", "proteins, 20 tokens, 1 heads of 16, bfloat16, forward\n"]
     places = [result.stdout.index(words) for words in order]
@@ -111,7 +111,7 @@ def test_the_benchmark_runs_from_the_gate_to_the_table(tmp_path: Path) -> None:
 def test_a_second_run_measures_only_what_is_left(tmp_path: Path) -> None:
     file = tmp_path / "rows.csv"
     for n_rows in ("2", "3"):
-        result = run("-c", f"{ON_ONE_CASE}{ON_SOME_ROWS}attention.main()", "--csv", file, n_rows)
+        result = run("-c", f"{ON_ONE_CASE}{ON_SOME_ROWS}gpu.main()", "--csv", file, n_rows)
         assert result.returncode == 0, result.stderr
     with file.open(encoding="utf-8", newline="") as opened:
         providers = [row["provider"] for row in csv.DictReader(opened)]
@@ -120,7 +120,7 @@ def test_a_second_run_measures_only_what_is_left(tmp_path: Path) -> None:
 
 
 def test_a_run_out_of_minutes_says_what_is_left(tmp_path: Path) -> None:
-    result = run("-c", f"{ON_ONE_CASE}attention.main()", "--csv", tmp_path / "rows.csv", "--minutes", "0")
+    result = run("-c", f"{ON_ONE_CASE}gpu.main()", "--csv", tmp_path / "rows.csv", "--minutes", "0")
     assert result.returncode == 0, result.stderr
     assert "rows are left for another run" in result.stdout
 
@@ -132,7 +132,7 @@ def test_a_run_out_of_minutes_says_what_is_left(tmp_path: Path) -> None:
 )
 def test_a_wrong_kernel_is_not_timed(fault: str, said: str, tmp_path: Path) -> None:
     file = tmp_path / "rows.csv"
-    result = run("-c", f"{ON_ONE_CASE}{fault}attention.main()", "--csv", file)
+    result = run("-c", f"{ON_ONE_CASE}{fault}gpu.main()", "--csv", file)
     assert result.returncode == 1
     assert said in result.stderr
     assert "nothing is timed" in result.stderr
@@ -147,7 +147,7 @@ def test_what_biofm_is_compared_with_computes_the_same() -> None:
 
 @pytest.mark.slow
 def test_tuning_writes_a_table_of_block_sizes(tmp_path: Path) -> None:
-    result = run("-c", f"{ON_ONE_CASE}attention.main()", "--tune", "--configs", tmp_path)
+    result = run("-c", f"{ON_ONE_CASE}gpu.main()", "--tune", "--configs", tmp_path)
     assert result.returncode == 0, result.stderr
     before = json.loads((ROOT / "kernels/biofm_kernels/configs/interpreter.json").read_text(encoding="utf-8"))
     table = json.loads((tmp_path / "cpu.json").read_text(encoding="utf-8"))
@@ -158,6 +158,6 @@ def test_tuning_writes_a_table_of_block_sizes(tmp_path: Path) -> None:
 
 
 def test_the_benchmark_needs_a_gpu_unless_rehearsed() -> None:
-    result = run(BENCH / "attention.py")
+    result = run(BENCH / "gpu.py")
     assert result.returncode == 1
     assert "no CUDA device" in result.stderr

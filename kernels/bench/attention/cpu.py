@@ -1,6 +1,6 @@
 """Packed attention on the CPU beside the ways around it, in turns, in one process.
 
-    python kernels/bench/attention_cpu.py [--tokens 6000] [--rounds 5] [--threads 2]
+    python kernels/bench/attention/cpu.py [--tokens 6000] [--rounds 5] [--threads 2]
 
 The task: attention in float32 over proteins of log-normal lengths, in 4 heads of 64 and in 20 of 24, forward
 and forward with the gradients of q, k and v. The contenders:

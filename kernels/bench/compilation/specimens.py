@@ -5,12 +5,12 @@ from functools import partial
 from typing import Literal
 
 import torch
-from biofm_kernels.attention import triton as attention
-from biofm_kernels.linear_cross_entropy import triton as linear_cross_entropy
+from biofm_kernels.attention import launch as attention
+from biofm_kernels.linear_cross_entropy import kernels as linear_cross_entropy
 from biofm_kernels.packing import Rotary, tile
 from biofm_kernels.qk_norm_rope import QKNorm
-from biofm_kernels.qk_norm_rope import triton as qk_norm_rope
-from biofm_kernels.segment_mean import triton as segment_mean
+from biofm_kernels.qk_norm_rope import kernels as qk_norm_rope
+from biofm_kernels.segment_mean import kernels as segment_mean
 
 N_HEADS = 20
 N_TOKENS = 64

@@ -1,8 +1,8 @@
 """Attention on a GPU: is it right, how fast is the GPU, how fast is biofm beside torch and ``transformers``.
 
-    python kernels/bench/attention.py [--minutes 9] [--csv FILE]            # on a GPU
-    python kernels/bench/attention.py --tune [--minutes 9]                  # on a GPU: the best block sizes
-    TRITON_INTERPRET=1 python kernels/bench/attention.py --rehearse         # on a CPU: the script, tiny
+    python kernels/bench/attention/gpu.py [--minutes 9] [--csv FILE]        # on a GPU
+    python kernels/bench/attention/gpu.py --tune [--minutes 9]              # on a GPU: the best block sizes
+    TRITON_INTERPRET=1 python kernels/bench/attention/gpu.py --rehearse     # on a CPU: the script, tiny
 
 1. Every mode of biofm's kernels is compared with float64, forward and gradients, and run again for the same
    bits. If one fails, nothing is timed.
@@ -23,17 +23,17 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
-import gate
+import correctness
 import torch
 import tune
 from biofm_kernels import backend
 from biofm_kernels.configs.tables import TABLES
-from gpu import ceilings, facts
+from device import ceilings, facts
 from providers import BIOFM, UnsuitableError
 from rows import Results, Row
 from tasks import FULL, REHEARSED, Bench, Sizes, Task, tasks
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parents[1] / "results"
 
 
 def main() -> None:
@@ -71,8 +71,8 @@ def _check_device(is_rehearsal: bool) -> None:
 
 
 def _check_kernels(device: torch.device, sizes: Sizes) -> None:
-    workloads = gate.cases((*sizes.shapes, sizes.padded_shape), sizes.gate_lengths)
-    faults = list(gate.faults(workloads, device, sizes.n_gate_runs))
+    workloads = correctness.cases((*sizes.shapes, sizes.padded_shape), sizes.checked_lengths)
+    faults = list(correctness.faults(workloads, device, sizes.n_checked_runs))
     if faults:
         raise SystemExit("\n".join([*faults, "The kernels are wrong: nothing is timed."]))
     print(f"the kernels agree with float64 in {len(workloads)} cases of {len(BIOFM)} modes", flush=True)

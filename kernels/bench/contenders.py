@@ -1,4 +1,5 @@
-"""What the benchmarks share: contenders in processes of their own, the model they run, and the ceiling.
+"""What ``embed.py``, ``score.py`` and ``train.py`` share: contenders, the model and the proteins that they
+get, and the speed of a matrix product, which is the ceiling of each.
 
 Each contender lives in a process of its own, so that none profits from what another changed in it, and they
 take turns: while one works, the others wait for their next task without using the processor.
@@ -8,17 +9,20 @@ import multiprocessing
 import os
 import time
 from collections.abc import Callable
+from itertools import islice
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from biofm_datasets import read_sequences
 
 from biofm.core.memory import give_back_freed_memory
 
 WIDTH, N_LAYERS, N_HEADS = 480, 12, 20
 AGREEMENT = {torch.float32: 1e-4, torch.bfloat16: 5e-2}
+UNIREF90 = Path("protein", "uniref90_10k.fasta.gz")  # in the folder that BIOFM_TEST_DATA names
 
 Work = Callable[[Any], Any]
 
@@ -64,6 +68,20 @@ def _serve(connection: Connection, make: Callable[..., Work], arguments: Any, n_
         connection.send((seconds, result))
 
 
+def contenders_of_biofm(make: Callable[[Path, str], Work], model: Path, n_threads: int) -> list[Contender]:
+    """biofm in float32, and with ``--dtype auto`` where that is another dtype. ``make`` takes the folder of
+    the model and the dtype.
+    """
+    from biofm.inference import choose_compute  # which the process of the Trainer should not load
+
+    found = [Contender("biofm, float32", torch.float32, make, model, "float32", n_threads=n_threads)]
+    auto = choose_compute("cpu", "auto")
+    print(f"biofm --dtype auto is {auto.dtype_name}: {auto.reason}")
+    if auto.dtype is not torch.float32:
+        found.append(Contender("biofm, auto", auto.dtype, make, model, "auto", n_threads=n_threads))
+    return found
+
+
 class Rounds(NamedTuple):
     """Of each round: the seconds of each contender, operations a second of a matrix product in each dtype."""
 
@@ -106,6 +124,12 @@ def write_random_esm2(folder: Path) -> None:
     )  # fmt: skip
     EsmForMaskedLM(config).save_pretrained(folder)
     biofm.load(str(folder), dtype="float32").save(folder, overwrite=True)  # adds the tokenizer's files
+
+
+def first_sequences(path: Path, n: int) -> list[str]:
+    """The first ``n`` sequences of a file, or all where it has fewer."""
+    with path.open("rb") as file:
+        return [record.sequence for record in islice(read_sequences(file, path.name), n)]
 
 
 def matmul_flops(dtype: torch.dtype, n_tokens: int = 4096) -> float:

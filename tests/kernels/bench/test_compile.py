@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-BENCH = Path(__file__).resolve().parents[2] / "kernels" / "bench"
+BENCH = Path(__file__).resolve().parents[3] / "kernels" / "bench" / "compilation"
 
 pytestmark = pytest.mark.skipif(find_spec("triton") is None, reason="Triton is not installed: Linux has it")
 
@@ -23,7 +23,7 @@ def compile_kernels(*arguments: str) -> subprocess.CompletedProcess[str]:
     """In a process of its own, because it tells Triton of a GPU that is not here."""
     command = [sys.executable, str(BENCH / "compile.py"), *arguments]
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
-    path = os.pathsep.join([str(BENCH.parent), *filter(None, [environment.get("PYTHONPATH")])])
+    path = os.pathsep.join([str(BENCH.parents[1]), *filter(None, [environment.get("PYTHONPATH")])])
     environment |= {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 

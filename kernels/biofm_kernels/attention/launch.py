@@ -1,4 +1,5 @@
-"""Attention by biofm's own kernels: FlashAttention-2 (Dao 2023) over packed sequences, with rotary embedding.
+"""Launches biofm's own attention kernels: FlashAttention-2 (Dao 2023) over packed sequences, with rotary
+embedding.
 
 The mathematics: ``README.md`` beside this file.
 """
@@ -8,16 +9,15 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from biofm_kernels.attention.backward.triton import (
+from biofm_kernels.attention.backward import (
     attention_backward_keys,
     attention_backward_queries,
     attention_delta,
 )
-from biofm_kernels.attention.dispatch import LARGEST_HEAD_DIM, Keys, Queries, Sums
-from biofm_kernels.attention.forward.triton import attention_forward
-from biofm_kernels.attention.head.triton import padded_half
-from biofm_kernels.attention.reference import Window
-from biofm_kernels.configs import block_sizes
+from biofm_kernels.attention.forward import attention_forward
+from biofm_kernels.attention.head import padded_half
+from biofm_kernels.attention.reference import Keys, Queries, Sums, Window
+from biofm_kernels.configs import LARGEST_HEAD_DIM, block_sizes
 from biofm_kernels.packing import TILE, Rotary, Tiles
 
 

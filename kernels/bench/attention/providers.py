@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import torch
 from biofm_kernels import attention, qk_norm_rope
-from biofm_kernels.attention import triton as kernels
+from biofm_kernels.attention import launch
 from biofm_kernels.attention.reference import EVERYTHING
 from torch import Tensor
 from torch.nn import functional as F
@@ -58,7 +58,7 @@ def biofm_packed(turning: Turning, batch: Batch) -> Attend:
 
 def biofm_inline(batch: Batch) -> Attend:
     arguments = (batch.q, batch.k, batch.v, batch.tiles, batch.scale, batch.workload.window, batch.rotary)
-    return lambda: kernels.forward(*arguments)[0]
+    return lambda: launch.forward(*arguments)[0]
 
 
 def biofm_turned_for_varlen(batch: Batch) -> Attend:
