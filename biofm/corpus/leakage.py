@@ -11,9 +11,8 @@ from biofm_datasets.arrays import Indices
 from biofm_datasets.progress import OnStage
 from biofm_datasets.sampling import permute
 from biofm_datasets.sampling.permutation import key_of
-from biofm_datasets.split import MAX_HELD_OUT_LENGTH, MIN_HELD_OUT_LENGTH, Similarity, find_similar
-from biofm_datasets.splits import SplitOptions
-from biofm_datasets.splits.identity import Spelling
+from biofm_datasets.similarity import Similarity, find_similar
+from biofm_datasets.splits import MAX_HELD_OUT_LENGTH, MIN_HELD_OUT_LENGTH, Spelling, SplitOptions
 from biofm_datasets.store import Alphabet, Store
 from numpy.typing import NDArray
 
@@ -56,7 +55,7 @@ def measure_leakage(store: Store, *, n_sampled: int, seed: int, progress: OnStag
     """Return the leakage between each two parts that hold sequences: all copies, and the relatives of
     ``n_sampled`` sequences, or of none where relatives cannot be searched.
 
-    The search (``biofm_datasets.split.find_similar``) may miss a few relatives.
+    The search (``biofm_datasets.similarity.find_similar``) may miss a few relatives.
     """
     if not has_letters(store.record.alphabet):
         n_sampled = 0

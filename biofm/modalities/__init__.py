@@ -1,8 +1,10 @@
 """What a model reads: the modalities, their tokenizers, and clean records with their tokens."""
 
+from biofm_datasets.arrays import Tokens
+
 from biofm.modalities.columns import SameColumns, columns_of
 from biofm.modalities.item import Item, items_of
-from biofm.modalities.modality import Encoded, Modality, Tokenizer, Tokens, Words, check_asked
+from biofm.modalities.modality import Encoded, Modality, Tokenizer, Words, check_asked
 from biofm.modalities.protein import ESM_ALPHABET, ESMC_ALPHABET, PROTEIN, STANDARD_RESIDUES, ProteinTokenizer
 from biofm.modalities.records import (
     SKIPPED,

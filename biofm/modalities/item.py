@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from biofm_datasets import Cell, Record
+from biofm_datasets.arrays import Tokens
 from numpy.typing import NDArray
 
 from biofm.core.journal import key_of
-from biofm.modalities.modality import Tokenizer, Tokens
+from biofm.modalities.modality import Tokenizer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

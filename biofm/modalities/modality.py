@@ -12,13 +12,12 @@ from typing import Any, BinaryIO, NamedTuple, Protocol
 
 import numpy as np
 from biofm_datasets import Record
+from biofm_datasets.arrays import Tokens
 from biofm_datasets.protein import Gaps
 from biofm_datasets.store import Alphabet
 from numpy.typing import NDArray
 
 from biofm.core.errors import OptionError
-
-Tokens = NDArray[np.unsignedinteger[Any]]
 
 
 class Words(NamedTuple):

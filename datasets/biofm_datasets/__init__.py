@@ -1,7 +1,7 @@
 """Readers of the files that biology already has, as streams of records. Knows nothing of models.
 
-The identity split lives in ``biofm_datasets.split`` and is imported from there: it needs numpy,
-which would make this package slow to import.
+Splits, samples and stores are imported from ``biofm_datasets.splits``, ``.sampling`` and ``.store``: they
+need numpy, which would make this package slow to import.
 """
 
 from biofm_datasets.errors import DataError, NoProteinError

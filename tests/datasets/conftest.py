@@ -1,16 +1,29 @@
-"""Made-up proteins with the composition of real ones, relatives of them, and Biopython to align them."""
+"""Made-up proteins with the composition of real ones, relatives of them, and Biopython to align them; and
+tables as the bytes of Parquet files.
+"""
 
-from collections.abc import Callable
+import io
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from Bio.Align import PairwiseAligner, substitution_matrices
+from pyarrow import parquet
 
 # Swiss-Prot's composition in percent, release 2024_01 (rounded).
 COMPOSITION = {
     "A": 8.3, "C": 1.4, "D": 5.5, "E": 6.7, "F": 3.9, "G": 7.1, "H": 2.3, "I": 5.9, "K": 5.8, "L": 9.6,
     "M": 2.4, "N": 4.1, "P": 4.7, "Q": 3.9, "R": 5.5, "S": 6.6, "T": 5.4, "V": 6.9, "W": 1.1, "Y": 2.9,
 }  # fmt: skip
+
+
+def parquet_bytes(table: "pa.Table | Mapping[str, object]", **options: Any) -> bytes:
+    """A Parquet file of this table; ``options`` are those of ``pyarrow.parquet.write_table``."""
+    sink = io.BytesIO()
+    parquet.write_table(table if isinstance(table, pa.Table) else pa.table(table), sink, **options)
+    return sink.getvalue()
 
 
 @pytest.fixture

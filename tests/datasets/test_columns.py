@@ -8,15 +8,10 @@ import pyarrow as pa
 import pytest
 from biofm_datasets import DataError
 from biofm_datasets.columns import Columns, find_numeric_columns, read_columns
-from pyarrow import parquet
+
+from tests.datasets.conftest import parquet_bytes
 
 CSV = b"name,fitness,score\na,1.5,-2\nb,,3e-1\n c ,NaN, 7 \n"
-
-
-def parquet_bytes(columns: dict[str, object]) -> bytes:
-    sink = io.BytesIO()
-    parquet.write_table(pa.table(columns), sink)
-    return sink.getvalue()
 
 
 def read(

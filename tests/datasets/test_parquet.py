@@ -10,18 +10,13 @@ from biofm_datasets.table_parts import read_table
 from biofm_datasets.tables import MOST_CHARACTERS
 from pyarrow import parquet
 
+from tests.datasets.conftest import parquet_bytes
+
 
 def stored(columns: dict[str, object], *, as_arrow: bool = True) -> bytes:
     """The bytes of the file. ``as_arrow``: with Arrow's types, such as dictionaries, beside Parquet's."""
-    sink = io.BytesIO()
-    parquet.write_table(
-        pa.table(columns),
-        sink,
-        compression="zstd",
-        dictionary_pagesize_limit=1 << 28,
-        store_schema=as_arrow,
-    )
-    return sink.getvalue()
+    options = {"compression": "zstd", "dictionary_pagesize_limit": 1 << 28, "store_schema": as_arrow}
+    return parquet_bytes(columns, **options)
 
 
 def repeated(text: str, n_rows: int) -> "pa.DictionaryArray[pa.DataType, pa.DataType]":

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from biofm_datasets import Record, clean_protein, read_sequences
-from biofm_datasets.split import split_by_identity
+from biofm_datasets.splits import split_by_identity
 
 
 def read_file(path: Path, column: str | None = None) -> list[Record]:

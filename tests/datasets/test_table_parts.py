@@ -4,22 +4,17 @@ import io
 from collections.abc import Callable
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from biofm_datasets import DataError
 from biofm_datasets.table_parts import TablePart, read_table
+
+from tests.datasets.conftest import parquet_bytes
 
 CSV = b'mutant,DMS_score,note\nA1G,0.50,"a, b"\n\nC2D,-1.0,\nE3F,nan,"two\nlines"\n'
 
 
 def parts(content: bytes, name: str = "v.csv", n_rows: int = 2) -> list[TablePart]:
     return list(read_table(io.BytesIO(content), name, n_rows=n_rows))
-
-
-def parquet(table: "pa.Table", **options: int) -> bytes:
-    sink = io.BytesIO()
-    pq.write_table(table, sink, **options)
-    return sink.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -42,7 +37,7 @@ def test_cells_come_as_they_stand_and_rows_know_their_line(
 
 def test_parquet_columns_keep_their_types() -> None:
     table = pa.table({"mutant": ["A1G", None, "E3F"], "score": pa.array([1.5, None, 2.0], pa.float32())})
-    first, second = parts(parquet(table), "v.parquet")
+    first, second = parts(parquet_bytes(table), "v.parquet")
     assert (len(first), len(second)) == (2, 1)
     assert first.texts("mutant") == ["A1G", ""]
     assert first.columns[1].type == pa.float32()
@@ -52,7 +47,7 @@ def test_parquet_columns_keep_their_types() -> None:
 @pytest.mark.parametrize("is_parquet", [False, True])
 def test_rows_can_be_left_out(is_parquet: bool) -> None:
     content, name = (
-        (parquet(pa.table({"mutant": ["A1G", "C2D", "E3F"]})), "v.parquet") if is_parquet else (CSV, "v.csv")
+        (parquet_bytes({"mutant": ["A1G", "C2D", "E3F"]}), "v.parquet") if is_parquet else (CSV, "v.csv")
     )
     (part,) = parts(content, name, n_rows=10)
     left = part.take([0, 2])
@@ -68,8 +63,12 @@ def test_rows_can_be_left_out(is_parquet: bool) -> None:
         (b"mutant,score\nA1G\n", "v.csv", "this row has 1 cells where the header has 2"),
         (b">a\nMKT\n", "v.fasta", "this is FASTA, where a table belongs"),
         (b">a\nMKT\n", "-", "this is FASTA, where a table belongs"),
-        (parquet(pa.table({"mutant": pa.array([], pa.string())})), "v.parquet", "no records in this table"),
-        (parquet(pa.table({"mutant": ["A1G"]}))[:-20], "v.parquet", "this Parquet file cannot be read"),
+        (
+            parquet_bytes({"mutant": pa.array([], pa.string())}),
+            "v.parquet",
+            "no records in this table",
+        ),
+        (parquet_bytes({"mutant": ["A1G"]})[:-20], "v.parquet", "this Parquet file cannot be read"),
     ],
 )
 def test_a_table_that_cannot_be_read_is_one_clear_error(content: bytes, name: str, fault: str) -> None:

@@ -8,7 +8,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from biofm_datasets import DataError, Record, read_sequences
-from pyarrow import parquet
+
+from tests.datasets.conftest import parquet_bytes
 
 
 def read(
@@ -19,12 +20,6 @@ def read(
 
 def ids_and_sequences(records: list[Record]) -> list[tuple[str, str]]:
     return [(record.id, record.sequence) for record in records]
-
-
-def parquet_bytes(columns: dict[str, object], **options: int) -> bytes:
-    sink = io.BytesIO()
-    parquet.write_table(pa.table(columns), sink, **options)
-    return sink.getvalue()
 
 
 def test_a_row_is_a_record_with_its_place() -> None:
@@ -164,9 +159,7 @@ def test_the_index_that_pandas_stored_gives_the_ids() -> None:
 )
 def test_what_pandas_did_not_write_names_no_index(stored: bytes) -> None:
     table = pa.table({"seq": ["MV"]}).replace_schema_metadata({b"pandas": stored})
-    file = io.BytesIO()
-    parquet.write_table(table, file)
-    assert ids_and_sequences(read(file.getvalue(), "x.parquet", "seq")) == [("1", "MV")]
+    assert ids_and_sequences(read(parquet_bytes(table), "x.parquet", "seq")) == [("1", "MV")]
 
 
 def test_a_parquet_column_may_have_a_dot_in_its_name() -> None:

@@ -1,5 +1,6 @@
 """The batches of a training run, as lists of members, from any of them on."""
 
+from bisect import bisect_left, insort
 from collections.abc import Iterator
 from itertools import count
 from typing import NamedTuple, Protocol
@@ -7,7 +8,6 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from biofm_datasets.arrays import Indices
-from biofm_datasets.sampling.bins import fill_bins
 from biofm_datasets.sampling.mixture import Mixture
 from biofm_datasets.sampling.permutation import key_of, permute
 
@@ -16,6 +16,9 @@ N_BINS = 64
 waste to speak of."""
 N_SAMPLED = 4096
 """Draws from which the mean length is estimated."""
+
+_BIN_BITS = 32
+_BIN = (1 << _BIN_BITS) - 1
 
 
 class Lengths(Protocol):
@@ -73,3 +76,25 @@ class Plan:
         sampled = self._lengths(self.mixture.draw(0, N_SAMPLED))
         n_tokens = max(1, int(sampled.sum()))
         return min(len(self.mixture), max(1, N_BINS * self.budget * len(sampled) // n_tokens))
+
+
+def fill_bins(lengths: Indices, budget: int) -> list[Indices]:
+    """Places in ``lengths``, bin by bin; the lengths of a bin add up to at most ``budget``.
+
+    Best fit, decreasing: the longest first, each into the fullest bin that has room for it (Johnson 1974,
+    doi:10.1137/0203025). What is longer than the budget has a bin to itself.
+    """
+    order = np.argsort(-lengths, kind="stable")
+    rooms: list[int] = []  # of each open bin its room << _BIN_BITS | its number, ascending
+    bins: list[list[int]] = []
+    for place, length in zip(order.tolist(), lengths[order].tolist(), strict=True):
+        at = bisect_left(rooms, length << _BIN_BITS)
+        if at < len(rooms):
+            fit = rooms.pop(at)
+            bins[fit & _BIN].append(place)
+            insort(rooms, fit - (length << _BIN_BITS))
+        else:
+            if length < budget:
+                insort(rooms, (budget - length) << _BIN_BITS | len(bins))
+            bins.append([place])
+    return [np.array(places, np.int64) for places in bins]

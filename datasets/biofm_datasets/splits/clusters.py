@@ -6,18 +6,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from biofm_datasets.arrays import Indices
+from biofm_datasets.arrays import Bools, Indices
 from biofm_datasets.errors import DataError
 from biofm_datasets.progress import OnStage
 from biofm_datasets.sampling.permutation import key_of
-from biofm_datasets.split import Similarity, find_pairs
+from biofm_datasets.similarity import find_pairs
 from biofm_datasets.splits import mmseqs
-from biofm_datasets.splits.hold_out import Keys, amount_of, blocks
-from biofm_datasets.splits.identity import CHUNK_TOKENS, OWN_TOOL, Spelling, can_be_held_out, chunks_of
-from biofm_datasets.splits.keys import REMOVED, TEST, TRAIN, VALIDATION
+from biofm_datasets.splits.hold_out import Keys, PartLabels, amount_of, blocks
 from biofm_datasets.splits.options import SplitOptions
+from biofm_datasets.splits.relatives import (
+    CHUNK_TOKENS,
+    OWN_TOOL,
+    Search,
+    can_be_held_out,
+    chunks_of,
+    progress_of_part,
+)
+from biofm_datasets.store.files import REMOVED, TEST, TRAIN, VALIDATION
 from biofm_datasets.store.record import Alphabet
 from biofm_datasets.store.tokens import TokenStore
 
@@ -35,20 +41,20 @@ def label_by_cluster(
     options: SplitOptions,
     scratch: Path,
     progress: OnStage,
-) -> tuple[NDArray[np.uint8], str, dict[str, Any]]:
+) -> tuple[PartLabels, str, dict[str, Any]]:
     """Labels of the sequences, the tool that found the relatives, and the clusters in numbers.
 
     Clusters are joined by single linkage: proteins that are similar by ``max_identity`` and ``min_coverage``,
-    and a margin (``split.IDENTITY_MARGIN``), are in one, and so are their relatives. Whole clusters are drawn
-    at random, first for the test and then for validation; one of more proteins than are still to be held out
-    stays in training. Nothing is left out but relatives of held-out proteins that are too short or too long
-    to be held out themselves.
+    and a margin (``Similarity.with_margin``), are in one, and so are their relatives. Whole clusters are
+    drawn at random, first for the test and then for validation; one of more proteins than are still to be
+    held out stays in training. Nothing is left out but relatives of held-out proteins that are too short or
+    too long to be held out themselves.
 
     Raises DataError: so many cannot be held out in whole clusters; the tool is missing or fails.
     """
     known = np.concatenate([np.empty(0, np.uint64), *(hashes[part] for part in blocks(len(hashes)))])
     distinct, first, of_distinct = np.unique(known, return_index=True, return_inverse=True)
-    clusters, tool = find_clusters(tokens, first, Spelling(alphabet), options, scratch, progress)
+    clusters, tool = find_clusters(tokens, first, Search.of(options, alphabet, scratch, progress))
     cluster = clusters[of_distinct]
     eligible = can_be_held_out(tokens, alphabet)(slice(0, len(known)))
     source = np.zeros(len(known), np.int64)
@@ -65,29 +71,23 @@ def label_by_cluster(
     return labels, tool, {"n_clusters": len(sizes), "largest_cluster": int(sizes.max())}
 
 
-def find_clusters(
-    tokens: TokenStore,
-    members: Indices,
-    spell: Spelling,
-    options: SplitOptions,
-    scratch: Path,
-    progress: OnStage,
-) -> tuple[Indices, str]:
+def find_clusters(tokens: TokenStore, members: Indices, search: Search) -> tuple[Indices, str]:
     """The number of the cluster of each of some sequences, which differ, and the tool that found it."""
-    similarity = Similarity(options.max_identity, options.min_coverage).with_margin()
     clusters, tools = Clusters(len(members)), []
     n_tokens = int(tokens.lengths(members).sum())
-    if mmseqs.is_chosen(options.tool):
-        proteins = (spell(tokens[i]) for i in members)
-        for pairs in mmseqs.find_pairs(proteins, None, len(members), similarity, scratch, progress):
+    if mmseqs.is_chosen(search.tool):
+        proteins = (search.spell(tokens[i]) for i in members)
+        for pairs in mmseqs.find_pairs(
+            proteins, None, len(members), search.similarity, search.scratch, search.progress
+        ):
             clusters.join(*pairs)
         tools.append(mmseqs.version())
     if not tools and n_tokens > MOST_TOKENS_OF_OWN:
         what = f"{n_tokens:,} residues are too many for our own search, which compares all with all"
         remedy = "Install MMseqs2, or give --split identity, which searches for the held-out ones alone"
         raise DataError(what, where="--split cluster", remedy=remedy)
-    if not tools or (options.tool == "auto" and n_tokens <= MOST_TOKENS_TWICE):
-        _join_by_own(clusters, tokens, members, spell, similarity, progress)
+    if not tools or (search.tool == "auto" and n_tokens <= MOST_TOKENS_TWICE):
+        _join_by_own(clusters, tokens, members, search)
         tools.append(OWN_TOOL)
     return clusters.numbers(), ", then ".join(tools)
 
@@ -115,8 +115,8 @@ class Clusters:
             self._above[members] = self._above[above]
             members = above
 
-    def are_apart(self, a: Indices, b: Indices) -> NDArray[np.bool_]:
-        are_apart: NDArray[np.bool_] = self.roots(a) != self.roots(b)
+    def are_apart(self, a: Indices, b: Indices) -> Bools:
+        are_apart: Bools = self.roots(a) != self.roots(b)
         return are_apart
 
     def numbers(self) -> Indices:
@@ -125,29 +125,19 @@ class Clusters:
         return numbers
 
 
-def _join_by_own(
-    clusters: Clusters,
-    tokens: TokenStore,
-    members: Indices,
-    spell: Spelling,
-    similarity: Similarity,
-    progress: OnStage,
-) -> None:
+def _join_by_own(clusters: Clusters, tokens: TokenStore, members: Indices, search: Search) -> None:
     pairs = list(combinations_with_replacement(_parts(tokens, members), 2))
     for number, (one, other) in enumerate(pairs, start=1):
-        queries, targets = ([spell(tokens[members[i]]) for i in part] for part in (one, other))
-        part = f" (part {number} of {len(pairs)})" if len(pairs) > 1 else ""
-
-        def report(stage: str, done: int, total: int, part: str = part) -> None:
-            progress(stage + part, done, total)
+        queries, targets = ([search.spell(tokens[members[i]]) for i in part] for part in (one, other))
+        report = progress_of_part(search.progress, number, len(pairs))
 
         def join(a: Indices, b: Indices, one: Indices = one, other: Indices = other) -> None:
             clusters.join(one[a], other[b])
 
-        def is_open(a: Indices, b: Indices, one: Indices = one, other: Indices = other) -> NDArray[np.bool_]:
+        def is_open(a: Indices, b: Indices, one: Indices = one, other: Indices = other) -> Bools:
             return clusters.are_apart(one[a], other[b])
 
-        find_pairs(queries, targets, similarity, report, join, is_open)
+        find_pairs(queries, targets, search.similarity, report, join, is_open)
 
 
 def _parts(tokens: TokenStore, members: Indices) -> Iterator[Indices]:
@@ -157,12 +147,12 @@ def _parts(tokens: TokenStore, members: Indices) -> Iterator[Indices]:
 
 
 def _deal(
-    counts: NDArray[np.int64],
+    counts: Indices,
     order: Indices,
     options: SplitOptions,
     sources: list[str],
-    sizes: NDArray[np.int64],
-) -> NDArray[np.uint8]:
+    sizes: Indices,
+) -> PartLabels:
     """The part of each cluster. ``counts``: of each, how many can be held out of each source."""
     parts = np.full(len(counts), TRAIN, np.uint8)
     n_eligible = counts.sum(axis=0)

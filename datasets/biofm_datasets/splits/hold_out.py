@@ -1,20 +1,20 @@
 """Holding out by a keyed order of numbers: equals stay together, and the order of a file means nothing."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from biofm_datasets.arrays import Bools, Hashes
 from biofm_datasets.errors import DataError
 from biofm_datasets.sampling.permutation import key_of
-from biofm_datasets.splits.keys import TEST, TRAIN, VALIDATION
+from biofm_datasets.store.files import TEST, TRAIN, VALIDATION
 
 BLOCK = 1 << 16
 
-Hashes = NDArray[np.uint64]
 PartLabels = NDArray[np.uint8]
-Eligible = Callable[[slice], NDArray[np.bool_]]
+Eligible = Callable[[slice], Bools]
 
 
 class Keys(Protocol):
@@ -25,17 +25,23 @@ class Keys(Protocol):
     def __getitem__(self, part: slice, /) -> Hashes: ...
 
 
+class Amounts(NamedTuple):
+    """How much is held out: for each part a share below 1 or a number. ``seed`` orders what may be."""
+
+    validation: float
+    test: float
+    seed: int
+
+
 def hold_out(
     keys: Keys,
-    validation: float,
-    test: float,
-    seed: int,
+    amounts: Amounts,
     things: str,
     eligible: Eligible | None = None,
     free: Eligible | None = None,
 ) -> PartLabels:
-    """Labels for numbers such as hashes of sequences: those of the lowest rank in the order of ``seed`` are
-    for the test, the next ones for validation, each a share below 1 or a number.
+    """Labels for numbers such as hashes of sequences: those of the lowest rank in the order of the seed are
+    for the test, the next ones for validation.
 
     Equal numbers get the same label, so that there may be a few more than asked for. ``eligible`` says which
     of a slice can be held out, of which the amounts are shares, and ``free`` which of them still can. Memory
@@ -44,10 +50,10 @@ def hold_out(
     Raises DataError: so many cannot be held out. ``things`` are what the message calls them.
     """
     n_eligible = sum(int(np.sum(eligible(part))) for part in blocks(len(keys))) if eligible else len(keys)
-    n_test, n_validation = (amount_of(amount, n_eligible) for amount in (test, validation))
+    n_test, n_validation = (amount_of(part, n_eligible) for part in (amounts.test, amounts.validation))
     n_both = n_test + n_validation
 
-    def can(part: slice) -> NDArray[np.bool_]:
+    def can(part: slice) -> Bools:
         found = np.ones(part.stop - part.start, np.bool_)
         for says in (eligible, free):
             found &= True if says is None else says(part)
@@ -59,12 +65,12 @@ def hold_out(
         raise DataError(what, where="--validation, --test", remedy="Hold out fewer, or give more data")
     lowest = np.empty(0, np.uint64)
     for part in blocks(len(keys)):
-        lowest = np.concatenate([lowest, _ranks(keys[part], seed)[can(part)]])
+        lowest = np.concatenate([lowest, _ranks(keys[part], amounts.seed)[can(part)]])
         lowest = np.partition(lowest, n_both - 1)[:n_both] if len(lowest) > n_both else lowest
     lowest.sort()
     labels = np.full(len(keys), TRAIN, np.uint8)
     for part in blocks(len(keys)):
-        ranks, is_there = _ranks(keys[part], seed), can(part)
+        ranks, is_there = _ranks(keys[part], amounts.seed), can(part)
         for label, n in ((VALIDATION, n_both), (TEST, n_test)):
             if n:
                 labels[part][(ranks <= lowest[n - 1]) & is_there] = label
@@ -74,9 +80,7 @@ def hold_out(
 def hold_out_of_each(
     keys: Keys,
     sources: Mapping[str, slice],
-    validation: float,
-    test: float,
-    seed: int,
+    amounts: Amounts,
     things: str,
     eligible: Eligible | None = None,
     free: Eligible | None = None,
@@ -88,7 +92,7 @@ def hold_out_of_each(
     for name, source in sources.items():
         of_source = (_shifted(says, source.start) for says in (eligible, free))
         named = f"{things} in {name}" if len(sources) > 1 else things
-        labels[source] = hold_out(_Section(keys, source), validation, test, seed, named, *of_source)
+        labels[source] = hold_out(_Section(keys, source), amounts, named, *of_source)
     if len(sources) > 1:
         for label in (VALIDATION, TEST):
             _label_copies(keys, labels, label)

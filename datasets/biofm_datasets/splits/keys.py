@@ -1,12 +1,17 @@
-"""What a split goes by, as one number for each sequence: a part, or a group."""
+"""Splits that the data say themselves: by the part, or by the group, that a column or a record names.
+Either is kept as one number for each sequence.
+"""
 
 from hashlib import blake2b
+from typing import Any
 
+import numpy as np
+
+from biofm_datasets.arrays import Hashes
 from biofm_datasets.errors import DataError
+from biofm_datasets.splits.hold_out import Amounts, Keys, PartLabels, blocks, hold_out
 from biofm_datasets.splits.options import SplitOptions
-from biofm_datasets.store.files import PARTS
-
-TRAIN, VALIDATION, TEST, REMOVED = range(len(PARTS))
+from biofm_datasets.store.files import PARTS, TEST, TRAIN, VALIDATION
 
 PART_WORDS = {"train": TRAIN, "validation": VALIDATION, "valid": VALIDATION, "val": VALIDATION, "test": TEST}
 """How a column may write them, in any case."""
@@ -26,8 +31,41 @@ def key_of_cell(cell: str, options: SplitOptions, where: str) -> int:
     if not cell:
         what = f"column {options.column!r} is empty" if options.column else "this record is of no group"
         raise DataError(what, where=where, remedy="Name the group, or remove the row")
-    return key_of_group(cell)
+    return _key_of_group(cell)
 
 
-def key_of_group(name: str) -> int:
+def label_parts(keys: Keys) -> PartLabels:
+    """Labels of the sequences, where the keys are the parts that a column names."""
+    return np.concatenate([keys[part].astype(np.uint8) for part in blocks(len(keys))])
+
+
+def label_groups(keys: Keys, options: SplitOptions) -> tuple[PartLabels, dict[str, Any]]:
+    """Labels of the sequences, and how many groups there are in each part.
+
+    Raises DataError: a group that was named is not there, or so many cannot be held out.
+    """
+    groups = np.empty(0, np.uint64)
+    for part in blocks(len(keys)):
+        groups = np.union1d(groups, keys[part])
+    labels = hold_out(groups, Amounts(options.validation, options.test, options.seed), "groups")
+    for part_label, names in ((VALIDATION, options.validation_groups), (TEST, options.test_groups)):
+        for name in names:
+            labels[_place(groups, name, options.column)] = part_label
+    found = np.empty(len(keys), np.uint8)
+    for part in blocks(len(keys)):
+        found[part] = labels[np.searchsorted(groups, keys[part])]
+    n_groups = {PARTS[label]: int(np.sum(labels == label)) for label in (TRAIN, VALIDATION, TEST)}
+    return found, {"n_groups": n_groups}
+
+
+def _place(groups: Hashes, name: str, column: str) -> int:
+    key = np.uint64(_key_of_group(name))
+    place = int(np.searchsorted(groups, key))
+    if place == len(groups) or groups[place] != key:
+        what = f"column {column!r} names no group {name!r}" if column else f"no record is of a group {name!r}"
+        raise DataError(what, where="--validation-group, --test-group", remedy="Check the spelling")
+    return place
+
+
+def _key_of_group(name: str) -> int:
     return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "little")

@@ -5,16 +5,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from biofm_datasets.errors import DataError
 from biofm_datasets.progress import OnStage
 from biofm_datasets.splits.clusters import label_by_cluster
-from biofm_datasets.splits.groups import label_groups
-from biofm_datasets.splits.hold_out import Keys, blocks, hold_out_of_each
+from biofm_datasets.splits.hold_out import Amounts, Keys, PartLabels, hold_out_of_each
 from biofm_datasets.splits.identity import label_by_identity
-from biofm_datasets.splits.keys import TRAIN
+from biofm_datasets.splits.keys import label_groups, label_parts
 from biofm_datasets.splits.options import SplitOptions
+from biofm_datasets.store.files import TRAIN
 from biofm_datasets.store.record import Alphabet
 from biofm_datasets.store.tokens import TokenStore
 
@@ -24,7 +23,7 @@ class Labels(NamedTuple):
     that was asked for. ``found``: more to be written down. ``notices``: what a reader should know, counted.
     """
 
-    values: NDArray[np.uint8]
+    values: PartLabels
     tool: str = ""
     found: dict[str, Any] = {}  # noqa: RUF012  # never changed
     notices: dict[str, int] = {}  # noqa: RUF012  # never changed
@@ -51,8 +50,8 @@ def label_sequences(
     if options.method == "none":
         labels = np.full(len(hashes), TRAIN, np.uint8)
     elif options.method == "random":
-        amounts = options.validation, options.test, options.seed
-        labels = hold_out_of_each(hashes, held_out_of, *amounts, "sequences")
+        amounts = Amounts(options.validation, options.test, options.seed)
+        labels = hold_out_of_each(hashes, held_out_of, amounts, "sequences")
     elif options.method == "identity":
         labels, tool = label_by_identity(tokens, alphabet, hashes, held_out_of, options, scratch, progress)
     elif options.method == "cluster":
@@ -62,7 +61,7 @@ def label_sequences(
     else:
         assert keys is not None, "a column has been read"
         if options.method == "column":
-            labels = np.concatenate([keys[part].astype(np.uint8) for part in blocks(len(keys))])
+            labels = label_parts(keys)
         else:
             labels, found = label_groups(keys, options)
     if not np.any(labels == TRAIN):

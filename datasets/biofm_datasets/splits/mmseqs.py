@@ -14,12 +14,11 @@ from threading import Lock
 from typing import IO
 
 import numpy as np
-from numpy.typing import NDArray
 
-from biofm_datasets.arrays import Indices
+from biofm_datasets.arrays import Bools, Indices
 from biofm_datasets.errors import DataError
 from biofm_datasets.progress import OnStage
-from biofm_datasets.split import Similarity
+from biofm_datasets.similarity import Similarity
 
 PROGRAM = "mmseqs"
 SEARCH = ("-s", "7.5", "--mask", "0", "-a", "--alignment-mode", "3", "-v", "1")
@@ -56,7 +55,7 @@ def find_similar(
     similarity: Similarity,
     scratch: Path,
     progress: OnStage,
-) -> NDArray[np.bool_]:
+) -> Bools:
     """Which others are similar to any held-out protein. Files lie in ``scratch`` while it runs.
 
     Raises DataError: the program fails.

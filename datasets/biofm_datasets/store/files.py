@@ -7,13 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biofm_datasets.errors import DataError
-from biofm_datasets.store.tensor_file import DTYPES, StoredValues, map_tensors
+from biofm_datasets.store.tensor_file import COPY_AGAIN, DTYPES, StoredValues, map_tensors
 
 RECORD = "store.json"
 UNFINISHED = ".unfinished"
 """The folder, within that of a store, where one that is being written lies."""
 PARTS = ("train", "validation", "test", "removed")
 """Of a split. What is removed belongs to no part, because it resembles what is held out."""
+TRAIN, VALIDATION, TEST, REMOVED = range(len(PARTS))
+"""The label of each part: its place in ``PARTS``."""
 
 
 class TensorFile(NamedTuple):
@@ -80,5 +82,5 @@ def map_named(path: Path, names: tuple[str, ...], dtypes: tuple[str, ...]) -> di
     if set(tensors) != set(names) or not {array.dtype for array in tensors.values()} <= allowed:
         found = ", ".join(f"{name} ({array.dtype})" for name, array in tensors.items()) or "nothing"
         what = f"this file holds {found} instead of {', '.join(names)}"
-        raise DataError(what, where=str(path), remedy="Copy the store again, or prepare it again")
+        raise DataError(what, where=str(path), remedy=COPY_AGAIN)
     return {name: tensors[name] for name in names}

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from biofm_datasets.arrays import Indices
+from biofm_datasets.arrays import Hashes, Indices
 from biofm_datasets.errors import DataError
 from biofm_datasets.store.files import (
     HASHES,
@@ -24,10 +23,8 @@ from biofm_datasets.store.files import (
     map_split,
 )
 from biofm_datasets.store.record import StoreRecord, read_record
-from biofm_datasets.store.tensor_file import read_data
+from biofm_datasets.store.tensor_file import COPY_AGAIN, read_data
 from biofm_datasets.store.tokens import Ids, Members, TokenStore
-
-_AGAIN = "Copy the store again, or prepare it again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +40,7 @@ class Store:
     record: StoreRecord
     tokens: TokenStore
     ids: Ids
-    hashes: NDArray[np.uint64]
+    hashes: Hashes
     split: dict[str, Indices]
     sha256: str
 
@@ -136,4 +133,4 @@ def _verify(folder: Path, record: StoreRecord) -> None:
 
 
 def _foreign(path: Path, why: str) -> DataError:
-    return DataError(f"this file is damaged, or of another store: {why}", where=str(path), remedy=_AGAIN)
+    return DataError(f"this file is damaged, or of another store: {why}", where=str(path), remedy=COPY_AGAIN)

@@ -29,9 +29,11 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "F32": np.dtype("<f4"),
 }
 
+COPY_AGAIN = "Copy the store again, or prepare it again"
+"""What to do with a damaged file."""
+
 _LENGTH_BYTES = 8
 _BLOCK_BYTES = 1 << 20
-_REMEDY = "Copy the store again, or prepare it again"
 
 Array = NDArray[Any]
 
@@ -120,7 +122,9 @@ def read_data(path: Path, n_bytes: int) -> Iterator[bytes]:
         while n_bytes:
             block = file.read(min(_BLOCK_BYTES, n_bytes))
             if not block:
-                raise DataError(f"{n_bytes:,} bytes are missing at its end", where=str(path), remedy=_REMEDY)
+                raise DataError(
+                    f"{n_bytes:,} bytes are missing at its end", where=str(path), remedy=COPY_AGAIN
+                )
             n_bytes -= len(block)
             yield block
 
@@ -153,9 +157,9 @@ def map_tensors(path: Path) -> dict[str, Array]:
     try:
         raw = np.memmap(path, np.uint8, "r").view(np.ndarray)
     except FileNotFoundError as error:
-        raise DataError("this file of the store is missing", where=str(path), remedy=_REMEDY) from error
+        raise DataError("this file of the store is missing", where=str(path), remedy=COPY_AGAIN) from error
     except (OSError, ValueError) as error:  # ValueError: it is empty
-        raise DataError(f"this file cannot be read ({error})", where=str(path), remedy=_REMEDY) from error
+        raise DataError(f"this file cannot be read ({error})", where=str(path), remedy=COPY_AGAIN) from error
     begin = _LENGTH_BYTES + int.from_bytes(raw[:_LENGTH_BYTES].tobytes(), "little")
     if begin > len(raw):
         raise _no_tensors(path, "its header is longer than the file")
@@ -166,7 +170,7 @@ def map_tensors(path: Path) -> dict[str, Array]:
             raise _no_tensors(path, f"the place of {name!r} is wrong")
         if stop > len(data):
             what = f"{stop - len(data):,} bytes are missing at its end"
-            raise DataError(what, where=str(path), remedy=_REMEDY)
+            raise DataError(what, where=str(path), remedy=COPY_AGAIN)
         tensors[name] = data[start:stop].view(dtype)
         end = stop
     if end != len(data):
@@ -198,4 +202,4 @@ def _whole(number: object) -> int:
 
 
 def _no_tensors(path: Path, why: str) -> DataError:
-    return DataError(f"this is no safetensors file of a store: {why}", where=str(path), remedy=_REMEDY)
+    return DataError(f"this is no safetensors file of a store: {why}", where=str(path), remedy=COPY_AGAIN)

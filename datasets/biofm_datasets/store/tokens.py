@@ -7,11 +7,8 @@ from typing import Any, Self, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from biofm_datasets.arrays import Indices
+from biofm_datasets.arrays import Indices, Tokens, Values
 from biofm_datasets.store.files import OFFSETS, TOKENS, VALUES, map_split
-
-Tokens = NDArray[np.unsignedinteger]
-Values = NDArray[np.float32]
 
 
 class TokenStore:

@@ -12,6 +12,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from biofm_datasets.arrays import Hashes, Indices, Tokens, Values
 from biofm_datasets.errors import DataError
 from biofm_datasets.store.files import (
     ALL_FILES,
@@ -34,8 +35,6 @@ from biofm_datasets.store.unfinished import Unfinished, write_whole
 
 SPLIT_BLOCK = 1 << 16
 """Sequences whose parts are written at once."""
-
-Lengths = NDArray[np.int64]
 
 
 class StoreWriter:
@@ -121,10 +120,10 @@ class StoreWriter:
     def append(
         self,
         ids: Sequence[str],
-        tokens: NDArray[np.unsignedinteger],
-        lengths: Lengths,
-        keys: NDArray[np.uint64] | None = None,
-        values: NDArray[np.float32] | None = None,
+        tokens: Tokens,
+        lengths: Indices,
+        keys: Hashes | None = None,
+        values: Values | None = None,
     ) -> None:
         """Add sequences: ``tokens`` holds theirs one after the other, ``values`` a number for each token."""
         texts = [id_.encode() for id_ in ids]
@@ -214,14 +213,12 @@ class StoreWriter:
                 streams[file].append(np.zeros(1, np.int64))
         return streams
 
-    def _append_ends(self, file: TensorFile, values: TensorWriter, lengths: Lengths) -> None:
+    def _append_ends(self, file: TensorFile, values: TensorWriter, lengths: Indices) -> None:
         """Where sequences of these lengths will end, that are appended to ``values`` next."""
         self._streams[file].append(values.n_values + np.cumsum(lengths))
 
 
-def hash_sequences(
-    tokens: NDArray[np.unsignedinteger], lengths: Lengths, values: NDArray[np.float32] | None = None
-) -> NDArray[np.uint64]:
+def hash_sequences(tokens: Tokens, lengths: Indices, values: Values | None = None) -> Hashes:
     """64 bits of each sequence's tokens, and of its values where it has any (BLAKE2b, RFC 7693)."""
     data = np.ascontiguousarray(tokens).view(np.uint8).data
     places = list(pairwise([0, *np.cumsum(lengths).tolist()]))

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from Bio.Align import PairwiseAligner
 from biofm_datasets import DataError, read_sequences
-from biofm_datasets.split import MIN_SCORE, Similarity
-from biofm_datasets.splits import Labels, SplitOptions, identity, label_sequences, mmseqs
-from biofm_datasets.splits.identity import Spelling
+from biofm_datasets.similarity import Similarity
+from biofm_datasets.similarity.search import MIN_SCORE
+from biofm_datasets.splits import Labels, Spelling, SplitOptions, identity, label_sequences, mmseqs
+from biofm_datasets.splits.relatives import OWN_TOOL
 from biofm_datasets.store import Alphabet, TokenStore
 from biofm_datasets.store.writer import hash_sequences
 
@@ -74,7 +75,7 @@ def test_no_part_resembles_another(
 ) -> None:
     """Every pair is aligned by Biopython, the slow and sure way."""
     labels, named, found, _ = split(families, tmp_path, method=method, validation=10, test=5, tool=tool)
-    assert re.fullmatch(r"MMseqs2 \S+" if tool == "mmseqs" else re.escape(identity.OWN_TOOL), named)
+    assert re.fullmatch(r"MMseqs2 \S+" if tool == "mmseqs" else re.escape(OWN_TOOL), named)
     counts = np.bincount(labels, minlength=4)
     assert 10 <= counts[1] <= 12
     assert 5 <= counts[2] <= 6
@@ -146,7 +147,7 @@ def test_without_a_choice_both_search_where_that_takes_minutes(
     script = 'if [ "$1" = version ]; then echo 99; else : > "$4"; fi'
     put_on_path(tmp_path, script, monkeypatch)
     labels, tool, *_ = split(families, tmp_path, test=3)
-    assert tool == f"MMseqs2 99, then {identity.OWN_TOOL}"
+    assert tool == f"MMseqs2 99, then {OWN_TOOL}"
     np.testing.assert_array_equal(labels, split(families, tmp_path, test=3, tool="kmer").values)
     monkeypatch.setattr(identity, "MOST_TOKENS_TWICE", 100)
     labels, tool, *_ = split(families, tmp_path, test=3)
@@ -158,7 +159,7 @@ def test_without_mmseqs_our_own_method_searches(
     families: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert split(families, tmp_path, test=3).tool == identity.OWN_TOOL
+    assert split(families, tmp_path, test=3).tool == OWN_TOOL
     with pytest.raises(DataError, match="there is no program mmseqs on the path"):
         split(families, tmp_path, test=3, tool="mmseqs")
 

@@ -15,6 +15,8 @@ import numpy as np
 from Bio.Align import substitution_matrices
 from numpy.typing import NDArray
 
+from biofm_datasets.arrays import Indices
+
 AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
 CLASSES = ("LVIM", "C", "A", "G", "ST", "P", "FYW", "EDNQ", "KR", "H")
 SHAPES = (
@@ -47,29 +49,27 @@ COMMON_SEED_COUNT, COMMON_SEED_SHARE = 400, 1e-3
 """A seed at more places than both, among the queries, is low complexity and is passed over."""
 CHUNK_RESIDUES = 1 << 15
 
-Ints = NDArray[np.int64]
-
 
 @dataclass(frozen=True, slots=True)
 class Residues:
     """Many sequences in one array: 0-19 for the amino acids in order, UNKNOWN for all else and between."""
 
     codes: NDArray[np.uint8]
-    starts: Ints
-    lengths: Ints
+    starts: Indices
+    lengths: Indices
 
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
     """Pairs that may be related, each with its best seed: its place in both sequences, and its score."""
 
-    target: Ints
-    query: Ints
-    target_at: Ints
-    query_at: Ints
-    score: Ints
+    target: Indices
+    query: Indices
+    target_at: Indices
+    query_at: Indices
+    score: Indices
 
-    def take(self, chosen: Ints | NDArray[np.bool_] | slice) -> "Candidates":
+    def take(self, chosen: Indices | NDArray[np.bool_] | slice) -> "Candidates":
         """The chosen pairs, in the order given."""
         return Candidates(
             self.target[chosen],
@@ -124,7 +124,7 @@ class _SeedIndex:
         most = max(COMMON_SEED_COUNT, COMMON_SEED_SHARE * len(known))
         self.counts = np.where(counts > most, 0, counts)
 
-    def find_hits(self, codes: NDArray[np.uint8], begin: int, end: int) -> tuple[Ints, Ints]:
+    def find_hits(self, codes: NDArray[np.uint8], begin: int, end: int) -> tuple[Indices, Indices]:
         """All pairs of places (target, query) that share a seed beginning in codes[begin:end]."""
         seeds = _seed_numbers(codes[begin : end + max(self.offsets)], self.offsets)
         target_at = np.flatnonzero(seeds >= 0)
@@ -175,7 +175,7 @@ class _Extender:
         scores[: n * n, : n * n] = one[np.ix_(first, first)] + one[np.ix_(second, second)]
         self.scores = scores.ravel()
 
-    def extend(self, target_at: Ints, query_at: Ints) -> tuple[Ints, Ints, Ints]:
+    def extend(self, target_at: Indices, query_at: Indices) -> tuple[Indices, Indices, Indices]:
         """The hits whose core, extended as far to both sides as helps, scores at least MIN_SCORE."""
         core = np.zeros(len(target_at), np.int16)
         for offset in range(0, CORE, 2):
@@ -187,13 +187,13 @@ class _Extender:
         enough = score >= MIN_SCORE
         return target_at[enough], query_at[enough], score[enough].astype(np.int64)
 
-    def _step(self, target_at: Ints, query_at: Ints, offset: int) -> NDArray[np.int8]:
+    def _step(self, target_at: Indices, query_at: Indices, offset: int) -> NDArray[np.int8]:
         # take(mode="clip") is twice as fast as indexing; the gaps keep every place inside.
         target = self.targets.take(target_at + offset, mode="clip")
         query = self.queries.take(query_at + offset, mode="clip")
         return self.scores.take(target | query, mode="clip")
 
-    def _best_run(self, target_at: Ints, query_at: Ints, offsets: Iterable[int]) -> NDArray[np.int16]:
+    def _best_run(self, target_at: Indices, query_at: Indices, offsets: Iterable[int]) -> NDArray[np.int16]:
         run = np.zeros(len(target_at), np.int16)
         best = run.copy()
         for offset in offsets:
@@ -203,7 +203,7 @@ class _Extender:
 
 
 def _name_pairs(
-    targets: Residues, target_at: Ints, queries: Residues, query_at: Ints, score: Ints
+    targets: Residues, target_at: Indices, queries: Residues, query_at: Indices, score: Indices
 ) -> Candidates:
     target = np.searchsorted(targets.starts, target_at, side="right") - 1
     query = np.searchsorted(queries.starts, query_at, side="right") - 1

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 from Bio.Align import PairwiseAligner
-from biofm_datasets.banded import NEAR_HALF_BAND, align_banded, score_near_seed
-from biofm_datasets.seeds import Candidates, Residues, encode
+from biofm_datasets.similarity.banded import NEAR_HALF_BAND, align_banded, score_near_seed
+from biofm_datasets.similarity.seeds import Candidates, Residues, encode
 
 Mutate = Callable[[str, float], str]
 Random = Callable[[int], str]

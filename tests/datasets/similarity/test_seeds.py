@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from Bio.Align import PairwiseAligner
-from biofm_datasets.seeds import (
+from biofm_datasets.similarity.seeds import (
     AMINO_ACIDS,
     CHUNK_RESIDUES,
     CLASSES,

@@ -1,20 +1,17 @@
-"""A held-out set that is honest: nothing in training resembles any protein of it."""
+"""The search for similar proteins: spaced seeds find pairs, which are compared along the seed's diagonal,
+then aligned with gaps. Each step costs more and looks at fewer pairs.
+"""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
-from biofm_datasets.arrays import Indices
-from biofm_datasets.banded import align_banded, score_near_seed
+from biofm_datasets.arrays import Bools, Indices
 from biofm_datasets.progress import OnStage
-from biofm_datasets.seeds import UNKNOWN, Candidates, Residues, encode, find_candidates
-
-MIN_HELD_OUT_LENGTH = 30
-MAX_HELD_OUT_LENGTH = 1022
-"""Lengths of held-out proteins in residues: each is long enough to judge and fits ESM-2's window whole."""
+from biofm_datasets.similarity.banded import align_banded, score_near_seed
+from biofm_datasets.similarity.seeds import UNKNOWN, Candidates, Residues, encode, find_candidates
 
 IDENTITY_MARGIN = 0.04
 """Pairs that miss the identity by no more than this are removed too. Where an alignment ends is the program's
@@ -30,15 +27,6 @@ UNGAPPED_PAIRS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Split:
-    """Indices into the sequences that were split, each array sorted; together they are all of them."""
-
-    train: Indices
-    held_out: Indices
-    removed: Indices
-
-
-@dataclass(frozen=True, slots=True)
 class Similarity:
     """What an alignment of two proteins must reach for them to count as similar: identical columns of all its
     columns, gaps counted, and columns of the shorter protein.
@@ -51,73 +39,11 @@ class Similarity:
         """What is removed to be sure."""
         return Similarity(self.min_identity - IDENTITY_MARGIN, self.min_coverage)
 
-    def is_alike(self, n_identical: Indices, n_columns: Indices) -> NDArray[np.bool_]:
+    def is_alike(self, n_identical: Indices, n_columns: Indices) -> Bools:
         return n_identical >= self.min_identity * n_columns
 
-    def is_covering(self, n_columns: Indices, shorter: Indices) -> NDArray[np.bool_]:
+    def is_covering(self, n_columns: Indices, shorter: Indices) -> Bools:
         return n_columns >= self.min_coverage * shorter
-
-
-def split_by_identity(
-    sequences: Sequence[str],
-    groups: Sequence[str],
-    *,
-    n_held_out: Mapping[str, int],
-    max_identity: float = 0.3,
-    min_coverage: float = 0.5,
-    seed: int = 0,
-    progress: OnStage | None = None,
-) -> Split:
-    """Hold out proteins at random and remove from training whatever is similar to any of them.
-
-    ``sequences`` are as ``clean_protein`` leaves them. ``groups[i]`` names the source of sequence i, and
-    ``n_held_out`` says how many proteins of 30 to 1,022 residues each source gives. Two proteins are similar
-    when an alignment covers at least ``min_coverage`` of the shorter one with at least ``max_identity`` of
-    its columns identical, gaps counted as columns.
-    Because only training sequences are removed, the promise holds for each held-out protein, and no chain
-    of relatives can break it. Held-out proteins may resemble each other.
-
-    Relatives are found by spaced seeds (``biofm_datasets.seeds``), then compared along the seed's diagonal,
-    then aligned with gaps (``biofm_datasets.banded``). All three err on the side of removing: see
-    IDENTITY_MARGIN. The seeds still miss a few distant or very short relatives; the data cards say how many.
-
-    The same arguments give the same split. ``progress`` is called with the stage, what is done, and all that
-    is to do. 25 million residues and 1,500 held-out proteins take minutes on one core.
-
-    Raises ValueError when a source has too few proteins of that length.
-    """
-    assert len(sequences) == len(groups), "one group for each sequence"
-    held_out = _choose(sequences, groups, n_held_out, seed)
-    rest = np.setdiff1d(np.arange(len(sequences)), held_out)
-    is_similar = find_similar(
-        [sequences[i] for i in held_out],
-        [sequences[i] for i in rest],
-        Similarity(max_identity, min_coverage).with_margin(),
-        progress or _silent,
-    )
-    return Split(train=rest[~is_similar], held_out=held_out, removed=rest[is_similar])
-
-
-def _silent(stage: str, done: int, total: int) -> None:
-    """OnStage that nobody watches."""
-
-
-def _choose(
-    sequences: Sequence[str], groups: Sequence[str], n_held_out: Mapping[str, int], seed: int
-) -> Indices:
-    generator = np.random.default_rng(seed)
-    lengths = np.array([len(sequence) for sequence in sequences])
-    is_eligible = (lengths >= MIN_HELD_OUT_LENGTH) & (lengths <= MAX_HELD_OUT_LENGTH)
-    names = np.array(groups)
-    chosen = []
-    for group, n_wanted in sorted(n_held_out.items()):
-        pool = np.flatnonzero(is_eligible & (names == group))
-        if len(pool) < n_wanted:
-            raise ValueError(
-                f"group {group!r} has {len(pool)} proteins of 30 to 1,022 residues, not {n_wanted}"
-            )
-        chosen.append(generator.choice(pool, n_wanted, replace=False))
-    return np.sort(np.concatenate(chosen)).astype(np.int64)
 
 
 def find_similar(
@@ -127,7 +53,7 @@ def find_similar(
     progress: OnStage,
     *,
     of_held_out: bool = False,
-) -> NDArray[np.bool_]:
+) -> Bools:
     """Which others are similar to any held-out protein, or with ``of_held_out`` which of these to any other.
     Others may be searched in parts.
     """
@@ -136,7 +62,7 @@ def find_similar(
     def mark(query: Indices, target: Indices) -> None:
         is_similar[query if of_held_out else target] = True
 
-    def is_open(query: Indices, target: Indices) -> NDArray[np.bool_]:
+    def is_open(query: Indices, target: Indices) -> Bools:
         return ~is_similar[query if of_held_out else target]
 
     find_pairs(held_out, others, similarity, progress, mark, is_open)
@@ -149,7 +75,7 @@ def find_pairs(
     similarity: Similarity,
     progress: OnStage,
     mark: Callable[[Indices, Indices], None],
-    is_open: Callable[[Indices, Indices], NDArray[np.bool_]],
+    is_open: Callable[[Indices, Indices], Bools],
 ) -> None:
     """Call ``mark`` with the places of similar queries and targets: ever dearer looks at ever fewer pairs.
     What ``is_open`` denies, because those before have answered it, is not looked at.
@@ -177,7 +103,7 @@ def find_pairs(
 
 def _is_similar_ungapped(
     pairs: Candidates, queries: Residues, targets: Residues, similarity: Similarity
-) -> NDArray[np.bool_]:
+) -> Bools:
     """Which pairs are similar where they overlap on their seed's diagonal, with no gap at all."""
     query_from = pairs.query_at - queries.starts[pairs.query]
     target_from = pairs.target_at - targets.starts[pairs.target]

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from biofm_datasets.arrays import Indices
 from biofm_datasets.progress import OnStep
-from biofm_datasets.seeds import UNKNOWN, Candidates, Ints, Residues, substitution_scores
+from biofm_datasets.similarity.seeds import UNKNOWN, Candidates, Residues, substitution_scores
 
 Cells = NDArray[np.signedinteger]
 
@@ -35,9 +36,9 @@ _SCORE_SHIFT = 2 * _COUNT_BITS
 class Alignments:
     """The best-scoring alignment in the band of each pair. Gaps count as columns."""
 
-    score: Ints
-    n_identical: Ints
-    n_columns: Ints
+    score: Indices
+    n_identical: Indices
+    n_columns: Indices
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ def _batches(n_pairs: int, half_band: int, progress: OnStep) -> Iterator[slice]:
         progress(min(begin + size, n_pairs), n_pairs)
 
 
-def _windows(residues: Residues, sequence: Ints, begin: Ints, n: int) -> NDArray[np.uint8]:
+def _windows(residues: Residues, sequence: Indices, begin: Indices, n: int) -> NDArray[np.uint8]:
     """``n`` residues from each place of the joined array; those outside the sequence named are unknown."""
     places = begin[:, None] + np.arange(n)
     first = residues.starts[sequence][:, None]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from Bio.Align import PairwiseAligner
-from biofm_datasets.split import Split, split_by_identity
+from biofm_datasets.splits import Split, split_by_identity
 
 Mutate = Callable[[str, float], str]
 Random = Callable[[int], str]
