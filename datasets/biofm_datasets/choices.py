@@ -1,4 +1,4 @@
-"""The words by which formats and splits are chosen. They import nothing, so that asking for help is quick."""
+"""The words by which formats and splits are chosen. Nothing heavy is imported: ``--help`` stays quick."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""How long work tells how far it is."""
+"""The functions by which long work reports its progress."""
 
 from collections.abc import Callable
 

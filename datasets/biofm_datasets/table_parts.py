@@ -1,4 +1,4 @@
-"""Tables with all their columns, some rows at a time: for who adds columns and passes the others on."""
+"""Tables with all their columns, some rows at a time, for callers that add columns and pass the others on."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace

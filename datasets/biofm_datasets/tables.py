@@ -15,7 +15,7 @@ DELIMITERS = {"CSV": ",", "TSV": "\t"}
 
 MOST_COLUMNS = 100_000
 MOST_CHARACTERS = 64_000_000
-"""Of rows that are in memory together."""
+"""The most characters of rows that are in memory together."""
 
 
 class ColumnNames(NamedTuple):
@@ -124,7 +124,7 @@ def find_column(names: Sequence[object], wanted: object, name: str) -> int:
 
 
 def list_columns(names: Sequence[object]) -> str:
-    """The sentence that helps who named a wrong column."""
+    """The sentence that tells the user which columns there are."""
     return f"The columns are: {', '.join(map(str, names))}" if names else "It has no columns"
 
 

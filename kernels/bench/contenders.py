@@ -46,7 +46,7 @@ class Contender:
         there.close()
 
     def run(self, task: Any) -> tuple[float, Any]:
-        """The seconds that it took, and the result."""
+        """Do one task: the seconds that it took, and its result."""
         self._connection.send(task)
         seconds, result = self._connection.recv()
         return seconds, result

@@ -35,7 +35,7 @@ class Choice(NamedTuple):
 
 
 class _State:
-    """Of the whole process, because autograd runs the backward pass in threads of its own."""
+    """What holds for the whole process, because autograd runs the backward pass in threads of its own."""
 
     chosen = "auto"
     failed: frozenset[str] = frozenset()  # operations whose kernel could not be built here
@@ -64,7 +64,7 @@ def chosen_by_hand(known: tuple[str, ...]) -> Choice | None:
 
 
 def choose_row_kernel(operation: str, device: torch.device, dtype: torch.dtype) -> Choice:
-    """For operations that have a kernel in Triton and a reference."""
+    """The backend of an operation that has a kernel in Triton and a reference, and why that one."""
     by_hand = chosen_by_hand(("triton", "reference"))
     if by_hand is not None:
         return by_hand
@@ -147,7 +147,7 @@ def _is_of_building(error: Exception) -> bool:
 
 
 def _raised_in(error: Exception) -> str:
-    """The module whose code raised it."""
+    """The name of the module whose code raised the error."""
     last = error.__traceback__
     while last is not None and last.tb_next is not None:
         last = last.tb_next

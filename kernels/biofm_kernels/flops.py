@@ -36,7 +36,7 @@ def attention_backward_flops(
 
 @register_flop_formula(torch.ops.biofm.linear_cross_entropy)
 def linear_cross_entropy_flops(hidden: Sequence[int], weight: Sequence[int], *_: object, **__: object) -> int:
-    """One product of matrices."""
+    """One product of matrices: the logits."""
     return 2 * hidden[0] * weight[0] * weight[1]
 
 
@@ -44,7 +44,7 @@ def linear_cross_entropy_flops(hidden: Sequence[int], weight: Sequence[int], *_:
 def linear_cross_entropy_backward_flops(
     d_losses: Sequence[int], hidden: Sequence[int], weight: Sequence[int], *_: object, **__: object
 ) -> int:
-    """Three: the logits again, then the gradients of hidden and of weight."""
+    """Three products of matrices: the logits again, then the gradients of hidden and of weight."""
     return 6 * hidden[0] * weight[0] * weight[1]
 
 

@@ -46,7 +46,7 @@ def _once_only(name: str) -> Callable[..., Any]:
 
 
 def _outside_autocast(run: Callable[..., Any]) -> Callable[..., Any]:
-    """What an operation is made of computes in the dtypes that it is given."""
+    """``run`` with autocast switched off, so that it computes in the dtypes that it is given."""
 
     @wraps(run)
     def run_as_given(x: Tensor, *arguments: Any) -> Any:

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 Words = NDArray[np.uint64]
 
 N_ROUNDS = 8
-"""Each moves both sides once. With eight all orders of up to six elements come equally often; with four some
-come far too often."""
+"""Each round moves both sides once. With eight all orders of up to six elements come equally often; with four
+some come far too often."""
 
 _GOLDEN, _MIX_1, _MIX_2 = (np.uint64(n) for n in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
 _30, _27, _31, _32 = (np.uint64(n) for n in (30, 27, 31, 32))

@@ -28,9 +28,9 @@ from biofm_datasets.store.record import Alphabet
 from biofm_datasets.store.tokens import TokenStore
 
 MOST_TOKENS_OF_OWN = 5_000_000
-"""Among which our own search compares all with all: an hour of work."""
+"""The most tokens of sequences that our own search compares all with all: it takes an hour."""
 MOST_TOKENS_TWICE = 1_000_000
-"""Among which it looks for what MMseqs2 missed: minutes of work."""
+"""The most tokens of sequences among which it looks for what MMseqs2 missed: it takes minutes."""
 
 
 def label_by_cluster(
@@ -120,7 +120,7 @@ class Clusters:
         return are_apart
 
     def numbers(self) -> Indices:
-        """Of each member the number of its cluster, from 0 on."""
+        """The number of the cluster of each member, from 0 on."""
         _, numbers = np.unique(self.roots(np.arange(len(self._above))), return_inverse=True)
         return numbers
 

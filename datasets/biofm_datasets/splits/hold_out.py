@@ -18,7 +18,7 @@ Eligible = Callable[[slice], Bools]
 
 
 class Keys(Protocol):
-    """One number for each sequence, in memory or not."""
+    """One number for each sequence, read by slices; they need not be in memory."""
 
     def __len__(self) -> int: ...
 
@@ -85,8 +85,10 @@ def hold_out_of_each(
     eligible: Eligible | None = None,
     free: Eligible | None = None,
 ) -> PartLabels:
-    """The same for each source by itself; copies in other sources follow, those of the test before those of
-    validation. Raises DataError as ``hold_out`` does, naming the source.
+    """Labels as ``hold_out`` gives them, for each source by itself. A sequence that equals a held-out one of
+    another source gets its label; the test comes before validation.
+
+    Raises DataError as ``hold_out`` does, naming the source.
     """
     labels = np.full(len(keys), TRAIN, np.uint8)
     for name, source in sources.items():
@@ -100,12 +102,12 @@ def hold_out_of_each(
 
 
 def _shifted(says: Eligible | None, first: int) -> Eligible | None:
-    """The same of a section that begins there."""
+    """``says`` with places counted from ``first``."""
     return says and (lambda part: says(slice(part.start + first, part.stop + first)))
 
 
 class _Section:
-    """Those of a slice, of numbers that need not be in memory."""
+    """A slice of ``keys``, which need not be in memory, with places counted from its beginning."""
 
     def __init__(self, keys: Keys, section: slice) -> None:
         self._keys = keys
@@ -120,7 +122,7 @@ class _Section:
 
 
 def _label_copies(keys: Keys, labels: PartLabels, label: int) -> None:
-    """Label what equals something with this label in the same way."""
+    """Give this label to every sequence that equals one that has it."""
     of_label = (keys[part][labels[part] == label] for part in blocks(len(keys)))
     known = np.unique(np.concatenate([np.empty(0, np.uint64), *of_label]))
     for part in blocks(len(keys)):

@@ -26,7 +26,9 @@ from biofm_datasets.store.record import Alphabet
 from biofm_datasets.store.tokens import TokenStore
 
 MOST_TOKENS_TWICE = 50_000_000
-"""Left over by MMseqs2, of which our own search looks for what it missed: minutes of work."""
+"""The most tokens of sequences that MMseqs2 left over among which our own search looks for what it missed: it
+takes minutes.
+"""
 
 
 def label_by_identity(

@@ -1,4 +1,4 @@
-"""One function for every way to split."""
+"""The labels of a split, whatever its method."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -43,7 +43,7 @@ def is_chosen(tool: str) -> bool:
 
 
 def version() -> str:
-    """Such as ``MMseqs2 15-6f452``."""
+    """The program and its version, such as ``MMseqs2 15-6f452``."""
     found = subprocess.run([PROGRAM, "version"], capture_output=True, text=True, check=False)
     return f"MMseqs2 {found.stdout.strip()}"
 
@@ -113,7 +113,7 @@ def _write_fasta(path: Path, sequences: Iterable[str]) -> None:
 
 
 def _run(command: list[str], folder: Path) -> None:
-    """To its end. An interruption here ends the program too, which is a script that starts others."""
+    """Run the program to its end. An interruption ends it, and the programs that it started."""
     with (folder / "said").open("w+") as said:
         program = _Program(command, said)
         try:
@@ -141,13 +141,13 @@ class _Program:
         self._process: subprocess.Popen[bytes] | None = None
 
     def run(self) -> int:
-        """Its exit code."""
+        """Run it to its end and return its exit code."""
         with ThreadPoolExecutor(1) as threads:
             process = threads.submit(self._start).result()
         return process.wait()
 
     def end(self) -> None:
-        """End it, where it has not ended or not begun."""
+        """Kill it if it runs, and keep it from starting if it has not started."""
         with self._lock:
             self._is_over = True
         if self._process is None or self._process.poll() is not None:

@@ -1,4 +1,4 @@
-"""How to split."""
+"""The options of a split, checked against each other."""
 
 from dataclasses import InitVar, dataclass
 from math import isfinite

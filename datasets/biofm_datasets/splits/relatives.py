@@ -20,12 +20,12 @@ MAX_HELD_OUT_LENGTH = 1022
 """Lengths of held-out proteins in residues: each is long enough to judge and fits ESM-2's window whole."""
 
 CHUNK_TOKENS = 20_000_000
-"""Of sequences that are searched together by our own method, so that memory is flat."""
+"""Tokens of the sequences that our own method searches together, so that memory is flat."""
 OWN_TOOL = "biofm (spaced seeds and banded alignments)"
 
 
 def can_be_held_out(tokens: TokenStore, alphabet: Alphabet) -> Callable[[slice], Bools]:
-    """Which of a slice have the right length."""
+    """A function that says which sequences of a slice have a length at which they can be held out."""
     n_around = Spelling(alphabet).n_around
 
     def has_length(part: slice) -> Bools:
@@ -36,7 +36,7 @@ def can_be_held_out(tokens: TokenStore, alphabet: Alphabet) -> Callable[[slice],
 
 
 class Spelling:
-    """From tokens to residues as letters; what has none is X, and the special tokens around are nothing."""
+    """Writes tokens as residues: a token without a letter is X, the special tokens around are left out."""
 
     def __init__(self, alphabet: Alphabet) -> None:
         around = (*alphabet.before, *alphabet.behind)

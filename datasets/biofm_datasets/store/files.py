@@ -1,4 +1,4 @@
-"""The files of a store."""
+"""The files of a store: their names, their dtypes, and how their tensors are read."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,7 +30,7 @@ class TensorFile(NamedTuple):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """That of the values, of a file that may have one dtype alone."""
+        """The dtype of the values, of a file that may have one dtype only."""
         (dtype,) = self.dtypes
         return DTYPES[dtype]
 
@@ -40,7 +40,7 @@ class TensorFile(NamedTuple):
         return self.dtype.itemsize
 
     def stored(self, folder: Path) -> StoredValues:
-        """The tensor, of a file that has one dtype, to be read a slice at a time."""
+        """The tensor of a file that may have one dtype only, read a slice at a time."""
         return StoredValues(folder / self.name, self.dtype)
 
     def map(self, folder: Path) -> NDArray[Any]:

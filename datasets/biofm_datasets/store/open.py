@@ -1,4 +1,4 @@
-"""Opening a store."""
+"""A store on the disk, opened: checked at first sight, and read as it is asked for."""
 
 import hashlib
 from dataclasses import dataclass

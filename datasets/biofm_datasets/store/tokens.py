@@ -1,4 +1,4 @@
-"""Sequences of tokens one after the other, any of them at once."""
+"""The tokens, the members and the ids of a store's sequences, each found by its number."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -36,7 +36,7 @@ class TokenStore:
 
     @classmethod
     def mapped(cls, folder: Path) -> Self:
-        """Those of a folder. Raises DataError where its files are damaged."""
+        """The sequences of the store in a folder, as memory maps. Raises DataError for damaged files."""
         values = VALUES.map(folder) if (folder / VALUES.name).exists() else None
         return cls(TOKENS.map(folder), OFFSETS.map(folder), values, folder)
 

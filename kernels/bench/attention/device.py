@@ -55,6 +55,7 @@ def _events(work: Callable[[], object], n_runs: int) -> list[float]:
 
 
 def ceilings(device: torch.device) -> Ceilings:
+    """Measured by one large product and one large copy, which are small on a CPU."""
     size, n_bytes = (8192, 2**31) if device.type == "cuda" else (256, 2**20)
     a, b = (torch.randn(size, size, device=device).to(torch.bfloat16) for _ in range(2))
     flops = 2 * size**3 / (1e-3 * median_ms(lambda: a @ b, device))
@@ -63,7 +64,7 @@ def ceilings(device: torch.device) -> Ceilings:
 
 
 def facts(device: torch.device, commit: str | None) -> dict[str, str]:
-    """What a speed is worth nothing without."""
+    """The GPU, the versions and the commit that a speed belongs to; "none" or "unknown" if there is none."""
     on_gpu = device.type == "cuda"
     return {
         "gpu": torch.cuda.get_device_name(device) if on_gpu else "none",
@@ -75,7 +76,7 @@ def facts(device: torch.device, commit: str | None) -> dict[str, str]:
 
 
 def _commit() -> str:
-    """With a mark if files differ from it."""
+    """The commit that is checked out, with ``-changed`` behind it where tracked files differ from it."""
     here = ("git", "-C", str(Path(__file__).parent))
     commit = _first_line(*here, "rev-parse", "--short=9", "HEAD")
     is_changed = _first_line(*here, "status", "--porcelain", "--untracked-files=no")

@@ -97,13 +97,13 @@ class Batch:
         return float(self.workload.head_dim**-0.5)
 
     def inputs(self, turning: Turning) -> list[Tensor]:
-        """What has a gradient."""
+        """The tensors whose gradients are computed."""
         parameters = [self.norm.q_weight, self.norm.k_weight] if turning == "norm" else []
         return [self.q, self.k, self.v, *parameters]
 
 
 def make_batch(workload: Workload, device: torch.device) -> Batch:
-    """Random, the same at every call."""
+    """Random tensors for a workload, the same ones at every call."""
     generator = torch.Generator(device).manual_seed(0)
     heads = (workload.n_heads, workload.head_dim)
 

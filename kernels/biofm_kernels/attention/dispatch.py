@@ -1,7 +1,7 @@
 """Chooses between the implementations of attention, and runs the one chosen.
 
-``rotary`` is for biofm's own kernels, which turn queries and keys on the way in, and gradients back on the
-way out, for next to nothing. The others get them turned.
+Biofm's own kernels take ``rotary`` and rotate queries and keys as they read them, and gradients back as they
+write them, at almost no cost. The other implementations get queries and keys that are rotated already.
 """
 
 import inspect
@@ -23,8 +23,8 @@ T = TypeVar("T")
 OPERATION = "attention"
 PLAIN: dict[str, ModuleType] = {"varlen": varlen, "grouped": grouped, "reference": reference}
 LARGEST_VARLEN_HEAD_DIM = 256
-# The longest sequence for which turning keys again in every program that meets them costs less than a pass of
-# its own, and the capability from which on. 0 until it has been timed.
+# The longest sequence for which rotating keys again in every program that reads them costs less than a pass
+# of its own (0 until it has been timed), and the lowest compute capability of which that is so.
 LONGEST_INLINE = 0
 INLINE_CAPABILITY = (9, 0)
 
@@ -45,7 +45,7 @@ def choose(device: torch.device, dtype: torch.dtype, head_dim: int) -> Choice:
 
 
 def turns_inline(q: Tensor, max_seqlen: int) -> bool:
-    """Whether ``forward`` had best turn q and k itself."""
+    """Whether ``forward`` is fastest when it rotates q and k itself."""
     if q.device.type != "cuda" or max_seqlen > LONGEST_INLINE:
         return False
     has_kernel = choose(q.device, q.dtype, q.shape[-1]).backend == "triton"

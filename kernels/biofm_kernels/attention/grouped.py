@@ -109,7 +109,7 @@ class _Piece(NamedTuple):
         return sums
 
     def mask(self, dtype: torch.dtype) -> Tensor | None:
-        """What is added to the scores."""
+        """What is added to the scores: 0 where a query sees a key, else -inf. None if each sees all keys."""
         if self.window == EVERYTHING:
             return None
         seen = sees(self.n_queries, self.n_keys, self.window, torch.device("cpu"), self.ahead)
@@ -123,7 +123,7 @@ def _batched(x: Tensor, first: int, n: int, length: int) -> Tensor:
 
 
 def _pieces(packing: Packing, window: Window) -> Iterator[_Piece]:
-    """Of sequences that have a query. Where there is no key to see, a run has none."""
+    """The calls of the kernel for all sequences that have a query. One without keys has ``n_keys`` 0."""
     first_query = first_key = 0
     lengths = zip(packing.cu_queries.diff().tolist(), packing.cu_seqlens.diff().tolist(), strict=True)
     for (n_queries, n_keys), members in groupby(lengths):

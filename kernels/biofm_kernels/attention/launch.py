@@ -86,7 +86,7 @@ def backward(
 
 
 def _bounds(q: Tensor, k: Tensor, v: Tensor, scale: float, window: Window) -> tuple[int | None, int | None]:
-    """The window as the kernels take it, after what they rely on."""
+    """The window as the kernels take it, None for no bound, once what they rely on has been asserted."""
     assert q.shape[1:] == k.shape[1:] == v.shape[1:], "q, k and v differ in heads or head dim"
     assert len(k) == len(v), "a key without a value"
     assert q.dtype == k.dtype == v.dtype, "q, k and v differ in dtype"
@@ -99,12 +99,12 @@ def _bounds(q: Tensor, k: Tensor, v: Tensor, scale: float, window: Window) -> tu
 
 
 def _readable(*qkv: Tensor) -> list[Tensor]:
-    """Rows and heads may lie anywhere, the columns of a head side by side."""
+    """Copies where the columns of a head do not lie side by side; rows and heads may lie anywhere."""
     return [x if x.stride(2) == 1 else x.contiguous() for x in qkv]
 
 
 def _packed(tensors: Iterable[Tensor]) -> list[Tensor]:
-    """Of what the kernels read as if no gaps were in it, copies where there are some."""
+    """Copies where a tensor has gaps between its values, of which the kernels know nothing."""
     return [x.contiguous() for x in tensors]
 
 
@@ -122,8 +122,8 @@ def _grid(tiles: Tensor, block: int, q: Tensor) -> tuple[int, int]:
 
 
 def _layout(q: Tensor, k: Tensor, v: Tensor) -> dict[str, int]:
-    """Elements from row to row and from head to head. Compiled in: a model has few layouts, and an odd head
-    dim's alignment is known only so.
+    """Elements from row to row and from head to head of q, k and v. They are compiled into the kernels: a
+    model has few layouts, and only a constant tells the compiler how rows of an odd head dim are aligned.
     """
     strides = {"Q": q, "K": k, "V": v}
     rows = {f"{name}_ROW": x.stride(0) for name, x in strides.items()}

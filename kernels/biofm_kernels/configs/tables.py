@@ -23,7 +23,8 @@ def block_sizes(kernel: str, head_dim: int, itemsize: int, device: torch.device)
 
 
 def table_name(device: torch.device) -> str:
-    """The device's own, else that of its architecture, else of the nearest lower one, else of the lowest.
+    """The name of the table for a device: its own, else that of its architecture, else of the nearest lower
+    one, else of the lowest.
 
     Off the GPU, where Triton's interpreter runs the kernels: small blocks, no two numbers the same.
     """
@@ -37,7 +38,7 @@ def table_name(device: torch.device) -> str:
 
 
 def nearest_architecture(architecture: int) -> int:
-    """Of those with a table."""
+    """The architecture with a table that is equal or the nearest lower one; the lowest if none is lower."""
     known = [int(path.stem.removeprefix("sm_")) for path in TABLES.glob("sm_*.json")]
     return max((number for number in known if number <= architecture), default=min(known))
 

@@ -1,4 +1,4 @@
-"""What the norm of q and k is."""
+"""The norms of q and k, as one value and as the plain arguments that an operation of torch takes."""
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, cast
@@ -35,7 +35,7 @@ class QKNorm(NamedTuple):
 
     @classmethod
     def of(cls, kind: str | None, eps: float, parameters: Sequence[Tensor]) -> "QKNorm | None":
-        """From what ``parts_of`` gives."""
+        """The norms whose parts ``parts_of`` gave; None where it was given None."""
         if kind is None:
             return None
         q_bias, k_bias = parameters[2:] or (None, None)
