@@ -14,6 +14,9 @@ import numpy as np
 import pytest
 import torch
 
+from tests import forkserver
+from tests.forkserver import ForkServer
+
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE_ROOTS = (ROOT, ROOT / "kernels", ROOT / "datasets")
 # Triton compiles the source of its functions as it stands, so files that hold kernels cannot be decorated.
@@ -86,6 +89,13 @@ def python_run() -> Callable[..., Completed]:
         return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def fork_server(_own_ledger: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer]:
+    """Runs functions in new processes that have imported torch and all that commands import."""
+    with forkserver.started(tmp_path_factory.mktemp("streams")) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -28,57 +28,7 @@ from biofm.core.signals import ending_signals
 from biofm.modalities import ProteinTokenizer
 from biofm.models import Checkpoint, esm2, write_checkpoint
 from biofm.nn import MaskedLM, initialise
-
-# Forks a child for each line of words, so that a run costs a fork and not the seconds of importing torch. It
-# signals the child some milliseconds after its journal has changed so many times, if it still runs then. A
-# child's number stays its own until it is waited for.
-ZYGOTE = """
-import json, os, signal, sys
-import tests.heavy
-from biofm.cli import main
-
-def has_ended(seconds):
-    return signal.sigtimedwait([signal.SIGCHLD], seconds) is not None
-
-def changed_at(journal):
-    try:
-        return os.stat(journal).st_mtime_ns
-    except FileNotFoundError:
-        return None
-
-def kill(child, journal, n_changes, seconds, number):
-    seen = None
-    while n_changes >= 0:
-        if has_ended(0.001):
-            return
-        now = changed_at(journal)
-        n_changes -= now != seen
-        seen = now
-    if not has_ended(seconds):
-        os.kill(child, number)
-        has_ended(60)
-
-signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
-for line in sys.stdin:
-    folder, words, moment = json.loads(line)
-    child = os.fork()
-    if child == 0:
-        os.chdir(folder)
-        for descriptor in (1, 2):
-            os.dup2(os.open(f"said-{descriptor}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
-        sys.argv = ["biofm", *words]
-        try:
-            main()
-        except SystemExit as end:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(end.code)
-    if moment:
-        kill(child, *moment)
-    else:
-        has_ended(600)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-"""
+from tests.forkserver import ForkServer, Signal
 
 
 class Outcome(NamedTuple):
@@ -97,36 +47,30 @@ class Table(NamedTuple):
     provenance: dict[str, Any]
 
 
-class Moment(NamedTuple):
-    """When to send a run which signal: so long after so many changes of its journal."""
+class ForkedBiofm:
+    """Runs ``biofm`` in processes of its own, whole or until a signal ends them.
 
-    journal: Path
-    n_changes: int
-    seconds: float
-    number: int
+    ``out`` and ``err`` are what the last one wrote on its standard streams.
+    """
 
-
-class Zygote:
-    """Runs ``biofm`` in processes of its own, whole or until they are killed."""
-
-    def __init__(self, process: "subprocess.Popen[str]", folder: Path) -> None:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        self._to, self._from = process.stdin, process.stdout
+    def __init__(self, server: ForkServer, folder: Path) -> None:
+        self._server = server
         self.folder = folder
+        self.out = self.err = ""
 
-    def run(self, *words: str | Path, moment: Moment | None = None) -> int:
+    def run(self, *words: str | Path, sent: Signal | None = None) -> int:
         """The exit status, which is -9 of a run that was killed."""
-        print(json.dumps([self.folder, words, moment], default=str), file=self._to, flush=True)
-        return int(self._from.readline())
+        ended = self._server.run("tests.heavy:run_biofm", words, folder=self.folder, sent=sent)
+        self.out, self.err = ended.out, ended.err
+        return ended.exit_codes[0]
 
     def check(self, *words: str | Path) -> None:
-        """Run to the end."""
+        """Run to the end, which must be a good one."""
         assert self.run(*words) == 0, self.err
 
-    def moment(self, left: str, n_changes: int, seconds: float, number: int = signal.SIGKILL) -> Moment:
-        """A moment in a run that is to leave a file of the name ``left``."""
-        return Moment(self.folder / f".{left}.run" / "journal.sqlite3", n_changes, seconds, number)
+    def signal(self, left: str, n_changes: int, seconds: float, number: int = signal.SIGKILL) -> Signal:
+        """A signal so long after so many changes of the journal of a run that is to leave ``left``."""
+        return Signal(number, seconds, self.folder / f".{left}.run" / "journal.sqlite3", n_changes)
 
     def kill_until_done(self, left: str, *words: str | Path) -> int:
         """Kill a run that is to leave ``left``, each time at another moment, until one gets to its
@@ -135,22 +79,14 @@ class Zygote:
         generator = random.Random(time.time_ns())
         n_kills = 0
         while True:
-            moment = self.moment(left, generator.randint(0, 6), generator.uniform(0, 0.02))
-            status = self.run(*words, "--resume", moment=moment)
+            sent = self.signal(left, generator.randint(1, 7), generator.uniform(0, 0.02))
+            status = self.run(*words, "--resume", sent=sent)
             if status == 0:
                 break
             assert status == -signal.SIGKILL, self.err
             n_kills += 1
         assert [path.name for path in self.folder.glob(f".{left}*")] == [], "something was left behind"
         return n_kills
-
-    @property
-    def out(self) -> str:
-        return (self.folder / "said-1").read_text()
-
-    @property
-    def err(self) -> str:
-        return (self.folder / "said-2").read_text()
 
 
 Biofm = Callable[..., Outcome]
@@ -190,22 +126,10 @@ def start(tmp_path: Path) -> Start:
     return start_with
 
 
-@pytest.fixture(scope="session")
-def zygote_process() -> Iterator["subprocess.Popen[str]"]:
-    one_thread = dict.fromkeys(["OMP_NUM_THREADS", "MKL_NUM_THREADS"], "1")
-    environment = {**os.environ, **one_thread, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-c", ZYGOTE]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-    ) as process:
-        yield process
-        assert process.stdin is not None
-        process.stdin.close()
-
-
 @pytest.fixture
-def zygote(zygote_process: "subprocess.Popen[str]", tmp_path: Path) -> Zygote:
-    return Zygote(zygote_process, tmp_path)
+def forked(fork_server: ForkServer, tmp_path: Path) -> ForkedBiofm:
+    """Runs ``biofm`` in processes of its own, in an empty folder."""
+    return ForkedBiofm(fork_server, tmp_path)
 
 
 @pytest.fixture(scope="session")

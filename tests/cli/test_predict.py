@@ -12,7 +12,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from biofm.core.tables import SUFFIXES
-from tests.cli.conftest import Zygote
+from tests.cli.conftest import ForkedBiofm
 from tests.cli.tables import CELLS, CHOICE, FEW, FEW_STEPS, GOOD, OILY, oiliness, sequences, write
 
 
@@ -307,12 +307,12 @@ def test_a_damaged_predictor_gives_one_clear_line_and_no_file(
     assert not list(tmp_path.glob("found*"))
 
 
-def test_predictions_on_standard_output_are_those_of_a_file(trained: Path, zygote: Zygote) -> None:
+def test_predictions_on_standard_output_are_those_of_a_file(trained: Path, forked: ForkedBiofm) -> None:
     words = ("predict", trained.parents[1] / "t.csv", "--column", "sequence", "-p", trained)
-    zygote.check(*words, "-o", "found.csv", "--quiet")
-    zygote.check(*words, "-o", "-")
-    assert zygote.out == (zygote.folder / "found.csv").read_text()
-    assert "-> standard output" in zygote.err
+    forked.check(*words, "-o", "found.csv", "--quiet")
+    forked.check(*words, "-o", "-")
+    assert forked.out == (forked.folder / "found.csv").read_text()
+    assert "-> standard output" in forked.err
 
 
 def test_python_takes_settings_as_keywords(trained: Path, tmp_path: Path) -> None:

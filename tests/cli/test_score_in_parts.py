@@ -45,19 +45,19 @@ def words(model: Path, *more: str) -> tuple[str | Path, ...]:
     ],
 )
 def test_a_run_killed_again_and_again_gives_the_same_bytes(
-    output: str, method: str, zygote: Any, tiny_esm2: Path
+    output: str, method: str, forked: Any, tiny_esm2: Path
 ) -> None:
-    write_inputs(zygote.folder, n_rows=120)
+    write_inputs(forked.folder, n_rows=120)
     command = words(tiny_esm2, "--method", method)
-    zygote.check(*command, "-o", f"whole-{output}")
-    whole = json.loads(zygote.out)
-    n_kills = zygote.kill_until_done(output, *command, "-o", output)
+    forked.check(*command, "-o", f"whole-{output}")
+    whole = json.loads(forked.out)
+    n_kills = forked.kill_until_done(output, *command, "-o", output)
     while n_kills < 3:
-        for path in zygote.folder.glob(f"{output}*"):
+        for path in forked.folder.glob(f"{output}*"):
             path.unlink()
-        n_kills += zygote.kill_until_done(output, *command, "-o", output)
-    assert (zygote.folder / output).read_bytes() == (zygote.folder / f"whole-{output}").read_bytes()
-    assert json.loads(zygote.out)["n_tokens"] <= whole["n_tokens"]
+        n_kills += forked.kill_until_done(output, *command, "-o", output)
+    assert (forked.folder / output).read_bytes() == (forked.folder / f"whole-{output}").read_bytes()
+    assert json.loads(forked.out)["n_tokens"] <= whole["n_tokens"]
 
 
 def test_smaller_chunks_compute_nothing_twice(

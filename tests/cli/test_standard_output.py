@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.conftest import Outcome, Start, Zygote
+from tests.cli.conftest import ForkedBiofm, Outcome, Start
 
 PROTEIN = "MKTAYIAKQRQISFVKSHFSRQ"
 
@@ -36,16 +36,16 @@ VERBS = {
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_the_table_is_that_of_a_file_and_nothing_else_is_there(verb: str, zygote: Zygote) -> None:
+def test_the_table_is_that_of_a_file_and_nothing_else_is_there(verb: str, forked: ForkedBiofm) -> None:
     if verb == "merge":
         for shard in ("1/2", "2/2"):
-            zygote.check(*VERBS["score"], "-o", "out.csv", "--shard", shard, "--quiet")
-    zygote.check(*VERBS[verb], "-o", "file.csv", "--quiet")
-    before = sorted(zygote.folder.iterdir())
-    zygote.check(*VERBS[verb], "-o", "-")
-    assert zygote.out == (zygote.folder / "file.csv").read_text()
-    assert "-> standard output" in zygote.err
-    assert sorted(zygote.folder.iterdir()) == before
+            forked.check(*VERBS["score"], "-o", "out.csv", "--shard", shard, "--quiet")
+    forked.check(*VERBS[verb], "-o", "file.csv", "--quiet")
+    before = sorted(forked.folder.iterdir())
+    forked.check(*VERBS[verb], "-o", "-")
+    assert forked.out == (forked.folder / "file.csv").read_text()
+    assert "-> standard output" in forked.err
+    assert sorted(forked.folder.iterdir()) == before
 
 
 def test_a_table_may_come_from_standard_input_and_go_to_standard_output(start: Start, tmp_path: Path) -> None:

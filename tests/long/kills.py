@@ -1,9 +1,9 @@
 """Jobs that are killed again and again, in loops of ``until ... --resume``: each loop ends, with the bytes of
 a run that nobody disturbed, and nothing hidden is left.
 
-Seven jobs are killed equally often: the one with the fewest kills is next. A session of one is a fork of this
-process; after a random time SIGKILL, SIGTERM or SIGINT comes, and the same command begins the next session.
-100 kills take some twenty minutes on two cores.
+Seven jobs are killed equally often: the one with the fewest kills is next. A session of one is a process of
+the fork server; after a random time SIGKILL, SIGTERM or SIGINT comes, and the same command begins the next
+session. 100 kills take some twenty minutes on two cores.
 """
 
 import argparse
@@ -19,7 +19,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "kernels"), str(ROOT / "datasets")]
+
+from tests.forkserver import ForkServer, Signal, started  # noqa: E402
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 MOST_SESSIONS = 100  # of one loop: more is one that does not end
@@ -84,14 +87,12 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=20)
     wanted = parser.parse_args()
-    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-    import tests.heavy  # noqa: F401  # before any fork
 
     generator, kills = random.Random(wanted.seed), Counter[str]()
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, started(Path(name)) as server:
         top = Path(name)
         os.environ["XDG_STATE_HOME"] = str(top / "state")
-        wholes = {job: run_whole(top / f"whole {job}", JOBS[job]) for job in JOBS}
+        wholes = {job: run_whole(server, top / f"whole {job}", JOBS[job]) for job in JOBS}
         loops = Counter[str]()
         faults: list[str] = []
         share = -(-wanted.kills // len(JOBS))
@@ -100,7 +101,7 @@ def main() -> int:
             folder = top / f"killed {job}"
             write_inputs(folder)
             found = [
-                *kill_until_done(folder, job, wholes[job], generator, kills),
+                *kill_until_done(server, folder, job, wholes[job], generator, kills),
                 *differences(folder, top / f"whole {job}", job),
             ]
             loops[job] += 1
@@ -123,18 +124,18 @@ def write_inputs(folder: Path) -> None:
     (folder / "t.csv").write_text("sequence,y\n" + "".join(rows))
 
 
-def run_whole(folder: Path, job: Job) -> float:
+def run_whole(server: ForkServer, folder: Path, job: Job) -> float:
     """The seconds that an undisturbed run takes."""
     write_inputs(folder)
     begin = time.monotonic()
     for command in job.commands:
-        status, said = session(folder, command)
+        status, said = session(server, folder, command)
         assert status == 0, (command, said)
     return time.monotonic() - begin
 
 
 def kill_until_done(
-    folder: Path, name: str, seconds: float, generator: random.Random, kills: Counter[str]
+    server: ForkServer, folder: Path, name: str, seconds: float, generator: random.Random, kills: Counter[str]
 ) -> Iterator[str]:
     """Every command of a job until it ends well; yields what is wrong."""
     job = JOBS[name]
@@ -144,7 +145,8 @@ def kill_until_done(
             # Later ones longer: the machine may be slower now than it was undisturbed.
             longest_s = 1.2 * seconds / len(job.commands) * (1 + number / 10)
             after_s = generator.uniform(0, longest_s)
-            status, said = session(folder, (*command, *again), after_s, generator.choice(SIGNALS))
+            sent = Signal(generator.choice(SIGNALS), after_s)
+            status, said = session(server, folder, (*command, *again), sent)
             if status == 0:
                 break
             kills[name] += 1
@@ -154,43 +156,10 @@ def kill_until_done(
             yield f"{name}: the loop of {' '.join(command)} does not end: {said}"
 
 
-def session(
-    folder: Path, words: Command, after_s: float = 600.0, number: signal.Signals = signal.SIGKILL
-) -> tuple[int, str]:
-    """Run ``biofm`` in a fork, and send it a signal if it still runs then; its exit code and what it said."""
-    child = os.fork()
-    if not child:
-        become_biofm(folder, words)
-    end = time.monotonic() + after_s
-    is_sent = False
-    while True:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            return os.waitstatus_to_exitcode(status), (folder / "said").read_text()[-2000:]
-        if time.monotonic() >= end and not is_sent:
-            os.kill(child, number)
-            is_sent = True
-        time.sleep(0.002)
-
-
-def become_biofm(folder: Path, words: Command) -> None:
-    status = 1
-    try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_DFL)
-        os.chdir(folder)
-        for descriptor in (1, 2):
-            os.dup2(os.open("said", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
-        sys.argv = ["biofm", *words]
-        from biofm.cli import main as run
-
-        run()
-    except SystemExit as end:
-        status = int(end.code or 0)
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
+def session(server: ForkServer, folder: Path, words: Command, sent: Signal | None = None) -> tuple[int, str]:
+    """Run ``biofm`` to its end or until it is signalled; its exit code and the end of what it said."""
+    ended = server.run("tests.heavy:run_biofm", words, folder=folder, sent=sent)
+    return ended.exit_codes[0], (ended.out + ended.err)[-2000:]
 
 
 def differences(folder: Path, whole: Path, job: str) -> Iterator[str]:

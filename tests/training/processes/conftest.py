@@ -1,42 +1,36 @@
 """Runs of several real processes on this machine, which meet at a port of it."""
 
 import csv
-import json
-import os
 import re
 import socket
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import pytest
 import torch
 from torch import Tensor
 
-ZYGOTE = Path(__file__).with_name("zygote.py")
+from tests.forkserver import ForkServer
+
 RECIPE = {
     "n_steps": 10, "tokens_per_batch": 128, "max_length": 64, "n_warmup": 2, "batches_per_step": 4,
     "log_every": 1, "checkpoint_every": 3, "validate_every": 4, "learning_rate": 0.02, "clip_norm": 0.5,
     "optimizer": "adamw",
 }  # fmt: skip
-NOTHING = (-1, "", "", 0)
+NO_FAULT = (-1, "", "", 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How the processes of a run ended, and what is in its folder."""
+    """How the processes of a run ended, its folder, and their lines on standard error."""
 
     exit_codes: list[int]
     folder: Path
-
-    @property
-    def said(self) -> list[str]:
-        """The lines of all processes on standard error."""
-        return (self.folder / "stderr.txt").read_text().splitlines()
+    said: list[str]
 
 
 One = Callable[..., Path]
@@ -48,8 +42,9 @@ class Train(Protocol):
         folder: Path,
         n: int = 1,
         *,
-        fault: tuple[int, str, str, int] = NOTHING,
+        fault: tuple[int, str, str, int] = NO_FAULT,
         variables: Callable[[int, int], dict[str, str]] = ...,
+        data: Mapping[str, Any] = ...,
         **changes: Any,
     ) -> Ended: ...
 
@@ -60,39 +55,36 @@ def by_hand(rank: int, n: int) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def train() -> Iterator[Train]:
-    """Trains a small model in ``n`` processes. ``fault``: the process, what becomes of it, the moment, and
-    the how manieth one of its kind, from 0.
+def train(fork_server: ForkServer) -> Train:
+    """Trains a small model in ``n`` new processes.
+
+    ``fault``: the number of the process that fails, how, at which moment, and how many such moments it lets
+    pass before; see ``small_run.fault_at``. ``data``: changes of ``small_run.Data``.
     """
-    environment = {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    environment |= {"TORCH_CPP_LOG_LEVEL": "ERROR"}
-    with subprocess.Popen(
-        [sys.executable, str(ZYGOTE)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | environment,
-    ) as zygote:  # fmt: skip
-        assert zygote.stdin is not None
-        assert zygote.stdout is not None
-        assert zygote.stdout.readline() == "ready\n"
-        to, answers = zygote.stdin, zygote.stdout
 
-        def run(
-            folder: Path,
-            n: int = 1,
-            *,
-            fault: tuple[int, str, str, int] = NOTHING,
-            variables: Callable[[int, int], dict[str, str]] = by_hand,
-            **changes: Any,
-        ) -> Ended:
-            folder.mkdir(exist_ok=True)
-            (folder / "stderr.txt").write_text("")
-            meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())} if n > 1 else {}
-            processes = [meeting | variables(rank, n) for rank in range(n)]
-            recipe = RECIPE | ({"devices": n} if variables is by_hand else {}) | changes
-            print(json.dumps([str(folder), recipe, processes, fault]), file=to, flush=True)
-            return Ended(json.loads(answers.readline()), folder)
+    def run(
+        folder: Path,
+        n: int = 1,
+        *,
+        fault: tuple[int, str, str, int] = NO_FAULT,
+        variables: Callable[[int, int], dict[str, str]] = by_hand,
+        data: Mapping[str, Any] = MappingProxyType({}),
+        **changes: Any,
+    ) -> Ended:
+        folder.mkdir(exist_ok=True)
+        meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())} if n > 1 else {}
+        recipe = RECIPE | ({"devices": n} if variables is by_hand else {}) | changes
+        failing, how, moment, number = fault
+        faults = [(moment, number, how) if rank == failing else None for rank in range(n)]
+        ended = fork_server.run(
+            "tests.training.processes.small_run:run",
+            *((folder, recipe, dict(data), its_fault) for its_fault in faults),
+            folder=folder,
+            variables=[meeting | variables(rank, n) for rank in range(n)],
+        )
+        return Ended(ended.exit_codes, folder, ended.err.splitlines())
 
-        yield run
-        to.close()
+    return run
 
 
 @pytest.fixture(scope="session")
@@ -125,10 +117,16 @@ def losses_of(folder: Path) -> dict[str, list[float]]:
     }
 
 
+def end_of(folder: Path) -> tuple[dict[str, Tensor], list[str]]:
+    """The weights of a run at its end, and its steps, its best step and whether it stopped early."""
+    weights, said = torch.load(folder / "end.pt", weights_only=True)
+    return dict(weights), said
+
+
 def weights_of(folder: Path) -> dict[str, Tensor]:
     """At the end."""
-    weights, _ = torch.load(folder / "end.pt", weights_only=True)
-    return dict(weights)
+    weights, _ = end_of(folder)
+    return weights
 
 
 def examples_of(folder: Path) -> list[str]:

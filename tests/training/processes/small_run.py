@@ -1,24 +1,18 @@
-"""Forks the processes of a run for each line of standard input, so that a run costs forks and not the seconds
-of importing torch and lightning. Run by the fixture ``train``.
+"""A small model trained in a process of the fork server, to its end or to a fault of one's choice."""
 
-A line: the run's folder, changes of the recipe, of each process the variables that tell it which one it is,
-and a fault: which process does what at which moment for the n-th time. The answer: their exit codes.
-"""
-
-import json
 import os
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import lightning  # noqa: F401  # before the first fork
 import numpy as np
 import torch
 from biofm_datasets.sampling import Mixture
 from biofm_datasets.store import TokenStore
+from lightning.fabric.plugins.io import torch_io
 from torch.distributed import checkpoint as dcp
 
 from biofm.core.errors import BiofmError
@@ -34,9 +28,22 @@ from biofm.training.processes import rendezvous
 Fault = Callable[[str], None]
 
 
-def fail(how: str, of_time: int, moment: str) -> Fault:
-    """Fails when told of the moment for the n-th time."""
-    count = iter(range(of_time))
+@dataclass(frozen=True, slots=True)
+class Data:
+    """Repeats of ten pairs of residues, each so many times; the last ``n_held_out`` proteins are held out."""
+
+    n_repeats: tuple[int, ...] = (8, 11, 14, 17, 20, 23)
+    n_held_out: int = 6
+
+
+def fault_at(moment: str, number: int, how: str) -> Fault:
+    """What fails in the way ``how`` when it is called with the moment after ``number`` such calls.
+
+    The moments: "training" and "validation", before a loss is computed; "half written", when half of a
+    checkpoint of one file is written; "written", before a process writes its part of a checkpoint; "named",
+    before a whole checkpoint gets its name.
+    """
+    count = iter(range(number))
 
     def tick(now: str) -> None:
         if now != moment or next(count, None) is not None:
@@ -50,13 +57,14 @@ def fail(how: str, of_time: int, moment: str) -> Fault:
     return tick
 
 
-def run(folder: Path, changes: dict[str, Any], tick: Fault) -> None:
+def train(folder: Path, changes: dict[str, Any], given: Data, tick: Fault) -> None:
+    """Train by a recipe; ``end.pt`` holds the weights and how the training ended."""
     dtype = torch.bfloat16 if changes.pop("dtype", "") == "bfloat16" else torch.float32
     recipe = PretrainRecipe(**changes)
     crew = rendezvous(recipe)
     tokenizer = ProteinTokenizer()
     pairs = ("AC", "DE", "FG", "HI", "KL", "MN", "PQ", "RS", "TV", "WY")
-    store = TokenStore.of(tokenizer.encode(pair * n) for n in range(8, 24, 3) for pair in pairs)
+    store = TokenStore.of(tokenizer.encode(pair * n) for n in given.n_repeats for pair in pairs)
     config = EncoderConfig(
         vocab_size=33, d_model=16, n_layers=2, n_heads=2, d_feedforward=24, trained_length=64,
         norm_bias=False, linear_bias=False, feedforward="swiglu", qk_norm=True,
@@ -73,23 +81,25 @@ def run(folder: Path, changes: dict[str, Any], tick: Fault) -> None:
         return plain.loss(model, example)
 
     objective = replace(plain, loss=loss)
-    members = np.arange(len(store))
-    mixture = Mixture([members[:-6]], None, recipe.seed)
-    data = PackedData(store, mixture, members[-6:], objective, recipe)
-    listen_to_saving(tick)
+    members, held_out = np.split(np.arange(len(store)), [len(store) - given.n_held_out])
+    data = PackedData(store, Mixture([members], None, recipe.seed), held_out, objective, recipe)
+    call_while_saving(tick)
     summary = fit(model, objective, data, recipe, Compute(torch.device("cpu"), dtype, ""), folder, silent)
     if crew.is_main:
-        torch.save([model.state_dict(), str(summary)], folder / "end.pt")
+        said = [str(value) for value in (summary.n_steps, summary.best_step, summary.stopped_early)]
+        torch.save([model.state_dict(), said], folder / "end.pt")
     crew.dismiss()
 
 
 def silent(stage: str, done: int, total: int, detail: str = "") -> None:
-    pass
+    """Show no progress."""
 
 
-def listen_to_saving(tick: Fault) -> None:
+def call_while_saving(tick: Fault) -> None:
+    """Have the writers of checkpoints call ``tick`` with the moments of saving."""
     writer: Any = vars(dcp)["FileSystemWriter"]
-    bring, write = checkpoints._bring_to_disk, writer.write_data
+    files: Any = torch_io
+    bring, write, save = checkpoints._bring_to_disk, writer.write_data, files._atomic_save
 
     def bring_and_tick(path: Path) -> None:
         tick("named")
@@ -99,44 +109,32 @@ def listen_to_saving(tick: Fault) -> None:
         tick("written")
         return write(*arguments)
 
+    def save_and_tick(content: Any, path: Path) -> None:
+        save(content, path)
+        whole = Path(path).read_bytes()
+        os.truncate(path, len(whole) // 2)
+        tick("half written")
+        Path(path).write_bytes(whole)
+
     checkpoints._bring_to_disk = bring_and_tick
     writer.write_data = write_and_tick
+    files._atomic_save = save_and_tick
 
 
-def run_as_command(folder: Path, changes: dict[str, Any], variables: dict[str, str], tick: Fault) -> int:
-    """As the command line would: an exit code, and one line on standard error."""
-    os.environ |= variables
-    os.dup2(os.open(folder / "stderr.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
+def run(
+    folder: str, changes: dict[str, Any], given: dict[str, Any], fault: tuple[str, int, str] | None
+) -> int:
+    """Train as the command line would: returns an exit code, and says an error on standard error."""
+    torch.set_num_threads(1)
+    tick = fault_at(*fault) if fault else lambda now: None
     try:
-        run(folder, changes, tick)
+        train(Path(folder), changes, Data(**given), tick)
     except BiofmError as error:
         print("biofm:", error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else 0
     except (OSError, RuntimeError, ValueError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
     return 0
-
-
-def start(line: str) -> list[int]:
-    folder, changes, processes, (rank, how, moment, of_time) = json.loads(line)
-    children = []
-    for number, variables in enumerate(processes):
-        tick = fail(how, of_time, moment) if number == rank else lambda now: None
-        child = os.fork()
-        if child == 0:
-            os._exit(run_as_command(Path(folder), changes, variables, tick))
-        children.append(child)
-    return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
-
-
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    print("ready", flush=True)
-    for line in sys.stdin:
-        print(json.dumps(start(line)), flush=True)
-    os._exit(0)  # what torch and lightning would tidy up takes seconds
