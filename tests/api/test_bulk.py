@@ -10,7 +10,7 @@ import pytest
 
 import biofm
 from biofm.api import Embed, Score
-from biofm.core.errors import InputError, OptionError
+from biofm.core import InputError, OptionError
 from biofm.inference.scoring import estimate as scoring_estimate
 
 ReadLedger = Callable[[str], list[tuple[Any, ...]]]

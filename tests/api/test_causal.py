@@ -9,7 +9,7 @@ import pytest
 
 import biofm
 from biofm.api import Score
-from biofm.core.errors import ModelError, OptionError
+from biofm.core import ModelError, OptionError
 from biofm.models import new_model, write_checkpoint
 
 PROTEINS = ["MKTAYIAKQRQISFVKSHFSRQ", "MKTAYIA", "MSHFSRQ"]

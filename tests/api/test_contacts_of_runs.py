@@ -10,7 +10,7 @@ import pytest
 
 import biofm
 from biofm.api import finetune, pretrain
-from biofm.core.errors import MissingExtraError, ModelError, RefusedError
+from biofm.core import MissingExtraError, ModelError, RefusedError
 from biofm.training import PretrainRecipe
 
 ReadLedger = Callable[[str], list[tuple[Any, ...]]]

@@ -21,9 +21,8 @@ from biofm.api.describe import Describe
 from biofm.api.embed import Embed as ShippedEmbed
 from biofm.api.request import VERBS
 from biofm.cli.commands import command
+from biofm.core import SILENT, ModelError, OptionError, ProgressSink, RefusedError
 from biofm.core.bounds import BOUNDS
-from biofm.core.errors import ModelError, OptionError, RefusedError
-from biofm.core.progress import SILENT, ProgressSink
 from biofm.gate import ask, ledger_path
 from biofm.policy import (
     ESTIMATE,

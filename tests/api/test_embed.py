@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 
 import biofm
 from biofm.api import Embed
-from biofm.core.errors import InputError, OptionError
+from biofm.core import InputError, OptionError
 from biofm.core.outputs import SUFFIXES
-from biofm.models.files import BUNDLED
+from biofm.models import BUNDLED
 
 ReadLedger = Callable[[str], list[tuple[Any, ...]]]
 Content = tuple[list[str], NDArray[np.float32], dict[str, Any]]

@@ -14,7 +14,7 @@ from sklearn.linear_model import Ridge
 from sklearn.preprocessing import OneHotEncoder
 
 import biofm
-from biofm.core.errors import InputError, OptionError
+from biofm.core import InputError, OptionError
 from biofm.evaluation import Evaluation, blosum62
 from biofm.models import families
 from tests.api.conftest import ReadLedger

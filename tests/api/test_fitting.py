@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from biofm.api import Embed, Prepare, Pretrain
-from biofm.core.errors import OptionError
+from biofm.core import OptionError
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from importlib import import_module
 
 import pytest
 
-from biofm.core.errors import MissingExtraError
+from biofm.core import MissingExtraError
 
 
 def test_without_the_package_esm_its_client_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

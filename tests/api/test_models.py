@@ -14,11 +14,9 @@ import torch
 import biofm
 from biofm import api
 from biofm.api.declaration import options_of
-from biofm.core.errors import InputError, ModelError, OptionError, OutputError
+from biofm.core import InputError, ModelError, OptionError, OutputError
 from biofm.modalities import ProteinTokenizer
-from biofm.models import Checkpoint, esm2, new_model
-from biofm.models.checkpoint import write_checkpoint
-from biofm.models.files import BUNDLED
+from biofm.models import BUNDLED, Checkpoint, esm2, new_model, write_checkpoint
 from biofm.nn import MaskedLM, initialise
 
 ReadLedger = Callable[[str], list[tuple[Any, ...]]]

@@ -8,7 +8,7 @@ import pytest
 
 import biofm
 from biofm import report
-from biofm.core.errors import InputError, OutputError
+from biofm.core import InputError, OutputError
 
 FAMILIES = {"g1": "GSAGSAGSAGSA", "w1": "WWFYWFWYFWWY", "g2": "GSAGSAGSAGSG", "w2": "WWFYWFWYFWWF"}
 

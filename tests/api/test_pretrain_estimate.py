@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import biofm
-from biofm.core.errors import BiofmError
+from biofm.core import BiofmError
 from biofm.training import PretrainRecipe
 from biofm.training.estimating import TrainingEstimate
 

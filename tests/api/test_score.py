@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import biofm
-from biofm.core.errors import InputError, OptionError
+from biofm.core import InputError, OptionError
 from biofm.inference.scoring import METHODS
 
 PROTEIN = "MKTAYIAKQRQISFVKSHFSRQ"

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from biofm.api.declaration import Option, Verb
 from biofm.cli.commands import command
-from biofm.core.progress import SILENT, ProgressSink
+from biofm.core import SILENT, ProgressSink
 from biofm.policy import NONE, Code, Contacts, Host, Reads, Request, RunsCode, Writes
 
 

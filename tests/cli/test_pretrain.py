@@ -18,8 +18,7 @@ from safetensors.torch import load_file
 
 from biofm.cli import main
 from biofm.modalities import STANDARD_RESIDUES
-from biofm.training import PretrainRecipe
-from biofm.training.recipe import protein_nano
+from biofm.training import PretrainRecipe, protein_nano
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE_ROOTS = (ROOT, ROOT / "kernels", ROOT / "datasets")

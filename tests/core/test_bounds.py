@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from biofm.core import OptionError
 from biofm.core.bounds import BOUNDS, check_bound
-from biofm.core.errors import OptionError
 
 
 @pytest.mark.parametrize("name", BOUNDS)

@@ -10,8 +10,8 @@ from typing import Any, ClassVar, Literal
 
 import pytest
 
+from biofm.core import BiofmError, InputError, OptionError
 from biofm.core.configuration import check_choices, check_range, configure, to_toml
-from biofm.core.errors import BiofmError, InputError, OptionError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 import pytest
 from biofm_datasets import DataError
 
-from biofm.core.errors import BiofmError, InputError, input_errors
+from biofm.core import BiofmError, InputError, input_errors
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from biofm.core import hardware
-from biofm.core.hardware import Bf16Support, find_bf16, find_cpu
+from biofm.core import Bf16Support, find_bf16, hardware
+from biofm.core.hardware import find_cpu
 
 X86 = "processor\t: 0\nvendor_id\t: GenuineIntel\nflags\t\t: fpu sse2 avx512f {}\n\nprocessor\t: 1\n"
 ARM = "processor\t: 0\nBogoMIPS\t: 2000.00\nFeatures\t: fp asimd {}\nCPU part\t: 0xd4f\n"

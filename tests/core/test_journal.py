@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from biofm.core.errors import InputError, OutputError
+from biofm.core import InputError, OutputError
 from biofm.core.journal import Entry, Journal, key_of
 
 FINGERPRINT = {"sha256": "abc", "window": None, "tokens_per_batch": 64}

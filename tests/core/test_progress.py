@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from biofm.core.progress import SILENT, Progress, ProgressSink
+from biofm.core import SILENT, Progress, ProgressSink
 
 ESCAPE = "\x1b"
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from biofm.core.errors import OutputError
+from biofm.core import OutputError
 from biofm.core.tables import check_table_suffix, open_table
 
 PROVENANCE = {"method": "masked-marginals", "models": [{"model": "a", "sha256": "00"}]}

@@ -2,7 +2,8 @@
 
 import pytest
 
-from biofm.core.text import format_bytes, format_duration
+from biofm.core import format_duration
+from biofm.core.text import format_bytes
 
 
 @pytest.mark.parametrize(

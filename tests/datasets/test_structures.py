@@ -12,7 +12,7 @@ import pytest
 from Bio.PDB.mmcifio import MMCIFIO
 from Bio.PDB.PDBIO import PDBIO
 from Bio.PDB.StructureBuilder import StructureBuilder
-from biofm_datasets.errors import DataError
+from biofm_datasets import DataError
 from biofm_datasets.structures import Chain, read_chain
 
 WRITERS: dict[str, Any] = {"pdb": PDBIO, "cif": MMCIFIO}

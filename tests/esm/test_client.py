@@ -13,7 +13,7 @@ from esm.sdk.api import ESMCInferenceClient, ESMProtein, ESMProteinTensor, Logit
 from esm.utils.sampling import _BatchedESMProteinTensor
 
 import biofm.esm
-from biofm.core.errors import BiofmError, InputError, ModelError, OptionError
+from biofm.core import BiofmError, InputError, ModelError, OptionError
 from biofm.esm import ESMC
 from biofm.gate import ledger_path
 

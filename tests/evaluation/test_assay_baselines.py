@@ -9,16 +9,9 @@ from biofm_datasets import parse_variant
 from biofm_datasets.arrays import Floats
 from numpy.typing import NDArray
 
-from biofm.core.errors import InputError
-from biofm.evaluation import Assay
-from biofm.evaluation.assay_baselines import (
-    UNSCORED,
-    Baseline,
-    Missing,
-    blosum62,
-    find_assay_baselines,
-    residues_at_sites,
-)
+from biofm.core import InputError
+from biofm.evaluation import Assay, Missing, blosum62
+from biofm.evaluation.assay_baselines import UNSCORED, Baseline, find_assay_baselines, residues_at_sites
 from biofm.modalities import PROTEIN
 
 SUBSTITUTIONS = ["A1G", "A1W", "C2D", "C2W:D3E", "D3K", "D3E"]

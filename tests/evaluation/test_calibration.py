@@ -9,17 +9,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from biofm.evaluation.calibration import (
-    Calibration,
-    Intervals,
-    calibration_error,
-    fit_intervals,
-    fit_temperatures,
-    keep_promise,
-    share_of,
-    temper_classes,
-    temper_labels,
-)
+from biofm.evaluation import Calibration, Intervals, calibration_error, fit_intervals, fit_temperatures
+from biofm.evaluation.calibration import keep_promise, share_of, temper_classes, temper_labels
 from biofm.evaluation.supervised import UNKNOWN, Labels
 
 Floats = NDArray[np.float64]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from biofm.core.errors import ModelError
+from biofm.core import ModelError
 from biofm.evaluation import HeldOutPerplexity, causal_perplexity, residue_frequencies
 from biofm.evaluation.perplexity import PRIOR_RESIDUES
 from biofm.modalities import STANDARD_RESIDUES, ProteinTokenizer

@@ -5,7 +5,7 @@ import pytest
 from biofm_datasets.structures import Chain
 from numpy.typing import NDArray
 
-from biofm.core.errors import InputError
+from biofm.core import InputError
 from biofm.evaluation import ContactPrecision, contact_precision, contacts_of_chain
 
 PROTEIN = "MKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQAPILSRVGDGTQDNLSGAEKAVQVKVKALPD"

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from biofm.core.errors import ModelError
+from biofm.core import ModelError
 from biofm.evaluation import HeldOutPerplexity, held_out_perplexity, residue_frequencies
 from biofm.evaluation.perplexity import N_PARTS, PRIOR_RESIDUES, _deal
 from biofm.modalities import STANDARD_RESIDUES, ProteinTokenizer

@@ -24,7 +24,7 @@ from random import Random
 
 from biofm_datasets import DataError
 
-from biofm.core.errors import BiofmError
+from biofm.core import BiofmError
 from tests.fuzzing.readers import Reader
 
 ROOM_BYTES = 2 << 30

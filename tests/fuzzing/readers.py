@@ -13,21 +13,19 @@ from biofm_datasets.store import open_store
 from biofm_datasets.structures import read_chain
 
 from biofm.api import merge, neighbours
+from biofm.core import input_errors
 from biofm.core.configuration import configure
-from biofm.core.errors import input_errors
 from biofm.corpus import describe_store
 from biofm.evaluation import EvaluateOptions, read_assay
 from biofm.evaluation.supervised import LabelOptions, read_labelled
 from biofm.inference import Compute, Embedder, EmbedOptions
 from biofm.inference.prediction import PredictorFiles, files_of_predictor, open_predictor
 from biofm.inference.scoring import ScoreOptions, Sources
-from biofm.modalities import PROTEIN
-from biofm.modalities.records import RecordOptions, records_of_file
+from biofm.modalities import PROTEIN, RecordOptions, records_of_file
 from biofm.models import files_of, read_checkpoint
-from biofm.training import PretrainRecipe
+from biofm.training import FinetuneRecipe, PretrainRecipe
 from biofm.training.folder import begin_run, remember
 from biofm.training.log import keep_rows, read_log
-from biofm.training.recipe import FinetuneRecipe
 from tests.fuzzing import seeds
 from tests.fuzzing.mutations import (
     Mutation,

@@ -19,17 +19,14 @@ from torch import Tensor
 from biofm.api import embed, score
 from biofm.core.choices import PoolName
 from biofm.core.configuration import to_toml
-from biofm.corpus import Reading, open_inputs
-from biofm.corpus.writing import write_store
+from biofm.corpus import Reading, open_inputs, write_store
 from biofm.inference.prediction import MemberInfo, PredictorInfo, linear_head, write_info
 from biofm.modalities import ProteinTokenizer
-from biofm.models import Checkpoint, esm1, esm2, esmc, write_checkpoint
-from biofm.models.layout import NameMap
+from biofm.models import Checkpoint, NameMap, esm1, esm2, esmc, write_checkpoint
 from biofm.models.weights import foreign_state
 from biofm.nn import EncoderConfig, MaskedLM, initialise
-from biofm.training import PretrainRecipe
+from biofm.training import FinetuneRecipe, PretrainRecipe
 from biofm.training.log import append_row, keep_rows
-from biofm.training.recipe import FinetuneRecipe
 
 SEQUENCES = ("MKTAYIAKQRQISFVKSHFSRQ", "MVLSPADKTNVKAAWGKVGA", "GSHMLEDPVDAFKETL", "MKTAYIAKQRQISFVKSHFSRE")
 RECORDS = [Record(f"p{i}", one, "", i, "it") for i, one in enumerate(SEQUENCES, start=1)]

@@ -10,7 +10,7 @@ from random import Random
 
 import pytest
 
-from biofm.core.errors import BiofmError
+from biofm.core import BiofmError
 from tests.conftest import ROOT, Completed
 from tests.fuzzing.mutations import VALUES, mutate_bytes, mutate_json, mutate_safetensors
 from tests.fuzzing.readers import READERS

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from biofm.core.errors import InputError, LedgerError, RefusedError
+from biofm.core import InputError, LedgerError, RefusedError
 from biofm.gate import ask, ledger_path, person
 from biofm.policy import Principal, Request, Target
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from biofm.core.errors import InputError
+from biofm.core import InputError
 from biofm.core.text import shown
 from biofm.gate import ask
 from biofm.policy import Request, Target

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from biofm.core.errors import OutputError
+from biofm.core import OutputError
 from biofm.core.journal import Entry
 from biofm.gate import ask, scratch_path, was_finished
 from biofm.policy import Request, Target

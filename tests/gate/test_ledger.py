@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from biofm.core.errors import LedgerError
+from biofm.core import LedgerError
 from biofm.gate import Ledger, ask, ledger, ledger_path, person
 from biofm.policy import Decision, Principal, Request, Target, Verdict
 

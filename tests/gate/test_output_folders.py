@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from biofm.core.errors import OutputError
+from biofm.core import OutputError
 from biofm.gate import ask
 from biofm.policy import Request, Target
 

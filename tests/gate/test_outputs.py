@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from biofm.core.errors import OutputError
+from biofm.core import OutputError
 from biofm.gate import ask
-from biofm.policy import Request, Target
-from biofm.policy.requests import TargetKind
+from biofm.policy import Request, Target, TargetKind
 
 MakeRequest = Callable[..., Request]
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from biofm.core.errors import OutputError
+from biofm.core import OutputError
 from biofm.core.journal import Entry, Journal, key_of
 from biofm.gate import ask, scratch_path
 from biofm.policy import Request, Target

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from biofm.core import hardware
-from biofm.core.errors import OptionError
+from biofm.core import OptionError, hardware
 from biofm.inference import Compute, choose_compute, place
 from biofm.nn import Encoder
 

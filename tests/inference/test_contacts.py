@@ -8,7 +8,7 @@ import pytest
 import torch
 from biofm_datasets import Record
 
-from biofm.core.errors import InputError, OptionError
+from biofm.core import InputError, OptionError
 from biofm.inference import Compute, ContactMap, ContactMapper, short_enough
 from biofm.modalities import ProteinTokenizer
 from biofm.models import esm1, esm2

@@ -10,7 +10,7 @@ import torch
 from biofm_datasets import Record
 from numpy.typing import NDArray
 
-from biofm.core.errors import OptionError
+from biofm.core import OptionError
 from biofm.core.outputs import EmbeddingBlock
 from biofm.inference import BATCHES_PER_CHUNK, Embedder, EmbedOptions
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from biofm.core.errors import InputError, OptionError
+from biofm.core import InputError, OptionError
 from biofm.core.h5ad import Embeddings, open_embeddings
 from biofm.inference import NO_DIRECTION, check_top, find_neighbours, similarity_of
 from biofm.inference.neighbours import BLOCK_ROWS

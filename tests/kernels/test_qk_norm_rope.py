@@ -4,8 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from biofm_kernels import backend
-from biofm_kernels.packing import Rotary
+from biofm_kernels import Rotary, backend
 from biofm_kernels.qk_norm_rope import Norm, QKNorm, parts_of, qk_norm_rope, reference
 from torch import Tensor
 

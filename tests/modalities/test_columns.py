@@ -17,11 +17,11 @@ import safetensors.numpy
 from biofm_datasets import DataError, Record
 
 import biofm
-from biofm.core.errors import InputError
+from biofm.core import InputError
 from biofm.core.journal import Journal
 from biofm.inference import EmbedOptions
 from biofm.inference.runs.survey import survey
-from biofm.modalities.columns import SameColumns
+from biofm.modalities import SameColumns
 from tests.modalities import toy
 
 SUFFIXES = (".h5ad", ".parquet", ".npz", ".safetensors", ".csv")

@@ -10,7 +10,7 @@ from biofm_datasets import Record
 from biofm_datasets.store import open_store
 
 import biofm
-from biofm.core.errors import InputError, OptionError
+from biofm.core import InputError, OptionError
 from biofm.modalities import PROTEIN
 from biofm.models import bundled_models, modality_named
 from tests.modalities import toy

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from biofm_datasets import Record, ids
 
-from biofm.core.errors import InputError, OptionError
+from biofm.core import InputError, OptionError
 from biofm.modalities import PROTEIN, SKIPPED, RecordOptions, records_of_file, records_of_values
 
 

@@ -13,8 +13,8 @@ import torch
 from biofm_datasets.store import open_store
 
 import biofm
+from biofm.core import InputError, ModelError
 from biofm.core.choices import FinetuneMethod, PerplexityMethod
-from biofm.core.errors import InputError, ModelError
 from biofm.corpus import Reading, open_inputs, write_store
 from biofm.models import Checkpoint, families, write_checkpoint
 from biofm.nn import MaskedLM, initialise, pack_arrays

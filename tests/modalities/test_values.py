@@ -14,7 +14,7 @@ from Bio.Seq import Seq
 from Bio.SeqRecord import SeqRecord
 from biofm_datasets import Record
 
-from biofm.core.errors import InputError
+from biofm.core import InputError
 from biofm.modalities import PROTEIN, RecordOptions, records_of_values, sequence_of, texts_of
 
 FRAME = pd.DataFrame({"protein": ["x", "y"], "seq": ["MKT", "AYI"]}, index=["a", "b"])

@@ -16,12 +16,12 @@ from biofm_datasets.choices import SplitMethod
 from biofm_datasets.store import Alphabet, open_store
 
 import biofm
+from biofm.core import InputError, ModelError, OptionError
 from biofm.core.choices import FinetuneMethod
-from biofm.core.errors import InputError, ModelError, OptionError
 from biofm.corpus import check_not_standard_input, has_letters
 from biofm.evaluation import causal_perplexity, held_out_perplexity
 from biofm.evaluation.supervised.tasks import find_task
-from biofm.gate.inputs import STANDARD_INPUT
+from biofm.gate import STANDARD_INPUT
 from biofm.inference import NO_DIRECTION, check_length, check_pool, check_window, choose_compute, run_whole
 from biofm.inference.scoring.perplexity import left_out, without_any
 from biofm.modalities import PROTEIN, Item, ProteinTokenizer, Words, items_of

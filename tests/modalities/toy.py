@@ -21,9 +21,10 @@ from biofm_datasets.protein import Gaps
 from biofm_datasets.text import read_lines
 from numpy.typing import NDArray
 
-from biofm.core.errors import ModelError
+from biofm.core import ModelError
 from biofm.modalities import Modality, Tokenizer, Tokens, Words
-from biofm.models.layout import OWN_NAMES, WRONG_SETTINGS, Layout, NewModels
+from biofm.models import Layout, NewModels
+from biofm.models.layout import OWN_NAMES, WRONG_SETTINGS
 from biofm.models.tensors import Tensors
 from biofm.nn import EncoderConfig, MaskedLM
 

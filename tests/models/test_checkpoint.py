@@ -9,7 +9,7 @@ import huggingface_hub
 import pytest
 import torch
 
-from biofm.core.errors import ModelError
+from biofm.core import ModelError
 from biofm.models import HUB_IDS, Checkpoint, Location, bundled_models, fetch, files_of, locate
 
 ReadFolder = Callable[[Path], Checkpoint]

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import EsmForMaskedLM
 
-from biofm.core.errors import ModelError
+from biofm.core import ModelError
 from biofm.models import Checkpoint, describe
 
 ReadFolder = Callable[[Path], Checkpoint]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForMaskedLM, AutoTokenizer, EsmConfig, EsmForMaskedLM, EsmModel
 
-from biofm.core.errors import ModelError
+from biofm.core import ModelError
 from biofm.models import Checkpoint, describe
 from biofm.nn import pack
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer, EsmcForMaskedLM, EsmcModel
 
-from biofm.core.errors import ModelError
+from biofm.core import ModelError
 from biofm.models import Checkpoint, describe, files_of
 from biofm.nn import pack
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from biofm.core.errors import ModelError
+from biofm.core import ModelError
 from biofm.models import Checkpoint
 from biofm.models.tensors import read_pickle
 

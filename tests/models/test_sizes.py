@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import EsmcConfig, EsmcForMaskedLM, EsmConfig, EsmForMaskedLM
 
-from biofm.core.errors import OptionError
+from biofm.core import OptionError
 from biofm.modalities import ProteinTokenizer
 from biofm.models import HUB_IDS, Checkpoint, describe, esm1, esm2, esmc, new_model, protein
 from biofm.nn import MaskedLM

@@ -9,7 +9,7 @@ from typing import Any
 import jaxtyping
 import pytest
 
-from biofm.core.errors import ModelError
+from biofm.core import ModelError
 from biofm.modalities import ProteinTokenizer
 from biofm.models import Checkpoint, new_model, protein
 from biofm.nn import EncoderConfig, MaskedLM

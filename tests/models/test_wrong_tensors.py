@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import EsmForMaskedLM
 
-from biofm.core.errors import ModelError
+from biofm.core import ModelError
 from biofm.models import Checkpoint, new_model
 
 ReadFolder = Callable[[Path], Checkpoint]

@@ -15,7 +15,7 @@ from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 from scipy.cluster import hierarchy
 
-from biofm.core.errors import OutputError
+from biofm.core import OutputError
 from biofm.report import check_figure_suffix, draw_neighbours
 from biofm.report import neighbours as report
 

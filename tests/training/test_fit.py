@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from biofm.core.errors import ModelError, OptionError, OutputError
+from biofm.core import ModelError, OptionError, OutputError
 from biofm.core.progress import RunProgress
 from biofm.modalities import ProteinTokenizer
 from biofm.nn import MaskedLM, initialise

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from biofm.core.errors import OutputError
+from biofm.core import OutputError
 from biofm.training.folder import hold_run
 
 HOLD = """

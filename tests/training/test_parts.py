@@ -11,7 +11,7 @@ import torch
 from torch.distributed.checkpoint.metadata import Metadata
 from torch.distributed.checkpoint.state_dict_saver import save
 
-from biofm.core.errors import OutputError
+from biofm.core import OutputError
 from biofm.training.parts import load_parts, read_parts
 from tests.models.test_pickles import Malice
 

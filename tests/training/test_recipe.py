@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from biofm.core import OptionError
 from biofm.core.bounds import BOUNDS
-from biofm.core.errors import OptionError
 from biofm.training import PretrainRecipe
 from biofm.training.processes import find_processes
 

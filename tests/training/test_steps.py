@@ -16,7 +16,7 @@ from torch import Tensor
 from biofm.inference import Compute
 from biofm.modalities import ProteinTokenizer
 from biofm.nn import MaskedLM, PackedBatch, ResidueModel, SequenceModel, initialise_head
-from biofm.training import PretrainRecipe
+from biofm.training import FinetuneRecipe, PretrainRecipe
 from biofm.training.data import PackedData
 from biofm.training.finetuning.gradient import inject_adapters
 from biofm.training.fit import fit
@@ -31,7 +31,6 @@ from biofm.training.objectives import (
     per_residue,
     regression,
 )
-from biofm.training.recipe import FinetuneRecipe
 
 MakeRecipe = Callable[..., PretrainRecipe]
 Indices = NDArray[np.int64]

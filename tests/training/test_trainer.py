@@ -9,7 +9,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
-from biofm.core.errors import MissingExtraError, OptionError
+from biofm.core import MissingExtraError, OptionError
 from biofm.training import PretrainRecipe
 from biofm.training.log import read_log
 from biofm.training.weights_and_biases import hosts_of

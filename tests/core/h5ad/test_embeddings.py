@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from biofm.core.errors import InputError
+from biofm.core import InputError
 from biofm.core.h5ad import open_embeddings
 
 IDS = ["a", "b", "c", "d", "e"]

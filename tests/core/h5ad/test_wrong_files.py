@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
-from biofm.core.errors import InputError
+from biofm.core import InputError
 from biofm.core.h5ad import open_embeddings
 
 Write = Callable[..., Path]

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
-from biofm.core.errors import OutputError
+from biofm.core import OutputError
 from biofm.core.outputs import contact_maps
 from biofm.core.outputs.contact_maps import PairFilter, check_contact_suffix, open_contact_writer
 

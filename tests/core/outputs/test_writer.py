@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import safetensors.numpy
 
-from biofm.core.errors import OutputError
+from biofm.core import OutputError
 from biofm.core.outputs import SUFFIXES, EmbeddingBlock, check_suffix, open_writer, provenance_path
 
 RunPython = Callable[..., CompletedProcess[str]]

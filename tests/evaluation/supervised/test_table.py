@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from biofm_datasets import DataError
 
-from biofm.core.errors import BiofmError, InputError, OptionError
+from biofm.core import BiofmError, InputError, OptionError
 from biofm.evaluation.supervised import NO_ROLE, UNKNOWN, LabelledTable, LabelOptions, read_labelled
 from biofm.modalities import PROTEIN
 

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from biofm.core.errors import ModelError
+from biofm.core import ModelError
 from biofm.inference.prediction import (
     CALIBRATION_FILE,
     PREDICTOR_FILE,

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from biofm.core.errors import ModelError
+from biofm.core import ModelError
 from biofm.inference.prediction import linear_head
 from biofm.inference.prediction.heads import pool_by_attention, read_head
 from biofm.modalities import ProteinTokenizer

@@ -5,7 +5,7 @@ import pytest
 from biofm_datasets import Record
 from biofm_datasets.structures import Chain
 
-from biofm.core.errors import InputError
+from biofm.core import InputError
 from biofm.inference import ContactMap
 from biofm.inference.runs import Focus
 

@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 from biofm_datasets import Record
 
-from biofm.core import Progress
-from biofm.core.errors import InputError
+from biofm.core import InputError, Progress
 from biofm.core.journal import Journal
 from biofm.inference import Embedder
 from biofm.inference.runs import WHOLE, Intake, Shard, embed_to_journal, fingerprint, intake

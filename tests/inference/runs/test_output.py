@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from biofm.core import Progress
-from biofm.core.errors import InputError
+from biofm.core import InputError, Progress
 from biofm.core.journal import Entry, Journal, key_of
 from biofm.core.outputs import EmbeddingBlock, ProvenanceFields
 from biofm.inference.runs import output, write_embeddings

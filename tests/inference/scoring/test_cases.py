@@ -8,7 +8,7 @@ import pytest
 from biofm_datasets import Record
 from biofm_datasets.table_parts import read_table
 
-from biofm.core.errors import InputError, OptionError
+from biofm.core import InputError, OptionError
 from biofm.inference.scoring import Cases, ScoreOptions, Unscored, Variant, cases_of_values
 from biofm.inference.scoring import cases as cases_of_scoring
 from biofm.inference.scoring.cases import N_TRIED, WildTypes, cases_of_table

@@ -5,9 +5,9 @@ from itertools import pairwise
 
 import pytest
 import torch
+from biofm_kernels import Rotary, Tiles, tile
 from biofm_kernels.attention import launch
 from biofm_kernels.configs import tables
-from biofm_kernels.packing import Rotary, Tiles, tile
 from torch import Tensor
 
 from tests.kernels.interpreted.conftest import LIMITS, every_other, framed, relative_error

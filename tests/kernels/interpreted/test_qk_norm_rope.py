@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from biofm_kernels.packing import Rotary
+from biofm_kernels import Rotary
 from biofm_kernels.qk_norm_rope import QKNorm, kernels, parts_of, reference
 from torch import Tensor
 

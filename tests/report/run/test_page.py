@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from biofm.core.environment import __version__
+from biofm.core import __version__
 from biofm.report.run import Contender, Measure, Pairs, Picture, Results, RunReport, Table
 from tests.report.run.conftest import (
     Element,

@@ -11,15 +11,13 @@ import torch
 from biofm_datasets.sampling import Mixture
 from biofm_datasets.store import TokenStore
 
-from biofm.core.errors import OptionError
-from biofm.core.hardware import find_bf16
+from biofm.core import OptionError, find_bf16
 from biofm.inference import Compute
 from biofm.modalities import ProteinTokenizer
 from biofm.nn import MaskedLM
 from biofm.training import PretrainRecipe
 from biofm.training.data import PackedData
-from biofm.training.estimating import TrainingEstimate, estimate, estimate_training, trial
-from biofm.training.estimating.trial import Trial
+from biofm.training.estimating import TrainingEstimate, Trial, estimate, estimate_training, trial
 from biofm.training.objectives import masked_lm
 from biofm.training.processes import Processes
 

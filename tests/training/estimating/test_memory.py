@@ -16,8 +16,8 @@ from biofm.modalities import ProteinTokenizer
 from biofm.nn import MaskedLM
 from biofm.training import PretrainRecipe
 from biofm.training.data import PackedData
-from biofm.training.estimating.memory import CODE_BYTES, StepMemory, measure_step, optimizer_bytes
-from biofm.training.estimating.trial import Trial
+from biofm.training.estimating import StepMemory, Trial, measure_step
+from biofm.training.estimating.memory import CODE_BYTES, optimizer_bytes
 from biofm.training.objectives import Objective, masked_lm
 from biofm.training.optimizers import make_optimizer
 

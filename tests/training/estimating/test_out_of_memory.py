@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from biofm.core.errors import OptionError
+from biofm.core import OptionError
 from biofm.inference import Compute
 from biofm.modalities import STANDARD_RESIDUES
 from biofm.training import PretrainRecipe
-from biofm.training.estimating.memory import memory_named
+from biofm.training.estimating import memory_named
 
 MakeRecipe = Callable[..., PretrainRecipe]
 

@@ -8,7 +8,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from biofm.core.errors import MissingExtraError, ModelError
+from biofm.core import MissingExtraError, ModelError
 from biofm.inference.prediction.adapters import CONFIG_FILE, WEIGHTS_FILE, merge_adapter
 from biofm.models import esm2
 from biofm.nn import Encoder, EncoderConfig, MaskedLM, PackedBatch, initialise, pack

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from biofm.core.errors import BiofmError
+from biofm.core import BiofmError
 from biofm.evaluation.supervised import LabelledTable
 from biofm.training.finetuning.plan import Plan, make_plan
 from tests.training.finetuning.conftest import MakeRecipe, MakeTable, read_text

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from biofm.core import OptionError
 from biofm.core.configuration import configure, to_toml
-from biofm.core.errors import OptionError
 from biofm.training import FinetuneRecipe
 
 # settings, what the message must say

@@ -13,7 +13,7 @@ import torch
 from safetensors.numpy import load_file
 from sklearn.metrics import roc_auc_score
 
-from biofm.core.errors import BiofmError, OutputError
+from biofm.core import BiofmError, OutputError
 from biofm.inference import Compute, Embedder, EmbedOptions, choose_compute
 from biofm.inference.prediction import (
     Branch,

@@ -15,7 +15,7 @@ from biofm_datasets.store import TokenStore
 from lightning.fabric.plugins.io import torch_io
 from torch.distributed import checkpoint as dcp
 
-from biofm.core.errors import BiofmError
+from biofm.core import BiofmError
 from biofm.inference import Compute
 from biofm.modalities import ProteinTokenizer
 from biofm.nn import EncoderConfig, MaskedLM, initialise

@@ -17,7 +17,8 @@ from torch.distributed import (  # type: ignore[attr-defined]  # not in the list
     TCPStore,
 )
 
-from biofm.core.errors import InputError, OptionError, ProcessError
+from biofm.core import InputError, OptionError
+from biofm.core.errors import ProcessError
 from biofm.training import PretrainRecipe
 from biofm.training.processes import Crew, Processes, SilentExit, crew, launch, rendezvous
 

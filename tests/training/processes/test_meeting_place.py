@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from biofm.core.errors import OptionError
+from biofm.core import OptionError
 from biofm.training.processes import Processes, meeting_place
 from tests.training.processes.conftest import free_port
 

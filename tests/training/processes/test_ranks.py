@@ -12,7 +12,7 @@ from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 
 from biofm.api.configuration import read_configuration
-from biofm.core.errors import OptionError
+from biofm.core import OptionError
 from biofm.inference import Compute
 from biofm.training import PretrainRecipe
 from biofm.training.processes import (

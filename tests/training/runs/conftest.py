@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from biofm import api
-from biofm.core.errors import BiofmError
+from biofm.core import BiofmError
 from biofm.models import Checkpoint, write_checkpoint
 from biofm.training import PretrainRecipe
 from biofm.training.summary import PretrainSummary

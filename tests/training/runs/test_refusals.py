@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from biofm import api
-from biofm.core.errors import InputError, ModelError, OptionError, OutputError
+from biofm.core import InputError, ModelError, OptionError, OutputError
 from biofm.models import Checkpoint, new_model
 from biofm.nn import MaskedLM
 from biofm.training import PretrainRecipe

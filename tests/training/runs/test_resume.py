@@ -9,7 +9,7 @@ import pytest
 
 from biofm import api
 from biofm.api.configuration import read_configuration
-from biofm.core.errors import OutputError
+from biofm.core import OutputError
 from biofm.training import PretrainRecipe
 
 MakeRecipe = Callable[..., PretrainRecipe]

@@ -13,7 +13,7 @@ from biofm_datasets.store import open_store
 
 from biofm import api
 from biofm.api.configuration import read_configuration
-from biofm.core.errors import OptionError
+from biofm.core import OptionError
 from biofm.modalities import STANDARD_RESIDUES
 from biofm.models import Checkpoint, esm2, new_model
 from biofm.nn import MaskedLM, initialise
