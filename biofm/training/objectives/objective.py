@@ -1,4 +1,4 @@
-"""The two functions that make an objective, and what passes between them."""
+"""An objective: how a batch is labelled, and the loss on it; and the loss that several objectives share."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from biofm_datasets.arrays import Indices
 from biofm_datasets.sampling import Cursor
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from biofm.nn import PackedBatch
 
@@ -59,3 +60,9 @@ class Objective:
 
     label: Callable[[PackedBatch, Indices, Indices, np.random.Generator], Labelled]
     loss: Callable[[nn.Module, Example], Tensor]
+
+
+def cross_entropy(model: nn.Module, example: Example) -> Float[Tensor, ""]:
+    """The mean cross-entropy of the judged rows of the model's output, in nats; zero where there are none."""
+    total = F.cross_entropy(model(example.batch)[example.rows].float(), example.targets, reduction="sum")
+    return total / max(1, len(example.targets))

@@ -1,6 +1,4 @@
-"""The masked-language-model objective (Devlin et al. 2019, section 3.1; ESM-2: Lin et al. 2023, supplement
-A.2).
-"""
+"""The objectives of language models: tokens that are masked, or the next token."""
 
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,14 +13,16 @@ from torch.nn import functional as F
 
 from biofm.modalities import Tokenizer
 from biofm.nn import PackedBatch
-from biofm.training.objectives.objective import Example, Labelled, Objective
+from biofm.training.objectives.objective import Example, Labelled, Objective, cross_entropy
 from biofm.training.recipe import PretrainRecipe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rates:
-    """``share`` of the standard residues are chosen; of those ``mask`` become <mask>, ``random`` a random
-    residue, and the others stay.
+    """How masked language modelling changes what the model sees.
+
+    ``share`` of the scored tokens are chosen. Of those, ``mask`` become <mask>, ``random`` become a random
+    scored token, and the others stay as they are.
     """
 
     share: float
@@ -31,14 +31,26 @@ class Rates:
 
 
 def masked_lm(tokenizer: Tokenizer, recipe: PretrainRecipe) -> Objective:
-    """Residues chosen at the recipe's rates, to be told from the others."""
+    """The masked objective: tokens chosen at the recipe's rates are to be predicted from the others.
+
+    Source: Devlin et al. 2019, section 3.1; for proteins Lin et al. 2023, supplement A.2.
+    """
     rates = Rates(share=recipe.masked_share, mask=recipe.mask_rate, random=recipe.random_rate)
     is_scored = np.zeros(len(tokenizer.vocabulary), np.bool_)
     is_scored[tokenizer.scored] = True
-    return Objective(partial(_mask, rates, is_scored, tokenizer.mask), _cross_entropy)
+    return Objective(partial(_mask, rates, is_scored, tokenizer.mask), _cross_entropy_of_rows)
 
 
-def _cross_entropy(model: nn.Module, example: Example) -> Float[Tensor, ""]:
+def causal_lm(tokenizer: Tokenizer) -> Objective:
+    """The causal objective: each token but the last predicts the next one, <eos> included. The encoder sees
+    no later tokens.
+
+    Source: Bengio et al. 2003.
+    """
+    return Objective(_shift, cross_entropy)
+
+
+def _cross_entropy_of_rows(model: nn.Module, example: Example) -> Float[Tensor, ""]:
     """Mean over the judged rows, in nats; only they pass through the end of the last block and the head.
 
     Zero where a small batch has none.
@@ -67,3 +79,10 @@ def _mask(
     return Labelled(
         replace(batch, tokens=torch.from_numpy(changed)), torch.from_numpy(rows), torch.from_numpy(there)
     )
+
+
+def _shift(batch: PackedBatch, members: Indices, starts: Indices, rng: np.random.Generator) -> Labelled:
+    has_next = torch.ones(len(batch.tokens), dtype=torch.bool)
+    has_next[batch.cu_seqlens[1:].long() - 1] = False
+    rows = has_next.nonzero().squeeze(1)
+    return Labelled(batch, rows, batch.tokens[rows + 1])
