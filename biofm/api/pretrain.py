@@ -198,7 +198,7 @@ class Pretrain(Verb["PretrainSummary"]):
         from biofm.inference import choose_compute
         from biofm.training.folder import begin_run, hold_run
         from biofm.training.processes import rendezvous
-        from biofm.training.run import Run, check_model, run_pretraining
+        from biofm.training.run import PretrainRun, check_model, run_pretraining
         from biofm.training.run_data import open_data
 
         recipe, paths, folder = self.settled(), paths_of(self.inputs), Path(self.output)
@@ -221,7 +221,7 @@ class Pretrain(Verb["PretrainSummary"]):
                 )  # fmt: skip
                 if crew.is_main:
                     self._remember(checkpoint, sha256, store)
-            run = Run(
+            run = PretrainRun(
                 store=store, checkpoint=checkpoint, recipe=recipe, compute=compute, folder=folder,
                 progress=bar.update,
             )  # fmt: skip

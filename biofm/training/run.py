@@ -32,7 +32,7 @@ N_SAMPLED = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class PretrainRun:
     """One pretraining: the model in ``checkpoint`` is trained on ``store`` by ``recipe``, on the device and
     in the number format of ``compute``. Everything is written into ``folder``; ``progress`` hears how far it
     is.
@@ -46,7 +46,7 @@ class Run:
     progress: RunProgress
 
 
-def run_pretraining(run: Run) -> PretrainSummary | None:
+def run_pretraining(run: PretrainRun) -> PretrainSummary | None:
     """Train the model of ``run`` in place and write everything into its folder. Of several processes, the
     first one measures, writes and returns the summary; the others return None.
 
@@ -118,7 +118,7 @@ def _leave_out_contacts(checkpoint: Checkpoint) -> dict[str, int]:
     return {CONTACTS_LEFT_OUT: 1}
 
 
-def _train(run: Run) -> int:
+def _train(run: PretrainRun) -> int:
     """Train the model; returns the step whose weights it has then."""
     from biofm.training.data import PackedData  # these bring lightning, which takes seconds to import
     from biofm.training.fit import fit
@@ -131,7 +131,7 @@ def _train(run: Run) -> int:
     return fit(module, objective, data, recipe, run.compute, run.folder, run.progress).best_step
 
 
-def _conclude(run: Run, notices: dict[str, int], best_step: int) -> PretrainSummary:
+def _conclude(run: PretrainRun, notices: dict[str, int], best_step: int) -> PretrainSummary:
     """Measure how good the model is, and write the model, its evaluation and the report."""
     store, checkpoint, compute, folder = run.store, run.checkpoint, run.compute, run.folder
     checkpoint.module.float().to(compute.device).eval()
@@ -160,7 +160,7 @@ def _write_model(folder: Path, checkpoint: Checkpoint) -> None:
             file.write(content)
 
 
-def _report(run: Run, summary: PretrainSummary, unigram: NDArray[np.float64]) -> None:
+def _report(run: PretrainRun, summary: PretrainSummary, unigram: NDArray[np.float64]) -> None:
     """Write ``report.html`` and its pictures. ``unigram``: the frequencies of the units in training."""
     from biofm.training import reporting  # brings matplotlib
 

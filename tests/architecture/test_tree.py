@@ -89,3 +89,15 @@ def test_a_long_function_is_noticed() -> None:
     source = f"def short():\n{text}    pass\n\nclass A:\n    def long(self):\n" + "        pass\n" * 10
     assert long_functions(source, limit=9) == ["long"]
     assert long_functions(source, limit=10) == []
+
+
+NAMED_FILE = re.compile(r"`((?:biofm|kernels|datasets|tests|docs)/[\w./-]+\.\w+)`")
+PAGES_OF_THE_PAST = {"CHANGELOG.md", "docs/log.md", "docs/measurements.md"}
+
+
+def test_every_file_that_a_page_names_is_there(tree: list[Path], root: Path) -> None:
+    pages = [path for path in tree if path.suffix == ".md"]
+    now = [path for path in pages if path.relative_to(root).as_posix() not in PAGES_OF_THE_PAST]
+    named = {(path.name, name) for path in now for name in NAMED_FILE.findall(text_of(path))}
+    assert len(named) > 40, "the roads alone name as many"
+    assert {(page, name) for page, name in named if not (root / name).exists()} == set()

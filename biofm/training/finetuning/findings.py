@@ -28,7 +28,7 @@ from biofm.evaluation.supervised import (
     units_of,
 )
 from biofm.inference.prediction import Answer, Combined, Domain, combine, describe_training
-from biofm.training.finetuning.members import Answers, Run
+from biofm.training.finetuning.members import Answers, FinetuneRun
 from biofm.training.finetuning.plan import OUT_OF_FOLD, TEST_ROWS, JudgedSet, Plan
 
 
@@ -50,7 +50,7 @@ class Findings(NamedTuple):
     missing: dict[str, str]
 
 
-def judge_members(run: Run, answers: Sequence[Answers]) -> Findings:
+def judge_members(run: FinetuneRun, answers: Sequence[Answers]) -> Findings:
     """Judge the combined answers of all members, which are in the order of the plan."""
     table, plan, recipe = run.table, run.plan, run.recipe
     held_out = _combine_held_out(table.labels, plan, answers)
@@ -76,7 +76,7 @@ def judge_members(run: Run, answers: Sequence[Answers]) -> Findings:
     return Findings(found, judgements, calibration, calibrated, domain, distances, missing)
 
 
-def _judge_set(run: Run, judged: JudgedSet, shown: Floats) -> tuple[Judgement, dict[str, str]]:
+def _judge_set(run: FinetuneRun, judged: JudgedSet, shown: Floats) -> tuple[Judgement, dict[str, str]]:
     """Judge the outputs of a set as its file holds them; return the baselines that are missing, too."""
     table, recipe, progress = run.table, run.recipe, run.progress
     baselines = find_baselines(

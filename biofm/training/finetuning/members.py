@@ -63,7 +63,7 @@ class Answers(NamedTuple):
     report: dict[str, Any]
 
 
-class Run(NamedTuple):
+class FinetuneRun(NamedTuple):
     """What all members share. ``info`` describes the predictor that they make; ``folder`` is that of the
     run.
     """
@@ -91,7 +91,7 @@ class Run(NamedTuple):
         return self.predictor / MEMBERS / member
 
 
-def train_probes(run: Run, embedder: Embedder) -> None:
+def train_probes(run: FinetuneRun, embedder: Embedder) -> None:
     """Fit all members of a probe: heads on vectors that are made once for all of them."""
     vectors: Floats | None = None
     members = run.plan.members
@@ -104,7 +104,7 @@ def train_probes(run: Run, embedder: Embedder) -> None:
     (run.folder / VECTORS_FILE).unlink(missing_ok=True)
 
 
-def train_by_gradients(run: Run, store: TokenStore) -> None:
+def train_by_gradients(run: FinetuneRun, store: TokenStore) -> None:
     """Train all members that have an encoder of their own; an interrupted one goes on from its checkpoint.
     Several processes train a member together, and the first process writes it down. ``store`` holds the
     tokens of all rows of the table.
@@ -117,7 +117,7 @@ def train_by_gradients(run: Run, store: TokenStore) -> None:
             crew.in_main(partial(_keep, run, member, trained))
 
 
-def _fit_probe(run: Run, member: MemberPlan, vectors: Floats) -> None:
+def _fit_probe(run: FinetuneRun, member: MemberPlan, vectors: Floats) -> None:
     """Fit a head and write it down with its answers. ``vectors`` holds those of all rows, or of all
     residues.
     """
@@ -142,7 +142,7 @@ def _fit_probe(run: Run, member: MemberPlan, vectors: Floats) -> None:
     _write_answers(run, member, Answers(ask(probe.final, run.plan.test), held_out, probe.penalty))
 
 
-def read_answers(run: Run, member: MemberPlan) -> Answers:
+def read_answers(run: FinetuneRun, member: MemberPlan) -> Answers:
     """The answers of a member that is done, from its files."""
     folder = run.work(member.name)
     with damage_named(folder / OUTPUTS_FILE):
@@ -154,7 +154,7 @@ def read_answers(run: Run, member: MemberPlan) -> Answers:
     return Answers(test, held_out, read_json(folder / REPORT_FILE))
 
 
-def _train_one(run: Run, member: MemberPlan, store: TokenStore) -> Trained:
+def _train_one(run: FinetuneRun, member: MemberPlan, store: TokenStore) -> Trained:
     work = run.work(member.name)
     work.mkdir(parents=True, exist_ok=True)
 
@@ -165,7 +165,7 @@ def _train_one(run: Run, member: MemberPlan, store: TokenStore) -> Trained:
     return train_member(untrained, run.compute, work, progress)
 
 
-def _keep(run: Run, member: MemberPlan, trained: Trained) -> None:
+def _keep(run: FinetuneRun, member: MemberPlan, trained: Trained) -> None:
     """Write down the weights of a member and the answers that they give when they are read again."""
     _write_weights(run, member, trained)
     with ExitStack() as opened:
@@ -186,7 +186,7 @@ def _keep(run: Run, member: MemberPlan, trained: Trained) -> None:
     shutil.rmtree(run.work(member.name) / CHECKPOINTS, ignore_errors=True)
 
 
-def _write_weights(run: Run, member: MemberPlan, trained: Trained) -> None:
+def _write_weights(run: FinetuneRun, member: MemberPlan, trained: Trained) -> None:
     folder = run.result(member.name)
     _write_head(folder, trained.head)
     if run.recipe.method == "full":
@@ -198,12 +198,12 @@ def _write_weights(run: Run, member: MemberPlan, trained: Trained) -> None:
     _write_files(folder, files)
 
 
-def _is_first(run: Run, member: MemberPlan) -> bool:
+def _is_first(run: FinetuneRun, member: MemberPlan) -> bool:
     """Whether this is the first member: distances are to the rows that train it."""
     return member.name == run.info.members[0].name
 
 
-def _write_nearest(run: Run, nearest: Nearest) -> None:
+def _write_nearest(run: FinetuneRun, nearest: Nearest) -> None:
     state = {name: np.ascontiguousarray(array) for name, array in nearest.state().items()}
     run.predictor.mkdir(parents=True, exist_ok=True)
     _write_files(run.predictor, {TRAINING_FILE: safetensors.numpy.save(state)})
@@ -221,7 +221,7 @@ def _write_files(folder: Path, files: Mapping[str, bytes]) -> None:
             file.write(content)
 
 
-def _write_answers(run: Run, member: MemberPlan, answers: Answers) -> None:
+def _write_answers(run: FinetuneRun, member: MemberPlan, answers: Answers) -> None:
     """Write the answers of a member and last its report, with which it is done."""
     about = {
         "fold": member.fold,

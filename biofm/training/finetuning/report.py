@@ -11,7 +11,7 @@ from biofm.report import Curves, Series
 from biofm.report.curves import COLOURS
 from biofm.report.run import Contender, Measure, Pairs, Results, RunReport
 from biofm.training.finetuning.findings import Findings
-from biofm.training.finetuning.members import Run
+from biofm.training.finetuning.members import FinetuneRun
 from biofm.training.finetuning.plan import Plan
 from biofm.training.finetuning.report_sections import describe_rows, draw_predictions
 from biofm.training.finetuning.results import FinetuneSummary
@@ -28,7 +28,7 @@ MEASURE_NAMES = {
 LOWER_IS_BETTER = ("rmse", "mae")
 
 
-def report_of_finetuning(run: Run, findings: Findings, summary: FinetuneSummary) -> RunReport:
+def report_of_finetuning(run: FinetuneRun, findings: Findings, summary: FinetuneSummary) -> RunReport:
     """Make the report. Curves come from the ``metrics.csv`` of each member that has one."""
     table, plan = run.table, run.plan
     logs = {member.name: run.work(member.name) / LOG for member in plan.members}

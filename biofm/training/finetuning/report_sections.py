@@ -12,7 +12,7 @@ from biofm.evaluation.supervised import UNKNOWN, LabelledTable, Labels
 from biofm.report import ScatterPanel, draw_confusion, draw_scatter
 from biofm.report.run import Cell, Picture, Table
 from biofm.training.finetuning.findings import Findings
-from biofm.training.finetuning.members import Run
+from biofm.training.finetuning.members import FinetuneRun
 from biofm.training.finetuning.plan import Plan
 
 MOST_ROWS = 40  # of a table of targets or classes
@@ -33,7 +33,7 @@ def describe_rows(table: LabelledTable, plan: Plan) -> tuple[Table, ...]:
     return (_parts(table, parts), truth)
 
 
-def draw_predictions(run: Run, findings: Findings) -> tuple[Picture, ...]:
+def draw_predictions(run: FinetuneRun, findings: Findings) -> tuple[Picture, ...]:
     """Draw for each judged set the predicted against the measured numbers, or which class was taken for
     which.
     """

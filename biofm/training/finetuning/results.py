@@ -26,7 +26,7 @@ from biofm.inference.prediction import (
 )
 from biofm.inference.prediction.files import CALIBRATION_FILE, DISTANCES, SCORES, TESTED
 from biofm.training.finetuning.findings import Findings
-from biofm.training.finetuning.members import Run
+from biofm.training.finetuning.members import FinetuneRun
 from biofm.training.finetuning.plan import TEST_ROWS
 from biofm.training.folder import written_whole
 
@@ -65,7 +65,7 @@ class FinetuneSummary:
 
 
 def summarise(
-    run: Run, findings: Findings, reports: dict[str, dict[str, Any]], notices: Mapping[str, int]
+    run: FinetuneRun, findings: Findings, reports: dict[str, dict[str, Any]], notices: Mapping[str, int]
 ) -> FinetuneSummary:
     """Sum up a run. ``reports`` says how each member was trained."""
     info, domain, test = run.info, findings.domain, [run.table.units(row) for row in run.plan.test]
@@ -94,7 +94,7 @@ def summarise(
     )
 
 
-def write_predictor(run: Run, findings: Findings) -> None:
+def write_predictor(run: FinetuneRun, findings: Findings) -> None:
     """Write the calibration and, last of all, ``predictor.json``, which makes the folder a predictor."""
     folder, calibration = run.predictor, findings.calibration
     arrays = {DISTANCES: findings.domain.distances}
@@ -115,7 +115,7 @@ def write_predictor(run: Run, findings: Findings) -> None:
         file.write(write_info(info))
 
 
-def write_predictions(run: Run, findings: Findings) -> None:
+def write_predictions(run: FinetuneRun, findings: Findings) -> None:
     """Write ``predictions.csv``: the id, the set and the truth of every judged row, and the columns of
     ``biofm predict``.
     """

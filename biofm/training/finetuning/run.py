@@ -16,7 +16,13 @@ from biofm.inference.prediction import MemberInfo, PredictorInfo, embedder_pool
 from biofm.models import Checkpoint
 from biofm.training.finetuning.findings import Findings, judge_members
 from biofm.training.finetuning.gradient import check_peft
-from biofm.training.finetuning.members import REPORT_FILE, Run, read_answers, train_by_gradients, train_probes
+from biofm.training.finetuning.members import (
+    REPORT_FILE,
+    FinetuneRun,
+    read_answers,
+    train_by_gradients,
+    train_probes,
+)
 from biofm.training.finetuning.plan import Plan, make_plan
 from biofm.training.finetuning.report import report_of_finetuning
 from biofm.training.finetuning.results import (
@@ -93,7 +99,7 @@ def run_finetuning(
         if crew.is_main:
             _remember(source, base, recipe, compute, folder)
     info = _info(source, base, recipe, compute, plan)
-    run = Run(table, base.checkpoint, info, plan, recipe, compute, embedder.options, folder, progress)
+    run = FinetuneRun(table, base.checkpoint, info, plan, recipe, compute, embedder.options, folder, progress)
     had_ended = (folder / "evaluation.json").exists() and all(
         (run.work(member.name) / REPORT_FILE).exists() for member in plan.members
     )
@@ -105,7 +111,7 @@ def run_finetuning(
     return replace(summary, notices={**summary.notices, HAD_ENDED: 1}) if summary and had_ended else summary
 
 
-def _conclude(run: Run, notices: Counter[str]) -> FinetuneSummary:
+def _conclude(run: FinetuneRun, notices: Counter[str]) -> FinetuneSummary:
     """Judge the members, and write the predictor, the predictions, the evaluation and the report."""
     answers = {member.name: read_answers(run, member) for member in run.plan.members}
     findings = judge_members(run, [*answers.values()])
@@ -117,7 +123,7 @@ def _conclude(run: Run, notices: Counter[str]) -> FinetuneSummary:
     return summary
 
 
-def _report(run: Run, findings: Findings, summary: FinetuneSummary) -> None:
+def _report(run: FinetuneRun, findings: Findings, summary: FinetuneSummary) -> None:
     write_run_report(report_of_finetuning(run, findings, summary), run.folder)
 
 
