@@ -177,7 +177,7 @@ def test_estimated_sizes_of_tables_are_those_of_the_files(
 ) -> None:
     write_inputs(tmp_path, n_rows=3000)
     models = ("-m", tiny_esm2, "-m", "protein-nano", "--method", "wt-marginals")
-    command = ("score", "v.csv", *OPTIONS, *models, "-o")
+    command = ("score", "v.csv", *OPTIONS, "--tokens-per-batch", "8192", *models, "-o")
     sizes = json.loads(biofm(*command, "out.csv", "--estimate").out)["output_bytes"]
     for suffix in (".csv", ".tsv", ".parquet"):
         assert biofm(*command, f"out{suffix}").status == 0

@@ -137,7 +137,10 @@ def test_a_block_of_the_wrong_kind_is_a_programmers_fault(
         write_output(suffix, residue_blocks, per_residue=False)
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize(
+    "suffix",
+    [pytest.param(it, marks=pytest.mark.slow) if it == ".csv" else it for it in SUFFIXES],
+)
 def test_memory_does_not_grow_with_the_rows(suffix: str, tmp_path: Path, run_python: RunPython) -> None:
     """Between row 150,000 and row 250,000, 102 MB are written."""
     done = run_python(GROW, tmp_path, suffix)
