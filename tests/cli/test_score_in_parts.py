@@ -108,7 +108,7 @@ def test_variants_of_one_place_meet_in_one_shard(biofm: Any, tiny_esm2: Path) ->
 
 
 def test_scores_are_merged_into_tables_alone(biofm: Any, tiny_esm2: Path, tmp_path: Path) -> None:
-    write_inputs(tmp_path)
+    write_inputs(tmp_path, n_rows=10)
     assert biofm(*words(tiny_esm2, "-o", "out.csv", "--shard", "1/1")).status == 0
     outcome = biofm("merge", "out.csv.shard-1-of-1", "-o", "out.h5ad")
     assert (outcome.status, ".h5ad is no format for a table" in outcome.err) == (1, True)
