@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from biofm.cli import app
-from biofm.cli import app as data
+from biofm.cli.data import app as data
 
 COMMANDS = [*app.registered_commands, *data.registered_commands]
 CALLED = {command.callback.__name__: command.callback for command in COMMANDS if command.callback}
