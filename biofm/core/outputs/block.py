@@ -3,14 +3,10 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 from biofm_datasets import Cell
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    import pyarrow
 
 ProvenanceFields = Mapping[str, str | int | float | bool]
 Cells = Sequence[Cell]
@@ -80,23 +76,6 @@ class EmbeddingBlock:
 def kinds_of(columns: Mapping[str, Cells]) -> dict[str, type[Cell]]:
     """Return the type of each column's cells: str, int or float. The block has a protein at least."""
     return {name: type(cells[0]) for name, cells in columns.items()}
-
-
-def arrow_types(kinds: Mapping[str, type[Cell]]) -> "list[tuple[str, pyarrow.DataType]]":
-    """Return the Arrow type of each column, in order."""
-    import pyarrow as pa  # heavy: this module is imported with every command
-
-    types = {str: pa.string(), int: pa.int64(), float: pa.float64()}
-    return [(name, types[kind]) for name, kind in kinds.items()]
-
-
-def arrow_cells(
-    block: EmbeddingBlock, kinds: Mapping[str, type[Cell]], *, per_residue: bool
-) -> "list[pyarrow.Array]":
-    """Return the columns of a block as Arrow arrays of the types of ``arrow_types``, a cell a row."""
-    import pyarrow as pa
-
-    return [pa.array(block.cells(name, per_residue=per_residue), type_) for name, type_ in arrow_types(kinds)]
 
 
 def is_empty(values: NDArray[np.floating]) -> bool:

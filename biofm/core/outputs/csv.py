@@ -13,77 +13,46 @@ embeddings were made therefore stands beside the table, as JSON in ``NAME.csv.pr
 import json
 from typing import TYPE_CHECKING, BinaryIO
 
-from biofm_datasets import Cell
-
-from biofm.core.outputs.block import (
-    BlockBuffer,
-    EmbeddingBlock,
-    ProvenanceFields,
-    arrow_cells,
-    arrow_types,
-    kinds_of,
-)
-from biofm.core.outputs.unfailing import UnfailingFile
+from biofm.core.outputs.arrow import ArrowWriter
+from biofm.core.outputs.block import EmbeddingBlock, ProvenanceFields
 
 if TYPE_CHECKING:
-    import pyarrow
+    import pyarrow as pa
     from pyarrow.csv import CSVWriter
 
 BATCH_BYTES = 4 << 20
 
 
-class CsvWriter:
+class CsvWriter(ArrowWriter["CSVWriter"]):
     """Writes lines through Arrow, which prints a float32 faster than Python or NumPy do."""
 
     def __init__(self, handle: BinaryIO, provenance_file: BinaryIO, *, per_residue: bool) -> None:
-        self._output = UnfailingFile(handle)
+        super().__init__(handle, BATCH_BYTES, per_residue=per_residue)
         self._provenance_file = provenance_file
-        self._per_residue = per_residue
-        self._buffer = BlockBuffer(BATCH_BYTES)
-        self._writer: CSVWriter | None = None
-        self._kinds: dict[str, type[Cell]] = {}  # of the columns that travel
-
-    def append(self, block: EmbeddingBlock) -> None:
-        block.check_rows(self._per_residue)
-        with self._output.faults_raised():
-            for rows in self._buffer.add(block):
-                self._write(rows)
 
     def close(self, provenance: ProvenanceFields) -> None:
-        with self._output.faults_raised():
-            for rows in self._buffer.flush():
-                self._write(rows)
-            writer = self._writer or self._open(d_embedding=0)
-            writer.close()
+        """Write what is left, and the provenance to its own file."""
+        super().close(provenance)
         self._provenance_file.write(json.dumps({"biofm": dict(provenance)}, indent=2).encode() + b"\n")
 
-    def _write(self, block: EmbeddingBlock) -> None:
+    def _value_fields(self, d_embedding: int) -> "list[tuple[str, pa.DataType]]":
         import pyarrow as pa  # heavy: this module is imported with every command
 
-        d_embedding = block.values.shape[1]
-        self._kinds = self._kinds or kinds_of(block.columns)
-        self._writer = self._writer or self._open(d_embedding)
-        ids, *numbers = block.residues() if self._per_residue else (block.ids, block.n_residues)
-        has_empty = bool(block.are_empty.any())  # whose cells are empty, not nan
-        values = [pa.array(dimension, from_pandas=has_empty) for dimension in block.values.T]
-        travelling = arrow_cells(block, self._kinds, per_residue=self._per_residue)
-        columns = [
-            pa.array(ids, pa.string()),
-            *(pa.array(one, pa.int64()) for one in numbers),
-            *travelling,
-            *values,
-        ]
-        self._writer.write_table(pa.Table.from_arrays(columns, schema=self._schema(d_embedding)))
+        return [(f"e{dimension}", pa.float32()) for dimension in range(d_embedding)]
 
-    def _open(self, d_embedding: int) -> "CSVWriter":
-        from pyarrow.csv import CSVWriter
-
-        return CSVWriter(self._output, self._schema(d_embedding))
-
-    def _schema(self, d_embedding: int) -> "pyarrow.Schema":
+    def _value_columns(self, block: EmbeddingBlock) -> "list[pa.Array]":
         import pyarrow as pa
 
-        names = ("record", "residue") if self._per_residue else ("n_residues",)
-        dimensions = [(f"e{dimension}", pa.float32()) for dimension in range(d_embedding)]
-        numbers = [(name, pa.int64()) for name in names]
-        return pa.schema([("id", pa.string()), *numbers, *arrow_types(self._kinds), *dimensions])
+        has_empty = bool(block.are_empty.any())  # whose cells are empty, not nan
+        return [pa.array(dimension, from_pandas=has_empty) for dimension in block.values.T]
+
+    def _open(self, schema: "pa.Schema") -> "CSVWriter":
+        from pyarrow.csv import CSVWriter
+
+        return CSVWriter(self._output, schema)
+
+    def _write_table(self, writer: "CSVWriter", table: "pa.Table") -> None:
+        writer.write_table(table)
+
+    def _end(self, writer: "CSVWriter", provenance: ProvenanceFields) -> None:
+        writer.close()
