@@ -35,7 +35,6 @@ from biofm.evaluation.linear_models import (
 )
 from biofm.evaluation.perplexity import (
     HeldOutPerplexity,
-    causal_perplexity,
     held_out_perplexity,
     residue_frequencies,
 )
@@ -62,7 +61,6 @@ __all__ = [
     "StructureContacts",
     "blosum62",
     "calibration_error",
-    "causal_perplexity",
     "conformal_limit",
     "contact_precision",
     "contacts_of_chain",

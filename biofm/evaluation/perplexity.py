@@ -61,33 +61,20 @@ def held_out_perplexity(
     seed: int = 0,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> HeldOutPerplexity:
-    """Measure a masked model; ``unigram`` holds the frequencies of the standard units in the tokenizer's
-    order, and ``seed`` decides the parts and the resamples.
+    """Measure a model, masked or causal; ``unigram`` holds the frequencies of the standard units in the
+    tokenizer's order, and ``seed`` decides the parts and the resamples.
+
+    Of a causal model, the composition of a sequence is counted on the units before the one that is predicted.
 
     Raises ModelError or OptionError where the model's outputs are not finite.
     """
-    assert not model.config.causal, "a causal model expects the next residue, not a masked one"
-    losses = _MaskedLosses(model, unigram, tokenizer, len(sequences))
-    dealt = [_deal(sequence, tokenizer, seed, i) for i, sequence in enumerate(sequences)]
-    return _measure(losses, dealt, tokens_per_batch, seed, progress)
-
-
-def causal_perplexity(
-    model: MaskedLM,
-    sequences: Sequence[Encoded],
-    unigram: Float[np.ndarray, " scored"],
-    tokenizer: Tokenizer,
-    *,
-    tokens_per_batch: int,
-    seed: int = 0,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> HeldOutPerplexity:
-    """Measure a causal model, as ``held_out_perplexity`` measures a masked one. The composition of a sequence
-    is counted on the units before the one that is predicted.
-    """
-    assert model.config.causal, "a masked model expects to see what comes behind"
-    losses = _CausalLosses(model, unigram, tokenizer, len(sequences))
-    numbered = [_Sequence(i, *sequence) for i, sequence in enumerate(sequences)]
+    losses: _Losses
+    if model.config.causal:
+        losses = _CausalLosses(model, unigram, tokenizer, len(sequences))
+        numbered = [_Sequence(i, *sequence) for i, sequence in enumerate(sequences)]
+    else:
+        losses = _MaskedLosses(model, unigram, tokenizer, len(sequences))
+        numbered = [_deal(sequence, tokenizer, seed, i) for i, sequence in enumerate(sequences)]
     return _measure(losses, numbered, tokens_per_batch, seed, progress)
 
 

@@ -7,7 +7,7 @@ from biofm_datasets.store import Store, TokenStore
 from numpy.typing import NDArray
 
 from biofm.core.progress import RunProgress
-from biofm.evaluation import HeldOutPerplexity, causal_perplexity, held_out_perplexity, residue_frequencies
+from biofm.evaluation import HeldOutPerplexity, held_out_perplexity, residue_frequencies
 from biofm.inference import Compute
 from biofm.modalities import Encoded, Tokenizer
 from biofm.models import Checkpoint
@@ -47,11 +47,10 @@ def measure_perplexity(
 
     ``unigram``: the frequencies of the standard residues in training, of which one baseline is made.
     """
-    perplexity = causal_perplexity if checkpoint.module.config.causal else held_out_perplexity
     tokenizer, results = checkpoint.tokenizer, {}
     for source, members in zip(store.record.sources, store.pools("test"), strict=True):
         if len(members):
-            results[source.name] = perplexity(
+            results[source.name] = held_out_perplexity(
                 checkpoint.module,
                 [Encoded(store.tokens[i], store.tokens.values_of(i)) for i in members],
                 unigram,

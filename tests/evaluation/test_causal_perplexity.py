@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from biofm.core import ModelError
-from biofm.evaluation import HeldOutPerplexity, causal_perplexity, residue_frequencies
+from biofm.evaluation import HeldOutPerplexity, held_out_perplexity, residue_frequencies
 from biofm.evaluation.perplexity import PRIOR_RESIDUES
 from biofm.modalities import STANDARD_RESIDUES, ProteinTokenizer
-from biofm.nn import EncoderConfig, MaskedLM, initialise, pack
+from biofm.nn import MaskedLM, pack
+from tests.evaluation.conftest import make_model
 
 TOKENIZER = ProteinTokenizer()
 PROTEINS = ["MKTAYIAKQR", "AXA", "WWWWWWWWWWWW", "M"]
@@ -19,20 +20,12 @@ UNIGRAM = residue_frequencies(np.bincount(TOKENIZER.encode("".join(PROTEINS)), m
 
 @pytest.fixture
 def model() -> MaskedLM:
-    config = EncoderConfig(
-        vocab_size=33, d_model=16, n_layers=2, n_heads=2, d_feedforward=24, trained_length=64, causal=True
-    )
-    model = MaskedLM(config)
-    initialise(model, seed=0)
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight.mul_(10 if weight.dim() == 2 else 1)
-    return model.eval()
+    return make_model(causal=True)
 
 
 def judge(model: MaskedLM, proteins: list[str], tokens_per_batch: int = 100) -> HeldOutPerplexity:
     encoded = [*map(TOKENIZER.encoded, proteins)]
-    return causal_perplexity(model, encoded, UNIGRAM, TOKENIZER, tokens_per_batch=tokens_per_batch)
+    return held_out_perplexity(model, encoded, UNIGRAM, TOKENIZER, tokens_per_batch=tokens_per_batch)
 
 
 def test_it_is_that_of_a_plain_loop_over_prefixes(model: MaskedLM) -> None:

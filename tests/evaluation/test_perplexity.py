@@ -14,7 +14,8 @@ from biofm.core import ModelError
 from biofm.evaluation import HeldOutPerplexity, held_out_perplexity, residue_frequencies
 from biofm.evaluation.perplexity import N_PARTS, PRIOR_RESIDUES, _deal
 from biofm.modalities import STANDARD_RESIDUES, ProteinTokenizer
-from biofm.nn import EncoderConfig, MaskedLM, PackedBatch, initialise
+from biofm.nn import MaskedLM, PackedBatch
+from tests.evaluation.conftest import make_model
 
 Judge = Callable[..., HeldOutPerplexity]
 
@@ -25,18 +26,8 @@ def tokenizer() -> ProteinTokenizer:
 
 
 @pytest.fixture
-def model(tokenizer: ProteinTokenizer) -> MaskedLM:
-    """An untrained model with weights large enough that its predictions depend on what it sees."""
-    config = EncoderConfig(
-        vocab_size=len(tokenizer.vocabulary), d_model=16, n_layers=2, n_heads=2, d_feedforward=24,
-        trained_length=64,
-    )  # fmt: skip
-    model = MaskedLM(config)
-    initialise(model, seed=0)
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight.mul_(10 if weight.dim() == 2 else 1)
-    return model.eval()
+def model() -> MaskedLM:
+    return make_model()
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """The ridge on sparse counts, against its closed form, and on the official splits of GB1."""
 
-import io
-import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,18 +15,10 @@ from biofm.evaluation import features as features_module
 from biofm.evaluation.features import count_features, kmers, one_hot
 from biofm.evaluation.linear_models import predict_by_sparse_ridge, predict_out_of_fold
 from biofm.modalities.protein import N_CODES, codes_of
+from tests.evaluation.conftest import GB1, open_gb1
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
-
-# Spearman on the test sets, alpha 1: from a dense solution of the normal equations, apart from this code.
-GB1 = {
-    "one_vs_rest": 0.279,
-    "two_vs_rest": 0.594,
-    "three_vs_rest": 0.755,
-    "low_vs_high": 0.343,
-    "sampled": 0.788,
-}
 
 
 def library(n_rows: int, *, lengths: tuple[int, ...] = (12,)) -> tuple[list[str], NDArray[np.float64]]:
@@ -148,8 +138,7 @@ def test_equal_measurements_are_predicted_as_they_are() -> None:
 
 @pytest.mark.parametrize("split", GB1)
 def test_one_hot_ridge_gives_the_known_numbers_on_gb1(split: str, real_data: Path) -> None:
-    with zipfile.ZipFile(real_data / "protein" / "flip" / "gb1_splits.zip") as archive:
-        table = pd.read_csv(io.BytesIO(archive.read(f"splits/{split}.csv")))
+    table = pd.read_csv(open_gb1(real_data, split))
     is_train, measured = (table.set == "train").to_numpy(), table.target.to_numpy()
     features = features_of(list(table.sequence))
     predicted = predict_by_sparse_ridge(features[is_train], measured[is_train], features[~is_train])

@@ -1,9 +1,7 @@
 """The baselines of every task: what they learn, what they never see, and how well they do on real data."""
 
-import io
 from collections import Counter
 from pathlib import Path
-from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -24,17 +22,9 @@ from biofm.evaluation.supervised import (
 )
 from biofm.modalities import PROTEIN
 from biofm.modalities.protein import N_CODES, codes_of
+from tests.evaluation.conftest import GB1, open_gb1
 
 LETTERS = np.array(list("ACDEFGHIKLMNPQRSTVWY"))
-
-# Spearman on the test sets, alpha 1: from a dense solution of the normal equations, apart from this code.
-GB1 = {
-    "one_vs_rest": 0.279,
-    "two_vs_rest": 0.594,
-    "three_vs_rest": 0.755,
-    "low_vs_high": 0.343,
-    "sampled": 0.788,
-}
 
 
 def peptides(n: int, *, shortest: int = 12, longest: int = 12, seed: int = 0) -> list[str]:
@@ -201,12 +191,10 @@ def test_a_mask_is_one_residue_of_no_kind() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("split", GB1)
 def test_one_hot_ridge_gives_the_known_numbers_on_gb1(split: str, real_data: Path) -> None:
-    with ZipFile(real_data / "protein" / "flip" / "gb1_splits.zip") as archive:
-        stream = io.BytesIO(archive.read(f"splits/{split}.csv"))
     options = LabelOptions(
         column="sequence", targets=("target",), split_column="set", validation_column="validation"
     )
-    table = read_labelled(stream, "gb1.csv", PROTEIN, options, Counter())
+    table = read_labelled(open_gb1(real_data, split), "gb1.csv", PROTEIN, options, Counter())
     fit = Fit(np.flatnonzero(table.roles != "test"), np.flatnonzero(table.roles == "test"))
     found = find_baselines(table.sequences, table.labels, [fit], "", modality=PROTEIN, seed=0)
     (one_hot_ridge,) = [it for it in found if it.name == "one-hot ridge"]

@@ -85,16 +85,22 @@ LABELS: dict[str, Reference] = {
 }
 
 
-@pytest.mark.parametrize("target", [0, 1])
-@pytest.mark.parametrize("measure", NUMBERS)
-def test_numbers_are_measured_as_by_scipy_and_scikit_learn(measure: str, target: int) -> None:
-    labels, predicted = regression()
+def check_target(
+    labels: Labels, predicted: np.ndarray, target: int, measure: str, reference: Reference
+) -> None:
+    """Check that a measure of one target is the reference's of the rows that have its number."""
     found = measurement_of(labels, predicted)(drawn())[measure][:, target]
     for counts, value in zip(drawn(), found, strict=True):
         rows = written_out(counts)
         rows = rows[~np.isnan(labels.numbers[rows, target])]
-        expected = NUMBERS[measure](labels.numbers[rows, target], predicted[rows, target])
+        expected = reference(labels.numbers[rows, target], predicted[rows, target])
         assert value == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("target", [0, 1])
+@pytest.mark.parametrize("measure", NUMBERS)
+def test_numbers_are_measured_as_by_scipy_and_scikit_learn(measure: str, target: int) -> None:
+    check_target(*regression(), target, measure, NUMBERS[measure])
 
 
 @pytest.mark.parametrize("n_classes", [2, 4])
@@ -110,13 +116,7 @@ def test_classes_are_measured_as_by_scikit_learn(measure: str, n_classes: int) -
 @pytest.mark.parametrize("target", [0, 1, 2])
 @pytest.mark.parametrize("measure", LABELS)
 def test_labels_are_measured_as_by_scikit_learn(measure: str, target: int) -> None:
-    labels, scores = several_labels()
-    found = measurement_of(labels, scores)(drawn())[measure][:, target]
-    for counts, value in zip(drawn(), found, strict=True):
-        rows = written_out(counts)
-        rows = rows[~np.isnan(labels.numbers[rows, target])]
-        expected = LABELS[measure](labels.numbers[rows, target], scores[rows, target])
-        assert value == pytest.approx(expected, abs=1e-12)
+    check_target(*several_labels(), target, measure, LABELS[measure])
 
 
 @pytest.mark.parametrize("measure", ["accuracy", "macro_f1"])
