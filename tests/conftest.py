@@ -2,12 +2,16 @@
 
 import os
 import random
+import resource
+import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import jaxtyping
 import numpy as np
@@ -30,6 +34,8 @@ N_THREADS = 2
 SEED = 20
 
 Completed = subprocess.CompletedProcess[str]
+ReadLedger = Callable[[str], list[tuple[Any, ...]]]
+StartProcess = Callable[..., "subprocess.Popen[str]"]
 
 # Read when huggingface_hub is imported, hence here and not in a fixture.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -76,6 +82,72 @@ def _same_random_numbers() -> None:
     random.seed(SEED)
     np.random.seed(SEED)
     torch.manual_seed(SEED)
+
+
+@pytest.fixture
+def state_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the ledger of this test alone."""
+    folder = tmp_path_factory.mktemp("state")
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def read_ledger(state_folder: Path) -> ReadLedger:
+    """Runs a query on the ledger of this test alone."""
+
+    def read(query: str) -> list[tuple[Any, ...]]:
+        with closing(sqlite3.connect(state_folder / "biofm" / "ledger.sqlite3")) as connection:
+            return connection.execute(query).fetchall()
+
+    return read
+
+
+@pytest.fixture
+def full_disk() -> Iterator[None]:
+    """Files cannot grow beyond a mebibyte, as if the disk were full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.fixture
+def start_process() -> Iterator[StartProcess]:
+    """Starts a command whose Python finds the source roots, its three streams pipes of text, its environment
+    this one and the given variables. The fixture kills what still runs at the end.
+    """
+    started: list[subprocess.Popen[str]] = []
+    path = os.pathsep.join(map(str, SOURCE_ROOTS))
+
+    def start(*command: object, variables: Mapping[str, str] | None = None) -> "subprocess.Popen[str]":
+        process = subprocess.Popen(
+            [str(word) for word in command],
+            env=os.environ | {"PYTHONPATH": path, **(variables or {})},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+class Clock:
+    """A clock that stands still until a test sets it."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
 
 
 @pytest.fixture(scope="session")

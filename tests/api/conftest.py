@@ -1,16 +1,10 @@
 """For the tests of the public verbs: a ledger of their own, and a file of proteins."""
 
-import sqlite3
-from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import biofm
-
-ReadLedger = Callable[[str], list[tuple[Any, ...]]]
 
 PROTEINS = [
     ("P69905", "MVLSPADKTNVKAAWGKVGAHAGEYGAEAL"),
@@ -20,21 +14,8 @@ PROTEINS = [
 
 
 @pytest.fixture(autouse=True)
-def state_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path_factory.mktemp("state")
-    monkeypatch.setenv("XDG_STATE_HOME", str(folder))
-    return folder
-
-
-@pytest.fixture
-def read_ledger(state_folder: Path) -> ReadLedger:
-    """Runs a query on the ledger."""
-
-    def read(query: str) -> list[tuple[Any, ...]]:
-        with closing(sqlite3.connect(state_folder / "biofm" / "ledger.sqlite3")) as connection:
-            return connection.execute(query).fetchall()
-
-    return read
+def _own_ledger_of_test(state_folder: Path) -> None:
+    """Every test of a public verb has one."""
 
 
 @pytest.fixture

@@ -1,9 +1,7 @@
 """Shards, merging and estimates in Python, each through the gate."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +10,7 @@ import biofm
 from biofm.api import Embed, Score
 from biofm.core import InputError, OptionError
 from biofm.inference.scoring import estimate as scoring_estimate
-
-ReadLedger = Callable[[str], list[tuple[Any, ...]]]
+from tests.conftest import ReadLedger
 
 
 def test_shards_are_embedded_merged_and_in_the_ledger(

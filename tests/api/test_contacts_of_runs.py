@@ -4,7 +4,6 @@ import importlib.util
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -12,8 +11,7 @@ import biofm
 from biofm.api import finetune, pretrain
 from biofm.core import MissingExtraError, ModelError, RefusedError
 from biofm.training import PretrainRecipe
-
-ReadLedger = Callable[[str], list[tuple[Any, ...]]]
+from tests.conftest import ReadLedger
 
 WEIGHTS_AND_BIASES = ["api.wandb.ai", "storage.googleapis.com"]
 

@@ -5,29 +5,21 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import anndata
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 import pytest
-import safetensors
-import safetensors.numpy
 from biofm_datasets.protein import GAPS
-from numpy.typing import NDArray
 
 import biofm
 from biofm.api import Embed
 from biofm.core import InputError, OptionError
 from biofm.core.outputs import SUFFIXES
 from biofm.models import BUNDLED
-
-ReadLedger = Callable[[str], list[tuple[Any, ...]]]
-Content = tuple[list[str], NDArray[np.float32], dict[str, Any]]
+from tests.conftest import ReadLedger
+from tests.embeddings import read_embeddings
 
 PROTEINS = [
     ("P69905", "MVLSPADKTNVKAAWGKVGAHAGEYGAEAL"),
@@ -37,55 +29,13 @@ PROTEINS = [
 OPTIONS: dict[str, Any] = {"pool": "max", "layer": 2, "window": 12}
 
 
-def read_h5ad(path: Path) -> Content:
-    data = anndata.read_h5ad(path)
-    return list(data.obs_names), data.X, dict(data.uns["biofm"])
-
-
-def read_parquet(path: Path) -> Content:
-    table = pq.read_table(path)
-    values = np.array(table["embedding"].to_pylist(), np.float32)
-    return table["id"].to_pylist(), values, json.loads(table.schema.metadata[b"biofm"])
-
-
-def read_npz(path: Path) -> Content:
-    with np.load(path) as file:
-        return file["ids"].tolist(), file["embeddings"], json.loads(str(file["provenance"]))
-
-
-def read_safetensors(path: Path) -> Content:
-    tensors = safetensors.numpy.load_file(path)
-    bounds = tensors["ids_offsets"].tolist()
-    text = bytes(tensors["ids_utf8"])
-    ids = [text[begin:end].decode() for begin, end in pairwise(bounds)]
-    with safetensors.safe_open(path, framework="numpy") as file:
-        metadata = file.metadata()
-    numbers = {"layer": int(metadata["layer"]), "window": int(metadata["window"])}
-    return ids, tensors["embeddings"], metadata | numbers
-
-
-def read_csv(path: Path) -> Content:
-    table = pd.read_csv(path, dtype={f"e{i}": np.float32 for i in range(10_000)})
-    provenance = json.loads(path.with_name(f"{path.name}.provenance.json").read_text())
-    return table["id"].tolist(), table.iloc[:, 2:].to_numpy(np.float32), provenance["biofm"]
-
-
-READERS = {
-    ".h5ad": read_h5ad,
-    ".parquet": read_parquet,
-    ".npz": read_npz,
-    ".safetensors": read_safetensors,
-    ".csv": read_csv,
-}
-
-
 @pytest.mark.filterwarnings("ignore:Observation names are not unique")
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_file_holds_what_python_gets_and_how_it_was_made(
     suffix: str, model: biofm.Model, fasta: Path, tmp_path: Path
 ) -> None:
     summary = biofm.embed(fasta, tmp_path / f"out{suffix}", dtype="float32", **OPTIONS)
-    ids, values, provenance = READERS[suffix](tmp_path / f"out{suffix}")
+    ids, values, provenance = read_embeddings(tmp_path / f"out{suffix}")
 
     embeddings = model.embed(PROTEINS, **OPTIONS)
 
@@ -132,7 +82,7 @@ def test_an_alignment_gives_the_embeddings_of_its_sequences_unless_gaps_are_to_b
     for gaps in GAPS[:2]:
         output = tmp_path / f"{gaps}.npz"
         summary = biofm.embed(tmp_path / "family.a3m", output, gaps=gaps, dtype="float32")
-        _, found[gaps], provenance = read_npz(output)
+        _, found[gaps], provenance = read_embeddings(output)
         assert provenance["gaps"] == gaps
         assert (summary.n_residues, sum("gaps" in text for text in summary.notices)) == (
             {"drop": 9, "keep": 15}[gaps],

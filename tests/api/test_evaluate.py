@@ -17,7 +17,7 @@ import biofm
 from biofm.core import InputError, OptionError
 from biofm.evaluation import Evaluation, blosum62
 from biofm.models import families
-from tests.api.conftest import ReadLedger
+from tests.conftest import ReadLedger
 from tests.modalities import toy
 
 BLAT = Path("protein") / "esm" / "BLAT_ECOLX_Ranganathan2015_labeled.csv"

@@ -18,8 +18,7 @@ from biofm.core import InputError, ModelError, OptionError, OutputError
 from biofm.modalities import ProteinTokenizer
 from biofm.models import BUNDLED, Checkpoint, esm2, new_model, write_checkpoint
 from biofm.nn import MaskedLM, initialise
-
-ReadLedger = Callable[[str], list[tuple[Any, ...]]]
+from tests.conftest import ReadLedger
 
 
 def weights_of(model: biofm.Model) -> dict[str, torch.Tensor]:

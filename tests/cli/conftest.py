@@ -2,32 +2,25 @@
 it writes.
 """
 
-import json
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from itertools import pairwise
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import anndata
-import numpy as np
-import pandas as pd
-import pyarrow.parquet as pq
 import pytest
 import torch
-from numpy.typing import NDArray
-from safetensors import safe_open
 
 from biofm.cli import main
 from biofm.core.signals import ending_signals
 from biofm.modalities import ProteinTokenizer
 from biofm.models import Checkpoint, esm2, write_checkpoint
 from biofm.nn import MaskedLM, initialise
+from tests.embeddings import Table, read_embeddings
 from tests.forkserver import ForkServer, Signal
 
 
@@ -38,13 +31,13 @@ class Outcome(NamedTuple):
     out: str
     err: str
 
-
-class Table(NamedTuple):
-    """What a file of embeddings holds: the label of each row, the rows, and how they were made."""
-
-    ids: list[str]
-    values: NDArray[Any]
-    provenance: dict[str, Any]
+    def check_refusal(self, parts: Iterable[str]) -> None:
+        """Check that the command failed, with one line, on standard error, that holds these parts."""
+        assert (self.status, self.out) == (1, ""), self.err
+        assert self.err.startswith("biofm: "), self.err
+        assert self.err.count("\n") == 1, self.err
+        for part in parts:
+            assert part in self.err, self.err
 
 
 class ForkedBiofm:
@@ -165,42 +158,4 @@ def damaged(tmp_path: Path, tiny_esm2: Path) -> Callable[[str, torch.Tensor | No
 @pytest.fixture(scope="session")
 def read_table() -> Callable[[Path], Table]:
     """Reads a file of embeddings with its format's usual reader."""
-    return lambda path: READERS[path.suffix](path)
-
-
-def read_h5ad(path: Path) -> Table:
-    data = anndata.read_h5ad(path)
-    return Table(list(data.obs_names), np.asarray(data.X), dict(data.uns["biofm"]))
-
-
-def read_parquet(path: Path) -> Table:
-    table = pq.read_table(path)
-    values = np.array(table["embedding"].to_pylist(), np.float32)
-    return Table(table["id"].to_pylist(), values, json.loads(table.schema.metadata[b"biofm"]))
-
-
-def read_npz(path: Path) -> Table:
-    data = np.load(path, allow_pickle=False)
-    return Table(list(data["ids"]), data["embeddings"], json.loads(str(data["provenance"])))
-
-
-def read_safetensors(path: Path) -> Table:
-    with safe_open(path, "np") as file:
-        text, offsets = bytes(file.get_tensor("ids_utf8")), file.get_tensor("ids_offsets")
-        ids = [text[start:stop].decode() for start, stop in pairwise(offsets)]
-        return Table(ids, file.get_tensor("embeddings"), file.metadata())
-
-
-def read_csv(path: Path) -> Table:
-    table = pd.read_csv(path, dtype={"id": str})
-    provenance = json.loads(path.with_name(f"{path.name}.provenance.json").read_text())
-    return Table(list(table["id"]), table.iloc[:, 2:].to_numpy(np.float32), provenance["biofm"])
-
-
-READERS = {
-    ".h5ad": read_h5ad,
-    ".parquet": read_parquet,
-    ".npz": read_npz,
-    ".safetensors": read_safetensors,
-    ".csv": read_csv,
-}
+    return read_embeddings

@@ -170,11 +170,7 @@ def test_a_wrong_option_or_structure_gives_one_clear_line_and_no_file(
     Path("ca.pdb").write_text(make_pdb(SEQUENCE.replace("G", "A"), beta="CA"))
     Path("s.csv").write_text(Path("s.pdb").read_text())
     before = sorted(tmp_path.iterdir())
-    outcome = run(*words)
-    assert (outcome.status, outcome.out) == (1, "")
-    assert outcome.err.startswith("biofm: "), outcome.err
-    assert outcome.err.count("\n") == 1, outcome.err
-    assert message in outcome.err
+    run(*words).check_refusal([message])
     assert sorted(tmp_path.iterdir()) == before, "something was left behind"
 
 

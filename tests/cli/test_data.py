@@ -83,13 +83,7 @@ def test_a_wrong_input_gives_one_clear_line_and_no_store(wrong: str, biofm: Any,
     if content is not None:
         Path(name).write_bytes(content if isinstance(content, bytes) else content.encode())
     before = sorted(tmp_path.iterdir())
-    outcome = biofm("data", "prepare", name, "-o", "store", "--quiet", *words)
-    assert outcome.status == 1
-    assert outcome.out == ""
-    assert outcome.err.startswith("biofm: ")
-    assert outcome.err.count("\n") == 1, outcome.err
-    for part in message:
-        assert part in outcome.err
+    biofm("data", "prepare", name, "-o", "store", "--quiet", *words).check_refusal(message)
     assert sorted(tmp_path.iterdir()) == before, "something was left behind"
 
 
@@ -351,10 +345,7 @@ def test_what_cannot_be_described_gives_one_clear_line(
     Path("folder").mkdir()
     Path("unfinished/.unfinished").mkdir(parents=True)
     before = content_of(tmp_path)
-    outcome = biofm("data", "describe", *words, "--quiet")
-    assert (outcome.status, outcome.out) == (1, "")
-    assert outcome.err.count("\n") == 1, outcome.err
-    assert all(part in outcome.err for part in message), outcome.err
+    biofm("data", "describe", *words, "--quiet").check_refusal(message)
     assert content_of(tmp_path) == before
 
 

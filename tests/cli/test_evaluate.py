@@ -115,13 +115,7 @@ def test_a_wrong_input_gives_one_clear_line_and_no_file(wrong: str, biofm: Any, 
         Path("t.csv").write_text(content)
     before = sorted(tmp_path.iterdir())
     outputs = () if "-o" in words else ("-o", "r.json")
-    outcome = biofm("evaluate", "t.csv", *CHOICE, *outputs, *words)
-    assert outcome.status == 1
-    assert outcome.out == ""
-    assert outcome.err.startswith("biofm: ")
-    assert outcome.err.count("\n") == 1, outcome.err
-    for part in message:
-        assert part in outcome.err, outcome.err
+    biofm("evaluate", "t.csv", *CHOICE, *outputs, *words).check_refusal(message)
     assert sorted(tmp_path.iterdir()) == before, "something was left behind"
 
 

@@ -187,13 +187,7 @@ def test_a_wrong_input_gives_one_clear_line_and_nothing_is_lost(
     choice = CHOICE if "--target" not in words else CHOICE[2:]
     output = () if "-o" in words else ("-o", "run")
     before = sorted(tmp_path.iterdir())
-    outcome = biofm("finetune", "t.csv", *choice, *output, *words, *FEW)
-    assert outcome.status == 1
-    assert outcome.out == ""
-    assert outcome.err.startswith("biofm: ")
-    assert outcome.err.count("\n") == 1, outcome.err
-    for part in message:
-        assert part in outcome.err, outcome.err
+    biofm("finetune", "t.csv", *choice, *output, *words, *FEW).check_refusal(message)
     left = [path for path in sorted(tmp_path.iterdir()) if path not in before]
     assert all(path.name == "run" and not any(path.iterdir()) for path in left), left
 

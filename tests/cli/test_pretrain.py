@@ -1,13 +1,12 @@
 """``biofm pretrain`` end to end, as a person or a program runs it."""
 
 import json
-import os
 import signal
-import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,8 @@ from safetensors.torch import load_file
 from biofm.cli import main
 from biofm.modalities import STANDARD_RESIDUES
 from biofm.training import PretrainRecipe, protein_nano
+from tests.conftest import StartProcess
 
-ROOT = Path(__file__).resolve().parents[2]
-SOURCE_ROOTS = (ROOT, ROOT / "kernels", ROOT / "datasets")
 FEW_STEPS = (
     "--steps", "8", "--tokens-per-batch", "128", "--max-length", "64", "--warmup", "2", "--held-out", "4",
     "--checkpoint-every", "3", "--log-every", "1",
@@ -45,7 +43,6 @@ main()
 """
 
 Run = Callable[..., tuple[int | str | None, str, str]]
-Start = Callable[..., "subprocess.Popen[str]"]
 
 
 @pytest.fixture
@@ -75,28 +72,14 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
 
 @pytest.fixture
-def start() -> Iterator[Start]:
-    """Starts Python afresh with as many threads as here; what still runs at the end is killed."""
-    started: list[subprocess.Popen[str]] = []
-
-    def begin(*words: object) -> "subprocess.Popen[str]":
-        path = os.pathsep.join(map(str, SOURCE_ROOTS))
-        process = subprocess.Popen(
-            [sys.executable, *map(str, words)],
-            env=os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": str(torch.get_num_threads())},
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        started.append(process)
-        return process
-
-    yield begin
-    for process in started:
-        process.kill()
-        process.communicate()
+def start(start_process: StartProcess) -> StartProcess:
+    """Starts Python afresh with as many threads as here."""
+    variables = {"OMP_NUM_THREADS": str(torch.get_num_threads())}
+    return partial(start_process, sys.executable, variables=variables)
 
 
 def test_a_program_gets_json_and_nothing_else_on_standard_output(
-    fasta: Path, tmp_path: Path, start: Start
+    fasta: Path, tmp_path: Path, start: StartProcess
 ) -> None:
     """In a process of its own, where Lightning would say all that it has to say."""
     out = tmp_path / "run"
@@ -277,7 +260,7 @@ def test_skipped_records_are_counted(fasta: Path, tmp_path: Path, run: Run) -> N
 
 
 @pytest.mark.slow
-def test_judging_loads_no_lightning(fasta: Path, tmp_path: Path, start: Start) -> None:
+def test_judging_loads_no_lightning(fasta: Path, tmp_path: Path, start: StartProcess) -> None:
     program = """
 import sys
 from biofm.cli import main
@@ -297,7 +280,7 @@ finally:
     [(signal.SIGKILL, -signal.SIGKILL, 3), (signal.SIGINT, 130, 4), (signal.SIGTERM, 143, 4)],
 )
 def test_a_stopped_run_resumes_as_if_it_had_not_been(
-    number: signal.Signals, status: int, step: int, fasta: Path, tmp_path: Path, run: Run, start: Start
+    number: signal.Signals, status: int, step: int, fasta: Path, tmp_path: Path, run: Run, start: StartProcess
 ) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert run(fasta, "-o", whole, *FEW_STEPS)[0] == 0

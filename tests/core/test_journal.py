@@ -2,7 +2,6 @@
 
 import os
 import random
-import resource
 import signal
 import sqlite3
 import subprocess
@@ -53,15 +52,6 @@ def work(journal: Journal, proteins: list[str] = PROTEINS, stop: int = 99) -> Jo
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "journal.sqlite3"
-
-
-@pytest.fixture
-def full_disk() -> Iterator[None]:
-    """Files cannot grow beyond a size that a few rows exceed, as if the disk were full."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_records_come_back_in_order_with_their_rows_computed_once(path: Path) -> None:

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from biofm.core import SILENT, Progress, ProgressSink
+from tests.conftest import Clock
 
 ESCAPE = "\x1b"
 
@@ -13,21 +14,6 @@ ESCAPE = "\x1b"
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
-
-
-class Clock:
-    """Goes only when it is set."""
-
-    def __init__(self) -> None:
-        self.now_s = 100.0
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 def run(

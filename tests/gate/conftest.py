@@ -1,13 +1,10 @@
 """For every test of the gate: a ledger of its own."""
 
 import os
-import resource
-import sqlite3
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,28 +13,16 @@ import pytest
 from biofm.api.request import VERBS
 from biofm.gate import person
 from biofm.policy import Request, Target
+from tests.conftest import StartProcess
 
 NOBODY = 65534
 
 MakeRequest = Callable[..., Request]
-StartPython = Callable[..., "subprocess.Popen[str]"]
-ReadLedger = Callable[[str], list[tuple[Any, ...]]]
 
 
 @pytest.fixture(autouse=True)
-def state_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path_factory.mktemp("state")
-    monkeypatch.setenv("XDG_STATE_HOME", str(folder))
-    return folder
-
-
-@pytest.fixture
-def full_disk() -> Iterator[None]:
-    """Files cannot grow beyond a mebibyte, as if the disk were full."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+def _own_ledger_of_test(state_folder: Path) -> None:
+    """Every test of the gate has one."""
 
 
 @pytest.fixture
@@ -62,36 +47,9 @@ def make_request() -> MakeRequest:
 
 
 @pytest.fixture
-def read_ledger(state_folder: Path) -> ReadLedger:
-    """Runs a query on the ledger."""
-
-    def read(query: str) -> list[tuple[Any, ...]]:
-        with closing(sqlite3.connect(state_folder / "biofm" / "ledger.sqlite3")) as connection:
-            return connection.execute(query).fetchall()
-
-    return read
-
-
-@pytest.fixture
-def start_python() -> Iterator[StartPython]:
-    """Starts a script with arguments in a Python of its own; what still runs at the end is killed."""
-    started: list[subprocess.Popen[str]] = []
-
-    def start(script: str, *arguments: object) -> "subprocess.Popen[str]":
-        process = subprocess.Popen(
-            [sys.executable, "-c", script, *map(str, arguments)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        )
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        process.kill()
-        process.communicate()
+def start_python(start_process: StartProcess) -> StartProcess:
+    """Starts a script with arguments in a Python of its own."""
+    return partial(start_process, sys.executable, "-c")
 
 
 @pytest.fixture

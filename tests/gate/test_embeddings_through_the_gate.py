@@ -1,12 +1,11 @@
 """Embeddings written through a permit: what goes wrong leaves no file and a living process."""
 
-from collections.abc import Callable
 from pathlib import Path
-from subprocess import Popen
 
 import pytest
 
 from biofm.core.outputs import SUFFIXES
+from tests.conftest import StartProcess
 
 EMBED = """
 import resource, sys
@@ -51,12 +50,10 @@ else:
     embed()
 """
 
-StartPython = Callable[..., "Popen[str]"]
-
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_finished_run_leaves_its_files_and_nothing_else(
-    suffix: str, tmp_path: Path, start_python: StartPython
+    suffix: str, tmp_path: Path, start_python: StartProcess
 ) -> None:
     assert start_python(EMBED, tmp_path / f"out{suffix}", "none").wait() == 0
 
@@ -66,7 +63,7 @@ def test_a_finished_run_leaves_its_files_and_nothing_else(
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_full_disk_is_an_output_error_and_the_process_lives(
-    suffix: str, tmp_path: Path, start_python: StartPython
+    suffix: str, tmp_path: Path, start_python: StartProcess
 ) -> None:
     process = start_python(EMBED, tmp_path / f"out{suffix}", "disk")
 
@@ -79,7 +76,7 @@ def test_a_full_disk_is_an_output_error_and_the_process_lives(
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_fault_elsewhere_ends_the_process_as_any_other(
-    suffix: str, tmp_path: Path, start_python: StartPython
+    suffix: str, tmp_path: Path, start_python: StartProcess
 ) -> None:
     process = start_python(EMBED, tmp_path / f"out{suffix}", "model")
 

@@ -4,18 +4,17 @@ import getpass
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from biofm.core import InputError, LedgerError, RefusedError
 from biofm.gate import ask, ledger_path, person
 from biofm.policy import Principal, Request, Target
+from tests.conftest import ReadLedger
 
 OUTCOME = "SELECT decision, outcome, error FROM requests LEFT JOIN outcomes ON id = request"
 
 MakeRequest = Callable[..., Request]
-ReadLedger = Callable[[str], list[tuple[Any, ...]]]
 
 
 def test_a_request_that_is_refused_opens_nothing_and_is_remembered(

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from subprocess import Popen
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ from biofm.core import OutputError
 from biofm.core.journal import Entry
 from biofm.gate import ask, scratch_path, was_finished
 from biofm.policy import Request, Target
+from tests.conftest import ReadLedger, StartProcess
 
 RUN = """
 import sys
@@ -40,8 +40,6 @@ with ask(request) as permit:
 """
 
 MakeRequest = Callable[..., Request]
-ReadLedger = Callable[[str], list[tuple[Any, ...]]]
-StartPython = Callable[..., "Popen[str]"]
 
 
 def half_written(process: "Popen[str]") -> "Popen[str]":
@@ -52,7 +50,7 @@ def half_written(process: "Popen[str]") -> "Popen[str]":
 
 @pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_killed_run_leaves_no_file_of_the_final_name(
-    signal_number: signal.Signals, tmp_path: Path, start_python: StartPython, read_ledger: ReadLedger
+    signal_number: signal.Signals, tmp_path: Path, start_python: StartProcess, read_ledger: ReadLedger
 ) -> None:
     target = tmp_path / "out.h5ad"
     process = half_written(start_python(RUN, target))
@@ -69,7 +67,7 @@ def test_a_killed_run_leaves_no_file_of_the_final_name(
 
 
 def test_the_next_run_removes_what_a_killed_one_left(
-    tmp_path: Path, start_python: StartPython, make_request: MakeRequest
+    tmp_path: Path, start_python: StartProcess, make_request: MakeRequest
 ) -> None:
     target = tmp_path / "out.h5ad"
     process = half_written(start_python(RUN, target))
@@ -83,7 +81,7 @@ def test_the_next_run_removes_what_a_killed_one_left(
 
 
 def test_the_next_run_leaves_alone_what_a_living_one_writes(
-    tmp_path: Path, start_python: StartPython, make_request: MakeRequest
+    tmp_path: Path, start_python: StartProcess, make_request: MakeRequest
 ) -> None:
     target = tmp_path / "out.h5ad"
     living = half_written(start_python(RUN, target))

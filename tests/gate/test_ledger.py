@@ -9,21 +9,18 @@ from collections.abc import Callable
 from contextlib import closing
 from itertools import product
 from pathlib import Path
-from subprocess import Popen
-from typing import Any
 
 import pytest
 
 from biofm.core import LedgerError
 from biofm.gate import Ledger, ask, ledger, ledger_path, person
 from biofm.policy import Decision, Principal, Request, Target, Verdict
+from tests.conftest import ReadLedger
 
 REMEDY = "Set XDG_STATE_HOME to the absolute path of a folder that can be written"
 ALLOW = Verdict(decision=Decision.ALLOW, rule="a rule", reason="a reason")
 
 MakeRequest = Callable[..., Request]
-ReadLedger = Callable[[str], list[tuple[Any, ...]]]
-StartPython = Callable[..., "Popen[str]"]
 
 
 def test_the_ledger_lies_in_the_state_folder(state_folder: Path) -> None:

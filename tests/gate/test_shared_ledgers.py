@@ -5,13 +5,13 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from subprocess import Popen
 from typing import Any
 
 import pytest
 
 from biofm.gate import ask, ledger_path
 from biofm.policy import Request
+from tests.conftest import ReadLedger, StartProcess
 
 REMEMBER_MANY = """
 import sys
@@ -35,11 +35,9 @@ for number in range(int(sys.argv[2])):
 """
 
 MakeRequest = Callable[..., Request]
-ReadLedger = Callable[[str], list[tuple[Any, ...]]]
-StartPython = Callable[..., "Popen[str]"]
 
 
-def remember_at_once(start_python: StartPython, n_processes: int) -> None:
+def remember_at_once(start_python: StartProcess, n_processes: int) -> None:
     """So many processes write twenty requests each."""
     processes = [start_python(REMEMBER_MANY, ledger_path(), 20) for _ in range(n_processes)]
     for process in processes:
@@ -50,7 +48,7 @@ def remember_at_once(start_python: StartPython, n_processes: int) -> None:
 
 
 def test_many_processes_write_at_once_and_nothing_is_lost(
-    start_python: StartPython, read_ledger: ReadLedger
+    start_python: StartProcess, read_ledger: ReadLedger
 ) -> None:
     remember_at_once(start_python, 4)
 
@@ -125,7 +123,7 @@ def test_a_ledger_of_an_earlier_version_goes_on_with_options_and_keeps_its_rows(
 
 
 def test_many_processes_find_a_ledger_of_an_earlier_version_at_once_and_nothing_is_lost(
-    earlier_ledger: list[tuple[Any, ...]], start_python: StartPython, read_ledger: ReadLedger
+    earlier_ledger: list[tuple[Any, ...]], start_python: StartProcess, read_ledger: ReadLedger
 ) -> None:
     remember_at_once(start_python, 4)
 

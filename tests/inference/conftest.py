@@ -2,11 +2,12 @@
 them.
 """
 
+import os
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
@@ -83,3 +84,12 @@ def embed_all() -> Callable[..., EmbeddingBlock]:
         return embedder.embed_all(records, Counter() if notices is None else notices)
 
     return embed
+
+
+@pytest.fixture
+def pipe() -> Iterator[BinaryIO]:
+    """The reading end of a pipe that nobody writes to."""
+    reading, writing = os.pipe()
+    with open(reading, "rb") as stream:
+        yield stream
+    os.close(writing)

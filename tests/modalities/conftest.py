@@ -1,17 +1,35 @@
-"""A toy model, and a file of the toy's own format with a column that travels."""
+"""Proteins on which tokenizers are compared; a toy model, and a file of the toy's own format with a column
+that travels.
+"""
 
+from itertools import islice
 from pathlib import Path
 from random import Random
 
 import pytest
 import torch
-from biofm_datasets import Record
+from biofm_datasets import Record, read_sequences
+from transformers import PreTrainedTokenizerBase
 
+from biofm.modalities import ProteinTokenizer
 from biofm.models import Checkpoint, families, write_checkpoint
 from biofm.nn import MaskedLM, initialise
 from tests.modalities import toy
 
 PLACES = ("north", "south-west", "", 'öst, "x"')
+
+
+def same_tokens(sequence: str, ours: ProteinTokenizer, theirs: PreTrainedTokenizerBase) -> bool:
+    return ours.encode(sequence).tolist() == list(theirs(sequence)["input_ids"])
+
+
+@pytest.fixture(scope="session")
+def uniref90(real_data: Path) -> list[Record]:
+    """A thousand proteins of UniRef90."""
+    with (real_data / "protein" / "uniref90_10k.fasta.gz").open("rb") as stream:
+        records = list(islice(read_sequences(stream, "uniref90_10k.fasta.gz"), 1000))
+    assert len(records) == 1000
+    return records
 
 
 @pytest.fixture

@@ -1,17 +1,15 @@
 """Token parity of ESM C with ``transformers``' EsmcTokenizer, and the one difference that is meant."""
 
 import string
-from itertools import islice
-from pathlib import Path
 
 import pytest
-from biofm_datasets import read_sequences
+from biofm_datasets import Record
 from transformers import EsmcTokenizer
 
 from biofm.modalities import ESM_ALPHABET, STANDARD_RESIDUES, ProteinTokenizer
 from biofm.models import esmc
+from tests.modalities.conftest import same_tokens
 
-N_SEQUENCES = 1000
 WHITE = [*string.whitespace, "\xa0", "\N{EM SPACE}"]
 VISIBLE = [character for character in string.printable if character not in WHITE]
 NON_LATIN = ["\N{GREEK SMALL LETTER BETA}", "\N{DNA DOUBLE HELIX}", "\xe9", "\xff"]
@@ -25,10 +23,6 @@ def theirs() -> EsmcTokenizer:
 @pytest.fixture(scope="module")
 def ours() -> ProteinTokenizer:
     return esmc.tokenizer()
-
-
-def same_tokens(sequence: str, ours: ProteinTokenizer, theirs: EsmcTokenizer) -> bool:
-    return ours.encode(sequence).tolist() == list(theirs(sequence)["input_ids"])
 
 
 @pytest.mark.parametrize("character", [*VISIBLE, *NON_LATIN], ids=ascii)
@@ -65,12 +59,9 @@ def test_a_special_token_spelled_out_is_that_token(
 
 
 def test_real_sequences_give_the_originals_tokens(
-    real_data: Path, ours: ProteinTokenizer, theirs: EsmcTokenizer
+    uniref90: list[Record], ours: ProteinTokenizer, theirs: EsmcTokenizer
 ) -> None:
-    with (real_data / "protein" / "uniref90_10k.fasta.gz").open("rb") as stream:
-        records = list(islice(read_sequences(stream, "uniref90_10k.fasta.gz"), N_SEQUENCES))
-    assert len(records) == N_SEQUENCES
-    different = [record.id for record in records if not same_tokens(record.sequence, ours, theirs)]
+    different = [record.id for record in uniref90 if not same_tokens(record.sequence, ours, theirs)]
     assert different == []
 
 

@@ -1,19 +1,17 @@
 """Token parity with ``transformers``' EsmTokenizer, and the one difference that is meant."""
 
 import string
-from itertools import islice
-from pathlib import Path
 
 import numpy as np
 import pytest
-from biofm_datasets import read_sequences
+from biofm_datasets import Record
 from transformers import EsmTokenizer
 from transformers.models.esm.configuration_esm import get_default_vocab_list
 
 from biofm.modalities import STANDARD_RESIDUES, ProteinTokenizer
 from biofm.models.esm2 import tokenizer_files
+from tests.modalities.conftest import same_tokens
 
-N_SEQUENCES = 1000
 NON_LATIN = [
     "\N{GREEK SMALL LETTER BETA}",
     "\N{CJK UNIFIED IDEOGRAPH-86CB}",
@@ -34,10 +32,6 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> EsmTokenizer:
 @pytest.fixture(scope="module")
 def ours() -> ProteinTokenizer:
     return ProteinTokenizer()
-
-
-def same_tokens(sequence: str, ours: ProteinTokenizer, theirs: EsmTokenizer) -> bool:
-    return ours.encode(sequence).tolist() == list(theirs(sequence)["input_ids"])
 
 
 @pytest.mark.parametrize("character", [*string.printable, *NON_LATIN, *WHITE], ids=ascii)
@@ -64,12 +58,9 @@ def test_ordinary_sequences_give_the_originals_tokens(
 
 
 def test_real_sequences_give_the_originals_tokens(
-    real_data: Path, ours: ProteinTokenizer, theirs: EsmTokenizer
+    uniref90: list[Record], ours: ProteinTokenizer, theirs: EsmTokenizer
 ) -> None:
-    with (real_data / "protein" / "uniref90_10k.fasta.gz").open("rb") as stream:
-        records = list(islice(read_sequences(stream, "uniref90_10k.fasta.gz"), N_SEQUENCES))
-    assert len(records) == N_SEQUENCES
-    different = [record.id for record in records if not same_tokens(record.sequence, ours, theirs)]
+    different = [record.id for record in uniref90 if not same_tokens(record.sequence, ours, theirs)]
     assert different == []
 
 
@@ -125,9 +116,7 @@ def test_many_sequences_at_once_give_the_same_tokens(sequences: list[str], ours:
     assert lengths.dtype == np.int64
 
 
-def test_real_proteins_at_once_give_the_same_tokens(real_data: Path, ours: ProteinTokenizer) -> None:
-    path = real_data / "protein" / "uniref90_10k.fasta.gz"
-    with path.open("rb") as file:
-        sequences = [record.sequence for record in islice(read_sequences(file, path.name), N_SEQUENCES)]
+def test_real_proteins_at_once_give_the_same_tokens(uniref90: list[Record], ours: ProteinTokenizer) -> None:
+    sequences = [record.sequence for record in uniref90]
     tokens, _ = ours.encode_all(sequences)
     np.testing.assert_array_equal(tokens, np.concatenate([ours.encode(sequence) for sequence in sequences]))

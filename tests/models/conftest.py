@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
-from transformers import EsmcConfig, EsmcForMaskedLM, EsmConfig, EsmForMaskedLM
+from transformers import EsmcConfig, EsmcForMaskedLM, EsmConfig, EsmForMaskedLM, PreTrainedModel
 
 from biofm.models import Checkpoint, files_of, read_checkpoint, write_checkpoint
 
@@ -23,6 +23,27 @@ SHAPE = {"hidden_size": 48, "num_hidden_layers": 3, "num_attention_heads": 2, "i
 
 # Where the esm package's own repositories keep an ESM C.
 ESMC_REPOSITORY = "data/weights/esmc_300m_2024_12_v0.pth"
+
+# What fair-esm calls the modules of an ESM-1b, an ESM-1v or an ESM-2, one replacement after the other.
+FAIR_ESM_NAMES = {
+    "esm.embeddings.word_embeddings": "encoder.sentence_encoder.embed_tokens",
+    "esm.embeddings.position_embeddings": "encoder.sentence_encoder.embed_positions",
+    "esm.embeddings.layer_norm": "encoder.sentence_encoder.emb_layer_norm_before",
+    "esm.encoder.emb_layer_norm_after": "encoder.sentence_encoder.emb_layer_norm_after",
+    "esm.encoder.layer.": "encoder.sentence_encoder.layers.",
+    "attention.self.query": "self_attn.q_proj",
+    "attention.self.key": "self_attn.k_proj",
+    "attention.self.value": "self_attn.v_proj",
+    "attention.self.rotary_embeddings": "self_attn.rot_emb",
+    "attention.output.dense": "self_attn.out_proj",
+    "attention.LayerNorm": "self_attn_layer_norm",
+    "intermediate.dense": "fc1",
+    "output.dense": "fc2",
+    "LayerNorm": "final_layer_norm",
+    "lm_head.decoder.weight": "lm_head.weight",
+    "lm_head.": "encoder.lm_head.",
+    "esm.contact_head": "contact_head",
+}
 
 # What a name of ``transformers`` is in the .pth of the esm package; and what such a name is once fused.
 PTH_NAMES = {
@@ -140,7 +161,7 @@ def esm_folder(tmp_path: Path, original: EsmForMaskedLM, published_state: State)
     return folder
 
 
-def renamed(state: State, names: Mapping[str, str]) -> State:
+def renamed(state: Mapping[str, Tensor], names: Mapping[str, str]) -> State:
     new = {}
     for name, tensor in state.items():
         for theirs, other in names.items():
@@ -223,13 +244,13 @@ def write_transformers_earlier(folder: Path, original: EsmcForMaskedLM) -> Path:
     return write_fused_settings(folder, original)
 
 
-def write_transformers(folder: Path, original: EsmcForMaskedLM) -> Path:
+def write_transformers(folder: Path, original: PreTrainedModel) -> Path:
     original.save_pretrained(folder)
     return folder
 
 
-def write_transformers_shards(folder: Path, original: EsmcForMaskedLM) -> Path:
-    original.save_pretrained(folder, max_shard_size="500KB")
+def write_transformers_shards(folder: Path, original: PreTrainedModel) -> Path:
+    original.save_pretrained(folder, max_shard_size="100KB")
     assert (folder / "model.safetensors.index.json").exists()
     return folder
 

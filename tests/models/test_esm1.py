@@ -13,6 +13,7 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer, EsmConfig, EsmForM
 from biofm.core import ModelError
 from biofm.models import Checkpoint, describe
 from biofm.nn import pack
+from tests.models.conftest import FAIR_ESM_NAMES, renamed, write_transformers, write_transformers_shards
 
 ReadFolder = Callable[[Path], Checkpoint]
 WriteFolder = Callable[[Checkpoint], Path]
@@ -21,24 +22,6 @@ State = dict[str, Tensor]
 MASK = 32
 TOKENS = torch.tensor([0, 5, 6, MASK, 12, 20, 2])
 
-FAIR_ESM_NAMES = {
-    "esm.embeddings.word_embeddings": "encoder.sentence_encoder.embed_tokens",
-    "esm.embeddings.position_embeddings": "encoder.sentence_encoder.embed_positions",
-    "esm.embeddings.layer_norm": "encoder.sentence_encoder.emb_layer_norm_before",
-    "esm.encoder.emb_layer_norm_after": "encoder.sentence_encoder.emb_layer_norm_after",
-    "esm.encoder.layer.": "encoder.sentence_encoder.layers.",
-    "attention.self.query": "self_attn.q_proj",
-    "attention.self.key": "self_attn.k_proj",
-    "attention.self.value": "self_attn.v_proj",
-    "attention.output.dense": "self_attn.out_proj",
-    "attention.LayerNorm": "self_attn_layer_norm",
-    "intermediate.dense": "fc1",
-    "output.dense": "fc2",
-    "LayerNorm": "final_layer_norm",
-    "lm_head.decoder.weight": "lm_head.weight",
-    "lm_head.": "encoder.lm_head.",
-    "esm.contact_head": "contact_head",
-}
 OPTIONS = {
     "arch": "roberta_large",
     "encoder_embed_dim": 48,
@@ -76,27 +59,13 @@ def original(request: pytest.FixtureRequest) -> EsmForMaskedLM:
 
 def write_fair_esm(folder: Path, original: EsmForMaskedLM, **changes: Any) -> Path:
     """As fair-esm publishes it: training left something in the vector of <mask>."""
-    state = {}
-    for name, tensor in original.state_dict().items():
-        for old, new in FAIR_ESM_NAMES.items():
-            name = name.replace(old, new)
-        state[name] = tensor.clone()
+    state = renamed(original.state_dict(), FAIR_ESM_NAMES)
     for name in ("encoder.sentence_encoder.embed_tokens.weight", "encoder.lm_head.weight"):
+        state[name] = state[name].clone()
         state[name][MASK] = 0.5
     options = {name: value for name, value in (OPTIONS | changes).items() if value is not ...}
     torch.save({"args": Namespace(**options), "model": state}, folder / "esm1.pt")
     return folder / "esm1.pt"
-
-
-def write_safetensors(folder: Path, original: EsmForMaskedLM) -> Path:
-    original.save_pretrained(folder)
-    return folder
-
-
-def write_shards(folder: Path, original: EsmForMaskedLM) -> Path:
-    original.save_pretrained(folder, max_shard_size="100KB")
-    assert (folder / "model.safetensors.index.json").exists()
-    return folder
 
 
 def write_pickle(folder: Path, original: EsmForMaskedLM) -> Path:
@@ -105,7 +74,9 @@ def write_pickle(folder: Path, original: EsmForMaskedLM) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("write", [write_safetensors, write_shards, write_pickle, write_fair_esm])
+@pytest.mark.parametrize(
+    "write", [write_transformers, write_transformers_shards, write_pickle, write_fair_esm]
+)
 def test_every_layout_gives_the_same_model(
     write: Callable[[Path, EsmForMaskedLM], Path],
     original: EsmForMaskedLM,
@@ -118,13 +89,13 @@ def test_every_layout_gives_the_same_model(
     expected = original(TOKENS[None]).logits[0]
     found = checkpoint.module(pack([TOKENS]))
     assert float((found - expected).abs().max()) < 2e-5 * float(expected.abs().max())
-    plain = read_folder(write_safetensors(tmp_path / "plain", original)).module.state_dict()
+    plain = read_folder(write_transformers(tmp_path / "plain", original)).module.state_dict()
     state = checkpoint.module.state_dict()
     assert state.keys() == plain.keys()
     assert all(torch.equal(state[name], weight) for name, weight in plain.items())
 
 
-@pytest.mark.parametrize("write", [write_safetensors, write_fair_esm])
+@pytest.mark.parametrize("write", [write_transformers, write_fair_esm])
 def test_the_contact_head_of_an_esm1b_is_read_and_an_esm1v_has_none_that_was_trained(
     write: Callable[[Path, EsmForMaskedLM], Path],
     original: EsmForMaskedLM,

@@ -14,29 +14,12 @@ from transformers import EsmForMaskedLM, EsmModel
 
 from biofm.models import Checkpoint, describe
 from biofm.nn import RotaryAngles, pack
+from tests.models.conftest import FAIR_ESM_NAMES, renamed
 
 ReadFolder = Callable[[Path], Checkpoint]
 State = dict[str, Tensor]
 
 TOKENS = torch.tensor([0, 5, 6, 32, 12, 20, 2])
-
-FAIR_ESM_NAMES = {
-    "esm.embeddings.word_embeddings": "encoder.sentence_encoder.embed_tokens",
-    "esm.encoder.emb_layer_norm_after": "encoder.sentence_encoder.emb_layer_norm_after",
-    "esm.encoder.layer.": "encoder.sentence_encoder.layers.",
-    "attention.self.query": "self_attn.q_proj",
-    "attention.self.key": "self_attn.k_proj",
-    "attention.self.value": "self_attn.v_proj",
-    "attention.self.rotary_embeddings": "self_attn.rot_emb",
-    "attention.output.dense": "self_attn.out_proj",
-    "attention.LayerNorm": "self_attn_layer_norm",
-    "intermediate.dense": "fc1",
-    "output.dense": "fc2",
-    "LayerNorm": "final_layer_norm",
-    "lm_head.decoder.weight": "lm_head.weight",
-    "lm_head.": "encoder.lm_head.",
-    "esm.contact_head": "contact_head",
-}
 
 
 def logits_agree(checkpoint: Checkpoint, original: EsmForMaskedLM) -> bool:
@@ -73,11 +56,7 @@ def write_pickles(folder: Path, state: Mapping[str, Tensor]) -> Path:
 
 
 def write_fair_esm(folder: Path, state: Mapping[str, Tensor]) -> Path:
-    theirs = {}
-    for name, tensor in state.items():
-        for old, new in FAIR_ESM_NAMES.items():
-            name = name.replace(old, new)
-        theirs[name] = tensor
+    theirs = renamed(state, FAIR_ESM_NAMES)
     del theirs["esm.embeddings.position_ids"]
     options = Namespace(
         arch="roberta_large",

@@ -9,6 +9,7 @@ from biofm.nn import PackedBatch, pack
 from biofm.training import throughput
 from biofm.training.flops import Arithmetic, Work
 from biofm.training.throughput import Speed, Throughput
+from tests.conftest import Clock
 
 ARITHMETIC = Arithmetic(matrix_weights=1000, head_weights=50, pair_products=7)
 SPEED = Speed(
@@ -19,21 +20,6 @@ SPEED = Speed(
     peak_memory_bytes=2_000_000_000,
     seconds_left=725.0,
 )
-
-
-class Clock:
-    """A clock that a test sets."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 def started(clock: Clock, *, peak_flops: float | None = 1e6, n_processes: int = 1) -> Throughput:
@@ -58,7 +44,7 @@ def test_tokens_fill_and_mfu_are_those_of_the_batches_since_the_last_measurement
     speeds = started(clock)
     for lengths in ((30, 15), (40,)):
         speeds.add(batch_of(*lengths), torch.arange(6))
-        clock.now += 2
+        clock.now_s += 2
         speed = speeds.measure(1, 10)
         work = Work(n_tokens=sum(lengths), n_pairs=sum(n * n for n in lengths), n_rows=6)
         assert speed.tokens_per_second == sum(lengths) / 2
@@ -73,7 +59,7 @@ def test_rows_count_with_the_lengths_of_their_sequences_where_the_last_block_is_
     device = torch.device("cpu")
     speeds = Throughput(arithmetic, budget=50, peak_flops=1e6, device=device, clock=clock)
     speeds.add(batch_of(30, 15), torch.tensor([0, 29, 30]))
-    clock.now += 1
+    clock.now_s += 1
     work = Work(n_tokens=45, n_pairs=30 * 30 + 15 * 15, n_rows=3, n_row_pairs=30 + 30 + 15)
     assert speeds.measure(1, 2).mfu == arithmetic.step(work) / 1e6
 
@@ -82,7 +68,7 @@ def test_several_batches_of_a_step_add_up(clock: Clock) -> None:
     speeds = started(clock)
     for _ in range(4):
         speeds.add(batch_of(25, 20), NO_ROWS)
-        clock.now += 1
+        clock.now_s += 1
     speed = speeds.measure(1, 10)
     assert (speed.tokens_per_second, speed.fill) == (45.0, 0.9)
 
@@ -91,7 +77,7 @@ def test_all_processes_count_in_the_tokens_and_none_in_the_share_of_the_machine(
     alone, together = started(clock), started(clock, n_processes=4)
     for speeds in (alone, together):
         speeds.add(batch_of(20), NO_ROWS)
-    clock.now += 1
+    clock.now_s += 1
     one, four = alone.measure(1, 2), together.measure(1, 2)
     assert four.tokens_per_second == 4 * one.tokens_per_second == 80
     assert (four.mfu, four.fill) == (one.mfu, one.fill)
@@ -100,9 +86,9 @@ def test_all_processes_count_in_the_tokens_and_none_in_the_share_of_the_machine(
 def test_validation_slows_the_time_left_and_not_the_speed(clock: Clock) -> None:
     speeds = started(clock)
     speeds.add(batch_of(40), NO_ROWS)
-    clock.now += 4
+    clock.now_s += 4
     with speeds.paused():
-        clock.now += 16
+        clock.now_s += 16
     speed = speeds.measure(2, 6)
     assert speed.tokens_per_second == 10
     assert speed.seconds_left == 4 * (4 + 16) / 2
@@ -110,19 +96,19 @@ def test_validation_slows_the_time_left_and_not_the_speed(clock: Clock) -> None:
 
 def test_a_resumed_run_tells_its_time_by_the_steps_of_this_session(clock: Clock) -> None:
     speeds = started(clock)
-    clock.now += 1000  # loading, before the first step
+    clock.now_s += 1000  # loading, before the first step
     speeds.start(90)
     assert speeds.measure(90, 100).seconds_left is None
-    clock.now += 6
+    clock.now_s += 6
     assert speeds.measure(92, 100).seconds_left == 24
-    clock.now += 6
+    clock.now_s += 6
     assert speeds.measure(100, 100).seconds_left == 0
 
 
 def test_without_a_known_peak_there_is_no_share_of_it(clock: Clock) -> None:
     speeds = started(clock, peak_flops=None)
     speeds.add(batch_of(40), NO_ROWS)
-    clock.now += 1
+    clock.now_s += 1
     speed = speeds.measure(1, 2)
     assert speed.mfu is None
     assert "MFU" not in speed.describe()

@@ -1,7 +1,6 @@
 """What is known of the work to be done before it is done."""
 
 import io
-import os
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -12,15 +11,6 @@ from biofm.inference.runs import Intake, intake
 
 RECORDS = [Record(id=str(n), sequence="M" * (10 + n)) for n in range(100)]
 N_RESIDUES = sum(len(record.sequence) for record in RECORDS)
-
-
-@pytest.fixture
-def pipe() -> Iterator[BinaryIO]:
-    """The reading end of a pipe that nobody writes to."""
-    reading, writing = os.pipe()
-    with open(reading, "rb") as stream:
-        yield stream
-    os.close(writing)
 
 
 @pytest.fixture

@@ -1,9 +1,8 @@
 """An embedding run: what is counted, progress, going on after a fault, and memory that does not grow."""
 
-import os
 import tracemalloc
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -33,15 +32,6 @@ class Heard(Progress):
         self.updates.append((tokens, fraction))
         if len(self.updates) == self._stop_after:
             raise KeyboardInterrupt
-
-
-@pytest.fixture
-def pipe() -> Iterator[BinaryIO]:
-    """The reading end of a pipe that nobody writes to."""
-    reading, writing = os.pipe()
-    with open(reading, "rb") as stream:
-        yield stream
-    os.close(writing)
 
 
 Work = Callable[..., int]

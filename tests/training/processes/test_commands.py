@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from biofm import api
 from biofm.gate import ledger_path
 from biofm.training import PretrainRecipe
+from tests.conftest import StartProcess
 from tests.training.processes.conftest import losses_of
 
 DEADLINE_S = 300  # a hang, also on a busy machine
@@ -60,23 +61,15 @@ def whole(fasta: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def start(fasta: Path) -> Iterator[Start]:
-    started: list[subprocess.Popen[str]] = []
+def start(fasta: Path, start_process: StartProcess) -> Start:
+    """Starts a pretraining into a folder in two processes."""
 
     def run(launcher: str, output: Path, *more: str, given: Path = fasta) -> subprocess.Popen[str]:
         command = [*LAUNCHERS[launcher], "pretrain", str(given), "--output", str(output), *OPTIONS, *more]
         command += ["--devices", "2"] if launcher == "itself" else []
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
-        process = subprocess.Popen(
-            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        started.append(process)
-        return process
+        return start_process(*command, variables={"OMP_NUM_THREADS": "1"})
 
-    yield run
-    for process in started:
-        process.kill()
-        process.communicate()
+    return run
 
 
 def wait_until(is_so: Callable[[], object], process: subprocess.Popen[str] | None = None) -> None:
