@@ -1,4 +1,7 @@
-"""For every test: no network, a ledger of its own, few threads, fixed random numbers, checked shapes."""
+"""For every test: no network, a ledger of the tests, few threads, fixed random numbers, checked shapes.
+
+And what several rooms of the tests use: a ledger of one test alone, processes, a full disk, a clock.
+"""
 
 import os
 import random

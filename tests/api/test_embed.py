@@ -18,14 +18,10 @@ from biofm.api import Embed
 from biofm.core import InputError, OptionError
 from biofm.core.outputs import SUFFIXES
 from biofm.models import BUNDLED
+from tests.api.conftest import PROTEINS
 from tests.conftest import ReadLedger
 from tests.embeddings import read_embeddings
 
-PROTEINS = [
-    ("P69905", "MVLSPADKTNVKAAWGKVGAHAGEYGAEAL"),
-    ("P01308", "MALWMRLLPLLALLALWGPDPAAA"),
-    ("P69905", "mkt*"),
-]
 OPTIONS: dict[str, Any] = {"pool": "max", "layer": 2, "window": 12}
 
 

@@ -1,6 +1,4 @@
-"""The command line, run in this process or in ones that are killed; a tiny ESM-2 for it; and readers of what
-it writes.
-"""
+"""The command line, run in this process or in ones that are killed, and a tiny ESM-2 for it."""
 
 import os
 import random
