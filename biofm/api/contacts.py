@@ -123,16 +123,16 @@ class Contacts(Verb["ContactsSummary"]):
             stream = permit.reader("input")
             loaded = load(self.model, device=self.device, dtype=self.dtype)
             records = records_of_file(stream, name, loaded.modality, reading_of(self, self.gaps), notices)
-            predictor = loaded.contact_mapper(self.tokens_per_batch)
+            mapper = loaded.contact_mapper(self.tokens_per_batch)
             provenance = loaded.contact_provenance(self.gaps)
-            kept = short_enough(records, predictor.longest, notices, on_error=on_error)
-            store = self._store(permit, loaded, provenance, notices)
+            kept = short_enough(records, mapper.longest, notices, on_error=on_error)
+            writer = self._open_writer(permit, loaded, provenance, notices)
             intake = Intake(focus.watch(kept) if focus else kept, stream)
             with progress.bar("contacts") as bar:
-                tally = write_contacts(predictor, intake, store, focus, notices, bar, on_error=on_error)
+                tally = write_contacts(mapper, intake, writer, focus, notices, bar, on_error=on_error)
             if focus and focus.map and is_empty(focus.map.probabilities):
-                raise not_finite(predictor.model, f"{name}, protein {focus.map.id}")
-            store.close()
+                raise not_finite(mapper.model, f"{name}, protein {focus.map.id}")
+            writer.close()
             if focus:
                 self._draw(focus, permit)
         return ContactsSummary(
@@ -184,7 +184,7 @@ class Contacts(Verb["ContactsSummary"]):
                 found = read_chain(permit.reader("structure"), str(self.structure), self.chain)
         return Focus(self.protein, found, name_of_input(self.input))
 
-    def _store(
+    def _open_writer(
         self, permit: "Permit", loaded: "Model", provenance: "ProvenanceFields", notices: Counter[str]
     ) -> "ContactWriter":
         from biofm.core.outputs import provenance_path  # these bring numpy and torch

@@ -128,7 +128,7 @@ class Embed(Verb["EmbedSummary"]):
 
     def run(self, progress: ProgressSink = SILENT) -> "EmbedSummary":
         from biofm.api.finished import ALREADY_WHOLE, BEGUN_AFRESH, check_finished  # these bring torch
-        from biofm.api.table import write_table
+        from biofm.api.table import write_embedding_table
         from biofm.gate import ask
         from biofm.inference import EMPTY_ROWS
         from biofm.inference.runs import Intake, embed_to_journal, fingerprint, read_through
@@ -155,7 +155,8 @@ class Embed(Verb["EmbedSummary"]):
                 n_tokens = embed_to_journal(embedder, intake, journal, work.share, name, notices, bar)
             notices[EMPTY_ROWS] = journal.counts["empty"]
             if not work.is_shared:
-                notices[EMPTY_ROWS] = write_table([journal], permit, Path(self.output), progress).n_empty
+                written = write_embedding_table([journal], permit, Path(self.output), progress)
+                notices[EMPTY_ROWS] = written.n_empty
             notices[BEGUN_AFRESH] += is_afresh
             return done.now(journal, n_tokens)
 

@@ -78,12 +78,12 @@ def _merge_embeddings(
     journals: "Sequence[Journal]", permit: "Permit", output: Path, progress: ProgressSink, began: float
 ) -> "MergeSummary":
     from biofm.api.finished import provenance_of  # these bring torch
-    from biofm.api.table import write_table
+    from biofm.api.table import write_embedding_table
     from biofm.core.outputs import check_suffix
     from biofm.inference import EMPTY_ROWS, MergeSummary
 
     check_suffix(output)
-    written = write_table(journals, permit, output, progress)
+    written = write_embedding_table(journals, permit, output, progress)
     first, finished = journals[0], journals[0].finished
     assert finished, "check_shards has looked"
     return MergeSummary(
@@ -104,7 +104,7 @@ def _merge_scores(
     journals: "Sequence[Journal]", permit: "Permit", output: Path, progress: ProgressSink, began: float
 ) -> "ScoreMergeSummary":
     from biofm.api.finished import provenance_of  # these bring torch
-    from biofm.api.table import write_scores
+    from biofm.api.table import write_score_table
     from biofm.core.tables import check_table_suffix
     from biofm.inference.scoring import ScoreMergeSummary, count_unscored, note_empty_rows
 
@@ -112,7 +112,7 @@ def _merge_scores(
     finished = journals[0].finished
     assert finished, "check_shards has looked"
     notices = Counter[str](finished["notices"])
-    n_variants = write_scores(journals, permit, output, progress, notices)
+    n_variants = write_score_table(journals, permit, output, progress, notices)
     note_empty_rows(journals, notices)
     return ScoreMergeSummary(
         output=str(output),

@@ -164,7 +164,7 @@ class Model:
             tokens_per_batch=tokens_per_batch,
         )  # fmt: skip
         with ask(request):
-            scorer = Scorer([self.in_dtype(dtype).reader(tokens_per_batch)], method)
+            scorer = Scorer([self.in_dtype(dtype).scoring_model(tokens_per_batch)], method)
             check_asked(modality, scorer.modality)
             insists = modality is not None
             cases = cases_of_values(wild_type, variants, scorer.modality, options, notices, insists=insists)
@@ -201,7 +201,7 @@ class Model:
             id_column=id_column, gaps=gaps, modality=modality, on_error=on_error,
         )  # fmt: skip
         with ask(request):
-            model = self.in_dtype(dtype).reader(tokens_per_batch)
+            model = self.in_dtype(dtype).scoring_model(tokens_per_batch)
             found: Counter[str] = Counter()
             kept: list[int] = []
             noted = _note_numbers(records, kept)
@@ -268,7 +268,7 @@ class Model:
             device=self.compute.device.type,
         ).as_dict() | {"gaps": gaps}
 
-    def reader(self, tokens_per_batch: int | None = None) -> ScoringModel:
+    def scoring_model(self, tokens_per_batch: int | None = None) -> ScoringModel:
         """The model as one that scores: it predicts a residue from those on both sides.
 
         Raises ModelError where the model is causal or has no language-model head, and OptionError where

@@ -83,7 +83,7 @@ class Perplexity(Verb["PerplexitySummary"]):
             stream = permit.reader("input")
             loaded = load(self._model, device=self.device, dtype=self.dtype)
             intake = Intake(records_of_file(stream, name, loaded.modality, reading, notices), stream)
-            model = loaded.reader(self.tokens_per_batch)
+            model = loaded.scoring_model(self.tokens_per_batch)
             provenance = provenance_of_perplexities(
                 model, loaded.info.name, self.method, self.gaps, loaded.compute
             )

@@ -193,7 +193,7 @@ class Score(Verb["ScoreSummary"]):
         from biofm.inference.scoring import Rows, Scorer
 
         loaded = [load(model, device=self.device, dtype=self.dtype) for model in self._models]
-        scorer = Scorer([one.reader(self.tokens_per_batch) for one in loaded], self.method)
+        scorer = Scorer([one.scoring_model(self.tokens_per_batch) for one in loaded], self.method)
         notices: Counter[str] = Counter()
         cases = self._sources.cases(permit.reader, scorer.modality, self._how(), notices)
         first = next(cases)

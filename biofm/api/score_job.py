@@ -14,7 +14,7 @@ import numpy as np
 
 from biofm.api.finished import ALREADY_WHOLE, BEGUN_AFRESH, check_finished, provenance_of
 from biofm.api.model import Model
-from biofm.api.table import write_scores
+from biofm.api.table import write_score_table
 from biofm.api.work import Work
 from biofm.core.journal import Fields, Journal
 from biofm.core.progress import ProgressSink
@@ -113,7 +113,7 @@ class ScoreJob:
             if self.picture is not None:
                 scores.append(block["score"])
 
-        write_scores([journal], permit, self.work.made, progress, self.notices, keep)
+        write_score_table([journal], permit, self.work.made, progress, self.notices, keep)
         if self.picture is not None:
             self._draw(scores, permit.writer("picture"), self.picture.suffix.lower())
 

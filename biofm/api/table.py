@@ -41,10 +41,12 @@ def open_output(permit: Permit, output: Path, provenance: Mapping[str, Any]) -> 
     return open_table(permit.writer("output"), check_table_suffix(output), provenance, beside)
 
 
-def write_table(journals: Sequence[Journal], permit: Permit, output: Path, progress: ProgressSink) -> Written:
+def write_embedding_table(
+    journals: Sequence[Journal], permit: Permit, output: Path, progress: ProgressSink
+) -> Written:
     """Write the embeddings of finished journals in the order of the input."""
     provenance = provenance_of(journals[0])
-    store = open_writer(
+    writer = open_writer(
         permit.writer("output"),
         output.suffix,
         per_residue=provenance["pooling"] == "none",
@@ -52,12 +54,12 @@ def write_table(journals: Sequence[Journal], permit: Permit, output: Path, progr
         provenance_file=permit.writer("provenance") if provenance_path(output) else None,
     )
     with progress.bar("writing") as bar:
-        written = write_embeddings(journals, store, bar)
-    store.close(provenance | empty_fields(written.n_empty, describe_not_finite(provenance["dtype"])))
+        written = write_embeddings(journals, writer, bar)
+    writer.close(provenance | empty_fields(written.n_empty, describe_not_finite(provenance["dtype"])))
     return written
 
 
-def write_scores(
+def write_score_table(
     journals: Sequence[Journal],
     permit: Permit,
     output: Path,

@@ -15,7 +15,7 @@ from biofm.core.errors import InputError
 from biofm.core.outputs import ProvenanceFields, is_empty
 from biofm.core.progress import no_progress
 from biofm.inference.compute import Compute
-from biofm.inference.engine import Engine, OnBatch, pack
+from biofm.inference.engine import Engine, OnBatch, pack_sequences
 from biofm.inference.limits import check_memory_of_item, longest_of, run_whole
 from biofm.inference.results import EMPTY_ROWS
 from biofm.modalities import Item, Tokenizer, items_of
@@ -120,7 +120,7 @@ class ContactMapper(Engine):
         longest, words = max(item.n_units for item in members), self.tokenizer.modality.words
         what = f"a batch with one of {longest:,} {words.units}"
         remedy = f"Give less; where one {words.item} alone is too long, give --device cpu"
-        batch = pack(members)
+        batch = pack_sequences(members)
         with self.out_of_memory(what, remedy):
             maps = self.head(self.encoder, batch.to(self.device))
         sums = torch.stack([probabilities.sum() for probabilities in maps])

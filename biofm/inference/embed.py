@@ -20,7 +20,7 @@ from biofm.core.errors import OptionError
 from biofm.core.outputs import EmbeddingBlock, is_empty
 from biofm.core.progress import no_progress
 from biofm.inference.compute import Compute
-from biofm.inference.engine import Engine, OnBatch, pack
+from biofm.inference.engine import Engine, OnBatch, pack_sequences
 from biofm.inference.limits import (
     activation_bytes,
     check_length,
@@ -163,7 +163,7 @@ class Embedder(Engine):
         )
         for places in self.batches(chunk):
             members = [chunk[place] for place in places]
-            batch = pack(members)
+            batch = pack_sequences(members)
             starts = batch.cu_seqlens[:-1].tolist()
             batch = batch.to(self.device)
             with self.memory_for(batch, remedy):
@@ -171,7 +171,7 @@ class Embedder(Engine):
             sums = hidden.sum(-1)
             rows.add(members, batch, hidden)
             of_pieces = np.logical_or.reduceat(are_faulty(sums), starts)
-            np.logical_or.at(is_faulty, [piece.record for piece in members], of_pieces)
+            np.logical_or.at(is_faulty, [piece.place for piece in members], of_pieces)
             on_batch(len(batch.tokens), sum(piece.n_kept for piece in members))
         return rows.values([item.n_units for item in items]), is_faulty
 

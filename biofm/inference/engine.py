@@ -2,8 +2,9 @@
 
 An input of any length is cut into **chunks** that fit into memory. The sequences of a chunk are sorted by
 length and cut into **batches**, each of which goes through the model at once. A batch is named by the places
-of its members in the chunk, by which the results are put back into the order of the input. ``Embedder``,
-``QueryRunner`` and ``ContactMapper`` are engines, which differ in what they ask of a batch.
+of its members in the chunk, by which the results are put back into the order of the input. ``Embedder`` and
+``QueryRunner`` work so. ``ContactMapper`` is an engine too, but takes batches in the order of the input,
+because its maps are large and leave at once.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -100,6 +101,6 @@ class Engine:
             ) from error
 
 
-def pack(members: Sequence[Tokenised]) -> PackedBatch:
+def pack_sequences(members: Sequence[Tokenised]) -> PackedBatch:
     """Pack the tokens of these sequences, and their values if they have some, into one batch on the CPU."""
     return pack_arrays([one.tokens for one in members], [one.values for one in members])

@@ -54,7 +54,7 @@ class PooledRows:
 
     def add(self, members: list[Piece], batch: PackedBatch, hidden: Float[Tensor, "tokens d"]) -> None:
         pooled = PIECE_POOLS[self._pool](hidden, batch, kept_tokens(members, batch)).cpu()  # (pieces, d)
-        owners = torch.tensor([piece.record for piece in members])
+        owners = torch.tensor([piece.place for piece in members])
         self._n_pieces.index_add_(0, owners, torch.ones(len(members)))
         if self._pool == "max":
             raise_to(self._values, owners, pooled)
@@ -79,7 +79,7 @@ class UnitRows:
         starts = batch.cu_seqlens.tolist()
         for piece, start in zip(members, starts, strict=False):
             # Windows of one sequence have one length, and keep their order through the stable sort by length.
-            self._pieces[piece.record].append(hidden[start + piece.first : start + piece.stop].cpu().numpy())
+            self._pieces[piece.place].append(hidden[start + piece.first : start + piece.stop].cpu().numpy())
 
     def values(self, n_units: Sequence[int]) -> NDArray[np.float32]:
         return np.concatenate([rows for pieces in self._pieces for rows in pieces])

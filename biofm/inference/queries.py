@@ -13,7 +13,7 @@ from torch import Tensor
 
 from biofm.core.progress import no_progress
 from biofm.inference.compute import Compute
-from biofm.inference.engine import Engine, pack
+from biofm.inference.engine import Engine, pack_sequences
 from biofm.modalities import Tokens
 from biofm.models.finiteness import are_faulty
 from biofm.nn import MaskedLM
@@ -71,7 +71,7 @@ class QueryRunner(Engine):
     @torch.inference_mode()
     def _run(self, queries: list[Query]) -> list[NDArray[np.float32]]:
         """The answers to the queries of one batch."""
-        batch = pack(queries)
+        batch = pack_sequences(queries)
         starts = batch.cu_seqlens.tolist()
         batch.tokens[_places([query.masked for query in queries], starts)] = self.mask_token
         read = _places([query.read for query in queries], starts).to(self.device)

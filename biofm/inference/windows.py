@@ -18,11 +18,11 @@ Values = NDArray[np.float32] | None
 class Piece(NamedTuple):
     """The tokens of a window, or of a whole sequence, with the special ones around them.
 
-    ``record``: the place of its sequence in the chunk. The tokens ``first`` up to ``stop`` are the units that
+    ``place``: the place of its sequence in the chunk. The tokens ``first`` up to ``stop`` are the units that
     count.
     """
 
-    record: int
+    place: int
     tokens: Tokens  # (length,)
     first: int
     stop: int
@@ -35,7 +35,7 @@ class Piece(NamedTuple):
 
 
 def pieces(
-    record: int, tokens: Tokens, window: int | None, tokenizer: Tokenizer, values: Values = None
+    place: int, tokens: Tokens, window: int | None, tokenizer: Tokenizer, values: Values = None
 ) -> Iterator[Piece]:
     """Cut the tokens of a sequence, and their values, into windows of ``window`` units that overlap by half.
 
@@ -43,13 +43,13 @@ def pieces(
     """
     n_before, n_units = tokenizer.n_before, len(tokens) - tokenizer.n_special
     if window is None or n_units <= window:
-        yield Piece(record, tokens, n_before, n_before + n_units, values)
+        yield Piece(place, tokens, n_before, n_before + n_units, values)
         return
     for span in spans(n_units, window):
         framed = frame(tokens, span.start, window, tokenizer)
         first, stop = span.first - span.start, span.stop - span.start
         its_values = frame_values(values, span.start, window, tokenizer)
-        yield Piece(record, framed, n_before + first, n_before + stop, its_values)
+        yield Piece(place, framed, n_before + first, n_before + stop, its_values)
 
 
 class Span(NamedTuple):

@@ -43,7 +43,20 @@ _CLASSES = (
     metadata._MEM_FORMAT_ENCODING,
     filesystem._StorageInfo,
 )
+
+
+def _memory_format(owner: Any, name: Any) -> Any:
+    """Return a member of torch's only enumeration in the metadata. Raises UnpicklingError for any other call.
+
+    Python 3.11.0 to 3.11.3, of which Debian 12 has one, write it as ``getattr(class, name)``.
+    """
+    if owner is not metadata._MEM_FORMAT_ENCODING or not isinstance(name, str):
+        raise pickle.UnpicklingError("GLOBAL builtins.getattr")
+    return metadata._MEM_FORMAT_ENCODING[name]
+
+
 _OF_FORMAT = {(it.__module__, it.__name__): it for it in _CLASSES} | {
+    ("builtins", "getattr"): _memory_format,
     ("torch", "Size"): torch.Size,
     ("torch.serialization", "_get_layout"): torch.serialization._get_layout,
     ("pathlib", "PosixPath"): PurePosixPath,  # where it was written: a note, which is never opened

@@ -14,6 +14,8 @@ MAX_FILE_BYTES = 6_000_000  # the bundled model is the largest thing that we shi
 MACHINE_PATH = re.compile(r"(?<![\w.])/(?:work|root|home|Users)/[\w.]|\b[s]hared/(?:data|design|reference)")
 NOTE_TO_SELF = re.compile(r"\b(?:[T]ODO|[F]IXME)\b")
 NAMES_THE_DATA = Path(".ci/run")  # the one file that may say where real data lies beside a checkout
+NAMED_FILE = re.compile(r"`((?:biofm|kernels|datasets|tests|docs)/[\w./-]+\.\w+)`")
+PAGES_OF_THE_PAST = {"CHANGELOG.md", "docs/log.md", "docs/measurements.md"}
 
 
 def text_of(path: Path) -> str:
@@ -89,10 +91,6 @@ def test_a_long_function_is_noticed() -> None:
     source = f"def short():\n{text}    pass\n\nclass A:\n    def long(self):\n" + "        pass\n" * 10
     assert long_functions(source, limit=9) == ["long"]
     assert long_functions(source, limit=10) == []
-
-
-NAMED_FILE = re.compile(r"`((?:biofm|kernels|datasets|tests|docs)/[\w./-]+\.\w+)`")
-PAGES_OF_THE_PAST = {"CHANGELOG.md", "docs/log.md", "docs/measurements.md"}
 
 
 def test_every_file_that_a_page_names_is_there(tree: list[Path], root: Path) -> None:

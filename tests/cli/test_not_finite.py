@@ -235,7 +235,7 @@ def test_merged_scores_say_how_many_rows_are_empty_whatever_the_order(biofm: Any
 def test_empty_rows_keep_their_reasons_when_the_run_goes_on_without_the_option(
     biofm: Any, broken: Broken, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rows, "BATCHES_PER_CHUNK", 1)
+    monkeypatch.setattr(rows, "BATCHES_PER_COMMIT", 1)
     sound = f"K2R,{WILD_TYPES['a']}\n" * 2100  # beyond the first 2,048 rows
     Path("v.csv").write_text(f"{variants_of_both()}{sound}K2R\n")
     small = ("--tokens-per-batch", "16")

@@ -65,7 +65,7 @@ def test_smaller_chunks_compute_nothing_twice(
 ) -> None:
     write_inputs(tmp_path)
     whole = json.loads(biofm(*words(tiny_esm2, "-o", "whole.csv")).out)
-    monkeypatch.setattr(rows, "BATCHES_PER_CHUNK", 16)
+    monkeypatch.setattr(rows, "BATCHES_PER_COMMIT", 16)
     in_chunks = json.loads(biofm(*words(tiny_esm2, "-o", "chunks.csv")).out)
     assert in_chunks["n_tokens"] == whole["n_tokens"]
     table, same = pd.read_csv("chunks.csv"), pd.read_csv("whole.csv")
@@ -121,7 +121,7 @@ TO_OUT = ("-w", "wt.fasta", "-o", "out.csv", "--tokens-per-batch", "72", "-q")
 
 def interrupted(biofm: Any, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaves the unfinished work of a run whose table has a fault in its second half."""
-    monkeypatch.setattr(rows, "BATCHES_PER_CHUNK", 2)
+    monkeypatch.setattr(rows, "BATCHES_PER_COMMIT", 2)
     Path("wt.fasta").write_text(f">a\n{PROTEIN}\n")
     lines = [f"{residue}{place}A\n" for place, residue in enumerate(PROTEIN, 1)]
     Path("v.csv").write_text("mutant\n" + "".join(lines * 130) + "K1A\n")  # beyond the first 2,048 rows

@@ -43,7 +43,7 @@ def test_windows_overlap_by_half_and_are_framed_by_special_tokens() -> None:
     for piece in found:
         assert len(piece.tokens) == 22
         assert (piece.tokens[0], piece.tokens[-1]) == (TOKENIZER.cls, TOKENIZER.eos)
-        assert piece.record == 7
+        assert piece.place == 7
 
 
 @pytest.mark.parametrize("window", [None, 30, 31])

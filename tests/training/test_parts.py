@@ -3,12 +3,13 @@
 import pickle
 import warnings
 from collections.abc import Callable
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch.distributed.checkpoint.metadata import Metadata
+from torch.distributed.checkpoint.metadata import _MEM_FORMAT_ENCODING, Metadata
 from torch.distributed.checkpoint.state_dict_saver import save
 
 from biofm.core import OutputError
@@ -65,6 +66,32 @@ def test_metadata_may_name_the_classes_of_its_format_alone(name: str, folder: Pa
     module, _, function = name.rpartition(".")
     (folder / ".metadata").write_bytes(f"c{module}\n{function}\n.".encode())
     assert f".metadata: refused: this checkpoint holds more than data ({name})" in fault_of(folder)
+
+
+class PicklerOfPython3112(pickle._Pickler):
+    """Writes an enumeration as Python 3.11.0 to 3.11.3 do, such as Debian 12's: by ``getattr``."""
+
+    def reducer_override(self, value: Any) -> Any:
+        return (getattr, (type(value), value.name)) if isinstance(value, Enum) else NotImplemented
+
+
+def test_metadata_that_python_3_11_2_wrote_is_read(folder: Path) -> None:
+    with (folder / ".metadata").open("rb") as file:
+        about = pickle.load(file)
+    with (folder / ".metadata").open("wb") as file:
+        PicklerOfPython3112(file).dump(about)
+    assert b"getattr" in (folder / ".metadata").read_bytes()
+    assert read_parts(folder)["optimizer_0"] == STATE["optimizer_0"]
+
+
+@pytest.mark.parametrize(("owner", "fault"), [(torch.Size, "refused"), (_MEM_FORMAT_ENCODING, DAMAGED)])
+def test_no_other_attribute_is_looked_up(owner: type, fault: str, folder: Path) -> None:
+    class Reaching:
+        def __reduce__(self) -> Any:
+            return getattr, (owner, "__subclasses__")
+
+    change(folder, lambda it: it.planner_data.update(more=Reaching()))
+    assert fault in fault_of(folder)
 
 
 def test_code_amid_good_metadata_does_not_run(folder: Path, tmp_path: Path) -> None:

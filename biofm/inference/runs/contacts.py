@@ -109,14 +109,14 @@ class ContactTally(TypedDict):
 def write_contacts(
     mapper: ContactMapper,
     intake: Intake,
-    store: ContactWriter,
+    writer: ContactWriter,
     focus: Focus | None,
     notices: Counter[str],
     progress: Progress,
     *,
     on_error: str = "stop",
 ) -> ContactTally:
-    """Write the maps of all records of ``intake`` into ``store``, and leave that open.
+    """Write the maps of all records of ``intake`` into ``writer``, and leave that open.
 
     ``focus`` keeps the map of the one protein that is looked at. Raises ModelError or OptionError as
     ``ContactMapper.stream`` does.
@@ -129,7 +129,7 @@ def write_contacts(
         progress.update(tokens=counts["tokens"], fraction=intake.share_of(counts["residues"]))
 
     for place, found in enumerate(mapper.stream(intake, notices, on_batch, on_error=on_error)):
-        store.append(found.id, found.record, found.probabilities)
+        writer.append(found.id, found.record, found.probabilities)
         counts["sequences"] += 1
         if focus is not None:
             focus.keep(place, found)

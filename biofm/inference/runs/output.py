@@ -38,8 +38,8 @@ class _Found(NamedTuple):
     rows: NDArray[np.float32]
 
 
-def write_embeddings(journals: Sequence[Journal], store: EmbeddingWriter, progress: Progress) -> Written:
-    """Write the rows of finished journals, which share one input, into ``store``, and leave that open.
+def write_embeddings(journals: Sequence[Journal], writer: EmbeddingWriter, progress: Progress) -> Written:
+    """Write the rows of finished journals, which share one input, into ``writer``, and leave that open.
 
     Raises InputError where a record is in none of the journals, is in two of them, or is damaged.
     """
@@ -48,7 +48,7 @@ def write_embeddings(journals: Sequence[Journal], store: EmbeddingWriter, progre
     n_rows = n_done = 0
     counts: Counter[str] = Counter()
     for block in _blocks(_found(journals, d_model, counts)):
-        store.append(block)
+        writer.append(block)
         n_rows += len(block.values)
         n_done += len(block.ids)
         progress.update(fraction=n_done / n_records)

@@ -56,8 +56,8 @@ def score_to_journal(
     progress: Progress,
     *,
     on_error: str = "stop",
-) -> int:
-    """Score the rows that ``journal``, which has begun, does not hold yet; returns how many tokens that took.
+) -> None:
+    """Score the rows that ``journal``, which has begun, does not hold yet.
 
     ``names`` are those of the models' columns, and ``where`` is the input's, for messages. Raises InputError
     where rows that the journal holds have changed in the input. Raises ModelError or OptionError where a
@@ -87,7 +87,6 @@ def score_to_journal(
     totals = {"n_records": rows.n_read, "digest": rows.digest, "notices": dict(+notices)}
     has_reasons = on_error == "skip" or journal.counts["unscored"] + journal.counts["empty"] > 0
     journal.finish(totals | {"has_reasons": has_reasons})
-    return meter.n_tokens
 
 
 class _Meter:

@@ -14,9 +14,9 @@ from biofm.inference.scoring.cases import Cases
 from biofm.inference.scoring.methods import Unscored, Variant
 from biofm.inference.scoring.scorer import Need, Scorer
 
-# A chunk fills so many batches. With more, fewer batches are half empty; with fewer, a run that is stopped
-# loses less work.
-BATCHES_PER_CHUNK = 32
+# So many batches of work are committed together. With more, fewer batches are half empty; with fewer, a run
+# that is stopped loses less work. The engine sorts them by length in chunks of its own.
+BATCHES_PER_COMMIT = 32
 
 BY_LIKELIHOOD = "variants with insertions or deletions, scored by pseudo-perplexity"
 UNKNOWN = "residues of wild types read as <unk>"
@@ -141,10 +141,11 @@ def _key_of_place(row: Row) -> bytes:
 
 
 def chunks(rows: Iterable[Row], scorer: Scorer) -> Iterator[Chunk]:
-    """Cut the rows into chunks of about ``BATCHES_PER_CHUNK`` batches. Where a chunk ends depends on the rows
-    alone, so that a run that is resumed makes the same chunks.
+    """Cut the rows into chunks of about ``BATCHES_PER_COMMIT`` batches.
+
+    Where a chunk ends depends on the rows alone, so that a run that is resumed makes the same chunks.
     """
-    budget = BATCHES_PER_CHUNK * max(model.runner.tokens_per_batch for model in scorer.models)
+    budget = BATCHES_PER_COMMIT * max(model.runner.tokens_per_batch for model in scorer.models)
     chunk, n_tokens = Chunk(), 0
     for row in rows:
         new = {} if isinstance(row.variant, Unscored) else scorer.needs(row.variant)

@@ -46,11 +46,11 @@ from biofm.training.finetuning.vectors import (
     records_of,
     reference_rows,
 )
-from biofm.training.folder import damage_named, read_json, written_whole
+from biofm.training.folder import CHECKPOINTS, damage_named, read_json, written_whole
 from biofm.training.processes import rendezvous
 from biofm.training.recipe import FinetuneRecipe
 
-OUTPUTS_FILE, REPORT_FILE, CHECKPOINTS = "outputs.safetensors", "member.json", "checkpoints"
+OUTPUTS_FILE, REPORT_FILE = "outputs.safetensors", "member.json"
 ASKED = ("test", "held_out")  # the rows that a member answers
 ROWS_AT_ONCE = 65_536
 

@@ -28,7 +28,7 @@ from biofm.inference.prediction.files import CALIBRATION_FILE, DISTANCES, SCORES
 from biofm.training.finetuning.findings import Findings
 from biofm.training.finetuning.members import FinetuneRun
 from biofm.training.finetuning.plan import TEST_ROWS
-from biofm.training.folder import written_whole
+from biofm.training.folder import EVALUATION, written_whole
 
 UNKNOWN_LETTER = "?"  # the truth of a residue of which nothing is known
 
@@ -115,7 +115,7 @@ def write_predictor(run: FinetuneRun, findings: Findings) -> None:
         file.write(write_info(info))
 
 
-def write_predictions(run: FinetuneRun, findings: Findings) -> None:
+def write_judged_predictions(run: FinetuneRun, findings: Findings) -> None:
     """Write ``predictions.csv``: the id, the set and the truth of every judged row, and the columns of
     ``biofm predict``.
     """
@@ -144,7 +144,7 @@ def write_predictions(run: FinetuneRun, findings: Findings) -> None:
 
 def write_evaluation(folder: Path, summary: FinetuneSummary) -> None:
     """Write the summary as ``evaluation.json``."""
-    with written_whole(folder / "evaluation.json") as file:
+    with written_whole(folder / EVALUATION) as file:
         file.write(json.dumps(asdict(summary), indent=2, allow_nan=False).encode() + b"\n")
 
 

@@ -29,11 +29,12 @@ from biofm.training.finetuning.results import (
     FinetuneSummary,
     summarise,
     write_evaluation,
-    write_predictions,
+    write_judged_predictions,
     write_predictor,
 )
 from biofm.training.finetuning.vectors import records_of, token_store
 from biofm.training.folder import (
+    EVALUATION,
     FREE,
     HAD_ENDED,
     RUN,
@@ -100,7 +101,7 @@ def run_finetuning(
             _remember(source, base, recipe, compute, folder)
     info = _info(source, base, recipe, compute, plan)
     run = FinetuneRun(table, base.checkpoint, info, plan, recipe, compute, embedder.options, folder, progress)
-    had_ended = (folder / "evaluation.json").exists() and all(
+    had_ended = (folder / EVALUATION).exists() and all(
         (run.work(member.name) / REPORT_FILE).exists() for member in plan.members
     )
     if recipe.method == "probe":
@@ -116,7 +117,7 @@ def _conclude(run: FinetuneRun, notices: Counter[str]) -> FinetuneSummary:
     answers = {member.name: read_answers(run, member) for member in run.plan.members}
     findings = judge_members(run, [*answers.values()])
     write_predictor(run, findings)
-    write_predictions(run, findings)
+    write_judged_predictions(run, findings)
     summary = summarise(run, findings, {name: it.report for name, it in answers.items()}, notices)
     write_evaluation(run.folder, summary)
     _report(run, findings, summary)
