@@ -75,3 +75,14 @@ def _decode(block: bytes, name: str, n_lines_before: int) -> str:
 
 def _count_lines(block: bytes) -> int:
     return block.count(b"\n") + block.count(b"\r") - block.count(b"\r\n")
+
+
+def format_count(number: int, one: str, many: str = "") -> str:
+    """Return a number with its noun: ``1 protein``, ``2,000 proteins``.
+
+    Args:
+        number: How many there are.
+        one: The noun in the singular.
+        many: The noun in the plural; by default ``one`` with an s behind it.
+    """
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
