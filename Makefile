@@ -22,7 +22,7 @@ pip_install = $(1)/python -m pip install --progress-bar off $(if $(2),--constrai
 PIP_INSTALL := $(call pip_install,$(BIN),constraints.txt)
 SHOW_PROGRESS := sed -n -E -e 's/^ *(Downloading .* MB\))/  \1/p' -e 's/^(Installing collected packages).*/  \1/p'
 
-.PHONY: help demo test test-all test-esm test-esm-newest proofs lint bench bench-gpu clean
+.PHONY: help demo test test-all test-esm test-esm-newest proofs docs lint bench bench-gpu clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 25
@@ -47,6 +47,9 @@ test-all: test test-esm  ## run the quick tests, those of test-esm, then the slo
 proofs: .venv/.dev  ## run the long proofs of tests/long, one after another, by hand before a release
 	for proof in tests/long/*.py; do echo "$$proof"; $(call threads,1) $(BIN)/python "$$proof"; done
 
+docs: .venv/.dev  ## build the documentation into site/, and open site/index.html to read it
+	$(BIN)/mkdocs build
+
 lint: .venv/.dev  ## check style, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -62,7 +65,7 @@ bench-gpu: .venv/.dev  ## measure the attention kernels on a GPU beside torch an
 	$(BIN)/python kernels/bench/attention/gpu.py
 
 clean:  ## remove the environment, builds and caches
-	rm -rf .venv .venv-esm .venv-esm-newest build dist demo *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .venv-esm .venv-esm-newest build dist demo site *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 
 .venv/bin/python .venv-esm/bin/python: %/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else \

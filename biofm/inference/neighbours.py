@@ -1,7 +1,9 @@
 """Which embedded proteins are alike: the nearest of every row, found block by block.
 
-Neither the rows nor their products are ever in memory as a whole. Blocks have one shape, the last ones filled
-up with zeros, so that equal rows have equal products wherever they lie, and ties go by the order of the file.
+Neither the rows nor their products are ever in memory as a whole. The products are exact: unit vectors are
+rounded to multiples of 2**-24, so that a product of two entries is a multiple of 2**-48, and a sum of them, at
+most 1, fits into the 53 bits of a float64. So equal rows have equal cosines wherever they lie and whatever
+order a processor's matrix product sums in, and ties go by the order of the file on every machine.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,7 +23,11 @@ BLOCK_ROWS = 1024
 BLOCK_BYTES = 16 << 20
 NO_DIRECTION = "{items} equal to the mean of all, whose cosine to any other is 0"
 
+STEPS = 1 << 24
+"""In how many steps a unit vector's entries are told apart."""
+
 Rows = NDArray[np.int32]
+Units = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +35,7 @@ class FoundNeighbours:
     """The most similar other rows of each, most similar first; of equal ones the first in the file.
 
     ``nearest`` (rows, n) are their numbers from 0; ``cosine`` (rows, n) is that around the mean of all rows,
-    of products in float32: right to 1e-6 or so. ``item`` and ``items`` are what one row and several are of.
+    right to 1e-6. ``item`` and ``items`` are what one row and several are of.
     ``notices``: what is good to know, counted.
     """
 
@@ -69,7 +75,7 @@ class Directions:
             what = f"{self.n_rows} rows cannot be compared around their mean"
             raise InputError(what, where=read.where, remedy="Give at least three")
         self._read = read
-        self.n_block = max(1, min(BLOCK_ROWS, BLOCK_BYTES // (4 * max(1, read.n_dimensions))))
+        self.n_block = max(1, min(BLOCK_ROWS, BLOCK_BYTES // (8 * max(1, read.n_dimensions))))
         total = np.zeros(read.n_dimensions)
         for start, stop in self.blocks():
             total += read.rows(start, stop).sum(0, dtype=np.float64)
@@ -79,21 +85,15 @@ class Directions:
         for start in range(first, self.n_rows, self.n_block):
             yield start, min(start + self.n_block, self.n_rows)
 
-    def rows(self, start: int, stop: int) -> Floats:
-        """Unit vectors (rows, dimensions); zeros where there is no direction."""
+    def rows(self, start: int, stop: int) -> Units:
+        """Return unit vectors (rows, dimensions); zeros where there is no direction."""
         rows = self._read.rows(start, stop).astype(np.float64)
         sizes = np.maximum(np.linalg.norm(rows, axis=1), np.linalg.norm(self._mean))
         rows -= self._mean
         norms = np.linalg.norm(rows, axis=1)
         norms[norms <= np.finfo(np.float32).eps * sizes] = np.inf
-        unit: Floats = (rows / norms[:, None]).astype(np.float32)
+        unit: Units = np.rint(rows * (STEPS / norms[:, None])) / STEPS
         return unit
-
-    def block(self, start: int, stop: int) -> Floats:
-        """The same, filled up with zeros to the size of a block."""
-        block = np.zeros((self.n_block, len(self._mean)), np.float32)
-        block[: stop - start] = self.rows(start, stop)
-        return block
 
 
 def find_neighbours(
@@ -112,11 +112,11 @@ def find_neighbours(
     n_still = n_done = 0
     n_blocks = -(-n_rows // directions.n_block)
     for start, stop in directions.blocks():
-        block = directions.block(start, stop)
-        n_still += int((~block[: stop - start].any(1)).sum())
+        block = directions.rows(start, stop)
+        n_still += int((~block.any(1)).sum())
         for first, last in directions.blocks(start):
-            # A block of its own even on the diagonal: of a matrix and itself numpy finds one half.
-            products = (block @ directions.block(first, last).T)[: stop - start, : last - first]
+            others = block if first == start else directions.rows(first, last)
+            products = (block @ others.T).astype(np.float32)
             if first == start:
                 np.fill_diagonal(products, -np.inf)
             else:  # those of the later block, which see this one before their own
@@ -139,7 +139,7 @@ def similarity_of(read: Embeddings, chosen: NDArray[np.intp]) -> Floats:
     """The cosines of some rows to each other, around the mean of all."""
     directions = Directions(read)
     units = np.concatenate([directions.rows(row, row + 1) for row in chosen.tolist()])
-    cosines: Floats = units @ units.T
+    cosines: Floats = (units @ units.T).astype(np.float32)
     return cosines
 
 

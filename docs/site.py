@@ -1,0 +1,257 @@
+"""Hooks of mkdocs: pages made from the code, so that the reference cannot drift from it.
+
+Pages that lie outside docs/, such as CONTRIBUTING.md, are shown as they are; a link to any other file of the
+checkout becomes plain text. Every verb has a page made from its declaration (``biofm.api``): what its command
+and its function are called, what each option means, and what it reads, writes and contacts. Every package
+with a public face has a page that mkdocstrings fills from its docstrings.
+"""
+
+import ast
+import inspect
+import posixpath
+import re
+from collections.abc import Iterator
+from dataclasses import MISSING
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+import biofm.api as api
+from biofm.api.declaration import Declared, Verb, name_of, options_of
+from biofm.policy import Contacts, Effect, Reads, UsesDevice, Writes
+
+ROOT = Path(__file__).resolve().parents[1]
+OUTSIDE = {
+    "README.md": "index.md",
+    "CHANGELOG.md": "changelog.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "SECURITY.md": "security.md",
+    "kernels/README.md": "kernels.md",
+    "biofm/models/bundled/protein-nano/README.md": "protein-nano.md",
+}
+"""Pages that lie outside docs/, and where the site shows them."""
+
+LINK = re.compile(r"(?<!!)\[([^\]]*)\]\((?!\w+:|#)([^)#\s]+)(#[^)\s]*)?\)")
+
+COMMANDS = {"describe": "data describe", "prepare": "data prepare"}
+"""The commands that are called otherwise than their verb."""
+
+FACES = {
+    "biofm": "Loading a model, the loaded model, and the errors that users meet.",
+    "biofm.modalities": "Kinds of records: how they are read, cleaned and tokenised.",
+    "biofm.models": "Model families, their weights and their checkpoints.",
+    "biofm.nn": "The one encoder, its blocks and packed batches.",
+    "biofm.inference": "Running a model: embeddings, scores, contacts, predictions.",
+    "biofm.evaluation": "Metrics, baselines, calibration and held-out perplexity.",
+    "biofm.corpus": "Token stores: how they are written and described.",
+    "biofm.training": "Pretraining and fine-tuning.",
+    "biofm.report": "Figures and one-file reports.",
+    "biofm.gate": "The gate that every verb passes, its permits and its ledger.",
+    "biofm.policy": "Requests, rules and verdicts.",
+    "biofm.core": "Errors, progress, journals and output files.",
+    "biofm_datasets": "Readers and writers of files, splits and the token store.",
+    "biofm_kernels": "Operations on packed batches, with kernels for GPUs.",
+}
+MEMBERS_OF_BIOFM = ("biofm.api.model.Model", "biofm.core.errors.BiofmError")
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Add the pages of the reference to the navigation, below the two entries that are empty lists."""
+    reference = next(entry["Reference"] for entry in config.nav or [] if "Reference" in entry)
+    reference += [
+        {"Commands and functions": [{_command_of(verb): _page_of(verb)} for verb in _verbs()]},
+        {"Python API": [{face: f"reference/python/{face}.md"} for face in FACES]},
+    ]
+    return config
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages of the reference to the files of the site."""
+    pages = {"reference/index.md": _index()}
+    pages |= {_page_of(verb): _verb_page(verb) for verb in _verbs()}
+    pages |= {f"reference/python/{face}.md": _face_page(face, what) for face, what in FACES.items()}
+    for path, place in OUTSIDE.items():
+        if place != "index.md":
+            pages[place] = _with_links_of_the_site((ROOT / path).read_text(encoding="utf-8"), path, place)
+    for place, text in pages.items():
+        files.append(File.generated(config, place, content=text))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Return a page of docs/ with the links that lead out of docs/ turned to where the site shows them."""
+    place = page.file.src_uri
+    return markdown if page.file.generated_by else _with_links_of_the_site(markdown, f"docs/{place}", place)
+
+
+def _with_links_of_the_site(markdown: str, path: str, place: str) -> str:
+    """Return a page of the checkout with its links as the site has them.
+
+    Args:
+        markdown: The page.
+        path: Where it lies in the checkout.
+        place: Where the site shows it, below docs/.
+    """
+
+    def turned(link: re.Match[str]) -> str:
+        words, target, anchor = link.groups()
+        leads_to = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
+        inside = leads_to.removeprefix("docs/") if leads_to.startswith("docs/") else OUTSIDE.get(leads_to)
+        if inside is None:
+            return str(words)
+        return f"[{words}]({posixpath.relpath(inside, posixpath.dirname(place) or '.')}{anchor or ''})"
+
+    return LINK.sub(turned, markdown)
+
+
+def _verbs() -> list[type[Verb[Any]]]:
+    """Return the declarations of all verbs, by the names of their commands."""
+    exported = (getattr(api, name) for name in api.__all__)
+    verbs = [one for one in exported if inspect.isclass(one) and issubclass(one, Verb)]
+    return sorted(verbs, key=_command_of)
+
+
+def _command_of(verb: type[Verb[Any]]) -> str:
+    return COMMANDS.get(name_of(verb), name_of(verb))
+
+
+def _page_of(verb: type[Verb[Any]]) -> str:
+    return f"reference/verbs/{name_of(verb)}.md"
+
+
+def _index() -> str:
+    """Return the first page of the reference: all verbs and all rooms, a line for each."""
+    verbs = [
+        f"| [`biofm {_command_of(verb)}`](verbs/{name_of(verb)}.md) | `biofm.{name_of(verb)}()` "
+        f"| {_summary(verb)} |"
+        for verb in _verbs()
+    ]
+    rooms = [f"| [`{face}`](python/{face}.md) | {what} |" for face, what in FACES.items()]
+    return "\n".join(
+        [
+            "# Reference",
+            "",
+            "Each verb is declared once. The command, the Python function, the request to the gate, and these",
+            "pages are made from its declaration.",
+            "",
+            "## Commands and functions",
+            "",
+            "| command | function | what it does |",
+            "|---|---|---|",
+            *verbs,
+            "",
+            "`biofm models` lists the models, `biofm info` describes one of them or this machine, and",
+            "`biofm configure` writes a recipe to start from. Each prints its options with `--help`.",
+            "",
+            "## Python API",
+            "",
+            "| package | what it holds |",
+            "|---|---|",
+            *rooms,
+            "",
+        ]
+    )
+
+
+def _summary(verb: type[Verb[Any]]) -> str:
+    return " ".join((inspect.getdoc(verb) or "").split("\n\n")[0].split()).replace("|", "\\|")
+
+
+def _verb_page(verb: type[Verb[Any]]) -> str:
+    """Return the page of a verb, made from its declaration."""
+    name, options = name_of(verb), options_of(verb)
+    parameters = ", ".join(one.name for one in options if one.default is MISSING and not one.option.left_out)
+    arguments = " ".join(one.name.upper() for one in options if one.is_positional)
+    required = " ".join(
+        f"{one.flag} {one.name.upper()}"
+        for one in options
+        if one.default is MISSING and not one.is_positional and not one.option.left_out
+    )
+    usage = " ".join(filter(None, ["biofm", _command_of(verb), arguments, required, "[OPTIONS]"]))
+    touched = [_effect_line(one, effect) for one in options for effect in one.effects]
+    lines = [
+        f"# {_command_of(verb)}",
+        "",
+        "```text",
+        usage,
+        f"biofm.{name}({parameters}, ...)",
+        "```",
+        "",
+        inspect.getdoc(verb) or "",
+        "",
+        "## Options",
+        "",
+        "| command line | Python | default | what it means |",
+        "|---|---|---|---|",
+        *map(_option_row, options),
+        "",
+        "## What it touches",
+        "",
+        "The gate is asked about these before the verb does anything:",
+        "",
+        *dict.fromkeys(line for line in touched if line),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _option_row(one: Declared) -> str:
+    """Return the row of one option in the table of a verb."""
+    flag = f"`{one.name.upper()}`" if one.is_positional else f"`{one.flag}`"
+    if one.option.short:
+        flag += f", `{one.option.short}`"
+    limits = "" if one.limits is None else f" From {one.limits.least:,} to {one.limits.most:,}."
+    kind = _escaped(_spelled(one.type))
+    default = "required" if one.default is MISSING else f"`{one.default!r}`"
+    meaning = f"{_escaped(one.option.help)}{limits}"
+    return f"| {flag} | `{one.name}`<br><small>{kind}</small> | {default} | {meaning} |"
+
+
+def _spelled(kind: Any) -> str:
+    """Return a type as people write it, without the modules that it comes from."""
+    if get_origin(kind) is None:
+        return kind.__name__ if isinstance(kind, type) else str(kind)
+    parts = get_args(kind)
+    if str(kind).startswith("typing.Literal"):
+        return ", ".join(f'"{part}"' for part in parts)
+    if " | " in str(kind) or str(kind).startswith(("typing.Union", "typing.Optional")):
+        return " | ".join("None" if part is type(None) else _spelled(part) for part in parts)
+    return f"{get_origin(kind).__name__}[{', '.join(map(_spelled, parts))}]"
+
+
+def _escaped(text: str) -> str:
+    """Return a text that may stand in a cell of a table."""
+    return text.replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*").replace("\n", " ")
+
+
+def _effect_line(one: Declared, effect: Effect) -> str:
+    """Return what an effect of an option says, as a line of a list; empty where it touches nothing."""
+    match effect:
+        case Reads():
+            return f"- It reads what `{one.name}` names."
+        case Writes():
+            return f"- It writes what `{one.name}` names."
+        case Contacts():
+            return f"- It may contact a server for `{one.name}` ({effect.role})."
+        case UsesDevice():
+            return f"- It computes on the device that `{one.name}` names."
+    return ""
+
+
+def _face_page(face: str, what: str) -> str:
+    """Return the page of a room, which mkdocstrings fills with what its face exports."""
+    names = MEMBERS_OF_BIOFM if face == "biofm" else tuple(_exported(face))
+    return "\n".join([f"# {face}", "", what, "", *(f"::: {name}\n" for name in names)])
+
+
+def _exported(face: str) -> Iterator[str]:
+    """Yield the full names of what a face exports, where it is defined."""
+    parts = face.split(".")
+    root = {"biofm_kernels": ROOT / "kernels", "biofm_datasets": ROOT / "datasets"}.get(parts[0], ROOT)
+    tree = ast.parse(root.joinpath(*parts, "__init__.py").read_text(encoding="utf-8"))
+    for line in tree.body:
+        if isinstance(line, ast.ImportFrom) and line.module and line.module.startswith(("biofm.", "biofm_")):
+            yield from (f"{line.module}.{one.name}" for one in line.names)
