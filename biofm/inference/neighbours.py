@@ -21,6 +21,7 @@ MOST_NEAREST = 100
 """Of one row: as many as graphs of neighbours have. All of them are kept until they are printed."""
 BLOCK_ROWS = 1024
 BLOCK_BYTES = 16 << 20
+STRIP_ROWS = 128
 NO_DIRECTION = "{items} equal to the mean of all, whose cosine to any other is 0"
 
 STEPS = 1 << 24
@@ -116,7 +117,7 @@ def find_neighbours(
         n_still += int((~block.any(1)).sum())
         for first, last in directions.blocks(start):
             others = block if first == start else directions.rows(first, last)
-            products = (block @ others.T).astype(np.float32)
+            products = _cosines(block, others)
             if first == start:
                 np.fill_diagonal(products, -np.inf)
             else:  # those of the later block, which see this one before their own
@@ -139,8 +140,15 @@ def similarity_of(read: Embeddings, chosen: NDArray[np.intp]) -> Floats:
     """The cosines of some rows to each other, around the mean of all."""
     directions = Directions(read)
     units = np.concatenate([directions.rows(row, row + 1) for row in chosen.tolist()])
-    cosines: Floats = (units @ units.T).astype(np.float32)
-    return cosines
+    return _cosines(units, units)
+
+
+def _cosines(units: Units, others: Units) -> Floats:
+    """Return the exact products of two sets of unit vectors, rounded to float32."""
+    found = np.empty((len(units), len(others)), np.float32)
+    for start in range(0, len(units), STRIP_ROWS):  # so that float64 takes the memory of a strip alone
+        found[start : start + STRIP_ROWS] = units[start : start + STRIP_ROWS] @ others.T
+    return found
 
 
 def _keep_best(cosine: Floats, nearest: Rows, products: Floats, first: int) -> None:
