@@ -34,13 +34,18 @@ OUTSIDE = {
 }
 """Pages that lie outside docs/, and where the site shows them."""
 
-LINK = re.compile(r"(?<!!)\[([^\]]*)\]\((?!\w+:|#)([^)#\s]+)(#[^)\s]*)?\)")
+PICTURES_OUTSIDE = {"biofm/models/bundled/protein-nano/loss.png": "pictures/protein-nano-loss.png"}
+"""Pictures of these pages, and where the site has them."""
+
+LINK = re.compile(r"\[([^\]]*)\]\((?!\w+:|#)([^)#\s]+)(#[^)\s]*)?\)")
+
+SHOWN = OUTSIDE | PICTURES_OUTSIDE
 
 COMMANDS = {"describe": "data describe", "prepare": "data prepare"}
 """The commands that are called otherwise than their verb."""
 
 FACES = {
-    "biofm": "Loading a model, the loaded model, and the errors that users meet.",
+    "biofm": "Loading a model, and the loaded model.",
     "biofm.modalities": "Kinds of records: how they are read, cleaned and tokenised.",
     "biofm.models": "Model families, their weights and their checkpoints.",
     "biofm.nn": "The one encoder, its blocks and packed batches.",
@@ -55,7 +60,10 @@ FACES = {
     "biofm_datasets": "Readers and writers of files, splits and the token store.",
     "biofm_kernels": "Operations on packed batches, with kernels for GPUs.",
 }
-MEMBERS_OF_BIOFM = ("biofm.api.model.Model", "biofm.core.errors.BiofmError")
+MEMBERS_OF_BIOFM = (
+    *(f"biofm.api.loading.{name}" for name in ("load", "models", "info", "kernels")),
+    "biofm.api.model.Model",
+)
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -76,6 +84,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for path, place in OUTSIDE.items():
         if place != "index.md":
             pages[place] = _with_links_of_the_site((ROOT / path).read_text(encoding="utf-8"), path, place)
+    for path, place in PICTURES_OUTSIDE.items():
+        files.append(File.generated(config, place, abs_src_path=str(ROOT / path)))
     for place, text in pages.items():
         files.append(File.generated(config, place, content=text))
     return files
@@ -99,7 +109,7 @@ def _with_links_of_the_site(markdown: str, path: str, place: str) -> str:
     def turned(link: re.Match[str]) -> str:
         words, target, anchor = link.groups()
         leads_to = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
-        inside = leads_to.removeprefix("docs/") if leads_to.startswith("docs/") else OUTSIDE.get(leads_to)
+        inside = leads_to.removeprefix("docs/") if leads_to.startswith("docs/") else SHOWN.get(leads_to)
         if inside is None:
             return str(words)
         return f"[{words}]({posixpath.relpath(inside, posixpath.dirname(place) or '.')}{anchor or ''})"

@@ -1,0 +1,81 @@
+"""The documentation as a site: it builds without a warning, its links lead somewhere, its picture is of this house."""
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Page(HTMLParser):
+    """Collects the links of a page and the anchors that others may link to."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.links: set[str] = set()
+        self.anchors: set[str] = set()
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if name in {"href", "src"} and value:
+                self.links.add(value)
+            elif name in {"id", "name"} and value:
+                self.anchors.add(value)
+
+
+def broken_links(site: Path) -> list[str]:
+    """Return the links of a site that lead to no file of it, or to no anchor of a page."""
+    pages = {path: Page(path) for path in sorted(site.rglob("*.html")) if path.name != "404.html"}
+    broken = []
+    for path, page in pages.items():
+        for link in sorted(page.links):
+            parts = urlsplit(link)
+            if parts.scheme or parts.netloc:
+                continue
+            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            is_there = target.exists() and (
+                target not in pages
+                or not parts.fragment
+                or (unquote(parts.fragment) in pages[target].anchors)
+            )
+            if not is_there:
+                broken.append(f"{path.relative_to(site)}: {link}")
+    return broken
+
+
+@pytest.mark.slow
+def test_the_site_builds_without_a_warning_and_its_links_lead_somewhere(tmp_path: Path) -> None:
+    environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]
+    built = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert (built.returncode, built.stdout + built.stderr) == (0, "")
+    assert broken_links(tmp_path) == []
+    assert len([*tmp_path.glob("reference/verbs/*.html")]) >= 12
+    outside = {link for page in tmp_path.rglob("*.html") for link in Page(page).links if "//" in link}
+    assert not [link for link in outside if re.search(r"\.(css|js|woff2?)$", urlsplit(link).path)], (
+        "fetched from elsewhere"
+    )
+
+
+def test_a_broken_link_and_a_missing_anchor_are_found(tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_text('<a id="x" href="b.html">b</a><a href="c.html">c</a><a href="#y">y</a>')
+    (tmp_path / "b.html").write_text('<a href="a.html#x">x</a><a href="a.html#z">z</a>')
+    assert broken_links(tmp_path) == ["a.html: #y", "a.html: c.html", "b.html: a.html#z"]
+
+
+def test_the_picture_of_the_house_shows_its_floors() -> None:
+    picture = (ROOT / "docs/pictures/house.svg").read_text(encoding="utf-8")
+    drawn = re.findall(r'<text x="40" [^>]*font-weight="bold"[^>]*>([^<]+)</text>', picture)
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    layers = next(contract["layers"] for contract in contracts if contract["id"] == "floors")
+    assert drawn == [layer.strip("()") for layer in layers]
