@@ -31,6 +31,7 @@ demo: .venv/.base  ## embed the example proteins and draw their nearest neighbou
 	@mkdir -p demo
 	$(BIN)/biofm embed $(EXAMPLE) --model $(MODEL) --output demo/proteins.h5ad --overwrite
 	$(BIN)/biofm neighbours demo/proteins.h5ad --output demo/proteins.png --overwrite
+	$(BIN)/python biofm/examples/counterparts.py demo/proteins.h5ad
 
 test: .venv/.dev  ## run the quick tests
 	$(call threads,1) $(BIN)/python -m pytest -n 2 -m "not slow"

@@ -1,4 +1,4 @@
-"""The documentation as a site: it builds without a warning, its links lead somewhere, its picture is of this house."""
+"""The site builds without a warning, its links lead somewhere, and its picture is of this house."""
 
 import os
 import re
