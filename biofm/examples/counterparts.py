@@ -2,7 +2,7 @@
 
     python biofm/examples/counterparts.py demo/proteins.h5ad
 
-The example file holds six proteins of *E. coli*, each followed by the protein of yeast that does the same work.
+The example file holds six proteins of *E. coli*, each followed by the one of yeast that does the same work.
 """
 
 import sys
