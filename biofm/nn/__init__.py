@@ -1,4 +1,6 @@
-"""The encoder and its parts, on packed batches only."""
+"""Networks that compute on packed batches. This room holds the encoder, its parts and the models built on
+it.
+"""
 
 from biofm.nn.blockwise import compile_blocks, recompute_blocks, restore_blocks, shard
 from biofm.nn.config import EncoderConfig

@@ -1,4 +1,6 @@
-"""One layer of the encoder: attention, then feed-forward, each normalised and added to the stream."""
+"""One layer of the encoder: attention, then feed-forward. Each is normalised and added to the residual
+stream.
+"""
 
 from collections.abc import Callable
 
@@ -17,8 +19,9 @@ Heads = Float[Tensor, "tokens heads head_dim"]
 
 
 class Block(nn.Module):
-    """The parts that both orders of norm share. Given ``rows``, a block returns the vectors of these tokens
-    alone.
+    """Holds the parts that both orders of norm share: two norms, attention and feed-forward.
+
+    The subclasses define ``forward``. Given ``rows``, a block returns the vectors of these tokens only.
     """
 
     def __init__(self, config: EncoderConfig) -> None:
@@ -30,18 +33,22 @@ class Block(nn.Module):
         self.feedforward = feed_forward(config)
 
     def add(self, x: Tensor, branch: Tensor) -> Tensor:
-        """Return x + weight * branch. The ``alpha`` of torch.add would do, but the compiler of torch 2.13
-        drops it where the branch ends in a matrix product.
+        """Return x + weight * branch.
+
+        ``torch.add`` has an argument ``alpha`` for this, but the compiler of torch 2.13 ignores ``alpha`` if
+        the branch ends with a matrix product.
         """
         return x + (branch if self.branch_weight == 1 else branch * self.branch_weight)
 
     def stream(self, x: Tensor, rows: Rows | None) -> Tensor:
-        """Return the vectors of the tokens that the block returns: all, or those of ``rows``."""
+        """Return the vectors of the tokens that the block returns: all of them, or those of ``rows``."""
         return x if rows is None else x[rows.indices]
 
 
 class PreNormBlock(Block):
-    """x + attention(norm(x)), then x + feedforward(norm(x)): the stream itself is never normalised."""
+    """Computes x + attention(norm(x)), then x + feedforward(norm(x)): the residual stream itself is never
+    normalised.
+    """
 
     def forward(
         self,
@@ -50,13 +57,14 @@ class PreNormBlock(Block):
         angles: Angles | None,
         rows: Rows | None = None,
     ) -> Float[Tensor, "rows d_model"]:
+        """Return the tokens' vectors after this layer."""
         mixed = self.attention(self.attention_norm(x), batch, angles, rows)
         x = self.add(self.stream(x, rows), mixed)
         return self.add(x, self.feedforward(self.feedforward_norm(x)))
 
 
 class PostNormBlock(Block):
-    """norm(x + attention(x)), then norm(x + feedforward(x)), as in BERT."""
+    """Computes norm(x + attention(x)), then norm(x + feedforward(x)), as in BERT."""
 
     def forward(
         self,
@@ -65,6 +73,7 @@ class PostNormBlock(Block):
         angles: Angles | None,
         rows: Rows | None = None,
     ) -> Float[Tensor, "rows d_model"]:
+        """Return the tokens' vectors after this layer."""
         mixed = self.attention(x, batch, angles, rows)
         x = self.attention_norm(self.add(self.stream(x, rows), mixed))
         y: Tensor = self.feedforward_norm(self.add(x, self.feedforward(x)))
@@ -72,10 +81,10 @@ class PostNormBlock(Block):
 
 
 class SelfAttention(nn.Module):
-    """out(attention(rotate(norm(q)), rotate(norm(k)), v)) with q, k, v in one projection.
+    """Computes out(attention(rotate(norm(q)), rotate(norm(k)), v)), where one projection makes q, k and v.
 
-    The norms of q and k are over the whole model width (ESM C; Henry et al. 2020), and absent unless
-    ``qk_norm``.
+    The norms of q and k are over the whole model width (ESM C; Henry et al. 2020). They exist only if the
+    configuration sets ``qk_norm``.
     """
 
     def __init__(self, config: EncoderConfig) -> None:
@@ -93,6 +102,7 @@ class SelfAttention(nn.Module):
         angles: Angles | None,
         rows: Rows | None = None,
     ) -> Float[Tensor, "rows d_model"]:
+        """Return the attention's output for all tokens, or for ``rows`` only."""
         mixed = self.mix(*self._project(x), batch, None if angles is None else angles.rotary, rows)
         y: Tensor = self.out(mixed.flatten(1))
         return y
@@ -100,7 +110,7 @@ class SelfAttention(nn.Module):
     def mix(
         self, q: Heads, k: Heads, v: Heads, batch: PackedBatch, rotary: Rotary | None, rows: Rows | None
     ) -> Float[Tensor, "rows heads head_dim"]:
-        """Return attention(q, k, v), of all tokens or of ``rows`` alone."""
+        """Return attention(q, k, v) of all tokens, or of ``rows`` only."""
         bounds = (batch.cu_seqlens, batch.max_seqlen)
         if rows is None:
             return attention(q, k, v, *bounds, norm=self.norm, rotary=rotary, tiles=batch.tiles)
@@ -112,7 +122,9 @@ class SelfAttention(nn.Module):
 
     @property
     def norm(self) -> QKNorm | None:
-        """The norms of q and k as the attention kernel takes them; None without ``qk_norm``."""
+        """The norms of q and k in the form that the attention kernel takes; None where there is no
+        ``qk_norm``.
+        """
         if self.q_norm is None or self.k_norm is None:
             return None
         weights = (self.q_norm.weight, self.k_norm.weight, self.q_norm.bias, self.k_norm.bias)
@@ -121,37 +133,39 @@ class SelfAttention(nn.Module):
     def queries_and_keys(
         self, x: Float[Tensor, "tokens d_model"], angles: Angles | None
     ) -> tuple[Heads, Heads]:
-        """Return q and k as the kernel attends with them: normalised and rotated."""
+        """Return q and k as attention uses them: normalised and rotated."""
         q, k, _ = self._project(x)
         return qk_norm_rope(q, k, self.norm, None if angles is None else angles.rotary)
 
     def _project(self, x: Float[Tensor, "tokens d_model"]) -> tuple[Heads, Heads, Heads]:
-        """Return q, k and v of all tokens, also where only some are queries. The module ``qkv`` is called as
-        a whole, so that what wraps it (LoRA, a hook) takes effect.
+        """Return q, k and v of all tokens, even if only some tokens are queries.
+
+        The module ``qkv`` is called as a whole, so that anything that wraps it (LoRA, a hook) takes effect.
         """
         q, k, v = (part.unflatten(-1, self.head_shape) for part in self.qkv(x).chunk(3, dim=-1))
         return q, k, v
 
 
 class CausalSelfAttention(SelfAttention):
-    """Self-attention in which a token attends to itself and the tokens before it."""
+    """Computes self-attention in which a token attends to itself and to the tokens before it."""
 
     def mix(
         self, q: Heads, k: Heads, v: Heads, batch: PackedBatch, rotary: Rotary | None, rows: Rows | None
     ) -> Float[Tensor, "rows heads head_dim"]:
+        """Return causal attention of all tokens, or of ``rows`` only."""
         bounds = (batch.cu_seqlens, batch.max_seqlen)
         mixed = attention(q, k, v, *bounds, norm=self.norm, rotary=rotary, window=CAUSAL, tiles=batch.tiles)
-        # The kernel's window is around a token, so that all tokens have to be queries.
+        # A window lies around each token, so the kernel needs every token as a query.
         return mixed if rows is None else mixed[rows.indices]
 
 
 def self_attention(config: EncoderConfig) -> SelfAttention:
-    """Return the attention of a block: causal or not, as the configuration says."""
+    """Return the attention of a block: causal if the configuration says so."""
     return CausalSelfAttention(config) if config.causal else SelfAttention(config)
 
 
 class FeedForward(nn.Module):
-    """down(activation(up(x))). GELU is computed in its exact form (erf)."""
+    """Computes down(activation(up(x))). GELU is computed in its exact form (erf)."""
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
@@ -160,12 +174,13 @@ class FeedForward(nn.Module):
         self.down = nn.Linear(config.d_feedforward, config.d_model, bias=config.linear_bias)
 
     def forward(self, x: Float[Tensor, "tokens d_model"]) -> Float[Tensor, "tokens d_model"]:
+        """Return the output for each token."""
         y: Tensor = self.down(self.activation(self.up(x)))
         return y
 
 
 class SwiGLU(nn.Module):
-    """down(silu(gate(x)) * up(x)) (Shazeer 2020), gate and up in one projection."""
+    """Computes down(silu(gate(x)) * up(x)) (Shazeer 2020), with gate and up in one projection."""
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
@@ -173,13 +188,14 @@ class SwiGLU(nn.Module):
         self.down = nn.Linear(config.d_feedforward, config.d_model, bias=config.linear_bias)
 
     def forward(self, x: Float[Tensor, "tokens d_model"]) -> Float[Tensor, "tokens d_model"]:
+        """Return the output for each token."""
         gate, up = self.gate_up(x).chunk(2, dim=-1)
         y: Tensor = self.down(F.silu(gate) * up)
         return y
 
 
 def feed_forward(config: EncoderConfig) -> FeedForward | SwiGLU:
-    """Return the feed-forward of a block: SwiGLU, or up and down with an activation between."""
+    """Return the feed-forward part of a block: SwiGLU, or two projections with an activation between them."""
     return SwiGLU(config) if config.feedforward == "swiglu" else FeedForward(config)
 
 
@@ -189,6 +205,6 @@ def layer_norm(config: EncoderConfig) -> nn.LayerNorm:
 
 
 def block_norm(config: EncoderConfig) -> nn.LayerNorm:
-    """Return one of the two norms of a block. In ESM C these have a bias and the other norms have none."""
+    """Return one of the two norms of a block. In ESM C these two have a bias and the others have none."""
     bias = config.norm_bias if config.block_norm_bias is None else config.block_norm_bias
     return nn.LayerNorm(config.d_model, eps=config.norm_eps, bias=bias)

@@ -1,4 +1,4 @@
-"""The configuration of an encoder. A model family is a choice of its fields."""
+"""The configuration of an encoder: each model family is a choice of its fields."""
 
 from dataclasses import dataclass
 from reprlib import repr as shortened
@@ -12,7 +12,7 @@ LARGEST = {
     "d_feedforward": 1 << 18,
     "trained_length": 1 << 24,
 }
-"""The most that a field may be: over ten times what any published model has. A file with more is damaged."""
+"""Upper limits of the fields: over ten times what any published model has. A file with more is damaged."""
 MOST_SEGMENTS = 1 << 16
 FLAGS = ("norm_bias", "embedding_norm", "final_norm", "linear_bias", "qk_norm", "tied_head", "causal")
 CHOICES = {
@@ -25,18 +25,37 @@ CHOICES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncoderConfig:
-    """The shape and the parts of one encoder, and of the head that predicts its tokens.
+    """Holds the shape and the parts of one encoder, and of the head that predicts its tokens.
 
-    ``mask_token`` switches on ESM-2's token dropout (Lin et al. 2023; Rao et al. 2020): embeddings of that
-    token become zero and the others are scaled by (1 - 0.15 * 0.8) / (1 - share of masked tokens in the
-    sequence). ``residual_scale`` divides each branch before it is added to the stream. ``trained_length``
-    counts tokens, special ones too. ``norm_bias`` is that of every norm, unless ``block_norm_bias`` says
-    otherwise of the two in each block. ``tied_head`` scores tokens with their own vectors. In a ``causal``
-    encoder a token attends to itself and those before it.
-
-    ``values`` "continuous": every token comes with a number, such as a gene's expression, whose vector is
-    added to the token's. ``n_segments``: each token belongs to one of so many segments, whose vector is added
-    too (the token types of BERT); 0 for a model without them.
+    Attributes:
+        vocab_size: The number of tokens in the vocabulary.
+        d_model: The width of the residual stream.
+        n_layers: The number of blocks.
+        n_heads: The number of attention heads; they divide ``d_model`` evenly.
+        d_feedforward: The width inside the feed-forward part.
+        trained_length: How many tokens, special ones included, a sequence had at most in training.
+        norm_order: Whether a block normalises its input ("pre") or its output ("post").
+        norm_bias: Whether the norms of the encoder have a bias.
+        block_norm_bias: The same for the two norms in each block; None for ``norm_bias``.
+        norm_eps: The epsilon of the norms.
+        embedding_norm: Whether a norm follows the embedding.
+        final_norm: Whether a norm follows the last block.
+        linear_bias: Whether the projections of the blocks have a bias.
+        positions: How the encoder knows positions: by rotation, by learned vectors, or not at all.
+        n_positions: The number of learned position vectors; 0 if there are none.
+        position_offset: Which of the learned vectors the first position has.
+        feedforward: The activation of the feed-forward part, or "swiglu".
+        qk_norm: Whether queries and keys are normalised.
+        residual_scale: The number that divides each branch before it is added to the stream.
+        mask_token: The token that ESM-2's token dropout (Lin et al. 2023; Rao et al. 2020) treats as masked:
+            its embedding becomes zero, and the others are scaled by (1 - 0.15 * 0.8) / (1 - share of masked
+            tokens in the sequence). None for no token dropout.
+        tied_head: Whether the head scores tokens with their own embedding vectors.
+        causal: Whether a token attends only to itself and to the tokens before it.
+        values: "continuous" if every token has a number, for example a gene's expression, whose vector is
+            added to the token's; else "none".
+        n_segments: The number of segments (BERT's token types) that a token can belong to; the segment's
+            vector is added to the token's. 0 for none.
     """
 
     vocab_size: int
@@ -76,14 +95,14 @@ class EncoderConfig:
                 f"+ position_offset {self.position_offset}"
             )
         if self.mask_token is not None and not 0 <= self.mask_token < self.vocab_size:
-            raise ValueError(f"mask_token {self.mask_token} is none of {self.vocab_size} tokens")
+            raise ValueError(f"mask_token {self.mask_token} must be below vocab_size {self.vocab_size}")
         if self.causal and self.mask_token is not None:
             raise ValueError(
                 "token dropout (mask_token) looks at the whole sequence, which a causal encoder must not"
             )
 
     def _check_types(self) -> None:
-        """Raise ValueError for a field of another type, or out of range: a file may hold anything."""
+        """Raise ValueError if a field has the wrong type or is out of range: a file may hold anything."""
         for name, most in LARGEST.items():
             _check_whole(name, getattr(self, name), 1, most)
         _check_whole("n_positions", self.n_positions, 0, LARGEST["trained_length"] + self.vocab_size)
@@ -105,11 +124,14 @@ class EncoderConfig:
 
     @property
     def d_head(self) -> int:
+        """The number of columns that each head has."""
         return self.d_model // self.n_heads
 
     @property
     def max_length(self) -> int | None:
-        """The most tokens that a sequence may have; None, without limit, unless positions are learned."""
+        """The number of tokens that a sequence may have at most; None (no limit) unless positions are
+        learned.
+        """
         return self.n_positions - self.position_offset if self.positions == "learned" else None
 
 
@@ -122,7 +144,7 @@ def _check_whole(name: str, value: object, least: int, most: int) -> None:
 
 def _check_number(name: str, value: object, most: float) -> None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= most
-    if not is_number:  # NaN is none either
+    if not is_number:  # NaN fails the comparison too.
         raise ValueError(f"{name} is {shortened(value)}; it must be a number above 0, at most {most:g}")
 
 

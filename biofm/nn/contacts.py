@@ -1,4 +1,6 @@
-"""Which residues touch, predicted from attention maps (Rao et al. 2020, bioRxiv 2020.12.15.422761)."""
+"""Contact prediction: which residues touch, predicted from attention maps (Rao et al. 2020, bioRxiv
+2020.12.15.422761).
+"""
 
 from collections.abc import Iterator
 
@@ -11,17 +13,21 @@ from biofm.nn.config import EncoderConfig
 from biofm.nn.encoder import Encoder
 from biofm.nn.packing import PackedBatch
 
-MAP_BYTES = 256 << 20  # the maps of as many heads as fit are held at once
+MAP_BYTES = 256 << 20  # Memory for attention maps: those of as many heads as fit are computed at once.
 
 Heads = Float[Tensor, "tokens heads head_dim"]
 
 
 class ContactHead(nn.Module):
-    """sigmoid(w · apc(a + aᵀ) + b) for every pair of residues, where a are the attention maps of all heads of
-    all layers, their <cls> and <eos> left out.
+    """Predicts for every pair of residues the probability that they touch: sigmoid(w · apc(a + aᵀ) + b).
 
-    apc(s) = s - r rᵀ / t is the average product correction (Dunn et al. 2008); r are the sums of the rows of
-    s, t is the sum of all. Each map is corrected, weighted and added when it is made, and none is kept.
+    Here a are the attention maps of all heads of all layers, without <cls> and <eos>. apc(s) = s - r rᵀ / t
+    is the average product correction (Dunn et al. 2008), where r are the row sums of s and t is the sum of
+    all its entries. Each map is corrected, weighted and added as soon as it is computed, so that no map stays
+    in memory.
+
+    Args:
+        config: The configuration of the encoder.
     """
 
     def __init__(self, config: EncoderConfig) -> None:
@@ -30,8 +36,13 @@ class ContactHead(nn.Module):
         self.regression = nn.Linear(config.n_layers * config.n_heads, 1)
 
     def forward(self, encoder: Encoder, batch: PackedBatch) -> list[Float[Tensor, "_ _"]]:
-        """Return for each sequence a matrix of the probabilities that two residues touch: float32, exactly
-        symmetric.
+        """Return for each sequence the matrix of the probabilities that two residues touch.
+
+        The matrices are in float32 and exactly symmetric.
+
+        Args:
+            encoder: The encoder whose attention maps are used.
+            batch: Sequences with <cls> and <eos>.
         """
         lengths = batch.lengths.tolist()
         halves = [batch.positions.new_zeros(n - 2, n - 2, dtype=torch.float32) for n in lengths]
@@ -40,13 +51,18 @@ class ContactHead(nn.Module):
             for half, q_of_one, k_of_one in zip(halves, q.split(lengths), k.split(lengths), strict=True):
                 _add_layer(half, layer_weights, q_of_one, k_of_one)
         touch = [torch.sigmoid(half + half.T + self.regression.bias.float()) for half in halves]
-        # The sigmoid of one number may be rounded in two ways, in the midst of a row and at its end.
+        # The sigmoid may round the same number differently in the middle and at the end of a row.
         return [(one + one.T) / 2 for one in touch]
 
 
 def attention_maps(q: Heads, k: Heads) -> Iterator[Float[Tensor, "some_heads length length"]]:
-    """Yield softmax(q kᵀ / √head_dim) of one sequence in float32, some heads at a time, in order. The
-    attention kernels do not return these maps.
+    """Yield softmax(q kᵀ / √head_dim) of one sequence in float32, some heads at a time, in the heads' order.
+
+    The attention kernels do not return these maps.
+
+    Args:
+        q: The queries of the sequence, normalised and rotated.
+        k: The keys of the sequence, normalised and rotated.
     """
     length, _, d_head = q.shape
     n_at_once = max(1, MAP_BYTES // (4 * length**2))
@@ -56,8 +72,15 @@ def attention_maps(q: Heads, k: Heads) -> Iterator[Float[Tensor, "some_heads len
 
 
 def queries_and_keys(encoder: Encoder, batch: PackedBatch) -> Iterator[tuple[Heads, Heads]]:
-    """Yield the queries and keys with which each layer attends, in order of the layers."""
-    assert not encoder.config.causal, "contacts are of pairs, and a causal encoder looks back alone"
+    """Yield the queries and keys of each layer as its attention uses them, in the layers' order.
+
+    Args:
+        encoder: A pre-norm encoder that is not causal.
+        batch: The sequences.
+    """
+    assert not encoder.config.causal, (
+        "contacts need attention both ways, and a causal encoder only looks back"
+    )
     angles = encoder.rotary(batch.positions, batch.end)
     x = encoder.embedding(batch)
     for block in encoder.blocks:
@@ -67,7 +90,9 @@ def queries_and_keys(encoder: Encoder, batch: PackedBatch) -> Iterator[tuple[Hea
 
 
 def _add_layer(half: Tensor, weights: Tensor, q: Tensor, k: Tensor) -> None:
-    """Add a layer of one sequence to ``half``; with its transpose it makes the whole weighted sum."""
+    """Add one layer's maps of one sequence to ``half``. ``half`` plus its transpose is the whole weighted
+    sum.
+    """
     first = 0
     for maps in attention_maps(q, k):
         some_weights = weights[first : first + len(maps)]
@@ -75,6 +100,6 @@ def _add_layer(half: Tensor, weights: Tensor, q: Tensor, k: Tensor) -> None:
         half += torch.einsum("h,hij->ij", some_weights, maps)[1:-1, 1:-1]
         residues = maps[:, 1:-1, 1:-1]
         sums = residues.sum(-1) + residues.sum(-2)  # r of a + aᵀ, (heads, residues)
-        # Where a head looks at nothing but the ends, r is 0, and so is r / t.
+        # If a head attends only to <cls> and <eos>, r and t are 0, and r / t must be 0 too.
         shares = sums / sums.sum(-1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
         half -= (shares * (some_weights / 2)[:, None]).T @ sums

@@ -1,4 +1,4 @@
-"""The one encoder: packed tokens in, a vector a token out."""
+"""The encoder that all models share: it reads packed tokens and returns one vector for each."""
 
 from collections.abc import Iterator
 
@@ -17,9 +17,10 @@ MASKED_IN_TRAINING = 0.15 * 0.8
 
 
 class Encoder(nn.Module):
-    """norm(block_n(... block_1(embedding(tokens)))).
+    """Computes norm(block_n(... block_1(embedding(tokens)))). The configuration chooses each part.
 
-    Each part is chosen by the config when the encoder is built.
+    Args:
+        config: The shape and the parts of the encoder.
     """
 
     def __init__(self, config: EncoderConfig) -> None:
@@ -33,11 +34,14 @@ class Encoder(nn.Module):
     def forward(
         self, batch: PackedBatch, layer: int | None = None, rows: Rows | None = None
     ) -> Float[Tensor, "rows d_model"]:
-        """Return the hidden state after ``layer``: 0 is the embedding; n_layers, or None, the last layer with
-        the final norm.
+        """Return the hidden state after a layer. Layers behind it are not computed.
 
-        Deeper layers are not computed. Given ``rows``, the vectors of these tokens alone are returned, and
-        the last layer computes of the other tokens only what these attend to.
+        Args:
+            batch: The sequences.
+            layer: The number of the layer: 0 is the embedding; n_layers, or None, is the last layer with the
+                final norm.
+            rows: The tokens whose vectors are returned; None for all. For the other tokens the last layer
+                computes only what these attend to.
         """
         layer = len(self.blocks) if layer is None else layer
         assert 0 <= layer <= len(self.blocks), f"layer {layer} of {len(self.blocks)}"
@@ -52,7 +56,11 @@ class Encoder(nn.Module):
         return self.norm(x) if layer == len(self.blocks) else x
 
     def states(self, batch: PackedBatch) -> Iterator[Float[Tensor, "tokens d_model"]]:
-        """Yield the stream after each block, in order and without the final norm."""
+        """Yield the residual stream after each block, in order and without the final norm.
+
+        Args:
+            batch: The sequences.
+        """
         angles = self.rotary(batch.positions, batch.end)
         x: Tensor = self.embedding(batch)
         for block in self.blocks:
@@ -61,8 +69,10 @@ class Encoder(nn.Module):
 
 
 class TokenEmbedding(nn.Module):
-    """The vectors that enter the first block: those of the tokens and, in some families, learned positions,
-    vectors of values and of segments, and a norm.
+    """Computes the vectors that enter the first block.
+
+    They are the tokens' vectors and, in some families, learned positions, the vectors of values and segments,
+    and a norm.
     """
 
     def __init__(self, config: EncoderConfig) -> None:
@@ -77,12 +87,13 @@ class TokenEmbedding(nn.Module):
         self.norm = layer_norm(config) if config.embedding_norm else nn.Identity()
 
     def forward(self, batch: PackedBatch) -> Float[Tensor, "tokens d_model"]:
+        """Return the vector of each token."""
         x = self.tokens(batch.tokens)
         if self.mask_token is not None:
             x = self._drop_masked(x, batch, self.mask_token)
         if self.positions is not None:
             last = batch.end + self.position_offset
-            assert last <= self.positions.num_embeddings, "a sequence longer than the learned positions"
+            assert last <= self.positions.num_embeddings, "a sequence is longer than the learned positions"
             x = x + self.positions(batch.positions + self.position_offset)
         if self.values is not None:
             assert batch.values is not None, "this model reads a value with each token"
@@ -104,8 +115,10 @@ class TokenEmbedding(nn.Module):
 
 
 class ValueEmbedding(nn.Module):
-    """The vectors of the numbers that come with tokens: linear, ReLU, linear, LayerNorm (scGPT's continuous
-    value encoder: Cui et al. 2024, Nature Methods 21:1470, Methods, "Expression value").
+    """Computes the vectors of the numbers that come with tokens: linear, ReLU, linear, LayerNorm.
+
+    This is scGPT's continuous value encoder (Cui et al. 2024, Nature Methods 21:1470, Methods, "Expression
+    value").
     """
 
     def __init__(self, config: EncoderConfig) -> None:
@@ -115,6 +128,7 @@ class ValueEmbedding(nn.Module):
         self.norm = nn.LayerNorm(config.d_model, eps=config.norm_eps)
 
     def forward(self, values: Float[Tensor, " tokens"]) -> Float[Tensor, "tokens d_model"]:
+        """Return the vector of each value."""
         hidden = self.up(values[:, None].to(self.up.weight.dtype)).relu()
         embedded: Tensor = self.norm(self.out(hidden))
         return embedded

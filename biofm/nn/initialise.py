@@ -10,13 +10,16 @@ STANDARD_DEVIATION = 0.02
 
 
 def initialise(model: MaskedLM, seed: int) -> None:
-    """Set normal weights of standard deviation 0.02, zero biases and unit norms.
+    """Set random weights with standard deviation 0.02, zero biases and unit norms.
 
-    The projections that write into the stream are smaller by sqrt(2 n_layers), so that the stream's variance
-    at the last layer does not depend on depth (Radford et al. 2019, section 2.3). All token vectors share one
-    random part: otherwise, in a model without biases, attention could not depend on position alone at the
-    first steps. The
-    result depends on ``seed`` alone.
+    The weights of the projections that write into the residual stream are smaller by sqrt(2 n_layers), so
+    that the stream's variance at the last layer does not depend on depth (Radford et al. 2019, section 2.3).
+    All token vectors share one random part: without it, attention in a model without biases could not depend
+    on position alone in the first steps.
+
+    Args:
+        model: The model to change.
+        seed: Seed of the weights. The result depends on nothing else.
     """
     generator = torch.Generator().manual_seed(seed)
     into_stream = STANDARD_DEVIATION / (2 * model.config.n_layers) ** 0.5
@@ -39,8 +42,13 @@ def initialise(model: MaskedLM, seed: int) -> None:
 
 
 def initialise_head(model: SequenceModel | ResidueModel, seed: int) -> None:
-    """Set normal weights of standard deviation 0.02 and zero biases in the head and the pooling, and leave
-    the encoder as it is. Pooling by attention begins as the mean. The result depends on ``seed`` alone.
+    """Set random weights with standard deviation 0.02 and zero biases in the head and the pooling.
+
+    The encoder stays as it is. Pooling by attention starts as the mean.
+
+    Args:
+        model: The model to change.
+        seed: Seed of the weights. The result depends on nothing else.
     """
     generator = torch.Generator().manual_seed(seed)
     for module in model.head:

@@ -1,4 +1,6 @@
-"""Supervised models: an encoder, one vector a sequence or a residue, and a head that makes it numbers."""
+"""Supervised models: they are an encoder and a head that predicts numbers for each sequence or for each
+token.
+"""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -15,9 +17,10 @@ SequencePool = Literal["mean", "cls", "attention"]
 
 
 class MeanPool(nn.Module):
-    """The mean over the residues; zeros for a sequence without one.
+    """Computes the mean over the residues of each sequence: zeros for a sequence without residues.
 
-    ``special_tokens`` are no residues. They are known by their numbers, because a crop may come without them.
+    ``special_tokens`` are not residues. They are known by their numbers and not by their places, because a
+    crop may lack them.
     """
 
     def __init__(self, encoder: Encoder, special_tokens: Sequence[int]) -> None:
@@ -30,12 +33,14 @@ class MeanPool(nn.Module):
     def forward(
         self, hidden: Float[Tensor, "tokens d_model"], batch: PackedBatch
     ) -> Float[Tensor, "sequences d_model"]:
+        """Return the mean over each sequence's residues."""
         return segment_mean(hidden, batch.cu_seqlens, self.is_residue[batch.tokens])
 
 
 class AttentionPool(MeanPool):
-    """Σ softmax(x · query) x over the residues of each sequence, by a query that is learned; while it is 0,
-    the mean.
+    """Computes Σ softmax(x · query) x over the residues of each sequence.
+
+    The query is learned; while it is 0, the result is the mean.
     """
 
     def __init__(self, encoder: Encoder, special_tokens: Sequence[int]) -> None:
@@ -45,7 +50,9 @@ class AttentionPool(MeanPool):
     def forward(
         self, hidden: Float[Tensor, "tokens d_model"], batch: PackedBatch
     ) -> Float[Tensor, "sequences d_model"]:
-        # No product of matrices, which autocast would round: weights are exponentials of these sums.
+        # A sum instead of a matrix product: autocast would round the product, and these scores are
+        # exponentiated.
+        """Return the weighted mean over each sequence's residues."""
         scores = (hidden.float() * self.query).sum(-1)
         scores = scores.masked_fill(~self.is_residue[batch.tokens], -torch.inf)
         owners = batch.sequence_of_token()
@@ -55,7 +62,7 @@ class AttentionPool(MeanPool):
 
 
 class FirstToken(nn.Module):
-    """The vector of <cls>, which has seen the whole sequence."""
+    """Takes the vector of <cls>, which attends to the whole sequence."""
 
     def __init__(self, encoder: Encoder, special_tokens: Sequence[int]) -> None:
         super().__init__()
@@ -64,6 +71,7 @@ class FirstToken(nn.Module):
     def forward(
         self, hidden: Float[Tensor, "tokens d_model"], batch: PackedBatch
     ) -> Float[Tensor, "sequences d_model"]:
+        """Return the vector of each sequence's first token."""
         return hidden[batch.cu_seqlens[:-1].long()]
 
 
@@ -75,9 +83,15 @@ POOLS: dict[SequencePool, type[MeanPool | FirstToken]] = {
 
 
 class SequenceModel(nn.Module):
-    """head(pool(encoder(tokens))): ``n_outputs`` numbers a sequence.
+    """Predicts ``n_outputs`` numbers for each sequence: head(pool(encoder(tokens))).
 
-    ``n_hidden`` is the width of a hidden layer of the head; 0 is none.
+    Args:
+        encoder: The encoder.
+        pool: How the tokens' vectors become one vector for each sequence.
+        n_outputs: The number of predicted numbers.
+        dropout: The share of the head's inputs that training drops.
+        n_hidden: The width of the head's hidden layer; 0 for none.
+        special_tokens: The tokens that are not residues, which pooling leaves out.
     """
 
     def __init__(
@@ -96,12 +110,24 @@ class SequenceModel(nn.Module):
         self.head = prediction_head(encoder.config.d_model, n_outputs, dropout, n_hidden)
 
     def forward(self, batch: PackedBatch) -> Float[Tensor, "sequences outputs"]:
+        """Return the predictions for each sequence.
+
+        Args:
+            batch: The sequences.
+        """
         outputs: Tensor = self.head(self.pool(self.encoder(batch), batch))
         return outputs
 
 
 class ResidueModel(nn.Module):
-    """head(encoder(tokens)): ``n_outputs`` numbers a token, special ones too."""
+    """Predicts ``n_outputs`` numbers for each token, special ones included: head(encoder(tokens)).
+
+    Args:
+        encoder: The encoder.
+        n_outputs: The number of predicted numbers.
+        dropout: The share of the head's inputs that training drops.
+        n_hidden: The width of the head's hidden layer; 0 for none.
+    """
 
     def __init__(self, encoder: Encoder, n_outputs: int, dropout: float = 0.0, *, n_hidden: int = 0) -> None:
         super().__init__()
@@ -109,12 +135,26 @@ class ResidueModel(nn.Module):
         self.head = prediction_head(encoder.config.d_model, n_outputs, dropout, n_hidden)
 
     def forward(self, batch: PackedBatch) -> Float[Tensor, "tokens outputs"]:
+        """Return the predictions for each token.
+
+        Args:
+            batch: The sequences.
+        """
         outputs: Tensor = self.head(self.encoder(batch))
         return outputs
 
 
 def prediction_head(d_model: int, n_outputs: int, dropout: float, n_hidden: int) -> nn.Sequential:
-    """linear(dropout(x)), or linear(dropout(gelu(linear(dropout(x))))) with a hidden layer."""
+    """Return a linear head with dropout, with or without a hidden layer.
+
+    It computes linear(dropout(x)), or linear(dropout(gelu(linear(dropout(x))))) with a hidden layer.
+
+    Args:
+        d_model: The width of the input.
+        n_outputs: The number of outputs.
+        dropout: The share of inputs that training drops.
+        n_hidden: The width of the hidden layer; 0 for none.
+    """
     if not n_hidden:
         return nn.Sequential(nn.Dropout(dropout), nn.Linear(d_model, n_outputs))
     hidden = (nn.Dropout(dropout), nn.Linear(d_model, n_hidden), nn.GELU())

@@ -85,5 +85,5 @@ def test_the_gradient_of_an_early_token_knows_no_later_one(model: MaskedLM, sequ
 
 
 def test_it_gives_no_contacts(model: MaskedLM, sequences: list[Tensor]) -> None:
-    with pytest.raises(AssertionError, match="a causal encoder looks back alone"):
+    with pytest.raises(AssertionError, match="a causal encoder only looks back"):
         next(queries_and_keys(model.encoder, pack(sequences)))

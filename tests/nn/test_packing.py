@@ -35,7 +35,7 @@ def test_a_batch_moves_to_a_device_as_a_whole(batch: PackedBatch) -> None:
 
 
 def test_a_batch_of_no_sequence_is_a_programmers_fault() -> None:
-    with pytest.raises(AssertionError, match="a batch needs a sequence"):
+    with pytest.raises(AssertionError, match="a batch needs at least one sequence"):
         pack([])
 
 
