@@ -1,4 +1,6 @@
-"""Operations under biofm's models, each with a plain reference beside it. Knows nothing of biofm."""
+"""Operations that biofm's models compute with. Each has a plain reference beside it. This package does not
+import biofm.
+"""
 
 from biofm_kernels.attention import CAUSAL, EVERYTHING, attention
 from biofm_kernels.backends import BACKENDS, Choice, KernelWarning, backend

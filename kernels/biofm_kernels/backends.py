@@ -1,7 +1,7 @@
-"""Which implementation of an operation runs, why, and what happens where a kernel cannot be built.
+"""Backends: which implementation of an operation runs, why, and what happens if a kernel cannot be built.
 
 with biofm_kernels.backend("reference"):
-    ...                                  # every operation as its equation reads
+    ...                                  # every operation runs as plain torch
 """
 
 import subprocess
@@ -24,18 +24,23 @@ LOWEST_CAPABILITY = (8, 0)  # the oldest architecture that the kernels are compi
 
 
 class KernelWarning(UserWarning):
-    """A kernel could not be built here, and another implementation does its work."""
+    """Warns that a kernel could not be built here and that another implementation runs instead."""
 
 
 class Choice(NamedTuple):
-    """The implementation that runs, and why that one."""
+    """Names the implementation that runs, and says why.
+
+    Attributes:
+        backend: The implementation: one of ``BACKENDS`` other than "auto".
+        reason: Why it was chosen, for people to read.
+    """
 
     backend: str
     reason: str
 
 
 class _State:
-    """What holds for the whole process, because autograd runs the backward pass in threads of its own."""
+    """Holds what is true for the whole process. Autograd runs the backward pass in its own threads."""
 
     chosen = "auto"
     failed: frozenset[str] = frozenset()  # operations whose kernel could not be built here
@@ -43,11 +48,16 @@ class _State:
 
 @contextmanager
 def backend(name: str) -> Iterator[None]:
-    """Choose by hand what the operations run inside, in all threads: "triton", "reference", and for attention
-    also "varlen" (torch's kernel for CUDA) and "grouped" (torch's for the CPU). A backend chosen by hand is
-    never replaced: what it cannot do is an error.
+    """Choose by hand the implementation that operations use inside the ``with`` block, in all threads.
 
-    Raises ValueError: there is no such backend.
+    A backend chosen by hand is never replaced by another one: if it cannot do something, that is an error.
+
+    Args:
+        name: "auto", "triton" or "reference"; for attention also "varlen" (torch's kernel for CUDA) and
+            "grouped" (torch's kernel for the CPU).
+
+    Raises:
+        ValueError: There is no backend of this name.
     """
     if name not in BACKENDS:
         raise ValueError(f"no backend is called {name}; there are {', '.join(BACKENDS)}")
@@ -59,12 +69,12 @@ def backend(name: str) -> Iterator[None]:
 
 
 def chosen_by_hand(known: tuple[str, ...]) -> Choice | None:
-    """What ``backend`` says, if the operation has it."""
+    """Return the backend chosen by ``backend``, if the operation has it; else None."""
     return Choice(_State.chosen, "chosen by hand") if _State.chosen in known else None
 
 
 def choose_row_kernel(operation: str, device: torch.device, dtype: torch.dtype) -> Choice:
-    """The backend of an operation that has a kernel in Triton and a reference, and why that one."""
+    """Choose the backend of an operation that has a kernel in Triton and a reference, and say why."""
     by_hand = chosen_by_hand(("triton", "reference"))
     if by_hand is not None:
         return by_hand
@@ -75,7 +85,9 @@ def choose_row_kernel(operation: str, device: torch.device, dtype: torch.dtype) 
 
 
 def run(operation: str, function: str, x: Tensor, *arguments: Any) -> Any:
-    """A function of the operation's ``kernels.py`` or ``reference.py``, whichever is for tensors like x."""
+    """Call a function of the operation's ``kernels.py`` or ``reference.py``, whichever suits tensors like
+    x.
+    """
 
     def of(module: str) -> Any:
         implementation = import_module(f"biofm_kernels.{operation}.{module}")
@@ -88,7 +100,7 @@ def run(operation: str, function: str, x: Tensor, *arguments: Any) -> Any:
 
 
 def triton_obstacle(operation: str, device: torch.device, dtype: torch.dtype) -> str | None:
-    """Why biofm's kernels do not run there; None where they do."""
+    """Explain why biofm's kernels do not run there; return None where they do."""
     if device.type != "cuda":
         return f"biofm's kernels are for CUDA, not for {device.type}"
     if torch.version.hip is not None:
@@ -104,11 +116,10 @@ def triton_obstacle(operation: str, device: torch.device, dtype: torch.dtype) ->
 
 
 def run_or_fall_back(operation: str, kernel: Callable[[], T], otherwise: Callable[[], T]) -> T:
-    """The kernel's result; where it cannot be built, that of ``otherwise``, after one warning, and
-    ``triton_obstacle`` knows of it from then on.
+    """Run the kernel; if it cannot be built, warn once and run ``otherwise``, now and from then on.
 
-    Faults of the computation itself, out of memory among them, are not caught, nor is any where the backend
-    was chosen by hand.
+    ``triton_obstacle`` reports the failure from then on. Errors of the computation itself, out of memory
+    among them, are not caught. No error is caught if the backend was chosen by hand.
     """
     if _State.chosen != "auto":
         return kernel()
@@ -122,6 +133,7 @@ def run_or_fall_back(operation: str, kernel: Callable[[], T], otherwise: Callabl
 
 
 def _note_failure(operation: str, error: Exception) -> None:
+    """Remember that the kernel could not be built, and warn."""
     _State.failed |= {operation}
     first_line = str(error).strip().partition("\n")[0]
     warnings.warn(
@@ -133,9 +145,9 @@ def _note_failure(operation: str, error: Exception) -> None:
 
 
 def _is_of_building(error: Exception) -> bool:
-    """Whether Triton is missing, or could not compile, assemble, load or fit the kernel.
+    """Return whether Triton is missing, or could not compile, assemble, load or fit the kernel.
 
-    What the driver says while a kernel runs comes through Triton as well, and is not that.
+    Errors of the driver while a kernel runs come through Triton as well; they do not count.
     """
     if isinstance(error, torch.OutOfMemoryError):
         return False
@@ -147,7 +159,7 @@ def _is_of_building(error: Exception) -> bool:
 
 
 def _raised_in(error: Exception) -> str:
-    """The name of the module whose code raised the error."""
+    """Return the name of the module whose code raised the error."""
     last = error.__traceback__
     while last is not None and last.tb_next is not None:
         last = last.tb_next

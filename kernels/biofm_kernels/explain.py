@@ -1,4 +1,4 @@
-"""What runs here, and why: the choices that the operations make for the tensors that models have."""
+"""Explains what runs here, and why: the operations' choices for the tensors that models have."""
 
 from itertools import groupby
 from typing import NamedTuple
@@ -16,7 +16,16 @@ ANY = "any"
 
 
 class Explanation(NamedTuple):
-    """What an operation runs for a dtype and for some head dims."""
+    """Says what an operation runs for one dtype and some head dims.
+
+    Attributes:
+        operation: The operation's name.
+        dtype: The tensors' dtype, for example "bfloat16".
+        head_dims: The head dims that the row is about, separated by commas; "any" if they do not matter.
+        backend: The implementation that runs.
+        reason: Why it was chosen.
+        block_sizes: The name of the table that the kernel takes its block sizes from; empty if it uses none.
+    """
 
     operation: str
     dtype: str
@@ -27,7 +36,11 @@ class Explanation(NamedTuple):
 
 
 def explain(device: torch.device) -> list[Explanation]:
-    """What every operation runs on this device, with the table that a kernel takes its block sizes from."""
+    """Explain what every operation runs on a device, one row for each choice.
+
+    Args:
+        device: The device that the tensors would be on.
+    """
     rows = []
     for dtype in DTYPES:
         choices = ((head_dim, dispatch.choose(device, dtype, head_dim)) for head_dim in HEAD_DIMS)
@@ -44,6 +57,7 @@ def explain(device: torch.device) -> list[Explanation]:
 def _explanation(
     operation: str, device: torch.device, dtype: torch.dtype, head_dims: str, choice: Choice
 ) -> Explanation:
+    """Make one row of the explanation."""
     name = str(dtype).removeprefix("torch.")
     has_table = operation == dispatch.OPERATION and choice.backend == "triton"
     return Explanation(operation, name, head_dims, *choice, table_name(device) if has_table else "")

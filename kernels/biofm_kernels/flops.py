@@ -1,10 +1,10 @@
-"""torch's counter of arithmetic, which knows how much each of our operations is:
+"""Arithmetic: tells torch's counter how many operations each of ours does.
 
     with FlopCounterMode(display=False) as counter:
         ...
     counter.get_total_flops()
 
-Apart from the operations themselves, because torch's counter imports Triton, and warns where there is none.
+The formulas have their own module because torch's counter imports Triton, and warns where it is missing.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,9 @@ __all__ = ["FlopCounterMode"]
 
 @register_flop_formula(torch.ops.biofm.attention, get_raw=True)
 def attention_flops(*arguments: Any, **_: object) -> int:
-    """Two products of 2 heads head_dim operations for each pair of a query and a key that may meet."""
+    """Count two matrix products: 2 heads head_dim operations each for every pair of a query and a key it may
+    see.
+    """
     return 4 * _n_pairs(Call(*arguments[:-1]))
 
 
@@ -30,13 +32,13 @@ def attention_flops(*arguments: Any, **_: object) -> int:
 def attention_backward_flops(
     d_out: Tensor, out: Tensor, lse: Tensor, turned: Any, *arguments: Any, **_: object
 ) -> int:
-    """Five such products, as in FlashAttention-2's count (Dao 2023, section 4.1)."""
+    """Count five matrix products, as FlashAttention-2's count does (Dao 2023, section 4.1)."""
     return 10 * _n_pairs(Call(*arguments))
 
 
 @register_flop_formula(torch.ops.biofm.linear_cross_entropy)
 def linear_cross_entropy_flops(hidden: Sequence[int], weight: Sequence[int], *_: object, **__: object) -> int:
-    """One product of matrices: the logits."""
+    """Count one matrix product: the logits."""
     return 2 * hidden[0] * weight[0] * weight[1]
 
 
@@ -44,13 +46,14 @@ def linear_cross_entropy_flops(hidden: Sequence[int], weight: Sequence[int], *_:
 def linear_cross_entropy_backward_flops(
     d_losses: Sequence[int], hidden: Sequence[int], weight: Sequence[int], *_: object, **__: object
 ) -> int:
-    """Three products of matrices: the logits again, then the gradients of hidden and of weight."""
+    """Count three matrix products: the logits again, then the gradients of hidden and of weight."""
     return 6 * hidden[0] * weight[0] * weight[1]
 
 
 def _n_pairs(call: Call) -> int:
-    """Pairs of a query and a key that may meet, times heads and head_dim; the most there may be where the
-    lengths are not known.
+    """Count the pairs of a query and a key that it may see, times heads and head_dim.
+
+    If the lengths are not known, this is the largest number that is possible.
     """
     if isinstance(call.cu_seqlens, FakeTensor) or call.cu_seqlens.is_meta:
         n_pairs = len(call.q) * call.max_seqlen

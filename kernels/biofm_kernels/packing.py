@@ -1,5 +1,5 @@
-"""What operations on a packed batch are told of it: how far each token turns, and how the rows are shared out
-among the programs of a kernel.
+"""Packed batches: what operations need to know about them. This is how far each token rotates, where
+sequences begin and end, and how a kernel's programs share the rows.
 """
 
 from typing import NamedTuple
@@ -12,10 +12,15 @@ TILE = 128  # rows that one program of a kernel owns at most; block sizes divide
 
 
 class Rotary(NamedTuple):
-    """Rotary position embedding (Su et al. 2021, section 3.2.2): cos and sin of each position's angles,
-    float32, and the position of each row of q and of k.
+    """Holds rotary position embedding (Su et al. 2021, section 3.2.2).
 
-    It turns (x1, x2), the halves of each head, to (x1 cos - x2 sin, x2 cos + x1 sin).
+    It rotates (x1, x2), the halves of each head, to (x1 cos - x2 sin, x2 cos + x1 sin).
+
+    Attributes:
+        cos: The cosines of each position's angles, in float32.
+        sin: The sines of each position's angles, in float32.
+        q_positions: The position of each row of q, from 0.
+        k_positions: The position of each row of k, from 0.
     """
 
     cos: Float[Tensor, "positions half_head_dim"]
@@ -25,9 +30,14 @@ class Rotary(NamedTuple):
 
 
 class Packing(NamedTuple):
-    """Where sequences begin and end: tokens ``cu_seqlens[i]`` up to ``cu_seqlens[i + 1]`` are sequence i, of
-    which rows ``cu_queries[i]`` up to ``cu_queries[i + 1]`` of q ask. Both int32; none is longer than
-    ``max_seqlen``.
+    """Holds the places where sequences begin and end.
+
+    Attributes:
+        cu_seqlens: The bounds of the sequences, int32: tokens ``cu_seqlens[i]`` up to ``cu_seqlens[i + 1]``
+            are sequence i.
+        cu_queries: The bounds of the sequences in q, int32: rows ``cu_queries[i]`` up to ``cu_queries[i +
+            1]`` belong to sequence i.
+        max_seqlen: A length that no sequence exceeds, in tokens.
     """
 
     cu_seqlens: Int[Tensor, " sequences_plus_one"]
@@ -36,10 +46,16 @@ class Packing(NamedTuple):
 
 
 class Tiles(NamedTuple):
-    """Work for the programs of a kernel that owns queries, and of one that owns keys.
+    """Holds the work that the programs of a kernel share: a row is one tile of at most 128 rows of one
+    sequence.
 
-    Each row is: first row of the tile, end of its sequence's rows; first and end of the rows that these meet
-    (keys, where they are queries). A tile whose first row is not before its end is empty.
+    The columns are: the first row of the tile; the end of its sequence's rows; the first and the end of the
+    rows that it is multiplied with (keys for a tile of queries, queries for a tile of keys). A tile whose
+    first row is not before its end is empty.
+
+    Attributes:
+        of_queries: The tiles for kernels whose programs own queries.
+        of_keys: The tiles for kernels whose programs own keys.
     """
 
     of_queries: Int[Tensor, "query_tiles 4"]
@@ -52,13 +68,22 @@ def tile(
     cu_queries: Int[Tensor, " sequences_plus_one"],
     n_queries: int,
 ) -> Tiles:
-    """Made once for a batch, used by every layer. The device is asked nothing: there are as many tiles as
-    there can be at the most, and the last ones are empty.
+    """Make the tiles of a batch. They are made once and used by every layer.
+
+    The device is never waited for: there are as many tiles as there can be at most, and the last ones are
+    empty.
+
+    Args:
+        cu_seqlens: The bounds of the sequences, int32.
+        n_tokens: The number of tokens of the batch.
+        cu_queries: The bounds of the sequences in q, int32.
+        n_queries: The number of rows of q.
     """
     return Tiles(_table(cu_queries, n_queries, cu_seqlens), _table(cu_seqlens, n_tokens, cu_queries))
 
 
 def _table(cu_rows: Tensor, n_rows: int, cu_others: Tensor) -> Tensor:
+    """Make the tiles of the rows that programs own, beside the rows that these are multiplied with."""
     n_sequences = len(cu_rows) - 1
     if not n_sequences:
         return cu_rows.new_empty(0, 4)

@@ -1,4 +1,6 @@
-"""Makes functions operations of torch, ``torch.ops.biofm.*``: autograd, compile and export see them whole."""
+"""Registration: makes functions operations of torch, ``torch.ops.biofm.*``. Autograd, compile and export see
+them as wholes.
+"""
 
 from collections.abc import Callable
 from functools import wraps
@@ -19,12 +21,19 @@ def register(
     save: Callable[..., None] | None = None,
     differentiate: Callable[..., Any] | None = None,
 ) -> Callable[..., Any]:
-    """The operation ``biofm::name``, for every device. ``fake`` gives empty results of the shapes; ``save``
-    and ``differentiate`` are what ``torch.library.register_autograd`` takes; without them the results cannot
-    be differentiated. The schema follows from the types of ``run``, unless given.
+    """Register the operation ``biofm::name`` for every device, and return it.
 
-    This takes the parts of ``torch.library.custom_op``, which itself imports torch's compiler at the first
-    call: two seconds of every command.
+    This does the work of ``torch.library.custom_op``, which would import torch's compiler at the first call
+    and so add two seconds to every command.
+
+    Args:
+        name: The operation's name in ``torch.ops.biofm``.
+        run: Computes the results. Its type annotations give the schema unless ``schema`` is set.
+        fake: Makes empty results of the right shapes.
+        schema: The types of the arguments and results, in torch's notation.
+        save: Keeps what the backward pass reads, as ``torch.library.register_autograd`` takes it.
+        differentiate: Computes gradients, as ``torch.library.register_autograd`` takes it. None if the
+            operation cannot be differentiated.
     """
     qualified = f"{NAMESPACE}::{name}"
     schema = schema or torch.library.infer_schema(run, mutates_args=())
@@ -39,6 +48,8 @@ def register(
 
 
 def _once_only(name: str) -> Callable[..., Any]:
+    """Make a backward pass that fails: the operation has no derivative."""
+
     def refuse(ctx: Any, *gradients: Tensor) -> Any:
         raise NotImplementedError(f"biofm::{name} has no derivative: biofm's operations have first ones only")
 
@@ -46,7 +57,7 @@ def _once_only(name: str) -> Callable[..., Any]:
 
 
 def _outside_autocast(run: Callable[..., Any]) -> Callable[..., Any]:
-    """``run`` with autocast switched off, so that it computes in the dtypes that it is given."""
+    """Wrap ``run`` so that autocast is off inside and it computes in the dtypes that it is given."""
 
     @wraps(run)
     def run_as_given(x: Tensor, *arguments: Any) -> Any:

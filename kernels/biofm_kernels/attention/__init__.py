@@ -1,6 +1,6 @@
-"""Attention over packed sequences.
+"""Attention over packed sequences: computes it within each sequence, without padding.
 
-The mathematics and the backends: ``README.md`` beside this file.
+The mathematics and the backends are in ``README.md`` beside this file.
 """
 
 from biofm_kernels.attention.operation import attention

@@ -14,7 +14,9 @@ def attention_delta(
     d_out, out, delta, n_queries,
     HEAD_DIM: tl.constexpr, OUT_ROW: tl.constexpr, BLOCK_Q: tl.constexpr,
 ):  # fmt: skip
-    """delta = sum of d_out · out over the head: what the softmax takes off the gradient of each weight."""
+    """Compute delta, the sum of d_out · out over the head: the softmax subtracts it from each weight's
+    gradient.
+    """
     head = tl.program_id(1).to(tl.int64)
     first = tl.program_id(0) * BLOCK_Q
     block_d_out = load(d_out + head * HEAD_DIM, first, n_queries, OUT_ROW, HEAD_DIM, BLOCK_Q)
@@ -34,7 +36,7 @@ def attention_backward_keys(
     OUT_ROW: tl.constexpr,
     BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
 ):  # fmt: skip
-    """One program owns a block of keys of one head and walks the queries that see them: dk and dv."""
+    """Compute dk and dv. One program owns a block of keys of one head and walks the queries that see them."""
     head = tl.program_id(1).to(tl.int64)
     first, end, queries_first, queries_end = owned(tiles, BLOCK_K)
     queries_first, queries_end = within_reach(first, end, queries_first, queries_end, right, left, BLOCK_K)
@@ -79,7 +81,7 @@ def attention_backward_queries(
     OUT_ROW: tl.constexpr,
     BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
 ):  # fmt: skip
-    """One program owns a block of queries of one head and walks the keys that they see: dq."""
+    """Compute dq. One program owns a block of queries of one head and walks the keys that they see."""
     head = tl.program_id(1).to(tl.int64)
     first, end, keys_first, keys_end = owned(tiles, BLOCK_Q)
     keys_first, keys_end = within_reach(first, end, keys_first, keys_end, left, right, BLOCK_Q)

@@ -1,7 +1,8 @@
-"""Chooses between the implementations of attention, and runs the one chosen.
+"""Chooses between the implementations of attention, and runs the chosen one.
 
-Biofm's own kernels take ``rotary`` and rotate queries and keys as they read them, and gradients back as they
-write them, at almost no cost. The other implementations get queries and keys that are rotated already.
+Biofm's own kernels take ``rotary``: they rotate queries and keys as they read them, and rotate gradients back
+as they write them, at almost no cost. The other implementations get queries and keys that are rotated
+already.
 """
 
 import inspect
@@ -30,7 +31,7 @@ INLINE_CAPABILITY = (9, 0)
 
 
 def choose(device: torch.device, dtype: torch.dtype, head_dim: int) -> Choice:
-    """The implementation for tensors of this kind, and why."""
+    """Choose the implementation for tensors of this kind, and say why."""
     by_hand = chosen_by_hand(("triton", *PLAIN))
     if by_hand is not None:
         return by_hand
@@ -45,7 +46,7 @@ def choose(device: torch.device, dtype: torch.dtype, head_dim: int) -> Choice:
 
 
 def turns_inline(q: Tensor, max_seqlen: int) -> bool:
-    """Whether ``forward`` is fastest when it rotates q and k itself."""
+    """Return whether ``forward`` is fastest when it rotates q and k itself."""
     if q.device.type != "cuda" or max_seqlen > LONGEST_INLINE:
         return False
     has_kernel = choose(q.device, q.dtype, q.shape[-1]).backend == "triton"
@@ -62,7 +63,9 @@ def forward(
     window: Window,
     rotary: Rotary | None = None,
 ) -> tuple[Queries, Sums]:
-    """The mixed values and the logarithm of each softmax's divisor; ``rotary`` turns q and k first."""
+    """Compute attention and the logarithm of each softmax's divisor. Given ``rotary``, rotate q and k
+    first.
+    """
 
     def plain(implementation: ModuleType) -> tuple[Tensor, Tensor]:
         turned_q, turned_k = (q, k) if rotary is None else _turn(q, k, rotary)
@@ -90,7 +93,9 @@ def backward(
     window: Window,
     rotary: Rotary | None = None,
 ) -> tuple[Queries, Keys, Keys]:
-    """The gradients of q, k and v; with ``rotary``, by which q and k were turned, of those before that."""
+    """Compute the gradients of q, k and v. Given ``rotary``, return those of q and k before their
+    rotation.
+    """
 
     def plain(implementation: ModuleType) -> tuple[Tensor, Tensor, Tensor]:
         d_q, d_k, d_v = implementation.backward(d_out, q, k, v, out, lse, packing, scale, window)
@@ -108,6 +113,8 @@ def backward(
 
 
 def _run(q: Tensor, kernel: Callable[[], T], plain: Callable[[ModuleType], T]) -> T:
+    """Run the chosen implementation; if biofm's kernel cannot be built, run the next one."""
+
     def chosen() -> str:
         return choose(q.device, q.dtype, q.shape[-1]).backend
 
@@ -117,22 +124,27 @@ def _run(q: Tensor, kernel: Callable[[], T], plain: Callable[[ModuleType], T]) -
 
 
 def _turn(q: Tensor, k: Tensor, rotary: Rotary) -> tuple[Tensor, Tensor]:
+    """Rotate q and k."""
     turned_q, turned_k, *_ = run("qk_norm_rope", "forward", q, k, None, rotary)
     return turned_q, turned_k
 
 
 def _tile(packing: Packing, q: Tensor, k: Tensor) -> Tiles:
+    """Make the tiles that the caller has not given."""
     return tile(packing.cu_seqlens, len(k), packing.cu_queries, len(q))
 
 
 def _head_dim_obstacle(head_dim: int) -> str | None:
+    """Explain why biofm's kernels cannot take this head dim; return None if they can."""
     if head_dim % 2 == 0 and head_dim <= LARGEST_HEAD_DIM:
         return None
     return f"biofm's kernels take even head dims up to {LARGEST_HEAD_DIM}, not {head_dim}"
 
 
 def _varlen_takes(device: torch.device, dtype: torch.dtype, head_dim: int) -> bool:
-    """FlashAttention takes half precision and head dims of 8, 16, ... 256; torch's way to it takes windows
+    """Return whether torch's variable-length kernel takes tensors of this kind.
+
+    FlashAttention takes half precision and head dims of 8, 16, ... 256. Torch's interface to it takes windows
     and a scale since 2.12.
     """
     fits = head_dim % 8 == 0 and head_dim <= LARGEST_VARLEN_HEAD_DIM

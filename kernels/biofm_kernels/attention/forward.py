@@ -1,4 +1,6 @@
-"""The forward kernel of attention: softmax over blocks of keys, its maximum and sum carried along."""
+"""The forward kernel of attention: it walks blocks of keys and carries the softmax's maximum and sum
+along.
+"""
 
 import triton
 import triton.language as tl
@@ -20,7 +22,7 @@ def attention_forward(
     OUT_ROW: tl.constexpr,
     BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
 ):  # fmt: skip
-    """One program owns a block of queries of one head and walks the keys that they see."""
+    """Compute attention. One program owns a block of queries of one head and walks the keys that they see."""
     head = tl.program_id(1).to(tl.int64)
     first, end, keys_first, keys_end = owned(tiles, BLOCK_Q)
     keys_first, keys_end = within_reach(first, end, keys_first, keys_end, left, right, BLOCK_Q)

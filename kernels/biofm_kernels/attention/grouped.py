@@ -1,8 +1,9 @@
-"""Packed attention by torch's kernel for the CPU, one call for each run of equal lengths.
+"""Computes packed attention by torch's kernel for the CPU, one call for each run of equal lengths.
 
-No padding: neighbours of equal length form a batch as a view of the packed rows, nothing is copied in. The
-inputs are 4-D because the kernel takes no others. With a window, a sequence is cut into blocks of queries,
-each with the keys that it can see, so that the cost grows with the window, not with the square of the length.
+There is no padding: neighbours of equal length form a batch, which is a view of the packed rows, so nothing
+is copied. The inputs are 4-D because the kernel takes no others. With a window, a sequence is cut into blocks
+of queries, each with the keys that it can see: the cost grows with the window, not with the square of the
+length.
 """
 
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ def forward(
     scale: float,
     window: Window,
 ) -> tuple[Queries, Sums]:
-    """The same as ``reference.forward``."""
+    """Compute the same as ``reference.forward``."""
     out = torch.empty(q.shape, dtype=q.dtype)
     lse = torch.empty(q.shape[1], q.shape[0], dtype=torch.promote_types(q.dtype, torch.float32))
     for piece in _pieces(packing, window):
@@ -58,7 +59,7 @@ def backward(
     scale: float,
     window: Window,
 ) -> tuple[Queries, Keys, Keys]:
-    """The same as ``reference.backward``."""
+    """Compute the same as ``reference.backward``."""
     d_q, d_k, d_v = (x.new_zeros(x.shape) for x in (q, k, v))
     for piece in _pieces(packing, window):
         if not piece.n_keys:
@@ -82,9 +83,9 @@ def backward(
 
 
 class _Piece(NamedTuple):
-    """One call of the kernel: ``n`` neighbours, of each ``n_queries`` queries and ``n_keys`` keys.
+    """Describes one call of the kernel: ``n`` neighbours with ``n_queries`` queries and ``n_keys`` keys each.
 
-    ``window``, where there is one: query i sees keys around key i + ``ahead``.
+    With a ``window``, query i sees the keys around key i + ``ahead``.
     """
 
     first_query: int
@@ -97,19 +98,23 @@ class _Piece(NamedTuple):
     ahead: int = 0
 
     def of_queries(self, x: Tensor) -> Tensor:
+        """Return the queries' rows of this call as a batch."""
         return _batched(x, self.first_query, self.n, self.n_queries)
 
     def of_keys(self, x: Tensor) -> Tensor:
+        """Return the keys' rows of this call as a batch."""
         return _batched(x, self.first_key, self.n, self.n_keys)
 
     def of_sums(self, lse: Tensor) -> Tensor:
-        """(heads, queries) -> (n, heads, n_queries), a view."""
+        """Reshape (heads, queries) to (n, heads, n_queries), a view."""
         rows = lse[:, self.first_query : self.first_query + self.n * self.n_queries]
         sums: Tensor = rows.unflatten(1, (self.n, self.n_queries)).transpose(0, 1)
         return sums
 
     def mask(self, dtype: torch.dtype) -> Tensor | None:
-        """What is added to the scores: 0 where a query sees a key, else -inf. None if each sees all keys."""
+        """Return what is added to the scores: 0 where a query sees a key, else -inf. None if each sees all
+        keys.
+        """
         if self.window == EVERYTHING:
             return None
         seen = sees(self.n_queries, self.n_keys, self.window, torch.device("cpu"), self.ahead)
@@ -117,13 +122,15 @@ class _Piece(NamedTuple):
 
 
 def _batched(x: Tensor, first: int, n: int, length: int) -> Tensor:
-    """(rows, heads, head_dim) -> (n, heads, length, head_dim), a view."""
+    """Reshape (rows, heads, head_dim) to (n, heads, length, head_dim), a view."""
     batched: Tensor = x[first : first + n * length].unflatten(0, (n, length)).transpose(1, 2)
     return batched
 
 
 def _pieces(packing: Packing, window: Window) -> Iterator[_Piece]:
-    """The calls of the kernel for all sequences that have a query. One without keys has ``n_keys`` 0."""
+    """Yield the calls of the kernel for all sequences that have a query. ``n_keys`` is 0 for one without
+    keys.
+    """
     first_query = first_key = 0
     lengths = zip(packing.cu_queries.diff().tolist(), packing.cu_seqlens.diff().tolist(), strict=True)
     for (n_queries, n_keys), members in groupby(lengths):
@@ -141,7 +148,9 @@ def _pieces(packing: Packing, window: Window) -> Iterator[_Piece]:
 
 
 def _blocks(run: _Piece, window: Window) -> Iterator[_Piece]:
-    """Blocks of the queries of each sequence, with the keys that one of them at least can see."""
+    """Yield blocks of the queries of each sequence, with all keys that at least one of the queries can
+    see.
+    """
     left, right = (run.n_keys if side < 0 else side for side in window)
     size = max(LEAST_BLOCK, min(left + right, run.n_keys))
     for number in range(run.n):

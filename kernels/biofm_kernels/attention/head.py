@@ -1,8 +1,9 @@
-"""One head's rows in a kernel: which of them a program owns and meets; how they are read, turned and written.
+"""One head's rows in a kernel: which rows a program owns and meets, and how they are read, rotated and
+written.
 
-Rows are read in blocks of (rows, padded head dim). The halves of a head, which rotary embedding pairs, are
-padded to a power of two each: any even head dim is one operand of a matrix product, and its halves part at a
-power of two.
+Rows are read in blocks of (rows, padded head dim). Rotary embedding pairs the halves of a head, so each half
+is padded to a power of two: any even head dim is then one operand of a matrix product, and its halves part at
+a power of two.
 """
 
 import triton
@@ -16,14 +17,16 @@ ROWS_PER_TILE = tl.constexpr(TILE)
 
 @triton.constexpr_function
 def padded_half(head_dim):
-    """Columns that half of a head takes in a block; matrix instructions need 16 for the whole."""
+    """Return the columns that half of a head takes in a block. Matrix instructions need 16 for the whole
+    head.
+    """
     return max(8, triton.next_power_of_2(head_dim // 2))
 
 
 @triton.jit
 def owned(tiles, BLOCK: tl.constexpr):
-    """The first row of the program's block and the end of its sequence's rows; first and end of the rows that
-    these meet. A block that begins behind its sequence's end meets none.
+    """Return the first row of the program's block, the end of its sequence's rows, and the first and the end
+    of the rows that these meet. A block that begins behind its sequence's end meets none.
     """
     blocks: tl.constexpr = ROWS_PER_TILE // BLOCK
     tile = tiles + 4 * (tl.program_id(0) // blocks)
@@ -35,7 +38,9 @@ def owned(tiles, BLOCK: tl.constexpr):
 
 @triton.jit
 def within_reach(first, end, others, others_end, before, after, BLOCK: tl.constexpr):
-    """The part of the others that lies from ``before`` rows before the block to ``after`` rows behind it."""
+    """Return the part of the others that lies from ``before`` rows before the block to ``after`` rows behind
+    it.
+    """
     if before is not None:
         others = tl.maximum(others, first - before)
     if after is not None:
@@ -45,7 +50,9 @@ def within_reach(first, end, others, others_end, before, after, BLOCK: tl.conste
 
 @triton.jit
 def visible(queries, keys, keys_end, left, right):
-    """Which query sees which key: those of its sequence, from ``left`` before it to ``right`` behind it."""
+    """Return which query sees which key: those of its sequence, from ``left`` before it to ``right`` behind
+    it.
+    """
     seen = keys < keys_end
     if left is not None:
         seen &= keys >= queries - left
@@ -58,8 +65,10 @@ def visible(queries, keys, keys_end, left, right):
 def _entries(
     first, end, ROW: tl.constexpr, HEAD_DIM: tl.constexpr, BLOCK: tl.constexpr, PARTNER: tl.constexpr = False
 ):
-    """Where the entries of a block lie, its rows ``ROW`` elements apart, and which of them there are.
-    ``PARTNER``: of each entry the one in the other half that rotary embedding pairs it with.
+    """Return where the entries of a block lie in memory, and which of them exist. Rows are ``ROW`` elements
+    apart.
+
+    With ``PARTNER``, return for each entry its partner in the other half, as rotary embedding pairs them.
     """
     half: tl.constexpr = padded_half(HEAD_DIM)
     row = tl.arange(0, BLOCK)[:, None]
@@ -74,21 +83,21 @@ def _entries(
 
 @triton.jit
 def load(x, first, end, ROW: tl.constexpr, HEAD_DIM: tl.constexpr, BLOCK: tl.constexpr):
-    """A block of one head's rows, from ``first`` on; 0 from row ``end`` on and in the padding."""
+    """Load a block of one head's rows, from ``first`` on; 0 from row ``end`` on and in the padding."""
     offset, inside = _entries(first, end, ROW, HEAD_DIM, BLOCK)
     return tl.load(x + offset, mask=inside, other=0.0)
 
 
 @triton.jit
 def store(x, block, first, end, ROW: tl.constexpr, HEAD_DIM: tl.constexpr, BLOCK: tl.constexpr):
-    """The counterpart of ``load``."""
+    """Store a block of one head's rows, as ``load`` reads them."""
     offset, inside = _entries(first, end, ROW, HEAD_DIM, BLOCK)
     tl.store(x + offset, rounded(block, x.dtype.element_ty), mask=inside)
 
 
 @triton.jit
 def _angles(table, positions, first, end, place, HEAD_DIM: tl.constexpr, BLOCK: tl.constexpr):
-    """cos or sin for each row at these places of a half; 0 from row ``end`` on and in the padding."""
+    """Load cos or sin for each row at these places of a half; 0 from row ``end`` on and in the padding."""
     row = tl.arange(0, BLOCK)
     position = tl.load(positions + tl.cast(first, tl.int64) + row, mask=row < end - first, other=0)
     inside = (row < end - first)[:, None] & (place < HEAD_DIM // 2)[None, :]
@@ -100,7 +109,7 @@ def _angles(table, positions, first, end, place, HEAD_DIM: tl.constexpr, BLOCK: 
 def load_turned(
     x, first, end, cos, sin, positions, ROW: tl.constexpr, HEAD_DIM: tl.constexpr, BLOCK: tl.constexpr
 ):
-    """As ``load``, each row turned to its position: (x1 cos - x2 sin, x2 cos + x1 sin)."""
+    """Load a block like ``load`` and rotate each row to its position: (x1 cos - x2 sin, x2 cos + x1 sin)."""
     half: tl.constexpr = padded_half(HEAD_DIM)
     block = load(x, first, end, ROW, HEAD_DIM, BLOCK)
     offset, inside = _entries(first, end, ROW, HEAD_DIM, BLOCK, PARTNER=True)
@@ -114,7 +123,7 @@ def load_turned(
 
 @triton.jit
 def turned_back(block, first, end, cos, sin, positions, HEAD_DIM: tl.constexpr, BLOCK: tl.constexpr):
-    """The inverse rotation of a block in float32, which takes a gradient back to what was rotated."""
+    """Rotate a block in float32 back, which turns a gradient into that of the rows before their rotation."""
     half: tl.constexpr = padded_half(HEAD_DIM)
     place = tl.arange(0, half)
     cos = _angles(cos, positions, first, end, place, HEAD_DIM, BLOCK)

@@ -1,7 +1,7 @@
 """Launches biofm's own attention kernels: FlashAttention-2 (Dao 2023) over packed sequences, with rotary
 embedding.
 
-The mathematics: ``README.md`` beside this file.
+The mathematics is in ``README.md`` beside this file.
 """
 
 from collections.abc import Iterable
@@ -24,11 +24,12 @@ from biofm_kernels.packing import TILE, Rotary, Tiles
 def forward(
     q: Queries, k: Keys, v: Keys, tiles: Tiles, scale: float, window: Window, rotary: Rotary | None = None
 ) -> tuple[Queries, Sums]:
-    """softmax(scale q kᵀ) v within each sequence, and the natural logarithm of the softmax's sum.
+    """Compute attention over packed sequences: softmax(scale q kᵀ) v within each sequence, and the natural
+    logarithm of the softmax's sum.
 
-    A query at place i of its sequence sees the keys from ``i - window[0]`` to ``i + window[1]``, -1 for no
-    bound; one that sees no key gives 0 and a log-sum of +inf. Given ``rotary``, q and k come as they are and
-    are turned on the way.
+    A query at place i of its sequence sees the keys from ``i - window[0]`` to ``i + window[1]``; -1 means no
+    bound. A query that sees no key gives 0 and a log-sum of +inf. Given ``rotary``, q and k are rotated as
+    they are read.
     """
     left, right = _bounds(q, k, v, scale, window)
     (q, k, v), tiles, rotary = _readable(q, k, v), Tiles(*_packed(tiles)), _angles(rotary)
@@ -55,9 +56,9 @@ def backward(
     window: Window,
     rotary: Rotary | None = None,
 ) -> tuple[Queries, Keys, Keys]:
-    """The gradients of q, k and v, the same at every run: no two programs add to one number.
+    """Compute the gradients of q, k and v, the same at every run: no two programs add to one number.
 
-    Given ``rotary``, q and k come turned, and their gradients are those of what was turned.
+    Given ``rotary``, q and k come rotated, and the gradients are those of q and k before the rotation.
     """
     left, right = _bounds(q, k, v, scale, window)
     (q, k, v), tiles, rotary = _readable(q, k, v), Tiles(*_packed(tiles)), _angles(rotary)
@@ -86,7 +87,7 @@ def backward(
 
 
 def _bounds(q: Tensor, k: Tensor, v: Tensor, scale: float, window: Window) -> tuple[int | None, int | None]:
-    """The window as the kernels take it, None for no bound, once what they rely on has been asserted."""
+    """Check what the kernels rely on, and return the window as they take it: None for no bound."""
     assert q.shape[1:] == k.shape[1:] == v.shape[1:], "q, k and v differ in heads or head dim"
     assert len(k) == len(v), "a key without a value"
     assert q.dtype == k.dtype == v.dtype, "q, k and v differ in dtype"
@@ -99,31 +100,36 @@ def _bounds(q: Tensor, k: Tensor, v: Tensor, scale: float, window: Window) -> tu
 
 
 def _readable(*qkv: Tensor) -> list[Tensor]:
-    """Copies where the columns of a head do not lie side by side; rows and heads may lie anywhere."""
+    """Copy tensors whose columns of a head do not lie side by side. Rows and heads may lie anywhere."""
     return [x if x.stride(2) == 1 else x.contiguous() for x in qkv]
 
 
 def _packed(tensors: Iterable[Tensor]) -> list[Tensor]:
-    """Copies where a tensor has gaps between its values, of which the kernels know nothing."""
+    """Copy tensors that have gaps between their values: the kernels do not know about gaps."""
     return [x.contiguous() for x in tensors]
 
 
 def _angles(rotary: Rotary | None) -> Rotary | None:
+    """Return the angles without gaps between their values."""
     return None if rotary is None else Rotary(*_packed(rotary))
 
 
 def _sizes(kernel: str, q: Tensor) -> dict[str, int]:
+    """Return the block sizes of a kernel for heads like those of q."""
     return block_sizes(kernel, 2 * padded_half(q.shape[2]), q.element_size(), q.device)
 
 
 def _grid(tiles: Tensor, block: int, q: Tensor) -> tuple[int, int]:
+    """Return how many programs to start: one for each block of each head."""
     assert TILE % block == 0
     return len(tiles) * (TILE // block), q.shape[1]
 
 
 def _layout(q: Tensor, k: Tensor, v: Tensor) -> dict[str, int]:
-    """Elements from row to row and from head to head of q, k and v. They are compiled into the kernels: a
-    model has few layouts, and only a constant tells the compiler how rows of an odd head dim are aligned.
+    """Return the elements from row to row and from head to head of q, k and v.
+
+    They are compiled into the kernels: a model has few layouts, and only a constant tells the compiler how
+    rows of an odd head dim are aligned.
     """
     strides = {"Q": q, "K": k, "V": v}
     rows = {f"{name}_ROW": x.stride(0) for name, x in strides.items()}

@@ -1,7 +1,8 @@
-"""Attention as torch knows it, for autograd, compile and export.
+"""Attention as an operation of torch: this module defines it for autograd, compile and export.
 
-Norms, rotation and attention are one operation: so kernels may turn queries and keys on the way in, and
-gradients back on the way out, and nothing is kept for the backward pass but what it reads.
+Norms, rotation and attention are one operation. Kernels can therefore rotate queries and keys when they read
+them, and rotate gradients back when they write them, and the operation keeps only what its backward pass
+reads.
 """
 
 from collections.abc import Sequence
@@ -33,17 +34,27 @@ def attention(
     scale: float | None = None,
     tiles: Tiles | None = None,
 ) -> Float[Tensor, "queries heads head_dim"]:
-    """softmax(q kᵀ scale) v within each sequence of a packed batch, no token seeing another sequence, where q
-    and k are first normed and rotated if asked.
+    """Compute attention over packed sequences: softmax(q kᵀ scale) v within each sequence.
 
-    ``cu_seqlens`` (int32) bounds the sequences: tokens ``cu_seqlens[i]`` up to ``cu_seqlens[i + 1]`` are
-    sequence i, and every token belongs to one. All tensors lie on one device; ``max_seqlen`` is the longest
-    length, which a GPU kernel needs without asking the device. Where only some tokens ask, ``cu_queries``
-    (int32) bounds the rows of ``q`` of each sequence, at most as many as it has tokens; each of them sees the
-    whole sequence. Gradients are first ones, in reverse mode.
+    No token sees another sequence. q and k are normalised and rotated first, if asked. All tensors lie on one
+    device. Gradients are first derivatives, in reverse mode.
 
-    ``window`` is how many tokens before and behind itself a token sees; -1 is all, so that (-1, 0) is causal.
-    ``scale`` is 1 / sqrt(head_dim) unless given. ``tiles`` (``packing.tile``) spare a GPU making them anew.
+    Args:
+        q: The queries.
+        k: The keys.
+        v: The values.
+        cu_seqlens: The bounds of the sequences, int32: tokens ``cu_seqlens[i]`` up to ``cu_seqlens[i + 1]``
+            are sequence i. Every token belongs to a sequence.
+        max_seqlen: The length of the longest sequence in tokens; with it a GPU kernel need not ask the
+            device.
+        cu_queries: The bounds of the sequences in q, int32, where only some tokens are queries: at most as
+            many as the sequence has tokens. Each of them sees the whole sequence. None if all tokens are
+            queries.
+        norm: The norms of q and k; None for none.
+        rotary: The rotation of q and k; None for none.
+        window: How many tokens before and behind itself a token sees; -1 is all, so that (-1, 0) is causal.
+        scale: The factor of the scores, above 0; None for 1 / sqrt(head_dim).
+        tiles: What ``tile`` returns for this batch, so that a GPU need not make it again. None makes it.
     """
     assert window == EVERYTHING or cu_queries is None, "a window is around a token, and here only some ask"
     assert cu_queries is None or cu_queries.shape == cu_seqlens.shape, "as many sequences ask as there are"
@@ -60,7 +71,9 @@ def attention(
 
 
 class Call(NamedTuple):
-    """What the operation is called with: torch lets it take tensors, plain values and lists of them."""
+    """Holds the operation's arguments. Torch lets an operation take tensors, plain values and lists of
+    them.
+    """
 
     q: Tensor
     k: Tensor
@@ -79,19 +92,22 @@ class Call(NamedTuple):
 
     @property
     def turns(self) -> bool:
-        """Whether q and k are not yet what is attended with."""
+        """Whether q and k still have to be normalised or rotated."""
         return self.norm_kind is not None or len(self.rotary) > 0
 
     @property
     def angles(self) -> Rotary | None:
+        """The rotation of q and k; None where there is none."""
         return Rotary(*self.rotary) if self.rotary else None
 
     @property
     def norm(self) -> QKNorm | None:
+        """The norms of q and k; None where there are none."""
         return QKNorm.of(self.norm_kind, self.norm_eps, self.parameters)
 
     @property
     def layout(self) -> tuple[Packing, Tiles | None, float, Window]:
+        """What every implementation is given besides q, k and v."""
         packing = Packing(self.cu_seqlens, self.cu_queries, self.max_seqlen)
         tiles = Tiles(*self.tiles) if self.tiles else None
         return packing, tiles, self.scale, (self.left, self.right)
@@ -105,8 +121,10 @@ ARGUMENTS = """Tensor q, Tensor k, Tensor v, Tensor cu_seqlens, Tensor cu_querie
 
 
 def _forward(*arguments: Any) -> tuple[Tensor, ...]:
-    """The mixed values; then what the backward pass reads: the logarithm of each softmax's divisor, q and k
-    as they were attended with, the statistics of their norms, empty where there are none or none is kept.
+    """Compute attention, the logarithm of each softmax's divisor, and what the backward pass reads.
+
+    The latter are q and k as attention uses them, and the statistics of their norms. They are empty if q and
+    k stay as they are, or if nothing is kept.
     """
     call, keeps = Call(*arguments[:-1]), arguments[-1]
     nothing = _nothing_kept(call)
@@ -122,6 +140,7 @@ def _forward(*arguments: Any) -> tuple[Tensor, ...]:
 
 
 def _fake_forward(*arguments: Any) -> tuple[Tensor, ...]:
+    """Make empty results of ``_forward``'s shapes."""
     call, keeps = Call(*arguments[:-1]), arguments[-1]
     n_queries, n_heads, _ = call.q.shape
     lse = call.q.new_empty(n_heads, n_queries, dtype=_exact(call.q))
@@ -137,8 +156,10 @@ def _fake_forward(*arguments: Any) -> tuple[Tensor, ...]:
 def _backward(
     d_out: Tensor, out: Tensor, lse: Tensor, turned: Sequence[Tensor], *arguments: Any
 ) -> list[Tensor]:
-    """The gradients of q, k, v and of the norms' parameters. ``turned``: q and k as they were attended with,
-    and the statistics of their norms; nothing where there are no norms, and q and k themselves are turned.
+    """Compute the gradients of q, k, v and of the norms' parameters.
+
+    ``turned`` holds q and k as attention used them, and the statistics of their norms. It is empty if there
+    are no norms; then q and k themselves are rotated already.
     """
     call = Call(*arguments)
     q, k, *stats = turned or (call.q, call.k)
@@ -152,11 +173,13 @@ def _backward(
 
 
 def _fake_backward(*arguments: Any) -> list[Tensor]:
+    """Make empty results of ``_backward``'s shapes."""
     call = Call(*arguments[-len(Call._fields) :])
     return [x.new_empty(x.shape) for x in (call.q, call.k, call.v, *call.parameters)]
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    """Keep what the backward pass reads."""
     call, keeps = Call(*inputs[:-1]), inputs[-1]
     assert keeps, "nothing was kept for a backward pass"
     out, lse, *turned = output
@@ -173,6 +196,7 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None
 
 
 def _differentiate(ctx: Any, d_out: Tensor | None, *of_kept: Tensor | None) -> tuple[Any, ...]:
+    """Compute the gradient of every argument; None for those that have none."""
     gradients: dict[str, Any] = dict.fromkeys(Call._fields)
     gradients |= {name: [None] * size for name, size in zip(LISTS, ctx.sizes[1:], strict=True)}
     if d_out is None:
@@ -189,6 +213,7 @@ def _differentiate(ctx: Any, d_out: Tensor | None, *of_kept: Tensor | None) -> t
 
 
 def _nothing_kept(call: Call) -> list[Tensor]:
+    """Make the four empty tensors that stand for what is not kept."""
     exact = _exact(call.q)
     return [
         call.q.new_empty(0, *call.q.shape[1:]),
@@ -199,6 +224,7 @@ def _nothing_kept(call: Call) -> list[Tensor]:
 
 
 def _exact(x: Tensor) -> torch.dtype:
+    """Return the dtype to compute in: float32, or float64 if x is in float64."""
     return torch.promote_types(x.dtype, torch.float32)
 
 

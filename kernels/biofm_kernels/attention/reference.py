@@ -1,5 +1,6 @@
-"""Packed attention as the equations read. Obvious and slow: what every other backend is compared with, and
-what runs where none of them does.
+"""The reference: computes packed attention as the equations read.
+
+It is simple and slow. Every other backend is compared with it, and it runs where none of them does.
 """
 
 from collections.abc import Iterator
@@ -28,8 +29,11 @@ def forward(
     scale: float,
     window: Window,
 ) -> tuple[Queries, Sums]:
-    """softmax(q kᵀ scale) v within each sequence (Vaswani et al. 2017, eq. 1), and the logarithms of the sums
-    that the softmax divides by: +inf where a query sees no key, whose output is 0.
+    """Compute attention over packed sequences: softmax(q kᵀ scale) v within each (Vaswani et al. 2017, eq.
+    1).
+
+    Also return the logarithm of the sum that each softmax divides by: +inf for a query that sees no key,
+    whose output is 0.
     """
     out, lse = q.new_zeros(q.shape), _exact(q.new_empty(q.shape[1], q.shape[0]))
     for queries, keys in _sequences(packing):
@@ -52,8 +56,10 @@ def backward(
     scale: float,
     window: Window,
 ) -> tuple[Queries, Keys, Keys]:
-    """The gradients of q, k and v: with weights p, d_v = pᵀ d_out, and through the softmax
-    d_scores = p (d_out vᵀ - rowsum(d_out out)), of which d_q = scale d_scores k and d_k = scale d_scoresᵀ q.
+    """Compute the gradients of q, k and v.
+
+    With weights p, d_v = pᵀ d_out, and through the softmax d_scores = p (d_out vᵀ - rowsum(d_out out)), so
+    that d_q = scale d_scores k and d_k = scale d_scoresᵀ q.
     """
     d_q, d_k, d_v = (x.new_zeros(x.shape) for x in (q, k, v))
     for queries, keys in _sequences(packing):
@@ -68,7 +74,7 @@ def backward(
 
 
 def sees(n_queries: int, n_keys: int, window: Window, device: torch.device, ahead: int = 0) -> Tensor:
-    """Which keys each query sees, (queries, keys), where query i stands at key i + ``ahead``."""
+    """Return which keys each query sees, (queries, keys), where query i stands at key i + ``ahead``."""
     left, right = window
     at = torch.arange(n_queries, device=device)[:, None] + ahead
     key = torch.arange(n_keys, device=device)[None]
@@ -81,20 +87,23 @@ def sees(n_queries: int, n_keys: int, window: Window, device: torch.device, ahea
 
 
 def _scores(q: Tensor, k: Tensor, scale: float, window: Window) -> Tensor:
+    """Compute the scores of one sequence: -inf where a query does not see a key."""
     scores = torch.einsum("qhd,khd->hqk", _exact(q), _exact(k)) * scale
     return scores.masked_fill(~sees(len(q), len(k), window, q.device), -torch.inf)
 
 
 def _mixed(weights: Tensor, rows: Tensor) -> Tensor:
+    """Multiply weights with rows, head by head."""
     return torch.einsum("hab,bhd->ahd", weights, _exact(rows))
 
 
 def _exact(x: Tensor) -> Tensor:
+    """Convert to float32, or leave float64 as it is."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def _sequences(packing: Packing) -> Iterator[tuple[slice, slice]]:
-    """The rows of the queries and of the keys of each sequence that has any."""
+    """Yield the rows of the queries and of the keys of each sequence that has a query."""
     bounds = (pairwise(cu.tolist()) for cu in (packing.cu_queries, packing.cu_seqlens))
     for (first, last), (start, stop) in zip(*bounds, strict=True):
         if last > first:

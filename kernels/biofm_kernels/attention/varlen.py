@@ -1,4 +1,6 @@
-"""Packed attention by torch's own variable-length kernel (FlashAttention), for CUDA in half precision."""
+"""Computes packed attention by torch's own variable-length kernel (FlashAttention), for CUDA in half
+precision.
+"""
 
 import torch
 
@@ -14,7 +16,7 @@ def forward(
     scale: float,
     window: Window,
 ) -> tuple[Queries, Sums]:
-    """The same as ``reference.forward``."""
+    """Compute the same as ``reference.forward``."""
     # Brings torch's compiler with it: half of the time that a command on a CPU takes to start.
     from torch.nn.attention.varlen import AuxRequest, varlen_attn
 
@@ -37,8 +39,9 @@ def backward(
     scale: float,
     window: Window,
 ) -> tuple[Queries, Keys, Keys]:
-    """The same as ``reference.backward``, by autograd: torch's own backward kernel has no public name, so the
-    forward pass is run once more.
+    """Compute the same as ``reference.backward``, by autograd.
+
+    Torch's own backward kernel has no public name, so the forward pass runs once more.
     """
     with torch.enable_grad():
         q, k, v = (x.detach().requires_grad_() for x in (q, k, v))

@@ -1,7 +1,8 @@
-"""The block sizes that a kernel is launched with, from the tables beside this file.
+"""Block sizes: reads from the tables beside this file how to launch a kernel.
 
-A table is named after an architecture (``sm_90.json``: found by compiling, spill-free) or after a device
-(``NVIDIA_H200.json``: timed on it). It reads kernel -> bytes of an element -> largest head dim -> sizes.
+A table is named after an architecture (``sm_90.json``: found by compiling; no register is spilled) or after a
+device (``NVIDIA_H200.json``: timed on it). Its levels are kernel, bytes of an element, largest head dim,
+sizes.
 """
 
 import json
@@ -17,16 +18,27 @@ Table = dict[str, dict[str, dict[str, dict[str, int]]]]
 
 @cache
 def block_sizes(kernel: str, head_dim: int, itemsize: int, device: torch.device) -> dict[str, int]:
-    """Keyword arguments for a launch of ``kernel``, on heads padded to ``head_dim`` columns."""
+    """Return the keyword arguments to launch a kernel with.
+
+    Args:
+        kernel: The kernel's name.
+        head_dim: The columns of a head after padding.
+        itemsize: The bytes of an element.
+        device: The device that the kernel runs on.
+    """
     by_head_dim = read(table_name(device))[kernel][str(itemsize)]
     return by_head_dim[min((key for key in by_head_dim if head_dim <= int(key)), key=int)]
 
 
 def table_name(device: torch.device) -> str:
-    """The name of the table for a device: its own, else that of its architecture, else of the nearest lower
-    one, else of the lowest.
+    """Return the name of the table for a device.
 
-    Off the GPU, where Triton's interpreter runs the kernels: small blocks, no two numbers the same.
+    It is the device's own table, else that of its architecture, else that of the nearest lower architecture,
+    else that of the lowest. Off the GPU, where Triton's interpreter runs the kernels, it is a table of small
+    blocks whose sizes all differ.
+
+    Args:
+        device: The device that the kernel runs on.
     """
     if device.type != "cuda":
         return "interpreter"
@@ -38,12 +50,15 @@ def table_name(device: torch.device) -> str:
 
 
 def nearest_architecture(architecture: int) -> int:
-    """The architecture with a table that is equal or the nearest lower one; the lowest if none is lower."""
+    """Return the architecture with a table that is equal or the nearest lower one; the lowest if none is
+    lower.
+    """
     known = [int(path.stem.removeprefix("sm_")) for path in TABLES.glob("sm_*.json")]
     return max((number for number in known if number <= architecture), default=min(known))
 
 
 @cache
 def read(name: str) -> Table:
+    """Read a table."""
     loaded: Table = json.loads((TABLES / f"{name}.json").read_text(encoding="utf-8"))
     return loaded

@@ -1,6 +1,6 @@
-"""Cross-entropy behind a linear layer, without the logits in memory.
+"""Cross-entropy behind a linear layer: computes it without holding the logits in memory.
 
-The mathematics: ``README.md`` beside this file.
+The mathematics is in ``README.md`` beside this file.
 """
 
 from biofm_kernels.linear_cross_entropy.operation import linear_cross_entropy

@@ -1,8 +1,10 @@
-"""Cross-entropy behind a linear layer: logits live in registers, one block of rows and words at a time.
+"""Kernels for cross-entropy behind a linear layer: they keep the logits of one block of rows and words in
+registers.
 
-Forward, a program owns some rows and walks a span of the vocabulary; the spans' sums meet in a second step.
-Backward, a kernel computes the logits of some words again and leaves their gradient in memory, never much
-more than ``D_LOGITS_AT_ONCE``; the gradients of hidden and weight are matrix products of it.
+In the forward pass, a program owns some rows and walks a span of the vocabulary; a second step combines the
+spans' sums. In the backward pass, a kernel computes the logits of some words again and writes their gradient
+to memory, never much more than ``D_LOGITS_AT_ONCE``. The gradients of hidden and weight are matrix products
+of it.
 """
 
 import torch
@@ -19,7 +21,7 @@ ROW_OF_D_LOGITS = 64  # words: rows of the gradient of the logits take a multipl
 
 
 def forward(hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """The same as ``reference.forward``; the loss of a target outside the vocabulary is NaN."""
+    """Compute the same as ``reference.forward``. The loss of a target outside the vocabulary is NaN."""
     hidden, weight = (x if x.stride(1) == 1 else x.contiguous() for x in (hidden, weight))
     bias = None if bias is None else bias.contiguous()
     n_rows, vocabulary = len(hidden), len(weight)
@@ -40,7 +42,7 @@ def forward(hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor
 def backward(
     d_losses: Tensor, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, lse: Tensor
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """The same as ``reference.backward``."""
+    """Compute the same as ``reference.backward``."""
     hidden, weight = (x if x.stride(1) == 1 else x.contiguous() for x in (hidden, weight))
     bias = None if bias is None else bias.contiguous()
     targets, d_losses = targets.contiguous(), d_losses.masked_fill(targets == IGNORED, 0.0).contiguous()
@@ -72,8 +74,9 @@ def backward(
 
 
 def _blocks(hidden: Tensor) -> dict[str, int]:
-    """Sizes at which no register is spilled on any architecture from 8.0 to 12.0; smaller ones in float32,
-    which is multiplied without tensor cores.
+    """Return sizes at which no register is spilled on any architecture from 8.0 to 12.0.
+
+    They are smaller in float32, which is multiplied without tensor cores.
     """
     if hidden.dtype == torch.float32:
         return {"ROWS": 64, "WORDS": 64, "DEPTH": 32, "num_stages": 3}
@@ -86,8 +89,9 @@ def linear_cross_entropy_forward(
     width, hidden_stride, weight_stride,
     SPAN: tl.constexpr, ROWS: tl.constexpr, WORDS: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
-    """The log-sum-exp of each row over each span, found block by block (Milakov and Gimelshein 2018), and the
-    logit of its target, by the program whose span holds it.
+    """Compute the log-sum-exp of each row over each span, block by block (Milakov and Gimelshein 2018).
+
+    The program whose span holds a row's target also stores the target's logit.
     """
     row, inside = _numbers(tl.program_id(0) * ROWS, n_rows, ROWS)
     start = tl.program_id(1) * SPAN
@@ -117,7 +121,9 @@ def linear_cross_entropy_backward(
     width, hidden_stride, weight_stride, d_logits_stride,
     ROWS: tl.constexpr, WORDS: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
-    """The gradient of a block of logits, of the words from ``start`` up to ``stop``; 0 behind them."""
+    """Compute the gradient of a block of logits, of the words from ``start`` up to ``stop``; 0 behind
+    them.
+    """
     row, inside = _numbers(tl.program_id(0) * ROWS, n_rows, ROWS)
     place, there = _numbers(tl.program_id(1) * WORDS, d_logits_stride, WORDS)
     word = start + place
@@ -138,7 +144,7 @@ def linear_cross_entropy_backward(
 
 @triton.jit
 def _numbers(first, stop, COUNT: tl.constexpr):
-    """``COUNT`` numbers from ``first`` on, and which of them are before ``stop``."""
+    """Return ``COUNT`` numbers from ``first`` on, and which of them are before ``stop``."""
     number = first + tl.arange(0, COUNT)
     return number, number < stop
 
@@ -148,7 +154,9 @@ def _logits(
     hidden, weight, bias, row, inside, word, known, width, hidden_stride, weight_stride,
     ROWS: tl.constexpr, WORDS: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
-    """hidden weightᵀ + bias of some rows and words, float32; -inf for words that are not ``known``."""
+    """Compute hidden weightᵀ + bias of some rows and words in float32; -inf for words that are not
+    ``known``.
+    """
     logits = tl.zeros([ROWS, WORDS], tl.float32)
     for first in range(0, width, DEPTH):
         column, there = _numbers(first, width, DEPTH)

@@ -1,4 +1,4 @@
-"""The operation as torch knows it, for autograd, compile and export."""
+"""Cross-entropy as an operation of torch: this module defines it for autograd, compile and export."""
 
 from typing import Any
 
@@ -16,10 +16,16 @@ def linear_cross_entropy(
     bias: Float[Tensor, " vocabulary"] | None,
     targets: Int[Tensor, " rows"],
 ) -> Float[Tensor, " rows"]:
-    """The cross-entropy of each row's target under softmax(hidden weightᵀ + bias), without the logits of all
-    rows ever being in memory (Wijmans et al. 2024). In float32; 0, and no gradient, where the target is -100.
+    """Compute the cross-entropy of each row's target under softmax(hidden weightᵀ + bias), in float32.
 
-    Under autocast, hidden and weight are cast as ``torch.nn.Linear`` casts them.
+    The logits of all rows are never in memory at once (Wijmans et al. 2024). Under autocast, hidden and
+    weight are cast as ``torch.nn.Linear`` casts them.
+
+    Args:
+        hidden: Last hidden states.
+        weight: The vector of each word of the vocabulary, in the dtype of ``hidden``.
+        bias: The bias of each word; None for none.
+        targets: The word that is right for each row. The loss is 0, without gradient, where it is -100.
     """
     device = hidden.device.type
     if torch.is_autocast_enabled(device):
@@ -31,6 +37,7 @@ def linear_cross_entropy(
 
 
 def _forward(hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute the losses and the logarithm of each softmax's divisor."""
     losses, lse = run("linear_cross_entropy", "forward", hidden, weight, bias, targets)
     return losses, lse
 
@@ -38,6 +45,7 @@ def _forward(hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tenso
 def _fake_forward(
     hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor
 ) -> tuple[Tensor, Tensor]:
+    """Make empty results of ``_forward``'s shapes."""
     exact = torch.promote_types(hidden.dtype, torch.float32)
     losses, lse = (hidden.new_empty(hidden.shape[0], dtype=exact) for _ in range(2))
     return losses, lse
@@ -46,7 +54,7 @@ def _fake_forward(
 def _backward(
     d_losses: Tensor, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, lse: Tensor
 ) -> list[Tensor]:
-    """The gradients of hidden, weight and, if there is one, bias."""
+    """Compute the gradients of hidden, weight and, if there is one, bias."""
     gradients = run("linear_cross_entropy", "backward", d_losses, hidden, weight, bias, targets, lse)
     return [gradient for gradient in gradients if gradient is not None]
 
@@ -54,14 +62,17 @@ def _backward(
 def _fake_backward(
     d_losses: Tensor, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, lse: Tensor
 ) -> list[Tensor]:
+    """Make empty results of ``_backward``'s shapes."""
     return [x.new_empty(x.shape) for x in (hidden, weight, bias) if x is not None]
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    """Keep what the backward pass reads."""
     ctx.save_for_backward(*inputs, output[1])
 
 
 def _differentiate(ctx: Any, d_losses: Tensor, of_lse: Tensor) -> tuple[Tensor, Tensor, Tensor | None, None]:
+    """Compute the gradient of every argument; None for those that have none."""
     d_hidden, d_weight, *d_bias = _linear_cross_entropy_backward(d_losses, *ctx.saved_tensors)
     return d_hidden, d_weight, d_bias[0] if d_bias else None, None
 

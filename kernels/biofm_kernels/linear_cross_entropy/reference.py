@@ -1,5 +1,7 @@
-"""Cross-entropy behind a linear layer as the equations read, in float32 or, given float64, in float64. Some
-rows at a time, so that the memory for logits does not grow with their number.
+"""The reference: computes cross-entropy behind a linear layer as the equations read.
+
+It computes in float32 or, given float64, in float64. It takes some rows at a time, so that the memory for
+logits does not grow with the number of rows.
 """
 
 from collections.abc import Iterator
@@ -18,7 +20,7 @@ def forward(
     bias: Float[Tensor, " vocabulary"] | None,
     targets: Int[Tensor, " rows"],
 ) -> tuple[Float[Tensor, " rows"], Float[Tensor, " rows"]]:
-    """The losses, and of each row the logarithm of the sum that its softmax divides by."""
+    """Compute the losses, and for each row the logarithm of the sum that its softmax divides by."""
     losses = hidden.new_empty(len(hidden), dtype=_exact_dtype(hidden))
     lse = torch.empty_like(losses)
     for rows, logits in _blocks_of_logits(hidden, weight, bias):
@@ -36,7 +38,7 @@ def backward(
     targets: Int[Tensor, " rows"],
     lse: Float[Tensor, " rows"],
 ) -> tuple[Float[Tensor, "rows d"], Float[Tensor, "vocabulary d"], Float[Tensor, " vocabulary"] | None]:
-    """The gradients of hidden, weight and bias, from logits that are computed again."""
+    """Compute the gradients of hidden, weight and bias, from logits that are computed again."""
     d_hidden = torch.empty_like(hidden)
     exact_weight = weight.to(lse.dtype)
     d_weight, d_bias = torch.zeros_like(exact_weight), exact_weight.new_zeros(len(weight))
@@ -52,7 +54,7 @@ def backward(
 
 
 def _blocks_of_logits(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Iterator[tuple[slice, Tensor]]:
-    """Rows, and their logits (rows, vocabulary)."""
+    """Yield some rows at a time, and their logits (rows, vocabulary)."""
     weight = weight.to(_exact_dtype(hidden))
     bias = None if bias is None else bias.to(weight.dtype)
     n_at_once = max(LOGITS_AT_ONCE // len(weight), 1)
@@ -62,10 +64,13 @@ def _blocks_of_logits(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> It
 
 
 def _places(targets: Tensor) -> tuple[Tensor, Tensor]:
-    """The column of each row's target, any for a row that does not count, and which rows do."""
+    """Return the column of each row's target, and which rows count. A row that does not count has any
+    column.
+    """
     ignored = targets == IGNORED
     return targets.long().masked_fill(ignored, 0)[:, None], ~ignored
 
 
 def _exact_dtype(x: Tensor) -> torch.dtype:
+    """Return the dtype to compute in: float32, or float64 if x is in float64."""
     return torch.promote_types(x.dtype, torch.float32)

@@ -1,6 +1,7 @@
-"""Norm of q and k over the model width, then rotary position embedding, in one pass over memory.
+"""Norm and rotation: computes the norm of q and k over the model width, then rotary embedding, in one pass
+over memory.
 
-The mathematics: ``README.md`` beside this file.
+The mathematics is in ``README.md`` beside this file.
 """
 
 from biofm_kernels.qk_norm_rope.norm import Norm, QKNorm, parts_of

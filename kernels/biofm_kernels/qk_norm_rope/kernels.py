@@ -1,8 +1,9 @@
-"""Norm and rotation of q and k in one launch each way: every row is read once and written once.
+"""Kernels for the norm and rotation of q and k: one launch each way, and every row is read once and written
+once.
 
 A row is held as two blocks, the first and the second halves of its heads, each (heads, head_dim / 2) padded
-to powers of two: rotation then needs no neighbour, and any even head_dim will do. An argument that is None is
-known when the kernel is compiled, and what depends on it is left out.
+to powers of two: rotation then needs no neighbour, and any even head_dim works. If an argument is None, this
+is known when the kernel is compiled, and the code that depends on it is left out.
 """
 
 from typing import NamedTuple
@@ -22,7 +23,7 @@ BACKWARD_PROGRAMS = 512  # of q, and as many of k: each sums the gradients of we
 def forward(
     q: Tensor, k: Tensor, norm: QKNorm | None, rotary: Rotary | None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The same as ``reference.forward``."""
+    """Compute the same as ``reference.forward``."""
     q, k = _last_stride_one(q), _last_stride_one(k)
     outputs = [torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in (q, k)]
     n_stats = [0 if norm is None else len(x) for x in (q, k)]
@@ -49,7 +50,7 @@ def backward(
     norm: QKNorm | None,
     rotary: Rotary | None,
 ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
-    """The same as ``reference.backward``."""
+    """Compute the same as ``reference.backward``."""
     if norm is None:
         back = None if rotary is None else rotary._replace(sin=-rotary.sin)  # the opposite angle
         d_q, d_k, _, _ = forward(d_q_out, d_k_out, None, back)
@@ -80,7 +81,7 @@ def backward(
 
 
 class _Shape(NamedTuple):
-    """Of a row: its heads and the halves of its heads, as they are and as they are padded."""
+    """Holds the shape of a row: its heads and the halves of its heads, as they are and as they are padded."""
 
     heads: int
     half: int
@@ -89,18 +90,22 @@ class _Shape(NamedTuple):
 
     @classmethod
     def of(cls, x: Tensor) -> "_Shape":
+        """Return the shape of a tensor's rows."""
         heads, half = x.shape[1], x.shape[2] // 2
         return cls(heads, half, triton.next_power_of_2(heads), triton.next_power_of_2(half))
 
     def num_warps(self) -> int:
+        """Return the number of warps that a program of this size runs in."""
         return min(max(self.padded_heads * self.padded_half // 256, 1), 16)
 
 
 def _last_stride_one(x: Tensor) -> Tensor:
+    """Copy a tensor whose columns do not lie side by side."""
     return x if x.stride(-1) == 1 else x.contiguous()
 
 
 def _parameters(norm: QKNorm | None) -> list[Tensor | None]:
+    """Return the parameters of both norms; None for those that do not exist."""
     if norm is None:
         return [None] * 4
     parameters = norm.q_weight, norm.k_weight, norm.q_bias, norm.k_bias
@@ -108,6 +113,7 @@ def _parameters(norm: QKNorm | None) -> list[Tensor | None]:
 
 
 def _rotary(rotary: Rotary | None) -> list[Tensor | None]:
+    """Return the parts of the rotation; None for each without a rotation."""
     return [None] * 4 if rotary is None else [x.contiguous() for x in rotary]
 
 
@@ -118,7 +124,7 @@ def qk_norm_rope_forward(
     q_row_stride, q_head_stride, k_row_stride, k_head_stride, n_queries, eps, KIND: tl.constexpr,
     HEADS: tl.constexpr, HALF: tl.constexpr, PADDED_HEADS: tl.constexpr, PADDED_HALF: tl.constexpr,
 ):  # fmt: skip
-    """One program a row: first those of q, then those of k."""
+    """Normalise and rotate one row per program: first the rows of q, then those of k."""
     row = tl.program_id(0)
     if row < n_queries:
         _forward_row(
@@ -137,6 +143,7 @@ def _forward_row(
     row, x, out, stats, weight, bias, cos, sin, positions, row_stride, head_stride, eps, KIND: tl.constexpr,
     HEADS: tl.constexpr, HALF: tl.constexpr, PADDED_HEADS: tl.constexpr, PADDED_HALF: tl.constexpr,
 ):  # fmt: skip
+    """Normalise and rotate one row."""
     width: tl.constexpr = 2 * HEADS * HALF
     row = row.to(tl.int64)
     head, column, inside = _places(HEADS, HALF, PADDED_HEADS, PADDED_HALF)
@@ -172,7 +179,7 @@ def qk_norm_rope_backward(
     n_q_programs, n_queries, n_tokens, q_rows, k_rows, KIND: tl.constexpr, HAS_BIAS: tl.constexpr,
     HEADS: tl.constexpr, HALF: tl.constexpr, PADDED_HEADS: tl.constexpr, PADDED_HALF: tl.constexpr,
 ):  # fmt: skip
-    """``n_q_programs`` programs of ``q_rows`` rows of q each, then those of k."""
+    """Compute gradients in ``n_q_programs`` programs of ``q_rows`` rows of q each, then in those for k."""
     program = tl.program_id(0)
     sums += program.to(tl.int64) * ((1 + HAS_BIAS) * 2 * HEADS * HALF)
     if program < n_q_programs:
@@ -196,6 +203,7 @@ def _backward_rows(
     d_row_stride, d_head_stride, row_stride, head_stride, KIND: tl.constexpr, HAS_BIAS: tl.constexpr,
     HEADS: tl.constexpr, HALF: tl.constexpr, PADDED_HEADS: tl.constexpr, PADDED_HALF: tl.constexpr,
 ):  # fmt: skip
+    """Compute the gradients of some rows, and the sums of the weight's and the bias's gradients over them."""
     width: tl.constexpr = 2 * HEADS * HALF
     head, column, inside = _places(HEADS, HALF, PADDED_HEADS, PADDED_HALF)
     packed = head * (2 * HALF) + column
@@ -238,7 +246,7 @@ def _backward_rows(
 def _places(
     HEADS: tl.constexpr, HALF: tl.constexpr, PADDED_HEADS: tl.constexpr, PADDED_HALF: tl.constexpr
 ):  # fmt: skip
-    """Heads, columns of a half, and which of both there are."""
+    """Return heads, columns of a half, and which of both exist."""
     head = tl.arange(0, PADDED_HEADS)[:, None]
     column = tl.arange(0, PADDED_HALF)[None, :]
     return head, column, (head < HEADS) & (column < HALF)
@@ -246,6 +254,7 @@ def _places(
 
 @triton.jit
 def _load_halves(first, inside, HALF: tl.constexpr):
+    """Load the first and the second halves of all heads of a row."""
     return (
         tl.load(first, mask=inside, other=0.0).to(tl.float32),
         tl.load(first + HALF, mask=inside, other=0.0).to(tl.float32),
@@ -254,13 +263,14 @@ def _load_halves(first, inside, HALF: tl.constexpr):
 
 @triton.jit
 def _store_halves(pointers, first, second, inside, HALF: tl.constexpr):
+    """Store the first and the second halves of all heads of a row."""
     tl.store(pointers, rounded(first, pointers.dtype.element_ty), mask=inside)
     tl.store(pointers + HALF, rounded(second, pointers.dtype.element_ty), mask=inside)
 
 
 @triton.jit
 def _load_angles(cos, sin, position, column, HALF: tl.constexpr):
-    """cos and sin at one position, for all heads alike."""
+    """Load cos and sin at one position, the same for all heads."""
     angle = tl.load(position).to(tl.int64) * HALF + column
     there = column < HALF
     return tl.load(cos + angle, mask=there, other=0.0), tl.load(sin + angle, mask=there, other=0.0)

@@ -1,4 +1,4 @@
-"""The operation as torch knows it, for autograd, compile and export."""
+"""Norm and rotation as an operation of torch: this module defines it for autograd, compile and export."""
 
 from collections.abc import Sequence
 from typing import Any, cast
@@ -19,9 +19,16 @@ def qk_norm_rope(
     norm: QKNorm | None,
     rotary: Rotary | None,
 ) -> tuple[Float[Tensor, "queries heads head_dim"], Float[Tensor, "tokens heads head_dim"]]:
-    """rotate(norm(q)) and rotate(norm(k)), computed in float32 and returned in the dtype of q.
+    """Compute rotate(norm(q)) and rotate(norm(k)) in float32, and return them in the dtype of q.
 
-    The norm goes over all heads of a token together, the rotation (Su et al. 2021, section 3.2.2) over each.
+    The norm is over all heads of a token together, the rotation (Su et al. 2021, section 3.2.2) over each
+    head.
+
+    Args:
+        q: The queries.
+        k: The keys.
+        norm: The norms of q and k; None for none.
+        rotary: The rotation; None for none.
     """
     assert q.shape[-1] % 2 == 0, "a head has no two halves"
     check_turning(q, k, norm, rotary)
@@ -31,7 +38,16 @@ def qk_norm_rope(
 
 
 def check_turning(q: Tensor, k: Tensor, norm: QKNorm | None, rotary: Rotary | None) -> None:
-    """Kernels read where they are told to, so what does not fit q and k is refused before."""
+    """Check that norm and rotation fit q and k.
+
+    A kernel would read wrong memory if they did not fit, so this fails first.
+
+    Args:
+        q: The queries.
+        k: The keys.
+        norm: The norms of q and k; None for none.
+        rotary: The rotation; None for none.
+    """
     if norm is not None:
         assert (norm.q_bias is None) == (norm.k_bias is None), "both norms have a bias or neither"
         d_model = q.shape[1] * q.shape[2]
@@ -53,6 +69,7 @@ def _forward(
     parameters: Sequence[Tensor],
     rotary: Sequence[Tensor],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Compute q and k, normalised and rotated, and the statistics of their norms."""
     outputs = run("qk_norm_rope", "forward", q, k, QKNorm.of(kind, eps, parameters), _rotary(rotary))
     return cast(tuple[Tensor, Tensor, Tensor, Tensor], outputs)
 
@@ -65,6 +82,7 @@ def _fake_forward(
     parameters: Sequence[Tensor],
     rotary: Sequence[Tensor],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Make empty results of ``_forward``'s shapes."""
     exact = torch.promote_types(q.dtype, torch.float32)
     q_stats, k_stats = (x.new_empty(0 if kind is None else x.shape[0], 2, dtype=exact) for x in (q, k))
     return q.new_empty(q.shape), k.new_empty(k.shape), q_stats, k_stats
@@ -82,7 +100,7 @@ def _backward(
     parameters: Sequence[Tensor],
     rotary: Sequence[Tensor],
 ) -> list[Tensor]:
-    """The gradients of q, k and the parameters of the norm; there is one."""
+    """Compute the gradients of q, k and the parameters of the norm, which must exist."""
     gradients = run(
         "qk_norm_rope",
         "backward",
@@ -110,15 +128,19 @@ def _fake_backward(
     parameters: Sequence[Tensor],
     rotary: Sequence[Tensor],
 ) -> list[Tensor]:
+    """Make empty results of ``_backward``'s shapes."""
     return [x.new_empty(x.shape) for x in (q, k, *parameters)]
 
 
 def _rotary(tensors: Sequence[Tensor]) -> Rotary | None:
+    """Put the parts of the rotation together; None if there is no rotation."""
     return Rotary(*tensors) if tensors else None
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    """Of q and k nothing is kept where there is no norm: a rotation is undone without them."""
+    """Keep what the backward pass reads. Without a norm it needs neither q nor k: they are not read to rotate
+    back.
+    """
     q, k, ctx.kind, ctx.eps, parameters, rotary = inputs
     normed = [] if ctx.kind is None else [q, k, *output[2:]]
     ctx.sizes = [len(normed), len(parameters), len(rotary)]
@@ -128,6 +150,7 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None
 def _differentiate(
     ctx: Any, d_q_out: Tensor, d_k_out: Tensor, *of_stats: Tensor
 ) -> tuple[Tensor, Tensor, None, None, list[Tensor], list[None]]:
+    """Compute the gradient of every argument; None for those that have none."""
     saved = iter(ctx.saved_tensors)
     normed, parameters, rotary = ([next(saved) for _ in range(size)] for size in ctx.sizes)
     if ctx.kind is None:  # the opposite angle

@@ -1,4 +1,7 @@
-"""Norm and rotation of q and k as the equations read, in float32 or, given float64, in float64."""
+"""The reference: computes the norm and rotation of q and k as the equations read.
+
+It computes in float32 or, given float64, in float64.
+"""
 
 from typing import NamedTuple
 
@@ -21,8 +24,10 @@ def forward(
     Float[Tensor, "normed_queries 2"],
     Float[Tensor, "normed_tokens 2"],
 ]:
-    """rotate(norm(q)) and rotate(norm(k)), then of each row the mean (0 for RMSNorm) and the reciprocal of
-    the standard deviation (of the root mean square); no row of these without a norm.
+    """Compute rotate(norm(q)) and rotate(norm(k)), and the statistics of each row.
+
+    These are the mean (0 for RMSNorm) and the reciprocal of the standard deviation (of the root mean square).
+    Without a norm there are no rows of them.
     """
     of_q, of_k = (None, None) if norm is None else (norm.of_q, norm.of_k)
     turn_q, turn_k = _turns(rotary)
@@ -48,9 +53,10 @@ def backward(
     Float[Tensor, " d_model"] | None,
     Float[Tensor, " d_model"] | None,
 ]:
-    """The gradients of q, k, the two weights and the two biases; None for those that the norm does not have.
+    """Compute the gradients of q, k, the two weights and the two biases; None for those that the norm does
+    not have.
 
-    Without ``rotary`` the gradients given are those of norm(q) and norm(k): rotated back, or never rotated.
+    Without ``rotary``, the gradients given are those of norm(q) and norm(k): rotated back, or never rotated.
     """
     back = None if rotary is None else rotary._replace(sin=-rotary.sin)  # the opposite angle
     if norm is None:
@@ -63,14 +69,14 @@ def backward(
 
 
 class _Turn(NamedTuple):
-    """cos and sin of the angles of each row."""
+    """Holds cos and sin of the angles of each row."""
 
     cos: Float[Tensor, "rows 1 half_head_dim"]
     sin: Float[Tensor, "rows 1 half_head_dim"]
 
 
 def _turns(rotary: Rotary | None) -> tuple[_Turn | None, _Turn | None]:
-    """Of the rows of q, and of those of k."""
+    """Look up the angles of the rows of q, and of those of k."""
     if rotary is None:
         return None, None
     cos, sin = rotary.cos[:, None], rotary.sin[:, None]
@@ -79,6 +85,7 @@ def _turns(rotary: Rotary | None) -> tuple[_Turn | None, _Turn | None]:
 
 
 def _forward(x: Tensor, norm: Norm | None, turn: _Turn | None) -> tuple[Tensor, Tensor]:
+    """Normalise and rotate rows, and return the statistics of their norm."""
     exact = _exact(x)
     stats = exact.new_empty(0, 2)
     if norm is not None:
@@ -93,6 +100,7 @@ def _forward(x: Tensor, norm: Norm | None, turn: _Turn | None) -> tuple[Tensor, 
 def _backward(
     d_out: Tensor, x: Tensor, stats: Tensor, norm: Norm, back: _Turn | None
 ) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Compute the gradients of the rows and of the norm's parameters."""
     exact = _exact(d_out)
     if back is not None:
         exact = _turned(exact, back)
@@ -103,15 +111,17 @@ def _backward(
 
 
 def _exact(x: Tensor) -> Tensor:
+    """Convert to float32, or leave float64 as it is."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def _parameters(norm: Norm, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
+    """Convert the weight and the bias of the norm to a dtype."""
     return norm.weight.to(dtype), None if norm.bias is None else norm.bias.to(dtype)
 
 
 def _turned(x: Tensor, turn: _Turn) -> Tensor:
-    """(x1, x2) -> (x1 cos - x2 sin, x2 cos + x1 sin) for the two halves of each head."""
+    """Rotate the halves of each head: (x1, x2) becomes (x1 cos - x2 sin, x2 cos + x1 sin)."""
     cos, sin = (angles.to(x.dtype) for angles in turn)
     first, second = x.chunk(2, -1)
     # Updating the halves in place is about seven times as fast on a CPU as building them and joining them.
@@ -123,7 +133,7 @@ def _turned(x: Tensor, turn: _Turn) -> Tensor:
 
 
 def _normed(x: Tensor, norm: Norm) -> tuple[Tensor, Tensor]:
-    """The norm of rows (rows, d_model), and their statistics."""
+    """Compute the norm of rows (rows, d_model), and their statistics."""
     weight, bias = _parameters(norm, x.dtype)
     if norm.kind == "layer":
         y, mean, rstd = torch.native_layer_norm(x, x.shape[1:], weight, bias, norm.eps)
@@ -136,7 +146,7 @@ def _normed(x: Tensor, norm: Norm) -> tuple[Tensor, Tensor]:
 
 
 def _through_norm(d_y: Tensor, x: Tensor, stats: Tensor, norm: Norm) -> tuple[Tensor, Tensor, Tensor | None]:
-    """From the gradient of the norm's result to those of x, the weight and the bias; see the README."""
+    """Compute the gradients of x, the weight and the bias from that of the norm's result; see the README."""
     mean, rstd = (x.contiguous() for x in stats.split(1, 1))  # torch reads them as if they were
     weight, bias = _parameters(norm, x.dtype)
     if norm.kind == "layer":

@@ -1,6 +1,6 @@
-"""The mean of each sequence's rows in a packed batch.
+"""The mean of each sequence's rows in a packed batch: computes it, with or without weights.
 
-The mathematics: ``README.md`` beside this file.
+The mathematics is in ``README.md`` beside this file.
 """
 
 from biofm_kernels.segment_mean.operation import segment_mean

@@ -1,4 +1,6 @@
-"""The mean of each sequence's rows: a program owns some columns of one sequence, and walks its rows."""
+"""Kernels for the mean of each sequence's rows: a program owns some columns of one sequence and walks its
+rows.
+"""
 
 import torch
 import triton
@@ -11,7 +13,7 @@ ROWS, COLUMNS = 32, 128  # that a program holds at a time
 
 
 def forward(x: Tensor, cu_seqlens: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
-    """The same as ``reference.forward``."""
+    """Compute the same as ``reference.forward``."""
     x = x if x.stride(-1) == 1 else x.contiguous()
     cu_seqlens = cu_seqlens.contiguous()
     n_sequences, width = len(cu_seqlens) - 1, x.shape[1]
@@ -35,7 +37,7 @@ def backward(
     x: Tensor | None,
     means: Tensor | None,
 ) -> tuple[Tensor, Tensor | None]:
-    """The same as ``reference.backward``."""
+    """Compute the same as ``reference.backward``."""
     d_means, cu_seqlens = d_means.contiguous(), cu_seqlens.contiguous()
     n_sequences, width = d_means.shape
     n_blocks = triton.cdiv(width, COLUMNS)
@@ -58,6 +60,7 @@ def backward(
 def segment_mean_forward(
     x, cu_seqlens, weights, means, totals, row_stride, width, ROWS: tl.constexpr, COLUMNS: tl.constexpr
 ):
+    """Compute the means and the sums of weights."""
     sequence, start, stop = _sequence(cu_seqlens)
     column, there = _columns(width, COLUMNS)
     sums = tl.zeros([ROWS, COLUMNS], tl.float32)
@@ -85,6 +88,7 @@ def segment_mean_backward(
     d_means, cu_seqlens, weights, totals, x, means, d_x, parts,
     n_rows, row_stride, width, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
+    """Compute the gradients of x and, if x is given, the parts of the weights' gradients."""
     sequence, start, stop = _sequence(cu_seqlens)
     column, there = _columns(width, COLUMNS)
     place = sequence * width + column
@@ -110,26 +114,26 @@ def segment_mean_backward(
 
 @triton.jit
 def _sequence(cu_seqlens):
-    """The program's sequence, and where its rows start and stop."""
+    """Return the program's sequence, and where its rows start and stop."""
     sequence = tl.program_id(0).to(tl.int64)
     return sequence, tl.load(cu_seqlens + sequence), tl.load(cu_seqlens + sequence + 1)
 
 
 @triton.jit
 def _columns(width, COLUMNS: tl.constexpr):
-    """The program's columns, and which of them there are."""
+    """Return the program's columns, and which of them exist."""
     column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     return column, column < width
 
 
 @triton.jit
 def _rows(first, stop, ROWS: tl.constexpr):
-    """``ROWS`` rows, and which of them are before ``stop``."""
+    """Return ``ROWS`` rows, and which of them are before ``stop``."""
     row = first + tl.arange(0, ROWS)
     return row.to(tl.int64), row < stop
 
 
 @triton.jit
 def _inverse(total):
-    """0 where no row counts."""
+    """Compute 1 / total; 0 where no row counts."""
     return tl.where(total == 0.0, 0.0, 1.0 / tl.where(total == 0.0, 1.0, total))

@@ -1,4 +1,6 @@
-"""The operation as torch knows it, for autograd, compile and export."""
+"""The mean of each sequence's rows as an operation of torch: this module defines it for autograd, compile and
+export.
+"""
 
 from typing import Any
 
@@ -15,21 +17,28 @@ def segment_mean(
     cu_seqlens: Int[Tensor, " sequences_plus_one"],
     weights: Shaped[Tensor, " rows"] | None = None,
 ) -> Float[Tensor, "sequences d"]:
-    """The mean of each sequence's rows, ``cu_seqlens[i]`` up to ``cu_seqlens[i + 1]``; weighted, if there are
-    weights, which may be a mask of the rows that count. Summed in float32, returned in the dtype of x.
+    """Compute the mean of each sequence's rows. It is summed in float32 and returned in the dtype of x.
 
-    0 for a sequence that is empty or whose weights add up to 0. Every row belongs to a sequence.
+    The mean is 0 for a sequence that is empty or whose weights add up to 0.
+
+    Args:
+        x: The rows of all sequences.
+        cu_seqlens: The bounds of the sequences: rows ``cu_seqlens[i]`` up to ``cu_seqlens[i + 1]`` are
+            sequence i. Every row belongs to a sequence.
+        weights: The weight of each row, or a mask of the rows that count; None to weigh all rows alike.
     """
     means: Tensor = _segment_mean(x, cu_seqlens, weights)[0]
     return means
 
 
 def _forward(x: Tensor, cu_seqlens: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Compute the means and the sums of the weights."""
     means, totals = run("segment_mean", "forward", x, cu_seqlens, weights)
     return means, totals
 
 
 def _fake_forward(x: Tensor, cu_seqlens: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Make empty results of ``_forward``'s shapes."""
     n_sequences = cu_seqlens.shape[0] - 1
     exact = torch.promote_types(x.dtype, torch.float32)
     return x.new_empty(n_sequences, x.shape[1]), x.new_empty(n_sequences, dtype=exact)
@@ -44,7 +53,7 @@ def _backward(
     x: Tensor | None,
     means: Tensor | None,
 ) -> list[Tensor]:
-    """The gradient of x and, if x and the means are given, that of the weights."""
+    """Compute the gradient of x and, if x and the means are given, the gradient of the weights."""
     gradients = run("segment_mean", "backward", d_means, cu_seqlens, n_rows, weights, totals, x, means)
     return [gradient for gradient in gradients if gradient is not None]
 
@@ -58,12 +67,13 @@ def _fake_backward(
     x: Tensor | None,
     means: Tensor | None,
 ) -> list[Tensor]:
+    """Make empty results of ``_backward``'s shapes."""
     d_x = d_means.new_empty(n_rows, d_means.shape[1])
     return [d_x] if x is None else [d_x, totals.new_empty(n_rows)]
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    """x itself is needed for the gradient of the weights alone."""
+    """Keep what the backward pass reads. Only the gradient of the weights needs x itself."""
     x, cu_seqlens, weights = inputs
     means, totals = output
     of_weights = weights is not None and ctx.needs_input_grad[2]
@@ -72,6 +82,7 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> N
 
 
 def _differentiate(ctx: Any, d_means: Tensor, of_totals: Tensor) -> tuple[Tensor, None, Tensor | None]:
+    """Compute the gradient of every argument; None for those that have none."""
     cu_seqlens, weights, totals, x, means = ctx.saved_tensors
     d_x, *d_weights = _segment_mean_backward(d_means, cu_seqlens, ctx.n_rows, weights, totals, x, means)
     return d_x, None, d_weights[0].to(weights.dtype) if d_weights else None

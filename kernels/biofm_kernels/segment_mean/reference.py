@@ -1,4 +1,7 @@
-"""The mean of each sequence's rows as the equation reads, in float32 or, given float64, in float64."""
+"""The reference: computes the mean of each sequence's rows as the equation reads.
+
+It computes in float32 or, given float64, in float64.
+"""
 
 import torch
 from jaxtyping import Float, Int, Shaped
@@ -10,7 +13,7 @@ def forward(
     cu_seqlens: Int[Tensor, " sequences_plus_one"],
     weights: Shaped[Tensor, " rows"] | None,
 ) -> tuple[Float[Tensor, "sequences d"], Float[Tensor, " sequences"]]:
-    """The means, and the sum of the weights of each sequence: its length, where there are none."""
+    """Compute the means, and the sum of each sequence's weights: its length if there are no weights."""
     exact = x.to(torch.promote_types(x.dtype, torch.float32))
     n_sequences, owners = len(cu_seqlens) - 1, _owners(cu_seqlens, len(x))
     totals = cu_seqlens.diff().to(exact.dtype)
@@ -31,7 +34,7 @@ def backward(
     x: Float[Tensor, "rows d"] | None,
     means: Float[Tensor, "sequences d"] | None,
 ) -> tuple[Float[Tensor, "rows d"], Float[Tensor, " rows"] | None]:
-    """The gradients of x and, if ``x`` and ``means`` are given, of the weights."""
+    """Compute the gradients of x and, if ``x`` and ``means`` are given, of the weights."""
     owners = _owners(cu_seqlens, n_rows)
     shares = (d_means.to(totals.dtype) * _inverse(totals)[:, None])[owners]
     d_x = shares if weights is None else shares * weights.to(shares.dtype)[:, None]
@@ -41,11 +44,11 @@ def backward(
 
 
 def _owners(cu_seqlens: Tensor, n_rows: int) -> Tensor:
-    """The sequence of each row."""
+    """Return the sequence of each row."""
     rows = torch.arange(n_rows, dtype=cu_seqlens.dtype, device=cu_seqlens.device)
     return torch.searchsorted(cu_seqlens, rows, right=True) - 1
 
 
 def _inverse(totals: Tensor) -> Tensor:
-    """0 where no row counts."""
+    """Compute 1 / totals; 0 where no row counts."""
     return totals.reciprocal().masked_fill(totals == 0, 0)
