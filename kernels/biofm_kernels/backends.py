@@ -20,7 +20,7 @@ BACKENDS = ("auto", "triton", "varlen", "grouped", "reference")
 TRITON_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 DRIVER_FAULT = "Triton Error [CUDA]"
 FAULTS_OF_LOADING = ("kernel image", "ptx", "PTX", "symbol not found")
-LOWEST_CAPABILITY = (8, 0)  # the oldest architecture that the kernels are compiled for in the tests
+LOWEST_CAPABILITY = (8, 0)  # The tests compile the kernels for no older architecture.
 
 
 class KernelWarning(UserWarning):
@@ -43,7 +43,7 @@ class _State:
     """Holds what is true for the whole process. Autograd runs the backward pass in its own threads."""
 
     chosen = "auto"
-    failed: frozenset[str] = frozenset()  # operations whose kernel could not be built here
+    failed: frozenset[str] = frozenset()  # The operations whose kernel could not be built here.
 
 
 @contextmanager
@@ -60,7 +60,7 @@ def backend(name: str) -> Iterator[None]:
         ValueError: There is no backend of this name.
     """
     if name not in BACKENDS:
-        raise ValueError(f"no backend is called {name}; there are {', '.join(BACKENDS)}")
+        raise ValueError(f"there is no backend {name!r}; choose one of {', '.join(BACKENDS)}")
     before, _State.chosen = _State.chosen, name
     try:
         yield
@@ -137,8 +137,8 @@ def _note_failure(operation: str, error: Exception) -> None:
     _State.failed |= {operation}
     first_line = str(error).strip().partition("\n")[0]
     warnings.warn(
-        f"the kernel of {operation} could not be built here ({type(error).__name__}: {first_line}); another "
-        "implementation does its work. Triton needs a C compiler and Python's headers",
+        f"the kernel of {operation} could not be built here ({type(error).__name__}: {first_line}), so "
+        "another implementation runs. To build it, Triton needs a C compiler and Python's headers",
         KernelWarning,
         stacklevel=3,
     )

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-TILE = 128  # rows that one program of a kernel owns at most; block sizes divide it
+TILE = 128  # The most rows that one program of a kernel owns; block sizes divide it.
 
 
 class Rotary(NamedTuple):

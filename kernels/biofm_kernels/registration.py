@@ -51,7 +51,9 @@ def _once_only(name: str) -> Callable[..., Any]:
     """Make a backward pass that fails: the operation has no derivative."""
 
     def refuse(ctx: Any, *gradients: Tensor) -> Any:
-        raise NotImplementedError(f"biofm::{name} has no derivative: biofm's operations have first ones only")
+        raise NotImplementedError(
+            f"biofm::{name} has no derivative: biofm's operations have first derivatives only"
+        )
 
     return refuse
 

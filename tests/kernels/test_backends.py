@@ -94,7 +94,7 @@ def test_a_backend_that_an_operation_lacks_leaves_its_choice_alone() -> None:
 
 def test_an_unknown_backend_is_refused_with_the_known_ones() -> None:
     with (
-        pytest.raises(ValueError, match=r"no backend is called cuda; there are auto, triton, varlen"),
+        pytest.raises(ValueError, match=r"there is no backend 'cuda'; choose one of auto, triton, varlen"),
         backend("cuda"),
     ):
         pass

@@ -190,7 +190,7 @@ def test_second_derivatives_are_refused_not_wrong(call: Callable[..., Tensor]) -
     ("change", "fault"),
     [
         (lambda it: it._replace(cos=it.cos.repeat(1, 2), sin=it.sin.repeat(1, 2)), "a pair of columns"),
-        (lambda it: it._replace(q_positions=it.q_positions[:-1]), "each row of q has a position"),
+        (lambda it: it._replace(q_positions=it.q_positions[:-1]), "each row of q needs a position"),
         (lambda it: it._replace(cos=it.cos.bfloat16(), sin=it.sin.bfloat16()), "rounded angles"),
     ],
     ids=["width", "positions", "dtype"],

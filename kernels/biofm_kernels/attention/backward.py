@@ -56,7 +56,7 @@ def attention_backward_keys(
         block_d_out = load(d_out, start, queries_end, OUT_ROW, HEAD_DIM, BLOCK_Q)
         log_sum = tl.load(lse + queries, mask=queries < queries_end, other=float("inf")) * LOG2_E
         softmax_part = tl.load(delta + queries, mask=queries < queries_end, other=0.0)
-        # (keys, queries); the weights of queries behind the end are 0, for their log-sum is infinite
+        # (keys, queries). The weights of queries behind the end are 0, because their log-sum is infinite.
         weights = tl.exp2(dot(block_k, tl.trans(block_q)) * (scale * LOG2_E) - log_sum[None, :])
         if left is not None or right is not None:
             weights = tl.where(visible(queries[None, :], keys[:, None], end, left, right), weights, 0.0)

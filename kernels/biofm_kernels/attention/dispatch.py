@@ -24,8 +24,9 @@ T = TypeVar("T")
 OPERATION = "attention"
 PLAIN: dict[str, ModuleType] = {"varlen": varlen, "grouped": grouped, "reference": reference}
 LARGEST_VARLEN_HEAD_DIM = 256
-# The longest sequence for which rotating keys again in every program that reads them costs less than a pass
-# of its own (0 until it has been timed), and the lowest compute capability of which that is so.
+# Every program that reads keys can rotate them again, or one pass can rotate them beforehand. These are the
+# longest sequence for which the former is faster (0 until it has been timed), and the lowest compute
+# capability for which it is.
 LONGEST_INLINE = 0
 INLINE_CAPABILITY = (9, 0)
 
@@ -36,7 +37,7 @@ def choose(device: torch.device, dtype: torch.dtype, head_dim: int) -> Choice:
     if by_hand is not None:
         return by_hand
     if device.type == "cpu":
-        return Choice("grouped", "torch's kernel for the CPU, a call for each run of equal lengths")
+        return Choice("grouped", "torch's kernel for the CPU, one call for each run of equal lengths")
     obstacle = triton_obstacle(OPERATION, device, dtype) or _head_dim_obstacle(head_dim)
     if obstacle is None:
         return Choice("triton", "biofm's own kernel")
@@ -73,7 +74,7 @@ def forward(
         return mixed
 
     def kernel() -> tuple[Tensor, Tensor]:
-        from biofm_kernels.attention import launch  # Triton, which only a GPU needs
+        from biofm_kernels.attention import launch  # imports Triton, which only a GPU needs
 
         return launch.forward(q, k, v, tiles or _tile(packing, q, k), scale, window, rotary)
 
@@ -118,7 +119,7 @@ def _run(q: Tensor, kernel: Callable[[], T], plain: Callable[[ModuleType], T]) -
     def chosen() -> str:
         return choose(q.device, q.dtype, q.shape[-1]).backend
 
-    if chosen() == "triton":  # which is not chosen again once it could not be built
+    if chosen() == "triton":  # It is not chosen again once it could not be built.
         return run_or_fall_back(OPERATION, kernel, lambda: plain(PLAIN[chosen()]))
     return plain(PLAIN[chosen()])
 
@@ -151,6 +152,6 @@ def _varlen_takes(device: torch.device, dtype: torch.dtype, head_dim: int) -> bo
     has_kernel = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
     if not (has_kernel and fits and dtype in (torch.float16, torch.bfloat16)):
         return False
-    from torch.nn.attention.varlen import varlen_attn  # brings torch's compiler with it
+    from torch.nn.attention.varlen import varlen_attn  # imports torch's compiler
 
     return {"scale", "window_size"} <= set(inspect.signature(varlen_attn).parameters)

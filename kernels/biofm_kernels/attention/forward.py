@@ -49,7 +49,7 @@ def attention_forward(
         seen = visible(queries[:, None], keys[None, :], keys_end, left, right)
         scores = tl.where(seen, dot(block_q, tl.trans(block_k)), -float("inf"))
         larger = tl.maximum(largest, tl.max(scores, 1) * to_base_2)
-        shift = tl.where(larger == -float("inf"), 0.0, larger)  # No key of a window seen so far.
+        shift = tl.where(larger == -float("inf"), 0.0, larger)  # No key seen yet.
         weights = tl.exp2(scores * to_base_2 - shift[:, None])
         shrink = tl.exp2(largest - shift)
         total = total * shrink + tl.sum(weights, 1)

@@ -16,7 +16,7 @@ from torch import Tensor
 from biofm_kernels.attention.reference import CAUSAL, EVERYTHING, Keys, Queries, Sums, Window, sees
 from biofm_kernels.packing import Packing
 
-LEAST_BLOCK = 128  # queries of a block, unless the window is wider
+LEAST_BLOCK = 128  # A block has at least so many queries; a wider window makes larger blocks.
 
 
 def forward(
@@ -77,7 +77,7 @@ def backward(
             scale=scale,
         )
         piece.of_queries(d_q).copy_(gradients[0])
-        piece.of_keys(d_k).add_(gradients[1])  # blocks of a window share keys
+        piece.of_keys(d_k).add_(gradients[1])  # Blocks of a window share keys, so gradients add up.
         piece.of_keys(d_v).add_(gradients[2])
     return d_q, d_k, d_v
 

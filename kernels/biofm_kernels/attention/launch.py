@@ -62,7 +62,9 @@ def backward(
     """
     left, right = _bounds(q, k, v, scale, window)
     (q, k, v), tiles, rotary = _readable(q, k, v), Tiles(*_packed(tiles)), _angles(rotary)
-    assert all(x.is_contiguous() for x in (out, lse)), "not as forward gives them"
+    assert all(x.is_contiguous() for x in (out, lse)), (
+        "out and lse must be contiguous, as forward returns them"
+    )
     d_out = d_out.contiguous()
     delta = torch.empty(lse.shape, dtype=torch.float32, device=q.device)
     dq, dk, dv = (torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in (q, k, v))
@@ -89,12 +91,13 @@ def backward(
 def _bounds(q: Tensor, k: Tensor, v: Tensor, scale: float, window: Window) -> tuple[int | None, int | None]:
     """Check what the kernels rely on, and return the window as they take it: None for no bound."""
     assert q.shape[1:] == k.shape[1:] == v.shape[1:], "q, k and v differ in heads or head dim"
-    assert len(k) == len(v), "a key without a value"
+    assert len(k) == len(v), "k and v differ in length"
     assert q.dtype == k.dtype == v.dtype, "q, k and v differ in dtype"
     assert q.shape[2] in range(2, LARGEST_HEAD_DIM + 1, 2), "the head dim is odd or too large"
-    assert scale > 0, "the largest score would not be the largest product"
+    assert scale > 0, "scale must be above 0: the kernel takes the largest product for the largest score"
     assert window == (-1, -1) or len(q) == len(k), "a window needs a query for each key"
-    # The kernels add a bound to a row's number in 32 bits; one of all keys reaches as far as any larger one.
+    # The kernels add a bound to a row's number in 32 bits, so a bound must not be huge. A bound above the
+    # number of keys reaches no further.
     left, right = (None if bound < 0 else min(bound, len(k)) for bound in window)
     return left, right
 

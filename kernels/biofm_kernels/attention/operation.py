@@ -56,9 +56,9 @@ def attention(
         scale: The factor of the scores, above 0; None for 1 / sqrt(head_dim).
         tiles: What ``tile`` returns for this batch, so that a GPU need not make it again. None makes it.
     """
-    assert window == EVERYTHING or cu_queries is None, "a window is around a token, and here only some ask"
-    assert cu_queries is None or cu_queries.shape == cu_seqlens.shape, "as many sequences ask as there are"
-    assert scale is None or scale > 0, "a scale is above 0"
+    assert window == EVERYTHING or cu_queries is None, "with a window, every token must be a query"
+    assert cu_queries is None or cu_queries.shape == cu_seqlens.shape, "cu_queries and cu_seqlens differ"
+    assert scale is None or scale > 0, "scale must be above 0"
     check_turning(q, k, norm, rotary)
     kind, eps, parameters = parts_of(norm)
     call = Call(
@@ -184,7 +184,7 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None
     assert keeps, "nothing was kept for a backward pass"
     out, lse, *turned = output
     if call.norm is None:
-        if call.turns:  # a rotation is undone without what was rotated
+        if call.turns:  # To rotate gradients back, q and k before the rotation are not needed.
             call = call._replace(q=turned[0], k=turned[1])
         turned = []
     lists = (turned, *(getattr(call, name) for name in LISTS))

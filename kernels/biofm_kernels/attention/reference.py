@@ -14,8 +14,8 @@ from biofm_kernels.packing import Packing
 
 Queries = Float[Tensor, "queries heads head_dim"]
 Keys = Float[Tensor, "tokens heads head_dim"]  # and values
-Sums = Float[Tensor, "heads queries"]  # the logarithm of what each softmax divides by; float32 at least
-Window = tuple[int, int]  # how many tokens before and behind itself a token sees; -1 is all
+Sums = Float[Tensor, "heads queries"]  # The logarithms of the softmax's divisors; float32 at least.
+Window = tuple[int, int]  # How many tokens before and behind itself a token sees; -1 is all.
 
 EVERYTHING = (-1, -1)
 CAUSAL = (-1, 0)

@@ -17,7 +17,7 @@ def forward(
     window: Window,
 ) -> tuple[Queries, Sums]:
     """Compute the same as ``reference.forward``."""
-    # Brings torch's compiler with it: half of the time that a command on a CPU takes to start.
+    # This imports torch's compiler: half of the time that a command on a CPU takes to start.
     from torch.nn.attention.varlen import AuxRequest, varlen_attn
 
     # No sequence has more queries than keys, so its length bounds them without asking the device.

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 TABLES = Path(__file__).parent
-LARGEST_HEAD_DIM = 128  # of attention: every table has block sizes up to it
+LARGEST_HEAD_DIM = 128  # Every table has block sizes for attention up to this head dim.
 Table = dict[str, dict[str, dict[str, dict[str, int]]]]
 
 

@@ -15,9 +15,9 @@ from torch import Tensor
 from biofm_kernels.linear_cross_entropy.reference import IGNORED
 from biofm_kernels.numerics import dot, rounded
 
-SPAN = 2048  # words that a program of the forward kernel walks: few enough that few rows keep a GPU busy
+SPAN = 2048  # Words that one program of the forward kernel walks: few, so that few rows fill a GPU.
 D_LOGITS_AT_ONCE = 2**26  # 128 MiB in half precision
-ROW_OF_D_LOGITS = 64  # words: rows of the gradient of the logits take a multiple of them
+ROW_OF_D_LOGITS = 64  # Each row of the logits' gradient is padded to a multiple of 64 words.
 
 
 def forward(hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -54,7 +54,8 @@ def backward(
     n_words = max(D_LOGITS_AT_ONCE // max(n_rows, 1) // blocks["WORDS"], 1) * blocks["WORDS"]
     for start in range(0, vocabulary, n_words):
         stop = min(start + n_words, vocabulary)
-        # Rows begin where wide stores and matrix instructions can: a vocabulary may have any number of words.
+        # A vocabulary may have any number of words. With padding, each row begins where wide stores and
+        # matrix instructions can begin.
         padded = triton.cdiv(stop - start, ROW_OF_D_LOGITS) * ROW_OF_D_LOGITS
         buffer = torch.empty(n_rows, padded, dtype=hidden.dtype, device=hidden.device)
         grid = triton.cdiv(n_rows, blocks["ROWS"]), triton.cdiv(padded, blocks["WORDS"])
@@ -107,7 +108,7 @@ def linear_cross_entropy_forward(
             ROWS, WORDS, DEPTH,
         )  # fmt: skip
         higher = tl.maximum(highest, tl.max(logits, 1))
-        shift = tl.where(higher == float("-inf"), 0.0, higher)  # A bias may shut out all words so far.
+        shift = tl.where(higher == float("-inf"), 0.0, higher)  # A bias of -inf may exclude all words so far.
         total = total * tl.exp(highest - shift) + tl.sum(tl.exp(logits - shift[:, None]), 1)
         highest = higher
         of_target += tl.sum(tl.where(word[None, :] == target[:, None], logits, 0.0), 1)
@@ -138,7 +139,8 @@ def linear_cross_entropy_backward(
     gradient = (probability - truth) * tl.load(d_losses + row, mask=inside, other=0.0)[:, None]
     places = row.to(tl.int64)[:, None] * d_logits_stride + place[None, :]
     gradient = rounded(gradient, d_logits.dtype.element_ty)
-    # Up to the end of the row, not of the words: a multiple of 16, so that the compiler can store wide.
+    # The store goes to the end of the row, not of the words: its length is a multiple of 16, so that the
+    # compiler can store wide.
     tl.store(d_logits + places, gradient, mask=inside[:, None] & there[None, :])
 
 

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-IGNORED = -100  # the target of a row that does not count, as in torch
+IGNORED = -100  # The target of a row that does not count, as in torch.
 LOGITS_AT_ONCE = 2**22  # 16 MiB
 
 

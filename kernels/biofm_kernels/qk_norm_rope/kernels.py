@@ -17,7 +17,9 @@ from biofm_kernels.numerics import rounded
 from biofm_kernels.packing import Rotary
 from biofm_kernels.qk_norm_rope.norm import QKNorm
 
-BACKWARD_PROGRAMS = 512  # of q, and as many of k: each sums the gradients of weight and bias over its rows
+# The most programs of the backward pass for q, and for k. Each sums the gradients of weight and bias over its
+# rows.
+BACKWARD_PROGRAMS = 512
 
 
 def forward(
@@ -52,12 +54,12 @@ def backward(
 ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
     """Compute the same as ``reference.backward``."""
     if norm is None:
-        back = None if rotary is None else rotary._replace(sin=-rotary.sin)  # the opposite angle
+        back = None if rotary is None else rotary._replace(sin=-rotary.sin)  # Rotate by the opposite angle.
         d_q, d_k, _, _ = forward(d_q_out, d_k_out, None, back)
         return d_q, d_k, None, None, None, None
     inputs = [_last_stride_one(x) for x in (d_q_out, d_k_out, q, k)]
     d_q, d_k = (torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in (q, k))
-    # Each program sums over so many rows; no two write to one place, so the gradients never vary.
+    # Each program sums over q_rows or k_rows rows. No two write to one place, so the gradients never vary.
     q_rows, k_rows = (max(triton.cdiv(len(x), BACKWARD_PROGRAMS), 1) for x in (q, k))
     n_q_programs, n_k_programs = triton.cdiv(len(q), q_rows), triton.cdiv(len(k), k_rows)
     has_bias = norm.q_bias is not None
@@ -148,7 +150,7 @@ def _forward_row(
     row = row.to(tl.int64)
     head, column, inside = _places(HEADS, HALF, PADDED_HEADS, PADDED_HALF)
     places = row * row_stride + head * head_stride + column
-    packed = head * (2 * HALF) + column  # of contiguous rows, and of the norm's parameters
+    packed = head * (2 * HALF) + column  # Places in contiguous rows and in the norm's parameters.
     first, second = _load_halves(x + places, inside, HALF)
     if KIND is not None:
         mean = 0.0
@@ -217,7 +219,7 @@ def _backward_rows(
         d_first, d_second = _load_halves(
             d_out + row * d_row_stride + head * d_head_stride + column, inside, HALF
         )
-        if cos is not None:  # back by the angle by which the forward pass turned
+        if cos is not None:  # Rotate back by the angle of the forward pass.
             cosine, sine = _load_angles(cos, sin, positions + row, column, HALF)
             d_first, d_second = d_first * cosine + d_second * sine, d_second * cosine - d_first * sine
         first, second = _load_halves(x + row * row_stride + head * head_stride + column, inside, HALF)
@@ -228,7 +230,7 @@ def _backward_rows(
         if HAS_BIAS:
             first_of_bias += d_first
             second_of_bias += d_second
-        # Padding counts for nothing in the sums: gradients and weights are 0 there.
+        # Padding adds nothing to the sums: gradients and weights are 0 there.
         d_first, d_second = d_first * first_weight, d_second * second_weight
         along = tl.sum(d_first * first + d_second * second) / width
         mean_gradient = 0.0

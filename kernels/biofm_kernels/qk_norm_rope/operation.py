@@ -30,7 +30,7 @@ def qk_norm_rope(
         norm: The norms of q and k; None for none.
         rotary: The rotation; None for none.
     """
-    assert q.shape[-1] % 2 == 0, "a head has no two halves"
+    assert q.shape[-1] % 2 == 0, "the head dim is odd, so a head has no two halves"
     check_turning(q, k, norm, rotary)
     kind, eps, parameters = parts_of(norm)
     q_out, k_out, _, _ = _qk_norm_rope(q, k, kind, eps, parameters, [] if rotary is None else list(rotary))
@@ -49,16 +49,18 @@ def check_turning(q: Tensor, k: Tensor, norm: QKNorm | None, rotary: Rotary | No
         rotary: The rotation; None for none.
     """
     if norm is not None:
-        assert (norm.q_bias is None) == (norm.k_bias is None), "both norms have a bias or neither"
+        assert (norm.q_bias is None) == (norm.k_bias is None), "either both norms have a bias or neither has"
         d_model = q.shape[1] * q.shape[2]
         weights = (norm.q_weight, norm.k_weight, norm.q_bias, norm.k_bias)
-        assert all(x is None or x.shape == (d_model,) for x in weights), "a norm has a weight for each column"
+        assert all(x is None or x.shape == (d_model,) for x in weights), (
+            "a norm needs one weight for each column"
+        )
     if rotary is not None:
-        assert rotary.cos.shape == rotary.sin.shape, "cos and sin are of the same angles"
-        assert 2 * rotary.cos.shape[1] == q.shape[2], "an angle turns a pair of columns"
-        assert rotary.cos.dtype in (torch.float32, torch.float64), "rounded angles turn far tokens wrongly"
-        assert rotary.q_positions.shape == q.shape[:1], "each row of q has a position"
-        assert rotary.k_positions.shape == k.shape[:1], "each row of k has a position"
+        assert rotary.cos.shape == rotary.sin.shape, "cos and sin differ in shape"
+        assert 2 * rotary.cos.shape[1] == q.shape[2], "an angle rotates a pair of columns"
+        assert rotary.cos.dtype in (torch.float32, torch.float64), "rounded angles misplace distant tokens"
+        assert rotary.q_positions.shape == q.shape[:1], "each row of q needs a position"
+        assert rotary.k_positions.shape == k.shape[:1], "each row of k needs a position"
 
 
 def _forward(
@@ -153,7 +155,7 @@ def _differentiate(
     """Compute the gradient of every argument; None for those that have none."""
     saved = iter(ctx.saved_tensors)
     normed, parameters, rotary = ([next(saved) for _ in range(size)] for size in ctx.sizes)
-    if ctx.kind is None:  # the opposite angle
+    if ctx.kind is None:  # Rotate by the opposite angle.
         back = [rotary[0], -rotary[1], *rotary[2:]] if rotary else []
         d_q, d_k, _, _ = _qk_norm_rope(d_q_out, d_k_out, None, 0.0, [], back)
         return d_q, d_k, None, None, [], [None] * len(rotary)

@@ -58,7 +58,7 @@ def backward(
 
     Without ``rotary``, the gradients given are those of norm(q) and norm(k): rotated back, or never rotated.
     """
-    back = None if rotary is None else rotary._replace(sin=-rotary.sin)  # the opposite angle
+    back = None if rotary is None else rotary._replace(sin=-rotary.sin)  # Rotate by the opposite angle.
     if norm is None:
         d_q, d_k, _, _ = forward(d_q_out, d_k_out, None, back)
         return d_q, d_k, None, None, None, None
@@ -93,7 +93,7 @@ def _forward(x: Tensor, norm: Norm | None, turn: _Turn | None) -> tuple[Tensor, 
         exact = y.view(x.shape)
     if turn is not None:
         exact = _turned(exact, turn)
-    untouched = norm is None and turn is None  # then a copy, so that the result never shares memory with x
+    untouched = norm is None and turn is None  # Then copy, so that nothing shares memory with x.
     return exact.to(x.dtype, copy=untouched, memory_format=torch.contiguous_format), stats
 
 
@@ -147,7 +147,7 @@ def _normed(x: Tensor, norm: Norm) -> tuple[Tensor, Tensor]:
 
 def _through_norm(d_y: Tensor, x: Tensor, stats: Tensor, norm: Norm) -> tuple[Tensor, Tensor, Tensor | None]:
     """Compute the gradients of x, the weight and the bias from that of the norm's result; see the README."""
-    mean, rstd = (x.contiguous() for x in stats.split(1, 1))  # torch reads them as if they were
+    mean, rstd = (x.contiguous() for x in stats.split(1, 1))  # torch reads them as if they were contiguous
     weight, bias = _parameters(norm, x.dtype)
     if norm.kind == "layer":
         wanted = [True, True, bias is not None]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from biofm_kernels.numerics import rounded
 
-ROWS, COLUMNS = 32, 128  # that a program holds at a time
+ROWS, COLUMNS = 32, 128  # A program holds this many at a time.
 
 
 def forward(x: Tensor, cu_seqlens: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -42,7 +42,8 @@ def backward(
     n_sequences, width = d_means.shape
     n_blocks = triton.cdiv(width, COLUMNS)
     d_x = torch.empty(n_rows, width, dtype=d_means.dtype, device=d_means.device)
-    parts = None  # of the weights' gradients: each block of columns has its own, added up in a fixed order
+    # Each block of columns has its own part of the weights' gradients; they are summed in a fixed order.
+    parts = None
     if x is not None:
         x = x if x.stride(-1) == 1 else x.contiguous()
         parts = torch.empty(n_blocks, n_rows, dtype=torch.float32, device=d_means.device)
@@ -107,7 +108,7 @@ def segment_mean_backward(
         tl.store(d_x + row[:, None] * width + column[None, :], d_row, mask=filled)
         if x is not None:
             block = tl.load(x + row[:, None] * row_stride + column[None, :], mask=filled, other=0.0)
-            # Columns behind the last have no share, so what stands in them adds nothing.
+            # Columns behind the last have a share of 0, so they add nothing.
             along = tl.sum((block.to(tl.float32) - mean[None, :]) * share[None, :], 1)
             tl.store(parts + tl.program_id(1).to(tl.int64) * n_rows + row, along, mask=inside)
 
