@@ -1,8 +1,8 @@
-"""What ``embed.py``, ``score.py`` and ``train.py`` share: contenders, the model and the proteins that they
-get, and the speed of a matrix product, which is the ceiling of each.
+"""The contenders of ``embed.py``, ``score.py`` and ``train.py``: these scripts share them, the model, the
+proteins, and the measured speed of a matrix product, which is the ceiling of each.
 
-Each contender lives in a process of its own, so that none profits from what another changed in it, and they
-take turns: while one works, the others wait for their next task without using the processor.
+Each contender lives in its own process, so that none profits from what another changed in it, and they take
+turns: while one works, the others wait for their next task without using the processor.
 """
 
 import multiprocessing
@@ -28,9 +28,10 @@ Work = Callable[[Any], Any]
 
 
 class Contender:
-    """A name, the dtype it computes in, and a process that does its work.
+    """Holds a name, the dtype that the contender computes in, and a process that does its work.
 
-    ``make(*arguments)`` gives, in that process, the function that takes a task and gives its result.
+    ``make(*arguments)`` runs in that process and returns the function that takes a task and returns its
+    result.
     """
 
     def __init__(
@@ -46,13 +47,14 @@ class Contender:
         there.close()
 
     def run(self, task: Any) -> tuple[float, Any]:
-        """Do one task: the seconds that it took, and its result."""
+        """Do one task and return the seconds that it took, and its result."""
         self._connection.send(task)
         seconds, result = self._connection.recv()
         return seconds, result
 
 
 def _serve(connection: Connection, make: Callable[..., Work], arguments: Any, n_threads: int) -> None:
+    """Do tasks in the contender's process until the connection closes."""
     os.environ["TRANSFORMERS_VERBOSITY"] = "error"  # the contact head that a random model lacks is no news
     torch.set_num_threads(n_threads)
     work = make(*arguments)
@@ -69,8 +71,9 @@ def _serve(connection: Connection, make: Callable[..., Work], arguments: Any, n_
 
 
 def contenders_of_biofm(make: Callable[[Path, str], Work], model: Path, n_threads: int) -> list[Contender]:
-    """biofm in float32, and with ``--dtype auto`` where that is another dtype. ``make`` takes the folder of
-    the model and the dtype.
+    """Make the contenders of biofm: float32, and ``--dtype auto`` if that is another dtype.
+
+    ``make`` takes the folder of the model and the dtype.
     """
     from biofm.inference import choose_compute  # which the process of the Trainer should not load
 
@@ -83,14 +86,18 @@ def contenders_of_biofm(make: Callable[[Path, str], Work], model: Path, n_thread
 
 
 class Rounds(NamedTuple):
-    """Of each round: the seconds of each contender, operations a second of a matrix product in each dtype."""
+    """Holds what was measured in each round.
+
+    ``seconds`` are those of each contender; ``ceilings`` are operations a second of a matrix product in each
+    dtype.
+    """
 
     seconds: dict[str, np.ndarray]
     ceilings: dict[torch.dtype, np.ndarray]
 
 
 def race(contenders: list[Contender], task: Any, n_rounds: int) -> Rounds:
-    """The contenders in turns, the ceilings before each turn of all."""
+    """Run the contenders in turns, and measure the ceilings before each round."""
     seconds: dict[str, list[float]] = {contender.name: [] for contender in contenders}
     ceilings: dict[torch.dtype, list[float]] = {contender.dtype: [] for contender in contenders}
     for number in range(1, n_rounds + 1):
@@ -107,7 +114,7 @@ def race(contenders: list[Contender], task: Any, n_rounds: int) -> Rounds:
 
 
 def write_random_esm2(folder: Path) -> None:
-    """A random ESM-2 of the shape of the published 35M one, in the layout of ``transformers``."""
+    """Write a random ESM-2 with the shape of the published 35M model, in the layout of ``transformers``."""
     from transformers import EsmConfig, EsmForMaskedLM
     from transformers.utils import logging
 
@@ -127,13 +134,13 @@ def write_random_esm2(folder: Path) -> None:
 
 
 def first_sequences(path: Path, n: int) -> list[str]:
-    """The first ``n`` sequences of a file, or all where it has fewer."""
+    """Return the first ``n`` sequences of a file, or all if it has fewer."""
     with path.open("rb") as file:
         return [record.sequence for record in islice(read_sequences(file, path.name), n)]
 
 
 def matmul_flops(dtype: torch.dtype, n_tokens: int = 4096) -> float:
-    """Operations a second of a matrix product of the model's largest shape, the best of five."""
+    """Measure operations a second of a matrix product of the model's largest shape, the best of five."""
     a, b = torch.randn(n_tokens, WIDTH, dtype=dtype), torch.randn(WIDTH, 4 * WIDTH, dtype=dtype)
     seconds = []
     for _ in range(5):
@@ -144,11 +151,13 @@ def matmul_flops(dtype: torch.dtype, n_tokens: int = 4096) -> float:
 
 
 def encoder_flops(length: int) -> float:
-    """Operations of the encoder on one sequence of so many tokens: projections, and the scores and the mixing
-    of attention.
+    """Count the encoder's operations on one sequence of ``length`` tokens.
+
+    They are the projections, and the scores and the mixing of attention.
     """
     return float(2 * 12 * WIDTH**2 * N_LAYERS * length + 4 * WIDTH * N_LAYERS * length**2)
 
 
 def dtype_name(dtype: torch.dtype) -> str:
+    """Return the name of a dtype."""
     return str(dtype).removeprefix("torch.")

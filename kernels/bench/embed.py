@@ -1,19 +1,19 @@
-"""Embedding speed of biofm beside ``transformers``: same weights, same sequences, in turns, each
-in a process of its own.
+"""Times embedding, biofm beside ``transformers``: same weights, same sequences, in turns, each in its own
+process.
 
     python kernels/bench/embed.py [--input FASTA] [--sequences 200] [--rounds 3] [--threads 2]
 
-The contenders, on a random 35M-shaped ESM-2, mean-pooled over residues:
+The contenders run a random 35M-shaped ESM-2 and take the mean over residues:
 
 - usual: ``transformers`` as people write it: float32, batches of 8 in file order, padded.
-- best: ``transformers`` sorted by length, scaled-dot-product attention, in the best of its dtypes and batch
-  sizes (each tried once first).
-- biofm in float32, and with ``--dtype auto`` where that is another one.
+- best: ``transformers`` sorted by length, with scaled-dot-product attention, in the best of its dtypes and
+  batch sizes (each tried once first).
+- biofm in float32, and with ``--dtype auto`` if that is another dtype.
 
 A speed is real tokens (padding not counted) over seconds, the median of the rounds; a ratio is the median of
-each round's. Nothing is printed unless the embeddings agree. The share of the ceiling is the model's
-arithmetic (projections and attention, 2 operations a multiply-add) over that of a large matrix product of
-the same dtype measured in the same round.
+each round's ratio. Nothing is printed unless the embeddings agree. The share of the ceiling is the model's
+arithmetic (projections and attention, 2 operations for each multiply-add) over that of a large matrix product
+of the same dtype measured in the same round.
 """
 
 import argparse
@@ -71,7 +71,7 @@ def _options() -> argparse.Namespace:
 
 
 def _sequences(path: Path | None, n: int) -> list[str]:
-    """The first ``n`` of a file, or made-up ones with lengths distributed like UniRef90's."""
+    """Read the first ``n`` sequences of a file, or make up some with lengths distributed like UniRef90's."""
     if path is None and "BIOFM_TEST_DATA" in os.environ:
         path = Path(os.environ["BIOFM_TEST_DATA"]) / UNIREF90
     if path is None:
@@ -85,6 +85,7 @@ def _sequences(path: Path | None, n: int) -> list[str]:
 
 
 def _contenders(folder: Path, sequences: list[str], n_threads: int) -> list[Contender]:
+    """Start the contenders."""
     contender = partial(Contender, n_threads=n_threads)
     usual = contender(
         "transformers, usual", torch.float32, transformers_embed, folder, torch.float32, 8, False
@@ -94,11 +95,13 @@ def _contenders(folder: Path, sequences: list[str], n_threads: int) -> list[Cont
 
 
 def biofm_embed(folder: Path, dtype: str) -> Embed:
+    """Make the function that embeds with biofm."""
     model = biofm.load(folder, device="cpu", dtype=dtype)
     return lambda sequences: model.embed(sequences).values
 
 
 def transformers_embed(folder: Path, dtype: torch.dtype, batch_size: int, by_length: bool) -> Embed:
+    """Make the function that embeds with ``transformers``."""
     from transformers import EsmModel, EsmTokenizer
 
     tokenizer = EsmTokenizer.from_pretrained(folder)
@@ -127,7 +130,7 @@ def transformers_embed(folder: Path, dtype: torch.dtype, batch_size: int, by_len
 
 
 def _best_transformers(folder: Path, sequences: list[str], contender: Callable[..., Contender]) -> Contender:
-    """The fastest of its dtypes and batch sizes, each tried on every tenth sequence."""
+    """Choose the fastest of its dtypes and batch sizes, each tried on every tenth sequence."""
     sample = sequences[::10]
     tried = []
     for dtype in (torch.float32, torch.bfloat16):
@@ -143,6 +146,7 @@ def _best_transformers(folder: Path, sequences: list[str], contender: Callable[.
 
 
 def _check_agreement(contenders: list[Contender], sequences: list[str]) -> None:
+    """Stop the program if a contender's embeddings differ from those of the first."""
     sample = sorted(sequences, key=len)[::20]
     _, reference = contenders[0].run(sample)
     for contender in contenders[1:]:
@@ -152,6 +156,7 @@ def _check_agreement(contenders: list[Contender], sequences: list[str]) -> None:
 
 
 def _race(contenders: list[Contender], sequences: list[str], options: argparse.Namespace) -> None:
+    """Time the contenders and print a table."""
     n_tokens = sum(len(sequence) + 2 for sequence in sequences)
     flops = sum(encoder_flops(len(sequence) + 2) for sequence in sequences)
     rounds = race(contenders, sequences, options.rounds)

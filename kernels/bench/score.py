@@ -1,18 +1,19 @@
-"""Variant effects by masked marginals, biofm beside the plain loop of ``transformers``, in turns.
+"""Times variant effects by masked marginals, biofm beside the plain loop of ``transformers``, in turns.
 
     python kernels/bench/score.py [--residues 300] [--rounds 3] [--threads 2]
 
-The task: all single substitutions of one protein on a random 35M-shaped ESM-2, that is the log-probabilities
-of every token at every position, each masked in turn. The contenders, each in a process of its own:
+The task is to score all single substitutions of one protein with a random 35M-shaped ESM-2: the
+log-probabilities of every token at every position, each masked in turn. The contenders, each in its own
+process:
 
-- loop: ``transformers`` in float32, one forward pass a position, as the published scripts write it.
-- biofm in float32, and with ``--dtype auto`` where that is another one: masked copies packed together, the
-  last layer and the head on masked rows only.
+- loop: ``transformers`` in float32, one forward pass for each position, as the published scripts write it.
+- biofm in float32, and with ``--dtype auto`` if that is another dtype: masked copies are packed together, and
+  the last layer and the head compute masked rows only.
 
-Nothing is printed unless the log-probabilities agree. A speed is variants (19 a residue) over seconds, the
-median of the rounds; a ratio is the median of each round's. The share of the ceiling is the arithmetic that
-biofm does (rows that the last layer leaves out are not counted) over that of a large matrix product of the
-same dtype measured in the same round.
+Nothing is printed unless the log-probabilities agree. A speed is variants (19 for each residue) over seconds,
+the median of the rounds; a ratio is the median of each round's ratio. The share of the ceiling is the
+arithmetic that biofm does (rows that the last layer leaves out are not counted) over that of a large matrix
+product of the same dtype measured in the same round.
 """
 
 import argparse
@@ -66,12 +67,14 @@ def _options() -> argparse.Namespace:
 
 
 def _contenders(folder: Path, n_threads: int) -> list[Contender]:
+    """Start the contenders."""
     name = "transformers, one position a pass"
     loop = Contender(name, torch.float32, transformers_scan, folder, n_threads=n_threads)
     return [loop, *contenders_of_biofm(biofm_scan, folder, n_threads)]
 
 
 def transformers_scan(folder: Path) -> Scan:
+    """Make the function that scores with ``transformers``."""
     from transformers import EsmForMaskedLM, EsmTokenizer
 
     tokenizer = EsmTokenizer.from_pretrained(folder)
@@ -92,6 +95,7 @@ def transformers_scan(folder: Path) -> Scan:
 
 
 def biofm_scan(folder: Path, dtype: str) -> Scan:
+    """Make the function that scores with biofm."""
     model = biofm.load(folder, device="cpu", dtype=dtype)
     tokenizer = model.checkpoint.tokenizer
     predictor = QueryRunner(place(model.checkpoint.module, model.compute), tokenizer.mask, model.compute)
@@ -105,6 +109,7 @@ def biofm_scan(folder: Path, dtype: str) -> Scan:
 
 
 def _check_agreement(contenders: list[Contender], sequence: str) -> None:
+    """Stop the program if a contender's scores differ from those of the first."""
     _, reference = contenders[0].run(sequence)
     for contender in contenders[1:]:
         difference = np.abs(contender.run(sequence)[1] - reference).max()
@@ -113,6 +118,7 @@ def _check_agreement(contenders: list[Contender], sequence: str) -> None:
 
 
 def _race(contenders: list[Contender], sequence: str, options: argparse.Namespace) -> None:
+    """Time the contenders and print a table."""
     n_variants = N_MUTANTS * len(sequence)
     rounds = race(contenders, sequence, options.rounds)
     print(f"{len(sequence)} residues, {options.threads} threads, {options.rounds} rounds")
@@ -127,7 +133,7 @@ def _race(contenders: list[Contender], sequence: str, options: argparse.Namespac
 
 
 def _flops_a_position(length: int) -> float:
-    """Operations that one masked copy needs when its last layer computes one row beside keys and values."""
+    """Count the operations of one masked copy if its last layer computes one row beside keys and values."""
     left_out = (length - 1) * (2 * 10 * WIDTH**2 + 4 * WIDTH * length)
     return encoder_flops(length) - float(left_out)
 

@@ -1,14 +1,20 @@
-"""The token store at 10 thousand, 1 million and 5 million sequences: preparing it, memory, random access.
+"""Times the token store at 10 thousand, 1 million and 5 million sequences: preparing it, memory, random
+access.
 
     python kernels/bench/store.py [--sequences 10000 1000000 5000000] [--accesses 10000] [--folder DIR]
 
-Writes deterministic FASTA files with lengths like UniRef90's but shorter (log-normal, mean about 120
-residues, some 150 bytes a sequence) into a temporary folder. Each is prepared by ``biofm.prepare`` in a
-process of its own, with a random split; the process reports its seconds, by the clock and of its processor,
-and its resident memory, before and at the peak. Then the smallest and the largest store are read in turns, at
-places drawn at random, all of their pages touched before: a view of a sequence, a copy of its tokens, and the
-copy as int64 that a model takes; this also of the same values in plain arrays, whose cost at the two sizes
-differs by what the processor's caches hold. At last batches are planned (4,096 tokens, crops of 1,022).
+1. Writes deterministic FASTA files with lengths like UniRef90's but shorter (log-normal, mean about 120
+residues, some 150 bytes for each sequence) into a temporary folder.
+
+2. Prepares each with ``biofm.prepare`` in its own process, with a random split. The process reports its
+seconds, by the clock and by its processor, and its resident memory, before and at the peak.
+
+3. Reads the smallest and the largest store in turns, at places drawn at random, after touching all their
+pages: a view of a sequence, a copy of its tokens, and the copy as int64 that a model takes. The last is also
+timed on the same values in plain arrays: what it costs at the two sizes differs by what the processor's
+caches hold.
+
+4. Plans batches (4,096 tokens, crops of 1,022).
 """
 
 import argparse
@@ -40,7 +46,7 @@ Take = Callable[[TokenStore, int], object]
 
 
 class Prepared(NamedTuple):
-    """One store: how long it took, and resident memory before and at its peak."""
+    """Holds how long preparing one store took, and resident memory before and at its peak."""
 
     n: int
     seconds: float
@@ -74,7 +80,7 @@ def _options() -> argparse.Namespace:
 
 
 def _prepare_one(folder: Path, n: int) -> Prepared:
-    """Write the FASTA, prepare it in a fresh process, remove the FASTA."""
+    """Write the FASTA file, prepare it in a fresh process, and remove the file."""
     fasta = folder / f"{n}.fasta"
     write_fasta(fasta, n)
     context = multiprocessing.get_context("spawn")
@@ -88,6 +94,7 @@ def _prepare_one(folder: Path, n: int) -> Prepared:
 
 
 def _prepare(fasta: Path, folder: Path, answer: "multiprocessing.connection.Connection") -> None:
+    """Prepare a store in this process and send back what it took."""
     import biofm
 
     _ = biofm.prepare  # brings what it needs, torch among it, before anything is measured
@@ -98,11 +105,12 @@ def _prepare(fasta: Path, folder: Path, answer: "multiprocessing.connection.Conn
 
 
 def _peak_mb() -> float:
+    """Return the most memory that the process has used so far, in MB."""
     return peak_resident_bytes() / (1 << 20)
 
 
 def write_fasta(path: Path, n: int) -> None:
-    """``n`` made-up proteins, the same ones at every call, in lines of 60 residues."""
+    """Write ``n`` made-up proteins, the same ones at every call, in lines of 60 residues."""
     rng = np.random.default_rng(0)
     with path.open("wb") as file:
         for begin in range(0, n, CHUNK):
@@ -118,6 +126,7 @@ def write_fasta(path: Path, n: int) -> None:
 
 
 def _print_prepared(rows: list[Prepared]) -> None:
+    """Print a table of what preparing took."""
     header = ("sequences", "residues", "seconds", "processor s", "a processor s", "MB before", "MB at peak")
     print("  ".join(f"{name:>13}" for name in header))
     for row in rows:
@@ -129,6 +138,7 @@ def _print_prepared(rows: list[Prepared]) -> None:
 
 
 def _compare_access(folder: Path, small: int, large: int, n: int) -> None:
+    """Time random access to the smallest and the largest store, and print a table."""
     stores = [open_store(folder / str(size)).tokens for size in (small, large)]
     for store in stores:
         assert store.tokens.max() < 33, "every page is touched"
@@ -148,19 +158,22 @@ def _compare_access(folder: Path, small: int, large: int, n: int) -> None:
 
 
 def _view(store: TokenStore, i: int) -> object:
+    """Return a view of a sequence."""
     return store[i]
 
 
 def _copy(store: TokenStore, i: int) -> object:
+    """Copy the tokens of a sequence."""
     return store[i].copy()
 
 
 def _as_int64(store: TokenStore, i: int) -> object:
+    """Copy the tokens of a sequence as int64."""
     return store[i].astype(np.int64)
 
 
 def _race(stores: list[TokenStore], take: Take, n: int) -> list[NDArray[np.float64]]:
-    """Microseconds of each access, the stores in turns of 100."""
+    """Measure the microseconds of each access, with the stores in turns of 100."""
     rng = np.random.default_rng(1)
     places = [rng.integers(0, len(store), n).tolist() for store in stores]
     taken: list[list[int]] = [[] for _ in stores]
@@ -175,6 +188,7 @@ def _race(stores: list[TokenStore], take: Take, n: int) -> list[NDArray[np.float
 
 
 def _plan(store: TokenStore) -> None:
+    """Time the planning of batches, and print its speed."""
     plan = Plan(
         Mixture([np.arange(len(store))], None, seed=0), store, budget=BUDGET, max_length=MAX_LENGTH, seed=0
     )
@@ -192,6 +206,7 @@ def _plan(store: TokenStore) -> None:
 
 
 def _processor() -> str:
+    """Return the name of the processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

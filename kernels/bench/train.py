@@ -1,5 +1,5 @@
-"""Training speed of biofm beside the ``transformers`` Trainer: same weights, optimiser, precision and
-proteins, in turns, each in a process of its own.
+"""Times training, biofm beside the ``transformers`` Trainer: same weights, optimiser, precision and proteins,
+in turns, each in its own process.
 
     python kernels/bench/train.py [--input FASTA] [--steps 3] [--rounds 3] [--threads 2] [--dtype float32]
 
@@ -7,11 +7,11 @@ The contenders train a random 35M-shaped ESM-2 by masked-language modelling (15 
 
 - transformers: its Trainer and its collator, batches of 16 proteins in a shuffled order, cut at 1,022
   residues and padded to the longest.
-- biofm: ``fit``, packed batches of as many tokens as 16 such proteins have in the mean.
+- biofm: ``fit``, packed batches with as many tokens as 16 such proteins have on average.
 
-A speed is real tokens (padding not counted) over the seconds of the whole call that trains, the median of
-the rounds; a ratio is the median of each round's. Nothing is printed unless both models have the same losses
-over some steps on the same masked tokens.
+A speed is real tokens (padding not counted) over the seconds of the whole call that trains, the median of the
+rounds; a ratio is the median of each round's ratio. Nothing is printed unless both models have the same
+losses over some steps on the same masked tokens.
 """
 
 import argparse
@@ -42,7 +42,9 @@ Train = Callable[[int], "Trained"]
 
 
 class Trained(NamedTuple):
-    """Real tokens that were trained on, tokens with their padding, memory of the process at its highest."""
+    """Holds the real tokens that were trained on, the tokens with their padding, and the peak memory of the
+    process.
+    """
 
     n_tokens: int
     n_padded: int
@@ -81,6 +83,7 @@ def _options() -> argparse.Namespace:
 
 
 def _sequences(path: Path | None, n: int) -> list[str]:
+    """Read the proteins, cut at the longest length."""
     path = path or Path(os.environ["BIOFM_TEST_DATA"]) / UNIREF90
     found = first_sequences(path, n)
     print(f"input: the first {len(found)} sequences of {path.name}, cut at {LONGEST} residues")
@@ -88,7 +91,7 @@ def _sequences(path: Path | None, n: int) -> list[str]:
 
 
 def trainer(folder: Path, sequences: list[str], dtype: torch.dtype) -> Train:
-    """As people write it."""
+    """Make the function that trains with the Trainer, as people write it."""
     from transformers import (
         DataCollatorForLanguageModeling,
         EsmForMaskedLM,
@@ -127,6 +130,7 @@ def trainer(folder: Path, sequences: list[str], dtype: torch.dtype) -> Train:
 
 
 def biofm_fit(folder: Path, sequences: list[str], dtype: torch.dtype) -> Train:
+    """Make the function that trains with biofm."""
     import biofm
     from biofm.core.memory import keep_freed_memory
     from biofm.inference import Compute
@@ -161,7 +165,10 @@ def biofm_fit(folder: Path, sequences: list[str], dtype: torch.dtype) -> Train:
 
 
 def _check_losses(folder: Path, sequences: list[str], n_steps: int = 3, n_proteins: int = 4) -> None:
-    """Three steps of AdamW on the same masked tokens, one model padded, one packed."""
+    """Train one model padded and one packed for three steps of AdamW on the same masked tokens, and compare.
+
+    Stop the program if their losses differ.
+    """
     from transformers import EsmForMaskedLM
 
     import biofm
@@ -195,7 +202,9 @@ def _check_losses(folder: Path, sequences: list[str], n_steps: int = 3, n_protei
 
 
 def _race(contenders: list[Contender], options: argparse.Namespace) -> None:
-    """The Trainer and biofm in turns; the first call of each, of one step, is not counted."""
+    """Train with the Trainer and with biofm in turns, and print a table. The first call of each, one step, is
+    not timed.
+    """
     for contender in contenders:
         contender.run(1)
     speeds: dict[str, list[float]] = {contender.name: [] for contender in contenders}

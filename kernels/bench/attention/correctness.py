@@ -1,7 +1,7 @@
-"""What must hold before anything is timed: biofm's modes agree with float64, forward and every gradient, and
-give the same bits at every run.
+"""The gate before any timing: biofm's modes must agree with float64, in the forward pass and every gradient,
+and give the same bits at every run.
 
-The cases have the shapes that are timed, so that the very kernels that are timed are checked.
+The cases have the shapes that are timed, so that the checked kernels are the timed ones.
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,8 +18,10 @@ LENGTHS_REHEARSED = (1, 0, 17)
 
 
 def cases(shapes: Iterable[tuple[int, int]], lengths: tuple[int, ...]) -> list[Workload]:
-    """Every shape (heads, head dim) in bfloat16; the first in the other dtypes, with windows, and with an odd
-    number of tokens, for which another kernel is compiled.
+    """List the cases: every shape (heads, head dim) in bfloat16, and more for the first shape.
+
+    The first shape also comes in the other dtypes, with windows, and with an odd number of tokens, for which
+    another kernel is compiled.
     """
     first, *others = (
         Workload(name="correctness", lengths=lengths, n_heads=n_heads, head_dim=head_dim)
@@ -36,7 +38,7 @@ def faults(
     n_runs: int,
     providers: tuple[Provider, ...] = BIOFM,
 ) -> Iterator[str]:
-    """What is wrong, in words; nothing if all is well."""
+    """Yield what is wrong, in words; nothing if all is well."""
     for workload in workloads:
         for provider in providers:
             for fault in _faults_of(provider, workload, device, n_runs):
@@ -47,6 +49,7 @@ def faults(
 
 
 def _faults_of(provider: Provider, workload: Workload, device: torch.device, n_runs: int) -> Iterator[str]:
+    """Yield what is wrong with one provider in one case."""
     batch = make_batch(workload, device)
     work = provider.work(batch, PASSES[provider.has_gradient])
     found, *again = (work() for _ in range(n_runs))

@@ -1,19 +1,19 @@
-"""Packed attention on the CPU beside the ways around it, in turns, in one process.
+"""Times packed attention on the CPU beside the usual ways to do without packing, in turns, in one process.
 
     python kernels/bench/attention/cpu.py [--tokens 6000] [--rounds 5] [--threads 2]
 
-The task: attention in float32 over proteins of log-normal lengths, in 4 heads of 64 and in 20 of 24, forward
-and forward with the gradients of q, k and v. The contenders:
+The task is attention in float32 over proteins of log-normal lengths, in 4 heads of 64 and in 20 of 24: a
+forward pass, and a forward pass with the gradients of q, k and v. The contenders:
 
 - biofm: packed, ``biofm_kernels.attention``.
 - padded: a batch as long as its longest protein, ``scaled_dot_product_attention`` with a mask of the keys.
-  Its tensors come padded; padding them and back is not counted.
-- block-diagonal: all proteins as one sequence, with a mask of which token sees which.
-- loop: one call of ``scaled_dot_product_attention`` a protein.
+  Its tensors come padded; padding them and back is not timed.
+- block-diagonal: all proteins as one sequence, with a mask that says which token sees which.
+- loop: one call of ``scaled_dot_product_attention`` for each protein.
 
 Nothing is printed unless outputs and gradients agree. A time is the median of the rounds; a ratio is the
-median of each round's. On a machine that others use too, threads that spin while they wait cost many times
-the work; OMP_WAIT_POLICY=passive in the environment lets them sleep.
+median of each round's ratio. On a machine that others use too, threads that spin while they wait cost many
+times the work; OMP_WAIT_POLICY=passive in the environment lets them sleep.
 """
 
 import argparse
@@ -35,9 +35,9 @@ Attend = Callable[[], list[Tensor]]
 
 
 class Contender(NamedTuple):
-    """A way to attend, and how its tensors are laid out.
+    """Holds a way to attend, and how its tensors are laid out.
 
-    ``lay`` brings (tokens, heads, head_dim) into its layout, ``collect`` back from it.
+    ``lay`` brings (tokens, heads, head_dim) into its layout, and ``collect`` brings it back.
     """
 
     name: str
@@ -75,6 +75,8 @@ def _options() -> argparse.Namespace:
 
 
 def biofm(batch: Batch) -> Contender:
+    """Make the contender that attends over the packed batch."""
+
     def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         return attention(q, k, v, batch.cu_seqlens, batch.max_seqlen)
 
@@ -82,6 +84,7 @@ def biofm(batch: Batch) -> Contender:
 
 
 def padded(batch: Batch) -> Contender:
+    """Make the contender that pads every protein to the longest."""
     lengths = torch.tensor(batch.workload.lengths)
     inside = torch.arange(batch.max_seqlen) < lengths[:, None]  # (sequences, length)
 
@@ -97,6 +100,7 @@ def padded(batch: Batch) -> Contender:
 
 
 def block_diagonal(batch: Batch) -> Contender:
+    """Make the contender that attends over one long sequence with a mask."""
     lengths = torch.tensor(batch.workload.lengths)
     sequence = torch.arange(len(lengths)).repeat_interleave(lengths)
     seen = sequence[:, None] == sequence
@@ -108,6 +112,7 @@ def block_diagonal(batch: Batch) -> Contender:
 
 
 def loop(batch: Batch) -> Contender:
+    """Make the contender that attends over one protein after the other."""
     lengths = batch.workload.lengths
 
     def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -118,15 +123,19 @@ def loop(batch: Batch) -> Contender:
 
 
 def _as_it_is(x: Tensor) -> Tensor:
+    """Return x unchanged."""
     return x
 
 
 def _one_sequence(x: Tensor) -> Tensor:
-    """(tokens, heads, head_dim) -> (1, heads, tokens, head_dim), a view."""
+    """Reshape (tokens, heads, head_dim) to (1, heads, tokens, head_dim), a view."""
     return x.transpose(0, 1)[None]
 
 
 def _work(contender: Contender, batch: Batch, which: Pass) -> Attend:
+    """Make the function that is timed: it does one pass and returns the output and, where wanted, the
+    gradients.
+    """
     q, k, v = (contender.lay(x.detach()).requires_grad_() for x in (batch.q, batch.k, batch.v))
     d_out = contender.lay(batch.d_out)
 
@@ -141,6 +150,7 @@ def _work(contender: Contender, batch: Batch, which: Pass) -> Attend:
 
 
 def _check_agreement(contenders: list[Contender], batch: Batch) -> None:
+    """Stop the program if a contender's outputs or gradients differ from those of the first."""
     first, *others = (
         [contender.collect(x).detach() for x in _work(contender, batch, "forward+backward")()]
         for contender in contenders
@@ -152,6 +162,7 @@ def _check_agreement(contenders: list[Contender], batch: Batch) -> None:
 
 
 def _race(contenders: list[Contender], batch: Batch, which: Pass, n_rounds: int) -> None:
+    """Time the contenders in turns and print a table."""
     works = [_work(contender, batch, which) for contender in contenders]
     rounds = [[_seconds(work) for work in works] for _ in range(1 + n_rounds)][1:]  # the first is slower
     print(f"\n{batch.workload.n_heads} heads of {batch.workload.head_dim}, {which}")
@@ -162,6 +173,7 @@ def _race(contenders: list[Contender], batch: Batch, which: Pass, n_rounds: int)
 
 
 def _seconds(work: Attend) -> float:
+    """Measure the seconds that the work takes."""
     began = time.perf_counter()
     work()
     return time.perf_counter() - began

@@ -1,4 +1,6 @@
-"""How long work takes on a GPU, how fast the GPU could be, and what it is. Rehearsed on a CPU."""
+"""The device: how long work takes on it, how fast it could be at best, and what it is. On a CPU it
+rehearses.
+"""
 
 import subprocess
 import time
@@ -18,8 +20,9 @@ FLUSHED_BYTES = 256 * 2**20  # several times the L2 cache of any GPU, so that in
 
 
 class Ceilings(NamedTuple):
-    """Operations a second of a large matrix product in bfloat16, bytes a second of a large copy (read and
-    written ones).
+    """Holds the speeds of a large matrix product and of a large copy, which no attention should exceed.
+
+    ``flops``: operations a second, in bfloat16. ``bytes``: bytes a second, read and written ones added.
     """
 
     flops: float
@@ -27,7 +30,9 @@ class Ceilings(NamedTuple):
 
 
 def median_ms(work: Callable[[], object], device: torch.device) -> float:
-    """The median of the time that the device needs, its cache cold, without what launching costs the CPU."""
+    """Measure the median time that the device needs, with a cold cache and without the CPU's cost of
+    launching.
+    """
     if device.type != "cuda":
         began = time.perf_counter()
         work()
@@ -40,6 +45,7 @@ def median_ms(work: Callable[[], object], device: torch.device) -> float:
 
 
 def _events(work: Callable[[], object], n_runs: int) -> list[float]:
+    """Measure some runs by events on the GPU, each with a cold cache."""
     flushed = torch.empty(FLUSHED_BYTES, dtype=torch.int8, device="cuda")
     pairs = []
     for _ in range(n_runs):
@@ -55,7 +61,7 @@ def _events(work: Callable[[], object], n_runs: int) -> list[float]:
 
 
 def ceilings(device: torch.device) -> Ceilings:
-    """Measured by one large product and one large copy, which are small on a CPU."""
+    """Measure the ceilings by one large product and one large copy, which are small on a CPU."""
     size, n_bytes = (8192, 2**31) if device.type == "cuda" else (256, 2**20)
     a, b = (torch.randn(size, size, device=device).to(torch.bfloat16) for _ in range(2))
     flops = 2 * size**3 / (1e-3 * median_ms(lambda: a @ b, device))
@@ -64,7 +70,9 @@ def ceilings(device: torch.device) -> Ceilings:
 
 
 def facts(device: torch.device, commit: str | None) -> dict[str, str]:
-    """The GPU, the versions and the commit that a speed belongs to; "none" or "unknown" if there is none."""
+    """Return the GPU, the versions and the commit that a speed belongs to; "none" or "unknown" if there is
+    none.
+    """
     on_gpu = device.type == "cuda"
     return {
         "gpu": torch.cuda.get_device_name(device) if on_gpu else "none",
@@ -76,7 +84,7 @@ def facts(device: torch.device, commit: str | None) -> dict[str, str]:
 
 
 def _commit() -> str:
-    """The commit that is checked out, with ``-changed`` behind it where tracked files differ from it."""
+    """Return the commit that is checked out, with ``-changed`` behind it if tracked files differ from it."""
     here = ("git", "-C", str(Path(__file__).parent))
     commit = _first_line(*here, "rev-parse", "--short=9", "HEAD")
     is_changed = _first_line(*here, "status", "--porcelain", "--untracked-files=no")
@@ -84,6 +92,7 @@ def _commit() -> str:
 
 
 def _first_line(*command: str) -> str:
+    """Return the first line that a command prints; "unknown" if it fails."""
     try:
         output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):

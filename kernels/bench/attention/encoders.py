@@ -1,8 +1,8 @@
-"""ESM-2 650M from end to end: biofm, packed, beside ``transformers``, padded; random weights.
+"""Times ESM-2 650M from end to end: biofm, packed, beside ``transformers``, padded; with random weights.
 
-Forward, the weights are in bfloat16. A training step is the masked-token loss of 15 % of the tokens in
-bfloat16 by autocast, its gradients, and AdamW on weights in float32. A speed is real tokens (padding not
-counted).
+In the forward pass the weights are in bfloat16. A training step is the masked-token loss of 15 % of the
+tokens in bfloat16 by autocast, its gradients, and AdamW on weights in float32. A speed counts real tokens,
+without padding.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,19 +24,21 @@ Hidden = list[Tensor]  # of each sequence (tokens, d_model)
 
 
 class Shape(NamedTuple):
+    """Holds the size of an encoder."""
+
     n_layers: int
     d_model: int
     n_heads: int
 
     def flops(self, lengths: tuple[int, ...], which: Pass) -> float:
-        """Of projections and attention; three times that in training."""
+        """Count the operations of projections and attention; training takes three times as many."""
         linear = 24.0 * self.d_model**2 * sum(lengths)
         mixing = 4.0 * self.d_model * sum(length**2 for length in lengths)
         return self.n_layers * (linear + mixing) * (1 if which == "forward" else 3)
 
 
 class Proteins:
-    """Random residues of the given lengths, some of them to be predicted."""
+    """Holds random residues of the given lengths, some of which are to be predicted."""
 
     def __init__(self, lengths: tuple[int, ...], device: torch.device) -> None:
         torch.manual_seed(0)
@@ -49,7 +51,7 @@ class Proteins:
 
 
 class Packed:
-    """biofm."""
+    """Runs biofm on packed sequences."""
 
     def __init__(self, shape: Shape, proteins: Proteins, kernels: str) -> None:
         config = EncoderConfig(
@@ -65,25 +67,29 @@ class Packed:
         self.targets = torch.cat(proteins.targets).to(proteins.device)[self.rows]
 
     def forward(self) -> None:
+        """Encode all proteins once."""
         with backend(self.kernels):
             self.model.encoder(self.batch)
 
     def hidden(self, n: int, kernels: str | None = None) -> Hidden:
+        """Compute the last hidden states of the first ``n`` proteins."""
         with backend(kernels or self.kernels):
             hidden = self.model.encoder(pack(self.proteins.tokens[:n]).to(self.proteins.device))
         return list(hidden.split([len(tokens) for tokens in self.proteins.tokens[:n]]))
 
     def exact(self, n: int) -> Hidden:
+        """Compute the same by the reference."""
         return self.hidden(n, "reference")
 
     def losses(self) -> Iterator[Tensor]:
+        """Yield the loss of all proteins."""
         with backend(self.kernels):
             hidden = self.model.encoder(self.batch)
             yield F.cross_entropy(self.model.logits(hidden[self.rows]).float(), self.targets)
 
 
 class Padded:
-    """``transformers``, some sequences at a time; their gradients add up."""
+    """Runs ``transformers`` on padded sequences, some at a time; their gradients add up."""
 
     def __init__(self, shape: Shape, proteins: Proteins, by_length: bool) -> None:
         from transformers import EsmConfig, EsmForMaskedLM
@@ -106,6 +112,7 @@ class Padded:
         self.batches = [self._pad(order[start : start + N_PADDED_AT_ONCE]) for start in starts]
 
     def _pad(self, numbers: list[int]) -> dict[str, Tensor]:
+        """Make a padded batch of some proteins."""
         proteins = self.proteins
         labels = [proteins.targets[i].masked_fill(~proteins.masked[i], -100) for i in numbers]
         padded = {
@@ -116,20 +123,24 @@ class Padded:
         return {name: value.to(proteins.device) for name, value in padded.items()}
 
     def forward(self) -> None:
+        """Encode all proteins once."""
         for batch in self.batches:
             self._encode(batch)
 
     def _encode(self, batch: dict[str, Tensor]) -> Tensor:
+        """Compute the last hidden states of a batch."""
         hidden: Tensor = self.model.esm(batch["input_ids"], batch["attention_mask"]).last_hidden_state
         return hidden
 
     def hidden(self, n: int) -> Hidden:
+        """Compute the last hidden states of the first ``n`` proteins."""
         hidden = self._encode(self._pad(list(range(n))))
         return [row[: len(tokens)] for row, tokens in zip(hidden, self.proteins.tokens[:n], strict=True)]
 
     exact = hidden
 
     def losses(self) -> Iterator[Tensor]:
+        """Yield the loss of each batch. They sum to the mean over all masked tokens."""
         for batch in self.batches:
             logits = self.model(batch["input_ids"], batch["attention_mask"]).logits
             total = F.cross_entropy(logits.flatten(0, 1).float(), batch["labels"].flatten(), reduction="sum")
@@ -137,6 +148,7 @@ class Padded:
 
 
 def _padded(rows: list[Tensor], value: int) -> Tensor:
+    """Pad rows to the longest."""
     return nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=value)
 
 
@@ -150,7 +162,7 @@ CONTENDERS: dict[str, Callable[[Shape, Proteins], Contender]] = {
 
 
 def work_of(contender: Contender, which: Pass) -> Callable[[], None]:
-    """One forward pass, or one training step, over all proteins."""
+    """Make the function that is timed: one forward pass, or one training step, over all proteins."""
     if which == "forward":
         contender.model.bfloat16().eval()
         return torch.no_grad()(contender.forward)
@@ -168,13 +180,17 @@ def work_of(contender: Contender, which: Pass) -> Callable[[], None]:
 
 
 def _next_in_bfloat16(losses: Iterator[Tensor], device: torch.device) -> Tensor | None:
+    """Compute the next loss under autocast; None when all are done."""
     with torch.autocast(device.type, torch.bfloat16):
         return next(losses, None)
 
 
 @torch.no_grad()
 def error_of(contender: Contender, n_sequences: int = 2) -> float:
-    """Of hidden states in bfloat16, from those of the same weights in float64, in which the model stays."""
+    """Measure the error of hidden states in bfloat16 against the same weights in float64.
+
+    The model stays in float64.
+    """
     contender.model.bfloat16()
     found = contender.hidden(n_sequences)
     contender.model.double()

@@ -1,19 +1,21 @@
-"""Attention on a GPU: is it right, how fast is the GPU, how fast is biofm beside torch and ``transformers``.
+"""Times attention on a GPU: checks that it is right, how fast the GPU is, and how fast biofm is beside torch
+and ``transformers``.
 
     python kernels/bench/attention/gpu.py [--minutes 9] [--csv FILE]        # on a GPU
     python kernels/bench/attention/gpu.py --tune [--minutes 9]              # on a GPU: the best block sizes
     TRITON_INTERPRET=1 python kernels/bench/attention/gpu.py --rehearse     # on a CPU: the script, tiny
 
-1. Every mode of biofm's kernels is compared with float64, forward and gradients, and run again for the same
-   bits. If one fails, nothing is timed.
-2. The ceilings: a matrix product and a copy.
-3. Attention, forward and forward with gradients (credited with 3.5 times the arithmetic): proteins; equal
-   lengths from 128 to 8192; DNA with a window. ``providers.py`` says who takes part.
-4. ESM-2 650M, a forward pass and a training step: ``encoders.py``.
+    1. Every mode of biofm's kernels is compared with float64, in the forward pass and in the gradients, and
+       run again for the same bits. If one fails, nothing is timed.
+    2. The ceilings are measured: a matrix product and a copy.
+    3. Attention is timed, forward and forward with gradients (credited with 3.5 times the arithmetic), on
+       proteins, on equal lengths from 128 to 8192, and on DNA with a window. ``providers.py`` says who takes
+       part.
+    4. ESM-2 650M is timed, a forward pass and a training step: ``encoders.py``.
 
 The most telling rows come first. A time is the median of the GPU's own, by events, with a cold cache. Each
-row goes into the CSV file at once; a second run with the same file goes on where the first ran out of
-minutes. The table comes last.
+row is written to the CSV file at once; a second run with the same file continues where the first ran out of
+minutes. The table is printed last.
 """
 
 import argparse
@@ -64,6 +66,7 @@ def _options() -> argparse.Namespace:
 
 
 def _check_device(is_rehearsal: bool) -> None:
+    """Stop the program if there is no device for this run."""
     if is_rehearsal and os.environ.get("TRITON_INTERPRET") != "1":
         raise SystemExit("a rehearsal needs TRITON_INTERPRET=1 in the environment")
     if not is_rehearsal and not torch.cuda.is_available():
@@ -71,6 +74,7 @@ def _check_device(is_rehearsal: bool) -> None:
 
 
 def _check_kernels(device: torch.device, sizes: Sizes) -> None:
+    """Stop the program if a kernel is wrong."""
     workloads = correctness.cases((*sizes.shapes, sizes.padded_shape), sizes.checked_lengths)
     faults = list(correctness.faults(workloads, device, sizes.n_checked_runs))
     if faults:
@@ -79,6 +83,7 @@ def _check_kernels(device: torch.device, sizes: Sizes) -> None:
 
 
 def _run(device: torch.device, sizes: Sizes, deadline: float, options: argparse.Namespace) -> None:
+    """Measure all rows that the file does not hold yet, and print the table."""
     bench = Bench(device, ceilings(device))
     print(f"matmul {bench.ceilings.flops / 1e12:.3g} TFLOP/s, copy {bench.ceilings.bytes / 1e12:.3g} TB/s")
     measured = {
@@ -96,6 +101,7 @@ def _run(device: torch.device, sizes: Sizes, deadline: float, options: argparse.
 
 
 def _measure_all(left: list[Task], bench: Bench, results: Results, deadline: float) -> None:
+    """Measure rows until the time is up."""
     for number, task in enumerate(left):
         if time.monotonic() > deadline:
             print(f"out of time: {len(left) - number} rows are left for another run with this file")
@@ -106,7 +112,10 @@ def _measure_all(left: list[Task], bench: Bench, results: Results, deadline: flo
 
 
 def _measured_or_reason(task: Task, bench: Bench) -> Row:
-    """A provider that fails, in whatever way, is a row that says so. A GPU that failed ends the run."""
+    """Measure a row; if its provider fails, in whatever way, return the row with the reason.
+
+    A GPU that failed ends the run.
+    """
     try:
         return task.measure(bench)
     except torch.AcceleratorError:

@@ -1,4 +1,4 @@
-"""Who computes attention in the benchmark: biofm's modes, and what torch has."""
+"""The providers: they are biofm's modes and what torch has, and each computes attention in the benchmark."""
 
 from collections.abc import Callable
 from functools import cache, partial
@@ -19,11 +19,15 @@ Attend = Callable[[], Tensor]  # (tokens, heads, head_dim), with a gradient unle
 
 
 class UnsuitableError(Exception):
-    """The provider does not do what the workload asks; the message says why."""
+    """Says why a provider cannot do what the workload asks."""
 
 
 class Provider(NamedTuple):
-    """``build`` makes of a batch what attends over it, with all that a model does once for all its layers."""
+    """Names a way to attend and builds it.
+
+    ``build`` takes a batch and returns the function that attends over it, after everything that a model does
+    once for all its layers.
+    """
 
     name: str
     turning: Turning
@@ -31,7 +35,10 @@ class Provider(NamedTuple):
     has_gradient: bool = True
 
     def work(self, batch: Batch, which: Pass) -> Callable[[], list[Tensor]]:
-        """One pass: gives the output, and the gradients of all inputs where it goes backward."""
+        """Make the function that does one pass.
+
+        It returns the output and, in a backward pass, the gradients of all inputs.
+        """
         if which == "forward+backward" and not self.has_gradient:
             raise UnsuitableError("forward only")
         attend, inputs = self.build(batch), batch.inputs(self.turning)
@@ -46,7 +53,9 @@ class Provider(NamedTuple):
 
 
 def biofm_packed(turning: Turning, batch: Batch) -> Attend:
-    """As in training, where q and k are turned beforehand: the inputs have gradients."""
+    """Build biofm's attention as in training, where q and k are rotated beforehand: the inputs have
+    gradients.
+    """
     norm = batch.norm if turning == "norm" else None
     rotary = None if turning == "plain" else batch.rotary
     bounds = (batch.cu_seqlens, batch.max_seqlen)
@@ -57,12 +66,13 @@ def biofm_packed(turning: Turning, batch: Batch) -> Attend:
 
 
 def biofm_inline(batch: Batch) -> Attend:
+    """Build biofm's attention that rotates q and k while it reads them."""
     arguments = (batch.q, batch.k, batch.v, batch.tiles, batch.scale, batch.workload.window, batch.rotary)
     return lambda: launch.forward(*arguments)[0]
 
 
 def biofm_turned_for_varlen(batch: Batch) -> Attend:
-    """Biofm's pass over q and k, then torch's kernel: what large head dims may want."""
+    """Build biofm's rotation of q and k, then torch's kernel: a mode that large head dims may want."""
 
     def attend() -> Tensor:
         return _varlen(batch, *qk_norm_rope(batch.q, batch.k, None, batch.rotary))
@@ -71,7 +81,10 @@ def biofm_turned_for_varlen(batch: Batch) -> Attend:
 
 
 def torch_varlen(turning: Turning, is_compiled: bool, batch: Batch) -> Attend:
-    """Turned by plain torch, eager or compiled; angles are looked up once for all layers."""
+    """Build torch's variable-length kernel, with q and k rotated by plain torch, eager or compiled.
+
+    The angles are looked up once for all layers.
+    """
     if turning == "plain":
         return lambda: _varlen(batch, batch.q, batch.k)
     turn = compiled(turned, batch) if is_compiled else turned
@@ -81,6 +94,7 @@ def torch_varlen(turning: Turning, is_compiled: bool, batch: Batch) -> Attend:
 
 
 def _varlen(batch: Batch, q: Tensor, k: Tensor) -> Tensor:
+    """Run torch's variable-length kernel."""
     bounds = (batch.cu_seqlens, batch.cu_seqlens, batch.max_seqlen, batch.max_seqlen)
     out = varlen_attn(q, k, batch.v, *bounds, window_size=batch.workload.window)
     assert isinstance(out, Tensor), "nothing else was asked for"
@@ -88,6 +102,7 @@ def _varlen(batch: Batch, q: Tensor, k: Tensor) -> Tensor:
 
 
 def torch_sdpa(kind: SDPBackend, batch: Batch) -> Attend:
+    """Build torch's attention over sequences of equal length."""
     length = batch.workload.equal_length
     if length is None or batch.workload.window != EVERYTHING:
         raise UnsuitableError("takes sequences of one length alone, without a window")
@@ -101,6 +116,7 @@ def torch_sdpa(kind: SDPBackend, batch: Batch) -> Attend:
 
 
 def torch_flex(batch: Batch) -> Attend:
+    """Build torch's flex attention with a mask of the sequences."""
     lengths = torch.tensor(batch.workload.lengths, device=batch.q.device)
     document = torch.arange(len(lengths), device=batch.q.device).repeat_interleave(lengths)
     before, after = (batch.max_seqlen if side < 0 else side for side in batch.workload.window)
@@ -117,12 +133,13 @@ def torch_flex(batch: Batch) -> Attend:
 
 
 def compiled(function: Callable[..., Any], batch: Batch) -> Callable[..., Any]:
-    """Compiled for a GPU. On the CPU, where nothing is timed, as it is."""
+    """Compile a function for a GPU. On the CPU, where nothing is timed, return it as it is."""
     return _compiled(function) if batch.q.is_cuda else function
 
 
 @cache
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a function once."""
     torch._dynamo.config.recompile_limit = 64  # one for each shape, so that none is compiled for all
     return torch.compile(function, dynamic=False)
 

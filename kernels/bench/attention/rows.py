@@ -1,4 +1,4 @@
-"""The benchmark's results: a line of CSV each, written at once, and the table of them all."""
+"""The results of the benchmark: each row is written to a CSV file at once, and a table shows them all."""
 
 import csv
 from collections import defaultdict
@@ -9,10 +9,11 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One provider at one pass over one workload: how fast it was, or why it was not measured.
+    """Holds the result of one provider at one pass over one workload: how fast it was, or why it was not
+    measured.
 
-    ``times_floor`` is the time over the least that arithmetic and memory need at the ceilings; ``error`` is
-    relative to float64, on two sequences, the largest of the output's and the gradients'.
+    ``times_floor`` is the time, divided by the least that arithmetic and memory need at the ceilings.
+    ``error`` is relative to float64, on two sequences: the largest of the output's and the gradients' errors.
     """
 
     workload: str
@@ -31,11 +32,14 @@ class Row:
 
     @property
     def key(self) -> tuple[str, ...]:
+        """The values by which a row is known again."""
         return self.workload, str(self.heads), str(self.head_dim), self.which, self.provider
 
 
 class Results:
-    """A CSV file that grows row by row. What it holds from an earlier run is not measured again."""
+    """Writes a CSV file that grows row by row. Rows that it holds from an earlier run are not measured
+    again.
+    """
 
     def __init__(self, path: Path, facts: dict[str, str]) -> None:
         self.path, self.facts = path, facts
@@ -47,9 +51,11 @@ class Results:
         self._write([*(field.name for field in fields(Row)), *facts])
 
     def has(self, key: tuple[str, ...]) -> bool:
+        """Return whether the file holds a speed for this row."""
         return key in self.rows and self.rows[key].median_ms is not None
 
     def add(self, row: Row) -> None:
+        """Write a row."""
         self.rows[row.key] = row
         values = ("" if value is None else value for value in asdict(row).values())
         self._write([*(f"{x:.5g}" if isinstance(x, float) else x for x in values), *self.facts.values()])
@@ -59,6 +65,7 @@ class Results:
             csv.writer(file, lineterminator="\n").writerow(values)
 
     def print_table(self) -> None:
+        """Print all rows, grouped by workload."""
         print(f"\n{', '.join(f'{name} {value}' for name, value in self.facts.items())}\n{self.path}")
         groups: dict[str, list[Row]] = defaultdict(list)
         for row in self.rows.values():
@@ -72,6 +79,7 @@ class Results:
 
 
 def _line(row: Row) -> str:
+    """Format a row of the table."""
     if row.median_ms is None:
         return f"{row.provider:44} {row.reason[:62]}"
     error = "" if row.error is None else f"{row.error:.1e}"
@@ -80,11 +88,13 @@ def _line(row: Row) -> str:
 
 
 def _read(path: Path) -> list[Row]:
+    """Read the rows of a CSV file."""
     with path.open(encoding="utf-8", newline="") as file:
         return [_row(line) for line in csv.DictReader(file)]
 
 
 def _row(line: dict[str, str]) -> Row:
+    """Parse a row."""
     values: dict[str, Any] = {field.name: line[field.name] for field in fields(Row)}
     for name in ("tokens", "heads", "head_dim"):
         values[name] = int(values[name])

@@ -1,4 +1,4 @@
-"""The rows of the benchmark, in the order in which they are measured."""
+"""The tasks of the benchmark: each measures a row, and they come in the order in which they run."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -29,7 +29,7 @@ ENCODER_PASSES: dict[Pass, str] = {"forward": "forward", "forward+backward": "tr
 
 
 class Sizes(NamedTuple):
-    """What is measured: on a GPU, and in rehearsal."""
+    """Holds what is measured: on a GPU, and in rehearsal."""
 
     shapes: tuple[tuple[int, int], ...]  # heads, head dim
     padded_shape: tuple[int, int]
@@ -73,19 +73,21 @@ REHEARSED = Sizes(
 
 
 class Bench(NamedTuple):
+    """Holds the device and what it can do at best."""
+
     device: torch.device
     ceilings: Ceilings
 
 
 class Task(NamedTuple):
-    """A row to be measured: what it is of, and how."""
+    """Holds a row to measure, and the function that measures it."""
 
     row: Row
     measure: Callable[[Bench], Row]
 
 
 def tasks(sizes: Sizes) -> Iterator[Task]:
-    """All rows, the most telling first; those that keep a compiler busy, last."""
+    """Yield all rows, the most telling first; those that keep a compiler busy come last."""
     first, *others = sizes.shapes
     main_ones, *rest = ([_proteins(sizes, shape), *_equal(sizes, shape)] for shape in (first, *others))
     yield from _attention_tasks(main_ones, (*BIOFM, *VARLEN, *SDPA))
@@ -97,10 +99,12 @@ def tasks(sizes: Sizes) -> Iterator[Task]:
 
 
 def _proteins(sizes: Sizes, shape: tuple[int, int]) -> Workload:
+    """Make a workload of proteins."""
     return Workload(name="proteins", lengths=sizes.proteins, n_heads=shape[0], head_dim=shape[1])
 
 
 def _equal(sizes: Sizes, shape: tuple[int, int]) -> list[Workload]:
+    """Make workloads of equal lengths."""
     return [
         Workload(
             name=f"equal {length}",
@@ -113,6 +117,7 @@ def _equal(sizes: Sizes, shape: tuple[int, int]) -> list[Workload]:
 
 
 def _dna(sizes: Sizes, shape: tuple[int, int]) -> Workload:
+    """Make a workload of one long sequence with a window."""
     window = (sizes.dna_window, sizes.dna_window)
     return Workload(
         name=f"DNA, window {sizes.dna_window}",
@@ -124,6 +129,7 @@ def _dna(sizes: Sizes, shape: tuple[int, int]) -> Workload:
 
 
 def _attention_tasks(workloads: list[Workload], providers: tuple[Provider, ...]) -> Iterator[Task]:
+    """Yield the tasks of some providers on some workloads."""
     for workload in workloads:
         for which in PASSES:
             for provider in providers:
@@ -132,6 +138,7 @@ def _attention_tasks(workloads: list[Workload], providers: tuple[Provider, ...])
 
 
 def _attention_task(workload: Workload, which: Pass, provider: Provider) -> Task:
+    """Make the task of one provider, pass and workload."""
     row = Row(
         workload=workload.name, tokens=workload.n_tokens, heads=workload.n_heads, head_dim=workload.head_dim,
         which=which, provider=provider.name, dtype=str(workload.dtype).removeprefix("torch."),
@@ -151,22 +158,28 @@ def _attention_task(workload: Workload, which: Pass, provider: Provider) -> Task
 
 @lru_cache(maxsize=1)
 def _batch(workload: Workload, device: torch.device) -> Batch:
+    """Make a batch; keep the last one."""
     return make_batch(workload, device)
 
 
 @lru_cache(maxsize=3)
 def _exact(workload: Workload, turning: Turning, device: torch.device) -> list[Tensor]:
-    """Output and the gradients of q, k and v; those of a norm's weights are sums over every sequence."""
+    """Compute the exact output and the gradients of q, k and v; keep the last ones.
+
+    The gradients of a norm's weights are left out, because they are sums over every sequence.
+    """
     return exact_results(_batch(workload, device), turning, N_EXACT)[:4]
 
 
 def _encoder_tasks(sizes: Sizes) -> Iterator[Task]:
+    """Yield the tasks of the whole encoder."""
     for which in PASSES:
         for name in CONTENDERS:
             yield _encoder_task(sizes.encoder, sizes.encoded_proteins, name, which)
 
 
 def _encoder_task(shape: Shape, lengths: tuple[int, ...], name: str, which: Pass) -> Task:
+    """Make the task of one contender and pass over the whole encoder."""
     row = Row(
         workload=f"ESM-2 of {shape.n_layers} layers on proteins", tokens=sum(lengths), heads=shape.n_heads,
         head_dim=shape.d_model // shape.n_heads, which=ENCODER_PASSES[which], provider=name, dtype="bfloat16",
@@ -183,6 +196,7 @@ def _encoder_task(shape: Shape, lengths: tuple[int, ...], name: str, which: Pass
 
 
 def _timed(row: Row, ms: float, flops: float, floor_s: float, error: float | None) -> Row:
+    """Add the speeds that follow from a time to a row."""
     seconds = 1e-3 * ms
     return replace(
         row,

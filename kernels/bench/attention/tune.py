@@ -1,4 +1,4 @@
-"""The best block sizes of each kernel on the GPU at hand, among those that spill no register.
+"""Tuning: finds the best block sizes of each kernel on the GPU at hand, among those that spill no register.
 
 They are timed on proteins in bfloat16, one kernel changed at a time; sizes whose results differ do not count.
 """
@@ -28,7 +28,10 @@ Work = Callable[[], list[Tensor]]
 
 
 class Space(NamedTuple):
-    """Head dims (padded) with a number of heads for each, the most used first, and sizes of each kind."""
+    """Holds the sizes to try.
+
+    ``heads`` has the head dims (padded) with a number of heads for each, the most used first.
+    """
 
     heads: dict[int, int]
     lengths: tuple[int, ...]
@@ -50,7 +53,7 @@ MET_BLOCK = {  # of each kernel, the block of what a program meets; it owns the 
 
 
 def tune(device: torch.device, space: Space, deadline: float, folder: Path) -> None:
-    """Write a table named after the device: the one it has, with what was found before the deadline."""
+    """Write a table named after the device: the table it has now, with what was found before the deadline."""
     name = torch.cuda.get_device_name(device).replace(" ", "_") if device.type == "cuda" else "cpu"
     table = deepcopy(tables.read(tables.table_name(device)))
     for head_dim, n_heads in space.heads.items():
@@ -64,6 +67,7 @@ def tune(device: torch.device, space: Space, deadline: float, folder: Path) -> N
 
 
 def _best(kernel: str, batch: Batch, space: Space, deadline: float) -> Sizes:
+    """Return the fastest sizes of one kernel."""
     head_dim = batch.workload.head_dim
     best = block_sizes(kernel, head_dim, batch.q.element_size(), batch.q.device)
     work = _work(kernel, batch)
@@ -82,6 +86,7 @@ def _best(kernel: str, batch: Batch, space: Space, deadline: float) -> Sizes:
 
 
 def candidates(kernel: str, space: Space) -> Iterator[Sizes]:
+    """Yield the sizes to try for one kernel."""
     met = MET_BLOCK[kernel]
     if met is None:
         for rows, warps in itertools.product(space.rows, space.warps):
@@ -94,7 +99,9 @@ def candidates(kernel: str, space: Space) -> Iterator[Sizes]:
 
 @contextmanager
 def launched_with(kernel: str, sizes: Sizes) -> Iterator[list[int]]:
-    """Within, the kernel is launched with these sizes; listed are the spilled registers of each launch."""
+    """Launch the kernel with these sizes inside the ``with`` block, and list the spilled registers of each
+    launch.
+    """
     spills: list[int] = []
     run = JITFunction.run
 
@@ -111,6 +118,7 @@ def launched_with(kernel: str, sizes: Sizes) -> Iterator[list[int]]:
 
 
 def _ms_or_reason(work: Work, expected: list[Tensor], spills: list[int], batch: Batch) -> float | str:
+    """Time the work, or explain why its sizes do not count."""
     try:
         found = work()
     except (OutOfResources, PTXASError) as error:
@@ -124,7 +132,7 @@ def _ms_or_reason(work: Work, expected: list[Tensor], spills: list[int], batch: 
 
 @torch.no_grad()
 def _work(kernel: str, batch: Batch) -> Work:
-    """The pass that the kernel is part of."""
+    """Make the function that is timed: the pass that the kernel is part of."""
     rotary = None if kernel == "attention_forward" else batch.rotary
     q, k, v = (x.detach() for x in (batch.q, batch.k, batch.v))
     layout = (batch.tiles, batch.scale, batch.workload.window)
@@ -135,7 +143,7 @@ def _work(kernel: str, batch: Batch) -> Work:
 
 
 def _written(table: tables.Table) -> str:
-    """JSON with the sizes of a kernel at a head dim in one line."""
+    """Format a table as JSON, with the sizes of a kernel at one head dim on one line."""
     kernels = []
     for kernel, by_itemsize in table.items():
         groups = []

@@ -1,4 +1,4 @@
-"""What attention is measured on: packed batches, how much work they are, and what float64 makes of them."""
+"""The workloads: they are packed batches, with the work they take and their exact results in float64."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -23,8 +23,10 @@ QUERIES_AT_ONCE = 512  # in float64, so that a long sequence fits in memory
 
 
 def protein_lengths(n_tokens: int) -> tuple[int, ...]:
-    """Lengths of about so many tokens: quantiles of a log-normal distribution like UniRef90's, in an order
-    that a seed decides. Were they drawn, the longest, on which padding depends, would be chance.
+    """Return lengths of about so many tokens: quantiles of a log-normal distribution like UniRef90's.
+
+    A seed decides their order. If lengths were drawn, chance would decide the longest, on which padding
+    depends.
     """
     n = max(2, round(n_tokens / MEAN_PROTEIN))
     quantiles = [NormalDist(5.56, 0.72).inv_cdf((number + 0.5) / n) for number in range(n)]
@@ -34,7 +36,9 @@ def protein_lengths(n_tokens: int) -> tuple[int, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class Workload:
-    """One attention call: the lengths of its sequences, the shape of its heads, what a token sees."""
+    """Describes one attention call: the lengths of its sequences, the shape of its heads, and what a token
+    sees.
+    """
 
     name: str
     lengths: tuple[int, ...]
@@ -45,30 +49,35 @@ class Workload:
 
     @property
     def n_tokens(self) -> int:
+        """The number of tokens that the sequences have together."""
         return sum(self.lengths)
 
     @property
     def equal_length(self) -> int | None:
-        """The length of every sequence, if they have one."""
+        """The length that every sequence has; None if lengths differ."""
         return self.lengths[0] if len(set(self.lengths)) == 1 else None
 
     @cached_property
     def n_pairs(self) -> int:
-        """Pairs of a query and a key that it sees."""
+        """The number of pairs of a query and a key that it sees."""
         return sum(_n_pairs(length, self.window) for length in self.lengths)
 
     def flops(self, which: Pass) -> float:
-        """Two matrix products forward, 2.5 times that backward (Dao 2023, section 4.1)."""
+        """Count two matrix products forward, and 2.5 times that backward (Dao 2023, section 4.1)."""
         forward = 4.0 * self.n_pairs * self.n_heads * self.head_dim
         return forward if which == "forward" else 3.5 * forward
 
     def bytes(self, which: Pass) -> float:
-        """The least that moves: q, k, v and the output; backward those, d_out and the three gradients too."""
+        """Count the bytes that must move at least.
+
+        These are q, k, v and the output, and backward again those, d_out and the three gradients.
+        """
         n_tensors = 4 if which == "forward" else 12
         return float(n_tensors * self.n_tokens * self.n_heads * self.head_dim * self.dtype.itemsize)
 
 
 def _n_pairs(length: int, window: Window) -> int:
+    """Count the pairs in one sequence."""
     before, after = (length if side < 0 else side for side in window)
     place = np.arange(length)
     return int((np.minimum(place, before) + np.minimum(length - 1 - place, after) + 1).sum())
@@ -76,7 +85,7 @@ def _n_pairs(length: int, window: Window) -> int:
 
 @dataclass(frozen=True)
 class Batch:
-    """The tensors of a workload. q, k and v are views of one projection, as in a model."""
+    """Holds the tensors of a workload. As in a model, q, k and v are views of one projection."""
 
     workload: Workload
     q: Tensor
@@ -90,20 +99,22 @@ class Batch:
 
     @property
     def max_seqlen(self) -> int:
+        """The length of the sequence that is longest."""
         return max(self.workload.lengths)
 
     @property
     def scale(self) -> float:
+        """The number that multiplies the scores: it is 1 / sqrt(head_dim)."""
         return float(self.workload.head_dim**-0.5)
 
     def inputs(self, turning: Turning) -> list[Tensor]:
-        """The tensors whose gradients are computed."""
+        """Return the tensors whose gradients are computed."""
         parameters = [self.norm.q_weight, self.norm.k_weight] if turning == "norm" else []
         return [self.q, self.k, self.v, *parameters]
 
 
 def make_batch(workload: Workload, device: torch.device) -> Batch:
-    """Random tensors for a workload, the same ones at every call."""
+    """Make random tensors for a workload, the same ones at every call."""
     generator = torch.Generator(device).manual_seed(0)
     heads = (workload.n_heads, workload.head_dim)
 
@@ -120,6 +131,7 @@ def make_batch(workload: Workload, device: torch.device) -> Batch:
 
 
 def _rotary(workload: Workload, device: torch.device) -> Rotary:
+    """Make the rotation of a workload."""
     frequencies = 10000.0 ** -(torch.arange(0, workload.head_dim, 2, device=device) / workload.head_dim)
     angles = torch.arange(max(workload.lengths), device=device)[:, None] * frequencies
     positions = torch.cat([torch.arange(length, device=device) for length in workload.lengths])
@@ -129,8 +141,9 @@ def _rotary(workload: Workload, device: torch.device) -> Rotary:
 def turned(
     q: Tensor, k: Tensor, weights: list[Tensor], cos: Tensor, sin: Tensor, eps: float
 ) -> tuple[Tensor, Tensor]:
-    """Norm, if there are weights, and rotation as one writes them in plain torch. ``cos`` and ``sin``, a row
-    for each token, are as exact as the rotation shall be.
+    """Normalise, if there are weights, and rotate q and k as people write it in plain torch.
+
+    ``cos`` and ``sin``, a row for each token, are as exact as the rotation shall be.
     """
     if weights:
         q, k = (
@@ -141,13 +154,14 @@ def turned(
 
 
 def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotate the halves of each head."""
     first, second = x.to(cos.dtype).chunk(2, -1)
     cos, sin = cos[:, None], sin[:, None]
     return torch.cat((first * cos - second * sin, second * cos + first * sin), -1).to(x.dtype)
 
 
 def exact_results(batch: Batch, turning: Turning, n_sequences: int) -> list[Tensor]:
-    """The output and the gradient of every input in float64, of a batch of the first sequences alone."""
+    """Compute the output and the gradient of every input in float64, for the first sequences only."""
     batch = first_sequences(batch, n_sequences)
     q, k, v, *weights = inputs = [x.detach().double().requires_grad_() for x in batch.inputs(turning)]
     if turning != "plain":
@@ -158,6 +172,7 @@ def exact_results(batch: Batch, turning: Turning, n_sequences: int) -> list[Tens
 
 
 def first_sequences(batch: Batch, n: int) -> Batch:
+    """Cut a batch to its first sequences."""
     lengths = batch.workload.lengths[:n]
     rows = slice(0, sum(lengths))
     q, k, v = (x.detach()[rows].requires_grad_() for x in (batch.q, batch.k, batch.v))
@@ -174,7 +189,7 @@ def first_sequences(batch: Batch, n: int) -> Batch:
 
 
 def _exact_attention(q: Tensor, k: Tensor, v: Tensor, batch: Batch) -> list[Tensor]:
-    """The output and the gradients of q, k and v, some queries at a time."""
+    """Compute the output and the gradients of q, k and v, some queries at a time."""
     out, d_q, d_k, d_v = (torch.zeros_like(x) for x in (q, q, k, v))
     before, after = (batch.max_seqlen if side < 0 else side for side in batch.workload.window)
     for start, stop in pairwise(batch.cu_seqlens.tolist()):
@@ -194,6 +209,6 @@ def _exact_attention(q: Tensor, k: Tensor, v: Tensor, batch: Batch) -> list[Tens
 
 
 def relative_error(found: list[Tensor], exact: list[Tensor]) -> float:
-    """The largest of the norms of the differences, each relative to the norm of what is exact."""
+    """Return the largest of the norms of the differences, each relative to the norm of the exact values."""
     pairs = zip(found, exact, strict=True)
     return max(float((one.detach().double() - other).norm() / other.norm()) for one, other in pairs)

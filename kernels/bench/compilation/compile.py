@@ -1,4 +1,4 @@
-"""Compiles every kernel for GPUs that are not there, and reads off what each would take of them.
+"""Compiles every kernel for GPUs that are not there, and reports what each would take of them.
 
     python kernels/bench/compilation/compile.py            # compare with resources.csv
     python kernels/bench/compilation/compile.py --write    # renew it
@@ -6,8 +6,8 @@
 The specimens call the kernels' own launchers, and a kernel is compiled where it would be launched: types,
 alignment and block sizes are those of a real launch. A kernel is at fault if it spills registers to memory,
 asks for more shared memory than there is, multiplies matrices of 16-bit numbers without the instructions for
-it, or grew by more than ``SLACK`` registers since the table was written. Another Triton than the one that
-wrote the table may spill ``SLACK`` times.
+it, or takes ``SLACK`` registers more than when the table was written. A Triton other than the one that wrote
+the table may spill ``SLACK`` times.
 """
 
 import argparse
@@ -35,6 +35,8 @@ SLACK = 8  # registers, loads and stores of them: what another release of the co
 
 
 class Architecture(NamedTuple):
+    """Holds what an architecture offers."""
+
     shared_bytes: int  # that one block may take
     matrix_instruction: str
 
@@ -51,7 +53,7 @@ ARCHITECTURES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
-    """One row of the table: a compiled kernel."""
+    """Describes a compiled kernel: one row of the table."""
 
     architecture: int
     specimen: str
@@ -65,11 +67,12 @@ class Resources:
 
     @property
     def key(self) -> tuple[int, str, str]:
+        """The values by which a row is known again."""
         return self.architecture, self.specimen, self.kernel
 
 
 class _Device:
-    """What Triton asks of a device before it compiles."""
+    """Answers what Triton asks of a device before it compiles."""
 
     def __init__(self, architecture: int) -> None:
         self.architecture = architecture
@@ -85,6 +88,8 @@ class _Device:
 
 
 class Compiled(NamedTuple):
+    """Holds a compiled kernel."""
+
     name: str
     sizes: dict[str, int]
     kernel: Any
@@ -92,7 +97,10 @@ class Compiled(NamedTuple):
 
 @contextmanager
 def compiling_for(architecture: int) -> Iterator[list[Compiled]]:
-    """Within, a launch compiles for ``architecture``, with the block sizes of its table, and is listed."""
+    """Compile for ``architecture`` inside the ``with`` block instead of launching, and list the kernels.
+
+    Block sizes come from the architecture's table.
+    """
     compiled: list[Compiled] = []
     run = JITFunction.run
 
@@ -112,6 +120,7 @@ def compiling_for(architecture: int) -> Iterator[list[Compiled]]:
 
 
 def measure(specimens: Iterable[str], architecture: int) -> list[Resources]:
+    """Compile specimens for one architecture and measure their kernels."""
     rows = []
     for specimen in specimens:
         with compiling_for(architecture) as compiled:
@@ -121,6 +130,7 @@ def measure(specimens: Iterable[str], architecture: int) -> list[Resources]:
 
 
 def resources(compiled: Compiled, specimen: str, architecture: int) -> Resources:
+    """Read off a compiled kernel what it takes."""
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(compiled.kernel.asm["cubin"])
         file.flush()
@@ -141,11 +151,12 @@ def resources(compiled: Compiled, specimen: str, architecture: int) -> Resources
 
 
 def _run(*command: str) -> str:
+    """Run a command and return what it prints."""
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def faults(found: Iterable[Resources], recorded: Iterable[Resources]) -> list[str]:
-    """What is wrong with the kernels, in words; nothing if all is well."""
+    """List what is wrong with the kernels, in words; nothing if all is well."""
     before = {row.key: row.registers for row in recorded}
     return [
         f"sm_{row.architecture}, {row.specimen}: {row.kernel} ({row.sizes}) {fault}"
@@ -155,6 +166,7 @@ def faults(found: Iterable[Resources], recorded: Iterable[Resources]) -> list[st
 
 
 def _faults_of(row: Resources, registers_before: int | None) -> Iterator[str]:
+    """Yield what is wrong with one kernel."""
     architecture = ARCHITECTURES[row.architecture]
     if row.spills > (0 if triton.__version__ == WRITTEN_WITH else SLACK):
         yield f"spills registers: {row.spills} loads and stores"
@@ -169,6 +181,7 @@ def _faults_of(row: Resources, registers_before: int | None) -> Iterator[str]:
 
 
 def read_table() -> list[Resources]:
+    """Read the table."""
     with TABLE.open(encoding="utf-8", newline="") as file:
         rows: list[dict[str, Any]] = list(csv.DictReader(file))
     numbers = [field.name for field in fields(Resources) if field.type is int]
@@ -176,6 +189,7 @@ def read_table() -> list[Resources]:
 
 
 def write_table(rows: Iterable[Resources]) -> None:
+    """Write the table."""
     with TABLE.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, [field.name for field in fields(Resources)], lineterminator="\n")
         writer.writeheader()

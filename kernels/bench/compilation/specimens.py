@@ -1,4 +1,4 @@
-"""The launches that ``compile.py`` compiles: a name for each, and a call of the operation's own launcher."""
+"""The launches that ``compile.py`` compiles: each has a name, and calls the operation's own launcher."""
 
 from collections.abc import Callable
 from functools import partial
@@ -18,13 +18,16 @@ ONE_SEQUENCE = torch.tensor([0, N_TOKENS], dtype=torch.int32)
 
 
 def make_rotary(head_dim: int) -> Rotary:
+    """Make a rotation of zero angles."""
     angles = torch.zeros(N_TOKENS, head_dim // 2)
     positions = torch.arange(N_TOKENS)
     return Rotary(angles, angles, positions, positions)
 
 
 def attention_both_ways(dtype: torch.dtype, head_dim: int, mode: str) -> None:
-    """Forward and backward over views of one projection: ``plain``, in a ``window``, or with ``rotary``."""
+    """Launch forward and backward over views of one projection: ``plain``, in a ``window``, or with
+    ``rotary``.
+    """
     q, k, v = torch.zeros(N_TOKENS, 3, N_HEADS, head_dim, dtype=dtype).unbind(1)
     tiles = tile(ONE_SEQUENCE, N_TOKENS, ONE_SEQUENCE, N_TOKENS)
     rotary = make_rotary(head_dim) if mode == "rotary" else None
@@ -36,6 +39,7 @@ def attention_both_ways(dtype: torch.dtype, head_dim: int, mode: str) -> None:
 def qk_norm_rope_both_ways(
     dtype: torch.dtype, n_heads: int, head_dim: int, kind: Literal["layer", "rms"] | None
 ) -> None:
+    """Launch forward and, with a norm, backward."""
     q, k, _ = torch.zeros(N_TOKENS, 3, n_heads, head_dim, dtype=dtype).unbind(1)
     weight = torch.zeros(n_heads * head_dim, dtype=dtype)
     norm = None if kind is None else QKNorm(kind, 1e-5, weight, weight, weight, weight)
@@ -45,12 +49,14 @@ def qk_norm_rope_both_ways(
 
 
 def segment_mean_both_ways(dtype: torch.dtype) -> None:
+    """Launch forward and backward."""
     x = torch.zeros(N_TOKENS, 1280, dtype=dtype)
     means, totals = segment_mean.forward(x, ONE_SEQUENCE, None)
     segment_mean.backward(means, ONE_SEQUENCE, N_TOKENS, None, totals, None, None)
 
 
 def linear_cross_entropy_both_ways(dtype: torch.dtype) -> None:
+    """Launch forward and backward."""
     hidden, weight = torch.zeros(N_TOKENS, 768, dtype=dtype), torch.zeros(25_426, 768, dtype=dtype)
     bias, targets = torch.zeros(25_426, dtype=dtype), torch.zeros(N_TOKENS, dtype=torch.long)
     losses, lse = linear_cross_entropy.forward(hidden, weight, bias, targets)

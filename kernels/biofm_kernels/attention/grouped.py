@@ -16,7 +16,7 @@ from torch import Tensor
 from biofm_kernels.attention.reference import CAUSAL, EVERYTHING, Keys, Queries, Sums, Window, sees
 from biofm_kernels.packing import Packing
 
-LEAST_BLOCK = 128  # A block has at least so many queries; a wider window makes larger blocks.
+LEAST_BLOCK = 128  # Queries in a block; a window wider than this makes larger blocks.
 
 
 def forward(

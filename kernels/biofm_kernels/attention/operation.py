@@ -57,7 +57,9 @@ def attention(
         tiles: What ``tile`` returns for this batch, so that a GPU need not make it again. None makes it.
     """
     assert window == EVERYTHING or cu_queries is None, "with a window, every token must be a query"
-    assert cu_queries is None or cu_queries.shape == cu_seqlens.shape, "cu_queries and cu_seqlens differ"
+    assert cu_queries is None or cu_queries.shape == cu_seqlens.shape, (
+        "cu_queries and cu_seqlens differ in length"
+    )
     assert scale is None or scale > 0, "scale must be above 0"
     check_turning(q, k, norm, rotary)
     kind, eps, parameters = parts_of(norm)
