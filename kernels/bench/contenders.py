@@ -22,7 +22,7 @@ from biofm.core.memory import give_back_freed_memory
 
 WIDTH, N_LAYERS, N_HEADS = 480, 12, 20
 AGREEMENT = {torch.float32: 1e-4, torch.bfloat16: 5e-2}
-UNIREF90 = Path("protein", "uniref90_10k.fasta.gz")  # in the folder that BIOFM_TEST_DATA names
+UNIREF90 = Path("protein", "uniref90_10k.fasta.gz")  # Lies in the folder that BIOFM_TEST_DATA names.
 
 Work = Callable[[Any], Any]
 
@@ -55,7 +55,7 @@ class Contender:
 
 def _serve(connection: Connection, make: Callable[..., Work], arguments: Any, n_threads: int) -> None:
     """Do tasks in the contender's process until the connection closes."""
-    os.environ["TRANSFORMERS_VERBOSITY"] = "error"  # the contact head that a random model lacks is no news
+    os.environ["TRANSFORMERS_VERBOSITY"] = "error"  # A random model has no contact head.
     torch.set_num_threads(n_threads)
     work = make(*arguments)
     while True:
@@ -66,7 +66,7 @@ def _serve(connection: Connection, make: Callable[..., Work], arguments: Any, n_
         began = time.perf_counter()
         result = work(task)
         seconds = time.perf_counter() - began
-        give_back_freed_memory()  # to the one whose turn is next
+        give_back_freed_memory()  # The next contender needs it.
         connection.send((seconds, result))
 
 
@@ -75,7 +75,7 @@ def contenders_of_biofm(make: Callable[[Path, str], Work], model: Path, n_thread
 
     ``make`` takes the folder of the model and the dtype.
     """
-    from biofm.inference import choose_compute  # which the process of the Trainer should not load
+    from biofm.inference import choose_compute  # The Trainer's process should not load it.
 
     found = [Contender("biofm, float32", torch.float32, make, model, "float32", n_threads=n_threads)]
     auto = choose_compute("cpu", "auto")
@@ -130,7 +130,7 @@ def write_random_esm2(folder: Path) -> None:
         hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, layer_norm_eps=1e-5,
     )  # fmt: skip
     EsmForMaskedLM(config).save_pretrained(folder)
-    biofm.load(str(folder), dtype="float32").save(folder, overwrite=True)  # adds the tokenizer's files
+    biofm.load(str(folder), dtype="float32").save(folder, overwrite=True)  # This adds the tokenizer's files.
 
 
 def first_sequences(path: Path, n: int) -> list[str]:

@@ -26,6 +26,7 @@ from statistics import median
 
 import numpy as np
 import torch
+from biofm_datasets.text import format_count
 from contenders import (
     AGREEMENT,
     UNIREF90,
@@ -62,7 +63,9 @@ def _options() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--input", type=Path, help="sequences; default: UniRef90 in BIOFM_TEST_DATA, else made up"
+        "--input",
+        type=Path,
+        help="FASTA file; default: UniRef90 in the folder BIOFM_TEST_DATA, else made-up sequences",
     )
     parser.add_argument("--sequences", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=3)
@@ -77,10 +80,13 @@ def _sequences(path: Path | None, n: int) -> list[str]:
     if path is None:
         rng = np.random.default_rng(0)
         lengths = np.clip(rng.lognormal(5.56, 0.72, n), 20, 4000).astype(int)
-        print(f"input: {n} made-up sequences (log-normal lengths, median {np.median(lengths):.0f})")
+        print(
+            f"input: {format_count(n, 'made-up sequence')} "
+            f"(log-normal lengths, median {np.median(lengths):.0f})"
+        )
         return ["".join(rng.choice(list("LAGVSERTIDPKQNFYMHWC"), length)) for length in lengths]
     sequences = first_sequences(path, n)
-    print(f"input: the first {len(sequences)} sequences of {path.name}")
+    print(f"input: the first {format_count(len(sequences), 'sequence')} of {path.name}")
     return sequences
 
 
@@ -137,11 +143,11 @@ def _best_transformers(folder: Path, sequences: list[str], contender: Callable[.
         for batch_size in (1, 4, 8, 32):
             name = f"transformers, best: sorted, {dtype_name(dtype)}, batches of {batch_size}"
             tried_one = contender(name, dtype, transformers_embed, folder, dtype, batch_size, True)
-            tried_one.run(sample[:1])  # the first call is slower
+            tried_one.run(sample[:1])  # The first call is slower.
             tried.append((tried_one.run(sample)[0], tried_one))
             print(f"  tried {name}: {tried[-1][0]:.1f} s", flush=True)
             if tried[-1][0] > 2 * min(tried, key=lambda pair: pair[0])[0]:
-                break  # bfloat16 without instructions for it: other batch sizes will not help
+                break  # The CPU has no instructions for bfloat16: other batch sizes will not help.
     return min(tried, key=lambda pair: pair[0])[1]
 
 
@@ -152,7 +158,10 @@ def _check_agreement(contenders: list[Contender], sequences: list[str]) -> None:
     for contender in contenders[1:]:
         difference = np.abs(contender.run(sample)[1] - reference).max() / np.abs(reference).max()
         if difference > AGREEMENT[contender.dtype]:
-            raise SystemExit(f"{contender.name}: embeddings differ by {difference:.1e}: no speed is printed")
+            raise SystemExit(
+                f"{contender.name}: embeddings differ from those of transformers by {difference:.1e}, "
+                f"more than {AGREEMENT[contender.dtype]:.0e}: no speed is printed"
+            )
 
 
 def _race(contenders: list[Contender], sequences: list[str], options: argparse.Namespace) -> None:
@@ -161,7 +170,8 @@ def _race(contenders: list[Contender], sequences: list[str], options: argparse.N
     flops = sum(encoder_flops(len(sequence) + 2) for sequence in sequences)
     rounds = race(contenders, sequences, options.rounds)
     print(
-        f"{len(sequences)} sequences, {n_tokens:,} tokens, {options.threads} threads, {options.rounds} rounds"
+        f"{format_count(len(sequences), 'sequence')}, {format_count(n_tokens, 'token')}, "
+        f"{format_count(options.threads, 'thread')}, {format_count(options.rounds, 'round')}"
     )
     usual, best = (rounds.seconds[contender.name] for contender in contenders[:2])
     print(f"{'':60} tokens/s   / usual   / best   of ceiling")

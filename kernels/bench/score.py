@@ -25,6 +25,7 @@ from statistics import median
 
 import numpy as np
 import torch
+from biofm_datasets.text import format_count
 from contenders import (
     AGREEMENT,
     WIDTH,
@@ -114,14 +115,20 @@ def _check_agreement(contenders: list[Contender], sequence: str) -> None:
     for contender in contenders[1:]:
         difference = np.abs(contender.run(sequence)[1] - reference).max()
         if difference > AGREEMENT[contender.dtype]:
-            raise SystemExit(f"{contender.name}: scores differ by {difference:.1e}: no speed is printed")
+            raise SystemExit(
+                f"{contender.name}: scores differ from those of transformers by {difference:.1e}, more than "
+                f"{AGREEMENT[contender.dtype]:.0e}: no speed is printed"
+            )
 
 
 def _race(contenders: list[Contender], sequence: str, options: argparse.Namespace) -> None:
     """Time the contenders and print a table."""
     n_variants = N_MUTANTS * len(sequence)
     rounds = race(contenders, sequence, options.rounds)
-    print(f"{len(sequence)} residues, {options.threads} threads, {options.rounds} rounds")
+    print(
+        f"{format_count(len(sequence), 'residue')}, {format_count(options.threads, 'thread')}, "
+        f"{format_count(options.rounds, 'round')}"
+    )
     flops = _flops_a_position(len(sequence) + 2) * len(sequence)
     print(f"{'':40} variants/s   / loop   of ceiling")
     for contender in contenders:

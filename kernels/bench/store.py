@@ -75,7 +75,9 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--sequences", type=int, nargs="+", default=SIZES)
     parser.add_argument("--accesses", type=int, default=10_000)
-    parser.add_argument("--folder", type=Path, help="for the temporary files, 1.6 GB at 5 million sequences")
+    parser.add_argument(
+        "--folder", type=Path, help="folder for the temporary files: 1.6 GB at 5 million sequences"
+    )
     return parser.parse_args()
 
 
@@ -97,7 +99,7 @@ def _prepare(fasta: Path, folder: Path, answer: "multiprocessing.connection.Conn
     """Prepare a store in this process and send back what it took."""
     import biofm
 
-    _ = biofm.prepare  # brings what it needs, torch among it, before anything is measured
+    _ = biofm.prepare  # Import what it needs, torch among it, before anything is measured.
     before_mb, began, began_working = _peak_mb(), time.perf_counter(), time.process_time()
     summary = biofm.prepare(fasta, folder, split="random", validation=0.01, test=0.01)
     seconds = (time.perf_counter() - began, time.process_time() - began_working)

@@ -26,16 +26,17 @@ import numpy as np
 import torch
 from biofm_datasets.sampling import Mixture
 from biofm_datasets.store import TokenStore
+from biofm_datasets.text import format_count
 from contenders import UNIREF90, Contender, first_sequences, matmul_flops, write_random_esm2
 from torch.nn import functional as F
 
 from biofm.core.memory import peak_resident_bytes
 
-LONGEST = 1022  # residues
+LONGEST = 1022  # Residues.
 BATCH = 16
 MASKED_SHARE = 0.15
 LEARNING_RATE = 1e-4
-LOSSES_AGREE = 1e-4  # relative, in float32
+LOSSES_AGREE = 1e-4  # The largest relative difference, in float32.
 IGNORED = -100
 
 Train = Callable[[int], "Trained"]
@@ -73,7 +74,9 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--input", type=Path, help="proteins; default: UniRef90 in BIOFM_TEST_DATA")
+    parser.add_argument(
+        "--input", type=Path, help="FASTA file; default: UniRef90 in the folder BIOFM_TEST_DATA"
+    )
     parser.add_argument("--sequences", type=int, default=10_000)
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=3)
@@ -86,7 +89,9 @@ def _sequences(path: Path | None, n: int) -> list[str]:
     """Read the proteins, cut at the longest length."""
     path = path or Path(os.environ["BIOFM_TEST_DATA"]) / UNIREF90
     found = first_sequences(path, n)
-    print(f"input: the first {len(found)} sequences of {path.name}, cut at {LONGEST} residues")
+    print(
+        f"input: the first {format_count(len(found), 'sequence')} of {path.name}, cut at {LONGEST} residues"
+    )
     return [sequence[:LONGEST] for sequence in found]
 
 
@@ -192,9 +197,11 @@ def _check_losses(folder: Path, sequences: list[str], n_steps: int = 3, n_protei
         hidden_states = ours.encoder(pack(seen))[rows]
         our_loss = F.cross_entropy(ours.logits(hidden_states), torch.cat(targets)[rows])
         difference = abs(float(our_loss.detach() / their_loss.detach()) - 1)
-        print(f"step {step + 1}, the same tokens: {their_loss:.6f} and {our_loss:.6f}", flush=True)
+        print(f"step {step + 1}, loss on the same tokens: {their_loss:.6f} and {our_loss:.6f}", flush=True)
         if not difference < LOSSES_AGREE:
-            raise SystemExit(f"the losses differ by {difference:.1e}: no speed is printed")
+            raise SystemExit(
+                f"the losses differ by {difference:.1e}, more than {LOSSES_AGREE:.0e}: no speed is printed"
+            )
         for optimizer, loss in zip(optimizers, (their_loss, our_loss), strict=True):
             loss.backward()
             optimizer.step()
@@ -222,10 +229,16 @@ def _race(contenders: list[Contender], options: argparse.Namespace) -> None:
                 flush=True,
             )
     theirs, ours = (np.array(each) for each in speeds.values())
-    print(f"{options.threads} threads, {options.dtype}, {options.steps} steps, {options.rounds} rounds")
+    print(
+        f"{format_count(options.threads, 'thread')}, {options.dtype}, {format_count(options.steps, 'step')}, "
+        f"{format_count(options.rounds, 'round')}"
+    )
     for name, each in speeds.items():
-        print(f"{name:24} {median(each):8.0f} tokens/s, {peaks[name] / 1e9:.1f} GB at the highest")
-    print(f"biofm over the Trainer: {median(ours / theirs):.2f}x; padding alone {max(paddings):.2f}x")
+        print(f"{name:24} {median(each):8.0f} tokens/s, peak memory {peaks[name] / 1e9:.1f} GB")
+    print(
+        f"biofm is {median(ours / theirs):.2f}x as fast as the Trainer; "
+        f"without padding alone it would be {max(paddings):.2f}x"
+    )
 
 
 if __name__ == "__main__":

@@ -11,9 +11,10 @@ import torch
 from providers import BIOFM, Provider
 from workloads import PASSES, Workload, exact_results, make_batch, relative_error
 
-# The tests hold the interpreter to half of these (float32: to a fifth; a GPU's power of two is approximate).
+# In the interpreter the tests allow half of these, and in float32 a fifth: a GPU's power of two is
+# approximate.
 LIMITS = {torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1.2e-2}
-LENGTHS = (1, 63, 111, 1000, 0, 9)  # a multiple of 16 in all, as what is timed: else it is another kernel
+LENGTHS = (1, 63, 111, 1000, 0, 9)  # In all a multiple of 16, as in the timed ones.
 LENGTHS_REHEARSED = (1, 0, 17)
 
 
@@ -43,8 +44,8 @@ def faults(
         for provider in providers:
             for fault in _faults_of(provider, workload, device, n_runs):
                 yield (
-                    f"{provider.name}, {workload.n_heads} heads of {workload.head_dim}, {workload.dtype}, "
-                    f"window {workload.window}: {fault}"
+                    f"{provider.name}, heads: {workload.n_heads}, head dim: {workload.head_dim}, "
+                    f"{workload.dtype}, window {workload.window}: {fault}"
                 )
 
 

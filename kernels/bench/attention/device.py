@@ -13,10 +13,10 @@ import torch
 import triton
 
 N_WARM_UPS = 3
-FEWEST, MOST = 5, 50  # runs of which the median counts
+FEWEST, MOST = 5, 50  # Runs whose median counts.
 SECONDS_A_ROW = 0.1
-SLEEP_CYCLES = 2_000_000  # about a millisecond, in which the CPU gets ahead: what counts is the GPU's time
-FLUSHED_BYTES = 256 * 2**20  # several times the L2 cache of any GPU, so that inputs come from memory
+SLEEP_CYCLES = 2_000_000  # About a millisecond, so that the CPU gets ahead and only the GPU is timed.
+FLUSHED_BYTES = 256 * 2**20  # Several times any GPU's L2 cache, so that inputs come from memory.
 
 
 class Ceilings(NamedTuple):

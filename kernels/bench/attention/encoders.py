@@ -18,9 +18,9 @@ from biofm.nn import EncoderConfig, MaskedLM, pack
 
 N_TOKENS, MASK, PADDING, FIRST_RESIDUE, LAST_RESIDUE = 33, 32, 1, 4, 24
 MASKED_SHARE = 0.15
-N_PADDED_AT_ONCE = 8  # so that padding fits in memory; enough to keep a GPU busy
+N_PADDED_AT_ONCE = 8  # Few enough to fit in memory when padded, enough to keep a GPU busy.
 
-Hidden = list[Tensor]  # of each sequence (tokens, d_model)
+Hidden = list[Tensor]  # For each sequence (tokens, d_model).
 
 
 class Shape(NamedTuple):

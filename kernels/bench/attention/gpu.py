@@ -56,19 +56,27 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--minutes", type=float, default=9, help="start no row after so many")
-    parser.add_argument("--csv", type=Path, help="default: results/<date>-<gpu>-<commit>.csv")
-    parser.add_argument("--commit", help="what to write down where git cannot say")
-    parser.add_argument("--tune", action="store_true", help="find block sizes: configs/<device>.json")
-    parser.add_argument("--configs", type=Path, default=TABLES, help="the folder that --tune writes to")
-    parser.add_argument("--rehearse", action="store_true", help="tiny, on the CPU, in Triton's interpreter")
+    parser.add_argument("--minutes", type=float, default=9, help="start no row after so many minutes")
+    parser.add_argument(
+        "--csv", type=Path, help="file of the rows; default: results/<date>-<gpu>-<commit>.csv"
+    )
+    parser.add_argument("--commit", help="commit to write into the file if git cannot tell it")
+    parser.add_argument(
+        "--tune", action="store_true", help="find block sizes and write them to configs/<device>.json"
+    )
+    parser.add_argument("--configs", type=Path, default=TABLES, help="folder that --tune writes to")
+    parser.add_argument(
+        "--rehearse", action="store_true", help="run a tiny version on the CPU, in Triton's interpreter"
+    )
     return parser.parse_args()
 
 
 def _check_device(is_rehearsal: bool) -> None:
     """Stop the program if there is no device for this run."""
     if is_rehearsal and os.environ.get("TRITON_INTERPRET") != "1":
-        raise SystemExit("a rehearsal needs TRITON_INTERPRET=1 in the environment")
+        raise SystemExit(
+            "a rehearsal runs in Triton's interpreter: set TRITON_INTERPRET=1 in the environment"
+        )
     if not is_rehearsal and not torch.cuda.is_available():
         raise SystemExit("there is no CUDA device here; --rehearse runs on the CPU")
 
@@ -79,7 +87,7 @@ def _check_kernels(device: torch.device, sizes: Sizes) -> None:
     faults = list(correctness.faults(workloads, device, sizes.n_checked_runs))
     if faults:
         raise SystemExit("\n".join([*faults, "The kernels are wrong: nothing is timed."]))
-    print(f"the kernels agree with float64 in {len(workloads)} cases of {len(BIOFM)} modes", flush=True)
+    print(f"the kernels agree with float64; cases: {len(workloads)}, modes: {len(BIOFM)}", flush=True)
 
 
 def _run(device: torch.device, sizes: Sizes, deadline: float, options: argparse.Namespace) -> None:
@@ -104,7 +112,7 @@ def _measure_all(left: list[Task], bench: Bench, results: Results, deadline: flo
     """Measure rows until the time is up."""
     for number, task in enumerate(left):
         if time.monotonic() > deadline:
-            print(f"out of time: {len(left) - number} rows are left for another run with this file")
+            print(f"out of time: rows are left for another run with this file ({len(left) - number})")
             return
         row = _measured_or_reason(task, bench)
         results.add(row)

@@ -15,7 +15,7 @@ from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 from torch.nn.attention.varlen import varlen_attn
 from workloads import Batch, Pass, Turning, turned
 
-Attend = Callable[[], Tensor]  # (tokens, heads, head_dim), with a gradient unless the provider has none
+Attend = Callable[[], Tensor]  # Returns (tokens, heads, head_dim), with a gradient if the provider has one.
 
 
 class UnsuitableError(Exception):
@@ -105,7 +105,7 @@ def torch_sdpa(kind: SDPBackend, batch: Batch) -> Attend:
     """Build torch's attention over sequences of equal length."""
     length = batch.workload.equal_length
     if length is None or batch.workload.window != EVERYTHING:
-        raise UnsuitableError("takes sequences of one length alone, without a window")
+        raise UnsuitableError("takes only sequences of equal length, without a window")
     q, k, v = (x.unflatten(0, (-1, length)).transpose(1, 2) for x in (batch.q, batch.k, batch.v))
 
     def attend() -> Tensor:
@@ -140,7 +140,7 @@ def compiled(function: Callable[..., Any], batch: Batch) -> Callable[..., Any]:
 @cache
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a function once."""
-    torch._dynamo.config.recompile_limit = 64  # one for each shape, so that none is compiled for all
+    torch._dynamo.config.recompile_limit = 64  # One for each shape.
     return torch.compile(function, dynamic=False)
 
 

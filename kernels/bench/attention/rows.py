@@ -69,7 +69,7 @@ class Results:
         print(f"\n{', '.join(f'{name} {value}' for name, value in self.facts.items())}\n{self.path}")
         groups: dict[str, list[Row]] = defaultdict(list)
         for row in self.rows.values():
-            shape = f"{row.heads} heads of {row.head_dim}, {row.dtype}"
+            shape = f"heads: {row.heads}, head dim: {row.head_dim}, {row.dtype}"
             groups[f"{row.workload}, {row.tokens:,} tokens, {shape}, {row.which}"].append(row)
         for title, rows in groups.items():
             print(f"\n{title}")

@@ -24,7 +24,7 @@ from workloads import (
     relative_error,
 )
 
-N_EXACT = 2  # sequences that float64 computes
+N_EXACT = 2  # Sequences that are computed in float64 too.
 ENCODER_PASSES: dict[Pass, str] = {"forward": "forward", "forward+backward": "training step"}
 
 

@@ -35,15 +35,15 @@ class Space(NamedTuple):
 
     heads: dict[int, int]
     lengths: tuple[int, ...]
-    rows: tuple[int, ...]  # a block of what a program owns
-    others: tuple[int, ...]  # a block of what it meets
+    rows: tuple[int, ...]  # Rows in a block that a program owns.
+    others: tuple[int, ...]  # Rows in a block that it walks.
     warps: tuple[int, ...]
     stages: tuple[int, ...]
 
 
 FULL = Space({64: 20, 32: 20, 128: 16}, protein_lengths(32768), (128, 64), (64, 128, 32), (4, 8), (3, 2, 4))
 REHEARSED = Space({16: 1}, (20,), (64,), (32, 16), (4,), (1,))
-MET_BLOCK = {  # of each kernel, the block of what a program meets; it owns the other
+MET_BLOCK = {  # For each kernel, the block that a program walks; it owns the other one.
     "attention_forward": "BLOCK_K",
     "attention_forward_rotary": "BLOCK_K",
     "attention_delta": None,
@@ -124,9 +124,9 @@ def _ms_or_reason(work: Work, expected: list[Tensor], spills: list[int], batch: 
     except (OutOfResources, PTXASError) as error:
         return f"does not fit: {error}"
     if any(spills):
-        return "spills"
+        return "spills registers"
     if not relative_error(found, [x.double() for x in expected]) < LIMITS[batch.workload.dtype]:
-        return "differs"
+        return "gives wrong results"
     return median_ms(work, batch.q.device)
 
 

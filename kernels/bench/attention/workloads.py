@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 Pass = Literal["forward", "forward+backward"]
-Turning = Literal["plain", "rotary", "norm"]  # what happens to q and k: nothing, rotary, LayerNorm and rotary
+Turning = Literal["plain", "rotary", "norm"]  # For q and k: nothing, rotary, LayerNorm and rotary.
 
 PASSES: tuple[Pass, ...] = ("forward", "forward+backward")
 LONGEST_PROTEIN = 1022  # residues, as ESM-2 was trained

@@ -30,19 +30,19 @@ from triton.backends.compiler import GPUTarget
 from triton.runtime.jit import JITFunction
 
 TABLE = Path(__file__).parent / "resources.csv"
-WRITTEN_WITH = "3.7.1"  # the Triton of constraints.txt
-SLACK = 8  # registers, loads and stores of them: what another release of the compiler may move
+WRITTEN_WITH = "3.7.1"  # The Triton of constraints.txt.
+SLACK = 8  # Registers, or loads and stores of them, that another release of the compiler may add.
 
 
 class Architecture(NamedTuple):
     """Holds what an architecture offers."""
 
-    shared_bytes: int  # that one block may take
+    shared_bytes: int  # The most that one block may take.
     matrix_instruction: str
 
 
-# Shared memory: CUDA C++ Programming Guide, technical specifications by compute capability. Of 163 KB at 8.0
-# its table uses what 8.6 and 8.9 have, which it serves as well.
+# Shared memory: CUDA C++ Programming Guide, technical specifications by compute capability. 8.0 has 163 KB,
+# but its table also serves 8.6 and 8.9, so it uses what these have.
 ARCHITECTURES = {
     80: Architecture(99 * 1024, r"HMMA"),
     90: Architecture(227 * 1024, r"HGMMA"),
@@ -60,9 +60,9 @@ class Resources:
     kernel: str
     sizes: str
     registers: int
-    spills: int  # instructions that store or load a spilled register
+    spills: int  # Instructions that store or load a spilled register.
     shared_bytes: int
-    matrix_products: int  # of 16-bit numbers, in the source
+    matrix_products: int  # Of 16-bit numbers, in the source.
     matrix_instructions: int
 
     @property
@@ -169,15 +169,15 @@ def _faults_of(row: Resources, registers_before: int | None) -> Iterator[str]:
     """Yield what is wrong with one kernel."""
     architecture = ARCHITECTURES[row.architecture]
     if row.spills > (0 if triton.__version__ == WRITTEN_WITH else SLACK):
-        yield f"spills registers: {row.spills} loads and stores"
+        yield f"spills registers (loads and stores: {row.spills})"
     if row.shared_bytes > architecture.shared_bytes:
-        yield f"takes {row.shared_bytes} bytes of shared memory, of {architecture.shared_bytes}"
+        yield f"takes {row.shared_bytes} bytes of shared memory; there are {architecture.shared_bytes}"
     if row.matrix_products and not row.matrix_instructions:
         yield f"multiplies matrices without {architecture.matrix_instruction}"
     if registers_before is None:
         yield f"is not in {TABLE.name}: `python kernels/bench/compilation/compile.py --write` adds it"
     elif row.registers > registers_before + SLACK:
-        yield f"takes {row.registers} registers, {registers_before} when the table was written"
+        yield f"takes {row.registers} registers; when the table was written it took {registers_before}"
 
 
 def read_table() -> list[Resources]:
@@ -201,7 +201,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--write", action="store_true", help="renew the rows of resources.csv")
-    parser.add_argument("--only", default="", help="the specimens whose names hold this")
+    parser.add_argument("--only", default="", help="compile only specimens whose name contains this text")
     parser.add_argument("--architecture", type=int, choices=ARCHITECTURES, nargs="+")
     arguments = parser.parse_args()
     if arguments.write and triton.__version__ != WRITTEN_WITH:

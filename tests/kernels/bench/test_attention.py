@@ -90,7 +90,11 @@ def test_the_benchmark_runs_from_the_check_to_the_table(tmp_path: Path) -> None:
     file = tmp_path / "results" / "rows.csv"
     result = run(BENCH / "gpu.py", "--rehearse", "--csv", file)
     assert result.returncode == 0, result.stderr
-    order = ["agree with float64", "matmul", "proteins, 20 tokens, 1 heads of 16, bfloat16, forward\n"]
+    order = [
+        "agree with float64",
+        "matmul",
+        "proteins, 20 tokens, heads: 1, head dim: 16, bfloat16, forward\n",
+    ]
     places = [result.stdout.index(words) for words in order]
     assert places == sorted(places)
     with file.open(encoding="utf-8", newline="") as opened:
