@@ -13,7 +13,7 @@ from biofm.nn.config import EncoderConfig
 from biofm.nn.encoder import Encoder
 from biofm.nn.packing import PackedBatch
 
-MAP_BYTES = 256 << 20  # Memory for attention maps: those of as many heads as fit are computed at once.
+MAP_BYTES = 256 << 20  # Memory for attention maps; as many heads as fit are computed at once.
 
 Heads = Float[Tensor, "tokens heads head_dim"]
 

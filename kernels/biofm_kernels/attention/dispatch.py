@@ -94,8 +94,9 @@ def backward(
     window: Window,
     rotary: Rotary | None = None,
 ) -> tuple[Queries, Keys, Keys]:
-    """Compute the gradients of q, k and v. Given ``rotary``, return those of q and k before their
-    rotation.
+    """Compute the gradients of q, k and v.
+
+    Given ``rotary``, q and k are rotated already, and their gradients are those before the rotation.
     """
 
     def plain(implementation: ModuleType) -> tuple[Tensor, Tensor, Tensor]:

@@ -123,7 +123,7 @@ def load_turned(
 
 @triton.jit
 def turned_back(block, first, end, cos, sin, positions, HEAD_DIM: tl.constexpr, BLOCK: tl.constexpr):
-    """Rotate a block in float32 back, which turns a gradient into that of the rows before their rotation."""
+    """Rotate a gradient in float32 back, to the gradient of the rows before their rotation."""
     half: tl.constexpr = padded_half(HEAD_DIM)
     place = tl.arange(0, half)
     cos = _angles(cos, positions, first, end, place, HEAD_DIM, BLOCK)

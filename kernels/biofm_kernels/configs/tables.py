@@ -33,9 +33,9 @@ def block_sizes(kernel: str, head_dim: int, itemsize: int, device: torch.device)
 def table_name(device: torch.device) -> str:
     """Return the name of the table for a device.
 
-    It is the device's own table, else that of its architecture, else that of the nearest lower architecture,
-    else that of the lowest. Off the GPU, where Triton's interpreter runs the kernels, it is a table of small
-    blocks whose sizes all differ.
+    It is the first of these that exists: the device's own table, the table of its architecture, the table of
+    the nearest lower architecture, the table of the lowest architecture. Off the GPU, where Triton's
+    interpreter runs the kernels, it is a table of small blocks whose sizes all differ.
 
     Args:
         device: The device that the kernel runs on.

@@ -76,7 +76,7 @@ class _Turn(NamedTuple):
 
 
 def _turns(rotary: Rotary | None) -> tuple[_Turn | None, _Turn | None]:
-    """Look up the angles of the rows of q, and of those of k."""
+    """Look up the angles of the rows of q and of the rows of k."""
     if rotary is None:
         return None, None
     cos, sin = rotary.cos[:, None], rotary.sin[:, None]
@@ -146,7 +146,7 @@ def _normed(x: Tensor, norm: Norm) -> tuple[Tensor, Tensor]:
 
 
 def _through_norm(d_y: Tensor, x: Tensor, stats: Tensor, norm: Norm) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Compute the gradients of x, the weight and the bias from that of the norm's result; see the README."""
+    """Compute the gradients of x, the weight and the bias from the result's gradient; see the README."""
     mean, rstd = (x.contiguous() for x in stats.split(1, 1))  # torch reads them as if they were contiguous
     weight, bias = _parameters(norm, x.dtype)
     if norm.kind == "layer":
