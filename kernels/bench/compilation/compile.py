@@ -6,8 +6,8 @@
 The specimens call the kernels' own launchers, and a kernel is compiled where it would be launched: types,
 alignment and block sizes are those of a real launch. A kernel is at fault if it spills registers to memory,
 asks for more shared memory than there is, multiplies matrices of 16-bit numbers without the instructions for
-it, or takes over ``SLACK`` registers more than when the table was written. A Triton other than the one that wrote
-the table may spill ``SLACK`` times.
+it, or takes over ``SLACK`` registers more than when the table was written. A Triton other than the one that
+wrote the table may spill ``SLACK`` times.
 """
 
 import argparse
