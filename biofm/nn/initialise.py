@@ -10,7 +10,7 @@ STANDARD_DEVIATION = 0.02
 
 
 def initialise(model: MaskedLM, seed: int) -> None:
-    """Set random weights with standard deviation 0.02, zero biases and unit norms.
+    """Set normally distributed weights with standard deviation 0.02, zero biases and unit norms.
 
     The weights of the projections that write into the residual stream are smaller by sqrt(2 n_layers), so
     that the stream's variance at the last layer does not depend on depth (Radford et al. 2019, section 2.3).
@@ -42,7 +42,8 @@ def initialise(model: MaskedLM, seed: int) -> None:
 
 
 def initialise_head(model: SequenceModel | ResidueModel, seed: int) -> None:
-    """Set random weights with standard deviation 0.02 and zero biases in the head and the pooling.
+    """Set normally distributed weights with standard deviation 0.02 and zero biases in the head and the
+    pooling.
 
     The encoder stays as it is. Pooling by attention starts as the mean.
 
