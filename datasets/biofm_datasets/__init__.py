@@ -1,4 +1,4 @@
-"""Readers of the files that biology already has, as streams of records. Knows nothing of models.
+"""Reads the files that biology already has, as streams of records. Knows nothing of models.
 
 Splits, samples and stores are imported from ``biofm_datasets.splits``, ``.sampling`` and ``.store``: they
 need numpy, which would make this package slow to import.

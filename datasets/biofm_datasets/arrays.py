@@ -1,4 +1,4 @@
-"""Kinds of arrays that many functions take and give."""
+"""Array types that many functions of this package take and return."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.floating[Any]]
 Hashes = NDArray[np.uint64]
-"""64 bits of each sequence, or of each group, equal where these are equal."""
+"""A 64-bit hash of each sequence or of each group; equal sequences or groups have equal hashes."""
 Indices = NDArray[np.int64]
-"""Places, numbers and counts."""
+"""Indices and counts."""
 Tokens = NDArray[np.unsignedinteger[Any]]
-"""The numbers of the tokens of sequences."""
+"""Token numbers."""
 Values = NDArray[np.float32]
-"""A number for each token, such as a gene's expression."""
+"""One number for each token, such as a gene's expression."""

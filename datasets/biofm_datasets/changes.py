@@ -1,4 +1,6 @@
-"""What the changes of a variant make of a protein's sequence, whatever numbering they are written in."""
+"""Variants in a protein's sequence: apply changes to it, and check and shift the numbering they are written
+in.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -6,17 +8,21 @@ from dataclasses import replace
 from biofm_datasets.errors import DataError
 from biofm_datasets.variants import LETTERS, UNSPELT, Change
 
-ONE_LETTER = 1 / 20  # how often one amino acid is the one that is named
-CHANCE = 0.1  # offsets expected to fit by chance, above which none is proposed
+ONE_LETTER = 1 / 20  # the probability that a random residue is the amino acid that a variant names
+CHANCE = 0.1  # no offset is proposed if more than this many are expected to fit by chance
 
 
 def apply(changes: Sequence[Change], wild_type: str, *, offset: int = 0) -> str:
-    """The sequence of the variant. Raises DataError as ``locate`` does."""
+    """Return the sequence of the variant.
+
+    Raises:
+        DataError: See ``locate``.
+    """
     return splice(locate(changes, wild_type, offset=offset), wild_type)
 
 
 def splice(located: Sequence[Change], wild_type: str) -> str:
-    """The sequence of a variant whose changes ``locate`` gave."""
+    """Return the sequence of the variant whose changes come from ``locate``."""
     mutated = wild_type
     for change in reversed(located):
         mutated = mutated[: change.position - 1] + change.mutant + mutated[change.stop - 1 :]
@@ -24,21 +30,28 @@ def splice(located: Sequence[Change], wild_type: str) -> str:
 
 
 def locate(changes: Sequence[Change], wild_type: str, *, offset: int = 0) -> tuple[Change, ...]:
-    """The same changes in the sequence's own numbering from 1, checked against it and spelt out.
+    """Return the changes numbered from 1 in the sequence, checked against it, with every residue spelled out.
 
-    ``offset`` is what the variant's numbering adds: its position p is residue p - offset. Where the sequence
-    begins with the residue that the variants call H24, the offset is 23. (fair-esm's script counts
-    residues from 0 and wants the number of the first one: its ``--offset-idx 24`` is an offset of 23.)
+    Args:
+        changes: The changes of one variant, in order of position.
+        wild_type: The sequence that they change.
+        offset: What the variant's numbering adds: its position p is residue p - offset. If the sequence
+            begins with the residue that the variants call H24, the offset is 23. (fair-esm's script counts
+            residues from 0 and takes the number of the first one: its ``--offset-idx 24`` is an offset of
+            23.)
 
-    Raises DataError: a position outside the protein, or another residue there than the variant says.
+    Raises:
+        DataError: A position lies outside the protein, or the protein has another residue there.
     """
     return tuple(_locate(change, wild_type, offset) for change in changes)
 
 
 def changes_between(wild_type: str, mutated: str) -> tuple[Change, ...]:
-    """The substitutions between two sequences of one length; between others what differs, as one change.
+    """Return the substitutions between two sequences of equal length, or one change that turns one into the
+    other.
 
-    Raises DataError for a changed residue that is no single amino acid (X, B, Z, J, a gap).
+    Raises:
+        DataError: A changed residue is not a single amino acid (X, B, Z, J or a gap).
     """
     if len(mutated) == len(wild_type):
         pairs = enumerate(zip(wild_type, mutated, strict=True), start=1)
@@ -47,15 +60,16 @@ def changes_between(wild_type: str, mutated: str) -> tuple[Change, ...]:
         changes = (_middle(wild_type, mutated),)
     for change in changes:
         if foreign := (set(change.mutant) | set(change.wild)) - LETTERS:
-            what = f"{min(foreign)!r}, at position {change.position}, is no amino acid that can be compared"
+            what = f"{min(foreign)!r} at position {change.position} is not a single amino acid"
             raise DataError(what, remedy="Correct or remove the variant")
     return changes
 
 
 def fitting_offset(variants: Iterable[Sequence[Change]], wild_type: str) -> int | None:
-    """The one offset with which all variants name the residues of the sequence.
+    """Return the only offset at which all variants name the residues of the sequence.
 
-    None: no or several such, or so few residues are named that they would be found somewhere by chance.
+    Return None if no offset fits, if several fit, or if the variants name so few residues that an offset
+    would fit by chance.
     """
     named = {
         (change.position + i, letter)
@@ -91,13 +105,13 @@ def _locate(change: Change, wild_type: str, offset: int) -> Change:
             where = f"at position {change.position + i}"
             raise DataError(f"the variant has {named} {where}, where the protein has {residue}")
     mutant = change.mutant
-    if UNSPELT in mutant:  # residues that the notation repeats without spelling them
+    if UNSPELT in mutant:  # The notation repeats residues without spelling them, as in A24_T26dup.
         mutant = found * (len(mutant) // len(found))
     return replace(change, position=position, wild=found, mutant=mutant)
 
 
 def _middle(wild_type: str, mutated: str) -> Change:
-    """What remains between the longest common beginning and the longest common end behind it."""
+    """Return the change between the longest common beginning and the longest common end."""
     shorter = min(len(wild_type), len(mutated))
     start = next((i for i in range(shorter) if wild_type[i] != mutated[i]), shorter)
     n_end = next((i for i in range(shorter - start) if wild_type[-1 - i] != mutated[-1 - i]), shorter - start)

@@ -1,10 +1,10 @@
-"""The words by which formats and splits are chosen. Nothing heavy is imported: ``--help`` stays quick."""
+"""The words by which users choose formats and splits. Imports nothing heavy, so that ``--help`` stays quick."""
 
 from typing import Literal
 
 FormatWord = Literal["fasta", "csv", "tsv", "parquet"]
-"""A format that the name of a file does not say, as of standard input."""
+"""The format of a file whose name does not say it, such as standard input."""
 SplitMethod = Literal["none", "random", "identity", "cluster", "column", "group"]
 """How sequences are held out."""
 SplitTool = Literal["auto", "mmseqs", "kmer"]
-"""What finds the relatives of sequences."""
+"""The program that searches for similar sequences."""

@@ -1,6 +1,6 @@
-"""Chosen columns of a table in memory: numbers for arithmetic, texts for names.
+"""Reads chosen columns of a table into memory: numbers for arithmetic, texts for names.
 
-Needs numpy, so it is imported from here and not from the package.
+This module needs numpy, so the package itself does not import it.
 """
 
 import math
@@ -15,7 +15,7 @@ from biofm_datasets.errors import DataError
 from biofm_datasets.table_parts import TablePart, read_table
 from biofm_datasets.text import MISSING
 
-LARGEST = 1e100  # sums of squares must stay finite; what lies beyond is some program's mark for no value
+LARGEST = 1e100  # Sums of squares must stay finite; programs mark missing values by larger numbers.
 
 ROWS_AT_ONCE = 4096
 
@@ -24,7 +24,14 @@ _REMEDY = "Correct the cell, or leave it empty"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Columns:
-    """``numbers`` hold NaN where a cell is empty; ``places`` says of each row where it stands in the file."""
+    """Holds chosen columns of a table; all have one entry for each row that was kept.
+
+    Attributes:
+        name: The file's name, for messages.
+        places: Where each row stands in the file, such as ``line 17``.
+        numbers: The columns of numbers by name; NaN stands for an empty cell.
+        texts: The columns of text by name.
+    """
 
     name: str
     places: list[str]
@@ -32,12 +39,12 @@ class Columns:
     texts: dict[str, list[str]]
 
     def where(self, row: int) -> str:
-        """The place of a row for a message: ``assay.csv, line 17``."""
+        """Return the place of a row for a message: ``assay.csv, line 17``."""
         return f"{self.name}, {self.places[row]}"
 
 
 def stop_at(fault: DataError) -> None:
-    """What to do at a faulty row unless told otherwise."""
+    """Raise the fault of a row: the default of ``read_columns``."""
     raise fault
 
 
@@ -49,13 +56,18 @@ def read_columns(
     texts: Sequence[str] = (),
     at_fault: Callable[[DataError], None] = stop_at,
 ) -> Columns:
-    """Read these columns of a CSV, TSV or Parquet file.
+    """Read chosen columns of a CSV, TSV or Parquet file.
 
-    Empty cells, and the usual words for them (``MISSING``), are NaN among numbers. Where another cell is no
-    finite number of a size up to ``LARGEST``, ``at_fault`` gets the fault, with its place and column, and the
-    row is left out if that returns.
+    Args:
+        stream: The opened file.
+        name: Its name, for its format and for messages.
+        numbers: The columns of numbers. Empty cells, and the usual words for them (``MISSING``), become NaN.
+        texts: The columns of text.
+        at_fault: Called with the fault, its place and its column if a cell is not a finite number of a size
+            up to ``LARGEST``. If it returns, the row is left out.
 
-    Raises DataError for every fault of the file as a whole, and for a column that is absent or there twice.
+    Raises:
+        DataError: The file as a whole is faulty, or a column is missing or occurs twice.
     """
     places: list[str] = []
     values: list[list[float]] = []
@@ -81,7 +93,7 @@ def read_columns(
 
 
 def find_numeric_columns(stream: BinaryIO, name: str) -> list[str]:
-    """The columns in which every cell is a number or empty, and one at least is a number."""
+    """Return the columns in which every cell is a number or empty and at least one is a number."""
     n_numbers: dict[str, int] = {}
     others: set[str] = set()
     for part in read_table(stream, name, n_rows=ROWS_AT_ONCE):
@@ -105,8 +117,15 @@ def _row_of_numbers(
 
 
 def read_number(cell: str, where: str, most: float = LARGEST) -> float:
-    """The number in a cell, NaN where it is empty. Raises DataError as ``read_columns`` says, for a size
-    beyond ``most`` in the place of ``LARGEST``.
+    """Return the number in a cell; NaN if the cell is empty.
+
+    Args:
+        cell: The text of the cell.
+        where: The place of the cell, for messages.
+        most: The largest size that is accepted.
+
+    Raises:
+        DataError: The cell is not a finite number of a size up to ``most``.
     """
     if cell.lower() in MISSING:
         return math.nan
@@ -116,25 +135,28 @@ def read_number(cell: str, where: str, most: float = LARGEST) -> float:
     if not math.isfinite(number):
         raise DataError(f"{cell!r} is not finite", where=where, remedy=_REMEDY)
     if abs(number) > most:
-        what = f"{cell!r} is too large to compute with, beyond {most:g}"
+        what = f"{cell!r} is too large to compute with (the limit is {most:g})"
         raise DataError(what, where=where, remedy=_REMEDY)
     return number
 
 
 def how_to_mend(cell: str) -> str:
-    """What to do with a cell that is no number, in the ways in which instruments and people write them."""
+    """Return the remedy for a cell that is not a number, for the ways in which instruments and people write
+    them.
+    """
     if cell[:1] in "<>≤≥~" and parse_number(cell.lstrip("<>=≤≥~ ")) is not None:
-        return "A limit is no measurement: leave the cell empty, or write the limit as a number"
+        return "This is a limit, not a measurement: leave the cell empty, or write the limit as a number"
     before, comma, behind = cell.partition(",")
     if comma and parse_number(f"{before}.{behind}") is not None:
         point = f"Write a decimal point: {before}.{behind}"
-        return f"{point}; or {before}{behind}, where the comma parts thousands" if len(behind) == 3 else point
+        whole = f"{before}{behind}, if the comma separates thousands"
+        return f"{point}; or {whole}" if len(behind) == 3 else point
     return _REMEDY
 
 
 def parse_number(cell: str) -> float | None:
-    """What a cell says as a number, infinities and NaN included; None where it says something else."""
+    """Return the number that a cell spells, infinities and NaN included; None if it spells none."""
     try:
-        return None if "_" in cell else float(cell)  # 1_000 is a number in Python alone
+        return None if "_" in cell else float(cell)  # Only Python reads 1_000 as a number.
     except ValueError:
         return None

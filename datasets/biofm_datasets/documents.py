@@ -1,8 +1,7 @@
-"""Documents of settings, read whole: JSON and TOML of a bounded size and of the types that were meant, with
-every fault a ``ValueError``.
+"""Reads documents of settings, JSON and TOML: whole, of a bounded size, checked against types.
 
-The parsers of the standard library answer values nested some thousands deep with a ``RecursionError``, and
-read whatever a stream holds: ``/dev/zero`` has no end.
+Every fault is a ``ValueError``. The parsers of the standard library raise ``RecursionError`` for values
+nested some thousands deep, and read a stream to its end: ``/dev/zero`` has none.
 """
 
 import json
@@ -15,22 +14,28 @@ from types import UnionType
 from typing import Any, BinaryIO, Literal, NoReturn, get_args, get_origin, get_type_hints
 
 LARGEST_JSON_BYTES = 16 << 20
-"""An index of a checkpoint of a thousand shards has about a tenth of it."""
+"""The index of a checkpoint of a thousand shards takes about a tenth of this."""
 LARGEST_TOML_BYTES = 256 << 10
-"""A recipe has about a hundredth of it."""
+"""A recipe takes about a hundredth of this."""
 
-_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")  # whole pairs among them
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")  # also matches whole pairs
 _TOO_DEEP = "its values are nested too deep"
 
 
 def load_json(stream: BinaryIO) -> Any:
-    """What a JSON document holds. Raises ValueError, saying why, where it is none or too large."""
+    """Return the content of a JSON document.
+
+    Raises:
+        ValueError: It is not JSON, or too large; the message says why.
+    """
     return parse_json(_read(stream, LARGEST_JSON_BYTES))
 
 
 def parse_json(text: str | bytes) -> Any:
-    """What a JSON text in memory holds. Raises ValueError where it is none, or holds a half of a surrogate
-    pair, which no file and no terminal takes.
+    """Return the content of a JSON text in memory.
+
+    Raises:
+        ValueError: It is not JSON, or holds half of a surrogate pair, which files and terminals do not take.
     """
     try:
         text = text.decode("utf-8-sig") if isinstance(text, bytes) else text
@@ -43,7 +48,11 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def load_toml(stream: BinaryIO) -> dict[str, Any]:
-    """What a TOML document holds. Raises ValueError, saying why, where it is none or too large."""
+    """Return the content of a TOML document.
+
+    Raises:
+        ValueError: It is not TOML, or too large; the message says why.
+    """
     text = _read(stream, LARGEST_TOML_BYTES).decode()
     try:
         return tomllib.loads(text)
@@ -59,10 +68,16 @@ def _read(stream: BinaryIO, most: int) -> bytes:
 
 
 def from_json(kind: Any, value: Any, name: str = "it") -> Any:
-    """A value of JSON as one of this type: a plain type, a union, a Literal, a list as ``tuple[X, ...]``, an
-    object as ``dict[str, X]`` or as a dataclass. ``name`` is what to call it.
+    """Convert a value of JSON to a type, checking the types of all its parts.
 
-    Raises ValueError that names the place where another type stands.
+    Args:
+        kind: The type: a plain type, a union, a Literal, ``tuple[X, ...]`` for a list, ``dict[str, X]`` or a
+            dataclass for an object.
+        value: The value as a JSON parser returns it.
+        name: What messages call the value.
+
+    Raises:
+        ValueError: A part has another type; the message names the part.
     """
     origin, parts = get_origin(kind), get_args(kind)
     if kind is Any:
@@ -94,7 +109,7 @@ def _dataclass_of(kind: Any, value: Any, name: str) -> Any:
         _refuse(value, "an object", name)
     known = {field.name: field for field in fields(kind)}
     if strange := sorted(value.keys() - known):
-        raise ValueError(f"{name} holds {shortened(strange[0])}, which is not known")
+        raise ValueError(f"{name} has the unknown entry {shortened(strange[0])}")
     missing = [
         key
         for key, field in known.items()

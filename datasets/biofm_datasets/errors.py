@@ -2,10 +2,15 @@
 
 
 class DataError(ValueError):
-    """A file, or one record of it, cannot be used.
+    """Says that a file, or one record of it, cannot be used.
 
-    The text names the place, the fault and the remedy, in that order: ``{where}: {what}. {remedy}``.
-    Empty parts are left out.
+    The text names the place, the fault and the remedy, in this order: ``{where}: {what}. {remedy}``. Empty
+    parts are left out.
+
+    Args:
+        what: The fault.
+        where: The place: the file and, for a record, its number and id.
+        remedy: What the user can do about it, as a sentence without a full stop.
     """
 
     def __init__(self, what: str, *, where: str = "", remedy: str = "") -> None:
@@ -18,6 +23,8 @@ class DataError(ValueError):
 
 
 class NoProteinError(DataError):
-    """What a record says makes no protein that a model could read: a stop codon, a frameshift, an extension,
-    an unknown consequence, or nothing is said. Tables of measurements have such rows for good reason.
+    """Says that a record holds no protein that a model could read.
+
+    It has a stop codon, a frameshift, an extension or an unknown consequence, or it is empty. Tables of
+    measurements have rows like this for good reason, so callers may skip them.
     """

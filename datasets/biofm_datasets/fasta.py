@@ -1,4 +1,4 @@
-"""FASTA: a title line that begins with ">", then lines of sequence."""
+"""FASTA: reads files of title lines that begin with ">", each followed by lines of sequence."""
 
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -13,14 +13,19 @@ _REMEDY = "A FASTA record is a line '>name' and then lines of sequence"
 def read_fasta(stream: BinaryIO, name: str) -> Iterator[Record]:
     """Yield the records of a FASTA file in file order.
 
-    The id is the first word of the title and the description is the rest. A title without a word gets the
-    id ``record_N``, N being its number, so that every record can be told from the others. Lines that
-    begin with ";" are comments; white space inside a sequence is formatting and is dropped. Duplicated
-    ids and empty sequences are passed on as they stand.
+    The id is the first word of the title, and the description is the rest. A title without a word gets the id
+    ``record_N``, where N is its number, so that every record can be told from the others. Lines that begin
+    with ";" are comments; white space inside a sequence is dropped. Repeated ids and empty sequences are
+    yielded as they are.
 
-    Raises DataError for a file that is not text, for text before the first ">", and for no record at all.
+    Args:
+        stream: The opened file.
+        name: Its name, for messages.
+
+    Raises:
+        DataError: The file is not text, has text before the first ">", or has no record.
     """
-    # Bio.SeqIO takes a third of a second to import, which whoever reads no FASTA should not pay.
+    # Bio.SeqIO takes a third of a second to import, so only readers of FASTA import it.
     from Bio.SeqIO.FastaIO import SimpleFastaParser
 
     number = 0
@@ -38,7 +43,7 @@ def read_fasta(stream: BinaryIO, name: str) -> Iterator[Record]:
 
 
 def _record_lines(stream: BinaryIO, name: str) -> Iterator[str]:
-    """The lines of titles and sequences only: the parser itself would drop leading text in silence."""
+    """Yield the lines of titles and sequences. The parser would drop text before the first title silently."""
     lines = enumerate(read_lines(stream, name), start=1)
     for line_number, line in lines:
         if line.startswith(">"):

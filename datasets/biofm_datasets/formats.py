@@ -1,4 +1,4 @@
-"""What a file of biology holds, found from its name and its first bytes, and opened accordingly."""
+"""Finds the format of a file from its name and its first bytes, and opens it accordingly."""
 
 import gzip
 import io
@@ -26,10 +26,10 @@ FORMATS = {
     ".parquet": "Parquet",
     ".pq": "Parquet",
 }
-"""Suffix -> format."""
+"""The format that each suffix stands for."""
 
 WORDS = {"fasta": "FASTA", "csv": "CSV", "tsv": "TSV", "parquet": "Parquet"}
-"""How a user says a format that the name does not, as of standard input."""
+"""The words of ``--format``, for a file whose name does not say its format, such as standard input."""
 
 _BUFFER_BYTES = 1 << 18
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -46,7 +46,9 @@ _COPY_AGAIN = "Copy or download it again"
 
 
 def is_table(name: str, word: str | None = None) -> bool:
-    """Whether a file of this name is read as a table. ``word``: as in ``open_format``."""
+    """Return whether a file of this name is read as a table. ``word`` names the format, as in
+    ``open_format``.
+    """
     if word is not None:
         return WORDS[word] != "FASTA"
     return FORMATS.get(suffix_of(name), "FASTA") != "FASTA"
@@ -54,14 +56,19 @@ def is_table(name: str, word: str | None = None) -> bool:
 
 @contextmanager
 def open_format(stream: BinaryIO, name: str, word: str | None = None) -> Iterator[tuple[BinaryIO, str]]:
-    """The content of ``stream``, decompressed where it is gzip, and its format: a value of ``FORMATS``.
+    """Yield the content of a stream, decompressed if it is gzip, and its format (a value of ``FORMATS``).
 
-    ``word``, one of ``WORDS``, says the format, else the suffix of ``name`` (a final ".gz" set aside); "-"
-    and names with an unknown suffix are FASTA when the first character is ">" or ";". The stream is left
-    open.
+    The stream is left open.
 
-    Raises DataError for content that its name speaks against and, while it is read, for damaged gzip data and
-    for a disk that fails.
+    Args:
+        stream: The opened file.
+        name: Its name. Its suffix (before a final ".gz") says the format if ``word`` is None. "-" and names
+            with an unknown suffix are FASTA if the first character is ">" or ";".
+        word: The format, one of ``WORDS``.
+
+    Raises:
+        DataError: The content contradicts its name; or, while it is read, gzip data are damaged or the disk
+            fails.
     """
     with open_content(stream, name) as source:
         kind = _find_format(source, name, word)
@@ -73,9 +80,10 @@ def open_format(stream: BinaryIO, name: str, word: str | None = None) -> Iterato
 
 @contextmanager
 def open_content(stream: BinaryIO, name: str) -> Iterator[io.BufferedReader]:
-    """What ``stream`` holds, decompressed where it is gzip, whatever its format. The stream is left open.
+    """Yield the content of a stream in any format, decompressed if it is gzip. The stream is left open.
 
-    Raises DataError, while it is read, for damaged gzip data and for a disk that fails.
+    Raises:
+        DataError: While it is read, gzip data are damaged or the disk fails.
     """
     with _buffered(stream) as raw, _faults_named(name):
         yield _decompressed(raw, name)
@@ -83,7 +91,7 @@ def open_content(stream: BinaryIO, name: str) -> Iterator[io.BufferedReader]:
 
 @contextmanager
 def _buffered(stream: BinaryIO) -> Iterator[io.BufferedReader]:
-    """A view of ``stream`` that can look ahead, and that leaves it open behind itself."""
+    """Yield a reader of the stream that can look ahead. The stream stays open afterwards."""
     reader = io.BufferedReader(cast(Any, stream), _BUFFER_BYTES)
     try:
         yield reader
@@ -102,49 +110,49 @@ def _faults_named(name: str) -> Iterator[None]:
         raise DataError(f"the gzip data are damaged ({error})", where=name, remedy=_COPY_AGAIN) from error
     except OSError as error:
         what = f"reading failed ({error.strerror or error})"
-        raise DataError(what, where=name, remedy="Check the disk that it lies on") from error
+        raise DataError(what, where=name, remedy="Check the disk that holds it") from error
 
 
 def _decompressed(raw: io.BufferedReader, name: str) -> io.BufferedReader:
-    """What the gzip data in ``raw`` hold, or ``raw`` itself where it holds none."""
+    """Return a reader of the decompressed content if ``raw`` holds gzip data, else ``raw`` itself."""
     head = raw.peek(len(_GZIP_MAGIC))
     if head.startswith(_GZIP_MAGIC):
         return io.BufferedReader(cast(Any, gzip.GzipFile(fileobj=raw)), _BUFFER_BYTES)
     if head and name.lower().endswith(".gz"):
-        remedy = "Rename it without .gz if it is plain, or download it again"
-        raise DataError("the name says gzip but the content is not", where=name, remedy=remedy)
+        remedy = "Rename it without .gz if it is not compressed, or download it again"
+        raise DataError("the name ends in .gz, but the content is not gzip", where=name, remedy=remedy)
     return raw
 
 
 def _find_format(source: io.BufferedReader, name: str, word: str | None) -> str:
-    """The format that the word or else the suffix says, if the first bytes do not speak against it."""
+    """Return the format that the word or the suffix says, unless the first bytes contradict it."""
     head = source.peek(8)
     if not head:
-        raise DataError("the file is empty", where=name, remedy="Give one that holds something")
+        raise DataError("the file is empty", where=name, remedy="Give a file that holds records")
     suffix = suffix_of(name)
     expected, found = WORDS[word] if word else FORMATS.get(suffix), _look(head)
     if expected is None and found == "FASTA":
         return found
     if expected is None:
-        what = f"no format has the suffix {suffix!r}" if suffix else "without a suffix only FASTA is read"
+        what = f"the suffix {suffix!r} stands for no known format" if suffix else "the name has no suffix"
         suffixes = ", ".join(FORMATS)
-        remedy = f"Say --format, or give a file whose name ends in one of {suffixes} (or those with .gz)"
+        remedy = f"Name the format with --format, or give a file that ends in one of {suffixes} (or .gz)"
         raise DataError(what, where=name, remedy=remedy)
     if found not in (None, expected) or (expected == "Parquet" and found is None):
         says = "--format" if word else "the name"
         what = f"{says} says {expected} but the content is {found or 'something else'}"
-        remedy = "Name the file after what it holds, or give another one"
-        raise DataError(what, where=name, remedy=remedy if word is None else "Say what it holds")
+        remedy = "Rename the file after its content, or give another file"
+        raise DataError(what, where=name, remedy=remedy if word is None else "Correct the --format")
     return expected
 
 
 def suffix_of(name: str) -> str:
-    """In lower case, a final ".gz" set aside."""
+    """Return the suffix in lower case, without a final ".gz"."""
     return PurePath(name.lower().removesuffix(".gz")).suffix
 
 
 def _look(head: bytes) -> str | None:
-    """What the first bytes give away of the content."""
+    """Return the format that the first bytes show; None if they show none."""
     if head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b">", b";"):
         return "FASTA"
     return next((content for magic, content in _MAGIC.items() if head.startswith(magic)), None)

@@ -1,6 +1,6 @@
-"""Ids that repeat, counted in bounded memory.
+"""Counts repeated ids in bounded memory.
 
-Needs numpy, so it is imported from here and not from the package.
+This module needs numpy, so the package itself does not import it.
 """
 
 from array import array
@@ -12,12 +12,12 @@ import numpy as np
 from biofm_datasets.records import Record
 
 MOST_COMPARED = 10_000_000  # records, at 8 bytes each
-REPEATED_IDS = "records whose id an earlier record of the same input has too"
-NOT_COMPARED = f"records behind the first {MOST_COMPARED:,}, whose ids were not compared"
+REPEATED_IDS = "records with the id of an earlier record of the same input"
+NOT_COMPARED = f"records after the first {MOST_COMPARED:,}, whose ids were not compared"
 
 
 def watch_ids(records: Iterable[Record], notices: Counter[str]) -> Iterator[Record]:
-    """Pass records on, and count those whose id repeats, once the last one is through."""
+    """Yield the records and, after the last one, count in ``notices`` those whose id repeats."""
     seen, n_records = array("q"), 0
     for n_records, record in enumerate(records, start=1):
         if n_records <= MOST_COMPARED:

@@ -1,4 +1,4 @@
-"""Parquet files: their rows in batches of bounded memory, and the records of a table."""
+"""Reads Parquet files: their rows in batches of bounded memory, and the records of a table."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,19 +25,25 @@ if TYPE_CHECKING:
 
 _BATCH_ROWS = 1024
 _FEW_ROWS = 8
-"""Of a kind whose room in memory nothing in the file tells."""
+"""The rows of a batch if nothing in the file says how much memory they take."""
 _PROBE_BYTES = 1 << 20
 
 
 def read_parquet(stream: BinaryIO, name: str, columns: ColumnNames) -> Iterator[Record]:
-    """Yield one record a row of a Parquet file, by batches of rows.
+    """Yield one record for each row of a Parquet file, reading it by batches of rows.
 
-    Ids, labels and empty cells are treated as in ``read_delimited``, but that an index that pandas stored in
-    a column of its own gives the ids before the row's number does; ids and labels may be of any type that
-    has a text form.
+    Ids, labels and empty cells are treated as in ``read_delimited``, with two differences: an index that
+    pandas stored in a column of its own gives the ids if nothing else does, and ids and labels may have any
+    type that converts to text.
 
-    Raises DataError for a file that pyarrow cannot read (truncated, damaged), no column chosen, a column
-    that does not exist or does not hold text, a cell beyond ``LONGEST_LINE``, no row.
+    Args:
+        stream: The opened file; it must be seekable.
+        name: Its name, for messages.
+        columns: The columns that make the records.
+
+    Raises:
+        DataError: pyarrow cannot read the file (truncated, damaged), no column is chosen, a column does not
+            exist or does not hold text, a cell is longer than ``LONGEST_LINE``, or there is no row.
     """
     number = 0
     with parquet_opened(stream, name) as file:
@@ -53,7 +59,7 @@ def read_parquet(stream: BinaryIO, name: str, columns: ColumnNames) -> Iterator[
                 number += 1
                 text = "" if id_ is None else str(id_)
                 if "\0" in text:
-                    what = "this id holds a NUL character, which text files cannot"
+                    what = "the id holds a NUL character, which text files cannot hold"
                     raise DataError(what, where=f"{name}, row {number}", remedy="Correct the id")
                 yield make_record(text, sequence or "", "" if label is None else str(label), number, name)
     if number == 0:
@@ -63,18 +69,27 @@ def read_parquet(stream: BinaryIO, name: str, columns: ColumnNames) -> Iterator[
 def batches(
     file: "ParquetFile", stream: BinaryIO, name: str, n_rows: int, columns: Sequence[str]
 ) -> Iterator["pyarrow.RecordBatch"]:
-    """The rows in order, at most ``n_rows`` at a time, fewer where together they would fill the memory: a
-    file of 1 kB may hold gigabytes, a long text once and many rows that have it. ``file`` is that of
-    ``stream``.
+    """Yield the rows in order, at most ``n_rows`` at a time, and fewer if together they would fill the
+    memory.
 
-    Raises DataError for a cell beyond ``LONGEST_LINE``, and for times that Python cannot represent.
+    A file of 1 kB may hold gigabytes: a long text stored once, and many rows that refer to it.
+
+    Args:
+        file: The Parquet file in ``stream``.
+        stream: The opened file.
+        name: Its name, for messages.
+        n_rows: The most rows of a batch.
+        columns: The columns to read.
+
+    Raises:
+        DataError: A cell is longer than ``LONGEST_LINE``, or Python cannot represent its time.
     """
     import pyarrow
 
     gathered: list[pyarrow.RecordBatch] = []
     n_before = n_bytes = n_gathered = 0
     for batch in _safe_batches(file, stream, n_rows, columns):
-        batch.validate(full=True)  # text that is no UTF-8, places beyond the end
+        batch.validate(full=True)  # raises for text that is not UTF-8 and for offsets beyond the end
         _check_cells(batch, name, n_before)
         n_before += batch.num_rows
         if gathered and (n_gathered + batch.num_rows > n_rows or n_bytes + batch.nbytes > MOST_CHARACTERS):
@@ -88,18 +103,22 @@ def batches(
 
 
 def check_times(column: "pyarrow.Array | pyarrow.ChunkedArray", name: str) -> None:
-    """Raise ValueError where a column holds dates beyond Python's, or is of a time zone that is not known."""
+    """Raise ValueError if a column holds dates that Python cannot represent, or has an unknown time zone."""
     if not _has_times(column.type):
         return
     try:
         column.to_pylist()
-    except (ValueError, OverflowError, KeyError) as error:  # the last of a time zone
+    except (ValueError, OverflowError, KeyError) as error:  # KeyError: an unknown time zone
         raise ValueError(f"column {name!r} holds times that Python cannot represent ({error})") from error
 
 
 @contextmanager
 def parquet_opened(stream: BinaryIO, name: str) -> Iterator["ParquetFile"]:
-    """The file in ``stream``. What pyarrow raises for a truncated or damaged one is a DataError."""
+    """Open the Parquet file in ``stream`` for the ``with`` block.
+
+    Raises:
+        DataError: Within the block, pyarrow finds the file truncated or damaged.
+    """
     import pyarrow  # heavy, and only this format needs it
     from pyarrow.parquet import ParquetFile
 
@@ -118,9 +137,10 @@ def parquet_opened(stream: BinaryIO, name: str) -> Iterator["ParquetFile"]:
 
 
 def with_index(columns: ColumnNames, schema: "pyarrow.Schema", name: str) -> ColumnNames:
-    """The columns, the index that pandas stored among them as the ids, if there are no others.
+    """Return the columns, with the index that pandas stored as the ids if no other column gives them.
 
-    Raises DataError for an index of several columns.
+    Raises:
+        DataError: The index has several columns.
     """
     index = index_columns(schema)
     if columns.id is not None or DEFAULT_ID_COLUMN in schema.names or not index:
@@ -132,9 +152,9 @@ def with_index(columns: ColumnNames, schema: "pyarrow.Schema", name: str) -> Col
 
 
 def index_columns(schema: "pyarrow.Schema") -> list[str]:
-    """The columns that hold the index of the DataFrame that pandas wrote; a range is in no column.
+    """Return the columns that hold the index of the DataFrame that pandas wrote; a range is in no column.
 
-    https://pandas.pydata.org/docs/development/developer.html says how.
+    https://pandas.pydata.org/docs/development/developer.html describes how pandas stores it.
     """
     try:
         index = parse_json((schema.metadata or {}).get(b"pandas", b"{}"))["index_columns"]
@@ -157,12 +177,12 @@ def _joined(parts: list["pyarrow.RecordBatch"]) -> "pyarrow.RecordBatch":
 def _safe_batches(
     file: "ParquetFile", stream: BinaryIO, n_rows: int, columns: Sequence[str]
 ) -> Iterator["pyarrow.RecordBatch"]:
-    """As many rows at a time as have room, by what each group of rows says of its columns."""
+    """Yield as many rows at a time as fit in memory, judged by the statistics of each row group's columns."""
     from pyarrow.parquet import ParquetFile
 
     every = [file.schema.column(i) for i in range(len(file.schema))]
     begins = tuple(f"{column}." for column in columns)
-    leaves = [leaf for leaf in every if f"{leaf.path}.".startswith(begins)]  # of what is read
+    leaves = [leaf for leaf in every if f"{leaf.path}.".startswith(begins)]  # only of columns to be read
     read = {leaf.path for leaf in leaves}
     texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
     n_fixed = sum(leaf.length for leaf in leaves if leaf.physical_type == "FIXED_LEN_BYTE_ARRAY")
@@ -184,8 +204,9 @@ def _safe_batches(
 
 
 def _longest_coded(probe: "ParquetFile", group: int, paths: set[str]) -> int | None:
-    """The bytes of a row that has the longest text of every dictionary of a group of rows. A dictionary is
-    read with the first row of its column. None where that cannot be: the first rows do not use it.
+    """Return the size in bytes of a row that holds the longest text of every dictionary of a row group.
+
+    pyarrow reads a dictionary with the first row of its column. Return None if the first rows do not use it.
     """
     import pyarrow
 
@@ -201,7 +222,7 @@ def _longest_coded(probe: "ParquetFile", group: int, paths: set[str]) -> int | N
 
 
 def _longest(column: "pyarrow.Array") -> int:
-    """The bytes of the longest text of a column, in its dictionary or in its lists; 0 of what is no text."""
+    """Return the bytes of the longest text of a column, in its dictionary or lists; 0 if it holds no text."""
     import pyarrow
     from pyarrow import compute, types
 
@@ -232,7 +253,8 @@ def _check_cells(batch: "pyarrow.RecordBatch", name: str, n_before: int) -> None
         try:
             check_times(column, field.name)
         except ValueError as error:
-            raise DataError(str(error), where=rows, remedy="Leave it out, or write it as text") from error
+            remedy = "Leave the column out, or write it as text"
+            raise DataError(str(error), where=rows, remedy=remedy) from error
 
 
 def _has_times(kind: "pyarrow.DataType") -> bool:

@@ -1,9 +1,9 @@
-"""The functions by which long work reports its progress."""
+"""Holds the types of the functions by which long work reports its progress."""
 
 from collections.abc import Callable
 
 OnStep = Callable[[int, int], None]
-"""Called with the work done and all the work."""
+"""A function called with the amount of work done and the total."""
 
 OnStage = Callable[[str, int, int], None]
-"""Called with the name of a stage, the work done and all the work of that stage."""
+"""A function called with the name of a stage, the amount of its work done and its total."""

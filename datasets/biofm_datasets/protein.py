@@ -1,4 +1,4 @@
-"""What a protein sequence may hold, and how it is put in order."""
+"""Cleans protein sequences: which characters they may hold, and how they are brought into one form."""
 
 import re
 from collections import Counter
@@ -10,17 +10,17 @@ from biofm_datasets.records import Record
 from biofm_datasets.text import MISSING
 
 MASK = "<mask>"
-"""The one token that may be spelled out inside a sequence."""
+"""The only token that may be spelled out inside a sequence."""
 
 Gaps = Literal["drop", "keep", "refuse"]
-"""What becomes of the gaps of an alignment, ``-`` and ``.``: they go, they stay as tokens, or their sequence
-is at fault.
+"""What becomes of the gaps of an alignment, ``-`` and ``.``: they are dropped, kept as tokens, or refused as
+a fault of their record.
 """
 
 GAPS: tuple[Gaps, ...] = get_args(Gaps)
 GAP_CHARACTERS = "-."
 OF_MOLECULES = frozenset("()=#@[]/\\0123456789")
-"""Characters of SMILES that no protein has."""
+"""Characters that occur in SMILES and in no protein."""
 
 UPPER_CASED = "sequences upper-cased"
 INSERTS_KEPT = "sequences of an .a3m with insert states (lower case), kept as residues in upper case"
@@ -37,17 +37,21 @@ _WITHOUT_GAPS = str.maketrans("", "", GAP_CHARACTERS)
 
 
 def clean_protein(record: Record, notices: Counter[str], *, gaps: Gaps = "drop") -> Record:
-    """Put one record's sequence into upper case, and drop its gaps and one trailing ``*`` (a translated stop
+    """Return a record with its sequence in upper case, without gaps and without a trailing ``*`` (stop
     codon).
 
     Allowed are A-Z, ``*``, the gaps ``-`` and ``.``, ``|`` between two chains, and the literal ``<mask>``,
-    which keeps its case. Lower case is kept as residues, the insert states of an ``.a3m`` among them: they
-    are residues of the sequence, which the query lacks. What is changed, and what is odd, is counted in
-    ``notices`` under a phrase a person can read. A record that is already in order comes back as the same
-    object.
+    which keeps its case. Lower case is kept as residues, also the insert states of an ``.a3m``: they are
+    residues of the sequence that the query lacks. A clean record is returned as the same object.
 
-    Raises DataError, naming file, record and 1-based position, for an empty sequence, for a character that no
-    protein alphabet has and, where ``gaps`` is "refuse", for a gap.
+    Args:
+        record: The record to clean.
+        notices: Counts what is changed and what is odd, under phrases that people can read.
+        gaps: What becomes of the gaps of an alignment: "drop", "keep" (as tokens) or "refuse".
+
+    Raises:
+        DataError: The sequence is empty, holds a character that no protein alphabet has or, if ``gaps`` is
+            "refuse", a gap. The message names file, record and position (from 1).
     """
     if _CLEAN.fullmatch(record.sequence):
         return record
@@ -58,7 +62,7 @@ def clean_protein(record: Record, notices: Counter[str], *, gaps: Gaps = "drop")
     solid = upper.translate(_WITHOUT_GAPS) if gaps == "drop" else upper
     sequence = solid.removesuffix("*")
     if not sequence:
-        what = "the sequence holds gaps alone" if solid != upper else "the sequence is empty"
+        what = "the sequence holds only gaps" if solid != upper else "the sequence is empty"
         raise DataError(what, where=record.where, remedy="Give it residues, or remove the record")
     found = {
         INSERTS_KEPT if _is_a3m(record.source) else UPPER_CASED: upper != record.sequence,
@@ -72,7 +76,7 @@ def clean_protein(record: Record, notices: Counter[str], *, gaps: Gaps = "drop")
 
 
 def refuse_no_protein(cell: str) -> None:
-    """Raises NoProteinError for a cell of whole sequences that holds none, or one that ends amid it."""
+    """Raise NoProteinError if a cell of a column of whole sequences is empty or has a stop codon inside."""
     sequence = cell.strip().removesuffix("*")
     if sequence.lower() in MISSING:
         raise NoProteinError("the sequence is empty", remedy="Give it residues, or remove the row")
@@ -81,12 +85,16 @@ def refuse_no_protein(cell: str) -> None:
 
 
 def count_residues(sequence: str) -> int:
-    """How many residues a clean sequence has: a mask is one, spelled in six characters."""
+    """Count the residues of a clean sequence. A mask is one residue, although it is spelled in six
+    characters.
+    """
     return len(sequence) - (len(MASK) - 1) * sequence.count(MASK)
 
 
 def is_alignment(source: str) -> bool:
-    """Whether a file of this name is an alignment, whose lower case and gaps have a meaning of their own."""
+    """Return whether a file of this name is an alignment, in which lower case and gaps have their own
+    meaning.
+    """
     return _is_a3m(source) or source.lower().removesuffix(".gz").endswith(".afa")
 
 
@@ -111,5 +119,5 @@ def _refuse_gaps(record: Record) -> None:
     first = next((at for at, letter in enumerate(record.sequence) if letter in GAP_CHARACTERS), None)
     if first is not None:
         what = f"position {first + 1} holds {record.sequence[first]!r}, a gap of an alignment"
-        remedy = "Remove the gaps, which shift the numbering of the residues behind them"
+        remedy = "Remove the gaps: they shift the numbering of the residues after them"
         raise DataError(what, where=record.where, remedy=remedy)

@@ -1,22 +1,25 @@
-"""One sequence as it stands in a user's file."""
+"""Records: one sequence each, as it stands in a user's file."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 Cell = str | int | float
-"""What a column of a record may hold: text, a whole number of 64 bits, or a float, of which NaN says that it
-is missing.
-"""
+"""What a column of a record may hold: text, a whole number of 64 bits, or a float (NaN if it is missing)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A sequence with its name and its place.
+    """Holds a sequence, its id and its place in a file.
 
-    ``number`` counts the records of one file from 1; it is 0 for a record that no file holds.
-    ``source`` is the name of that file, for messages. ``label`` is the cell of a column of labels, where one
-    was asked for. ``columns`` travel with the record into what is made of it, such as a chromosome and a
-    start: all records of a file have the same ones.
+    Attributes:
+        id: The name that messages and outputs call it by; a file may repeat it.
+        sequence: The text of the sequence, which the reader leaves unchecked.
+        description: The rest of the title of a FASTA record.
+        number: The number of the record in its file, from 1; 0 for a record that no file holds.
+        source: The name of the file, for messages.
+        label: The cell of the column of labels, if one was asked for.
+        columns: Cells that travel with the record into the output, such as a chromosome and a start. All
+            records of a file have the same ones.
     """
 
     id: str
@@ -29,6 +32,8 @@ class Record:
 
     @property
     def where(self) -> str:
-        """The place of this record for an error message: ``proteins.fasta, record 3 (P69905)``."""
+        """The place that messages name, as in ``proteins.fasta, record 3 (P69905)``; it is the record's
+        number and id.
+        """
         place = f"record {self.number} ({self.id})"
         return f"{self.source}, {place}" if self.source else place

@@ -1,4 +1,4 @@
-"""One reader for every file of sequences: name and first bytes say which parser it needs."""
+"""Reads every file of sequences: the name and the first bytes decide which parser it needs."""
 
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -22,15 +22,19 @@ def read_sequences(
 ) -> Iterator[Record]:
     """Yield the records of a FASTA, CSV, TSV or Parquet file in file order, in flat memory.
 
-    ``name`` is the file's name: its suffix (a final ".gz" set aside) says the format, unless ``word`` does
-    (fasta, csv, tsv, parquet), and it stands in every message. "-" and names with an unknown suffix are FASTA
-    when the first character is ">" or ";".
-    gzip is recognised by its first bytes, whatever the name. Tables need ``column``, the name of their
-    column of sequences; ``id_column`` and ``label_column`` are explained at ``read_delimited``. The stream is
-    left open.
+    gzip is recognised by its first bytes, whatever the name. The stream is left open.
 
-    Raises DataError for every fault of the file as a whole. One record's fault is left to
-    ``clean_protein``.
+    Args:
+        stream: The opened file.
+        name: The file's name, for messages. Its suffix (before a final ".gz") says the format if ``word`` is
+            None. "-" and names with an unknown suffix are FASTA if the first character is ">" or ";".
+        column: The column of sequences; tables need it, FASTA has none.
+        id_column: The column of ids of a table; None takes a column named "id", else the numbers of the rows.
+        label_column: The column of labels of a table; None reads none.
+        word: The format: fasta, csv, tsv or parquet.
+
+    Raises:
+        DataError: The file as a whole is faulty. ``clean_protein`` finds the faults of single records.
     """
     with open_format(stream, name, word) as (source, kind):
         if kind == "FASTA":
@@ -45,4 +49,5 @@ def read_sequences(
 
 def _refuse_columns(name: str, *columns: str | None) -> None:
     if any(column is not None for column in columns):
-        raise DataError("a column was chosen, but FASTA has none", where=name, remedy="Leave the column out")
+        what = "a column was chosen, but FASTA has no columns"
+        raise DataError(what, where=name, remedy="Leave the column out")

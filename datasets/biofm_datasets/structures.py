@@ -1,4 +1,4 @@
-"""One protein chain of a PDB or mmCIF file: its residues, and where their side chains are."""
+"""Reads one protein chain of a PDB or mmCIF file: its residues, and where their side chains are."""
 
 import gzip
 import io
@@ -18,19 +18,24 @@ if TYPE_CHECKING:
 
 GZIP_MAGIC = b"\x1f\x8b"
 LARGEST_BYTES = 64 << 20
-"""Bio.PDB takes thirty times the text's size in memory: two gigabytes for so much."""
+"""Bio.PDB takes thirty times the size of the text in memory: two gigabytes for a file of this size."""
 COPY_AGAIN = "Copy or download it again"
 
-# What Bio.PDB raises on files at fault besides its own exceptions, found by flipping bytes of good ones.
+# Exceptions, besides its own, that Bio.PDB raises on faulty files. They were found by flipping bytes.
 DAMAGED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """The residues of one chain that the structure shows, in the file's order.
+    """Holds the residues of one chain that the structure shows, in the file's order.
 
-    sequence: one letter each, the parent's of a modified residue (M of MSE), X where there is none.
-    positions: (residues, 3) in Angstrom, of the C-beta, or of a glycine's C-alpha; nan where it is missing.
+    Attributes:
+        source: The file's name, for messages.
+        id: The author's name of the chain.
+        sequence: One letter for each residue: the parent's letter for a modified residue (M for MSE), X if it
+            has none.
+        positions: The C-beta of each residue, or the C-alpha of a glycine, in Angstrom, shape (residues, 3);
+            NaN if it is missing.
     """
 
     source: str
@@ -40,15 +45,23 @@ class Chain:
 
     @property
     def where(self) -> str:
+        """The place of the chain for messages; it is the file's name and the chain's id."""
         return f"{self.source}, chain {self.id}"
 
 
 def read_chain(stream: BinaryIO, name: str, chain: str | None = None) -> Chain:
-    """One chain of the first model of a PDB or mmCIF file (gzip too), by the author's chain names.
+    """Read one chain of the first model of a PDB or mmCIF file, which may be compressed with gzip.
 
-    ``chain`` may be left out where the file has one protein chain only. Of alternative locations and of
-    residues the likeliest counts. Raises DataError: the file is no structure or damaged, it has no such
-    chain, or the chain is no protein.
+    Where residues or atoms have alternatives, the most frequent one counts.
+
+    Args:
+        stream: The opened file.
+        name: Its name, for messages.
+        chain: The author's name of the chain; None if the file has only one protein chain.
+
+    Raises:
+        DataError: The file is not a structure or is damaged, it has no chain of this name, or the chain is
+            not a protein.
     """
     model = _first_model(_text(stream, name), name)
     proteins = {part.id: residues for part in model if (residues := list(_amino_acids(part)))}
@@ -57,7 +70,7 @@ def read_chain(stream: BinaryIO, name: str, chain: str | None = None) -> Chain:
         raise DataError("no chain of this structure is a protein", where=name, remedy=remedy)
     if chain is None and len(proteins) > 1:
         what = f"there are several protein chains: {', '.join(proteins)}"
-        raise DataError(what, where=name, remedy="Say which chain is meant")
+        raise DataError(what, where=name, remedy="Name one with --chain (in Python, chain=)")
     id_ = next(iter(proteins)) if chain is None else chain
     if id_ not in proteins:
         remedy = f"The protein chains are {', '.join(proteins)}"
@@ -66,7 +79,7 @@ def read_chain(stream: BinaryIO, name: str, chain: str | None = None) -> Chain:
     positions = np.array([_position(residue) for _, residue in proteins[id_]])
     found = Chain(name, id_, sequence, positions)
     if np.isnan(positions).all():
-        remedy = "Contacts are between side chains; give a structure with all atoms"
+        remedy = "Contacts are measured between side chains; give a structure with all atoms"
         raise DataError("no residue has a C-beta", where=found.where, remedy=remedy)
     return found
 
@@ -85,15 +98,17 @@ def _text(stream: BinaryIO, name: str) -> str:
         raw.detach()
     if len(content) > LARGEST_BYTES:
         what = f"the structure is larger than {LARGEST_BYTES >> 20} MiB"
-        raise DataError(what, where=name, remedy="Give the chain that is meant in a file of its own")
+        raise DataError(what, where=name, remedy="Write the chain to a file of its own, and give that")
     if not content.strip():
         raise DataError("the file is empty", where=name, remedy="Give a PDB or mmCIF file")
     return content.decode("utf-8-sig", errors="replace")
 
 
 def _first_model(text: str, name: str) -> "Model":
-    """Read as mmCIF what begins as mmCIF does, whatever the file's name, and the rest as PDB."""
-    from Bio.PDB.MMCIFParser import MMCIFParser  # slow to import, needed here alone
+    """Return the first model, read as mmCIF if the text begins as mmCIF does, whatever the file's name, else
+    as PDB.
+    """
+    from Bio.PDB.MMCIFParser import MMCIFParser  # slow to import, and only needed here
     from Bio.PDB.PDBExceptions import PDBConstructionException, PDBException
     from Bio.PDB.PDBParser import PDBParser
 
@@ -114,9 +129,9 @@ def _first_model(text: str, name: str) -> "Model":
 
 
 def _amino_acids(residues: "Iterator[Residue]") -> Iterator[tuple[str, "Residue"]]:
-    """Letter and residue of what has a C-alpha and is, or is built like, an amino acid.
+    """Yield the letter and the residue for every amino acid, or residue built like one, that has a C-alpha.
 
-    Waters, ligands and ions fall out, a calcium too, whose one atom is a CA.
+    Waters, ligands and ions are left out, also a calcium ion, whose only atom is named CA.
     """
     from Bio.Data.PDBData import protein_letters_3to1_extended as letters
 
@@ -128,7 +143,7 @@ def _amino_acids(residues: "Iterator[Residue]") -> Iterator[tuple[str, "Residue"
 
 
 def _likeliest(residue: "Residue") -> "Residue":
-    """Of a place that holds one residue in some molecules and another in others, the more frequent one."""
+    """Return the more frequent residue where some molecules hold one residue and others hold another."""
     from Bio.PDB.Residue import DisorderedResidue
 
     if not isinstance(residue, DisorderedResidue):

@@ -1,4 +1,6 @@
-"""Tables with all their columns, some rows at a time, for callers that add columns and pass the others on."""
+"""Reads tables with all their columns, some rows at a time, for callers that add columns and pass on the
+others.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,13 +21,19 @@ if TYPE_CHECKING:
     import pyarrow
 
 Column = Union[list[str], "pyarrow.Array[pyarrow.DataType]"]
-"""Text as it stands in a CSV or TSV; of Parquet, values in their type."""
+"""The cells of a column: text as it stands in a CSV or TSV; typed values in Parquet."""
 
 
 @dataclass(frozen=True, slots=True)
 class TablePart:
-    """Consecutive rows of a table: its columns in order, names may repeat; and the place of each row.
-    ``index``: the column of the index that pandas stored, if there is one of one column.
+    """Holds consecutive rows of a table.
+
+    Attributes:
+        source: The file's name, for messages.
+        names: The names of the columns in order; names may repeat.
+        columns: The cells of each column.
+        places: Where each row stands in the file, such as ``line 7``.
+        index: The column that holds the index that pandas stored, if that index has one column; else None.
     """
 
     source: str
@@ -38,20 +46,21 @@ class TablePart:
         return len(self.places)
 
     def where(self, row: int) -> str:
-        """The place of a row for a message: ``variants.csv, line 7``."""
+        """Return the place of a row for a message: ``variants.csv, line 7``."""
         return f"{self.source}, {self.places[row]}"
 
     def texts(self, name: str) -> list[str]:
-        """A column as text without white space around it, empty where there is no value.
+        """Return a column as text without white space around it; a cell without a value is empty.
 
-        Raises DataError where no column has this name, or several have.
+        Raises:
+            DataError: No column has this name, or several have it.
         """
         column = self.columns[find_column(self.names, name, self.source)]
         cells = column if isinstance(column, list) else column.to_pylist()
         return ["" if cell is None else str(cell).strip() for cell in cells]
 
     def take(self, rows: Sequence[int]) -> "TablePart":
-        """These rows alone."""
+        """Return a part with only these rows, in the given order."""
         if len(rows) == len(self):
             return self
         columns = tuple(take(column, rows) for column in self.columns)
@@ -59,20 +68,26 @@ class TablePart:
 
 
 def take(column: Column, rows: Sequence[int]) -> Column:
-    """These cells of a column."""
+    """Return these cells of a column."""
     return [column[row] for row in rows] if isinstance(column, list) else column.take(rows)
 
 
 def read_table(stream: BinaryIO, name: str, *, n_rows: int, word: str | None = None) -> Iterator[TablePart]:
-    """Yield the rows of a CSV, TSV or Parquet file in order, at most ``n_rows`` at a time, in flat memory.
-    ``word`` says which of them, where the name does not.
+    """Yield the rows of a CSV, TSV or Parquet file in order, in flat memory.
 
-    Raises DataError for every fault of the file as a whole, and for a table without a row.
+    Args:
+        stream: The opened file.
+        name: Its name, for its format and for messages.
+        n_rows: The most rows of a part.
+        word: The format, for a file whose name does not say it.
+
+    Raises:
+        DataError: The file as a whole is faulty, or the table has no row.
     """
     with open_format(stream, name, word) as (source, kind):
         if kind == "FASTA":
             remedy = "Give a CSV, TSV or Parquet file"
-            raise DataError("this is FASTA, where a table belongs", where=name, remedy=remedy)
+            raise DataError("this is FASTA, not a table", where=name, remedy=remedy)
         if kind == "Parquet":
             yield from _parquet_parts(source, name, n_rows)
         else:
@@ -92,7 +107,7 @@ def _delimited_parts(stream: BinaryIO, name: str, n_rows: int, delimiter: str) -
 
 
 def _part(rows: Iterator[tuple[int, list[str]]], n_rows: int) -> list[tuple[int, list[str]]]:
-    """The next rows, fewer where they are so long that together they would fill the memory."""
+    """Return the next rows, fewer if they are so long that together they would fill the memory."""
     part, n_characters = [], 0
     for line, cells in rows:
         part.append((line, cells))

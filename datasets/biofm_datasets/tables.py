@@ -1,4 +1,4 @@
-"""Tables with a column of sequences: what they share, and CSV and TSV."""
+"""Reads tables with a column of sequences: CSV and TSV, and what they share with Parquet."""
 
 import csv
 from collections.abc import Iterator, Sequence
@@ -6,20 +6,20 @@ from typing import BinaryIO, NamedTuple
 
 from biofm_datasets.errors import DataError
 from biofm_datasets.records import Record
-from biofm_datasets.text import LONGEST_LINE, read_lines, too_long
+from biofm_datasets.text import LONGEST_LINE, format_count, read_lines, too_long
 
 DEFAULT_ID_COLUMN = "id"
 
 DELIMITERS = {"CSV": ",", "TSV": "\t"}
-"""Format -> what stands between its cells."""
+"""The character between two cells in each format."""
 
 MOST_COLUMNS = 100_000
 MOST_CHARACTERS = 64_000_000
-"""The most characters of rows that are in memory together."""
+"""The most characters of the rows that are in memory together."""
 
 
 class ColumnNames(NamedTuple):
-    """The columns of a table that make its records."""
+    """Holds the names of the columns of a table that make its records; None for a column not chosen."""
 
     sequence: str | None
     id: str | None = None
@@ -27,15 +27,22 @@ class ColumnNames(NamedTuple):
 
 
 def read_delimited(stream: BinaryIO, name: str, columns: ColumnNames, *, delimiter: str) -> Iterator[Record]:
-    """Yield one record a row of a CSV or TSV file whose first line names the columns.
+    """Yield one record for each row of a CSV or TSV file whose first line names the columns.
 
-    Quotes follow RFC 4180. The id comes from the id column, else from a column named "id" if there is
-    one; without either, or where that cell is empty, it is the row's number. Blank lines are no rows.
-    An empty cell gives an empty sequence, which ``clean_protein`` reports. The label is the cell of the
-    column of labels without white space around it.
+    Quotes follow RFC 4180. The id comes from the id column, else from a column named "id" if there is one;
+    without either, or if that cell is empty, it is the row's number. Blank lines are skipped. An empty cell
+    gives an empty sequence, which ``clean_protein`` reports. The label is the cell of the column of labels
+    without white space around it.
 
-    Raises DataError for a file that is not text, no column chosen, a column that does not exist, a row
-    with more or fewer cells than the header (its line is named), a quote that never closes, no row.
+    Args:
+        stream: The opened file.
+        name: Its name, for messages.
+        columns: The columns that make the records.
+        delimiter: The character between two cells.
+
+    Raises:
+        DataError: The file is not text, no column is chosen, a column does not exist, a row has more or fewer
+            cells than the header (the message names its line), a quote never closes, or there is no row.
     """
     rows = read_rows(stream, name, delimiter=delimiter)
     _, header = next(rows, (0, []))
@@ -51,10 +58,11 @@ def read_delimited(stream: BinaryIO, name: str, columns: ColumnNames, *, delimit
 def read_rows(stream: BinaryIO, name: str, *, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """Yield the names of the columns, then the cells of every row, each with the number of its (last) line.
 
-    Raises DataError as ``read_delimited`` does for the file as a whole.
+    Raises:
+        DataError: The file as a whole is faulty, as in ``read_delimited``.
     """
-    csv.field_size_limit(LONGEST_LINE)  # of the module: 128 KiB
-    lines = read_lines(stream, name, keep_line_ends=True)  # an end of a line in quotes belongs to its cell
+    csv.field_size_limit(LONGEST_LINE)  # the default of the csv module is 128 KiB
+    lines = read_lines(stream, name, keep_line_ends=True)  # a line end inside quotes belongs to its cell
     rows = csv.reader(lines, delimiter=delimiter, strict=True)
     n_columns = 0
     try:
@@ -77,6 +85,7 @@ def read_rows(stream: BinaryIO, name: str, *, delimiter: str) -> Iterator[tuple[
 
 
 def make_record(id_: str, cell: str, label: str, number: int, name: str) -> Record:
+    """Return the record of a row, without the white space in and around its cells."""
     return Record(
         id=id_.strip() or str(number),
         sequence="".join(cell.split()),
@@ -87,7 +96,7 @@ def make_record(id_: str, cell: str, label: str, number: int, name: str) -> Reco
 
 
 class Places(NamedTuple):
-    """Where the columns stand; None: there is none, and rows are called by their number."""
+    """Holds the places of the columns in a row; None if there is no such column."""
 
     sequence: int
     id: int | None
@@ -95,6 +104,11 @@ class Places(NamedTuple):
 
 
 def choose_columns(names: Sequence[str], name: str, columns: ColumnNames) -> Places:
+    """Return the places of the columns that make the records.
+
+    Raises:
+        DataError: No column of sequences is chosen, or a column does not exist or occurs several times.
+    """
     if columns.sequence is None:
         raise DataError(
             "this is a table, and no column was chosen",
@@ -113,7 +127,11 @@ def choose_columns(names: Sequence[str], name: str, columns: ColumnNames) -> Pla
 
 
 def find_column(names: Sequence[object], wanted: object, name: str) -> int:
-    """The place of the one column of this name. Raises DataError where there is none, or several."""
+    """Return the place of the one column of this name.
+
+    Raises:
+        DataError: No column has this name, or several have it.
+    """
     n_found = list(names).count(wanted)
     if n_found == 0:
         raise DataError(f"there is no column {wanted!r}", where=name, remedy=list_columns(names))
@@ -124,13 +142,13 @@ def find_column(names: Sequence[object], wanted: object, name: str) -> int:
 
 
 def list_columns(names: Sequence[object]) -> str:
-    """The sentence that tells the user which columns there are."""
+    """Return the sentence that tells the user which columns there are."""
     return f"The columns are: {', '.join(map(str, names))}" if names else "It has no columns"
 
 
 def _ragged(name: str, line_number: int, *, n_cells: int, n_columns: int) -> DataError:
     return DataError(
-        f"this row has {n_cells} cells where the header has {n_columns}",
+        f"this row has {format_count(n_cells, 'cell')}, but the header has {n_columns:,}",
         where=f"{name}, line {line_number}",
         remedy="Correct the row; a cell that holds the delimiter must be in quotes",
     )

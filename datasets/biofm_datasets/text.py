@@ -1,4 +1,4 @@
-"""A binary stream as lines of text, with every fault named by its line."""
+"""Reads a binary stream as lines of text and names the line of every fault."""
 
 import codecs
 import io
@@ -8,20 +8,28 @@ from typing import BinaryIO
 from biofm_datasets.errors import DataError
 
 MISSING = frozenset({"", "na", "n/a", "nan", "<na>", "none", "null"})
-"""How programs write, in lower case, that a cell is empty."""
+"""The words, in lower case, by which programs mark an empty cell."""
 
 LONGEST_LINE = 10_000_000
-"""Bytes of a line, and of a record of several. The longest known protein, PKZILLA-1, has 45,212 residues."""
+"""The most bytes of a line and of a record. The longest known protein, PKZILLA-1, has 45,212 residues."""
 
 _BLOCK_BYTES = 1 << 18
 
 
 def read_lines(stream: BinaryIO, name: str, *, keep_line_ends: bool = False) -> Iterator[str]:
-    r"""Yield the lines of ``stream`` as text, each ended by ``\n`` (the last one perhaps not).
+    r"""Yield the lines of ``stream`` as text, each ended by ``\n`` (except perhaps the last one).
 
-    ``\n``, ``\r\n`` and ``\r`` all end a line, and stay as they are with ``keep_line_ends``; a byte-order
-    mark is dropped. One block and one line are in memory at a time. Raises DataError, naming the line, for a
-    NUL byte, for bytes that are not UTF-8, and for a line beyond ``LONGEST_LINE``.
+    ``\n``, ``\r\n`` and ``\r`` all end a line. A byte-order mark is dropped. One block and one line are in
+    memory at a time.
+
+    Args:
+        stream: The opened file.
+        name: Its name, for messages.
+        keep_line_ends: Whether line ends stay as they are in the file.
+
+    Raises:
+        DataError: A line holds a NUL byte or bytes that are not UTF-8, or is longer than ``LONGEST_LINE``.
+            The message names the line.
     """
     n_lines = 0
     for block in _whole_lines(stream):
@@ -34,18 +42,18 @@ def read_lines(stream: BinaryIO, name: str, *, keep_line_ends: bool = False) -> 
 
 
 def too_long(what: str, where: str) -> DataError:
-    """The fault of a line, a record or a cell without a reasonable end."""
-    remedy = "Is it of the kind that its name says? Remove it, or cut it up"
+    """Return the error for a line, a record or a cell that is unreasonably long."""
+    remedy = "Remove or divide it, and check that the file has the format that its name says"
     return DataError(f"this {what} is longer than {LONGEST_LINE:,} characters", where=where, remedy=remedy)
 
 
 def _whole_lines(stream: BinaryIO) -> Iterator[bytes | None]:
-    """Blocks that end where a line ends, so that no character and no line end is cut in two; None where a
-    line is too long.
+    """Yield blocks that end where a line ends, so that no character and no line end is cut; None if a line is
+    too long.
     """
     pending: list[bytes] = []
     while chunk := stream.read(_BLOCK_BYTES):
-        # A "\r" in the last place may be the first half of "\r\n": it waits for the next chunk.
+        # A "\r" at the end may be the first half of "\r\n", so it waits for the next chunk.
         end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r", 0, -1)) + 1
         if end == 0:
             pending.append(chunk)

@@ -1,4 +1,4 @@
-"""Variants of a protein, as people write them.
+"""Parses variants of a protein, in the notations that people write.
 
     A24G                 a substitution, by one letter or, as in HGVS, by three: p.Ala24Gly, p.(Ala24Gly)
     A24del, A24-         a deletion; of a range: A24_T30del
@@ -30,7 +30,7 @@ LETTERS = frozenset(AMINO_ACIDS.values())
 """The 22 amino acids that ribosomes build in. X, B, Z and J stand for more than one."""
 
 UNSPELT = "?"
-"""In a change: a residue that the notation leaves to the sequence, such as those inside ``A24_T30del``."""
+"""Stands in a change for a residue that the notation does not spell, such as those inside ``A24_T30del``."""
 
 WILD_TYPE = ("wt", "_wt", "=", "wildtype", "wild-type")
 
@@ -55,16 +55,21 @@ _NOTATION = (
     "Write A24G, A24del, A24_T30del, A24_T25insGP, A24_T26delinsGP or A24dup, or the like in HGVS "
     "(p.Ala24Gly); several with ':' between them; WT for the wild type"
 )
-_NO_SCORE = "such variants have no protein score here"
+_NO_SCORE = "no protein model can score it"
 _REMOVE = "Remove the variant"
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """The residues ``wild``, from ``position`` (1-based) on, become ``mutant``.
+    """Holds one change of a protein: the residues ``wild``, from ``position`` on, become ``mutant``.
 
     A substitution has one letter in each, a deletion an empty ``mutant``. An insertion holds its two
     neighbours in both. ``?`` is a residue that the notation does not spell.
+
+    Attributes:
+        position: The position of the first residue, from 1.
+        wild: The residues of the protein.
+        mutant: The residues in their place.
     """
 
     position: int
@@ -73,19 +78,23 @@ class Change:
 
     @property
     def stop(self) -> int:
-        """The first position behind ``wild``."""
+        """The first position that is behind ``wild``."""
         return self.position + len(self.wild)
 
 
 def parse_variant(text: str) -> tuple[Change, ...]:
-    """The changes of a variant in order of position; none for the wild type itself.
+    """Return the changes of a variant in order of position; none for the wild type itself.
 
-    A reference in front of ``p.`` (of RefSeq, Ensembl or LRG) is left aside.
+    A reference in front of ``p.`` (of RefSeq, Ensembl or LRG) is ignored.
 
-    Raises DataError: no such notation, a position 0, a letter of no amino acid, a range that runs backwards,
-    an insertion between residues that are no neighbours, changes that overlap. NoProteinError for stop
-    codons, frameshifts, extensions and unknown consequences, after which there is no protein to score, and
-    for an empty text.
+    Args:
+        text: The variant, in a notation of this module.
+
+    Raises:
+        DataError: The notation is unknown, a position is 0, a letter is not an amino acid, a range runs
+            backwards, an insertion stands between residues that are not neighbours, or changes overlap.
+        NoProteinError: The text is empty, or it is a stop codon, a frameshift, an extension or an unknown
+            consequence, which leave no protein to score.
     """
     body = _unwrap(_REFERENCE.sub("", text.strip(), count=1).removeprefix("p."))
     if body.lower() in WILD_TYPE:
@@ -99,8 +108,10 @@ def parse_variant(text: str) -> tuple[Change, ...]:
 
 
 def named_residues(text: str) -> list[Change]:
-    """The residue that each part of a variant names first, as a change into itself; of stops none. So a
-    notation that makes no protein can be compared with one.
+    """Return the residue that each part of a variant names first, as a change into itself; stops are left
+    out.
+
+    With it, a notation that makes no protein can still be compared with one.
     """
     body = _unwrap(_REFERENCE.sub("", text.strip(), count=1).removeprefix("p."))
     found = (_NAMED.match(_unwrap(part.removeprefix("p."))) for part in _BETWEEN.split(body))
@@ -112,7 +123,7 @@ def _parse_change(part: str, text: str) -> Change:
     _refuse_unscored(part, text)
     matched = _CHANGE.fullmatch(part)
     if matched is None:
-        raise _fault(text, "this is no variant that biofm reads", _NOTATION)
+        raise _fault(text, "biofm does not read this notation", _NOTATION)
     first, start, last, stop, what = matched.groups()
     position, wild = int(start), _letter(first, text)
     if position == 0 or (stop and int(stop) == 0):
@@ -152,9 +163,9 @@ def _change(position: int, wild: str, what: str, text: str) -> Change:
 
 
 def _letters(residues: str, text: str) -> str:
-    """One letter a residue, from letters or from three-letter names."""
+    """Return one letter for each residue, from letters or from three-letter names."""
     if not _RESIDUES.fullmatch(residues):
-        raise _fault(text, "this is no variant that biofm reads", _NOTATION)
+        raise _fault(text, "biofm does not read this notation", _NOTATION)
     return "".join(_letter(residue, text) for residue in re.findall(_RESIDUE, residues))
 
 
@@ -170,7 +181,9 @@ def _letter(residue: str, text: str) -> str:
 
 
 def _refuse_unscored(part: str, text: str) -> None:
-    """Known notations of what no protein model can score, before they pass for spelling mistakes."""
+    """Raise NoProteinError for known notations that no protein model can score, which else look like typing
+    errors.
+    """
     for notation, what in _UNSCORED.items():
         if notation.fullmatch(part):
             raise _no_protein(text, what)
@@ -179,14 +192,16 @@ def _refuse_unscored(part: str, text: str) -> None:
 def _refuse_overlaps(changes: Sequence[Change], text: str) -> None:
     for left, right in pairwise(changes):
         if left == right:
-            raise _fault(text, f"the change at position {left.position} stands there twice", "Write it once")
+            raise _fault(text, f"the change at position {left.position} occurs twice", "Write it once")
         if right.position < left.stop:
             what = f"two changes concern position {right.position}"
             raise _fault(text, what, "Write them as one, like A24_T26delinsGP")
 
 
 def _unwrap(text: str) -> str:
-    """Without the brackets around all of it: [] for changes on one molecule, () for predicted ones."""
+    """Return the text without the brackets around all of it: [] for changes on one molecule, () for predicted
+    ones.
+    """
     if text.startswith("[") and text.endswith("]"):
         text = text[1:-1]
     if text.startswith("(") and text.endswith(")") and "(" not in text[1:]:
@@ -195,7 +210,7 @@ def _unwrap(text: str) -> str:
 
 
 def _no_protein(text: str, what: str) -> NoProteinError:
-    return NoProteinError(f"variant {_shown(text)!r}: {what}: {_NO_SCORE}", remedy=_REMOVE)
+    return NoProteinError(f"variant {_shown(text)!r}: this is {what}; {_NO_SCORE}", remedy=_REMOVE)
 
 
 def _fault(text: str, what: str, remedy: str) -> DataError:

@@ -66,7 +66,7 @@ def test_the_summary_counts_what_was_done(fasta: Path, tmp_path: Path) -> None:
     assert summary.notices == {
         "sequences upper-cased": 1,
         "sequences whose trailing * was dropped": 1,
-        "records whose id an earlier record of the same input has too": 1,
+        "records with the id of an earlier record of the same input": 1,
     }
 
 

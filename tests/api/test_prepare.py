@@ -61,7 +61,7 @@ def test_a_store_says_what_became_of_gaps_and_is_not_resumed_otherwise(tmp_path:
         summary = biofm.prepare(alignment, tmp_path / gaps, gaps=gaps)
         store = open_store(tmp_path / gaps)
         assert (store.record.gaps, summary.n_residues) == (gaps, n_residues)
-        assert summary.notices["records whose id an earlier record of the same input has too"] == 1
+        assert summary.notices["records with the id of an earlier record of the same input"] == 1
     with pytest.raises(biofm.BiofmError, match=r"record 1 \(a\): position 3 holds '-'"):
         biofm.prepare(alignment, tmp_path / "refuse", gaps="refuse")
     with pytest.raises(biofm.BiofmError, match="treated when it was prepared"):

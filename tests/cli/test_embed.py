@@ -95,7 +95,7 @@ def test_a_table_comes_through_standard_input_where_its_format_is_said(
             monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=pipe))
             outcome = biofm("embed", "-", "-o", "out.npz", "-q", "--column", "seq", *said)
         assert (outcome.status == 0) == bool(said)
-        assert said or "Say --format" in outcome.err
+        assert said or "Name the format" in outcome.err
     ids, values, _ = read_table(Path("out.npz"))
     twin = package.load().embed(PROTEINS)
     assert ids == twin.ids

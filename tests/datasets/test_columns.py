@@ -64,16 +64,16 @@ def test_parquet_columns_of_any_kind_are_read() -> None:
         (
             CSV + b'd,"1,500",1\n',
             "x.csv, line 5, column 'fitness': '1,500' is no number. "
-            "Write a decimal point: 1.500; or 1500, where the comma parts thousands",
+            "Write a decimal point: 1.500; or 1500, if the comma separates thousands",
         ),
         (CSV + b"d,1_000,1\n", "x.csv, line 5, column 'fitness': '1_000' is no number."),
         (CSV + b"d,inf,1\n", "x.csv, line 5, column 'fitness': 'inf' is not finite."),
         (CSV + b"d,1e999,1\n", "x.csv, line 5, column 'fitness': '1e999' is not finite."),
         (
             CSV + b"d,-1e300,1\n",
-            "x.csv, line 5, column 'fitness': '-1e300' is too large to compute with, beyond 1e+100.",
+            "x.csv, line 5, column 'fitness': '-1e300' is too large to compute with (the limit is 1e+100).",
         ),
-        (CSV + b"d,1\n", "x.csv, line 5: this row has 2 cells where the header has 3."),
+        (CSV + b"d,1\n", "x.csv, line 5: this row has 2 cells, but the header has 3."),
         (b"name,score\na,1\n", "x.csv: there is no column 'fitness'. The columns are: name, score"),
         (b"fitness,fitness\n1,1\n", "x.csv: 2 columns are named 'fitness'."),
         (b"name,fitness\n", "x.csv: no records in this table."),

@@ -130,7 +130,7 @@ def test_records_before_a_fault_are_delivered() -> None:
 
 
 def test_a_column_makes_no_sense_for_fasta() -> None:
-    with pytest.raises(DataError, match=r"^x\.fasta: a column was chosen, but FASTA has none"):
+    with pytest.raises(DataError, match=r"^x\.fasta: a column was chosen, but FASTA has no columns"):
         list(read_sequences(io.BytesIO(b">a\nMK\n"), "x.fasta", column="sequence"))
 
 

@@ -73,7 +73,7 @@ def test_a_gap_is_refused_with_its_position(sequence: str, position: int, gap: s
 
 
 def test_nothing_but_gaps_is_no_sequence() -> None:
-    with pytest.raises(DataError, match="the sequence holds gaps alone"):
+    with pytest.raises(DataError, match="the sequence holds only gaps"):
         clean_protein(record("-..-*"), Counter())
 
 

@@ -73,15 +73,23 @@ def test_a_disk_that_fails_is_named() -> None:
 @pytest.mark.parametrize(
     ("content", "name", "message"),
     [
-        (b"id,seq\na,MK\n", "-", "-: without a suffix only FASTA is read. Say --format, or give a file"),
+        (b"id,seq\na,MK\n", "-", "-: the name has no suffix. Name the format with --format, or give a file"),
         (
             b"id,seq\na,MK\n",
             "x.txt",
-            "x.txt: no format has the suffix '.txt'. Say --format, or give a file whose name",
+            "x.txt: the suffix '.txt' stands for no known format. Name the format",
         ),
-        (b"MK\n", "x.doc.gz", "x.doc.gz: the name says gzip but the content is not. Rename it"),
-        (gzip.compress(b"MK\n"), "x.doc.gz", "x.doc.gz: no format has the suffix '.doc'. Say --format"),
-        (FASTA, "x.fasta.gz", "x.fasta.gz: the name says gzip but the content is not. Rename it without .gz"),
+        (b"MK\n", "x.doc.gz", "x.doc.gz: the name ends in .gz, but the content is not gzip. Rename it"),
+        (
+            gzip.compress(b"MK\n"),
+            "x.doc.gz",
+            "x.doc.gz: the suffix '.doc' stands for no known format. Name the format",
+        ),
+        (
+            FASTA,
+            "x.fasta.gz",
+            "x.fasta.gz: the name ends in .gz, but the content is not gzip. Rename it",
+        ),
         (b"", "x.fasta.gz", "x.fasta.gz: the file is empty. Give"),
         (gzip.compress(b""), "x.fasta.gz", "x.fasta.gz: the file is empty. Give"),
         (
@@ -105,10 +113,18 @@ def test_a_disk_that_fails_is_named() -> None:
             "x.fa.gz",
             "x.fa.gz: the name says FASTA but the content is gzip",
         ),
-        (bz2.compress(FASTA), "x.fasta", "x.fasta: the name says FASTA but the content is bzip2 data. Name"),
-        (lzma.compress(FASTA), "x.fasta", "x.fasta: the name says FASTA but the content is xz data. Name"),
-        (bz2.compress(FASTA), "x.fasta.bz2", "x.fasta.bz2: no format has the suffix '.bz2'. Say --format"),
-        (b"PAR1....", "x.fasta", "x.fasta: the name says FASTA but the content is Parquet. Name the file"),
+        (
+            bz2.compress(FASTA),
+            "x.fasta",
+            "x.fasta: the name says FASTA but the content is bzip2 data. Re",
+        ),
+        (lzma.compress(FASTA), "x.fasta", "x.fasta: the name says FASTA but the content is xz data. Rename"),
+        (
+            bz2.compress(FASTA),
+            "x.fasta.bz2",
+            "x.fasta.bz2: the suffix '.bz2' stands for no known format. Name the format",
+        ),
+        (b"PAR1....", "x.fasta", "x.fasta: the name says FASTA but the content is Parquet. Rename the file"),
     ],
 )
 def test_a_file_that_is_not_what_its_name_says_is_refused(content: bytes, name: str, message: str) -> None:

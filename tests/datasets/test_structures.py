@@ -93,7 +93,7 @@ def test_the_first_model_counts(kind: str) -> None:
 def test_a_chain_is_chosen_by_its_name(kind: str) -> None:
     content = written(kind, [{"A": [ALANINE], "B": [GLYCINE, ALANINE], "W": [WATER]}])
     assert read(content, "B").sequence == "GA"
-    with pytest.raises(DataError, match=r"s\.pdb: there are several protein chains: A, B\. Say which"):
+    with pytest.raises(DataError, match=r"s\.pdb: there are several protein chains: A, B\. Name one"):
         read(content)
     for absent in ("C", "W", "a"):
         with pytest.raises(

@@ -60,9 +60,9 @@ def test_rows_can_be_left_out(is_parquet: bool) -> None:
     [
         (b"", "v.csv", "the file is empty"),
         (b"mutant\n", "v.csv", "no records in this table"),
-        (b"mutant,score\nA1G\n", "v.csv", "this row has 1 cells where the header has 2"),
-        (b">a\nMKT\n", "v.fasta", "this is FASTA, where a table belongs"),
-        (b">a\nMKT\n", "-", "this is FASTA, where a table belongs"),
+        (b"mutant,score\nA1G\n", "v.csv", "this row has 1 cell, but the header has 2"),
+        (b">a\nMKT\n", "v.fasta", "this is FASTA, not a table"),
+        (b">a\nMKT\n", "-", "this is FASTA, not a table"),
         (
             parquet_bytes({"mutant": pa.array([], pa.string())}),
             "v.parquet",

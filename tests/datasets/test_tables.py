@@ -82,10 +82,10 @@ def test_a_cell_longer_than_the_csv_module_allows_is_whole() -> None:
             b"id;seq\na;MV\n", "x.csv: there is no column 'seq'. The columns are: id;seq", id="semicolon"
         ),
         pytest.param(
-            b"id,seq\na,MV\nb\n", "x.csv, line 3: this row has 1 cells where the header has 2.", id="few"
+            b"id,seq\na,MV\nb\n", "x.csv, line 3: this row has 1 cell, but the header has 2.", id="few"
         ),
         pytest.param(
-            b"id,seq\na,MV,x\n", "x.csv, line 2: this row has 3 cells where the header has 2.", id="many"
+            b"id,seq\na,MV,x\n", "x.csv, line 2: this row has 3 cells, but the header has 2.", id="many"
         ),
         pytest.param(
             b'id,seq\n"a\nb",MV,\n', "x.csv, line 3: this row has 3 cells", id="many, over two lines"
@@ -98,7 +98,7 @@ def test_a_cell_longer_than_the_csv_module_allows_is_whole() -> None:
         ),
         pytest.param(b"id,seq\na,M\0\n", "x.csv, line 2: this is not UTF-8 text.", id="NUL"),
         pytest.param(b"id,seq\n\xe9,MK\n", "x.csv, line 2: this is not UTF-8 text.", id="Latin-1"),
-        pytest.param(b">a\nMK\n", "x.csv: the name says CSV but the content is FASTA. Name", id="FASTA"),
+        pytest.param(b">a\nMK\n", "x.csv: the name says CSV but the content is FASTA. Rename", id="FASTA"),
         pytest.param(
             b"PK\x03\x04...", "x.csv: the name says CSV but the content is a zip archive (an", id="Excel"
         ),
@@ -196,7 +196,7 @@ def test_one_parquet_column_may_be_both_id_and_sequence() -> None:
         ({"seq": [1, 2]}, "x.parquet: column 'seq' holds int64, not text. Choose a column of strings"),
         ({"seq": [["M", "K"]]}, "x.parquet: column 'seq' holds list<element: string>, not text."),
         ({"seq": pa.array([], pa.string())}, "x.parquet: no records in this table."),
-        ({"seq": ["M", "K"], "id": ["a", "b\0"]}, "x.parquet, row 2: this id holds a NUL character"),
+        ({"seq": ["M", "K"], "id": ["a", "b\0"]}, "x.parquet, row 2: the id holds a NUL character"),
     ],
 )
 def test_a_wrong_parquet_table_is_named(columns: dict[str, object], message: str) -> None:

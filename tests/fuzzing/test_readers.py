@@ -36,7 +36,7 @@ FOUND: list[tuple[str, str, Callable[[bytes], bytes], str]] = [
     ("predictor", "predictor.json", lambda it: with_value(it, "window", "9"), "window is '9', not int"),
     ("predictor", "predictor.json", lambda it: with_value(it, "spreads", [True]), "spreads[0] is True, not"),
     ("store", "store.json", lambda it: with_value(it, "notices", "a"), "notices is 'a', not dict"),
-    ("store", "store.json", lambda it: with_value(it, "colour", 1), "holds 'colour', which is not known"),
+    ("store", "store.json", lambda it: with_value(it, "colour", 1), "has the unknown entry 'colour'"),
     ("assay parquet", "t.parquet", lambda it: it.replace(b"M1A", b"M1\x80"), "cannot be read ("),
 ]
 

@@ -87,15 +87,15 @@ def test_a_fault_far_into_a_file_names_the_record() -> None:
 def test_ids_that_repeat_are_counted_as_they_are() -> None:
     records, notices = of_values([("a", "MKT"), ("b", "AYI"), ("a", "AYI"), ("a", "M")])
     assert [record.id for record in records] == ["a", "b", "a", "a"]
-    assert notices == {"records whose id an earlier record of the same input has too": 2}
+    assert notices == {"records with the id of an earlier record of the same input": 2}
 
 
 def test_ids_are_compared_as_far_as_memory_is_given_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ids, "MOST_COMPARED", 2)
     _, notices = of_values([("a", "MKT"), ("a", "AYI"), ("a", "AYI"), ("b", "M")])
     assert notices == {
-        "records whose id an earlier record of the same input has too": 1,
-        "records behind the first 10,000,000, whose ids were not compared": 2,
+        "records with the id of an earlier record of the same input": 1,
+        "records after the first 10,000,000, whose ids were not compared": 2,
     }
 
 

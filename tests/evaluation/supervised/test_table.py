@@ -83,7 +83,7 @@ def test_the_index_of_a_parquet_file_gives_the_ids() -> None:
 def test_ids_that_repeat_are_counted() -> None:
     notices: Counter[str] = Counter()
     read(HEAD + "y\na,MK,1.5\nb,MKT,2.5\na,MKV,0.5\n", notices=notices)
-    assert notices == {"records whose id an earlier record of the same input has too": 1}
+    assert notices == {"records with the id of an earlier record of the same input": 1}
 
 
 def test_several_targets_are_labels_where_they_hold_0_and_1_and_numbers_otherwise() -> None:
