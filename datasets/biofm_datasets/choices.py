@@ -1,4 +1,4 @@
-"""The words by which users choose formats and splits. Imports nothing heavy, so that ``--help`` stays quick."""
+"""The words by which users choose formats and splits. Imports nothing heavy, so that ``--help`` is quick."""
 
 from typing import Literal
 

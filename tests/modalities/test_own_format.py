@@ -31,13 +31,13 @@ def test_a_split_by_groups_goes_by_the_places(file: Path, records: list[Record],
     assert named.record.split.parameters["column"] == ""
     again = biofm.prepare(file, tmp_path / "named", split="group", test_groups=["north"], resume=True)
     assert "outputs that this same request had made before, so that nothing was left to do" in again.notices
-    with pytest.raises(OptionError, match="no record is of a group 'moon'"):
+    with pytest.raises(OptionError, match="no record has the group 'moon'"):
         biofm.prepare(file, tmp_path / "other", split="group", test_groups=["moon"])
 
 
 def test_a_record_of_no_group_is_named_or_left_out(file: Path, records: list[Record], tmp_path: Path) -> None:
     first = next(i for i, it in enumerate(records, start=1) if not it.columns["place"])
-    with pytest.raises(InputError, match="this record is of no group") as caught:
+    with pytest.raises(InputError, match="this record has no group") as caught:
         biofm.prepare(file, tmp_path / "store", split="group", test=1)
     assert f"record {first} " in caught.value.where
     summary = biofm.prepare(file, tmp_path / "store", split="group", test=1, on_error="skip")
@@ -46,7 +46,7 @@ def test_a_record_of_no_group_is_named_or_left_out(file: Path, records: list[Rec
 
 def test_proteins_have_no_groups_of_their_own(tmp_path: Path) -> None:
     (tmp_path / "in.fasta").write_text(">a\nMKV\n")
-    with pytest.raises(OptionError, match="--split group needs the column that says it") as caught:
+    with pytest.raises(OptionError, match="--split group needs a column that names the part or group") as caught:
         biofm.prepare(tmp_path / "in.fasta", tmp_path / "store", split="group", test=1)
     assert caught.value.where == "--split-column"
 

@@ -1,4 +1,6 @@
-"""Which sequences come next: shuffled without end, packed to a token budget, found again from a number."""
+"""Decides which sequences come next: shuffled without end, packed to a token budget, found again from a
+number.
+"""
 
 from biofm_datasets.sampling.mixture import Mixture
 from biofm_datasets.sampling.permutation import permute

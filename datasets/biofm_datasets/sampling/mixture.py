@@ -1,4 +1,4 @@
-"""The endless stream of draws from one or several sources."""
+"""Draws sequences without end from one or several sources."""
 
 from collections.abc import Sequence
 from fractions import Fraction
@@ -13,7 +13,7 @@ from biofm_datasets.sampling.permutation import key_of, permute
 
 
 class Pool(Protocol):
-    """The members of a source: an array, or something like one that is pickled as its place."""
+    """Holds the members of a source: an array, or an object like one that is pickled as its place."""
 
     def __len__(self) -> int: ...
 
@@ -21,38 +21,50 @@ class Pool(Protocol):
 
 
 class Mixture:
-    """Draws from ``pools``, the members of each source, in the shares of ``weights`` (None: by their sizes).
+    """Draws members from several sources, in fixed shares.
 
-    Each source gives its members in epochs: every one once, in an order that depends on the seed, the source
-    and the epoch; then every one again. Of the first t draws floor(t * share) are of a source, whatever the
-    windows, so that a share is met to within one draw. Nothing of this is stored: any window is computed from
-    its number.
+    Each source yields its members in epochs: every member once, in an order that depends on the seed, the
+    source and the epoch; then every member again. Of the first t draws floor(t * share) come from a source,
+    whatever the size of the windows, so the share is right to within one draw. Nothing of this is stored: a
+    window is computed from its number.
 
-    Raises DataError: no members at all, or a weight that is not positive or has no members to draw.
+    Args:
+        pools: The members of each source.
+        weights: The relative shares of the sources, as positive numbers. None takes their sizes.
+        seed: Seed of the order.
+
+    Raises:
+        DataError: There are no members at all, or a weight is not positive or belongs to a source without
+            members.
     """
 
     def __init__(self, pools: Sequence[Pool], weights: Sequence[float] | None, seed: int) -> None:
         self.pools = tuple(pools)
         self.seed = seed
         if not len(self):
-            raise DataError("there are no sequences to draw", remedy="Give data, or hold out less of them")
+            remedy = "Give more data, or hold out fewer sequences"
+            raise DataError("there are no sequences to draw", remedy=remedy)
         self._parts = [len(pool) for pool in self.pools] if weights is None else _whole(self.pools, weights)
         self._n_parts = sum(self._parts)
 
     def __len__(self) -> int:
-        """How many members there are."""
+        """Return the number of members."""
         return sum(map(len, self.pools))
 
     @property
     def shares(self) -> tuple[float, ...]:
-        """The share of the draws that each source gives."""
+        """The share of the draws that each source has."""
         return tuple(part / self._n_parts for part in self._parts)
 
     def draw(self, window: int, n: int) -> Indices:
-        """The members of window number ``window``, of ``n`` draws, source by source.
+        """Return the members of a window, source by source.
 
-        With several sources a window may hold one draw less or more for each of them; windows in their order
-        hold every draw once.
+        With several sources a window may hold one draw more or less of each; all windows together hold every
+        draw once.
+
+        Args:
+            window: The number of the window, from 0.
+            n: The number of draws of a window.
         """
         drawn = []
         for source, (pool, part) in enumerate(zip(self.pools, self._parts, strict=True)):
@@ -64,7 +76,7 @@ class Mixture:
 
 
 def _whole(pools: Sequence[Pool], weights: Sequence[float]) -> list[int]:
-    """Whole numbers in the proportions of the weights as they are written: 0.1 is a tenth."""
+    """Return whole numbers in the proportions of the weights as they are written: 0.1 is a tenth."""
     assert len(weights) == len(pools), "one weight for each source"
     for number, (pool, weight) in enumerate(zip(pools, weights, strict=True), start=1):
         if not (isfinite(weight) and weight > 0):
@@ -72,7 +84,7 @@ def _whole(pools: Sequence[Pool], weights: Sequence[float]) -> list[int]:
             raise DataError(what, remedy="Give positive numbers, or leave the source out")
         if not len(pool):
             what = f"source {number} has no sequences to draw"
-            raise DataError(what, remedy="Leave it out, or hold out less of it")
+            raise DataError(what, remedy="Leave it out, or hold out fewer of its sequences")
     exact = [Fraction(repr(float(weight))) for weight in weights]
     common = lcm(*(weight.denominator for weight in exact))
     return [int(weight * common) for weight in exact]

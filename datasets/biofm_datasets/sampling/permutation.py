@@ -1,10 +1,10 @@
 """Shuffled orders that are computed and never stored: the place of any element, in constant memory.
 
-A Feistel network over the pairs (left, right) of two short ranges, whose product is hardly more than the
-range that is shuffled; what falls outside of it walks on to its next place, until it is inside (Black and
-Rogaway 2002, doi:10.1007/3-540-45760-7_9). The rounds take their numbers from SplitMix64's mixer (Steele, Lea
-and Flood 2014, doi:10.1145/2660193.2660195). Whole numbers alone: every machine and every version of numpy
-gives the same order.
+The permutation is a Feistel network over the pairs (left, right) of two short ranges, whose product is hardly
+more than the range to shuffle. A place outside the range is permuted again until it is inside (Black and
+Rogaway 2002, doi:10.1007/3-540-45760-7_9). The rounds take their numbers from the mixer of SplitMix64
+(Steele, Lea and Flood 2014, doi:10.1145/2660193.2660195). All arithmetic is in whole numbers, so every
+machine and every version of numpy computes the same order.
 """
 
 from math import isqrt
@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 Words = NDArray[np.uint64]
 
 N_ROUNDS = 8
-"""Each round moves both sides once. With eight all orders of up to six elements come equally often; with four
-some come far too often."""
+"""The number of rounds, each of which moves both sides once. With eight, all orders of up to six elements are
+equally frequent; with four, some are far too frequent.
+"""
 
 _GOLDEN, _MIX_1, _MIX_2 = (np.uint64(n) for n in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
 _30, _27, _31, _32 = (np.uint64(n) for n in (30, 27, 31, 32))
@@ -24,9 +25,12 @@ _ALL_BITS = (1 << 64) - 1
 
 
 def permute(places: NDArray[np.int64], n: int, keys: Words) -> NDArray[np.int64]:
-    """Where the order of ``range(n)`` that each key stands for has the elements at these places.
+    """Return the places to which shuffling ``range(n)`` moves these places.
 
-    ``keys`` is one for each place, or one for all: see ``key_of``.
+    Args:
+        places: Places in ``range(n)``.
+        n: The number of elements that are shuffled.
+        keys: The key of the order, from ``key_of``: one for each place, or one for all.
     """
     assert n >= 1, "there is nothing to order"
     n_left = isqrt(n - 1) + 1  # the square root, rounded up
@@ -42,8 +46,9 @@ def permute(places: NDArray[np.int64], n: int, keys: Words) -> NDArray[np.int64]
 
 
 def key_of(*parts: int | NDArray[np.int64]) -> Words:
-    """Keys from whole numbers (a seed, a source, an epoch), of which any may be an array. Of large numbers
-    the last 64 bits count.
+    """Return keys from whole numbers (a seed, a source, an epoch), any of which may be an array.
+
+    Only the last 64 bits of a large number count.
     """
     key = np.zeros(1, np.uint64)
     for part in parts:
@@ -53,7 +58,7 @@ def key_of(*parts: int | NDArray[np.int64]) -> Words:
 
 
 def _walk(places: Words, n_left: np.uint64, n_right: np.uint64, keys: Words) -> Words:
-    """One step of the permutation of ``range(n_left * n_right)``."""
+    """Compute one step of the permutation of ``range(n_left * n_right)``."""
     left, right = np.divmod(places, n_right)
     for _ in range(N_ROUNDS):
         keys = keys + _GOLDEN
@@ -64,7 +69,7 @@ def _walk(places: Words, n_left: np.uint64, n_right: np.uint64, keys: Words) -> 
 
 
 def _scaled(words: Words, n: np.uint64) -> Words:
-    """Numbers below ``n`` from the upper halves of random words."""
+    """Return numbers below ``n`` from the upper halves of random words."""
     return (words >> _32) * n >> _32
 
 

@@ -1,4 +1,4 @@
-"""The batches of a training run, as lists of members, from any of them on."""
+"""Plans the batches of a training run, as lists of members, from any batch on."""
 
 from bisect import bisect_left, insort
 from collections.abc import Iterator
@@ -12,35 +12,48 @@ from biofm_datasets.sampling.mixture import Mixture
 from biofm_datasets.sampling.permutation import key_of, permute
 
 N_BINS = 64
-"""Bins of a window, about: few enough to plan at once, and so many that the last, half-filled one is no
-waste to speak of."""
+"""The approximate number of bins of a window: few enough to plan at once, and so many that the last bin,
+which stays half-empty, wastes little.
+"""
 N_SAMPLED = 4096
-"""Draws from which the mean length is estimated."""
+"""The number of draws from which the mean length is estimated."""
 
 _BIN_BITS = 32
 _BIN = (1 << _BIN_BITS) - 1
 
 
 class Lengths(Protocol):
-    """What a plan needs to know of the data: a ``TokenStore`` does."""
+    """Knows the lengths of the sequences, as a ``TokenStore`` does."""
 
     def lengths(self, members: Indices) -> Indices:
-        """Tokens of each member."""
+        """Return the number of tokens of each member."""
 
 
 class Cursor(NamedTuple):
-    """The place of a bin in a plan. One behind the last bin of a window is the first of the next window."""
+    """Says where a bin is in a plan. The place after the last bin of a window is the first of the next
+    window.
+
+    Attributes:
+        window: The number of the window, from 0.
+        bin: The number of the bin in its window, from 0.
+    """
 
     window: int
     bin: int
 
 
 class Plan:
-    """Bins of members of ``mixture`` with at most ``budget`` tokens each, in a shuffled order.
+    """Packs members of a mixture into bins of at most ``budget`` tokens, in a shuffled order.
 
-    A member longer than ``max_length`` tokens counts as a crop of so many. The stream of draws is cut into
-    windows, each of which is packed by itself: so a bin is known from its cursor alone, and no draw is
-    repeated or dropped.
+    The stream of draws is cut into windows, each of which is packed by itself. So a bin follows from its
+    cursor alone, and no draw is repeated or dropped.
+
+    Args:
+        mixture: Draws the members.
+        store: Knows their lengths.
+        budget: The most tokens of a bin.
+        max_length: Tokens that a longer member counts as, because it is cropped to this length.
+        seed: Seed of the order of the bins.
     """
 
     def __init__(self, mixture: Mixture, store: Lengths, *, budget: int, max_length: int, seed: int) -> None:
@@ -52,7 +65,11 @@ class Plan:
         self.n_draws = self._n_draws()
 
     def bins(self, start: Cursor = Cursor(0, 0)) -> Iterator[tuple[Cursor, Indices]]:  # noqa: B008  # immutable
-        """Each bin's own place and its members, without end, from ``start`` on."""
+        """Yield each bin without end: its place and its members.
+
+        Args:
+            start: The place of the first bin.
+        """
         first = start.bin
         for window in count(start.window):
             bins = self._window(window)
@@ -72,20 +89,24 @@ class Plan:
         return np.minimum(self.store.lengths(members), self.max_length)
 
     def _n_draws(self) -> int:
-        """Draws of a window: about N_BINS bins, but no more than there are members."""
+        """Return the draws of a window: enough for about N_BINS bins, but not more than there are members."""
         sampled = self._lengths(self.mixture.draw(0, N_SAMPLED))
         n_tokens = max(1, int(sampled.sum()))
         return min(len(self.mixture), max(1, N_BINS * self.budget * len(sampled) // n_tokens))
 
 
 def fill_bins(lengths: Indices, budget: int) -> list[Indices]:
-    """Places in ``lengths``, bin by bin; the lengths of a bin add up to at most ``budget``.
+    """Return bins of places in ``lengths``; the lengths of a bin add up to at most ``budget``.
 
-    Best fit, decreasing: the longest first, each into the fullest bin that has room for it (Johnson 1974,
-    doi:10.1137/0203025). What is longer than the budget has a bin to itself.
+    Best fit, decreasing: the longest comes first, and each goes into the fullest bin that has room for it
+    (Johnson 1974, doi:10.1137/0203025). A length above the budget has a bin to itself.
+
+    Args:
+        lengths: The lengths to pack, in tokens.
+        budget: The most tokens of a bin.
     """
     order = np.argsort(-lengths, kind="stable")
-    rooms: list[int] = []  # of each open bin its room << _BIN_BITS | its number, ascending
+    rooms: list[int] = []  # for each open bin: its room << _BIN_BITS | its number, ascending
     bins: list[list[int]] = []
     for place, length in zip(order.tolist(), lengths[order].tolist(), strict=True):
         at = bisect_left(rooms, length << _BIN_BITS)

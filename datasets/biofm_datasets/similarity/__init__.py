@@ -1,4 +1,4 @@
-"""Which proteins resemble each other, found without any program beside numpy."""
+"""Finds proteins that resemble each other, with numpy and Biopython's BLOSUM62 alone."""
 
 from biofm_datasets.similarity.search import Similarity, find_pairs, find_similar
 

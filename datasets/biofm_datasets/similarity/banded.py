@@ -1,4 +1,4 @@
-"""Gapped local alignments of many pairs at once, in a band around a seed's diagonal.
+"""Computes gapped local alignments of many pairs at once, in a band around a seed's diagonal.
 
 The recurrence is Gotoh's (1982, doi:10.1016/0022-2836(82)90398-9) with no score below 0. It runs row by row
 for a batch of pairs together. Nothing is traced back: identities and columns are counted on the way, in the
@@ -18,15 +18,15 @@ from biofm_datasets.similarity.seeds import UNKNOWN, Candidates, Residues, subst
 Cells = NDArray[np.signedinteger]
 
 GAP_OPEN = 11
-"""What the first residue of a gap costs, in BLOSUM62 units."""
+"""The cost of the first residue of a gap, in BLOSUM62 units."""
 GAP_EXTEND = 1
-"""What each further residue of a gap costs."""
+"""The cost of each further residue of a gap."""
 NEAR_FLANK = 80
-"""Residues to either side of the seed that ``score_near_seed`` looks at."""
+"""The residues on either side of the seed that ``score_near_seed`` aligns."""
 NEAR_HALF_BAND = 12
-"""Diagonals to either side of the seed's own that ``score_near_seed`` looks at."""
+"""The diagonals on either side of the seed's own that ``score_near_seed`` allows."""
 BATCH_CELLS = 1 << 14
-"""Pairs times diagonals that are worked on together: few enough to stay in the processor's cache."""
+"""Pairs times diagonals of a batch: few enough to stay in the processor's cache."""
 
 _COUNT_BITS = 13
 _SCORE_SHIFT = 2 * _COUNT_BITS
@@ -34,7 +34,7 @@ _SCORE_SHIFT = 2 * _COUNT_BITS
 
 @dataclass(frozen=True, slots=True)
 class Alignments:
-    """The best-scoring alignment in the band of each pair. Gaps count as columns."""
+    """Holds the best-scoring alignment in the band of each pair. Gaps count as columns."""
 
     score: Indices
     n_identical: Indices
@@ -43,7 +43,7 @@ class Alignments:
 
 @dataclass(frozen=True, slots=True)
 class _Weights:
-    """What a column of each kind adds; ``match`` is a flat table at (query << 5) | target."""
+    """Holds what a column of each kind adds; ``match`` is a flat table at (query << 5) | target."""
 
     match: Cells
     gap_open: int
@@ -53,7 +53,9 @@ class _Weights:
 def score_near_seed(
     pairs: Candidates, queries: Residues, targets: Residues, progress: OnStep
 ) -> NDArray[np.int64]:
-    """A quick lower bound of each pair's alignment score, from the residues and diagonals near its seed."""
+    """Return a quick lower bound of each pair's alignment score, from the residues and diagonals near its
+    seed.
+    """
     scores = np.zeros(len(pairs.target), np.int64)
     n_rows = 2 * NEAR_FLANK + 1
     weights = _Weights(_match_table().astype(np.int16), GAP_OPEN, GAP_EXTEND)
@@ -84,7 +86,10 @@ def align_banded(
 
 
 def _counting_weights() -> _Weights:
-    """Score, identical columns and columns in one number: comparing two compares the scores first."""
+    """Return weights that count the score, the identical columns and the columns in one number.
+
+    To compare two of these numbers is to compare the scores first.
+    """
     column = 1
     identity = np.zeros((32, 32), np.int64)
     np.fill_diagonal(identity[:UNKNOWN, :UNKNOWN], 1)
@@ -109,7 +114,9 @@ def _batches(n_pairs: int, half_band: int, progress: OnStep) -> Iterator[slice]:
 
 
 def _windows(residues: Residues, sequence: Indices, begin: Indices, n: int) -> NDArray[np.uint8]:
-    """``n`` residues from each place of the joined array; those outside the sequence named are unknown."""
+    """Return ``n`` residues from each place of the joined array; those outside the named sequence are
+    unknown.
+    """
     places = begin[:, None] + np.arange(n)
     first = residues.starts[sequence][:, None]
     is_inside = (places >= first) & (places < first + residues.lengths[sequence][:, None])
@@ -117,9 +124,10 @@ def _windows(residues: Residues, sequence: Indices, begin: Indices, n: int) -> N
 
 
 def _best_in_band(query: NDArray[np.uint8], target: NDArray[np.uint8], weights: _Weights) -> Cells:
-    """The best cell of each pair. Row i and diagonal j align residue i of query with i + j of target.
+    """Return the best cell of each pair. Row i and diagonal j align residue i of the query with i + j of the
+    target.
 
-    From row to row a match stays at its j and a gap in the target comes from j + 1; within a row a gap in
+    From row to row a match stays at its j, and a gap in the target comes from j + 1. Within a row a gap in
     the query comes from a lower j.
     """
     n_pairs, n_rows = query.shape

@@ -1,5 +1,5 @@
-"""The search for similar proteins: spaced seeds find pairs, which are compared along the seed's diagonal,
-then aligned with gaps. Each step costs more and looks at fewer pairs.
+"""Searches for similar proteins. Spaced seeds find pairs, which are compared along the diagonal of their seed
+and then aligned with gaps. Each step costs more and has fewer pairs to compare.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,29 +14,33 @@ from biofm_datasets.similarity.banded import align_banded, score_near_seed
 from biofm_datasets.similarity.seeds import UNKNOWN, Candidates, Residues, encode, find_candidates
 
 IDENTITY_MARGIN = 0.04
-"""Pairs that miss the identity by no more than this are removed too. Where an alignment ends is the program's
-choice: the same two proteins have 27 % by one and 31 % by another."""
+"""Pairs that miss the identity by this much or less are removed as well. Programs end alignments at different
+residues: the same two proteins have 27 % identity by one and 31 % by another.
+"""
 MIN_SCORE = 60
 """BLOSUM62 score (gaps 11 + 1) below which an alignment counts as chance."""
 HALF_BAND = 32
 """The longest gap, in residues, that the first alignment of a pair follows."""
 WIDE_SCORE, WIDE_HALF_BAND = 85, 256
-"""Pairs that score this much and are alike enough but cover too little are aligned again with longer gaps."""
+"""Pairs with this score that are identical enough but cover too little are aligned again with longer gaps."""
 UNGAPPED_PAIRS = 10_000
-"""Pairs compared at once along their diagonal, to keep memory flat."""
+"""The pairs that are compared at once along their diagonal, to keep memory flat."""
 
 
 @dataclass(frozen=True, slots=True)
 class Similarity:
-    """What an alignment of two proteins must reach for them to count as similar: identical columns of all its
-    columns, gaps counted, and columns of the shorter protein.
+    """Says when two proteins count as similar, by an alignment between them.
+
+    Attributes:
+        min_identity: The least share of the alignment's columns, gaps counted, that is identical.
+        min_coverage: The least share of the shorter protein's residues that the alignment covers.
     """
 
     min_identity: float = 0.3
     min_coverage: float = 0.5
 
     def with_margin(self) -> "Similarity":
-        """What is removed to be sure."""
+        """Return the same criterion with a lower identity, to remove doubtful pairs as well."""
         return Similarity(self.min_identity - IDENTITY_MARGIN, self.min_coverage)
 
     def is_alike(self, n_identical: Indices, n_columns: Indices) -> Bools:
@@ -54,8 +58,15 @@ def find_similar(
     *,
     of_held_out: bool = False,
 ) -> Bools:
-    """Which others are similar to any held-out protein, or with ``of_held_out`` which of these to any other.
-    Others may be searched in parts.
+    """Return which of the others are similar to any held-out protein. The others may be searched in parts.
+
+    Args:
+        held_out: The held-out proteins.
+        others: The proteins to search.
+        similarity: When two proteins are similar.
+        progress: Called as the search advances.
+        of_held_out: Whether to return which of the held-out proteins are similar to any of the others
+            instead.
     """
     is_similar = np.zeros(len(held_out if of_held_out else others), np.bool_)
 
@@ -77,8 +88,15 @@ def find_pairs(
     mark: Callable[[Indices, Indices], None],
     is_open: Callable[[Indices, Indices], Bools],
 ) -> None:
-    """Call ``mark`` with the places of similar queries and targets: ever dearer looks at ever fewer pairs.
-    What ``is_open`` denies, because those before have answered it, is not looked at.
+    """Call ``mark`` with the places of similar queries and targets: each costlier step compares fewer pairs.
+
+    Args:
+        queries: The proteins to search for.
+        targets: The proteins to search.
+        similarity: When two proteins are similar.
+        progress: Called as the search advances.
+        mark: Called with the places of similar queries and targets, one pair at each position.
+        is_open: Returns which pairs are still to be compared; earlier pairs have answered the others.
     """
     of_queries, of_targets = encode(queries), encode(targets)
     pairs = find_candidates(of_queries, of_targets, partial(progress, "searching"))
@@ -104,7 +122,7 @@ def find_pairs(
 def _is_similar_ungapped(
     pairs: Candidates, queries: Residues, targets: Residues, similarity: Similarity
 ) -> Bools:
-    """Which pairs are similar where they overlap on their seed's diagonal, with no gap at all."""
+    """Return which pairs are similar along their seed's diagonal, without any gap."""
     query_from = pairs.query_at - queries.starts[pairs.query]
     target_from = pairs.target_at - targets.starts[pairs.target]
     n_before = np.minimum(query_from, target_from)

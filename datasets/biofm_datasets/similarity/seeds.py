@@ -1,4 +1,4 @@
-"""Which proteins may be related: spaced seeds in a reduced alphabet, extended along their diagonal.
+"""Finds proteins that may be related: spaced seeds in a reduced alphabet, extended along their diagonal.
 
 A seed is a pattern of six positions; two sequences share it where all six letters fall into the same classes
 of amino acids. Each shared seed is extended without gaps to both sides with BLOSUM62, and the pairs whose
@@ -36,23 +36,23 @@ SHAPES = (
 
 UNKNOWN = len(AMINO_ACIDS)
 CORE = 14
-"""Residues scored at once from a seed's first position: no less than the longest shape."""
+"""The residues scored at once from a seed's first position: at least as many as the longest shape has."""
 REACH = 24
-"""Residues that an extension goes beyond the core, to either side."""
+"""The residues by which an extension can exceed the core, on either side."""
 GAP = CORE + REACH + 2
-"""Unknown residues between sequences, so that no seed and no extension runs into a neighbour."""
+"""The unknown residues between sequences, so that no seed and no extension runs into a neighbour."""
 MIN_CORE_SCORE = 18
-"""BLOSUM62 score of the core from which a hit is extended."""
+"""The least BLOSUM62 score of a core that is extended."""
 MIN_SCORE = 42
-"""BLOSUM62 score of core and extensions from which a pair is a candidate."""
+"""The least BLOSUM62 score of core and extensions that makes a pair a candidate."""
 COMMON_SEED_COUNT, COMMON_SEED_SHARE = 400, 1e-3
-"""A seed at more places than both, among the queries, is low complexity and is passed over."""
+"""A seed at more places of the queries than this number and this share has low complexity and is skipped."""
 CHUNK_RESIDUES = 1 << 15
 
 
 @dataclass(frozen=True, slots=True)
 class Residues:
-    """Many sequences in one array: 0-19 for the amino acids in order, UNKNOWN for all else and between."""
+    """Holds many sequences in one array: 0-19 for the amino acids in order, UNKNOWN for all else."""
 
     codes: NDArray[np.uint8]
     starts: Indices
@@ -61,7 +61,7 @@ class Residues:
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """Pairs that may be related, each with its best seed: its place in both sequences, and its score."""
+    """Holds pairs that may be related, each with its best seed: its place in both sequences, and its score."""
 
     target: Indices
     query: Indices
@@ -70,7 +70,7 @@ class Candidates:
     score: Indices
 
     def take(self, chosen: Indices | NDArray[np.bool_] | slice) -> "Candidates":
-        """The chosen pairs, in the order given."""
+        """Return the chosen pairs, in the given order."""
         return Candidates(
             self.target[chosen],
             self.query[chosen],
@@ -93,7 +93,7 @@ def encode(sequences: Sequence[str]) -> Residues:
 def find_candidates(queries: Residues, targets: Residues, progress: Callable[[int, int], None]) -> Candidates:
     """Find the pairs with an ungapped BLOSUM62 score of at least MIN_SCORE around a shared seed.
 
-    ``progress`` is called with the residues done and all residues to do.
+    ``progress`` is called with the number of residues done and their total.
     """
     extender = _Extender(queries.codes, targets.codes)
     n_residues = len(targets.codes)
@@ -112,7 +112,7 @@ def find_candidates(queries: Residues, targets: Residues, progress: Callable[[in
 
 
 class _SeedIndex:
-    """Where each seed of one shape lies among the queries."""
+    """Knows where each seed of one shape lies among the queries."""
 
     def __init__(self, codes: NDArray[np.uint8], shape: str) -> None:
         self.offsets = tuple(position for position, mark in enumerate(shape) if mark == "1")
@@ -125,7 +125,7 @@ class _SeedIndex:
         self.counts = np.where(counts > most, 0, counts)
 
     def find_hits(self, codes: NDArray[np.uint8], begin: int, end: int) -> tuple[Indices, Indices]:
-        """All pairs of places (target, query) that share a seed beginning in codes[begin:end]."""
+        """Return all pairs of places (target, query) that share a seed beginning in codes[begin:end]."""
         seeds = _seed_numbers(codes[begin : end + max(self.offsets)], self.offsets)
         target_at = np.flatnonzero(seeds >= 0)
         seeds = seeds[target_at]
@@ -136,7 +136,7 @@ class _SeedIndex:
 
 
 def _seed_numbers(codes: NDArray[np.uint8], offsets: Sequence[int]) -> NDArray[np.int32]:
-    """The seed that begins at each place: one decimal digit a class, or -1 where a residue is unknown."""
+    """Return the seed that begins at each place: one decimal digit a class, or -1 if a residue is unknown."""
     digits = np.array([_class_of(letter) for letter in AMINO_ACIDS] + [0], dtype=np.int32)[codes]
     unknown = codes == UNKNOWN
     n_places = max(len(codes) - max(offsets), 0)
@@ -155,7 +155,7 @@ def _class_of(letter: str) -> int:
 
 
 def substitution_scores() -> NDArray[np.int8]:
-    """BLOSUM62 over residue codes, shape (21, 21); an unknown residue costs 8 against any."""
+    """Return BLOSUM62 over residue codes, shape (21, 21); an unknown residue scores -8 with any."""
     matrix = substitution_matrices.load("BLOSUM62")
     table = np.full((UNKNOWN + 1, UNKNOWN + 1), -8, np.int8)
     table[:UNKNOWN, :UNKNOWN] = [[matrix[a, b] for b in AMINO_ACIDS] for a in AMINO_ACIDS]
@@ -163,7 +163,7 @@ def substitution_scores() -> NDArray[np.int8]:
 
 
 class _Extender:
-    """Scores hits along their diagonal, two residues a step: half the look-ups of one residue a step."""
+    """Scores hits along their diagonal, two residues a step, which halves the look-ups."""
 
     def __init__(self, queries: NDArray[np.uint8], targets: NDArray[np.uint8]) -> None:
         n = UNKNOWN + 1
@@ -176,7 +176,9 @@ class _Extender:
         self.scores = scores.ravel()
 
     def extend(self, target_at: Indices, query_at: Indices) -> tuple[Indices, Indices, Indices]:
-        """The hits whose core, extended as far to both sides as helps, scores at least MIN_SCORE."""
+        """Return the hits whose core, extended to both sides as far as it raises the score, scores at least
+        MIN_SCORE.
+        """
         core = np.zeros(len(target_at), np.int16)
         for offset in range(0, CORE, 2):
             core += self._step(target_at, query_at, offset)
@@ -211,7 +213,9 @@ def _name_pairs(
 
 
 def _best_of_pair(hits: Candidates) -> Candidates:
-    """One entry a pair: the one with the highest score, and among equals the first in the sequences."""
+    """Return one hit for each pair: the one with the highest score, and among equals the first in the
+    sequences.
+    """
     order = np.lexsort((hits.query_at, hits.target_at, -hits.score, hits.query, hits.target))
     target, query = hits.target[order], hits.query[order]
     is_first = np.ones(len(order), np.bool_)

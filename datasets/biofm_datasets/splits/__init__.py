@@ -1,5 +1,6 @@
-"""Parts of a data set: given by a column, drawn at random, by whole groups, or so that no held-out protein
-has a relative in training.
+"""Splits a data set into parts: by a column, at random, by whole groups, or by similarity.
+
+A split by similarity lets no held-out protein have a relative in training.
 """
 
 from biofm_datasets.splits.in_memory import Split, split_by_identity

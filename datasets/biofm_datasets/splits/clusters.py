@@ -1,4 +1,4 @@
-"""A split by whole families: what is similar, directly or through others between, is on one side."""
+"""Splits by whole families: proteins that are similar, directly or through others, are in the same part."""
 
 from collections.abc import Iterator, Mapping
 from itertools import combinations_with_replacement, pairwise
@@ -26,11 +26,12 @@ from biofm_datasets.splits.relatives import (
 from biofm_datasets.store.files import REMOVED, TEST, TRAIN, VALIDATION
 from biofm_datasets.store.record import Alphabet
 from biofm_datasets.store.tokens import TokenStore
+from biofm_datasets.text import format_count
 
 MOST_TOKENS_OF_OWN = 5_000_000
-"""The most tokens of sequences that our own search compares all with all: it takes an hour."""
+"""The most tokens of all sequences that biofm's own search compares with each other, which takes an hour."""
 MOST_TOKENS_TWICE = 1_000_000
-"""The most tokens of sequences among which it looks for what MMseqs2 missed: it takes minutes."""
+"""The most tokens of all sequences among which it looks for what MMseqs2 missed, which takes minutes."""
 
 
 def label_by_cluster(
@@ -42,15 +43,16 @@ def label_by_cluster(
     scratch: Path,
     progress: OnStage,
 ) -> tuple[PartLabels, str, dict[str, Any]]:
-    """Labels of the sequences, the tool that found the relatives, and the clusters in numbers.
+    """Label the sequences; return also the tool that found the relatives, and the clusters in numbers.
 
-    Clusters are joined by single linkage: proteins that are similar by ``max_identity`` and ``min_coverage``,
-    and a margin (``Similarity.with_margin``), are in one, and so are their relatives. Whole clusters are
-    drawn at random, first for the test and then for validation; one of more proteins than are still to be
-    held out stays in training. Nothing is left out but relatives of held-out proteins that are too short or
-    too long to be held out themselves.
+    Clusters are joined by single linkage: two proteins that are similar by ``max_identity`` and
+    ``min_coverage``, or by a margin less (``Similarity.with_margin``), are in one cluster, and so are their
+    relatives. Whole clusters are drawn at random, first for the test and then for validation. A cluster with
+    more proteins than are still to be held out stays in training. The only sequences left out are relatives
+    of held-out proteins that are too short or too long to be held out themselves.
 
-    Raises DataError: so many cannot be held out in whole clusters; the tool is missing or fails.
+    Raises:
+        DataError: Whole clusters cannot reach the amounts, or the tool is missing or fails.
     """
     known = np.concatenate([np.empty(0, np.uint64), *(hashes[part] for part in blocks(len(hashes)))])
     distinct, first, of_distinct = np.unique(known, return_index=True, return_inverse=True)
@@ -72,7 +74,7 @@ def label_by_cluster(
 
 
 def find_clusters(tokens: TokenStore, members: Indices, search: Search) -> tuple[Indices, str]:
-    """The number of the cluster of each of some sequences, which differ, and the tool that found it."""
+    """Return the cluster number of each of some distinct sequences, and the tool that found the clusters."""
     clusters, tools = Clusters(len(members)), []
     n_tokens = int(tokens.lengths(members).sum())
     if mmseqs.is_chosen(search.tool):
@@ -83,8 +85,8 @@ def find_clusters(tokens: TokenStore, members: Indices, search: Search) -> tuple
             clusters.join(*pairs)
         tools.append(mmseqs.version())
     if not tools and n_tokens > MOST_TOKENS_OF_OWN:
-        what = f"{n_tokens:,} residues are too many for our own search, which compares all with all"
-        remedy = "Install MMseqs2, or give --split identity, which searches for the held-out ones alone"
+        what = f"{n_tokens:,} residues are too many for biofm's own search, which compares all proteins"
+        remedy = "Install MMseqs2, or give --split identity, which compares held-out proteins only"
         raise DataError(what, where="--split cluster", remedy=remedy)
     if not tools or (search.tool == "auto" and n_tokens <= MOST_TOKENS_TWICE):
         _join_by_own(clusters, tokens, members, search)
@@ -93,7 +95,7 @@ def find_clusters(tokens: TokenStore, members: Indices, search: Search) -> tuple
 
 
 class Clusters:
-    """Single linkage: each member points to one of lower or equal number in its cluster."""
+    """Joins members by single linkage: each member points to one with a lower or equal number in its cluster."""
 
     def __init__(self, n: int) -> None:
         self._above = np.arange(n)
@@ -107,7 +109,7 @@ class Clusters:
             np.minimum.at(self._above, np.maximum(a, b), np.minimum(a, b))
 
     def roots(self, members: Indices) -> Indices:
-        """The lowest member of the cluster of each."""
+        """Return the lowest member of the cluster of each."""
         while True:
             above = self._above[members]
             if np.array_equal(above, members):
@@ -116,11 +118,12 @@ class Clusters:
             members = above
 
     def are_apart(self, a: Indices, b: Indices) -> Bools:
+        """Return which pairs are in different clusters."""
         are_apart: Bools = self.roots(a) != self.roots(b)
         return are_apart
 
     def numbers(self) -> Indices:
-        """The number of the cluster of each member, from 0 on."""
+        """Return the cluster number of each member, from 0."""
         _, numbers = np.unique(self.roots(np.arange(len(self._above))), return_inverse=True)
         return numbers
 
@@ -141,7 +144,7 @@ def _join_by_own(clusters: Clusters, tokens: TokenStore, members: Indices, searc
 
 
 def _parts(tokens: TokenStore, members: Indices) -> Iterator[Indices]:
-    """Places among the members, in parts whose pairs fit into memory."""
+    """Return the places among the members, in parts whose pairs fit into memory."""
     ends = np.cumsum([0, *map(len, chunks_of(tokens, members, CHUNK_TOKENS // 10))])
     return (np.arange(*pair) for pair in pairwise(ends.tolist()))
 
@@ -153,7 +156,10 @@ def _deal(
     sources: list[str],
     sizes: Indices,
 ) -> PartLabels:
-    """The part of each cluster. ``counts``: of each, how many can be held out of each source."""
+    """Return the part of each cluster.
+
+    ``counts`` holds, for each cluster, how many of its sequences can be held out of each source.
+    """
     parts = np.full(len(counts), TRAIN, np.uint8)
     n_eligible = counts.sum(axis=0)
     for part, amount in ((TEST, options.test), (VALIDATION, options.validation)):
@@ -176,12 +182,12 @@ def _refuse(
     of = f" of {sources[place]}" if sources[place] else ""
     largest, n = int(sizes.max()), int(sizes.sum())
     what = (
-        f"{missing[place]:,} too few of {n_eligible[place]:,} sequences{of} can be held out by whole "
-        f"clusters: the largest of {len(sizes):,} clusters holds {largest:,} of {n:,} sequences "
-        f"({largest / n:.0%})"
+        f"whole clusters are {missing[place]:,} of {n_eligible[place]:,} sequences{of} short of the amount "
+        f"to hold out: the largest of {format_count(len(sizes), 'cluster')} holds {largest:,} of {n:,} "
+        f"sequences ({largest / n:.0%})"
     )
     remedy = (
-        f"Hold out fewer, give a --max-identity above {options.max_identity:g} or a --min-coverage above "
-        f"{options.min_coverage:g}, by which clusters are smaller, or give --split identity"
+        f"Hold out fewer; or give a --max-identity above {options.max_identity:g} or a --min-coverage above "
+        f"{options.min_coverage:g}, which make smaller clusters; or give --split identity"
     )
     raise DataError(what, where="--validation, --test", remedy=remedy)

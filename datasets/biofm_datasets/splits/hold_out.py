@@ -1,4 +1,4 @@
-"""Holding out by a keyed order of numbers: equals stay together, and the order of a file means nothing."""
+"""Holds out sequences by a keyed order of their hashes: copies stay together, whatever the order of the file."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple, Protocol
@@ -18,7 +18,7 @@ Eligible = Callable[[slice], Bools]
 
 
 class Keys(Protocol):
-    """One number for each sequence, read by slices; they need not be in memory."""
+    """Holds one number for each sequence, read by slices; the numbers need not be in memory."""
 
     def __len__(self) -> int: ...
 
@@ -26,7 +26,7 @@ class Keys(Protocol):
 
 
 class Amounts(NamedTuple):
-    """How much is held out: for each part a share below 1 or a number. ``seed`` orders what may be."""
+    """Says how much is held out for each part: a share below 1, or a number. ``seed`` decides the order."""
 
     validation: float
     test: float
@@ -40,14 +40,21 @@ def hold_out(
     eligible: Eligible | None = None,
     free: Eligible | None = None,
 ) -> PartLabels:
-    """Labels for numbers such as hashes of sequences: those of the lowest rank in the order of the seed are
-    for the test, the next ones for validation.
+    """Label sequences by their numbers: the lowest in the order of the seed for the test, the next for
+    validation.
 
-    Equal numbers get the same label, so that there may be a few more than asked for. ``eligible`` says which
-    of a slice can be held out, of which the amounts are shares, and ``free`` which of them still can. Memory
-    is that of what is held out.
+    Equal numbers get the same label, so a few more than asked for may be held out. Only the numbers of
+    held-out sequences are in memory.
 
-    Raises DataError: so many cannot be held out. ``things`` are what the message calls them.
+    Args:
+        keys: A number for each sequence, such as its hash.
+        amounts: How much is held out, and the seed.
+        things: What messages call the sequences.
+        eligible: Returns which of a slice can be held out; shares are shares of these. None takes all.
+        free: Returns which of a slice are not in another part yet. None takes all.
+
+    Raises:
+        DataError: So many cannot be held out.
     """
     n_eligible = sum(int(np.sum(eligible(part))) for part in blocks(len(keys))) if eligible else len(keys)
     n_test, n_validation = (amount_of(part, n_eligible) for part in (amounts.test, amounts.validation))
@@ -85,10 +92,13 @@ def hold_out_of_each(
     eligible: Eligible | None = None,
     free: Eligible | None = None,
 ) -> PartLabels:
-    """Labels as ``hold_out`` gives them, for each source by itself. A sequence that equals a held-out one of
-    another source gets its label; the test comes before validation.
+    """Label sequences as ``hold_out`` does, for each source by itself.
 
-    Raises DataError as ``hold_out`` does, naming the source.
+    A sequence that equals a held-out sequence of another source gets the same label; the test comes before
+    validation.
+
+    Raises:
+        DataError: So many cannot be held out of a source; the message names the source.
     """
     labels = np.full(len(keys), TRAIN, np.uint8)
     for name, source in sources.items():
@@ -102,12 +112,12 @@ def hold_out_of_each(
 
 
 def _shifted(says: Eligible | None, first: int) -> Eligible | None:
-    """``says`` with places counted from ``first``."""
+    """Return the function with its places counted from ``first``."""
     return says and (lambda part: says(slice(part.start + first, part.stop + first)))
 
 
 class _Section:
-    """A slice of ``keys``, which need not be in memory, with places counted from its beginning."""
+    """Shows a slice of ``keys``, which need not be in memory, with places counted from its beginning."""
 
     def __init__(self, keys: Keys, section: slice) -> None:
         self._keys = keys
@@ -122,7 +132,7 @@ class _Section:
 
 
 def _label_copies(keys: Keys, labels: PartLabels, label: int) -> None:
-    """Give this label to every sequence that equals one that has it."""
+    """Give this label to every sequence that equals one with the label."""
     of_label = (keys[part][labels[part] == label] for part in blocks(len(keys)))
     known = np.unique(np.concatenate([np.empty(0, np.uint64), *of_label]))
     for part in blocks(len(keys)):
@@ -130,12 +140,12 @@ def _label_copies(keys: Keys, labels: PartLabels, label: int) -> None:
 
 
 def blocks(n: int) -> Iterator[slice]:
-    """Slices of a range, so that its parts are worked on one after the other."""
+    """Return slices that divide a range, so that its parts can be processed one after the other."""
     return (slice(begin, min(begin + BLOCK, n)) for begin in range(0, n, BLOCK))
 
 
 def amount_of(amount: float, n: int) -> int:
-    """A share of ``n``, at least one, or the number itself."""
+    """Return the number that an amount stands for: a share of ``n``, but at least 1, or the amount itself."""
     return max(1, round(amount * n)) if 0 < amount < 1 else int(amount)
 
 

@@ -1,4 +1,4 @@
-"""A split in which no held-out protein has a relative in training, for data of any size."""
+"""Splits data of any size so that no held-out protein has a relative in training."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,8 +26,8 @@ from biofm_datasets.store.record import Alphabet
 from biofm_datasets.store.tokens import TokenStore
 
 MOST_TOKENS_TWICE = 50_000_000
-"""The most tokens of sequences that MMseqs2 left over among which our own search looks for what it missed: it
-takes minutes.
+"""The most tokens of sequences that MMseqs2 left over in which biofm's own search looks for relatives that it
+missed, which takes minutes.
 """
 
 
@@ -40,15 +40,17 @@ def label_by_identity(
     scratch: Path,
     progress: OnStage,
 ) -> tuple[PartLabels, str]:
-    """Labels of the sequences, and the tool that found the relatives.
+    """Label the sequences; return also the tool that found the relatives.
 
-    Proteins of 30 to 1,022 residues are drawn for the test, copies together, and what is similar to any of
-    them, by ``max_identity`` and ``min_coverage`` and a margin (``Similarity.with_margin``), is removed. Of
-    what is left, those for validation are drawn, and their relatives removed. So no two parts hold relatives;
-    proteins of one part may resemble each other. Neither search finds every pair near the limit, so that
-    without a choice both are made: MMseqs2's first, where it is installed, and ours of what it leaves.
+    First, proteins of 30 to 1,022 residues are drawn for the test, copies together. Proteins that are similar
+    to any of them, by ``max_identity`` and ``min_coverage`` and a margin (``Similarity.with_margin``), are
+    removed. Then proteins for validation are drawn from the rest, and their relatives are removed. So no two
+    parts hold relatives; proteins of one part may resemble each other. Neither search finds every pair near
+    the limit. Therefore the tool "auto" runs both: MMseqs2's first, where it is installed, then biofm's on
+    the rest.
 
-    Raises DataError: so many cannot be held out; the tool is missing or fails.
+    Raises:
+        DataError: So many cannot be held out, or the tool is missing or fails.
     """
     search = Search.of(options, alphabet, scratch, progress)
     things = f"sequences of {MIN_HELD_OUT_LENGTH} to {MAX_HELD_OUT_LENGTH:,} residues"
@@ -73,7 +75,7 @@ def label_by_identity(
 
 
 def _find(tokens: TokenStore, held_out: Indices, rest: Indices, search: Search) -> tuple[Bools, str]:
-    """Which of the rest are similar to any that is held out, and the tools that found it."""
+    """Return which of the rest are similar to any held-out protein, and the tools that found them."""
     queries = [search.spell(tokens[i]) for i in held_out]
     is_similar, tools = np.zeros(len(rest), np.bool_), []
     if mmseqs.is_chosen(search.tool):

@@ -1,4 +1,4 @@
-"""A held-out set of proteins in memory: nothing in training resembles any protein of it."""
+"""Holds out proteins in memory: no sequence that stays in training resembles any of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,11 +9,18 @@ from biofm_datasets.arrays import Indices
 from biofm_datasets.progress import OnStage
 from biofm_datasets.similarity import Similarity, find_similar
 from biofm_datasets.splits.relatives import MAX_HELD_OUT_LENGTH, MIN_HELD_OUT_LENGTH
+from biofm_datasets.text import format_count
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Indices into the sequences that were split, each array sorted; together they are all of them."""
+    """Holds the parts of a split as sorted indices into the sequences; together they are all sequences.
+
+    Attributes:
+        train: The sequences to train on.
+        held_out: The held-out sequences.
+        removed: Sequences that are neither, because they resemble a held-out one.
+    """
 
     train: Indices
     held_out: Indices
@@ -30,23 +37,28 @@ def split_by_identity(
     seed: int = 0,
     progress: OnStage | None = None,
 ) -> Split:
-    """Hold out proteins at random and remove from training whatever is similar to any of them.
+    """Hold out proteins at random and remove all proteins that are similar to any of them from training.
 
-    ``sequences`` are as ``clean_protein`` leaves them. ``groups[i]`` names the source of sequence i, and
-    ``n_held_out`` says how many proteins of 30 to 1,022 residues each source gives. Two proteins are similar
-    when an alignment covers at least ``min_coverage`` of the shorter one with at least ``max_identity`` of
-    its columns identical, gaps counted as columns.
-    Because only training sequences are removed, the promise holds for each held-out protein, and no chain
-    of relatives can break it. Held-out proteins may resemble each other.
+    Only training sequences are removed, so the promise holds for each held-out protein, and no chain of
+    relatives can break it. Held-out proteins may resemble each other. The same arguments always give the same
+    split.
 
-    The search for relatives (``biofm_datasets.similarity``) errs on the side of removing: it takes pairs that
-    miss the identity by a margin, too. It still misses a few distant or very short relatives; the data cards
-    say how many.
+    The search for relatives (``biofm_datasets.similarity``) errs on the side of removing: it also takes pairs
+    that miss the identity by a margin. It still misses a few distant or very short relatives; the data cards
+    say how many. 25 million residues and 1,500 held-out proteins take minutes on one core.
 
-    The same arguments give the same split. ``progress`` is called with the stage, what is done, and all that
-    is to do. 25 million residues and 1,500 held-out proteins take minutes on one core.
+    Args:
+        sequences: Sequences as ``clean_protein`` returns them.
+        groups: The source of each sequence.
+        n_held_out: The number of proteins of 30 to 1,022 residues to hold out of each source.
+        max_identity: The share of identical columns of an alignment, gaps counted as columns, from which two
+            proteins are similar.
+        min_coverage: The share of the shorter protein that this alignment must cover.
+        seed: Seed of the random choice.
+        progress: Called with the stage, its work done and its total; None reports nothing.
 
-    Raises ValueError when a source has too few proteins of that length.
+    Raises:
+        ValueError: A source has too few proteins of this length.
     """
     assert len(sequences) == len(groups), "one group for each sequence"
     held_out = _choose(sequences, groups, n_held_out, seed)
@@ -61,7 +73,7 @@ def split_by_identity(
 
 
 def _silent(stage: str, done: int, total: int) -> None:
-    """OnStage that nobody watches."""
+    """Report nothing."""
 
 
 def _choose(
@@ -76,7 +88,8 @@ def _choose(
         pool = np.flatnonzero(is_eligible & (names == group))
         if len(pool) < n_wanted:
             raise ValueError(
-                f"group {group!r} has {len(pool)} proteins of 30 to 1,022 residues, not {n_wanted}"
+                f"group {group!r} has {format_count(len(pool), 'protein')} of 30 to 1,022 residues, "
+                f"fewer than {n_wanted:,}"
             )
         chosen.append(generator.choice(pool, n_wanted, replace=False))
     return np.sort(np.concatenate(chosen)).astype(np.int64)

@@ -1,4 +1,6 @@
-"""Splits that the data say themselves: by the part, or by the group, that a column or a record names.
+"""Splits that the data define themselves: a column or a record names the part, or the group, of each
+sequence.
+
 Either is kept as one number for each sequence.
 """
 
@@ -14,35 +16,42 @@ from biofm_datasets.splits.options import SplitOptions
 from biofm_datasets.store.files import PARTS, TEST, TRAIN, VALIDATION
 
 PART_WORDS = {"train": TRAIN, "validation": VALIDATION, "valid": VALIDATION, "val": VALIDATION, "test": TEST}
-"""How a column may write them, in any case."""
+"""The words for each part in a column, in any case."""
 
 
 def key_of_cell(cell: str, options: SplitOptions, where: str) -> int:
-    """The number for a cell of the split's column, or for a record's own group, which stands at ``where``.
+    """Return the number for a cell of the split's column, or for a record's own group.
 
-    Raises DataError: it names no part, or no group.
+    Args:
+        cell: The text of the cell, or the group.
+        options: The split.
+        where: The place of the cell or record, for messages.
+
+    Raises:
+        DataError: The cell names no part or no group.
     """
     if options.method == "column":
         part = PART_WORDS.get(cell.lower())
         if part is None:
-            what = f"column {options.column!r} holds {cell!r}"
+            what = f"column {options.column!r} holds {cell!r}, which names no part"
             raise DataError(what, where=where, remedy="Write train, validation (also valid, val) or test")
         return part
     if not cell:
-        what = f"column {options.column!r} is empty" if options.column else "this record is of no group"
+        what = f"column {options.column!r} is empty" if options.column else "this record has no group"
         raise DataError(what, where=where, remedy="Name the group, or remove the row")
     return _key_of_group(cell)
 
 
 def label_parts(keys: Keys) -> PartLabels:
-    """Labels of the sequences, where the keys are the parts that a column names."""
+    """Return the labels of sequences whose keys are the parts that a column names."""
     return np.concatenate([keys[part].astype(np.uint8) for part in blocks(len(keys))])
 
 
 def label_groups(keys: Keys, options: SplitOptions) -> tuple[PartLabels, dict[str, Any]]:
-    """Labels of the sequences, and how many groups there are in each part.
+    """Label the sequences by whole groups; return also how many groups each part has.
 
-    Raises DataError: a group that was named is not there, or so many cannot be held out.
+    Raises:
+        DataError: A group that the options name does not exist, or so many groups cannot be held out.
     """
     groups = np.empty(0, np.uint64)
     for part in blocks(len(keys)):
@@ -62,7 +71,7 @@ def _place(groups: Hashes, name: str, column: str) -> int:
     key = np.uint64(_key_of_group(name))
     place = int(np.searchsorted(groups, key))
     if place == len(groups) or groups[place] != key:
-        what = f"column {column!r} names no group {name!r}" if column else f"no record is of a group {name!r}"
+        what = f"column {column!r} names no group {name!r}" if column else f"no record has the group {name!r}"
         raise DataError(what, where="--validation-group, --test-group", remedy="Check the spelling")
     return place
 

@@ -1,4 +1,4 @@
-"""The labels of a split, whatever its method."""
+"""Labels the sequences of a data set by any method of splitting."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,11 +16,17 @@ from biofm_datasets.splits.options import SplitOptions
 from biofm_datasets.store.files import TRAIN
 from biofm_datasets.store.record import Alphabet
 from biofm_datasets.store.tokens import TokenStore
+from biofm_datasets.text import format_count
 
 
 class Labels(NamedTuple):
-    """``values``: of each sequence the place of its part in ``PARTS``. ``tool``: what found relatives, where
-    that was asked for. ``found``: more to be written down. ``notices``: what a reader should know, counted.
+    """Holds the part of each sequence.
+
+    Attributes:
+        values: The part of each sequence, as its place in ``PARTS``.
+        tool: The tool that found relatives; empty if the method needs none.
+        found: What else the store records about the split, such as the number of clusters.
+        notices: What a user should know, with counts.
     """
 
     values: PartLabels
@@ -39,10 +45,20 @@ def label_sequences(
     scratch: Path,
     progress: OnStage,
 ) -> Labels:
-    """The part of each sequence. ``hashes`` are of the sequences, ``keys`` of what ``key_of_cell`` gave.
-    ``sources``: the sequences of each input.
+    """Return the part of each sequence.
 
-    Raises DataError: the data cannot be split so.
+    Args:
+        options: How to split.
+        tokens: The sequences.
+        alphabet: The meaning of their tokens.
+        hashes: The hash of each sequence.
+        keys: The number from ``key_of_cell`` for each sequence; None if the method needs none.
+        sources: The sequences of each input, by its name.
+        scratch: The folder for temporary files.
+        progress: Called as the search for relatives advances.
+
+    Raises:
+        DataError: The data cannot be split like this.
     """
     tool = ""
     found: dict[str, Any] = {}
@@ -71,14 +87,14 @@ def label_sequences(
 
 
 def _notices(found: dict[str, Any], n_sequences: int) -> dict[str, int]:
-    """The largest cluster, and what to do where it holds more than half of all."""
+    """Return the size of the largest cluster, with a remedy if it holds more than half of all sequences."""
     if "n_clusters" not in found:
         return {}
     largest = int(found["largest_cluster"])
-    told = f"sequences in the largest of {found['n_clusters']:,} clusters"
+    told = f"sequences in the largest of {format_count(found['n_clusters'], 'cluster')}"
     if 2 * largest > n_sequences:
         told += (
-            ", more than half of all, which can only train: chains of relatives join them, and a higher "
-            "--max-identity or --min-coverage makes smaller clusters"
+            ", which is more than half of all and so stays in training; a higher --max-identity or "
+            "--min-coverage makes smaller clusters"
         )
     return {told: largest}

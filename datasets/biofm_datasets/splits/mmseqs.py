@@ -1,4 +1,4 @@
-"""Relatives found by MMseqs2 (Steinegger and Söding 2017, doi:10.1038/nbt.3988), where it is installed."""
+"""Finds relatives with MMseqs2 (Steinegger and Söding 2017, doi:10.1038/nbt.3988), where it is installed."""
 
 import os
 import shutil
@@ -22,28 +22,32 @@ from biofm_datasets.similarity import Similarity
 
 PROGRAM = "mmseqs"
 SEARCH = ("-s", "7.5", "--mask", "0", "-a", "--alignment-mode", "3", "-v", "1")
-"""Its most sensitive search, with nothing masked: proteins of low complexity have relatives too."""
+"""Options of its most sensitive search. Nothing is masked: proteins of low complexity have relatives too."""
 SEARCHES = (("--comp-bias-corr", "0", "-e", "1"), ("--comp-bias-corr", "1", "-e", "0.01"))
-"""Without and with its correction for biased composition, since neither search finds all that the other does.
-The second adds what a usual search finds (e-value 0.001, of a database of another size); up to an e-value of
-1 it would join families by chance.
+"""Options of its two searches: without and with its correction for biased composition. Each finds relatives
+that the other misses. The second adds the pairs of a usual search (e-value 0.001, for a database of another
+size); an e-value of 1 would join families by chance.
 """
 ROWS_AT_ONCE = 1 << 16
 COLUMNS = "query,target,nident,alnlen,qlen,tlen"
 
 
 def is_chosen(tool: str) -> bool:
-    """Whether MMseqs2 is to be used. Raises DataError where it was asked for and is not installed."""
+    """Return whether MMseqs2 is used.
+
+    Raises:
+        DataError: The user asked for MMseqs2, and it is not installed.
+    """
     is_there = shutil.which(PROGRAM) is not None
     if tool == "mmseqs" and not is_there:
         what = f"there is no program {PROGRAM} on the path"
-        remedy = "Install MMseqs2, or give kmer: our own method needs nothing"
+        remedy = "Install MMseqs2, or give --split-tool kmer, biofm's own search"
         raise DataError(what, where="--split-tool", remedy=remedy)
     return tool != "kmer" and is_there
 
 
 def version() -> str:
-    """The program and its version, such as ``MMseqs2 15-6f452``."""
+    """Return the program and its version, such as ``MMseqs2 15-6f452``."""
     found = subprocess.run([PROGRAM, "version"], capture_output=True, text=True, check=False)
     return f"MMseqs2 {found.stdout.strip()}"
 
@@ -56,9 +60,11 @@ def find_similar(
     scratch: Path,
     progress: OnStage,
 ) -> Bools:
-    """Which others are similar to any held-out protein. Files lie in ``scratch`` while it runs.
+    """Return which others are similar to any held-out protein. Files lie in ``scratch`` while the program
+    runs.
 
-    Raises DataError: the program fails.
+    Raises:
+        DataError: The program fails.
     """
     is_similar = np.zeros(n_others, np.bool_)
     for _, other in find_pairs(held_out, others, n_others, similarity, scratch, progress):
@@ -74,10 +80,13 @@ def find_pairs(
     scratch: Path,
     progress: OnStage,
 ) -> Iterator[tuple[Indices, Indices]]:
-    """The places of similar queries and targets, some pairs at a time, and most pairs twice; without
-    ``targets`` of the queries among themselves. Files lie in ``scratch`` while it runs.
+    """Yield the places of similar queries and targets, some pairs at a time, and most pairs twice.
 
-    Raises DataError: the program fails.
+    Without ``targets`` the queries are compared with each other. Files lie in ``scratch`` while the program
+    runs.
+
+    Raises:
+        DataError: The program fails.
     """
     progress("searching with MMseqs2", 0, len(SEARCHES))
     with TemporaryDirectory(dir=scratch, prefix="mmseqs-") as name:
@@ -97,7 +106,7 @@ def find_pairs(
 
 
 def _similar(path: Path, similarity: Similarity) -> Iterator[tuple[Indices, Indices]]:
-    """The similar pairs among those that a search found, as ``COLUMNS`` says."""
+    """Yield the similar pairs of a search; the file has the columns ``COLUMNS``."""
     with path.open() as lines:
         while rows := [line.split() for line in islice(lines, ROWS_AT_ONCE)]:
             query, target, n_identical, n_columns, *lengths = np.array(rows, np.int64).T
@@ -122,15 +131,17 @@ def _run(command: list[str], folder: Path) -> None:
             program.end()
         if status:
             said.seek(0)
-            last = (said.read().strip().splitlines() or ["it said nothing"])[-1]
+            last = (said.read().strip().splitlines() or ["without a message"])[-1]
             what = f"MMseqs2 failed with status {status} ({last})"
-            remedy = "Give --split-tool kmer to do without it"
+            remedy = "Give --split-tool kmer to search without it"
             raise DataError(what, where=PROGRAM, remedy=remedy)
 
 
 class _Program:
-    """A program and what it starts. It is started by a thread: a signal, which Python hears in the main one
-    alone, cannot come between its start and the moment from which ``end`` knows of it.
+    """Runs a program and everything that it starts.
+
+    A thread starts it. Signals interrupt only the main thread of Python, so none can come between the start
+    of the program and the moment from which ``end`` knows of it.
     """
 
     def __init__(self, command: list[str], said: IO[str]) -> None:

@@ -1,5 +1,7 @@
-"""What the splits by similarity share: which proteins can be held out, how tokens are spelt, and how the
-search for relatives runs in parts that fit into memory.
+"""Shared parts of the splits by similarity: which proteins can be held out, and how relatives are searched
+for.
+
+The search runs in parts that fit into memory.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,15 +19,15 @@ from biofm_datasets.store.tokens import TokenStore
 
 MIN_HELD_OUT_LENGTH = 30
 MAX_HELD_OUT_LENGTH = 1022
-"""Lengths of held-out proteins in residues: each is long enough to judge and fits ESM-2's window whole."""
+"""The longest held-out protein in residues, which fits ESM-2's window; the shortest is long enough to judge."""
 
 CHUNK_TOKENS = 20_000_000
-"""Tokens of the sequences that our own method searches together, so that memory is flat."""
+"""The tokens that biofm's own method searches at once, to keep memory flat."""
 OWN_TOOL = "biofm (spaced seeds and banded alignments)"
 
 
 def can_be_held_out(tokens: TokenStore, alphabet: Alphabet) -> Callable[[slice], Bools]:
-    """A function that says which sequences of a slice have a length at which they can be held out."""
+    """Return a function that returns which sequences of a slice have a length at which they can be held out."""
     n_around = Spelling(alphabet).n_around
 
     def has_length(part: slice) -> Bools:
@@ -36,7 +38,12 @@ def can_be_held_out(tokens: TokenStore, alphabet: Alphabet) -> Callable[[slice],
 
 
 class Spelling:
-    """Writes tokens as residues: a token without a letter is X, the special tokens around are left out."""
+    """Writes tokens as residues. A token without a letter becomes X; special tokens around a sequence are
+    left out.
+
+    Args:
+        alphabet: The meaning of the tokens.
+    """
 
     def __init__(self, alphabet: Alphabet) -> None:
         around = (*alphabet.before, *alphabet.behind)
@@ -52,8 +59,14 @@ class Spelling:
 
 
 class Search(NamedTuple):
-    """How relatives are searched for. ``tool``: as in ``SplitOptions``. ``scratch``: the folder for the files
-    of MMseqs2 while it runs. ``progress``: called as the search goes on.
+    """Says how relatives are searched for.
+
+    Attributes:
+        similarity: When two proteins are similar.
+        spell: Writes tokens as residues.
+        tool: The tool, as in ``SplitOptions``.
+        scratch: The folder for the files of MMseqs2 while it runs.
+        progress: Called as the search advances.
     """
 
     similarity: Similarity
@@ -64,19 +77,19 @@ class Search(NamedTuple):
 
     @classmethod
     def of(cls, options: SplitOptions, alphabet: Alphabet, scratch: Path, progress: OnStage) -> "Search":
-        """The search that these options ask for, with the margin that errs on the side of finding more."""
+        """Return the search of these options, with a margin that errs on the side of finding more."""
         similarity = Similarity(options.max_identity, options.min_coverage).with_margin()
         return cls(similarity, Spelling(alphabet), options.tool, scratch, progress)
 
 
 def chunks_of(tokens: TokenStore, members: Indices, n_tokens: int) -> Iterator[Indices]:
-    """Members in parts of about so many tokens."""
+    """Return the members in parts of about ``n_tokens`` tokens."""
     ends = np.cumsum(tokens.lengths(members))
     return iter(np.split(members, np.flatnonzero(np.diff(ends // n_tokens)) + 1))
 
 
 def progress_of_part(progress: OnStage, number: int, n_parts: int) -> OnStage:
-    """The progress of one of several parts, numbered from 1: it names the part beside the stage."""
+    """Return a function that reports the progress of one of several parts, with the part's number from 1."""
     part = f" (part {number} of {n_parts})" if n_parts > 1 else ""
 
     def report(stage: str, done: int, total: int) -> None:

@@ -77,5 +77,5 @@ def test_what_our_own_search_cannot_do_is_refused(
     families: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clusters, "MOST_TOKENS_OF_OWN", 1000)
-    with pytest.raises(DataError, match=r"residues are too many for our own search.*Install MMseqs2"):
+    with pytest.raises(DataError, match=r"residues are too many for biofm's own search.*Install MMseqs2"):
         split(families, tmp_path, method="cluster", test=5, tool="kmer")

@@ -54,7 +54,7 @@ def test_held_out_proteins_are_neither_short_nor_long(random_protein: Random) ->
 
 def test_a_group_with_too_few_proteins_is_an_error(random_protein: Random) -> None:
     sequences = [random_protein(n) for n in (29, 30, 1023)]
-    with pytest.raises(ValueError, match=r"group 'all' has 1 proteins of 30 to 1,022 residues, not 2"):
+    with pytest.raises(ValueError, match=r"group 'all' has 1 protein of 30 to 1,022 residues, fewer than 2"):
         hold_out(sequences, 2)
 
 

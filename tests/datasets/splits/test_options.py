@@ -12,14 +12,14 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
     "a negative share": ({"method": "random", "test": -0.1}, "--test", "-0.1 is no amount"),
     "a share above one": ({"method": "random", "validation": 1.5}, "--validation", "1.5 is no amount"),
     "no number": ({"method": "random", "test": float("nan")}, "--test", "nan is no amount"),
-    "nothing held out": ({"method": "random"}, "--split random", "nothing was said to be held out"),
-    "no clusters held out": ({"method": "cluster"}, "--split cluster", "nothing was said to be held out"),
-    "no groups": ({"method": "group", "column": "x"}, "--split group", "nothing was said to be held out"),
+    "nothing held out": ({"method": "random"}, "--split random", "the amount to hold out is missing"),
+    "no clusters held out": ({"method": "cluster"}, "--split cluster", "the amount to hold out is missing"),
+    "no groups": ({"method": "group", "column": "x"}, "--split group", "the amount to hold out is missing"),
     "no split, but held out": ({"test": 0.1}, "--validation, --test", "nothing is held out"),
     "a column and shares": (
         {"method": "column", "column": "x", "test": 5},
         "--validation, --test",
-        "the column says already",
+        "the column already says",
     ),
     "no column": ({"method": "column"}, "--split-column", "needs the column"),
     "a column too many": (
@@ -64,7 +64,7 @@ def test_groups_that_the_records_know_themselves_need_no_column() -> None:
     options = SplitOptions(method="group", test=1, own_groups=True)
     assert (options.column, options.needs_keys) == ("", True)
     for wrong in ({"method": "group", "test": 1}, {"method": "column", "own_groups": True}):
-        with pytest.raises(DataError, match="needs the column that says it"):
+        with pytest.raises(DataError, match="needs a column that names the part or group"):
             SplitOptions(**wrong)  # type: ignore[arg-type]
 
 
