@@ -46,7 +46,9 @@ def test_a_record_of_no_group_is_named_or_left_out(file: Path, records: list[Rec
 
 def test_proteins_have_no_groups_of_their_own(tmp_path: Path) -> None:
     (tmp_path / "in.fasta").write_text(">a\nMKV\n")
-    with pytest.raises(OptionError, match="--split group needs a column that names the part or group") as caught:
+    with pytest.raises(
+        OptionError, match="--split group needs a column that names the part or group"
+    ) as caught:
         biofm.prepare(tmp_path / "in.fasta", tmp_path / "store", split="group", test=1)
     assert caught.value.where == "--split-column"
 

@@ -61,7 +61,7 @@ class Residues:
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """Holds pairs that may be related, each with its best seed: its place in both sequences, and its score."""
+    """Holds pairs that may be related, each with its best seed: its place in both sequences and its score."""
 
     target: Indices
     query: Indices

@@ -95,7 +95,7 @@ def find_clusters(tokens: TokenStore, members: Indices, search: Search) -> tuple
 
 
 class Clusters:
-    """Joins members by single linkage: each member points to one with a lower or equal number in its cluster."""
+    """Joins members by single linkage: each points to one with a lower or equal number in its cluster."""
 
     def __init__(self, n: int) -> None:
         self._above = np.arange(n)

@@ -1,4 +1,4 @@
-"""Holds out sequences by a keyed order of their hashes: copies stay together, whatever the order of the file."""
+"""Holds out sequences by a keyed order of their hashes. Copies stay together, in any order of the file."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple, Protocol

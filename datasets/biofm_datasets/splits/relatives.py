@@ -19,7 +19,7 @@ from biofm_datasets.store.tokens import TokenStore
 
 MIN_HELD_OUT_LENGTH = 30
 MAX_HELD_OUT_LENGTH = 1022
-"""The longest held-out protein in residues, which fits ESM-2's window; the shortest is long enough to judge."""
+"""The longest held-out protein in residues: it fits ESM-2's window. The shortest is long enough to judge."""
 
 CHUNK_TOKENS = 20_000_000
 """The tokens that biofm's own method searches at once, to keep memory flat."""
@@ -27,7 +27,7 @@ OWN_TOOL = "biofm (spaced seeds and banded alignments)"
 
 
 def can_be_held_out(tokens: TokenStore, alphabet: Alphabet) -> Callable[[slice], Bools]:
-    """Return a function that returns which sequences of a slice have a length at which they can be held out."""
+    """Return a function that returns which sequences of a slice are of a length to hold out."""
     n_around = Spelling(alphabet).n_around
 
     def has_length(part: slice) -> Bools:

@@ -1,4 +1,4 @@
-"""Data sets as tokens on the disk: written as a stream, checked by their sums, read as memory maps."""
+"""Keeps data sets as tokens on the disk: written as a stream, checked by their sums, read as memory maps."""
 
 from biofm_datasets.store.files import PARTS, store_files
 from biofm_datasets.store.open import Store, open_store

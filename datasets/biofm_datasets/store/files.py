@@ -1,4 +1,4 @@
-"""The files of a store: their names, their dtypes, and how their tensors are read."""
+"""The files of a store: what they are called, which dtypes they have, and how their tensors are read."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,15 +11,15 @@ from biofm_datasets.store.tensor_file import COPY_AGAIN, DTYPES, StoredValues, m
 
 RECORD = "store.json"
 UNFINISHED = ".unfinished"
-"""The folder, within that of a store, where one that is being written lies."""
+"""The folder, inside that of a store, in which a store is written until it is complete."""
 PARTS = ("train", "validation", "test", "removed")
-"""Of a split. What is removed belongs to no part, because it resembles what is held out."""
+"""The parts of a split. Removed sequences resemble held-out ones and are not used."""
 TRAIN, VALIDATION, TEST, REMOVED = range(len(PARTS))
 """The label of each part: its place in ``PARTS``."""
 
 
 class TensorFile(NamedTuple):
-    """A file with one tensor. ``dtypes``: those that it may have."""
+    """Describes a file with one tensor. ``dtypes`` holds the dtypes that the tensor may have."""
 
     tensor: str
     dtypes: tuple[str, ...]
@@ -30,21 +30,25 @@ class TensorFile(NamedTuple):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The dtype of the values, of a file that may have one dtype only."""
+        """The dtype of the values, if only one is possible."""
         (dtype,) = self.dtypes
         return DTYPES[dtype]
 
     @property
     def itemsize(self) -> int:
-        """Bytes of a value."""
+        """The bytes that a value has."""
         return self.dtype.itemsize
 
     def stored(self, folder: Path) -> StoredValues:
-        """The tensor of a file that may have one dtype only, read a slice at a time."""
+        """Return the tensor of a file that has only one possible dtype, to be read a slice at a time."""
         return StoredValues(folder / self.name, self.dtype)
 
     def map(self, folder: Path) -> NDArray[Any]:
-        """The tensor as a memory map. Raises DataError: the file is damaged, or holds something else."""
+        """Return the tensor as a memory map.
+
+        Raises:
+            DataError: The file is damaged, or holds something else.
+        """
         (found,) = map_named(folder / self.name, (self.tensor,), self.dtypes).values()
         return found
 
@@ -55,9 +59,9 @@ IDS = TensorFile("ids", ("U8",))
 ID_OFFSETS = TensorFile("id_offsets", ("I64",))
 HASHES = TensorFile("hashes", ("U64",))
 VALUES = TensorFile("values", ("F32",))
-"""A number for each token, such as a gene's expression; only where models read such."""
+"""One number for each token, such as a gene's expression; only for models that read values."""
 KEYS = TensorFile("keys", ("U64",))
-"""What a split goes by, of each sequence; only while the store is being written."""
+"""The part or group of each sequence, as a number; only while the store is being written."""
 
 STREAMED = (TOKENS, OFFSETS, IDS, ID_OFFSETS, HASHES)
 SPLIT = "split.safetensors"
@@ -66,17 +70,26 @@ ALL_FILES = (*DATA_FILES, VALUES.name)
 
 
 def store_files(folder: Path) -> tuple[Path, ...]:
-    """Everything that is read of a store in this folder."""
+    """Return the files of a store that are read.
+
+    Args:
+        folder: The folder of the store.
+    """
     values = [folder / VALUES.name] if (folder / VALUES.name).exists() else []
     return (*(folder / name for name in (RECORD, *DATA_FILES)), *values)
 
 
 def map_split(folder: Path) -> dict[str, NDArray[Any]]:
-    """The members of each part. Raises DataError as ``TensorFile.map`` does."""
+    """Return the members of each part.
+
+    Raises:
+        DataError: See ``TensorFile.map``.
+    """
     return map_named(folder / SPLIT, PARTS, ("I64",))
 
 
 def map_named(path: Path, names: tuple[str, ...], dtypes: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+    """Return the tensors of a file, which must have these names and dtypes, as memory maps."""
     tensors = map_tensors(path)
     allowed = {DTYPES[dtype] for dtype in dtypes}
     if set(tensors) != set(names) or not {array.dtype for array in tensors.values()} <= allowed:

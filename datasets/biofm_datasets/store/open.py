@@ -1,4 +1,4 @@
-"""A store on the disk, opened: checked at first sight, and read as it is asked for."""
+"""Opens a store on the disk: checks it quickly, and reads its parts when they are needed."""
 
 import hashlib
 from dataclasses import dataclass
@@ -25,15 +25,21 @@ from biofm_datasets.store.files import (
 from biofm_datasets.store.record import StoreRecord, read_record
 from biofm_datasets.store.tensor_file import COPY_AGAIN, read_data
 from biofm_datasets.store.tokens import Ids, Members, TokenStore
+from biofm_datasets.text import format_count
 
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """A data set on the disk. Nothing is read until it is asked for.
+    """Holds a data set on the disk. Nothing is read before it is needed. A store is pickled as its path.
 
-    ``split``: the members of "train", "validation", "test" and "removed", ascending. ``hashes``: 64 bits of
-    each sequence, equal where the tokens are. ``sha256``: of ``store.json``, which holds the sums of the
-    other files. A store is pickled as its path.
+    Attributes:
+        folder: The folder of the store.
+        record: The content of ``store.json``.
+        tokens: The sequences.
+        ids: The ids of the sequences.
+        hashes: A 64-bit hash of each sequence; equal tokens have equal hashes.
+        split: The members of "train", "validation", "test" and "removed", ascending.
+        sha256: The checksum of ``store.json``, which holds the checksums of the other files.
     """
 
     folder: Path
@@ -48,14 +54,18 @@ class Store:
         return len(self.tokens)
 
     def pools(self, part: str) -> list[Members]:
-        """The members of a part of the split, source by source, as a ``Mixture`` takes them."""
+        """Return the members of a part of the split, source by source, as a ``Mixture`` takes them.
+
+        Args:
+            part: "train", "validation", "test" or "removed".
+        """
         ends = [source.first + source.n_sequences for source in self.record.sources]
         places = [0, *np.searchsorted(self.split[part], ends).tolist()]
         return [Members(self.folder, part, first, last) for first, last in pairwise(places)]
 
     @property
     def weights(self) -> list[float] | None:
-        """The weights of the sources, if they were given any."""
+        """The weights of the sources; None if they were given none."""
         given = [source.weight for source in self.record.sources]
         return None if None in given else [weight for weight in given if weight is not None]
 
@@ -64,11 +74,15 @@ class Store:
 
 
 def open_store(folder: str | Path, *, verify: bool = False) -> Store:
-    """The store in ``folder``. What is wrong at first sight is found; ``verify`` reads everything and
-    compares the sums.
+    """Open the store in a folder and check that its files fit together.
 
-    Raises DataError: there is no store, or a newer or an unfinished one; a file is missing, damaged, or not
-    the one that the record speaks of.
+    Args:
+        folder: The folder of the store.
+        verify: Whether to read all files and compare their checksums as well.
+
+    Raises:
+        DataError: The folder holds no store, an unfinished one or one of a newer version; or a file is
+            missing, damaged, or contradicts the record.
     """
     folder = Path(folder)
     text = _read_record_file(folder)
@@ -83,7 +97,7 @@ def open_store(folder: str | Path, *, verify: bool = False) -> Store:
         _check_count(folder / file.name, n_sequences, record.n_sequences, "sequences")
     _check_count(folder / TOKENS.name, len(tokens.tokens), record.n_tokens, "tokens")
     if (VALUES.name in record.files) != (tokens.values is not None):
-        raise _foreign(folder / VALUES.name, f"{RECORD} says otherwise of whether there are values")
+        raise _foreign(folder / VALUES.name, f"{RECORD} and the files disagree on whether there are values")
     if tokens.values is not None:
         _check_count(folder / VALUES.name, len(tokens.values), record.n_tokens, "values")
     if verify:
@@ -108,19 +122,19 @@ def _read_record_file(folder: Path) -> bytes:
 def _check_offsets(path: Path, offsets: Indices, end: int) -> None:
     if not len(offsets) or offsets[0] != 0 or offsets[-1] != end:
         last = offsets[-1] if len(offsets) else "missing"
-        raise _foreign(path, f"the last offset is {last}, where {end} values end")
+        raise _foreign(path, f"the last offset is {last}, but there are {end:,} values")
 
 
 def _check_split(path: Path, split: dict[str, Indices], n_sequences: int) -> None:
     for part, members in split.items():
         if len(members) and (members[0] < 0 or members[-1] >= n_sequences):
             what = f"{part} has sequence number {members[0] if members[0] < 0 else members[-1]}"
-            raise _foreign(path, f"{what}, where there are {n_sequences:,} sequences")
+            raise _foreign(path, f"{what}, but there are {format_count(n_sequences, 'sequence')}")
 
 
 def _check_count(path: Path, found: int, expected: int, things: str) -> None:
     if found != expected:
-        raise _foreign(path, f"it holds {found:,} {things}, where {RECORD} says {expected:,}")
+        raise _foreign(path, f"it holds {found:,} {things}, but {RECORD} says {expected:,}")
 
 
 def _verify(folder: Path, record: StoreRecord) -> None:
@@ -129,8 +143,9 @@ def _verify(folder: Path, record: StoreRecord) -> None:
         for block in read_data(folder / name, file.n_bytes):
             digest.update(block)
         if digest.hexdigest() != file.data_sha256:
-            raise _foreign(folder / name, "its checksum is not the one that was written down")
+            raise _foreign(folder / name, f"its checksum is not the one in {RECORD}")
 
 
 def _foreign(path: Path, why: str) -> DataError:
-    return DataError(f"this file is damaged, or of another store: {why}", where=str(path), remedy=COPY_AGAIN)
+    what = f"this file is damaged, or belongs to another store: {why}"
+    return DataError(what, where=str(path), remedy=COPY_AGAIN)

@@ -1,4 +1,4 @@
-"""What a store says of itself, in ``store.json``."""
+"""The record of a store, ``store.json``, which describes the data set and its files."""
 
 import hashlib
 import json
@@ -15,20 +15,23 @@ FORMAT = "biofm token store"
 VERSION = 2
 
 AMINO_ACIDS = "LAGVSERTIDPKQNFYMHWC"
-"""What models were judged on in version 1, in the order of their tokens."""
+"""The residues that models were judged on in version 1, in the order of their tokens."""
 
 _REMEDY = "Prepare the store again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alphabet:
-    """The meaning of the tokens: token number i is spelt ``tokens[i]``.
+    """Says what the tokens mean: token number i is spelled ``tokens[i]``.
 
-    - ``modality``: the kind of record, such as protein; ``units``: what people call that which a token stands
-      for, such as residues.
-    - ``before``, ``behind``: the numbers of the special tokens around each sequence.
-    - ``scored``: the numbers of the tokens that models are judged on; ``standard``: what people call these,
-      such as amino acids.
+    Attributes:
+        name: The name of the alphabet, for messages.
+        tokens: The spelling of each token.
+        modality: The kind of record, such as protein.
+        units: The word for what a token stands for, such as residues.
+        standard: The word for the tokens that models are judged on, such as amino acids.
+        before, behind: The numbers of the special tokens around each sequence.
+        scored: The numbers of the tokens that models are judged on.
     """
 
     name: str
@@ -42,20 +45,28 @@ class Alphabet:
 
     @property
     def n_special(self) -> int:
-        """How many special tokens stand around each sequence."""
+        """The number of special tokens that stand around each sequence."""
         return len(self.before) + len(self.behind)
 
     @property
     def sha256(self) -> str:
-        """A checksum of all that decides what token numbers mean."""
+        """The checksum of everything that decides what token numbers mean."""
         parts = [self.modality, self.tokens, self.before, self.behind]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """One input, whose sequences stand together from number ``first`` on. ``n_units``: such as residues.
-    ``weight``: of a mixture, None for its natural share.
+    """Describes one input, whose sequences stand together in the store.
+
+    Attributes:
+        name: The name of the input.
+        sha256: The checksum of the input.
+        weight: Its weight in a mixture; None for its natural share.
+        first: The number of its first sequence.
+        n_sequences: The number of its sequences.
+        n_tokens: The number of their tokens, special ones included.
+        n_units: The number of their units, such as residues.
     """
 
     name: str
@@ -69,8 +80,13 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SplitRecord:
-    """How the parts were made: by which method, with which parameters and tool, and how many sequences each
-    part has.
+    """Describes how the parts of a split were made.
+
+    Attributes:
+        method: The method of ``SplitOptions``.
+        parameters: The options that decided the split.
+        tool: The tool that found relatives; empty if the method needs none.
+        counts: The number of sequences of each part.
     """
 
     method: str
@@ -81,7 +97,12 @@ class SplitRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileRecord:
-    """``data_sha256``: of the ``n_bytes`` bytes behind the header of 4,096, which the record determines."""
+    """Describes a file of a store.
+
+    Attributes:
+        n_bytes: The size of the data, which follow a header of 4,096 bytes.
+        data_sha256: The checksum of the data; the header follows from the record.
+    """
 
     n_bytes: int
     data_sha256: str
@@ -89,9 +110,20 @@ class FileRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreRecord:
-    """Everything about a store that is not an array. ``gaps``: what became of those of alignments, see
-    ``biofm_datasets.protein``; stores that do not say it kept them. ``request``: a digest of all that was
-    asked for, by which the same request is known again.
+    """Holds everything about a store that is not an array.
+
+    Attributes:
+        alphabet: The meaning of the tokens.
+        dtype: The dtype of the tokens: U8, U16 or U32.
+        n_sequences: The number of sequences.
+        n_tokens: The number of tokens, special ones included.
+        sources: The inputs, in the order of their sequences.
+        split: How the parts were made.
+        notices: What was changed or odd in the input, with counts.
+        files: The other files by name.
+        gaps: What became of the gaps of alignments (see ``biofm_datasets.protein``). Stores that do not say
+            it kept them.
+        request: A digest of everything that was asked for, by which the same request is recognised.
     """
 
     alphabet: Alphabet
@@ -111,15 +143,16 @@ class StoreRecord:
 
 
 def spell_record(record: StoreRecord) -> bytes:
-    """The content of ``store.json``."""
+    """Return the content of ``store.json``."""
     content = {"format": FORMAT, "version": VERSION, **asdict(record)}
     return (json.dumps(content, indent=1) + "\n").encode()
 
 
 def read_record(text: bytes, path: Path) -> StoreRecord:
-    """The record in ``store.json``.
+    """Read the record from the content of ``store.json``; ``path`` names the file in messages.
 
-    Raises DataError: it is damaged, of another format, or of a newer version.
+    Raises:
+        DataError: It is damaged, of another format, or of a newer version.
     """
     try:
         content = parse_json(text)
@@ -130,7 +163,9 @@ def read_record(text: bytes, path: Path) -> StoreRecord:
         what = f"this describes {kind!r}, not a {FORMAT}"
         raise DataError(what, where=str(path), remedy="Give the folder that biofm data prepare wrote")
     if version not in (1, VERSION):
-        what = f"this store has the format's version {version}, and this biofm reads versions 1 and {VERSION}"
+        what = (
+            f"this store has version {version} of the format, but this biofm reads versions 1 and {VERSION}"
+        )
         raise DataError(what, where=str(path), remedy="Update biofm, or prepare the store again")
     try:
         return _record_of(_of_version_1(content) if version == 1 else content)
@@ -140,7 +175,7 @@ def read_record(text: bytes, path: Path) -> StoreRecord:
 
 
 def _of_version_1(content: Mapping[str, Any]) -> dict[str, Any]:
-    """As version 2 says it. Version 1 held proteins alone, with <cls> before and <eos> behind each."""
+    """Convert a record of version 1, which held only proteins, with <cls> before and <eos> behind each."""
     alphabet, sources = content.get("alphabet"), content.get("sources")
     if not isinstance(alphabet, dict) or not isinstance(alphabet.get("tokens"), list):
         raise ValueError("it has no alphabet")
@@ -167,15 +202,15 @@ def _whole(source: Mapping[str, Any], name: str) -> int:
 def _record_of(content: Mapping[str, Any]) -> StoreRecord:
     record: StoreRecord = from_json(StoreRecord, content, "the store")
     if set(record.files) - {VALUES.name} != set(DATA_FILES):
-        raise ValueError("it speaks of other files")
+        raise ValueError("it names other files than a store has")
     places = [0, *(source.first + source.n_sequences for source in record.sources)]
     if [source.first for source in record.sources] != places[:-1] or places[-1] != record.n_sequences:
-        raise ValueError("its sources are not those of its sequences")
+        raise ValueError("its sources do not add up to its sequences")
     if any(source.n_sequences < 0 or source.n_tokens < 0 or source.n_units < 0 for source in record.sources):
-        raise ValueError("a source has less than no sequences")
+        raise ValueError("a source has a negative count")
     numbers = (*record.alphabet.before, *record.alphabet.behind, *record.alphabet.scored)
     if not all(number in range(len(record.alphabet.tokens)) for number in numbers):
-        raise ValueError("its alphabet speaks of tokens that it lacks")
+        raise ValueError("its alphabet refers to tokens that it lacks")
     if any(source.weight is not None and source.weight <= 0 for source in record.sources):
-        raise ValueError("a source has no weight")
+        raise ValueError("a source has a weight that is not positive")
     return record

@@ -1,7 +1,9 @@
-"""Files of one-dimensional tensors in the safetensors format, written as streams and read as memory maps.
+"""Writes files of one-dimensional tensors in the safetensors format as streams, and reads them as memory
+maps.
 
-The format (https://github.com/huggingface/safetensors, "Format") puts a header in JSON before the data. Ours
-has a fixed size, blanks at its end, so that it can be written last, when the number of values is known.
+The format (https://github.com/huggingface/safetensors, "Format") puts a header in JSON before the data. The
+header of a store's files has a fixed size, with blanks at its end, so that it can be written last, when the
+number of values is known.
 """
 
 import hashlib
@@ -18,7 +20,7 @@ from biofm_datasets.documents import parse_json
 from biofm_datasets.errors import DataError
 
 HEADER_BYTES = 4096
-"""Of our files: a page, so that the values are aligned in a memory map."""
+"""The size of the header: a page, so that the values are aligned in a memory map."""
 
 DTYPES: dict[str, np.dtype[Any]] = {
     "U8": np.dtype("u1"),
@@ -30,7 +32,7 @@ DTYPES: dict[str, np.dtype[Any]] = {
 }
 
 COPY_AGAIN = "Copy the store again, or prepare it again"
-"""What to do with a damaged file."""
+"""The remedy for a damaged file."""
 
 _LENGTH_BYTES = 8
 _BLOCK_BYTES = 1 << 20
@@ -39,17 +41,22 @@ Array = NDArray[Any]
 
 
 class FileSum(NamedTuple):
-    """Bytes of data behind the header, and their SHA-256."""
+    """Holds the number of bytes of data after the header, and their SHA-256."""
 
     n_bytes: int
     data_sha256: str
 
 
 class TensorWriter:
-    """Appends values of one dtype to a file. With ``n_bytes`` it goes on behind so many bytes of data that an
-    earlier writer left, and drops what follows them.
+    """Appends values of one dtype to a file.
 
-    Raises DataError: less than that is there.
+    Args:
+        path: The file.
+        dtype: The dtype of the values, in the words of safetensors.
+        n_bytes: The bytes of data of an earlier writer to keep; the rest is dropped. 0 begins a new file.
+
+    Raises:
+        DataError: The file holds fewer bytes.
     """
 
     def __init__(self, path: Path, dtype: str, n_bytes: int = 0) -> None:
@@ -72,13 +79,14 @@ class TensorWriter:
         return self.n_bytes // DTYPES[self.dtype].itemsize
 
     def append(self, values: Array) -> None:
+        """Write values after the earlier ones."""
         data = np.ascontiguousarray(values, DTYPES[self.dtype]).view(np.uint8).data
         self._digest.update(data)
         self._file.write(data)
         self.n_bytes += len(data)
 
     def sync(self) -> None:
-        """Bring what was appended to the disk."""
+        """Bring the appended values to the disk."""
         self._file.flush()
         os.fsync(self._file.fileno())
 
@@ -93,10 +101,11 @@ class TensorWriter:
         return FileSum(self.n_bytes, self._digest.hexdigest())
 
     def close(self) -> None:
+        """Close the file."""
         self._file.close()
 
     def _read_again(self) -> None:
-        """What is there already counts in the sum."""
+        """Include the data of the earlier writer in the checksum."""
         for block in read_data(self.path, self.n_bytes):
             self._digest.update(block)
         self._file.truncate(HEADER_BYTES + self.n_bytes)
@@ -104,7 +113,7 @@ class TensorWriter:
 
 
 def header_of(tensors: Mapping[str, tuple[str, int]]) -> bytes:
-    """The first bytes of a file of these tensors: names to dtypes and numbers of values."""
+    """Return the header of a file of these tensors: names with dtypes and numbers of values."""
     layout, end = {}, 0
     for name, (dtype, n) in tensors.items():
         start, end = end, end + n * DTYPES[dtype].itemsize
@@ -116,7 +125,11 @@ def header_of(tensors: Mapping[str, tuple[str, int]]) -> bytes:
 
 
 def read_data(path: Path, n_bytes: int) -> Iterator[bytes]:
-    """The data of one of our files, block by block. Raises DataError where there are less."""
+    """Yield the data of a store's file, block by block.
+
+    Raises:
+        DataError: The file holds fewer bytes.
+    """
     with path.open("rb") as file:
         file.seek(HEADER_BYTES)
         while n_bytes:
@@ -130,8 +143,9 @@ def read_data(path: Path, n_bytes: int) -> Iterator[bytes]:
 
 
 class StoredValues:
-    """The values of the one tensor in one of our files, read a slice at a time: what a pass over all of them
-    has read does not stay in memory, as it would of a memory map.
+    """Reads the values of the one tensor in a store's file, a slice at a time.
+
+    A pass over all values does not fill the memory, as it would with a memory map.
     """
 
     def __init__(self, path: Path, dtype: np.dtype[Any]) -> None:
@@ -150,9 +164,10 @@ class StoredValues:
 
 
 def map_tensors(path: Path) -> dict[str, Array]:
-    """The tensors of a file, mapped into memory, read-only.
+    """Return the tensors of a file, mapped into memory, read-only.
 
-    Raises DataError: it is not there, not in this format, or shorter or longer than its header says.
+    Raises:
+        DataError: The file is missing, not in this format, or shorter or longer than its header says.
     """
     try:
         raw = np.memmap(path, np.uint8, "r").view(np.ndarray)

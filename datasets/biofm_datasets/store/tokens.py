@@ -1,4 +1,4 @@
-"""The tokens, the members and the ids of a store's sequences, each found by its number."""
+"""Finds the tokens, the members and the ids of a store's sequences by their numbers."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -12,10 +12,16 @@ from biofm_datasets.store.files import OFFSETS, TOKENS, VALUES, map_split
 
 
 class TokenStore:
-    """Sequence i is ``tokens[offsets[i]:offsets[i + 1]]``; both are arrays in memory, or memory maps. So are
-    ``values``, one a token, where models read such.
+    """Holds sequences of tokens: sequence i is ``tokens[offsets[i]:offsets[i + 1]]``.
 
-    One that is mapped from ``folder`` is pickled as that path, so that a process of a loader opens it anew.
+    The arrays are in memory, or memory maps. A mapped store is pickled as its path, so that a process of a
+    data loader opens it again.
+
+    Args:
+        tokens: The tokens of all sequences, one after the other.
+        offsets: The place of each sequence's first token, and the number of all tokens.
+        values: One number for each token; None for models that read none.
+        folder: The folder whose files are mapped; None if the arrays are in memory.
     """
 
     def __init__(
@@ -28,7 +34,12 @@ class TokenStore:
 
     @classmethod
     def of(cls, sequences: Iterable[Tokens], values: Sequence[Values] = ()) -> Self:
-        """Sequences in memory, with the values of each, if they have any."""
+        """Return a store of sequences in memory.
+
+        Args:
+            sequences: The tokens of each sequence.
+            values: The values of each sequence; empty if they have none.
+        """
         arrays = list(sequences)
         offsets = np.cumsum([0, *map(len, arrays)], dtype=np.int64)
         tokens = np.concatenate(arrays) if arrays else np.empty(0, np.uint8)
@@ -36,7 +47,14 @@ class TokenStore:
 
     @classmethod
     def mapped(cls, folder: Path) -> Self:
-        """The sequences of the store in a folder, as memory maps. Raises DataError for damaged files."""
+        """Return the sequences of the store in a folder, as memory maps.
+
+        Args:
+            folder: The folder of the store.
+
+        Raises:
+            DataError: A file is damaged.
+        """
         values = VALUES.map(folder) if (folder / VALUES.name).exists() else None
         return cls(TOKENS.map(folder), OFFSETS.map(folder), values, folder)
 
@@ -49,14 +67,22 @@ class TokenStore:
         return self.tokens[self.offsets[i] : self.offsets[i + 1]]
 
     def values_of(self, i: int | np.integer) -> Values | None:
-        """The values of the tokens of sequence ``i``, from 0; None in a store without values."""
+        """Return the values of the tokens of a sequence; None in a store without values.
+
+        Args:
+            i: The number of the sequence, from 0.
+        """
         return None if self.values is None else self.values[self.offsets[i] : self.offsets[i + 1]]
 
     def __iter__(self) -> Iterator[Tokens]:
         return (self[i] for i in range(len(self)))
 
     def lengths(self, members: Indices | slice = slice(None)) -> Indices:
-        """Tokens of each of the members, which are numbers of sequences or a slice of them."""
+        """Return the number of tokens of each member.
+
+        Args:
+            members: Numbers of sequences, or a slice of them.
+        """
         if isinstance(members, slice):
             return self.offsets[1:][members] - self.offsets[:-1][members]
         return self.offsets[members + 1] - self.offsets[members]
@@ -68,8 +94,12 @@ class TokenStore:
 
 
 class Members:
-    """Some of the members of a part of a store's split, from number ``first`` to before ``last`` of them: an
-    array that lies in a file and is pickled as its place there.
+    """Holds some members of a part of a store's split: an array in a file that is pickled as its place there.
+
+    Args:
+        folder: The folder of the store.
+        part: The name of the part.
+        first, last: The range of the members: from the first to before the last, counted from 0.
     """
 
     def __init__(self, folder: Path, part: str, first: int, last: int) -> None:
@@ -93,7 +123,12 @@ class Members:
 
 
 class Ids(Sequence[str]):
-    """The names of sequences, spelt when they are asked for."""
+    """Holds the ids of sequences and decodes them when they are read.
+
+    Args:
+        text: The UTF-8 text of all ids, one after the other.
+        offsets: The place of each id's first byte, and the number of all bytes.
+    """
 
     def __init__(self, text: NDArray[np.uint8], offsets: Indices) -> None:
         self._text = text

@@ -1,4 +1,4 @@
-"""The folder of a store that is being written: whose it is, and how far it has come."""
+"""The folder of a store that is being written: which process holds it, and how much is done."""
 
 import json
 import os
@@ -24,7 +24,7 @@ Fields = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Progress:
-    """What ``progress.json`` holds; see ``Unfinished``."""
+    """Holds the content of ``progress.json``; see ``Unfinished``."""
 
     fingerprint: dict[str, Any]
     n_bytes: dict[str, int]
@@ -33,13 +33,20 @@ class _Progress:
 
 
 class Unfinished:
-    """``.unfinished`` within ``folder``, held by this process alone until ``close``.
+    """Holds the folder ``.unfinished`` of a store for this process alone, until ``close``.
 
-    ``progress`` is what the last ``remember`` left there: the ``fingerprint`` of the work, bytes of each
-    file, the writer's state, the sums of finished files. Without ``resume`` nothing may lie there, unless
-    ``anew`` gives it up.
+    ``progress`` is what the last ``remember`` left there: the fingerprint of the work, the bytes of each
+    file, the writer's state, and the sums of finished files.
 
-    Raises DataError: it may not be begun or gone on with so; it is damaged; another process holds it.
+    Args:
+        folder: The folder of the store.
+        fingerprint: The settings of the work; work with other settings is not continued.
+        resume: Whether to continue the work that lies there.
+        anew: Whether to discard the work that lies there. With neither, nothing may lie there.
+
+    Raises:
+        DataError: Work lies there and may not be continued or discarded; it is damaged; or another process
+            holds it.
     """
 
     def __init__(self, folder: Path, fingerprint: Fields, *, resume: bool, anew: bool) -> None:
@@ -50,7 +57,7 @@ class Unfinished:
         try:
             self._hold()
             found = None if anew and not resume else self._read()
-            of_work: dict[str, Any] = json.loads(json.dumps(dict(fingerprint)))  # as it will be read
+            of_work: dict[str, Any] = json.loads(json.dumps(dict(fingerprint)))  # as it is read back
             if found is None:
                 self._clear()
             else:
@@ -62,17 +69,21 @@ class Unfinished:
             raise
 
     def remember(self, **changed: Any) -> None:
+        """Write the changed entries of the progress to the disk."""
         self.progress |= changed
         write_whole(self.path / PROGRESS, json.dumps(self.progress).encode())
 
     def close(self) -> None:
+        """Let other processes hold the folder."""
         self._lock.close()
 
     def remove(self) -> None:
+        """Remove the folder with everything in it."""
         self.close()
         shutil.rmtree(self.path)
 
     def damaged(self, why: str) -> DataError:
+        """Return the error for unfinished work that is damaged."""
         remedy = BEGIN_AGAIN[0].upper() + BEGIN_AGAIN[1:]
         return DataError(f"the unfinished store is damaged ({why})", where=str(self.folder), remedy=remedy)
 
@@ -99,7 +110,7 @@ class Unfinished:
 
     def _clear(self) -> None:
         for path in self.path.iterdir():
-            if path.is_dir():  # of a tool that was killed
+            if path.is_dir():  # left by a tool that was killed
                 shutil.rmtree(path)
             elif path.name != LOCK:
                 path.unlink()
@@ -122,7 +133,7 @@ class Unfinished:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """A file that is the old one or the new one, whenever the process ends."""
+    """Write a file so that it holds the old or the new content whenever the process ends."""
     partial = path.with_name(f"{path.name}.partial")
     with partial.open("wb") as file:
         file.write(content)

@@ -1,4 +1,4 @@
-"""Writing a store as a stream, in memory that does not grow, so that a killed run can go on."""
+"""Writes a store as a stream, in constant memory, so that a killed run can be resumed."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -32,18 +32,21 @@ from biofm_datasets.store.files import (
 from biofm_datasets.store.record import FileRecord, StoreRecord, spell_record
 from biofm_datasets.store.tensor_file import TensorWriter
 from biofm_datasets.store.unfinished import Unfinished, write_whole
+from biofm_datasets.text import format_count
 
 SPLIT_BLOCK = 1 << 16
-"""Sequences whose parts are written at once."""
+"""The number of sequences whose parts are written at once."""
 
 
 class StoreWriter:
-    """Writes a store into ``folder``, which exists. Until ``publish`` everything lies in its ``.unfinished``,
-    and a store that the folder holds already stays as it is.
+    """Writes a store into a folder.
+
+    Until ``publish`` everything lies in the folder's ``.unfinished``, and a store that the folder already
+    holds stays as it is.
 
         with StoreWriter(folder, "U8", fingerprint, resume=True) as writer:
             if not writer.is_sealed:
-                ...                                        # what writer.state says is done
+                ...                                        # skip what writer.state says is done
                 writer.append(ids, tokens, lengths)
                 writer.commit({"n_read": 7})
                 writer.seal()
@@ -52,13 +55,21 @@ class StoreWriter:
                 writer.complete(record)
             writer.publish()
 
-    A commit brings what was appended to the disk, with what the caller says of it. After a kill a writer of
-    the same ``fingerprint`` with ``resume`` begins at the last commit; the files become the same, byte by
-    byte. A fault that is no interruption leaves nothing of a run of one commit. ``anew``: unfinished work is
-    given up. ``has_keys``: a number is kept for each sequence until the store is published. ``has_values``:
-    each token comes with a number.
+    A commit brings the appended sequences to the disk, with the state that the caller gives. After a kill, a
+    writer of the same fingerprint continues from the last commit, and the files become the same, byte by
+    byte. An error other than an interruption discards a run with only one commit.
 
-    Raises DataError as ``Unfinished`` does.
+    Args:
+        folder: The folder, which exists.
+        dtype: The dtype of the tokens: U8, U16 or U32.
+        fingerprint: The settings of the work; work with other settings is not continued.
+        resume: Whether to continue unfinished work.
+        anew: Whether to discard unfinished work.
+        has_keys: Whether a number is kept for each sequence until the store is published.
+        has_values: Whether each token comes with a number.
+
+    Raises:
+        DataError: See ``Unfinished``.
     """
 
     def __init__(
@@ -89,17 +100,17 @@ class StoreWriter:
 
     @property
     def state(self) -> dict[str, Any]:
-        """What the last commit was told; empty before the first."""
+        """The state that the last commit was given; it is empty before the first."""
         return dict(self._unfinished.progress["state"])
 
     @property
     def n_sequences(self) -> int:
-        """How many the last commit holds."""
+        """The number of sequences that are committed."""
         return int(self._unfinished.progress["n_bytes"].get(HASHES.tensor, 0)) // HASHES.itemsize
 
     @property
     def is_sealed(self) -> bool:
-        """Whether all sequences are there."""
+        """Whether all sequences are written."""
         return bool(self._unfinished.progress["sums"])
 
     @property
@@ -109,7 +120,7 @@ class StoreWriter:
 
     @property
     def files(self) -> dict[str, FileRecord]:
-        """The sums of the finished files."""
+        """The sizes and checksums that finished files have."""
         sums = self._unfinished.progress["sums"]
         return {
             name: FileRecord(n_bytes=sums[name][0], data_sha256=sums[name][1])
@@ -125,7 +136,15 @@ class StoreWriter:
         keys: Hashes | None = None,
         values: Values | None = None,
     ) -> None:
-        """Add sequences: ``tokens`` holds theirs one after the other, ``values`` a number for each token."""
+        """Add sequences.
+
+        Args:
+            ids: The id of each sequence.
+            tokens: The tokens of all sequences, one after the other.
+            lengths: The number of tokens of each sequence.
+            keys: The number to keep for each sequence.
+            values: One number for each token.
+        """
         texts = [id_.encode() for id_ in ids]
         self._append_ends(OFFSETS, self._streams[TOKENS], lengths)
         self._streams[TOKENS].append(tokens)
@@ -139,7 +158,11 @@ class StoreWriter:
             self._streams[KEYS].append(keys)
 
     def commit(self, state: Mapping[str, Any]) -> None:
-        """Bring everything so far to the disk."""
+        """Bring all sequences so far to the disk.
+
+        Args:
+            state: What the caller needs to continue from here.
+        """
         for stream in self._streams.values():
             stream.sync()
         n_bytes = {file.tensor: stream.n_bytes for file, stream in self._streams.items()}
@@ -147,14 +170,18 @@ class StoreWriter:
         self._n_commits += 1
 
     def seal(self) -> None:
-        """All sequences are committed: finish their files."""
+        """Finish the files of the sequences, all of which are committed."""
         sums = {
             file.name: stream.finish({file.tensor: stream.n_values}) for file, stream in self._streams.items()
         }
         self._unfinished.remember(sums=sums)
 
     def write_split(self, labels: NDArray[np.uint8]) -> dict[str, int]:
-        """``labels`` are places in ``PARTS``, one for each sequence. Returns how many each part has."""
+        """Write the parts of the split and return how many sequences each has.
+
+        Args:
+            labels: The part of each sequence, as its place in ``PARTS``.
+        """
         counts = {part: int(np.count_nonzero(labels == number)) for number, part in enumerate(PARTS)}
         stream = TensorWriter(self.work / SPLIT, "I64")
         self._opened.callback(stream.close)
@@ -165,7 +192,11 @@ class StoreWriter:
         return counts
 
     def complete(self, record: StoreRecord) -> None:
-        """Everything is written; this is what the store says of itself."""
+        """Write the record of the store, after all other files.
+
+        Args:
+            record: The record.
+        """
         write_whole(self.work / RECORD, spell_record(record))
 
     def publish(self) -> None:
@@ -177,7 +208,7 @@ class StoreWriter:
                 if (self.work / name).exists():
                     os.replace(self.work / name, self.folder / name)
                 elif name not in self.files:
-                    (self.folder / name).unlink(missing_ok=True)  # of a store that this one replaces
+                    (self.folder / name).unlink(missing_ok=True)  # left by a store that this one replaces
             os.replace(self.work / RECORD, self.folder / RECORD)
         self._unfinished.remove()
 
@@ -190,14 +221,14 @@ class StoreWriter:
         if fault is None:
             self._opened.close()
             return
-        with suppress(OSError):  # what cannot be flushed any more is behind the last commit
+        with suppress(OSError):  # Data that can no longer be flushed come after the last commit.
             self._opened.close()
         n_done, is_interrupted = self.n_sequences, not isinstance(fault, Exception)
-        is_little = not self._n_before and self._n_commits < 2  # done again sooner than thought about
+        is_little = not self._n_before and self._n_commits < 2  # quick to repeat, so not worth keeping
         if not n_done or (is_little and not is_interrupted):
             self._unfinished.remove()
         elif n_done > self._n_before or is_interrupted:
-            kept = f"{n_done:,} sequences are done and kept"
+            kept = f"{format_count(n_done, 'sequence')} {'is' if n_done == 1 else 'are'} done and kept"
             fault.add_note(f"{kept}: repeat the command with --resume to go on")
 
     def _open_streams(self, opened: ExitStack) -> dict[TensorFile, TensorWriter]:
@@ -214,12 +245,12 @@ class StoreWriter:
         return streams
 
     def _append_ends(self, file: TensorFile, values: TensorWriter, lengths: Indices) -> None:
-        """Where sequences of these lengths will end, that are appended to ``values`` next."""
+        """Append the places where sequences of these lengths end once they are appended to ``values``."""
         self._streams[file].append(values.n_values + np.cumsum(lengths))
 
 
 def hash_sequences(tokens: Tokens, lengths: Indices, values: Values | None = None) -> Hashes:
-    """64 bits of each sequence's tokens, and of its values where it has any (BLAKE2b, RFC 7693)."""
+    """Return a 64-bit hash of each sequence's tokens, and of its values if it has any (BLAKE2b, RFC 7693)."""
     data = np.ascontiguousarray(tokens).view(np.uint8).data
     places = list(pairwise([0, *np.cumsum(lengths).tolist()]))
     wide, size = tokens.dtype.itemsize, HASHES.itemsize

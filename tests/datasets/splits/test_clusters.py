@@ -48,10 +48,10 @@ def test_a_chain_of_relatives_is_one_cluster_and_its_size_is_told(chain: list[st
     assert np.bincount(found.values, minlength=4)[1:].tolist() == [2, 3, 0]
     assert found.found["largest_cluster"] >= 12
     (told,) = found.notices
-    assert "more than half of all, which can only train" in told
+    assert "more than half of all and so stays in training" in told
     with pytest.raises(DataError) as caught:
         split(chain, tmp_path, method="cluster", test=9, tool="kmer", min_coverage=0.4)
-    assert "2 too few of 19 sequences can be held out by whole clusters" in caught.value.what
+    assert "whole clusters are 2 of 19 sequences short of the amount" in caught.value.what
     assert "of 20 sequences (6" in caught.value.what
     assert "--max-identity above 0.3" in (caught.value.remedy or "")
 

@@ -21,7 +21,7 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
         "--validation, --test",
         "the column already says",
     ),
-    "no column": ({"method": "column"}, "--split-column", "needs the column"),
+    "no column": ({"method": "column"}, "--split-column", "needs a column"),
     "a column too many": (
         {"method": "random", "test": 5, "column": "x"},
         "--split-column",
@@ -35,12 +35,12 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
     "one group twice": (
         {"method": "group", "column": "x", "test_groups": ("a",), "validation_groups": ("a", "b")},
         "--validation-group, --test-group",
-        "the group 'a' cannot be both",
+        "the group 'a' is named for both",
     ),
     "names and numbers": (
         {"method": "group", "column": "x", "test_groups": ("a",), "test": 2},
         "--validation, --test",
-        "by name and by number",
+        "by name and by amount",
     ),
     "an identity of percent": (
         {"method": "identity", "test": 5, "max_identity": 30},

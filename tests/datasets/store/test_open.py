@@ -130,7 +130,11 @@ WRONG: dict[str, tuple[Change, str, str]] = {  # what happened to it, what is na
     "no JSON": (write("store.json", b"{"), "store.json", "no JSON"),
     "another JSON": (write("store.json", b"[]"), "store.json", "no JSON object"),
     "another record": (write("store.json", b"{}"), "store.json", "describes None"),
-    "a newer version": (edit(version=3), "store.json", "version 3, and this biofm reads versions 1 and 2"),
+    "a newer version": (
+        edit(version=3),
+        "store.json",
+        "version 3 of the format, but this biofm reads versions 1 and 2",
+    ),
     "a record that lacks something": (edit(split={}), "store.json", "damaged"),
     "a record that has something else": (edit(colour="red"), "store.json", "damaged"),
     "a record of no sources": (edit(sources=[]), "store.json", "sources"),
@@ -141,7 +145,7 @@ WRONG: dict[str, tuple[Change, str, str]] = {  # what happened to it, what is na
     ),
     "a store of version 1 without an alphabet": (edit(version=1, alphabet=3), "store.json", "no alphabet"),
     "a store of version 1 without sources": (edit(version=1, sources=[3]), "store.json", "no sources"),
-    "a record of other files": (edit(files={}), "store.json", "other files"),
+    "a record of other files": (edit(files={}), "store.json", "names other files"),
     "another number of sequences": (edit(n_tokens=3), "tokens.safetensors", "says 3"),
     "a missing file": (unlink("tokens.safetensors"), "tokens.safetensors", "missing"),
     "truncated tokens": (cut("tokens.safetensors", 10), "tokens.safetensors", "10 bytes are missing"),
@@ -171,12 +175,12 @@ WRONG: dict[str, tuple[Change, str, str]] = {  # what happened to it, what is na
     "too few hashes": (
         rewrite("hashes.safetensors", "hashes", np.zeros(29, np.uint64)),
         "hashes.safetensors",
-        "holds 29 sequences, where store.json says 30",
+        "holds 29 sequences, but store.json says 30",
     ),
     "a split beyond the end": (
         lambda folder: save_file(dict.fromkeys(PARTS, np.array([3, 30])), folder / "split.safetensors"),
         "split.safetensors",
-        "sequence number 30, where there are 30",
+        "sequence number 30, but there are 30",
     ),
     "a split before the beginning": (
         lambda folder: save_file(dict.fromkeys(PARTS, np.array([-1, 3])), folder / "split.safetensors"),
