@@ -1,4 +1,4 @@
-"""Model families, and the files that their weights come in."""
+"""Model families: reads, makes, describes and writes their models, and finds the files of their weights."""
 
 from biofm.models.checkpoint import (
     Checkpoint,

@@ -1,8 +1,7 @@
-"""Models: read from opened files, made anew, described, and written.
+"""Models are read from opened files, made untrained, described and written here.
 
-The road from files to a model: ``read_checkpoint`` finds the family (``families.py``), which understands the
-settings and answers with a layout (``layout.py``); ``build`` (``weights.py``) makes the module and reads the
-tensors (``tensors.py``) into it.
+``read_checkpoint`` finds the family (``families.py``), which reads the settings and returns a layout
+(``layout.py``). ``build`` (``weights.py``) makes the module and reads the tensors (``tensors.py``) into it.
 """
 
 import json
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from biofm_datasets.documents import load_json
+from biofm_datasets.text import format_count
 from safetensors.torch import save
 from torch import Tensor
 
@@ -26,8 +26,13 @@ from biofm.nn import MaskedLM, initialise
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A model as it was read: its family, the module on the CPU in its stored dtype, its tokenizer, and the
-    names of tensors in the files that were not used.
+    """Holds a model as it was read.
+
+    Attributes:
+        family: The name of its family.
+        module: The model on the CPU, in its stored dtype.
+        tokenizer: The tokenizer of its family.
+        unused: The names of the tensors in the files that were not used.
     """
 
     family: str
@@ -38,8 +43,22 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelInfo:
-    """What a model is, in numbers. ``trained_length`` counts tokens, <cls> and <eos> included; ``sha256`` is
-    the checksum of the weight files.
+    """Describes a model in numbers.
+
+    Attributes:
+        name: The name by which the model was read.
+        family: The name of its family.
+        n_parameters: The number of its weights.
+        n_layers: The number of its blocks.
+        d_model: The width of its hidden states.
+        n_heads: The number of attention heads of a block.
+        trained_length: The length of the longest sequence in training, in tokens, special ones included.
+        has_head: Whether it predicts tokens.
+        has_contact_head: Whether it predicts contacts.
+        stored_dtype: The dtype of the weights in the files.
+        sha256: The checksum of the weight files.
+        files: The files it was read from.
+        unused_tensors: The names of the tensors in the files that were not used.
     """
 
     name: str
@@ -58,9 +77,14 @@ class ModelInfo:
 
 
 def read_checkpoint(files: Files, where: str) -> Checkpoint:
-    """Read a model from its opened files: ``config.json`` and weights, a fair-esm ``.pt``, an esm ``.pth``.
+    """Read a model from its opened files.
 
-    Raises ModelError: an unknown kind of model, a damaged or incomplete file, a tensor that does not fit.
+    Args:
+        files: ``config.json`` and weights, a fair-esm ``.pt``, or an esm ``.pth``.
+        where: The model's name, for messages.
+
+    Raises:
+        ModelError: The kind of model is unknown, a file is damaged or incomplete, or a tensor does not fit.
     """
     read = _read_folder if "config.json" in files else _read_lone_file
     family, layout = read(files, where)
@@ -79,18 +103,25 @@ def new_model(
     causal: bool = False,
     modality: str = DEFAULT_MODALITY,
 ) -> Checkpoint:
-    """Return an untrained model that reads ``modality``; its weights depend on ``seed`` alone.
-    ``trained_length`` is the length of the longest sequence to train on, in tokens, special ones included.
+    """Return an untrained model.
 
-    Raises OptionError for a modality without new models, and for a size that does not exist.
+    Args:
+        size: The name of its size.
+        trained_length: The length of the longest sequence to train on, in tokens, special ones included.
+        seed: Seed of the initial weights, which depend on nothing else.
+        causal: Whether a token attends only to itself and earlier ones.
+        modality: The name of the modality that the model reads.
+
+    Raises:
+        OptionError: The modality has no untrained models, or the size does not exist.
     """
     name = next((name for name, it in FAMILIES.items() if it.NEW and _modality_of(it) == modality), None)
     if name is None:
         known = {_modality_of(it): None for it in FAMILIES.values() if it.NEW}
-        what = f"there is no new model of the modality {modality}"
+        what = f"there is no untrained model for the modality {modality}"
         raise OptionError(what, where="--as", remedy=f"Give {' or '.join(known)}, or --start-from a model")
     new = FAMILIES[name].NEW
-    assert new is not None, "it was looked at"
+    assert new is not None, "only families with untrained models were searched"
     if size not in new.sizes:
         raise OptionError(f"no such size: {size}", where="--size", remedy=f"Give {', '.join(new.sizes)}")
     module = MaskedLM(new.config(size, trained_length, causal))
@@ -99,8 +130,11 @@ def new_model(
 
 
 def write_checkpoint(checkpoint: Checkpoint) -> dict[str, bytes]:
-    """Return the files of a model in the layout of its family: that of ``transformers`` for a published
-    family, ours for ours.
+    """Return the files of a model by name, in the layout of ``transformers`` for a published family, else in
+    ours.
+
+    Args:
+        checkpoint: The model.
     """
     family, module = FAMILIES[checkpoint.family], checkpoint.module
     files = _folder_files(family.to_settings(module), foreign_state(module, family.WRITTEN))
@@ -108,7 +142,14 @@ def write_checkpoint(checkpoint: Checkpoint) -> dict[str, bytes]:
 
 
 def describe(name: str, checkpoint: Checkpoint, sha256: str, files: tuple[str, ...]) -> ModelInfo:
-    """Return what a model is. ``name``, ``sha256`` and ``files`` are those it was read by."""
+    """Return what a model is, in numbers.
+
+    Args:
+        name: The name by which it was read.
+        checkpoint: The model.
+        sha256: The checksum of its weight files.
+        files: The files it was read from.
+    """
     module, config = checkpoint.module, checkpoint.module.config
     return ModelInfo(
         name=name,
@@ -128,25 +169,28 @@ def describe(name: str, checkpoint: Checkpoint, sha256: str, files: tuple[str, .
 
 
 def _check_inputs(layout: Layout, tokenizer: Tokenizer, where: str) -> None:
-    """Raises ModelError where the encoder asks for more than the family's tokenizer gives."""
+    """Raise ModelError if the encoder needs inputs that the family's tokenizer does not provide."""
     config = layout.config
     if (config.values != "none") != tokenizer.has_values or config.n_segments:
-        what = f"its encoder reads values ({config.values}) or segments ({config.n_segments}) otherwise"
-        remedy = "Get the configuration again"
-        raise ModelError(f"{what} than models of {tokenizer.modality.name} do", where=where, remedy=remedy)
+        what = f"its encoder reads values ({config.values}) and {format_count(config.n_segments, 'segment')}"
+        remedy = "Download the configuration again"
+        what += f", which does not match the tokenizer of {tokenizer.modality.words.items}"
+        raise ModelError(what, where=where, remedy=remedy)
 
 
 def _read_folder(files: Files, where: str) -> tuple[str, Layout]:
+    """Find the family of a folder's configuration and return its name with the layout."""
     settings = _read_settings(files, where)
     for name, family in FAMILIES.items():
         if family.owns(settings):
             return name, family.from_folder(settings, read_tensors(files), where)
     known = ", ".join(dict.fromkeys(family.MODEL_TYPE for family in FAMILIES.values()))
-    what = f"model_type {settings.get('model_type')!r} is none of {known}"
+    what = f"biofm does not load the model_type {settings.get('model_type')!r}, only {known}"
     raise ModelError(what, where=where, remedy="See `biofm models` for what can be loaded")
 
 
 def _read_lone_file(files: Files, where: str) -> tuple[str, Layout]:
+    """Find the family of a ``.pt`` or ``.pth`` file and return its name with the layout."""
     (name, handle), *beside = files.items()
     if name.endswith(".pth"):
         return "ESM C", esmc.from_pth(read_pickle(handle, name), where)
@@ -167,7 +211,7 @@ def _read_settings(files: Files, where: str) -> dict[str, Any]:
             f"config.json is not JSON ({error})", where=where, remedy="Download it again"
         ) from error
     if not isinstance(settings, dict):
-        raise ModelError("config.json holds no settings", where=where, remedy="Download it again")
+        raise ModelError("config.json is not a JSON object", where=where, remedy="Download it again")
     return settings
 
 

@@ -1,12 +1,12 @@
-"""ESM-1b (Rives et al. 2021, PNAS 118:e2016239118) and ESM-1v (Meier et al. 2021), 650M.
+"""ESM-1b (Rives et al. 2021, PNAS 118:e2016239118) and ESM-1v (Meier et al. 2021), which have 650M weights.
 
-As ESM-2, but with learned positions, which end at 1,024 tokens; ESM-1b has a norm of its embeddings besides.
-Reads the ``transformers`` layout and fair-esm's ``.pt``; writes the former. The first ESM-1, of sinusoidal
-positions, is another architecture.
+They differ from ESM-2 by learned positions, which end at 1,024 tokens; ESM-1b also has a norm of its
+embeddings. The ``transformers`` layout and fair-esm's ``.pt`` are read; the former is written. The first
+ESM-1, with sinusoidal positions, is another architecture.
 
 No contact head was ever fitted to ESM-1v, and fair-esm keeps none so that nobody takes it for a predictor of
 contacts (https://github.com/facebookresearch/esm/issues/170). A checkpoint in the layout of ``transformers``
-holds one all the same, as it was initialised: it is not read.
+still holds one with its initial weights, which is not read.
 """
 
 from argparse import Namespace
@@ -25,7 +25,7 @@ from biofm.nn import EncoderConfig, MaskedLM
 
 MODEL_TYPE = esm2.MODEL_TYPE
 N_POSITIONS = 1026
-FIRST_POSITION = 2  # fairseq counts from the number behind that of <pad>
+FIRST_POSITION = 2  # fairseq numbers positions from the number after that of <pad>
 
 HUB_IDS = {
     "esm1b": "facebook/esm1b_t33_650M_UR50S",
@@ -59,7 +59,7 @@ NEW: NewModels | None = None
 
 ARCHITECTURE = "roberta_large"
 OTHER_ARCHITECTURES = {
-    "protein_bert_base": "the first ESM-1, which is of another architecture",
+    "protein_bert_base": "the first ESM-1, which has another architecture",
     "msa_transformer": "an MSA Transformer, which reads alignments",
 }
 
@@ -74,7 +74,9 @@ def config(
     n_positions: int = N_POSITIONS,
     **other: Any,
 ) -> EncoderConfig:
-    """Of any shape; the published ones are all of 33 layers, width 1,280 and 20 heads."""
+    """Return the configuration of any shape; the published models all have 33 layers, width 1,280 and 20
+    heads.
+    """
     return esm2.config(
         d_model=d_model,
         n_layers=n_layers,
@@ -90,11 +92,16 @@ def config(
 
 
 def owns(settings: Mapping[str, Any]) -> bool:
+    """Return whether the settings are those of an ESM-1b or ESM-1v."""
     return settings.get("model_type") == MODEL_TYPE and not esm2.owns(settings)
 
 
 def from_folder(settings: Mapping[str, Any], tensors: Tensors, where: str) -> Layout:
-    """Raises ModelError for settings that make no ESM-1b or ESM-1v."""
+    """Return the layout of a folder.
+
+    Raises:
+        ModelError: The settings do not describe an ESM-1b or ESM-1v.
+    """
     esm2.refuse_siblings(settings, "an ESM-1b or ESM-1v", where)
     with configuration_errors("an ESM-1b or ESM-1v", where):
         if (positions := settings.get("position_embedding_type", "absolute")) != "absolute":
@@ -114,12 +121,18 @@ def from_folder(settings: Mapping[str, Any], tensors: Tensors, where: str) -> La
 
 
 def owns_fair_esm(content: Mapping[str, Any]) -> bool:
-    """ESM-2, of a later fairseq, keeps its options elsewhere."""
+    """Return whether a fair-esm file is an ESM-1b or ESM-1v. ESM-2, from a later fairseq, has its options
+    elsewhere.
+    """
     return isinstance(content.get("args"), Namespace)
 
 
 def from_fair_esm(content: Mapping[str, Any], where: str) -> Layout:
-    """From a fair-esm ``.pt``. Raises ModelError for its other models, and where options are missing."""
+    """Return the layout of a fair-esm ``.pt``.
+
+    Raises:
+        ModelError: It is another model of fair-esm, or options are missing.
+    """
     options = {name.removeprefix("encoder_"): value for name, value in vars(content["args"]).items()}
     if (architecture := options.get("arch")) != ARCHITECTURE:
         kind = OTHER_ARCHITECTURES.get(
@@ -133,7 +146,8 @@ def from_fair_esm(content: Mapping[str, Any], where: str) -> Layout:
             d_model=options["embed_dim"],
             n_layers=options["layers"],
             n_heads=options["attention_heads"],
-            embedding_norm="emb_layer_norm_before.weight" in tensors,  # as fair-esm tells the two apart
+            embedding_norm="emb_layer_norm_before.weight"
+            in tensors,  # fair-esm distinguishes the two by this
             token_dropout=options.get("token_dropout", False),
             d_feedforward=options["ffn_embed_dim"],
             n_positions=options["max_positions"] + FIRST_POSITION,
@@ -143,7 +157,7 @@ def from_fair_esm(content: Mapping[str, Any], where: str) -> Layout:
 
 
 def to_settings(model: MaskedLM) -> dict[str, Any]:
-    """The ``config.json`` from which ``transformers`` builds the same model."""
+    """Return the ``config.json`` from which ``transformers`` builds the same model."""
     return esm2.to_settings(model) | {
         "position_embedding_type": "absolute",
         "emb_layer_norm_before": model.config.embedding_norm,
@@ -156,7 +170,7 @@ tokenizer_files = esm2.tokenizer_files
 
 
 def _without_contacts(names: NameMap, encoder: EncoderConfig) -> NameMap:
-    """The names of an ESM-1b, or of an ESM-1v, which has no norm of its embeddings."""
+    """Return the names for a model; an ESM-1v, which has no norm of its embeddings, has no contact head."""
     if encoder.embedding_norm:
         return names
     modules = {ours: theirs for ours, theirs in names.modules.items() if not ours.startswith("contacts.")}
@@ -164,7 +178,9 @@ def _without_contacts(names: NameMap, encoder: EncoderConfig) -> NameMap:
 
 
 def _without_mask(vectors: Tensor) -> Tensor:
-    """fair-esm empties the vector of <mask>, which training left at random, when it reads the file."""
+    """Return the token vectors with zeros for <mask>, which training left random. fair-esm does so on
+    reading.
+    """
     emptied: Tensor = torch.atleast_1d(vectors).clone()
     emptied[tokenizer().mask :] = 0
     return emptied

@@ -1,7 +1,8 @@
-"""ESM-2, 8M to 15B (Lin et al. 2023, Science 379:1123): pre-norm, rotary, GELU, token dropout, tied head.
+"""ESM-2: a model of 8M to 15B weights that is pre-norm, with rotary positions (Lin et al. 2023, Science
+379:1123).
 
-Reads the ``transformers`` layout (``EsmForMaskedLM`` or ``EsmModel``) and fair-esm's ``.pt``; writes the
-former.
+It uses GELU, token dropout and a tied head. The ``transformers`` layout (``EsmForMaskedLM`` or ``EsmModel``)
+and fair-esm's ``.pt`` are read; the former is written.
 """
 
 import json
@@ -97,7 +98,9 @@ NEW: NewModels | None = None
 def config(
     *, d_model: int, n_layers: int, n_heads: int, token_dropout: bool = True, **other: Any
 ) -> EncoderConfig:
-    """An ESM-2 of any shape; the published ones differ in these three numbers alone."""
+    """Return the configuration of an ESM-2 of any shape; the published ones differ only in these three
+    numbers.
+    """
     if token_dropout not in (True, False, None):
         raise ValueError(f"token_dropout is {shortened(token_dropout)}; it must be true or false")
     tokenizer = ProteinTokenizer()
@@ -113,20 +116,24 @@ def config(
 
 
 def owns(settings: Mapping[str, Any]) -> bool:
-    """Its elder siblings, which share the model type, have learned positions."""
+    """Return whether the settings are those of an ESM-2: ESM-1b and ESM-1v, of the same model type, have
+    learned positions.
+    """
     rotary = settings.get("position_embedding_type") == "rotary"
     return settings.get("model_type") == MODEL_TYPE and rotary
 
 
 def from_folder(settings: Mapping[str, Any], tensors: Tensors, where: str) -> Layout:
+    """Return the layout of a folder in the ``transformers`` layout."""
     config = config_from_transformers(settings, where)
     return Layout(config, tensors.renamed(modern_transformers_name), TRANSFORMERS)
 
 
 def config_from_transformers(settings: Mapping[str, Any], where: str) -> EncoderConfig:
-    """From a ``config.json``.
+    """Return the configuration that a ``config.json`` describes.
 
-    Raises ModelError for the siblings that share its model type, and for settings that make no encoder.
+    Raises:
+        ModelError: It is another model of the same model type, or the settings describe no encoder.
     """
     refuse_siblings(settings, "an ESM-2", where)
     with configuration_errors("an ESM-2", where):
@@ -141,7 +148,7 @@ def config_from_transformers(settings: Mapping[str, Any], where: str) -> Encoder
 
 
 def refuse_siblings(settings: Mapping[str, Any], model: str, where: str) -> None:
-    """Raise ModelError for what else bears the model type "esm"; ``model`` is what was looked for."""
+    """Raise ModelError for another model of the model type "esm"; ``model`` is what the caller looks for."""
     if sibling := _sibling(settings):
         remedy = "See `biofm models` for what can be loaded"
         raise ModelError(f"this is {sibling}, not {model}", where=where, remedy=remedy)
@@ -150,20 +157,21 @@ def refuse_siblings(settings: Mapping[str, Any], model: str, where: str) -> None
 def _sibling(settings: Mapping[str, Any]) -> str:
     n_tokens = len(tokenizer().vocabulary)
     if settings.get("is_folding_model"):
-        return "ESMFold, which folds with an ESM-2 inside"
+        return "ESMFold, which predicts structures with an ESM-2 inside"
     if settings.get("vocab_size", n_tokens) != n_tokens:
-        return f"a model of another alphabet, with {settings['vocab_size']} tokens where ESM has {n_tokens}"
+        return f"a model with another alphabet, of {settings['vocab_size']} tokens instead of {n_tokens}"
     if settings.get("position_embedding_type") == "rotary" and settings.get("emb_layer_norm_before"):
-        return "a model of rotary positions and a norm of its embeddings"
+        return "a model with rotary positions and a norm of its embeddings"
     return ""
 
 
 def to_settings(model: MaskedLM) -> dict[str, Any]:
+    """Return the ``config.json`` of a model."""
     return config_to_transformers(model.config, with_head=model.head is not None)
 
 
 def config_to_transformers(encoder: EncoderConfig, *, with_head: bool) -> dict[str, Any]:
-    """The ``config.json`` from which ``transformers`` builds the same model."""
+    """Return the ``config.json`` from which ``transformers`` builds the same model."""
     tokenizer = ProteinTokenizer()
     return {
         "model_type": "esm",
@@ -188,12 +196,16 @@ def config_to_transformers(encoder: EncoderConfig, *, with_head: bool) -> dict[s
 
 
 def from_fair_esm(content: Mapping[str, Any], where: str) -> Layout:
-    """From a fair-esm ``.pt``. Raises ModelError where it holds no ESM-2."""
+    """Return the layout of a fair-esm ``.pt``.
+
+    Raises:
+        ModelError: It holds no ESM-2.
+    """
     try:
         options, state = content["cfg"]["model"], content["model"]
     except (KeyError, TypeError) as error:
         remedy = "Give an ESM-2, ESM-1b or ESM-1v .pt file of fair-esm"
-        raise ModelError("no ESM-2 options in this file", where=where, remedy=remedy) from error
+        raise ModelError("the file holds no options of an ESM-2", where=where, remedy=remedy) from error
     tensors = held(state, where).renamed(strip_fair_esm_prefix)
     return Layout(_config_from_options(options, where), tensors, FAIR_ESM)
 
@@ -208,29 +220,32 @@ def _config_from_options(options: Namespace, where: str) -> EncoderConfig:
         )
     except WRONG_SETTINGS as error:
         raise ModelError(
-            f"not a fair-esm ESM-2 file: {error}", where=where, remedy="Give an ESM-2 .pt file"
+            f"not a fair-esm file of an ESM-2 ({error})", where=where, remedy="Give an ESM-2 .pt file"
         ) from error
 
 
 def modern_transformers_name(name: str) -> str:
-    """``EsmForMaskedLM``'s present name for a tensor of a bare ``EsmModel``, or of one that says gamma and
-    beta.
+    """Return the present name in ``EsmForMaskedLM`` for a tensor of a bare ``EsmModel``, or of one with gamma
+    and beta.
     """
     name = re.sub(r"\.gamma$", ".weight", re.sub(r"\.beta$", ".bias", name))
     return f"esm.{name}" if name.startswith(BARE_MODULES) else name
 
 
 def strip_fair_esm_prefix(name: str) -> str:
-    """fair-esm stores ``encoder.sentence_encoder.layers.0...``, and ``encoder.lm_head...`` beside it."""
+    """Strip the prefix of fair-esm's names: ``encoder.sentence_encoder.layers.0...`` and
+    ``encoder.lm_head...``.
+    """
     return re.sub(r"^encoder\.(sentence_encoder\.)?", "", name)
 
 
 def tokenizer() -> ProteinTokenizer:
+    """Return the tokenizer of the family."""
     return ProteinTokenizer()
 
 
 def tokenizer_files() -> dict[str, bytes]:
-    """The files from which ``transformers`` builds its EsmTokenizer."""
+    """Return the files from which ``transformers`` builds its EsmTokenizer."""
     settings = {"tokenizer_class": "EsmTokenizer", "model_max_length": TRAINED_LENGTH}
     return {
         "vocab.txt": "\n".join(ProteinTokenizer().vocabulary).encode(),

@@ -1,10 +1,10 @@
-"""ESM C, 300M, 600M and 6B (ESM Team 2024): pre-norm, rotary, SwiGLU, QK norm, a head that is not tied.
+"""ESM C: a model of 300M, 600M or 6B weights that is pre-norm, with rotary positions (ESM Team 2024).
 
-Reads three layouts, told by the names of their tensors: that of ``transformers``, which the esm package
-writes too since its version 3.4; that of this package's models in memory, and of the first safetensors
-published for it, where norms are fused with the projections behind them; and that of its earlier models.
-Each is read from a folder, whose configuration has the names of either, and from a ``.pth``, which has none.
-Writes the first.
+It uses SwiGLU, QK norm and a head that is not tied. Three layouts are read and distinguished by the names of
+their tensors: that of ``transformers``, which the esm package also writes since its version 3.4; that of this
+package's models in memory and of its first safetensors, where norms are fused with the projections after
+them; and that of its earlier models. Each is read from a folder, whose configuration has the names of either
+package, and from a ``.pth``, which has no configuration. The first is written.
 """
 
 import json
@@ -20,8 +20,8 @@ from biofm.nn import EncoderConfig, MaskedLM
 
 MODEL_TYPE = "esmc"
 TRAINED_LENGTH = 2048
-N_TOKEN_VECTORS = 64  # for 33 tokens: rounded up, which multiplies faster
-D_HEAD = 64  # of every published size
+N_TOKEN_VECTORS = 64  # for 33 tokens: the number is rounded up, which makes the products faster
+D_HEAD = 64  # the same in every published size
 
 HUB_IDS = {
     "esmc-300m": "biohub/ESMC-300M",
@@ -29,16 +29,16 @@ HUB_IDS = {
     "esmc-6b": "biohub/ESMC-6B",
 }
 
-# What the first configurations of the esm package called what ``transformers`` calls otherwise.
+# The names of ``transformers``, and those of the first configurations of the esm package.
 EARLIER = {"hidden_size": "d_model", "num_hidden_layers": "n_layers", "num_attention_heads": "n_heads"}
 
-# What every ESM C has in common, and a configuration could say otherwise.
+# Settings that every ESM C has, although a configuration could state others.
 COMMON = {"hidden_act": "silu", "attention_bias": False, "mlp_bias": False, "tie_word_embeddings": False}
 ROPE = {"rope_theta": 10000.0, "rope_type": "default"}
 
 BARE_MODULES = ("embed_tokens.", "layers.", "norm.", "embed.", "transformer.")
 
-COMPUTED = {"encoder.rotary.frequencies": ()}  # and stored in none of the layouts
+COMPUTED = {"encoder.rotary.frequencies": ()}  # no layout stores it
 IGNORED = ("_extra_state", ".inv_freq")
 
 TRANSFORMERS = NameMap(
@@ -115,7 +115,9 @@ NEW: NewModels | None = None
 
 
 def config(*, d_model: int, n_layers: int, n_heads: int, **other: Any) -> EncoderConfig:
-    """An ESM C of any shape; the published ones differ in these three numbers alone."""
+    """Return the configuration of an ESM C of any shape; the published ones differ only in these three
+    numbers.
+    """
     shape = {
         "vocab_size": N_TOKEN_VECTORS,
         "d_feedforward": math.ceil(8 * d_model / (3 * 256)) * 256,  # 8/3 of the width, rounded up
@@ -137,11 +139,16 @@ def config(*, d_model: int, n_layers: int, n_heads: int, **other: Any) -> Encode
 
 
 def owns(settings: Mapping[str, Any]) -> bool:
+    """Return whether the settings are those of an ESM C."""
     return settings.get("model_type") == MODEL_TYPE
 
 
 def from_folder(settings: Mapping[str, Any], tensors: Tensors, where: str) -> Layout:
-    """Raises ModelError for settings that make no ESM C."""
+    """Return the layout of a folder.
+
+    Raises:
+        ModelError: The settings do not describe an ESM C.
+    """
     tensors, names = _told_by_names(tensors)
     with configuration_errors("an ESM C", where):
         encoder = _read_settings(settings)
@@ -149,9 +156,10 @@ def from_folder(settings: Mapping[str, Any], tensors: Tensors, where: str) -> La
 
 
 def from_pth(content: Any, where: str) -> Layout:
-    """From the weights of the esm package, whose shapes say which size it is.
+    """Return the layout of a ``.pth`` of the esm package, whose shapes tell the size.
 
-    Raises ModelError where they are not those of an ESM C.
+    Raises:
+        ModelError: The file does not hold the weights of an ESM C.
     """
     tensors, names = _told_by_names(held(content, where))
     remedy = "Give the .pth of an ESM C of the esm package; its other models are not read"
@@ -171,7 +179,7 @@ def from_pth(content: Any, where: str) -> Layout:
 
 
 def to_settings(model: MaskedLM) -> dict[str, Any]:
-    """The ``config.json`` from which ``transformers`` builds the same model."""
+    """Return the ``config.json`` from which ``transformers`` builds the same model."""
     encoder, number = model.config, tokenizer().number
     return COMMON | {
         "model_type": MODEL_TYPE,
@@ -191,17 +199,18 @@ def to_settings(model: MaskedLM) -> dict[str, Any]:
 
 
 def tokenizer() -> ProteinTokenizer:
+    """Return the tokenizer of the family."""
     return ProteinTokenizer(ESMC_ALPHABET)
 
 
 def tokenizer_files() -> dict[str, bytes]:
-    """The file from which ``transformers`` builds its EsmcTokenizer, which knows its alphabet by heart."""
+    """Return the file from which ``transformers`` builds its EsmcTokenizer; its alphabet is built in."""
     settings = {"tokenizer_class": "EsmcTokenizer", "model_max_length": TRAINED_LENGTH}
     return {"tokenizer_config.json": json.dumps(settings, indent=2).encode()}
 
 
 def _told_by_names(tensors: Tensors) -> tuple[Tensors, NameMap]:
-    """The tensors, those of a bare encoder by the names that they have in a whole model, and their layout."""
+    """Return the tensors and their layout; the tensors of a bare encoder get the names of a whole model."""
     if any(name.endswith("embed_tokens.weight") for name in tensors):
         names = TRANSFORMERS
     elif any(name.endswith(".layer_norm_weight") for name in tensors):
@@ -217,7 +226,7 @@ def _read_settings(settings: Mapping[str, Any]) -> EncoderConfig:
     for name, value in (COMMON | ROPE).items():
         if (found := (settings | rope).get(name, value)) != value:
             raise ValueError(f"{name} is {found!r}; every ESM C has {value!r}")
-    size = settings.get("intermediate_size")  # null, or left out, where it follows from the width
+    size = settings.get("intermediate_size")  # null or absent if it follows from the width
     return config(
         d_model=settings["hidden_size"],
         n_layers=settings["num_hidden_layers"],
@@ -236,5 +245,5 @@ def _vocab_size(settings: Mapping[str, Any]) -> int:
 
 
 def _whole_name(name: str) -> str:
-    """The name in a model with a head, for a tensor of a bare encoder."""
+    """Return the name in a model with a head for a tensor of a bare encoder."""
     return f"esmc.{name}" if name.startswith(BARE_MODULES) else name

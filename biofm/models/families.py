@@ -1,4 +1,4 @@
-"""The families of models, what a family's module provides, and which modality each reads."""
+"""The families of models, what each family's module provides, and which modality it reads."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,26 +15,30 @@ from biofm.nn import MaskedLM
 
 
 class Family(Protocol):
-    """A family's module: how its folders are read, and the layout that it is written in."""
+    """Describes a family's module: how its folders are read, and the layout in which they are written."""
 
-    MODEL_TYPE: str  # in the config.json of its folders
-    HUB_IDS: dict[str, str]  # the published models: our names for them, and theirs on the hub
+    MODEL_TYPE: str  # the model_type in the config.json of its folders
+    HUB_IDS: dict[str, str]  # the published models: our names and their ids on the hub
     WRITTEN: NameMap
-    NEW: NewModels | None  # its untrained models; None of a family whose models are only read
+    NEW: NewModels | None  # its untrained models; None if its models are only read
 
     def owns(self, settings: Mapping[str, Any]) -> bool:
-        """Whether a folder with this ``config.json`` is one of the family, be it broken or not."""
+        """Return whether a folder with this ``config.json`` belongs to the family, even if it is broken."""
 
     def from_folder(self, settings: Mapping[str, Any], tensors: Tensors, where: str) -> Layout:
-        """Raises ModelError where the settings describe no model of the family."""
+        """Return the layout of a folder.
+
+        Raises:
+            ModelError: The settings do not describe a model of the family.
+        """
 
     def to_settings(self, model: MaskedLM) -> dict[str, Any]:
-        """The ``config.json`` to be written."""
+        """Return the ``config.json`` of a model."""
 
     def tokenizer(self) -> Tokenizer: ...
 
     def tokenizer_files(self) -> dict[str, bytes]:
-        """The files from which ``transformers`` makes the same tokenizer, where it reads the layout."""
+        """Return the files from which ``transformers`` makes the same tokenizer, if it reads the layout."""
 
 
 FAMILIES: Mapping[str, Family] = {
@@ -50,15 +54,20 @@ DEFAULT_MODALITY = "protein"
 
 
 def modalities() -> dict[str, Modality]:
-    """Return the modalities that some family reads, by their names."""
+    """Return the modalities that some family reads, by name."""
     return {it.name: it for it in (family.tokenizer().modality for family in FAMILIES.values())}
 
 
 def modality_named(name: str | None = None, files: Sequence[str | Path] = ()) -> Modality:
-    """Return the modality of this name that some family reads; without a name the modality that alone reads a
-    suffix of these files, by default proteins.
+    """Return the modality of this name, or the one that files have.
 
-    Raises OptionError: none has this name, or files are of another modality than that or than each other.
+    Args:
+        name: The name. None takes the only modality that reads the suffix of a file; if no suffix decides,
+            proteins.
+        files: Names of files; their suffixes must agree with the modality.
+
+    Raises:
+        OptionError: No modality has this name, or files belong to another modality.
     """
     known = modalities()
     if name is not None and name not in known:
@@ -73,6 +82,6 @@ def modality_named(name: str | None = None, files: Sequence[str | Path] = ()) ->
         found = found or owner
         if owner != found:
             what = f"{file} holds {owner.words.items}, not {found.words.items}"
-            remedy = f"Give --as {owner.name}, and files of one modality alone"
+            remedy = f"Give --as {owner.name}, and only files of this modality"
             raise OptionError(what, where="--as", remedy=remedy)
     return found or known[DEFAULT_MODALITY]

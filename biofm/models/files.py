@@ -1,4 +1,4 @@
-"""The road from a model's name to its files: where they lie, and which of them are read."""
+"""Finds the files of a model by its name, and decides which of them are read."""
 
 import os
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from biofm.policy import HUB
 
 BUNDLED = Path(__file__).parent / "bundled"
 
-# The names that weights go by beside a config.json, in order of preference.
+# The names of weights beside a config.json, in order of preference.
 WEIGHTS = (("model", "safetensors"), ("pytorch_model", "bin"))
 
 # fair-esm publishes the contact head of NAME.pt in a file of its own beside it.
 CONTACT_REGRESSION = "-contact-regression.pt"
 
-# Where the esm package's own repositories keep an ESM C, which comes without a config.json.
+# The place of an ESM C, which has no config.json, in the repositories of the esm package.
 ESM_PACKAGE_WEIGHTS = "data/weights/esmc_*.pth"
 
 LONE_FILES = (".pt", ".pth")
@@ -25,7 +25,13 @@ LONE_FILES = (".pt", ".pth")
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A model by name: either files on this machine (``path``) or a repository on the hub (``hub_id``)."""
+    """Says where a model is: in files on this machine, or in a repository on the hub.
+
+    Attributes:
+        name: The name that the user gave.
+        path: The folder or file; None if the model is on the hub.
+        hub_id: The id of the repository on the hub; empty if the model is on this machine.
+    """
 
     name: str
     path: Path | None = None
@@ -36,14 +42,18 @@ def locate(name: str) -> Location:
     """Return what a name means: a bundled model, an alias of a published one, a path, or a hub id
     ``owner/name``.
 
-    Raises ModelError for a name that is none of these.
+    Args:
+        name: The name that the user gave.
+
+    Raises:
+        ModelError: The name is none of these.
     """
     path = Path(name)
     if name in bundled_models():
         return Location(name, path=BUNDLED / name)
     if name in HUB_IDS:
         return Location(name, hub_id=HUB_IDS[name])
-    if os.path.exists(name):  # unlike Path.exists, false also for a name that no file system takes
+    if os.path.exists(name):  # Path.exists would raise for a name that no file system accepts.
         return Location(name, path=path)
     if name.count("/") == 1 and not name.startswith((".", "/", "~")) and path.suffix not in LONE_FILES:
         return Location(name, hub_id=name)
@@ -61,12 +71,17 @@ def bundled_models() -> tuple[str, ...]:
 
 
 def fetch(location: Location) -> Path:
-    """Download a hub repository's model files, or find them in the hub's cache. Returns their folder.
+    """Download a hub repository's model files, or find them in the hub's cache, and return their folder.
 
-    Pickles are downloaded only from a repository without safetensors. Raises ModelError where neither can be
-    had.
+    Pickles are downloaded only from a repository without safetensors.
+
+    Args:
+        location: The place of the model on the hub.
+
+    Raises:
+        ModelError: The files can neither be downloaded nor found in the cache.
     """
-    from huggingface_hub import snapshot_download  # brings an HTTP client: only where the network is meant
+    from huggingface_hub import snapshot_download  # imports an HTTP client, which only downloads need
     from huggingface_hub.errors import HFValidationError, HTTPError  # type: ignore[attr-defined]
 
     remedy = "Check the name and the network, or give the path of a folder that you downloaded"
@@ -86,8 +101,8 @@ def fetch(location: Location) -> Path:
 
 
 def hosts_of_hub() -> tuple[str, ...]:
-    """Return the hosts that ``fetch`` contacts: the hub, or the host that HF_ENDPOINT names instead; none
-    with HF_HUB_OFFLINE.
+    """Return the hosts that ``fetch`` contacts: the hub, or the host in HF_ENDPOINT; none with
+    HF_HUB_OFFLINE.
     """
     from huggingface_hub.constants import ENDPOINT, HF_HUB_OFFLINE
 
@@ -98,10 +113,16 @@ def hosts_of_hub() -> tuple[str, ...]:
 
 
 def files_of(path: Path) -> tuple[Path, ...]:
-    """Return the files that make up the checkpoint at ``path``: a fair-esm ``.pt``, with its contact head if
-    that is beside it, an esm ``.pth``, or a folder's configuration and weights.
+    """Return the files of the checkpoint at ``path``; safetensors are preferred to pickles.
 
-    safetensors go before pickles. Raises ModelError where there are none.
+    They are a fair-esm ``.pt``, with its contact head if that is beside it, an esm ``.pth``, or a folder's
+    configuration and weights.
+
+    Args:
+        path: The file or folder.
+
+    Raises:
+        ModelError: There are no such files.
     """
     if path.is_file():
         if path.suffix not in LONE_FILES:
@@ -116,7 +137,7 @@ def files_of(path: Path) -> tuple[Path, ...]:
         case [weights_alone]:
             return (weights_alone,)
         case [_, *_]:
-            raise ModelError("the folder has several .pth files", where=str(path), remedy="Name one of them")
+            raise ModelError("the folder has several .pth files", where=str(path), remedy="Give one of them")
     if not settings.is_file():
         raise ModelError("the folder has no config.json", where=str(path), remedy="Give a model folder")
     what = "the folder has neither model.safetensors nor pytorch_model.bin"
@@ -124,9 +145,7 @@ def files_of(path: Path) -> tuple[Path, ...]:
 
 
 def _weights_in(folder: Path) -> tuple[Path, ...]:
-    """Return the preferred weights of those beside a ``config.json``; of a sharded checkpoint the index
-    first.
-    """
+    """Return the preferred weights beside a ``config.json``; if they are sharded, the index comes first."""
     for stem, suffix in WEIGHTS:
         whole = folder / f"{stem}.{suffix}"
         index = folder / f"{stem}.{suffix}.index.json"

@@ -1,8 +1,8 @@
-"""Whether the numbers that a model returns are finite and, where they are not, why.
+"""Checks whether the numbers that a model returns are finite and, if they are not, finds the reason.
 
 Each row that a model returns is summed on its device, because a sum is finite only if all its parts are; the
-sums come to the CPU together with the rows. A row with a number that is not finite is made NaN throughout, so
-that everyone who reads it, from a journal too, can tell.
+sums come to the CPU together with the rows. A row with a number that is not finite becomes NaN throughout, so
+that every reader of the row, from a journal too, can tell.
 """
 
 from dataclasses import dataclass
@@ -14,36 +14,48 @@ from torch import Tensor, nn
 
 from biofm.core.errors import BiofmError, ModelError, OptionError
 
-AGAIN = "Get the model's files again, or train it again"
+AGAIN = "Download the model's files again, or train it again"
 
 
 def are_faulty(sums: Tensor) -> NDArray[np.bool_]:
-    """Return which rows hold a number that is not finite, given the sums of the rows on any device."""
+    """Return which rows hold a number that is not finite.
+
+    Args:
+        sums: The sums of the rows, on any device.
+    """
     is_faulty: NDArray[np.bool_] = ~np.isfinite(sums.cpu().numpy())
     return is_faulty
 
 
 def describe_not_finite(dtype: torch.dtype | str) -> str:
-    """Return in words that a model's numbers are not finite in ``dtype``."""
+    """Return the words for numbers of a model that are not finite.
+
+    Args:
+        dtype: The dtype in which the model computed them.
+    """
     return f"the model's numbers are not finite in {str(dtype).removeprefix('torch.')}"
 
 
 def not_finite(module: nn.Module, where: str) -> BiofmError:
-    """Return the error for a record, named by ``where``, for which ``module`` returns numbers that are not
-    finite: because a weight is not finite, the dtype is too narrow, or the weights are too large for any
-    dtype.
+    """Return the error for a record for which a model returns numbers that are not finite.
+
+    The reason is a weight that is not finite, a dtype that is too narrow, or weights too large for any dtype.
+
+    Args:
+        module: The model.
+        where: The place of the record, for messages.
     """
     dtype = next(module.parameters()).dtype
     what, fault = describe_not_finite(dtype), find_fault(module)
     if dtype is not torch.float32 and (fault is None or not fault.is_nan):
-        return OptionError(f"{what}, which they overflow", where=where, remedy="Pass --dtype float32")
+        return OptionError(f"{what}, because they overflow", where=where, remedy="Pass --dtype float32")
     cause = fault or "its weights are finite, but too large to compute with"
     return ModelError(f"{what}: {cause}", where=where, remedy=AGAIN)
 
 
 @dataclass(frozen=True, slots=True)
 class WeightFault:
-    """A tensor of a model that is not finite: some of it is NaN, or else infinite."""
+    """Describes a tensor of a model that is not finite: it holds NaN, or else infinity."""
 
     tensor: str
     n_faulty: int
@@ -56,8 +68,10 @@ class WeightFault:
 
 
 def find_fault(module: nn.Module) -> WeightFault | None:
-    """Return the first weight of a module that holds NaN, or else the first that holds infinity; None if all
-    are finite.
+    """Return the first weight that holds NaN, or else the first that holds infinity; None if all are finite.
+
+    Args:
+        module: The model.
     """
     faults = []
     for name, weight in module.named_parameters():

@@ -1,8 +1,7 @@
-"""What a model family says of its files: the encoder's configuration and where each weight lies.
+"""The layout of a checkpoint: the encoder's configuration, the tensors, and where each weight is among them.
 
-A family reads the settings of a checkpoint and answers with a ``Layout``: the configuration of the encoder,
-the tensors of the files, and a ``NameMap`` from our names of weights to theirs. A family with untrained
-models says with ``NewModels`` which there are.
+A family reads the settings of a checkpoint and returns a ``Layout``. Its ``NameMap`` leads from our names of
+weights to theirs. A family with untrained models lists them with ``NewModels``.
 """
 
 import re
@@ -16,20 +15,25 @@ from biofm.models.tensors import Tensors
 from biofm.nn import EncoderConfig
 
 BLOCKS = "encoder.blocks."
-"""The beginning of the names of our blocks' weights; the number of the layer follows."""
+"""The beginning of our names of weights in blocks; the number of the layer follows."""
 WRONG_SETTINGS = (TypeError, ValueError, ArithmeticError, AttributeError)
-"""What reading settings of a wrong type, or far out of range, raises besides KeyError."""
+"""The errors, besides KeyError, of reading settings that have a wrong type or are far out of range."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class NameMap:
-    """The place of each of our weights in a checkpoint of another layout.
+    """Maps our names of weights to those of a checkpoint in another layout.
 
-    ``modules`` and ``block`` go from our module to theirs; several of theirs are joined along the first axis
-    (q, k and v). In ``block`` ours is relative to ``encoder.blocks.<i>.`` and theirs to ``block_prefix`` with
-    the layer's number filled in. The parameter follows after a dot, or at once where theirs ends in ``_``.
-    ``optional`` names tensors that have a default, each with the places where it may lie; ``tied`` repeats
-    the token vectors; ``ignored`` are endings of tensors that the model does not use.
+    Several modules of theirs are joined along the first axis (q, k and v). The parameter follows after a dot,
+    or directly if their name ends in ``_``.
+
+    Attributes:
+        modules: Our modules outside the blocks, with theirs.
+        block: Our modules relative to ``encoder.blocks.<i>.``, with theirs relative to ``block_prefix``.
+        block_prefix: The beginning of their names in a block, with ``{layer}`` for its number.
+        optional: Tensors that have a default, each with the names it may have.
+        tied: Their name for a copy of the token vectors; empty if there is none.
+        ignored: Endings of the names of tensors that the model does not use.
     """
 
     modules: Mapping[str, tuple[str, ...]]
@@ -40,8 +44,10 @@ class NameMap:
     ignored: tuple[str, ...] = ()
 
     def sources(self, ours: str) -> tuple[str, ...]:
-        """Return the names of the foreign tensors that make up our tensor ``ours``, in order; none where the
-        layout lacks it.
+        """Return the names of their tensors that make up one of ours, in order; none if the layout lacks it.
+
+        Args:
+            ours: Our name of the tensor.
         """
         module, _, parameter = ours.rpartition(".")
         if module.startswith(BLOCKS):
@@ -51,14 +57,23 @@ class NameMap:
         return tuple(_joined(theirs, parameter) for theirs in self.modules.get(module, ()))
 
     def n_layers(self, present: Iterable[str]) -> int:
-        """Return how many layers these tensors belong to: one more than the number of the last."""
+        """Return how many layers these tensors belong to: one more than the number of the last.
+
+        Args:
+            present: Their names of the tensors.
+        """
         before, _, after = self.block_prefix.partition("{layer}")
         number = re.compile(f"{re.escape(before)}([0-9]{{1,6}}){re.escape(after)}")
         found = (number.match(name) for name in present)
         return max((int(place[1]) + 1 for place in found if place), default=0)
 
     def unused(self, present: Iterable[str], used: set[str]) -> list[str]:
-        """Return the tensors that are not used, tied, optional or ignored."""
+        """Return the tensors that are not used, tied, optional or ignored.
+
+        Args:
+            present: Their names of the tensors.
+            used: The names of those that the model used.
+        """
         known = (*self.ignored, *((self.tied,) if self.tied else ()))
         spare = {place for places in self.optional.values() for place in places}
         return sorted(name for name in present if name not in used | spare and not name.endswith(known))
@@ -69,7 +84,7 @@ def _joined(place: str, parameter: str) -> str:
 
 
 class _Same(NameMap):
-    """The names of our own layout: every tensor bears our name."""
+    """Maps each name to itself, for our own layout."""
 
     def sources(self, ours: str) -> tuple[str, ...]:
         return (ours,)
@@ -79,8 +94,12 @@ OWN_NAMES: NameMap = _Same(modules={}, block={}, block_prefix=f"{BLOCKS}{{layer}
 
 
 class Layout(NamedTuple):
-    """A checkpoint that was understood, before its weights are read: the encoder to build, the tensors of the
-    files, and where each weight lies among them.
+    """Holds a checkpoint that was understood, before its weights are read.
+
+    Attributes:
+        config: The configuration of the encoder.
+        tensors: The tensors of the files.
+        names: Where each weight is among them.
     """
 
     config: EncoderConfig
@@ -89,10 +108,12 @@ class Layout(NamedTuple):
 
 
 class NewModels(NamedTuple):
-    """The untrained models of a family.
+    """Lists the untrained models of a family.
 
-    sizes: their names. config: returns the configuration of a size, given the longest sequence to train on
-    (in tokens, special ones included) and whether the model is causal.
+    Attributes:
+        sizes: The names of the sizes.
+        config: Returns the configuration of a size, from its name, the length of the longest sequence to
+            train on (in tokens, special ones included), and whether the model is causal.
     """
 
     sizes: tuple[str, ...]
@@ -101,7 +122,7 @@ class NewModels(NamedTuple):
 
 @contextmanager
 def configuration_errors(model: str, where: str) -> Iterator[None]:
-    """Turn what reading wrong settings raises into ModelError. ``model`` is what they should describe."""
+    """Turn the errors of reading wrong settings into ModelError. ``model`` is what they should describe."""
     try:
         yield
     except KeyError as error:

@@ -1,4 +1,4 @@
-"""Pickles of PyTorch, read as data: tensors and plain containers, by torch's restricted unpickler."""
+"""Reads pickles of PyTorch as data: tensors and plain containers, by torch's restricted unpickler."""
 
 import pickle
 import re
@@ -14,7 +14,7 @@ from torch import _weights_only_unpickler as unpickler
 LONGEST_MESSAGE = 2_000  # characters
 LONGEST_NAME = 200
 
-# What torch's reader raises on bytes that are no pickle of tensors, found by flipping bytes of good files.
+# Exceptions of torch's reader for bytes that are not a pickle of tensors, found by flipping bytes.
 DAMAGED = (
     ArithmeticError,
     AssertionError,
@@ -34,11 +34,14 @@ _FOREIGN = re.compile(rf"GLOBAL ([\w.]{{1,{LONGEST_NAME}}})")
 
 
 def load_data(file: Path | BinaryIO, *, mmap: bool = False) -> Any:
-    """Return what a file of ``torch.save`` holds, on the CPU. With ``mmap`` tensors are read when they are
-    used.
+    """Return the content of a file of ``torch.save``, on the CPU.
 
-    Raises one of ``DAMAGED`` where the file is damaged, or holds more than data: ``foreign_name`` then names
-    it.
+    Args:
+        file: The path, or the opened file.
+        mmap: Whether tensors are read only when they are used.
+
+    Raises one of ``DAMAGED`` if the file is damaged or holds more than data; ``foreign_name`` then returns
+    what it holds.
     """
     with _short_messages():
         return torch.load(file, map_location="cpu", weights_only=True, mmap=mmap)

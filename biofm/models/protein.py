@@ -1,6 +1,7 @@
-"""biofm's own protein models: pre-norm, rotary, SwiGLU, QK norm, no biases in the blocks.
+"""biofm's own protein models, which are pre-norm, with rotary positions, SwiGLU, QK norm and no biases in the
+blocks.
 
-The layout is biofm's own: ``config.json`` holds the encoder's configuration, and the tensors bear our
+The layout is biofm's own: ``config.json`` holds the encoder's configuration, and the tensors have our
 modules' names.
 """
 
@@ -15,7 +16,7 @@ from biofm.models.tensors import Tensors
 from biofm.nn import EncoderConfig, MaskedLM
 
 MODEL_TYPE = "biofm-protein"
-HUB_IDS: dict[str, str] = {}  # none is published: they are bundled, or trained by their user
+HUB_IDS: dict[str, str] = {}  # None is published: they are bundled, or a user trains them.
 WRITTEN = OWN_NAMES
 
 SIZES = {
@@ -26,7 +27,7 @@ SIZES = {
 
 
 def config(size: str, *, trained_length: int, causal: bool = False) -> EncoderConfig:
-    """The configuration of a named size; ``trained_length`` in tokens, <cls> and <eos> included."""
+    """Return the configuration of a named size; ``trained_length`` is in tokens, special ones included."""
     shape: dict[str, Any] = SIZES[size]
     return EncoderConfig(
         vocab_size=len(ProteinTokenizer().vocabulary),
@@ -48,27 +49,34 @@ NEW: NewModels | None = NewModels(tuple(SIZES), _new_config)
 
 
 def owns(settings: Mapping[str, Any]) -> bool:
+    """Return whether the settings are those of one of biofm's own models."""
     return settings.get("model_type") == MODEL_TYPE
 
 
 def from_folder(settings: Mapping[str, Any], tensors: Tensors, where: str) -> Layout:
-    """From a ``config.json`` of ours. Raises ModelError where it does not describe an encoder."""
+    """Return the layout of a folder.
+
+    Raises:
+        ModelError: The ``config.json`` does not describe an encoder.
+    """
     try:
         return Layout(EncoderConfig(**settings["encoder"]), tensors, OWN_NAMES)
     except (KeyError, *WRONG_SETTINGS) as error:
         raise ModelError(
-            f"not a configuration of a biofm model ({error})", where=where, remedy="Get it again"
+            f"not a configuration of a biofm model ({error})", where=where, remedy="Get the folder again"
         ) from error
 
 
 def to_settings(model: MaskedLM) -> dict[str, Any]:
+    """Return the ``config.json`` of a model."""
     return {"model_type": MODEL_TYPE, "encoder": asdict(model.config)}
 
 
 def tokenizer() -> ProteinTokenizer:
+    """Return the tokenizer of the family."""
     return ProteinTokenizer()
 
 
 def tokenizer_files() -> dict[str, bytes]:
-    """None: the alphabet is that of ESM-2."""
+    """Return no files: the alphabet is ESM-2's, and ``transformers`` does not read the layout."""
     return {}

@@ -1,6 +1,6 @@
-"""The tensors of a checkpoint's files, read one at a time.
+"""Reads the tensors of a checkpoint's files, one at a time.
 
-Weights are data. safetensors holds nothing else; a pickle is read by torch's restricted unpickler, which
+Weights are data. safetensors hold nothing else; a pickle is read by torch's restricted unpickler, which
 builds tensors and plain containers and refuses everything that could run code.
 """
 
@@ -25,7 +25,7 @@ Files = Mapping[str, BinaryIO]
 
 
 class Tensors(Mapping[str, Tensor]):
-    """Tensors by name. Each is read when it is asked for."""
+    """Holds tensors by name. Each is read when it is needed."""
 
     def __init__(self, readers: dict[str, Callable[[], Tensor]]) -> None:
         self._readers = readers
@@ -40,26 +40,27 @@ class Tensors(Mapping[str, Tensor]):
         return len(self._readers)
 
     def changed(self, names: Collection[str], change: Callable[[Tensor], Tensor]) -> "Tensors":
-        """Return these tensors, with ``change`` applied to those of ``names`` as they are read."""
+        """Return these tensors, with ``change`` applied to the named ones as they are read."""
         there = {name: read for name, read in self._readers.items() if name in names}
         return Tensors(
             self._readers | {name: partial(_changed, read, change) for name, read in there.items()}
         )
 
     def renamed(self, rename: Callable[[str], str]) -> "Tensors":
-        """Return these tensors under the names that ``rename`` gives."""
+        """Return these tensors under the names that ``rename`` returns."""
         return Tensors({rename(name): read for name, read in self._readers.items()})
 
     def joined(self, others: "Tensors") -> "Tensors":
-        """Return these tensors and ``others``; where both have a name, the other's tensor."""
+        """Return these tensors and ``others``; where names agree, the other's tensor."""
         return Tensors(self._readers | others._readers)
 
 
 def read_tensors(files: Files) -> Tensors:
-    """Return the tensors of every weight file (``.safetensors``, ``.bin``), checked against the index of a
-    sharded checkpoint.
+    """Return the tensors of every weight file (``.safetensors``, ``.bin``), checked against the index of
+    shards.
 
-    Raises ModelError: a file is damaged or holds more than tensors, or a shard is missing.
+    Raises:
+        ModelError: A file is damaged or holds more than tensors, or a shard is missing.
     """
     readers: dict[str, Callable[[], Tensor]] = {}
     for name, handle in files.items():
@@ -74,10 +75,10 @@ def read_tensors(files: Files) -> Tensors:
 
 
 def read_pickle(handle: BinaryIO, name: str, *, allow: tuple[type, ...] = ()) -> Any:
-    """Return what a pickle holds, if that is tensors, plain containers, and instances of the ``allow``-ed
-    classes alone.
+    """Return the content of a pickle of tensors, plain containers and instances of the ``allow``-ed classes.
 
-    Raises ModelError: it names any other class or function, or is damaged.
+    Raises:
+        ModelError: The pickle names any other class or function, or is damaged.
     """
     try:
         with torch.serialization.safe_globals(list(allow)) if allow else nullcontext():
@@ -93,8 +94,8 @@ def read_pickle(handle: BinaryIO, name: str, *, allow: tuple[type, ...] = ()) ->
 
 
 def read_fair_esm(handle: BinaryIO, name: str) -> Mapping[str, Any]:
-    """Return the whole content of a fair-esm ``.pt``; its options are an ``argparse.Namespace``, the one
-    class allowed.
+    """Return the content of a fair-esm ``.pt``; its options are an ``argparse.Namespace``, the one class
+    allowed.
     """
     content = read_pickle(handle, name, allow=(argparse.Namespace,))
     if not isinstance(content, dict):
@@ -103,20 +104,24 @@ def read_fair_esm(handle: BinaryIO, name: str) -> Mapping[str, Any]:
 
 
 def read_contact_regression(handle: BinaryIO, name: str) -> Tensors:
-    """Return the contact head that fair-esm publishes beside a model. Raises ModelError for any other
-    content.
+    """Return the contact head that fair-esm publishes beside a model.
+
+    Raises:
+        ModelError: The file holds anything else.
     """
     content = read_fair_esm(handle, name)
     tensors = held(content.get("model"), name)
     if not all(tensor.startswith("contact_head.") for tensor in tensors):
         remedy = "Get the published file again, or move this one away"
-        raise ModelError("holds other tensors than those of a contact head", where=name, remedy=remedy)
+        raise ModelError("the file holds more than a contact head", where=name, remedy=remedy)
     return tensors
 
 
 def held(content: Any, where: str) -> Tensors:
-    """Return tensors that are in memory already. Raises ModelError where ``content`` is anything but tensors
-    by name.
+    """Return tensors that are already in memory.
+
+    Raises:
+        ModelError: ``content`` is anything but tensors by name.
     """
     return Tensors(_held(content, where))
 
@@ -124,7 +129,7 @@ def held(content: Any, where: str) -> Tensors:
 def _held(content: Any, where: str) -> dict[str, Callable[[], Tensor]]:
     remedy = "Save the model's state_dict alone, or get the published file"
     if not isinstance(content, dict):
-        raise ModelError("holds no tensors by name", where=where, remedy=remedy)
+        raise ModelError("the file holds no named tensors", where=where, remedy=remedy)
     for name, tensor in content.items():
         if not isinstance(name, str) or not isinstance(tensor, Tensor):
             raise ModelError(f"its entry {name!r} is not a tensor", where=where, remedy=remedy)
@@ -150,9 +155,7 @@ def _safetensors(handle: BinaryIO, name: str) -> dict[str, Callable[[], Tensor]]
 
 
 def _path_of(handle: BinaryIO) -> str:
-    """Return a path to the file that is open, whatever its name points to by now: safetensors takes only
-    paths.
-    """
+    """Return a path to the opened file, whatever its name points to by now: safetensors take only paths."""
     for folder in ("/proc/self/fd", "/dev/fd"):
         if Path(folder).is_dir():
             return os.path.join(folder, str(handle.fileno()))

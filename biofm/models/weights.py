@@ -1,23 +1,24 @@
-"""From a checkpoint's tensors to our module, renamed, joined and checked; and back."""
+"""Builds a module from a checkpoint's tensors, renamed, joined and checked, and does the reverse."""
 
 from collections.abc import Mapping
 
 import torch
+from biofm_datasets.text import format_count
 from torch import Tensor
 
 from biofm.core.errors import ModelError
 from biofm.models.layout import BLOCKS, NameMap
 from biofm.nn import EncoderConfig, MaskedLM
 
-REMEDY = "The files are incomplete or of another model: get them again, with their own configuration"
+REMEDY = "The files are incomplete or from another model: download them again, with their own configuration"
 
 
 def build(config: EncoderConfig, tensors: Mapping[str, Tensor], names: NameMap, where: str) -> MaskedLM:
-    """Return a model with these weights, in the dtype in which they are stored; without a head that the
-    checkpoint lacks.
+    """Return a model with these weights in their stored dtype, without heads that the checkpoint lacks.
 
-    Raises ModelError naming the tensor that is missing, of another shape, or not tied as the architecture
-    ties it.
+    Raises:
+        ModelError: A tensor is missing, has another shape, or is not tied as the architecture ties it; the
+            message names it.
     """
     n_stored = names.n_layers(tensors)
     _check_sizes(config, n_stored, tensors, names, where)
@@ -29,7 +30,8 @@ def build(config: EncoderConfig, tensors: Mapping[str, Tensor], names: NameMap, 
             setattr(model, head, None)
     state = {ours: _read(ours, like, tensors, names, where) for ours, like in model.state_dict().items()}
     if config.n_layers < n_stored:
-        what = f"the configuration says {config.n_layers} layers, and the files hold {n_stored}"
+        layers = format_count(config.n_layers, "layer")
+        what = f"the configuration says {layers}, but the files hold {n_stored:,}"
         raise ModelError(what, where=where, remedy=REMEDY)
     _check_tied(state["encoder.embedding.tokens.weight"], tensors, names, where)
     model.load_state_dict(state, assign=True)
@@ -37,9 +39,7 @@ def build(config: EncoderConfig, tensors: Mapping[str, Tensor], names: NameMap, 
 
 
 def unused(tensors: Mapping[str, Tensor], model: MaskedLM, names: NameMap) -> list[str]:
-    """Return the tensors of the checkpoint that the model has no place for and that are not known to be
-    needless.
-    """
+    """Return the tensors of the checkpoint that the model does not use and that are not known needless."""
     used = {
         source for ours in model.state_dict() if ours not in names.optional for source in names.sources(ours)
     }
@@ -47,7 +47,7 @@ def unused(tensors: Mapping[str, Tensor], model: MaskedLM, names: NameMap) -> li
 
 
 def foreign_state(model: MaskedLM, names: NameMap) -> dict[str, Tensor]:
-    """Return the model's weights under the names of another layout; joined ones are split again."""
+    """Return the model's weights under the names of another layout; joined weights are split again."""
     state: dict[str, Tensor] = {}
     for ours, tensor in model.state_dict().items():
         theirs = names.optional[ours][:1] if ours in names.optional else names.sources(ours)
@@ -59,8 +59,9 @@ def foreign_state(model: MaskedLM, names: NameMap) -> dict[str, Tensor]:
 def _check_sizes(
     config: EncoderConfig, n_stored: int, tensors: Mapping[str, Tensor], names: NameMap, where: str
 ) -> None:
-    """Vocabulary, width and depth are those of the files, before a model of them is made: even without
-    weights a thousand layers take a second.
+    """Check vocabulary, width and depth against the files before a model is made.
+
+    Even without weights, a thousand layers take a second.
     """
     vectors = names.sources("encoder.embedding.tokens.weight")[0]
     _checked(vectors, torch.Size((config.vocab_size, config.d_model)), tensors, where)
@@ -85,11 +86,9 @@ def _checked(source: str, expected: torch.Size, tensors: Mapping[str, Tensor], w
     tensor = tensors[source]
     if tensor.shape != expected:
         found, wanted = list(tensor.shape), list(expected)
-        raise ModelError(
-            f"tensor {source} has shape {found} where {wanted} belongs", where=where, remedy=REMEDY
-        )
+        raise ModelError(f"tensor {source} has shape {found} instead of {wanted}", where=where, remedy=REMEDY)
     if tensor.nbytes > tensor.untyped_storage().nbytes():
-        what = f"tensor {source} announces {tensor.nbytes:,} bytes, more than the file holds of it"
+        what = f"tensor {source} should have {tensor.nbytes:,} bytes, but the file holds fewer"
         raise ModelError(what, where=where, remedy=REMEDY)
     if not tensor.is_floating_point():
         raise ModelError(

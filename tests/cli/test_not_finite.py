@@ -78,7 +78,7 @@ def test_numbers_that_are_not_finite_are_an_error_with_record_dtype_and_remedy(
     assert outcome.status == 1
     assert outcome.err.count("\n") == 1, outcome.err
     place = "w, M1A" if verb == "score" else "p.fasta, record 2 (w)"
-    remedy = "Pass --dtype float32" if fault == OVERFLOW else "Get the model's files again"
+    remedy = "Pass --dtype float32" if fault == OVERFLOW else "Download the model's files again"
     assert all(part in outcome.err for part in (place, REASONS[fault], remedy)), outcome.err
     assert fault == OVERFLOW or "1 of the 528 numbers of its tensor" in outcome.err
     assert not Path("out.csv").exists()

@@ -74,7 +74,7 @@ def test_info_says_that_there_is_a_contact_head(esm_folder: Path, read_folder: R
     [
         ({BIAS: torch.empty(0)}, f"tensor {BIAS} is missing"),
         ({WEIGHT: torch.empty(0)}, f"tensor {WEIGHT} is missing"),
-        ({WEIGHT: torch.zeros(1, 5)}, f"tensor {WEIGHT} has shape [1, 5] where [1, 6] belongs"),
+        ({WEIGHT: torch.zeros(1, 5)}, f"tensor {WEIGHT} has shape [1, 5] instead of [1, 6]"),
         ({BIAS: torch.zeros(1, dtype=torch.int64)}, f"tensor {BIAS} holds torch.int64"),
     ],
     ids=["no bias", "no weight", "another shape", "whole numbers"],
@@ -91,11 +91,11 @@ def test_a_contact_head_at_fault_names_the_tensor(
     ("content", "message"),
     [
         ([1, 2], "not a fair-esm checkpoint"),
-        ({"weights": {}}, "holds no tensors by name"),
+        ({"weights": {}}, "the file holds no named tensors"),
         ({"model": {"contact_head.regression.weight": "1"}}, "is not a tensor"),
         (
             {"model": {"layers.0.fc1.weight": torch.zeros(2, 2)}},
-            "holds other tensors than those",
+            "the file holds more than a contact head",
         ),
     ],
     ids=["a list", "no tensors", "text", "other weights"],

@@ -165,7 +165,7 @@ def test_transformers_reads_an_encoder_that_has_no_head(
     [
         (
             {"arch": "protein_bert_base"},
-            "this is the first ESM-1, which is of another architecture, not an ESM-1b or ESM-1v. See",
+            "this is the first ESM-1, which has another architecture, not an ESM-1b or ESM-1v. See",
         ),
         ({"arch": "msa_transformer"}, "this is an MSA Transformer, which reads alignments, not an ESM-1b"),
         ({"arch": "vt_medium_with_invariant_gvp"}, "a fair-esm model of architecture 'vt_medium_with_inv"),
@@ -176,7 +176,7 @@ def test_transformers_reads_an_encoder_that_has_no_head(
         ({"encoder_embed_dim": None}, "not the configuration of an ESM-1b or ESM-1v ("),
         ({"max_positions": "64"}, "not the configuration of an ESM-1b or ESM-1v ("),
         ({"max_positions": -2}, "(trained_length is -2; it must be a whole number, at least 1)"),
-        ({"max_positions": 70}, "tensor embed_positions.weight has shape [66, 48] where [72, 48] belongs"),
+        ({"max_positions": 70}, "tensor embed_positions.weight has shape [66, 48] instead of [72, 48]"),
     ],
     ids=str,
 )
@@ -197,10 +197,13 @@ def test_a_fair_esm_file_of_another_model_says_so(
 @pytest.mark.parametrize(
     ("state", "what"),
     [
-        (None, "holds no tensors by name"),
+        (None, "the file holds no named tensors"),
         ({}, "tensor embed_tokens.weight is missing"),
         ({"a": 1}, "its entry 'a' is not a tensor"),
-        ({"encoder.sentence_encoder.embed_tokens.weight": torch.tensor(1.0)}, "has shape [1] where [33, 48]"),
+        (
+            {"encoder.sentence_encoder.embed_tokens.weight": torch.tensor(1.0)},
+            "has shape [1] instead of [33, 48]",
+        ),
     ],
     ids=["nothing", "empty", "a number", "a scalar"],
 )

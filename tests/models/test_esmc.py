@@ -114,7 +114,7 @@ def test_safetensors_go_before_a_pth_and_several_pth_are_too_many(
     write_esmc("repository", tmp_path)
     assert [file.name for file in files_of(tmp_path)] == ["esmc_300m_2024_12_v0.pth"]
     (tmp_path / "data" / "weights" / "esmc_600m_2024_12_v0.pth").touch()
-    with pytest.raises(ModelError, match=r"the folder has several \.pth files\. Name one of them$"):
+    with pytest.raises(ModelError, match=r"the folder has several \.pth files\. Give one of them$"):
         files_of(tmp_path)
     write_esmc("fused", tmp_path)
     assert [file.name for file in files_of(tmp_path)] == ["config.json", "model.safetensors"]

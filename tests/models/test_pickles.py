@@ -181,11 +181,14 @@ def test_flipped_bytes_never_end_in_anything_but_a_model_error(tmp_path: Path) -
     ("content", "what"),
     [
         ([1, 2], "not a fair-esm checkpoint"),
-        ({"model": {}}, "no ESM-2 options in this file"),
-        ({"cfg": None, "model": {}}, "no ESM-2 options in this file"),
-        ({"args": {"arch": "roberta_large"}, "model": {}}, "no ESM-2 options in this file"),
-        ({"cfg": {"model": {}}, "model": {}}, "not a fair-esm ESM-2 file: 'dict' object has no attribute"),
-        ({"cfg": {"model": Namespace(encoder_layers=3)}, "model": {}}, "not a fair-esm ESM-2 file"),
+        ({"model": {}}, "the file holds no options of an ESM-2"),
+        ({"cfg": None, "model": {}}, "the file holds no options of an ESM-2"),
+        ({"args": {"arch": "roberta_large"}, "model": {}}, "the file holds no options of an ESM-2"),
+        (
+            {"cfg": {"model": {}}, "model": {}},
+            "not a fair-esm file of an ESM-2 ('dict' object has no attribute",
+        ),
+        ({"cfg": {"model": Namespace(encoder_layers=3)}, "model": {}}, "not a fair-esm file of an ESM-2"),
     ],
     ids=["list", "weights alone", "no options", "args in a dict", "options in a dict", "incomplete"],
 )

@@ -40,9 +40,9 @@ def change_settings(folder: Path, **changes: Any) -> None:
     [
         (
             {"model_type": "bert"},
-            "model_type 'bert' is none of esm, esmc, biofm-protein. See `biofm models` for what can be",
+            "biofm does not load the model_type 'bert', only esm, esmc, biofm-protein. See `biofm",
         ),
-        ({"model_type": ...}, "model_type None is none of esm, esmc, biofm-protein"),
+        ({"model_type": ...}, "biofm does not load the model_type None, only esm, esmc, biofm-protein"),
         (
             {"position_embedding_type": "absolute"},
             "tensor esm.embeddings.position_embeddings.weight is missing",
@@ -58,16 +58,19 @@ def change_settings(folder: Path, **changes: Any) -> None:
         ),
         (
             {"position_embedding_type": "absolute", "vocab_size": 25},
-            "with 25 tokens where ESM has 33, not an ESM-1b or ESM-1v. See `biofm models` for what",
+            "of 25 tokens instead of 33, not an ESM-1b or ESM-1v. See `biofm models` for what",
         ),
         (
             {"emb_layer_norm_before": True},
-            "this is a model of rotary positions and a norm of its embeddings, not an ESM-2. See",
+            "this is a model with rotary positions and a norm of its embeddings, not an ESM-2. See",
         ),
-        ({"is_folding_model": True}, "this is ESMFold, which folds with an ESM-2 inside, not an ESM-2"),
+        (
+            {"is_folding_model": True},
+            "this is ESMFold, which predicts structures with an ESM-2 inside, not an ESM-2",
+        ),
         (
             {"vocab_size": 446},
-            "this is a model of another alphabet, with 446 tokens where ESM has 33, not an ESM-2",
+            "this is a model with another alphabet, of 446 tokens instead of 33, not an ESM-2",
         ),
         ({"hidden_size": ...}, "the configuration lacks 'hidden_size'. Download it again"),
         ({"num_attention_heads": 5}, "(d_model 48 does not divide by n_heads 5). Download it again"),
@@ -98,7 +101,7 @@ def test_a_setting_of_another_type_is_a_wrong_configuration(
         (b"{", "config.json is not JSON ("),
         (b"", "config.json is not JSON ("),
         (b"\xff\xfe\x00\xd8", "config.json is not JSON ("),
-        (b"[1]", "config.json holds no settings"),
+        (b"[1]", "config.json is not a JSON object"),
     ],
     ids=["half", "empty", "binary", "list"],
 )
@@ -229,4 +232,4 @@ def test_a_folder_with_more_layers_than_its_configuration_says_is_refused(
     """Half of a model gives other numbers, without a word."""
     encoder = json.loads((our_folder / "config.json").read_text())["encoder"]
     change_settings(our_folder, encoder=encoder | {"n_layers": 3})
-    assert fault_of(read_folder, our_folder).what == "the configuration says 3 layers, and the files hold 6"
+    assert fault_of(read_folder, our_folder).what == "the configuration says 3 layers, but the files hold 6"

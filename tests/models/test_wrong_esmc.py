@@ -28,14 +28,14 @@ State = dict[str, Tensor]
             lambda state: {"encoder.sequence_embed.weight": torch.ones(64, 1536)},  # as in an ESM3
             "not the weights of an ESM C: there is no embed.weight",
         ),
-        (lambda state: list(state), "holds no tensors by name"),
+        (lambda state: list(state), "the file holds no named tensors"),
         (lambda state: {"model": state}, "its entry 'model' is not a tensor"),
         (lambda state: {"embed.weight": torch.ones(64, 100)}, "(a width of 100 is no multiple of 64)"),
         (lambda state: {"embed.weight": torch.tensor(1.0)}, "(a width of 1 is no multiple of 64)"),
         (lambda state: {"embed.weight": torch.ones(64, 128)}, "(n_layers is 0; it must be a whole number"),
         (
             lambda state: state | {"embed.weight": torch.ones(33, 128)},
-            "tensor embed.weight has shape [33, 128] where [64, 128] belongs",
+            "tensor embed.weight has shape [33, 128] instead of [64, 128]",
         ),
         (
             lambda state: {name: x for name, x in state.items() if "blocks.1" not in name},
@@ -85,7 +85,7 @@ FUSED_FAULTS = [
     ({"n_layers": None}, "not the configuration of an ESM C ("),
     ({"vocab_size": 20}, "(vocab_size is 20; the alphabet alone has 33 tokens)"),
     ({"n_layers": 4}, "tensor esmc.transformer.blocks.3.attn.layernorm_qkv.layer_norm_weight is missing"),
-    ({"vocab_size": 65}, "tensor esmc.embed.weight has shape [64, 128] where [65, 128] belongs"),
+    ({"vocab_size": 65}, "tensor esmc.embed.weight has shape [64, 128] instead of [65, 128]"),
 ]
 TRANSFORMERS_FAULTS = [
     ({"hidden_size": ...}, "the configuration lacks 'hidden_size'. Download it again"),
@@ -94,7 +94,7 @@ TRANSFORMERS_FAULTS = [
     ({"rope_parameters": {"rope_theta": 5000.0}}, "(rope_theta is 5000.0; every ESM C has 10000.0)"),
     ({"rope_parameters": [1]}, "not the configuration of an ESM C ("),
     ({"max_position_embeddings": 0}, "(trained_length is 0; it must be a whole number, at least 1)"),
-    ({"intermediate_size": 256}, "mlp.gate_proj.weight has shape [512, 128] where [256, 128] belongs"),
+    ({"intermediate_size": 256}, "mlp.gate_proj.weight has shape [512, 128] instead of [256, 128]"),
 ]
 
 

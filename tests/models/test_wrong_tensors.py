@@ -18,7 +18,7 @@ ReadFolder = Callable[[Path], Checkpoint]
 WriteFolder = Callable[[Checkpoint], Path]
 State = dict[str, Tensor]
 
-REMEDY = "The files are incomplete or of another model: get them again, with their own configuration"
+REMEDY = "The files are incomplete or from another model: download them again, with their own configuration"
 KEY = "esm.encoder.layer.1.attention.self.key.weight"
 ROTARY = "esm.encoder.layer.0.attention.self.rotary_embeddings.inv_freq"
 TIED = "lm_head.decoder.weight"
@@ -36,10 +36,10 @@ def fault_of(read_folder: ReadFolder, path: Path) -> ModelError:
         (KEY, None, f"tensor {KEY} is missing"),
         ("lm_head.dense.weight", None, "tensor lm_head.dense.weight is missing"),
         ("lm_head.bias", None, "tensor lm_head.bias is missing"),
-        (KEY, lambda x: x[:, :-1], f"tensor {KEY} has shape [48, 47] where [48, 48] belongs"),
-        (KEY, lambda x: x[None], f"tensor {KEY} has shape [1, 48, 48] where [48, 48] belongs"),
+        (KEY, lambda x: x[:, :-1], f"tensor {KEY} has shape [48, 47] instead of [48, 48]"),
+        (KEY, lambda x: x[None], f"tensor {KEY} has shape [1, 48, 48] instead of [48, 48]"),
         (KEY, lambda x: x.long(), f"tensor {KEY} holds torch.int64, not floating-point numbers"),
-        (ROTARY, lambda x: x[:5], f"tensor {ROTARY} has shape [5] where [12] belongs"),
+        (ROTARY, lambda x: x[:5], f"tensor {ROTARY} has shape [5] instead of [12]"),
         (
             TIED,
             lambda x: x + 1,
@@ -110,8 +110,8 @@ def test_truncated_safetensors_are_damaged(kept: int, esm_folder: Path, read_fol
 @pytest.mark.parametrize(
     ("content", "what"),
     [
-        ([torch.ones(2)], "holds no tensors by name"),
-        (torch.ones(2), "holds no tensors by name"),
+        ([torch.ones(2)], "the file holds no named tensors"),
+        (torch.ones(2), "the file holds no named tensors"),
         ({"state_dict": {}}, "its entry 'state_dict' is not a tensor"),
         ({3: torch.ones(2)}, "its entry 3 is not a tensor"),
     ],
@@ -134,5 +134,5 @@ def test_a_tensor_that_repeats_a_few_stored_numbers_is_refused(
     (esm_folder / "model.safetensors").unlink()
     torch.save(published_state | {KEY: torch.zeros(1, 1).expand(48, 48)}, esm_folder / "pytorch_model.bin")
     assert fault_of(read_folder, esm_folder).what == (
-        f"tensor {KEY} announces 9,216 bytes, more than the file holds of it"
+        f"tensor {KEY} should have 9,216 bytes, but the file holds fewer"
     )
