@@ -1,4 +1,4 @@
-"""What a model reads: the modalities, their tokenizers, and clean records with their tokens."""
+"""Defines what a model reads: the modalities, their tokenizers, and clean records with their tokens."""
 
 from biofm_datasets.arrays import Tokens
 

@@ -1,4 +1,4 @@
-"""Items: records with their tokens, as all verbs work on them. A record is tokenised once, when it is
+"""Items hold records with their tokens, and all verbs work on them. A record is tokenised once, when it is
 read.
 """
 
@@ -17,16 +17,19 @@ from biofm.modalities.modality import Tokenizer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """A record with its tokens.
+    """Holds a record with its tokens.
 
-    - ``number``: its place among the records that a verb works on, from 1; ``record``: its number in the
-      input.
-    - ``where``: its place in the input, for messages.
-    - ``text``: what was tokenised; ``tokens``: the token numbers, with the special ones around them.
-    - ``values``: one number a token, for models that read such; else None.
-    - ``n_units``: how many units it has, such as residues.
-    - ``key``: equal for records that a model cannot tell apart, which are run once.
-    - ``columns``: what travels with the record into the output; no part of ``key``.
+    Attributes:
+        number: Its place among the records that a verb works on, from 1.
+        record: Its number in the input, from 1.
+        id: Its id.
+        where: Its place in the input, for messages.
+        text: The text that was tokenised.
+        tokens: The token numbers, with the special tokens around them.
+        values: One number for each token; None for models that read none.
+        n_units: The number of its units, such as residues.
+        key: A digest that is equal for records that a model cannot tell apart; these are run once.
+        columns: Cells that travel with the record into the output; ``key`` ignores them.
     """
 
     number: int
@@ -42,7 +45,13 @@ class Item:
 
 
 def items_of(records: Iterable[Record], tokenizer: Tokenizer, notices: Counter[str]) -> Iterator[Item]:
-    """Yield the records with their tokens, in order. ``notices`` counts units that the vocabulary lacks."""
+    """Yield the records with their tokens, in order.
+
+    Args:
+        records: Clean records.
+        tokenizer: The tokenizer of the model.
+        notices: Counts the units that the vocabulary lacks.
+    """
     unknown = f"{tokenizer.modality.words.units} read as <unk>"
     for number, record in enumerate(records, start=1):
         tokens, values = tokenizer.encoded(record.sequence)

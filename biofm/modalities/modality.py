@@ -1,7 +1,8 @@
-"""What a model reads: a modality, and the tokenizer that turns its records into token numbers.
+"""Modalities say what models read, and tokenizers turn their records into token numbers.
 
 A model's family names its tokenizer, and a tokenizer its modality. Code that needs to know how many special
-tokens stand around a sequence, or what a unit is called, asks them; nothing asks which modality it has.
+tokens stand around a sequence, or what a unit is called, asks these objects. No code asks which modality it
+has.
 """
 
 from abc import ABC, abstractmethod
@@ -21,8 +22,12 @@ from biofm.core.errors import OptionError
 
 
 class Words(NamedTuple):
-    """What people call a record of the modality, the units that it is made of, and the kinds of units that
-    models are judged on, each as one and as several.
+    """Holds the words for a modality's records and units, in singular and plural.
+
+    Attributes:
+        item, items: A record, such as protein and proteins.
+        unit, units: What its sequences are made of, such as residue and residues.
+        kind, kinds: The kinds of units that models are judged on, such as amino acid and amino acids.
     """
 
     item: str
@@ -34,9 +39,10 @@ class Words(NamedTuple):
 
 
 class Clean(Protocol):
-    """Puts the text of one record in order. Raises DataError where it is none of the modality.
+    """Cleans the text of one record.
 
-    What is changed is counted in ``notices`` under a phrase that a person can read.
+    It counts in ``notices`` what it changes, under phrases that people can read, and raises DataError for a
+    record that is not of the modality.
     """
 
     def __call__(self, record: Record, notices: Counter[str], *, gaps: Gaps = "drop") -> Record: ...
@@ -44,10 +50,11 @@ class Clean(Protocol):
 
 class Read(Protocol):
     """Reads the records of an opened file in its order, in flat memory, each with the columns that travel
-    with it. ``name`` is the file's name, for its format and for messages; ``word`` says the format that it
-    does not; the columns are those of a table. The stream is left open.
+    with it.
 
-    Raises DataError for a fault of the file. One record's fault is left to ``Clean``.
+    ``name`` is the file's name, which shows its format and stands in messages; ``word`` names the format if
+    the name does not; the columns are those of a table. The stream is left open. DataError is raised for a
+    fault of the file; ``Clean`` finds the faults of single records.
     """
 
     def __call__(
@@ -64,19 +71,24 @@ class Read(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Modality:
-    """One kind of biological record: its name for options and files, its words, its rules.
+    """Describes one kind of biological record: its name for options and files, its words and its rules.
 
-    - ``read``: see ``Read``; ``formats``: the suffixes in lower case that it alone reads, such as ".vcf".
-    - ``clean``: see ``Clean``.
-    - ``refuse_other``: raises DataError for a record whose letters speak for another modality, though each of
-      them is allowed. Whoever names the modality with ``--as`` insists, and is not asked.
-    - ``units``: the units of a clean text one after the other, each as it is spelled, such as its residues.
-    - ``codes``: a number below ``n_codes`` for each of these units, by which baselines tell them apart.
-    - ``has_variants``: whether its sequences have variants in the notations of ``biofm_datasets.variants``.
-    - ``tokenizer``: makes the one whose alphabet a token store has when it is made for no model.
-    - ``default_model``: the name of the model that is taken where none is named.
-    - ``group``: what a record must not be parted from, such as its chromosome or its donor; "" where it is of
-      no group. A split by groups goes by it where no column is named. None: the modality knows of none.
+    Attributes:
+        name: The name for ``--as`` and for outputs.
+        words: What people call its records and their units.
+        read: Reads the records of a file; see ``Read``.
+        clean: Cleans a record; see ``Clean``.
+        refuse_other: Raises DataError for a record that looks like another modality although all its letters
+            are allowed. It is not called if the user names the modality with ``--as``.
+        units: Returns the units of a clean text, such as its residues, each as it is spelled.
+        codes: Returns a number below ``n_codes`` for each unit, by which baselines distinguish them.
+        n_codes: The number of these codes.
+        has_variants: Whether its sequences have variants in the notations of ``biofm_datasets.variants``.
+        tokenizer: Makes the tokenizer of a token store that is made for no particular model.
+        default_model: The name of the model that is used if none is named.
+        formats: The suffixes of files, in lower case, that only this modality reads, such as ".vcf".
+        group: Returns the group of a record, such as its chromosome or donor, or "" for none; a split by
+            groups uses it if no column is named. None: the records of the modality have no groups.
     """
 
     name: str
@@ -96,10 +108,16 @@ class Modality:
     def accept(
         self, record: Record, notices: Counter[str], *, gaps: Gaps = "drop", insists: bool = False
     ) -> Record:
-        """A record that a caller gave, in order.
+        """Return a caller's record, cleaned.
 
-        Raises DataError: it is none of the modality; or its letters speak for another one, and the caller,
-        who did not name this one, does not ``insist``.
+        Args:
+            record: The record.
+            notices: Counts what is changed, under phrases that people can read.
+            gaps: What becomes of the gaps of an alignment: "drop", "keep" or "refuse".
+            insists: Whether the user named this modality, so that letters of another one are accepted.
+
+        Raises:
+            DataError: The record is not of the modality, or looks like another one.
         """
         if not insists:
             self.refuse_other(record)
@@ -107,19 +125,27 @@ class Modality:
 
 
 def check_asked(asked: str | None, modality: Modality) -> None:
-    """Raises OptionError where ``asked``, the name of a modality or None, is not what the model reads."""
+    """Raise OptionError if the model does not read the modality that the user asked for.
+
+    Args:
+        asked: The name of the modality; None if the user named none.
+        modality: The modality that the model reads.
+    """
     if asked == "":
         raise OptionError(
-            "no modality is named", where="--as", remedy=f"Give {modality.name}, or leave it out"
+            "the name of the modality is empty", where="--as", remedy=f"Give {modality.name}, or leave it out"
         )
     if asked not in (None, modality.name):
-        what = f"the model reads {modality.words.items}, and {asked} was asked for"
+        what = f"the model reads {modality.words.items}, but {asked} was asked for"
         raise OptionError(what, where="--as", remedy=f"Give a model that reads {asked} with --model")
 
 
 class Encoded(NamedTuple):
-    """A sequence as a model reads it: its tokens, with the special ones around them, and a number with each
-    where the model reads such.
+    """Holds a sequence as a model reads it.
+
+    Attributes:
+        tokens: Its tokens, with the special ones around them.
+        values: One number for each token; None for models that read none.
     """
 
     tokens: Tokens
@@ -129,16 +155,19 @@ class Encoded(NamedTuple):
 class Tokenizer(ABC):
     """Turns the text of a clean record into token numbers.
 
-    - ``name``: that of the alphabet, for messages.
-    - ``vocabulary``: how each token is spelled; the number of a token is its place.
-    - ``dtype``: the smallest unsigned integer that holds every token number.
-    - ``before`` and ``behind``: the special tokens that stand around each sequence and are none of its units.
-    - ``scored``: the tokens that training hides, and that held-out perplexity is about, in the order of their
-      numbers.
-    - ``counted``: the tokens that stand for exactly one unit. Scores and perplexities of single sequences are
-      about these.
-    - ``has_values``: whether a number comes with each token, such as a gene's expression.
-    - ``unknown`` and ``mask``: the token of what the vocabulary lacks, and the one that hides a unit.
+    ``dtype`` is the smallest unsigned integer that holds every token number. ``has_values`` says whether a
+    number comes with each token, such as a gene's expression.
+
+    Args:
+        name: The name of the alphabet, for messages.
+        vocabulary: The spelling of each token; a token's number is its place.
+        before, behind: The special tokens around each sequence, which are none of its units.
+        scored: The tokens that training hides and that held-out perplexity is computed on, in the order of
+            their numbers.
+        counted: The tokens that stand for exactly one unit; scores and perplexities of single sequences use
+            these.
+        unknown: The token for units that the vocabulary lacks.
+        mask: The token that hides a unit.
     """
 
     def __init__(
@@ -167,28 +196,49 @@ class Tokenizer(ABC):
 
     @abstractmethod
     def encode(self, sequence: str) -> Tokens:
-        """The token numbers of one sequence, with the special tokens around it."""
+        """Return the token numbers of a sequence, with the special tokens around it.
+
+        Args:
+            sequence: The text of a clean record.
+        """
 
     def values(self, sequence: str) -> NDArray[np.float32] | None:
-        """One number for each token of ``encode``; None where ``has_values`` is false."""
+        """Return one number for each token of ``encode``; None if ``has_values`` is false.
+
+        Args:
+            sequence: The text of a clean record.
+        """
         return None
 
     def encoded(self, sequence: str) -> "Encoded":
+        """Return the tokens and the values of a sequence.
+
+        Args:
+            sequence: The text of a clean record.
+        """
         return Encoded(self.encode(sequence), self.values(sequence))
 
     @abstractmethod
     def decode(self, tokens: NDArray[np.integer[Any]]) -> str:
-        """The text of some tokens."""
+        """Return the text of some tokens.
+
+        Args:
+            tokens: The token numbers.
+        """
 
     def encode_all(self, sequences: Sequence[str]) -> tuple[Tokens, NDArray[np.int64]]:
-        """The token numbers of many sequences one after the other, and how many each has."""
+        """Return the token numbers of many sequences, one after the other, and the number of tokens of each.
+
+        Args:
+            sequences: The texts of clean records.
+        """
         encoded = [self.encode(sequence) for sequence in sequences]
         lengths = np.array([len(tokens) for tokens in encoded], np.int64)
         return np.concatenate([np.empty(0, self.dtype), *encoded]), lengths
 
     @property
     def alphabet(self) -> Alphabet:
-        """What the token numbers mean, as token stores and predictors keep it."""
+        """The meaning of the token numbers, which is kept in token stores and predictors."""
         return Alphabet(
             name=self.name,
             tokens=self.vocabulary,
@@ -202,7 +252,7 @@ class Tokenizer(ABC):
 
     @property
     def provenance(self) -> dict[str, str]:
-        """What an output says of what was read."""
+        """The entries of an output's provenance that say what was read."""
         words = self.modality.words
         return {
             "modality": self.modality.name,
@@ -213,7 +263,7 @@ class Tokenizer(ABC):
 
     @property
     def special(self) -> tuple[int, ...]:
-        """The tokens around a sequence, by their numbers."""
+        """The numbers of the tokens that stand around a sequence."""
         return (*self.before.tolist(), *self.behind.tolist())
 
     @property
@@ -222,13 +272,21 @@ class Tokenizer(ABC):
 
     @property
     def n_special(self) -> int:
-        """How many special tokens stand around each sequence."""
+        """The number of special tokens that stand around each sequence."""
         return len(self.before) + len(self.behind)
 
     def body(self, tokens: Tokens) -> Tokens:
-        """The tokens of a sequence without the special ones around it."""
+        """Return the tokens of a sequence without the special ones around it.
+
+        Args:
+            tokens: The tokens of ``encode``.
+        """
         return tokens[self.n_before : len(tokens) - len(self.behind)]
 
     def frame(self, body: Tokens) -> Tokens:
-        """Some tokens of a sequence with the special ones around them, as the model expects a sequence."""
+        """Return tokens with the special ones around them, as the model expects a sequence.
+
+        Args:
+            body: The tokens of a sequence, or of a part of it.
+        """
         return np.concatenate([self.before, body, self.behind])

@@ -1,4 +1,4 @@
-"""The protein alphabet of ESM-1b, ESM-2 and ESM C, one token a residue."""
+"""The protein alphabet of ESM-1b, ESM-2 and ESM C, which has one token for each residue."""
 
 import re
 from collections.abc import Sequence
@@ -14,20 +14,20 @@ from biofm.modalities.modality import Modality, Tokenizer, Words
 
 STANDARD_RESIDUES = "LAGVSERTIDPKQNFYMHWC"
 
-# Control characters that stand for <cls> and <eos> while many sequences are one text.
+# Control characters that stand for <cls> and <eos> while many sequences are joined into one text.
 _START, _END = "\x02", "\x03"
 _END_AND_START = _END + _START
 
 
 def _alphabet(extra: str) -> tuple[str, ...]:
-    """In the order of the published checkpoints: a token's number is its place. Only number 31 differs."""
+    """Return the tokens in the order of the published checkpoints; only number 31 differs between them."""
     return ("<cls>", "<pad>", "<eos>", "<unk>", *STANDARD_RESIDUES, *"XBUZO.-", extra, "<mask>")
 
 
 ESM_ALPHABET = _alphabet("<null_1>")
 ESMC_ALPHABET = _alphabet("|")
 
-# Letters that baselines tell apart; 0 is any other character, such as that of a mask.
+# Letters that baselines distinguish; code 0 is any other character, such as a mask.
 _CODED = "ABCDEFGHIJKLMNOPQRSTUVWXYZ*-."
 N_CODES = len(_CODED) + 1
 _CODE_OF_BYTE = np.zeros(256, np.int64)
@@ -37,20 +37,19 @@ NUCLEOTIDES = "ACGTUN"
 MOST_LIKE_DNA = 0.95
 SHORTEST_DNA = 100
 COMMONEST_OTHERS = "LE"
-"""The commonest residues that are no letters of DNA: by them nearly every protein is told at once."""
+"""The commonest residues whose letters DNA lacks: they show quickly that nearly every protein is one."""
 _WITHOUT_GAPS = str.maketrans("", "", GAP_CHARACTERS)
 _OF_SMILES = re.compile(r"[BCFHIKLNOPRSa-z.-]+")
-_WAY_ON = "Give a model that reads it, or insist with --as protein"
+_WAY_ON = "Give a model that reads it; if it is a protein, pass --as protein"
 
 
 def refuse_other(record: Record) -> None:
-    """Raises DataError, naming file and record, for a sequence of letters that speak for DNA or RNA, or for a
-    molecule.
+    """Raise DataError, naming file and record, for a sequence that looks like DNA, RNA or a molecule.
 
     DNA or RNA: a hundred letters or more, of which 95 % are A, C, G, T, U or N in either case, gaps left
-    aside. A molecule in SMILES (Weininger 1988, doi:10.1021/ci00057a005): Cl or Br among the letters of
-    organic elements, in capitals, lower case, bonds (-) and dots alone; not in an alignment, whose lower case
-    and gaps have another meaning.
+    aside. A molecule in SMILES (Weininger 1988, doi:10.1021/ci00057a005): Cl or Br, and otherwise only
+    letters of organic elements in capitals, lower case, bonds (-) and dots; not in an alignment, whose lower
+    case and gaps have another meaning.
     """
     sequence = record.sequence
     most_others = (1 - MOST_LIKE_DNA) * len(sequence)
@@ -71,7 +70,7 @@ def _refuse_dna(record: Record) -> None:
 
 
 def residues_of(sequence: str) -> Sequence[str]:
-    """A letter a residue; a mask is one residue, spelled in six characters."""
+    """Return the residues of a sequence. A mask is one residue, although it is spelled in six characters."""
     if MASK not in sequence:
         return sequence
     before, *others = sequence.split(MASK)
@@ -79,21 +78,25 @@ def residues_of(sequence: str) -> Sequence[str]:
 
 
 def codes_of(sequence: str) -> NDArray[np.int64]:
-    """A number below ``N_CODES`` for each residue."""
+    """Return a number below ``N_CODES`` for each residue."""
     letters = sequence.replace(MASK, "#")
     return _CODE_OF_BYTE[np.frombuffer(letters.encode("latin-1", "replace"), np.uint8)]
 
 
 class ProteinTokenizer(Tokenizer):
-    """<cls>, one token a character, <eos>.
+    """Tokenises proteins: <cls>, one token for each character, <eos>.
 
-    The tokens are those of ``transformers``' EsmTokenizer, or with ``ESMC_ALPHABET`` its EsmcTokenizer, for
-    every single character: lower case and J are <unk>, and "<mask>" written in the sequence is the mask. To
-    ESM C "|" is the break between two chains, one token like a residue; to the others it is unknown.
+    For every single character the tokens are those of EsmTokenizer in ``transformers``, or with
+    ``ESMC_ALPHABET`` those of EsmcTokenizer: lower case and J are <unk>, and "<mask>" in the sequence is the
+    mask. For ESM C "|" is the break between two chains, one token like a residue; for the other families it
+    is unknown.
 
-    Two differences are meant. A run of unknown characters gives one <unk> each, as in EsmcTokenizer, where
-    EsmTokenizer gives one for the whole run and so shifts every residue behind it. White space is nothing, as
-    in EsmTokenizer, where EsmcTokenizer takes it for an unknown residue.
+    Two differences are intended. A run of unknown characters becomes one <unk> for each, as in EsmcTokenizer;
+    EsmTokenizer makes one of the whole run and so shifts every residue behind it. White space is dropped, as
+    in EsmTokenizer; EsmcTokenizer takes it for an unknown residue.
+
+    Args:
+        vocabulary: ``ESM_ALPHABET`` or ``ESMC_ALPHABET``.
     """
 
     def __init__(self, vocabulary: tuple[str, ...] = ESM_ALPHABET) -> None:
@@ -123,11 +126,19 @@ class ProteinTokenizer(Tokenizer):
         return PROTEIN
 
     def encode(self, sequence: str) -> NDArray[np.uint8]:
-        """Token numbers, shape (residues + 2,)."""
+        """Return the token numbers of a sequence, two more than it has residues.
+
+        Args:
+            sequence: The text of a clean record.
+        """
         return self.frame(np.concatenate([*map(self._encode_part, self._special.split(sequence))]))
 
     def encode_all(self, sequences: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        """As ``encode`` gives them, and many times as fast."""
+        """Return the tokens of ``encode`` for many sequences, many times as fast.
+
+        Args:
+            sequences: The texts of clean records.
+        """
         body = "".join(sequences)
         if not (body.isascii() and body.isprintable()) or " " in body or "<" in body:
             return super().encode_all(sequences)
@@ -136,9 +147,12 @@ class ProteinTokenizer(Tokenizer):
         return self._of_byte_framed[np.frombuffer(text.encode("ascii"), np.uint8)], lengths
 
     def decode(self, tokens: NDArray[np.integer[Any]]) -> str:
-        """The vocabulary's spelling of each token, joined.
+        """Return the spelling of each token, joined.
 
-        A number beyond the vocabulary, which the head of ESM C has rows for, is <unk>.
+        A number beyond the vocabulary, for which the head of ESM C has rows, is <unk>.
+
+        Args:
+            tokens: The token numbers.
         """
         known = len(self.vocabulary)
         return "".join(self.vocabulary[token if token < known else self.unknown] for token in tokens)

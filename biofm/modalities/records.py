@@ -1,4 +1,4 @@
-"""Clean records of one modality, from the files or the Python values that a verb is given."""
+"""Reads clean records of one modality from the files or Python values that a verb is given."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -21,13 +21,18 @@ SKIPPED = "records skipped"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordOptions:
-    """How records are read.
+    """Says how records are read.
 
-    column, id_column: the columns of a table that hold sequences and ids. format: the format of a file whose
-    name does not say it. on_error: at a faulty record "stop", or "skip" it and count it. modality: what the
-    records are; where it is given, letters that look like another modality are not refused.
+    Attributes:
+        column: The column of sequences of a table.
+        id_column: The column of ids of a table.
+        on_error: What to do with a faulty record: "stop", or "skip" and count it.
+        gaps: What becomes of the gaps of an alignment: "drop", "keep" (as tokens) or "refuse".
+        format: The format of a file whose name does not say it: fasta, csv, tsv or parquet.
+        modality: The modality that the user names; then letters that look like another one are accepted.
 
-    Raises OptionError for an unknown word.
+    Raises:
+        OptionError: A word is unknown.
     """
 
     column: str | None = None
@@ -44,7 +49,11 @@ class RecordOptions:
 
 
 def check_format(word: str | None) -> None:
-    """Raise OptionError for an unknown format. None passes: the file's name says the format."""
+    """Raise OptionError for an unknown format.
+
+    Args:
+        word: The word of ``--format``; None is accepted, because then the file's name says the format.
+    """
     if word is not None:
         check_choice("--format", word, tuple(WORDS))
 
@@ -54,7 +63,15 @@ def records_of_file(
 ) -> Iterator[Record]:
     """Yield clean records of an opened file.
 
-    Raises InputError: the file is faulty, or a record is and faults are not skipped.
+    Args:
+        stream: The opened file.
+        name: Its name, for its format and for messages.
+        modality: The modality that the model reads.
+        options: How records are read.
+        notices: Counts what is changed or skipped.
+
+    Raises:
+        InputError: The file is faulty, or a record is and faults are not skipped.
     """
     records = modality.read(
         stream, name, column=options.column, id_column=options.id_column, word=options.format
@@ -68,7 +85,14 @@ def records_of_values(
 ) -> Iterator[Record]:
     """Yield clean records of Python values (``biofm.modalities.values``).
 
-    Raises InputError: the values are no sequences, or a record is faulty and faults are not skipped.
+    Args:
+        sequences: The values.
+        modality: The modality that the model reads.
+        options: How records are read.
+        notices: Counts what is changed or skipped.
+
+    Raises:
+        InputError: The values are not sequences, or a record is faulty and faults are not skipped.
     """
     with input_errors():
         records = records_of(sequences, column=options.column, id_column=options.id_column)
@@ -98,7 +122,7 @@ def _clean(
         yield clean
     if not n_good and notices[SKIPPED]:
         raise InputError(
-            "every record was at fault, nothing is left",
+            "every record is faulty, so nothing is left",
             where=name,
-            remedy="Without --on-error skip the first fault is shown",
+            remedy="Leave out --on-error skip to see the first fault",
         )

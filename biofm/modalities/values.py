@@ -1,8 +1,8 @@
-"""Python values as records: every kind of value is read as it is meant, or refused.
+"""Reads Python values as records: every kind of value is read as it is meant, or refused.
 
 Tables and records of pandas, polars, Arrow and Biopython are recognised by the attributes of their classes,
-so that none of these packages is imported. The attributes of a value itself would mislead: a column of pandas
-is an attribute of its table.
+so that none of these packages is imported. Attributes of the value itself would mislead: each column of a
+pandas table is an attribute of it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -31,7 +31,9 @@ def records_of(sequences: Sequences, *, column: str | None, id_column: str | Non
     The ids of a table are those of ``id_column``, else of a column named "id", else its index, else the
     numbers of its rows. A missing value becomes an empty sequence, which is a fault of that record.
 
-    Raises InputError for values that are no sequences, DataError for a column that is not there.
+    Raises:
+        InputError: The values are not sequences.
+        DataError: A column does not exist.
     """
     names = _column_names(sequences)
     if names is not None:
@@ -39,7 +41,7 @@ def records_of(sequences: Sequences, *, column: str | None, id_column: str | Non
         return (_named(id_, value, number) for number, (id_, value) in enumerate(pairs, start=1))
     _refuse_single(sequences, "sequences")
     if column is not None or id_column is not None:
-        what = f"a column was chosen, but {_kind(sequences)} has none"
+        what = f"a column was chosen, but {_kind(sequences)} has no columns"
         raise InputError(what, where=GIVEN, remedy="Leave the column out")
     has_ids = isinstance(sequences, Mapping) or _is_series(sequences)
     values = sequences.items() if has_ids else sequences
@@ -47,9 +49,14 @@ def records_of(sequences: Sequences, *, column: str | None, id_column: str | Non
 
 
 def texts_of(values: Any, what: str) -> list[str]:
-    """Return a list of texts from any values that hold texts in order. ``what`` names them in messages.
+    """Return a list of texts from any values that hold texts in order.
 
-    Raises InputError for other values.
+    Args:
+        values: The values.
+        what: What messages call them, in the plural.
+
+    Raises:
+        InputError: The values are no list of texts.
     """
     where = f"the given {what}"
     if _column_names(values) is not None or isinstance(values, Mapping):
@@ -60,9 +67,14 @@ def texts_of(values: Any, what: str) -> list[str]:
 
 
 def sequence_of(value: Any, where: str) -> str:
-    """The text of one sequence or record as it stands; it is empty where the value is missing (None, NaN).
+    """Return the text of one sequence or record, unchanged; it is empty if the value is missing (None, NaN).
 
-    Raises InputError for anything else.
+    Args:
+        value: The sequence or record.
+        where: Its place, for messages.
+
+    Raises:
+        InputError: The value is anything else.
     """
     value = _plain(value)
     if value is None:
@@ -71,22 +83,22 @@ def sequence_of(value: Any, where: str) -> str:
         return value.sequence
     if _is_seq_record(value):
         return str(value.seq)
-    if isinstance(value, str) or hasattr(type(value), "reverse_complement"):  # which Biopython's Seq has
+    if isinstance(value, str) or hasattr(type(value), "reverse_complement"):  # a Seq of Biopython
         return str(value)
     remedy = "Give text, (id, sequence) as a tuple, or a record"
     raise InputError(f"{_kind(value)} is not a sequence", where=where, remedy=remedy)
 
 
 def _refuse_single(values: Any, what: str) -> None:
-    """Raise InputError for what is one thing and not several in order."""
+    """Raise InputError for a value that is one thing and not several in order."""
     match values:
         case str():
             fault, remedy = f"one string would be read as many {what} of one letter", "Put it into a list"
         case PathLike():
-            fault = f"{_kind(values)} was given, where {what} belong"
-            remedy = "Files are read by the function of this name, such as biofm.embed(path, output)"
+            fault = f"{_kind(values)} was given instead of {what}"
+            remedy = "To read a file, call the function that takes a path, such as biofm.embed(path, output)"
         case set() | frozenset():
-            fault, remedy = "a set has no order, by which answers could be told apart", "Give a list"
+            fault, remedy = f"a set has no order, so results could not be matched to {what}", "Give a list"
         case bytes() | bytearray() | Record():
             fault, remedy = f"{_kind(values)} is not a list of {what}", "Put text or records into a list"
         case Iterable() if getattr(values, "ndim", 1) and not _is_seq_record(values):
@@ -97,21 +109,21 @@ def _refuse_single(values: Any, what: str) -> None:
 
 
 def _column_names(values: Any) -> list[Any] | None:
-    """The names of a table's columns; None of anything else."""
-    if isinstance(values, Record):  # whose columns are its own cells
+    """Return the names of a table's columns; None for any other value."""
+    if isinstance(values, Record):  # The columns of a record are its own cells.
         return None
-    if hasattr(type(values), "column_names"):  # of Arrow, whose "columns" are the cells
+    if hasattr(type(values), "column_names"):  # In Arrow, "columns" are the cells.
         return list(values.column_names)
     return list(values.columns) if hasattr(type(values), "columns") else None
 
 
 def _is_series(values: Any) -> bool:
-    """Whether it is one of pandas, which has labels; those of polars and Arrow have none."""
+    """Return whether the value is a Series of pandas, which has labels; polars and Arrow have none."""
     return hasattr(type(values), "items") and hasattr(type(values), "index")
 
 
 def _is_seq_record(value: Any) -> bool:
-    """Whether it is one of Biopython."""
+    """Return whether the value is a record of Biopython."""
     return hasattr(type(value), "seq")
 
 
@@ -150,7 +162,7 @@ def _named(id_: Any, value: Any, number: int) -> Record:
 
 
 def _plain(value: Any) -> Any:
-    """The value itself, out of Arrow's scalar; None for what the libraries mean by a missing one."""
+    """Return the value itself, out of Arrow's scalar; None for the libraries' missing values."""
     if hasattr(value, "as_py"):
         value = value.as_py()
     is_missing = type(value).__name__ == "NAType" or (isinstance(value, float) and value != value)

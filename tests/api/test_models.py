@@ -153,5 +153,5 @@ def test_a_wild_type_of_dna_is_refused_in_memory_too(model: biofm.Model) -> None
     with pytest.raises(InputError, match="looks like DNA or RNA, not a protein"):
         model.score(dna, ["C2W"])
     assert np.isfinite(model.score(dna, ["C2W"], modality="protein")).all()
-    with pytest.raises(OptionError, match="the model reads proteins, and dna was asked for"):
+    with pytest.raises(OptionError, match="the model reads proteins, but dna was asked for"):
         model.score("MKTAY", ["K2R"], modality="dna")

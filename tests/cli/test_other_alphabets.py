@@ -11,7 +11,7 @@ DNA = ">chr\n" + "".join(Random(0).choices("ACGT", k=400)) + "\n"
 SMILES = "id,smiles,y\na,CCCl,1\nb,CCCCBr,2\nc,CCO,3\n"
 OF_DNA = "dna.fna, record 1 (chr): this looks like DNA or RNA, not a protein (400 of 400 letters)"
 OF_SMILES = "s.csv, record 1 (a): this looks like a molecule in SMILES, not a protein"
-WAY_ON = "Give a model that reads it, or insist with --as protein"
+WAY_ON = "Give a model that reads it; if it is a protein, pass --as protein"
 
 COMMANDS = {
     "embed": ("embed dna.fna -o out.npz", OF_DNA),
@@ -93,7 +93,7 @@ def test_who_names_the_modality_insists(biofm: Biofm) -> None:
 def test_a_modality_that_the_model_does_not_read_is_refused(biofm: Biofm) -> None:
     done = biofm("embed", "dna.fna", "-o", "out.npz", "-m", "protein-nano", "--as", "dna", "--quiet")
     assert done.status == 1
-    what = "--as: the model reads proteins, and dna was asked for. Give a model that reads dna with --model"
+    what = "--as: the model reads proteins, but dna was asked for. Give a model that reads dna with --model"
     assert done.err.strip() == f"biofm: {what}"
 
 

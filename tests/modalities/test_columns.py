@@ -214,14 +214,14 @@ def test_records_with_other_columns_are_named(model: Path) -> None:
     loaded = biofm.load(model, device="cpu")
     one = Record("a", "ab3", columns={"place": "x", "start": 4}, number=1)
     for other, message in {
-        "none": (Record("b", "ab3", number=2), "the columns none, and the first one has place, start"),
+        "none": (Record("b", "ab3", number=2), "the columns none, but the first record has place, start"),
         "another": (
             Record("b", "ab3", columns={"place": "x", "end": 4}, number=2),
-            "the columns end, place, and the first one has place, start",
+            "the columns end, place, but the first record has place, start",
         ),
         "kind": (
             Record("b", "ab3", columns={"place": "x", "start": 4.5}, number=2),
-            "column 'start' holds a float, and of the first record a whole number",
+            "column 'start' holds a float, but in the first record a whole number",
         ),
     }.values():
         with pytest.raises(InputError, match=message) as caught:
@@ -232,10 +232,10 @@ def test_records_with_other_columns_are_named(model: Path) -> None:
 
 
 WRONG: dict[str, tuple[dict[Any, Any], str]] = {
-    "a path": ({"a/b": 1}, "'a/b' is no name for a column"),
-    "nothing": ({"": 1}, "'' is no name for a column"),
-    "dots": ({"..": 1}, "'..' is no name for a column"),
-    "a line end": ({"a\n": 1}, "is no name for a column"),
+    "a path": ({"a/b": 1}, "outputs cannot have a column named 'a/b'"),
+    "nothing": ({"": 1}, "outputs cannot have a column named ''"),
+    "dots": ({"..": 1}, "outputs cannot have a column named '..'"),
+    "a line end": ({"a\n": 1}, "outputs cannot have a column named"),
     "a truth value": ({"a": True}, "column 'a' holds bool"),
     "a list": ({"a": [1]}, "column 'a' holds list"),
     "a large number": ({"a": 1 << 63}, "a number beyond 64 bits"),

@@ -68,8 +68,8 @@ def test_nothing_left_after_skipping_is_an_error() -> None:
     with pytest.raises(InputError) as fault:
         of_file(b">a\nM1\n>b\n\n", Counter(), "skip")
     assert str(fault.value) == (
-        "in.fasta: every record was at fault, nothing is left."
-        " Without --on-error skip the first fault is shown"
+        "in.fasta: every record is faulty, so nothing is left."
+        " Leave out --on-error skip to see the first fault"
     )
 
 

@@ -60,7 +60,7 @@ def test_values_are_taken_as_they_are_meant(kind: str) -> None:
 # values, column, what the message must say
 WRONG: dict[str, tuple[Any, str | None, str]] = {
     "one string": ("MKTAYI", None, "one string would be read as many sequences of one letter. Put it"),
-    "a path": (Path("p.fasta"), None, "Path was given, where sequences belong. Files are read by"),
+    "a path": (Path("p.fasta"), None, "Path was given instead of sequences. To read a file, call"),
     "bytes": (b"MKT", None, "a bytes is not a list of sequences. Put text"),
     "bytes in a list": ([b"MKT"], None, "record 1 (1): a bytes is not a sequence"),
     "one record": (SeqRecord(Seq("MKT"), "a"), None, "a SeqRecord is not a list of sequences. Put text"),
@@ -75,7 +75,7 @@ WRONG: dict[str, tuple[Any, str | None, str]] = {
         "column of sequences with column=. The columns are: protein, seq"),
     "a table without that column": (FRAME, "sequence", "there is no column 'sequence'. The columns are:"),
     "columns without names": (pd.DataFrame([["MKT"]]), "seq", "there is no column 'seq'. The columns are: 0"),
-    "a column of a list": (["MKT"], "seq", "a column was chosen, but a list has none"),
+    "a column of a list": (["MKT"], "seq", "a column was chosen, but a list has no columns"),
     "None": (["MKT", None], None, "the given sequences, record 2 (2): the sequence is empty"),
     "NaN": (pd.DataFrame({"s": ["MKT", np.nan]}), "s", "record 2 (1): the sequence is empty"),
     "NA": (pd.Series(["MKT", pd.NA], dtype="string"), None, "record 2 (1): the sequence is empty"),
