@@ -1,6 +1,4 @@
-"""Items hold records with their tokens, and all verbs work on them. A record is tokenised once, when it is
-read.
-"""
+"""Items are records with their tokens, as all verbs use them. A record is tokenised once, when it is read."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping

@@ -42,7 +42,7 @@ WRONG: dict[str, tuple[str, bytes | str | None, tuple[str, ...], list[str]]] = {
     "a table without --column": ("p.csv", TABLE, (), ["p.csv", "--column"]),
     "a missing column": ("p.csv", TABLE, ("--column", "s"), ["p.csv", "no column 's'", "seq"]),
     "a missing id column": ("p.csv", TABLE, ("--column", "seq", "--id-column", "k"), ["no column 'k'"]),
-    "a column of FASTA": ("p.fasta", FASTA, ("--column", "s"), ["p.fasta", "FASTA has none"]),
+    "a column of FASTA": ("p.fasta", FASTA, ("--column", "s"), ["p.fasta", "FASTA has no columns"]),
     "a ragged row": ("p.csv", TABLE + "b\n", ("--column", "seq"), ["p.csv, line 5"]),
     "a Parquet in name only": ("p.parquet", FASTA, ("--column", "s"), ["p.parquet"]),
     "two weights": ("p.fasta", FASTA, ("--weight", "1", "--weight", "2"), ["2 weights for 1 input"]),
@@ -62,7 +62,7 @@ WRONG: dict[str, tuple[str, bytes | str | None, tuple[str, ...], list[str]]] = {
         ["p.csv, record 1 (x)", "column 'family' holds 'f'", "train"],
     ),
     "a column of FASTA that splits": (
-        "p.fasta", FASTA, ("--split", "column", "--split-column", "set"), ["p.fasta", "FASTA has none"],
+        "p.fasta", FASTA, ("--split", "column", "--split-column", "set"), ["p.fasta", "FASTA has no columns"],
     ),
     "a group that is not there": (
         "p.csv", TABLE,

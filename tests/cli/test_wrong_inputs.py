@@ -32,7 +32,7 @@ WRONG_FILES = {
     "a picture": ("p.fasta", b"\x89PNG\r\n\x1a\n\x00\x00", (), ["p.fasta"]),
     "a truncated gzip": ("p.fasta.gz", BROKEN_GZIP, (), ["p.fasta.gz", "end too early"]),
     "a corrupt gzip": ("p.fasta.gz", CORRUPT_GZIP, (), ["p.fasta.gz", "gzip"]),
-    "a gzip in name only": ("p.fasta.gz", GOOD, (), ["p.fasta.gz", "says gzip"]),
+    "a gzip in name only": ("p.fasta.gz", GOOD, (), ["p.fasta.gz", "ends in .gz"]),
     "a table without --column": ("p.csv", TABLE, (), ["p.csv", "column"]),
     "a missing column": ("p.csv", TABLE, ("--column", "seq"), ["p.csv", "'seq'", "sequence"]),
     "a missing id column": (

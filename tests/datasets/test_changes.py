@@ -90,7 +90,7 @@ def test_sequences_of_two_lengths_differ_by_one_change_that_leads_from_one_to_th
 
 @pytest.mark.parametrize("mutated", ["MXTAYIAKQRQISF", "MKTAYIXAKQRQISF", "MKTAYIAKQRQIS-"])
 def test_a_changed_residue_that_is_no_amino_acid_is_an_error(mutated: str) -> None:
-    with pytest.raises(DataError, match="no amino acid that can be compared"):
+    with pytest.raises(DataError, match="is not a single amino acid"):
         changes_between(PROTEIN, mutated)
 
 

@@ -79,7 +79,7 @@ def test_line_ends_and_characters_across_blocks_stay_whole(padding: int) -> None
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        pytest.param(b"", "x.fasta: the file is empty. Give one that holds", id="empty"),
+        pytest.param(b"", "x.fasta: the file is empty. Give a file that holds", id="empty"),
         pytest.param(
             b"\n\n", "x.fasta: no records in this file. A FASTA record is a line '>name'", id="blank"
         ),

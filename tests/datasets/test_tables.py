@@ -262,5 +262,5 @@ def test_labels_that_are_no_text_are_spelt() -> None:
 
 
 def test_fasta_has_no_column_of_labels() -> None:
-    with pytest.raises(DataError, match="FASTA has none"):
+    with pytest.raises(DataError, match="FASTA has no columns"):
         list(read_sequences(io.BytesIO(b">a\nMV\n"), "x.fasta", label_column="set"))

@@ -239,8 +239,8 @@ WRONG: dict[str, tuple[dict[Any, Any], str]] = {
     "a truth value": ({"a": True}, "column 'a' holds bool"),
     "a list": ({"a": [1]}, "column 'a' holds list"),
     "a large number": ({"a": 1 << 63}, "a number beyond 64 bits"),
-    "a NUL": ({"a": "x\0"}, "has a NUL in it"),
-    "half a pair": ({"a": "\ud800"}, "a text that is no UTF-8"),
+    "a NUL": ({"a": "x\0"}, "holds text with a NUL"),
+    "half a pair": ({"a": "\ud800"}, "that is not UTF-8"),
 }
 
 

@@ -45,7 +45,7 @@ def test_what_is_no_protein_is_refused_with_its_place(name: str) -> None:
     with pytest.raises(DataError, match=message) as caught:
         refuse_other(Record("it", sequence, number=3, source="in.fasta"))
     assert caught.value.where == "in.fasta, record 3 (it)"
-    assert "insist with --as protein" in caught.value.remedy
+    assert "pass --as protein" in caught.value.remedy
 
 
 @pytest.mark.parametrize("name", PROTEINS)

@@ -97,8 +97,8 @@ FAULTS: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     "a column twice": ("mutant,x,x\nK2R,1,2\n", {}, ["v.csv", "2 columns are named 'x'"]),
     "an empty sequence": ("mutated_sequence,x\n,1\n", {}, ["v.csv: no row", "the sequence is empty"]),
     "a wrong sequence": ("mutated_sequence\nMK7\n", {}, ["v.csv, line 2", "position 3 holds '7'"]),
-    "an unknown residue": ("mutated_sequence\nXKTAYIAKQRQISF\n", {}, ["v.csv, line 2", "'X', at position 1"]),
-    "a ragged row": ("mutant,x\nK2R\n", {}, ["v.csv, line 2", "1 cells"]),
+    "an unknown residue": ("mutated_sequence\nXKTAYIAKQRQISF\n", {}, ["v.csv, line 2", "'X' at position 1"]),
+    "a ragged row": ("mutant,x\nK2R\n", {}, ["v.csv, line 2", "1 cell,"]),
 }
 
 
