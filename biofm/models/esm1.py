@@ -146,8 +146,7 @@ def from_fair_esm(content: Mapping[str, Any], where: str) -> Layout:
             d_model=options["embed_dim"],
             n_layers=options["layers"],
             n_heads=options["attention_heads"],
-            embedding_norm="emb_layer_norm_before.weight"
-            in tensors,  # fair-esm distinguishes the two by this
+            embedding_norm="emb_layer_norm_before.weight" in tensors,  # fair-esm decides by the same name
             token_dropout=options.get("token_dropout", False),
             d_feedforward=options["ffn_embed_dim"],
             n_positions=options["max_positions"] + FIRST_POSITION,

@@ -127,14 +127,16 @@ def _parse_change(part: str, text: str) -> Change:
     first, start, last, stop, what = matched.groups()
     position, wild = int(start), _letter(first, text)
     if position == 0 or (stop and int(stop) == 0):
-        raise _fault(text, "positions count from 1", "Correct it")
+        raise _fault(text, "positions count from 1", "Correct the variant")
     if last is None:
         return _change(position, wild, what, text)
     n_inside = int(stop) - position - 1
     if n_inside < 0:
-        raise _fault(text, "a range has its lower position first", "Correct it")
+        raise _fault(text, "a range has its lower position first", "Correct the variant")
     if n_inside > _LONGEST_PROTEIN:
-        raise _fault(text, f"the range spans {n_inside + 2:,} residues, more than any protein", "Correct it")
+        raise _fault(
+            text, f"the range spans {n_inside + 2:,} residues, more than any protein", "Correct the variant"
+        )
     if what.startswith("ins") and n_inside:
         raise _fault(text, "an insertion stands between two neighbours", "Write it like A24_T25insGP")
     if _RESIDUES.fullmatch(what):

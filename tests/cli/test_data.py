@@ -317,7 +317,7 @@ WRONG_DESCRIPTIONS: dict[str, tuple[tuple[str, ...], list[str]]] = {
     "a missing file": (("q.fasta",), ["q.fasta", "no such file"]),
     "a folder that is no store": (("folder",), ["folder", "this is no store"]),
     "an unfinished store": (("unfinished",), ["unfinished", "--resume"]),
-    "a damaged store": (("damaged",), ["tokens.safetensors", "missing at its end"]),
+    "a damaged store": (("damaged",), ["tokens.safetensors", "too short"]),
     "a store that lacks a file": (("lacking",), ["split.safetensors", "no such file"]),
     "a store and a file": (("store", "p.fasta"), ["store", "a store is described alone"]),
     "a column of a store": (("store", "--column", "seq"), ["store", "a store has none"]),

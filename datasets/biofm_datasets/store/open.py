@@ -122,19 +122,19 @@ def _read_record_file(folder: Path) -> bytes:
 def _check_offsets(path: Path, offsets: Indices, end: int) -> None:
     if not len(offsets) or offsets[0] != 0 or offsets[-1] != end:
         last = offsets[-1] if len(offsets) else "missing"
-        raise _foreign(path, f"the last offset is {last}, but there are {end:,} values")
+        raise _foreign(path, f"the last offset is {last}, but the data have {format_count(end, 'value')}")
 
 
 def _check_split(path: Path, split: dict[str, Indices], n_sequences: int) -> None:
     for part, members in split.items():
         if len(members) and (members[0] < 0 or members[-1] >= n_sequences):
             what = f"{part} has sequence number {members[0] if members[0] < 0 else members[-1]}"
-            raise _foreign(path, f"{what}, but there are {format_count(n_sequences, 'sequence')}")
+            raise _foreign(path, f"{what}, but the store has {format_count(n_sequences, 'sequence')}")
 
 
 def _check_count(path: Path, found: int, expected: int, things: str) -> None:
     if found != expected:
-        raise _foreign(path, f"it holds {found:,} {things}, but {RECORD} says {expected:,}")
+        raise _foreign(path, f"its number of {things} is {found:,}, but {RECORD} says {expected:,}")
 
 
 def _verify(folder: Path, record: StoreRecord) -> None:

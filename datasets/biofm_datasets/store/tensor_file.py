@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from biofm_datasets.documents import parse_json
 from biofm_datasets.errors import DataError
+from biofm_datasets.text import format_count
 
 HEADER_BYTES = 4096
 """The size of the header: a page, so that the values are aligned in a memory map."""
@@ -135,9 +136,8 @@ def read_data(path: Path, n_bytes: int) -> Iterator[bytes]:
         while n_bytes:
             block = file.read(min(_BLOCK_BYTES, n_bytes))
             if not block:
-                raise DataError(
-                    f"{n_bytes:,} bytes are missing at its end", where=str(path), remedy=COPY_AGAIN
-                )
+                what = f"the file is {format_count(n_bytes, 'byte')} too short"
+                raise DataError(what, where=str(path), remedy=COPY_AGAIN)
             n_bytes -= len(block)
             yield block
 
@@ -184,12 +184,12 @@ def map_tensors(path: Path) -> dict[str, Array]:
         if start != end or stop != start + n * dtype.itemsize or n < 0:
             raise _no_tensors(path, f"the place of {name!r} is wrong")
         if stop > len(data):
-            what = f"{stop - len(data):,} bytes are missing at its end"
+            what = f"the file is {format_count(stop - len(data), 'byte')} too short"
             raise DataError(what, where=str(path), remedy=COPY_AGAIN)
         tensors[name] = data[start:stop].view(dtype)
         end = stop
     if end != len(data):
-        raise _no_tensors(path, f"{len(data) - end:,} bytes follow the tensors")
+        raise _no_tensors(path, f"it is {format_count(len(data) - end, 'byte')} too long")
     return tensors
 
 

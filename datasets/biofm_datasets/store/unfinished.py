@@ -12,6 +12,7 @@ from typing import Any
 from biofm_datasets.documents import from_json, parse_json
 from biofm_datasets.errors import DataError
 from biofm_datasets.store.files import HASHES, UNFINISHED
+from biofm_datasets.text import format_count
 
 if sys.platform != "win32":
     import fcntl
@@ -118,7 +119,7 @@ class Unfinished:
     def _check(self, found: _Progress, fingerprint: Fields, resume: bool) -> None:
         if not resume:
             n_done = found.n_bytes.get(HASHES.tensor, 0) // HASHES.itemsize
-            what = f"an unfinished store lies here ({n_done:,} sequences done)"
+            what = f"an unfinished store lies here ({format_count(n_done, 'sequence')} done)"
             remedy = f"Pass --resume to go on with it; or {BEGIN_AGAIN}"
             raise DataError(what, where=str(self.folder), remedy=remedy)
         before = found.fingerprint

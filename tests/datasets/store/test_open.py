@@ -148,8 +148,8 @@ WRONG: dict[str, tuple[Change, str, str]] = {  # what happened to it, what is na
     "a record of other files": (edit(files={}), "store.json", "names other files"),
     "another number of sequences": (edit(n_tokens=3), "tokens.safetensors", "says 3"),
     "a missing file": (unlink("tokens.safetensors"), "tokens.safetensors", "missing"),
-    "truncated tokens": (cut("tokens.safetensors", 10), "tokens.safetensors", "10 bytes are missing"),
-    "a truncated split": (cut("split.safetensors", 8), "split.safetensors", "8 bytes are missing"),
+    "truncated tokens": (cut("tokens.safetensors", 10), "tokens.safetensors", "10 bytes too short"),
+    "a truncated split": (cut("split.safetensors", 8), "split.safetensors", "8 bytes too short"),
     "a header of nonsense": (write("ids.safetensors", b"x" * 99), "ids.safetensors", "header"),
     "another tensor": (
         lambda folder: save_file({"y": INTS}, folder / "offsets.safetensors"),
@@ -175,12 +175,12 @@ WRONG: dict[str, tuple[Change, str, str]] = {  # what happened to it, what is na
     "too few hashes": (
         rewrite("hashes.safetensors", "hashes", np.zeros(29, np.uint64)),
         "hashes.safetensors",
-        "holds 29 sequences, but store.json says 30",
+        "its number of sequences is 29, but store.json says 30",
     ),
     "a split beyond the end": (
         lambda folder: save_file(dict.fromkeys(PARTS, np.array([3, 30])), folder / "split.safetensors"),
         "split.safetensors",
-        "sequence number 30, but there are 30",
+        "sequence number 30, but the store has 30",
     ),
     "a split before the beginning": (
         lambda folder: save_file(dict.fromkeys(PARTS, np.array([-1, 3])), folder / "split.safetensors"),

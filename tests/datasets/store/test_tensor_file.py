@@ -54,7 +54,7 @@ def test_a_writer_does_not_go_on_behind_what_is_gone(tmp_path: Path) -> None:
     writer = TensorWriter(tmp_path / "x", "U8")
     writer.append(np.arange(5))
     writer.close()
-    with pytest.raises(DataError, match="2 bytes are missing"):
+    with pytest.raises(DataError, match="2 bytes too short"):
         TensorWriter(tmp_path / "x", "U8", n_bytes=7)
 
 
@@ -79,8 +79,8 @@ WRONG = {
     "a negative shape": (header(ENTRY % (-1, 0, -1)), "place of 'x' is wrong"),
     "another length than the shape": (header(ENTRY % (2, 0, 3), b"abc"), "place of 'x' is wrong"),
     "a gap": (header(ENTRY % (2, 1, 3), b"abc"), "place of 'x' is wrong"),
-    "too little": (header(ENTRY % (5, 0, 5), b"abc"), "2 bytes are missing"),
-    "too much": (header(ENTRY % (2, 0, 2), b"abc"), "1 bytes follow"),
+    "too little": (header(ENTRY % (5, 0, 5), b"abc"), "2 bytes too short"),
+    "too much": (header(ENTRY % (2, 0, 2), b"abc"), "1 byte too long"),
 }
 
 
