@@ -241,7 +241,7 @@ def test_empty_rows_keep_their_reasons_when_the_run_goes_on_without_the_option(
     small = ("--tokens-per-batch", "16")
     words = ("score", "v.csv", *OF_WILD_TYPES, "-m", broken(NAN), "-o", "out.csv", "-q", *small)
     outcome = biofm(*words, "--on-error", "skip")
-    assert (outcome.status, "line 2118: this row has 1 cells" in outcome.err) == (1, True), outcome.err
+    assert (outcome.status, "line 2118: this row has 1 cell," in outcome.err) == (1, True), outcome.err
     Path("v.csv").write_text(f"{variants_of_both()}{sound}K2R,{WILD_TYPES['a']}\n")
     outcome = biofm(*words, "--resume", "--json")
     assert outcome.status == 0, outcome.err
