@@ -1,6 +1,4 @@
-"""What every room may use: errors, options and their bounds, progress, provenance, the machine, and
-outputs.
-"""
+"""The core is what every room may use: errors, options and their bounds, progress, provenance and outputs."""
 
 from biofm.core.environment import __version__, torch_version
 from biofm.core.errors import (

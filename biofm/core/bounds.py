@@ -1,6 +1,6 @@
-"""Bounds: the least and the most that a number among the options may be, and why.
+"""Bounds: the least and the most that a numeric option may be, and why.
 
-A bound is far beyond what is of use: whoever exceeds it has made a typing error, or means harm.
+The bounds lie far beyond useful values. A number outside them is a typing error, or an attack.
 """
 
 from collections.abc import Mapping
@@ -9,29 +9,35 @@ from typing import NamedTuple
 from biofm.core.errors import OptionError
 
 MIN_SEPARATION = 6
-"""The least separation along the chain at which a contact of two residues is informative. Nearer residues
-touch anyway; precision never counts them, and by default tables and pictures do not either.
+"""The least separation along the chain, in residues, at which a contact is informative. Nearer residues
+touch anyway: precision never counts them, and tables and pictures leave them out by default.
 """
 
 
 class Bound(NamedTuple):
-    """The least and the most that an option may be. ``reason`` says why it may not be more."""
+    """Holds the least and the most that an option may be.
+
+    Attributes:
+        least: The smallest value that is allowed.
+        most: The largest value that is allowed.
+        reason: Why no larger value is allowed, as the error message says it.
+    """
 
     least: float
     most: float
     reason: str
 
 
-STEPS = "a step takes milliseconds at least, and this is a year of them"
-TOKENS = "no device holds a batch of more"
+STEPS = "at 3 milliseconds a step, this many take a year"
+TOKENS = "no device holds a larger batch"
 LENGTH = "the longest known protein has 45,212 residues"
-ROWS = "no table and no store has more"
-SEED = "larger seeds are not taken by every generator of random numbers"
+ROWS = "no table and no token store has more rows"
+SEED = "some random number generators accept no larger seed"
 WIDTH = "no encoder is wider"
-WEIGHTS = "numbers beyond it overflow"
+WEIGHTS = "larger numbers overflow"
 
 BOUNDS: Mapping[str, Bound] = {
-    "batches_per_step": Bound(1, 1 << 20, "a step of more would not end"),
+    "batches_per_step": Bound(1, 1 << 20, "a step over more batches would not end"),
     "checkpoint_every": Bound(1, 10**10, STEPS),
     "clip_norm": Bound(0, 1e9, WEIGHTS),
     "devices": Bound(1, 1024, "no machine has more"),
@@ -40,17 +46,17 @@ BOUNDS: Mapping[str, Bound] = {
     "lora_rank": Bound(1, 1 << 16, WIDTH),
     "max_length": Bound(3, 1 << 20, LENGTH),
     "min_separation": Bound(1, 1 << 20, LENGTH),
-    "n_folds": Bound(0, 1000, "each fold is trained anew"),
+    "n_folds": Bound(0, 1000, "a model is trained for each fold"),
     "n_held_out": Bound(0, 10**9, ROWS),
     "n_hidden": Bound(0, 1 << 16, WIDTH),
-    "n_members": Bound(1, 1000, "each member is trained anew"),
+    "n_members": Bound(1, 1000, "a model is trained for each member"),
     "n_nodes": Bound(1, 1 << 16, "no cluster has more"),
-    "n_resamples": Bound(0, 10**6, "an interval is no better for more"),
+    "n_resamples": Bound(0, 10**6, "more resamples do not improve the interval"),
     "n_sampled": Bound(0, 10**9, ROWS),
     "n_steps": Bound(0, 10**10, STEPS),
     "n_validation": Bound(0, 10**9, ROWS),
     "n_warmup": Bound(0, 10**10, STEPS),
-    "n_workers": Bound(0, 1024, "no machine has more processors for them"),
+    "n_workers": Bound(0, 1024, "no machine has more processors"),
     "offset": Bound(-(10**9), 10**9, LENGTH),
     "patience": Bound(0, 10**10, STEPS),
     "seed": Bound(0, 2**32 - 1, SEED),
@@ -62,10 +68,13 @@ BOUNDS: Mapping[str, Bound] = {
 
 
 def check_bound(name: str, value: float | None, where: str, *, least: float | None = None) -> None:
-    """Raise OptionError where ``value`` is no number, or outside the bound of this name.
+    """Raise OptionError if ``value`` is not a number, or lies outside the bound of this name.
 
-    None, an option that was not given, passes. ``least`` replaces the least of the bound. ``where`` names the
-    option in the message.
+    Args:
+        name: A key of ``BOUNDS``.
+        value: The value to check. None, an option that was not given, passes.
+        where: The name of the option in the message.
+        least: The smallest value that is allowed. None takes it from the bound.
     """
     if value is None:
         return

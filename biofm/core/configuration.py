@@ -1,6 +1,7 @@
-"""Configurations: dataclasses that a TOML file, options and ``name=value`` override, in this order.
+"""Configurations: dataclasses whose defaults can be overridden.
 
-A configuration can be written as TOML again, so that a run can be repeated from the file beside it.
+A TOML file overrides the defaults, options override the file, and ``--set name=value`` overrides the options.
+A configuration can be written back as TOML, so that a run can be repeated from that file.
 """
 
 import json
@@ -19,9 +20,10 @@ from biofm.core.errors import InputError, OptionError
 
 
 class Configuration(Protocol):
-    """A dataclass whose fields are numbers, words, truth values, or tuples of words.
+    """Describes a dataclass whose fields are numbers, words, truth values, or tuples of words.
 
-    ``OPTIONS`` are the command-line options of the fields that have one; the others are given by ``--set``.
+    Attributes:
+        OPTIONS: The command-line option of each field that has one. The other fields are given by ``--set``.
     """
 
     OPTIONS: ClassVar[Mapping[str, str]]
@@ -39,11 +41,19 @@ def configure(
     *,
     start: C | None = None,
 ) -> C:
-    """Return an instance of ``kind``. Later ones count: its defaults, or ``start``; the file; the options
-    that are not None; ``sets``, each ``name=value``.
+    """Return an instance of ``kind`` with the values from all sources; later sources override earlier ones.
 
-    Raises InputError: the file is no TOML. OptionError: a name that ``kind`` lacks, a value of another type
-    or out of range, or no value for a field without a default.
+    Args:
+        kind: The class of the configuration.
+        toml: A TOML file of settings. It overrides the defaults.
+        options: Command-line options by field name. They override the file; those that are None are ignored.
+        sets: Settings of the form ``name=value``. They override the options.
+        start: A configuration whose values replace the defaults of ``kind``.
+
+    Raises:
+        InputError: The file is not TOML.
+        OptionError: ``kind`` has no field of a given name, a value has the wrong type or is out of range, or
+            a field without a default has no value.
     """
     known = {field.name: field for field in fields(kind)}
     values = {} if start is None else {name: getattr(start, name) for name in known}
@@ -54,34 +64,39 @@ def configure(
         values[name] = value
     for name, field in known.items():
         if name not in values and field.default is MISSING and field.default_factory is MISSING:
-            raise OptionError(
-                "not given", where=option_of(kind, name), remedy="Give it, or a --config with it"
-            )
+            remedy = f"Give it on the command line, or set {name} in a --config file"
+            raise OptionError("this setting is required", where=option_of(kind, name), remedy=remedy)
     return kind(**values)
 
 
 def to_toml(configuration: Configuration) -> str:
-    """Return TOML with a line for each field that is not None, which ``configure`` reads back."""
+    """Return the configuration as TOML for ``configure``, with a line for each field that is not None."""
     values = ((field.name, getattr(configuration, field.name)) for field in fields(configuration))
     return "".join(f"{name} = {_spell(value)}\n" for name, value in values if value is not None)
 
 
 def option_of(kind: type[Configuration], name: str) -> str:
-    """Return how a user gives a field: by its option, or by ``--set``."""
+    """Return what a user types to set a field: its option, or ``--set`` and its name."""
     return kind.OPTIONS.get(name, f"--set {name}")
 
 
 def check_range(
     configuration: Configuration, limits: Mapping[str, tuple[float, float | None]], *, is_open: bool = False
 ) -> None:
-    """Raise OptionError where a field is outside its (least, most) values; ``is_open`` leaves these out."""
+    """Raise OptionError if a field is outside its limits.
+
+    Args:
+        configuration: The configuration to check.
+        limits: The least and the most of each field, by name. A most of None sets no upper limit.
+        is_open: Whether the limits themselves are excluded.
+    """
     for name, (least, most) in limits.items():
         value = getattr(configuration, name)
         where = option_of(type(configuration), name)
         if is_open:
             assert most is not None, "an open range has two ends"
             if not least < value < most:
-                remedy = "See the default in --help"
+                remedy = f"Give a number above {least:g} and below {most:g}"
                 raise OptionError(
                     f"{value} is not between {least:g} and {most:g}", where=where, remedy=remedy
                 )
@@ -92,7 +107,7 @@ def check_range(
 
 
 def check_bounds(configuration: Configuration) -> None:
-    """Raise OptionError where a field is beyond its bound (``biofm.core.bounds``)."""
+    """Raise OptionError if a field is outside its bound (``biofm.core.bounds``)."""
     for name in type(configuration).__dataclass_fields__:
         if name in BOUNDS:
             where = option_of(type(configuration), name)
@@ -100,7 +115,7 @@ def check_bounds(configuration: Configuration) -> None:
 
 
 def check_choices(configuration: Configuration) -> None:
-    """Raise OptionError where a field holds another word than its type names."""
+    """Raise OptionError if a field holds a word that its ``Literal`` type does not allow."""
     for field in fields(type(configuration)):
         choices = get_args(field.type) if get_origin(field.type) is Literal else ()
         value = getattr(configuration, field.name)
@@ -113,9 +128,9 @@ def _from_toml(file: BinaryIO, known: Mapping[str, Field[Any]]) -> dict[str, Any
     name_of_file = str(getattr(file, "name", "--config"))
     try:
         content = load_toml(file)
-    except ValueError as error:  # of TOML, of UTF-8, of its size
-        remedy = 'Give lines such as learning_rate = 0.001 and schedule = "cosine"'
-        raise InputError(f"not TOML ({error})", where=name_of_file, remedy=remedy) from error
+    except ValueError as error:  # The file is not TOML, not UTF-8, or too large.
+        remedy = 'Write lines such as learning_rate = 0.001 and schedule = "cosine"'
+        raise InputError(f"this file is not TOML ({error})", where=name_of_file, remedy=remedy) from error
     return {
         name: _checked(value, _find(name, known, name_of_file), f"{name_of_file}, {name}")
         for name, value in content.items()
@@ -125,7 +140,7 @@ def _from_toml(file: BinaryIO, known: Mapping[str, Field[Any]]) -> dict[str, Any
 def _from_text(text: str, known: Mapping[str, Field[Any]]) -> tuple[str, Any]:
     name, sign, value = (part.strip() for part in text.partition("="))
     if not sign:
-        raise OptionError(f"{text!r} has no =", where="--set", remedy="Give name=value")
+        raise OptionError(f"{text!r} has no =", where="--set", remedy="Write it as name=value")
     field = _find(name, known, "--set")
     return name, _checked(_read(value, field), field, f"--set {name}")
 
@@ -134,12 +149,12 @@ def _find(name: str, known: Mapping[str, Field[Any]], where: str) -> Field[Any]:
     if name in known:
         return known[name]
     near = get_close_matches(name, known, n=1, cutoff=0.5)
-    remedy = f"Do you mean {near[0]}?" if near else f"There are {', '.join(known)}"
+    remedy = f"Do you mean {near[0]}?" if near else f"The settings are {', '.join(known)}"
     raise OptionError(f"no such setting: {name}", where=where, remedy=remedy)
 
 
 def _read(text: str, field: Field[Any]) -> Any:
-    """Return the text as a value of the field's type; as text where it is no such value."""
+    """Return the text as a value of the field's type, or the text itself if it is not one."""
     for kind in _kinds(field.type):
         if kind is str:
             return text
@@ -190,5 +205,5 @@ def _kinds(annotation: Any) -> tuple[type, ...]:
 def _spell(value: Any) -> str:
     if isinstance(value, tuple):
         return f"[{', '.join(map(_spell, value))}]"
-    # A JSON string is a TOML string, but for the code points that TOML wants escaped and JSON does not.
+    # A JSON string is a TOML string, except that TOML requires DEL to be escaped and JSON does not.
     return repr(value) if isinstance(value, float) else json.dumps(value).replace("\x7f", "\\u007f")

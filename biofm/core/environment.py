@@ -1,6 +1,6 @@
-"""What a run ran in, to be written beside its results: versions and hardware.
+"""The environment of a run, which is recorded beside its results: versions and hardware.
 
-Nothing here names a person or a machine: no user, no host, no path, no environment variable.
+The record names no person and no machine: it holds no user, host, path or environment variable.
 """
 
 import platform
@@ -17,9 +17,9 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 def find_version(checkout: Path) -> str:
-    """Return the version that ``checkout/pyproject.toml`` states; without that file, the installed package's.
+    """Return the version in ``checkout/pyproject.toml``; without that file, the installed package's version.
 
-    The checkout comes first, because an editable install keeps the version it was made with.
+    The checkout comes first because an editable install keeps the version it was installed with.
     """
     project_file = checkout / "pyproject.toml"
     if project_file.is_file():
@@ -43,13 +43,20 @@ def torch_version() -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
-    """Versions, hardware, and how the hardware was used.
+    """Holds versions, the hardware, and how a run used it.
 
-    commit: the commit of the checkout that biofm ran from, with ``-dirty`` where files differed from it;
-        empty outside a checkout.
-    cores: how many cores the process may use. threads: how many of them torch uses.
-    memory_bytes: how much memory the process may hold; 0 where the system does not say.
-    device, dtype: where and in which precision the model ran.
+    Attributes:
+        biofm, python, torch: Their versions.
+        commit: The commit of the checkout that biofm ran from, with ``-dirty`` if files differed from it;
+            empty outside a checkout.
+        system: The operating system and the architecture.
+        cpu: The processor's name.
+        cores: How many cores the process may use.
+        threads: How many threads torch uses.
+        memory_bytes: How much memory the process may hold; 0 if the system does not say.
+        gpus: The names of the GPUs.
+        device: The device that the model ran on.
+        dtype: The precision that the model ran in.
     """
 
     biofm: str
@@ -66,14 +73,14 @@ class Environment:
     dtype: str
 
     def rows(self) -> dict[str, str]:
-        """Return names and values to be shown to people; what is empty is left out."""
+        """Return labels and values for a report, without those that are empty."""
         rows = {
             "biofm": f"{self.biofm}, commit {self.commit}" if self.commit else self.biofm,
             "Python": self.python,
             "torch": self.torch,
             "system": self.system,
             "processor": self.cpu,
-            "cores": f"{self.cores}, of which torch uses {self.threads}",
+            "cores": f"{self.cores} (torch uses {self.threads})",
             "memory": format_bytes(self.memory_bytes) if self.memory_bytes else "",
             "GPUs": ", ".join(self.gpus),
             "computed on": self.device,
@@ -83,8 +90,9 @@ class Environment:
 
 
 def find_environment(*, threads: int, gpus: Sequence[str], device: str, dtype: str) -> Environment:
-    """Return the environment of this process. The caller gives what only torch knows: this room imports no
-    torch.
+    """Return the environment of this process.
+
+    The arguments are what only torch knows; this room does not import torch.
     """
     return Environment(
         biofm=__version__,
@@ -103,8 +111,9 @@ def find_environment(*, threads: int, gpus: Sequence[str], device: str, dtype: s
 
 
 def find_commit(checkout: Path) -> str:
-    """Return the commit of ``checkout``, with ``-dirty`` where files differ from it; empty where there is no
-    checkout or no git.
+    """Return the commit of ``checkout``, with ``-dirty`` if files differ from it.
+
+    The result is empty if there is no checkout, or git is not installed.
     """
     if not (checkout / ".git").exists():
         return ""

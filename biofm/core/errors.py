@@ -1,17 +1,17 @@
-"""Every fault that a user can cause or mend.
+"""Errors: one class for each kind of fault that a user can cause or correct.
 
     BiofmError
-    ├── InputError         a file or a record that biofm was given to read
-    ├── OutputError        a file or a folder that biofm was asked to write
-    ├── ModelError         a model's name, or the files of a checkpoint
-    ├── OptionError        an option whose value does not fit
-    ├── RefusedError       the policy said no
-    ├── LedgerError        the record of what was done cannot be kept
-    ├── ProcessError       a process of a run that is gone
-    └── MissingExtraError  an optional part that is not installed
+    ├── InputError         an input file or one of its records is wrong
+    ├── OutputError        an output file or folder cannot be written
+    ├── ModelError         a model's name or its checkpoint is wrong
+    ├── OptionError        an option has a wrong value
+    ├── RefusedError       the policy refuses the request
+    ├── LedgerError        the ledger cannot be written
+    ├── ProcessError       a process of a run has died
+    └── MissingExtraError  an optional package is not installed
 
-Each says what was wrong, where (file, record, line), and what to do next. A fault of the program itself is an
-``assert``.
+Each error says what is wrong, where (file, record, line), and what to do next. Faults of the program itself
+are ``assert`` statements.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,15 @@ from biofm.core.text import shown
 
 
 class BiofmError(Exception):
-    """A fault with a remedy: ``where: what. remedy``, in which names from files are safe to be printed."""
+    """Says what is wrong and what to do, as ``where: what. remedy``.
+
+    Characters that could steer a terminal, such as those of names from files, are spelled out.
+
+    Args:
+        what: What is wrong, in lower case and without a full stop.
+        where: The file, record or line, or the option, at fault. Empty leaves it out.
+        remedy: What to do next, as a sentence without a full stop. Empty leaves it out.
+    """
 
     def __init__(self, what: str, *, where: str = "", remedy: str = "") -> None:
         self.what = what
@@ -35,40 +43,43 @@ class BiofmError(Exception):
 
 
 class InputError(BiofmError):
-    """A file or a record that biofm was given to read."""
+    """Says that an input file, or one of its records, cannot be read or is wrong."""
 
 
 class OutputError(BiofmError):
-    """A file or a folder that biofm was asked to write."""
+    """Says that an output file or folder cannot be written."""
 
 
 class ModelError(BiofmError):
-    """A model's name, or the files of a checkpoint."""
+    """Says that a model's name is unknown, or that its checkpoint cannot be used."""
 
 
 class OptionError(BiofmError):
-    """An option whose value does not fit."""
+    """Says that an option has a value that is not allowed."""
 
 
 class RefusedError(BiofmError):
-    """The policy said no."""
+    """Says that the policy refused the request."""
 
 
 class LedgerError(BiofmError):
-    """The record of what was done cannot be kept."""
+    """Says that the ledger cannot be written."""
 
 
 class ProcessError(BiofmError):
-    """A process of a run that is gone."""
+    """Says that a process of a run has died."""
 
 
 class MissingExtraError(BiofmError):
-    """An optional part that is not installed."""
+    """Says that an optional package is not installed."""
 
 
 @contextmanager
 def data_errors(kind: type[BiofmError]) -> Iterator[None]:
-    """Turn a ``DataError`` of biofm_datasets, which knows nothing of biofm, into an error of this kind."""
+    """Turn a ``DataError`` within the ``with`` into an error of this kind.
+
+    biofm_datasets raises ``DataError`` because it does not know the errors of biofm.
+    """
     try:
         yield
     except DataError as error:
@@ -79,5 +90,5 @@ def data_errors(kind: type[BiofmError]) -> Iterator[None]:
 
 
 def input_errors() -> AbstractContextManager[None]:
-    """Turn a reader's ``DataError`` into an ``InputError``."""
+    """Turn a ``DataError`` within the ``with`` into an ``InputError``."""
     return data_errors(InputError)

@@ -1,4 +1,4 @@
-"""The processor: its name, its cores and whether it computes in bfloat16, asked of the operating system."""
+"""The processor: its name, its cores, and whether it computes in bfloat16, as the system reports them."""
 
 import os
 import platform
@@ -14,8 +14,11 @@ X86_FLAGS = ("avx512_bf16", "amx_bf16")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bf16Support:
-    """Whether the processor multiplies bfloat16 numbers in hardware. ``evidence`` is a phrase to print that
-    says how that is known.
+    """Says whether the processor multiplies bfloat16 numbers in hardware.
+
+    Attributes:
+        in_hardware: Whether it does.
+        evidence: A phrase for a report that says how that is known.
     """
 
     in_hardware: bool
@@ -33,7 +36,7 @@ def find_bf16() -> Bf16Support:
 
 
 def find_cpu() -> str:
-    """Return the processor's name; where the system does not say it, the architecture."""
+    """Return the processor's name, or the architecture if the system does not report a name."""
     name = ""
     if platform.system() == "Linux":
         try:
@@ -55,8 +58,9 @@ def count_cores() -> int:
 
 
 def answer_of(*command: str) -> str:
-    """Return what a program prints, without white space at its ends; empty where it is missing, fails, or
-    takes longer than ten seconds.
+    """Return what a program prints, without white space at either end.
+
+    The result is empty if the program is missing, fails, or takes longer than ten seconds.
     """
     try:
         done = subprocess.run(
@@ -98,4 +102,4 @@ def _support_of(wanted: tuple[str, ...], features: list[str]) -> Bf16Support:
 
 
 def _unknown() -> Bf16Support:
-    return Bf16Support(in_hardware=False, evidence="the system does not say what the processor has")
+    return Bf16Support(in_hardware=False, evidence="the system does not report the processor's features")

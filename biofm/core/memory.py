@@ -1,4 +1,4 @@
-"""Memory: how much this process holds, how much more it may take, and what it does with what it frees."""
+"""Memory: how much this process holds, how much more it may take, and whether it keeps what it frees."""
 
 import ctypes
 import os
@@ -25,7 +25,7 @@ LARGEST_KEPT_BYTES_BEFORE = 32 << 20  # the most that older versions of glibc ac
 
 
 def resident_bytes() -> int:
-    """Return how many bytes of memory this process holds now; where the system does not say, its peak."""
+    """Return how many bytes of memory this process holds now, or its peak if the system does not say."""
     try:
         return int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
@@ -33,9 +33,9 @@ def resident_bytes() -> int:
 
 
 def peak_resident_bytes() -> int:
-    """Return the most bytes that this process has held in memory; 0 on Windows, which does not say."""
+    """Return the most bytes of memory that this process has held; 0 on Windows, which does not say."""
     try:
-        # getrusage would count what the parent process held at the start, too.
+        # getrusage would also count what the parent process held when it started this one.
         for line in STATUS.read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) << 10
@@ -48,17 +48,19 @@ def peak_resident_bytes() -> int:
 
 
 def free_bytes() -> int | None:
-    """Return how many more bytes this process may take: the least of what the machine has free, what every
-    control group around the process (a container's too) leaves it, and what ``ulimit -v`` leaves it. None
-    where the system says nothing.
+    """Return how many more bytes of memory this process may take, or None if the system does not say.
+
+    This is the least of three: what the machine has free, what the control groups around the process (such as
+    a container's) leave, and what ``ulimit -v`` leaves.
     """
     found = [*_free_on_machine(), *_free_in_groups(), *_free_addresses()]
     return max(0, min(found)) if found else None
 
 
 def allowed_bytes() -> int:
-    """Return how many bytes this process may hold in all: the memory of the machine, or the limit of its
-    container where that is lower; 0 where the system does not say.
+    """Return how many bytes of memory this process may hold in all; 0 if the system does not say.
+
+    This is the memory of the machine, or the limit of the container if that is lower.
     """
     try:
         installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -74,9 +76,11 @@ def allowed_bytes() -> int:
 def keep_freed_memory() -> bool:
     """Let this process keep up to 512 MiB of the memory that it frees, for its next arrays.
 
-    By default glibc gives large arrays back to the system at once, and every layer of a model on a CPU pays
-    for fresh, zeroed pages: thousands of page faults for a batch. Returns whether the C library took it;
-    others than glibc have no such switch and stay as they are.
+    By default glibc returns large arrays to the system at once, so that each layer of a model on a CPU pays
+    for fresh, zeroed pages: thousands of page faults per batch. Other C libraries have no such switch.
+
+    Returns:
+        Whether the C library accepted the setting.
     """
     mallopt = _of_glibc("mallopt")
     if mallopt is None:
@@ -86,14 +90,14 @@ def keep_freed_memory() -> bool:
 
 
 def give_back_freed_memory() -> None:
-    """Give the memory that this process has freed and keeps back to the system at once."""
+    """Give the memory that this process has freed and kept back to the system."""
     malloc_trim = _of_glibc("malloc_trim")
     if malloc_trim is not None:
         malloc_trim(0)
 
 
 def kept_freed_bytes() -> int:
-    """Return how many bytes this process has freed and keeps; 0 where the C library does not say."""
+    """Return how many bytes this process has freed and kept; 0 if the C library does not say."""
     mallinfo = _of_glibc("mallinfo2")  # since glibc 2.33
     if mallinfo is None:
         return 0
@@ -102,8 +106,9 @@ def kept_freed_bytes() -> int:
 
 
 def _free_on_machine() -> Iterator[int]:
-    """Yield what is free on the machine: on Linux what the kernel could free, elsewhere all memory but this
-    process's.
+    """Yield how many bytes are free on the machine.
+
+    On Linux this is what the kernel could free; elsewhere it is all memory except this process's.
     """
     try:
         for line in MEMINFO.read_text().splitlines():
@@ -119,7 +124,7 @@ def _free_on_machine() -> Iterator[int]:
 
 
 def _free_in_groups() -> Iterator[int]:
-    """Yield what each control group around this process leaves, in both versions of cgroups."""
+    """Yield how many bytes each control group around this process leaves, in both versions of cgroups."""
     try:
         lines = OWN_GROUP.read_text().splitlines()
     except OSError:
@@ -134,14 +139,14 @@ def _free_in_groups() -> Iterator[int]:
         else:
             continue
         group = root / path.lstrip("/")
-        for folder in (group, *group.parents):  # seen from within a container, the path may not be there
+        for folder in (group, *group.parents):  # Within a container the path may not exist.
             yield from _free_in_group(folder, *names)
             if folder == root:
                 break
 
 
 def _free_in_group(folder: Path, limit: str, usage: str, inactive: str) -> Iterator[int]:
-    """Yield what the limit of one group leaves. Cached pages of files that nobody uses count as free."""
+    """Yield how many bytes the limit of one group leaves. Inactive cached pages of files count as free."""
     try:
         most, taken = (folder / limit).read_text().strip(), int((folder / usage).read_text())
         stat = (folder / "memory.stat").read_text().split()
@@ -152,7 +157,7 @@ def _free_in_group(folder: Path, limit: str, usage: str, inactive: str) -> Itera
 
 
 def _free_addresses() -> Iterator[int]:
-    """Yield what ``ulimit -v`` leaves, with the addresses of freed memory that the process keeps."""
+    """Yield how many bytes ``ulimit -v`` leaves. Freed memory that the process keeps counts as free."""
     if sys.platform == "win32":
         return
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
@@ -166,7 +171,7 @@ def _free_addresses() -> Iterator[int]:
 
 
 class _MallInfo(ctypes.Structure):
-    """``struct mallinfo2`` of malloc.h."""
+    """Describes ``struct mallinfo2`` of malloc.h."""
 
     _fields_ = tuple(
         (name, ctypes.c_size_t)
@@ -178,7 +183,7 @@ class _MallInfo(ctypes.Structure):
 
 
 def _of_glibc(name: str) -> Any:
-    """Return a function of glibc; None where the C library is another one, such as musl."""
+    """Return a function of glibc, or None if the C library is another one, such as musl."""
     if sys.platform != "linux":
         return None
     try:

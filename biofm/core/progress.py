@@ -1,4 +1,4 @@
-"""Progress of long work on standard error: a bar on a terminal, elsewhere a line every ten seconds or so."""
+"""Progress of long work: standard error shows a bar on a terminal, elsewhere a line every ten seconds."""
 
 import os
 import sys
@@ -16,18 +16,20 @@ if TYPE_CHECKING:
 SECONDS_BETWEEN_LINES = 10.0
 
 Listener = Callable[[str, float | None], None]
-"""A function that is called with what is being done, such as "embedding", and which share of it is done, in
-[0, 1], or None where that is not known.
+"""A function that is called with the name of the work, such as "embedding", and the fraction of it that is
+done, from 0 to 1, or None if that is not known.
 """
 
 
 def no_progress(*counts: int) -> None:
-    """Ignore progress: for callers that show none."""
+    """Ignore the progress, for callers that show none."""
 
 
 class RunProgress(Protocol):
-    """A function that a run calls with the name of its stage, how much work of that stage is done, how much
-    there is, and a detail to show beside it.
+    """Describes the function that a run calls to report its progress.
+
+    Its arguments are the name of the stage, how much work of that stage is done, how much there is in all,
+    and a detail to show beside them.
     """
 
     def __call__(self, stage: str, done: int, total: int, detail: str = "") -> None: ...
@@ -39,8 +41,15 @@ class Progress:
         with Progress("embedding") as progress:
             progress.update(tokens=1_000, fraction=0.1)
 
-    ``update`` may be called often: it is cheap. The bar vanishes when the ``with`` ends; the caller prints
-    the summary. ``quiet`` shows nothing. ``listener`` hears of every update, also when quiet.
+    ``update`` is cheap and may be called often. The bar vanishes when the ``with`` ends; the caller prints
+    the summary.
+
+    Args:
+        label: The name of the work, shown before the bar.
+        quiet: Whether to show nothing.
+        listener: A function that is called at every update, even if ``quiet`` is set.
+        stream: Where the progress is written; standard error by default.
+        clock: A function that returns the time in seconds.
     """
 
     def __init__(
@@ -74,15 +83,21 @@ class Progress:
             self._bar.stop()
 
     def start_from(self, fraction: float | None) -> None:
-        """Start the clock now; ``fraction`` of the work was done in an earlier session, and does not count as
-        speed.
+        """Start the clock now, so that earlier work does not count as speed.
+
+        Args:
+            fraction: The fraction of the work, from 0 to 1, that an earlier session did. None means none.
         """
         self._start_s = self._clock()
         self._start_fraction = fraction or 0.0
 
     def update(self, *, tokens: int | None = None, fraction: float | None = None, detail: str = "") -> None:
-        """Show that ``tokens`` were done since the start, and ``fraction`` of all work, in [0, 1]; None is
-        not known. ``detail`` is shown instead of the time left.
+        """Show how much is done.
+
+        Args:
+            tokens: How many tokens were processed since the start, or None if that is not known.
+            fraction: The fraction of all work that is done, from 0 to 1, or None if that is not known.
+            detail: A text to show instead of the time left.
         """
         if self._listener is not None:
             self._listener(self._label, fraction)
@@ -109,8 +124,12 @@ class Progress:
 class StageProgress:
     """Shows the progress of work in several stages, with a bar for each.
 
-    with StageProgress() as bar:
-        bar.update("training", 10, 500)
+        with StageProgress() as bar:
+            bar.update("training", 10, 500)
+
+    Args:
+        quiet: Whether to show nothing.
+        listener: A function that is called at every update, even if ``quiet`` is set.
     """
 
     def __init__(self, *, quiet: bool = False, listener: Listener | None = None) -> None:
@@ -129,8 +148,13 @@ class StageProgress:
             self._bar.__exit__(kind, fault, trace)
 
     def update(self, stage: str, done: int, total: int, detail: str = "") -> None:
-        """Show that ``done`` of ``total`` is done in this stage; a new name of a stage begins a new bar.
-        ``detail`` is shown instead of the time left.
+        """Show how much of a stage is done. A new stage starts a new bar.
+
+        Args:
+            stage: The name of the stage.
+            done: How much of the stage is done, in units of the caller's choice.
+            total: How much there is to do in the stage, in the same units.
+            detail: A text to show instead of the time left.
         """
         if self._bar is None or stage != self._stage:
             self.__exit__(None, None, None)
@@ -141,13 +165,22 @@ class StageProgress:
 
 @dataclass(frozen=True, slots=True)
 class ProgressSink:
-    """Where a verb reports its progress: on the terminal unless ``quiet``, and to a ``listener`` if given."""
+    """Says where a verb reports its progress.
+
+    Attributes:
+        quiet: Whether nothing is shown on standard error.
+        listener: A function that is called at every update, even if ``quiet`` is set.
+    """
 
     quiet: bool = True
     listener: Listener | None = None
 
     def bar(self, label: str) -> Progress:
-        """Return the progress of work in one stage, which ``label`` names."""
+        """Return the progress of work in one stage.
+
+        Args:
+            label: The name of the work, shown before the bar.
+        """
         return Progress(label, quiet=self.quiet, listener=self.listener)
 
     def stages(self) -> StageProgress:
@@ -159,17 +192,17 @@ SILENT = ProgressSink()
 
 
 def _start_bar(label: str, stream: TextIO) -> "rich.progress.Progress":
-    from rich.console import Console  # slow to import, and needed only on a terminal
+    from rich.console import Console  # Its import is slow, and only a terminal needs it.
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
     bar = Progress(
-        TextColumn("{task.description}", markup=False),  # a member's name may hold brackets
+        TextColumn("{task.description}", markup=False),  # A member's name may hold brackets.
         BarColumn(),
         TaskProgressColumn(),
         TextColumn("{task.fields[detail]}", markup=False),
         console=Console(file=stream),
         transient=True,
-        redirect_stdout=False,  # standard output may be a pipe that waits for results
+        redirect_stdout=False,  # Standard output may be a pipe that waits for results.
     )
     bar.add_task(label, total=None, detail="")
     bar.start()

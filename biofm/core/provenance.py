@@ -1,4 +1,4 @@
-"""Provenance: how an output was made, to be written into it."""
+"""Provenance: the record of how an output was made, which is written into the output."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -9,12 +9,15 @@ from biofm.core.environment import __version__, torch_version
 
 
 def sha256_of(files: Sequence[BinaryIO]) -> str:
-    """Return the SHA-256 of the files. Each is read from its beginning and left there.
+    """Return the SHA-256 of the files.
 
-    Of one file it is what ``sha256sum FILE`` prints. Of several, in their order, it is the SHA-256 of their
-    hexadecimal sums, a line each: ``sha256sum FILES | cut -d ' ' -f 1 | sha256sum``.
+    For one file it is what ``sha256sum FILE`` prints. For several, in their order, it is the SHA-256 of their
+    hexadecimal sums, one per line: ``sha256sum FILES | cut -d ' ' -f 1 | sha256sum``.
+
+    Args:
+        files: Files that can seek. Each is read from its beginning and left there.
     """
-    import hashlib  # loads a library that `biofm --help` does not need
+    import hashlib  # It loads a library that `biofm --help` does not need.
 
     sums = [_sum(file) for file in files]
     if len(sums) == 1:
@@ -24,13 +27,19 @@ def sha256_of(files: Sequence[BinaryIO]) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelProvenance:
-    """What a model contributes to the numbers of an output.
+    """Holds what a model contributes to the numbers of an output.
 
-    model: the name or path it was asked for by.
-    sha256: of the model's weights, see ``sha256_of``.
-    modality, items, units: the kind of record that it reads, what people call several of these, and what
-        their tokens stand for, such as protein, proteins and residues.
-    alphabet_sha256: of the meaning of its token numbers, see ``biofm_datasets.store.Alphabet``.
+    Attributes:
+        model: The name or path by which the user named the model.
+        sha256: The checksum of the model's weights (``sha256_of``).
+        modality: The kind of record that the model reads, such as protein.
+        items: The word for several records, such as proteins.
+        units: The word for what its sequences are made of, such as residues.
+        alphabet_sha256: The checksum of what its token numbers mean (``biofm_datasets.store.Alphabet``).
+        dtype: The precision that the model computed in.
+        device: The device that the model ran on.
+        version: The version of biofm.
+        torch_version: The version of torch.
     """
 
     model: str
@@ -45,17 +54,19 @@ class ModelProvenance:
     torch_version: str = field(default_factory=torch_version)
 
     def as_dict(self) -> dict[str, str | int | float | bool]:
-        """Return the fields by name, as the writers of outputs take them."""
+        """Return the fields by name, in the form that the writers of outputs accept."""
         return asdict(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance(ModelProvenance):
-    """Everything that decides the numbers of embeddings.
+    """Holds everything that decides the numbers of embeddings.
 
-    layer: the number of blocks that the embeddings passed.
-    window: residues of a window; 0 where sequences ran whole.
-    gaps: what became of the gaps of alignments in the sequences.
+    Attributes:
+        pooling: How the residues' vectors of a sequence were pooled ("mean", "cls", "max" or "none").
+        layer: The number of the model's blocks that the embeddings passed through.
+        window: The length of a window in residues; 0 if sequences were embedded whole.
+        gaps: How alignment gaps in the sequences were treated.
     """
 
     pooling: str
@@ -66,7 +77,7 @@ class Provenance(ModelProvenance):
 
 def _sum(file: BinaryIO) -> str:
     file.seek(0)
-    import hashlib  # as above
+    import hashlib  # It loads a library that `biofm --help` does not need.
 
     digest = hashlib.file_digest(cast(BufferedReader, file), "sha256").hexdigest()
     file.seek(0)

@@ -1,9 +1,9 @@
-"""Signals that end the program: by an exception where Python can run the handler, otherwise by force.
+"""Signals that end the program: by an exception if Python can run the handler, otherwise by force.
 
-Python runs a signal handler between two bytecode instructions. An instruction that takes minutes (the
-attention of a protein of a hundred thousand residues, a hostile file in a C library) would keep Ctrl-C and
-SIGTERM waiting as long. A thread therefore learns of each signal at once and, if the handler has not run
-within ``SECONDS_TO_HEAR``, ends the process as SIGKILL would. A run can be resumed after that.
+Python runs a signal handler between two bytecode instructions. One that takes minutes (the attention of a
+protein of a hundred thousand residues, a hostile file in a C library) would delay Ctrl-C and SIGTERM as long.
+Therefore a thread receives each signal at once and, if the handler has not run within ``SECONDS_TO_HEAR``,
+ends the process as SIGKILL would. The run can be resumed after that.
 """
 
 import os
@@ -20,7 +20,8 @@ from types import FrameType
 from biofm.core.temporary import folders_to_remove
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-# Of a terminal that closes, and of Ctrl-backslash; `nohup` lets a program ignore the first. Not in Windows.
+# A terminal that closes sends SIGHUP, which `nohup` lets a program ignore; Ctrl-backslash sends SIGQUIT.
+# Windows has neither.
 OF_TERMINALS = tuple(getattr(signal, name) for name in ("SIGHUP", "SIGQUIT") if hasattr(signal, name))
 SECONDS_TO_HEAR = 5.0
 SECONDS_BETWEEN_LOOKS = 0.1
@@ -29,10 +30,12 @@ Handler = Callable[[int, FrameType | None], object]
 
 
 class _State:
-    """What the watching thread and the main thread share.
+    """Holds what the watching thread and the main thread share.
 
-    is_watched: whether the thread runs. heard_at: the time, by ``time.monotonic``, at which a handler last
-    ran. n_deferred: how many signals may still come before one ends the process by force.
+    Attributes:
+        is_watched: Whether the thread runs.
+        heard_at: When a handler last ran, by ``time.monotonic``, in seconds.
+        n_deferred: How many signals may still arrive before one ends the process by force.
     """
 
     is_watched = False
@@ -41,16 +44,15 @@ class _State:
 
 
 def ending_signals() -> tuple[int, ...]:
-    """Return the signals that end this program. Those of a terminal are left out where the process ignores
-    them.
-    """
-    ignored = (signal.SIG_IGN, None)  # None: a handler that is not of Python
+    """Return the signals that end this program, without a terminal's signals that the process ignores."""
+    ignored = (signal.SIG_IGN, None)  # None means that the handler is not Python's.
     return (*SIGNALS, *(number for number in OF_TERMINALS if signal.getsignal(number) not in ignored))
 
 
 def listen(handler: Handler) -> None:
-    """Call ``handler`` at each signal that ends the program, and end the process by force where the handler
-    cannot run. To be called once, by the main thread of a command.
+    """Call ``handler`` at each signal that ends the program, and end the process by force if it cannot run.
+
+    The main thread of a command calls this once.
     """
     for number in ending_signals():
         signal.signal(number, Heard(handler))
@@ -60,14 +62,15 @@ def listen(handler: Handler) -> None:
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-    # A process that is forked, such as one that prepares batches, has its signals for itself.
+    # A forked process, such as one that prepares batches, handles its own signals.
     os.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1))
     threading.Thread(target=_watch, args=(reading,), daemon=True, name="signals").start()
 
 
 class Heard:
-    """A handler that records when it ran. The watching thread ends a process by force for handlers of this
-    kind alone.
+    """Wraps a signal handler and records when it ran.
+
+    The watching thread ends the process by force only if the handler is of this class.
     """
 
     def __init__(self, handler: Handler) -> None:
@@ -80,7 +83,7 @@ class Heard:
 
 @contextmanager
 def one_deferred() -> Iterator[None]:
-    """Within the ``with``, the first signal may wait as long as it takes; the second ends the process."""
+    """Let the first signal within the ``with`` wait for as long as necessary; the second ends the process."""
     _State.n_deferred = 1
     try:
         yield
@@ -94,7 +97,7 @@ def _watch(reading: int) -> None:
         if not isinstance(signal.getsignal(numbers[0]), Heard):
             continue
         if numbers[0] in OF_TERMINALS and numbers[0] in heard:
-            continue  # the shell and the system both send the end of a terminal, and that is one
+            continue  # The shell and the system each send a signal when a terminal closes: it counts once.
         heard.add(numbers[0])
         if _State.n_deferred:
             _State.n_deferred -= 1
@@ -107,16 +110,14 @@ def _watch(reading: int) -> None:
 
 
 def _end(number: int) -> None:
-    """End this process and those that it started, and remove its temporary folders."""
+    """End this process and the processes that it started, and remove its temporary folders."""
     for child in _children():
         with suppress(OSError):
-            leads = os.getpgid(child) == child  # MMseqs2 is a script that starts others
+            leads = os.getpgid(child) == child  # MMseqs2 is a script that starts other processes.
             (os.killpg if leads else os.kill)(child, signal.SIGKILL)
     for folder in folders_to_remove():
         shutil.rmtree(folder, ignore_errors=True)
-    os.write(
-        2, b"biofm: interrupted in the midst of a long computation. What --resume goes on from is kept\n"
-    )
+    os.write(2, b"biofm: interrupted during a long computation. The work that --resume needs is kept\n")
     os._exit(128 + number)
 
 

@@ -1,8 +1,9 @@
-"""Output tables: CSV, TSV or Parquet, by their suffix, written part by part.
+"""Output tables: they are written part by part, as CSV, TSV or Parquet according to the suffix.
 
-Text is written as it is, in quotes only where it must be; numbers are the shortest that read back as the same
-float32. The provenance of a CSV or TSV is written beside it, into ``NAME.provenance.json``; that of a Parquet
-file is JSON in its metadata, under the key ``biofm``. On standard output a table is CSV without provenance.
+Text is written unchanged and quoted only if necessary. Numbers have as few digits as read back to the same
+float32. The provenance of a CSV or TSV file is written beside it, into ``NAME.provenance.json``; a Parquet
+file holds it as JSON in its metadata, under the key ``biofm``. On standard output a table is CSV without
+provenance.
 """
 
 import csv
@@ -23,41 +24,45 @@ if TYPE_CHECKING:
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 SUFFIXES = (*DELIMITERS, ".parquet")
 STANDARD_OUTPUT = Path("-")
-RENAMED = "input columns renamed input_..., because the output's own take their names"
+RENAMED = "input columns renamed to input_..., because the output has columns of the same names"
 ROW_GROUP_ROWS, ROW_GROUP_BYTES = 1 << 16, 256 << 20
 
 Columns = Mapping[str, Any]
-"""Name -> one value a row: a list of text, numbers or truth values, a NumPy array, or one of Arrow."""
+"""Columns by name, with one value per row: a list of text, numbers or truth values, or an array of NumPy or
+Arrow.
+"""
 
 
 class Table(Protocol):
-    """A table that is written row by row, in order. A file whose table is never closed is not whole."""
+    """Writes rows to a file, in order. The file is complete only after ``close``."""
 
     def append(self, columns: Columns) -> None:
-        """Write some rows. The columns, their order and their types are those of the first call."""
+        """Write some rows. Every call gives the same columns, in the same order and of the same types."""
 
     def close(self) -> None:
-        """Write what is left. The handle stays open."""
+        """Write the remaining rows. The handle stays open."""
 
 
 def check_table_suffix(path: Path) -> str:
-    """Return the suffix of ``path`` in lower case; for standard output ``.csv``. Raises OutputError where it
-    is no format of tables.
+    """Return the suffix of ``path`` in lower case, or ``.csv`` for standard output.
+
+    Raises:
+        OutputError: No table format has this suffix.
     """
     suffix = ".csv" if path == STANDARD_OUTPUT else path.suffix.lower()
     if suffix not in SUFFIXES:
-        what = f"{suffix} is no format for a table" if suffix else "the name has no suffix"
-        raise OutputError(
-            what, where=str(path), remedy="Let the name end in .csv, .tsv or .parquet, or give -"
-        )
+        what = f"{suffix} is not a table format" if suffix else "the name has no suffix"
+        remedy = "Give a name that ends in .csv, .tsv or .parquet, or - for standard output"
+        raise OutputError(what, where=str(path), remedy=remedy)
     return suffix
 
 
 def open_table(
     handle: BinaryIO, suffix: str, provenance: Mapping[str, Any], provenance_file: BinaryIO | None = None
 ) -> Table:
-    """Return a table that writes to ``handle``. The provenance of a .csv or .tsv goes into
-    ``provenance_file``, if that is given.
+    """Return a table that writes to ``handle``.
+
+    The provenance of a .csv or .tsv table is written to ``provenance_file``, if that is given.
     """
     if suffix == ".parquet":
         return _ParquetTable(handle, provenance)
@@ -67,8 +72,9 @@ def open_table(
 
 
 class _Lines(list[str]):
-    """What a ``csv.writer`` writes to, a row at a time: lines that end in ``\\n``. The writer ends them in
-    ``\\r\\n``, for only so does it put cells that hold a ``\\r`` into quotes.
+    """Collects the rows of a ``csv.writer`` as lines that end in ``\\n``.
+
+    The writer itself ends them in ``\\r\\n``, because only then does it quote cells that hold a ``\\r``.
     """
 
     def write(self, line: str) -> None:
@@ -92,11 +98,11 @@ class _DelimitedTable:
         self._handle.write("".join(lines).encode())
 
     def close(self) -> None:
-        pass  # every row is written by now
+        pass  # Every row is written already.
 
 
 class _ParquetTable:
-    """Writes a row group whenever enough rows have gathered."""
+    """Writes a row group of a Parquet file whenever enough rows are collected."""
 
     def __init__(self, handle: BinaryIO, provenance: Mapping[str, Any]) -> None:
         self._output = UnfailingFile(handle)
@@ -105,7 +111,7 @@ class _ParquetTable:
         self._writer: ParquetWriter | None = None
 
     def append(self, columns: Columns) -> None:
-        import pyarrow as pa  # heavy: this module is imported with every command
+        import pyarrow as pa  # It is heavy, and every command imports this module.
 
         self._parts.append(pa.table(dict(columns)))
         n_rows = sum(part.num_rows for part in self._parts)
@@ -133,7 +139,7 @@ class _ParquetTable:
 
 
 def kept_apart(columns: Columns, added: Container[str]) -> dict[str, Any]:
-    """The columns of the input, with another name where those ``added`` would hide them."""
+    """Return the input's columns, renamed to ``input_NAME`` if an ``added`` column has the same name."""
     apart: dict[str, Any] = {}
     for name, column in columns.items():
         other = name
@@ -144,12 +150,12 @@ def kept_apart(columns: Columns, added: Container[str]) -> dict[str, Any]:
 
 
 def _spell(column: Any) -> Sequence[str]:
-    """The cells of a column as text; one without a value is empty."""
+    """Return the cells of a column as text; a missing value is an empty cell."""
     if isinstance(column, np.ndarray):
-        return list(map(str, column))  # NumPy's str of a number is the shortest that reads back
+        return list(map(str, column))  # NumPy prints as few digits as read back to the same number.
     if isinstance(column, list):
         return [_spell_value(value) for value in column]
-    is_single = str(column.type) == "float"  # Arrow's name of float32
+    is_single = str(column.type) == "float"  # This is Arrow's name of float32.
     return [
         _spell_value(np.float32(value) if is_single and value is not None else value)
         for value in column.to_pylist()

@@ -1,19 +1,20 @@
-"""Temporary folders: where they are made, and which are removed if the process ends by force."""
+"""Temporary folders: where they are created, and which of them are removed if the process ends by force."""
 
 import tempfile
 from pathlib import Path
 
 from biofm.core.errors import OutputError
 
-FREE_TEMPORARY = "Free some space, or name another folder for temporary files in TMPDIR"
+FREE_TEMPORARY = "Free some space, or set TMPDIR to another folder for temporary files"
 
 _to_remove: set[Path] = set()
 
 
 def temporary_folder() -> Path:
-    """Return the folder for temporary files: the one that TMPDIR names, or the system's.
+    """Return the folder for temporary files: the folder in TMPDIR, or the system's.
 
-    Raises OutputError where none of them can be written to.
+    Raises:
+        OutputError: None of them can be written to.
     """
     try:
         return Path(tempfile.gettempdir())
@@ -23,12 +24,12 @@ def temporary_folder() -> Path:
 
 
 def remove_at_forced_end(folder: Path) -> None:
-    """Have this folder and its contents removed if ``biofm.core.signals`` ends the process by force."""
+    """Register a folder, which ``biofm.core.signals`` removes if it ends the process by force."""
     _to_remove.add(folder)
 
 
 def keep_at_forced_end(folder: Path) -> None:
-    """Undo ``remove_at_forced_end``, for a folder that is gone or was given up."""
+    """Undo ``remove_at_forced_end`` for a folder that is removed already or no longer used."""
     _to_remove.discard(folder)
 
 

@@ -1,17 +1,18 @@
-"""Text for people: sizes, durations, and names from files that must not steer a terminal.
+"""Text for people: sizes, durations, and names from files, which must not steer a terminal.
 
-A record's id or a column's name may hold anything: an escape sequence renames the window, moves the cursor or
-hides what follows, and a mark of writing direction makes a name read as another one. Whatever prints, prints
-such text through ``shown``; files keep the values as they are.
+A record's id or a column's name may hold anything. An escape sequence can rename the window, move the cursor
+or hide what follows, and a mark of writing direction can make one name look like another. Code that prints
+names from files passes them through ``shown``; output files keep the values unchanged.
 """
 
 BYTE_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
 def shown(text: str) -> str:
-    r"""Return ``text`` as one line in which every character that is not printable (Unicode's controls, marks
-    of format and direction, surrogates, line ends, spaces other than the ordinary one) is spelled as Python
-    does, ``\x1b``.
+    r"""Return ``text`` as one line, with unprintable characters spelled out as in Python: ``\x1b``.
+
+    Unprintable are Unicode's controls, marks of format and direction, surrogates, line ends, and all spaces
+    but the ordinary one.
     """
     if text.isprintable():
         return text
@@ -19,12 +20,12 @@ def shown(text: str) -> str:
 
 
 def shown_lines(text: str) -> str:
-    """Return a text of several lines with each line as ``shown`` gives it; the line ends stay."""
+    """Return a text of several lines with ``shown`` applied to each line; the line ends stay."""
     return "\n".join(map(shown, text.split("\n")))
 
 
 def format_bytes(n_bytes: float) -> str:
-    """Return a size in units of a thousand: ``312 kB``, ``4.1 GB``."""
+    """Return a size in decimal units: ``312 kB``, ``4.1 GB``."""
     for unit in BYTE_UNITS:
         if n_bytes < 999.5 or unit == BYTE_UNITS[-1]:
             break
@@ -33,7 +34,11 @@ def format_bytes(n_bytes: float) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """Return a duration in its two largest units: ``45 s``, ``1 min 20 s``, ``2 h 5 min``, ``3 d 4 h``."""
+    """Return a duration in its two largest units: ``45 s``, ``1 min 20 s``, ``2 h 5 min``, ``3 d 4 h``.
+
+    Args:
+        seconds: The duration, rounded to whole seconds. A negative one counts as 0.
+    """
     whole = max(0, round(seconds))
     for unit, part, size_s, part_s in (
         ("d", "h", 86_400, 3_600),

@@ -58,7 +58,7 @@ def test_it_becomes_json_and_rows_for_people() -> None:
     assert json.loads(json.dumps(asdict(here)))["gpus"] == ["NVIDIA L4"]
     rows = here.rows()
     assert rows["biofm"].endswith(", commit 0123abcd")
-    assert rows["cores"] == "8, of which torch uses 2"
+    assert rows["cores"] == "8 (torch uses 2)"
     assert rows["memory"] == "16.0 GB"
 
 

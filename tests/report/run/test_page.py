@@ -79,7 +79,7 @@ def test_every_number_and_word_of_the_report_is_on_the_page(page: Element) -> No
         "[16.80, 17.00]", "[15.11, 15.31]", "unigram", "1,500 proteins.", "95 % interval", "81,650", "274.5",
         "In residues.", "How fast.", "Residues", "9.9 %", "Of training.", "learning_rate", "0.004",
         "encoder.n_layers", "sequences cropped: 5,120",
-        "9.8.7, commit 0123456789ab", "3.11.7", "2.13.0", "AMD EPYC", "8, of which torch uses 4", "25.3 GB",
+        "9.8.7, commit 0123456789ab", "3.11.7", "2.13.0", "AMD EPYC", "8 (torch uses 4)", "25.3 GB",
         "NVIDIA L4", "bfloat16", f"biofm {__version__}",
     ):  # fmt: skip
         assert part in text, part
