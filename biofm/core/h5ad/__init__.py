@@ -1,4 +1,4 @@
-"""``.h5ad`` files read as a stranger's: through one open file, looked at whole before anything is read."""
+"""``.h5ad`` files from strangers: the whole tree of a file is checked before any of its data are read."""
 
 from biofm.core.h5ad.embeddings import Embeddings, open_embeddings
 

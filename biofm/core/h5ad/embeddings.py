@@ -1,7 +1,8 @@
-"""Embeddings in an ``.h5ad`` file (https://anndata.readthedocs.io/en/stable/fileformat-prose.html).
+"""Embeddings are read here from an ``.h5ad`` file.
 
-``X`` stays on the disk. What is read is the open file that was given, and no other: its whole tree is looked
-at first, and anndata gets elements of it, never a path.
+The format is described at https://anndata.readthedocs.io/en/stable/fileformat-prose.html. ``X`` stays on the
+disk. Only the given open file is read: its whole tree is checked first, and anndata receives elements of it,
+never a path.
 """
 
 import os
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+from biofm_datasets.text import format_count
 from numpy.typing import NDArray
 
 from biofm.core.errors import BiofmError, InputError
@@ -19,21 +21,27 @@ from biofm.core.h5ad.matrix import Matrix, open_matrix, text_attribute
 from biofm.core.h5ad.tree import TRUST, check_tree
 from biofm.core.memory import free_bytes
 
-MAKE = "Make one with `biofm embed`"
+MAKE = "Create one with `biofm embed`"
+DAMAGED = "The file is damaged: create it again"
 ID_BYTES = 150
-"""What an id takes in memory while the index is read, its text aside."""
+"""The memory that an id takes while the index is read, besides its text."""
 TEXT_BYTES = 256 << 20
-"""Of an index, what a hostile file may make HDF5 unpack at once."""
+"""The most bytes of an index that a hostile file can make HDF5 unpack at once."""
 TEXTS = ("", "array", "categorical", "nullable-string-array", "string-array")
-"""How an index may be encoded; of old files nothing is said."""
+"""The encodings that an index may have; old files do not name theirs."""
 MOST_LETTERS = 100
-"""Of the name of a modality."""
+"""The most characters that are read of a modality's name."""
 OTHER_SUFFIXES = (".csv", ".npz", ".parquet", ".safetensors", ".tsv")
 
 
 class Embeddings:
-    """A matrix with a name for each row. ``ids`` may repeat; ``where`` is what messages call the file.
-    ``modality`` is the name of what the rows are of, "" where the file does not say it.
+    """Holds embeddings whose values stay on the disk until they are read.
+
+    Args:
+        ids: An id for each row. Ids may repeat.
+        matrix: The values.
+        where: The name of the file in messages.
+        modality: The kind of record that the rows are embeddings of, or "" if the file does not say it.
     """
 
     def __init__(self, ids: list[str], matrix: Matrix, where: str, modality: str) -> None:
@@ -44,7 +52,15 @@ class Embeddings:
         self._matrix = matrix
 
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:
-        """Some rows, read from the disk. Raises InputError where they cannot be, or hold inf or nan."""
+        """Return some rows, read from the disk.
+
+        Args:
+            start: The number of the first row, from 0.
+            stop: The number after the last row.
+
+        Raises:
+            InputError: The rows cannot be read, or hold inf or nan.
+        """
         with _faults(self.where):
             rows = self._matrix.rows(start, stop)
         finite = np.isfinite(rows).all(1)
@@ -58,16 +74,25 @@ class Embeddings:
 
 @contextmanager
 def open_embeddings(stream: BinaryIO, where: str) -> Iterator[Embeddings]:
-    """The embeddings in an open ``.h5ad`` file, one row a protein. Raises InputError for any other file."""
-    import h5py  # costs a tenth of a second, which `biofm --help` should not pay
+    """Give the embeddings of an open ``.h5ad`` file, which has one row per protein.
+
+    Args:
+        stream: The open file.
+        where: The name of the file in messages.
+
+    Raises:
+        InputError: The file is not an ``.h5ad`` file with one row per protein, or it is damaged.
+    """
+    import h5py  # It takes a tenth of a second, which `biofm --help` should not pay.
 
     if not stream.seekable():
-        raise InputError("an .h5ad cannot come through a pipe", where=where, remedy="Name the file")
+        raise InputError("an .h5ad file cannot be read from a pipe", where=where, remedy="Name the file")
     n_file_bytes = stream.seek(0, os.SEEK_END)
     stream.seek(0)
     suffix = Path(where).suffix.lower()
     if suffix in OTHER_SUFFIXES:
-        what, remedy = f"embeddings are read from .h5ad, not from {suffix}", "Embed again into an .h5ad"
+        what = f"embeddings are read from .h5ad files, not from {suffix} files"
+        remedy = "Embed again into an .h5ad file"
         raise InputError(what, where=where, remedy=remedy)
     with _faults(where):
         file = h5py.File(stream, "r")
@@ -86,22 +111,23 @@ def _read(file: Any, where: str, n_file_bytes: int) -> Embeddings:
             raise InputError(f"there is no {name} in this file", where=where, remedy=MAKE)
     obs = file["obs"]
     if "_index" not in obs.attrs or not hasattr(obs, "keys"):
-        what = "obs says nothing of its index, as in files of anndata before 0.7"
+        what = "obs does not name its index, as in files that anndata wrote before version 0.7"
         raise InputError(what, where=f"{where}, /obs", remedy=TRUST)
     if "residue" in obs:
-        what = "this file has a row a residue, not one a protein"
+        what = "this file has one row per residue, not one row per protein"
         raise InputError(what, where=where, remedy="Embed with --pool mean")
     matrix = open_matrix(file["X"], f"{where}, /X")
     _check_memory(matrix, where)
     index = text_attribute(obs, "_index")
     if index not in obs:
-        raise InputError(f"obs has no column {index!r}, its index", where=f"{where}, /obs", remedy=MAKE)
+        what = f"obs names {index!r} as its index, but has no such column"
+        raise InputError(what, where=f"{where}, /obs", remedy=MAKE)
     ids = _ids(obs[index], matrix.shape[0], f"{where}, /obs/{index}", n_file_bytes)
     return Embeddings(ids, matrix, where, _modality(file))
 
 
 def _modality(file: Any) -> str:
-    """What `biofm embed` says of it in ``uns``."""
+    """Return the modality that `biofm embed` has stored in ``uns``, or "" if there is none."""
     said = file.get("uns/biofm/modality")
     if getattr(said, "shape", None) != () or said.dtype.kind != "O":
         return ""
@@ -109,27 +135,27 @@ def _modality(file: Any) -> str:
 
 
 def _ids(element: Any, n_rows: int, where: str, n_file_bytes: int) -> list[str]:
-    from anndata.io import read_elem  # a second, with pandas
+    from anndata.io import read_elem  # Its import, with pandas, takes a second.
 
     n_ids = _check_texts(element, where, n_file_bytes)
     if n_ids != n_rows:
-        what = f"{n_ids:,} ids do not fit {n_rows:,} rows of X"
-        raise InputError(what, where=where, remedy="The file is damaged: make it again")
+        what = f"there are {format_count(n_ids, 'id')} for {format_count(n_rows, 'row')} of X"
+        raise InputError(what, where=where, remedy=DAMAGED)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of old files, which are read all the same
+        warnings.simplefilter("ignore")  # anndata warns of old files, which are read nevertheless.
         ids = np.asarray(read_elem(element), dtype=object).tolist()
     for row, id_ in enumerate(ids):
         if not isinstance(id_, str | int):
-            what = f"row {row + 1} has no id, or one that is no text"
+            what = f"row {row + 1} has no id, or its id is not text"
             raise InputError(what, where=where, remedy="Give every row of obs a name")
     return [str(id_) for id_ in ids]
 
 
 def _check_texts(element: Any, where: str, n_file_bytes: int) -> int:
-    """How many texts an index holds. Raises InputError where it is none, or larger than the file."""
+    """Return how many texts an index holds. Raise InputError if it is no index, or larger than the file."""
     encoding = text_attribute(element, "encoding-type")
     if encoding not in TEXTS:
-        raise InputError(f"an index is not read from {encoding!r}", where=where, remedy=MAKE)
+        raise InputError(f"an index cannot have the encoding {encoding!r}", where=where, remedy=MAKE)
     if encoding == "nullable-string-array":
         _check_numbers(element["mask"], where)
         return _check_texts(element["values"], where, n_file_bytes)
@@ -137,46 +163,51 @@ def _check_texts(element: Any, where: str, n_file_bytes: int) -> int:
         _check_texts(element["categories"], where, n_file_bytes)
         return _check_numbers(element["codes"], where)
     if getattr(element, "shape", None) is None or len(element.shape) != 1:
-        raise InputError("an index is one row of texts", where=where, remedy=MAKE)
+        raise InputError("the index is not a one-dimensional array of text", where=where, remedy=MAKE)
     if element.dtype.kind == "O":
         _check_lengths(element, where, n_file_bytes)
         return len(element)
     if element.dtype.kind not in "iuS":
-        raise InputError(f"an index is no {element.dtype}", where=where, remedy=MAKE)
+        raise InputError(f"an index cannot have the type {element.dtype}", where=where, remedy=MAKE)
     return len(element)
 
 
 def _check_numbers(element: Any, where: str) -> int:
     if getattr(element, "shape", None) is None or len(element.shape) != 1 or element.dtype.kind not in "iub":
-        raise InputError("the parts of an index do not fit each other", where=where, remedy=MAKE)
+        raise InputError("the parts of the index do not fit each other", where=where, remedy=MAKE)
     return len(element)
 
 
 def _check_lengths(texts: Any, where: str, n_file_bytes: int) -> None:
-    """Texts of any length lie apart from their places in the index, and a thousand places may share one."""
+    """Raise InputError if the texts of an index are longer than the file.
+
+    HDF5 stores texts of any length apart from the index, and a thousand entries may share one text.
+    """
     n_at_once = min(4096, max(4, TEXT_BYTES // max(1, n_file_bytes)))
     n_bytes = 0
     for start in range(0, len(texts), n_at_once):
         n_bytes += sum(len(text) for text in texts[start : start + n_at_once])
         if n_bytes > n_file_bytes:
-            remedy = "The file is damaged: make it again"
-            raise InputError("its texts are longer than the whole file", where=where, remedy=remedy)
+            what = "the texts of the index are longer than the whole file"
+            raise InputError(what, where=where, remedy=DAMAGED)
 
 
 def _check_memory(matrix: Matrix, where: str) -> None:
     n_bytes, n_free = matrix.shape[0] * ID_BYTES + matrix.n_held_bytes, free_bytes()
     if n_free is not None and n_bytes > n_free:
-        what = f"to read {matrix.shape[0]:,} rows takes {n_bytes:,} bytes of memory, and {n_free:,} are free"
-        raise InputError(what, where=f"{where}, /X", remedy="Write it with smaller chunks, or in parts")
+        rows = format_count(matrix.shape[0], "row")
+        what = f"reading {rows} takes {n_bytes:,} bytes of memory, but only {n_free:,} are free"
+        remedy = "Write X with smaller chunks, or split the file"
+        raise InputError(what, where=f"{where}, /X", remedy=remedy)
 
 
 @contextmanager
 def _faults(where: str) -> Iterator[None]:
-    """What HDF5, h5py and anndata raise, each of its own kinds, means a file that is none or damaged."""
+    """Turn any error of HDF5, h5py or anndata into an InputError: the file is no ``.h5ad``, or damaged."""
     try:
         yield
     except BiofmError:
         raise
     except Exception as error:
-        what = f"not an .h5ad of embeddings ({' '.join(str(error).split())})"
+        what = f"this is not an .h5ad file of embeddings ({' '.join(str(error).split())})"
         raise InputError(what, where=where, remedy=MAKE) from error

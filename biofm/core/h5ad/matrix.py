@@ -1,4 +1,4 @@
-"""``X`` on the disk, dense or by sparse rows, of which some rows at a time are read."""
+"""The matrix ``X`` stays on the disk, dense or as sparse rows; some of its rows are read at a time."""
 
 from typing import Any, Protocol
 
@@ -9,24 +9,32 @@ from biofm.core.errors import InputError
 
 CACHE_BYTES = 1 << 20
 NUMBERS = "fiub"
+STORE = "Store the embeddings there as a matrix of numbers"
 COLUMNS, ROWS = ("csc_matrix", "csc"), ("csr_matrix", "csr")
-"""By their names, and by those of old files."""
+"""The names of the sparse formats: the present one and that of old files."""
 
 
 class Matrix(Protocol):
-    """``n_held_bytes``: what HDF5 keeps of it in memory while it is read."""
+    """Reads some rows at a time from a matrix on the disk."""
 
     @property
-    def shape(self) -> tuple[int, int]: ...
+    def shape(self) -> tuple[int, int]:
+        """How many rows and columns the matrix has, as the file says."""
 
     @property
-    def n_held_bytes(self) -> int: ...
+    def n_held_bytes(self) -> int:
+        """How many bytes of the matrix HDF5 keeps in memory while it is read."""
 
-    def rows(self, start: int, stop: int) -> NDArray[np.float32]: ...
+    def rows(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Return the rows from ``start`` (from 0) up to, but without, ``stop``."""
 
 
 def open_matrix(element: Any, where: str) -> Matrix:
-    """``element``: a dataset or a group of ``h5py``. Raises InputError where it is no matrix of numbers."""
+    """Return the matrix in ``element``, a dataset or a group of ``h5py``.
+
+    Raises:
+        InputError: It is not a matrix of numbers, or it is stored by columns.
+    """
     from h5py import Group
 
     if not isinstance(element, Group):
@@ -35,14 +43,15 @@ def open_matrix(element: Any, where: str) -> Matrix:
     if encoding in ROWS:
         return _SparseRows(element, where)
     if encoding in COLUMNS:
-        what, remedy = "it is sparse by columns", "Write it by rows: adata.X = adata.X.tocsr()"
+        what, remedy = "the matrix is stored by columns", "Store it by rows: adata.X = adata.X.tocsr()"
         raise InputError(what, where=where, remedy=remedy)
-    raise InputError("it is no matrix", where=where, remedy="Put the embeddings there as rows of numbers")
+    raise InputError("this is not a matrix", where=where, remedy=STORE)
 
 
 def text_attribute(element: Any, name: str) -> str:
-    """A text that an object of ``h5py`` bears, empty where there is none. Not only Python writes such files:
-    from elsewhere they are bytes.
+    """Return a text attribute of an object of ``h5py``; empty if it has none.
+
+    Files that Python did not write may hold bytes instead of text.
     """
     value = element.attrs.get(name, "")
     return value.decode() if isinstance(value, bytes) else str(value)
@@ -51,8 +60,8 @@ def text_attribute(element: Any, name: str) -> str:
 class _Dense:
     def __init__(self, dataset: Any, where: str) -> None:
         if dataset.shape is None or len(dataset.shape) != 2 or dataset.dtype.kind not in NUMBERS:
-            what = f"it is no matrix of numbers but has the shape {dataset.shape}, type {dataset.dtype}"
-            raise InputError(what, where=where, remedy="Put the embeddings there as rows of numbers")
+            what = f"this is not a matrix of numbers: its shape is {dataset.shape}, its type {dataset.dtype}"
+            raise InputError(what, where=where, remedy=STORE)
         self.shape: tuple[int, int] = dataset.shape
         self.n_held_bytes = CACHE_BYTES
         if dataset.chunks is not None:
@@ -62,12 +71,12 @@ class _Dense:
         self._dataset = _with_cache(dataset, self.n_held_bytes)
 
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:
-        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, which is refused
+        with np.errstate(over="ignore"):  # Numbers too large for float32 become infinite, which is refused.
             return np.asarray(self._dataset[start:stop], dtype=np.float32)
 
 
 def _with_cache(dataset: Any, n_bytes: int) -> Any:
-    """The dataset with a cache that holds a band of chunks: each is unpacked once, however it was cut."""
+    """Return the dataset with a cache for one band of chunks, so that each chunk is unpacked only once."""
     from h5py import Dataset, h5d, h5p
 
     access = h5p.create(h5p.DATASET_ACCESS)
@@ -76,9 +85,7 @@ def _with_cache(dataset: Any, n_bytes: int) -> Any:
 
 
 class _SparseRows:
-    """Compressed sparse rows. Every number is checked before it is used: scipy does not look where it
-    writes.
-    """
+    """Reads compressed sparse rows. Every index is checked before its use: scipy does not check bounds."""
 
     n_held_bytes = 3 * CACHE_BYTES
 
@@ -93,9 +100,9 @@ class _SparseRows:
             ("data", self._values, NUMBERS), ("indices", self._columns, "iu"), ("indptr", self._ends, "iu"),
         ):  # fmt: skip
             if part.shape is None or len(part.shape) != 1 or part.dtype.kind not in kinds:
-                self._refuse(f"{name} is no row of numbers")
+                self._refuse(f"{name} is not a one-dimensional array of numbers")
         if len(self._ends) != self.shape[0] + 1 or len(self._columns) != len(self._values):
-            self._refuse("indptr, indices and data do not fit each other")
+            self._refuse("the lengths of indptr, indices and data do not match")
 
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:
         from scipy.sparse import csr_array
@@ -108,10 +115,10 @@ class _SparseRows:
             or (counts > self.shape[1]).any()
             or ends[-1] > len(self._values)
         ):
-            self._refuse(f"indptr is wrong between the rows {start + 1} and {stop}")
+            self._refuse(f"indptr is wrong between rows {start + 1} and {stop}")
         columns = self._columns[ends[0] : ends[-1]].astype(np.int64)
         if len(columns) and (columns.min() < 0 or columns.max() >= self.shape[1]):
-            self._refuse(f"indices name columns that are not there, between the rows {start + 1} and {stop}")
+            self._refuse(f"indices name columns that do not exist, between rows {start + 1} and {stop}")
         with np.errstate(over="ignore"):
             values = self._values[ends[0] : ends[-1]].astype(np.float32)
         dense: NDArray[np.float32] = csr_array(
@@ -120,6 +127,5 @@ class _SparseRows:
         return dense
 
     def _refuse(self, what: str) -> None:
-        raise InputError(
-            f"a sparse matrix that is damaged: {what}", where=self._where, remedy="Make the file again"
-        )
+        what = f"the sparse matrix is damaged: {what}"
+        raise InputError(what, where=self._where, remedy="Create the file again")

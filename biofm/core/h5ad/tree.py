@@ -1,10 +1,10 @@
-"""What an HDF5 file may be made of, if nothing but that file is to be opened, and no size is to be believed.
+"""The tree of an HDF5 file is checked here, so that HDF5 opens no other file and trusts no stated size.
 
 HDF5 follows links to other files, and reads data that lie in other files (external storage, virtual
-datasets), wherever the file says: a stranger's file would make any file of this machine an input. So every
-object is looked at, by its properties alone, before any data of it are read. References are refused as well:
-they lead to objects that no folder shows. A filter that HDF5 does not have makes it load code from wherever
-its plugins lie.
+datasets), wherever the file says: a stranger's file could make any file of this machine an input. Therefore
+every object is checked by its properties alone before any of its data are read. References are refused too,
+because they lead to objects that no group lists. So are unknown filters: HDF5 would load their code from its
+folder of plugins.
 """
 
 from collections.abc import Iterator
@@ -14,23 +14,29 @@ from typing import Any, NoReturn
 from biofm.core.errors import InputError
 
 MOST_OBJECTS = 100_000
-"""Groups, datasets and attributes: seconds of looking. AnnData's files have some hundred."""
+"""The most groups, datasets and attributes: to check them takes seconds. AnnData files have some hundred."""
 MOST_ATTRIBUTES = 1_000
-"""Of one object: HDF5 sorts them anew for each that is opened."""
+"""The most attributes of one object: HDF5 sorts them again for each one that is opened."""
 MOST_LEVELS = 32
 MOST_TYPE_LEVELS = 8
 FILTERS = {1: "gzip", 2: "shuffle", 3: "fletcher32", 32000: "lzf"}
-"""Those that h5py always has, by their numbers (https://github.com/HDFGroup/hdf5_plugins)."""
+"""The filters that h5py always has, by their numbers (https://github.com/HDFGroup/hdf5_plugins)."""
 LARGEST_RATIO = 1032
-"""How many bytes gzip can make of one (https://zlib.net/zlib_tech.html)."""
+"""How many bytes one compressed byte of gzip can hold at most (https://zlib.net/zlib_tech.html)."""
 
-TRUST = "If you trust where it comes from, write it anew: anndata.read_h5ad(...).write_h5ad(...)"
+TRUST = "If you trust its source, write the file again: anndata.read_h5ad(...).write_h5ad(...)"
 
 
 def check_tree(file: Any, where: str, n_file_bytes: int) -> None:
-    """Look at every object of an ``h5py.File``. Raises InputError, which names the object at fault.
+    """Check every object of an ``h5py.File``. Afterwards any object may be opened by its name.
 
-    Afterwards any object may be opened by its name, and its data need no other file.
+    Args:
+        file: The open file.
+        where: The name of the file in messages.
+        n_file_bytes: The size of the file.
+
+    Raises:
+        InputError: An object is not allowed; the message names it.
     """
     _Walk(where, n_file_bytes).look_at(file)
 
@@ -54,9 +60,11 @@ class _Walk:
                 info = h5o.get_info(group, name)
                 if info.type == h5o.TYPE_GROUP:
                     if info.addr in seen:
-                        self._refuse(path, "this group is reached by two names, which may go round", TRUST)
+                        self._refuse(
+                            path, "this group has two names, so that its contents may never end", TRUST
+                        )
                     if level == MOST_LEVELS:
-                        self._refuse(path, f"groups lie in each other deeper than {MOST_LEVELS}", TRUST)
+                        self._refuse(path, f"groups are nested more than {MOST_LEVELS} levels deep", TRUST)
                     seen.add(info.addr)
                     member = h5g.open(group, name)
                     waiting.append((member, path, level + 1))
@@ -65,7 +73,7 @@ class _Walk:
                     self._check_dataset(group, name, path, info.num_attrs)
 
     def _members(self, group: Any, place: str) -> Iterator[tuple[bytes, str]]:
-        """The names in a group with their paths, each the object's own and no link elsewhere."""
+        """Yield the names in a group with their paths. Raise InputError if one is a link."""
         from h5py import h5l
 
         self._count(group.get_num_objs(), place or "/")
@@ -73,9 +81,13 @@ class _Walk:
             path = f"{place}/{name.decode(errors='backslashreplace')}"
             kind = group.links.get_info(name).type
             if kind == h5l.TYPE_SOFT:
-                self._refuse(path, "this is a link to another place, which may go round", TRUST)
+                self._refuse(
+                    path,
+                    "this is a link within the file: its contents may never end",
+                    TRUST,
+                )
             if kind != h5l.TYPE_HARD:
-                self._refuse(path, "this is a link to another file, which was not asked for", TRUST)
+                self._refuse(path, "this is a link to another file, which biofm does not open", TRUST)
             yield name, path
 
     def _check_dataset(self, group: Any, name: bytes, path: str, n_attributes: int) -> None:
@@ -83,24 +95,24 @@ class _Walk:
 
         dataset = h5d.open(group, name)
         properties = dataset.get_create_plist()
-        # Before its shape is asked for: HDF5 opens the files behind a virtual dataset to find that.
+        # This comes before the shape: HDF5 opens the files behind a virtual dataset to find its shape.
         if properties.get_layout() == h5d.VIRTUAL:
-            self._refuse(path, "a virtual dataset: its data lie in other files", TRUST)
+            self._refuse(path, "this is a virtual dataset: its data are in other files", TRUST)
         if properties.get_external_count():
-            self._refuse(path, "external storage: its data lie in other files", TRUST)
+            self._refuse(path, "this dataset has external storage: its data are in other files", TRUST)
         codes = [properties.get_filter(i)[0] for i in range(properties.get_nfilters())]
         for code in codes:
             if code not in FILTERS:
-                what = f"its data are packed by a filter that is not read here (number {code})"
-                self._refuse(path, what, 'Write the file anew with compression="gzip"')
+                what = f"its data are compressed by a filter that biofm does not read (number {code})"
+                self._refuse(path, what, 'Write the file again with compression="gzip"')
         self._check_attributes(dataset, path, n_attributes)
         kind, stored = dataset.get_type(), dataset.get_storage_size()
         self._check_type(kind, path)
         shape = dataset.get_space().shape
         n_bytes = prod(shape) * kind.get_size() if shape is not None else 0
         if stored > self._n_file_bytes or n_bytes > stored * (LARGEST_RATIO if codes else 1):
-            what = f"a shape of {shape} takes {n_bytes:,} bytes, of which the file holds {stored:,}"
-            self._refuse(path, what, "The file is damaged or was not written to its end: make it again")
+            what = f"its shape {shape} needs {n_bytes:,} bytes, but the file holds {stored:,}"
+            self._refuse(path, what, "The file is damaged or incomplete: create it again")
 
     def _check_attributes(self, owner: Any, path: str, n_attributes: int) -> None:
         from h5py import h5a
@@ -115,17 +127,17 @@ class _Walk:
             kind, shape = attribute.get_type(), attribute.get_space().shape
             self._check_type(kind, path)
             if shape is not None and prod(shape) * kind.get_size() > self._n_file_bytes:
-                what = f"an attribute of the shape {shape} is larger than the file"
-                self._refuse(path, what, "The file is damaged: make it again")
+                what = f"an attribute of shape {shape} is larger than the file"
+                self._refuse(path, what, "The file is damaged: create it again")
 
     def _check_type(self, kind: Any, path: str, level: int = 0) -> None:
         from h5py import h5t
 
         if level > MOST_TYPE_LEVELS:
-            self._refuse(path, f"its type is nested deeper than {MOST_TYPE_LEVELS}", TRUST)
+            self._refuse(path, f"its type is nested more than {MOST_TYPE_LEVELS} levels deep", TRUST)
         family = kind.get_class()
         if family == h5t.REFERENCE:
-            self._refuse(path, "it refers to an object elsewhere in the file", TRUST)
+            self._refuse(path, "it holds a reference to another object, which biofm does not follow", TRUST)
         if family == h5t.COMPOUND:
             for i in range(kind.get_nmembers()):
                 self._check_type(kind.get_member_type(i), path, level + 1)

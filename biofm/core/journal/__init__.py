@@ -1,4 +1,4 @@
-"""The journal: a run's work so far, on the disk."""
+"""The journal is the record of a run's finished work on the disk, from which ``--resume`` continues."""
 
 from biofm.core.journal.database import KEY_BYTES, key_of
 from biofm.core.journal.journal import KEPT, Entry, Fields, Journal

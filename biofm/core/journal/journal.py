@@ -1,23 +1,23 @@
-"""The journal: a run's work so far, on the disk. ``--resume`` goes on from it, and ``merge`` takes those of
-shards.
+"""The journal is the record of a run's finished work on the disk.
 
-It is a SQLite database. Each transaction commits a chunk of work, so that it holds whole chunks however a
-process ends. It keeps **rows**, float32 arrays by a key that says what was computed, so that equal sequences
-are computed once however far apart they stand; and **records**, the records of the input in their order, each
-with what the output says of it and the keys of its rows.
+``--resume`` continues from it, and ``merge`` joins the journals of shards. It is a SQLite database. Each
+transaction commits a chunk of work, so that it holds whole chunks however a process ends. It has two tables:
 
-    journal = Journal(path)                                   # locked until close
-    journal.begin(fingerprint, provenance)                    # OutputError: the work there is another run's
-    todo = journal.remaining(proteins, identity, "in.fasta")  # InputError: the input has changed
-    for chunk in chunks_of(todo):                             # cut by the input alone, never by the clock
+- **rows** are float32 arrays. Their key says what was computed, so that equal sequences are computed once.
+- **records** are those of the input in order, each with what the output says about it and its rows' keys.
+
+    journal = Journal(path)                                   # It is locked until close.
+    journal.begin(fingerprint, provenance)                    # OutputError: another run's work is there.
+    todo = journal.remaining(proteins, identity, "in.fasta")  # InputError: the input has changed.
+    for chunk in chunks_of(todo):                             # Chunks depend on the input, not on the clock.
         new = compute(keys_of(chunk) - journal.known(keys_of(chunk)))
         journal.commit([Entry(...) for protein in chunk], new, {"tokens": n_tokens})
     journal.finish({"n_records": n})
     for entry in journal.entries():
         journal.row(entry.keys[0])
 
-Resumed work is bit for bit the same if the chunks, and the keys that are known, depend on the input alone. A
-fault of the disk is an OutputError; a fault of a journal that is opened for reading is an InputError.
+Resumed work is bit for bit the same if the chunks and the known keys depend on the input alone. A fault of
+the disk is an OutputError; a fault of a journal that is opened for reading is an InputError.
 """
 
 import hashlib
@@ -33,6 +33,7 @@ from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 from biofm_datasets.documents import from_json, parse_json
+from biofm_datasets.text import format_count
 from numpy.typing import NDArray
 
 from biofm.core.errors import InputError, OutputError
@@ -52,7 +53,7 @@ from biofm.core.journal.database import (
 T = TypeVar("T")
 
 FLOAT_BYTES = 4
-KEPT = "Free some space there and check its permissions; what is done is kept for --resume"
+KEPT = "Free some space there and check its permissions; finished work is kept for --resume"
 
 Fields = Mapping[str, str | int | float | bool | None]
 
@@ -67,12 +68,14 @@ SET_STATE = "INSERT OR REPLACE INTO state VALUES (1, ?, ?)"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A record of the input that is done.
+    """Holds a record of the input that is done.
 
-    number: its place in the input, from 1. Numbers ascend, with gaps for the records of other shards.
-    payload: what the output says of it, as JSON can hold it; floats come back exactly.
-    keys: the keys of its rows, which other records may share.
-    identity: all the bytes that identify the record. They go into a running digest, and are empty when read.
+    Attributes:
+        number: Its place in the input, from 1. Numbers ascend, with gaps for the records of other shards.
+        payload: What the output says about it, in values that JSON can hold; floats read back exactly.
+        keys: The keys of its rows, which other records may share.
+        identity: All the bytes that identify the record. They enter a running digest and are not stored: they
+            are empty in an entry that is read.
     """
 
     number: int
@@ -83,7 +86,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _State:
-    """What the journal says of the work as a whole, stored as JSON."""
+    """Holds what the journal says about the work as a whole, which is stored as JSON."""
 
     fingerprint: dict[str, str | int | float | bool | None] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
@@ -95,16 +98,18 @@ class _State:
 
 
 class Journal:
-    """The journal at ``path``, made where there is none. No other process can open it until ``close``.
+    """Keeps the finished work of a run at ``path``. No other process can open it until ``close``.
 
-    ``anew``: remove what is there first, sound or damaged.
-    ``remedy``: what an error advises where the journal cannot be written.
-    ``read_only``: open a journal that nobody writes any more, such as a shard's; any number of processes may
-    read it at once.
+    Args:
+        path: The file of the journal, which is created if it does not exist.
+        anew: Whether to remove an existing journal first, sound or damaged.
+        read_only: Whether to open the journal for reading alone. No process may write it any more, such as a
+            shard's; any number of processes may read it at once.
+        remedy: What an error advises if the journal cannot be written.
 
     Raises:
-        OutputError: Another process is at work on it, it is damaged, or it cannot be written.
-        InputError: With ``read_only``: it is no journal, or it is damaged.
+        OutputError: Another process uses the journal, it is damaged, or it cannot be written.
+        InputError: With ``read_only``, the file is not a journal, or it is damaged.
     """
 
     def __init__(
@@ -120,8 +125,8 @@ class Journal:
                     remove(path)
                 self._connection = open_to_read(path) if read_only else open_journal(path)
         except BaseException:
-            # A signal that comes just now leaves no journal that anyone could close, and its traceback would
-            # keep it open and locked.
+            # After a signal at this point nobody has the journal to close it, and the traceback would keep it
+            # open and locked.
             if hasattr(self, "_connection"):
                 self._connection.close()
             raise
@@ -140,35 +145,39 @@ class Journal:
 
     @property
     def counts(self) -> Counter[str]:
-        """The sums of the counts that were given to ``commit``."""
+        """The sums of the counts that ``commit`` has received."""
         return Counter(self._state().get("counts", {}))
 
     @property
     def fingerprint(self) -> dict[str, Any]:
+        """The fingerprint that ``begin`` has stored; empty before ``begin``."""
         return dict(self._state().get("fingerprint", {}))
 
     @property
     def provenance(self) -> dict[str, Any]:
+        """The provenance that ``begin`` has stored; empty before ``begin``."""
         return dict(self._state().get("provenance", {}))
 
     @property
     def finished(self) -> dict[str, Any] | None:
-        """The totals that were given to ``finish``; None before."""
+        """The totals that ``finish`` has stored; None before ``finish``."""
         found: dict[str, Any] | None = self._state().get("finished")
         return found
 
     @property
     def noted_outputs(self) -> dict[str, tuple[int, ...]]:
-        """The identities of the output files that ``note_outputs`` noted, by role; empty before."""
+        """The identities of the output files that ``note_outputs`` has stored, by role."""
         return dict(self._state().get("naming", {}))
 
     def begin(self, fingerprint: Fields, provenance: Fields) -> None:
-        """Begin the work, or go on with it.
+        """Begin the work, or continue it.
 
-        ``fingerprint`` is all that decides the numbers: it must equal that of the work already there.
-        ``provenance`` is for the output; that of the first session is kept.
+        Args:
+            fingerprint: Everything that decides the numbers. It must equal the fingerprint of earlier work.
+            provenance: How the output is made. The provenance of the first session is kept.
 
-        Raises OutputError: the work there has another fingerprint.
+        Raises:
+            OutputError: Earlier work has another fingerprint.
         """
         if self.n_done:
             self._check_fingerprint(dict(fingerprint))
@@ -177,28 +186,39 @@ class Journal:
             return
         with self._transaction() as connection:
             if connection.execute("SELECT 1 FROM records LIMIT 1").fetchone():
-                raise damage("there are records, and nothing that says how they were made")
+                raise damage("it holds records, but not how they were made")
             self._set_state({"fingerprint": dict(fingerprint), "provenance": dict(provenance)})
 
     def remaining(self, items: Iterable[T], identity: Callable[[T], bytes], where: str) -> Iterator[T]:
-        """Yield the items that are not done yet. The first items, which are done, are read again and compared
-        with the digest of what was committed.
+        """Yield the items that are not done yet.
 
-        Raises InputError: the first items have changed.
+        The first items, which are done, are read again and compared with the digest of the committed ones.
+
+        Args:
+            items: All items of the input, in order.
+            identity: A function that returns all the bytes that identify an item.
+            where: The name of the input in the message.
+
+        Raises:
+            InputError: The first items have changed.
         """
         self._digest, n_done, rest = hashlib.blake2b(), self.n_done, iter(items)
         for item in islice(rest, n_done):
             feed(self._digest, identity(item))
         if n_done and self._digest.hexdigest() != self._state().get("digest"):
             raise InputError(
-                f"the first {n_done:,} records are not those of the unfinished run",
+                f"the input no longer begins with the {format_count(n_done, 'record')} of the unfinished run",
                 where=where,
-                remedy="Give the input as it was, or pass --overwrite to begin again",
+                remedy="Restore the input, or pass --overwrite without --resume to start again",
             )
         yield from rest
 
     def known(self, keys: Iterable[bytes]) -> set[bytes]:
-        """Return those of the keys that already have a row."""
+        """Return the keys that already have a row.
+
+        Args:
+            keys: The keys to look up.
+        """
         with self._faults():
             return {key for key in keys if self._connection.execute(HAS_ROW, (key,)).fetchone()}
 
@@ -208,8 +228,12 @@ class Journal:
         rows: Mapping[bytes, NDArray[np.float32]],
         counts: Mapping[str, int] | None = None,
     ) -> None:
-        """Write a chunk of work to the disk, whole or not at all. ``rows`` are new rows; the caller has to
-        know their shape, which is not kept. ``counts`` are added to those of earlier chunks.
+        """Write a chunk of work to the disk, whole or not at all.
+
+        Args:
+            entries: The records of the chunk, in the input's order.
+            rows: The new rows by their keys. Their shape is not stored: the caller must know it.
+            counts: Numbers that are added to the counts of earlier chunks. None adds nothing.
         """
         digest = self._digest.copy()
         for entry in entries:
@@ -227,12 +251,20 @@ class Journal:
         self._digest = digest
 
     def finish(self, totals: Mapping[str, Any]) -> None:
-        """Note that all of the input is done, with its totals."""
+        """Store that the whole input is done.
+
+        Args:
+            totals: Numbers and texts about the whole run, in values that JSON can hold.
+        """
         with self._transaction():
             self._set_state(self._state() | {"finished": dict(totals)})
 
     def note_outputs(self, files: Mapping[str, Sequence[int]]) -> None:
-        """Note the identities of the output files, by role, just before they get their names."""
+        """Store the identities of the output files, just before these get their names.
+
+        Args:
+            files: The identity of each file, by its role.
+        """
         naming = {role: list(identity) for role, identity in files.items()}
         with self._transaction():
             self._set_state(self._state() | {"naming": naming})
@@ -244,12 +276,15 @@ class Journal:
                 check_sum(crc32, str(number).encode(), payload, keys)
                 ends = range(KEY_BYTES, len(keys) + 1, KEY_BYTES)
                 if len(keys) % KEY_BYTES:
-                    raise damage("a key is cut off")
+                    raise damage("a key is truncated")
                 yield Entry(number, _payload(payload), [keys[end - KEY_BYTES : end] for end in ends])
 
     def row(self, key: bytes, n_values: int | None = None) -> NDArray[np.float32]:
-        """Return the row of this key as a flat array, of ``n_values`` if that is given. Every key that is
-        known or in an entry has a row.
+        """Return the row of a key as a flat array.
+
+        Args:
+            key: A key that is known or stands in an entry.
+            n_values: How many values the row must have. None accepts any number.
         """
         with self._faults():
             found = self._connection.execute(ROW, (key,)).fetchone()
@@ -258,26 +293,29 @@ class Journal:
             value, crc32 = found
             check_sum(crc32, key, value)
             if len(value) % FLOAT_BYTES or n_values not in (None, len(value) // FLOAT_BYTES):
-                n = "any number" if n_values is None else n_values
-                raise damage(f"a row has {len(value)} bytes, which are not {n} of 4")
+                n = "a multiple of 4" if n_values is None else f"4 x {n_values}"
+                raise damage(f"a row has {len(value)} bytes instead of {n}")
         return np.frombuffer(value, "<f4")
 
     def close(self) -> None:
+        """Close the database and release its lock."""
         self._connection.close()
 
     def _check_fingerprint(self, now: dict[str, Any]) -> None:
         before = self.fingerprint
         differing = [name for name in {**before, **now} if before.get(name) != now.get(name)]
         if differing:
-            changes = ", ".join(f"{name} {before.get(name)}, now {now.get(name)}" for name in differing)
+            changes = ", ".join(
+                f"{name} was {before.get(name)} and is now {now.get(name)}" for name in differing
+            )
             raise OutputError(
-                f"the unfinished run was begun otherwise: {changes}",
+                f"the unfinished run had other settings: {changes}",
                 where=str(self.path.parent),
-                remedy="Repeat the command as it was, or pass --overwrite without --resume to begin again",
+                remedy="Repeat the command as it was, or pass --overwrite without --resume to start again",
             )
 
     def _state(self) -> dict[str, Any]:
-        """Return what the journal says of the work as a whole; empty before ``begin``."""
+        """Return what the journal says about the work as a whole; empty before ``begin``."""
         with self._faults():
             found = self._connection.execute(STATE).fetchone()
             if found is None:
@@ -302,39 +340,41 @@ class Journal:
     def _faults(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.IntegrityError:  # a record or a row given twice: a fault of the program
+        except sqlite3.IntegrityError:  # The program gave a record or a row twice, which is its own fault.
             raise
-        except UnicodeDecodeError as error:  # of what SQLite says of a file that is damaged
+        except UnicodeDecodeError as error:  # SQLite's message about a damaged file may not be UTF-8.
             self._explain(damage(str(error)))
         except (sqlite3.Error, OSError) as error:
             self._explain(error)
 
     def _explain(self, error: sqlite3.Error | OSError) -> NoReturn:
         if self._is_read_only:
-            what = f"this is no shard of a run, or a damaged one ({error})"
+            what = f"this file is not a shard of a run, or it is damaged ({error})"
             raise InputError(
                 what, where=str(self.path), remedy="Copy it again, or run that shard again"
             ) from error
         where, what = str(self.path.parent), f"the unfinished run cannot be written ({error})"
         remedy = self._remedy
         if getattr(error, "sqlite_errorname", "").startswith("SQLITE_BUSY"):
-            what = "another process is at work on this output"
+            what = "another process is working on this output"
             remedy = "Wait until it ends, or choose another name for the output"
         elif is_damaged(error):
-            what = f"the unfinished run that lies here is damaged ({error})"
-            remedy = "Pass --overwrite without --resume to begin again"
+            what = f"the unfinished run in this folder is damaged ({error})"
+            remedy = "Pass --overwrite without --resume to start again"
         raise OutputError(what, where=where, remedy=remedy) from error
 
 
 def _check_kinds(found: Mapping[str, Any], wanted: Fields) -> None:
-    """Raise ``damage`` where the provenance in a journal lacks fields, or has others than a run writes."""
+    """Raise ``damage`` if the fields of a journal's provenance differ from those that a run writes."""
     strange = [
         name
         for name in sorted({*found, *wanted})
         if name not in found or name not in wanted or type(found[name]) is not type(wanted[name])
     ]
     if strange:
-        raise damage(f"what it says of how it was made has no, or another, {', '.join(strange)}")
+        raise damage(
+            f"fields of its provenance are missing, unknown or of a wrong type: {', '.join(strange)}"
+        )
 
 
 def _payload(text: bytes) -> list[Any]:
