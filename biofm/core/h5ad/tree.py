@@ -60,9 +60,7 @@ class _Walk:
                 info = h5o.get_info(group, name)
                 if info.type == h5o.TYPE_GROUP:
                     if info.addr in seen:
-                        self._refuse(
-                            path, "this group has two names, so that its contents may never end", TRUST
-                        )
+                        self._refuse(path, "two paths lead to this group: reading may never end", TRUST)
                     if level == MOST_LEVELS:
                         self._refuse(path, f"groups are nested more than {MOST_LEVELS} levels deep", TRUST)
                     seen.add(info.addr)
@@ -81,11 +79,7 @@ class _Walk:
             path = f"{place}/{name.decode(errors='backslashreplace')}"
             kind = group.links.get_info(name).type
             if kind == h5l.TYPE_SOFT:
-                self._refuse(
-                    path,
-                    "this is a link within the file: its contents may never end",
-                    TRUST,
-                )
+                self._refuse(path, "this is a link within the file: reading may never end", TRUST)
             if kind != h5l.TYPE_HARD:
                 self._refuse(path, "this is a link to another file, which biofm does not open", TRUST)
             yield name, path

@@ -1,4 +1,4 @@
-"""Output files of embeddings: one module a format, all written as a stream, block by block."""
+"""Output files of embeddings: one module writes each format, as a stream, block by block."""
 
 from biofm.core.outputs.block import EmbeddingBlock, ProvenanceFields, empty_fields, is_empty, is_own_name
 from biofm.core.outputs.provenance import RECORDS, files_with_provenance, has_provenance, provenance_path

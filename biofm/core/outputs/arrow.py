@@ -1,7 +1,8 @@
-"""What the two formats that Arrow writes have in common: the columns before the values, and tables of rows.
+"""The two formats that Arrow writes share this code: the columns before the values, and tables of rows.
 
-The columns are ``id`` and ``n_residues``; with one row a residue they are ``id``, ``record`` and ``residue``.
-Then stand the columns that travel with the records, and then the values, which each format lays out itself.
+The first columns are ``id`` and ``n_residues``; with one row per residue they are ``id``, ``record`` and
+``residue``. The columns that travel with the records follow, and then the values, which each format lays out
+itself.
 """
 
 from abc import ABC, abstractmethod
@@ -17,14 +18,14 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FormatWriter = TypeVar("FormatWriter")
-"""Arrow's own writer of a format."""
+"""The class by which Arrow writes a format."""
 
 
 class ArrowWriter(ABC, Generic[FormatWriter]):
-    """Gathers rows until they hold ``limit_bytes`` of values, and writes them as one table of Arrow.
+    """Collects rows until they hold ``limit_bytes`` of values, and writes them as one Arrow table.
 
-    A format says how its values are columns, how its file is opened, how a table is written to it, and how
-    it ends.
+    A subclass for each format says how the values become columns, and how its file is opened, written and
+    ended.
     """
 
     def __init__(self, handle: BinaryIO, limit_bytes: int, *, per_residue: bool) -> None:
@@ -32,17 +33,17 @@ class ArrowWriter(ABC, Generic[FormatWriter]):
         self._per_residue = per_residue
         self._buffer = BlockBuffer(limit_bytes)
         self._writer: FormatWriter | None = None
-        self._kinds: dict[str, type[Cell]] = {}  # of the columns that travel
+        self._kinds: dict[str, type[Cell]] = {}  # The types of the columns that travel.
 
     def append(self, block: EmbeddingBlock) -> None:
-        """Keep a block, and write the gathered ones where they are enough."""
+        """Keep a block, and write the collected blocks if they have reached the limit."""
         block.check_rows(self._per_residue)
         with self._output.faults_raised():
             for rows in self._buffer.add(block):
                 self._write(rows)
 
     def close(self, provenance: ProvenanceFields) -> None:
-        """Write what is left and end the file, which has no dimensions where there was no row."""
+        """Write the remaining rows and end the file. A file without rows has no dimensions."""
         with self._output.faults_raised():
             for rows in self._buffer.flush():
                 self._write(rows)
@@ -54,11 +55,11 @@ class ArrowWriter(ABC, Generic[FormatWriter]):
 
     @abstractmethod
     def _value_columns(self, block: EmbeddingBlock) -> "list[pa.Array]":
-        """Return the values as these columns."""
+        """Return the values as the columns that ``_value_fields`` names."""
 
     @abstractmethod
     def _open(self, schema: "pa.Schema") -> FormatWriter:
-        """Return Arrow's writer to the output."""
+        """Return Arrow's writer for the output."""
 
     @abstractmethod
     def _write_table(self, writer: FormatWriter, table: "pa.Table") -> None:
@@ -66,10 +67,10 @@ class ArrowWriter(ABC, Generic[FormatWriter]):
 
     @abstractmethod
     def _end(self, writer: FormatWriter, provenance: ProvenanceFields) -> None:
-        """Close Arrow's writer, and where the format has a place for the provenance, write it there."""
+        """Write the provenance into the file, if the format has a place for it, and close Arrow's writer."""
 
     def _write(self, block: EmbeddingBlock) -> None:
-        import pyarrow as pa  # heavy: this module is imported with every command
+        import pyarrow as pa  # It is heavy, and every command imports this module.
 
         self._kinds = self._kinds or kinds_of(block.columns)
         schema = self._schema(block.values.shape[1])

@@ -1,17 +1,18 @@
-"""Contact maps in a file: ``.npz`` holds a matrix a protein; ``.parquet`` and ``.csv`` a row a pair.
+"""Contact maps are written as a matrix per protein (``.npz``) or a row per pair (``.parquet``, ``.csv``).
 
-``.npz``: each protein's matrix (residues, residues), float32, bears its id. An id that repeats, or that could
-not be a file's name, is altered; ``ids`` and ``arrays`` hold the ids and the names of their arrays in the
-input's order, ``provenance`` how they were made, as JSON.
+In an ``.npz``, the name of each protein's array (residues, residues), float32, is the protein's id. The name
+differs if the id repeats or is not a valid file name. The arrays ``ids`` and ``arrays`` hold the ids and the
+names of their arrays in the input's order, and ``provenance`` says as JSON how they were made.
 
-The tables have the columns ``protein``, ``record`` (its number in the input, from 1, which tells proteins of
-one id apart), ``i``, ``j`` (residues from 1, i < j) and ``probability``.
+The tables have the columns ``protein``, ``record`` (the protein's number in the input, from 1, which
+distinguishes proteins with the same id), ``i``, ``j`` (residues from 1, i < j) and ``probability``.
 
-A protein without contacts, because the model's numbers are not finite, is a matrix of NaN, or a row with
-nothing but its id, its number and, in a last column that such tables have, the ``reason``; ``.npz`` has it in
-the provenance.
+A protein has no contacts if the model's numbers are not finite. In an ``.npz`` its matrix is NaN, and the
+provenance gives the reason. In a table it has one row with its id, its number and, in a last column
+``reason``, the reason; its other cells are empty.
 
-A Parquet file keeps its provenance in its metadata, a CSV in ``NAME.csv.provenance.json`` beside it.
+A Parquet file keeps its provenance in its metadata; the provenance of a CSV file is in
+``NAME.csv.provenance.json`` beside it.
 """
 
 import json
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".npz", ".parquet", ".csv")
 OWN_ARRAYS = ("arrays", "ids", "provenance")
 LONGEST_NAME = 200
-RENAMED = "arrays not named by their protein's id alone, which repeats or is no file name: see ids, arrays"
+RENAMED = "arrays with another name than the id, which repeats or is no file name: see `ids` and `arrays`"
 ROWS_AT_ONCE = 1 << 18
 
 Probabilities = NDArray[np.float32]
@@ -45,29 +46,36 @@ Probabilities = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairFilter:
-    """Which pairs a table holds: at least so far apart along the chain, and at least so probable."""
+    """Says which pairs of residues a table holds.
+
+    Attributes:
+        min_separation: The least separation of the two along the chain, in residues.
+        threshold: The least probability of a contact, from 0 to 1.
+    """
 
     min_separation: int = 1
     threshold: float = 0.0
 
 
 class ContactWriter(Protocol):
-    """Takes proteins in the input's order. One that is never closed leaves no whole file behind."""
+    """Writes the contacts of proteins, in the input's order. The file is complete only after ``close``."""
 
-    def append(self, id_: str, record: int, probabilities: Probabilities) -> None: ...
+    def append(self, id_: str, record: int, probabilities: Probabilities) -> None:
+        """Write the contact map of a protein, whose number in the input is ``record``, from 1."""
 
     def close(self) -> None:
-        """Write what is left. The handle stays open."""
+        """Write the rest of the file. The handle stays open."""
 
 
 def check_contact_suffix(path: Path) -> str:
-    """The suffix of ``path`` in lower case. Raises OutputError where no contacts can be written under it."""
+    """Return the suffix of ``path`` in lower case. Raise OutputError if no contact maps have this format."""
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
-        what = f"{suffix} is no format for contacts" if suffix else "the name has no suffix"
+        what = f"{suffix} is not a format for contact maps" if suffix else "the name has no suffix"
         if path == Path("-"):
-            what = "contacts go to a file, not to standard output"
-        raise OutputError(what, where=str(path), remedy="Let the name end in .npz, .parquet or .csv")
+            what = "contact maps cannot be written to standard output"
+        remedy = "Give a file name that ends in .npz, .parquet or .csv"
+        raise OutputError(what, where=str(path), remedy=remedy)
     return suffix
 
 
@@ -80,9 +88,16 @@ def open_contact_writer(
     provenance_file: BinaryIO | None = None,
     reason: str | None = None,
 ) -> ContactWriter:
-    """Return the writer of contact maps to ``handle``. ``pairs`` is for tables, ``provenance_file`` for
-    ``.csv``; ``notices`` counts the arrays whose names are not their proteins' ids. ``reason``: what is said
-    of a protein whose probabilities are NaN, where there may be such.
+    """Return the writer of contact maps in the format of ``suffix``.
+
+    Args:
+        handle: The output file.
+        suffix: One of ``SUFFIXES``.
+        provenance: How the contact maps were made.
+        pairs: Which pairs a table holds; an ``.npz`` holds all of them.
+        notices: Counts the arrays whose name is not their protein's id.
+        provenance_file: A second file for the provenance, which ``.csv`` needs.
+        reason: What the output says about a protein whose probabilities are NaN. None if there are none.
     """
     if suffix == ".npz":
         return _MatrixArchive(handle, provenance, notices, reason)
@@ -90,7 +105,7 @@ def open_contact_writer(
 
 
 class _MatrixArchive:
-    """Writes each matrix when it comes. Memory holds the names alone."""
+    """Writes each matrix as soon as it arrives. Memory holds only the names."""
 
     def __init__(
         self, handle: BinaryIO, provenance: ProvenanceFields, notices: Counter[str], reason: str | None
@@ -98,7 +113,7 @@ class _MatrixArchive:
         self._notices = notices
         self._reason = reason
         self._n_empty = 0
-        self._output = UnfailingFile(handle)  # a forgotten archive would write its end into a closed file
+        self._output = UnfailingFile(handle)  # Python ends an unclosed archive, perhaps in a closed file.
         self._archive = zipfile.ZipFile(self._output, "w", zipfile.ZIP_STORED)
         self._provenance = provenance
         self._ids: list[str] = []
@@ -122,7 +137,7 @@ class _MatrixArchive:
             self._archive.close()
 
     def _name(self, id_: str) -> str:
-        """``id_`` as a file in a zip archive may be called, numbered where that is taken."""
+        """Return ``id_`` as a valid name of a file in a zip archive, with a number if the name is taken."""
         plain = re.sub(r"[/\\\0]|^\.+|\.npy$", "_", id_)[:LONGEST_NAME] or "_"
         name = plain
         while name in self._taken:
@@ -138,7 +153,7 @@ class _MatrixArchive:
 
 
 class _PairTable:
-    """Writes rows through Arrow whenever enough of them have gathered."""
+    """Writes rows through Arrow whenever enough of them are collected."""
 
     def __init__(
         self,
@@ -149,7 +164,7 @@ class _PairTable:
         provenance_file: BinaryIO | None,
         reason: str | None,
     ) -> None:
-        import pyarrow as pa  # heavy: this module is imported with every command
+        import pyarrow as pa  # It is heavy, and every command imports this module.
         from pyarrow.csv import CSVWriter
         from pyarrow.parquet import ParquetWriter
 
@@ -181,7 +196,7 @@ class _PairTable:
             row = {"protein": id_, "record": record, "reason": self._reason}
             self._waiting.append(pa.Table.from_pylist([row], schema=self._schema))
         for i, j, values in _select(probabilities, self._pairs):
-            if not len(i):  # pyarrow 22 and earlier write the rows before an empty part twice
+            if not len(i):  # Up to version 22, pyarrow writes the rows before an empty part twice.
                 continue
             names, numbers = pa.repeat(id_, len(i)), pa.repeat(record, len(i))
             columns = [names, numbers, pa.array(i + 1), pa.array(j + 1), pa.array(values)]
@@ -207,7 +222,7 @@ class _PairTable:
 def _select(
     probabilities: Probabilities, pairs: PairFilter
 ) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int32], Probabilities]]:
-    """Places and values of the wanted pairs, some rows of the matrix at a time."""
+    """Yield the residues and values of the wanted pairs, for some rows of the matrix at a time."""
     n_rows = max(1, ROWS_AT_ONCE // max(1, len(probabilities)))
     for start in range(0, len(probabilities), n_rows):
         rows = probabilities[start : start + n_rows]

@@ -1,9 +1,9 @@
-"""``.h5ad``: AnnData's file (https://anndata.readthedocs.io/en/stable/fileformat-prose.html).
+"""The format ``.h5ad`` is AnnData's (https://anndata.readthedocs.io/en/stable/fileformat-prose.html).
 
-``X`` holds the embeddings, ``obs`` is indexed by the ids, ``var`` by the names of the dimensions (``e0``...),
-and ``uns["biofm"]`` says how they were made. With one row a residue, ``obs`` is indexed by ``id:residue``,
-and its column ``record``, the protein's number in the input, from 1, tells proteins of one id apart. Columns
-that travel with the records are the last ones of ``obs``.
+``X`` holds the embeddings. The index of ``obs`` holds the ids, that of ``var`` the names of the dimensions
+(``e0``...), and ``uns["biofm"]`` says how the embeddings were made. With one row per residue the index of
+``obs`` holds ``id:residue``, and its column ``record`` (the protein's number in the input, from 1)
+distinguishes proteins with the same id. Columns that travel with the records are the last ones of ``obs``.
 """
 
 import weakref
@@ -31,11 +31,11 @@ class H5adWriter:
     """Appends rows to resizable, chunked HDF5 datasets."""
 
     def __init__(self, handle: BinaryIO, *, per_residue: bool) -> None:
-        import h5py  # heavy: this module is imported with every command
+        import h5py  # It is heavy, and every command imports this module.
 
         self._output = UnfailingFile(handle)
         self._file = h5py.File(self._output, "w")
-        # A file that is still open when Python ends makes HDF5 call into what is no longer there.
+        # If the file were still open when Python ends, HDF5 would call Python objects that no longer exist.
         weakref.finalize(self, self._file.close)
         self._per_residue = per_residue
         self._is_laid_out = False
@@ -67,8 +67,9 @@ class H5adWriter:
         return {"_index": labels, "protein": ids, "record": records, "residue": numbers, **travelling}
 
     def _lay_out(self, d_embedding: int, kinds: Mapping[str, type[Cell]]) -> None:
-        """Create all groups and datasets, once the width is known, and ``kinds`` of the columns that
-        travel. Later calls do nothing.
+        """Create all groups and datasets at the first call; later calls do nothing.
+
+        ``kinds`` are the types of the columns that travel with the records.
         """
         if self._is_laid_out:
             return
@@ -91,7 +92,7 @@ class H5adWriter:
 
 
 def _create_values(file: "h5py.File", d_embedding: int) -> None:
-    if d_embedding == 0:  # HDF5 has no chunks without extent, and there will be no rows.
+    if d_embedding == 0:  # HDF5 allows no empty chunks, and no rows will follow.
         values = file.create_dataset("X", (0, 0), np.float32)
     else:
         n_chunk_rows = max(1, CHUNK_BYTES // (4 * d_embedding))

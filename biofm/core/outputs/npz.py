@@ -1,8 +1,9 @@
-"""``.npz``: arrays ``embeddings`` (rows, d), ``ids`` and ``n_residues`` (proteins,), and ``provenance``; and
-``column.NAME`` (proteins,) for each column that travels with the records: text, int64 or float64.
+"""The format ``.npz`` has the arrays ``embeddings``, ``ids``, ``n_residues`` and ``provenance``.
 
-``np.load`` reads it without pickle; ``provenance`` is JSON: ``json.loads(str(file["provenance"]))``. With one
-row a residue, the rows of a protein follow each other: ``np.split(embeddings, np.cumsum(n_residues)[:-1])``.
+The shape of ``embeddings`` is (rows, d); that of ``ids``, ``n_residues``, and ``column.NAME`` for each column
+that travels with the records (text, int64 or float64), is (proteins,). ``np.load`` reads the file without
+pickle; ``provenance`` is JSON: ``json.loads(str(file["provenance"]))``. With one row per residue, the rows of
+a protein follow each other: ``np.split(embeddings, np.cumsum(n_residues)[:-1])``.
 """
 
 import json
@@ -19,7 +20,7 @@ from biofm.core.outputs.spool import CHUNK_BYTES, SpooledColumn, SpooledTable
 
 
 class NpzWriter:
-    """Gathers the arrays in temporary files: their shapes and the ids' width come before their content."""
+    """Collects the arrays in temporary files: the header of an array comes first and states its shape."""
 
     def __init__(self, handle: BinaryIO, scratch_folder: Path | None, *, per_residue: bool) -> None:
         self._handle = handle
@@ -47,7 +48,7 @@ class NpzWriter:
 def write_array(
     archive: zipfile.ZipFile, name: str, dtype: DTypeLike, shape: tuple[int, ...], chunks: Iterable[bytes]
 ) -> None:
-    """Write one array as NumPy does (numpy.lib.format, version 1.0), a chunk at a time."""
+    """Write one array in NumPy's format (numpy.lib.format, version 1.0), a chunk at a time."""
     header = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
     with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
         np.lib.format.write_array_header_1_0(member, header)
@@ -56,13 +57,13 @@ def write_array(
 
 
 def _padded_ids(table: SpooledTable, dtype: "np.dtype[np.str_]") -> Iterator[bytes]:
-    """The ids at the width of the longest: UTF-32, filled up with zeros."""
+    """Yield the ids as UTF-32, padded with zeros to the width of the longest."""
     for ids in table.ids(max(1, CHUNK_BYTES // dtype.itemsize)):
         yield np.array(ids, dtype=dtype).tobytes()
 
 
 def _spelled(column: SpooledColumn) -> tuple[DTypeLike, Iterator[bytes]]:
-    """The type and the content of a column's array; texts at the width of the longest, as the ids are."""
+    """Return the type and the content of a column's array. Texts are padded to the width of the longest."""
     if column.kind is not str:
         return "<i8" if column.kind is int else "<f8", column.cells.chunks()
     dtype = np.dtype(f"<U{max(1, column.longest)}")

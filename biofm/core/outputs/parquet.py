@@ -1,10 +1,10 @@
-"""``.parquet``: columns ``id``, ``n_residues`` and ``embedding``, a list of float32 of fixed size.
+"""The format ``.parquet`` has the columns ``id``, ``n_residues`` and ``embedding`` (float32, fixed size).
 
-With one row a residue the columns are ``id``, ``record`` (the protein's number in the input, from 1, which
-tells proteins of one id apart), ``residue`` (from 1) and ``embedding``. Columns that travel with the records
-stand before ``embedding``. How they were made is JSON in the file's metadata, under the key ``biofm``. A row
-without values is NaN, as in the other formats: pyarrow before 26 cannot write, or cannot read, a missing list
-of fixed size.
+With one row per residue the columns are ``id``, ``record`` (the protein's number in the input, from 1, which
+distinguishes proteins with the same id), ``residue`` (from 1) and ``embedding``. Columns that travel with the
+records stand before ``embedding``. The provenance is JSON in the file's metadata, under the key ``biofm``. A
+row without values is NaN, as in the other formats: pyarrow before version 26 cannot write, or cannot read, a
+missing list of fixed size.
 """
 
 import base64
@@ -22,13 +22,13 @@ ROW_GROUP_BYTES = 32 << 20
 
 
 class ParquetWriter(ArrowWriter["pq.ParquetWriter"]):
-    """Writes a row group whenever enough rows have gathered."""
+    """Writes a row group whenever enough rows are collected."""
 
     def __init__(self, handle: BinaryIO, *, per_residue: bool) -> None:
         super().__init__(handle, ROW_GROUP_BYTES, per_residue=per_residue)
 
     def _value_fields(self, d_embedding: int) -> "list[tuple[str, pa.DataType]]":
-        import pyarrow as pa  # heavy: this module is imported with every command
+        import pyarrow as pa  # It is heavy, and every command imports this module.
 
         return [("embedding", pa.list_(pa.float32(), d_embedding))]
 
@@ -41,7 +41,7 @@ class ParquetWriter(ArrowWriter["pq.ParquetWriter"]):
     def _open(self, schema: "pa.Schema") -> "pq.ParquetWriter":
         import pyarrow.parquet as pq
 
-        # A dictionary pays for what repeats on every residue; floats hardly repeat.
+        # A dictionary saves space for values that repeat on every residue; floats hardly repeat.
         repeating = ["id", "record", *self._kinds]
         return pq.ParquetWriter(self._output, schema, use_dictionary=repeating)
 
@@ -54,9 +54,10 @@ class ParquetWriter(ArrowWriter["pq.ParquetWriter"]):
 
 
 def _metadata(schema: "pa.Schema", provenance: ProvenanceFields) -> dict[str, str]:
-    """The key ``biofm``, and once more inside Arrow's schema: Arrow shows its readers only what is there.
+    """Return the provenance under the key ``biofm``, and again inside Arrow's schema.
 
-    Its key: https://arrow.apache.org/rust/parquet/arrow/constant.ARROW_SCHEMA_META_KEY.html.
+    Arrow's readers see only the metadata of that schema. Its key is described at
+    https://arrow.apache.org/rust/parquet/arrow/constant.ARROW_SCHEMA_META_KEY.html.
     """
     fields = {"biofm": json.dumps(dict(provenance))}
     schema_bytes = schema.with_metadata(fields).serialize().to_pybytes()

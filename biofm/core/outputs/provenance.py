@@ -1,4 +1,4 @@
-"""How an output was made: where that is written, and reading it back."""
+"""The provenance of an output: where it is written, and how it is read back."""
 
 import json
 import os
@@ -16,15 +16,21 @@ RECORDS = "records_digest"
 
 
 def provenance_path(path: Path) -> Path | None:
-    """Return the file beside ``path`` that says how the output was made; None where the output does so
-    itself.
+    """Return the file beside an output that holds its provenance, or None if the output holds it itself.
+
+    Args:
+        path: The output; its suffix decides.
     """
     has_no_place = path.suffix.lower() in (".csv", ".tsv")
     return path.with_name(f"{path.name}.provenance.json") if has_no_place else None
 
 
 def files_with_provenance(output: Path) -> dict[str, tuple[Path, ...]]:
-    """Return the files that ``has_provenance`` reads, by their roles in a permit."""
+    """Return the files that ``has_provenance`` reads, by their roles in a permit.
+
+    Args:
+        output: The path of an output.
+    """
     beside = provenance_path(output)
     return {"output": (output,), "provenance": (beside,) if beside and beside.exists() else ()}
 
@@ -32,12 +38,19 @@ def files_with_provenance(output: Path) -> dict[str, tuple[Path, ...]]:
 def has_provenance(
     output: BinaryIO, beside: BinaryIO | None, suffix: str, provenance: Mapping[str, Any]
 ) -> bool:
-    """Return whether an output of this suffix, or the file ``beside`` it, states every field of
-    ``provenance``. It may state more, such as how many rows are empty.
+    """Return whether an output, or the file beside it, states every field of a provenance.
+
+    It may state more fields, such as how many rows are empty.
+
+    Args:
+        output: The open output.
+        beside: The open file of ``provenance_path``, or None if there is none.
+        suffix: The suffix of the output in lower case, which names its format.
+        provenance: The expected fields.
     """
     try:
         return _texts(provenance).items() <= _texts(_found(output, beside, suffix)).items()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, InputError):  # of another program
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, InputError):  # Another program's file.
         return False
 
 
@@ -47,7 +60,7 @@ def _found(output: BinaryIO, beside: BinaryIO | None, suffix: str) -> Mapping[st
         case ".csv" | ".tsv" if beside is not None:
             found = parse_json(beside.read())["biofm"]
         case ".parquet":
-            import pyarrow.parquet  # heavy, as is h5py: this module is imported with every command
+            import pyarrow.parquet  # Like h5py, it is heavy, and every command imports this module.
 
             found = parse_json(pyarrow.parquet.read_schema(output).metadata[b"biofm"])
         case ".npz":
@@ -76,7 +89,7 @@ def _found_in_h5ad(output: BinaryIO) -> Mapping[str, Any]:
 
 
 def _texts(provenance: Mapping[str, Any]) -> dict[str, str]:
-    """Return the values as text, because not every format keeps their types."""
+    """Return the values as text, because some formats do not keep their types."""
     return {
         name: value if isinstance(value, str) else json.dumps(value) for name, value in provenance.items()
     }

@@ -1,13 +1,13 @@
-"""``.safetensors``: tensors ``embeddings`` (rows, d), ``n_residues`` (proteins,), ``ids_utf8`` and
-``ids_offsets``.
+"""The format ``.safetensors`` has tensors ``embeddings``, ``n_residues``, ``ids_utf8`` and ``ids_offsets``.
 
-The format has no text: the id of protein ``i`` is ``bytes(ids_utf8[ids_offsets[i]:ids_offsets[i +
-1]]).decode()``. With one row a residue, the rows of a protein follow each other, ``n_residues`` of them.
-Each column that travels with the records is a tensor ``column.NAME`` (proteins,) of numbers, or of text two,
-``column.NAME/utf8`` and ``column.NAME/offsets``, as those of the ids.
-``__metadata__`` says how the embeddings were made, and as JSON under ``columns`` which there are: for each
-name "text", "I64" or "F64". The layout is that of
-https://github.com/huggingface/safetensors#format.
+The shape of ``embeddings`` is (rows, d), that of ``n_residues`` is (proteins,). The format has no text: the
+id of protein ``i`` is ``bytes(ids_utf8[ids_offsets[i]:ids_offsets[i + 1]]).decode()``. With one row per
+residue, the ``n_residues`` rows of a protein follow each other.
+
+A column of numbers that travels with the records is a tensor ``column.NAME`` (proteins,). A column of text is
+two tensors, ``column.NAME/utf8`` and ``column.NAME/offsets``, laid out like the ids. ``__metadata__`` holds
+the provenance and, under ``columns``, the type of each column as JSON: "text", "I64" or "F64". The layout of
+the file is described at https://github.com/huggingface/safetensors#format.
 """
 
 import json
@@ -22,11 +22,11 @@ ALIGNMENT_BYTES = 8
 TYPES = {str: "text", int: "I64", float: "F64"}
 
 Tensor = tuple[str, list[int], Spool | Strand]
-"""Its type, its shape, its bytes."""
+"""A tensor's type, shape and bytes."""
 
 
 class SafetensorsWriter:
-    """Gathers the tensors in temporary files: the header, which comes first, holds their final shapes."""
+    """Collects the tensors in temporary files: the file's header, which comes first, states their shapes."""
 
     def __init__(self, handle: BinaryIO, scratch_folder: Path | None, *, per_residue: bool) -> None:
         self._handle = handle
@@ -37,7 +37,7 @@ class SafetensorsWriter:
 
     def close(self, provenance: ProvenanceFields) -> None:
         table = self._table
-        # From the widest numbers to the narrowest, so that each tensor lies at a multiple of its width.
+        # The widest numbers come first, so that each tensor begins at a multiple of its number's width.
         wide, narrow = _tensors(table.columns, table.n_proteins)
         tensors: dict[str, Tensor] = {
             "ids_offsets": ("I64", [table.n_proteins + 1], table.ids_offsets),
@@ -67,7 +67,7 @@ class SafetensorsWriter:
 def _tensors(
     columns: Mapping[str, SpooledColumn], n_proteins: int
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Those of columns: first of 8 bytes a number, then of text."""
+    """Return the tensors of the columns: those with 8 bytes per number, and those of text."""
     wide: dict[str, Tensor] = {}
     narrow: dict[str, Tensor] = {}
     for name, column in columns.items():

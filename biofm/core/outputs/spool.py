@@ -1,4 +1,4 @@
-"""Embeddings kept in temporary files, for formats whose first byte depends on their last row."""
+"""Embeddings are kept in temporary files here, for formats whose header depends on the last row."""
 
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ CHUNK_BYTES = 1 << 20
 
 
 class Spool:
-    """A temporary file without a name: the system removes it however the process ends.
+    """Holds bytes in a temporary file without a name, which the system removes however the process ends.
 
     Raises:
         OutputError: The folder cannot be written, or its disk is full.
@@ -25,7 +25,7 @@ class Spool:
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
         with self._faults():
-            self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - lives as long as the spool
+            self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - It lives as long as the spool.
         self.n_bytes = 0
 
     def append(self, data: bytes | memoryview) -> None:
@@ -34,12 +34,12 @@ class Spool:
         self.n_bytes += len(data)
 
     def rewind(self) -> None:
-        """Go to the beginning, to read from there."""
+        """Go to the beginning of the file."""
         with self._faults():
             self._file.seek(0)
 
     def read(self, n_bytes: int) -> bytes:
-        """Return the next bytes; fewer at the end."""
+        """Return the next ``n_bytes`` bytes, or fewer at the end."""
         return self._file.read(n_bytes)
 
     def chunks(self) -> Iterator[bytes]:
@@ -49,7 +49,7 @@ class Spool:
             yield chunk
 
     def read_at(self, place: int, n_bytes: int) -> bytes:
-        """Return ``n_bytes`` bytes from the offset ``place`` on."""
+        """Return ``n_bytes`` bytes, starting at the offset ``place``."""
         with self._faults():
             self._file.seek(place)
         return self._file.read(n_bytes)
@@ -65,12 +65,12 @@ class Spool:
             raise OutputError(
                 f"no temporary file can be written there ({error.strerror})",
                 where=str(self._folder or tempfile.gettempdir()),
-                remedy="Free some space there; it takes as much as the output, once more",
+                remedy="Free some space there: temporary files take as much as the output",
             ) from error
 
 
 class Strand:
-    """One of several byte sequences that grow in turn in one spool; it is read back without the others."""
+    """Holds one of several byte sequences that share a spool; each can be read back on its own."""
 
     def __init__(self, spool: Spool) -> None:
         self._spool = spool
@@ -83,14 +83,16 @@ class Strand:
         self.n_bytes += len(data)
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield the pieces as they were appended."""
+        """Yield the pieces in the order in which they were appended."""
         for place, n_bytes in self._pieces:
             yield self._spool.read_at(place, n_bytes)
 
 
 class SpooledColumn:
-    """A column that travels with the records. ``cells`` holds its numbers (int64 or float64), or its texts in
-    UTF-8 end to end; ``offsets`` (int64) then says where each text begins and the last one ends.
+    """Holds a column that travels with the records.
+
+    ``cells`` holds its numbers (int64 or float64), or its texts in UTF-8, joined; ``offsets`` (int64) then
+    says where each text begins and where the last one ends.
     """
 
     def __init__(self, spool: Spool, kind: type[Cell]) -> None:
@@ -119,11 +121,11 @@ class SpooledColumn:
 
 
 class SpooledTable:
-    """Blocks of embeddings in four spools, one an array: ``values`` (float32), ``n_residues``, ``ids_utf8``,
-    ``ids_offsets``. A fifth spool holds all ``columns`` that travel with the records, if there are any.
+    """Holds blocks of embeddings in one spool per array.
 
-    ``ids_offsets`` (int64, n_proteins + 1) says where in ``ids_utf8`` each id begins, and where the last one
-    ends.
+    The arrays are ``values`` (float32), ``n_residues``, ``ids_utf8`` and ``ids_offsets`` (int64,
+    n_proteins + 1), which says where in ``ids_utf8`` each id begins and where the last one ends. A fifth
+    spool holds all ``columns`` that travel with the records, if there are any.
     """
 
     def __init__(self, folder: Path | None, *, per_residue: bool) -> None:

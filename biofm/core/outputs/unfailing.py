@@ -1,4 +1,4 @@
-"""A file whose writes never raise, for HDF5 and Arrow, which crash or hang on to a file that does."""
+"""Files whose writes never raise are for HDF5 and Arrow, which crash or misbehave if a write raises."""
 
 import io
 from collections.abc import Callable, Iterator
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 class UnfailingFile:
     """Passes every call on to an empty binary file and keeps the first fault, which ``faults_raised`` raises.
 
-    HDF5 holds on to a file that it could not write, tries again when Python ends, and crashes the process
-    (https://github.com/h5py/h5py/issues/914). Arrow writes the end of a file when its writer is forgotten,
-    though the file may be closed by then. After a fault, therefore, everything is accepted and thrown away.
+    HDF5 keeps a file that it could not write, tries again when Python ends, and crashes the process
+    (https://github.com/h5py/h5py/issues/914). Arrow writes the end of a file when its writer is deleted, even
+    if the file is closed by then. Therefore every write after a fault is accepted and discarded.
     """
 
     closed = False
@@ -27,7 +27,7 @@ class UnfailingFile:
 
     @contextmanager
     def faults_raised(self) -> Iterator[None]:
-        """At the end of the ``with`` raise the first fault, whatever the library made of it."""
+        """Raise the first fault at the end of the ``with``, whatever the library in between raised."""
         try:
             yield
         finally:
@@ -61,7 +61,7 @@ class UnfailingFile:
 
     def readinto(self, buffer: "WriteableBuffer") -> int:
         view = memoryview(buffer).cast("B")
-        view[:] = bytes(len(view))  # what is read after a fault
+        view[:] = bytes(len(view))  # After a fault, zeros are read.
         n_bytes = max(0, min(len(view), self._end - self._position))
         self._try(lambda: self._file.readinto(view))  # type: ignore[attr-defined]
         self._position += n_bytes
@@ -74,11 +74,11 @@ class UnfailingFile:
         return True
 
     def close(self) -> None:
-        """Leave the file open: whoever opened it closes it."""
+        """Leave the file open: the code that opened it closes it."""
 
     def _try(self, action: Callable[[], object]) -> None:
         if self._fault is None:
             try:
                 action()
-            except BaseException as fault:  # noqa: BLE001 - raised later, an interrupt too
+            except BaseException as fault:  # noqa: BLE001 - faults_raised raises it, even an interrupt.
                 self._fault = fault

@@ -1,4 +1,4 @@
-"""Writers of embeddings: what every format's writer does, and which one belongs to which suffix."""
+"""Writers of embeddings: what the writer of each format does, and which suffix it belongs to."""
 
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -15,28 +15,42 @@ SUFFIXES = (".h5ad", ".parquet", ".npz", ".safetensors", ".csv")
 
 
 class EmbeddingWriter(Protocol):
-    """Takes blocks of embeddings in the input's order, and keeps none of them in memory for long.
+    """Writes blocks of embeddings in the input's order, and keeps few of them in memory.
 
-    A file whose writer is never closed is not whole. A writer may be closed without a row; the file then has
-    no dimensions either.
+    The file is complete only after ``close``. If it has no rows, it has no dimensions either.
     """
 
     def append(self, block: EmbeddingBlock) -> None:
-        """Write a block, or keep it to write it with the next ones."""
+        """Write a block, or keep it to write it with the next ones.
+
+        Args:
+            block: The next proteins of the input.
+        """
 
     def close(self, provenance: ProvenanceFields) -> None:
-        """Write what is left, and how the embeddings were made. The handle stays open."""
+        """Write the remaining rows and the provenance. The handle stays open.
+
+        Args:
+            provenance: How the embeddings were made.
+        """
 
 
 def check_suffix(path: Path) -> str:
-    """Return the suffix of ``path`` in lower case. Raises OutputError where no writer has this suffix."""
+    """Return the suffix of an output in lower case.
+
+    Args:
+        path: The output.
+
+    Raises:
+        OutputError: No writer has this suffix.
+    """
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
-        what = f"{suffix} is no format for embeddings" if suffix else "the name has no suffix"
+        what = f"{suffix} is not a format for embeddings" if suffix else "the name has no suffix"
         if path == Path("-"):
-            what = "embeddings go to a file, not to standard output"
+            what = "embeddings cannot be written to standard output"
         known = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
-        raise OutputError(what, where=str(path), remedy=f"Let the name end in {known}")
+        raise OutputError(what, where=str(path), remedy=f"Give a file name that ends in {known}")
     return suffix
 
 
@@ -48,15 +62,21 @@ def open_writer(
     scratch_folder: Path | None,
     provenance_file: BinaryIO | None = None,
 ) -> EmbeddingWriter:
-    """Return the writer of this suffix. It writes to ``handle``, an empty, seekable binary file that can be
-    read and written.
+    """Return the writer of embeddings in the format of a suffix.
 
-    ``per_residue``: one row a residue instead of one a protein. ``scratch_folder``: for the temporary files
-    of ``.npz`` and ``.safetensors``, as large as the output; by default the system's. ``provenance_file``: a
-    second file, needed where ``provenance_path`` names one.
+    The writer's methods raise OutputError if a temporary file cannot be written, and OSError if the handle
+    cannot be written.
 
-    Raises OutputError: no writer has this suffix. The writer's methods raise OutputError where a temporary
-    file cannot be written, and OSError where the handle cannot.
+    Args:
+        handle: An empty binary file that can be read, written and seeked.
+        suffix: One of ``SUFFIXES``.
+        per_residue: Whether there is one row per residue instead of one per protein.
+        scratch_folder: The folder for the temporary files of ``.npz`` and ``.safetensors``, which become as
+            large as the output. None is the system's folder.
+        provenance_file: A second file for the provenance, needed if ``provenance_path`` names one.
+
+    Raises:
+        OutputError: No writer has this suffix.
     """
     match check_suffix(Path(f"output{suffix}")):
         case ".h5ad":
