@@ -1,4 +1,4 @@
-"""The one gate: asks the policy, remembers the verdict, hands out permits that carry the opened files."""
+"""The gate asks the policy, records the verdict in the ledger, and gives permits with the opened files."""
 
 from biofm.gate.gate import ask, person
 from biofm.gate.inputs import STANDARD_INPUT

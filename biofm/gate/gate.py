@@ -1,4 +1,4 @@
-"""The gate, which every verb passes: ask the policy, remember the verdict, open what was allowed."""
+"""Every verb passes the gate, which asks the policy, records the verdict, and opens what is allowed."""
 
 import os
 import sys
@@ -20,22 +20,26 @@ else:
 def ask(request: Request) -> Iterator[Permit]:
     """Ask for a permit: ``with ask(request) as permit:``.
 
-    The verdict is in the ledger before anything is opened. At a clean end the written files get their names;
-    at any exception they vanish, and work that can be resumed stays. A process killed outright leaves that
-    work and at most a hidden file, which the next run to the same target removes. No signal handlers are set:
-    whoever wants SIGTERM to clean up turns it into ``SystemExit``.
+    The verdict is in the ledger before anything is opened. If the ``with`` ends without an exception, the
+    written files get their names; otherwise they are removed, and work that can be resumed stays. A killed
+    process leaves that work and at most a hidden file, which the next run with the same target removes. The
+    gate sets no signal handlers: a caller that wants SIGTERM to clean up turns it into ``SystemExit``.
+
+    Args:
+        request: The verb, who asks for it, and what it reads, writes and contacts.
 
     Raises:
-        RefusedError: The policy did not allow it.
-        LedgerError: The verdict cannot be remembered; or, when the work is whole, that it is.
-        InputError: A file cannot be read.
+        RefusedError: The policy does not allow the request.
+        LedgerError: The ledger cannot be written, before the work or after it.
+        InputError: An input cannot be read.
         OutputError: A target cannot be written.
     """
     verdict = decide(request)
     ledger = Ledger(ledger_path())
     entry = ledger.remember(request, verdict)
     if verdict.decision is not Decision.ALLOW:
-        raise RefusedError(f"not allowed by the rule {verdict.rule!r}: {verdict.reason}", where=request.verb)
+        what = f"the policy does not allow this (rule {verdict.rule!r}): {verdict.reason}"
+        raise RefusedError(what, where=request.verb)
     try:
         with open_permit(request) as permit:
             yield permit
@@ -46,12 +50,15 @@ def ask(request: Request) -> Iterator[Permit]:
 
 
 def person() -> Principal:
-    """The person whose account this process runs under, as the system knows it: the environment can lie."""
+    """Return the person whose account this process runs under.
+
+    The name comes from the operating system, because the environment can be changed.
+    """
     if sys.platform == "win32":
         return Principal(kind="person", name=getpass.getuser())
     try:
         return Principal(kind="person", name=pwd.getpwuid(os.getuid()).pw_name)
-    except KeyError:  # Usual in containers.
+    except KeyError:  # In containers the account often has no name.
         return Principal(kind="person", name=f"uid {os.getuid()}")
 
 
@@ -64,9 +71,9 @@ def _remember_end(ledger: Ledger, entry: int, request: Request) -> None:
             for target in request.writes.values()
             if target.kind not in ("scratch", "temporary")
         ]
-        whole = f"the output is whole ({', '.join(made)})" if made else "the work is done"
-        what = f"{whole}, and only the ledger's note of that is missing: {error.what}"
-        remedy = f"{error.remedy}; nothing needs to be done again"
+        whole = f"the output is complete ({', '.join(made)})" if made else "the work is done"
+        what = f"{whole}, but the ledger does not say so: {error.what}"
+        remedy = f"This command need not be repeated. Before the next one: {error.remedy}"
         raise LedgerError(what, where=error.where, remedy=remedy) from error
 
 
@@ -74,5 +81,5 @@ def _remember_fault(ledger: Ledger, entry: int, error: BaseException) -> None:
     outcome: Outcome = "failed" if isinstance(error, Exception) else "interrupted"
     try:
         ledger.conclude(entry, outcome, type(error).__name__)
-    except LedgerError as unwritten:  # The fault itself matters more.
+    except LedgerError as unwritten:  # The first error matters more.
         error.add_note(str(unwritten))

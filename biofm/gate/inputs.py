@@ -1,4 +1,4 @@
-"""Opening the files that a request reads, and watching that nobody changes them meanwhile."""
+"""The inputs of a request are opened here, and watched for changes during the run."""
 
 import os
 import stat
@@ -16,21 +16,23 @@ if sys.platform != "win32":
     import resource
 
 STANDARD_INPUT = Path("-")
-OTHER_FILES = 64  # that a process has open besides those of a request
+OTHER_FILES = 64  # How many files a process may have open besides those of a request.
 
 
 def open_input(path: Path, *, streams: bool = False) -> BinaryIO:
-    """Open the file at ``path`` for reading; ``Path("-")`` is standard input, which cannot seek. ``streams``
-    allows a named pipe, too.
+    """Open a file for reading.
+
+    Args:
+        path: The file. ``Path("-")`` is standard input, which cannot seek.
+        streams: Whether the file may be a named pipe.
 
     Raises:
         InputError: There is no such file, it is a folder or a device, or it cannot be read.
     """
     if path == STANDARD_INPUT:
         if sys.stdin is None:
-            raise InputError(
-                "standard input is closed", where="-", remedy="Pipe a file into the command, or name one"
-            )
+            remedy = "Pipe a file into the command, or give a file name"
+            raise InputError("standard input is closed", where="-", remedy=remedy)
         return sys.stdin.buffer
     try:
         return _open_regular(path, streams)
@@ -39,7 +41,7 @@ def open_input(path: Path, *, streams: bool = False) -> BinaryIO:
     except IsADirectoryError as error:
         raise _is_a_folder(path) from error
     except (OSError, ValueError) as error:
-        if os.path.isdir(path):  # Windows calls opening a folder a want of permission.
+        if os.path.isdir(path):  # Windows reports a folder as a lack of permission.
             raise _is_a_folder(path) from error
         reason = reason_of(error)
         remedy = (
@@ -51,21 +53,23 @@ def open_input(path: Path, *, streams: bool = False) -> BinaryIO:
 
 
 def _open_regular(path: Path, streams: bool) -> BinaryIO:
-    """Open an ordinary file, or a pipe if ``streams``. Raises InputError for a device, which may have no end,
-    and for a pipe in the place of a file, which would wait for its writer.
+    """Open an ordinary file, or a pipe if ``streams``.
+
+    Raises:
+        InputError: It is a device, which may never end, or an unexpected pipe, which would wait for a writer.
     """
     mode = os.stat(path).st_mode
     is_pipe = stat.S_ISFIFO(mode)
     if is_pipe and streams:
         return path.open("rb")
-    if not is_pipe:  # in case that it becomes one between the look and the opening, which then does not wait
-        file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115  # the permit's to close
+    if not is_pipe:  # It may become a pipe before it is opened: then the opening must not wait.
+        file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115  # The permit closes it.
         mode = os.fstat(file.fileno()).st_mode
         if stat.S_ISREG(mode):
             return file
         file.close()
     kind = "a pipe" if stat.S_ISFIFO(mode) else "a device"
-    remedy = "Write what comes through it into a file first" if is_pipe else "Name a file"
+    remedy = "Save its contents to a file first" if is_pipe else "Give an ordinary file"
     raise InputError(f"this is {kind}, not a file", where=str(path), remedy=remedy)
 
 
@@ -74,22 +78,24 @@ def _without_waiting(path: str, flags: int) -> int:
 
 
 def watch(reader: BinaryIO, path: Path) -> Callable[[], None]:
-    """Return a function that raises InputError if the opened file was changed since. A file that was replaced
-    by another one counts as unchanged: its reader still has the old one. A pipe is not watched.
+    """Return a function that raises InputError if the opened file has been changed since.
+
+    A file that was replaced by another one counts as unchanged, because its reader still has the old one. A
+    pipe is not watched.
     """
     before = _state_of(reader, path)
 
     def check() -> None:
         if before is not None and _state_of(reader, path) != before:
-            what, remedy = "this file was changed while it was read", "Repeat the command when it is at rest"
-            raise InputError(what, where=str(path), remedy=remedy)
+            remedy = "Repeat the command when nothing changes the file"
+            raise InputError("this file was changed while it was read", where=str(path), remedy=remedy)
 
     return check
 
 
 def _state_of(reader: BinaryIO, path: Path) -> tuple[int, ...] | None:
     try:
-        # A library may have closed what it read.
+        # A library may have closed the file that it read.
         status = os.stat(path) if reader.closed else os.fstat(reader.fileno())
     except (OSError, ValueError):
         return None
@@ -97,8 +103,9 @@ def _state_of(reader: BinaryIO, path: Path) -> tuple[int, ...] | None:
 
 
 def allow_open_files(n_files: int) -> None:
-    """Let this process open ``n_files`` files at once, as far as the system permits. The default is often
-    1,024, and a run may have a thousand shards.
+    """Let this process open ``n_files`` files at once, as far as the system permits.
+
+    The default limit is often 1,024, and a run may have a thousand shards.
     """
     if sys.platform == "win32":
         return
@@ -117,4 +124,4 @@ def _is_a_folder(path: Path) -> InputError:
 def _look_in(folder: Path) -> str:
     if os.path.isdir(folder):
         return f"Check the name: ls {folder} shows what is there"
-    return f"Check the path: there is no folder {folder}, seen from {os.getcwd()}"
+    return f"Check the path: there is no folder {folder} (the current folder is {os.getcwd()})"

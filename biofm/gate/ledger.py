@@ -1,11 +1,11 @@
-"""The ledger: what was asked, what was answered, and how it ended, in one SQLite file that only grows.
+"""The ledger: what was asked, what the policy answered, and how it ended, in a SQLite file that only grows.
 
-Two tables: ``requests``, one row written before anything is opened, and ``outcomes``, one row written at the
-end that refers to it. A request without an outcome was refused, still runs, or was killed. Triggers hold both
-tables to appending. It is its owner's alone: file and folder can be read by nobody else.
+It has two tables. A row of ``requests`` is written before anything is opened; a row of ``outcomes``, which
+refers to it, is written at the end. A request without an outcome was refused, still runs, or was killed.
+Triggers forbid everything but appending. Nobody but the owner can read the file and its folder.
 
-A process that finds it locked says so after two seconds, and waits for a minute: a thousand shards that start
-together on one network mount take turns, and none of them should fail for that.
+A process that finds the ledger locked says so after two seconds and waits for up to a minute: a thousand
+shards that start together on one network mount take turns, and none of them should fail for that.
 """
 
 import errno
@@ -33,8 +33,8 @@ LOG = logging.getLogger(__name__)
 
 BUSY_TIMEOUT_S = 60.0
 NOTICE_S = 2.0
-STEP_S = 1.0  # of waiting: a signal is heard in between
-ANOTHER = "XDG_STATE_HOME to the absolute path of a folder that can be written"
+STEP_S = 1.0  # It waits in steps, between which signals are handled.
+ANOTHER = "XDG_STATE_HOME to the absolute path of a folder that you can write to"
 NOT_PERMITTED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 # The default rollback journal, not WAL: home folders on clusters are network mounts, where WAL does not work
@@ -54,8 +54,8 @@ SCHEMA = (
         for table in ("requests", "outcomes")
         for verb in ("UPDATE", "DELETE")
     ),
-    # INSERT OR REPLACE removes a row without asking the trigger of DELETE. Where a new row is to be numbered
-    # yet, SQLite shows -1 for its number, which therefore no row may have.
+    # INSERT OR REPLACE removes a row without calling the trigger of DELETE. SQLite shows a trigger the number
+    # -1 for a new row that has no number yet; therefore no row may have that number.
     *(
         f"""CREATE TRIGGER IF NOT EXISTS {table}_{when}_INSERT {when} INSERT ON {table} WHEN {condition}
         BEGIN SELECT RAISE(ABORT, 'the ledger only grows'); END"""
@@ -69,14 +69,14 @@ SCHEMA = (
 
 HAS_OPTIONS = "SELECT 1 FROM pragma_table_info('requests') WHERE name = 'options'"
 ADD_OPTIONS = "ALTER TABLE requests ADD COLUMN options TEXT NOT NULL DEFAULT '{}'"
-"""A ledger that an earlier biofm began has no options, and goes on with them."""
+"""This adds the column of options to a ledger that an earlier version of biofm has created without it."""
 
 
 def ledger_path() -> Path:
-    """``$XDG_STATE_HOME/biofm/ledger.sqlite3``, by default below ``~/.local/state`` (on Windows,
-    ``%LOCALAPPDATA%``).
+    """Return the path of the ledger, ``$XDG_STATE_HOME/biofm/ledger.sqlite3``.
 
-    A relative ``XDG_STATE_HOME`` is ignored, as the XDG Base Directory Specification demands.
+    The default of ``XDG_STATE_HOME`` is ``~/.local/state`` (on Windows, ``%LOCALAPPDATA%``). A relative one
+    is ignored, as the XDG Base Directory Specification demands.
 
     Raises:
         LedgerError: There is neither a state folder nor a home folder.
@@ -92,12 +92,20 @@ def ledger_path() -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """The ledger at ``path``, created at the first entry. Safe for many processes and threads at once."""
+    """Writes the ledger, which is created at the first entry. Many processes and threads may use it at once.
+
+    Attributes:
+        path: The file of the ledger.
+    """
 
     path: Path
 
     def remember(self, request: Request, verdict: Verdict) -> int:
-        """Append a request and its verdict; returns the entry's number.
+        """Append a request and its verdict, and return the number of the entry.
+
+        Args:
+            request: What was asked.
+            verdict: What the policy answered.
 
         Raises:
             LedgerError: The entry cannot be written.
@@ -122,7 +130,12 @@ class Ledger:
         return self._append("requests", columns, entry)
 
     def conclude(self, entry: int, outcome: Outcome, error: str = "") -> None:
-        """Append how the request of that number ended; ``error`` is the kind of error, without its message.
+        """Append how a request ended.
+
+        Args:
+            entry: The number that ``remember`` returned for the request.
+            outcome: How it ended.
+            error: The class of the error that ended it, without the message; empty if there was none.
 
         Raises:
             LedgerError: The outcome cannot be written.
@@ -143,7 +156,7 @@ class Ledger:
             _create_private(self.path)
             with closing(sqlite3.connect(self.path, timeout=STEP_S, isolation_level=None)) as connection:
                 cursor = connection.cursor()
-                # IMMEDIATE: wait for the lock here, where waiting is possible, not in the middle.
+                # IMMEDIATE waits for the lock here, where waiting is possible, not in the middle.
                 self._wait_for(cursor, "BEGIN IMMEDIATE")
                 for statement in SCHEMA:
                     cursor.execute(statement)
@@ -156,7 +169,7 @@ class Ledger:
             raise LedgerError(what, where=str(self.path), remedy=remedy) from error
 
     def _wait_for(self, cursor: sqlite3.Cursor, statement: str) -> None:
-        """Execute what may find the ledger locked."""
+        """Execute a statement, and repeat it while the ledger is locked, for up to ``BUSY_TIMEOUT_S``."""
         start, is_told = time.monotonic(), False
         while True:
             try:
@@ -169,17 +182,17 @@ class Ledger:
             if waited_s >= NOTICE_S and not is_told:
                 is_told = True
                 LOG.warning(
-                    "biofm: another process holds the ledger %s; waiting for it, up to %.0f s",
+                    "biofm: another process has locked the ledger %s; waiting for up to %.0f s",
                     self.path,
                     BUSY_TIMEOUT_S,
                 )
 
 
 def _create_private(path: Path) -> None:
-    """An empty file that is its owner's alone from the first, where there is none; an older one becomes so.
+    """Create an empty file that only its owner can read, or take the rights of others from an existing one.
 
-    It is made under another name: SQLite's locks are lost when any descriptor of the file is closed in the
-    same process, by another thread too.
+    The file is created under another name, because SQLite's locks are lost when any thread of the same
+    process closes a descriptor of the file.
     """
     if not path.exists():
         new = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
@@ -195,29 +208,29 @@ def _create_private(path: Path) -> None:
             try:
                 one.chmod(mode & 0o700)
             except PermissionError:
-                LOG.warning("biofm: %s can be read by others, and only its owner can change that", one)
+                LOG.warning("biofm: other users can read %s, and only its owner can change that", one)
 
 
 def _explained(error: Exception, path: Path) -> tuple[str, str]:
-    """What is wrong with the ledger, and what to do."""
+    """Return what is wrong with the ledger, and what to do."""
     name = getattr(error, "sqlite_errorname", "")
     number = error.errno if isinstance(error, OSError) else 0
-    away = f"Move it away (mv {path} {path}.old): the next command begins a new one"
+    away = f"Move it away (mv {path} {path}.old): the next command starts a new one"
     what, remedy = f"the ledger cannot be written ({error})", f"Set {ANOTHER}"
     if path.is_dir():
-        what, remedy = "this is a folder, where the ledger is to lie", away
+        what, remedy = "this is a folder, but the ledger must be a file", away
     elif _is_locked(error):
-        what = f"another process has held the ledger for {BUSY_TIMEOUT_S:.0f} s"
-        remedy = f"End it (fuser {path} names it), or wait, and repeat the command"
+        what = f"another process has locked the ledger for {BUSY_TIMEOUT_S:.0f} s"
+        remedy = f"Wait until it ends, or end it (`fuser {path}` shows its number)"
     elif name in ("SQLITE_NOTADB", "SQLITE_CORRUPT"):
         what, remedy = f"the ledger is damaged ({error})", away
     elif name == "SQLITE_ERROR":
-        what, remedy = f"the ledger is of another version of biofm ({error})", away
+        what, remedy = f"another version of biofm has written the ledger ({error})", away
     elif name == "SQLITE_FULL" or name.startswith("SQLITE_IOERR") or number in (errno.ENOSPC, errno.EDQUOT):
-        what = f"the disk of the ledger is full or fails ({error})"
+        what = f"the disk of the ledger is full or faulty ({error})"
         remedy = f"Free some space there. Or set {ANOTHER}"
     elif name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN")) or number in NOT_PERMITTED:
-        what = f"the ledger may not be written ({error})"
+        what = f"biofm has no permission to write the ledger ({error})"
         remedy = f"Make it and its folder writable: ls -ld {path.parent} {path}. Or set {ANOTHER}"
     return what, remedy
 
@@ -239,5 +252,5 @@ def _described(target: Target) -> dict[str, str | bool]:
 
 
 def _storable(value: str | int) -> str | int:
-    # A file name may hold bytes that are no UTF-8; Python keeps them as lone surrogates, which SQLite cannot.
+    # A file name may hold bytes that are not UTF-8. Python keeps them as lone surrogates, and SQLite cannot.
     return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value

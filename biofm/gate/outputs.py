@@ -1,4 +1,4 @@
-"""Checks of what may be written where, made before any work; and folders to write into."""
+"""Targets are checked here before any work, and output folders are created."""
 
 import errno
 import os
@@ -13,7 +13,7 @@ MORE_SPACE = "Free some space there, or write to another disk"
 
 
 def check_file(target: Target) -> None:
-    """Raise OutputError if no file may be written at ``target``."""
+    """Raise OutputError if the file of ``target`` must not be written."""
     path = target.path
     check_parent(path)
     if os.path.isdir(path):
@@ -38,8 +38,9 @@ def check_parent(path: Path) -> None:
 
 
 def reason_of(error: OSError | ValueError) -> str:
-    """Return why a file cannot be opened. Python raises ValueError for a name with a NUL, in words that
-    vary.
+    """Return why a file cannot be opened.
+
+    Python raises ValueError for a name with a NUL character, and its message varies.
     """
     return str(error.strerror) if isinstance(error, OSError) else "its name holds a NUL character"
 
@@ -52,12 +53,14 @@ def unwritable(path: Path, error: OSError | ValueError) -> OutputError:
 
 
 def open_folder(target: Target) -> Path:
-    """Return the folder of ``target``, created if need be. With ``overwrite`` it may hold files, which stay
-    until they are overwritten. It may itself be a symbolic link; a link in it may not lead out of it.
+    """Return the folder of ``target``, and create it if it does not exist.
+
+    With ``overwrite`` it may hold files, which stay until they are overwritten. It may itself be a symbolic
+    link, but no link inside it may lead out of it.
 
     Raises:
-        OutputError: It is a file, it holds files and ``overwrite`` is not set, it holds a link out of it, or
-            it cannot be written.
+        OutputError: It is a file, it holds files and ``overwrite`` is not set, a link leads out of it, or it
+            cannot be written.
     """
     path = target.path
     check_parent(path)
@@ -66,7 +69,7 @@ def open_folder(target: Target) -> Path:
     try:
         path.mkdir(exist_ok=True)
         if os.listdir(path) and not target.overwrite:
-            remedy = "Pass --overwrite to write into it all the same, or choose another folder"
+            remedy = "Pass --overwrite to write into it anyway, or choose another folder"
             raise OutputError("the folder is not empty", where=str(path), remedy=remedy)
         _check_links(path)
         trial = path / f".biofm-{secrets.token_hex(4)}"
@@ -78,23 +81,24 @@ def open_folder(target: Target) -> Path:
 
 
 def _check_links(folder: Path) -> None:
-    """Raise OutputError for a symbolic link that leads out of ``folder``, which may be a stranger's: a run
-    that writes and removes files there would do so elsewhere.
+    """Raise OutputError if a symbolic link leads out of ``folder``.
+
+    The folder may come from a stranger, and a run would write and remove files wherever the link leads.
     """
     root = os.path.realpath(folder)
     for place, folders, files in os.walk(root):
         for path in (os.path.join(place, name) for name in (*folders, *files)):
             if os.path.islink(path) and not os.path.realpath(path).startswith(os.path.join(root, "")):
                 what = f"this is a link out of the folder, to {os.path.realpath(path)}"
-                remedy = "Remove it, or put in its place what it leads to"
+                remedy = "Remove the link, or replace it by a copy of its target"
                 raise OutputError(what, where=path, remedy=remedy)
 
 
 def check_space(folders: Sequence[Path], error: OSError) -> None:
-    """Raise OutputError if ``error``, raised while writing into ``folders``, says that a disk is full."""
+    """Raise OutputError if ``error``, raised by a write into ``folders``, means that a disk is full."""
     if folders and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         what = f"writing failed ({error.strerror})"
         fault = OutputError(what, where=str(folders[0]), remedy=MORE_SPACE)
-        for note in getattr(error, "__notes__", ()):  # such as what work is kept
+        for note in getattr(error, "__notes__", ()):  # A note may say which work is kept.
             fault.add_note(note)
         raise fault from error

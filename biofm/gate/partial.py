@@ -1,9 +1,9 @@
-"""Writing so that a file of the final name is always whole: a hidden file beside it, renamed at the end.
+"""A file under its final name is always complete: it is written as a hidden file and renamed at the end.
 
-The hidden file is ``.NAME.partial-PID-XXXXXXXX``. It is locked while its run lives, so that a later run to
-the same target can tell what a killed one left behind and remove it. Process numbers would not tell:
-containers share folders but not numbers. Where locks are not to be had (Windows, some network mounts), what
-was left behind stays.
+The hidden file is ``.NAME.partial-PID-XXXXXXXX``. It is locked while its run lives, so that a later run with
+the same target can recognise the file of a killed run and remove it. Process numbers would not do: containers
+share folders but not numbers. Where locks are not available (Windows, some network mounts), the file of a
+killed run stays.
 """
 
 import errno
@@ -33,16 +33,19 @@ BUFFER_BYTES = 1 << 20
 
 
 class PartialFile:
-    """A file that gets its name when it is whole. Call ``finish``, then ``publish``; or ``discard``, which
-    removes it.
+    """Writes a file that gets its name when it is complete.
 
-    ``ours``: the identity of a file that an earlier session of this run may have left under the name; this
-    file may be replaced. ``handle`` is a seekable, readable and writable stream. Its user may close it or
-    leave it open.
+    Call ``finish``, then ``publish``; or ``discard``, which removes the file. ``handle`` is a stream that can
+    be read, written and seeked. Its user may close it or leave it open.
+
+    Args:
+        target: The file to be written.
+        ours: The identity of the file that an earlier session of this run may have left under the name. This
+            file may be replaced.
 
     Raises:
-        OutputError: From the constructor, before any work: the target exists and may not be replaced, is no
-            ordinary file, or its folder cannot be written. From ``check`` and ``finish``: a write failed.
+        OutputError: From the constructor, before any work: the target exists and may not be replaced, is not
+            an ordinary file, or its folder cannot be written. From ``check`` and ``finish``: a write failed.
             From ``publish``: the file cannot get its name.
     """
 
@@ -52,7 +55,7 @@ class PartialFile:
                 target = replace(target, overwrite=True)
         self.target = target
         check_file(target)
-        # A symbolic link is followed, as a shell's redirection does: what it points to is replaced.
+        # A symbolic link is followed, as by a shell's redirection: the file that it leads to is replaced.
         self.path = Path(os.path.realpath(target.path))
         _remove_leftovers(self.path)
         self._descriptor = -1
@@ -62,8 +65,8 @@ class PartialFile:
             self.handle = cast(BinaryIO, io.BufferedRandom(self._raw, BUFFER_BYTES))
         except (OSError, ValueError) as error:
             raise unwritable(target.path, error) from error
-        except BaseException:  # a signal, which leaves nobody who could discard it
-            with suppress(OSError, AttributeError):  # it is not there, or has no name yet
+        except BaseException:  # After a signal nobody has the object to discard the file.
+            with suppress(OSError, AttributeError):  # The file may not exist, or have no name yet.
                 self.partial.unlink()
             raise
 
@@ -77,31 +80,32 @@ class PartialFile:
                 self._release()
 
     def check(self) -> None:
-        """Raise OutputError for the first fault of a write, which libraries in between may have hidden."""
+        """Raise OutputError if a write has failed, even if a library in between has hidden the failure."""
         fault = self._raw.fault
         if fault is not None:
             what = f"writing failed ({fault.strerror})"
             raise OutputError(what, where=str(self.target.path), remedy=MORE_SPACE)
 
     def finish(self) -> None:
-        """Bring every byte to the disk."""
+        """Write every byte to the disk."""
         try:
             self.handle.close()
             os.fsync(self._descriptor)
         except OSError as error:
             self._raw.fault = self._raw.fault or error
         self.check()
-        if sys.platform == "win32":  # which cannot rename an open file; elsewhere closing gives up the lock
+        if sys.platform == "win32":  # It cannot rename an open file; elsewhere this would end the lock.
             self._release()
 
     @property
     def identity(self) -> tuple[int, ...]:
-        """The identity of the finished file."""
+        """The inode, size and time of change, by which the finished file can be identified."""
         return identity_of(os.stat(self.partial))
 
     def publish(self) -> None:
-        """Give the finished file its name. Where that fails, keep it under another name and raise
-        OutputError.
+        """Give the finished file its name.
+
+        If that fails, keep the file under another name and raise OutputError.
         """
         try:
             if self.target.overwrite:
@@ -116,8 +120,8 @@ class PartialFile:
             self._release()
 
     def discard(self) -> None:
-        """Remove the hidden file. After ``publish`` there is none."""
-        with suppress(OSError, ValueError):  # What cannot be flushed any more need not be.
+        """Remove the hidden file, if ``publish`` has not renamed it."""
+        with suppress(OSError, ValueError):  # Bytes that can no longer be flushed are not needed.
             self.handle.close()
         self._release()
         with suppress(OSError):
@@ -142,7 +146,7 @@ class PartialFile:
 
 
 class WatchedFile(io.FileIO):
-    """A raw file that remembers the first fault of a write."""
+    """Writes a raw file, and remembers the first write that failed."""
 
     fault: OSError | None = None
 
@@ -162,7 +166,7 @@ class WatchedFile(io.FileIO):
 
 
 def identity_of(status: os.stat_result) -> tuple[int, ...]:
-    """Return what identifies a file that nobody has changed: its inode, size and time of change."""
+    """Return what identifies an unchanged file: its inode, size and time of change."""
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
@@ -171,22 +175,22 @@ def _prefix(path: Path) -> str:
 
 
 def _lock(descriptor: int) -> bool:
-    """Lock a new file. Return False where another run removed it before, taking it for a leftover."""
+    """Lock a new file. Return False if another run took it for a leftover and removed it first."""
     if sys.platform != "win32":
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
-        except OSError:  # A mount without locks: nobody can take it for a leftover there.
+        except OSError:  # On a mount without locks nobody can take it for a leftover.
             return True
     return os.fstat(descriptor).st_nlink > 0
 
 
 def _remove_leftovers(path: Path) -> None:
-    """Remove the hidden files of killed runs to the same target: those whose lock nobody holds."""
+    """Remove the hidden files of killed runs with the same target, which no process has locked."""
     if sys.platform == "win32":
         return
-    with suppress(OSError):  # Another run may be removing them too.
+    with suppress(OSError):  # Another run may also be removing them.
         for name in os.listdir(path.parent):
             if name.startswith(_prefix(path)):
                 with suppress(OSError):
@@ -194,7 +198,10 @@ def _remove_leftovers(path: Path) -> None:
 
 
 def _remove_unlocked(leftover: Path) -> None:
-    """Whoever can write there can plant a link or a pipe of such a name: neither is opened, nor removed."""
+    """Remove a leftover if no process has locked it.
+
+    Other users of the folder can plant a link or a pipe of such a name: neither is opened or removed.
+    """
     descriptor = os.open(leftover, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -205,12 +212,15 @@ def _remove_unlocked(leftover: Path) -> None:
 
 
 def rename_to_new(partial: Path, path: Path) -> None:
-    """Rename, but never over a file that appeared meanwhile: a POSIX rename would, a hard link cannot."""
+    """Rename a file, but never over a file that appeared meanwhile.
+
+    A POSIX rename would replace that file; a hard link cannot.
+    """
     try:
         os.link(partial, path)
     except FileExistsError:
         raise
-    except OSError as error:  # no hard links on this file system: to look, then rename, is the best there is
+    except OSError as error:  # Without hard links, to look and then rename is the best that can be done.
         if os.path.lexists(path):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from error
         os.rename(partial, path)

@@ -1,4 +1,4 @@
-"""A permit: the files and folders that an allowed request may touch, already opened."""
+"""A permit holds the files and folders that an allowed request may use, already opened."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +17,14 @@ from biofm.policy import ESTIMATE, UNFINISHED, Request, Target, TargetKind
 
 
 class Permit:
-    """The opened files of a request, by role. They stay open until the ``with`` of ``ask`` ends."""
+    """Holds the opened files of a request, by role. They stay open until the ``with`` of ``ask`` ends.
+
+    Args:
+        readers: The files that are read.
+        targets: The files, folders and journals that are written.
+        opened: Closes at the end everything that was opened.
+        watched: For each role, functions that raise InputError if a file has changed.
+    """
 
     def __init__(
         self,
@@ -32,50 +39,74 @@ class Permit:
         self._watched = dict(watched)
 
     def reader(self, role: str) -> BinaryIO:
-        """Return the one file that is read in this role, at its first byte. It can seek unless it is a
-        stream.
+        """Return the only file that is read in a role. It can seek unless it is a stream.
+
+        Args:
+            role: The role, which has exactly one file.
         """
         (reader,) = self._readers[role]
         return reader
 
     def readers(self, role: str) -> tuple[BinaryIO, ...]:
-        """Return the files that are read in this role, in the request's order."""
+        """Return the files that are read in a role, in the request's order.
+
+        Args:
+            role: The role of the files.
+        """
         return self._readers[role]
 
     def check_unchanged(self) -> None:
-        """Raise InputError if a file was changed since it was opened. Called at the end of a run, before any
-        output gets its name.
+        """Raise InputError if a file was changed since it was opened.
+
+        This is called at the end of a run, before any output gets its name.
         """
         for role in tuple(self._watched):
             self.let_go(role)
 
     def let_go(self, role: str) -> None:
-        """Stop watching the files of this role: all that is wanted of them is read. Raises InputError if one
-        of them has changed already.
+        """Stop watching the files of a role, because they have been read.
+
+        Args:
+            role: The role of the files.
+
+        Raises:
+            InputError: One of the files has been changed already.
         """
         for check in self._watched.pop(role, ()):
             check()
 
     def writer(self, role: str) -> BinaryIO:
-        """Return a seekable, readable and writable file, which gets its name when the ``with`` ends without a
-        fault.
+        """Return a file that can be read, written and seeked. It gets its name if the ``with`` succeeds.
+
+        Args:
+            role: The role of the file.
         """
         return self._targets.files[role].handle
 
     def folder(self, role: str) -> Path:
-        """Return a folder that exists and can be written. What was written into it stays, even after a
-        fault.
+        """Return a folder that exists and can be written. Files in it stay even if the ``with`` fails.
+
+        Args:
+            role: The role of the folder.
         """
         return self._targets.folders[role]
 
     def journal(self, role: str) -> Journal:
-        """Return a journal. What is committed to it outlives a fault, for a run that resumes."""
+        """Return a journal. Its committed work stays if the ``with`` fails, for a run that resumes.
+
+        Args:
+            role: The role of the journal.
+        """
         return self._targets.journals[role]
 
     def journals(self, role: str) -> tuple[Journal, ...]:
-        """Return the files that are read in this role, opened as journals.
+        """Return the files that are read in a role, opened as journals.
 
-        Raises InputError: a file is no journal.
+        Args:
+            role: The role of the files.
+
+        Raises:
+            InputError: A file is not a journal.
         """
         found = [Journal(Path(reader.name), read_only=True) for reader in self._readers[role]]
         for journal in found:
@@ -85,14 +116,15 @@ class Permit:
 
 @contextmanager
 def open_permit(request: Request) -> Iterator[Permit]:
-    """Open what the request reads, then what it writes. At the end give the written files their names; at any
-    exception discard them.
+    """Open what the request reads, then what it writes.
+
+    At the end of the ``with`` the written files get their names; at an exception they are discarded.
 
     Raises:
-        InputError: A file cannot be read, or is changed during the ``with``.
+        InputError: A file cannot be read, or was changed during the ``with``.
         OutputError: A target cannot be written, now or during the ``with``.
     """
-    allow_open_files(2 * sum(map(len, request.reads.values())))  # a journal is opened once more
+    allow_open_files(2 * sum(map(len, request.reads.values())))  # Journals are opened twice.
     with ExitStack() as opened:
         readers = {role: _open_readers(request, role, opened) for role in request.reads}
         watched = {
@@ -110,9 +142,9 @@ def open_permit(request: Request) -> Iterator[Permit]:
 
 
 class _OpenTargets:
-    """What a request writes into, opened, by role: files, folders, and unfinished work with its journal.
+    """Holds the opened targets of a request, by role: files, folders, and unfinished work with its journal.
 
-    ``opened`` closes and discards at its end what was opened here and not published.
+    At its end, ``opened`` closes everything and discards what was not published.
     """
 
     def __init__(self, writes: Mapping[str, Target], opened: ExitStack) -> None:
@@ -142,17 +174,17 @@ class _OpenTargets:
         self.journals[role] = self.works[role].open()
 
     def publish(self) -> None:
-        """End the run, in an order in which it may be killed at any point:
+        """End the run, in an order that allows it to be killed at any point.
 
-        1. every output is brought to the disk, whole, under a hidden name;
-        2. the journal notes the identity of these files;
-        3. they get their names, the first of the request last: where the output is, what stands beside it is;
-        4. the unfinished work is removed, or becomes the output;
-        5. the ledger is told (``biofm.gate.gate``).
+        1. Every output is written to the disk completely, under a hidden name.
+        2. The journal stores the identity of these files.
+        3. They get their names, the request's first file last, so that the files beside it exist already.
+        4. The unfinished work is removed, or becomes the output.
+        5. The outcome is added to the ledger (``biofm.gate.gate``).
 
-        Killed before 2, the run goes on from its work. Killed before 4, it writes its outputs once more, and
-        may replace those that the journal noted. Killed later, it finds an output of its own and nothing to
-        do.
+        A run that is killed before step 2 can be resumed from its work. Killed before step 4, it writes its
+        outputs again and may replace those that the journal has stored. Killed later, it finds its own output
+        and has nothing to do.
         """
         for file in self.files.values():
             file.finish()
@@ -172,21 +204,21 @@ OPENERS: Mapping[TargetKind, Callable[[_OpenTargets, str, Target], None]] = {
     "temporary": _OpenTargets.open_work,
     "journal": _OpenTargets.open_work,
 }
-"""How a target of each kind is opened."""
+"""The method that opens a target of each kind."""
 
 
 def _open_readers(request: Request, role: str, opened: ExitStack) -> tuple[BinaryIO, ...]:
-    """Open the files read in this role. A role that is read once may come through standard input or a pipe.
+    """Open the files that are read in a role. A role that is read once may be standard input or a pipe.
 
-    An estimate does not take a pipe: what it read of one would be missing to the run.
+    An estimate accepts no pipe, because the run could not read again what the estimate has read.
     """
     takes_standard_input = role in request.once
     streams = takes_standard_input and request.verb != ESTIMATE
     readers = []
     for path in request.reads[role]:
         if path == STANDARD_INPUT and not takes_standard_input:
-            what = "standard input can be read once and in order alone, and this is read otherwise"
-            remedy = "Write what comes through it into a file first"
+            what = "this input is read several times or out of order, which standard input does not allow"
+            remedy = "Save it to a file first"
             raise InputError(what, where="-", remedy=remedy)
         reader = open_input(path, streams=streams)
         if path != STANDARD_INPUT:
@@ -196,7 +228,7 @@ def _open_readers(request: Request, role: str, opened: ExitStack) -> tuple[Binar
 
 
 def _check_apart(request: Request) -> None:
-    """Raise OutputError where an output is also an input or another output, which it would destroy."""
+    """Raise OutputError if an output is also an input or another output, which it would overwrite."""
     inputs = {os.path.realpath(path) for paths in request.reads.values() for path in paths}
     outputs: set[str] = set()
     for target in request.writes.values():
@@ -204,14 +236,14 @@ def _check_apart(request: Request) -> None:
             continue
         place = os.path.realpath(target.path)
         if place in inputs | outputs:
-            what = "this file is also read" if place in inputs else "this is written twice"
+            what = "this file is also an input" if place in inputs else "two outputs have this name"
             raise OutputError(what, where=str(target.path), remedy="Choose another name for the output")
         outputs.add(place)
 
 
 @contextmanager
 def _changed_files_named(permit: Permit) -> Iterator[None]:
-    """Name a file that changed while it was read as the fault, whatever its reader raised."""
+    """Raise InputError if a file changed while it was read, in place of the error that its reader raised."""
     try:
         yield
     except Exception as error:
@@ -224,7 +256,7 @@ def _changed_files_named(permit: Permit) -> Iterator[None]:
 
 @contextmanager
 def _vanished_folders_named(request: Request) -> Iterator[None]:
-    """Name a folder that was removed while it was written into as the fault, whatever its writer raised."""
+    """Raise OutputError if a target's folder was removed, in place of the error that the writer raised."""
     try:
         yield
     except Exception as error:
@@ -233,27 +265,28 @@ def _vanished_folders_named(request: Request) -> Iterator[None]:
                 continue
             folder = target.path if target.kind == "directory" else target.path.parent
             if not os.path.isdir(folder):
-                what = "this folder has gone during the run: it was removed, or its disk was"
-                fault = OutputError(what, where=str(folder), remedy="Make it again, and repeat the command")
+                what = "this folder disappeared during the run: it was removed, or its disk was"
+                remedy = "Create it again, and repeat the command"
+                fault = OutputError(what, where=str(folder), remedy=remedy)
                 raise _noted_as(fault, error) from error
         raise
 
 
 def _noted_as(fault: BiofmError, error: Exception) -> BiofmError:
-    """Give ``fault`` the notes of the error in whose place it is raised."""
-    for note in getattr(error, "__notes__", ()):  # such as what work is kept
+    """Add the notes of ``error`` to ``fault``, which is raised in its place."""
+    for note in getattr(error, "__notes__", ()):  # A note may say which work is kept.
         fault.add_note(note)
     return fault
 
 
 @contextmanager
 def _write_faults(targets: _OpenTargets) -> Iterator[None]:
-    """Name the target of a fault of writing, whatever the libraries in between raised."""
+    """Raise OutputError, which names the target, if a write failed, whatever a library in between raised."""
     try:
         yield
     except BiofmError:
         raise
-    except Exception as error:  # of any kind: HDF5 and Arrow have their own
+    except Exception as error:  # HDF5 and Arrow raise errors of their own.
         for file in targets.files.values():
             file.check()
         if isinstance(error, OSError):

@@ -1,8 +1,7 @@
-"""Unfinished work beside an output: kept when a run is interrupted, so that ``--resume`` can go on with it.
+"""Unfinished work is kept beside the output of an interrupted run, so that ``--resume`` can continue it.
 
 It is a journal in the hidden folder ``.NAME.run``. When the run has ended and its outputs have their names,
-the folder is removed. For a shard of a run, whose output is the journal, the journal becomes the file
-``NAME``.
+the folder is removed. The output of a shard is the journal itself, which then becomes the file ``NAME``.
 """
 
 import os
@@ -11,6 +10,8 @@ from contextlib import closing, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from biofm_datasets.text import format_count
 
 from biofm.core.errors import BiofmError, OutputError
 from biofm.core.journal import KEPT, Journal
@@ -23,20 +24,27 @@ JOURNAL = "journal.sqlite3"
 
 
 def scratch_path(output: Path) -> Path:
-    """Return the folder of the unfinished work for ``output``."""
+    """Return the folder of the unfinished work for an output.
+
+    Args:
+        output: The path of the output.
+    """
     return output.with_name(f".{output.name}.run")
 
 
 def was_finished(output: Path) -> bool:
-    """Return whether ``output`` exists and no unfinished work lies beside it.
+    """Return whether an output exists and no unfinished work lies beside it.
 
-    A run that resumes then only has to check that the output is its own. An empty folder, or a second name of
-    the output in it, is what a run left that was killed in its last moment: it is removed.
+    A run that resumes then only has to check that the output is its own. A run that was killed at its last
+    step may have left an empty folder, or a second name of the output in it: both are removed.
+
+    Args:
+        output: The path of the output.
     """
     folder = scratch_path(output)
     journal = folder / JOURNAL
     with suppress(OSError):
-        # Killed between the two halves of a renaming.
+        # The run was killed between the two steps of a renaming.
         if not folder.is_symlink() and os.path.samefile(journal, output):
             journal.unlink()
     if journal.exists() or not output.is_file():
@@ -47,15 +55,14 @@ def was_finished(output: Path) -> bool:
 
 
 class Scratch:
-    """The unfinished work of one run: a folder with a journal. Call ``open``, then ``publish``.
+    """Keeps the unfinished work of one run: a folder with a journal. Call ``open``, then ``publish``.
 
-    If the ``with`` ends by a fault, the committed work is kept, unless there is none or the target is
-    temporary, and a note of the fault says so.
+    If the ``with`` ends by an exception, the committed work is kept and a note of the exception says so,
+    unless there is no work or the target is temporary.
 
     Raises:
-        OutputError: From the constructor and from ``open``: unfinished work lies there, and the target
-        permits
-            neither to resume nor to overwrite it; another process works on it; a symbolic link lies in its
+        OutputError: From the constructor and from ``open``: there is unfinished work, and the target permits
+            neither to resume nor to overwrite it; another process is working on it; a symbolic link is in its
             place, which someone may have planted; the folder cannot be written.
     """
 
@@ -69,15 +76,15 @@ class Scratch:
         self.folder = scratch_path(target.path) if target.kind == "journal" else target.path
         for path in (self.folder, *self._files):
             if path.is_symlink():
-                what = "this is a link, in the place of unfinished work, which is never followed"
-                raise OutputError(what, where=str(path), remedy="Remove it")
+                what = "unfinished work belongs here, but this is a link, which biofm does not follow"
+                raise OutputError(what, where=str(path), remedy="Remove the link")
         self._n_done_before = 0
 
     def open(self) -> Journal:
-        """Return the journal, locked, with the work that is to be resumed."""
+        """Return the journal, which is locked and holds the work to be resumed."""
         try:
             if self._target.kind == "temporary":
-                self.folder.mkdir(mode=0o700)  # where others work too
+                self.folder.mkdir(mode=0o700)  # Other users may use the folder around it.
                 remove_at_forced_end(self.folder)
             self.folder.mkdir(exist_ok=True)
         except (OSError, ValueError) as error:
@@ -88,21 +95,22 @@ class Scratch:
         self._n_done_before = self.journal.n_done
         if self._n_done_before and not self._target.resume:
             raise OutputError(
-                f"an unfinished run lies here ({self._n_done_before:,} records done)",
+                f"there is an unfinished run here ({format_count(self._n_done_before, 'record')} done)",
                 where=str(self.folder),
-                remedy="Pass --resume to go on with it, or --overwrite to begin again",
+                remedy="Pass --resume to continue it, or --overwrite to start again",
             )
         return self.journal
 
     def note_outputs(self, files: Mapping[str, tuple[int, ...]]) -> None:
-        """Note the identities of the outputs that are about to get their names, by role. If the run is killed
-        meanwhile, it may replace these files, and no others, when it is resumed.
+        """Store the identities, by role, of the outputs that are about to get their names.
+
+        If the run is killed meanwhile, it may replace these files, and no others, when it is resumed.
         """
         if files:
             self.journal.note_outputs(files)
 
     def publish(self) -> None:
-        """End a run that succeeded: give the journal its name, or remove it."""
+        """End a run that succeeded: give the journal its final name, or remove it."""
         self.journal.close()
         if self._target.kind == "journal":
             try:
@@ -126,14 +134,16 @@ class Scratch:
         elif not n_done:
             self._remove(with_journal=n_done == 0)
         elif n_done > self._n_done_before or not isinstance(fault, Exception):
-            fault.add_note(f"{n_done:,} records are done and kept: repeat the command with --resume to go on")
+            done = format_count(n_done, "record")
+            fault.add_note(f"{done} done and kept: repeat the command with --resume to continue")
 
     def _close(self) -> int | None:
-        """Close the journal and return how many records are done; None where that cannot be known, as when
-        another process works on it.
+        """Close the journal and return how many records are done.
+
+        The result is None if that cannot be known, such as when another process is working on the journal.
         """
         try:
-            # A signal may have come while it was being opened.
+            # A signal may have arrived while the journal was being opened.
             journal = self.journal if hasattr(self, "journal") else Journal(self.folder / JOURNAL)
             with closing(journal):
                 return journal.n_done
@@ -142,12 +152,12 @@ class Scratch:
 
     @property
     def _files(self) -> tuple[Path, Path]:
-        """The journal, and the file that SQLite keeps beside it."""
+        """The paths of the journal and of the file that SQLite may have beside it."""
         return self.folder / JOURNAL, self.folder / f"{JOURNAL}-journal"
 
     def _remove(self, *, with_journal: bool = True) -> None:
         with suppress(OSError):
             for path in reversed(self._files) if with_journal else ():
                 path.unlink(missing_ok=True)
-            self.folder.rmdir()  # if nothing is in it
+            self.folder.rmdir()  # This fails, and is meant to, if the folder is not empty.
         keep_at_forced_end(self.folder)

@@ -1,4 +1,4 @@
-"""Standard output as a target: nothing is written to it before the output is whole."""
+"""Standard output can be a target: nothing is written to it before the output is complete."""
 
 import io
 import os
@@ -15,13 +15,14 @@ from biofm.gate.partial import BUFFER_BYTES, WatchedFile
 
 
 class StandardOutput:
-    """What a ``PartialFile`` is to a file, for standard output. What is written is kept in a temporary file
-    until ``publish``; ``discard`` removes that.
+    """Writes to standard output as ``PartialFile`` writes to a file.
+
+    The output is kept in a temporary file until ``publish``; ``discard`` removes that file.
 
     Raises:
-        OutputError: From the constructor: standard output is closed, or no file of the system, or a temporary
-            file cannot be made. From ``check``, ``finish`` and ``publish``: a write failed.
-        BrokenPipeError: From ``publish``: its reader has gone.
+        OutputError: From the constructor: standard output is closed or not a file of the system, or a
+            temporary file cannot be created. From ``check``, ``finish`` and ``publish``: a write failed.
+        BrokenPipeError: From ``publish``: the reader of standard output has ended.
     """
 
     identity: tuple[int, ...] = ()
@@ -30,19 +31,23 @@ class StandardOutput:
         try:
             self._descriptor = sys.stdout.fileno()
         except (AttributeError, OSError, ValueError) as error:  # None, io.UnsupportedOperation, closed
-            raise _unwritable("it is closed, or no file of the system", "Name a file") from error
+            raise _unwritable("it is closed or not a file of the system", "Give a file name") from error
         try:
             with TemporaryFile(dir=temporary_folder()) as file:
                 self._raw = WatchedFile(os.dup(file.fileno()), "w+b")
         except OSError as error:
-            raise _unwritable(f"no temporary file can be made: {error.strerror}", FREE_TEMPORARY) from error
+            raise _unwritable(
+                f"no temporary file can be created: {error.strerror}", FREE_TEMPORARY
+            ) from error
         self.handle = cast(BinaryIO, io.BufferedRandom(self._raw, BUFFER_BYTES))
 
     def check(self) -> None:
+        """Raise OutputError if a write has failed."""
         if fault := self._raw.fault:
             raise _unwritable(f"a temporary file cannot be written: {fault.strerror}", FREE_TEMPORARY)
 
     def finish(self) -> None:
+        """Write every byte to the temporary file."""
         try:
             self.handle.flush()
         except OSError as error:
@@ -50,6 +55,7 @@ class StandardOutput:
         self.check()
 
     def publish(self) -> None:
+        """Copy the temporary file to standard output. A terminal gets no characters that could steer it."""
         self.handle.seek(0)
         try:
             sys.stdout.flush()
@@ -61,12 +67,15 @@ class StandardOutput:
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise _unwritable(str(error.strerror), "Send it elsewhere, or free some space there") from error
+            raise _unwritable(
+                str(error.strerror), "Redirect it to another place, or free some space there"
+            ) from error
         finally:
             self.discard()
 
     def discard(self) -> None:
-        with suppress(OSError, ValueError):  # what cannot be flushed any more need not be
+        """Remove the temporary file."""
+        with suppress(OSError, ValueError):  # Bytes that can no longer be flushed are not needed.
             self.handle.close()
 
 

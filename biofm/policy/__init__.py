@@ -1,4 +1,4 @@
-"""Who may do what: effects, requests, verdicts, and the rules between them. Pure functions."""
+"""The policy decides who may do what, by pure functions: effects, requests, rules and verdicts."""
 
 from biofm.policy.effects import (
     NONE,

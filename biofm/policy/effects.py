@@ -1,6 +1,6 @@
-"""The effects that an option of a verb may have. The list is closed, and every option names its effects.
+"""Effects are what an option of a verb may do to the world. Every option names its effects from this list.
 
-An option that reads or writes files names their role, by which the permit hands them out.
+An option that reads or writes files names their role, under which the permit gives them.
 """
 
 from collections.abc import Mapping
@@ -9,51 +9,56 @@ from pathlib import Path
 from typing import NewType
 
 Host = NewType("Host", str)
-"""The type of an option that names a machine to talk to."""
+"""The type of an option that names a machine to be contacted."""
 Code = NewType("Code", str)
 """The type of an option that is a program, or names one to run."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Touched:
+    """Names the role, or the purpose, of what an option reads, writes or uses."""
+
     role: str
 
 
 @dataclass(frozen=True, slots=True)
 class Reads(_Touched):
-    """The option names files that are read in this role. ``once``: each is read a single time from the first
-    byte to the last, so that it may come through standard input or a named pipe.
+    """Says that the option names files that are read.
+
+    Attributes:
+        once: Whether each file is read a single time, from the first byte to the last. It may then be
+            standard input or a named pipe.
     """
 
     once: bool = False
 
 
 class Writes(_Touched):
-    """The option names a file or a folder that is written in this role, with what stands beside it."""
+    """Says that the option names a file or folder that is written, with the files that stand beside it."""
 
     __slots__ = ()
 
 
 class Contacts(_Touched):
-    """Because of the option other machines are contacted for this purpose, such as the hub of models."""
+    """Says that the option makes biofm contact other machines, such as the hub of models."""
 
     __slots__ = ()
 
 
 class RunsCode(_Touched):
-    """Because of the option a program that is no part of biofm is run for this purpose."""
+    """Says that the option makes biofm run a program that is not part of biofm."""
 
     __slots__ = ()
 
 
 class UsesDevice(_Touched):
-    """The option says which processor or instrument is used for this purpose."""
+    """Says that the option chooses a processor or an instrument."""
 
     __slots__ = ()
 
 
 class NoEffect:
-    """The option changes only numbers, or how files that another option names are treated."""
+    """Says that the option only changes numbers, or how the files of another option are treated."""
 
     __slots__ = ()
 
@@ -66,4 +71,4 @@ OWED: Mapping[object, tuple[type[Effect], ...]] = {
     Host: (Contacts,),
     Code: (RunsCode,),
 }
-"""The types of options that must name an effect, each with the effects of which it must name one."""
+"""The types of options that must name an effect, each with the effects from which it must name one."""

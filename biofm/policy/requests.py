@@ -1,8 +1,7 @@
-"""What is asked of the gate: who asks, which verb, what is read, written and contacted, with which model.
+"""Requests to the gate say who asks, which verb, and what it reads, writes and contacts.
 
-A request is closed and immutable: what the policy judged is what the gate opens. One that does not fit its
-type is a ``ValueError``, not an ``assert``, because a check of the safety layer must also stand under
-``python -O``.
+A request is immutable, so that the gate opens exactly what the policy has judged. A wrong type raises
+``ValueError`` instead of failing an ``assert``, because safety checks must also work under ``python -O``.
 """
 
 import math
@@ -13,19 +12,21 @@ from types import MappingProxyType
 from typing import Literal, get_args
 
 Plain = str | int | float | bool | None | tuple["Plain", ...]
-"""A value that can be written down as it is: its numbers are finite, as those of JSON are."""
+"""A value that JSON can hold; its numbers are finite."""
 ESTIMATE = "estimate"
-"""The verb of a request that asks what another verb would take."""
+"""The verb of a request that asks how much time and memory another verb needs."""
 UNFINISHED = ("scratch", "temporary", "journal")
-"""Kinds of targets that are work in progress, of which the outputs are made."""
+"""The kinds of targets that are work in progress, from which the outputs are made."""
 TargetKind = Literal["file", "stream", "directory", "scratch", "temporary", "journal"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """Who asks.
+    """Says who asks.
 
-    ``kind`` is an open set of words: the policy knows some and refuses the others. ``name`` is the account's.
+    Attributes:
+        kind: The kind of the asker, such as "person". The policy refuses kinds that it does not know.
+        name: The name of the account.
     """
 
     kind: str
@@ -38,13 +39,17 @@ class Principal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """What is to be written.
+    """Says what is to be written.
 
-    ``kind``: a "file"; a "stream", which is standard output; a "directory" to write into; "scratch", a folder
-    of unfinished work that ends with the request and outlives a fault; "temporary", one that does not; a
-    "journal", such work that becomes a file of its own. ``overwrite`` permits replacing a file,
-    writing into a folder with files, and giving up unfinished work; ``resume`` permits going on with it, and
-    then counts more.
+    Attributes:
+        path: The file or folder.
+        kind: A "file"; a "stream", which is standard output; a "directory" to write into; "scratch", a folder
+            of unfinished work that is removed if the request succeeds and kept if it fails; "temporary", a
+            folder that is removed in both cases; or a "journal", unfinished work that becomes the file
+            ``path``.
+        overwrite: Whether the request may replace a file, write into a folder that holds files, or discard
+            unfinished work.
+        resume: Whether the request may continue unfinished work. This overrides ``overwrite``.
     """
 
     path: Path
@@ -60,14 +65,19 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One action.
+    """Asks the policy to allow one action.
 
-    ``verbs`` are all that are declared: one that is not among them is refused. ``options`` are what the verb
-    was asked with, by their declared names. The keys of ``reads`` and ``writes`` are roles ("input",
-    "output"), by which the permit gives out the files. ``Path("-")`` among the reads is standard input.
-    ``contacts`` are host names, or ``*.`` and the end of such. ``model`` is a name or a path, kept for the
-    record only: a model's files are reads like any others. ``once`` are the roles whose files are read from
-    the first byte to the last, once, so that they may come through a pipe.
+    Attributes:
+        verb: The action.
+        verbs: All declared verbs. The policy refuses a verb that is not among them.
+        principal: Who asks.
+        options: The options of the verb, by their declared names.
+        reads: The files that are read, by role, such as "input". The permit gives them under the same roles.
+            ``Path("-")`` is standard input.
+        writes: The targets that are written, by role, such as "output".
+        contacts: Host names, or ``*.`` followed by the end of host names.
+        model: The name or path of the model, only for the ledger. The model's files are among ``reads``.
+        once: The roles whose files are read once, from the first byte to the last. They may be pipes.
     """
 
     verb: str
@@ -97,14 +107,18 @@ class Request:
         _require(
             isinstance(self.contacts, tuple), f"contacts are a tuple of host names, not {self.contacts!r}"
         )
-        # Copied behind a read-only view: the caller's dictionaries may change after the verdict.
+        # Read-only copies are kept, because the caller's dictionaries may change after the verdict.
         object.__setattr__(self, "options", MappingProxyType(dict(self.options)))
         object.__setattr__(self, "reads", MappingProxyType(dict(self.reads)))
         object.__setattr__(self, "writes", MappingProxyType(dict(self.writes)))
 
 
 def is_plain(value: object) -> bool:
-    """Whether a value can be an option of a request."""
+    """Return whether a value can be an option of a request.
+
+    Args:
+        value: Any object.
+    """
     if isinstance(value, tuple):
         return all(map(is_plain, value))
     if isinstance(value, float):

@@ -1,4 +1,4 @@
-"""The rules. Each judges one side of a request, the gravest verdict counts, and the unknown is refused."""
+"""Each rule judges one side of a request. The gravest verdict counts, and what no rule knows is refused."""
 
 from collections.abc import Mapping
 
@@ -6,9 +6,9 @@ from biofm.policy.requests import Request
 from biofm.policy.verdicts import Decision, Verdict
 
 HUB = ("huggingface.co", "*.hf.co")
-"""Where models lie: the hub, and the stores of files that it sends whoever asks to."""
+"""The hosts that serve models: the hub, and the file stores to which it redirects."""
 WEIGHTS_AND_BIASES = ("api.wandb.ai", "storage.googleapis.com")
-"""Where a run's log goes if its recipe says so: the service, and its store of files."""
+"""The hosts that receive a run's log if its recipe says so: the service, and its file store."""
 KNOWN_HOSTS: Mapping[str, tuple[str, ...]] = {
     "fetch": HUB,
     "finetune": WEIGHTS_AND_BIASES,
@@ -17,7 +17,11 @@ KNOWN_HOSTS: Mapping[str, tuple[str, ...]] = {
 
 
 def decide(request: Request) -> Verdict:
-    """The gravest verdict of all rules; between equals, the one about who asks."""
+    """Return the gravest verdict of all rules; between equals, the verdict about who asks.
+
+    Args:
+        request: The request to judge.
+    """
     verdicts = (_judge_principal(request), _judge_verb(request), _judge_contacts(request))
     return max(verdicts, key=lambda verdict: verdict.decision)
 
@@ -28,12 +32,12 @@ def _judge_principal(request: Request) -> Verdict:
         return Verdict(
             decision=Decision.ALLOW,
             rule="research: a person at a terminal",
-            reason="a person answers for what they run",
+            reason="people are responsible for what they run",
         )
     return Verdict(
         decision=Decision.REFUSE,
         rule="principals: unknown means refuse",
-        reason=f"no rule knows a principal of the kind {kind!r}",
+        reason=f"no rule covers a principal of the kind {kind!r}",
     )
 
 
@@ -53,6 +57,9 @@ def _judge_contacts(request: Request) -> Verdict:
         return Verdict(
             decision=Decision.REFUSE,
             rule=rule,
-            reason=f"{', '.join(unknown)}: {request.verb} contacts {' and '.join(known) or 'no host'} alone",
+            reason=(
+                f"{request.verb} may contact {' and '.join(known) or 'no host'}, "
+                f"and this request also contacts {', '.join(unknown)}"
+            ),
         )
     return Verdict(decision=Decision.ALLOW, rule=rule, reason="every host is known")

@@ -1,11 +1,11 @@
-"""What the policy answers."""
+"""Verdicts are what the policy answers to a request."""
 
 from dataclasses import dataclass
 from enum import IntEnum
 
 
 class Decision(IntEnum):
-    """Ordered by gravity, so that the gravest of several is their ``max``."""
+    """Orders the decisions by gravity, so that the gravest of several is their ``max``."""
 
     ALLOW = 0
     ASK = 1
@@ -15,7 +15,13 @@ class Decision(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """A decision, the name of the rule it rests on, and the reason in a sentence."""
+    """Holds what the policy decided about a request.
+
+    Attributes:
+        decision: The decision.
+        rule: The name of the rule that decided.
+        reason: Why it decided so, for the user and the ledger.
+    """
 
     decision: Decision
     rule: str
