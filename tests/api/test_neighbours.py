@@ -59,7 +59,7 @@ def test_an_existing_picture_stays_without_overwrite(h5ad: Path, tmp_path: Path)
 
 def test_a_fault_leaves_no_picture(tmp_path: Path) -> None:
     (tmp_path / "in.h5ad").write_bytes(b"no HDF5")
-    with pytest.raises(InputError, match=r"not an \.h5ad of embeddings"):
+    with pytest.raises(InputError, match=r"not an \.h5ad file of embeddings"):
         biofm.neighbours(tmp_path / "in.h5ad", picture=tmp_path / "map.png")
     with pytest.raises(OutputError, match=r"\.gif is no format for a figure"):
         biofm.neighbours(tmp_path / "in.h5ad", picture=tmp_path / "map.gif")

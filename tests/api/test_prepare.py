@@ -72,7 +72,7 @@ def test_faults_are_of_the_kind_that_they_are(tmp_path: Path) -> None:
     (tmp_path / "p.fasta").write_text(">a\nMKT\n>b\nMKV\n")
     with pytest.raises(biofm.BiofmError, match="no inputs"):
         biofm.prepare([], tmp_path / "store")
-    with pytest.raises(biofm.BiofmError, match="--on-error: no such way: ignore"):
+    with pytest.raises(biofm.BiofmError, match="--on-error: no such choice: ignore"):
         biofm.prepare(tmp_path / "p.fasta", tmp_path / "store", on_error="ignore")  # type: ignore[arg-type]
     with pytest.raises(biofm.BiofmError, match="--split: no such choice"):
         biofm.prepare(tmp_path / "p.fasta", tmp_path / "store", split="scaffold")  # type: ignore[arg-type]

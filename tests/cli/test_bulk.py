@@ -79,17 +79,20 @@ def test_the_fault_and_the_way_on_are_one_line(embed: Embed) -> None:
     outcome = embed("-o", "out.npz")
 
     assert outcome.err.startswith("biofm: in.fasta, record 61 (last): position 3 holds '7'")
-    assert outcome.err.endswith(" records are done and kept: repeat the command with --resume to go on\n")
+    assert outcome.err.endswith(" records done and kept: repeat the command with --resume to continue\n")
     assert outcome.err.count("\n") == 1
 
 
 CHANGES = {
-    "neither word": ((), "an unfinished run lies here ("),
-    "another input": (("--resume",), "records are not those of the unfinished run"),
-    "another pooling": (("--resume", "--pool", "max"), "begun otherwise: pooling mean, now max. Repeat"),
-    "another layer": (("--resume", "--layer", "1"), "begun otherwise: layer 2, now 1"),
-    "another window": (("--resume", "--window", "9"), "begun otherwise: window 0, now 9"),
-    "other batches": (("--resume", "--tokens-per-batch", "9"), "tokens_per_batch 8, now 9"),
+    "neither word": ((), "there is an unfinished run here ("),
+    "another input": (("--resume",), "records of the unfinished run"),
+    "another pooling": (
+        ("--resume", "--pool", "max"),
+        "had other settings: pooling was mean and is now max. Repeat",
+    ),
+    "another layer": (("--resume", "--layer", "1"), "had other settings: layer was 2 and is now 1"),
+    "another window": (("--resume", "--window", "9"), "had other settings: window was 0 and is now 9"),
+    "other batches": (("--resume", "--tokens-per-batch", "9"), "tokens_per_batch was 8 and is now 9"),
     "another model": (("--resume", "--model", "protein-nano"), "sha256"),
 }
 
@@ -142,7 +145,7 @@ def test_a_second_process_is_told_of_the_first(unfinished: str, embed: Embed) ->
     for word in ("--resume", "--overwrite"):
         outcome = embed("-o", "out.npz", word)
         assert outcome.status == 1
-        assert "another process is at work on this output" in outcome.err
+        assert "another process is working on this output" in outcome.err
     holder.close()
     Path("in.fasta").write_text(unfinished)
     assert embed("-o", "out.npz", "--resume").status == 0
@@ -220,7 +223,7 @@ def test_shards_that_do_not_belong_together_are_named(shards: list[str], biofm: 
         (first, other_input): [other_input, "of another input"],
         (first, longer): [longer, "of another input", "31 records, not 30"],
         (first, other_pool): [other_pool, "made otherwise", "pooling max, not mean"],
-        (first, "text"): ["text: this is no shard of a run, or a damaged one"],
+        (first, "text"): ["text: this file is not a shard of a run, or it is damaged"],
         (first, "nowhere"): ["nowhere: there is no such file"],
     }
     for given, message in wrong.items():
@@ -233,7 +236,7 @@ def test_shards_that_do_not_belong_together_are_named(shards: list[str], biofm: 
 
 def test_a_merge_names_what_is_wrong_with_its_output(shards: list[str], biofm: Any) -> None:
     Path("old.npz").write_bytes(b"precious")
-    for output, message in [("old.npz", "--overwrite"), ("out.txt", ".h5ad"), (shards[0], "no format")]:
+    for output, message in [("old.npz", "--overwrite"), ("out.txt", ".h5ad"), (shards[0], "not a format")]:
         outcome = biofm("merge", *shards[:2], "-o", output)
         assert outcome.status == 1
         assert message in outcome.err

@@ -137,7 +137,7 @@ def test_a_picture_needs_no_structure(run: Any) -> None:
 WORDS = ("-o", "out.npz")
 ONE = (*WORDS, "--structure", "s.pdb", "--protein", "sp|P1|A")
 WRONG: dict[str, tuple[tuple[str, ...], str]] = {
-    "another suffix": (("-o", "out.h5ad"), "out.h5ad: .h5ad is no format for contacts"),
+    "another suffix": (("-o", "out.h5ad"), "out.h5ad: .h5ad is not a format for contact"),
     "a picture of another suffix": ((*WORDS, "--picture", "map.jpg"), "map.jpg: .jpg is no format"),
     "a chain of no structure": ((*WORDS, "--chain", "A"), "--chain: there is no structure to take it from"),
     "a protein for nothing": ((*WORDS, "--protein", "b"), "--protein: every protein is predicted anyway"),
@@ -155,7 +155,7 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "a structure cut short": ((*WORDS, "--structure", "cut.pdb.gz"), "cut.pdb.gz: the gzip data end"),
     "a structure of C-alphas": ((*WORDS, "--structure", "ca.pdb"), "ca.pdb, chain A: no residue has"),
     "the output as the structure": (
-        ("-o", "s.csv", "--structure", "s.csv", "--overwrite"), "s.csv: this file is also read",
+        ("-o", "s.csv", "--structure", "s.csv", "--overwrite"), "s.csv: this file is also an input",
     ),
 }  # fmt: skip
 

@@ -115,12 +115,12 @@ def test_an_interrupted_run_says_how_to_go_on(number: int, status: int, forked: 
     assert forked.run(*command, sent=sent) == status
 
     assert re.fullmatch(
-        r"biofm: interrupted. \d+ records are done and kept: repeat the command with --resume to go on\n",
+        r"biofm: interrupted. \d+ records done and kept: repeat the command with --resume to continue\n",
         forked.err,
     )
     assert sorted(path.name for path in forked.folder.glob("*out*")) == [".out.npz.run"]
     assert forked.run(*command) == 1
-    assert "an unfinished run lies here (" in forked.err
+    assert "there is an unfinished run here (" in forked.err
     forked.check(*command, "--resume")
     killer.check_same("out.npz", "whole.npz")
 

@@ -52,7 +52,7 @@ def test_data_that_lie_in_another_file_are_refused_in_one_line(
     assert outcome.status == 1
     assert outcome.out == ""
     assert outcome.err.startswith("biofm: p.h5ad, /X: ")
-    assert "its data lie in other files. If you trust where it comes from" in outcome.err
+    assert "its data are in other files. If you trust its source" in outcome.err
     assert outcome.err.count("\n") == 1
     assert not Path("p.png").exists()
 
@@ -65,7 +65,7 @@ def test_embeddings_in_another_format_are_named_with_the_way_on(name: str, biofm
     outcome = biofm("neighbours", name)
 
     assert outcome.status == 1
-    assert f"embeddings are read from .h5ad, not from {Path(name).suffix}. Embed again" in outcome.err
+    assert f"read from .h5ad files, not from {Path(name).suffix} files. Embed again" in outcome.err
 
 
 def test_proteins_that_equal_the_mean_are_counted_in_a_notice(biofm: Any, embedded: Path) -> None:

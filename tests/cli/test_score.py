@@ -292,7 +292,7 @@ def test_a_wrong_input_gives_one_clear_line_and_no_file(wrong: str, biofm: Any, 
 
 def test_a_table_must_be_named_as_one(biofm: Any) -> None:
     outcome = biofm("score", "v.csv", "-w", "wt.fasta", "-o", "out.h5ad")
-    assert (outcome.status, "out.h5ad: .h5ad is no format for a table" in outcome.err) == (1, True)
+    assert (outcome.status, "out.h5ad: .h5ad is not a table format" in outcome.err) == (1, True)
 
 
 def test_an_existing_table_stays_without_overwrite(biofm: Any) -> None:

@@ -111,7 +111,7 @@ def test_scores_are_merged_into_tables_alone(biofm: Any, tiny_esm2: Path, tmp_pa
     write_inputs(tmp_path, n_rows=10)
     assert biofm(*words(tiny_esm2, "-o", "out.csv", "--shard", "1/1")).status == 0
     outcome = biofm("merge", "out.csv.shard-1-of-1", "-o", "out.h5ad")
-    assert (outcome.status, ".h5ad is no format for a table" in outcome.err) == (1, True)
+    assert (outcome.status, ".h5ad is not a table format" in outcome.err) == (1, True)
     outcome = biofm("merge", "out.csv.shard-1-of-1", "-o", "out.csv")
     assert "rows without, 1 shards -> out.csv" in outcome.err
 
@@ -127,7 +127,7 @@ def interrupted(biofm: Any, model: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     Path("v.csv").write_text("mutant\n" + "".join(lines * 130) + "K1A\n")  # beyond the first 2,048 rows
     outcome = biofm("score", "v.csv", *TO_OUT, "-m", model)
     assert outcome.status == 1
-    assert re.search(r"[\d,]+ records are done and kept: repeat the command with --resume", outcome.err)
+    assert re.search(r"[\d,]+ records done and kept: repeat the command with --resume", outcome.err)
 
 
 def test_a_fault_keeps_what_was_done_and_the_run_goes_on_when_it_is_mended(
@@ -136,9 +136,10 @@ def test_a_fault_keeps_what_was_done_and_the_run_goes_on_when_it_is_mended(
     interrupted(biofm, tiny_esm2, monkeypatch)
     again = ("score", "v.csv", *TO_OUT, "-m", tiny_esm2, "--resume")
     changed = biofm(*again, "--method", "wt-marginals")
-    assert "the unfinished run was begun otherwise: method masked-marginals, now wt-marginals" in changed.err
+    change = "method was masked-marginals and is now wt-marginals"
+    assert f"the unfinished run had other settings: {change}" in changed.err
     Path("v.csv").write_text(Path("v.csv").read_text().replace("K1A\n", "M1A\n").replace("K2A", "K2R", 1))
-    assert re.search(r"the first [\d,]+ records are not those of the unfinished run", biofm(*again).err)
+    assert re.search(r"no longer begins with the [\d,]+ records of the unfinished run", biofm(*again).err)
     Path("v.csv").write_text(Path("v.csv").read_text().replace("K2R", "K2A", 1))
     assert biofm(*again).status == 0
     assert len(pd.read_csv("out.csv")) == 130 * len(PROTEIN) + 1

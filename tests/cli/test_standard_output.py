@@ -158,10 +158,10 @@ WRONG = {
         "--resume: what goes",
     ),
     "a share": (("score", "v.csv", "-w", "wt.fasta", "-o", "-", "--shard", "1/2"), "--shard: what goes to"),
-    "embeddings": (("embed", "p.fasta", "-o", "-"), "-: embeddings go to a file, not to"),
+    "embeddings": (("embed", "p.fasta", "-o", "-"), "-: embeddings cannot be written to"),
     "contacts": (
         ("contacts", "p.fasta", "-m", "protein-nano", "-o", "-"),
-        "-: contacts go to a file, not to",
+        "-: contact maps cannot be written to",
     ),
     "writing over": (("perplexity", "p.fasta", "-o", "-", "--overwrite"), "--overwrite: nothing is written"),
 }

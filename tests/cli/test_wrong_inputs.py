@@ -96,7 +96,7 @@ def test_the_output_may_not_be_the_input(biofm: Any) -> None:
     Path("p.csv").write_bytes(TABLE)
     outcome = biofm("embed", "p.csv", "--column", "sequence", "-o", "p.csv", "--overwrite")
     assert outcome.status == 1
-    assert "also read" in outcome.err
+    assert "also an input" in outcome.err
     assert Path("p.csv").read_bytes() == TABLE
 
 

@@ -24,5 +24,5 @@ def test_the_message_says_why() -> None:
     with pytest.raises(OptionError) as caught:
         check_bound("tokens_per_batch", 10**9, "--it")
     assert str(caught.value) == (
-        "--it: 1000000000 is too large. Give at most 16,777,216: no device holds a batch of more"
+        "--it: 1000000000 is too large. Give at most 16,777,216: no device holds a larger batch"
     )

@@ -22,7 +22,7 @@ ARM = "processor\t: 0\nBogoMIPS\t: 2000.00\nFeatures\t: fp asimd {}\nCPU part\t:
         (X86.format("not_avx512_bf16"), (False, "the processor has no avx512_bf16 and no amx_bf16")),
         (ARM.format("i8mm bf16"), (True, "the processor has bf16")),
         (ARM.format("svebf16"), (False, "the processor has no bf16")),
-        ("processor\t: 0\nuarch\t: sifive\n", (False, "the system does not say what the processor has")),
+        ("processor\t: 0\nuarch\t: sifive\n", (False, "the system does not report the processor's features")),
     ],
 )
 def test_linux_lists_what_the_processor_has(
@@ -64,7 +64,7 @@ def test_a_system_that_says_nothing_counts_as_without(
     monkeypatch.setattr(hardware, "SYSCTL", str(tmp_path / "missing"))
 
     assert find_bf16() == Bf16Support(
-        in_hardware=False, evidence="the system does not say what the processor has"
+        in_hardware=False, evidence="the system does not report the processor's features"
     )
 
 

@@ -90,8 +90,8 @@ def test_an_input_whose_beginning_has_changed_is_an_error(changed: list[str], pa
         work(Journal(path), changed)
 
     assert str(fault.value) == (
-        "in.fasta: the first 2 records are not those of the unfinished run. "
-        "Give the input as it was, or pass --overwrite to begin again"
+        "in.fasta: the input no longer begins with the 2 records of the unfinished run. "
+        "Restore the input, or pass --overwrite without --resume to start again"
     )
 
 
@@ -110,7 +110,8 @@ def test_work_begun_otherwise_is_an_error_that_names_the_difference(path: Path) 
     with pytest.raises(OutputError) as fault:
         journal.begin(FINGERPRINT | {"tokens_per_batch": 32, "shard": "1/2"}, PROVENANCE)
 
-    assert "begun otherwise: tokens_per_batch 64, now 32, shard None, now 1/2. Repeat" in str(fault.value)
+    changes = "tokens_per_batch was 64 and is now 32, shard was None and is now 1/2. Repeat"
+    assert f"had other settings: {changes}" in str(fault.value)
     journal.begin(FINGERPRINT, {"model": "another name of the same weights"})
     assert journal.provenance == PROVENANCE
 
@@ -168,7 +169,7 @@ def test_a_second_process_hears_that_another_is_at_work(path: Path) -> None:
         command = [sys.executable, "-c", program, str(path), how]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
         run = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-        assert "another process is at work on this output. Wait until it ends" in run.stderr
+        assert "another process is working on this output. Wait until it ends" in run.stderr
 
     assert len(list(work(journal).entries())) == 7
 
@@ -231,7 +232,7 @@ def test_a_damaged_journal_is_one_clear_error_and_can_be_begun_again(damage: sli
     content[damage] = b"" if damage.stop is None else b"#" * (damage.stop - damage.start)
     path.write_bytes(content)
 
-    with pytest.raises(OutputError, match=r"is damaged .* Pass --overwrite without --resume to begin again"):
+    with pytest.raises(OutputError, match=r"is damaged .* Pass --overwrite without --resume to start again"):
         read_all(path)
     assert work(Journal(path, anew=True)).n_done == 7
 
@@ -294,7 +295,7 @@ def test_what_is_no_journal_cannot_be_read_as_one(content: bytes | None, path: P
     if content is not None:
         path.write_bytes(content)
 
-    with pytest.raises(InputError, match="this is no shard of a run, or a damaged one"):
+    with pytest.raises(InputError, match="this file is not a shard of a run, or it is damaged"):
         Journal(path, read_only=True)
 
 
@@ -369,7 +370,7 @@ def test_work_that_does_not_say_how_it_was_made_is_damaged(provenance: dict[str,
     with closing(Journal(path)) as journal:
         journal.begin(FINGERPRINT, provenance)
         journal.commit([Entry(1, [], [], b"")], {})
-        with pytest.raises(OutputError, match="of how it was made has no, or another, mo"):
+        with pytest.raises(OutputError, match="provenance are missing, unknown or of a wrong type: mo"):
             journal.begin(FINGERPRINT, PROVENANCE)
 
 
@@ -378,5 +379,5 @@ def test_a_row_of_another_length_than_it_should_have_is_damaged(path: Path) -> N
         journal.begin(FINGERPRINT, PROVENANCE)
         journal.commit([], {key_of("a"): np.zeros(3, np.float32)})
         assert journal.row(key_of("a"), 3).size == 3
-        with pytest.raises(OutputError, match="a row has 12 bytes, which are not 2 of 4"):
+        with pytest.raises(OutputError, match="a row has 12 bytes instead of 4 x 2"):
             journal.row(key_of("a"), 2)

@@ -41,7 +41,7 @@ def test_a_call_that_python_does_not_hear_in_is_ended_with_all_children(tmp_path
         process.send_signal(signal.SIGTERM)
         _, said = process.communicate(timeout=SECONDS)  # which waits until nobody holds the pipes
         assert process.returncode == 128 + signal.SIGTERM
-        assert said.startswith(b"biofm: interrupted in the midst of a long computation")
+        assert said.startswith(b"biofm: interrupted during a long computation")
         assert not temporary.exists()
 
 

@@ -69,7 +69,7 @@ def test_many_rows_are_written_as_they_gather() -> None:
     assert file.read()["n"].to_pylist() == list(range(150_000))
 
 
-@pytest.mark.parametrize(("name", "fault"), [("a.xlsx", ".xlsx is no format"), ("a", "no suffix")])
+@pytest.mark.parametrize(("name", "fault"), [("a.xlsx", ".xlsx is not a table format"), ("a", "no suffix")])
 def test_another_suffix_is_an_error(name: str, fault: str) -> None:
     with pytest.raises(OutputError, match=fault):
         check_table_suffix(Path(name))

@@ -30,8 +30,8 @@ def test_a_request_that_is_refused_opens_nothing_and_is_remembered(
         pytest.fail("the work began")
 
     assert str(caught.value) == (
-        "embed: not allowed by the rule 'principals: unknown means refuse': "
-        "no rule knows a principal of the kind 'agent'"
+        "embed: the policy does not allow this (rule 'principals: unknown means refuse'): "
+        "no rule covers a principal of the kind 'agent'"
     )
     assert list(tmp_path.iterdir()) == []
     assert read_ledger(OUTCOME) == [("refuse", None, None)]
@@ -46,8 +46,8 @@ def test_a_verb_that_is_not_declared_opens_nothing_and_is_remembered(
         pytest.fail("the work began")
 
     assert str(caught.value).startswith(
-        "synthesise: not allowed by the rule 'verbs: what is not declared is refused': 'synthesise' is not "
-        "one of the verbs configure, contacts, describe, embed, "
+        "synthesise: the policy does not allow this (rule 'verbs: what is not declared is refused'): "
+        "'synthesise' is not one of the verbs configure, contacts, describe, embed, "
     )
     (row,) = read_ledger("SELECT verb, decision, rule, options FROM requests")
     assert row == ("synthesise", "refuse", "verbs: what is not declared is refused", '{"n": 3}')
@@ -98,7 +98,7 @@ def test_where_only_the_ledgers_note_of_the_end_is_missing_it_says_that_the_outp
             permit.writer("output").write(b"whole")
             ledger_path().write_text("something else entirely" * 100)
 
-    with pytest.raises(LedgerError, match=rf"the output is whole \({output}\), and only the ledger's note"):
+    with pytest.raises(LedgerError, match=rf"the output is complete \({output}\), but the ledger does not"):
         work()
 
     assert output.read_bytes() == b"whole"

@@ -56,7 +56,7 @@ def test_standard_input_is_refused_where_a_file_is_read_otherwise(
     once: set[str], make_request: MakeRequest
 ) -> None:
     request = make_request({"input": Path("-")}, once=frozenset(once))
-    assert message_of(request).startswith("-: standard input can be read once and in order alone")
+    assert message_of(request).startswith("-: this input is read several times or out of order")
 
 
 def test_an_estimate_takes_standard_input_and_no_pipe_because_what_it_reads_of_one_is_gone_for_the_run(
@@ -82,7 +82,7 @@ def test_standard_input_that_is_closed_is_an_input_error(
 
     message = message_of(make_request({"input": Path("-")}))
 
-    assert message == "-: standard input is closed. Pipe a file into the command, or name one"
+    assert message == "-: standard input is closed. Pipe a file into the command, or give a file name"
 
 
 def test_a_missing_file_is_named_with_the_folder_to_look_in(
@@ -100,7 +100,7 @@ def test_a_missing_folder_is_named_with_the_place_it_was_sought_from(make_reques
 
     assert message == (
         f"{Path('nowhere/proteins.fasta')}: there is no such file. "
-        f"Check the path: there is no folder nowhere, seen from {os.getcwd()}"
+        f"Check the path: there is no folder nowhere (the current folder is {os.getcwd()})"
     )
 
 
@@ -137,7 +137,7 @@ def test_a_name_that_no_file_can_have_is_an_input_error(
 def test_a_device_is_not_a_file(device: str, make_request: MakeRequest) -> None:
     """One of them has no end."""
     assert message_of(make_request({"config": Path(device)})) == (
-        f"{device}: this is a device, not a file. Name a file"
+        f"{device}: this is a device, not a file. Give an ordinary file"
     )
 
 
@@ -147,7 +147,7 @@ def test_a_pipe_is_taken_where_a_stream_is_read_and_nowhere_else(
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     assert message_of(make_request({"config": pipe})) == (
-        f"{pipe}: this is a pipe, not a file. Write what comes through it into a file first"
+        f"{pipe}: this is a pipe, not a file. Save its contents to a file first"
     )
     both = os.open(pipe, os.O_RDWR)  # so that no end waits for the other
     with ask(make_request({"input": pipe})) as permit:
@@ -177,7 +177,7 @@ def test_an_input_that_changes_while_it_is_read_is_named_and_nothing_is_written(
         change_while_read(request, lambda: os.truncate(path, size), fault)
 
     assert str(caught.value) == (
-        f"{path}: this file was changed while it was read. Repeat the command when it is at rest"
+        f"{path}: this file was changed while it was read. Repeat the command when nothing changes the file"
     )
     assert list(tmp_path.iterdir()) == [path]
 

@@ -17,7 +17,7 @@ from biofm.gate import Ledger, ask, ledger, ledger_path, person
 from biofm.policy import Decision, Principal, Request, Target, Verdict
 from tests.conftest import ReadLedger
 
-REMEDY = "Set XDG_STATE_HOME to the absolute path of a folder that can be written"
+REMEDY = "Set XDG_STATE_HOME to the absolute path of a folder that you can write to"
 ALLOW = Verdict(decision=Decision.ALLOW, rule="a rule", reason="a reason")
 
 MakeRequest = Callable[..., Request]
@@ -218,9 +218,9 @@ def test_a_locked_ledger_is_told_of_while_it_is_waited_for_and_named_in_the_end(
         pytest.fail("the work began")
 
     (told,) = caplog.messages
-    assert told.startswith(f"biofm: another process holds the ledger {ledger_path()}; waiting for it")
-    assert str(caught.value).startswith(f"{ledger_path()}: another process has held the ledger for ")
-    assert caught.value.remedy == f"End it (fuser {ledger_path()} names it), or wait, and repeat the command"
+    assert told.startswith(f"biofm: another process has locked the ledger {ledger_path()}; waiting for up to")
+    assert str(caught.value).startswith(f"{ledger_path()}: another process has locked the ledger for ")
+    assert caught.value.remedy == f"Wait until it ends, or end it (`fuser {ledger_path()}` shows its number)"
 
 
 def place_a_folder(path: Path) -> None:
@@ -248,7 +248,11 @@ WRONG_LEDGERS: dict[str, tuple[Callable[[Path], object], str, str]] = {
         "Move it away",
     ),
     "a damaged one": (damage, "is damaged (", "Move it away (mv"),
-    "one with other tables": (write_other_tables, "is of another version of biofm (", "Move it away (mv"),
+    "one with other tables": (
+        write_other_tables,
+        "another version of biofm has written the ledger (",
+        "Move it away (mv",
+    ),
 }
 
 
@@ -279,7 +283,7 @@ def test_a_ledger_on_a_full_disk_says_so(make_request: MakeRequest) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
-    assert "the disk of the ledger is full or fails (" in str(caught.value)
+    assert "the disk of the ledger is full or faulty (" in str(caught.value)
     assert caught.value.remedy.startswith("Free some space there. Or set XDG_STATE_HOME")
 
 
@@ -291,7 +295,7 @@ def test_a_ledger_that_may_not_be_written_says_so(plain_folder: Path, make_reque
     with pytest.raises(LedgerError) as caught, ask(make_request()):
         pytest.fail("the work began")
 
-    assert "the ledger may not be written (attempt to write a readonly database)" in str(caught.value)
+    assert "biofm has no permission to write the ledger (attempt to write a readonly" in str(caught.value)
     assert caught.value.remedy.startswith(f"Make it and its folder writable: ls -ld {ledger_path().parent}")
 
 

@@ -38,7 +38,7 @@ def test_a_folder_that_holds_files_needs_overwrite(tmp_path: Path, make_request:
         pytest.fail("the work began")
     assert str(caught.value) == (
         f"{tmp_path}: the folder is not empty. "
-        "Pass --overwrite to write into it all the same, or choose another folder"
+        "Pass --overwrite to write into it anyway, or choose another folder"
     )
 
     with ask(make_request(writes={"run": Target(path=tmp_path, kind="directory", overwrite=True)})) as permit:
@@ -88,7 +88,7 @@ def test_a_folder_with_a_link_out_of_it_is_refused_since_work_there_would_remove
 
     assert str(caught.value) == (
         f"{link}: this is a link out of the folder, to {elsewhere}. "
-        "Remove it, or put in its place what it leads to"
+        "Remove the link, or replace it by a copy of its target"
     )
 
 

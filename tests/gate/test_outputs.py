@@ -238,7 +238,7 @@ def test_an_output_that_is_also_the_input_is_refused_even_with_overwrite(
 
     message = message_of(make_request({"input": table}, {"output": target}))
 
-    assert message == f"{target.path}: this file is also read. Choose another name for the output"
+    assert message == f"{target.path}: this file is also an input. Choose another name for the output"
     assert table.read_text() == "id,sequence\n"
 
 
@@ -247,7 +247,7 @@ def test_two_outputs_of_one_name_are_refused(tmp_path: Path, make_request: MakeR
 
     message = message_of(make_request(writes={"output": target, "metadata": target}))
 
-    assert message == f"{target.path}: this is written twice. Choose another name for the output"
+    assert message == f"{target.path}: two outputs have this name. Choose another name for the output"
 
 
 def test_of_two_outputs_none_gets_its_name_if_one_is_not_whole(
@@ -314,4 +314,4 @@ def test_a_folder_that_goes_during_the_run_is_named(
         work()
 
     gone = folder / "out" if kind == "directory" else folder
-    assert str(caught.value).startswith(f"{gone}: this folder has gone during the run")
+    assert str(caught.value).startswith(f"{gone}: this folder disappeared during the run")

@@ -82,7 +82,7 @@ def test_work_is_kept_at_a_fault_that_then_says_so(
 ) -> None:
     cut_short(request_of(), 1, 2, fault=fault)
 
-    assert fault.__notes__ == ["2 records are done and kept: repeat the command with --resume to go on"]
+    assert fault.__notes__ == ["2 records done and kept: repeat the command with --resume to continue"]
     assert [path.name for path in tmp_path.iterdir()] == [".out.npz.run"]
 
 
@@ -102,8 +102,8 @@ def test_unfinished_work_is_an_error_that_names_the_ways_on(
         pytest.fail("the work began")
 
     assert str(fault.value) == (
-        f"{tmp_path / '.out.npz.run'}: an unfinished run lies here (2 records done). "
-        "Pass --resume to go on with it, or --overwrite to begin again"
+        f"{tmp_path / '.out.npz.run'}: there is an unfinished run here (2 records done). "
+        "Pass --resume to continue it, or --overwrite to start again"
     )
     assert numbers_in(tmp_path / ".out.npz.run" / "journal.sqlite3") == [1, 2]
 
@@ -157,7 +157,7 @@ def test_a_second_run_to_the_same_output_hears_of_the_first_and_leaves_it_alone(
     with ask(request_of()) as permit:
         do(permit.journal("work"), 1)
         for options in ({}, {"resume": True}, {"overwrite": True}):
-            with pytest.raises(OutputError, match="another process is at work"), ask(request_of(**options)):
+            with pytest.raises(OutputError, match="another process is working"), ask(request_of(**options)):
                 pytest.fail("the work began")
         do(permit.journal("work"), 2)
         assert permit.journal("work").n_done == 2
@@ -255,7 +255,8 @@ def test_a_link_planted_in_the_place_of_work_is_never_followed_nor_is_what_it_le
         pytest.fail("the work began")
 
     assert str(fault.value) == (
-        f"{link}: this is a link, in the place of unfinished work, which is never followed. Remove it"
+        f"{link}: unfinished work belongs here, but this is a link, which biofm does not follow. "
+        "Remove the link"
     )
     assert {path.name: path.read_bytes() for path in elsewhere.iterdir()} == before
     assert link.is_symlink()

@@ -134,5 +134,7 @@ def test_a_fault_while_rows_are_read_again_is_an_input_error(monkeypatch: pytest
 
     with written(np.eye(4, dtype=np.float32)) as read:
         monkeypatch.setattr(h5py.Dataset, "__getitem__", fail)
-        with pytest.raises(InputError, match=r"^in\.h5ad: not an \.h5ad of embeddings \(a disk that fails\)"):
+        with pytest.raises(
+            InputError, match=r"^in\.h5ad: this is not an \.h5ad file of embeddings \(a disk that fails\)"
+        ):
             find_neighbours(read)

@@ -138,7 +138,7 @@ def test_another_place_is_another_input(
     output = tmp_path / "out.npz"
     embed_stopped(output)
     toy.write([replace(records[0], columns={"place": "moon"}), *records[1:]], file)
-    with pytest.raises(InputError, match=r"the first \d+ records are not those of the unfinished run"):
+    with pytest.raises(InputError, match=r"no longer begins with the \d+ records of the unfinished run"):
         biofm.embed(file, output, model=model, resume=True, **SMALL)
 
 
@@ -161,7 +161,7 @@ def test_a_column_with_the_name_of_ours_gets_another(
     monkeypatch.setattr(toy, "PLACE", name)
     summary = biofm.embed(file, tmp_path / "out.parquet", model=model, **OPTIONS)
     assert list(pd.read_parquet(tmp_path / "out.parquet")) == ["id", "n_residues", expected, "embedding"]
-    told = "input columns renamed input_..., because the output's own take their names"
+    told = "input columns renamed to input_..., because the output has columns of the same names"
     assert summary.notices.get(told, 0) == (expected != name)
 
 
@@ -201,7 +201,8 @@ def test_predictions_stand_behind_the_columns(
     monkeypatch.setattr(toy, "PLACE", "prediction")
     found = biofm.predict(file, tmp_path / "other.csv", predictor=tmp_path / "run", device="cpu")
     assert list(pd.read_csv(tmp_path / "other.csv"))[2] == "input_prediction"
-    assert found.notices["input columns renamed input_..., because the output's own take their names"] == 1
+    told = "input columns renamed to input_..., because the output has columns of the same names"
+    assert found.notices[told] == 1
 
 
 def test_an_estimate_counts_the_columns(model: Path, file: Path, records: list[Record]) -> None:

@@ -110,11 +110,11 @@ def test_a_file_is_read_with_its_gaps_as_asked() -> None:
 
 
 def test_another_way_with_gaps_is_an_error() -> None:
-    with pytest.raises(OptionError, match=r"^--gaps: no such way: close. Give drop, keep or refuse$"):
+    with pytest.raises(OptionError, match=r"^--gaps: no such choice: close. Give drop, keep or refuse$"):
         RecordOptions(gaps="close")  # type: ignore[arg-type]
 
 
 def test_another_way_of_handling_faults_is_an_error() -> None:
     with pytest.raises(OptionError) as fault:
         of_values(["MKT"], "ignore")
-    assert str(fault.value) == "--on-error: no such way: ignore. Give stop or skip"
+    assert str(fault.value) == "--on-error: no such choice: ignore. Give stop or skip"

@@ -63,7 +63,9 @@ def test_a_number_that_is_too_small_is_refused_and_the_least_one_taken(
 
 @pytest.mark.parametrize(("name", "value", "option"), NO_SHARES)
 def test_a_share_that_is_none_is_refused(name: str, value: float, option: str) -> None:
-    assert refusal({name: value}) == f"{option}: {value} is not between 0 and 1. See the default in --help"
+    assert refusal({name: value}) == (
+        f"{option}: {value} is not between 0 and 1. Give a number above 0 and below 1"
+    )
 
 
 @pytest.mark.parametrize(("values", "message"), TOGETHER)

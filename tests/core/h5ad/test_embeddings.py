@@ -75,7 +75,7 @@ def test_sparse_rows_are_read_a_few_at_a_time(kind: Callable[..., object], write
 
 def test_sparse_columns_are_an_error_that_says_how_to_write_rows(write: Write) -> None:
     path = write(sparse.csc_matrix(VALUES))
-    with pytest.raises(InputError, match=r"sparse by columns\. Write it by rows: adata\.X = adata\.X\.tocsr"):
+    with pytest.raises(InputError, match=r"by columns\. Store it by rows: adata\.X = adata\.X\.tocsr"):
         read(path)
 
 

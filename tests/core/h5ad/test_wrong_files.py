@@ -134,42 +134,42 @@ TEXTS = np.array([["a"] * 8] * 5, dtype=h5py.string_dtype())
 
 # what is done to a sound file: what the message must say of which object
 WRONG_FILES: dict[str, tuple[Callable[[h5py.File], None], str]] = {
-    "external storage": (external_storage, "/X: external storage: its data lie in other files"),
-    "external storage elsewhere": (external_storage_far_from_what_is_read, "/uns/a/b: external storage"),
+    "external storage": (external_storage, "/X: this dataset has external storage: its data are in"),
+    "external storage elsewhere": (external_storage_far_from_what_is_read, "/uns/a/b: .* external storage"),
     "an external link": (external_link, "/uns/other: this is a link to another file"),
-    "a loop of soft links": (soft_link_loop, "/X: this is a link to another place"),
-    "a cycle of hard links": (hard_link_cycle, "/uns/up: this group is reached by two names"),
-    "a virtual dataset": (virtual_dataset, "/X: a virtual dataset: its data lie in other files"),
-    "a reference": (hidden_reference, "/obs/_index: it refers to an object elsewhere"),
-    "a filter": (foreign_filter, '/X: its data are packed by a filter .*32015.*compression="gzip"'),
+    "a loop of soft links": (soft_link_loop, "/X: this is a link within the file"),
+    "a cycle of hard links": (hard_link_cycle, "/uns/up: two paths lead to this group"),
+    "a virtual dataset": (virtual_dataset, "/X: this is a virtual dataset: its data are in other files"),
+    "a reference": (hidden_reference, "/obs/_index: it holds a reference to another object"),
+    "a filter": (foreign_filter, '/X: its data are compressed by a filter .*32015.*compression="gzip"'),
     "many attributes": (many_attributes, "/uns: it has 1,003 attributes, more than 1,000"),
-    "deep groups": (deep_groups, "groups lie in each other deeper than 32"),
+    "deep groups": (deep_groups, "groups are nested more than 32 levels deep"),
     "a huge shape": (
         with_matrix(shape=(10**12, 128), dtype="f4", chunks=(1000, 128)),
-        r"/X: a shape of \(1000000000000, 128\) takes 512,000,000,000,000 bytes, of which the file holds 0",
+        r"/X: its shape \(1000000000000, 128\) needs 512,000,000,000,000 bytes, but the file holds 0",
     ),
     "a huge packed shape": (
         with_matrix(shape=(10**15, 10**4), dtype="f4", chunks=(9, 9), compression="gzip"),
-        "of which the file holds 0",
+        "but the file holds 0",
     ),
-    "texts": (with_matrix(data=TEXTS), "/X: it is no matrix of numbers"),
-    "one dimension": (with_matrix(data=np.ones(5, "f4")), r"/X: it is no matrix .* the shape \(5,\)"),
-    "no extent": (with_matrix(data=h5py.Empty("f4")), "/X: it is no matrix .* the shape None"),
+    "texts": (with_matrix(data=TEXTS), "/X: this is not a matrix of numbers"),
+    "one dimension": (with_matrix(data=np.ones(5, "f4")), r"/X: this is not a matrix .* shape is \(5,\)"),
+    "no extent": (with_matrix(data=h5py.Empty("f4")), "/X: this is not a matrix .* shape is None"),
     "no X": (no_matrix, "there is no X in this file"),
     "no obs": (no_rows_of_observations, "there is no obs in this file"),
-    "no index": (no_index, "/obs: obs has no column '_index'"),
-    "an old table": (old_table, "/obs: obs says nothing of its index"),
-    "rows that disagree": (with_matrix(data=np.ones((6, 8), "f4")), "5 ids do not fit 6 rows of X"),
-    "an index of numbers": (index_of_numbers, "/obs/_index: an index is no float64"),
-    "a text that unpacks": (shared_text, "/obs/_index: its texts are longer than the whole file"),
+    "no index": (no_index, "/obs: obs names '_index' as its index, but has no such column"),
+    "an old table": (old_table, "/obs: obs does not name its index"),
+    "rows that disagree": (with_matrix(data=np.ones((6, 8), "f4")), "there are 5 ids for 6 rows of X"),
+    "an index of numbers": (index_of_numbers, "/obs/_index: an index cannot have the type float64"),
+    "a text that unpacks": (shared_text, "/obs/_index: the texts of the index are longer than the"),
     "no number": (no_number, r"row 3 \(c\) holds inf or nan. Embed again with another --dtype"),
-    "a row a residue": (a_row_a_residue, "a row a residue, not one a protein. Embed with --pool mean"),
+    "a row a residue": (a_row_a_residue, "one row per residue, .* per protein. Embed with --pool mean"),
     "a dictionary as X": (lambda file: file.move("uns", "Y") or file.move("X", "Z") or file.move("Y", "X"),
-                          "/X: it is no matrix"),
-    "sparse columns out of range": (sparse(indices=[0, 8]), "/X: .* indices name columns that are not there"),
+                          "/X: this is not a matrix"),
+    "sparse columns out of range": (sparse(indices=[0, 8]), "/X: .* indices name columns that do not exist"),
     "sparse rows that go back": (sparse(indptr=[0, 2, 1, 2, 2, 2]), "/X: .* indptr is wrong"),
     "sparse rows too long": (sparse(indptr=[0, 0, 0, 0, 0, 99]), "/X: .* indptr is wrong"),
-    "sparse parts of two lengths": (sparse(data=np.ones(3, "f4")), "/X: .* do not fit each other"),
+    "sparse parts of two lengths": (sparse(data=np.ones(3, "f4")), "/X: .* is damaged: the lengths .* do not match"),
     "a sparse shape": (sparse(shape=[-5, 8]), r"/X: .* its shape is \[-5, 8\]"),
 }  # fmt: skip
 
@@ -211,7 +211,7 @@ def test_a_file_that_is_no_whole_hdf5_is_an_error_that_says_how_to_make_one(
         (tmp_path / name).write_bytes(content)
         with (
             pytest.raises(
-                InputError, match=r"^in: not an \.h5ad of embeddings \(.*\)\. Make one with `biofm"
+                InputError, match=r"^in: this is not an \.h5ad file of embeddings \(.*\)\. Create one with `b"
             ),
             (tmp_path / name).open("rb") as stream,
             open_embeddings(stream, "in"),
@@ -224,7 +224,9 @@ def test_another_format_of_embeddings_is_named(suffix: str, tmp_path: Path) -> N
     path = tmp_path / f"in{suffix}"
     path.write_bytes(b"PK")
     with (
-        pytest.raises(InputError, match=rf"embeddings are read from \.h5ad, not from {suffix}\. Embed again"),
+        pytest.raises(
+            InputError, match=rf"are read from \.h5ad files, not from {suffix} files\. Embed again"
+        ),
         path.open("rb") as stream,
         open_embeddings(stream, str(path)),
     ):

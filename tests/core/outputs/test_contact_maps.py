@@ -156,4 +156,4 @@ def test_another_suffix_is_an_error_that_lists_the_right_ones(name: str, fault: 
     with pytest.raises(OutputError) as caught:
         check_contact_suffix(Path(name))
     assert fault in caught.value.what
-    assert caught.value.remedy == "Let the name end in .npz, .parquet or .csv"
+    assert caught.value.remedy == "Give a file name that ends in .npz, .parquet or .csv"

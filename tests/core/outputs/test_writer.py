@@ -77,10 +77,10 @@ def test_a_known_suffix_is_accepted_in_any_case(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "what"),
     [
-        ("out.txt", ".txt is no format for embeddings"),
-        ("out.csv.gz", ".gz is no format for embeddings"),
+        ("out.txt", ".txt is not a format for embeddings"),
+        ("out.csv.gz", ".gz is not a format for embeddings"),
         ("out", "the name has no suffix"),
-        ("-", "embeddings go to a file, not to standard output"),
+        ("-", "embeddings cannot be written to standard output"),
     ],
 )
 def test_an_unknown_suffix_names_the_known_ones(name: str, what: str) -> None:
@@ -88,12 +88,12 @@ def test_an_unknown_suffix_names_the_known_ones(name: str, what: str) -> None:
         check_suffix(Path(name))
 
     assert str(caught.value) == (
-        f"{name}: {what}. Let the name end in .h5ad, .parquet, .npz, .safetensors or .csv"
+        f"{name}: {what}. Give a file name that ends in .h5ad, .parquet, .npz, .safetensors or .csv"
     )
 
 
 def test_a_writer_of_an_unknown_suffix_is_not_opened(tmp_path: Path) -> None:
-    with (tmp_path / "out").open("w+b") as handle, pytest.raises(OutputError, match=r"\.txt is no format"):
+    with (tmp_path / "out").open("w+b") as handle, pytest.raises(OutputError, match=r"\.txt is not a format"):
         open_writer(handle, ".txt", per_residue=False, scratch_folder=None)
 
 
@@ -187,5 +187,5 @@ def test_a_scratch_folder_that_is_missing_is_an_output_error(tmp_path: Path) -> 
 
     assert str(caught.value) == (
         f"{folder}: no temporary file can be written there (No such file or directory). "
-        "Free some space there; it takes as much as the output, once more"
+        "Free some space there: temporary files take as much as the output"
     )

@@ -134,9 +134,9 @@ def test_a_changed_input_is_an_error_though_its_tail_may_change(
     assert 0 < n_done < len(proteins) - 1
 
     for changed in (replace(proteins[0], sequence="MKV"), replace(proteins[0], id="another")):
-        with pytest.raises(InputError, match=f"the first {n_done} records are not those"):
+        with pytest.raises(InputError, match=f"no longer begins with the {n_done} records"):
             work(embedder, [changed, *proteins[1:]], tmp_path / "journal", Heard())
-    with pytest.raises(InputError, match=f"the first {n_done} records are not those"):
+    with pytest.raises(InputError, match=f"no longer begins with the {n_done} records"):
         work(embedder, proteins[: n_done - 1], tmp_path / "journal", Heard())
     work(embedder, [*proteins[:-1], Record(id="new", sequence="MKV")], tmp_path / "journal", Heard())
 

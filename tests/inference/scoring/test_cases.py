@@ -263,7 +263,7 @@ def test_gaps_are_refused_because_they_shift_the_numbering(wild_type: str, text:
     ("options", "fault"),
     [
         ({"method": "guess"}, "no such method: guess"),
-        ({"on_error": "ignore"}, "no such way: ignore"),
+        ({"on_error": "ignore"}, "no such choice: ignore"),
         ({"variant_column": "a", "mutated_column": "b"}, "both chosen"),
     ],
 )
