@@ -14,7 +14,7 @@ from typing import Literal, get_args
 Plain = str | int | float | bool | None | tuple["Plain", ...]
 """A value that JSON can hold; its numbers are finite."""
 ESTIMATE = "estimate"
-"""The verb of a request that asks how much time and memory another verb needs."""
+"""The verb of a request that asks what another verb needs, without running it."""
 UNFINISHED = ("scratch", "temporary", "journal")
 """The kinds of targets that are work in progress, from which the outputs are made."""
 TargetKind = Literal["file", "stream", "directory", "scratch", "temporary", "journal"]

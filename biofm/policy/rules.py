@@ -59,7 +59,7 @@ def _judge_contacts(request: Request) -> Verdict:
             rule=rule,
             reason=(
                 f"{request.verb} may contact {' and '.join(known) or 'no host'}, "
-                f"and this request also contacts {', '.join(unknown)}"
+                f"but this request contacts {', '.join(unknown)}"
             ),
         )
     return Verdict(decision=Decision.ALLOW, rule=rule, reason="every host is known")

@@ -61,7 +61,7 @@ def test_a_host_outside_the_closed_list_is_refused_even_for_a_person(host: str) 
     assert verdict.decision is Decision.REFUSE
     assert verdict.rule == "contacts: a closed list of hosts for each verb"
     assert verdict.reason == (
-        f"fetch may contact huggingface.co and *.hf.co, and this request also contacts {host}"
+        f"fetch may contact huggingface.co and *.hf.co, but this request contacts {host}"
     )
 
 

@@ -103,8 +103,8 @@ class Journal:
     Args:
         path: The file of the journal, which is created if it does not exist.
         anew: Whether to remove an existing journal first, sound or damaged.
-        read_only: Whether to open the journal for reading alone. No process may write it any more, such as a
-            shard's; any number of processes may read it at once.
+        read_only: Whether to open the journal for reading alone. No process may still write it. Any number of
+            processes may read it at once.
         remedy: What an error advises if the journal cannot be written.
 
     Raises:
