@@ -26,7 +26,7 @@ def find_version(checkout: Path) -> str:
         project = tomllib.loads(project_file.read_text(encoding="utf-8")).get("project", {})
         if project.get("name") == "biofm":
             return str(project["version"])
-    from importlib import metadata  # takes a tenth of the time of `biofm --help`
+    from importlib import metadata  # It takes a tenth of the time of `biofm --help`.
 
     return metadata.version("biofm")
 
@@ -36,7 +36,7 @@ __version__ = find_version(CHECKOUT)
 
 def torch_version() -> str:
     """Return the version of torch, without importing it, which takes a second."""
-    from importlib import metadata  # takes a tenth of the time of `biofm --help`
+    from importlib import metadata  # It takes a tenth of the time of `biofm --help`.
 
     return metadata.version("torch")
 

@@ -21,7 +21,7 @@ CONTAINER_LIMIT = GROUPS / "memory.max"
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
 KEPT_BYTES = 512 << 20
 LARGEST_KEPT_BYTES = 256 << 20
-LARGEST_KEPT_BYTES_BEFORE = 32 << 20  # the most that older versions of glibc accept
+LARGEST_KEPT_BYTES_BEFORE = 32 << 20  # Older versions of glibc accept no more.
 
 
 def resident_bytes() -> int:
@@ -98,7 +98,7 @@ def give_back_freed_memory() -> None:
 
 def kept_freed_bytes() -> int:
     """Return how many bytes this process has freed and kept; 0 if the C library does not say."""
-    mallinfo = _of_glibc("mallinfo2")  # since glibc 2.33
+    mallinfo = _of_glibc("mallinfo2")  # glibc has it since version 2.33.
     if mallinfo is None:
         return 0
     mallinfo.restype = _MallInfo
@@ -119,7 +119,7 @@ def _free_on_machine() -> Iterator[int]:
         pass
     try:
         yield os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") - resident_bytes()
-    except (AttributeError, OSError, ValueError):  # Windows has no sysconf
+    except (AttributeError, OSError, ValueError):  # Windows has no sysconf.
         return
 
 

@@ -37,8 +37,8 @@ STEP_S = 1.0  # It waits in steps, between which signals are handled.
 ANOTHER = "XDG_STATE_HOME to the absolute path of a folder that you can write to"
 NOT_PERMITTED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
-# The default rollback journal, not WAL: home folders on clusters are network mounts, where WAL does not work
-# (https://sqlite.org/wal.html, section 1), and two short transactions a run need no more.
+# SQLite's default rollback journal is used, not WAL: home folders on clusters are network mounts, where WAL
+# does not work (https://sqlite.org/wal.html, section 1), and two short transactions per run need no more.
 SCHEMA = (
     """CREATE TABLE IF NOT EXISTS requests (
         id INTEGER PRIMARY KEY, time TEXT NOT NULL, principal TEXT NOT NULL, user TEXT NOT NULL, verb TEXT NOT

@@ -30,7 +30,7 @@ class StandardOutput:
     def __init__(self) -> None:
         try:
             self._descriptor = sys.stdout.fileno()
-        except (AttributeError, OSError, ValueError) as error:  # None, io.UnsupportedOperation, closed
+        except (AttributeError, OSError, ValueError) as error:  # It is None, has no descriptor, or is closed.
             raise _unwritable("it is closed or not a file of the system", "Give a file name") from error
         try:
             with TemporaryFile(dir=temporary_folder()) as file:
