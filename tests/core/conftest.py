@@ -1,4 +1,4 @@
-"""A Python of its own for what must be seen from outside: what it loads, its memory, whether it crashes."""
+"""A separate Python process shows which modules load, how much memory is used, and whether it crashes."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ RunPython = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture
 def run_python() -> RunPython:
-    """Runs a script with arguments to its end."""
+    """Return a function that runs a script with arguments to its end."""
 
     def run(script: str, *arguments: object) -> "subprocess.CompletedProcess[str]":
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

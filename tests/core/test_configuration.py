@@ -1,6 +1,4 @@
-"""Defaults, a file, options and settings, the later before the earlier; and what is none of them is
-refused.
-"""
+"""Options and settings override a file, which overrides the defaults; wrong names and values are refused."""
 
 import io
 from collections.abc import Mapping
@@ -16,7 +14,7 @@ from biofm.core.configuration import check_choices, check_range, configure, to_t
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trip:
-    """A configuration with a field of every kind."""
+    """Holds a field of every kind."""
 
     OPTIONS: ClassVar[Mapping[str, str]] = {"n_days": "--days", "price": "--price"}
 

@@ -1,4 +1,4 @@
-"""What a run ran in, and that it tells nothing else."""
+"""The environment of a run holds versions and hardware, and nothing else."""
 
 import json
 import os
@@ -76,7 +76,7 @@ def test_the_commit_is_told_and_that_files_differ_from_it(checkout: Path) -> Non
 
 
 def test_a_folder_inside_another_checkout_is_none(checkout: Path) -> None:
-    """As an installed biofm is, in an environment that lies in somebody's own repository."""
+    """Check this for an installed biofm whose environment lies in a user's own repository."""
     (checkout / "inside").mkdir()
     assert find_commit(checkout / "inside") == ""
 

@@ -1,4 +1,4 @@
-"""What an error says, and how a reader's error becomes one of ours."""
+"""An error says what, where and what to do, and a reader's error becomes one of biofm's."""
 
 import pytest
 from biofm_datasets import DataError

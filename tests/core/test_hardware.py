@@ -1,4 +1,4 @@
-"""The name of the processor and whether it has bfloat16, as the operating system tells it."""
+"""The processor's name and its bfloat16 support are read from the operating system."""
 
 import platform
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A run's work so far: whole chunks, in order, each thing computed once, whatever ends the process."""
+"""A journal holds whole chunks of work in order, and nothing is computed twice, whatever ends the process."""
 
 import os
 import random
@@ -33,7 +33,7 @@ def row_of(protein: str) -> np.ndarray[Any, np.dtype[np.float32]]:
 
 
 def work(journal: Journal, proteins: list[str] = PROTEINS, stop: int = 99) -> Journal:
-    """Do what is left, chunk by chunk, as a verb does; at most ``stop`` chunks of it."""
+    """Do the remaining work chunk by chunk, as a verb does, but at most ``stop`` chunks of it."""
     journal.begin(FINGERPRINT, PROVENANCE)
     todo = list(journal.remaining(proteins, identity, "in.fasta"))
     for start in range(0, len(todo), CHUNK)[:stop]:
@@ -203,10 +203,10 @@ def test_a_process_killed_at_any_moment_leaves_whole_chunks(path: Path) -> None:
             assert run.stdout.readline() == "begun\n"
             for _ in range(generator.integers(1, 8)):
                 done = int(run.stdout.readline())
-            time.sleep(generator.random() * 0.02)  # to be somewhere within another commit
+            time.sleep(generator.random() * 0.02)  # It is then somewhere within another commit.
             run.send_signal(signal.SIGKILL)
         journal = Journal(path)
-        assert journal.n_done >= done  # nothing that was said to be done is lost
+        assert journal.n_done >= done  # Nothing that was reported as done is lost.
         assert journal.n_done % 5 == 0
         assert journal.n_rows == journal.n_done
         numbers = [entry.number for entry in journal.entries()]
@@ -245,7 +245,7 @@ def read_all(path: Path) -> None:
 
 
 def test_a_damaged_bit_is_an_error_or_changes_nothing(path: Path) -> None:
-    """In a shard that ``merge`` reads, and in unfinished work."""
+    """Check this for a shard that ``merge`` reads, and for unfinished work."""
     journal = work(Journal(path))
     journal.finish({"n_records": len(PROTEINS)})
     journal.close()
@@ -328,7 +328,7 @@ def test_a_signal_just_after_the_opening_leaves_no_lock_behind(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Journal, "_faults", interrupted)
-    with pytest.raises(KeyboardInterrupt) as caught:  # whose traceback keeps what was there
+    with pytest.raises(KeyboardInterrupt) as caught:  # Its traceback keeps the journal alive.
         Journal(tmp_path / "journal")
     monkeypatch.setattr(Journal, "_faults", plain)
     Journal(tmp_path / "journal").close()

@@ -1,4 +1,4 @@
-"""Importing core, the writers of outputs included, loads none of the libraries that it writes with."""
+"""The import of the core, with the writers of outputs, loads none of the libraries that they write with."""
 
 from collections.abc import Callable
 from subprocess import CompletedProcess

@@ -1,4 +1,4 @@
-"""How much memory a process holds and may still take, and whether memory that it freed is used again."""
+"""A process knows how much memory it holds and may still take, and uses again the memory that it freed."""
 
 import mmap
 import os
@@ -23,7 +23,7 @@ from biofm.core.memory import (
 )
 
 MIB = 1 << 20
-UNLIMITED_V1 = 9223372036854771712  # what version 1 says where there is no limit
+UNLIMITED_V1 = 9223372036854771712  # Version 1 of cgroups reports this number if there is no limit.
 
 SCRIPT = """
 import resource
@@ -84,7 +84,7 @@ def test_another_system_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.fixture
 def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A system of files in which the machine has 1,000 MiB and no group a limit."""
+    """Write the files of a system whose machine has 1,000 MiB and whose groups have no limit."""
     for name, place in (("MEMINFO", "meminfo"), ("OWN_GROUP", "cgroup"), ("GROUPS", "groups")):
         monkeypatch.setattr(memory, name, tmp_path / place)
     (tmp_path / "meminfo").write_text(f"MemTotal: 9 kB\nMemAvailable: {1000 << 10} kB\n")
@@ -167,7 +167,7 @@ def test_a_containers_limit_is_the_memory(
 
 def test_memory_that_is_taken_shows_and_stays_in_the_peak() -> None:
     before = resident_bytes()
-    # Fresh pages: the allocator may still hold what others gave back.
+    # The pages are fresh: the allocator may still hold memory that other tests gave back.
     with mmap.mmap(-1, 50_000_000) as taken:
         taken.write(b"#" * len(taken))
 
@@ -179,7 +179,7 @@ def test_memory_that_is_taken_shows_and_stays_in_the_peak() -> None:
     platform.system() != "Linux", reason="other systems do not tell a program from its parent"
 )
 def test_what_the_parent_holds_is_no_peak_of_its_child(python_run: Callable[..., Any]) -> None:
-    """The kernel's ``ru_maxrss`` is kept when a process becomes another program."""
+    """Check this because the kernel keeps ``ru_maxrss`` when a process becomes another program."""
     with mmap.mmap(-1, 400_000_000) as held:
         for place in range(0, len(held), mmap.PAGESIZE):
             held[place] = 1

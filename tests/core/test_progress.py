@@ -1,4 +1,4 @@
-"""Progress: a bar on a terminal, sparse plain lines elsewhere, nothing when quiet."""
+"""Progress shows a bar on a terminal, occasional plain lines elsewhere, and nothing when quiet."""
 
 import io
 import sys
@@ -19,7 +19,7 @@ class Terminal(io.StringIO):
 def run(
     stream: io.StringIO, clock: Clock, *updates: tuple[float, int, float | None], quiet: bool = False
 ) -> str:
-    """Everything written when updates (seconds since the beginning, tokens, fraction) come in."""
+    """Return everything that updates (seconds since the start, tokens, fraction) write."""
     with Progress("embedding", quiet=quiet, stream=stream, clock=clock) as progress:
         for seconds, tokens, fraction in updates:
             clock.now_s = 100.0 + seconds
@@ -55,7 +55,7 @@ def test_a_job_that_has_not_begun_shows_no_time_left(clock: Clock) -> None:
 def test_work_of_an_earlier_session_counts_for_the_share_and_not_for_the_time(clock: Clock) -> None:
     stream = io.StringIO()
     with Progress("embedding", stream=stream, clock=clock) as progress:
-        clock.now_s += 5  # in which what is done already was read again
+        clock.now_s += 5  # The earlier work was read again in this time.
         progress.start_from(0.5)
         clock.now_s += 10
         progress.update(tokens=5000, fraction=0.6)
@@ -139,7 +139,7 @@ def test_a_listener_is_told_what_is_done_and_which_share_of_it_whether_quiet_or_
         ("training", 1.0),
         ("judging", 1.0),
     ]
-    assert capsys.readouterr() == ("", "")  # it is no terminal, and no ten seconds have gone
+    assert capsys.readouterr() == ("", "")  # It is not a terminal, and less than ten seconds have passed.
 
 
 @pytest.mark.parametrize("sink", [SILENT, ProgressSink(), ProgressSink(quiet=True)])
@@ -152,7 +152,7 @@ def test_a_sink_is_quiet_unless_it_is_told_otherwise(
 
 
 def show_all(sink: ProgressSink, monkeypatch: pytest.MonkeyPatch) -> str:
-    """What a bar and stages write to a terminal."""
+    """Return what a bar and stages write to a terminal."""
     monkeypatch.setenv("TERM", "xterm")
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)

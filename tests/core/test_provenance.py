@@ -1,4 +1,4 @@
-"""Checksums that users can check, and fields that an output can take."""
+"""Users can check the checksums of a provenance, and an output can hold its fields."""
 
 import hashlib
 import io

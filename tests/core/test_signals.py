@@ -10,7 +10,7 @@ import pytest
 
 from biofm.core.signals import OF_TERMINALS, SIGNALS, ending_signals
 
-SECONDS = 300  # no measure of anything: what has not ended by then hangs
+SECONDS = 300  # It measures nothing: a process that has not ended by then hangs.
 
 BUSY = """
 import hashlib, subprocess, sys, threading
@@ -21,7 +21,7 @@ from biofm.core.temporary import remove_at_forced_end
 remove_at_forced_end(Path(sys.argv[1]))
 listen(lambda number, frame: sys.exit(7))
 subprocess.Popen(["sleep", "1000"])
-threading.Timer(1, print, ["there"], {"flush": True}).start()  # while the main thread sits in the call
+threading.Timer(1, print, ["there"], {"flush": True}).start()  # The main thread is within the call then.
 hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)
 """
 
@@ -39,7 +39,7 @@ def test_a_call_that_python_does_not_hear_in_is_ended_with_all_children(tmp_path
         assert process.stdout is not None
         assert process.stdout.readline() == b"there\n"
         process.send_signal(signal.SIGTERM)
-        _, said = process.communicate(timeout=SECONDS)  # which waits until nobody holds the pipes
+        _, said = process.communicate(timeout=SECONDS)  # It waits until no process has the pipes open.
         assert process.returncode == 128 + signal.SIGTERM
         assert said.startswith(b"biofm: interrupted during a long computation")
         assert not temporary.exists()
@@ -47,7 +47,7 @@ def test_a_call_that_python_does_not_hear_in_is_ended_with_all_children(tmp_path
 
 @pytest.mark.parametrize("number", OF_TERMINALS)
 def test_what_a_program_was_told_to_ignore_does_not_end_it(number: int) -> None:
-    """As `nohup` tells it."""
+    """Check this because `nohup` tells a program to ignore SIGHUP."""
     before = {one: signal.signal(one, signal.SIG_DFL) for one in OF_TERMINALS}
     try:
         assert set(ending_signals()) == {*SIGNALS, *OF_TERMINALS}

@@ -1,4 +1,4 @@
-"""Output tables hold what they were given, in every format."""
+"""Output tables hold the given values, in every format."""
 
 import csv
 import io

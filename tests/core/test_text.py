@@ -1,4 +1,4 @@
-"""Sizes and durations as people read them."""
+"""Sizes and durations are written as people read them."""
 
 import pytest
 

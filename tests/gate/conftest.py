@@ -1,4 +1,4 @@
-"""For every test of the gate: a ledger of its own."""
+"""Every test of the gate has a ledger of its own."""
 
 import os
 import sys
@@ -22,14 +22,12 @@ MakeRequest = Callable[..., Request]
 
 @pytest.fixture(autouse=True)
 def _own_ledger_of_test(state_folder: Path) -> None:
-    """Every test of the gate has one."""
+    """Give the test a ledger of its own."""
 
 
 @pytest.fixture
 def make_request() -> MakeRequest:
-    """Builds a person's request to embed, of single reads and writes by role, of which ``input`` is read
-    once.
-    """
+    """Return a function that builds a person's request to embed. Its role ``input`` is read once."""
 
     def make(
         reads: dict[str, Path | tuple[Path, ...]] | None = None,
@@ -48,13 +46,13 @@ def make_request() -> MakeRequest:
 
 @pytest.fixture
 def start_python(start_process: StartProcess) -> StartProcess:
-    """Starts a script with arguments in a Python of its own."""
+    """Return a function that starts a script with arguments in a separate Python process."""
     return partial(start_process, sys.executable, "-c")
 
 
 @pytest.fixture
 def plain_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder of an ordinary user, who is also the one running the test: root passes over permissions."""
+    """Return a folder of an ordinary user, who also runs the test, because root ignores permissions."""
     if sys.platform == "win32":
         pytest.skip("permissions are another matter on Windows")
     with tempfile.TemporaryDirectory() as name:

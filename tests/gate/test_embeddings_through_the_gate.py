@@ -1,4 +1,4 @@
-"""Embeddings written through a permit: what goes wrong leaves no file and a living process."""
+"""Embeddings are written through a permit: a fault leaves no file and does not crash the process."""
 
 from pathlib import Path
 

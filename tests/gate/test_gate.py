@@ -1,4 +1,4 @@
-"""The order of things: the policy decides, the ledger remembers, then files are opened."""
+"""The policy decides first, then the ledger records the verdict, then files are opened."""
 
 import getpass
 import os

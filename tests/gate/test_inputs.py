@@ -1,4 +1,4 @@
-"""What may be read, and what is said where nothing can be."""
+"""Inputs are opened if they may be read; otherwise an error says why not."""
 
 import io
 import os
@@ -68,7 +68,7 @@ def test_an_estimate_takes_standard_input_and_no_pipe_because_what_it_reads_of_o
 
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    both = os.open(pipe, os.O_RDWR)  # so that nobody waits where it is taken after all
+    both = os.open(pipe, os.O_RDWR)  # Nothing waits, even if the pipe is accepted.
     assert message_of(make_request({"input": pipe}, verb="estimate")).startswith(
         f"{pipe}: this is a pipe, not a file"
     )
@@ -135,7 +135,7 @@ def test_a_name_that_no_file_can_have_is_an_input_error(
 
 @pytest.mark.parametrize("device", ["/dev/zero", "/dev/null"])
 def test_a_device_is_not_a_file(device: str, make_request: MakeRequest) -> None:
-    """One of them has no end."""
+    """Check this because one of the devices never ends."""
     assert message_of(make_request({"config": Path(device)})) == (
         f"{device}: this is a device, not a file. Give an ordinary file"
     )
@@ -149,7 +149,7 @@ def test_a_pipe_is_taken_where_a_stream_is_read_and_nowhere_else(
     assert message_of(make_request({"config": pipe})) == (
         f"{pipe}: this is a pipe, not a file. Save its contents to a file first"
     )
-    both = os.open(pipe, os.O_RDWR)  # so that no end waits for the other
+    both = os.open(pipe, os.O_RDWR)  # Neither end then waits for the other.
     with ask(make_request({"input": pipe})) as permit:
         os.write(both, b">P")
         assert permit.reader("input").read(2) == b">P"

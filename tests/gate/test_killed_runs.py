@@ -1,4 +1,4 @@
-"""A run that is killed leaves no file of the final name, and the next one removes what it left."""
+"""A killed run leaves no file under the final name, and the next run removes what it left."""
 
 import os
 import signal
@@ -91,7 +91,7 @@ def test_the_next_run_leaves_alone_what_a_living_one_writes(
         assert len(list(tmp_path.glob(f".out.h5ad.partial-{living.pid}-*"))) == 1
     living.communicate("")
 
-    assert living.returncode == 1  # because this run was first, which it must say
+    assert living.returncode == 1  # It must say that this run was first.
     assert target.read_bytes() == b"whole"
 
 
@@ -120,7 +120,7 @@ def test_planted_links_and_pipes_are_no_leftovers(tmp_path: Path, make_request: 
     assert other.read_text() == "precious"
 
 
-# What Python tells of before it does it: killed there, the step before is done and this one is not.
+# Python reports these events before it acts: a process killed there has done the step before, not this one.
 STEPS = {"open", "os.link", "os.remove", "os.rename", "os.rmdir", "os.chmod", "sqlite3.connect"}
 CONTENTS = {"out.csv": b"id\nP\n", "out.csv.provenance.json": b"{}\n", "out.svg": b"<svg/>"}
 
@@ -149,7 +149,7 @@ def run_with_outputs(request: Request, at_end: Callable[[], object] = lambda: No
 
 @pytest.fixture
 def with_outputs(tmp_path: Path, make_request: MakeRequest) -> Request:
-    """A request for a table, what stands beside it, and unfinished work, which is resumed."""
+    """Return a request for a table, the file beside it, and unfinished work, which is resumed."""
     paths = dict(zip(("output", "provenance", "picture"), map(tmp_path.joinpath, CONTENTS), strict=True))
     writes = {role: Target(path=path) for role, path in paths.items()}
     work = Target(path=scratch_path(paths["output"]), kind="scratch", resume=True)
@@ -157,7 +157,7 @@ def with_outputs(tmp_path: Path, make_request: MakeRequest) -> Request:
 
 
 def killed_at_its_end(request: Request, step: int) -> bool:
-    """Whether a run with these outputs is killed before this step of its end; False where it has fewer."""
+    """Return whether a run with these outputs is killed before this step of its end. False: it has fewer."""
     child = os.fork()
     if not child:
         status = 1

@@ -1,4 +1,4 @@
-"""What the ledger holds, that it only grows, and what is said where it cannot be kept."""
+"""The ledger holds requests and outcomes, only grows, and says what is wrong if it cannot be written."""
 
 import json
 import os
@@ -40,7 +40,7 @@ def test_without_a_state_folder_the_ledger_lies_in_the_home(
 def test_without_a_home_the_ledger_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("XDG_STATE_HOME")
     monkeypatch.delenv("HOME")
-    monkeypatch.setattr(os, "getuid", lambda: 4_000_000_001)  # an account that the system does not know
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_000_001)  # The system does not know this account.
 
     with pytest.raises(LedgerError) as caught:
         ledger_path()
@@ -146,7 +146,7 @@ def test_what_is_written_can_be_neither_changed_nor_removed(
     change: str, is_older: bool, make_request: MakeRequest, read_ledger: ReadLedger
 ) -> None:
     with ask(make_request()):
-        if is_older:  # than the triggers of INSERT
+        if is_older:  # The ledger is older than the triggers of INSERT.
             with closing(sqlite3.connect(ledger_path())) as connection:
                 for table, when in product(("requests", "outcomes"), ("BEFORE", "AFTER")):
                     connection.execute(f"DROP TRIGGER {table}_{when}_INSERT")

@@ -1,4 +1,4 @@
-"""Folders that are written into: what may lie in them, and what becomes of it."""
+"""Output folders may hold some files and links, which stay."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What may be written where, how a file gets its name, and what is left behind: nothing."""
+"""Outputs are checked, get their names at the end, and leave nothing behind."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ TOO_LARGE = bytes(4 << 20)
 def write(
     request: Request, content: bytes = b"whole", then: Callable[[], object] = lambda: None, deaf: bool = False
 ) -> None:
-    """Write the content, then do something; ``deaf`` swallows what the write raises, as a library might."""
+    """Write the content, then do something. ``deaf`` ignores errors of the write, as a library might."""
     with ask(request) as permit:
         with suppress(*([OSError] if deaf else [])):
             permit.writer("output").write(content)

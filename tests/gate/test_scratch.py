@@ -1,4 +1,4 @@
-"""Unfinished work beside an output: kept when a run is cut short, gone when it has ended."""
+"""Unfinished work beside an output is kept if a run is interrupted, and removed when it has ended."""
 
 import resource
 from collections.abc import Callable
@@ -33,7 +33,7 @@ def numbers_in(path: Path) -> list[int]:
 
 @pytest.fixture
 def request_of(tmp_path: Path, make_request: MakeRequest) -> Callable[..., Request]:
-    """A request that writes ``out.npz`` and works beside it."""
+    """Return a request that writes ``out.npz`` and keeps its work beside it."""
 
     def make(**options: Any) -> Request:
         output = tmp_path / "out.npz"
@@ -45,7 +45,7 @@ def request_of(tmp_path: Path, make_request: MakeRequest) -> Callable[..., Reque
 
 
 def cut_short(request: Request, *numbers: int, fault: BaseException | None = None) -> BaseException:
-    """Do some of the work and fail; returns the fault as it came out."""
+    """Do some of the work and fail, and return the exception that came out."""
     fault = fault or KeyboardInterrupt()
     with pytest.raises(type(fault)):
         do_and_then(request, numbers, raiser(fault))

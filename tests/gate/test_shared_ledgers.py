@@ -1,4 +1,4 @@
-"""A ledger that others write to at the same time, or have before: processes, and earlier versions."""
+"""A ledger works if other processes write to it at the same time, or earlier versions have written it."""
 
 import json
 import sqlite3
@@ -38,7 +38,7 @@ MakeRequest = Callable[..., Request]
 
 
 def remember_at_once(start_python: StartProcess, n_processes: int) -> None:
-    """So many processes write twenty requests each."""
+    """Check this with processes that write twenty requests each."""
     processes = [start_python(REMEMBER_MANY, ledger_path(), 20) for _ in range(n_processes)]
     for process in processes:
         assert process.stdin is not None
@@ -56,7 +56,7 @@ def test_many_processes_write_at_once_and_nothing_is_lost(
     assert read_ledger("SELECT count(*) FROM requests") == [(80,)]
 
 
-# What the first biofm made, which knew no options.
+# The first version of biofm made this ledger, which has no options.
 EARLIER = """
 CREATE TABLE requests (
     id INTEGER PRIMARY KEY, time TEXT NOT NULL, principal TEXT NOT NULL, user TEXT NOT NULL, verb TEXT NOT
@@ -91,7 +91,7 @@ REMEMBER_EARLIER = f"""INSERT INTO requests ({EARLIER_COLUMNS})
 
 @pytest.fixture
 def earlier_ledger(state_folder: Path) -> list[tuple[Any, ...]]:
-    """A ledger of an earlier version lies in its place; its rows."""
+    """Put a ledger of an earlier version in place, and return its rows."""
     ledger_path().parent.mkdir(parents=True)
     with closing(sqlite3.connect(ledger_path())) as connection:
         connection.executescript(EARLIER)

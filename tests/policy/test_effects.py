@@ -1,4 +1,4 @@
-"""What an option can have an effect on: a closed list."""
+"""The effects of options are a closed list."""
 
 from collections.abc import Mapping
 from dataclasses import FrozenInstanceError

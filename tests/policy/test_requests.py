@@ -1,4 +1,4 @@
-"""What a request may be."""
+"""Requests are checked and cannot be changed."""
 
 import math
 from collections.abc import Mapping

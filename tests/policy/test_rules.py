@@ -1,4 +1,4 @@
-"""What the rules answer."""
+"""The rules allow known requests and refuse all others."""
 
 import os
 import subprocess

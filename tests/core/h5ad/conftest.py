@@ -1,4 +1,4 @@
-"""Files of embeddings as anndata writes them."""
+"""The fixtures write files of embeddings as anndata does."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +16,7 @@ Write = Callable[..., Path]
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Writes VALUES, or other rows, and whatever else is given, to ``in.h5ad``."""
+    """Return a function that writes VALUES, or other rows, and further elements to ``in.h5ad``."""
 
     def to_file(values: object = VALUES, index: object = None, **compression: object) -> Path:
         obs = pd.DataFrame(index=pd.Index(IDS) if index is None else index)

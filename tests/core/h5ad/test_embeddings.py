@@ -1,4 +1,4 @@
-"""Embeddings are read after whatever ordinary steps anndata and others leave behind."""
+"""Embeddings are read from the files that anndata and other programs write in ordinary use."""
 
 import io
 from collections.abc import Callable
@@ -21,7 +21,7 @@ Write = Callable[..., Path]
 
 
 def read(path: Path) -> tuple[list[str], np.ndarray]:
-    """All of a file, some rows at a time."""
+    """Read all ids and rows of a file, some rows at a time."""
     with path.open("rb") as stream, open_embeddings(stream, str(path)) as found:
         n_rows = len(found.ids)
         return found.ids, np.concatenate([found.rows(i, min(n_rows, i + 2)) for i in range(0, n_rows, 2)])

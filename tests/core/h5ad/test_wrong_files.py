@@ -1,4 +1,4 @@
-"""Every file that leads elsewhere, lies about its size or is no table of embeddings gives one clear line."""
+"""A file that leads elsewhere, states a false size or holds no embeddings gives one clear line."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -78,7 +78,7 @@ def deep_groups(file: h5py.File) -> None:
 
 
 def shared_text(file: h5py.File) -> None:
-    """Each id is the same long text, kept once: 100 kB that unpack into 100 MB."""
+    """Make every id the same long text, stored once: 100 kB that unpack into 100 MB."""
     del file["obs/_index"]
     index = file.create_dataset("obs/_index", (1000,), h5py.string_dtype(), chunks=(1000,))
     index[0] = "M" * 100_000
@@ -132,7 +132,7 @@ def sparse(**parts: object) -> Callable[[h5py.File], None]:
 
 TEXTS = np.array([["a"] * 8] * 5, dtype=h5py.string_dtype())
 
-# what is done to a sound file: what the message must say of which object
+# Each case has what is done to a sound file, and what the message must say about which object.
 WRONG_FILES: dict[str, tuple[Callable[[h5py.File], None], str]] = {
     "external storage": (external_storage, "/X: this dataset has external storage: its data are in"),
     "external storage elsewhere": (external_storage_far_from_what_is_read, "/uns/a/b: .* external storage"),
@@ -194,7 +194,7 @@ def test_a_wrong_file_gives_one_clear_line(wrong: str, write: Write) -> None:
 
 
 def test_the_number_of_objects_is_bounded(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("biofm.core.h5ad.tree.MOST_OBJECTS", 20)  # of the real bound writing takes a minute
+    monkeypatch.setattr("biofm.core.h5ad.tree.MOST_OBJECTS", 20)  # Writing as many takes a minute.
     with (
         pytest.raises(InputError, match="the file holds more than 20 objects"),
         write().open("rb") as stream,

@@ -1,4 +1,4 @@
-"""Blocks of embeddings to write, and a way to write them."""
+"""The fixtures provide blocks of embeddings and a way to write them."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 
 from biofm.core.outputs import EmbeddingBlock, ProvenanceFields, open_writer, provenance_path
 
-# Ids repeat within and across blocks, hold a comma, quotes, and letters beyond ASCII.
+# Ids repeat within and across blocks, and hold a comma, quotes and letters beyond ASCII.
 IDS = [["P69905", "sp|P01308|INS_HUMAN", "P69905"], ['a,"b"', "β-globin"], ["P69905"]]
 RECORDS = [[1, 2, 4], [5, 6], [9]]
 N_RESIDUES = [[3, 1, 3], [2, 5], [4]]
@@ -34,19 +34,19 @@ def make_blocks(*, per_residue: bool) -> list[EmbeddingBlock]:
 
 @pytest.fixture
 def protein_blocks() -> list[EmbeddingBlock]:
-    """Six proteins in three blocks, one row each."""
+    """Return six proteins in three blocks, with one row each."""
     return make_blocks(per_residue=False)
 
 
 @pytest.fixture
 def residue_blocks() -> list[EmbeddingBlock]:
-    """The same proteins, one row a residue: eighteen rows."""
+    """Return the same proteins with one row per residue: eighteen rows."""
     return make_blocks(per_residue=True)
 
 
 @pytest.fixture
 def write_output(tmp_path: Path, provenance: ProvenanceFields) -> WriteOutput:
-    """Writes blocks to ``out`` and the suffix, and returns its path."""
+    """Return a function that writes blocks to ``out`` with a suffix and returns the path."""
 
     def write(suffix: str, blocks: list[EmbeddingBlock], *, per_residue: bool = False) -> Path:
         path = tmp_path / f"out{suffix}"

@@ -1,4 +1,4 @@
-"""Contact maps in every format, read back by the format's usual reader."""
+"""Contact maps in every format are read back by the format's usual reader."""
 
 import io
 import json
@@ -48,7 +48,7 @@ def make_maps() -> Maps:
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Writes maps to ``out`` and the suffix, and returns its path."""
+    """Return a function that writes maps to ``out`` with a suffix and returns the path."""
 
     def write(suffix: str, maps: Maps, notices: Counter[str] | None = None, **pairs: Any) -> Path:
         path = tmp_path / f"out{suffix}"

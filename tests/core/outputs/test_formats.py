@@ -35,7 +35,7 @@ def read_h5ad(path: Path, **options: str) -> anndata.AnnData:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", "Observation names are not unique")
-        warnings.filterwarnings("ignore", "The 'future.infer_string' option")  # which anndata 0.13.4 asks for
+        warnings.filterwarnings("ignore", "The 'future.infer_string' option")  # anndata 0.13.4 asks for it.
         return anndata.read_h5ad(path, **options)
 
 

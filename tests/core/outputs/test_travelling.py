@@ -1,4 +1,4 @@
-"""Columns that travel with records, of each kind, through the usual reader of each format."""
+"""Columns of each type travel with the records, and the usual reader of each format reads them back."""
 
 import json
 from collections.abc import Callable
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Observation names are not unique
 
 
 def blocks(*, per_residue: bool) -> list[EmbeddingBlock]:
-    """Of three proteins; the second block names its columns in another order."""
+    """Return two blocks of three proteins; the second names its columns in another order."""
     made = []
     for number, lengths in enumerate(N_RESIDUES):
         n_rows = sum(lengths) if per_residue else len(lengths)

@@ -1,4 +1,4 @@
-"""A file that never fails, until one asks."""
+"""An unfailing file raises no fault of a write before it is asked."""
 
 import io
 

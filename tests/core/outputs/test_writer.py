@@ -1,4 +1,4 @@
-"""What holds for every format: suffixes, no rows, flat memory, and faults that crash nothing."""
+"""Writers of every format check suffixes, accept no rows, keep memory flat and do not crash at a fault."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +28,7 @@ values = np.random.default_rng(0).standard_normal((500, 256), dtype=np.float32)
 with (folder / "out").open("w+b") as handle, (folder / "provenance").open("wb") as beside:
     writer = open_writer(handle, suffix, per_residue=False, scratch_folder=folder, provenance_file=beside)
     for number in range(500):
-        if number == 300:  # a row group of Parquet, the largest that is gathered, was written by then
+        if number == 300:  # By then a row group of Parquet, the largest part that is collected, was written.
             early_bytes = peak_resident_bytes()
         ids = [f"protein-{number}-{row}" for row in range(500)]
         writer.append(EmbeddingBlock(ids=ids, records=[1] * 500, n_residues=[1] * 500, values=values))
@@ -142,7 +142,7 @@ def test_a_block_of_the_wrong_kind_is_a_programmers_fault(
     [pytest.param(it, marks=pytest.mark.slow) if it == ".csv" else it for it in SUFFIXES],
 )
 def test_memory_does_not_grow_with_the_rows(suffix: str, tmp_path: Path, run_python: RunPython) -> None:
-    """Between row 150,000 and row 250,000, 102 MB are written."""
+    """Check this while 102 MB are written, between row 150,000 and row 250,000."""
     done = run_python(GROW, tmp_path, suffix)
 
     assert done.returncode == 0, done.stderr
