@@ -207,7 +207,7 @@ WRONG: list[tuple[tuple[str, ...], str, str]] = [
     (("--config", "mine.toml"), "n_step = 1", "mine.toml: no such setting: n_step. Do you mean n_steps?"),
     (("--config", "mine.toml"), 'n_steps = "1"',
      "mine.toml, n_steps: '1' is not a whole number. Give a whole number"),
-    (("--config", "mine.toml"), "n_steps 1", "mine.toml: not TOML ("),
+    (("--config", "mine.toml"), "n_steps 1", "mine.toml: this file is not TOML ("),
     (("--config", "other.toml"), "", "other.toml: there is no such file"),
     (("--recipe", "protein-mega"), "",
      "--recipe: no such recipe: protein-mega. Give protein-nano, or a recipe.toml as --config"),

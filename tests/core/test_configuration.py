@@ -82,7 +82,8 @@ WRONG: list[tuple[str, Any, list[str], type[BiofmError], str]] = [
     ("n_days = ", {}, [], InputError, "trip.toml: this file is not TOML ("),
     ("stops = " + "[" * 100_000, {}, [], InputError,
      "trip.toml: this file is not TOML (its values are nested too deep)"),
-    ("# " + "x" * (256 << 10), {}, [], InputError, "this file is not TOML (it is larger than 256 KiB)"),
+    ("# " + "x" * (256 << 10), {}, [], InputError,
+     "trip.toml: this file is not TOML (it is larger than 256 KiB)"),
     ("n_days = 1\nprice = 1" + "0" * 400, {}, [], OptionError, "--price: inf is not between 0 and 1000."),
     ("price = 1" + "0" * 5000, {}, [], InputError, "trip.toml: this file is not TOML ("),
     ("", {"price": 2.0}, [], OptionError,
@@ -107,7 +108,7 @@ def test_what_is_wrong_is_named_with_its_place(
 def test_a_file_that_is_no_text_is_refused() -> None:
     file = io.BytesIO(b"\xff\xfe\x00")
     file.name = "picture.png"
-    with pytest.raises(InputError, match=r"picture.png: not TOML \("):
+    with pytest.raises(InputError, match=r"picture.png: this file is not TOML \("):
         configure(Trip, file, {})
 
 
