@@ -1,7 +1,7 @@
-"""Running a model over sequences: embeddings, queries of probabilities, contacts.
+"""Inference: apply a model to sequences, to compute embeddings, token probabilities and contacts.
 
-``engine`` makes the batches, ``embed``, ``queries`` and ``contacts`` run them; ``runs`` goes from file to
-file.
+``engine`` makes the batches. ``embed``, ``queries`` and ``contacts`` run them. ``runs`` reads an input file
+and writes an output file.
 """
 
 from biofm.inference.compute import Compute, choose_compute, place

@@ -1,4 +1,4 @@
-"""Compute: the device and the precision in which a model runs, chosen once and with a reason."""
+"""Compute: this module chooses the device and the precision in which a model runs, with a reason."""
 
 from copy import deepcopy
 from dataclasses import dataclass
@@ -15,13 +15,19 @@ M = TypeVar("M", bound=nn.Module)
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
-# On a CPU, larger batches no longer fit into the cache, nor their buffers into what the allocator keeps.
+# On a CPU, larger batches fit neither into the cache nor into the memory that the allocator keeps.
 TOKENS_PER_BATCH = {"cpu": 2048, "mps": 8192, "cuda": 32768}
 
 
 @dataclass(frozen=True, slots=True)
 class Compute:
-    """A device, a dtype, and the reason for that dtype."""
+    """Says where a model runs and in which precision.
+
+    Attributes:
+        device: The device that holds the weights and does the work.
+        dtype: The dtype of the weights and of the activations.
+        reason: Why this dtype was chosen, in words for the user.
+    """
 
     device: torch.device
     dtype: torch.dtype
@@ -29,60 +35,83 @@ class Compute:
 
     @property
     def dtype_name(self) -> str:
+        """The name of the dtype as users write it, which is ``bfloat16`` for ``torch.bfloat16``."""
         return str(self.dtype).removeprefix("torch.")
 
     @property
     def tokens_per_batch(self) -> int:
-        """The most tokens of a batch, unless another number is asked for."""
+        """The number of tokens that one batch has at most, unless the user asks for another number."""
         return TOKENS_PER_BATCH.get(self.device.type, TOKENS_PER_BATCH["cpu"])
 
 
 def place(module: M, compute: Compute) -> M:
-    """A copy of the module on this device and in this dtype, ready to be run but not trained.
+    """Return a copy of a module on the device and in the dtype of ``compute``, for inference only.
 
-    The given module stays as it is; both share the weights that need no conversion.
+    The given module stays as it is. Both share the weights that need no conversion.
+
+    Args:
+        module: The module to copy.
+        compute: Where the copy runs, and in which precision.
     """
     shared = {id(weight): nn.Parameter(weight.detach(), False) for weight in module.parameters()}
     return deepcopy(module, shared).to(compute.device, compute.dtype)
 
 
 def choose_compute(device: str, dtype: str) -> Compute:
-    """Choose where "auto" is asked for: the best device there is, and bfloat16 if its hardware multiplies it.
+    """Choose the device and the dtype in which a model runs.
 
-    For work on a CPU, the process keeps the memory that it frees from here on. Raises OptionError for a
-    device that this machine does not have, and for an unknown dtype.
+    "auto" as the device takes a CUDA GPU, else MPS, else the CPU. "auto" as the dtype takes bfloat16 where
+    the hardware multiplies it, else float32. If the device is the CPU, the process keeps the memory that it
+    frees from then on.
+
+    Args:
+        device: "auto", or a device of torch, such as "cpu", "cuda", "cuda:0" or "mps".
+        dtype: "auto", "float32", "bfloat16" or "float16".
+
+    Raises:
+        OptionError: This machine does not have the device, or the dtype is unknown.
     """
     place = _choose_device(device)
     if place.type == "cpu":
         keep_freed_memory()
     if dtype != "auto":
         if dtype not in DTYPES:
-            raise OptionError(
-                f"no such dtype: {dtype}", where="--dtype", remedy=f"Give auto, {', '.join(DTYPES)}"
-            )
+            what = f"no dtype is called {dtype}" if dtype else "no dtype is named"
+            raise OptionError(what, where="--dtype", remedy=f"Give auto, {', '.join(DTYPES)}")
         return Compute(place, DTYPES[dtype], "as asked")
     has_bf16, evidence = _bfloat16_in_hardware(place)
     return Compute(place, torch.bfloat16 if has_bf16 else torch.float32, evidence)
 
 
 def _choose_device(name: str) -> torch.device:
+    """Return the device of this name. Raise OptionError where this machine does not have it."""
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    remedy = f"Give auto, cpu, cuda, cuda:0 or mps; this machine has {', '.join(_devices_here())}"
     try:
         device = torch.device(name)
+    except RuntimeError as error:  # torch answers with all the kinds of device that it knows
+        what = f"no device is called {name}" if name else "no device is named"
+        raise OptionError(what, where="--device", remedy=remedy) from error
+    try:
         torch.zeros(1, device=device).cpu()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise OptionError(
-            f"device {name} cannot be used here ({reason})", where="--device", remedy="Give auto or cpu"
-        ) from error
+        what = f"device {name} cannot be used here ({str(error).splitlines()[0]})"
+        raise OptionError(what, where="--device", remedy=remedy) from error
     return device
 
 
+def _devices_here() -> list[str]:
+    """Return the names of the devices of this machine; "cuda" is the first GPU."""
+    n_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    gpus = ["cuda", *(f"cuda:{number}" for number in range(n_gpus))] if n_gpus else []
+    return ["cpu", *gpus, *(["mps"] if torch.backends.mps.is_available() else [])]
+
+
 def _bfloat16_in_hardware(device: torch.device) -> tuple[bool, str]:
-    """Whether the device multiplies bfloat16 in hardware, and how that is known."""
+    """Return whether the device multiplies bfloat16 in hardware, and a sentence that says how one knows."""
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device)
         has = torch.cuda.get_device_capability(device) >= (8, 0)

@@ -1,4 +1,4 @@
-"""Contacts: the probability that two residues touch, as one map a protein, in the order of the input."""
+"""Contacts: this module predicts the probability that two residues touch, as one map for each protein."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from biofm_datasets import Record
 from biofm_datasets.protein import count_residues
+from biofm_datasets.text import format_count
 from numpy.typing import NDArray
 
 from biofm.core.bounds import check_bound
@@ -24,18 +25,22 @@ from biofm.models.finiteness import are_faulty, not_finite
 from biofm.nn import MaskedLM, by_budget
 
 PAIR_BYTES = 20
-"""Memory that a pair of residues takes while its map is made."""
+"""The bytes that each pair of residues takes while its map is made."""
 LONGEST = 10_000
-"""Residues of the longest protein. Its map takes 0.4 GB and 2 GB while it is made; both grow with the square
+"""The most residues of a protein. Its map takes 0.4 GB, and 2 GB while it is made; both grow with the square
 of the length."""
 
 
 @dataclass(frozen=True, slots=True)
 class ContactMap:
-    """The contacts of one protein.
+    """Holds the contacts of one protein.
 
-    ``record``: its number in the input, from 1. ``sequence``: a letter a residue, X for a masked one.
-    ``probabilities``: float32 (residues, residues), symmetric; NaN where the model's numbers are not finite.
+    Attributes:
+        id: The protein's id in the input.
+        record: The number of the record in the input, from 1.
+        sequence: One letter for each residue; X for a masked one.
+        probabilities: A symmetric matrix of shape (residues, residues). It is NaN where the model's numbers
+            are not finite.
     """
 
     id: str
@@ -46,7 +51,13 @@ class ContactMap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContactMaps:
-    """Maps in the order of the input. ``notices`` counts everything that was changed or skipped."""
+    """Holds the maps of an input, in the order of the input.
+
+    Attributes:
+        maps: One map for each record.
+        provenance: How the maps were made.
+        notices: What was changed or skipped, as a phrase and how often it happened.
+    """
 
     maps: list[ContactMap]
     provenance: ProvenanceFields
@@ -54,7 +65,14 @@ class ContactMaps:
 
 
 class ContactMapper(Engine):
-    """A model with a contact head, made ready by ``place``."""
+    """Predicts contacts with a model that has a contact head.
+
+    Args:
+        model: The model, made ready by ``place``.
+        tokenizer: The model's tokenizer, which must put one special token at each end.
+        compute: The device and the dtype of the model.
+        tokens_per_batch: The most tokens of one batch. None takes the default of the device.
+    """
 
     def __init__(
         self,
@@ -75,7 +93,9 @@ class ContactMapper(Engine):
 
     @property
     def longest(self) -> int:
-        """The most residues of a protein: as memory or, if fewer, the model's learned positions hold."""
+        """The number of residues that a protein has at most, which memory or the model's learned positions
+        limit.
+        """
         longest = longest_of(self.config, self.tokenizer)
         return LONGEST if longest is None else min(LONGEST, longest)
 
@@ -87,11 +107,23 @@ class ContactMapper(Engine):
         *,
         on_error: str = "stop",
     ) -> Iterator[ContactMap]:
-        """Predict maps in the order of ``records``, one batch of them in memory.
+        """Predict maps in the order of the records, with one batch in memory at a time.
 
-        Neighbours in the input run together: a packed batch has no padding that sorting by length would save.
-        Where the model's numbers for a protein are not finite, its map is NaN if ``on_error`` is "skip", and
-        ModelError or OptionError is raised if it is "stop".
+        Batches hold neighbours of the input: a packed batch has no padding, so sorting by length would save
+        nothing.
+
+        Args:
+            records: The proteins, in any number.
+            notices: Counts what a reader of the maps should know.
+            on_batch: Called after each batch with its numbers of tokens and of residues.
+            on_error: What happens to a protein for which the model's numbers are not finite: "skip" gives it
+                a map of NaN, "stop" raises an error.
+
+        Raises:
+            InputError: A protein is too long for the memory.
+            ModelError: The model's weights are not finite, and ``on_error`` is "stop".
+            OptionError: The numbers overflow in this dtype, and ``on_error`` is "stop"; or a batch is too
+                large for the memory.
         """
         for members in by_budget(self._tokenise(records, notices), self.tokens_per_batch):
             maps = self._predict(members)
@@ -105,7 +137,7 @@ class ContactMapper(Engine):
                 yield ContactMap(item.id, item.record, residue_letters(item.text), probabilities)
 
     def _tokenise(self, records: Iterable[Record], notices: Counter[str]) -> Iterator[tuple[Item, int]]:
-        """Items with their numbers of tokens. Raises InputError for one that is too long for the memory."""
+        """Yield items with their numbers of tokens. Raise InputError for one too long for the memory."""
         longest, units = self.config.trained_length, self.tokenizer.modality.words.units
         for item in items_of(records, self.tokenizer, notices):
             n_tokens = len(item.tokens)
@@ -116,10 +148,11 @@ class ContactMapper(Engine):
 
     @torch.inference_mode()
     def _predict(self, members: list[Item]) -> list[NDArray[np.float32]]:
-        """The maps of one batch, (residues, residues) each."""
+        """Compute the contact maps of one batch."""
         longest, words = max(item.n_units for item in members), self.tokenizer.modality.words
-        what = f"a batch with one of {longest:,} {words.units}"
-        remedy = f"Give less; where one {words.item} alone is too long, give --device cpu"
+        longest_one = format_count(longest, words.unit, words.units)
+        what = f"a batch whose longest {words.item} has {longest_one}"
+        remedy = f"Give fewer tokens; if one {words.item} alone is too long, give --device cpu"
         batch = pack_sequences(members)
         with self.out_of_memory(what, remedy):
             maps = self.head(self.encoder, batch.to(self.device))
@@ -133,9 +166,16 @@ class ContactMapper(Engine):
 def short_enough(
     records: Iterable[Record], longest: int, notices: Counter[str], *, on_error: str
 ) -> Iterator[Record]:
-    """Pass on the records of at most ``longest`` residues.
+    """Pass on the records that are short enough.
 
-    A longer one is counted in ``notices`` and left out if ``on_error`` is "skip"; else InputError is raised.
+    Args:
+        records: The records to look at.
+        longest: The most residues that a record may have.
+        notices: Counts the records that are left out.
+        on_error: What happens to a longer record: "skip" leaves it out, "stop" raises an error.
+
+    Raises:
+        InputError: A record is longer, and ``on_error`` is "stop".
     """
     for record in records:
         n_residues = count_residues(record.sequence)
@@ -144,11 +184,12 @@ def short_enough(
         elif on_error == "skip":
             notices[SKIPPED] += 1
         else:
-            what = f"{n_residues:,} residues; this model's contacts are predicted for at most {longest:,}"
-            remedy = "Cut it into its domains, or pass --on-error skip"
+            n = format_count(n_residues, "residue")
+            what = f"{n}; contacts can be predicted for at most {longest:,} with this model"
+            remedy = "Cut the protein into its domains, or skip it with --on-error skip"
             raise InputError(what, where=record.where, remedy=remedy)
 
 
 def residue_letters(sequence: str) -> str:
-    """The sequence with one letter a residue: X for a masked one, which is spelled <mask>."""
+    """Return the sequence with one letter for each residue: a masked one, spelled <mask>, becomes X."""
     return sequence.replace("<mask>", "X")

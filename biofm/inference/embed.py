@@ -1,8 +1,8 @@
-"""Embeddings: an encoder turns records into rows of numbers, one a sequence or one a unit of it.
+"""Embeddings: an encoder computes one row of numbers for each record, or for each unit of each record.
 
 embedder = Embedder(encoder, tokenizer, compute, EmbedOptions(pool="mean"))
 for chunk in embedder.chunks(embedder.tokenise(records, notices)):
-    rows |= embedder.embed_new(chunk, rows)  # by key; equal sequences have one key, and are embedded once
+    rows |= embedder.embed_new(chunk, rows)  # by key; equal sequences share one key and one row
 """
 
 from collections import Counter
@@ -40,12 +40,21 @@ POOLS: tuple[PoolName, ...] = ("mean", "cls", "max", "none")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbedOptions:
-    """What to take from the model.
+    """Says what to take from the model, and how.
 
-    ``layer`` counts from 0 (the token embeddings) to the number of layers, or backwards from -1 (the last
-    one, with the final norm). ``window``: longer sequences are cut into overlapping windows of so many units;
-    None runs them whole. ``on_error``: "stop" raises where the model's numbers for a sequence are not finite,
-    "skip" gives the sequence rows of NaN. Raises OptionError for a value that is out of range.
+    Attributes:
+        pool: How the vectors of a sequence become its row: "mean", "cls" (the first special token), "max", or
+            "none" for one row for each unit.
+        layer: The layer whose output is taken: 0 is the token embeddings, 1 the first layer. Negative numbers
+            count from the end: -1 is the last layer with the final norm.
+        window: Length of a window in units; longer sequences are embedded by windows that overlap by half.
+            None embeds them whole.
+        tokens_per_batch: The most tokens of one batch. None takes the default of the device.
+        on_error: What happens to a sequence for which the model's numbers are not finite: "stop" raises an
+            error, "skip" gives it rows of NaN.
+
+    Raises:
+        OptionError: A value is out of range.
     """
 
     pool: PoolName = "mean"
@@ -57,16 +66,23 @@ class EmbedOptions:
     def __post_init__(self) -> None:
         if self.pool not in POOLS:
             raise OptionError(
-                f"no such pooling: {self.pool}", where="--pool", remedy=f"Give {', '.join(POOLS)}"
+                f"no pooling is called {self.pool}", where="--pool", remedy=f"Give {', '.join(POOLS)}"
             )
         check_bound("window", self.window, "--window", least=2)
         check_bound("tokens_per_batch", self.tokens_per_batch, "--tokens-per-batch")
 
 
 class Embedder(Engine):
-    """An encoder that ``place`` made ready, and what to take from it.
+    """Embeds sequences with one encoder.
 
-    Raises OptionError where the options do not fit the model.
+    Args:
+        encoder: The encoder, made ready by ``place``.
+        tokenizer: The encoder's tokenizer.
+        compute: The device and the dtype of the encoder.
+        options: What to take from the encoder.
+
+    Raises:
+        OptionError: The options do not fit the encoder.
     """
 
     def __init__(
@@ -81,7 +97,12 @@ class Embedder(Engine):
         check_pool(options.pool, self.config, tokenizer)
 
     def embed_all(self, records: Iterable[Record], notices: Counter[str]) -> EmbeddingBlock:
-        """Embed all records in memory. ``notices`` counts what a reader of the result should know."""
+        """Embed all records in memory.
+
+        Args:
+            records: The records to embed.
+            notices: Counts what a reader of the result should know.
+        """
         items: list[Item] = []
         rows: dict[bytes, NDArray[np.float32]] = {}
         for chunk in self.chunks(self.tokenise(records, notices)):
@@ -100,8 +121,13 @@ class Embedder(Engine):
     def tokenise(self, records: Iterable[Record], notices: Counter[str]) -> Iterator[Item]:
         """Turn the records, one by one, into items that the model takes.
 
-        ``notices`` counts the sequences that are run by windows, or beyond the length of the model's
-        training. Raises InputError for a sequence that is too long for the model or for the memory.
+        Args:
+            records: The records to tokenise.
+            notices: Counts the sequences that are embedded by windows, or that are longer than those of the
+                model's training.
+
+        Raises:
+            InputError: A sequence is too long for the model or for the memory.
         """
         longest, window = self.config.trained_length, self.options.window
         units = self.tokenizer.modality.words.units
@@ -119,11 +145,21 @@ class Embedder(Engine):
     def embed_new(
         self, chunk: Sequence[Item], known: Container[bytes], on_batch: OnBatch = no_progress
     ) -> dict[bytes, NDArray[np.float32]]:
-        """Embed those items of a chunk whose keys are not ``known``; returns their rows by key.
+        """Embed the items of a chunk whose keys are not known yet, and return their rows by key.
 
-        Rows are (1, d), or (units, d) with the pooling "none". Where the model's numbers for an item are not
-        finite, its rows are NaN if ``on_error`` is "skip", and ModelError or OptionError is raised if it is
-        "stop".
+        Args:
+            chunk: Items of the input. Equal sequences have the same key and are embedded once.
+            known: Keys of the sequences that need no rows.
+            on_batch: Called after each batch with its numbers of tokens and of units.
+
+        Returns:
+            One row for each key, or one row for each unit where the pooling is "none". Rows are NaN where the
+                model's numbers are not finite and ``on_error`` is "skip".
+
+        Raises:
+            ModelError: The model's weights are not finite, and ``on_error`` is "stop".
+            OptionError: The numbers overflow in this dtype, and ``on_error`` is "stop"; or a batch is too
+                large for the memory.
         """
         new: dict[bytes, Item] = {}
         for item in chunk:
@@ -141,16 +177,19 @@ class Embedder(Engine):
         return dict(zip(new, np.split(values, np.cumsum(n_rows)[:-1]), strict=True))
 
     def no_rows(self) -> NDArray[np.float32]:
-        """Rows (0, d), to which others can be joined."""
+        """Return an array without rows, to which others can be joined."""
         return np.empty((0, self.config.d_model), np.float32)
 
     @property
     def is_per_residue(self) -> bool:
+        """Whether each unit of a sequence has a row of its own."""
         return self.options.pool == "none"
 
     @torch.inference_mode()
     def _embed(self, items: list[Item], on_batch: OnBatch) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """The rows of all items one after the other, and which items have numbers that are not finite."""
+        """Return the rows of all items, one item after the other, and which items have numbers that are not
+        finite.
+        """
         chunk = [
             piece
             for place, item in enumerate(items)
@@ -158,9 +197,8 @@ class Embedder(Engine):
         ]
         rows = rows_of_chunk(self.options.pool, len(items), self.config.d_model)
         is_faulty = np.zeros(len(items), np.bool_)
-        remedy = (
-            f"Give less; where one {self.tokenizer.modality.words.item} alone is too long, give a --window"
-        )
+        item = self.tokenizer.modality.words.item
+        remedy = f"Give fewer tokens; if one {item} alone is too long, embed it by windows with --window"
         for places in self.batches(chunk):
             members = [chunk[place] for place in places]
             batch = pack_sequences(members)
@@ -176,7 +214,7 @@ class Embedder(Engine):
         return rows.values([item.n_units for item in items]), is_faulty
 
     def _resolve_layer(self, layer: int) -> int:
-        """The layer counted from 0. Raises OptionError for one that the model does not have."""
+        """Return the layer counted from 0. Raise OptionError if the model does not have it."""
         n_layers = self.config.n_layers
         if not -n_layers - 1 <= layer <= n_layers:
             remedy = f"Give 0 (the token embeddings) to {n_layers}, or -1 (the last) to {-n_layers - 1}"

@@ -1,10 +1,10 @@
-"""The engine: sequences go through a model in packed batches, each within a budget of tokens.
+"""The engine sends sequences through a model in packed batches, each within a token budget.
 
 An input of any length is cut into **chunks** that fit into memory. The sequences of a chunk are sorted by
-length and cut into **batches**, each of which goes through the model at once. A batch is named by the places
-of its members in the chunk, by which the results are put back into the order of the input. ``Embedder`` and
-``QueryRunner`` work so. ``ContactMapper`` is an engine too, but takes batches in the order of the input,
-because its maps are large and leave at once.
+length and cut into **batches**; one batch goes through the model at once. A batch is a list of places in its
+chunk, so that the results can be put back into the order of the input. ``Embedder`` and ``QueryRunner`` work
+like this. ``ContactMapper`` takes its batches in the order of the input instead: its maps are large, and each
+leaves memory at once.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,18 +22,18 @@ from biofm.modalities import Tokens
 from biofm.nn import EncoderConfig, PackedBatch, by_budget, pack_arrays
 
 BATCHES_PER_CHUNK = 16
-"""Sequences of so many batches are sorted by length together. More of them give fuller batches, but the first
-results come later, and more memory is taken."""
+"""The number of batches in a chunk. A larger number gives fuller batches, but later first results, and takes
+more memory."""
 
 OnBatch = Callable[[int, int], None]
-"""Is called after each batch with the number of tokens that went through the model, and of the units, such as
-residues, whose results came out."""
+"""A function that is called after each batch, with the number of tokens that the model processed and the
+number of units, such as residues, that have their results."""
 
 
 class Tokenised(Protocol):
-    """A sequence as tokens, with one number a token where the model reads such numbers.
+    """Describes a sequence as tokens, with one number for each token if the model reads such numbers.
 
-    An item of the input, a piece of an item and a query are of this kind.
+    Items of the input, pieces of an item and queries are sequences of this kind.
     """
 
     @property
@@ -46,9 +46,12 @@ T = TypeVar("T", bound=Tokenised)
 
 
 class Engine:
-    """A model that ``place`` made ready: where it runs, in which precision, and how much of it at once.
+    """Holds where a model runs, in which precision, and how many tokens it takes at once.
 
-    ``tokens_per_batch`` None takes the default of the device.
+    Args:
+        config: The shape of the model, which ``place`` has made ready.
+        compute: The device and the dtype of the model.
+        tokens_per_batch: The most tokens of one batch. None takes the default of the device.
     """
 
     def __init__(self, config: EncoderConfig, compute: Compute, tokens_per_batch: int | None) -> None:
@@ -60,18 +63,18 @@ class Engine:
     def chunks(self, sequences: Iterable[T]) -> Iterator[list[T]]:
         """Cut sequences, in their order, into chunks that are sorted and batched together.
 
-        Where a chunk ends depends only on its sequences and on the next one, so that a resumed run cuts the
+        Where a chunk ends depends only on its sequences and on the next one. A resumed run therefore cuts the
         same chunks as a run that was never stopped.
         """
         sized = ((one, len(one.tokens)) for one in sequences)
         return by_budget(sized, BATCHES_PER_CHUNK * self.tokens_per_batch)
 
     def batches(self, chunk: Sequence[T]) -> Iterator[list[int]]:
-        """Give the places in the chunk of the members of each batch.
+        """Cut a chunk into batches, each a list of places in the chunk.
 
-        The longest sequences come first, so that neighbours have about the same length and a lack of memory
-        shows at once. Sequences of one length keep their order. A sequence longer than the budget comes
-        alone.
+        The longest sequences come first: neighbours then have similar lengths, and a lack of memory shows at
+        once. Sequences of one length keep their order. A sequence that is longer than the token budget is a
+        batch of its own.
         """
         order = sorted(range(len(chunk)), key=lambda place: len(chunk[place].tokens), reverse=True)
         return by_budget(((place, len(chunk[place].tokens)) for place in order), self.tokens_per_batch)
@@ -80,8 +83,8 @@ class Engine:
     def memory_for(self, batch: PackedBatch, remedy: str) -> Iterator[None]:
         """Guard one run of the model over ``batch``.
 
-        Raises OptionError with this ``remedy`` where the memory of the device is too small, before the run if
-        that can be told.
+        Raise OptionError with this ``remedy`` if the memory of the device is too small: before the run if
+        this is known by then.
         """
         n_tokens = len(batch.tokens)
         check_memory_of_batch(self.config, self.dtype, self.device, n_tokens)
@@ -90,7 +93,9 @@ class Engine:
 
     @contextmanager
     def out_of_memory(self, what: str, remedy: str) -> Iterator[None]:
-        """Turn the out-of-memory error of torch into an OptionError: the memory is too small for ``what``."""
+        """Turn torch's out-of-memory error into an OptionError that says for ``what`` the memory is too
+        small.
+        """
         try:
             yield
         except torch.OutOfMemoryError as error:

@@ -1,4 +1,4 @@
-"""Limits: how long a sequence a model accepts, and how much memory a run needs and finds.
+"""Limits: how long a sequence a model accepts, and how much memory a run needs.
 
 Lengths are in units of the sequence, such as residues, without the special tokens.
 """
@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
+from biofm_datasets.text import format_count
 
 from biofm.core.errors import InputError, OptionError
 from biofm.core.memory import free_bytes, peak_resident_bytes, resident_bytes
@@ -16,82 +17,105 @@ from biofm.nn import EncoderConfig
 
 FLOAT_BYTES = 4
 
-# Asking the system how much memory is free takes longer than running a small protein, so less work than this
-# starts without asking. By default a batch on a GPU has exactly so many tokens.
+# To ask the system how much memory is free takes longer than to run a small protein. Work below these limits
+# therefore starts without asking. A batch on a GPU has exactly UNCHECKED_TOKENS tokens by default.
 UNCHECKED_BYTES = 512 << 20
 UNCHECKED_TOKENS = 32_768
 
 
 def longest_of(config: EncoderConfig, tokenizer: Tokenizer) -> int | None:
-    """The most units that the model's learned positions hold; None where it has no such positions."""
+    """Return the most units that the model's learned positions hold; None where the model has no such
+    positions.
+    """
     return None if config.max_length is None else config.max_length - tokenizer.n_special
 
 
 def check_length(item: Item, config: EncoderConfig, tokenizer: Tokenizer) -> None:
-    """Raise InputError where the item is longer than the model's learned positions."""
+    """Raise InputError if an item is longer than the model's learned positions.
+
+    Args:
+        item: The sequence to check.
+        config: The model's shape, with its number of learned positions.
+        tokenizer: The model's tokenizer, which adds special tokens to the length.
+    """
     longest, n_units = longest_of(config, tokenizer), item.n_units
     if longest is not None and n_units > longest:
-        units = tokenizer.modality.words.units
-        raise InputError(
-            f"{n_units:,} {units}, and the model has learned positions for {longest:,}",
-            where=item.where,
-            remedy=f"Give --window {longest}",
-        )
+        words = tokenizer.modality.words
+        n = format_count(n_units, words.unit, words.units)
+        what = f"{n}, but the model has learned positions for {longest:,} only"
+        raise InputError(what, where=item.where, remedy=f"Give --window {longest}")
 
 
 def check_window(window: int | None, config: EncoderConfig, tokenizer: Tokenizer) -> None:
-    """Raise OptionError where a window of so many units is longer than the model's learned positions."""
+    """Raise OptionError if a window is longer than the model's learned positions.
+
+    Args:
+        window: Length of the window in units. None, for no windows, always passes.
+        config: The model's shape, with its number of learned positions.
+        tokenizer: The model's tokenizer, which adds special tokens to the length.
+    """
     longest = longest_of(config, tokenizer)
     if window is not None and longest is not None and window > longest:
         units = tokenizer.modality.words.units
-        what = f"{window} {units} are more than the model has learned positions for"
+        what = f"the model has learned positions for fewer than {window:,} {units}"
         raise OptionError(what, where="--window", remedy=f"Give at most {longest}")
 
 
 def run_whole(trained_length: int, tokenizer: Tokenizer) -> str:
-    """The notice that counts sequences longer than those the model was trained on, which are run whole.
+    """Return the notice for sequences that are longer than those of the model's training, and are run whole.
 
-    ``trained_length`` is in tokens, the special ones included.
+    Args:
+        trained_length: Length of the sequences of training in tokens, special tokens included.
+        tokenizer: The model's tokenizer, which knows the number of special tokens.
     """
     longest, units = trained_length - tokenizer.n_special, tokenizer.modality.words.units
     return f"sequences longer than the {longest} {units} of the model's training, run whole"
 
 
 def check_memory_of_item(item: Item, n_bytes: int, device: torch.device, units: str) -> None:
-    """Raise InputError where an item, whose length is in ``units``, needs ``n_bytes`` and fewer are free."""
+    """Raise InputError if one item needs ``n_bytes``, and less memory is free. ``units`` names what it is
+    made of.
+    """
     if n_bytes > UNCHECKED_BYTES and (lacking := _lacking(n_bytes, device)):
-        what = f"{item.n_units:,} {units} at once need {lacking}"
-        remedy = "Give --window 1000 where the verb has it, or remove the record"
+        what = f"to run {item.n_units:,} {units} at once takes {lacking}"
+        remedy = "Give --window 1000 if the command has that option, or remove the record"
         raise InputError(what, where=item.where, remedy=remedy)
 
 
 def check_memory_of_batch(config: EncoderConfig, dtype: torch.dtype, device: torch.device, n: int) -> None:
-    """Raise OptionError where a batch of ``n`` tokens needs more memory than is free."""
+    """Raise OptionError if a batch of ``n`` tokens needs more memory than is free."""
     if n > UNCHECKED_TOKENS and (lacking := _lacking(activation_bytes(config, dtype, n), device)):
-        what = f"a batch of {n:,} tokens needs {lacking}"
-        raise OptionError(what, where="--tokens-per-batch", remedy="Give less, or leave it out")
+        what = f"a batch of {n:,} tokens takes {lacking}"
+        raise OptionError(what, where="--tokens-per-batch", remedy="Give fewer tokens, or leave it out")
 
 
 def _lacking(n_bytes: int, device: torch.device) -> str:
-    """How much is needed and how much is free, in words; empty where that is enough, or not known."""
+    """Describe how much memory is needed and how much is free; return "" if it suffices, or if this is
+    unknown.
+    """
     free = _free_on(device)
     if free is None or n_bytes <= free:
         return ""
-    return f"{format_bytes(n_bytes)} of memory, and {format_bytes(free)} are free"
+    return f"{format_bytes(n_bytes)} of memory, but only {format_bytes(free)} are free"
 
 
 def _free_on(device: torch.device) -> int | None:
-    """Bytes that are free where a model runs; None where that is not known."""
+    """Return the number of bytes that are free where a model runs; None where this is not known."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
     return free_bytes() if device.type == "cpu" else None
 
 
 def activation_bytes(config: EncoderConfig, dtype: torch.dtype, n_tokens: int) -> int:
-    """Bytes that a batch takes at the widest moment of a block, its feed-forward.
+    """Return the bytes that a batch takes in the feed-forward of a block, where it takes most.
 
-    They are the residual stream, its norm, what enters and leaves the activation, and the float32 rows that
-    come out.
+    They hold the residual stream, its norm, the input and the output of the activation function, and the
+    float32 rows of the result.
+
+    Args:
+        config: The model's shape.
+        dtype: The dtype in which the model runs.
+        n_tokens: The number of tokens of the batch.
     """
     wide = 4 if config.feedforward == "swiglu" else 2
     token_bytes = (2 * config.d_model + wide * config.d_feedforward) * dtype.itemsize
@@ -99,7 +123,10 @@ def activation_bytes(config: EncoderConfig, dtype: torch.dtype, n_tokens: int) -
 
 
 class MemoryWatch:
-    """Measures what a process holds, to estimate what a run will take. Make it when the models are loaded."""
+    """Measures the memory of this process, to estimate what a run will take.
+
+    Create it when the models are loaded, before any other work.
+    """
 
     def __init__(self) -> None:
         self._loaded, self._peak = resident_bytes(), peak_resident_bytes()
@@ -107,9 +134,9 @@ class MemoryWatch:
 
     @contextmanager
     def sampling(self) -> Iterator[None]:
-        """Measure how much a sample of the work adds.
+        """Measure how much memory a sample of the work adds.
 
-        A run adds that too: kernels that are compiled at first use, and memory that is kept for the next
+        A run adds as much: kernels are compiled at their first use, and freed memory is kept for the next
         batch.
         """
         before = resident_bytes()
@@ -117,14 +144,21 @@ class MemoryWatch:
         self._grown = max(0, resident_bytes() - before)
 
     def parts(self, activations: int, others: Mapping[str, int]) -> dict[str, int]:
-        """The parts of a run's memory on the host, in bytes, by name.
+        """Return the parts of a run's memory on the host, in bytes, by name.
 
-        ``activations``: those of the largest batch, which the sample may not have held; 0 where the model
-        runs on another device. ``others``: further parts.
+        Args:
+            activations: Bytes of the largest batch of the run, which the sample may not have held; 0 where
+                the model runs on another device.
+            others: Further parts, by name.
         """
         work = {"work of the model": max(self._grown, activations)}
         return {"program and weights": self._loaded} | work | dict(others)
 
     def highest(self, parts: Mapping[str, int]) -> int:
-        """The highest memory of the run in bytes: the sum of its parts or, if more, the peak of loading."""
+        """Return the highest memory of a run in bytes: the sum of its parts, or the peak of loading if that
+        is more.
+
+        Args:
+            parts: The parts of the run's memory in bytes, by name.
+        """
         return max(self._peak, sum(parts.values()))

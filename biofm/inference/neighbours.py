@@ -1,9 +1,10 @@
-"""Which embedded proteins are alike: the nearest of every row, found block by block.
+"""Neighbours: for every row of a file of embeddings, find the rows that are most similar.
 
-Neither the rows nor their products are ever in memory as a whole. The products are exact: unit vectors are
-rounded to multiples of 2**-24, so that a product of two entries is a multiple of 2**-48, and a sum of them, at
-most 1, fits into the 53 bits of a float64. So equal rows have equal cosines wherever they lie and whatever
-order a processor's matrix product sums in, and ties go by the order of the file on every machine.
+The rows are compared block by block; neither all rows nor all their products are ever in memory. The products
+are exact: the entries of unit vectors are rounded to multiples of 2**-24, so that a product of two is a
+multiple of 2**-48, and a sum of products, which is at most 1, fits into the 53 bits of a float64. Equal rows
+therefore have equal cosines wherever they lie and in whatever order a processor sums, and of equally similar
+rows the one that stands first in the file comes first, on every machine.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from biofm_datasets.arrays import Floats
+from biofm_datasets.text import format_count
 from numpy.typing import NDArray
 
 from biofm.core.errors import InputError, OptionError
@@ -18,14 +20,14 @@ from biofm.core.h5ad import Embeddings
 from biofm.models.families import DEFAULT_MODALITY, modalities
 
 MOST_NEAREST = 100
-"""Of one row: as many as graphs of neighbours have. All of them are kept until they are printed."""
+"""The most neighbours of a row, which is what neighbour graphs use. All are kept in memory until printed."""
 BLOCK_ROWS = 1024
 BLOCK_BYTES = 16 << 20
 STRIP_ROWS = 128
-NO_DIRECTION = "{items} equal to the mean of all, whose cosine to any other is 0"
+NO_DIRECTION = "{items} equal to the mean of all {items}, so that their cosine to any other is 0"
 
 STEPS = 1 << 24
-"""In how many steps a unit vector's entries are told apart."""
+"""The entries of unit vectors are rounded to multiples of 1 / STEPS."""
 
 Rows = NDArray[np.int32]
 Units = NDArray[np.float64]
@@ -33,11 +35,17 @@ Units = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class FoundNeighbours:
-    """The most similar other rows of each, most similar first; of equal ones the first in the file.
+    """Holds the most similar other rows of every row, the most similar first.
 
-    ``nearest`` (rows, n) are their numbers from 0; ``cosine`` (rows, n) is that around the mean of all rows,
-    right to 1e-6. ``item`` and ``items`` are what one row and several are of.
-    ``notices``: what is good to know, counted.
+    Of rows that are equally similar, the one that stands first in the file comes first.
+
+    Attributes:
+        ids: The id of each row.
+        nearest: The numbers (from 0) of the rows that are most similar to each row.
+        cosine: The cosine of each row to those rows, around the mean of all rows, right to 1e-6.
+        item: What one row stands for, such as "protein".
+        items: The same word in the plural.
+        notices: What a reader of the result should know, as a phrase and how often it happened.
     """
 
     ids: list[str]
@@ -48,33 +56,43 @@ class FoundNeighbours:
     notices: dict[str, int]
 
     def of(self, row: int) -> list[tuple[str, float]]:
-        """The ids and the cosines of a row's nearest."""
+        """Return the ids of the rows that are most similar to one row, with their cosines.
+
+        Args:
+            row: The number of the row, from 0.
+        """
         found = zip(self.nearest[row].tolist(), self.cosine[row].tolist(), strict=True)
         return [(self.ids[other], cosine) for other, cosine in found]
 
 
 def check_top(top: int) -> None:
-    """Raise OptionError where no so many neighbours are looked for."""
+    """Raise OptionError for a number of neighbours that cannot be asked for.
+
+    Args:
+        top: How many neighbours of each row to find, from 1 to ``MOST_NEAREST``.
+    """
     if not 1 <= top <= MOST_NEAREST:
-        remedy = f"Give 1 to {MOST_NEAREST}"
-        raise OptionError(f"{top:,} neighbours of each are not looked for", where="--top", remedy=remedy)
+        what = f"cannot find {format_count(top, 'neighbour')} of each row"
+        raise OptionError(what, where="--top", remedy=f"Give a number from 1 to {MOST_NEAREST}")
 
 
 class Directions:
-    """Rows as unit vectors from the mean of all, read when they are needed.
+    """Reads rows, when they are needed, as unit vectors from the mean of all rows.
 
-    Mean-pooled embeddings share a large common part, so their plain cosines all lie near 1; without the mean,
-    what differs shows. A row that differs from the mean by no more than float32 rounds has no direction.
+    Mean-pooled embeddings share a large common part, so that their plain cosines all lie near 1. Without the
+    mean, the differences show. A row that differs from the mean by no more than float32 rounds has no
+    direction.
 
-    Raises InputError for fewer than three rows, whose comparison around their mean says nothing, and for
-    values that are no numbers.
+    Raises:
+        InputError: There are fewer than three rows, whose comparison around their mean says nothing, or a
+            value is not a number.
     """
 
     def __init__(self, read: Embeddings) -> None:
         self.n_rows = len(read.ids)
         if self.n_rows < 3:
-            what = f"{self.n_rows} rows cannot be compared around their mean"
-            raise InputError(what, where=read.where, remedy="Give at least three")
+            what = f"{format_count(self.n_rows, 'row')}; a comparison around the mean of all rows needs three"
+            raise InputError(what, where=read.where, remedy="Give embeddings of at least three sequences")
         self._read = read
         self.n_block = max(1, min(BLOCK_ROWS, BLOCK_BYTES // (8 * max(1, read.n_dimensions))))
         total = np.zeros(read.n_dimensions)
@@ -83,11 +101,12 @@ class Directions:
         self._mean = total / self.n_rows
 
     def blocks(self, first: int = 0) -> Iterator[tuple[int, int]]:
+        """Yield the bounds of the blocks from row ``first`` on."""
         for start in range(first, self.n_rows, self.n_block):
             yield start, min(start + self.n_block, self.n_rows)
 
     def rows(self, start: int, stop: int) -> Units:
-        """Return unit vectors (rows, dimensions); zeros where there is no direction."""
+        """Return the unit vectors of some rows; a row without a direction is all zeros."""
         rows = self._read.rows(start, stop).astype(np.float64)
         sizes = np.maximum(np.linalg.norm(rows, axis=1), np.linalg.norm(self._mean))
         rows -= self._mean
@@ -102,9 +121,15 @@ def find_neighbours(
     top: int = 1,
     progress: Callable[[float], None] = lambda fraction: None,
 ) -> FoundNeighbours:
-    """The ``top`` nearest of every row. ``progress`` hears the share that is done.
+    """Find the most similar other rows of every row.
 
-    Raises as ``Directions`` does.
+    Args:
+        read: The opened file of embeddings.
+        top: How many neighbours of each row to find. A file with fewer other rows gives all of them.
+        progress: Called with the share of the work that is done, from 0 to 1.
+
+    Raises:
+        InputError: There are fewer than three rows, or a value is not a number.
     """
     directions = Directions(read)
     n_rows, n_nearest = directions.n_rows, min(top, directions.n_rows - 1)
@@ -120,7 +145,7 @@ def find_neighbours(
             products = _cosines(block, others)
             if first == start:
                 np.fill_diagonal(products, -np.inf)
-            else:  # those of the later block, which see this one before their own
+            else:  # the rows of the later block meet this block before their own
                 _keep_best(cosine[first:last], nearest[first:last], products.T, start)
             _keep_best(cosine[start:stop], nearest[start:stop], products, first)
             n_done += 1
@@ -131,13 +156,21 @@ def find_neighbours(
 
 
 def _items_of(read: Embeddings) -> tuple[str, str]:
-    """What one row is of, and several: an earlier biofm embedded proteins and did not say so."""
+    """Return what one row stands for, in the singular and in the plural.
+
+    Earlier versions of biofm embedded proteins and did not write down the modality.
+    """
     modality = modalities().get(read.modality or DEFAULT_MODALITY)
     return (modality.words.item, modality.words.items) if modality else ("row", "rows")
 
 
 def similarity_of(read: Embeddings, chosen: NDArray[np.intp]) -> Floats:
-    """The cosines of some rows to each other, around the mean of all."""
+    """Compute the cosines of some rows to each other, around the mean of all rows.
+
+    Args:
+        read: The opened file of embeddings.
+        chosen: The numbers of the rows to compare, from 0.
+    """
     directions = Directions(read)
     units = np.concatenate([directions.rows(row, row + 1) for row in chosen.tolist()])
     return _cosines(units, units)
@@ -152,8 +185,11 @@ def _cosines(units: Units, others: Units) -> Floats:
 
 
 def _keep_best(cosine: Floats, nearest: Rows, products: Floats, first: int) -> None:
-    """Take into the best so far, in place, what is better in ``products`` (rows, others); ``first`` is the
-    number of the first other one. They come in the order of the file, so an equal one comes too late.
+    """Merge new products into the best so far, in place.
+
+    ``products`` holds a row for each row, and a column for each other row, of which ``first`` is the number
+    of the first. Others come in the order of the file, so an equal product comes too late to replace an
+    earlier one.
     """
     rows, others, values = _better(products, cosine[:, -1], cosine.shape[1])
     if not len(rows):
@@ -163,7 +199,7 @@ def _keep_best(cosine: Floats, nearest: Rows, products: Floats, first: int) -> N
     owners = np.concatenate([np.repeat(np.arange(len(touched)), n_best), places])
     values = np.concatenate([cosine[touched].ravel(), values])
     numbers = np.concatenate([nearest[touched].ravel(), others + first])
-    order = np.lexsort((-values, owners))  # which is stable: those so far stand before the new ones
+    order = np.lexsort((-values, owners))  # stable, so that earlier rows stand before equal new ones
     starts = np.searchsorted(owners[order], np.arange(len(touched)))
     best = order[starts[:, None] + np.arange(n_best)]
     cosine[touched], nearest[touched] = values[best], numbers[best]
@@ -172,11 +208,14 @@ def _keep_best(cosine: Floats, nearest: Rows, products: Floats, first: int) -> N
 def _better(
     products: Floats, floors: Floats, n_best: int
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], Floats]:
-    """Where products are above their row's floor: rows, others in ascending order within a row, values."""
+    """Find the products that are above their row's floor.
+
+    Return their rows, their columns (in ascending order within a row) and their values.
+    """
     above = products > floors[:, None]
     if products.shape[1] > n_best and np.count_nonzero(above) > 8 * n_best * len(floors):
         above &= products >= np.partition(products, -n_best, axis=1)[:, -n_best, None]
-    # Places are looked for in the order in which they lie in memory, also of a transposed matrix.
+    # To search in the order of the memory is faster, and ``products`` may be a transposed matrix.
     lying = above if above.flags.c_contiguous else above.T
     found = np.divmod(np.flatnonzero(lying), lying.shape[1])
     rows, others = found if lying is above else found[::-1]

@@ -1,7 +1,7 @@
-"""Pooling: from a vector a token to the rows of a chunk of sequences, in their order.
+"""Pooling: the vectors of the tokens are combined to the rows of a chunk of sequences, in their order.
 
-The pieces of a sequence are pooled on the device, batch by batch, and joined on the CPU. Special tokens are
-left out, except the first one, <cls>, where that is what is asked for.
+The pieces of a sequence are pooled on the device, batch by batch, and combined on the CPU. Special tokens are
+left out, except the first one, <cls>, where the user asks for it.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,18 +21,24 @@ from biofm.nn import EncoderConfig, PackedBatch
 
 
 def check_pool(pool: str, config: EncoderConfig, tokenizer: Tokenizer) -> None:
-    """Raise OptionError where <cls> is asked for and says nothing about a sequence."""
+    """Raise OptionError if the user asks for <cls> and it says nothing about a sequence.
+
+    Args:
+        pool: The pooling: "mean", "cls", "max" or "none".
+        config: The model's shape; a causal model's <cls> sees no other token.
+        tokenizer: The model's tokenizer, which may put no special token before a sequence.
+    """
     if pool == "cls" and not tokenizer.n_before:
         what = "no special token stands before the sequences of this model"
         raise OptionError(what, where="--pool", remedy="Give mean, max or none")
     if pool == "cls" and config.causal:
         words = tokenizer.modality.words
-        what = f"in a causal model <cls> sees no {words.unit}, and is the same for every {words.item}"
+        what = f"in a causal model <cls> sees no {words.unit}: it is the same for every {words.item}"
         raise OptionError(what, where="--pool", remedy="Give mean, max or none")
 
 
 class ChunkRows(Protocol):
-    """Takes the hidden states of batches of pieces in any order, and gives the float32 rows of the chunk."""
+    """Takes the hidden states of pieces, in batches of any order, and returns the rows of the chunk."""
 
     def add(self, members: list[Piece], batch: PackedBatch, hidden: Float[Tensor, "tokens d"]) -> None: ...
 
@@ -40,12 +46,15 @@ class ChunkRows(Protocol):
 
 
 def rows_of_chunk(pool: PoolName, n_sequences: int, d_model: int) -> ChunkRows:
-    """The empty rows of a chunk, to be filled batch by batch."""
+    """Return the empty rows of a chunk, which are then filled batch by batch."""
     return UnitRows(n_sequences) if pool == "none" else PooledRows(pool, n_sequences, d_model)
 
 
 class PooledRows:
-    """One row a sequence: sums and first tokens of its pieces are averaged, maxima compared."""
+    """Holds one row for each sequence.
+
+    The sums and the first tokens of a sequence's pieces are averaged; of their maxima the largest counts.
+    """
 
     def __init__(self, pool: PoolName, n_sequences: int, d_model: int) -> None:
         self._pool = pool
@@ -53,6 +62,7 @@ class PooledRows:
         self._n_pieces = torch.zeros(n_sequences)
 
     def add(self, members: list[Piece], batch: PackedBatch, hidden: Float[Tensor, "tokens d"]) -> None:
+        """Add the pieces of one batch."""
         pooled = PIECE_POOLS[self._pool](hidden, batch, kept_tokens(members, batch)).cpu()  # (pieces, d)
         owners = torch.tensor([piece.place for piece in members])
         self._n_pieces.index_add_(0, owners, torch.ones(len(members)))
@@ -62,6 +72,7 @@ class PooledRows:
             self._values.index_add_(0, owners, pooled)
 
     def values(self, n_units: Sequence[int]) -> NDArray[np.float32]:
+        """Return the row of each sequence, given the number of units of each."""
         if self._pool == "mean":
             self._values /= torch.tensor(n_units)[:, None]
         elif self._pool == "cls":
@@ -70,23 +81,25 @@ class PooledRows:
 
 
 class UnitRows:
-    """One row a unit, such as a residue; the pieces of a sequence are joined in order."""
+    """Holds one row for each unit, such as a residue; the pieces of a sequence are joined in order."""
 
     def __init__(self, n_sequences: int) -> None:
         self._pieces: list[list[NDArray[np.float32]]] = [[] for _ in range(n_sequences)]
 
     def add(self, members: list[Piece], batch: PackedBatch, hidden: Float[Tensor, "tokens d"]) -> None:
+        """Add the pieces of one batch."""
         starts = batch.cu_seqlens.tolist()
         for piece, start in zip(members, starts, strict=False):
-            # Windows of one sequence have one length, and keep their order through the stable sort by length.
+            # The windows of one sequence have one length, so the stable sort by length keeps their order.
             self._pieces[piece.place].append(hidden[start + piece.first : start + piece.stop].cpu().numpy())
 
     def values(self, n_units: Sequence[int]) -> NDArray[np.float32]:
+        """Return the rows of all units, one sequence after the other."""
         return np.concatenate([rows for pieces in self._pieces for rows in pieces])
 
 
 def kept_tokens(members: list[Piece], batch: PackedBatch) -> Tensor:
-    """Which tokens of the batch are units that count in their window; bool (tokens,)."""
+    """Return, for every token of the batch, whether it is a unit that counts in its window."""
     owners = batch.sequence_of_token()
     first = torch.tensor([piece.first for piece in members], device=owners.device)
     stop = torch.tensor([piece.stop for piece in members], device=owners.device)
@@ -96,6 +109,7 @@ def kept_tokens(members: list[Piece], batch: PackedBatch) -> Tensor:
 def sum_of_units(
     hidden: Float[Tensor, "tokens d"], batch: PackedBatch, kept: Bool[Tensor, " tokens"]
 ) -> Float[Tensor, "sequences d"]:
+    """Return the sum of the units that count, for each piece."""
     totals = hidden.new_zeros(batch.n_sequences, hidden.shape[1])
     return totals.index_add_(0, batch.sequence_of_token(), hidden * kept[:, None])
 
@@ -103,6 +117,7 @@ def sum_of_units(
 def largest_of_units(
     hidden: Float[Tensor, "tokens d"], batch: PackedBatch, kept: Bool[Tensor, " tokens"]
 ) -> Float[Tensor, "sequences d"]:
+    """Return the largest value of the units that count, for each piece and dimension."""
     lowest = hidden.new_full((batch.n_sequences, hidden.shape[1]), -torch.inf)
     return raise_to(lowest, batch.sequence_of_token(), hidden.masked_fill(~kept[:, None], -torch.inf))
 
@@ -110,6 +125,7 @@ def largest_of_units(
 def first_token(
     hidden: Float[Tensor, "tokens d"], batch: PackedBatch, kept: Bool[Tensor, " tokens"]
 ) -> Float[Tensor, "sequences d"]:
+    """Return the vector of the first token of each piece."""
     return hidden[batch.cu_seqlens[:-1].long()]
 
 
@@ -125,4 +141,4 @@ PIECE_POOLS: dict[str, Callable[[Tensor, PackedBatch, Tensor], Tensor]] = {
     "max": largest_of_units,
     "cls": first_token,
 }
-"""What each pooling computes of one piece on the device; ``PooledRows`` makes the mean of the sums."""
+"""What each pooling computes of one piece on the device. ``PooledRows`` divides the sums for the mean."""

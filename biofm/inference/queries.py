@@ -1,6 +1,6 @@
-"""Queries: which tokens a language model expects at places of a sequence, hidden or shown.
+"""Queries: ask a language model which tokens it expects at some places of a sequence.
 
-Scores of variants and perplexities are both made of such answers.
+Each place is hidden by a mask or shown. Scores of variants and perplexities are computed from the answers.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -21,12 +21,14 @@ from biofm.nn import MaskedLM
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One run through the model: a sequence with the tokens at ``masked`` hidden, read at the places
-    ``read``.
+    """Describes one run of the model: which tokens are hidden, and at which places the answer is read.
 
-    ``tokens``: (length,), the special ones included. ``masked`` and ``read``: places in ``tokens``, each
-    ascending and without repeats; they may differ or be empty. ``values``: (length,), for a model that reads
-    one number a token.
+    Attributes:
+        tokens: The tokens of the sequence, special tokens included.
+        masked: Places in ``tokens`` that are hidden by a mask, ascending and without repeats. They may be
+            none.
+        read: Places in ``tokens`` where the model's probabilities are read, ascending and without repeats.
+        values: One number for each token, for a model that reads such numbers; else None.
     """
 
     tokens: Tokens
@@ -36,7 +38,14 @@ class Query:
 
 
 class QueryRunner(Engine):
-    """A language model that ``place`` made ready, asked for the probabilities of tokens."""
+    """Asks a language model for the probabilities of tokens.
+
+    Args:
+        model: The model, made ready by ``place``. It must have a language-model head.
+        mask_token: The number of the token that hides another one.
+        compute: The device and the dtype of the model.
+        tokens_per_batch: The most tokens of one batch. None takes the default of the device.
+    """
 
     def __init__(
         self, model: MaskedLM, mask_token: int, compute: Compute, tokens_per_batch: int | None = None
@@ -49,11 +58,22 @@ class QueryRunner(Engine):
     def predict(
         self, queries: Iterable[Query], on_run: Callable[[int], None] = no_progress
     ) -> Iterator[NDArray[np.float32]]:
-        """For each query, in order, the natural logarithm of every token's probability; (read, vocabulary).
+        """Answer queries in order, each with the natural logarithms of the probabilities of all tokens.
 
-        Rows are NaN where the model's numbers are not finite. Queries of many sequences are packed together;
-        memory holds one chunk of them, however many come. ``on_run`` is called after each batch with the
-        number of its tokens, before the answers come.
+        Queries of many sequences are packed together. One chunk of queries is in memory at a time, however
+        many there are.
+
+        Args:
+            queries: The queries, in any number.
+            on_run: Called after each batch with its number of tokens, before the answers of the batch are
+                returned.
+
+        Yields:
+            An array of shape (places read, vocabulary) for each query. It is NaN where the model's numbers
+                are not finite.
+
+        Raises:
+            OptionError: A batch is too large for the memory.
         """
         for chunk in self.chunks(queries):
             yield from self._predict_chunk(chunk, on_run)
@@ -70,13 +90,13 @@ class QueryRunner(Engine):
 
     @torch.inference_mode()
     def _run(self, queries: list[Query]) -> list[NDArray[np.float32]]:
-        """The answers to the queries of one batch."""
+        """Answer the queries of one batch."""
         batch = pack_sequences(queries)
         starts = batch.cu_seqlens.tolist()
         batch.tokens[_places([query.masked for query in queries], starts)] = self.mask_token
         read = _places([query.read for query in queries], starts).to(self.device)
         batch = batch.to(self.device)
-        with self.memory_for(batch, "Give less"):
+        with self.memory_for(batch, "Give fewer tokens"):
             vectors = self.model.encoder(batch, rows=batch.rows(read))
         of_device = self.model.logits(vectors).float().log_softmax(-1)
         sums = of_device.sum(-1)
@@ -87,7 +107,7 @@ class QueryRunner(Engine):
 
 
 def _places(places: list[NDArray[np.int64]], starts: list[int]) -> Tensor:
-    """Places within each sequence as places in the packed batch."""
+    """Convert places within each sequence to places in the packed batch."""
     return torch.from_numpy(
         np.concatenate([part + start for part, start in zip(places, starts, strict=False)])
     )

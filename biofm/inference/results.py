@@ -1,4 +1,4 @@
-"""Results: embeddings, the summaries of runs that wrote some, and the rows that stay empty in any output.
+"""Results: this module describes embeddings and runs, and marks the empty rows of any output.
 
 A row stays empty where the model's numbers for it are not finite and ``on_error`` is "skip".
 """
@@ -16,19 +16,26 @@ from biofm.core.outputs import ProvenanceFields
 from biofm.models.finiteness import describe_not_finite
 
 EMPTY_ROWS = "rows left empty, because the model's numbers are not finite"
-"""The notice that counts them."""
+"""The notice that counts rows left empty."""
 REASON = "reason"
 """The column of a table that says why a row is empty."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Embeddings:
-    """Rows in the order of the input: one a sequence, or, with ``pool="none"``, one a residue.
+    """Holds embeddings in memory, in the order of the input.
 
-    ``values``: float32, (rows, d_model). With one row a residue, the first ``n_residues[0]`` rows are those
-    of the first sequence, the next ``n_residues[1]`` those of the second, and so on. ``notices`` counts
-    everything that was changed, skipped or run unusually. ``columns``: further columns of the input, by name,
-    with one cell a sequence.
+    There is one row for each sequence or, with ``pool="none"``, one for each residue. With one row for each
+    residue, the first ``n_residues[0]`` rows belong to the first sequence, the next ``n_residues[1]`` rows to
+    the second, and so on.
+
+    Attributes:
+        ids: The id of each sequence.
+        n_residues: The length of each sequence in residues.
+        values: The rows, of shape (rows, d_model).
+        provenance: How the embeddings were made.
+        notices: What was changed, skipped or run unusually, as a phrase and how often it happened.
+        columns: Further columns of the input by name, with one cell for each sequence.
     """
 
     ids: list[str]
@@ -41,10 +48,20 @@ class Embeddings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbedSummary:
-    """What a run from file to file did; the embeddings themselves are in ``output``.
+    """Tells what an embedding run did; the embeddings themselves are in the file ``output``.
 
-    ``n_tokens`` counts what went through the model in all sessions of the run; ``seconds`` and
-    ``tokens_per_second`` are those of the last session.
+    Attributes:
+        output: The path of the file.
+        n_sequences: How many sequences the input has.
+        n_residues: How many residues these have together.
+        n_tokens: How many tokens the model processed in all sessions of the run.
+        n_rows: How many rows the output has.
+        n_dimensions: How many numbers a row has.
+        seconds: How long the last session took.
+        tokens_per_second: The speed of the last session.
+        dtype_reason: Why the model ran in its dtype, in words.
+        provenance: How the embeddings were made.
+        notices: What was changed, skipped or run unusually, as a phrase and how often it happened.
     """
 
     output: str
@@ -62,9 +79,19 @@ class EmbedSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MergeSummary:
-    """What the shards of a run held together. ``notices`` are those of reading the input.
+    """Tells what a merge of shards did; the embeddings themselves are in the file ``output``.
 
-    ``n_unique`` counts different sequences.
+    Attributes:
+        output: The path of the file.
+        n_shards: How many shards were merged.
+        n_sequences: How many sequences the input has.
+        n_unique: How many of them are different.
+        n_residues: How many residues all sequences have together.
+        n_rows: How many rows the output has.
+        n_dimensions: How many numbers a row has.
+        seconds: How long the merge took.
+        provenance: How the embeddings were made.
+        notices: What was changed or skipped when the input was read, as a phrase and how often it happened.
     """
 
     output: str
@@ -80,8 +107,13 @@ class MergeSummary:
 
 
 def emptied(columns: Mapping[str, Any], without: NDArray[np.bool_]) -> dict[str, Any]:
-    """The columns without a value in the rows ``without``; the same columns where there is no such row."""
-    import pyarrow as pa  # heavy, and needed only where a table is written
+    """Return the columns with empty cells in the rows that have no value.
+
+    Args:
+        columns: The columns of a table by name.
+        without: Marks the rows that are to be empty. If there are none, the columns stay as they are.
+    """
+    import pyarrow as pa  # slow to import, and only needed where a table is written
     import pyarrow.compute as pc
 
     if not without.any():
@@ -91,7 +123,13 @@ def emptied(columns: Mapping[str, Any], without: NDArray[np.bool_]) -> dict[str,
 
 
 def reasons(without: NDArray[np.bool_], dtype: torch.dtype, on_error: str) -> dict[str, Any]:
-    """The column that says why the rows ``without`` are empty; none where ``on_error`` is "stop"."""
+    """Return the column that says why rows are empty, or no column if ``on_error`` is "stop".
+
+    Args:
+        without: Marks the rows that are empty.
+        dtype: The dtype in which the model ran.
+        on_error: "stop" or "skip". With "stop", no row can be empty.
+    """
     import pyarrow as pa
 
     if on_error == "stop":

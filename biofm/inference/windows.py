@@ -1,6 +1,7 @@
-"""Windows: a long sequence is cut into overlapping pieces, of which each unit counts in one.
+"""Windows: a long sequence is cut into overlapping pieces, and each of its units counts in one of them.
 
-A unit, such as a residue, counts in the window in whose middle it lies, where the model sees most around it.
+A unit, such as a residue, counts in the window where it is nearest to the middle: there the model sees most
+around it.
 """
 
 from collections.abc import Iterator
@@ -16,10 +17,14 @@ Values = NDArray[np.float32] | None
 
 
 class Piece(NamedTuple):
-    """The tokens of a window, or of a whole sequence, with the special ones around them.
+    """Holds the tokens of a window, or of a whole sequence, with the special tokens around them.
 
-    ``place``: the place of its sequence in the chunk. The tokens ``first`` up to ``stop`` are the units that
-    count.
+    Attributes:
+        place: The place (from 0) of the sequence in its chunk.
+        tokens: The tokens of the piece, special tokens included.
+        first: The place in ``tokens`` of the first unit that counts.
+        stop: The place in ``tokens`` behind the last unit that counts.
+        values: One number for each token, for a model that reads such numbers; else None.
     """
 
     place: int
@@ -30,16 +35,24 @@ class Piece(NamedTuple):
 
     @property
     def n_kept(self) -> int:
-        """How many of its units count."""
+        """The number of units of the piece that are counted."""
         return self.stop - self.first
 
 
 def pieces(
     place: int, tokens: Tokens, window: int | None, tokenizer: Tokenizer, values: Values = None
 ) -> Iterator[Piece]:
-    """Cut the tokens of a sequence, and their values, into windows of ``window`` units that overlap by half.
+    """Cut the tokens of a sequence, and their values, into windows that overlap by half.
 
-    An overlap is shared out at its centre. ``window`` None, or a sequence that fits, gives one piece.
+    Each half of an overlap counts in the window whose middle is nearer. A sequence that fits into a window
+    gives one piece.
+
+    Args:
+        place: The place (from 0) of the sequence in its chunk.
+        tokens: The tokens of the sequence, special tokens included.
+        window: Length of a window in units. None makes one piece of the whole sequence.
+        tokenizer: The model's tokenizer, which knows the special tokens.
+        values: One number for each token, for a model that reads such numbers; else None.
     """
     n_before, n_units = tokenizer.n_before, len(tokens) - tokenizer.n_special
     if window is None or n_units <= window:
@@ -53,7 +66,13 @@ def pieces(
 
 
 class Span(NamedTuple):
-    """A window from unit ``start`` (from 0) on, in which the units ``first`` up to ``stop`` count."""
+    """Describes a window by units of the sequence, counted from 0.
+
+    Attributes:
+        start: The first unit of the window.
+        first: The first unit that counts in this window.
+        stop: The unit behind the last one that counts in this window.
+    """
 
     start: int
     first: int
@@ -61,7 +80,12 @@ class Span(NamedTuple):
 
 
 def spans(n_units: int, window: int) -> list[Span]:
-    """The windows of a sequence in order; a sequence that fits has one."""
+    """Return the windows of a sequence in order; a sequence that fits into a window has one.
+
+    Args:
+        n_units: Length of the sequence in units.
+        window: Length of a window in units.
+    """
     if n_units <= window:
         return [Span(0, 0, n_units)]
     starts = _window_starts(n_units, window)
@@ -70,12 +94,26 @@ def spans(n_units: int, window: int) -> list[Span]:
 
 
 def frame(tokens: Tokens, start: int, window: int, tokenizer: Tokenizer) -> Tokens:
-    """The units ``start`` up to ``start + window`` of a sequence, with the special tokens around them."""
+    """Return the units of one window, with the special tokens around them.
+
+    Args:
+        tokens: The tokens of the whole sequence, special tokens included.
+        start: The first unit of the window, from 0.
+        window: Length of the window in units.
+        tokenizer: The model's tokenizer, which knows the special tokens.
+    """
     return tokenizer.frame(tokenizer.body(tokens)[start : start + window])
 
 
 def frame_values(values: Values, start: int, window: int, tokenizer: Tokenizer) -> Values:
-    """The values of the tokens that ``frame`` gives; those of the special tokens stay."""
+    """Return the values of the tokens that ``frame`` returns; those of the special tokens stay.
+
+    Args:
+        values: The values of the whole sequence, special tokens included. None is passed on.
+        start: The first unit of the window, from 0.
+        window: Length of the window in units.
+        tokenizer: The model's tokenizer, which knows the special tokens.
+    """
     if values is None:
         return None
     n_before, n_behind = len(tokenizer.before), len(tokenizer.behind)
@@ -84,6 +122,8 @@ def frame_values(values: Values, start: int, window: int, tokenizer: Tokenizer) 
 
 
 def _window_starts(n_units: int, window: int) -> list[int]:
-    """The first unit of each window: half a window apart; the last window ends with the sequence."""
+    """Return the first unit of each window. Windows begin half a window apart; the last ends with the
+    sequence.
+    """
     step = max(1, window // 2)
     return [*range(0, n_units - window, step), n_units - window]
