@@ -1,4 +1,6 @@
-"""Runs from file to file: shards, the journal, progress, the output, and the estimate made before."""
+"""Runs: apply a model to a file and write a file, by shards, with a journal and progress, and estimate it
+before.
+"""
 
 from biofm.inference.runs.contacts import ContactsSummary, Focus, StructureSummary, write_contacts
 from biofm.inference.runs.estimate import EmbedEstimate, estimate_embedding

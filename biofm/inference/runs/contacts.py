@@ -1,4 +1,4 @@
-"""A run of contacts: records become a file of maps, and one protein is drawn or compared with a structure."""
+"""A run of contacts writes the maps of all records into a file; it draws or compares one of them."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,11 +20,16 @@ from biofm.inference.runs.intake import Intake
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StructureSummary:
-    """How well the contacts of one protein agree with a structure.
+    """Tells how well the contacts of one protein agree with a structure.
 
-    ``n_shown``: how many of its residues are in the structure; ``n_contacts``: the contacts there, without
-    those between near neighbours along the chain. ``identity``: identical residues, as a share of the shorter
-    sequence.
+    Attributes:
+        protein: The protein's id in the input.
+        structure: The file and the chain of the structure.
+        identity: Identical residues of both sequences, as a share of the shorter one, from 0 to 1.
+        n_shown: How many residues of the protein are in the structure.
+        n_contacts: How many contacts the structure has, without those between near neighbours along the
+            chain.
+        precision: How many of the most probable contacts are in the structure, for several numbers of them.
     """
 
     protein: str
@@ -37,7 +42,20 @@ class StructureSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContactsSummary:
-    """What a run from file to file did; the contacts themselves are in ``output``."""
+    """Tells what a run of contacts did; the maps themselves are in the file ``output``.
+
+    Attributes:
+        output: The path of the file.
+        n_sequences: How many maps were written.
+        n_residues: How many residues the proteins have together.
+        n_tokens: How many tokens the model processed.
+        seconds: How long the run took.
+        tokens_per_second: The speed of the run.
+        structure: How well one protein agrees with a structure; None where no structure was given.
+        dtype_reason: Why the model ran in its dtype, in words.
+        provenance: How the maps were made.
+        notices: What was changed or skipped, as a phrase and how often it happened.
+    """
 
     output: str
     n_sequences: int
@@ -52,12 +70,16 @@ class ContactsSummary:
 
 
 class Focus:
-    """The one protein of the input that is drawn, or compared with a structure.
+    """Finds the one protein of the input that is drawn, or compared with a structure.
 
-    It is found while the records pass by on their way to the model, so that faults show before the model
-    works. ``protein``: its id, which may be left out where the input holds one protein. ``source``: the name
-    of the input, for messages. ``truth``: the contacts of ``chain``, if one was given. ``map``: what the
-    model predicts.
+    The protein is found while the records pass by on their way to the model, so that faults show before the
+    model works. Afterwards ``truth`` holds the contacts of the chain, if there is one, and ``map`` the
+    contacts that the model predicts.
+
+    Args:
+        protein: The protein's id. None where the input holds one protein only.
+        chain: The chain of a structure to compare it with. None where nothing is compared.
+        source: The name of the input, for messages.
     """
 
     def __init__(self, protein: str | None, chain: Chain | None, source: str) -> None:
@@ -71,13 +93,18 @@ class Focus:
     def watch(self, records: Iterable[Record]) -> Iterator[Record]:
         """Pass the records on, and find the protein among them.
 
-        Raises InputError where it is not there, where it is unnamed and one of several, and where the chain
-        is that of another protein.
+        Args:
+            records: The records of the input.
+
+        Raises:
+            InputError: The protein is not in the input, it has no name and is one of several, or the chain
+                belongs to another protein.
         """
         for place, record in enumerate(records):
             if self._protein is None and place > 0:
-                remedy = f"Say which one: --protein {record.id}"
-                raise InputError("one protein alone is drawn or compared", where=record.where, remedy=remedy)
+                what = "only one protein can be drawn or compared, and the input holds several"
+                remedy = f"Choose one, for example --protein {record.id}"
+                raise InputError(what, where=record.where, remedy=remedy)
             if self._place is None and self._protein in (None, record.id):
                 self._place = place
                 if self._chain is not None:
@@ -85,19 +112,24 @@ class Focus:
             yield record
         if self._place is None:
             if self._protein is None:
-                what = "no protein is left that could be drawn or compared"
-                raise InputError(what, where=self._source, remedy="Give one that is short enough")
-            remedy = "Give --protein an id of the input"
+                what = "no protein is left to draw or compare"
+                raise InputError(what, where=self._source, remedy="Give a protein that is short enough")
+            remedy = "Give --protein the id of a protein in the input"
             raise InputError(f"no protein is called {self._protein}", where=self._source, remedy=remedy)
 
     def keep(self, place: int, found: ContactMap) -> None:
-        """Keep ``found`` if it is the map of the protein. ``place``: that of its record, from 0."""
+        """Keep the map if it is the one of the protein.
+
+        Args:
+            place: The place of the map's record in the input, from 0.
+            found: The map of that record.
+        """
         if place == self._place:
             self.map = found
 
 
 class ContactTally(TypedDict):
-    """What went through the model, and how fast."""
+    """Tells what went through the model, and how fast it was."""
 
     n_sequences: int
     n_residues: int
@@ -116,10 +148,23 @@ def write_contacts(
     *,
     on_error: str = "stop",
 ) -> ContactTally:
-    """Write the maps of all records of ``intake`` into ``writer``, and leave that open.
+    """Write the maps of all records, and leave the writer open.
 
-    ``focus`` keeps the map of the one protein that is looked at. Raises ModelError or OptionError as
-    ``ContactMapper.stream`` does.
+    Args:
+        mapper: The model that predicts contacts.
+        intake: The records of the input.
+        writer: The opened output.
+        focus: Gets the map of the one protein that is drawn or compared. None where there is no such protein.
+        notices: Counts what a reader of the maps should know.
+        progress: Shows how far the run is.
+        on_error: What happens to a protein for which the model's numbers are not finite: "skip" gives it a
+            map of NaN, "stop" raises an error.
+
+    Raises:
+        InputError: A protein is too long for the memory.
+        ModelError: The model's weights are not finite, and ``on_error`` is "stop".
+        OptionError: The numbers overflow in this dtype, and ``on_error`` is "stop"; or a batch is too large
+            for the memory.
     """
     began = perf_counter()
     counts: Counter[str] = Counter()

@@ -1,6 +1,7 @@
-"""Estimate: the time, memory and space on the disk that an embedding run will take.
+"""Estimate: predict the time, the memory and the space on the disk that an embedding run will take.
 
-The input is counted, a sample of it is timed, and the rest follows from the model's shape and the formats.
+The input is counted, a sample of it is timed, and the rest follows from the shape of the model and from the
+file formats.
 """
 
 import random
@@ -26,23 +27,36 @@ from biofm.modalities import Item
 SAMPLE_SECONDS = 5.0
 NUMBER_BYTES = 8
 
-# The library of the output's format, a block of rows on its way, records read ahead, the journal's cache.
+# For the library of the output's format, a block of rows, records that are read ahead, the journal's cache.
 STREAMING_BYTES = 80 << 20
-TEXT_BYTES = 70 << 20  # a block of rows as text
-ARROW_BYTES = 70 << 20  # its library, which keeps what it has freed
+TEXT_BYTES = 70 << 20  # for a block of rows as text
+ARROW_BYTES = 70 << 20  # for Arrow, which keeps the memory that it has freed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbedEstimate:
-    """What a run will take.
+    """Tells what an embedding run will take.
 
-    - ``n_tokens`` go through the model, those of equal sequences once; ``longest`` is in residues.
-    - ``seconds``: reading, as it was timed, and running all tokens at the speed of the sample, which was
-      ``sample_tokens`` in ``sample_seconds``.
-    - ``memory_bytes``: the highest, which is the sum of ``memory_parts`` or the peak of loading the model;
-      ``device_bytes``: on a device that is not the CPU.
-    - ``output_bytes``: the size of the output in each format, by suffix; ``scratch_bytes``: what lies beside
-      the output until that is whole.
+    Attributes:
+        n_sequences: How many sequences the shard has.
+        n_unique: How many of them are different.
+        n_residues: How many residues all of them have together.
+        n_tokens: How many tokens the model will process; equal sequences are processed once.
+        longest: Length of the longest sequence in residues.
+        n_rows: How many rows the output will have.
+        n_dimensions: How many numbers a row will have.
+        seconds: The time to read the input, as measured, and to run all tokens at the speed of the sample.
+        sample_tokens: How many tokens the sample had.
+        sample_seconds: How long the sample took.
+        memory_bytes: The highest memory on the host: the sum of ``memory_parts``, or the peak of loading the
+            model if that is more.
+        memory_parts: The parts of that memory in bytes, by name.
+        device_bytes: The highest memory of a device that is not the CPU; else 0.
+        output_bytes: The size of the output in each format, by the suffix of its name.
+        scratch_bytes: The size of the journal, which lies beside the output until that is complete.
+        dtype_reason: Why the model runs in its dtype, in words.
+        provenance: How the embeddings would be made.
+        notices: What would be changed or skipped, as a phrase and how often it happens.
     """
 
     n_sequences: int
@@ -75,9 +89,20 @@ def estimate_embedding(
     dtype_reason: str,
     provenance: ProvenanceFields,
 ) -> EmbedEstimate:
-    """Read all records, embed a sample of them, and reckon what the run of ``shard`` takes.
+    """Read all records, embed a sample of them, and estimate what the run will take.
 
-    ``suffix`` is that of the output. The model of ``embedder`` has just been loaded.
+    Args:
+        embedder: The embedder. Its model must just have been loaded: the memory of loading is part of the
+            estimate.
+        records: The records of the whole input.
+        shard: The share of the input that the run will embed.
+        suffix: The suffix of the output's name, such as ".h5ad".
+        notices: Counts what a reader of the result should know.
+        dtype_reason: Why the model runs in its dtype, in words.
+        provenance: How the embeddings would be made.
+
+    Raises:
+        InputError: A record is at fault, or too long for the model or for the memory.
     """
     memory = MemoryWatch()
     began = perf_counter()
@@ -112,6 +137,8 @@ def estimate_embedding(
 
 @dataclass(frozen=True, slots=True)
 class _Timed:
+    """Holds how many tokens a sample had, how long they took, and its rows."""
+
     n_tokens: int
     seconds: float
     values: NDArray[np.float32]
@@ -129,7 +156,7 @@ def _time(embedder: Embedder, sample: list[Item]) -> _Timed:
         n_tokens += n
 
     if made:
-        embedder.embed_new(made[0], ())  # the first batch of a process is slow
+        embedder.embed_new(made[0], ())  # not timed: the first batch of a process is slow
     began = perf_counter()
     for batch in made:
         values += embedder.embed_new(batch, (), count).values()
@@ -141,7 +168,7 @@ def _time(embedder: Embedder, sample: list[Item]) -> _Timed:
 def _memory(
     memory: MemoryWatch, embedder: Embedder, found: Survey, suffix: str, n_output_bytes: int
 ) -> tuple[dict[str, int], int]:
-    """Bytes that a run takes on the host, part by part, and bytes that it takes on another device."""
+    """Estimate the bytes that a run takes on the host, part by part, and those on another device."""
     d_model, window = embedder.config.d_model, embedder.options.window
     longest = min(found.longest, window or found.longest) + embedder.tokenizer.n_special
     n_batch_tokens = min(max(embedder.tokens_per_batch, longest), found.n_tokens)
@@ -151,7 +178,7 @@ def _memory(
     buffers = STREAMING_BYTES
     if suffix == ".csv":
         buffers += TEXT_BYTES
-    if suffix == ".parquet":  # a row group gathers, and is there again as a table and compressed
+    if suffix == ".parquet":  # a row group is there three times: as rows, as a table, and compressed
         buffers += ARROW_BYTES + 3 * min(ROW_GROUP_BYTES, n_output_bytes)
     others = {"rows of a chunk": rows, "buffers": buffers}
     if embedder.device.type == "cpu":
@@ -161,11 +188,12 @@ def _memory(
 
 
 def _chunk_tokens(embedder: Embedder) -> int:
+    """Return the number of tokens of a full chunk."""
     return BATCHES_PER_CHUNK * embedder.tokens_per_batch
 
 
 def output_bytes(counted: Survey, values: NDArray[np.float32], *, per_residue: bool) -> dict[str, int]:
-    """Bytes of the output in each format, by suffix. ``values``: some of its rows, (rows, d)."""
+    """Estimate the bytes of the output in each format, by suffix, from some of its rows (``values``)."""
     d_model = values.shape[1]
     n_rows = counted.n_residues if per_residue else counted.n_sequences
     floats = FLOAT_BYTES * n_rows * d_model
@@ -183,17 +211,19 @@ def output_bytes(counted: Survey, values: NDArray[np.float32], *, per_residue: b
 
 
 def scratch_bytes(counted: Survey, d_model: int, *, per_residue: bool) -> int:
-    """Bytes of the journal: rows of the different sequences, their keys with an index, and the records."""
+    """Estimate the bytes of the journal: rows of the different sequences, their keys with an index, and the
+    records.
+    """
     n_rows = counted.unique_residues if per_residue else counted.n_unique
     n_text_bytes = counted.id_bytes + counted.cell_bytes
     return FLOAT_BYTES * d_model * n_rows + 80 * counted.n_unique + 50 * counted.n_sequences + n_text_bytes
 
 
 def _h5ad(n_rows: int, d_model: int, row_ids: int, per_residue: bool) -> int:
-    """Bytes of an .h5ad file.
+    """Estimate the bytes of an .h5ad file.
 
-    Its chunks are whole. A text takes 16 bytes in its array, and in a heap 16 and its own, rounded up to
-    eights.
+    Its chunks are whole. A text takes 16 bytes in its array, and 16 bytes besides its own in a heap, rounded
+    up to a multiple of 8.
     """
     n_chunk_rows = max(1, CHUNK_BYTES // (FLOAT_BYTES * d_model))
     values = -(-n_rows // n_chunk_rows) * n_chunk_rows * d_model * FLOAT_BYTES
@@ -204,6 +234,6 @@ def _h5ad(n_rows: int, d_model: int, row_ids: int, per_residue: bool) -> int:
 
 
 def _text_bytes(values: NDArray[np.float32]) -> float:
-    """Bytes of a row of numbers as text, each with its comma."""
+    """Return the average bytes of a row of numbers as text, each with its comma."""
     some = values[:: max(1, len(values) // 50)]
     return sum(len(str(value)) + 1 for value in some.ravel()) / len(some)

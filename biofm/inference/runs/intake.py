@@ -1,4 +1,4 @@
-"""Intake: the records of a file on their way to the model, and the share of the work that is done."""
+"""Intake: records are read from a file on their way to the model, and the share that is done is known."""
 
 import os
 from collections import deque
@@ -11,18 +11,23 @@ from biofm.core import Progress
 from biofm.inference.runs.shards import Shard
 
 AHEAD_BYTES = 2 << 20
-"""Records are read ahead until they take so much memory: some 4,000 proteins."""
+"""The memory that records read ahead may take: enough for some 4,000 proteins."""
 RECORD_BYTES = 256
-"""Memory that a record takes besides its sequence."""
+"""The memory that a record takes besides its sequence."""
 CELL_BYTES = 128
-"""Memory that each cell of its columns takes."""
+"""The memory that each further cell of a record takes."""
 
 
 class Intake:
-    """Passes the records of an opened file on, and reads some thousands of them ahead.
+    """Passes on the records of an opened file, and reads some thousands of them ahead.
 
-    A short input is therefore read whole before the model starts: its faults show at once, and the share that
-    is done is known exactly. For a long input the share is estimated from how far the file has been read.
+    A short input is therefore read to its end before the model starts: its faults show at once, and the share
+    that is done is known exactly. For a long input, the share is estimated from how far the file has been
+    read.
+
+    Args:
+        records: The records of the file, read when they are needed.
+        stream: The opened file, whose position shows how far it has been read.
     """
 
     def __init__(self, records: Iterable[Record], stream: BinaryIO) -> None:
@@ -46,7 +51,12 @@ class Intake:
             yield ahead.popleft()
 
     def share_of(self, n_residues: float) -> float | None:
-        """Which share of the whole input so many residues are, from 0 to 1; None while that is not known."""
+        """Return which share of the whole input a number of residues is, from 0 to 1; None while this is
+        unknown.
+
+        Args:
+            n_residues: The number of residues that are done.
+        """
         share_read = 1.0 if self._has_ended else self._share_read()
         if share_read is None or not self._n_residues:
             return None
@@ -54,10 +64,10 @@ class Intake:
 
 
 class Meter:
-    """Tells ``progress`` how far the work on a shard is.
+    """Reports to ``progress`` how far the work on a shard is.
 
-    ``n_residues`` were done before this session. ``n_tokens`` went through the model in this session, and
-    ``n_chunk_tokens`` of them for the last chunk.
+    ``n_residues`` were done before this session. The model processed ``n_tokens`` in this session, and
+    ``n_chunk_tokens`` of them for the current chunk.
     """
 
     def __init__(self, progress: Progress, intake: Intake, shard: Shard, n_residues: int) -> None:
@@ -69,7 +79,7 @@ class Meter:
         self.n_tokens = 0
 
     def begin_chunk(self) -> None:
-        """Count the next chunk. When the first one begins, all that was done before has been read."""
+        """Begin the next chunk. When the first one begins, all that earlier sessions did has been read."""
         self.n_chunk_tokens = self._n_chunk_residues = 0
         if not self._has_begun:
             self._has_begun = True
@@ -83,7 +93,7 @@ class Meter:
         self._progress.update(tokens=self.n_tokens, fraction=self._fraction())
 
     def end_chunk(self, n_residues: int) -> None:
-        """Count the whole chunk as done: ``n_residues``, with those whose rows were known already."""
+        """Count the whole chunk as done: ``n_residues``, with the sequences whose rows were known already."""
         self._n_chunk_residues = 0
         self._n_residues += n_residues
         self._progress.update(tokens=self.n_tokens, fraction=self._fraction())
@@ -93,18 +103,25 @@ class Meter:
 
 
 def _bytes_of(record: Record) -> int:
-    """Memory that a record takes, about."""
+    """Estimate the memory that a record takes."""
     return RECORD_BYTES + len(record.sequence) + CELL_BYTES * len(record.columns)
 
 
 def share_reader(stream: BinaryIO) -> Callable[[], float | None]:
-    """A function that gives the share of the file that has been read, 0 to 1; None where that is unknown."""
+    """Return a function that tells which share of a file has been read, from 0 to 1; None where it is
+    unknown.
+
+    Args:
+        stream: The opened file.
+    """
     n_bytes = _size_of(stream)
     return lambda: min(1.0, stream.tell() / n_bytes) if n_bytes else None
 
 
 def _size_of(stream: BinaryIO) -> int:
-    """The bytes of a file that is read from its beginning to its end; 0 for a pipe, and for Parquet."""
+    """Return the size of a file in bytes, or 0 if it is a pipe or Parquet, which is not read from start to
+    end.
+    """
     if not stream.seekable():
         return 0
     start = stream.tell()

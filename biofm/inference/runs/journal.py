@@ -1,6 +1,6 @@
-"""An embedding run: the records of an input go, chunk by chunk, through the model into a journal.
+"""An embedding run sends the records of an input, chunk by chunk, through the model into a journal.
 
-Each chunk is on the disk before the next one begins. However the process ends, a later one goes on from
+Each chunk is on the disk before the next one begins. However the process ends, a later one continues from
 there, and the journal becomes the same, bit by bit, as that of a run that was never stopped.
 """
 
@@ -23,7 +23,13 @@ from biofm.modalities import Item
 
 
 class Totals(NamedTuple):
-    """A digest of all records of an input, and how many sequences and residues a share of it holds."""
+    """Holds the counts of a shard, and a digest of its whole input.
+
+    Attributes:
+        digest: A digest of all records of the input, in hexadecimal digits.
+        n_sequences: How many sequences the shard has.
+        n_residues: How many residues these have together.
+    """
 
     digest: str
     n_sequences: int
@@ -31,10 +37,15 @@ class Totals(NamedTuple):
 
 
 def fingerprint(embedder: Embedder, provenance: ProvenanceFields, shard: Shard) -> Fields:
-    """Everything besides the input that decides the bits of the values.
+    """Return everything besides the input that decides the bits of the embeddings.
 
-    The name of the model is left out, since its weights decide. The number of threads is there, since other
-    threads sum in another order.
+    The name of the model is left out, because its weights decide. The number of threads is included, because
+    it decides the order of sums.
+
+    Args:
+        embedder: The embedder of the run.
+        provenance: How the embeddings are made.
+        shard: The share of the input that the run embeds.
     """
     how = {name: value for name, value in provenance.items() if name != "model"}
     return how | {
@@ -55,12 +66,25 @@ def embed_to_journal(
     notices: Counter[str],
     progress: Progress,
 ) -> int:
-    """Embed the records of ``shard`` that ``journal`` does not hold yet; returns how many tokens that took.
+    """Embed the records of a shard that the journal does not hold yet, and return how many tokens that took.
 
-    The journal has begun. It counts over all sessions of the run: "tokens" that went through the model, and
-    "residues" of the records and how many records are "empty". ``where`` names the input in messages. Raises
-    InputError where the records that are done are no longer those of the input, and ModelError or OptionError
-    as ``Embedder.embed_new`` does; the chunks before are kept.
+    Over all sessions of the run, the journal counts the "tokens" that the model processed, the "residues" of
+    the records, and how many records are "empty" because the model's numbers are not finite.
+
+    Args:
+        embedder: The embedder of the run.
+        intake: The records of the whole input.
+        journal: The journal of the run, which has begun.
+        shard: The share of the input to embed.
+        where: The name of the input, for messages.
+        notices: Counts what a reader of the embeddings should know.
+        progress: Shows how far the run is.
+
+    Raises:
+        InputError: A record is at fault, or records that the journal holds have changed in the input.
+        ModelError: The model's weights are not finite. The chunks before are kept.
+        OptionError: The numbers overflow in this dtype, or a batch is too large for the memory. The chunks
+            before are kept.
     """
     whole = _WholeInput(notices)
     meter = Meter(progress, intake, shard, journal.counts["residues"])
@@ -86,7 +110,17 @@ def embed_to_journal(
 
 
 def read_through(embedder: Embedder, intake: Intake, shard: Shard, notices: Counter[str]) -> Totals:
-    """Read the input as ``embed_to_journal`` does, and embed nothing."""
+    """Read the input as ``embed_to_journal`` does, and embed nothing.
+
+    Args:
+        embedder: The embedder of the run, which checks each record.
+        intake: The records of the whole input.
+        shard: The share of the input to count.
+        notices: Counts what a reader of the embeddings should know.
+
+    Raises:
+        InputError: A record is at fault.
+    """
     whole = _WholeInput(notices)
     n_sequences = n_residues = 0
     for item in embedder.tokenise(intake, notices):
@@ -98,9 +132,9 @@ def read_through(embedder: Embedder, intake: Intake, shard: Shard, notices: Coun
 
 
 class _WholeInput:
-    """What is known of the input at its end, its other shards included.
+    """Collects what is known of the whole input at its end, other shards included.
 
-    ``n_records``: how many there are. ``names``: what the output calls each column of the input; a column
+    ``n_records`` counts its records. ``names`` says what the output calls each column of the input; a column
     that has to change its name is counted in ``notices``.
     """
 
@@ -123,7 +157,7 @@ class _WholeInput:
 
     @property
     def digest(self) -> str:
-        """A digest of all records, by which two inputs are compared."""
+        """A digest of all records so far, which tells whether two inputs are the same."""
         return self._digest.hexdigest()
 
 
@@ -132,13 +166,13 @@ def _entries(chunk: Sequence[Item], names: Mapping[str, str]) -> list[Entry]:
 
 
 def _payload(item: Item, names: Mapping[str, str]) -> list[Any]:
-    """What the output says of a record: id, number, length and, if there are some, its columns."""
+    """Return what the output says of a record: id, number, length and, if there are some, its columns."""
     columns = {other: item.columns[name] for name, other in names.items()}
     return [item.id, item.record, item.n_units, *([columns] if columns else [])]
 
 
 def _identity(item: Item) -> bytes:
-    """Everything that makes it this record of the input."""
+    """Return everything that makes this record of the input differ from others, as bytes."""
     of_values = b"" if item.values is None else item.values.tobytes()
     of_columns = json.dumps(dict(item.columns), sort_keys=True).encode() if item.columns else b""
     return f"{item.number}\n{item.id}\n{item.text}\n".encode() + of_values + of_columns

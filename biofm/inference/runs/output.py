@@ -1,4 +1,4 @@
-"""Output: the embeddings of finished journals become one file, in the order of the input."""
+"""Output: this module writes the embeddings of finished journals into one file, in the order of the input."""
 
 import heapq
 from collections import Counter
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from biofm_datasets import Cell, DataError
-from biofm_datasets.text import LONGEST_LINE
+from biofm_datasets.text import LONGEST_LINE, format_count
 from numpy.typing import NDArray
 
 from biofm.core import Progress
@@ -17,21 +17,26 @@ from biofm.core.outputs import EmbeddingBlock, EmbeddingWriter, is_empty
 from biofm.modalities.columns import SameColumns, columns_of
 
 BLOCK_BYTES = 4 << 20
-"""Rows are gathered until they take so much memory, then written."""
+"""The memory that rows take before they are written together."""
 MOST_RECORDS = 1 << 63
 N_OWN = 3
-"""The payload of each record begins with so many parts of its own: id, number and length."""
+"""The number of parts with which the payload of each record begins: id, number and length."""
 
 
 class Written(NamedTuple):
-    """How many rows were written, and of how many records they are empty."""
+    """Tells how many rows were written.
+
+    Attributes:
+        n_rows: How many rows there are.
+        n_empty: How many records have empty rows, because the model's numbers were not finite.
+    """
 
     n_rows: int
     n_empty: int
 
 
 class _Found(NamedTuple):
-    """A record of a journal, its columns, and its rows."""
+    """Holds one record of a journal, its columns, and its rows."""
 
     entry: Entry
     columns: Mapping[str, Cell]
@@ -39,9 +44,15 @@ class _Found(NamedTuple):
 
 
 def write_embeddings(journals: Sequence[Journal], writer: EmbeddingWriter, progress: Progress) -> Written:
-    """Write the rows of finished journals, which share one input, into ``writer``, and leave that open.
+    """Write the rows of finished journals into an output, and leave it open.
 
-    Raises InputError where a record is in none of the journals, is in two of them, or is damaged.
+    Args:
+        journals: The journals of all shards of one input.
+        writer: The opened output.
+        progress: Shows how far the writing is.
+
+    Raises:
+        InputError: A record is in none of the journals, is in two of them, or is damaged.
     """
     (n_records,) = {journal.finished["n_records"] for journal in journals if journal.finished}
     (d_model,) = {journal.fingerprint["d_model"] for journal in journals}
@@ -56,7 +67,7 @@ def write_embeddings(journals: Sequence[Journal], writer: EmbeddingWriter, progr
 
 
 def _found(journals: Sequence[Journal], d_model: int, counts: Counter[str]) -> Iterator[_Found]:
-    """All records in order, with their rows; ``counts`` counts those whose rows are "empty"."""
+    """Yield all records in order, with their rows. ``counts`` counts the records whose rows are "empty"."""
     is_per_residue = journals[0].provenance["pooling"] == "none"
     same = SameColumns()
     for entry, journal in in_order(journals):
@@ -67,9 +78,13 @@ def _found(journals: Sequence[Journal], d_model: int, counts: Counter[str]) -> I
 
 
 def in_order(journals: Sequence[Journal]) -> Iterator[tuple[Entry, Journal]]:
-    """Every record of finished journals in the order of their one input, with the journal that has it.
+    """Yield every record of finished journals in the order of their input, with the journal that has it.
 
-    Raises InputError where a record is in none of the journals, or in two of them.
+    Args:
+        journals: The journals of all shards of one input.
+
+    Raises:
+        InputError: A record is in none of the journals, or in two of them.
     """
     (n_records,) = {journal.finished["n_records"] for journal in journals if journal.finished}
     merged = heapq.merge(*map(_located, journals), key=lambda located: located[0].number)
@@ -86,22 +101,22 @@ def _located(journal: Journal) -> Iterator[tuple[Entry, Journal]]:
 
 
 def _check_number(number: int, expected: int, n_records: int, journals: Sequence[Journal]) -> None:
-    """Raise InputError where not record ``expected`` of ``n_records`` comes next, but ``number``."""
+    """Raise InputError if record ``number`` comes next instead of record ``expected`` of ``n_records``."""
     if number == expected <= n_records:
         return
-    what = f"record {number} is beyond the {n_records} of the input"
+    what = f"record {number} does not exist: the input has {format_count(n_records, 'record')}"
     if number < expected:
-        what = f"record {number} is in two of them"
+        what = f"record {number} is in two of these shards"
     elif number == expected + 1:
-        what = f"record {expected} is in none of them"
+        what = f"record {expected} is in none of these shards"
     elif number > expected:
-        what = f"records {expected} to {number - 1} are in none of them"
+        what = f"records {expected} to {number - 1} are in none of these shards"
     where = ", ".join(str(journal.path) for journal in journals)
     raise InputError(what, where=where, remedy="Run the shards again")
 
 
 def _rows_of(entry: Entry, journal: Journal, d_model: int, is_per_residue: bool) -> NDArray[np.float32]:
-    """The rows of a record, (rows, d). Raises InputError where they cannot be those of a sequence."""
+    """Return the rows of a record. Raise InputError if they cannot be those of a sequence."""
     own = entry.payload[:N_OWN]
     if [type(part) for part in own] == [str, int, int] and len(entry.keys) == 1:
         values, (_, record, n_residues) = journal.row(entry.keys[0]), own
@@ -114,9 +129,9 @@ def _rows_of(entry: Entry, journal: Journal, d_model: int, is_per_residue: bool)
 
 
 def _columns_of(entry: Entry, journal: Journal, same: SameColumns) -> Mapping[str, Cell]:
-    """The columns of a record, which stand last in its payload.
+    """Return the columns of a record, which are the last part of its payload.
 
-    Raises InputError where they are not of the same names and kinds as those of the records before.
+    Raise InputError if their names or types differ from those of the records before.
     """
     of_columns = entry.payload[N_OWN:]
     if [type(part) for part in of_columns] not in ([], [dict]):
@@ -130,9 +145,14 @@ def _columns_of(entry: Entry, journal: Journal, same: SameColumns) -> Mapping[st
 
 
 def damaged(entry: Entry, journal: Journal) -> InputError:
-    """The error for a record of a journal that no run can have left there."""
+    """Return the error for a record of a journal that no run can have written.
+
+    Args:
+        entry: The damaged record.
+        journal: The journal that holds it.
+    """
     what = f"record {entry.number} is damaged"
-    remedy = "Run that shard again; where it is no shard, repeat the command with --overwrite"
+    remedy = "Run that shard again; if it is not a shard, repeat the command with --overwrite"
     return InputError(what, where=str(journal.path), remedy=remedy)
 
 

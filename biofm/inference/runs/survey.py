@@ -1,4 +1,4 @@
-"""Survey: what an input holds, counted in one pass, and a random sample of it."""
+"""Survey: count in one pass what an input holds, and draw a random sample of it."""
 
 import random
 from array import array
@@ -13,20 +13,25 @@ from biofm.inference.windows import pieces
 from biofm.modalities import Item
 
 N_SAMPLED = 2000
-"""Records that are drawn; those of equal sequences are then dropped but for one."""
+"""How many records are drawn. Of those with equal sequences, all but one are then dropped."""
 SEED = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Survey:
-    """Counts of an input.
+    """Holds the counts of an input, and a sample of it.
 
-    - ``n_sequences``, ``n_residues``: of all records; ``longest``: residues of the longest one.
-    - ``n_unique``, ``unique_residues``: of the different sequences, which are embedded once.
-    - ``n_tokens``: what the model runs for them, overlaps of windows included.
-    - ``id_bytes``: of all ids in UTF-8; ``longest_id``: characters of the longest one.
-    - ``cell_bytes``: of all cells of further columns: UTF-8 of a text, 8 for a number.
-    - ``sample``: different sequences, drawn at random, all equally likely.
+    Attributes:
+        n_sequences: How many records there are.
+        n_unique: How many different sequences there are, each of which is embedded once.
+        n_residues: How many residues all records have together.
+        unique_residues: How many residues the different sequences have together.
+        n_tokens: How many tokens the model runs for the different sequences, overlaps of windows included.
+        longest: Length of the longest record in residues.
+        id_bytes: Size of all ids in UTF-8.
+        longest_id: Length of the longest id in characters.
+        cell_bytes: Size of all cells of further columns: UTF-8 for a text, 8 bytes for a number.
+        sample: Different sequences, drawn at random; all are equally likely.
     """
 
     n_sequences: int
@@ -44,7 +49,8 @@ class Survey:
 def survey(items: Iterable[Item], embedder: Embedder) -> Survey:
     """Count the items for a run of ``embedder``.
 
-    Takes 16 bytes of memory for each item, and three times that at the end: half a GB for ten million.
+    Takes 16 bytes of memory for each item, and three times as much at the end: half a GB for ten million
+    items.
     """
     draw = random.Random(SEED)
     digests, lengths = array("Q"), array("Q")
@@ -79,16 +85,18 @@ def survey(items: Iterable[Item], embedder: Embedder) -> Survey:
 
 
 def _n_tokens(n_residues: int, embedder: Embedder) -> int:
-    """Tokens that the model runs for a sequence of this length, overlaps of its windows included."""
+    """Count the tokens that the model runs for a sequence of this length, with overlaps of its windows."""
     tokens = np.zeros(n_residues + embedder.tokenizer.n_special, embedder.tokenizer.dtype)
     window = embedder.options.window
     return sum(len(piece.tokens) for piece in pieces(0, tokens, window, embedder.tokenizer))
 
 
 def _array(numbers: "array[int]") -> NDArray[np.uint64]:
+    """Return the numbers as an array that shares their memory."""
     return np.frombuffer(numbers, np.uint64)
 
 
 def _holds(ordered: NDArray[np.int64], place: int) -> bool:
+    """Return whether an ascending array holds the number ``place``."""
     at = np.searchsorted(ordered, place)
     return bool(at < len(ordered) and ordered[at] == place)
