@@ -1,8 +1,8 @@
-"""Predicting with what was fine-tuned.
+"""Prediction: load a fine-tuned predictor, and apply it to sequences.
 
-``files`` reads the folder of a trained predictor; ``predictor`` runs its members, each an encoder (with
-``adapters``) and a head (``heads``), and makes one prediction of theirs; ``table`` writes the predictions.
-``domain`` says which proteins are like those of training, and ``trust`` how far predictions can be trusted.
+``files`` reads the folder of a predictor. ``predictor`` runs its members, each an encoder (with ``adapters``)
+and a head (``heads``), and combines their outputs to one prediction. ``table`` writes the predictions.
+``domain`` tells which proteins are like those of training, and ``trust`` how far predictions can be trusted.
 """
 
 from biofm.inference.prediction.domain import (

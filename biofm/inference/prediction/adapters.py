@@ -1,5 +1,7 @@
-"""Low-rank adapters (LoRA; Hu et al. 2021, https://arxiv.org/abs/2106.09685), read from the files that peft
-writes and merged into the weights W of an encoder: W + scale B A. This needs no peft.
+"""Adapters: this module reads low-rank adapters (LoRA) and merges them into an encoder.
+
+Hu et al. 2021, https://arxiv.org/abs/2106.09685: the weights W become W + scale B A. The files are those that
+peft writes, but peft is not needed.
 """
 
 import math
@@ -17,10 +19,16 @@ A, B = ".lora_A.weight", ".lora_B.weight"
 
 
 def merge_adapter(encoder: Encoder, config: bytes, weights: Mapping[str, Tensor], where: str) -> None:
-    """Add an adapter to the weights of ``encoder``, the one it was trained on, in place.
+    """Add an adapter to the weights of the encoder that it was trained on, in place.
 
-    ``config`` is the content of its configuration file, and ``where`` its folder, for messages. Raises
-    ModelError where the adapter does not fit the encoder.
+    Args:
+        encoder: The encoder to change.
+        config: The content of the adapter's configuration file.
+        weights: The tensors of the adapter by name.
+        where: The folder of the adapter, for messages.
+
+    Raises:
+        ModelError: The adapter does not fit the encoder.
     """
     remedy = "Copy the predictor's folder again, or name the model that it was trained on with --model"
     try:
@@ -33,7 +41,8 @@ def merge_adapter(encoder: Encoder, config: bytes, weights: Mapping[str, Tensor]
             assert isinstance(weight, Tensor)
             b = weights[name.removesuffix(A) + B]
             if (b.shape[:1], a.shape[1:], b.ndim) != (weight.shape[:1], weight.shape[1:], 2):
-                raise ValueError(f"{list(b.shape)} by {list(a.shape)} numbers for {name.removesuffix(A)}")
+                shapes = f"{list(b.shape)} and {list(a.shape)}"
+                raise ValueError(f"matrices of shapes {shapes} for {name.removesuffix(A)}")
             change = scale * b.float() @ a.float()
             weight.data = (weight.data.float() + change.to(weight.device)).to(weight.dtype)
     except (ValueError, LookupError, AttributeError, RuntimeError, TypeError) as error:
@@ -43,7 +52,7 @@ def merge_adapter(encoder: Encoder, config: bytes, weights: Mapping[str, Tensor]
 
 
 def _scale(config: bytes) -> float:
-    """The factor of B A. Raises ValueError for a rank or an alpha that cannot be."""
+    """Return the factor of B A. Raise ValueError for an impossible rank or alpha."""
     settings = parse_json(config)
     rank, alpha = float(settings["r"]), float(settings["lora_alpha"])
     if not (0 < rank < math.inf and math.isfinite(alpha)):

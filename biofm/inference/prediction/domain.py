@@ -1,8 +1,8 @@
-"""The domain of a predictor: which rows it has learned from, and whether a new row is like those.
+"""The domain of a predictor tells whether a new row is like the rows that it has learned from.
 
-Intervals and probabilities are calibrated on rows like those of training; for other rows they promise
-nothing. A row is out of the domain by its length, by its letters, or by its distance to the nearest training
-row.
+Intervals and probabilities are calibrated on rows like those of training; for other rows nobody knows how
+good they are. A row is out of the domain by its length, by its letters, or by its distance to the nearest
+training row.
 """
 
 from collections import Counter
@@ -23,20 +23,26 @@ Units = Sequence[str]
 LENGTH, LETTERS, DISTANCE = "length", "letters", "distance"
 REASONS = (LENGTH, LETTERS, DISTANCE)
 
-INSIDE = 0.95  # so large a share of rows like those of training lies nearer than the limit of the distance
+INSIDE = 0.95  # the share of rows like those of training that the limit of the distance lets pass
 
-MOST_KEPT = 1000  # vectors of training rows: at 1,280 dimensions they take 5 MB
-LEAST_SPREAD = 1e-7  # relative to the largest: a dimension that varies less is left out
+MOST_KEPT = 1000  # the most vectors of training rows that are kept: 5 MB at 1,280 dimensions
+LEAST_SPREAD = 1e-7  # a dimension that varies less than this, relative to the largest, is left out
 ROWS_AT_ONCE = 1024
 NEAREST_ARRAYS = ("mean", "factor", "vectors")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingRows:
-    """The rows that trained or validated a predictor: their number ``n``, the ``shortest`` and the
-    ``longest`` in residues, and all ``letters`` in them, separated by blanks.
+    """Describes the rows that a predictor was trained and validated with.
 
-    Raises ValueError for values of other types, which a damaged file may hold.
+    Attributes:
+        n: How many rows there are.
+        shortest: Length of the shortest row in residues.
+        longest: Length of the longest row in residues.
+        letters: All letters in the rows, separated by blanks.
+
+    Raises:
+        ValueError: A value has another type, as a damaged file may hold.
     """
 
     n: int
@@ -47,11 +53,15 @@ class TrainingRows:
     def __post_init__(self) -> None:
         are_counts = all(isinstance(it, int) for it in (self.n, self.shortest, self.longest))
         if not (are_counts and isinstance(self.letters, str)):
-            raise ValueError("its training is not described by counts and letters")
+            raise ValueError("the description of its training does not hold counts and letters")
 
 
 def describe_training(rows: Sequence[Units]) -> TrainingRows:
-    """The description of rows that train or validate, each given by its units."""
+    """Return a description of the rows of training and validation.
+
+    Args:
+        rows: The rows, each given by its units. There must be at least one.
+    """
     lengths, letters = [len(units) for units in rows], set[str]().union(*rows)
     return TrainingRows(
         n=len(rows), shortest=min(lengths), longest=max(lengths), letters=" ".join(sorted(letters))
@@ -59,8 +69,12 @@ def describe_training(rows: Sequence[Units]) -> TrainingRows:
 
 
 class Domain:
-    """What counts as a row like those of training. ``distances`` are those of rows that did not train, to the
-    nearest that did, ascending; they set the limit.
+    """Decides which rows are like those of training.
+
+    Args:
+        training: Describes the rows of training.
+        distances: The distances of rows that did not train to the nearest row that did, in ascending order.
+            They set the limit of the distance.
     """
 
     def __init__(self, training: TrainingRows, distances: Floats) -> None:
@@ -71,16 +85,27 @@ class Domain:
         self._letters = set(training.letters.split(" "))
 
     def reasons(self, rows: Sequence[Units], distances: Floats | None) -> list[tuple[str, ...]]:
-        """Why each row, given by its units, is out of the domain; an empty tuple where it is inside."""
+        """Return why each row is out of the domain; an empty tuple for a row that is inside.
+
+        Args:
+            rows: The rows, each given by its units.
+            distances: The distance of each row to the nearest training row; None where it is unknown.
+        """
         found = np.zeros(len(rows)) if distances is None else distances
         return [self._of_one(*pair) for pair in zip(rows, found.tolist(), strict=True)]
 
     def usual(self, reason: str, n: int) -> tuple[float, float]:
-        """How many of ``n`` rows like those of training are out of the domain for this reason: the mean and
-        the standard deviation.
+        """Compute how many rows are out of the domain by chance if all are like those of training.
 
-        New rows and those that set the limits are taken to be exchangeable. Then the share beyond a limit has
-        a beta distribution, for the shortest and longest length as for the quantile of the distances.
+        New rows and the rows that set the limits are taken to be exchangeable. The share beyond a limit then
+        has a beta distribution, for the shortest and longest length as for the quantile of the distances.
+
+        Args:
+            reason: Why rows are out of the domain: "length" or "distance".
+            n: How many rows there are.
+
+        Returns:
+            The mean and the standard deviation of their number.
         """
         beyond, within = 2.0, max(1.0, self.training.n - 1.0)
         if reason == DISTANCE:
@@ -91,7 +116,12 @@ class Domain:
         return n * share, (n * share * (1 - share) * (total + n) / (total + 1)) ** 0.5
 
     def tally(self, rows: Sequence[Units], distances: Floats | None) -> "DomainTally":
-        """The rows, given by their units, counted by the reasons why they are out of the domain."""
+        """Count rows by the reasons why they are out of the domain.
+
+        Args:
+            rows: The rows, each given by its units.
+            distances: The distance of each row to the nearest training row; None where it is unknown.
+        """
         found = DomainTally()
         found.add(self.reasons(rows, distances))
         return found
@@ -111,30 +141,38 @@ class Domain:
 
 
 class DomainTally:
-    """Counts of rows, of those out of the domain, and of these by reason; a row may have several."""
+    """Counts rows: all of them, those out of the domain, and these by reason. A row can have several."""
 
     def __init__(self) -> None:
         self.n = self.n_outside = 0
         self.by_reason: Counter[str] = Counter()
 
     def add(self, found: Sequence[tuple[str, ...]]) -> None:
-        """Count rows by their reasons, which ``Domain.reasons`` gives."""
+        """Count rows by their reasons.
+
+        Args:
+            found: The reasons of each row, as ``Domain.reasons`` returns them.
+        """
         self.n += len(found)
         self.n_outside += sum(map(bool, found))
         self.by_reason.update(reason for reasons in found for reason in reasons)
 
     def counts(self) -> dict[str, int]:
-        """The counts for a summary: all rows, those out of the domain, and those by each reason."""
+        """Return the counts for a summary: all rows, those out of the domain, and those with each reason."""
         by_reason = {reason: self.by_reason[reason] for reason in REASONS}
         return {"rows": self.n, "out_of_domain": self.n_outside, **by_reason}
 
 
 class Nearest:
-    """Finds the distance of a row to the nearest training row, in the vectors that the heads are given.
+    """Measures how far a row lies from the nearest training row, in the vectors that the heads read.
 
-    ``vectors`` are those of training rows, less their ``mean``, times ``factor``. The factor of a dimension
-    is one over its standard deviation and over the square root of the number of dimensions that vary, so that
-    a distance of 1 means one standard deviation in every dimension.
+    The factor of a dimension is one over its standard deviation and over the square root of the number of
+    dimensions that vary. A distance of 1 therefore means one standard deviation in every dimension.
+
+    Args:
+        mean: The mean vector of the training rows.
+        factor: The factor of each dimension; 0 for one that does not vary.
+        vectors: The vectors of training rows, minus ``mean``, times ``factor``.
     """
 
     def __init__(self, mean: Floats, factor: Floats, vectors: Floats) -> None:
@@ -144,7 +182,11 @@ class Nearest:
 
     @classmethod
     def of(cls, rows: Floats) -> "Nearest":
-        """From the vectors of training rows, one a row."""
+        """Compute the mean, the factors and the vectors from training rows.
+
+        Args:
+            rows: The vectors of the training rows.
+        """
         values = rows.astype(np.float64)
         mean, spread = values.mean(axis=0), values.std(axis=0)
         is_varied = spread > LEAST_SPREAD * spread.max(initial=0)
@@ -153,12 +195,16 @@ class Nearest:
         return cls(mean, factor, ((values - mean) * factor).astype(np.float32))
 
     def distances(self, rows: Floats) -> NDArray[np.float64]:
-        """The Euclidean distance of each row to the nearest training row."""
+        """Compute the Euclidean distance of each row to the nearest training row.
+
+        Args:
+            rows: The vectors of the rows, as the heads read them.
+        """
         parts = np.split(rows, range(ROWS_AT_ONCE, len(rows), ROWS_AT_ONCE))
         return np.concatenate([self._of_part(part) for part in parts])
 
     def _of_part(self, rows: Floats) -> NDArray[np.float64]:
-        """The distances of up to ``ROWS_AT_ONCE`` rows."""
+        """Compute the distances of up to ``ROWS_AT_ONCE`` rows."""
         kept = self.vectors.astype(np.float64)
         x = (rows - self.mean) * self.factor
         squares = (x**2).sum(axis=1)[:, None] + (kept**2).sum(axis=1) - 2 * x @ kept.T
@@ -166,13 +212,14 @@ class Nearest:
         return distances
 
     def state(self) -> dict[str, Floats]:
-        """The arrays that ``read_nearest`` takes back."""
+        """Return the arrays from which ``read_nearest`` restores this object."""
         return dict(zip(NEAREST_ARRAYS, (self.mean, self.factor, self.vectors), strict=True))
 
 
 def read_nearest(state: Mapping[str, Floats], where: str) -> Nearest:
-    """From the arrays of ``Nearest.state``, read from the file ``where``. Raises ModelError where one is
-    missing, is not finite, or does not fit the others.
+    """Restore a ``Nearest`` from its arrays, which were read from the file ``where``.
+
+    Raise ModelError if an array is missing, is not finite, or does not fit the others.
     """
     mean, factor, vectors = (state.get(name, np.empty(0)) for name in NEAREST_ARRAYS)
     if not all(np.isfinite(array).all() for array in (mean, factor, vectors)):

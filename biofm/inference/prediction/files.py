@@ -1,11 +1,11 @@
-"""The folder of a trained predictor: which files it has, and how they are read.
+"""Files: this module reads and describes the folder of a trained predictor.
 
-- ``predictor.json`` says what it predicts, and how it was made.
-- ``calibration.safetensors`` holds the errors that its intervals are made from.
-- ``training.safetensors`` holds vectors of training rows, from which the distance of other rows is measured.
-- ``members/<name>/``, a folder for each member, holds its ``head.safetensors``; after LoRA also peft's
-  ``adapter_config.json`` and ``adapter_model.safetensors``, after full fine-tuning also the whole encoder, as
-  ``biofm.load`` reads it.
+- ``predictor.json`` says what it predicts and how it was made.
+- ``calibration.safetensors`` holds the errors from which its intervals are made.
+- ``training.safetensors`` holds vectors of training rows, to measure the distance of other rows.
+- ``members/<name>/`` is the folder of one member, and holds its ``head.safetensors``. After LoRA it also
+  holds peft's ``adapter_config.json`` and ``adapter_model.safetensors``; after full fine-tuning the whole
+  encoder, as ``biofm.load`` reads it.
 """
 
 import json
@@ -20,6 +20,7 @@ import safetensors.torch
 from biofm_datasets.arrays import Floats
 from biofm_datasets.documents import from_json, load_json
 from biofm_datasets.protein import Gaps
+from biofm_datasets.text import format_count
 from safetensors import SafetensorError
 from torch import Tensor
 
@@ -36,20 +37,23 @@ FORMAT, VERSION = "biofm predictor", 1
 PREDICTOR_FILE = "predictor.json"
 CALIBRATION_FILE, TRAINING_FILE = "calibration.safetensors", "training.safetensors"
 HEAD_FILE, MEMBERS = "head.safetensors", "members"
-# Tensors of the calibration file; behind the point stands the number of a target.
+# The names of tensors in the calibration file. The number of a target follows the point.
 SCORES, TESTED, DISTANCES = "scores.", "tested.", "distances"
 ENCODER_FILES = ("config.json", "model.safetensors")
 
 REMEDY = "Copy the predictor's folder again"
 
 Files = Mapping[str, BinaryIO]
-"""Opened files by their paths relative to the folder."""
+"""The opened files, by their paths relative to the folder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberInfo:
-    """One member of a predictor. Its files are in ``members/<name>/``; ``fold`` is the one kept from its
-    training.
+    """Describes one member of a predictor, whose files are in ``members/<name>/``.
+
+    Attributes:
+        name: The name of the member.
+        fold: The number of the fold that was kept from its training.
     """
 
     name: str
@@ -58,17 +62,28 @@ class MemberInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PredictorInfo:
-    """What ``predictor.json`` says of a predictor.
+    """Holds what ``predictor.json`` says about a predictor.
 
-    ``model`` and ``sha256`` are the name and the checksum of the model that was fine-tuned; ``dtype`` and
-    ``window`` (in units; 0: none) are those with which the predictor was judged. Where ``is_merged``, the
-    members are whole encoders, with adapters added to their weights. ``gaps`` says what was done with gaps in
-    the training table; a predictor that does not say it kept them. ``modality`` and ``alphabet_sha256`` are
-    those of the model; an earlier biofm wrote down neither, and read proteins.
-
-    ``temperatures``, ``spreads``, ``n_calibrated`` and ``promise`` are explained in
-    ``biofm.evaluation.calibration``. ``training`` describes the rows that the predictor learned from; it is
-    None in a predictor of an earlier biofm, which kept nothing of them.
+    Attributes:
+        task: The kind of labels, which decides what is predicted.
+        targets: The names of the columns that are predicted.
+        classes: The names of the classes or letters; empty for other tasks.
+        method: How the model was fine-tuned: "probe", "lora" or "full".
+        pool: How the vectors of a protein become the one that the head reads.
+        window: Length of the windows of long sequences in units; 0 for none.
+        model: The name of the model that was fine-tuned.
+        sha256: The checksum of that model's weights.
+        dtype: The dtype in which the predictor was tested.
+        members: The members of the ensemble.
+        temperatures: See ``biofm.evaluation.calibration``.
+        spreads: See ``biofm.evaluation.calibration``.
+        n_calibrated: How many rows or residues the calibration used.
+        is_merged: Whether the members are whole encoders, with adapters added to their weights.
+        gaps: What was done with gaps in the training table. Without this field, gaps were kept.
+        modality: What the model reads. Earlier versions of biofm did not write it, and read proteins.
+        alphabet_sha256: The checksum of the model's alphabet; empty for a predictor of an earlier version.
+        promise: How good the probabilities were on test rows; None where this is unknown.
+        training: Describes the rows of training; None for a predictor of an earlier version.
     """
 
     task: Task
@@ -93,24 +108,37 @@ class PredictorInfo:
 
     @property
     def has_encoders(self) -> bool:
-        """Whether each member has a whole encoder; else they need the model that was fine-tuned."""
+        """Whether each member has a whole encoder; otherwise they need the model that was fine-tuned."""
         return self.method == "full" or self.is_merged
 
     @property
     def n_outputs(self) -> int:
-        """How many numbers a head gives for a row: the classes, or else the targets."""
+        """The number of outputs that a head has for a row: one for each class or, without classes, each
+        target.
+        """
         return len(self.classes) or len(self.targets)
 
 
 def find_predictor(folder: Path) -> Path:
-    """The predictor's folder: ``folder`` itself, or ``predictor`` in it where it is the folder of a run."""
+    """Return the folder of a predictor.
+
+    Args:
+        folder: The folder of the predictor, or that of a run which holds it as ``predictor``.
+    """
     inside = folder / "predictor"
     is_of_run = not (folder / PREDICTOR_FILE).is_file() and (inside / PREDICTOR_FILE).is_file()
     return inside if is_of_run else folder
 
 
 def files_of_predictor(folder: Path) -> tuple[Path, ...]:
-    """The paths of all files of a predictor. Raises ModelError where the folder holds none."""
+    """Return the paths of all files of a predictor.
+
+    Args:
+        folder: The folder of the predictor.
+
+    Raises:
+        ModelError: The folder holds no predictor.
+    """
     described = folder / PREDICTOR_FILE
     if not described.is_file():
         remedy = "Give the folder predictor/ of a run of `biofm finetune`"
@@ -122,8 +150,13 @@ def files_of_predictor(folder: Path) -> tuple[Path, ...]:
 class PredictorFiles:
     """Reads the parts of a predictor from its opened files.
 
-    Its methods raise ModelError where a file is missing, damaged or does not fit. ``where`` is the folder's
-    name, for messages.
+    Args:
+        files: The opened files, by their paths relative to the folder.
+        where: The name of the folder, for messages.
+        info: What ``predictor.json`` says, if it has been read already.
+
+    Raises:
+        ModelError: A file is missing, is damaged, or does not fit the others. The methods raise it too.
     """
 
     def __init__(self, files: Files, where: str, info: PredictorInfo | None = None) -> None:
@@ -132,7 +165,7 @@ class PredictorFiles:
         self.info = info or read_info(self._file(PREDICTOR_FILE), where)
 
     def calibration(self) -> Calibration:
-        """What makes intervals and probabilities from the outputs of the members."""
+        """Read what turns the outputs of the members into intervals and probabilities."""
         info = self.info
         found = self._ascending() if info.task == "regression" else {}
         intervals = [
@@ -149,46 +182,61 @@ class PredictorFiles:
         )
 
     def domain(self) -> Domain | None:
-        """Which rows are like those of training; None for a predictor that an earlier biofm made."""
+        """Read which rows are like those of training; None for a predictor of an earlier version of biofm."""
         if self.info.training is None:
             return None
         return Domain(self.info.training, self._ascending().get(DISTANCES, np.empty(0)))
 
     def nearest(self) -> Nearest | None:
-        """The kept training rows; None for a predictor whose training an earlier biofm made or began."""
+        """Read the kept training rows; None for a predictor whose training began with an earlier version of
+        biofm.
+        """
         if TRAINING_FILE not in self._files:
             return None
         arrays = {name: tensor.numpy() for name, tensor in self._tensors(TRAINING_FILE).items()}
         return read_nearest(arrays, f"{self._where}/{TRAINING_FILE}")
 
     def head(self, member: str) -> Head:
-        """The head of the member with this name."""
+        """Read the head of a member.
+
+        Args:
+            member: The name of the member.
+        """
         name = f"{MEMBERS}/{member}/{HEAD_FILE}"
         head = read_head(self.info.task, self._tensors(name), f"{self._where}/{name}")
         if head.n_outputs != self.info.n_outputs:
-            what = f"its head gives {head.n_outputs} numbers, not {self.info.n_outputs}"
+            what = f"its head has {format_count(head.n_outputs, 'output')}, not {self.info.n_outputs}"
             raise ModelError(what, where=f"{self._where}/{name}", remedy=REMEDY)
         return head
 
     def checkpoint(self, member: str) -> Checkpoint:
-        """The member's own encoder, which a full fine-tuning, or merged adapters, left."""
+        """Read the encoder of a member, which a full fine-tuning or the merge of its adapters has written.
+
+        Args:
+            member: The name of the member.
+        """
         begin = f"{MEMBERS}/{member}/"
         files = {name: self._file(begin + name) for name in ENCODER_FILES}
         return read_checkpoint(files, f"{self._where}/{begin}")
 
     def merge_adapter(self, member: str, checkpoint: Checkpoint) -> None:
-        """Add the member's adapter to the weights of ``checkpoint``, in place."""
+        """Add the adapter of a member to the weights of a model, in place.
+
+        Args:
+            member: The name of the member.
+            checkpoint: The model that was fine-tuned.
+        """
         begin = f"{MEMBERS}/{member}/"
         config = self._file(begin + adapters.CONFIG_FILE).read()
         weights = self._tensors(begin + adapters.WEIGHTS_FILE)
         adapters.merge_adapter(checkpoint.module.encoder, config, weights, f"{self._where}/{begin}")
 
     def _ascending(self) -> dict[str, Floats]:
-        """The arrays of the calibration file: errors and distances, none below 0, in ascending order."""
+        """Read the errors and distances of the calibration file, and check that they ascend from 0."""
         found = {name: tensor.double().numpy() for name, tensor in self._tensors(CALIBRATION_FILE).items()}
         for name, values in found.items():
             if values.ndim != 1 or not np.isfinite(values).all() or (np.diff(values, prepend=0) < 0).any():
-                what = f"{name} of {CALIBRATION_FILE} holds no errors or distances in ascending order"
+                what = f"{name} in {CALIBRATION_FILE} does not hold errors or distances in ascending order"
                 raise ModelError(what, where=self._where, remedy=REMEDY)
         return found
 
@@ -203,38 +251,45 @@ class PredictorFiles:
         try:
             return safetensors.torch.load(file.read())
         except SafetensorError as error:
-            what = f"{name} is no whole safetensors file ({error})"
+            what = f"{name} is not a complete safetensors file ({error})"
             raise ModelError(what, where=self._where, remedy=REMEDY) from error
 
 
 def write_info(info: PredictorInfo) -> bytes:
-    """The content of ``predictor.json``."""
+    """Return the content of ``predictor.json``.
+
+    Args:
+        info: What the file is to say.
+    """
     content = {"format": FORMAT, "version": VERSION, "biofm_version": __version__} | asdict(info)
     return json.dumps(content, indent=2).encode() + b"\n"
 
 
 def read_info(handle: BinaryIO, where: str) -> PredictorInfo:
-    """Read ``predictor.json``. Raises ModelError where it is damaged, of a newer biofm, or something else."""
+    """Read ``predictor.json``. Raise ModelError if it is damaged, from a newer biofm, or another kind of
+    file.
+    """
     remedy = "Give the folder predictor/ of a run of `biofm finetune`"
     try:
         content = load_json(handle)
         if content["format"] != FORMAT:
             raise KeyError("format")
         if content["version"] > VERSION:
-            what = f"the predictor has version {content['version']}, and this biofm reads up to {VERSION}"
+            what = f"the predictor has version {content['version']}, but this biofm reads up to {VERSION}"
             raise ModelError(what, where=where, remedy="Update biofm")
         return _info_from(content)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"not a predictor's description ({error})", where=where, remedy=remedy) from error
+        what = f"this file does not describe a predictor ({error})"
+        raise ModelError(what, where=where, remedy=remedy) from error
 
 
 def _info_from(content: dict[str, Any]) -> PredictorInfo:
-    """The fields of the file, checked. Raises ValueError where one does not fit the others."""
+    """Return the checked fields of the file. Raise ValueError if one does not fit the others."""
     fields = PredictorInfo.__dataclass_fields__
     known = {name: value for name, value in content.items() if name in fields}
     info: PredictorInfo = from_json(PredictorInfo, known, "the predictor")
     if not info.members or not info.targets:
-        raise ValueError("it has no members, or predicts nothing")
+        raise ValueError("it has no members or no targets")
     names = {"targets": info.targets, "classes": info.classes, "members": [it.name for it in info.members]}
     for kind, called in names.items():
         if twice := [name for name, n in Counter(called).items() if n > 1]:
@@ -247,8 +302,12 @@ def _info_from(content: dict[str, Any]) -> PredictorInfo:
         if least < 0:
             raise ValueError(f"{name} is {least}, below 0")
     if info.task == "regression" and len(info.spreads) != len(info.targets):
-        raise ValueError(f"{len(info.spreads)} spreads for {len(info.targets)} targets")
+        spreads, targets = (
+            format_count(len(info.spreads), "spread"),
+            format_count(len(info.targets), "target"),
+        )
+        raise ValueError(f"{spreads} for {targets}")
     n_temperatures = len(info.temperatures)
     if n_temperatures not in (0, 1, info.n_outputs) or not all(map(is_temperature, info.temperatures)):
-        raise ValueError(f"temperatures of {info.temperatures}")
+        raise ValueError(f"temperatures {info.temperatures}")
     return info

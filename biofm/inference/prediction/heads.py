@@ -1,4 +1,4 @@
-"""Heads: what a supervised model adds to an encoder to make numbers or probabilities of its vectors."""
+"""Heads: small networks compute numbers or probabilities from the vectors of an encoder."""
 
 from dataclasses import dataclass
 
@@ -20,11 +20,17 @@ SHIFT, SCALE = "targets.shift", "targets.scale"
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The trained ``layers`` on top of an encoder.
+    """Holds the trained layers on top of an encoder.
 
-    Where there is a ``query``, it pools the residues of a sequence by attention first. The layers of a
-    regression give standardised targets, which ``scale`` and ``shift`` turn back into the targets; those of
-    other tasks give logits.
+    The layers of a regression compute standardised targets, which ``scale`` and ``shift`` turn back into
+    targets. Those of other tasks compute logits.
+
+    Attributes:
+        task: The kind of labels.
+        layers: The layers, which read one vector for each row.
+        query: The vector that pools the residues of a sequence by attention; None if the head does not pool.
+        shift: The mean of each target of a regression; None for other tasks.
+        scale: The standard deviation of each target of a regression; None for other tasks.
     """
 
     task: Task
@@ -35,10 +41,14 @@ class Head:
 
     @torch.inference_mode()
     def outputs(self, rows: Floats, lengths: NDArray[np.int64]) -> Floats:
-        """Predicted numbers or probabilities from the vectors ``rows`` of an embedder.
+        """Compute the predicted numbers or probabilities.
 
-        There is a row for each residue where labels are per residue or the head pools by attention, else one
-        for each sequence. ``lengths`` are those of the sequences in residues.
+        There is one row of outputs for each residue where the labels are per residue, else for each sequence.
+
+        Args:
+            rows: The vectors from an embedder: for each residue where the labels are per residue or the head
+                pools by attention, else for each sequence.
+            lengths: The lengths of the sequences in residues.
         """
         x = torch.from_numpy(rows)
         if self.query is not None:
@@ -52,12 +62,12 @@ class Head:
 
     @property
     def d_model(self) -> int:
-        """The width of the vectors that the head takes."""
+        """The number of dimensions of the vectors that the head reads."""
         return self._linear[0].in_features
 
     @property
     def n_outputs(self) -> int:
-        """How many numbers the head gives for a row."""
+        """The number of outputs that the head has for a row."""
         return self._linear[-1].out_features
 
     @property
@@ -65,15 +75,19 @@ class Head:
         return [layer for layer in self.layers if isinstance(layer, nn.Linear)]
 
     def state(self) -> State:
-        """The tensors that ``read_head`` takes back."""
+        """Return the tensors from which ``read_head`` restores this head."""
         state = {f"head.{name}": tensor for name, tensor in self.layers.state_dict().items()}
         others = {QUERY: self.query, SHIFT: self.shift, SCALE: self.scale}
         return state | {name: tensor for name, tensor in others.items() if tensor is not None}
 
 
 def linear_head(task: Task, weights: Floats, bias: Floats) -> Head:
-    """The head ``weights`` x + ``bias``; the weights have shape (outputs, d_model). Those of a regression
-    give the targets themselves, which are not standardised.
+    """Return the head that computes ``weights`` x + ``bias``.
+
+    Args:
+        task: The kind of labels. The outputs of a regression are the targets themselves, not standardised.
+        weights: The weights, of shape (outputs, d_model).
+        bias: One number for each output.
     """
     state = {"head.1.weight": torch.from_numpy(weights), "head.1.bias": torch.from_numpy(bias)}
     if task == "regression":
@@ -82,8 +96,9 @@ def linear_head(task: Task, weights: Floats, bias: Floats) -> Head:
 
 
 def read_head(task: Task, state: State, where: str) -> Head:
-    """A head from its tensors, by name. Raises ModelError, naming ``where``, for a tensor that is missing,
-    does not fit the others, or is not finite.
+    """Restore a head from its tensors by name.
+
+    Raise ModelError, naming ``where``, if a tensor is missing, does not fit the others, or is not finite.
     """
     for name, weights in state.items():
         if not weights.isfinite().all():
@@ -102,7 +117,7 @@ def read_head(task: Task, state: State, where: str) -> Head:
         wanted = [(one, len(last)) for one in scaling] + [(query, first.shape[1])]
         for tensor, n in wanted:
             if tensor is not None and tensor.shape != (n,):
-                raise ValueError(f"a shape of {list(tensor.shape)} where [{n}] belongs")
+                raise ValueError(f"a shape of {list(tensor.shape)} instead of [{n}]")
     except (KeyError, RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         what = f"the tensors of a head do not fit ({reason})"
@@ -111,13 +126,18 @@ def read_head(task: Task, state: State, where: str) -> Head:
 
 
 def embedder_pool(task: Task, pool: HeadPool) -> PoolName:
-    """The pooling of the embedder: none where the labels are per residue or the head pools by attention,
-    because both need every residue.
+    """Return the pooling of the embedder, which is "none" where the head needs every residue.
+
+    Args:
+        task: The kind of labels; those per residue need every residue.
+        pool: The pooling of the head; "attention" needs every residue.
     """
     return "none" if task == "per-residue" or pool == "attention" else pool
 
 
 def pool_by_attention(rows: Tensor, query: Tensor, lengths: list[int]) -> Tensor:
-    """Σ softmax(x · query) x over the residues of each sequence, as in ``nn.supervised.AttentionPool``."""
+    """Compute Σ softmax(x · query) x over the residues of each sequence, as ``nn.supervised.AttentionPool``
+    does.
+    """
     pooled = [part.T @ (part @ query).softmax(0) for part in rows.split(lengths)]
     return torch.stack(pooled) if pooled else rows.new_empty(0, rows.shape[1])

@@ -1,4 +1,4 @@
-"""Predictions as a table: its columns, how records stream into it, and what a run returns."""
+"""Predictions as a table: this module makes its columns, streams records into it, and sums up a run."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -21,19 +21,32 @@ from biofm.inference.prediction.trust import Remark
 from biofm.inference.runs import Intake
 from biofm.modalities import columns_of
 
-UNBOUNDED = "predictions without an interval: too few rows calibrated the predictor for this coverage"
+UNBOUNDED = "predictions without an interval, because too few rows calibrated the predictor for this coverage"
 
 Columns = dict[str, Any]
-"""Columns by name, each with one value a sequence."""
+"""Columns by name, each with one value for each sequence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PredictSummary:
-    """What a run of ``predict`` did; the predictions are in the file ``output``.
+    """Tells what a run of ``predict`` did; the predictions are in the file ``output``.
 
-    ``notices`` counts what was changed or left out, by the sentence that says so. ``remarks`` say how far the
-    predictions can be trusted. ``domain`` counts the rows that are out of the domain of training, by the
-    reason; it is empty for a predictor that an earlier biofm made.
+    Attributes:
+        output: The path of the file.
+        task: The kind of labels that the predictor predicts.
+        targets: The names of the predicted columns.
+        n_members: How many members the predictor has.
+        n_sequences: How many sequences the input has.
+        n_residues: How many residues these have together.
+        n_tokens: How many tokens the models processed.
+        seconds: How long the run took.
+        tokens_per_second: The speed of the run.
+        dtype_reason: Why the models ran in their dtype, in words.
+        provenance: How the predictions were made.
+        notices: What was changed or left out, as a phrase and how often it happened.
+        remarks: How far the predictions can be trusted, in sentences.
+        domain: How many rows are out of the domain of training, by reason. It is empty for a predictor of an
+            earlier version of biofm.
     """
 
     output: str
@@ -53,7 +66,7 @@ class PredictSummary:
 
 
 class PredictionTally(TypedDict):
-    """Counts of a run, and its speed."""
+    """Holds the counts of a run, and its speed."""
 
     n_sequences: int
     n_residues: int
@@ -72,12 +85,29 @@ def write_predictions(
     *,
     with_lists: bool,
 ) -> tuple[PredictionTally, DomainTally]:
-    """Stream predictions for the records of ``intake`` into ``table``, which is finished then.
+    """Predict the records of an input, write the predictions into a table, and close it.
 
-    ``coverage`` is the share of truths, between 0 and 1, that the intervals are to hold. Other columns of the
-    input stand behind the column ``record``. Where the predictor was read with ``on_error`` "skip", a protein
-    whose numbers are not finite has an empty row, and a last column, ``reason``, says why. With
-    ``with_lists``, labels per residue also have lists of probabilities, which only Parquet can hold.
+    Other columns of the input stand behind the column ``record``. Where the predictor was opened with
+    ``on_error`` "skip", a protein for which the model's numbers are not finite has an empty row, and a last
+    column, ``reason``, says why.
+
+    Args:
+        intake: The records of the input.
+        predictor: The predictor.
+        coverage: The share of true values, between 0 and 1, that the intervals should contain.
+        table: The opened output.
+        notices: Counts what a reader of the table should know.
+        progress: Shows how far the run is.
+        with_lists: Whether labels per residue also get lists of probabilities, which only Parquet can hold.
+
+    Returns:
+        The counts of the run, and those of rows out of the domain.
+
+    Raises:
+        InputError: A record is at fault.
+        ModelError: The numbers of a protein are not finite, and ``on_error`` is "stop".
+        OptionError: The numbers overflow in this dtype, and ``on_error`` is "stop"; or a batch is too large
+            for the memory.
     """
     began = perf_counter()
     counts: Counter[str] = Counter()
@@ -133,16 +163,24 @@ def prediction_columns(
     *,
     with_lists: bool,
 ) -> Columns:
-    """The columns of predictions, which depend on the task; ``lengths`` are those of the sequences in
-    residues.
+    """Make the columns of predictions, which depend on the task.
 
     - regression: ``prediction``, ``low`` and ``high``; the bounds are empty where too few rows calibrated
-    them. - classification: ``prediction``, ``probability``, and the probability of each class. - multi-label:
-    ``prediction`` (1 where the probability is a half or more) and ``probability``. - per-residue:
-    ``prediction``, a text of letters, and ``with_lists`` for each letter a list of its probability at every
-    residue.
+      them.
+    - classification: ``prediction``, ``probability``, and the probability of each class.
+    - multi-label: ``prediction`` (1 where the probability is a half or more) and ``probability``.
+    - per-residue: ``prediction``, a text of letters, and, ``with_lists``, a list for each letter of its
+      probability at every residue.
 
-    Where there are several targets, their names are added to those of the columns.
+    Where there are several targets, their names are added to the names of the columns.
+
+    Args:
+        info: What the predictor's file says about it.
+        found: The combined outputs of the members.
+        lengths: The lengths of the sequences in residues.
+        calibration: Turns outputs into intervals and probabilities.
+        coverage: The share of true values, between 0 and 1, that the intervals should contain.
+        with_lists: Whether labels per residue also get lists of probabilities.
     """
     if info.task == "regression":
         return _numbers(info, found, calibration, coverage)
@@ -167,7 +205,7 @@ def _numbers(info: PredictorInfo, found: Combined, calibration: Calibration, cov
 
 
 def _finite(values: NDArray[np.floating]) -> Any:
-    """The values as float32, empty where they are not finite."""
+    """Return the values as float32, empty where they are not finite."""
     import pyarrow as pa  # heavy, and only a table needs it
 
     return pa.array(values.astype(np.float32), mask=~np.isfinite(values))
@@ -208,9 +246,15 @@ def _lists(parts: Sequence[NDArray[np.float32]]) -> Any:
 
 
 def domain_columns(reasons: Sequence[tuple[str, ...]], distances: Floats | None) -> Columns:
-    """Two columns. ``out_of_domain`` names why a row is unlike those of training, such as "length distance";
-    it is an empty text where the row is like them. ``distance`` is that to the nearest training row in
-    standard deviations, empty where it is not known.
+    """Make the two columns that compare each row with the rows of training.
+
+    ``out_of_domain`` names why a row is unlike them, such as "length distance"; it is an empty text where it
+    is like them. ``distance`` is the distance to the nearest training row in standard deviations, empty where
+    it is unknown.
+
+    Args:
+        reasons: Why each row is out of the domain.
+        distances: The distance of each row to the nearest training row; None where it is unknown.
     """
     unknown = np.full(len(reasons), np.nan)
     return {
@@ -220,5 +264,9 @@ def domain_columns(reasons: Sequence[tuple[str, ...]], distances: Floats | None)
 
 
 def suffixes(targets: Sequence[str]) -> list[str]:
-    """What is added to the names of columns: each target's name where there are several, else nothing."""
+    """Return what is added to the names of columns: each target's name if there are several, else nothing.
+
+    Args:
+        targets: The names of the predicted columns.
+    """
     return [f"_{target}" for target in targets] if len(targets) > 1 else [""]

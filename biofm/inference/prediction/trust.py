@@ -1,9 +1,13 @@
-"""How far predictions can be trusted, in sentences: how their intervals and probabilities did on test rows,
-and how many rows are unlike those of training.
+"""Trust: sentences tell the user how far predictions can be trusted.
+
+They report how good intervals and probabilities were on test rows, and how many rows are unlike those of
+training.
 """
 
 from collections.abc import Sequence
 from typing import NamedTuple
+
+from biofm_datasets.text import format_count
 
 from biofm.evaluation import Calibration, Promise, Share
 from biofm.inference.prediction.domain import DISTANCE, INSIDE, LETTERS, REASONS, Domain, DomainTally
@@ -11,22 +15,32 @@ from biofm.inference.prediction.domain import DISTANCE, INSIDE, LETTERS, REASONS
 MOST_DEVIATIONS = 3  # standard deviations from the mean; a count beyond them is more than chance
 
 NOTHING_KEPT = (
-    "an earlier biofm made this predictor and kept neither what its promises were worth on test rows nor "
-    "what it learned from, so nothing is known of either; run `biofm finetune` again to have both"
+    "an earlier version of biofm made this predictor. It recorded neither how good intervals and "
+    "probabilities were on test rows nor what the training rows were like; run `biofm finetune` again to "
+    "have both"
 )
-NOT_TESTED = "what was promised was not tested: the fine-tuning kept no test rows"
+NOT_TESTED = "intervals and probabilities were not tested, because the fine-tuning kept no test rows"
 
 
 class Remark(NamedTuple):
-    """A sentence for the user, and whether it is a warning."""
+    """Holds a sentence for the user.
+
+    Attributes:
+        text: The sentence.
+        is_warning: Whether the sentence is a warning.
+    """
 
     text: str
     is_warning: bool = False
 
 
 def remark_promises(calibration: Calibration, targets: Sequence[str], coverage: float) -> list[Remark]:
-    """How the intervals or probabilities did on the test rows. ``coverage`` is the share of truths, between 0
-    and 1, that the intervals are to hold.
+    """Report how good the intervals or the probabilities were on the test rows.
+
+    Args:
+        calibration: Holds the results on the test rows.
+        targets: The names of the predicted columns.
+        coverage: The share of true values, between 0 and 1, that the intervals should contain.
     """
     if calibration.promise is not None:
         return [_remark_promise(calibration.promise)]
@@ -38,28 +52,34 @@ def remark_promises(calibration: Calibration, targets: Sequence[str], coverage: 
 
 
 def remark_domain(domain: Domain, tally: DomainTally, rows: str = "rows") -> list[Remark]:
-    """How many rows are out of the domain of training; ``rows`` is what the sentence calls them.
+    """Report how many rows are out of the domain of training.
 
-    The remark is a warning where a letter did not occur in training, and where more lengths or distances are
-    out of the domain than chance explains for rows like those of training.
+    The remark is a warning if a letter did not occur in training, or if more lengths or distances are out of
+    the domain than chance explains for rows like those of training.
+
+    Args:
+        domain: Decides which rows are like those of training.
+        tally: The counts of the rows.
+        rows: What the sentence calls the rows.
     """
     counts = ", ".join(f"{reason} {tally.by_reason[reason]:,}" for reason in REASONS)
-    text = f"{tally.n_outside:,} of {tally.n:,} {rows} are out of the domain of training ({counts})"
+    text = f"out of the domain of training: {tally.n_outside:,} of {tally.n:,} {rows} ({counts})"
     if tally.by_reason[DISTANCE]:
         usual = domain.usual(DISTANCE, tally.n)[0]
-        text += f"; of rows like those of training about {usual:,.3g} would lie so far"
+        text += f"; of rows like those of training, about {usual:,.3g} would be so distant"
     is_warning = any(_is_unusual(domain, tally, reason) for reason in REASONS)
     if is_warning:
-        text += ": of them intervals and probabilities promise nothing"
+        text += ". For them, do not rely on intervals and probabilities"
     remarks = [Remark(text, is_warning)]
     if not domain.has_distance:
-        n = f"{domain.n_calibrated:,} rows calibrate it, too few for a limit that {INSIDE:.0%} keep"
-        remarks.append(Remark(f"the distance to training is not judged: {n}"))
+        n = format_count(domain.n_calibrated, "calibration row")
+        why = f"{n}, too few for a limit that holds for {INSIDE:.0%} of rows"
+        remarks.append(Remark(f"the distance to the training rows is not judged: there are only {why}"))
     return remarks
 
 
 def _is_unusual(domain: Domain, tally: DomainTally, reason: str) -> bool:
-    """Whether more rows have this reason than chance explains; of letters, whether any has."""
+    """Return whether more rows have this reason than chance explains; any row, where it is letters."""
     if reason == LETTERS:
         return bool(tally.by_reason[reason])
     usual, deviation = domain.usual(reason, tally.n)
@@ -68,18 +88,20 @@ def _is_unusual(domain: Domain, tally: DomainTally, reason: str) -> bool:
 
 def _remark_share(target: str, held: Share, coverage: float) -> Remark:
     text = (
-        f"intervals of {target!r} that are to hold {coverage:.4g} of the truths held {held.value:.1%} "
-        f"[{held.low:.1%}, {held.high:.1%}] of {held.n:,} test rows"
+        f"the {100 * coverage:.4g} % intervals of {target!r} contained the true value in {held.value:.1%} of "
+        f"{format_count(held.n, 'test row')} (95 % interval {held.low:.1%} to {held.high:.1%})"
     )
     is_false = held.high < coverage
-    return Remark(text + (", so they are too narrow for rows like those" if is_false else ""), is_false)
+    return Remark(text + (": they are too narrow for rows like these" if is_false else ""), is_false)
 
 
 def _remark_promise(promise: Promise) -> Remark:
     text = (
-        f"what was called most probable was right in {promise.right:.1%} of {promise.n:,} test cases, where "
-        f"the probabilities promised {promise.promised:.1%} (the difference lies within "
-        f"[{promise.low:.1%}, {promise.high:.1%}])"
+        f"the most probable class was right in {promise.right:.1%} of "
+        f"{format_count(promise.n, 'test case')}, and its mean probability was {promise.promised:.1%} "
+        f"(95 % interval of the difference {promise.low:.1%} to {promise.high:.1%})"
     )
     is_false = promise.is_false
-    return Remark(text + (", so they are too high for rows like those" if is_false else ""), is_false)
+    return Remark(
+        text + (": the probabilities are too high for rows like these" if is_false else ""), is_false
+    )

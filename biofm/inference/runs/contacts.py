@@ -24,12 +24,12 @@ class StructureSummary:
 
     Attributes:
         protein: The protein's id in the input.
-        structure: The file and the chain of the structure.
+        structure: The name of the structure and of its chain.
         identity: Identical residues of both sequences, as a share of the shorter one, from 0 to 1.
         n_shown: How many residues of the protein are in the structure.
         n_contacts: How many contacts the structure has, without those between near neighbours along the
             chain.
-        precision: How many of the most probable contacts are in the structure, for several numbers of them.
+        precision: The share of true contacts among the most probable pairs, by range along the chain.
     """
 
     protein: str
