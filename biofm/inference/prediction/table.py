@@ -206,7 +206,7 @@ def _numbers(info: PredictorInfo, found: Combined, calibration: Calibration, cov
 
 def _finite(values: NDArray[np.floating]) -> Any:
     """Return the values as float32, empty where they are not finite."""
-    import pyarrow as pa  # heavy, and only a table needs it
+    import pyarrow as pa  # slow to import, and only needed for a table
 
     return pa.array(values.astype(np.float32), mask=~np.isfinite(values))
 
@@ -240,7 +240,7 @@ def _letters(
 
 
 def _lists(parts: Sequence[NDArray[np.float32]]) -> Any:
-    import pyarrow as pa  # heavy, and only a table needs it
+    import pyarrow as pa  # slow to import, and only needed for a table
 
     return pa.array(parts, pa.list_(pa.float32()))
 

@@ -69,7 +69,7 @@ def remark_domain(domain: Domain, tally: DomainTally, rows: str = "rows") -> lis
         text += f"; of rows like those of training, about {usual:,.3g} would be so distant"
     is_warning = any(_is_unusual(domain, tally, reason) for reason in REASONS)
     if is_warning:
-        text += ". For them, do not rely on intervals and probabilities"
+        text += ". Do not rely on their intervals and probabilities"
     remarks = [Remark(text, is_warning)]
     if not domain.has_distance:
         n = format_count(domain.n_calibrated, "calibration row")
@@ -79,7 +79,7 @@ def remark_domain(domain: Domain, tally: DomainTally, rows: str = "rows") -> lis
 
 
 def _is_unusual(domain: Domain, tally: DomainTally, reason: str) -> bool:
-    """Return whether more rows have this reason than chance explains; any row, where it is letters."""
+    """Return whether more rows have this reason than chance explains; for letters, one row is enough."""
     if reason == LETTERS:
         return bool(tally.by_reason[reason])
     usual, deviation = domain.usual(reason, tally.n)

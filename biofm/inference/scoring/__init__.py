@@ -1,8 +1,8 @@
-"""How well a model expects variants of proteins, and whole proteins.
+"""Scoring: compute how well a model expects variants of proteins, and whole proteins.
 
-A row takes this way: ``sources`` opens the files and finds its wild type, ``cases`` (or ``scan``) checks its
-variant, ``rows`` numbers it and gathers chunks, ``scorer`` asks the models what its ``methods`` need, and
-``journal`` keeps the score until it is written into the table.
+A row of the input takes this way. ``sources`` opens the files and finds its wild type. ``cases`` (or
+``scan``) checks its variant. ``rows`` numbers it and gathers chunks. ``scorer`` asks the models what its
+``methods`` need. ``journal`` keeps the score until it is written into the table.
 """
 
 from biofm.inference.scoring.cases import Cases, cases_of_values

@@ -1,4 +1,4 @@
-"""From parts of a table, or values in memory, to variants that are checked against their wild types."""
+"""Cases: parts of a table, or values in memory, become variants that are checked against their wild types."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -11,6 +11,7 @@ from biofm_datasets.changes import changes_between, fitting_offset, locate, spli
 from biofm_datasets.protein import MASK, refuse_no_protein
 from biofm_datasets.table_parts import TablePart
 from biofm_datasets.tables import find_column
+from biofm_datasets.text import format_count
 from biofm_datasets.variants import named_residues
 
 from biofm.core.errors import InputError, input_errors
@@ -20,26 +21,31 @@ from biofm.modalities import Modality
 from biofm.modalities.values import sequence_of, texts_of
 
 WildTypes = Callable[[TablePart], Callable[[int], str]]
-"""Looks up wild types: for a part of a table, a function from a row's index in it to the clean sequence. That
-function raises DataError where the row's wild type is at fault."""
+"""A function that takes a part of a table and returns another function: given a row's index in the part, it
+returns the row's clean wild type, and raises DataError if that is at fault."""
 
 ROWS_PER_PART = 2048
 MOST_HELD = 64
-"""So many parts of a table (131,072 rows) are held in memory at most until one of them has a variant."""
-NO_PROTEIN = "variants that make no protein, such as stop codons, whose score is NaN"
+"""The most parts of a table (131,072 rows) that are held in memory until one of them has a variant."""
+NO_PROTEIN = "variants that make no protein, such as stop codons, so that their score is NaN"
 UNSCORED = "rows of the input without a score; the column reason says why"
-DISAGREE = "rows whose variant and whose mutated_sequence disagree; the {} was scored"
+DISAGREE = "rows whose variant and mutated_sequence disagree; the {} was scored"
 
-N_TRIED = 1000  # variants that are tried to guess an offset
+N_TRIED = 1000  # the number of variants that are tried to guess an offset
 
 
 @dataclass(frozen=True, slots=True)
 class Cases:
-    """Consecutive rows of the input: the variant of each, or why it has none that can be scored.
+    """Holds consecutive rows of the input: the variant of each, or why it cannot be scored.
 
-    ``columns`` are those of the input, which the output repeats beside the scores. ``where`` gives the file
-    and line of a row by its index, for messages. ``share_before`` and ``share_behind`` are the shares of the
-    input, from 0 to 1, that were read before and after these rows were read; None where they are unknown.
+    Attributes:
+        columns: The columns of the input, which the output repeats beside the scores.
+        variants: The variant of each row, or why it cannot be scored.
+        where: Returns the file and line of a row, given its index, for messages.
+        share_before: The share of the input, from 0 to 1, that had been read before these rows were read;
+            None where it is unknown.
+        share_behind: The share of the input, from 0 to 1, that had been read once these rows were read; None
+            where it is unknown.
     """
 
     columns: dict[str, Any]
@@ -49,7 +55,12 @@ class Cases:
     share_behind: float | None = None
 
     def share_of(self, n_done: int) -> float | None:
-        """The share of the input, from 0 to 1, that is done with the first ``n_done`` of these rows."""
+        """Return the share of the input, from 0 to 1, that is done with the first of these rows; None if
+        unknown.
+
+        Args:
+            n_done: How many of these rows are done.
+        """
         if self.share_before is None or self.share_behind is None:
             return None
         return self.share_before + (self.share_behind - self.share_before) * n_done / len(self.variants)
@@ -63,15 +74,15 @@ def cases_of_table(
     notices: Counter[str],
     share_read: Callable[[], float | None] = lambda: None,
 ) -> Iterator[Cases]:
-    """The rows of a table in order, their variants checked against their wild types.
+    """Yield the rows of a table in order, with their variants checked against their wild types.
 
-    ``share_read`` says how much of the table has been read, from 0 to 1. Rows that cannot be scored are
-    counted in ``notices``. Raises InputError, naming file and line, where the table is at fault, where a
-    variant is at fault and ``options.on_error`` is not "skip", and where no row can be scored.
+    ``share_read`` returns how much of the table has been read, from 0 to 1. Rows that cannot be scored are
+    counted in ``notices``. Raise InputError, naming file and line, if the table is at fault, if a variant is
+    at fault and ``options.on_error`` is not "skip", or if no row can be scored.
     """
     n_scored, source, reason = 0, "", ""
     share: float | None = 0.0
-    held: list[Cases] = []  # the first parts, until one has a variant: a table without any starts no run
+    held: list[Cases] = []  # the first parts, until one has a variant: a table without variants starts no run
     with input_errors():
         for part in parts:
             variants = list(_PartReader(part, wild_types(part), modality, options, notices).read())
@@ -84,7 +95,8 @@ def cases_of_table(
                 yield from held
                 held.clear()
     if not n_scored:
-        raise InputError(f"no row can be scored; of the first: {reason}", where=source)
+        what = "no row can be scored" + (f" (the first row: {reason})" if reason else "")
+        raise InputError(what, where=source)
 
 
 class _PartReader:
@@ -108,7 +120,7 @@ class _PartReader:
         self.notices = notices
 
     def read(self) -> Iterator[Variant | Unscored]:
-        """The variant of every row, or why it has none that can be scored."""
+        """Yield the variant of every row, or why the row cannot be scored."""
         for row in range(len(self.part)):
             try:
                 variant = self._variant(row)
@@ -122,8 +134,9 @@ class _PartReader:
                 yield Unscored(error.what)
 
     def _other_texts(self, part: TablePart, column: str) -> list[str] | None:
-        """The cells of the other way to give a variant, where the table has both columns under their usual
-        names.
+        """Return the cells of the column that gives variants in the other notation, if the table has it too.
+
+        Only the usual names of such columns are looked for.
         """
         usual = VARIANT_COLUMNS if self.holds_sequences else (MUTATED_COLUMN,)
         other = next((name for name in usual if name in part.names and name != column), None)
@@ -145,26 +158,28 @@ class _PartReader:
         self.notices[DISAGREE.format("sequence" if self.holds_sequences else "variant")] += not is_same
 
     def _variant(self, row: int) -> Variant:
-        """The variant of a row. Raises NoProteinError where it makes no protein, DataError where it is at
-        fault.
+        """Return the variant of a row.
+
+        Raise NoProteinError if the variant makes no protein, and DataError if it is at fault.
         """
         wild_type, text = self.wild_type_of(row), self.texts[row]
         if self.holds_sequences:
             refuse_no_protein(text)
-            mutated = clean_cell(text, self.modality, self.notices, insists=True)  # as its wild type was read
+            mutated = clean_cell(text, self.modality, self.notices, insists=True)  # its wild type has passed
             changes = changes_between(wild_type, mutated)
             if text.endswith("*") and any(_cuts_short(change, wild_type) for change in changes):
-                raise NoProteinError(f"a stop codon behind {len(text) - 1:,} residues")
+                raise NoProteinError(f"a stop codon after {format_count(len(text) - 1, 'residue')}")
             return Variant(wild_type, changes)
         try:
             changes = parse_variant(text)
         except NoProteinError:
-            self._locate(row, text, wild_type, named_residues(text))  # one of another protein is a fault
+            # A variant of another protein is a fault of the row, which a stop codon must not hide.
+            self._locate(row, text, wild_type, named_residues(text))
             raise
         return Variant(wild_type, self._locate(row, text, wild_type, changes))
 
     def _locate(self, row: int, text: str, wild_type: str, changes: Sequence[Change]) -> tuple[Change, ...]:
-        """The changes in the numbering of ``wild_type``. Raises DataError where they do not fit it."""
+        """Return the changes in the numbering of ``wild_type``. Raise DataError if they do not fit it."""
         try:
             return locate(changes, wild_type, offset=self.options.offset)
         except DataError as error:
@@ -173,28 +188,29 @@ class _PartReader:
             raise DataError(error.what, where=where, remedy=remedy) from error
 
     def _guess_offset(self, wild_type: str) -> str:
-        """The remedy for a variant that does not fit: the offset with which this part's variants of the
-        protein would fit, where there is one.
+        """Find the remedy for a variant that does not fit its wild type.
+
+        It names the offset with which this part's variants of the protein would fit, if there is one.
         """
         fitting = fitting_offset(islice(self._parsed_of(wild_type), N_TRIED), wild_type)
         if fitting is None:
             return "Check the numbering (--offset) and the wild type"
         if fitting == self.options.offset:
-            return "Others near it fit: check this variant, and whether the wild type is another allele"
-        return f"With --offset {fitting} this variant and those near it would fit"
+            return "The variants near it fit: check this one, and whether the wild type is another allele"
+        return f"Give --offset {fitting}, with which this variant and those near it fit"
 
     def _parsed_of(self, wild_type: str) -> Iterator[tuple[Change, ...]]:
-        """The changes of this part's variants of one wild type, in the table's numbering."""
+        """Yield the changes of this part's variants of one wild type, in the table's numbering."""
         for row, text in enumerate(self.texts):
             try:
                 if self.wild_type_of(row) == wild_type:
                     yield parse_variant(text)
             except DataError:
-                continue  # the fault of another row, which is reported when that row is read
+                continue  # this fault is reported when its own row is read
 
 
 def _cuts_short(change: Change, wild_type: str) -> bool:
-    """Whether the change removes the end of the protein."""
+    """Return whether the change removes the end of the protein."""
     return change.stop == len(wild_type) + 1 and len(change.mutant) < len(change.wild)
 
 
@@ -207,10 +223,21 @@ def cases_of_values(
     *,
     insists: bool = False,
 ) -> list[Variant | Unscored]:
-    """The variants of one wild type, given as Python values.
+    """Check the variants of one wild type that are given as Python values.
 
-    Raises InputError, counting the variants from 1, where one is at fault; and, unless the caller
-    ``insists``, where the wild type looks like a sequence of another modality.
+    Args:
+        wild_type: The sequence of the wild type.
+        variants: The variants as texts, in a list or another container that keeps their order.
+        modality: What the models read.
+        options: How variants are read and scored.
+        notices: Counts what was changed or cannot be scored.
+        insists: Whether the wild type is taken even if it looks like a sequence of another modality.
+
+    Returns:
+        The variant of each, or why it cannot be scored.
+
+    Raises:
+        InputError: The wild type or a variant is at fault. The message counts the variants from 1.
     """
     texts = texts_of(variants, "variants")
     places = tuple(f"number {i}" for i in range(1, len(texts) + 1))
@@ -224,15 +251,17 @@ def cases_of_values(
 
 
 def _passed_on(part: TablePart) -> dict[str, Any]:
-    """The columns that the output repeats, by name. Raises DataError where a name repeats."""
+    """Return the columns that the output repeats, by name. Raise DataError if a name repeats."""
     for name in part.names:
         find_column(part.names, name, part.source)
     return dict(zip(part.names, part.columns, strict=True))
 
 
 def clean_cell(text: str, modality: Modality, notices: Counter[str], *, insists: bool) -> str:
-    """The sequence in a cell of a table, cleaned. Raises DataError, without the cell's place, where it is at
-    fault; and, unless the caller ``insists``, where it looks like a sequence of another modality.
+    """Clean the sequence in a cell of a table.
+
+    Raise DataError, without the cell's place, if it is at fault or, unless the caller ``insists``, if it
+    looks like a sequence of another modality.
     """
     record = Record(id="", sequence="".join(text.split()))
     try:
@@ -242,8 +271,8 @@ def clean_cell(text: str, modality: Modality, notices: Counter[str], *, insists:
 
 
 def check_unmasked(record: Record) -> Record:
-    """The record itself. Raises InputError where a residue is masked, because that place cannot be scored."""
+    """Return the record itself. Raise InputError if a residue is masked, because it cannot be scored."""
     if MASK in record.sequence:
         what = f"the sequence holds {MASK}"
-        raise InputError(what, where=record.where, remedy="Give the residue that stands there, or X")
+        raise InputError(what, where=record.where, remedy="Replace it by the residue there, or by X")
     return record

@@ -1,4 +1,4 @@
-"""The columns of scored rows: made, packed as bytes for a journal, and unpacked.
+"""Columns: this module makes the columns of scored rows, and packs them as bytes for a journal.
 
 Packed columns are in Arrow's stream format, which keeps the type of every column.
 """
@@ -21,11 +21,11 @@ from biofm.inference.scoring.scoring_model import Answer
 if TYPE_CHECKING:
     import pyarrow
 
-RENAMED = "input columns renamed input_..., because the scores take their names"
+RENAMED = "input columns renamed input_..., because the columns of scores have the same names"
 
 WHY = "biofm: why this row is empty"
-"""The last column of the rows in a journal. The table has it, under another name, where it was made with
-``on_error`` "skip", or where a row has no variant that can be scored."""
+"""The last column of the rows in a journal. The table has it, under another name, if it was made with
+``on_error`` "skip", or if a row has no variant that can be scored."""
 
 V5 = 4
 """The version of Arrow's message format since Arrow 1.0, as ``Message.fbs`` numbers it."""
@@ -34,13 +34,14 @@ V5 = 4
 def output_columns(
     chunk: Chunk, scorer: Scorer, names: Sequence[str], scores: NDArray[np.float32], notices: Counter[str]
 ) -> Columns:
-    """The columns of a chunk's rows: those of the input, then the method, whether windows were needed, a
-    score for each model (``names``), their mean, and ``WHY`` the row has an empty score.
+    """Make the columns of a chunk's rows.
 
-    ``scores`` has shape (rows with a variant, models). A score that is NaN is left empty, and the mean with
-    it, as are all scores of a row without a variant.
+    They are those of the input, then the method, whether windows were needed, a score for each model
+    (``names``), their mean, and ``WHY`` a score of the row is empty. ``scores`` has one row for each row with
+    a variant, and one column for each model. A score that is NaN is left empty, and the mean with it, as are
+    all scores of a row without a variant.
     """
-    import pyarrow as pa  # heavy: this module is imported with every command
+    import pyarrow as pa  # slow to import, and every command imports this module
 
     variants = [row.variant for row in chunk.rows]
     is_empty = np.isnan(scores)
@@ -66,8 +67,10 @@ def _facts_of(
     names: Sequence[str],
     are_empty: NDArray[np.bool_],
 ) -> Iterator[tuple[str | None, bool | None, str | None]]:
-    """For each row the method, whether a model read its protein in windows, and why a score is empty; None
-    where there is nothing to say. ``are_empty``, shape (rows with a variant, models), marks missing scores.
+    """Yield the method of each row, whether a model read its protein in windows, and why a score is empty.
+
+    Each is None where there is nothing to say. ``are_empty`` marks missing scores: one row for each row with
+    a variant, and one column for each model.
     """
     empty = iter(are_empty)
     for variant in variants:
@@ -79,8 +82,8 @@ def _facts_of(
 
 
 def pack_columns(columns: Columns) -> Answer:
-    """The columns as bytes, in the type that a journal keeps; as numbers they mean nothing."""
-    import pyarrow as pa  # heavy: this module is imported with every command
+    """Pack columns as bytes, in the array type that a journal keeps. As numbers they mean nothing."""
+    import pyarrow as pa  # slow to import, and every command imports this module
 
     table = pa.table(dict(columns))
     sink = pa.BufferOutputStream()
@@ -90,10 +93,10 @@ def pack_columns(columns: Columns) -> Answer:
 
 
 def unpack_columns(packed: Answer) -> "pyarrow.Table":
-    """The columns that ``pack_columns`` was given. Raises ValueError for bytes that it cannot have made.
+    """Restore the columns that ``pack_columns`` packed. Raise ValueError for bytes that it cannot have made.
 
-    Compressed bytes, which pyarrow would read too, are refused: in memory they may become a million times as
-    large.
+    Compressed bytes, which pyarrow would read too, are refused: in memory they may become a million times
+    larger.
     """
     import pyarrow as pa
 
@@ -113,15 +116,16 @@ def unpack_columns(packed: Answer) -> "pyarrow.Table":
 
 
 def _check_plain(message: "pyarrow.Message") -> None:
-    """Raise ValueError for a message that is compressed, or of an older format, which marks compression in
-    another place. Both stand in the message's metadata, a FlatBuffer
-    (https://github.com/apache/arrow/blob/main/format/Message.fbs).
+    """Raise ValueError for a message that is compressed, or has an older format.
+
+    An older format marks compression in another place. Both facts are in the metadata of the message, a
+    FlatBuffer (https://github.com/apache/arrow/blob/main/format/Message.fbs).
     """
     content = message.metadata.to_pybytes()
     (root,) = struct.unpack_from("<I", content)
     version = _field(content, root, 0)
     if version is None or struct.unpack_from("<h", content, version) != (V5,):
-        raise ValueError("it is of an older format of Arrow")
+        raise ValueError("it has an older format of Arrow")
     if message.type not in ("record batch", "dictionary"):
         return
     rows = _field(content, root, 2)
@@ -132,7 +136,7 @@ def _check_plain(message: "pyarrow.Message") -> None:
 
 
 def _table_at(content: bytes, place: int | None) -> int:
-    """Where the FlatBuffer table begins that the offset at ``place`` points to."""
+    """Return the place where the FlatBuffer table begins to which the offset at ``place`` points."""
     if place is None:
         raise ValueError("a part of its metadata is missing")
     (offset,) = struct.unpack_from("<I", content, place)
@@ -140,7 +144,7 @@ def _table_at(content: bytes, place: int | None) -> int:
 
 
 def _field(content: bytes, table: int, number: int) -> int | None:
-    """Where a field of a FlatBuffer table stands; None where it is left out and has its default."""
+    """Return the place of a field in a FlatBuffer table; None if it is left out and has its default."""
     (back,) = struct.unpack_from("<i", content, table)
     begin = table - back
     (size,) = struct.unpack_from("<H", content, begin)
@@ -151,7 +155,9 @@ def _field(content: bytes, table: int, number: int) -> int | None:
 
 
 def _fits_tables(kind: "pyarrow.DataType") -> bool:
-    """Whether a table file may hold a column of this type. Parquet and CSV cannot hold all that Arrow can."""
+    """Return whether a table file may hold a column of this type; Parquet and CSV cannot hold all that Arrow
+    can.
+    """
     from pyarrow import types
 
     if types.is_dictionary(kind):

@@ -1,4 +1,6 @@
-"""What scoring will take in time, memory and space: counted in one pass over the rows, timed on a sample."""
+"""Estimate: predict what scoring takes in time, memory and space, from one pass over the rows and a timed
+sample.
+"""
 
 import io
 import random
@@ -27,28 +29,40 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 SAMPLE_SECONDS = 5.0
-N_SAMPLED = 2000  # queries that are timed, for each model
+N_SAMPLED = 2000  # the most queries that are timed, for each model
 SEED = 20
 
 FLOAT_BYTES = 4
-KEY_BYTES = 60  # of the key of an answer in the journal, which stands in an index too
-ENTRY_BYTES = 50  # of a row in the journal, besides its cells
+KEY_BYTES = 60  # for the key of an answer in the journal, and its place in an index
+ENTRY_BYTES = 50  # for a row in the journal, besides its cells
 
-BUFFER_BYTES = 60 << 20  # a part of the table, its rows and what they need, and the journal's cache
+BUFFER_BYTES = 60 << 20  # for a part of the table, its rows and what they need, and the journal's cache
 
-LOWEST = -10.0  # of the made-up scores, natural logarithms: it decides how many digits they are written with
+LOWEST = -10.0  # the lowest made-up score, a natural logarithm; it decides how many digits are written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreEstimate:
-    """What scoring ``n_variants`` rows will take. All models together give ``n_answers`` different answers,
-    for which they process ``n_tokens`` tokens.
+    """Tells what scoring will take.
 
-    ``seconds`` adds the time that reading took and the time that the tokens will take, at the speed of a
-    sample: ``sample_tokens`` in ``sample_seconds``. ``memory_bytes`` is the peak on the host: the sum of
-    ``memory_parts``, or what loading the models took if that is more; ``device_bytes`` is the peak on a
-    device that is not the CPU. ``output_bytes`` is the size of the table by its suffix. Until the table is
-    whole, ``scratch_bytes`` and a second copy of it lie beside the output.
+    Attributes:
+        n_variants: How many rows the shard has.
+        n_answers: How many different answers all models compute together.
+        n_tokens: How many tokens the models will process for them.
+        seconds: The time to read the input, as measured, and to run all tokens at the speed of the sample.
+        sample_tokens: How many tokens the sample had.
+        sample_seconds: How long the sample took.
+        memory_bytes: The highest memory on the host: the sum of ``memory_parts``, or the peak of loading the
+            models if that is more.
+        memory_parts: The parts of that memory in bytes, by name.
+        device_bytes: The highest memory of a device that is not the CPU; else 0.
+        output_bytes: The size of the table in each format, by the suffix of its name.
+        scratch_bytes: The size of the journal, which lies beside the output, with a second copy of the table,
+            until the table is complete.
+        dtype: The dtype in which the models run.
+        device: The kind of device on which they run.
+        dtype_reason: Why the models run in their dtype, in words.
+        notices: What would be changed or left out, as a phrase and how often it happens.
     """
 
     n_variants: int
@@ -71,11 +85,21 @@ class ScoreEstimate:
 def estimate_scores(
     rows: Rows, scorer: Scorer, names: Sequence[str], shard: Shard, notices: Counter[str], compute: Compute
 ) -> ScoreEstimate:
-    """Read all rows and time a sample of what they need, which takes about 100 bytes of memory for each
-    answer.
+    """Read all rows, time a sample of what they need, and estimate what scoring takes.
 
-    ``names`` are those of the models' columns. The models must just have been loaded: what that took in
-    memory is part of the estimate.
+    This takes about 100 bytes of memory for each answer.
+
+    Args:
+        rows: The rows of the whole input.
+        scorer: The models and the method. The models must just have been loaded: the memory of loading is
+            part of the estimate.
+        names: The names of the models' columns.
+        shard: The share of the input that the run will score.
+        notices: Counts what a reader of the scores should know.
+        compute: The device and the dtype of the models.
+
+    Raises:
+        InputError: A row is at fault.
     """
     memory = MemoryWatch()
     began = perf_counter()
@@ -106,12 +130,12 @@ def estimate_scores(
 
 
 def _answer_bytes(scorer: Scorer) -> int:
-    """The bytes that an answer takes in the journal."""
+    """Return the bytes that an answer takes in the journal."""
     return FLOAT_BYTES * max(len(model.letters) for model in scorer.models) + KEY_BYTES
 
 
 class _Survey:
-    """What the rows need; for each model, how many tokens it will process, and a sample of its needs."""
+    """Collects what the rows need, how many tokens each model will process, and a sample of its needs."""
 
     def __init__(self, scorer: Scorer, names: Sequence[str]) -> None:
         self.n_variants = 0
@@ -122,7 +146,7 @@ class _Survey:
 
 
 def _survey(rows: Iterable[Row], scorer: Scorer, names: Sequence[str], notices: Counter[str]) -> _Survey:
-    """Read the rows to their end."""
+    """Read the rows to their end, and collect what they need."""
     found = _Survey(scorer, names)
     for chunk in chunks(rows, scorer):
         found.n_variants += len(chunk.rows)
@@ -144,6 +168,7 @@ class _Sample:
         self._n_shown = 0
 
     def add(self, need: Need) -> None:
+        """Show one more need, which is kept or dropped at random."""
         self._n_shown += 1
         if len(self.kept) < N_SAMPLED:
             self.kept.append(need)
@@ -152,19 +177,21 @@ class _Sample:
 
 
 class _Timed(NamedTuple):
+    """Holds how many tokens a sample had, and how long they took."""
+
     n_tokens: int
     seconds: float
-    longest: int  # of the runs, in tokens
+    longest: int  # the longest query in tokens
 
 
 def _time(model: ScoringModel, needs: Sequence[Need]) -> _Timed:
-    """Run one query of each need, until ``SAMPLE_SECONDS`` are over."""
+    """Run one query of each need until ``SAMPLE_SECONDS`` are over."""
     queries = [query for need in needs for query in model.first_query(need.reading)]
     random.Random(SEED).shuffle(queries)
     budget = model.runner.tokens_per_batch
     batches = [*by_budget(((query, len(query.tokens)) for query in queries), budget)]
     if batches:
-        _run(model, batches[0])  # the first batch of a process is slow
+        _run(model, batches[0])  # not timed: the first batch of a process is slow
     n_tokens, began = 0, perf_counter()
     for batch in batches:
         n_tokens += _run(model, batch)
@@ -175,7 +202,7 @@ def _time(model: ScoringModel, needs: Sequence[Need]) -> _Timed:
 
 
 def _run(model: ScoringModel, batch: list[Query]) -> int:
-    """Run one batch; returns its number of tokens."""
+    """Run one batch, and return its number of tokens."""
     for _ in model.runner.predict(batch):
         pass
     return sum(len(query.tokens) for query in batch)
@@ -184,8 +211,9 @@ def _run(model: ScoringModel, batch: list[Query]) -> int:
 def _memory(
     memory: MemoryWatch, scorer: Scorer, compute: Compute, found: _Survey, timed: Sequence[_Timed]
 ) -> tuple[dict[str, int], int]:
-    """The bytes that a run takes on the host, part by part, and those on another device. All models are
-    loaded together, and run one after another.
+    """Estimate the bytes that a run takes on the host, part by part, and those on another device.
+
+    All models are loaded together, and run one after another.
     """
     activations = 0
     for model, n_tokens, one in zip(scorer.models, found.n_tokens, timed, strict=True):
@@ -201,7 +229,7 @@ def _memory(
 
 
 class _TableSizes:
-    """The size of the table in every format: the rows are written with made-up scores, and only counted."""
+    """Measures the size of the table in every format: it writes rows with made-up scores, and only counts."""
 
     def __init__(self, scorer: Scorer, names: Sequence[str]) -> None:
         self._scorer = scorer
@@ -223,7 +251,7 @@ class _TableSizes:
         self._is_empty = False
 
     def in_bytes(self) -> dict[str, int]:
-        """The sizes in bytes, by suffix; to be asked for once, after the last chunk."""
+        """Return the sizes in bytes, by suffix. Call it once, after the last chunk."""
         if self._is_empty:
             return dict.fromkeys(SUFFIXES, 0)
         for _, table in self._tables.values():
@@ -232,12 +260,14 @@ class _TableSizes:
 
 
 def _made_up_score(variant: Variant) -> float:
-    """A score that depends on the variant alone, as true ones do: Parquet stores a repeated value once."""
+    """Return a score that depends on the variant alone, as true scores do: Parquet stores a repeated value
+    once.
+    """
     return LOWEST * crc32(f"{variant.wild_type} {variant.changes}".encode()) / 2**32
 
 
 class _NullSink(io.RawIOBase):
-    """A file that counts the bytes written to it, and keeps none."""
+    """Counts the bytes that are written to it, and keeps none."""
 
     n_bytes = 0
 

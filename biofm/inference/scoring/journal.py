@@ -1,7 +1,7 @@
 """Scores in a journal: rows are scored into it chunk by chunk, and finished journals become one table.
 
-Each chunk is scored, committed and then safe, whatever happens after it, so that a run that was stopped goes
-on where it ended.
+Each chunk is scored and committed. It is then safe, whatever happens after it, so that a run that was stopped
+continues from there.
 """
 
 from collections import Counter
@@ -32,7 +32,14 @@ BYTES_PER_BLOCK = 64 << 20
 def fingerprint_of_scores(
     scorer: Scorer, provenance: Mapping[str, Any], names: Sequence[str], shard: Shard
 ) -> Fields:
-    """Everything that decides the bits of the scores and their columns, except the input."""
+    """Return everything besides the input that decides the bits of the scores and their columns.
+
+    Args:
+        scorer: The models and the method.
+        provenance: How the scores are made.
+        names: The names of the models' columns.
+        shard: The share of the input that the run scores.
+    """
     how = {name: value for name, value in provenance.items() if name != "models"}
     runners = [model.runner for model in scorer.models]
     return how | {
@@ -57,11 +64,25 @@ def score_to_journal(
     *,
     on_error: str = "stop",
 ) -> None:
-    """Score the rows that ``journal``, which has begun, does not hold yet.
+    """Score the rows of a shard that the journal does not hold yet.
 
-    ``names`` are those of the models' columns, and ``where`` is the input's, for messages. Raises InputError
-    where rows that the journal holds have changed in the input. Raises ModelError or OptionError where a
-    model's numbers for a row are not finite and ``on_error`` is not "skip"; the chunks before stay.
+    Args:
+        rows: The rows of the whole input.
+        scorer: The models and the method.
+        names: The names of the models' columns.
+        journal: The journal of the run, which has begun.
+        shard: The share of the input to score.
+        where: The name of the input, for messages.
+        notices: Counts what a reader of the scores should know.
+        progress: Shows how far the run is.
+        on_error: What happens to a row for which a model's numbers are not finite: "skip" leaves its score
+            empty, "stop" raises an error.
+
+    Raises:
+        InputError: A row is at fault, or rows that the journal holds have changed in the input.
+        ModelError: A model's weights are not finite, and ``on_error`` is "stop". The chunks before are kept.
+        OptionError: The numbers overflow in this dtype, and ``on_error`` is "stop"; or a batch is too large
+            for the memory. The chunks before are kept.
     """
     own = journal.remaining(of_shard(rows, shard), lambda row: row.identity, where)
     meter = _Meter(progress)
@@ -90,7 +111,7 @@ def score_to_journal(
 
 
 class _Meter:
-    """Tells the progress how far the scoring is."""
+    """Reports to ``progress`` how far the scoring is."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -98,9 +119,7 @@ class _Meter:
         self.n_tokens = self.n_chunk_tokens = 0
 
     def begin(self, chunk: Chunk, n_new_tokens: int) -> None:
-        """Begin a chunk that takes so many tokens. What lies before the first one was done by another
-        session.
-        """
+        """Begin a chunk that takes ``n_new_tokens``. Another session did what lies before the first chunk."""
         self._chunk, self._n_new_tokens, self.n_chunk_tokens = chunk, n_new_tokens, 0
         if not self._has_begun:
             self._has_begun = True
@@ -118,8 +137,13 @@ class _Meter:
 
 
 class ScoreTotals(NamedTuple):
-    """Counts of a shard: its rows, those without a score, those that this session scored, and the tokens that
-    the models processed in all sessions.
+    """Holds the counts of a shard.
+
+    Attributes:
+        n_variants: How many rows it has.
+        n_unscored: How many of them have no score.
+        n_scored: How many of them this session scored.
+        n_tokens: How many tokens the models processed in all sessions.
     """
 
     n_variants: int
@@ -129,26 +153,43 @@ class ScoreTotals(NamedTuple):
 
 
 def totals_of_journal(journal: Journal, n_before: int) -> ScoreTotals:
-    """The counts of a finished journal, which held ``n_before`` rows when this session began."""
+    """Return the counts of a finished journal.
+
+    Args:
+        journal: The journal.
+        n_before: How many rows it held when this session began.
+    """
     n_done = journal.n_done
     return ScoreTotals(n_done, count_unscored([journal]), n_done - n_before, journal.counts["tokens"])
 
 
 def totals_of_rows(rows: Rows, shard: Shard) -> ScoreTotals:
-    """The counts of a shard that an earlier session scored, without its journal: the rows are read to their
-    end.
+    """Return the counts of a shard that an earlier session scored, without its journal.
+
+    Args:
+        rows: The rows of the whole input, which are read to their end.
+        shard: The share of the input to count.
     """
     have_variants = Counter(isinstance(row.variant, Variant) for row in of_shard(rows, shard))
     return ScoreTotals(have_variants.total(), n_unscored=have_variants[False], n_scored=0, n_tokens=0)
 
 
 def count_unscored(journals: Sequence[Journal]) -> int:
-    """How many rows have no score, or not one by every model."""
+    """Count the rows that lack the score of at least one model.
+
+    Args:
+        journals: The journals of all shards.
+    """
     return sum(journal.counts["unscored"] + journal.counts["empty"] for journal in journals)
 
 
 def note_empty_rows(journals: Sequence[Journal], notices: Counter[str]) -> None:
-    """Put into ``notices`` how many rows are empty because a model's numbers are not finite."""
+    """Put into the notices how many rows are empty because a model's numbers are not finite.
+
+    Args:
+        journals: The journals of all shards.
+        notices: Counts what a reader of the scores should know.
+    """
     if n_empty := sum(journal.counts["empty"] for journal in journals):
         notices[EMPTY_ROWS] = n_empty
 
@@ -160,13 +201,24 @@ def write_scores(
     notices: Counter[str],
     on_block: Callable[[Columns], None] = lambda columns: None,
 ) -> int:
-    """Stream the scores of finished journals, which share one input, into ``table`` in the input's order;
-    returns how many rows there are. A column says why rows are empty, where empty rows were allowed.
+    """Write the scores of finished journals into a table in the order of the input, and close it.
 
-    ``on_block`` is called with every block of rows. ``notices`` counts the input's columns that are renamed.
-    Raises InputError where a row is in none of the journals, or in two.
+    If empty rows were allowed, a column says why rows are empty.
+
+    Args:
+        journals: The journals of all shards of one input.
+        table: The opened output.
+        progress: Shows how far the writing is.
+        notices: Counts the columns of the input that are renamed.
+        on_block: Called with every block of rows.
+
+    Returns:
+        How many rows were written.
+
+    Raises:
+        InputError: A row is in none of the journals, is in two of them, or is damaged.
     """
-    import pyarrow as pa  # heavy: this module is imported with every command
+    import pyarrow as pa  # slow to import, and every command imports this module
 
     (n_records,) = {journal.finished["n_records"] for journal in journals if journal.finished}
     has_reasons = any(journal.finished.get("has_reasons") for journal in journals if journal.finished)
@@ -188,7 +240,7 @@ def write_scores(
 
 
 def _slices(journals: Sequence[Journal]) -> Iterator["pyarrow.Table"]:
-    """The rows in the input's order; neighbours in the same part of a journal come as one slice of it."""
+    """Yield the rows in the order of the input; neighbours in one part of a journal come as one slice."""
     parts: dict[Journal, tuple[bytes, pyarrow.Table, int]] = {}  # journal -> key of its part, part, next row
     schema: pyarrow.Schema | None = None
     for (journal, key), together in groupby(in_order(journals), lambda found: (found[1], _key_of(*found))):
@@ -205,14 +257,14 @@ def _slices(journals: Sequence[Journal]) -> Iterator["pyarrow.Table"]:
 
 
 def _key_of(entry: Entry, journal: Journal) -> bytes:
-    """The key of the part of the journal that holds the row. Raises InputError where there is none."""
+    """Return the key of the part of the journal that holds the row. Raise InputError if there is none."""
     if len(entry.keys) != 1:
         raise damaged(entry, journal)
     return entry.keys[0]
 
 
 def _part_of(entry: Entry, journal: Journal) -> "pyarrow.Table":
-    """The part of the journal that holds the row. Raises InputError where it is damaged."""
+    """Return the part of the journal that holds the row. Raise InputError if it is damaged."""
     try:
         part = unpack_columns(journal.row(_key_of(entry, journal)))
     except ValueError as error:

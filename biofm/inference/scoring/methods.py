@@ -1,6 +1,7 @@
-"""The methods that score a variant, by one model.
+"""Methods: three ways to compute the score of a variant with one model.
 
-A score is in natural logarithms. The wild type has 0; the model expects a variant with a higher score more.
+A score is in natural logarithms, and 0 for the wild type. The model expects a variant with a higher score
+more.
 
 masked-marginals  Σ log p(mutant) - log p(wild) over the mutated places, each masked alone in the wild type
                   (Meier et al. 2021, https://doi.org/10.1101/2021.07.09.450648). Several mutations add up
@@ -11,10 +12,10 @@ wt-marginals      the same sum, read from one run of the unmasked wild type.
 pseudo-perplexity the pseudo-log-likelihood of the mutant minus that of the wild type: each amino acid masked
                   alone (Salazar et al. 2020, https://aclanthology.org/2020.acl-main.240). It ranks the
                   substitutions of one protein like the mutant's pseudo-perplexity of Meier et al.; fair-esm's
-                  script of that name reads each probability one place off, and differs.
+                  script of that name reads each probability one place off, so its scores differ.
 
-Insertions and deletions are scored by pseudo-perplexity whatever the method. Nothing is divided by the
-length: a longer protein has more residues to be likely or unlikely.
+Insertions and deletions are scored by pseudo-perplexity whatever the method. No score is divided by the
+length: a longer protein has more residues that are likely or unlikely.
 """
 
 from collections.abc import Callable, Iterator
@@ -32,7 +33,7 @@ METHODS: tuple[ScoreMethod, ...] = get_args(ScoreMethod)
 
 
 class Site(NamedTuple):
-    """A substituted residue: its place, counted from 0, and the letters before and after."""
+    """Describes a substituted residue: its place, counted from 0, and the letters before and after it."""
 
     place: int
     wild: str
@@ -41,23 +42,33 @@ class Site(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """Changes of a wild type, in order. Their positions count the residues of ``wild_type`` from 1."""
+    """Describes changes of a wild type.
+
+    Attributes:
+        wild_type: The sequence of the wild type.
+        changes: The changes in the order of their positions, which count the residues of ``wild_type`` from
+            1.
+    """
 
     wild_type: str
     changes: tuple[Change, ...]
 
     @property
     def mutated(self) -> str:
-        """The whole sequence with the changes made."""
+        """The whole sequence after the changes are made."""
         return splice(self.changes, self.wild_type)
 
     def method(self, asked: ScoreMethod) -> ScoreMethod:
-        """The method for this variant: ``asked``, or pseudo-perplexity for insertions and deletions."""
+        """Return the method for this variant, which is pseudo-perplexity for insertions and deletions.
+
+        Args:
+            asked: The method for substitutions.
+        """
         has_indel = any(len(change.wild) != len(change.mutant) for change in self.changes)
         return "pseudo-perplexity" if has_indel else asked
 
     def sites(self) -> Iterator[Site]:
-        """The substituted residues. The variant must have no insertions or deletions."""
+        """Yield the substituted residues. The variant must have no insertions or deletions."""
         for change in self.changes:
             for i, (wild, mutant) in enumerate(zip(change.wild, change.mutant, strict=True)):
                 if wild != mutant:
@@ -66,13 +77,17 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class Unscored:
-    """A row that cannot be scored, such as a stop codon; ``reason`` is a sentence for the user."""
+    """Marks a row that cannot be scored, such as one with a stop codon.
+
+    Attributes:
+        reason: Why it cannot be scored, in a sentence for the user.
+    """
 
     reason: str
 
 
 def readings_of(variant: Variant, asked: ScoreMethod, window: int) -> Iterator[Reading]:
-    """What a model that sees ``window`` residues at once must be asked in order to score a variant."""
+    """Yield what to ask a model that sees ``window`` residues at once, to score a variant."""
     match variant.method(asked):
         case "masked-marginals":
             for site in variant.sites():
@@ -89,7 +104,7 @@ def readings_of(variant: Variant, asked: ScoreMethod, window: int) -> Iterator[R
 def score_of(
     variant: Variant, asked: ScoreMethod, model: ScoringModel, answer: Callable[[Reading], Answer]
 ) -> float:
-    """The score by one model; ``answer`` looks up its answer to each of the ``readings_of`` the variant."""
+    """Compute the score by one model; ``answer`` looks up its answers to the ``readings_of`` the variant."""
     readings = list(readings_of(variant, asked, model.window))
     match variant.method(asked):
         case "pseudo-perplexity":
@@ -107,8 +122,8 @@ def score_of(
 
 
 def _find_window(variant: Variant, site: Site, window: int) -> tuple[int, int]:
-    """The number of the window that answers for a site, and the site's place in that window's answer."""
+    """Find the number of the window that answers for a site, and the site's place in that window's answer."""
     for number, span in enumerate(spans(len(variant.wild_type), window)):
         if site.place < span.stop:
             return number, site.place - span.first
-    raise AssertionError(f"{site} lies behind the protein's end")
+    raise AssertionError(f"{site} lies beyond the end of the protein")

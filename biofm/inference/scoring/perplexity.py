@@ -1,12 +1,12 @@
-"""How well a model expects whole proteins: the perplexity of each, by one of two methods.
+"""Perplexity: compute how well a model expects whole proteins, by one of two methods.
 
 pseudo       exp(-PLL / n), where the pseudo-log-likelihood PLL adds up the log-probability of each amino acid
              while it alone is masked (Salazar et al. 2020, https://aclanthology.org/2020.acl-main.240).
-single-pass  exp of the mean negative log-probability in one run with nothing masked. The model sees the very
-             residue that it is asked about, so this is lower as a rule; it costs one run instead of n.
+single-pass  exp of the mean negative log-probability in one run with nothing masked. The model sees the
+             residue that it is asked about, so this is usually lower; it costs one run instead of n.
 
-The n residues that count are the 22 amino acids; X, B, Z, J, gaps and masks are context only. Probabilities
-are over the model's whole vocabulary.
+The n residues that count are those of the 22 amino acids; X, B, Z, J, gaps and masks are only context.
+Probabilities are over the model's whole vocabulary.
 """
 
 from collections import Counter
@@ -41,31 +41,39 @@ IN_WINDOWS = "sequences longer than the model's training, read in windows"
 
 
 def left_out(words: Words) -> str:
-    """The notice for units that do not count, such as X."""
-    return f"{words.units} left out, which are no single {words.kind}"
+    """Return the notice for units that do not count, such as X."""
+    return f"{words.units} left out, because they stand for no single {words.kind}"
 
 
 def without_any(words: Words) -> str:
-    """The notice for sequences in which no unit counts."""
+    """Return the notice for sequences in which no unit counts."""
     article = "an" if words.kind[0] in "aeiou" else "a"
-    return f"sequences without {article} {words.kind}, whose perplexity is nan"
+    return f"sequences without {article} {words.kind}, so that their perplexity is nan"
 
 
 def check_perplexity_method(method: str) -> None:
-    """Raise OptionError for a method that does not exist."""
+    """Raise OptionError for a method that does not exist.
+
+    Args:
+        method: "pseudo" or "single-pass".
+    """
     if method not in PERPLEXITY_METHODS:
         remedy = f"Give {' or '.join(PERPLEXITY_METHODS)}"
-        raise OptionError(f"no such method: {method}", where="--method", remedy=remedy)
+        raise OptionError(f"no method is called {method}", where="--method", remedy=remedy)
 
 
 @dataclass(frozen=True, slots=True)
 class Perplexities:
-    """The perplexities of some sequences in order, a value a sequence in every field.
+    """Holds the perplexities of some sequences in order, with one value for each sequence in every field.
 
-    ``records`` are their numbers in the input, ``n_residues`` how many residues counted, ``values`` the
-    perplexities (NaN where no residue counted), ``windowed`` whether windows were needed. Where
-    ``is_faulty``, the model's numbers are not finite and the perplexity is NaN. ``columns`` are those that
-    the input has besides, and that the output repeats.
+    Attributes:
+        ids: The ids of the sequences.
+        records: Their numbers in the input, from 1.
+        n_residues: How many residues counted.
+        values: The perplexities; NaN where no residue counted, or the model's numbers are not finite.
+        windowed: Whether the sequence was read in windows.
+        is_faulty: Whether the model's numbers are not finite.
+        columns: Further columns of the input, which the output repeats.
     """
 
     ids: list[str]
@@ -86,11 +94,22 @@ def perplexities(
     *,
     on_error: str = "stop",
 ) -> Iterator[Perplexities]:
-    """Perplexities in the order of ``records``, part by part.
+    """Compute perplexities in the order of the records, part by part.
 
-    ``on_run`` is called after each batch with its number of tokens, and with the number of characters of the
-    input that these stand for. Raises ModelError or OptionError for a record for which the model's numbers
-    are not finite, unless ``on_error`` is "skip".
+    Args:
+        records: The records, in any number.
+        model: The model.
+        method: "pseudo" or "single-pass".
+        notices: Counts what a reader of the result should know.
+        on_run: Called after each batch with its number of tokens, and with the number of characters of the
+            input that these stand for.
+        on_error: What happens to a record for which the model's numbers are not finite: "skip" gives it a
+            perplexity of NaN, "stop" raises an error.
+
+    Raises:
+        ModelError: The model's weights are not finite, and ``on_error`` is "stop".
+        OptionError: The numbers overflow in this dtype, and ``on_error`` is "stop"; or a batch is too large
+            for the memory.
     """
     sized = ((record, model.n_tokens(_reading(record, method))) for record in records)
     for part in by_budget(sized, TOKENS_PER_PART):
@@ -108,7 +127,7 @@ def _perplexities_of(
     notices: Counter[str],
     on_run: Callable[[int, float], None],
 ) -> Perplexities:
-    """The perplexities of the records of a part; equal sequences are read once."""
+    """Compute the perplexities of the records of a part; equal sequences are read once."""
     readings = [_reading(record, method) for record in part]
     unique = list(dict.fromkeys(readings))
     per_token = sum(len(record.sequence) for record in part) / max(1, sum(map(model.n_tokens, unique)))
@@ -134,8 +153,10 @@ def _reading(record: Record, method: PerplexityMethod) -> Reading:
 
 
 class PerplexityTally(TypedDict):
-    """Counts of a run, and its speed. ``perplexity`` is that of all residues together: None where no residue
-    counted, NaN where that of a record is missing.
+    """Holds the counts of a run, and its speed.
+
+    ``perplexity`` is that of all residues together: None where no residue counted, NaN where a record has
+    none.
     """
 
     perplexity: float | None
@@ -156,9 +177,29 @@ def write_perplexities(
     *,
     on_error: str = "stop",
 ) -> PerplexityTally:
-    """Stream the perplexities of the records of ``intake`` into ``table``, which is finished then. Other
-    columns of the input stand behind the column ``record``. With ``on_error`` "skip", a last column says why
-    a row is empty.
+    """Compute the perplexities of an input, write them into a table, and close it.
+
+    Other columns of the input stand behind the column ``record``. With ``on_error`` "skip", a last column
+    says why a row is empty.
+
+    Args:
+        intake: The records of the input.
+        model: The model.
+        method: "pseudo" or "single-pass".
+        table: The opened output.
+        notices: Counts what a reader of the table should know.
+        progress: Shows how far the run is.
+        on_error: What happens to a record for which the model's numbers are not finite: "skip" leaves its row
+            empty, "stop" raises an error.
+
+    Returns:
+        The counts of the run, and its speed.
+
+    Raises:
+        InputError: A record is at fault.
+        ModelError: The model's weights are not finite, and ``on_error`` is "stop".
+        OptionError: The numbers overflow in this dtype, and ``on_error`` is "stop"; or a batch is too large
+            for the memory.
     """
     began = perf_counter()
     counts: Counter[str] = Counter()

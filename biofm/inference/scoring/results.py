@@ -1,4 +1,4 @@
-"""What ``score`` and ``perplexity`` return: summaries of a run, and the provenance of its numbers."""
+"""Results: this module describes what ``score`` and ``perplexity`` return, and how the numbers were made."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,12 +15,18 @@ from biofm.inference.scoring.scoring_model import ScoringModel
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreSummary:
-    """What a scoring run did; the scores are in the file ``output``.
+    """Tells what a scoring run did; the scores are in the file ``output``.
 
-    ``n_unscored`` of the ``n_variants`` rows have no score. ``n_tokens`` is what the models processed in all
-    sessions of the run; ``seconds`` and ``variants_per_second`` are those of the last session.
-    ``dtype_reason`` says why the models ran in their precision. ``notices`` counts what was changed or left
-    out, by the sentence that says so.
+    Attributes:
+        output: The path of the file.
+        n_variants: How many rows the file has.
+        n_unscored: How many of them have no score.
+        n_tokens: How many tokens the models processed in all sessions of the run.
+        seconds: How long the last session took.
+        variants_per_second: The speed of the last session.
+        dtype_reason: Why the models ran in their dtype, in words.
+        provenance: How the scores were made.
+        notices: What was changed or left out, as a phrase and how often it happened.
     """
 
     output: str
@@ -36,9 +42,16 @@ class ScoreSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreMergeSummary:
-    """What the shards of a run held together; the scores are in the file ``output``.
+    """Tells what a merge of shards did; the scores are in the file ``output``.
 
-    ``n_unscored`` of the ``n_variants`` rows have no score. ``notices`` are those of reading the input.
+    Attributes:
+        output: The path of the file.
+        n_shards: How many shards were merged.
+        n_variants: How many rows the file has.
+        n_unscored: How many of them have no score.
+        seconds: How long the merge took.
+        provenance: How the scores were made.
+        notices: What was changed or left out when the input was read, as a phrase and how often it happened.
     """
 
     output: str
@@ -52,10 +65,20 @@ class ScoreMergeSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PerplexitySummary:
-    """What a run of ``perplexity`` did; the perplexity of each sequence is in the file ``output``.
+    """Tells what a run of ``perplexity`` did; the perplexity of each sequence is in the file ``output``.
 
-    ``perplexity`` is that of all residues together; None where no residue counted, NaN where a row of the
-    output is empty because the model's numbers are not finite.
+    Attributes:
+        output: The path of the file.
+        perplexity: The perplexity of all residues together. It is None where no residue counted, and NaN
+            where a row of the output is empty because the model's numbers are not finite.
+        n_sequences: How many sequences the input has.
+        n_residues: How many of their residues counted.
+        n_tokens: How many tokens the model processed.
+        seconds: How long the run took.
+        tokens_per_second: The speed of the run.
+        dtype_reason: Why the model ran in its dtype, in words.
+        provenance: How the perplexities were made.
+        notices: What was changed or left out, as a phrase and how often it happened.
     """
 
     output: str
@@ -73,8 +96,13 @@ class PerplexitySummary:
 def provenance_of_scores(
     scorer: Scorer, names: Sequence[str], offset: int, compute: Compute
 ) -> dict[str, Any]:
-    """Everything that decides the scores, to be kept beside them. ``names`` are those by which the models of
-    ``scorer`` were asked for; ``offset`` is that of the variants' numbering.
+    """Return everything that decides the scores, to be kept beside them.
+
+    Args:
+        scorer: The models and the method.
+        names: The names by which the user asked for the models.
+        offset: What the numbering of the variants adds.
+        compute: The device and the dtype of the models.
     """
     return {
         "method": scorer.method,
@@ -88,8 +116,14 @@ def provenance_of_scores(
 def provenance_of_perplexities(
     model: ScoringModel, name: str, method: PerplexityMethod, gaps: Gaps, compute: Compute
 ) -> dict[str, Any]:
-    """Everything that decides the perplexities, to be kept beside them. ``name`` is that by which the model
-    was asked for; ``gaps`` says what was done with gaps in the sequences.
+    """Return everything that decides the perplexities, to be kept beside them.
+
+    Args:
+        model: The model.
+        name: The name by which the user asked for the model.
+        method: "pseudo" or "single-pass".
+        gaps: What was done with gaps in the sequences.
+        compute: The device and the dtype of the model.
     """
     return {
         "method": method,

@@ -1,4 +1,4 @@
-"""The rows of the input, numbered, and chunks of them that are scored and kept together."""
+"""Rows: the rows of the input are numbered, and gathered into chunks that are scored and kept together."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -14,8 +14,8 @@ from biofm.inference.scoring.cases import Cases
 from biofm.inference.scoring.methods import Unscored, Variant
 from biofm.inference.scoring.scorer import Need, Scorer
 
-# So many batches of work are committed together. With more, fewer batches are half empty; with fewer, a run
-# that is stopped loses less work. The engine sorts them by length in chunks of its own.
+# The number of batches that are committed together. With more, fewer batches are half empty; with fewer, a
+# run that is stopped loses less work. The engine sorts them by length in chunks of its own.
 BATCHES_PER_COMMIT = 32
 
 BY_LIKELIHOOD = "variants with insertions or deletions, scored by pseudo-perplexity"
@@ -25,8 +25,9 @@ IN_WINDOWS = "variants of proteins longer than a model's training, read in windo
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of the input: the one at ``index`` (from 0) of ``cases``, and at ``number`` (from 1) of the
-    input.
+    """Describes one row of the input.
+
+    It has the ``index`` (from 0) in its ``cases``, and the ``number`` (from 1) in the input.
     """
 
     number: int
@@ -35,11 +36,12 @@ class Row:
 
     @property
     def variant(self) -> Variant | Unscored:
+        """The variant of the row, or why it cannot be scored."""
         return self.cases.variants[self.index]
 
     @property
     def where(self) -> str:
-        """The file and line of the row, for messages."""
+        """The file and line in which the row stands, for messages."""
         return self.cases.where(self.index)
 
     @property
@@ -55,7 +57,7 @@ class Row:
 
 @dataclass(slots=True)
 class Chunk:
-    """Consecutive rows of the same cases, and what must be known to score them, by the key of the answer."""
+    """Holds consecutive rows of the same cases, and what must be known to score them, by key."""
 
     rows: list[Row] = field(default_factory=list)
     needs: dict[bytes, Need] = field(default_factory=dict)
@@ -73,18 +75,24 @@ class Chunk:
 
     @property
     def share_before(self) -> float | None:
-        """The share of the input, from 0 to 1, before the first of these rows; None where it is unknown."""
+        """The share of the input, from 0 to 1, that lies before the first of these rows; None if unknown."""
         return self.rows[0].cases.share_of(self.rows[0].index)
 
     @property
     def share_after(self) -> float | None:
-        """The share of the input, from 0 to 1, up to the last of these rows; None where it is unknown."""
+        """The share of the input, from 0 to 1, that ends with the last of these rows; None if unknown."""
         return self.rows[-1].cases.share_of(self.rows[-1].index + 1)
 
 
 class Rows:
-    """Reads the rows of all cases in order, once. After the last one, ``n_read`` is their number and
-    ``digest`` tells this input from others. What the models read differently is counted in ``notices``.
+    """Reads the rows of all cases in order, once.
+
+    After the last row, ``n_read`` is the number of rows, and ``digest`` tells this input from others.
+
+    Args:
+        cases: The rows of the input.
+        scorer: The models and the method.
+        notices: Counts what the models read in an unusual way.
     """
 
     def __init__(self, cases: Iterable[Cases], scorer: Scorer, notices: Counter[str]) -> None:
@@ -112,7 +120,7 @@ class Rows:
                 yield row
 
     def _count_unknown(self, wild_type: str, counted: set[bytes]) -> None:
-        """Count the residues that the first model has no token for, once for each protein."""
+        """Count the residues for which the first model has no token, once for each protein."""
         n_unknown = self._scorer.models[0].n_unknown(wild_type)
         if n_unknown and (key := key_of(wild_type)) not in counted:
             counted.add(key)
@@ -120,13 +128,15 @@ class Rows:
 
     @property
     def digest(self) -> str:
-        """Of the identities of the rows so far, in hexadecimal digits."""
+        """A digest of the rows that were read so far, which is written in hexadecimal digits."""
         return self._digest.hexdigest()
 
 
 def of_shard(rows: Iterable[Row], shard: Shard) -> Iterator[Row]:
-    """The rows of a shard. Variants whose first change is at the same place of a protein are in one shard,
-    because they share answers.
+    """Yield the rows of a shard.
+
+    Variants whose first change is at the same place of a protein are in one shard, because they share
+    answers.
     """
     for row in rows:
         if shard.n == 1 or shard.holds(_key_of_place(row)):
@@ -143,7 +153,7 @@ def _key_of_place(row: Row) -> bytes:
 def chunks(rows: Iterable[Row], scorer: Scorer) -> Iterator[Chunk]:
     """Cut the rows into chunks of about ``BATCHES_PER_COMMIT`` batches.
 
-    Where a chunk ends depends on the rows alone, so that a run that is resumed makes the same chunks.
+    Where a chunk ends depends on the rows alone, so that a resumed run makes the same chunks.
     """
     budget = BATCHES_PER_COMMIT * max(model.runner.tokens_per_batch for model in scorer.models)
     chunk, n_tokens = Chunk(), 0

@@ -1,4 +1,4 @@
-"""A scan: every substitution of a protein, as rows to score and as a matrix of their scores."""
+"""Scan: make every substitution of a protein, as rows to score and as a matrix of their scores."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ from biofm.inference.scoring.methods import Variant
 
 STANDARD = "ACDEFGHIKLMNPQRSTVWY"
 N_OTHERS = len(STANDARD) - 1
-NOT_SCANNED = "residues not scanned, which are none of the 20 standard ones"
+NOT_SCANNED = "residues not scanned, because they are none of the 20 standard ones"
 
 
 class _Substitution(NamedTuple):
@@ -31,11 +31,11 @@ class _Substitution(NamedTuple):
 
 
 def cases_of_scan(intake: Intake, offset: int, notices: Counter[str]) -> Iterator[Cases]:
-    """All 19 substitutions at every standard residue, protein by protein, in order of position and letter.
+    """Yield all 19 substitutions at every standard residue, protein by protein, by position and letter.
 
     Positions are counted from 1 + ``offset``. The column ``record`` is the protein's number in the input,
-    from 1: it tells proteins with the same id apart. Raises InputError for a masked residue, and where there
-    is nothing to substitute.
+    from 1: it tells proteins with the same id apart. Raise InputError for a masked residue, and if there is
+    nothing to substitute.
     """
     rows = (row for record in intake for row in _substitutions(record, offset, notices))
     n_rows = 0
@@ -46,7 +46,8 @@ def cases_of_scan(intake: Intake, offset: int, notices: Counter[str]) -> Iterato
         before, share = share, intake.share_of(n_rows // N_OTHERS)
         yield Cases(columns, [row.scored for row in part], partial(_where, part), before, share)
     if not n_rows:
-        raise InputError("there is no standard residue to substitute", remedy="Give a protein")
+        what = "the input has no standard residue to substitute"
+        raise InputError(what, remedy="Give a protein sequence")
 
 
 def _where(part: Sequence[_Substitution], index: int) -> str:
@@ -54,9 +55,14 @@ def _where(part: Sequence[_Substitution], index: int) -> str:
 
 
 def scan_matrix(sequence: str, scores: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The scores of a protein's scan, in the order of its rows, as a matrix of shape (residues, 20).
+    """Return the scores of a protein's scan as a matrix, with a row for each residue.
 
-    The columns are in the order of ``STANDARD``. The wild type has 0, and residues that were not scanned NaN.
+    The columns are in the order of ``STANDARD``. The wild type has 0, and residues that were not scanned have
+    NaN.
+
+    Args:
+        sequence: The sequence of the protein.
+        scores: The scores in the order of the scan's rows.
     """
     matrix = np.full((len(sequence), len(STANDARD)), np.nan, np.float32)
     is_wild = np.array(list(sequence))[:, None] == np.array(list(STANDARD))  # (residues, 20)
@@ -66,7 +72,7 @@ def scan_matrix(sequence: str, scores: NDArray[np.float32]) -> NDArray[np.float3
 
 
 def _substitutions(record: Record, offset: int, notices: Counter[str]) -> Iterator[_Substitution]:
-    """The rows of one protein; residues other than the 20 standard ones are counted in ``notices``."""
+    """Yield the rows of one protein. Residues other than the 20 standard ones are counted in ``notices``."""
     sequence = check_unmasked(record).sequence
     for number, wild in enumerate(sequence, start=1):
         if wild not in STANDARD:

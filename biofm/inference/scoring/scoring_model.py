@@ -1,4 +1,4 @@
-"""A model that scores: which log-probabilities it is asked for, and how it computes them."""
+"""Scoring model: it computes the log-probabilities of tokens that a scoring method asks for."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,22 +17,27 @@ from biofm.modalities import Encoded, Tokenizer, Tokens
 NOWHERE = np.empty(0, np.int64)
 
 Answer = NDArray[np.float32]
-"""A model's answer to one reading: a flat array, which a journal can keep as it is."""
+"""The answer of a model to one reading: a flat array, which a journal can keep as it is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One question to a model about ``sequence``; ``kind`` says which.
+    """Describes one question to a model about a sequence.
 
-    hidden: the log-probabilities of all counted tokens (``Tokenizer.counted``, such as the 22 amino acids) at
-    the unit ``place`` (counted from 0), while that unit is masked.
-    shown: the log-probabilities of all counted tokens at each unit that window number ``place`` answers for,
-    with nothing masked; the units follow each other in one flat array.
-    likelihood: the pseudo-log-likelihood of the sequence: each counted unit is masked alone, and the
-    log-probabilities of the true tokens are added up.
-    shown likelihood: the same sum with nothing masked.
+    There are four kinds:
 
-    ``place`` means nothing for the two likelihoods.
+    - hidden: the log-probabilities of all counted tokens (``Tokenizer.counted``, such as the 22 amino acids)
+      at the unit ``place`` (counted from 0), while that unit is masked.
+    - shown: the log-probabilities of all counted tokens at each unit for which window number ``place``
+      answers, with nothing masked; the units follow each other in one flat array.
+    - likelihood: the pseudo-log-likelihood of the sequence: each counted unit is masked alone, and the
+      log-probabilities of the true tokens are added up.
+    - shown likelihood: the same sum with nothing masked.
+
+    Attributes:
+        kind: What is asked.
+        sequence: The sequence.
+        place: A unit or a window of the sequence, from 0; it means nothing for the two likelihoods.
     """
 
     kind: Literal["hidden", "shown", "likelihood", "shown likelihood"]
@@ -41,19 +46,23 @@ class Reading:
 
 
 class ScoringModel:
-    """A language model that answers readings.
+    """Answers readings with a language model.
 
     The model never sees more residues at once than in training. In a longer protein, a masked residue is read
     in the window around it, which is moved inwards at the ends of the protein. Residues that are shown are
     read in windows that overlap by half; each residue is taken from the window in whose middle it lies.
+
+    Args:
+        runner: Runs the language model.
+        tokenizer: The model's tokenizer.
+        trained_length: Length of the sequences of training in tokens, special tokens included.
+        sha256: The checksum of the model's weights. It keeps the answers of this model apart from those of
+            other models in one journal.
     """
 
     def __init__(
         self, runner: QueryRunner, tokenizer: Tokenizer, trained_length: int, sha256: str = ""
     ) -> None:
-        """``trained_length`` is in tokens, special ones included. ``sha256`` is the checksum of the model's
-        weights: it keeps the answers of this model apart from those of other models in one journal.
-        """
         self.runner = runner
         self.sha256 = sha256
         self.tokenizer = tokenizer
@@ -62,8 +71,12 @@ class ScoringModel:
         self.column = {tokenizer.vocabulary[token]: i for i, token in enumerate(self.letters)}
 
     def key(self, reading: Reading) -> bytes:
-        """The key of the answer in a journal. No other model or reading has it, and no sequence can be read
-        from it.
+        """Return the key of the answer to a reading in a journal.
+
+        No other model or reading has this key, and no sequence can be read from it.
+
+        Args:
+            reading: The reading.
         """
         digest = _digest(reading.sequence)
         return key_of(self.sha256, str(self.window), reading.kind, digest, str(reading.place))
@@ -71,8 +84,14 @@ class ScoringModel:
     def read(
         self, readings: Sequence[Reading], on_run: Callable[[int], None] = no_progress
     ) -> Iterator[Answer]:
-        """Answer the readings in order. They share batches; ``on_run`` is called with the tokens of each
-        batch.
+        """Answer readings in order. They share batches.
+
+        Args:
+            readings: The readings.
+            on_run: Called after each batch with its number of tokens.
+
+        Raises:
+            OptionError: A batch is too large for the memory.
         """
         queries = (query for reading in readings for query in self._queries(reading))
         answers = self.runner.predict(queries, on_run)
@@ -86,7 +105,11 @@ class ScoringModel:
                     yield np.array([self._log_likelihood(reading, answers)]).view(np.float32)
 
     def n_tokens(self, reading: Reading) -> int:
-        """How many tokens the model processes to answer a reading."""
+        """Return how many tokens the model processes to answer a reading.
+
+        Args:
+            reading: The reading.
+        """
         n_residues = self.n_units(reading.sequence)
         n_run = min(n_residues, self.window) + self.tokenizer.n_special
         match reading.kind:
@@ -98,7 +121,11 @@ class ScoringModel:
                 return n_run * len(spans(n_residues, self.window))
 
     def n_values(self, reading: Reading) -> int:
-        """The length of the answer in float32 values. A likelihood is one float64, which takes two."""
+        """Return the length of the answer in float32 values; a likelihood is one float64, which takes two.
+
+        Args:
+            reading: The reading.
+        """
         match reading.kind:
             case "hidden":
                 return len(self.letters)
@@ -109,19 +136,35 @@ class ScoringModel:
                 return 2
 
     def n_units(self, sequence: str) -> int:
-        """How many units a sequence has, such as residues."""
+        """Return how many units, such as residues, a sequence has.
+
+        Args:
+            sequence: The sequence.
+        """
         return len(self.tokenizer.modality.units(sequence))
 
     def n_unknown(self, sequence: str) -> int:
-        """How many residues of a sequence the model reads as <unk>, because it has no token for them."""
+        """Return how many residues the model reads as <unk>, because it has no token for them.
+
+        Args:
+            sequence: The sequence.
+        """
         return int(np.count_nonzero(self.tokenizer.encode(sequence) == self.tokenizer.unknown))
 
     def first_query(self, reading: Reading) -> list[Query]:
-        """The first query of a reading in a list; an empty list where the reading needs none."""
+        """Return a list with the first query of a reading; the list is empty if the reading needs no query.
+
+        Args:
+            reading: The reading.
+        """
         return list(islice(self._queries(reading), 1))
 
     def counted(self, sequence: str) -> NDArray[np.int64]:
-        """The places (from 0) of the units that a likelihood counts, such as the 22 amino acids."""
+        """Return the places (from 0) of the units that count in a likelihood, such as the 22 amino acids.
+
+        Args:
+            sequence: The sequence.
+        """
         return self._counted(self.tokenizer.encode(sequence))
 
     def _counted(self, tokens: Tokens) -> NDArray[np.int64]:
@@ -168,12 +211,12 @@ class ScoringModel:
 
 
 def window_start(n_residues: int, place: int, window: int) -> int:
-    """The first residue of the window around ``place``, which is centred where the protein's ends allow."""
+    """Return the first residue of the window around ``place``, which is centred where the ends allow it."""
     return max(0, min(place - window // 2, n_residues - window))
 
 
 def log_likelihood_of(answer: Answer) -> float:
-    """The log-likelihood in the answer to a likelihood reading, which holds one float64."""
+    """Return the log-likelihood in the answer to a likelihood reading, which holds one float64."""
     return float(answer.view(np.float64)[0])
 
 

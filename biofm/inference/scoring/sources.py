@@ -1,4 +1,4 @@
-"""Where rows to score come from: the files of variants and of wild types, or a scan of all substitutions."""
+"""Sources: rows to score come from files of variants and wild types, or from a scan of all substitutions."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -32,15 +32,24 @@ from biofm.modalities.records import RecordOptions, check_format, records_of_fil
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """The files that variants and their wild types come from; which of them there are, and how they are read.
+    """Names the files that variants and their wild types come from, and says how they are read.
 
-    Without a file of ``variants``, every substitution of the wild types is scored, and ``all_singles`` must
-    be True; with ``only_one`` there may be a single wild type, because a picture shows one. The columns
-    ``sequence_column`` and ``protein_column`` are those of the wild types where these come in a table, else
-    those of the variants. ``format`` is that of the variants or, where there are none, of the wild types.
-    ``modality`` is the one that the user asked for by name.
+    Attributes:
+        variants: The table of variants. None scores every substitution of the wild types, and ``all_singles``
+            must be True.
+        wild_type: The file of wild types. None takes them from the table of variants.
+        all_singles: Whether every substitution of the wild types is scored.
+        only_one: Whether there may be only one wild type, because a picture shows one.
+        sequence_column: The column of the wild types' sequences, in the table of wild types or, without a
+            file of these, in the table of variants.
+        protein_column: The column of the wild types' names, in the table of variants and, if they come in a
+            table, in that of the wild types.
+        format: The format of the variants or, without variants, of the wild types. None goes by the file's
+            name.
+        modality: The modality that the user named; None if the user named none.
 
-    Raises OptionError where the choices do not fit each other.
+    Raises:
+        OptionError: The choices do not fit each other.
     """
 
     variants: Path | None
@@ -55,39 +64,40 @@ class Sources:
     def __post_init__(self) -> None:
         check_format(self.format)
         if self.all_singles != (self.variants is None):
-            what = "either a table of variants is scored, or all substitutions"
+            what = "a run scores either a table of variants or all substitutions"
             raise OptionError(what, where="--all-singles", remedy="Give one of them")
         if self.only_one and not self.all_singles:
-            raise OptionError("only a scan is drawn", where="--picture", remedy="Give it with --all-singles")
+            what = "only the scores of all substitutions can be drawn"
+            raise OptionError(what, where="--picture", remedy="Give it with --all-singles")
         if self.wild_type is None and (self.all_singles or self.sequence_column is None):
-            remedy = "Give a FASTA file, or, of a table that holds the sequences, --sequence-column"
+            remedy = "Give a FASTA file or, if the table holds the wild types, --sequence-column"
             raise OptionError("no wild type is given", where="--wild-type", remedy=remedy)
         if self.protein_column is not None and not self._are_named():
-            what, remedy = "no wild type is looked up by its name", "Leave it out, or give --wild-type"
-            raise OptionError(what, where="--protein-column", remedy=remedy)
+            what = "there is no file of wild types in which to look up the names of this column"
+            raise OptionError(what, where="--protein-column", remedy="Leave it out, or give --wild-type")
         if self.wild_type is not None:
             self._check_file(self.wild_type)
 
     def _check_file(self, wild_type: Path) -> None:
-        """Raise OptionError where the file of wild types does not fit the other choices."""
+        """Raise OptionError if the file of wild types does not fit the other choices."""
         if self.sequence_column is not None and not self._is_table():
-            what = "a file and a column of wild types are both given"
+            what = "both a file and a column of wild types are given"
             raise OptionError(what, where="--sequence-column", remedy="Give one of them")
         if self.variants == wild_type:
-            what = "variants and wild types cannot come from one file"
-            remedy = "Of a table that holds both, name the wild types with --sequence-column alone"
+            what = "variants and wild types cannot be given as the same file"
+            remedy = "If the table holds both, leave out --wild-type and give --sequence-column"
             raise OptionError(what, where=str(wild_type), remedy=remedy)
         if self.sequence_column is None and self._is_table():
-            what = "this is a table, and no column of wild types is chosen"
+            what = "this is a table, but no column of wild types is named"
             raise OptionError(what, where=str(wild_type), remedy="Name it with --sequence-column")
 
     @property
     def name(self) -> str:
-        """The name of the file that the rows come from, for messages."""
+        """The name of the file that the rows come from, which messages show."""
         return _spelt(self.variants or self.wild_type)
 
     def files(self) -> dict[str, tuple[Path, ...]]:
-        """The files that are read, by role: "variants", "wild_type"."""
+        """Return the files that are read, by role: "variants" and "wild_type"."""
         roles = {"variants": self.variants, "wild_type": self.wild_type}
         return {role: (path,) for role, path in roles.items() if path is not None}
 
@@ -98,11 +108,17 @@ class Sources:
         options: ScoreOptions,
         notices: Counter[str],
     ) -> Iterator[Cases]:
-        """The rows to score, in order. ``opened`` gives the opened file of a role; ``modality`` is what the
-        models read.
+        """Yield the rows to score, in order.
 
-        Raises OptionError where the user asked for another modality; InputError, while the rows are read,
-        where a file is at fault.
+        Args:
+            opened: Returns the opened file of a role.
+            modality: What the models read.
+            options: How variants are read and scored.
+            notices: Counts what a reader of the scores should know.
+
+        Raises:
+            OptionError: The user named another modality, or the options do not fit the files.
+            InputError: A file is at fault. It is raised while the rows are read.
         """
         check_asked(self.modality, modality)
         if self.variants is None:
@@ -125,7 +141,7 @@ class Sources:
     def _records(
         self, stream: BinaryIO, modality: Modality, on_error: str, notices: Counter[str]
     ) -> Iterator[Record]:
-        """The records of the file of wild types."""
+        """Yield the records of the file of wild types."""
         assert self.wild_type is not None
         id_column = self.protein_column if self._is_table() else None
         reading = RecordOptions(
@@ -147,36 +163,37 @@ class Sources:
         return self.format if self.variants is None else None
 
     def _are_named(self) -> bool:
-        """Whether the names of wild types are used: to find that of a row, or as the ids of records in a
-        table.
+        """Return whether the names of wild types are used.
+
+        They find the wild type of a row, or are the ids of records in a table.
         """
         return self.wild_type is not None and (self.variants is not None or self._is_table())
 
 
 def _only_one(records: Iterator[Record]) -> Iterator[Record]:
-    """The record, where there is one. Raises InputError where there are several."""
+    """Yield the record if there is only one. Raise InputError if there are several."""
     first = list(islice(records, 2))
     if len(first) > 1:
         remedy = "Leave out --picture, or give a file with one protein"
-        raise InputError("a picture shows one protein", where=first[1].where, remedy=remedy)
+        raise InputError("a picture shows only one protein", where=first[1].where, remedy=remedy)
     yield from first
 
 
 def wild_types_of_records(records: Iterable[Record], name: str, protein_column: str | None) -> WildTypes:
-    """Wild types from a file with this ``name``: its one record is that of every row; where there are
-    several, the table's ``protein_column`` holds the id of the row's.
+    """Look up wild types in the records of a file with this ``name``.
 
-    Raises InputError for an id that repeats, for a masked residue, and where there are several records and no
-    column is named.
+    One record is the wild type of every row. If there are several, the table's ``protein_column`` holds the
+    id of the row's record. Raise InputError for an id that repeats, for a masked residue, and if there are
+    several records and no column is named.
     """
     sequences: dict[str, str] = {}
     for record in records:
         if record.id in sequences:
-            raise InputError("an earlier record has this id too", where=record.where, remedy="Rename one")
+            raise InputError("an earlier record has the same id", where=record.where, remedy="Rename one")
         sequences[record.id] = check_unmasked(record).sequence
     if protein_column is None:
         if len(sequences) > 1:
-            what = f"{len(sequences):,} wild types, and no column says which row is of which"
+            what = f"{len(sequences):,} wild types, but no column says which of them a row belongs to"
             raise InputError(what, where=name, remedy="Name the column of their names with --protein-column")
         (only,) = sequences.values()
         return lambda part: lambda row: only
@@ -197,7 +214,7 @@ def wild_types_of_records(records: Iterable[Record], name: str, protein_column: 
 def wild_types_of_column(
     column: str, modality: Modality, notices: Counter[str], *, insists: bool = False
 ) -> WildTypes:
-    """Wild types from a ``column`` of the table of variants: every row holds the sequence of its own.
+    """Look up wild types in a ``column`` of the table of variants, where every row holds its own.
 
     A sequence that looks like one of another modality is a fault of its row, unless the caller ``insists``.
     """
