@@ -76,7 +76,7 @@ def choose_compute(device: str, dtype: str) -> Compute:
         keep_freed_memory()
     if dtype != "auto":
         if dtype not in DTYPES:
-            what = f"no dtype is called {dtype}" if dtype else "no dtype is named"
+            what = f"no such dtype: {dtype}" if dtype else "no dtype is named"
             raise OptionError(what, where="--dtype", remedy=f"Give auto, {', '.join(DTYPES)}")
         return Compute(place, DTYPES[dtype], "as asked")
     has_bf16, evidence = _bfloat16_in_hardware(place)
@@ -93,7 +93,7 @@ def _choose_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:  # torch answers with all the kinds of device that it knows
-        what = f"no device is called {name}" if name else "no device is named"
+        what = f"no such device: {name}" if name else "no device is named"
         raise OptionError(what, where="--device", remedy=remedy) from error
     try:
         torch.zeros(1, device=device).cpu()

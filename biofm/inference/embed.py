@@ -66,7 +66,7 @@ class EmbedOptions:
     def __post_init__(self) -> None:
         if self.pool not in POOLS:
             raise OptionError(
-                f"no pooling is called {self.pool}", where="--pool", remedy=f"Give {', '.join(POOLS)}"
+                f"no such pooling: {self.pool}", where="--pool", remedy=f"Give {', '.join(POOLS)}"
             )
         check_bound("window", self.window, "--window", least=2)
         check_bound("tokens_per_batch", self.tokens_per_batch, "--tokens-per-batch")

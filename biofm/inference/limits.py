@@ -57,7 +57,7 @@ def check_window(window: int | None, config: EncoderConfig, tokenizer: Tokenizer
     longest = longest_of(config, tokenizer)
     if window is not None and longest is not None and window > longest:
         units = tokenizer.modality.words.units
-        what = f"the model has learned positions for fewer than {window:,} {units}"
+        what = f"{window:,} {units} are more than the model has learned positions for"
         raise OptionError(what, where="--window", remedy=f"Give at most {longest}")
 
 

@@ -61,7 +61,7 @@ def test_a_loaded_model_computes_identical_sequences_once(model: biofm.Model) ->
 
 
 def test_faults_of_options_are_named(fasta: Path, tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="3/2 is no shard"):
+    with pytest.raises(OptionError, match="3/2 is not a shard"):
         biofm.embed(fasta, tmp_path / "out.npz", shard="3/2")
     with pytest.raises(InputError, match="no shards were given"):
         biofm.merge([], tmp_path / "out.npz")

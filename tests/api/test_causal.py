@@ -22,7 +22,7 @@ TOUCH_BOTH_SIDES = (
     "as well. Give a model that was trained on masked residues, or embed with this one"
 )
 CLS_SEES_NOTHING = (
-    "--pool: in a causal model <cls> sees no residue, and is the same for every protein. "
+    "--pool: in a causal model <cls> sees no residue: it is the same for every protein. "
     "Give mean, max or none"
 )
 

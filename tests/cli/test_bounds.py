@@ -50,7 +50,7 @@ CASES: dict[str, tuple[Callable[[Path], None], tuple[str, ...], str]] = {
     "a packed bomb": (packed_bomb, ("embed", "p.fasta.gz", "-o", "out.npz"), "p.fasta.gz"),
     "a protein beyond memory": (
         long_protein, ("embed", "p.fasta", "-o", "out.npz"),
-        "p.fasta, record 2 (p): 4,000,000 residues at once need",
+        "p.fasta, record 2 (p): to run 4,000,000 residues at once takes",
     ),
     "a batch beyond memory": (
         many_proteins, ("embed", "p.fasta", "-o", "out.npz", "--tokens-per-batch", "6000000"),

@@ -217,11 +217,11 @@ def test_shards_that_do_not_belong_together_are_named(shards: list[str], biofm: 
     first, second, of_three, other_input, longer, other_pool = shards
     Path("text").write_text("no shard " * 3000)
     wrong = {
-        (first,): ["missing of the 2 shards: 2/2", "--shard 2/2"],
-        (first, second, first): ["given twice: shard 1/2"],
+        (first,): ["missing shard: 2/2", "--shard 2/2"],
+        (first, second, first): ["shard 1/2 is given twice"],
         (first, of_three): [of_three, "this is shard 1/3", "shard 1/2"],
         (first, other_input): [other_input, "of another input"],
-        (first, longer): [longer, "of another input", "31 records, not 30"],
+        (first, longer): [longer, "from another input", "31 records, not 30"],
         (first, other_pool): [other_pool, "made otherwise", "pooling max, not mean"],
         (first, "text"): ["text: this file is not a shard of a run, or it is damaged"],
         (first, "nowhere"): ["nowhere: there is no such file"],
@@ -256,7 +256,7 @@ def test_a_wrong_shard_says_how_it_is_given(shard: str, embed: Embed) -> None:
     Path("in.fasta").write_text(">a\nMKT\n")
     outcome = embed("-o", "out.csv", f"--shard={shard}")
     assert outcome.status == 1
-    assert f"--shard: {shard or 'nothing'} is no shard" in outcome.err
+    assert (f"--shard: {shard} is not a shard" if shard else "--shard: no shard is named") in outcome.err
     assert outcome.err.count("\n") == 1
     assert [path.name for path in Path().iterdir()] == ["in.fasta"]
 

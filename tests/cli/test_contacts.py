@@ -197,7 +197,7 @@ def test_where_every_protein_is_skipped_none_can_be_compared(
     monkeypatch.setattr(contacts_of_inference, "LONGEST", 10)
     outcome = run("-o", "out.npz", "--structure", "s.pdb", "--on-error", "skip", source="one.fasta")
     assert outcome.status == 1
-    assert "one.fasta: no protein is left that could be drawn or compared" in outcome.err
+    assert "one.fasta: no protein is left to draw or compare" in outcome.err
 
 
 def test_a_model_must_be_named(biofm: Any) -> None:

@@ -105,7 +105,7 @@ def test_a_protein_beyond_the_learned_positions_is_named_and_nothing_written(
         expected = "--window: 40 residues are more than the model has learned positions for. Give at most 30"
     else:
         expected = (
-            "p.fasta, record 3 (long): 31 residues, and the model has learned positions for 30. "
+            "p.fasta, record 3 (long): 31 residues, but the model has learned positions for 30 only. "
             "Give --window 30"
         )
     assert outcome.err.strip().endswith(expected)

@@ -30,7 +30,7 @@ def test_info_tells_programs_the_same(biofm: Any) -> None:
             "protein-nano: --kernels is of no model. Leave out the one or the other",
         ),
         (("--device", "cpu"), "--device: a device is for --kernels. Add --kernels, or leave it out"),
-        (("--kernels", "--device", "tpu9"), "--device: device tpu9 cannot be used here"),
+        (("--kernels", "--device", "tpu9"), "--device: no such device: tpu9"),
     ],
 )
 def test_options_that_would_be_ignored_or_cannot_be_are_refused(

@@ -73,5 +73,6 @@ def test_proteins_that_equal_the_mean_are_counted_in_a_notice(biofm: Any, embedd
         file["X"][:] = 0.1
     outcome = biofm("neighbours", embedded)
     assert outcome.status == 0
-    assert "notice: proteins equal to the mean of all, whose cosine to any other is 0: 4" in outcome.err
+    notice = "proteins equal to the mean of all proteins, so that their cosine to any other is 0"
+    assert f"notice: {notice}: 4" in outcome.err
     assert "0.000" in outcome.out

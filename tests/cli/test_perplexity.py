@@ -39,8 +39,8 @@ def test_every_format_holds_the_perplexities_of_the_python_twin_in_order(
     np.testing.assert_allclose(table[name].to_numpy(np.float32), twin, rtol=1e-5)
     assert np.isnan(twin[3])
     assert twin[0] == twin[4]
-    assert "residues left out, which are no single amino acid: 3" in outcome.err
-    assert "sequences without an amino acid, whose perplexity is nan: 1" in outcome.err
+    assert "residues left out, because they stand for no single amino acid: 3" in outcome.err
+    assert "sequences without an amino acid, so that their perplexity is nan: 1" in outcome.err
 
 
 def test_the_summary_says_the_perplexity_of_all_residues(biofm: Any, tiny_esm2: Path) -> None:

@@ -137,9 +137,9 @@ SHIFTS: dict[str, Any] = {
     ),
 }
 PROMISES = {
-    "regression": "intervals of 'y' that are to hold 0.9 of the truths held",
-    "classification": "what was called most probable was right in",
-    "per-residue": "what was called most probable was right in",
+    "regression": "the 90 % intervals of 'y' contained the true value in",
+    "classification": "the most probable class was right in",
+    "per-residue": "the most probable class was right in",
 }
 
 
@@ -169,8 +169,7 @@ def test_predict_warns_where_a_promise_is_known_to_be_false_and_flags_what_is_un
     judged = pd.read_csv("run/predictions.csv")
     if task == "regression":
         held = ((judged["low"] <= judged["truth"]) & (judged["truth"] <= judged["high"])).mean()
-        assert f"held {held:.1%} [" in promise
-        assert "of 75 test rows" in promise
+        assert f"in {held:.1%} of 75 test rows (95 % interval " in promise
     assert promise.startswith(PROMISES[task])
     strange = {"long": "MKTAYIAK" * 9, "letter": "MKTAYIAKUQISF", "far": "W" * 20}
     Path("strange.fasta").write_text("".join(f">{id_}\n{one}\n" for id_, one in strange.items()))
@@ -180,7 +179,7 @@ def test_predict_warns_where_a_promise_is_known_to_be_false_and_flags_what_is_un
         assert found.status == 0, found.err
         assert (warning in found.err) == (warning in finetuned.err) == is_shifted, found.err
         assert promise in found.err
-        assert ("promise nothing" in found.err) == (name == "strange"), found.err
+        assert ("Do not rely on" in found.err) == (name == "strange"), found.err
     reasons = dict(pd.read_csv("strange.csv", keep_default_na=False)[["id", "out_of_domain"]].values)
     assert "length" in reasons["long"]
     assert "letters" in reasons["letter"]
@@ -207,7 +206,7 @@ def test_a_predictor_of_an_earlier_biofm_predicts_and_says_what_it_does_not_know
         )
         assert outcome.status == 0, outcome.err
         is_old = folder == "old"
-        assert ("warning: an earlier biofm made this predictor" in outcome.err) == is_old
+        assert ("warning: an earlier version of biofm made this predictor" in outcome.err) == is_old
         assert ({"out_of_domain", "distance"} <= set(pd.read_csv("t.csv.csv").columns)) != is_old
 
 
@@ -230,15 +229,15 @@ def _rewrite(**changes: Any) -> Any:
 
 DAMAGES: dict[str, tuple[Any, tuple[str, ...], list[str]]] = {
     "no description": (lambda folder: (folder / "predictor.json").unlink(), (), ["no predictor.json"]),
-    "another JSON": (_rewrite(format="recipe"), (), ["not a predictor's description"]),
-    "no JSON": (lambda folder: (folder / "predictor.json").write_text("{"), (), ["not a predictor's"]),
+    "another JSON": (_rewrite(format="recipe"), (), ["does not describe a predictor"]),
+    "no JSON": (lambda folder: (folder / "predictor.json").write_text("{"), (), ["not describe a predictor"]),
     "a newer version": (_rewrite(version=2), (), ["version 2", "Update biofm"]),
     "a task of the future": (_rewrite(task="clustering"), (), ["clustering"]),
     "another way with gaps": (_rewrite(gaps="close"), (), ["gaps is 'close', not one of drop, keep, refuse"]),
-    "a truncated head": (_truncate, (), ["head.safetensors is no whole safetensors file"]),
+    "a truncated head": (_truncate, (), ["head.safetensors is not a complete safetensors file"]),
     "vectors of training that are cut": (
         lambda folder: _cut(folder / "training.safetensors"), (),
-        ["training.safetensors is no whole safetensors file"],
+        ["training.safetensors is not a complete safetensors file"],
     ),
     "vectors of training that do not fit": (
         lambda folder: save_file({"mean": np.zeros(3)}, folder / "training.safetensors"), (),
@@ -249,18 +248,18 @@ DAMAGES: dict[str, tuple[Any, tuple[str, ...], list[str]]] = {
             {"mean": np.zeros(3), "factor": np.zeros(3), "vectors": np.zeros((2, 3), np.float32)},
             folder / "training.safetensors",
         ),
-        (), ["vectors of its training have 3 numbers"],
+        (), ["its training rows are kept as vectors of 3 dimensions"],
     ),
-    "training of no rows": (_rewrite(training={"n": 3}), (), ["not a predictor's description"]),
+    "training of no rows": (_rewrite(training={"n": 3}), (), ["does not describe a predictor"]),
     "training of words": (
         _rewrite(training={"n": "a", "shortest": 1, "longest": None, "letters": 3}), (),
-        ["not a predictor's description"],
+        ["does not describe a predictor"],
     ),
     "a missing head": (
         lambda folder: next(folder.glob("members/*/head.safetensors")).unlink(), (),
         ["head.safetensors is missing"],
     ),
-    "another number of targets": (_rewrite(targets=["a", "b"]), (), ["1 spreads for 2 targets"]),
+    "another number of targets": (_rewrite(targets=["a", "b"]), (), ["1 spread for 2 targets"]),
     "a coverage of everything": (lambda folder: None, ("--coverage", "1"), ["--coverage", "between 0 and 1"]),
     "a window of one": (lambda folder: None, ("--window", "1"), ["--window", "at least 2"]),
     "an output of no format": (lambda folder: None, ("-o", "found.txt"), ["found.txt", ".parquet"]),

@@ -245,22 +245,22 @@ def test_a_table_with_stops_is_scored_and_then_evaluated(biofm: Any, tiny_esm2: 
 
 
 WRONG: dict[str, tuple[tuple[str, ...], list[str]]] = {
-    "nothing to score": (("-w", "wt.fasta"), ["--all-singles", "either a table"]),
+    "nothing to score": (("-w", "wt.fasta"), ["--all-singles", "a run scores either a table"]),
     "both": (("v.csv", "-w", "wt.fasta", "--all-singles"), ["--all-singles", "either a table"]),
     "no wild type": (("v.csv",), ["--wild-type", "no wild type"]),
     "two wild types": (("v.csv", "-w", "wt.fasta", "--sequence-column", "s"), ["--sequence-column", "both"]),
     "a table of wild types": (("v.csv", "-w", "two.csv"), ["two.csv", "a table", "--sequence-column"]),
     "names for a column": (
-        ("v.csv", "--sequence-column", "mutant", "--protein-column", "p"), ["--protein-column", "by its name"]
+        ("v.csv", "--sequence-column", "mutant", "--protein-column", "p"), ["--protein-column", "no use here"]
     ),
     "names of a scan": (
-        ("--all-singles", "-w", "wt.fasta", "--protein-column", "p"), ["--protein-column", "by its name"]
+        ("--all-singles", "-w", "wt.fasta", "--protein-column", "p"), ["--protein-column", "no use here"]
     ),
     "variants of a scan": (
         ("--all-singles", "-w", "wt.fasta", "--variant-column", "v"), ["--variant-column", "no table of"]
     ),
-    "one file": (("v.csv", "-w", "v.csv", "--sequence-column", "mutant"), ["v.csv", "one file"]),
-    "a picture of a table": (("v.csv", "-w", "wt.fasta", "--picture", "a.svg"), ["--picture", "only a scan"]),
+    "one file": (("v.csv", "-w", "v.csv", "--sequence-column", "mutant"), ["v.csv", "the same file"]),
+    "a picture of a table": (("v.csv", "-w", "wt.fasta", "--picture", "a.svg"), ["--picture", "only the"]),
     "a picture of two": (("--all-singles", "-w", "two.fasta", "--picture", "a.svg"), ["(b)", "one protein"]),
     "a picture of no kind": (("--all-singles", "-w", "wt.fasta", "--picture", "a.gif"), ["a.gif", ".svg"]),
     "several wild types": (("v.csv", "-w", "two.fasta"), ["two.fasta", "2 wild types", "--protein-column"]),

@@ -61,14 +61,38 @@ def test_an_unknown_dtype_is_an_error_that_lists_the_known() -> None:
     assert str(fault.value) == "--dtype: no such dtype: int8. Give auto, float32, bfloat16, float16"
 
 
+def test_an_empty_dtype_is_an_error_that_lists_the_known() -> None:
+    with pytest.raises(OptionError) as fault:
+        choose_compute("cpu", "")
+    assert str(fault.value) == "--dtype: no dtype is named. Give auto, float32, bfloat16, float16"
+
+
+@pytest.mark.parametrize(
+    ("gpus", "has_mps", "there"),
+    [(0, False, "cpu"), (2, False, "cpu, cuda, cuda:0, cuda:1"), (0, True, "cpu, mps")],
+)
+@pytest.mark.parametrize(("name", "what"), [("gpu", "no such device: gpu"), ("", "no device is named")])
+def test_an_unknown_device_is_an_error_that_lists_those_of_this_machine(
+    name: str, what: str, gpus: int, has_mps: bool, there: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: has_mps)
+    with pytest.raises(OptionError) as fault:
+        choose_compute(name, "auto")
+    assert str(fault.value) == (
+        f"--device: {what}. Give auto, cpu, cuda, cuda:0 or mps; this machine has {there}"
+    )
+
+
 # A device that torch knows the name of but that holds no numbers must not pass either.
-@pytest.mark.parametrize("name", ["banana", "meta", "cuda:99", ""])
+@pytest.mark.parametrize("name", ["meta", "cuda:99"])
 def test_a_device_that_cannot_be_used_is_an_error_of_one_line(name: str) -> None:
     with pytest.raises(OptionError) as fault:
         choose_compute(name, "auto")
     message = str(fault.value)
     assert message.startswith(f"--device: device {name} cannot be used here (")
-    assert message.endswith("). Give auto or cpu")
+    assert "). Give auto, cpu, cuda, cuda:0 or mps; this machine has cpu" in message
     assert len(message.splitlines()) == 1
 
 

@@ -262,5 +262,5 @@ def test_too_little_memory_of_a_device_is_an_error_that_names_the_ways_out(
         embedder.embed_all([Record(id="a", sequence="MKT")], Counter())
     assert str(fault.value) == (
         "--tokens-per-batch: the memory of cpu is too small for a batch of 5 tokens."
-        " Give less; where one protein alone is too long, give a --window"
+        " Give fewer tokens; if one protein alone is too long, embed it by windows with --window"
     )

@@ -84,7 +84,10 @@ def test_rows_equal_to_the_mean_have_no_direction_cosine_zero_and_are_counted(co
 def test_fewer_than_three_rows_are_an_error() -> None:
     with written(np.ones((2, 4), np.float32)) as read, pytest.raises(InputError) as fault:
         find_neighbours(read)
-    assert str(fault.value) == "in.h5ad: 2 rows cannot be compared around their mean. Give at least three"
+    assert str(fault.value) == (
+        "in.h5ad: 2 rows; a comparison around the mean of all rows needs three. "
+        "Give embeddings of at least three sequences"
+    )
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -98,7 +101,7 @@ def test_what_is_no_number_is_an_error_that_names_the_row(bad: float) -> None:
 
 @pytest.mark.parametrize("top", [0, -1, 101])
 def test_the_number_of_neighbours_is_bounded(top: int) -> None:
-    with pytest.raises(OptionError, match=r"neighbours of each are not looked for\. Give 1 to 100"):
+    with pytest.raises(OptionError, match=r"cannot find .* of each row\. Give a number from 1 to 100"):
         check_top(top)
 
 

@@ -122,7 +122,7 @@ def test_perplexities_are_those_of_a_plain_loop(
         assert value == pytest.approx(np.exp(np.mean(losses)), rel=1e-4)
 
 
-UNREAD = "this model reads strings, whose variants nobody here can read"
+UNREAD = "this model reads strings, of which biofm cannot score variants"
 
 
 def test_variants_are_of_proteins(model: Path, tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_variants_are_of_proteins(model: Path, tmp_path: Path) -> None:
     for asked in (None, "toy"):
         with pytest.raises(ModelError, match=UNREAD):
             biofm.score(None, out, wild_type=wild, all_singles=True, models=[model], modality=asked)
-    with pytest.raises(ModelError, match="one model reads proteins, another strings"):
+    with pytest.raises(ModelError, match="one reads proteins, another strings"):
         biofm.score(None, out, wild_type=wild, all_singles=True, models=["protein-nano", model])
 
 
@@ -212,7 +212,9 @@ def test_a_predictor_is_fine_tuned_and_predicts(
     assert found.provenance["modality"] == "toy"
     predictor = tmp_path / "run" / "predictor" / "predictor.json"
     predictor.write_text(predictor.read_text().replace(TOKENIZER.alphabet.sha256, "0" * 64))
-    with pytest.raises(ModelError, match="it reads toy in another alphabet than the model"):
+    with pytest.raises(
+        ModelError, match="it was trained on toy sequences in another alphabet than the model's"
+    ):
         biofm.predict(table, tmp_path / "again.csv", predictor=tmp_path / "run", column="text", device="cpu")
 
 

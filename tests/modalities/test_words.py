@@ -89,7 +89,7 @@ def told(page: Path) -> str:
 def test_lengths_that_a_model_does_not_take_are_counted_in_its_units(texts: list[str]) -> None:
     shape = made(positions="learned", n_positions=10, trained_length=10).encoder.config
     item = next(it for it in map(_item, texts) if it.n_units > 9)
-    with pytest.raises(InputError, match=f"{item.n_units} pairs, and the model .* positions for 9") as long:
+    with pytest.raises(InputError, match=f"{item.n_units} pairs, but the model .* positions for 9") as long:
         check_length(item, shape, TOKENIZER)
     with pytest.raises(OptionError, match="20 pairs are more than") as window:
         check_window(20, shape, TOKENIZER)
@@ -103,7 +103,7 @@ def _item(text: str) -> Item:
 def test_a_pooling_and_a_lack_of_memory_are_refused_in_its_words(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(OptionError, match="<cls> sees no pair, and is the same for every string") as pool:
+    with pytest.raises(OptionError, match="<cls> sees no pair: it is the same for every string") as pool:
         check_pool("cls", toy.config(causal=True), TOKENIZER)
     loaded = biofm.load(model, device="cpu")
 
@@ -111,7 +111,7 @@ def test_a_pooling_and_a_lack_of_memory_are_refused_in_its_words(
         raise torch.OutOfMemoryError
 
     monkeypatch.setattr(Encoder, "forward", is_full)
-    with pytest.raises(OptionError, match="where one string alone is too long, give a --window") as memory:
+    with pytest.raises(OptionError, match="if one string alone is too long, embed it by windows") as memory:
         loaded.embed(["ab3"])
     assert none_of_proteins(pool.value, memory.value)
 
@@ -139,17 +139,17 @@ def test_the_notices_of_perplexities_are_in_its_words(model: Path, tmp_path: Pat
     path.write_text(">a\nab3zz1\n>b\nzz1\n")
     summary = biofm.perplexity(path, tmp_path / "out.csv", model=model, device="cpu")
     assert {name: n for name, n in summary.notices.items() if n} == {
-        "pairs left out, which are no single pair": 2,
-        "sequences without a pair, whose perplexity is nan": 1,
+        "pairs left out, because they stand for no single pair": 2,
+        "sequences without a pair, so that their perplexity is nan": 1,
     }
     assert none_of_proteins(*summary.notices)
 
 
 def test_the_notices_of_perplexities_of_proteins_are_what_they_were() -> None:
-    assert left_out(PROTEIN.words) == "residues left out, which are no single amino acid"
-    assert without_any(PROTEIN.words) == "sequences without an amino acid, whose perplexity is nan"
+    assert left_out(PROTEIN.words) == "residues left out, because they stand for no single amino acid"
+    assert without_any(PROTEIN.words) == "sequences without an amino acid, so that their perplexity is nan"
     others = Words("RNA", "RNAs", "base", "bases", "base", "bases")
-    assert left_out(others) == "bases left out, which are no single base"
+    assert left_out(others) == "bases left out, because they stand for no single base"
 
 
 def test_targets_and_standard_input_are_spoken_of_in_its_words() -> None:

@@ -117,7 +117,7 @@ def read_head(task: Task, state: State, where: str) -> Head:
         wanted = [(one, len(last)) for one in scaling] + [(query, first.shape[1])]
         for tensor, n in wanted:
             if tensor is not None and tensor.shape != (n,):
-                raise ValueError(f"a shape of {list(tensor.shape)} instead of [{n}]")
+                raise ValueError(f"a shape of {list(tensor.shape)} where [{n}] belongs")
     except (KeyError, RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         what = f"the tensors of a head do not fit ({reason})"

@@ -197,7 +197,7 @@ class _PartReader:
             return "Check the numbering (--offset) and the wild type"
         if fitting == self.options.offset:
             return "The variants near it fit: check this one, and whether the wild type is another allele"
-        return f"Give --offset {fitting}, with which this variant and those near it fit"
+        return f"With --offset {fitting} this variant and those near it fit"
 
     def _parsed_of(self, wild_type: str) -> Iterator[tuple[Change, ...]]:
         """Yield the changes of this part's variants of one wild type, in the table's numbering."""

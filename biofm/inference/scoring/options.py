@@ -44,7 +44,7 @@ class ScoreOptions:
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             remedy = f"Give {', '.join(METHODS)}"
-            raise OptionError(f"no method is called {self.method}", where="--method", remedy=remedy)
+            raise OptionError(f"no such method: {self.method}", where="--method", remedy=remedy)
         check_choice("--on-error", self.on_error, ON_ERROR)
         check_bound("offset", self.offset, "--offset")
         if self.variant_column is not None and self.mutated_column is not None:

@@ -59,7 +59,7 @@ def check_perplexity_method(method: str) -> None:
     """
     if method not in PERPLEXITY_METHODS:
         remedy = f"Give {' or '.join(PERPLEXITY_METHODS)}"
-        raise OptionError(f"no method is called {method}", where="--method", remedy=remedy)
+        raise OptionError(f"no such method: {method}", where="--method", remedy=remedy)
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,7 @@ class Chunk:
 
     @property
     def share_after(self) -> float | None:
-        """The share of the input, from 0 to 1, that ends with the last of these rows; None if unknown."""
+        """The share of the input, from 0 to 1, that is done after the last of these rows; None if unknown."""
         return self.rows[-1].cases.share_of(self.rows[-1].index + 1)
 
 

@@ -73,7 +73,7 @@ class Sources:
             remedy = "Give a FASTA file or, if the table holds the wild types, --sequence-column"
             raise OptionError("no wild type is given", where="--wild-type", remedy=remedy)
         if self.protein_column is not None and not self._are_named():
-            what = "there is no file of wild types in which to look up the names of this column"
+            what = "a column of the names of wild types has no use here"
             raise OptionError(what, where="--protein-column", remedy="Leave it out, or give --wild-type")
         if self.wild_type is not None:
             self._check_file(self.wild_type)

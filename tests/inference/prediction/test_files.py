@@ -53,9 +53,9 @@ def predictor(
 @pytest.mark.parametrize(
     ("described", "message"),
     [
-        (classes(temperatures=[5e-324]), "temperatures of"),
-        (classes(temperatures=[1e9]), "temperatures of"),
-        (classes(temperatures=[-1]), "temperatures of"),
+        (classes(temperatures=[5e-324]), r"temperatures \("),
+        (classes(temperatures=[1e9]), r"temperatures \("),
+        (classes(temperatures=[-1]), r"temperatures \("),
         (classes(classes=["x", "x"]), "two classes are named x"),
         (description(targets=["a", "a"]), "two targets are named a"),
         (description(members=[{"name": "m", "fold": 0}] * 2), "two members are named m"),
@@ -65,7 +65,7 @@ def predictor(
     ],
 )
 def test_a_description_that_no_training_gives_is_refused(described: bytes, message: str) -> None:
-    with pytest.raises(ModelError, match=rf"^p: not a predictor's description \(.*{message}"):
+    with pytest.raises(ModelError, match=rf"^p: this file does not describe a predictor \(.*{message}"):
         predictor(described)
 
 

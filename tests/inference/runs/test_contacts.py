@@ -34,8 +34,12 @@ def test_the_protein_that_is_looked_at_is_found_and_kept(ids: str, protein: str 
 @pytest.mark.parametrize(
     ("ids", "protein", "message"),
     [
-        ("ab", None, r"p\.fasta, record 2 \(b\): one protein alone is .* Say which one: --protein b"),
-        ("ab", "c", r"p\.fasta: no protein is called c\. Give --protein an id of the input"),
+        (
+            "ab",
+            None,
+            r"p\.fasta, record 2 \(b\): only one protein can .* Choose one, for example --protein b",
+        ),
+        ("ab", "c", r"p\.fasta: no protein is called c\. Give --protein the id of a protein in the input"),
     ],
     ids=["several", "absent"],
 )

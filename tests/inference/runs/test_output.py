@@ -82,11 +82,11 @@ def test_records_of_all_journals_come_in_the_order_of_the_input(
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
-        ([[2, 3, 4, 5, 6, 7, 8, 9]], "record 1 is in none of them"),
-        ([[1, 2, 5, 6], [7, 8, 9]], "records 3 to 4 are in none of them"),
-        ([[1, 2, 3], [4, 5, 6, 7]], "records 8 to 9 are in none of them"),
-        ([[1, 2, 3, 4, 5], [5, 6, 7, 8, 9]], "record 5 is in two of them"),
-        ([range(1, 10), [10]], "record 10 is beyond the 9 of the input"),
+        ([[2, 3, 4, 5, 6, 7, 8, 9]], "record 1 is in none of these shards"),
+        ([[1, 2, 5, 6], [7, 8, 9]], "records 3 to 4 are in none of these shards"),
+        ([[1, 2, 3], [4, 5, 6, 7]], "records 8 to 9 are in none of these shards"),
+        ([[1, 2, 3, 4, 5], [5, 6, 7, 8, 9]], "record 5 is in two of these shards"),
+        ([range(1, 10), [10]], "record 10 does not exist: the input has 9 records"),
     ],
 )
 def test_a_record_that_is_missing_or_doubled_is_named(

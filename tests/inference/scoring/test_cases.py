@@ -91,7 +91,11 @@ def test_wild_types_may_stand_in_the_table() -> None:
 FAULTS: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     "another residue": ("mutant\nK2R\nA3G\n", {}, ["v.csv, line 3 (A3G)", "A at position 3", "has T"]),
     "outside": ("mutant\nK20R\n", {}, ["v.csv, line 2 (K20R)", "position 20 lies outside", "1 to 14"]),
-    "stop codons alone": ("mutant\nK2*\nA4*\n", {}, ["v.csv: no row can be scored", "first: variant 'K2*'"]),
+    "stop codons alone": (
+        "mutant\nK2*\nA4*\n",
+        {},
+        ["v.csv: no row can be scored", "the first row: variant 'K2*'"],
+    ),
     "no usual column": ("position,to\n1,A\n", {}, ["v.csv", "--variant-column", "position, to"]),
     "no such column": ("mutant\nK2R\n", {"variant_column": "v"}, ["v.csv", "no column 'v'", "mutant"]),
     "a column twice": ("mutant,x,x\nK2R,1,2\n", {}, ["v.csv", "2 columns are named 'x'"]),
@@ -126,7 +130,7 @@ def test_a_faulty_wild_type_is_a_fault_of_its_row() -> None:
 
 def test_the_offset_that_would_fit_is_in_the_remedy() -> None:
     text = "mutant\nM24G\nT26A\nF37W\n"
-    with pytest.raises(InputError, match="With --offset 23 this variant and those near it would fit"):
+    with pytest.raises(InputError, match="With --offset 23 this variant and those near it fit"):
         read(text)
     assert mutated(read(text, offset=23)) == ["GKTAYIAKQRQISF", "MKAAYIAKQRQISF", "MKTAYIAKQRQISW"]
     with pytest.raises(InputError, match=r"Check the numbering \(--offset\) and the wild type"):
@@ -144,7 +148,7 @@ def test_an_offset_that_fits_by_chance_is_not_proposed() -> None:
 
 def test_one_misfit_among_variants_that_fit_is_no_question_of_numbering() -> None:
     fitting = "K2R\n" * (N_TRIED - 1) + "A4G\n"
-    with pytest.raises(InputError, match=r"(?s)\(C4G\).*Others near it fit: check this variant"):
+    with pytest.raises(InputError, match=r"(?s)\(C4G\).*The variants near it fit: check this one"):
         read(f"mutant\n{fitting}C4G\n", n_rows=N_TRIED + 1)
 
 
@@ -212,8 +216,8 @@ def test_no_offset_is_guessed_for_rows_that_are_skipped(monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     ("sequences", "fault"),
     [
-        ([("a", PROTEIN), ("b", OTHER)], "2 wild types, and no column says"),
-        ([("a", PROTEIN), ("a", OTHER)], "an earlier record has this id too"),
+        ([("a", PROTEIN), ("b", OTHER)], "2 wild types, but no column says"),
+        ([("a", PROTEIN), ("a", OTHER)], "an earlier record has the same id"),
         ([("a", "MK<mask>")], "the sequence holds <mask>"),
     ],
 )
@@ -238,7 +242,7 @@ def test_rows_that_say_two_things_are_counted() -> None:
     text = "mutant,mutated_sequence\nK2R,MRTAYIAKQRQISF\nK2R,MGTAYIAKQRQISF\nWT,mktayiakqrqisf*\nA4G,\n"
     notices: Counter[str] = Counter()
     assert len(mutated(read(text, notices=notices))) == 4
-    phrase = "rows whose variant and whose mutated_sequence disagree; the {} was scored"
+    phrase = "rows whose variant and mutated_sequence disagree; the {} was scored"
     assert +notices == {phrase.format("variant"): 1}
     others: Counter[str] = Counter()
     text = text.removesuffix("A4G,\n")
@@ -298,5 +302,5 @@ def test_a_whole_sequence_that_a_stop_codon_cut_is_none() -> None:
     rows = ["MKTAYIAK*", "MRTA*", "MKTAYIAKRQISF*", "MKTAYIAKQRQISF*", "MKTAYIAK"]
     (some,) = read("mutated_sequence\n" + "".join(f"{row}\n" for row in rows))
     reasons = [one.reason if isinstance(one, Unscored) else None for one in some.variants]
-    cut = "a stop codon behind {} residues"
+    cut = "a stop codon after {} residues"
     assert reasons == [cut.format(8), cut.format(4), None, None, None]

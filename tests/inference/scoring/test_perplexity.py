@@ -46,4 +46,4 @@ def test_a_mask_is_one_residue_that_is_left_out(method: PerplexityMethod, model:
     notices: Counter[str] = Counter()
     (found,) = perplexities(records("MK<mask>AY"), model, method, notices)
     assert (found.n_residues, found.windowed) == ([4], [False])
-    assert +notices == {"residues left out, which are no single amino acid": 1}
+    assert +notices == {"residues left out, because they stand for no single amino acid": 1}
