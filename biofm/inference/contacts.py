@@ -93,9 +93,7 @@ class ContactMapper(Engine):
 
     @property
     def longest(self) -> int:
-        """The number of residues that a protein has at most, which memory or the model's learned positions
-        limit.
-        """
+        """The most residues that a protein may have. Memory limits them, or the model's learned positions."""
         longest = longest_of(self.config, self.tokenizer)
         return LONGEST if longest is None else min(LONGEST, longest)
 

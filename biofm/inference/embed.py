@@ -187,9 +187,7 @@ class Embedder(Engine):
 
     @torch.inference_mode()
     def _embed(self, items: list[Item], on_batch: OnBatch) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Return the rows of all items, one item after the other, and which items have numbers that are not
-        finite.
-        """
+        """Return the rows of all items, item by item, and which items have numbers that are not finite."""
         chunk = [
             piece
             for place, item in enumerate(items)

@@ -13,6 +13,7 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
+from biofm_datasets.text import format_count
 from numpy.typing import NDArray
 
 from biofm.core.errors import OptionError
@@ -88,14 +89,12 @@ class Engine:
         """
         n_tokens = len(batch.tokens)
         check_memory_of_batch(self.config, self.dtype, self.device, n_tokens)
-        with self.out_of_memory(f"a batch of {n_tokens:,} tokens", remedy):
+        with self.out_of_memory(f"a batch of {format_count(n_tokens, 'token')}", remedy):
             yield
 
     @contextmanager
     def out_of_memory(self, what: str, remedy: str) -> Iterator[None]:
-        """Turn torch's out-of-memory error into an OptionError that says for ``what`` the memory is too
-        small.
-        """
+        """Turn torch's out-of-memory error into an OptionError: the memory is too small for ``what``."""
         try:
             yield
         except torch.OutOfMemoryError as error:

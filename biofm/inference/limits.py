@@ -17,16 +17,14 @@ from biofm.nn import EncoderConfig
 
 FLOAT_BYTES = 4
 
-# To ask the system how much memory is free takes longer than to run a small protein. Work below these limits
-# therefore starts without asking. A batch on a GPU has exactly UNCHECKED_TOKENS tokens by default.
+# Asking the system how much memory is free takes longer than running a small protein, so work below these
+# limits starts without asking. By default, a batch on a GPU has exactly UNCHECKED_TOKENS tokens.
 UNCHECKED_BYTES = 512 << 20
 UNCHECKED_TOKENS = 32_768
 
 
 def longest_of(config: EncoderConfig, tokenizer: Tokenizer) -> int | None:
-    """Return the most units that the model's learned positions hold; None where the model has no such
-    positions.
-    """
+    """Return the most units that the model's learned positions hold; None for a model without them."""
     return None if config.max_length is None else config.max_length - tokenizer.n_special
 
 
@@ -73,9 +71,7 @@ def run_whole(trained_length: int, tokenizer: Tokenizer) -> str:
 
 
 def check_memory_of_item(item: Item, n_bytes: int, device: torch.device, units: str) -> None:
-    """Raise InputError if one item needs ``n_bytes``, and less memory is free. ``units`` names what it is
-    made of.
-    """
+    """Raise InputError if one item, whose length is in ``units``, needs more memory than is free."""
     if n_bytes > UNCHECKED_BYTES and (lacking := _lacking(n_bytes, device)):
         what = f"to run {item.n_units:,} {units} at once takes {lacking}"
         remedy = "Give --window 1000 if the command has that option, or remove the record"
@@ -85,14 +81,12 @@ def check_memory_of_item(item: Item, n_bytes: int, device: torch.device, units: 
 def check_memory_of_batch(config: EncoderConfig, dtype: torch.dtype, device: torch.device, n: int) -> None:
     """Raise OptionError if a batch of ``n`` tokens needs more memory than is free."""
     if n > UNCHECKED_TOKENS and (lacking := _lacking(activation_bytes(config, dtype, n), device)):
-        what = f"a batch of {n:,} tokens takes {lacking}"
+        what = f"a batch of {format_count(n, 'token')} takes {lacking}"
         raise OptionError(what, where="--tokens-per-batch", remedy="Give fewer tokens, or leave it out")
 
 
 def _lacking(n_bytes: int, device: torch.device) -> str:
-    """Describe how much memory is needed and how much is free; return "" if it suffices, or if this is
-    unknown.
-    """
+    """Describe how much memory is needed and how much is free; return "" if it suffices or is unknown."""
     free = _free_on(device)
     if free is None or n_bytes <= free:
         return ""
@@ -155,8 +149,7 @@ class MemoryWatch:
         return {"program and weights": self._loaded} | work | dict(others)
 
     def highest(self, parts: Mapping[str, int]) -> int:
-        """Return the highest memory of a run in bytes: the sum of its parts, or the peak of loading if that
-        is more.
+        """Return the highest memory of a run in bytes: the sum of its parts or, if more, the peak of loading.
 
         Args:
             parts: The parts of the run's memory in bytes, by name.

@@ -1,4 +1,4 @@
-"""Pooling: the vectors of the tokens are combined to the rows of a chunk of sequences, in their order.
+"""Pooling: the vectors of the tokens are combined into the rows of a chunk of sequences, in their order.
 
 The pieces of a sequence are pooled on the device, batch by batch, and combined on the CPU. Special tokens are
 left out, except the first one, <cls>, where the user asks for it.

@@ -122,8 +122,9 @@ def frame_values(values: Values, start: int, window: int, tokenizer: Tokenizer) 
 
 
 def _window_starts(n_units: int, window: int) -> list[int]:
-    """Return the first unit of each window. Windows begin half a window apart; the last ends with the
-    sequence.
+    """Return the first unit of each window.
+
+    Windows begin half a window apart; the last one ends with the sequence.
     """
     step = max(1, window // 2)
     return [*range(0, n_units - window, step), n_units - window]

@@ -1,7 +1,7 @@
 """Prediction: load a fine-tuned predictor, and apply it to sequences.
 
 ``files`` reads the folder of a predictor. ``predictor`` runs its members, each an encoder (with ``adapters``)
-and a head (``heads``), and combines their outputs to one prediction. ``table`` writes the predictions.
+and a head (``heads``), and combines their outputs into one prediction. ``table`` writes the predictions.
 ``domain`` tells which proteins are like those of training, and ``trust`` how far predictions can be trusted.
 """
 

@@ -113,9 +113,7 @@ class PredictorInfo:
 
     @property
     def n_outputs(self) -> int:
-        """The number of outputs that a head has for a row: one for each class or, without classes, each
-        target.
-        """
+        """The number of outputs that a head has for a row: one for each class, else one for each target."""
         return len(self.classes) or len(self.targets)
 
 
@@ -188,9 +186,7 @@ class PredictorFiles:
         return Domain(self.info.training, self._ascending().get(DISTANCES, np.empty(0)))
 
     def nearest(self) -> Nearest | None:
-        """Read the kept training rows; None for a predictor whose training began with an earlier version of
-        biofm.
-        """
+        """Read the kept training rows; None for a predictor of an earlier version of biofm, without them."""
         if TRAINING_FILE not in self._files:
             return None
         arrays = {name: tensor.numpy() for name, tensor in self._tensors(TRAINING_FILE).items()}
@@ -266,9 +262,7 @@ def write_info(info: PredictorInfo) -> bytes:
 
 
 def read_info(handle: BinaryIO, where: str) -> PredictorInfo:
-    """Read ``predictor.json``. Raise ModelError if it is damaged, from a newer biofm, or another kind of
-    file.
-    """
+    """Read ``predictor.json``. Raise ModelError if it is damaged, newer than biofm, or another file."""
     remedy = "Give the folder predictor/ of a run of `biofm finetune`"
     try:
         content = load_json(handle)

@@ -136,8 +136,6 @@ def embedder_pool(task: Task, pool: HeadPool) -> PoolName:
 
 
 def pool_by_attention(rows: Tensor, query: Tensor, lengths: list[int]) -> Tensor:
-    """Compute Σ softmax(x · query) x over the residues of each sequence, as ``nn.supervised.AttentionPool``
-    does.
-    """
+    """Compute Σ softmax(x · query) x over each sequence, as ``nn.supervised.AttentionPool`` does."""
     pooled = [part.T @ (part @ query).softmax(0) for part in rows.split(lengths)]
     return torch.stack(pooled) if pooled else rows.new_empty(0, rows.shape[1])

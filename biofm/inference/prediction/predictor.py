@@ -1,4 +1,4 @@
-"""A trained predictor applies its members to sequences, and combines their outputs to one prediction."""
+"""A trained predictor applies its members to sequences, and combines their outputs into one prediction."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -169,7 +169,7 @@ class Predictions(NamedTuple):
         distances: The distance of each protein to the nearest training row; None where the predictor does not
             know it.
         are_empty: Marks the proteins that have no prediction, because the model's numbers are not finite.
-            Zeros stand in its place.
+            Zeros stand in their places.
     """
 
     items: list[Item]
@@ -358,7 +358,7 @@ def _checked(branch: Branch, info: PredictorInfo) -> Branch:
 
 
 def _check_width(width: int, branch: Branch, what: str, info: PredictorInfo) -> None:
-    """Raise ModelError if the model's vectors have not ``width`` dimensions; ``what`` begins the message."""
+    """Raise ModelError if the model's vectors do not have this ``width``; ``what`` begins the message."""
     d_model = branch.embedder.config.d_model
     if width != d_model:
         remedy = f"Name the model that it was trained on ({info.model}) with --model"

@@ -1,5 +1,6 @@
-"""Runs: apply a model to a file and write a file, by shards, with a journal and progress, and estimate it
-before.
+"""Runs: apply a model to an input file and write an output file, or estimate what that takes.
+
+A run may be one of several shards. Its journal keeps what is done, so that a stopped run can be resumed.
 """
 
 from biofm.inference.runs.contacts import ContactsSummary, Focus, StructureSummary, write_contacts

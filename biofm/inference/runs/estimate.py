@@ -211,8 +211,9 @@ def output_bytes(counted: Survey, values: NDArray[np.float32], *, per_residue: b
 
 
 def scratch_bytes(counted: Survey, d_model: int, *, per_residue: bool) -> int:
-    """Estimate the bytes of the journal: rows of the different sequences, their keys with an index, and the
-    records.
+    """Estimate the bytes of the journal.
+
+    It holds the rows of the different sequences, their keys with an index, and the records.
     """
     n_rows = counted.unique_residues if per_residue else counted.n_unique
     n_text_bytes = counted.id_bytes + counted.cell_bytes

@@ -51,8 +51,7 @@ class Intake:
             yield ahead.popleft()
 
     def share_of(self, n_residues: float) -> float | None:
-        """Return which share of the whole input a number of residues is, from 0 to 1; None while this is
-        unknown.
+        """Return the share of the whole input, from 0 to 1, that some residues are; None while unknown.
 
         Args:
             n_residues: The number of residues that are done.
@@ -108,8 +107,7 @@ def _bytes_of(record: Record) -> int:
 
 
 def share_reader(stream: BinaryIO) -> Callable[[], float | None]:
-    """Return a function that tells which share of a file has been read, from 0 to 1; None where it is
-    unknown.
+    """Return a function that tells the share of a file that has been read, from 0 to 1; None if unknown.
 
     Args:
         stream: The opened file.
@@ -119,9 +117,7 @@ def share_reader(stream: BinaryIO) -> Callable[[], float | None]:
 
 
 def _size_of(stream: BinaryIO) -> int:
-    """Return the size of a file in bytes, or 0 if it is a pipe or Parquet, which is not read from start to
-    end.
-    """
+    """Return the size of a file in bytes, or 0 for a pipe, and for Parquet, which is not read in order."""
     if not stream.seekable():
         return 0
     start = stream.tell()

@@ -152,7 +152,8 @@ def _check_complete(journals: Sequence[Journal]) -> None:
     if n_missing := n - len(indices):
         in_order = (str(Shard(index, n)) for index in count(1) if index not in indices)
         missing = list(islice(in_order, min(n_missing, MOST_NAMED)))
-        others = f" and {n_missing - len(missing):,} others" if n_missing > len(missing) else ""
+        n_others = n_missing - len(missing)
+        others = f" and {format_count(n_others, 'other')}" if n_others else ""
         verb = journals[0].fingerprint["verb"]
         remedy = f"Run `biofm {verb}` with --shard {missing[0]}, then merge again"
         shard_or_shards = "shard" if n_missing == 1 else "shards"

@@ -1,7 +1,7 @@
 """Scoring: compute how well a model expects variants of proteins, and whole proteins.
 
-A row of the input takes this way. ``sources`` opens the files and finds its wild type. ``cases`` (or
-``scan``) checks its variant. ``rows`` numbers it and gathers chunks. ``scorer`` asks the models what its
+A row of the input goes through these modules. ``sources`` opens the files and finds its wild type. ``cases``
+(or ``scan``) checks its variant. ``rows`` numbers it and gathers chunks. ``scorer`` asks the models what its
 ``methods`` need. ``journal`` keeps the score until it is written into the table.
 """
 

@@ -55,8 +55,7 @@ class Cases:
     share_behind: float | None = None
 
     def share_of(self, n_done: int) -> float | None:
-        """Return the share of the input, from 0 to 1, that is done with the first of these rows; None if
-        unknown.
+        """Return the share of the input, from 0 to 1, that is done; None if unknown.
 
         Args:
             n_done: How many of these rows are done.
@@ -165,7 +164,8 @@ class _PartReader:
         wild_type, text = self.wild_type_of(row), self.texts[row]
         if self.holds_sequences:
             refuse_no_protein(text)
-            mutated = clean_cell(text, self.modality, self.notices, insists=True)  # its wild type has passed
+            # The wild type has been checked against its modality, so the mutated sequence is not.
+            mutated = clean_cell(text, self.modality, self.notices, insists=True)
             changes = changes_between(wild_type, mutated)
             if text.endswith("*") and any(_cuts_short(change, wild_type) for change in changes):
                 raise NoProteinError(f"a stop codon after {format_count(len(text) - 1, 'residue')}")

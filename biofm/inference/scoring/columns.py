@@ -155,9 +155,7 @@ def _field(content: bytes, table: int, number: int) -> int | None:
 
 
 def _fits_tables(kind: "pyarrow.DataType") -> bool:
-    """Return whether a table file may hold a column of this type; Parquet and CSV cannot hold all that Arrow
-    can.
-    """
+    """Return whether a table file may hold a column of this type; Arrow has more types than CSV."""
     from pyarrow import types
 
     if types.is_dictionary(kind):

@@ -1,5 +1,6 @@
-"""Estimate: predict what scoring takes in time, memory and space, from one pass over the rows and a timed
-sample.
+"""Estimate: predict what scoring takes in time, memory and space.
+
+The rows are counted in one pass, and a sample of what they need is timed.
 """
 
 import io
@@ -57,8 +58,8 @@ class ScoreEstimate:
         memory_parts: The parts of that memory in bytes, by name.
         device_bytes: The highest memory of a device that is not the CPU; else 0.
         output_bytes: The size of the table in each format, by the suffix of its name.
-        scratch_bytes: The size of the journal, which lies beside the output, with a second copy of the table,
-            until the table is complete.
+        scratch_bytes: The size of the journal. It lies beside the output until the table is complete, as
+            does a second copy of the table.
         dtype: The dtype in which the models run.
         device: The kind of device on which they run.
         dtype_reason: Why the models run in their dtype, in words.
@@ -168,7 +169,7 @@ class _Sample:
         self._n_shown = 0
 
     def add(self, need: Need) -> None:
-        """Show one more need, which is kept or dropped at random."""
+        """Add a need, which is kept or dropped at random."""
         self._n_shown += 1
         if len(self.kept) < N_SAMPLED:
             self.kept.append(need)
@@ -260,8 +261,9 @@ class _TableSizes:
 
 
 def _made_up_score(variant: Variant) -> float:
-    """Return a score that depends on the variant alone, as true scores do: Parquet stores a repeated value
-    once.
+    """Return a score that depends on the variant alone, as true scores do.
+
+    Parquet stores a repeated value once, so equal scores would make the table too small.
     """
     return LOWEST * crc32(f"{variant.wild_type} {variant.changes}".encode()) / 2**32
 

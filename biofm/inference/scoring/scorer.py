@@ -121,8 +121,7 @@ class Scorer:
         return of_all
 
     def check(self, scores: NDArray[np.float32], places: Sequence[str]) -> None:
-        """Raise an error for the first row with a score of NaN, which means that a model's numbers are not
-        finite.
+        """Raise an error for the first row with a score of NaN: a model's numbers are not finite there.
 
         Args:
             scores: The scores, with a row for each variant and a column for each model.
