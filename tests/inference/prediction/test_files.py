@@ -92,7 +92,7 @@ def test_errors_and_distances_that_do_not_ascend_from_0_are_refused(
     name: str, wrong: Callable[[], Tensor]
 ) -> None:
     good = {"scores.0": torch.arange(4.0), "scores.1": torch.arange(4.0)}
-    with pytest.raises(ModelError, match=rf"^p: {name} of calibration\.safetensors holds no errors"):
+    with pytest.raises(ModelError, match=rf"^p: {name} in calibration\.safetensors does not hold errors"):
         predictor(description(), good | {name: wrong()}).calibration()
 
 

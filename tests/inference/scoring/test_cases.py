@@ -268,7 +268,7 @@ def test_gaps_are_refused_because_they_shift_the_numbering(wild_type: str, text:
     [
         ({"method": "guess"}, "no such method: guess"),
         ({"on_error": "ignore"}, "no such choice: ignore"),
-        ({"variant_column": "a", "mutated_column": "b"}, "both chosen"),
+        ({"variant_column": "a", "mutated_column": "b"}, "both a column of variants and a column of"),
     ],
 )
 def test_wrong_options_are_refused(options: dict[str, Any], fault: str) -> None:
