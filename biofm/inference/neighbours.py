@@ -1,10 +1,10 @@
 """Neighbours: for every row of a file of embeddings, find the rows that are most similar.
 
 The rows are compared block by block; neither all rows nor all their products are ever in memory. The products
-are exact: the entries of unit vectors are rounded to multiples of 2**-24, so that a product of two is a
-multiple of 2**-48, and a sum of products, which is at most 1, fits into the 53 bits of a float64. Equal rows
-therefore have equal cosines wherever they lie and in whatever order a processor sums, and of equally similar
-rows the one that stands first in the file comes first, on every machine.
+are exact: unit vectors are rounded to multiples of 2**-24, so that a product of two entries is a multiple of
+2**-48, and a sum of them, at most 1, fits into the 53 bits of a float64. Equal rows therefore have equal
+cosines wherever they lie, and in whatever order a processor's matrix product sums. Ties go by the order of
+the file on every machine.
 """
 
 from collections.abc import Callable, Iterator
@@ -27,7 +27,7 @@ STRIP_ROWS = 128
 NO_DIRECTION = "{items} equal to the mean of all {items}, so that their cosine to any other is 0"
 
 STEPS = 1 << 24
-"""The entries of unit vectors are rounded to multiples of 1 / STEPS."""
+"""The number of steps from 0 to 1 to which the entries of unit vectors are rounded."""
 
 Rows = NDArray[np.int32]
 Units = NDArray[np.float64]
@@ -145,7 +145,7 @@ def find_neighbours(
             products = _cosines(block, others)
             if first == start:
                 np.fill_diagonal(products, -np.inf)
-            else:  # the rows of the later block meet this block before their own
+            else:  # the rows of the later block are compared with this block before their own
                 _keep_best(cosine[first:last], nearest[first:last], products.T, start)
             _keep_best(cosine[start:stop], nearest[start:stop], products, first)
             n_done += 1
@@ -177,9 +177,9 @@ def similarity_of(read: Embeddings, chosen: NDArray[np.intp]) -> Floats:
 
 
 def _cosines(units: Units, others: Units) -> Floats:
-    """Return the exact products of two sets of unit vectors, rounded to float32."""
+    """Compute the exact products of two sets of unit vectors, rounded to float32."""
     found = np.empty((len(units), len(others)), np.float32)
-    for start in range(0, len(units), STRIP_ROWS):  # so that float64 takes the memory of a strip alone
+    for start in range(0, len(units), STRIP_ROWS):  # only one strip at a time is in memory as float64
         found[start : start + STRIP_ROWS] = units[start : start + STRIP_ROWS] @ others.T
     return found
 
@@ -187,9 +187,8 @@ def _cosines(units: Units, others: Units) -> Floats:
 def _keep_best(cosine: Floats, nearest: Rows, products: Floats, first: int) -> None:
     """Merge new products into the best so far, in place.
 
-    ``products`` holds a row for each row, and a column for each other row, of which ``first`` is the number
-    of the first. Others come in the order of the file, so an equal product comes too late to replace an
-    earlier one.
+    ``products`` compares the rows with other rows, which are numbered from ``first``. These come in the order
+    of the file, so an equal product comes too late to replace an earlier one.
     """
     rows, others, values = _better(products, cosine[:, -1], cosine.shape[1])
     if not len(rows):
