@@ -1,4 +1,4 @@
-"""Training on Lightning. The recipes stand here, and nothing heavy: verbs are declared with them."""
+"""Training: it runs on Lightning, which takes seconds to import, so this module exports only the recipes."""
 
 from biofm.training.recipe import FinetuneRecipe, PretrainRecipe, Recipe, find_recipe, protein_nano
 

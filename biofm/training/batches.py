@@ -1,4 +1,4 @@
-"""Labelled batches, the same ones whatever makes them: each is a function of its place in the plan."""
+"""Labelled batches: each depends on its place in the plan alone, not on the process that makes it."""
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -20,17 +20,17 @@ _TRAINING, _VALIDATION = 0, 1  # two independent streams of random numbers from 
 
 
 class Share(NamedTuple):
-    """Of the batches of a step, this process makes every ``n_processes``-th, from number ``rank`` on."""
+    """Says which batches of a step a process makes: every ``n_processes``-th, from number ``rank`` on."""
 
     rank: int = 0
     n_processes: int = 1
 
 
 class Maker:
-    """Makes a labelled batch of members of the store.
+    """Makes labelled batches of sequences of the store, which are its members.
 
-    A member longer than the recipe's ``max_length`` gives a random crop. Crops and masks depend on the seed
-    and the batch's place alone.
+    A sequence longer than the recipe's ``max_length`` is cropped at random. Crops and masks depend on the
+    seed and on the batch's place alone.
     """
 
     def __init__(self, store: TokenStore, objective: Objective, recipe: Recipe) -> None:
@@ -40,7 +40,10 @@ class Maker:
         self.seed = recipe.seed
 
     def make(self, members: Indices, *place: int) -> Labelled:
-        """Sequences go from short to long: the CPU's attention makes a call for each run of equal lengths."""
+        """Make the batch of these members, sorted by length.
+
+        Attention on a CPU makes one call for each run of equal lengths, so sorting saves calls.
+        """
         rng = np.random.default_rng((self.seed, *place))
         lengths = self.store.lengths(members)
         starts = rng.integers(np.maximum(0, lengths - self.max_length), endpoint=True)
@@ -60,10 +63,10 @@ def _cropped(values: NDArray[np.float32] | None, start: int, length: int) -> NDA
 
 
 class TrainingBatches(IterableDataset[Example]):
-    """The endless stream of one process, from the step that begins at ``start`` on.
+    """Yields the training batches of one process without end, from the step that begins at ``start``.
 
-    Batch b of a step belongs to process b modulo their number, and a process's batches to its loader's
-    workers in turn, so that a step is made of the same batches whoever makes them.
+    Batch b of a step belongs to process b modulo the number of processes. The loader's workers take the
+    batches of their process in turn. So a step has the same batches for any number of processes and workers.
     """
 
     def __init__(self, maker: Maker, plan: Plan, batches_per_step: int, share: Share, start: Cursor) -> None:
@@ -80,7 +83,7 @@ class TrainingBatches(IterableDataset[Example]):
         return self._examples(turn, n_turns)
 
     def _examples(self, turn: int, n_turns: int) -> Iterator[Example]:
-        number = 0  # of a batch, among those of this process
+        number = 0  # counts the batches of this process
         for step, following in self._steps():
             for i in range(self.share.rank, len(step), self.share.n_processes):
                 if number % n_turns == turn:
@@ -90,7 +93,7 @@ class TrainingBatches(IterableDataset[Example]):
                 number += 1
 
     def _steps(self) -> Iterator[tuple[Sequence[tuple[Cursor, Indices]], Cursor]]:
-        """The bins of each step, and where the next step begins."""
+        """Yield the members of each batch of a step, and the place where the next step begins."""
         bins = self.plan.bins(self.start)
         step = list(islice(bins, self.batches_per_step))
         while True:
@@ -100,10 +103,10 @@ class TrainingBatches(IterableDataset[Example]):
 
 
 class ValidationBatches(Dataset[Example]):
-    """The members of a validation set, packed once, with the same crops and masks every time.
+    """Holds the batches of a validation set, which have the same crops and masks every time.
 
-    Every process has as many batches, because processes that hold parts of one model run in step; one too
-    many counts for nothing.
+    Every process gets the same number of batches, because processes that hold parts of one model must call
+    it together. A batch that was added for this purpose alone has no judged targets.
     """
 
     def __init__(self, maker: Maker, members: Indices, tokens_per_batch: int, share: Share) -> None:

@@ -1,6 +1,4 @@
-"""What a run does after each step: it remembers the best one, writes a row of the log, and tells how far it
-is.
-"""
+"""Callbacks after each step: they remember the best step, write a row of the log and show the progress."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,8 +20,9 @@ from biofm.training.throughput import Speed, Throughput
 
 
 class Best(StepCallback):
-    """Remembers the step with the lowest validation loss, and ends the run when ``patience`` judgements in a
-    row found none lower.
+    """Remembers the step with the lowest validation loss, and stops the run early.
+
+    The run ends when ``patience`` validations in a row did not lower the loss; a patience of 0 never ends it.
     """
 
     def __init__(self, patience: int) -> None:
@@ -56,7 +55,7 @@ class Best(StepCallback):
 
 
 class Speedometer(Callback):
-    """Measures how fast the run trains; what is no training stops its clock."""
+    """Measures the speed of training. Its clock stands still during validation."""
 
     def __init__(self, throughput: Throughput, n_steps: int) -> None:
         self.throughput = throughput
@@ -64,7 +63,7 @@ class Speedometer(Callback):
         self._pauses = ExitStack()
 
     def measure(self, step: int) -> Speed:
-        """Since the last time."""
+        """Measure the speed since the last call."""
         return self.throughput.measure(step, self.n_steps)
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
@@ -83,11 +82,12 @@ class Speedometer(Callback):
 
 
 class MetricsLog(StepCallback):
-    """Appends a row to ``metrics.csv`` every ``every`` steps and at each judgement: the loss is the mean over
-    what was judged in the steps since the last row, tokens are counted from the start of the run. The
-    trainer's loggers get the same rows, and ``progress`` what a person wants to see of them.
+    """Appends a row to ``metrics.csv`` every ``log_every`` steps and after each validation.
 
-    A resumed run drops the rows that the interrupted one wrote after its last checkpoint, then goes on in the
+    The loss of a row is the mean over all targets of the steps since the last row; tokens are counted from
+    the start of the run. The trainer's loggers get the same rows, and ``progress`` shows a short form.
+
+    A resumed run drops the rows that the interrupted one wrote after its last checkpoint, then appends to the
     same file.
     """
 
@@ -97,7 +97,7 @@ class MetricsLog(StepCallback):
         self.speedometer = speedometer
         self.progress = progress
         self.tokens = 0
-        self._losses: list[tuple[Tensor, Tensor]] = []  # of each step, and how many it is the mean of
+        self._losses: list[tuple[Tensor, Tensor]] = []  # each step's loss and its number of targets
         self._detail = ""
 
     def state_dict(self) -> dict[str, Any]:
@@ -107,8 +107,8 @@ class MetricsLog(StepCallback):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.tokens = state["tokens"]
         if not all(isinstance(one, tuple | list) for one in state["losses"]):
-            what = "the last checkpoint was written by an earlier version of biofm, amid a row of this table"
-            remedy = "Go on with that version, or begin the run again in another folder"
+            what = "the last checkpoint is from an earlier version of biofm, which this version cannot resume"
+            remedy = "Resume the run with that version, or start it again in another folder"
             raise OutputError(what, where=str(self.path), remedy=remedy)
         self._losses = [(torch.tensor(loss), torch.tensor(n)) for loss, n in state["losses"]]
 
@@ -125,7 +125,7 @@ class MetricsLog(StepCallback):
             self.progress("training", step.number, self.recipe.n_steps, self._detail)
 
     def _rate(self, trainer: Trainer, number: int) -> float:
-        """The highest one of this step: the scheduler has set the next one's already."""
+        """Return the highest learning rate of this step. The optimiser already holds that of the next one."""
         highest: float = max(group["initial_lr"] for group in trainer.optimizers[0].param_groups)
         return highest * rate_factor(self.recipe, number - 1)
 

@@ -1,8 +1,7 @@
-"""The checkpoints of a run: the newest one and the best one, each whole or not there.
+"""Checkpoints: a run keeps the newest and the best one, and an incomplete one never has the final name.
 
 A checkpoint is one file where every process holds the whole model, and a folder of parts where each process
-holds a part of the weights (``fsdp``). One form is made into the other when a run goes on with the other
-strategy.
+holds a part of the weights (``fsdp``). A run that is resumed with the other strategy converts it.
 """
 
 import os
@@ -29,11 +28,12 @@ _PARTIAL = ".partial"
 
 
 class Checkpoints(StepCallback, Checkpoint):
-    """Saves every ``checkpoint_every`` steps, after a step that is the best so far, and after the last one,
-    also where a signal or the recipe's patience makes it the last. Keeps the newest checkpoint and the best.
+    """Saves a checkpoint every ``checkpoint_every`` steps, after the best step so far and after the last.
 
-    A step whose loss is not finite is not saved. A checkpoint gets its name when it is whole, and older ones
-    are removed only then: a run that is killed at any moment finds the last checkpoint that it had.
+    A signal or the recipe's patience can make a step the last one. The newest and the best checkpoint stay.
+
+    A step whose loss is not finite is not saved. A checkpoint gets its final name when it is complete, and
+    only then are older ones removed, so a run that is killed at any moment still has its last checkpoint.
     """
 
     def __init__(
@@ -74,9 +74,10 @@ class Checkpoints(StepCallback, Checkpoint):
 
 
 def checkpoint_to_resume(folder: Path) -> Path | None:
-    """The newest whole checkpoint in ``folder``; None where there is none.
+    """Return the newest complete checkpoint in ``folder``, or None without one.
 
-    Raises OutputError: it was damaged since, or holds more than data.
+    Raises:
+        OutputError: The checkpoint is damaged, or holds more than data.
     """
     step = newest_step(folder)
     if step is None:
@@ -89,8 +90,9 @@ def checkpoint_to_resume(folder: Path) -> Path | None:
 
 
 def as_read(path: Path, model: nn.Module, recipe: Recipe) -> Path:
-    """The checkpoint at ``path`` if the recipe's strategy reads its form; else a copy beside it in the other
-    form, which is removed when the next checkpoint is saved.
+    """Return a checkpoint in the form that the recipe's strategy reads.
+
+    This is ``path`` itself, or a converted copy beside it, which the next saved checkpoint replaces.
     """
     if path.is_dir() == (recipe.strategy == "fsdp"):
         return path
@@ -102,7 +104,11 @@ def as_read(path: Path, model: nn.Module, recipe: Recipe) -> Path:
 
 
 def read_callbacks(path: Path) -> dict[str, Any]:
-    """The states that the callbacks of a run saved in a checkpoint, by their names. Raises OutputError."""
+    """Return the states that the callbacks of a run saved in a checkpoint, by the callbacks' names.
+
+    Raises:
+        OutputError: The checkpoint is damaged, or holds more than data.
+    """
     rest = read_rest(path)
     with as_data(path):
         callbacks: dict[str, Any] = rest["callbacks"]
@@ -110,10 +116,13 @@ def read_callbacks(path: Path) -> dict[str, Any]:
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
-    """Load into ``model`` the weights that a checkpoint keeps, or their averages where the run averages them;
-    weights that it does not keep stay as they are. A checkpoint in parts is put together in this process.
+    """Load the weights of a checkpoint into ``model``, or their averages where the run averages them.
 
-    Raises OutputError: the checkpoint is damaged, or holds more than data.
+    Weights that are not in the checkpoint stay as they are. A checkpoint in parts is assembled in this
+    process.
+
+    Raises:
+        OutputError: The checkpoint is damaged, or holds more than data.
     """
     own = model.state_dict()
     names = {name: f"model.{name}" for name in changing_names(model)}
@@ -128,8 +137,9 @@ def load_weights(model: nn.Module, path: Path) -> None:
 
 
 def _bring_to_disk(path: Path) -> None:
-    """Wait until the content of a file, or of all files of a folder, is on the disk, so that no checkpoint
-    gets its name before that.
+    """Wait until a file, or all files of a folder, are on the disk.
+
+    A checkpoint gets its final name only after that.
     """
     for file in [path] if path.is_file() else path.rglob("*"):
         if file.is_file():
@@ -148,8 +158,10 @@ def _remove(path: Path) -> None:
 
 
 def _joined(path: Path) -> dict[str, Any]:
-    """The content of a folder of parts, as one file holds it. Parts name the optimiser's states after their
-    weights; in one file they are numbered in the order of the optimiser's groups.
+    """Read a folder of parts and return the content that a checkpoint of one file would have.
+
+    Parts name the optimiser's states after their weights; one file numbers them in the order of the
+    optimiser's groups.
     """
     parts = read_parts(path)
     optimizer = parts["optimizer_0"]
@@ -162,8 +174,9 @@ def _joined(path: Path) -> dict[str, Any]:
 
 
 def _named(path: Path, model: nn.Module, recipe: Recipe) -> dict[str, Any]:
-    """The content of one file, as parts hold it: the optimiser's states named after their weights. Lightning
-    would number the weights in the order of the model.
+    """Read a checkpoint of one file and name the optimiser's states after their weights, as parts do.
+
+    Lightning would number the weights in the order of the model instead of the optimiser's groups.
     """
     names = {id(weight): f"model.{name}" for name, weight in model.named_parameters()}
     groups = make_optimizer(model, recipe).param_groups

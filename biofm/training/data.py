@@ -1,4 +1,4 @@
-"""The LightningDataModule: hands out packed batches for training and for validation."""
+"""The LightningDataModule of a run: it makes the packed batches for training and for validation."""
 
 import signal
 from typing import Any
@@ -17,9 +17,9 @@ from biofm.training.recipe import Recipe
 
 
 class PackedData(LightningDataModule):
-    """Sequences of ``store``: those that ``train`` draws, and the ``validation`` members.
+    """Hands out batches of the sequences that ``train`` draws from ``store``, and of ``validation``.
 
-    After a checkpoint was loaded, the batches go on where the checkpoint was saved.
+    After a checkpoint was loaded, the batches continue where the checkpoint was saved.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class PackedData(LightningDataModule):
         return batch.to(device)
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the next step begins; it is saved between steps alone."""
+        """Return the place where the next step begins. Lightning asks for it only between steps."""
         return {"cursor": tuple(self.cursor)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -80,9 +80,10 @@ class PackedData(LightningDataModule):
 
 
 def _begin_worker(worker: int) -> None:
-    """Prepare a process that makes batches: one thread, because it is one of several on this machine, and no
-    signals. A signal to end often goes to all processes of a group; the training process still needs its
-    workers to finish a step, and they end with it.
+    """Prepare a process that makes batches: it gets one thread and ignores the signals that end a run.
+
+    One thread is enough because several processes share the machine. Such a signal often goes to the whole
+    process group, but the training process still needs its workers to finish the step; they end with it.
     """
     torch.set_num_threads(1)
     for number in (*SIGNALS, *OF_TERMINALS):

@@ -1,4 +1,4 @@
-"""Fitting: from weights and batches to trained weights, checkpoints and a log."""
+"""Fitting: ``fit`` trains a model on batches, saves checkpoints and writes the log."""
 
 from copy import deepcopy
 from dataclasses import asdict, dataclass
@@ -41,8 +41,13 @@ from biofm.training.trainer import close_loggers, make_trainer, silence
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FitSummary:
-    """``n_steps``: how many were made, in all sessions of a resumed run together. ``best_step``: the step
-    whose weights the model has, and its ``validation_loss``; the last step and None if none was judged.
+    """Holds how a training ended.
+
+    Attributes:
+        n_steps: Steps that were made, in all sessions of a resumed run together.
+        best_step: The step whose weights the model has; the last one if no step was validated.
+        validation_loss: The loss of the best step on the validation set; None if no step was validated.
+        stopped_early: Whether the recipe's patience ended the run before its last step.
     """
 
     n_steps: int
@@ -53,7 +58,7 @@ class FitSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Task:
-    """What ``fit`` was given."""
+    """Holds the arguments of ``fit``."""
 
     model: nn.Module
     objective: Objective
@@ -79,16 +84,18 @@ def fit(
 ) -> FitSummary:
     """Train ``model`` in place.
 
-    If ``folder`` holds checkpoints, the run goes on from the newest one: with the same batches, the same
-    masks and the same state of the optimiser. Checkpoints are saved between steps alone, never amid one, so
-    that a resumed run equals an uninterrupted one to the last bit. At the end the model has the weights of
-    the best step, or of the last one if none was judged.
+    If ``folder`` holds checkpoints, the run continues from the newest one with the same batches, the same
+    masks and the same state of the optimiser. Checkpoints are saved only between steps, so a resumed run
+    equals an uninterrupted one to the last bit. At the end the model has the weights of the best step, or of
+    the last one if no step was validated.
 
     The weights stay in float32; where ``compute`` says bfloat16, only products are computed in it.
 
-    Raises KeyboardInterrupt or SystemExit at the end of the step in which SIGINT or SIGTERM came. ModelError:
-    a weight to begin with is not finite. OptionError: memory is too small, or the loss is not finite any
-    more.
+    Raises:
+        KeyboardInterrupt: SIGINT came; it is raised at the end of the step.
+        SystemExit: SIGTERM came; it is raised at the end of the step.
+        ModelError: A weight is not finite before training.
+        OptionError: Memory is too small, or the loss is no longer finite.
     """
     crew = rendezvous(recipe)
     task = _Task(
@@ -97,7 +104,7 @@ def fit(
     )  # fmt: skip
     started, found = crew.from_main(lambda: _begin(task))
     if started < recipe.n_steps:
-        # What is spread over processes stays so: a copy is.
+        # FSDP2 spreads the weights over the processes for good, so it gets a copy of the model.
         trained = deepcopy(model) if recipe.strategy == "fsdp" else model
         module = TrainingModule(trained.float().train(), objective, recipe)
         interruption = Interruption(is_main=crew.is_main)
@@ -113,10 +120,12 @@ def fit(
 
 
 def _begin(task: _Task) -> tuple[int, str | None]:
-    """The number of steps that are done, and the path of the checkpoint to go on from, in the form that the
-    strategy reads; None for a new run.
+    """Return the number of steps that are done, and the path of the checkpoint to resume from.
 
-    Raises ModelError: a weight to begin with is not finite.
+    The checkpoint has the form that the strategy reads; the path is None for a new run.
+
+    Raises:
+        ModelError: A weight is not finite before training.
     """
     if fault := find_fault(task.model):
         what = f"training cannot begin with these weights: {fault}"
@@ -133,7 +142,7 @@ def _begin(task: _Task) -> tuple[int, str | None]:
 def _train(
     task: _Task, module: TrainingModule, interruption: Interruption, started: int, state: Path | None
 ) -> None:
-    """Make the steps after the first ``started`` ones, from the checkpoint at ``state`` if there is one."""
+    """Make the steps after the first ``started`` ones, beginning with the checkpoint ``state`` if given."""
     recipe, compute = task.recipe, task.compute
     best, speedometer = Best(recipe.patience), _speedometer(module.model, recipe, compute)
     averages = [EMAWeightAveraging(decay=recipe.ema_decay, use_buffers=False)] if recipe.ema_decay else []
@@ -166,9 +175,12 @@ def _speedometer(model: nn.Module, recipe: Recipe, compute: Compute) -> Speedome
 
 
 def _largest_batch(task: _Task, room: int | None) -> int | None:
-    """The tokens of the largest batch that fits into ``room``, the bytes that were free before training."""
+    """Return the size of the largest batch, in tokens, that fits into ``room``.
+
+    ``room`` is the number of bytes that were free before training.
+    """
     recipe, compute = task.recipe, task.compute
-    task.data.trainer = None  # which has the optimiser
+    task.data.trainer = None  # the trainer holds the optimiser, whose memory must be freed
     task.model.zero_grad()
     give_back(compute)
     memory = measure_step(task.model, task.objective, task.data, recipe, compute)
@@ -176,7 +188,7 @@ def _largest_batch(task: _Task, room: int | None) -> int | None:
 
 
 def _finish(task: _Task) -> FitSummary:
-    """Give the model the weights that are kept."""
+    """Load the weights of the best step, or of the last one, into the model and sum up the training."""
     last = newest_step(task.checkpoints)
     assert last is not None, "the last step is saved"
     best = Best(task.recipe.patience)

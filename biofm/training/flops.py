@@ -1,5 +1,6 @@
-"""Floating-point operations: how many a step of training takes, by formula, and how many a second the machine
-does at best. Their ratio is the model FLOPs utilisation (MFU) of a run.
+"""Floating-point operations: how many a training step takes, and how many a second the machine does at best.
+
+The first is computed by a formula. Their ratio is the model FLOPs utilisation (MFU) of a run.
 """
 
 import time
@@ -11,8 +12,8 @@ from torch import nn
 
 from biofm.nn import Encoder, EncoderConfig, MaskedLM
 
-# Of attention, in products of the size of q kᵀ: two forward, and five backward, the scores once more among
-# them, as in FlashAttention-2's count (Dao 2023, section 4.1).
+# Attention costs two products of the size of q kᵀ forward and five backward, because the scores are computed
+# again (FlashAttention-2's count: Dao 2023, section 4.1).
 ATTENTION_FORWARD, ATTENTION_BACKWARD = 2, 5
 
 # Dense products in bfloat16 or float16 with sums in float32, in TFLOP/s, by the name that the driver gives.
@@ -42,15 +43,20 @@ GPU_TFLOPS = {
     "NVIDIA L40S": 362.1,
 }
 
-# Large enough for a CPU to reach its best, small enough for a quarter of a second to see it.
+# Matrices of this size are large enough for a CPU to reach its best rate within a quarter of a second.
 CPU_SIZE = 1024
 CPU_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """What passes through a model: tokens; pairs of tokens that may meet, which is the sum of the squares of
-    the lengths; rows, which are the tokens that are judged; and pairs of a row and a token of its sequence.
+    """Counts what passes through a model.
+
+    Attributes:
+        n_tokens: Tokens of all sequences.
+        n_pairs: Pairs of tokens of one sequence, which is the sum of the squares of the lengths.
+        n_rows: Tokens that are judged.
+        n_row_pairs: Pairs of a judged token and any token of its sequence.
     """
 
     n_tokens: int
@@ -61,16 +67,19 @@ class Work:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arithmetic:
-    """The matrix products of one model. All else (norms, activations, the optimiser) is left out, as is
-    usual.
+    """Counts the matrix products of one model.
 
-    matrix_weights: of the blocks' matrices that every token passes. pair_products: d_model x layers, the cost
-    of one product for a pair of tokens; half of it where a token sees only those before it. row_weights and
-    row_pair_products: the same in the last block, where rows alone pass its end. head_weights: of the head's
-    matrices, which rows alone pass.
+    Norms, activations and the optimiser are left out, as is usual.
 
-    backward_products: in place of one product of a matrix forward. Two train it (the gradients of its input
-    and of its weights); one passes it while it is frozen, under adapters.
+    Attributes:
+        matrix_weights: Weights of those matrices in the blocks that every token passes.
+        pair_products: The cost of one product for a pair of tokens: d_model x layers, or half of it in a
+            causal model, where a token sees only those before it.
+        head_weights: Weights of the head's matrices, which only judged tokens pass.
+        row_weights: Weights of those matrices in the last block that only judged tokens pass.
+        row_pair_products: As ``pair_products``, in the last block if only judged tokens pass its end.
+        backward_products: Products in the backward pass for each product forward: two for a matrix that is
+            trained (the gradients of its input and of its weights), one for a frozen matrix under adapters.
     """
 
     matrix_weights: int
@@ -81,13 +90,15 @@ class Arithmetic:
     backward_products: int = 2
 
     def forward(self, work: Work) -> float:
-        """Operations, a multiplication and an addition each counted as one."""
+        """Return the operations of a forward pass; a multiplication and an addition count one each."""
         return self._blocks(work) + 2 * work.n_rows * self.head_weights
 
     def step(self, work: Work, *, recomputed: bool = False) -> float:
-        """Forward and backward; ``recomputed``: with the blocks forward once more, which is what activation
-        checkpointing costs at most. Model FLOPs, of which MFU is made, do not count that (Chowdhery et al.
-        2022, PaLM, appendix B).
+        """Return the operations of a forward and a backward pass.
+
+        With ``recomputed``, the blocks' forward pass counts twice, which is the most that activation
+        checkpointing costs. Model FLOPs, from which MFU is computed, leave that out (Chowdhery et al. 2022,
+        PaLM, appendix B).
         """
         matrices = self._matrices(work) + work.n_rows * self.head_weights
         attention = ATTENTION_BACKWARD * self._pairs(work)
@@ -107,10 +118,13 @@ class Arithmetic:
 def arithmetic_of(
     config: EncoderConfig, *, head_weights: int = 0, frozen: bool = False, rows_alone: bool = False
 ) -> Arithmetic:
-    """The matrix products of an encoder and of a head with ``head_weights`` weights.
+    """Return the matrix products of an encoder and of a head with ``head_weights`` weights.
 
-    ``frozen``: only adapters beside the encoder's weights are trained. ``rows_alone``: of tokens that are not
-    judged, the last block makes queries, keys and values, and no more.
+    Args:
+        config: The encoder's sizes.
+        head_weights: Weights of the head's matrices.
+        frozen: Whether the encoder's weights stay fixed and only adapters beside them are trained.
+        rows_alone: Whether the last block makes only queries, keys and values for tokens that are not judged.
     """
     n_wide = 3 if config.feedforward == "swiglu" else 2
     qkv = 3 * config.d_model**2
@@ -128,8 +142,10 @@ def arithmetic_of(
 
 
 def arithmetic_of_model(model: nn.Module) -> Arithmetic:
-    """The matrix products of a model that holds an encoder. Whether the encoder learns is seen from its
-    weights; only the judged rows of a masked language model pass the end of its last block.
+    """Return the matrix products of a model that holds an encoder.
+
+    The encoder's weights tell whether it is trained. In a masked language model, only judged tokens pass the
+    end of the last block.
     """
     encoder = next(part for part in model.modules() if isinstance(part, Encoder))
     config = encoder.config
@@ -143,15 +159,16 @@ def arithmetic_of_model(model: nn.Module) -> Arithmetic:
 
 
 def language_head_weights(config: EncoderConfig) -> int:
-    """How many weights the head has that predicts tokens: a square matrix, then one vector a token."""
+    """Return the number of weights of a language-model head: a square matrix, then one vector a token."""
     return config.d_model**2 + config.vocab_size * config.d_model
 
 
 def peak_flops(device: torch.device, dtype: torch.dtype) -> float | None:
-    """Operations a second in products of ``dtype``; None where it is not known.
+    """Return the peak rate of matrix products of ``dtype`` in operations a second; None if it is not known.
 
-    Of a GPU its maker's figure, by name, for the two 16-bit types; a part of one (MIG) has a name of its own
-    and is not known. Of a CPU the best of some products with the threads that torch has now, measured once.
+    For a GPU this is its maker's figure for the two 16-bit types, found by the GPU's name; a part of a GPU
+    (MIG) has another name and is not known. For a CPU it is the best rate of some products with torch's
+    present number of threads, measured once.
     """
     if device.type == "cpu":
         return _measure_cpu(dtype, torch.get_num_threads())
@@ -163,7 +180,7 @@ def peak_flops(device: torch.device, dtype: torch.dtype) -> float | None:
 
 @cache
 def _measure_cpu(dtype: torch.dtype, n_threads: int) -> float:
-    """The best rate of some products. ``n_threads`` only keeps the measurements of several numbers apart."""
+    """Measure the best rate of some products. ``n_threads`` only makes the cache keep one rate for each."""
     a, b = torch.ones(2, CPU_SIZE, CPU_SIZE, dtype=dtype)
     out = torch.mm(a, b)  # the first product of a process is slow
     best, began = float("inf"), time.perf_counter()

@@ -1,9 +1,8 @@
-"""The folder of a run, of pretraining and of fine-tuning alike: the names of its files, how a file is written
-so that a killed run leaves no half of it, which later run may go on in the folder, and the lock that keeps a
-second process out.
+"""The folder of a pretraining or a fine-tuning: its files, which run may resume in it, and its lock.
 
-The lock is one of the process (``fcntl.lockf``): its data loaders do not inherit it, and it ends with the
-process, however that ends. Where there are no locks (Windows, some network mounts), nobody is kept out.
+A file gets its name only when it is complete, so a killed run leaves no half of it. The lock keeps a second
+process out. It belongs to the process (``fcntl.lockf``): data loaders do not inherit it, and it ends with the
+process. Where the system has no locks (Windows, some network mounts), it keeps nobody out.
 """
 
 import csv
@@ -37,7 +36,7 @@ EVALUATION = "evaluation.json"
 CHECKPOINTS = "checkpoints"
 LOCK = ".lock"
 
-HAD_ENDED = "runs that had ended before, judged and written down once more"
+HAD_ENDED = "runs that were complete before, and were only evaluated and written again"
 
 FREE = {
     "n_steps", "checkpoint_every", "log_every", "n_workers", "devices", "n_nodes", "strategy", "wandb",
@@ -49,9 +48,10 @@ _CHECKPOINT = re.compile(r"step-(\d+)\.ckpt")
 
 
 def begin_run(folder: Path, recipe: Recipe) -> None:
-    """Write ``recipe`` into ``folder``, of a new run or of one that is resumed.
+    """Write ``recipe`` into the folder of a run that starts or is resumed.
 
-    Raises OutputError: the folder holds a run by another recipe, or files that are of no run.
+    Raises:
+        OutputError: The folder holds a run with another recipe, or files that belong to no run.
     """
     file = folder / RECIPE
     if file.exists():
@@ -65,9 +65,15 @@ def begin_run(folder: Path, recipe: Recipe) -> None:
 
 
 def remember(folder: Path, facts: Mapping[str, Any], notes: Mapping[str, Any]) -> None:
-    """Write ``run.json``: ``facts`` decide the numbers of the run, as the recipe does; ``notes`` do not.
+    """Write ``run.json``.
 
-    Raises OutputError: the facts of the run that is resumed were others.
+    Args:
+        folder: The folder of the run.
+        facts: What decides the numbers of the run, as the recipe does.
+        notes: What does not decide them.
+
+    Raises:
+        OutputError: The run that is resumed had other facts.
     """
     file = folder / RUN
     if file.exists():
@@ -77,9 +83,12 @@ def remember(folder: Path, facts: Mapping[str, Any], notes: Mapping[str, Any]) -
 
 
 def refuse_other_run(differing: Sequence[str], folder: Path, data: str = "data") -> None:
-    """Raise OutputError if the run in ``folder`` differs from the one that is to go on there.
+    """Raise OutputError if the run in ``folder`` differs from the one that shall resume there.
 
-    ``differing``: the names of what differs. ``data``: what the user calls the data of the run.
+    Args:
+        differing: The names of the settings that differ; none raises no error.
+        folder: The folder of the run.
+        data: The user's word for the data of the run.
     """
     if differing:
         what = f"this folder holds a run with another {', '.join(differing)}"
@@ -88,29 +97,33 @@ def refuse_other_run(differing: Sequence[str], folder: Path, data: str = "data")
 
 
 def refuse_other_files(folder: Path) -> None:
-    """Raise OutputError if ``folder``, in which no run was begun, holds files; hidden ones do not count."""
+    """Raise OutputError if ``folder``, which holds no run, has files in it. Hidden files do not count."""
     if any(not path.name.startswith(".") for path in folder.iterdir()):
         what = "this folder holds files, but no run that could be resumed"
-        raise OutputError(what, where=str(folder), remedy="Choose another folder")
+        raise OutputError(what, where=str(folder), remedy="Choose an empty or a new folder")
 
 
 def checkpoint_path(checkpoints: Path, step: int) -> Path:
-    """Where the checkpoint of this step lies in the folder ``checkpoints``."""
+    """Return the path of the checkpoint of this step in the folder ``checkpoints``."""
     return checkpoints / f"step-{step:09}.ckpt"
 
 
 def newest_step(checkpoints: Path) -> int | None:
-    """The step of the newest whole checkpoint in the folder ``checkpoints``; None where there is none."""
+    """Return the step of the newest complete checkpoint in the folder ``checkpoints``, or None."""
     names = (_CHECKPOINT.fullmatch(path.name) for path in checkpoints.glob("step-*.ckpt"))
     return max((int(name[1]) for name in names if name), default=None)
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The content of a JSON file of the run. Raises OutputError: it is damaged."""
+    """Read a JSON file of the run.
+
+    Raises:
+        OutputError: The file is damaged.
+    """
     with path.open("rb") as stream, damage_named(path):
         content: dict[str, Any] = load_json(stream)
         if not isinstance(content, dict):
-            raise ValueError("it holds no names with values")
+            raise ValueError("it holds no JSON object")
     return content
 
 
@@ -126,7 +139,7 @@ def write_recipe(folder: Path, recipe: Recipe) -> None:
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[BinaryIO]:
-    """Yield a file to write, which takes the place of the one at ``path`` when the ``with`` ends well."""
+    """Yield a file to write, which replaces the one at ``path`` when the ``with`` ends without an error."""
     partial = path.with_name(f".{path.name}.partial")
     with partial.open("wb") as file:
         yield file
@@ -135,20 +148,23 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def damage_named(path: Path) -> Iterator[None]:
-    """Turn the errors that reading the damaged file ``path`` of a run raises into an OutputError."""
+    """Turn an error that reading the damaged file ``path`` of a run raises into an OutputError."""
     try:
         yield
     except (ValueError, LookupError, csv.Error) as error:
         what = f"this file of the run is damaged ({error})"
-        remedy = "Copy the run's folder again, or begin a new one elsewhere"
+        remedy = "Copy the run's folder again, or start the run in another folder"
         raise OutputError(what, where=str(path), remedy=remedy) from error
 
 
 @contextmanager
 def hold_run(folder: Path) -> Iterator[None]:
-    """Hold the lock of the run in ``folder``; of several processes that train together, the first one does.
+    """Hold the lock of the run in ``folder`` within the ``with``.
 
-    Raises OutputError: another process holds it.
+    Of several processes that train together, only the first one holds it.
+
+    Raises:
+        OutputError: Another process holds the lock.
     """
     if sys.platform == "win32":
         yield
@@ -161,32 +177,32 @@ def hold_run(folder: Path) -> Iterator[None]:
         yield
     finally:
         with suppress(OSError):
-            path.unlink()  # while it is held, so that it is nobody else's
+            path.unlink()  # before the lock is released: later it may be another process's file
         os.close(descriptor)
 
 
 def _lock(path: Path) -> int:
-    """Create and lock the file; returns its descriptor."""
+    """Create and lock the file, and return its descriptor."""
     while True:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         except OSError as error:
-            what = f"the run's lock cannot be written ({error.strerror})"
+            what = f"the run's lock file cannot be written ({error.strerror})"
             raise OutputError(what, where=str(path), remedy="Check the folder's permissions") from error
         try:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno in (errno.EACCES, errno.EAGAIN):
                 raise _held(path, descriptor) from error
-            return descriptor  # a mount without locks
+            return descriptor  # this mount has no locks
         if os.fstat(descriptor).st_nlink:
             return descriptor
-        os.close(descriptor)  # its holder removed it just now
+        os.close(descriptor)  # its holder has just removed the file, so this lock keeps nobody out
 
 
 def _held(path: Path, descriptor: int) -> OutputError:
-    """The error that names the process which holds the lock."""
+    """Return the error that names the process which holds the lock."""
     holder = os.read(descriptor, 1000).decode(errors="replace")
     os.close(descriptor)
-    what = f"another process is at work in this run ({holder or 'it has just begun'})"
+    what = f"another process is at work on this run ({holder or 'it has just started'})"
     return OutputError(what, where=str(path.parent), remedy="Wait until it ends, or choose another folder")

@@ -1,4 +1,4 @@
-"""The log of a run, ``metrics.csv``: a row every few steps with its loss, learning rate and speed."""
+"""The log of a run, ``metrics.csv``, has a row every few steps with its loss, learning rate and speed."""
 
 import csv
 import io
@@ -21,18 +21,20 @@ COLUMNS = tuple(FORMATS)
 
 
 def read_log(path: Path) -> list[dict[str, float]]:
-    """The rows of a log as numbers; a row lacks the columns that it has no value for.
+    """Read the rows of a log as numbers. A row has no entry for a column that is empty.
 
-    Raises OutputError: the file is damaged.
+    Raises:
+        OutputError: The file is damaged.
     """
     with damage_named(path):
         return [{name: float(value) for name, value in row.items() if value} for row in _rows(path)]
 
 
 def keep_rows(path: Path, last_step: int) -> None:
-    """Make the log, or cut it to the rows up to ``last_step``, which stay letter for letter.
+    """Create the log, or cut it to the rows up to ``last_step``, which stay letter for letter.
 
-    Raises OutputError: the file is damaged.
+    Raises:
+        OutputError: The file is damaged.
     """
     with damage_named(path):
         rows = [row for row in _rows(path) if float(row["step"]) <= last_step] if path.exists() else []
@@ -52,12 +54,12 @@ def append_row(path: Path, row: Mapping[str, float]) -> None:
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
-    """The rows that are whole: a run that was killed may have left a part of its last one."""
+    """Return the complete rows. A run that was killed may have left a part of its last row."""
     text = path.read_bytes().decode()
     rows = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1], newline=""), strict=True)
     names = set(rows.fieldnames or ())
     if names and not {"step"} <= names <= set(COLUMNS):
-        raise ValueError("its columns are others")
+        raise ValueError("its columns are not those of a log")
     found = list(rows)
     if any(None in row or None in row.values() for row in found):
         raise ValueError("a row has more or fewer cells than there are columns")

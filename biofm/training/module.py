@@ -1,4 +1,4 @@
-"""The one LightningModule: a model, its objective, its optimiser and its schedule."""
+"""The LightningModule of every training: it joins a model, its objective, its optimiser and its schedule."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +25,7 @@ _DROPOUT = 2  # a stream of random numbers beside those of ``biofm.training.batc
 
 
 def changing_names(model: nn.Module) -> set[str]:
-    """The names, in the state of ``model``, of what training changes: weights that learn, and buffers."""
+    """Return the names of the weights and buffers that training changes, as in the model's state."""
     frozen = {name for name, weight in model.named_parameters() if not weight.requires_grad}
     return set(model.state_dict()) - frozen
 
@@ -33,12 +33,13 @@ def changing_names(model: nn.Module) -> set[str]:
 class TrainingModule(LightningModule):
     """Trains ``model`` in place.
 
-    The loss of a step is the mean over the targets of all its batches in all processes. Each process adds up
-    the losses of its own targets, and the gradients are divided by the number of all targets before they are
-    clipped.
+    The loss of a step is the mean over the targets of all its batches in all processes. Each process sums
+    the losses of its own targets. Before the gradients are clipped, they are divided by the number of all
+    targets.
 
-    ``is_ending``: set to end the run before its next step. ``n_judged``: how many targets the last step had,
-    in all processes together.
+    Attributes:
+        is_ending: Ends the run before its next step when it is set.
+        n_judged: Targets of the last step in all processes together.
     """
 
     def __init__(self, model: nn.Module, objective: Objective, recipe: Recipe) -> None:
@@ -50,25 +51,27 @@ class TrainingModule(LightningModule):
         self.is_ending = False
         self.validation_loss: float | None = None
         self.n_judged = torch.ones(())
-        self._n_own = 0  # of the batches of this process since the last step
+        self._n_own = 0  # targets in the batches of this process since the last step
         self._is_spread = False
-        self._sums: Tensor | None = None  # of losses and of what they are weighted by
+        self._sums: Tensor | None = None  # the sum of the losses and the sum of their weights
 
     def on_train_start(self) -> None:
-        """Set the learning rate of the next step: the one in a checkpoint is of a run with another number of
-        steps, if ``n_steps`` was changed.
+        """Set the learning rate of the next step.
+
+        The rate in the checkpoint is wrong if ``n_steps`` was changed since.
         """
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = group["initial_lr"] * rate_factor(self.recipe, self.trainer.global_step)
 
     def on_train_batch_start(self, batch: Example, batch_idx: int) -> int | None:
-        """Seed the random numbers of dropout by the place of the batch in the run, so that a resumed run
-        draws the same. Returns -1, by which Lightning ends the training, if the run must end.
+        """Seed dropout by the place of the batch in the run, so that a resumed run draws the same numbers.
+
+        Returns -1 if the run must end, which makes Lightning stop the training.
         """
         if self.is_ending:
             self.trainer.should_stop = True
             return -1
-        number = batch_idx * self.trainer.world_size + self.trainer.global_rank  # of all batches of the run
+        number = batch_idx * self.trainer.world_size + self.trainer.global_rank  # of all processes
         torch.manual_seed(int(np.random.default_rng((self.recipe.seed, _DROPOUT, number)).integers(1 << 62)))
         return None
 
@@ -78,8 +81,9 @@ class TrainingModule(LightningModule):
         return {"loss": loss, "n_tokens": len(batch.batch.tokens)}
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Turn the gradients of the mean of all batches' sums, which Lightning made, into those of the mean
-        over all targets.
+        """Scale the gradients to those of the mean loss over all targets.
+
+        Lightning has computed those of the mean over the batches of each batch's summed loss.
         """
         own = torch.tensor(float(self._n_own), device=self.device)
         is_alone = self.trainer.world_size == 1
@@ -123,8 +127,9 @@ class TrainingModule(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Leave out weights that do not learn, such as those of the model under adapters. Where weights are
-        averaged or spread, all are kept, as Lightning expects them.
+        """Leave out frozen weights, such as those of the model under adapters.
+
+        Where weights are averaged or spread over processes, all stay, because Lightning expects them.
         """
         if not self._is_spread and "averaging_state" not in checkpoint:
             kept = {f"model.{name}" for name in changing_names(self.model)}
@@ -132,8 +137,9 @@ class TrainingModule(LightningModule):
             checkpoint["state_dict"] = {name: weight for name, weight in state.items() if name in kept}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Set the counters of batches to what they are for this number of processes: a checkpoint is saved
-        after a whole step, maybe by another number of processes.
+        """Set the counters of batches for the present number of processes.
+
+        A checkpoint is saved after a whole step, perhaps by another number of processes.
         """
         n_steps = checkpoint["global_step"]
         n_batches = n_steps * self.trainer.accumulate_grad_batches
@@ -147,10 +153,12 @@ class TrainingModule(LightningModule):
 
 @contextmanager
 def prepared_blocks(model: nn.Module, recipe: Recipe, device: torch.device) -> Iterator[None]:
-    """Within the ``with``, the blocks of the encoder compute activations again or are compiled, as the recipe
-    says.
+    """Compile the blocks of the encoder or make them recompute activations, as the recipe says.
 
-    Raises OptionError: the blocks are to be compiled, and this machine has no compiler.
+    They change back at the end of the ``with``.
+
+    Raises:
+        OptionError: The recipe asks for compiled blocks, and this machine has no compiler.
     """
     if recipe.compile:
         _check_compiler(device)
@@ -168,7 +176,7 @@ def prepared_blocks(model: nn.Module, recipe: Recipe, device: torch.device) -> I
 
 
 def _check_compiler(device: torch.device) -> None:
-    """Raise OptionError without the compiler that torch's own needs: of C++ for a CPU, Triton for a GPU."""
+    """Raise OptionError if the compiler is missing that torch's uses: C++ for a CPU, Triton for a GPU."""
     remedy = "Install it, or leave compile = true out"
     if device.type == "cuda" and find_spec("triton") is None:
         raise OptionError("Triton is not installed", where="--set compile", remedy=remedy)

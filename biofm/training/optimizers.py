@@ -1,4 +1,4 @@
-"""How the weights are updated: torch's own optimisers, and the learning rate over the steps."""
+"""Optimisers and schedules: how the weights are updated, and the learning rate of each step."""
 
 from collections.abc import Callable, Iterator
 from math import cos, pi
@@ -16,10 +16,10 @@ MOMENTUM = 0.95
 
 
 class Joined(Optimizer):
-    """Several optimisers that step as one, because a Lightning module has one.
+    """Joins several optimisers into one, because a Lightning module has a single optimiser.
 
-    Their groups and their state are those of this one, so that schedules, clipping and checkpoints see an
-    optimiser like any other.
+    The parts share their groups and their state with this object, so that schedules, clipping and checkpoints
+    treat it like any other optimiser.
     """
 
     def __init__(self, *parts: Optimizer) -> None:
@@ -37,7 +37,7 @@ class Joined(Optimizer):
         return loss
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Read a checkpoint, which brings new groups and a new state that the parts must share."""
+        """Restore a checkpoint, which brings new groups and a new state, and share these with the parts."""
         super().__setstate__(state)
         self._share()
 
@@ -49,11 +49,11 @@ class Joined(Optimizer):
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> Optimizer:
-    """The optimiser of the weights that learn: Muon or AdamW, with weight decay, for the matrices of the
-    blocks; AdamW without decay for the other weights.
+    """Make the optimiser of the weights that learn.
 
-    Muon's updates have the size of AdamW's, so that both take the same learning rate (Liu et al. 2025,
-    section 2.2).
+    Muon or AdamW, with weight decay, updates the matrices of the blocks; AdamW without decay updates the
+    other weights. Muon's updates have the size of AdamW's, so that both take the same learning rate (Liu et
+    al. 2025, section 2.2).
     """
     is_matrix = {id(weight) for weight in matrices(model)}
     weights = [weight for weight in model.parameters() if weight.requires_grad]
@@ -70,7 +70,7 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> Optimizer:
 def _groups(
     model: nn.Module, weights: list[nn.Parameter], recipe: Recipe, decay: float
 ) -> list[dict[str, Any]]:
-    """Parameter groups of these weights: those of the encoder and the others, each with its learning rate."""
+    """Group these weights into the encoder's and the others, each group with its learning rate."""
     encoders = (part for part in model.modules() if isinstance(part, Encoder))
     of_encoder = {id(weight) for encoder in encoders for weight in encoder.parameters()}
     within = [weight for weight in weights if id(weight) in of_encoder]
@@ -84,17 +84,16 @@ def _groups(
 
 
 def matrices(model: nn.Module) -> Iterator[Tensor]:
-    """The weights of the linear layers in the model's blocks."""
+    """Yield the weights of the linear layers in the model's blocks."""
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear) and "blocks" in name.split("."):
             yield module.weight
 
 
 def rate_factor(recipe: Recipe, step: int) -> float:
-    """The factor of the learning rate in a step, between 0 and 1; ``step`` counts from 0.
+    """Return the factor of the learning rate in a step, between 0 and 1; ``step`` counts from 0.
 
-    Both schedules would reach 0 in the step after the last one, as those of ``transformers`` do, so that the
-    last step still learns.
+    As in ``transformers``, both schedules reach 0 one step after the last, so the last step still learns.
     """
     if recipe.schedule == "cosine":
         return warmup_cosine(step, n_steps=recipe.n_steps, n_warmup=recipe.n_warmup)
@@ -104,18 +103,19 @@ def rate_factor(recipe: Recipe, step: int) -> float:
 
 
 def warmup_stable_decay(step: int, *, n_steps: int, n_warmup: int, decay_share: float) -> float:
-    """Linear from 0 to 1, flat, then linear towards 0 over the last ``decay_share`` of the steps.
+    """Return a factor that rises linearly to 1, stays, and falls linearly towards 0.
 
-    The flat part lets a run be lengthened or cut short by resuming it with another number of steps (Hu et al.
-    2024, MiniCPM, section 4).
+    It falls over the last ``decay_share`` of the steps. The constant part allows resuming a run with more or
+    fewer steps (Hu et al. 2024, MiniCPM, section 4).
     """
     n_decay = max(1, round(n_steps * decay_share))
     return max(0.0, min(1.0, (step + 1) / max(1, n_warmup), (n_steps - step) / n_decay))
 
 
 def warmup_cosine(step: int, *, n_steps: int, n_warmup: int) -> float:
-    """Linear from 0 to 1, then half a cosine that reaches 0 after the last step (Loshchilov and Hutter
-    2017).
+    """Return a factor that rises linearly to 1, then falls along half a cosine to 0 after the last step.
+
+    Source: Loshchilov and Hutter 2017.
     """
     if step < n_warmup:
         return (step + 1) / n_warmup

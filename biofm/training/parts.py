@@ -1,8 +1,8 @@
 """Checkpoints in parts: a folder in which every process has written its share of the weights.
 
-torch's own reader unpickles the folder's ``.metadata``, and each entry that is no tensor, and so runs
-whatever such a pickle says. Here the folder is data: ``.metadata`` may name the classes of torch's format
-and no other, entries hold tensors and plain containers, and no file outside the folder is opened.
+torch's own reader unpickles the folder's ``.metadata`` and every entry that is not a tensor, so a malicious
+pickle can run code. This module reads the folder as data: ``.metadata`` may name only the classes of torch's
+format, entries hold only tensors and plain containers, and no file outside the folder is opened.
 """
 
 import pickle
@@ -30,7 +30,7 @@ from torch.futures import Future
 from biofm.core.errors import OutputError
 from biofm.models.pickles import DAMAGED, foreign_name, load_data
 
-REST = "meta.pt"  # what Lightning keeps beside the parts: counters, and what callbacks remember
+REST = "meta.pt"  # Lightning keeps its counters and the callbacks' states in this file beside the parts
 _PART = re.compile(r"__\d+_\d+\.distcp")
 _CLASSES = (
     metadata.BytesStorageMetadata,
@@ -46,9 +46,12 @@ _CLASSES = (
 
 
 def _memory_format(owner: Any, name: Any) -> Any:
-    """Return a member of torch's only enumeration in the metadata. Raises UnpicklingError for any other call.
+    """Return a member of the only enumeration of torch in the metadata.
 
-    Python 3.11.0 to 3.11.3, of which Debian 12 has one, write it as ``getattr(class, name)``.
+    Python 3.11.0 to 3.11.3 (Debian 12 ships one of them) write it as ``getattr(class, name)``.
+
+    Raises:
+        UnpicklingError: The call asks for anything else.
     """
     if owner is not metadata._MEM_FORMAT_ENCODING or not isinstance(name, str):
         raise pickle.UnpicklingError("GLOBAL builtins.getattr")
@@ -59,16 +62,18 @@ _OF_FORMAT = {(it.__module__, it.__name__): it for it in _CLASSES} | {
     ("builtins", "getattr"): _memory_format,
     ("torch", "Size"): torch.Size,
     ("torch.serialization", "_get_layout"): torch.serialization._get_layout,
-    ("pathlib", "PosixPath"): PurePosixPath,  # where it was written: a note, which is never opened
+    ("pathlib", "PosixPath"): PurePosixPath,  # the path where it was written, which is never opened
     ("pathlib._local", "PosixPath"): PurePosixPath,
 }
 
 
 def read_rest(path: Path) -> dict[str, Any]:
-    """What a checkpoint in parts keeps beside these, and a checkpoint of one file in all; tensors are read
-    when they are used.
+    """Read all of a checkpoint of one file, or what a checkpoint in parts keeps beside its parts.
 
-    Raises OutputError: it is damaged, or holds more than data.
+    Tensors are read from the disk when they are used.
+
+    Raises:
+        OutputError: The checkpoint is damaged, or holds more than data.
     """
     file = path / REST if path.is_dir() else path
     with as_data(file):
@@ -79,7 +84,11 @@ def read_rest(path: Path) -> dict[str, Any]:
 
 
 def read_parts(folder: Path) -> dict[str, Any]:
-    """All that the parts hold, put together here, in this process alone. Raises OutputError."""
+    """Read all parts and assemble them in this process.
+
+    Raises:
+        OutputError: A file is damaged, or holds more than data.
+    """
     reader = PartsReader(folder)
     state: dict[str, Any] = {}
     with as_data(folder / filesystem._metadata_fn):
@@ -100,16 +109,20 @@ def read_parts(folder: Path) -> dict[str, Any]:
 
 
 def load_parts(state: dict[str, Any], folder: Path, *, alone: bool = False) -> None:
-    """Fill ``state``, tensors by name, with what the parts hold: all processes together, or this one alone.
+    """Fill the tensors of ``state``, by their names, from the parts.
 
-    Raises OutputError: a file is damaged, or holds more than data.
+    All processes do so together, or this one alone.
+
+    Raises:
+        OutputError: A file is damaged, or holds more than data.
     """
     _load(state, PartsReader(folder), no_dist=alone)
 
 
 class PartsReader(FileSystemReader):
-    """Reads parts as data. Raises OutputError, when it is made and when it reads: a file is damaged, or holds
-    more than data.
+    """Reads parts as data.
+
+    The constructor and the methods raise OutputError if a file is damaged or holds more than data.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -134,8 +147,9 @@ class PartsReader(FileSystemReader):
 
 @contextmanager
 def own_faults(file: Path | None = None) -> Iterator[None]:
-    """What went wrong in a process that wrote its part, or read it from ``file``, in the place of torch's
-    collection of such faults.
+    """Raise the error of the process that failed to write its part, or to read it from ``file``.
+
+    torch raises a collection of the errors of all processes instead.
     """
     try:
         yield
@@ -147,25 +161,30 @@ def own_faults(file: Path | None = None) -> Iterator[None]:
 
 @contextmanager
 def as_data(file: Path) -> Iterator[None]:
-    """Around what reads a checkpoint. Raises OutputError: it is damaged, or holds more than data."""
+    """Turn an error in reading the checkpoint ``file`` within the ``with`` into an OutputError.
+
+    Raises:
+        OutputError: The file is damaged, or holds more than data.
+    """
     try:
         yield
     except torch.OutOfMemoryError:
         raise
     except DAMAGED as error:
         if isinstance(error, OSError) and error.errno is not None:
-            what, remedy = f"cannot be read ({error.strerror})", "Mend that, or remove the checkpoint"
+            what = f"this checkpoint cannot be read ({error.strerror})"
+            remedy = "Check the file's permissions and its disk, or remove the checkpoint"
         elif foreign := foreign_name(error):
             what = f"refused: this checkpoint holds more than data ({foreign}), which could run as code"
-            remedy = "Remove it and begin the run again, and ask where it comes from"
+            remedy = "Find out where it comes from; remove it, and start the run again"
         else:
             what = "this checkpoint is damaged"
-            remedy = "Remove it: the run goes on from the checkpoint before it, or else begins again"
+            remedy = "Remove it: the run then resumes from an older checkpoint, or starts again without one"
         raise OutputError(what, where=str(file), remedy=remedy) from error
 
 
 class _Planner(DefaultLoadPlanner):
-    """torch's, whose own ``load_bytes`` unpickles freely."""
+    """Replaces ``load_bytes`` of torch's planner, which unpickles anything."""
 
     def load_bytes(self, read_item: ReadItem, value: BytesIO) -> None:
         content = load_data(value)
@@ -173,7 +192,7 @@ class _Planner(DefaultLoadPlanner):
 
 
 class _Unpickler(pickle.Unpickler):
-    """Builds what the metadata of a checkpoint is made of. A name is looked up in a table, never imported."""
+    """Builds the objects in the metadata of a checkpoint. It looks names up in a table and imports none."""
 
     def find_class(self, module: str, name: str) -> Any:
         is_dtype = module == "torch" and isinstance(getattr(torch, name, None), torch.dtype)
@@ -203,5 +222,5 @@ def _read_metadata(folder: Path) -> Metadata:
 
 def _load(state: dict[str, Any], reader: PartsReader, *, no_dist: bool) -> None:
     with own_faults(Path(reader.path)), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "torch.distributed is disabled")  # so it is meant
+        warnings.filterwarnings("ignore", "torch.distributed is disabled")  # on purpose
         load(state, storage_reader=reader, planner=_Planner(), no_dist=no_dist)

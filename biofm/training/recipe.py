@@ -1,4 +1,4 @@
-"""How to train: every setting of a run besides the data and the model."""
+"""Recipes: all settings that a training has besides its data and its model."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,25 +13,40 @@ SHARES = {"encoder_rate": (0, 1), "decay_share": (0, 1), "ema_decay": (0, 0.9999
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """Everything that decides a run besides the data and the model.
+    """Holds the settings that pretraining and fine-tuning share.
 
-    Lengths and budgets in tokens, special ones included.
-
-    - ``tokens_per_batch``: of one batch on one device; ``batches_per_step``: batches of one optimiser step
-      over *all* processes, which share them, so that a step sees the same examples whatever their number.
-    - ``optimizer``: "muon" moves the matrices of the blocks by Muon and the rest by AdamW. ``weight_decay``
-      is for those matrices alone. ``encoder_rate``: of the learning rate the encoder's weights learn at so
-      large a share.
-    - ``schedule``: "wsd" warms up over ``n_warmup`` steps, stays, and falls over the last ``decay_share`` of
-      the steps; "cosine" falls along half a cosine from the end of the warm-up on. Both would be at 0 in the
-      step behind the last one, which still learns.
-    - ``clip_norm``: the largest norm of all gradients together; 0 clips nothing.
-    - ``ema_decay``: weights averaged with this decay a step are the ones judged and kept; 0 averages nothing.
-    - ``activation_checkpointing``: less memory for a third more time. ``compile``: by torch's compiler.
-    - ``validate_every`` steps, 0 for never; ``patience``: judgements without a better one that end the run, 0
-      for no end before ``n_steps``.
-    - ``n_workers``: processes that prepare batches; 0 prepares them in the training process.
-    - ``devices`` on each of ``n_nodes`` machines. ``wandb``: a project at Weights & Biases, "" for none.
+    Attributes:
+        n_steps: Steps of the optimiser.
+        tokens_per_batch: Token budget of one batch on one device, special tokens included.
+        batches_per_step: Batches of one optimiser step in all processes together. The processes share them,
+            so a step sees the same examples for any number of processes.
+        max_length: Most tokens of a sequence, special ones included; longer sequences are cropped at random.
+        optimizer: "muon" updates the matrices of the blocks by Muon and the other weights by AdamW; "adamw"
+            updates all weights by AdamW.
+        learning_rate: The highest learning rate of the schedule.
+        encoder_rate: The learning rate of the encoder's weights as a share of ``learning_rate``.
+        weight_decay: Weight decay of the matrices of the blocks; other weights have none.
+        schedule: "wsd" warms up, stays, and falls linearly; "cosine" warms up and falls along half a cosine.
+            Both reach 0 one step after the last, so the last step still learns.
+        n_warmup: Steps over which the learning rate rises.
+        decay_share: Share of the steps, at the end, over which "wsd" lowers the learning rate.
+        clip_norm: The largest norm of all gradients together; 0 clips nothing.
+        ema_decay: Decay a step of an exponential average of the weights, which is validated and kept instead
+            of the weights themselves; 0 averages nothing.
+        activation_checkpointing: Whether activations are recomputed, which takes less memory and a third more
+            time.
+        compile: Whether torch compiles the blocks of the encoder.
+        seed: Seed of every random choice.
+        validate_every: Steps between validations; 0 never validates.
+        patience: Validations in a row without a lower loss after which the run ends; 0 makes all steps.
+        checkpoint_every: Steps between checkpoints.
+        log_every: Steps between rows of the log.
+        n_workers: Processes that prepare batches; 0 prepares them in the training process.
+        devices: Processes on each machine, each with one device.
+        n_nodes: Machines.
+        strategy: How several processes train: "ddp" with copies of the model, "fsdp" with its weights spread
+            over them; "auto" takes copies if there are several processes.
+        wandb: A project at Weights & Biases; "" logs nothing there.
     """
 
     OPTIONS: ClassVar[Mapping[str, str]] = {
@@ -76,7 +91,7 @@ class Recipe:
         check_range(self, SHARES)
         check_range(self, {"learning_rate": (0, 1)}, is_open=True)
         if self.patience and not self.validate_every:
-            what = f"a patience of {self.patience} needs judgements to wait for"
+            what = f"a patience of {self.patience} has no effect without validations"
             raise OptionError(what, where="--set patience", remedy="Give --set validate_every=N too")
         if self.ema_decay and self.strategy == "fsdp":
             what = "weights that are spread over processes by fsdp cannot be averaged"
@@ -85,13 +100,18 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PretrainRecipe(Recipe):
-    """How to train a language model.
+    """Holds the settings of a pretraining, which trains a language model.
 
-    ``objective``: "masked" predicts hidden residues, "causal" the next one. Of residues, ``masked_share``
-    are to be predicted; of these ``mask_rate`` are hidden, ``random_rate`` replaced, the others left.
-    ``n_held_out`` proteins of every input file are kept for judging, and ``n_validation`` to be judged by
-    while it trains; a store that was prepared before has parts of its own. No step at all judges a model
-    without training it.
+    With 0 steps, a run evaluates a model without training it.
+
+    Attributes:
+        objective: "masked" predicts hidden residues, "causal" the next residue.
+        masked_share: Share of the residues that the model predicts.
+        mask_rate: Share of these that are hidden by a mask.
+        random_rate: Share of these that are replaced by random residues; the others stay as they are.
+        n_held_out: Proteins of every input file that are kept for the evaluation. A store that was prepared
+            before has its own parts.
+        n_validation: Proteins of every input file that are kept to validate during training.
     """
 
     OPTIONS: ClassVar[Mapping[str, str]] = {
@@ -117,31 +137,40 @@ class PretrainRecipe(Recipe):
         check_range(self, {"mask_rate": (0, 1), "random_rate": (0, 1)})
         if self.mask_rate + self.random_rate > 1:
             what = f"mask_rate {self.mask_rate} and random_rate {self.random_rate} are more than 1 together"
-            raise OptionError(what, where="--set mask_rate", remedy="Give less of one of them")
+            raise OptionError(what, where="--set mask_rate", remedy="Make one of them smaller")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinetuneRecipe(Recipe):
-    """Everything that decides a fine-tuning besides the table and the model.
+    """Holds the settings of a fine-tuning.
 
-    - ``method``: "probe" fits a linear head on vectors that are made once, "lora" trains low-rank adapters in
-      the linear layers of the encoder, "full" all its weights. The settings of ``Recipe`` are for the last
-      two.
-    - ``pool``: what a head sees of a sequence; "attention" is learned, so not for a probe, and "max" is for a
-      probe alone. ``n_hidden``: the width of a hidden layer of the head, 0 for none.
-    - ``encoder_rate``: the learning rate of the encoder's own weights, as a share of the head's; adapters
-      learn at the head's.
-    - ``lora_rank``, ``lora_alpha``, ``lora_dropout``: of the adapters, whose change counts alpha / rank.
-      ``merge_adapters`` adds them to the weights, and writes members as whole models, which every command
-      loads.
-    - ``window``: residues of the overlapping windows by which a longer sequence is embedded or predicted; 0
-      runs all whole. In training, a sequence longer than ``max_length`` gives a random crop.
-    - Without a split, ``test_share`` of the sequences are kept for judging; of what trains,
-      ``validation_share`` where no rows are named for it.
-    - ``n_folds``: cross-validation; 0 for none. ``n_members``: an ensemble of so many seeds, of each fold; of
-      a probe each is fitted to rows drawn anew with replacement.
-    - ``coverage``: the share of truths that intervals are to hold. ``n_resamples``: for 95 % intervals of the
-      measures.
+    Attributes:
+        n_steps, tokens_per_batch, optimizer, learning_rate, weight_decay: As in ``Recipe``, with other
+            defaults. Of the settings of ``Recipe``, a probe uses only the seed.
+        schedule, n_warmup, validate_every, patience: As in ``Recipe``, with other defaults.
+        method: "probe" fits a linear head to fixed vectors, "lora" trains low-rank adapters in the linear
+            layers of the encoder, "full" trains all weights of the encoder.
+        task: What the targets are; "auto" finds it from their values.
+        pool: How the vectors of residues become one of the sequence. "attention" is learned, so a probe
+            cannot use it; "max" is for a probe alone.
+        n_hidden: Width of the head's hidden layer; 0 has none.
+        dropout: Dropout rate of the head.
+        encoder_rate: Learning rate of the encoder's own weights as a share of the head's. Adapters learn at
+            the head's rate.
+        lora_rank: Rank of the adapters.
+        lora_alpha: The adapters' change is multiplied by ``lora_alpha / lora_rank``.
+        lora_dropout: Dropout rate of the adapters' inputs.
+        merge_adapters: Whether the adapters are added to the weights. Members are then written as whole
+            models, which every command loads.
+        window: Length in residues of the overlapping windows by which longer sequences are embedded and
+            predicted; 0 takes them whole. Training crops at ``max_length`` instead.
+        test_share: Share of the sequences kept for the evaluation if the table has no split.
+        validation_share: Share of the training sequences kept for validation if the table names none.
+        n_folds: Folds of cross-validation; 0 has none.
+        n_members: Members of the ensemble, in each fold, with different seeds. If there are several, each
+            probe is fitted to rows drawn with replacement.
+        coverage: Share of measured values that the intervals should contain.
+        n_resamples: Resamples for the 95 % intervals of the measures.
     """
 
     OPTIONS: ClassVar[Mapping[str, str]] = {
@@ -194,13 +223,13 @@ class FinetuneRecipe(Recipe):
             remedy = "Give 2 or more, or 0 for none"
             raise OptionError("one fold leaves nothing to train on", where="--folds", remedy=remedy)
         if self.method == "probe" and self.pool == "attention":
-            what = "attention that pools is learned, and a probe learns nothing below its head"
+            what = "attention pooling has to be learned, and a probe learns only its head"
             raise OptionError(what, where="--pool", remedy="Give mean, cls or max, or --method lora or full")
         if self.method != "probe" and self.pool == "max":
-            what = "max pools vectors for a probe alone"
+            what = "only a probe can pool by the maximum"
             raise OptionError(what, where="--pool", remedy="Give mean, cls or attention, or --method probe")
         if self.method != "probe" and self.n_steps < 1:
-            raise OptionError("without a step nothing is learned", where="--steps", remedy="Give at least 1")
+            raise OptionError("0 steps train nothing", where="--steps", remedy="Give at least 1")
         if self.method != "lora" and self.merge_adapters:
             what = f"{self.method} trains no adapters that could be merged"
             raise OptionError(
@@ -212,10 +241,11 @@ class FinetuneRecipe(Recipe):
 
 
 def protein_nano() -> PretrainRecipe:
-    """The recipe of ``protein-nano``: 1.2 M weights, trained on 20 M tokens of UniRef90 and of UniProt and
-    GenBank.
+    """Return the recipe of ``protein-nano``.
 
-    docs/log.md tells what was tried beside it: AdamW, other learning rates and batches, 15 % masked.
+    The model has 1.2 million weights and was trained on 20 million tokens of UniRef90, UniProt and GenBank.
+    docs/log.md describes the alternatives that were tried: AdamW, other learning rates and batches, 15 %
+    masked.
     """
     return PretrainRecipe(
         n_steps=5000,
@@ -238,7 +268,14 @@ RECIPES = {"protein-nano": protein_nano}
 
 
 def find_recipe(name: str) -> PretrainRecipe:
-    """The recipe of the model ``name``. Raises OptionError: biofm ships no such recipe."""
+    """Return the recipe of a model that biofm trained.
+
+    Args:
+        name: The name of the model, such as "protein-nano".
+
+    Raises:
+        OptionError: biofm has no recipe of this name.
+    """
     if name not in RECIPES:
         remedy = f"Give {' or '.join(RECIPES)}, or a recipe.toml as --config"
         raise OptionError(f"no such recipe: {name}", where="--recipe", remedy=remedy)

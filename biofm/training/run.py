@@ -1,4 +1,4 @@
-"""A pretraining run in a folder: train the model, measure how good it is, write everything down."""
+"""A pretraining run in a folder: it trains the model, evaluates it and writes the results."""
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -28,14 +28,20 @@ ONLY_WARMED_UP = (
 )
 CONTACTS_LEFT_OUT = "contact heads left out: they fit the attention maps before this training"
 N_SAMPLED = 20
-"""Held-out sequences of each part whose relatives in training are looked for, for the report."""
+"""Number of held-out sequences of each part for which the report searches relatives in training."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PretrainRun:
-    """One pretraining: the model in ``checkpoint`` is trained on ``store`` by ``recipe``, on the device and
-    in the number format of ``compute``. Everything is written into ``folder``; ``progress`` hears how far it
-    is.
+    """Holds what defines one pretraining.
+
+    Attributes:
+        store: The token store of the data.
+        checkpoint: The model, which is trained in place, with its tokenizer.
+        recipe: The settings of the training.
+        compute: The device and the number format.
+        folder: The folder into which everything is written.
+        progress: Called with the stage and the progress within it.
     """
 
     store: Store
@@ -47,16 +53,22 @@ class PretrainRun:
 
 
 def run_pretraining(run: PretrainRun) -> PretrainSummary | None:
-    """Train the model of ``run`` in place and write everything into its folder. Of several processes, the
-    first one measures, writes and returns the summary; the others return None.
+    """Train the model of ``run`` in place and write everything into its folder.
 
-    The folder gets ``checkpoints/``, from which the run can be resumed; ``metrics.csv`` and ``tensorboard/``,
-    the log of its steps; ``model/``, the result; ``evaluation.json``, how good that is; and ``report.html``,
-    all of it to be read. If the folder holds a run that was begun, that one goes on. A trained model has no
-    contact head, because nothing here fits one.
+    Of several processes, only the first one evaluates, writes and returns the summary; the others return
+    None. The folder gets:
 
-    Raises InputError: the store is spelt in another alphabet. OptionError: the recipe validates, and the
-    store has no validation part.
+    - ``checkpoints/``, from which the run can be resumed,
+    - ``metrics.csv`` and ``tensorboard/``, the log of the steps,
+    - ``model/``, the trained model, which has no contact head because nothing here fits one,
+    - ``evaluation.json``, the perplexities on held-out sequences,
+    - ``report.html``, which shows all of this.
+
+    If the folder holds an unfinished run, that run is resumed.
+
+    Raises:
+        InputError: The store is written in another alphabet than the model's.
+        OptionError: The recipe validates, and the store has no validation part.
     """
     recipe, folder = run.recipe, run.folder
     crew = rendezvous(recipe)
@@ -70,15 +82,17 @@ def run_pretraining(run: PretrainRun) -> PretrainSummary | None:
         best_step = _train(run)
     summary = crew.in_main(lambda: _conclude(run, notices, best_step))
     if summary and states_before == _states(folder):
-        summary.notices[HAD_ENDED] = 1  # in what is said, not in what is written: the files stay the same
+        summary.notices[HAD_ENDED] = 1  # shown, but not written: the files of a repeated run stay the same
     return summary
 
 
 def check_model(checkpoint: Checkpoint, recipe: PretrainRecipe, compute: Compute) -> None:
     """Check, before any work is done, that the model can be trained by the recipe on this machine.
 
-    Raises ModelError: it has no language-model head. OptionError: the number format, the objective or the
-    number of processes does not fit. MissingExtraError: Weights & Biases is asked for and not installed.
+    Raises:
+        ModelError: The model has no language-model head.
+        OptionError: The number format, the objective or the number of processes does not fit.
+        MissingExtraError: The recipe asks for Weights & Biases, which is not installed.
     """
     if checkpoint.module.head is None:
         units = checkpoint.tokenizer.modality.words.units
@@ -89,7 +103,7 @@ def check_model(checkpoint: Checkpoint, recipe: PretrainRecipe, compute: Compute
         raise OptionError(what, where="--dtype", remedy="Give bfloat16 or float32")
     kind = "causal" if checkpoint.module.config.causal else "masked"
     if recipe.objective != kind:
-        what = f"this is a {kind} model, which is not trained to be a {recipe.objective} one"
+        what = f"this is a {kind} model, which cannot be trained by the {recipe.objective} objective"
         raise OptionError(what, where="--objective", remedy=f"Give {kind}, or start from another model")
     check_wandb(recipe)
     processes = find_processes(recipe)
@@ -98,19 +112,20 @@ def check_model(checkpoint: Checkpoint, recipe: PretrainRecipe, compute: Compute
 
 
 def objective_of(checkpoint: Checkpoint, recipe: PretrainRecipe) -> Objective:
-    """The objective that the recipe names, for the tokens of this model."""
+    """Make the objective that the recipe names, for the tokens of this model."""
     tokenizer = checkpoint.tokenizer
     return causal_lm(tokenizer) if recipe.objective == "causal" else masked_lm(tokenizer, recipe)
 
 
 def _states(folder: Path) -> list[str]:
-    """The names of the checkpoints: if two lists are equal, no step was made between them."""
+    """List the names of the checkpoints. They change when a step is made."""
     return sorted(path.name for path in (folder / CHECKPOINTS).glob("step-*.ckpt"))
 
 
 def _leave_out_contacts(checkpoint: Checkpoint) -> dict[str, int]:
-    """Remove the contact head, which was fitted to the attention of the weights before training; returns the
-    notice of it, which is empty if there was none.
+    """Remove the contact head, because it was fitted to the attention maps before training.
+
+    Returns the notice that it was removed, or an empty dictionary if the model has none.
     """
     if checkpoint.module.contacts is None:
         return {}
@@ -119,7 +134,7 @@ def _leave_out_contacts(checkpoint: Checkpoint) -> dict[str, int]:
 
 
 def _train(run: PretrainRun) -> int:
-    """Train the model; returns the step whose weights it has then."""
+    """Train the model, and return the step whose weights it has afterwards."""
     from biofm.training.data import PackedData  # these bring lightning, which takes seconds to import
     from biofm.training.fit import fit
 
@@ -161,7 +176,7 @@ def _write_model(folder: Path, checkpoint: Checkpoint) -> None:
 
 
 def _report(run: PretrainRun, summary: PretrainSummary, unigram: NDArray[np.float64]) -> None:
-    """Write ``report.html`` and its pictures. ``unigram``: the frequencies of the units in training."""
+    """Write ``report.html`` and its pictures. ``unigram`` holds the frequencies of the units in training."""
     from biofm.training import reporting  # brings matplotlib
 
     store, checkpoint, recipe, folder = run.store, run.checkpoint, run.recipe, run.folder

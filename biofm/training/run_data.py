@@ -1,4 +1,4 @@
-"""The data of a run: files, which are prepared in its folder, or a store that was prepared before."""
+"""The data of a run: either files, from which it prepares a store in its folder, or a store made before."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -30,25 +30,29 @@ from biofm.training.recipe import PretrainRecipe
 
 SPLIT_OPTIONS = ("--validation, --test", "--split identity", "--split random")
 AT_RANDOM = (
-    "sequences held out at random, of which training may hold relatives: these are found letter by letter, "
-    "and {units} are not single letters"
+    "sequences held out at random, so training may hold their relatives: the search for relatives compares "
+    "letters, and {units} are not single letters"
 )
 UNUSED = "<null_1>"
-"""A token of ESM's alphabet that no sequence has, in the place of which ESM C has one of its own."""
+"""A token of ESM's alphabet that no sequence contains. ESM C has a token of its own in its place."""
 
 
 def files_of_data(inputs: Sequence[Path], modality: str | None = None) -> tuple[Path, ...]:
-    """The files that a run reads: the inputs, or the files of the one token store among them.
+    """Return the files that a run reads: the inputs, or the files of a token store.
 
-    ``modality``: the user's name for what the inputs hold, if given. Raises InputError: a folder among the
-    inputs is no token store, or stands beside other inputs.
+    Args:
+        inputs: Files, or the folder of one token store.
+        modality: The user's name for what the inputs hold, if given.
+
+    Raises:
+        InputError: A folder among the inputs is no token store, or there are other inputs beside it.
     """
     check_not_standard_input(inputs, modality)
     folders = [path for path in inputs if path.is_dir()]
     if not folders:
         return tuple(inputs)
     if len(inputs) > 1:
-        what = "this is a folder, and there are other inputs beside it"
+        what = "a folder cannot be combined with other inputs"
         raise InputError(what, where=str(folders[0]), remedy="Give files, or one prepared store alone")
     if not (folders[0] / RECORD).is_file():
         what = "this folder holds no token store"
@@ -59,7 +63,7 @@ def files_of_data(inputs: Sequence[Path], modality: str | None = None) -> tuple[
 
 
 def place_of_data(inputs: Sequence[Path], folder: Path) -> Path:
-    """The folder of the token store of a run: the given one, or the one that is prepared in ``folder``."""
+    """Return the folder of the run's token store: the given one, or the one to prepare in ``folder``."""
     return inputs[0] if inputs[0].is_dir() else folder / DATA
 
 
@@ -73,11 +77,14 @@ def open_data(
     *,
     is_main: bool,
 ) -> Store:
-    """Open the token store of the run in ``folder``. Where the inputs are files, the first process makes the
-    store there, before the others open it.
+    """Open the token store of the run in ``folder``.
 
-    Raises InputError: a file is at fault. OptionError: the data cannot be split as asked. OutputError: the
-    folder holds a store of other data.
+    Where the inputs are files, the first process prepares the store before the others open it.
+
+    Raises:
+        InputError: A file has a fault.
+        OptionError: The data cannot be split in the way that the options ask for.
+        OutputError: The folder holds a store of other data.
     """
     place = place_of_data(inputs, folder)
     if place in inputs:
@@ -111,14 +118,16 @@ def _prepare(
 
 
 def check_store(store: Store, tokenizer: Tokenizer, recipe: PretrainRecipe) -> None:
-    """Whether a model with this tokenizer can be trained on the store by this recipe.
+    """Check that a model with this tokenizer can be trained on the store by this recipe.
 
-    Raises InputError: the store is spelt in another alphabet, or lacks the numbers that the model reads, or
-    has some that it does not read. OptionError: it has no validation part, and the recipe validates.
+    Raises:
+        InputError: The store is written in another alphabet, lacks the numbers that the model reads with the
+            tokens, or holds numbers that the model does not read.
+        OptionError: The store has no validation part, and the recipe validates.
     """
     _check_alphabet(store, tokenizer)
     if recipe.validate_every and not len(store.split["validation"]):
-        what = "nothing is there to validate on: the data has no such part"
+        what = "the data has no validation part"
         remedy = "Give --set n_validation=200, or a store prepared with --validation; or leave this out"
         raise OptionError(what, where="--set validate_every", remedy=remedy)
 
@@ -131,11 +140,9 @@ def _check_alphabet(store: Store, tokenizer: Tokenizer) -> None:
         and all(a in (b, UNUSED) for a, b in zip(stored.tokens, own.tokens, strict=True))
         and (stored.before, stored.behind) == (own.before, own.behind)
     )
-    remedy = "Prepare it for this model, or take another one"
+    remedy = "Prepare the store again for this model, or choose another model"
     if not is_same:
-        what = (
-            f"this store is spelt in the alphabet {stored.name} ({stored.modality}), which is not the model's"
-        )
+        what = f"this store is written in the alphabet {stored.name} ({stored.modality}), not in the model's"
         raise InputError(what, where=str(store.folder), remedy=remedy)
     if tokenizer.has_values != (store.tokens.values is not None):
         what = "the model reads a number with each token, and this store has none"
@@ -147,11 +154,11 @@ def _check_alphabet(store: Store, tokenizer: Tokenizer) -> None:
 def reading_of(
     recipe: PretrainRecipe, *, column: str | None, gaps: Gaps, on_error: str, modality: str | None
 ) -> Reading:
-    """How the files of a run are read and split: no held-out sequence has a relative in training. Where
-    relatives cannot be searched for, ``open_data`` splits at random instead.
+    """Return how the files of a run are read and split.
 
-    Relatives are found by biofm's own search, whatever else is installed, so that the split depends on the
-    data and the seed alone.
+    No held-out sequence has a relative in training. Where relatives cannot be searched for, ``open_data``
+    splits at random instead. biofm's own search finds the relatives, even if another tool is installed, so
+    that the split depends on the data and the seed alone.
     """
     split = SplitOptions()
     if recipe.n_held_out or recipe.n_validation:
@@ -163,8 +170,9 @@ def reading_of(
 
 
 def notices_of_split(store: Store, folder: Path) -> dict[str, int]:
-    """The notice that sequences were held out at random, with their number; empty where relatives were kept
-    apart, or where the run in ``folder`` did not prepare its store itself.
+    """Return the notice that sequences were held out at random, with their number.
+
+    It is empty if relatives were kept apart, or if the run in ``folder`` did not prepare its store itself.
     """
     split = store.record.split
     if store.folder != folder / DATA or split.method != "random":
@@ -174,7 +182,7 @@ def notices_of_split(store: Store, folder: Path) -> dict[str, int]:
 
 
 def _check_sources(store: Store, permit: Permit, reading: Reading, folder: Path) -> None:
-    """Raise OutputError where the store in ``folder`` was made of other files, or read with other options."""
+    """Raise OutputError if the store in ``folder`` was made from other files or with other options."""
     sums = [sha256_of([stream]) for stream in permit.readers("input")]
     is_same = {
         "data_sha256": sums == [source.sha256 for source in store.record.sources],
@@ -185,7 +193,7 @@ def _check_sources(store: Store, permit: Permit, reading: Reading, folder: Path)
 
 @contextmanager
 def _as_held_out() -> Iterator[None]:
-    """Let an error about a split that cannot be made name ``--held-out``, the option that asks for it."""
+    """Make an error about an impossible split name ``--held-out``, the option that asks for the split."""
     try:
         yield
     except OptionError as error:

@@ -1,5 +1,6 @@
-"""A hook for whole steps, which Lightning lacks: it is called when all batches of a step are done in all
-processes, and the step is validated if that is due.
+"""A hook for whole steps, which Lightning lacks.
+
+It is called when all batches of a step are done in all processes, and after the validation if one is due.
 """
 
 from math import isfinite
@@ -15,10 +16,14 @@ from biofm.training.recipe import Recipe
 
 
 class Step(NamedTuple):
-    """A step that is over.
+    """Holds the results of a finished step.
 
-    ``loss``: the mean over the ``n_judged`` targets of its batches. ``validation_loss``: None where the step
-    was not validated.
+    Attributes:
+        number: The number of the step, counted from 1.
+        loss: The mean over the ``n_judged`` targets of its batches.
+        n_judged: Targets in all processes together.
+        n_tokens: Tokens in all processes together.
+        validation_loss: The loss on the validation set; None if the step was not validated.
     """
 
     number: int
@@ -28,38 +33,40 @@ class Step(NamedTuple):
     validation_loss: float | None
 
     def finite_loss(self) -> float:
-        """The loss as a number, for which the device is waited for.
+        """Return the loss as a number, which waits for the device.
 
-        Raises OptionError: it, or the validation loss, is not finite any more, and no later step would mend
-        that. ModelError: it was not finite in the first step, before any weight was changed.
+        Raises:
+            OptionError: The loss or the validation loss is no longer finite. No later step would correct it.
+            ModelError: The loss of the first step is not finite, before any weight was changed.
         """
         loss = float(self.loss)
         if self.number == 1 and not isfinite(loss):
             what = f"the loss of the first step is {loss}, before any weight was changed"
-            remedy = "Pass --dtype float32, or begin with other weights: these are too large to compute with"
+            remedy = "Give --dtype float32, or start from other weights: these are too large for this format"
             raise ModelError(what, where="the model", remedy=remedy)
         for name, value in (("loss", loss), ("validation loss", self.validation_loss)):
             if value is not None and not isfinite(value):
-                remedy = "Begin again with a smaller one, or with a longer warm-up"
+                remedy = "Start again with a smaller learning rate, or with a longer warm-up"
                 what = f"the {name} of step {self.number} is {value}"
                 raise OptionError(what, where="--learning-rate", remedy=remedy)
         return loss
 
 
 class StepCallback(Callback):
-    """A callback that is also told of whole steps."""
+    """Adds to Lightning's callback a method that is called after each whole step."""
 
     def on_step_end(self, trainer: Trainer, module: TrainingModule, step: Step) -> None:
-        """Called in every process when weights, optimiser and counters agree, in the order of the
-        callbacks.
+        """Do what is due after a step, when weights, optimiser and counters agree.
+
+        Every process calls this, in the order of its callbacks.
         """
 
 
 class Steps(Callback):
-    """Calls ``on_step_end`` of the other callbacks. It is the last of the callbacks, so that the others have
-    seen the batch before.
+    """Calls ``on_step_end`` of the other callbacks.
 
-    A step that is validated is over after its validation, which comes after its last batch.
+    It must be the last of the callbacks, so that the others have seen the batch before. A step that is
+    validated ends with its validation, which comes after its last batch.
     """
 
     def __init__(self, recipe: Recipe) -> None:
@@ -83,7 +90,7 @@ class Steps(Callback):
         self._n_done = trainer.global_step
         self._step = self._gather(trainer, module)
         if self._n_done == self.recipe.n_steps:
-            trainer.should_stop = True  # has Lightning judge the last step, whatever its number
+            trainer.should_stop = True  # Lightning validates the last step only with this flag
         if not self._is_judged(trainer):
             self._tell(trainer, module, None)
 
@@ -96,8 +103,9 @@ class Steps(Callback):
         return bool(self.recipe.validate_every and trainer.enable_validation and is_due)
 
     def _gather(self, trainer: Trainer, module: TrainingModule) -> Step:
-        """Add up what each process has for itself. Lightning has divided the losses by the number of batches
-        of one process.
+        """Sum the losses and tokens of all processes.
+
+        Lightning has divided the losses by the number of batches of one process.
         """
         loss, n_tokens = torch.stack(self._losses).sum(), self._n_tokens
         if trainer.world_size > 1:

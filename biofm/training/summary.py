@@ -1,4 +1,4 @@
-"""What came of a pretraining: its summary, and the perplexity of the model on held-out sequences in it."""
+"""Summary of a pretraining: it includes the perplexity of the model on held-out sequences."""
 
 from dataclasses import dataclass, field
 
@@ -17,12 +17,18 @@ BLOCK_TOKENS = 1 << 24
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PretrainSummary:
-    """What a pretraining did, and how good its model is.
+    """Holds the results of a pretraining.
 
-    ``model``: the folder of the trained model. ``n_train`` sequences trained it; ``n_removed`` were left out
-    because they resemble held-out ones. ``held_out``: by the name of each source, the perplexity of the model
-    beside its baselines. ``best_step``: the step whose weights the model has, 0 where nothing was trained.
-    ``notices``: what was changed or left out, each with how often.
+    Attributes:
+        model: The folder of the trained model.
+        n_parameters: Parameters of the model.
+        n_train: Sequences in the training part.
+        n_removed: Sequences left out of training because they resemble held-out ones.
+        dtype: The number format of the products.
+        dtype_reason: Why this format was chosen.
+        held_out: The perplexities of the model and of its baselines, by the name of each source.
+        best_step: The step whose weights the model has; 0 if nothing was trained.
+        notices: Remarks on what was changed or left out, each with its count.
     """
 
     model: str
@@ -43,9 +49,9 @@ def measure_perplexity(
     compute: Compute,
     progress: RunProgress,
 ) -> dict[str, HeldOutPerplexity]:
-    """The perplexity of the model and of baselines on the test part of each source that has one.
+    """Measure the perplexity of the model and of baselines on the test part of each source that has one.
 
-    ``unigram``: the frequencies of the standard residues in training, of which one baseline is made.
+    ``unigram`` holds the frequencies of the standard residues in training, which make one of the baselines.
     """
     tokenizer, results = checkpoint.tokenizer, {}
     for source, members in zip(store.record.sources, store.pools("test"), strict=True):
@@ -62,7 +68,7 @@ def measure_perplexity(
 
 
 def training_unigram(store: Store, tokenizer: Tokenizer) -> NDArray[np.float64]:
-    """The frequency of each standard residue in the training part of the store."""
+    """Compute the frequency of each standard residue in the training part of the store."""
     n_tokens = len(tokenizer.vocabulary)
     others = [members for part, members in store.split.items() if part != "train"]
     counts = _count_all(store.tokens, n_tokens) - sum(_count(store.tokens, part, n_tokens) for part in others)
@@ -70,7 +76,7 @@ def training_unigram(store: Store, tokenizer: Tokenizer) -> NDArray[np.float64]:
 
 
 def _count_all(store: TokenStore, n_tokens: int) -> NDArray[np.int64]:
-    """How often each token is in the store, which is read block by block."""
+    """Count each token in the store, which is read block by block."""
     counts = np.zeros(n_tokens, np.int64)
     for first in range(0, len(store.tokens), BLOCK_TOKENS):
         counts += np.bincount(store.tokens[first : first + BLOCK_TOKENS], minlength=n_tokens)
@@ -78,7 +84,7 @@ def _count_all(store: TokenStore, n_tokens: int) -> NDArray[np.int64]:
 
 
 def _count(store: TokenStore, members: NDArray[np.int64], n_tokens: int) -> NDArray[np.int64]:
-    """How often each token is in these sequences of the store."""
+    """Count each token in these sequences of the store."""
     counts = np.zeros(n_tokens, np.int64)
     for i in members:
         counts += np.bincount(store[i], minlength=n_tokens)

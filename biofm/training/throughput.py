@@ -1,4 +1,4 @@
-"""How fast a run trains, how close that is to what the machine can do, and when it will be done."""
+"""Throughput: how fast a run trains, how close it is to the machine's peak, and how much time is left."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -16,12 +16,15 @@ from biofm.training.flops import Arithmetic, Work
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Speed:
-    """Of the steps since the last measurement.
+    """Holds the speed of the steps since the last measurement.
 
-    tokens_per_second: of all processes. Nothing is padded, so these are the unpadded tokens too.
-    fill: tokens over the budget of their batches. mfu: model FLOPs over the machine's peak (Chowdhery et al.
-    2022), None where that is not known. memory_bytes and peak_memory_bytes: of this process, now and at most;
-    on a GPU what tensors take there. seconds_left: of the whole run, None before its first step.
+    Attributes:
+        tokens_per_second: Tokens of all processes a second. Batches have no padding, so all tokens count.
+        fill: Tokens divided by the token budget of their batches.
+        mfu: Model FLOPs divided by the machine's peak (Chowdhery et al. 2022); None if that is not known.
+        memory_bytes: Memory of this process now; on a GPU, that of its tensors there.
+        peak_memory_bytes: The most that ``memory_bytes`` has been.
+        seconds_left: Time until the end of the run; None before its first step.
     """
 
     tokens_per_second: float
@@ -32,7 +35,7 @@ class Speed:
     seconds_left: float | None
 
     def describe(self, loss: float | None = None) -> str:
-        """``loss 2.71, 5,240 tokens/s, MFU 41 %, 1.2 GB, 12 min 5 s left``."""
+        """Describe the speed: ``loss 2.71, 5,240 tokens/s, MFU 41 %, 1.2 GB, 12 min 5 s left``."""
         parts = [] if loss is None else [f"loss {loss:#.3g}"]
         parts.append(f"{self.tokens_per_second:,.0f} tokens/s")
         if self.mfu is not None:
@@ -44,10 +47,15 @@ class Speed:
 
 
 class Throughput:
-    """``start``, then ``add`` every batch, and ``measure`` now and then.
+    """Measures the speed: call ``start``, then ``add`` with every batch, and ``measure`` now and then.
 
-    arithmetic: of the model. budget: the tokens that a batch may have. peak_flops: of this process's device.
-    n_processes: which train together, each a like share of the tokens.
+    Args:
+        arithmetic: The matrix products of the model.
+        budget: The token budget of a batch.
+        peak_flops: The peak rate of this process's device; None if it is not known.
+        device: The device on which this process trains.
+        n_processes: Processes that train together, each on an equal share of the tokens.
+        clock: Returns the time in seconds.
     """
 
     def __init__(
@@ -71,12 +79,12 @@ class Throughput:
         self.start(0)
 
     def start(self, step: int) -> None:
-        """The clock starts here, where ``step`` steps had been done before."""
+        """Start the clock, when ``step`` steps are done."""
         self._first_step, self._began_s = step, self._clock()
         self._reset()
 
     def add(self, batch: PackedBatch, rows: Tensor) -> None:
-        """``rows``: what of it is judged. Waits for no device."""
+        """Count a batch and its judged ``rows``, without waiting for the device."""
         lengths = batch.lengths.long()
         self._n_batches += 1
         self._n_tokens += len(batch.tokens)
@@ -87,7 +95,7 @@ class Throughput:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Around what is no training (validation, checkpoints): it counts for the time left alone."""
+        """Leave the time of the ``with`` (validation, checkpoints) out of the speed, not of the time left."""
         began_s = self._clock()
         try:
             yield
@@ -95,14 +103,14 @@ class Throughput:
             self._paused_s += self._clock() - began_s
 
     def measure(self, step: int, n_steps: int) -> Speed:
-        """The speed since the last call, when ``step`` of ``n_steps`` steps are done."""
+        """Measure the speed since the last call, when ``step`` of ``n_steps`` steps are done."""
         work = Work(
             n_tokens=self._n_tokens,
             n_pairs=int(self._n_pairs),
             n_rows=self._n_rows,
             n_row_pairs=int(self._n_row_pairs),
         )
-        now_s = self._clock()  # after a GPU has told its sum: it has worked off all before
+        now_s = self._clock()  # read after the sums, for which a GPU must have finished all its work
         seconds = max(now_s - self._since_s - self._paused_s, 1e-9)
         n_here = step - self._first_step
         speed = Speed(

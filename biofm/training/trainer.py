@@ -1,4 +1,4 @@
-"""Lightning's trainer, set up by a recipe: with its strategy for several processes and its loggers."""
+"""Lightning's trainer: a recipe decides its strategy for several processes, its loggers and its limits."""
 
 import logging
 import warnings
@@ -38,10 +38,15 @@ def make_trainer(
     *,
     is_judged: bool,
 ) -> Trainer:
-    """The trainer of the run in ``folder``.
+    """Make the trainer of the run in ``folder``.
 
-    ``first_step``: the number of the next step to be made. ``is_judged``: whether there is a validation set,
-    and the recipe validates.
+    Args:
+        recipe: The settings of the run.
+        compute: The device and the number format.
+        folder: The folder of the run.
+        callbacks: Lightning's callbacks, in the order in which they are called.
+        first_step: The number of the next step.
+        is_judged: Whether there is a validation set and the recipe validates.
     """
     device = compute.device
     has_number = device.type == "cuda" and device.index is not None
@@ -69,14 +74,15 @@ def make_trainer(
         callbacks=callbacks,
         default_root_dir=folder,
     )
-    # Lightning's handler of SIGTERM calls the other processes amid whatever they do, and ends with status 0.
+    # Lightning's handler of SIGTERM interrupts the other processes at any moment, and exits with status 0.
     trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
     return trainer
 
 
 def close_loggers(loggers: Iterable[Logger]) -> None:
-    """End Weights & Biases' log of this run. It would stay open until the process ends, and would take in the
-    rows of the next run of this process.
+    """Finish the log of this run at Weights & Biases.
+
+    It would otherwise stay open until the process ends, and get the rows of the process's next run too.
     """
     for logger in loggers:
         if not isinstance(logger, TensorBoardLogger):
@@ -85,10 +91,9 @@ def close_loggers(loggers: Iterable[Logger]) -> None:
 
 @contextmanager
 def silence() -> Iterator[None]:
-    """Keep Lightning's banner, tips and warnings off the terminal, which is for our progress and errors.
+    """Keep Lightning's banner, tips and warnings off the terminal, which shows biofm's progress and errors.
 
-    The warnings are about choices made here (no workers, a folder with files in it) or about Lightning's own
-    code.
+    The warnings concern choices that biofm makes (no workers, a folder with files in it) or Lightning's code.
     """
     loggers = [logging.getLogger(f"lightning.{part}") for part in ("pytorch", "fabric")]
     levels = [logger.level for logger in loggers]
@@ -104,9 +109,7 @@ def silence() -> Iterator[None]:
 
 
 class CopiesStrategy(DDPStrategy):
-    """Lightning's DDP: a copy of the model in every process. The processes meet as biofm's, not Lightning's
-    way.
-    """
+    """Makes Lightning's DDP, which keeps a copy of the model in every process, use biofm's process group."""
 
     def __init__(self, crew: Crew) -> None:
         super().__init__()
@@ -118,8 +121,9 @@ class CopiesStrategy(DDPStrategy):
 
 
 class SpreadStrategy(ModelParallelStrategy):
-    """Lightning's FSDP2: a part of the weights in every process. The processes meet as biofm's, not
-    Lightning's way, and checkpoints in parts are read as data, so that they can run no code.
+    """Makes Lightning's FSDP2, which spreads the weights over the processes, use biofm's process group.
+
+    It reads checkpoints in parts as data, so that they cannot run code.
     """
 
     def __init__(self, crew: Crew) -> None:
@@ -129,7 +133,7 @@ class SpreadStrategy(ModelParallelStrategy):
     def setup_environment(self) -> None:
         self._crew.begin_group(self.root_device, self._timeout or default_pg_timeout)
         super().setup_environment()
-        keep_to_ourselves(self._crew.processes)  # the mesh has a group of its own
+        keep_to_ourselves(self._crew.processes)  # FSDP2's device mesh has opened a group of its own
 
     def load_checkpoint(
         self, checkpoint_path: str | Path, weights_only: bool | None = None
@@ -157,7 +161,7 @@ class SpreadStrategy(ModelParallelStrategy):
 
 
 def _choose_strategy(recipe: Recipe, crew: Crew) -> Strategy | str:
-    """One process alone; copies of the model (DDP); or its weights spread over the processes (FSDP2)."""
+    """Choose between one process, copies of the model (DDP) and weights spread over processes (FSDP2)."""
     if recipe.strategy == "fsdp":
         return SpreadStrategy(crew)
     if crew.processes.world_size > 1 or recipe.strategy == "ddp":
@@ -166,12 +170,14 @@ def _choose_strategy(recipe: Recipe, crew: Crew) -> Strategy | str:
 
 
 def _make_loggers(recipe: Recipe, folder: Path, first_step: int) -> list[Logger]:
-    """TensorBoard, into ``folder/tensorboard``; Weights & Biases only where the recipe names a project there.
+    """Make the loggers: TensorBoard, and Weights & Biases if the recipe names a project there.
 
-    What an interrupted run logged from ``first_step`` on is dropped from TensorBoard.
+    TensorBoard writes into ``folder/tensorboard``. What an interrupted run logged from ``first_step`` on is
+    dropped there.
 
-    Raises MissingExtraError: Weights & Biases is asked for and not installed. OptionError: it lets no run
-    begin, as without a key.
+    Raises:
+        MissingExtraError: The recipe asks for Weights & Biases, which is not installed.
+        OptionError: Weights & Biases refuses the run, for example without a key.
     """
     check_wandb(recipe)
     tensorboard = TensorBoardLogger(

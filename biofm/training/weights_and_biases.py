@@ -1,4 +1,4 @@
-"""Weights & Biases, an optional log of a run: whether it can be used, whom it contacts, and its logger."""
+"""Weights & Biases, an optional log: whether it can be used, which hosts it contacts, and its logger."""
 
 import os
 import secrets
@@ -22,8 +22,9 @@ OFFLINE = ("disabled", "dryrun", "offline")
 def check_wandb(recipe: Recipe) -> None:
     """Check that a run by this recipe can log to Weights & Biases, if the recipe asks for it.
 
-    Raises MissingExtraError: it is not installed. OptionError: the environment names another server than the
-    one that the gate is asked for.
+    Raises:
+        MissingExtraError: Weights & Biases is not installed.
+        OptionError: The environment names another server than the one that the gate was asked for.
     """
     if not recipe.wandb:
         return
@@ -32,29 +33,32 @@ def check_wandb(recipe: Recipe) -> None:
         raise MissingExtraError("Weights & Biases is not installed", where="--set wandb", remedy=remedy)
     host = urlsplit(os.environ.get("WANDB_BASE_URL", WANDB_URL)).hostname
     if not _is_offline() and host not in WEIGHTS_AND_BIASES:
-        what = f"WANDB_BASE_URL names {host}, and a run's log is sent to {WEIGHTS_AND_BIASES[0]} alone"
-        remedy = "Unset it; or set WANDB_MODE=offline, and send the run yourself with `wandb sync`"
+        what = f"WANDB_BASE_URL names {host}, but biofm sends a log only to {WEIGHTS_AND_BIASES[0]}"
+        remedy = "Unset it; or set WANDB_MODE=offline, and send the log yourself with `wandb sync`"
         raise OptionError(what, where="--set wandb", remedy=remedy)
 
 
 def hosts_of(recipe: Recipe) -> tuple[str, ...]:
-    """The hosts that a run contacts: those of Weights & Biases if the recipe names a project there, unless
-    WANDB_MODE keeps the log on this machine.
+    """Return the hosts that a run contacts.
+
+    They are those of Weights & Biases if the recipe names a project there; none if WANDB_MODE keeps the log
+    on this machine.
     """
     return WEIGHTS_AND_BIASES if recipe.wandb and not _is_offline() else ()
 
 
 def wandb_logger(recipe: Recipe, folder: Path) -> "Logger":
-    """The logger of the run in ``folder``; the run begins, or goes on, at Weights & Biases here.
+    """Start or resume the run at Weights & Biases, and return its logger.
 
-    Raises OptionError: Weights & Biases lets no run begin, as without a key.
+    Raises:
+        OptionError: Weights & Biases refuses the run, for example without a key.
     """
-    os.environ["WANDB_ERROR_REPORTING"] = "false"  # which would contact others than those that were named
+    os.environ["WANDB_ERROR_REPORTING"] = "false"  # error reports go to hosts that the gate was not asked for
     from lightning.pytorch.loggers import WandbLogger  # optional
     from wandb import Settings
     from wandb.errors import Error
 
-    # The terminal is for our progress and errors. The server is the one that stood in the request.
+    # The terminal shows only biofm's progress and errors. The gate was asked for this server.
     settings = Settings(silent=True, base_url=WANDB_URL)
     logger = WandbLogger(
         project=recipe.wandb,
@@ -65,7 +69,7 @@ def wandb_logger(recipe: Recipe, folder: Path) -> "Logger":
         settings=settings,
     )
     try:
-        _ = logger.experiment  # here the run begins there
+        _ = logger.experiment  # this starts the run at Weights & Biases
     except Error as error:
         what = f"Weights & Biases cannot be used ({str(error).partition(chr(10))[0].rstrip('.')})"
         remedy = "Log in with `wandb login`, or set WANDB_MODE=offline; then repeat the command with --resume"
@@ -78,7 +82,7 @@ def _is_offline() -> bool:
 
 
 def _run_id(folder: Path) -> str:
-    """The run's name at Weights & Biases, kept in a file so that a resumed run goes on there too."""
+    """Return the run's name at Weights & Biases, which a file keeps for when the run is resumed."""
     file = folder / "wandb" / "run-id"
     if not file.exists():
         file.parent.mkdir(exist_ok=True)

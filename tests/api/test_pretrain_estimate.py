@@ -115,7 +115,7 @@ def test_a_fault_of_a_file_is_one_line(content: bytes | None, message: str, tmp_
 
 def test_a_store_that_a_run_would_refuse_is_refused(tmp_path: Path) -> None:
     recipe = PretrainRecipe(n_steps=3, n_held_out=0, validate_every=1)
-    with pytest.raises(BiofmError, match="--set validate_every: nothing is there to validate on"):
+    with pytest.raises(BiofmError, match="--set validate_every: the data has no validation part"):
         estimated(store(tmp_path), recipe)
 
 

@@ -220,7 +220,7 @@ WRONG: list[tuple[tuple[str, ...], str, str]] = [
      "--held-out: 99 of 40 sequences of 30 to 1,022 residues cannot be held out. "
      "Hold out fewer, or give more data"),
     (("--steps", "0", "--set", "validate_every=5"), "",
-     "--set validate_every: nothing is there to validate on: the data has no such part. "
+     "--set validate_every: the data has no validation part. "
      "Give --set n_validation=200, or a store prepared with --validation; or leave this out"),
     (("--steps", "1", "--set", "devices=3"), "",
      "--batches-per-step: 3 processes cannot share the 1 batches of a step. Give a multiple of 3"),

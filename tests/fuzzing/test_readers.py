@@ -23,12 +23,12 @@ def with_value(content: bytes, name: str, value: object) -> bytes:
 # a reader, the file that is bad, how, and what the message must say
 FOUND: list[tuple[str, str, Callable[[bytes], bytes], str]] = [
     ("run folder", "run.json", lambda it: it[:8] + b"\x80", "run.json: this file of the run is damaged ("),
-    ("run folder", "run.json", lambda it: b'"a"', "it holds no names with values"),
+    ("run folder", "run.json", lambda it: b'"a"', "it holds no JSON object"),
     ("run folder", "run.json", lambda it: b"[" * 100_000, "nested too deep"),
     ("run folder", "metrics.csv", lambda it: it.replace(b"2.5", b"two"), "metrics.csv: this file of the run"),
     ("run folder", "metrics.csv", lambda it: it.replace(b"\n20,", b"\n,"), "damaged (could not convert"),
     ("run folder", "metrics.csv", lambda it: it.replace(b"tokens,", b"tokens\xff,"), "damaged ("),
-    ("run folder", "metrics.csv", lambda it: it.replace(b"tokens,", b"tokes,"), "its columns are others"),
+    ("run folder", "metrics.csv", lambda it: it.replace(b"tokens,", b"tokes,"), "columns are not those of a log"),
     ("run folder", "metrics.csv", lambda it: it.replace(b"\n20,", b"\n20,,,,,,,,,"), "more or fewer cells"),
     ("adapter", "members/seed-0/adapter_config.json", lambda it: with_value(it, "r", 0), "a rank of 0"),
     ("adapter", "members/seed-0/adapter_config.json", lambda it: with_value(it, "r", 1e400), "a rank of inf"),

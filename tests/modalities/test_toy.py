@@ -227,7 +227,7 @@ def test_a_store_of_another_modality_is_refused(file: Path, tmp_path: Path) -> N
     store = tmp_path / "store"
     biofm.prepare(file, store, modality="toy")
     recipe = PretrainRecipe(n_steps=1, tokens_per_batch=40)
-    with pytest.raises(InputError, match=r"the alphabet toy \(toy\), which is not the model's"):
+    with pytest.raises(InputError, match=r"the alphabet toy \(toy\), not in the model's"):
         biofm.pretrain(store, tmp_path / "run", recipe, start_from="protein-nano", device="cpu")
     with pytest.raises(InputError, match="this store holds toy, and protein was asked for"):
         biofm.pretrain(store, tmp_path / "other", recipe, modality="protein", device="cpu")

@@ -211,8 +211,8 @@ def test_a_pretraining_holds_out_at_random_and_says_so(
     run = tmp_path / "run"
     summary = biofm.pretrain(file, run, recipe, size="small", modality="toy", device="cpu")
     notice = (
-        "sequences held out at random, of which training may hold relatives: these are found letter by "
-        "letter, and pairs are not single letters"
+        "sequences held out at random, so training may hold their relatives: the search for relatives "
+        "compares letters, and pairs are not single letters"
     )
     assert summary.notices == {notice: N_HELD_OUT + n_validation}
     assert summary.held_out["in.fasta"].n_sequences == N_HELD_OUT

@@ -127,7 +127,7 @@ def test_a_damaged_checkpoint_is_named(train: Train, make_recipe: MakeRecipe, tm
         train(make_recipe(n_steps=5), tmp_path)
     assert str(caught.value) == (
         f"{last}: this checkpoint is damaged. "
-        "Remove it: the run goes on from the checkpoint before it, or else begins again"
+        "Remove it: the run then resumes from an older checkpoint, or starts again without one"
     )
 
 
@@ -138,7 +138,8 @@ def test_a_run_whose_loss_is_no_number_ends_and_keeps_its_last_good_checkpoint(
     with pytest.raises(OptionError) as caught:
         train(make_recipe(n_steps=9, log_every=5, checkpoint_every=2), tmp_path)
     assert str(caught.value) == (
-        "--learning-rate: the loss of step 6 is nan. Begin again with a smaller one, or with a longer warm-up"
+        "--learning-rate: the loss of step 6 is nan. "
+        "Start again with a smaller learning rate, or with a longer warm-up"
     )
     assert newest_step(tmp_path / "checkpoints") == 4
     assert [row["step"] for row in read_log(tmp_path / "metrics.csv")] == [5]

@@ -33,7 +33,7 @@ def test_who_comes_second_is_told_who_was_first_and_a_killed_process_holds_nothi
             pytest.fail("two are at work")
         first.kill()
 
-    what = f"another process is at work in this run (process {first.pid} on {os.uname().nodename})"
+    what = f"another process is at work on this run (process {first.pid} on {os.uname().nodename})"
     assert str(caught.value).startswith(f"{tmp_path}: {what}. Wait until it ends")
     with hold_run(tmp_path):
         pass

@@ -20,7 +20,7 @@ STATE: dict[str, Any] = {
     "state_dict": {"a": torch.arange(6.0).view(2, 3), "b": torch.ones(4, dtype=torch.bfloat16)},
     "optimizer_0": {"param_groups": [{"lr": 0.5, "params": ["a"]}, {"lr": 0.25, "params": ["b"]}]},
 }
-DAMAGED = "this checkpoint is damaged. Remove it: the run goes on from the checkpoint before it"
+DAMAGED = "this checkpoint is damaged. Remove it: the run then resumes from an older checkpoint"
 N_FLIPS = 80
 
 

@@ -32,12 +32,12 @@ NO_SHARES = [
 ]
 TOGETHER: list[tuple[dict[str, Any], str]] = [
     ({"patience": 2},
-     "--set patience: a patience of 2 needs judgements to wait for. Give --set validate_every=N too"),
+     "--set patience: a patience of 2 has no effect without validations. Give --set validate_every=N too"),
     ({"ema_decay": 0.9, "strategy": "fsdp"},
      "--set ema_decay: weights that are spread over processes by fsdp cannot be averaged. "
      "Give 0, or --set strategy=ddp"),
     ({"mask_rate": 0.8, "random_rate": 0.3},
-     "--set mask_rate: mask_rate 0.8 and random_rate 0.3 are more than 1 together. Give less of one of them"),
+     "--set mask_rate: mask_rate 0.8 and random_rate 0.3 are more than 1 together. Make one of them smaller"),
     ({"decay_share": 1.5}, "--set decay_share: 1.5 is too large. Give at most 1"),
     ({"ema_decay": 1.0}, "--set ema_decay: 1.0 is too large. Give at most 0.99999"),
     ({"optimizer": "sgd"}, "--set optimizer: no such choice: sgd. Give muon or adamw"),

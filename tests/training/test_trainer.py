@@ -86,8 +86,8 @@ def test_a_server_that_the_gate_does_not_know_is_an_error_before_any_work(
     with pytest.raises(OptionError) as caught:
         train(make_recipe(wandb="mine"), tmp_path)
     assert str(caught.value) == (
-        "--set wandb: WANDB_BASE_URL names wandb.example.org, and a run's log is sent to api.wandb.ai alone. "
-        "Unset it; or set WANDB_MODE=offline, and send the run yourself with `wandb sync`"
+        "--set wandb: WANDB_BASE_URL names wandb.example.org, but biofm sends a log only to api.wandb.ai. "
+        "Unset it; or set WANDB_MODE=offline, and send the log yourself with `wandb sync`"
     )
 
 

@@ -69,7 +69,7 @@ def test_code_in_a_checkpoint_in_parts_is_refused_and_does_not_run(
     (line,) = ended.said
     assert line == (
         f"biofm: {file}: refused: this checkpoint holds more than data ({held}), which could run as code. "
-        "Remove it and begin the run again, and ask where it comes from"
+        "Find out where it comes from; remove it, and start the run again"
     )
 
 

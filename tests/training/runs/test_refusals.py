@@ -118,7 +118,7 @@ def test_a_checkpoint_of_a_version_that_did_not_count_what_it_judged_is_not_gone
     longer = make_recipe(n_steps=4, log_every=4, n_held_out=0)
     message = refusal(OutputError, [fasta], run, longer, resume=True)
 
-    assert "written by an earlier version of biofm, amid a row of this table" in message
+    assert "from an earlier version of biofm, which this version cannot resume" in message
 
 
 def test_a_missing_file_is_named(nothing: PretrainRecipe, tmp_path: Path, refusal: Refusal) -> None:
@@ -132,7 +132,7 @@ def test_nothing_to_validate_on_is_said_before_training(
 ) -> None:
     message = refusal(OptionError, make_store(), tmp_path / "run", make_recipe(validate_every=5))
     assert message == (
-        "--set validate_every: nothing is there to validate on: the data has no such part. "
+        "--set validate_every: the data has no validation part. "
         "Give --set n_validation=200, or a store prepared with --validation; or leave this out"
     )
 
@@ -157,6 +157,6 @@ def test_a_store_beside_other_inputs_is_refused(
 ) -> None:
     message = refusal(InputError, [make_store(), make_fasta()], tmp_path / "run", nothing)
     assert message == (
-        f"{tmp_path / 'store'}: this is a folder, and there are other inputs beside it. "
+        f"{tmp_path / 'store'}: a folder cannot be combined with other inputs. "
         "Give files, or one prepared store alone"
     )

@@ -179,7 +179,7 @@ def test_a_causal_model_is_trained_and_judged_as_one(
 
     message = refusal(OptionError, make_fasta(), tmp_path / "other", make_recipe(), start_from=summary.model)
     assert message == (
-        "--objective: this is a causal model, which is not trained to be a masked one. "
+        "--objective: this is a causal model, which cannot be trained by the masked objective. "
         "Give causal, or start from another model"
     )
     assert not any((tmp_path / "other").iterdir())
