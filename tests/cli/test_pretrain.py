@@ -223,7 +223,7 @@ WRONG: list[tuple[tuple[str, ...], str, str]] = [
      "--set validate_every: the data has no validation part. "
      "Give --set n_validation=200, or a store prepared with --validation; or leave this out"),
     (("--steps", "1", "--set", "devices=3"), "",
-     "--batches-per-step: 3 processes cannot share the 1 batches of a step. Give a multiple of 3"),
+     "--batches-per-step: 3 processes cannot evenly share 1 batch of a step. Give a multiple of 3"),
 ]  # fmt: skip
 
 

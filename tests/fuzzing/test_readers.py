@@ -28,7 +28,7 @@ FOUND: list[tuple[str, str, Callable[[bytes], bytes], str]] = [
     ("run folder", "metrics.csv", lambda it: it.replace(b"2.5", b"two"), "metrics.csv: this file of the run"),
     ("run folder", "metrics.csv", lambda it: it.replace(b"\n20,", b"\n,"), "damaged (could not convert"),
     ("run folder", "metrics.csv", lambda it: it.replace(b"tokens,", b"tokens\xff,"), "damaged ("),
-    ("run folder", "metrics.csv", lambda it: it.replace(b"tokens,", b"tokes,"), "columns are not those of a log"),
+    ("run folder", "metrics.csv", lambda it: it.replace(b"tokens,", b"tokes,"), "not those of a log"),
     ("run folder", "metrics.csv", lambda it: it.replace(b"\n20,", b"\n20,,,,,,,,,"), "more or fewer cells"),
     ("adapter", "members/seed-0/adapter_config.json", lambda it: with_value(it, "r", 0), "a rank of 0"),
     ("adapter", "members/seed-0/adapter_config.json", lambda it: with_value(it, "r", 1e400), "a rank of inf"),

@@ -92,5 +92,5 @@ def test_more_processes_than_the_processors_can_serve_are_refused(
 def test_a_launcher_that_left_no_number_is_named(
     text: str, make_recipe: Callable[..., PretrainRecipe]
 ) -> None:
-    with pytest.raises(OptionError, match=r"^LOCAL_RANK: the environment says LOCAL_RANK="):
+    with pytest.raises(OptionError, match=r"^LOCAL_RANK: the environment variable LOCAL_RANK is "):
         find_processes(make_recipe(), {"LOCAL_RANK": text})

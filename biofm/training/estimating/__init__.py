@@ -1,4 +1,4 @@
-"""What a training run will take in memory, time and space on the disk, estimated before it begins."""
+"""Estimates of a training: before it begins, they tell its memory, its time and its space on the disk."""
 
 from biofm.training.estimating.estimate import TrainingEstimate, estimate_training, training_room
 from biofm.training.estimating.memory import StepMemory, give_back, measure_step, memory_named

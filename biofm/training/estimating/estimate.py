@@ -1,4 +1,4 @@
-"""What a training run will take in memory, time and space on the disk, before it begins."""
+"""Estimate of a training: a few steps on a copy of the model tell its memory, time and space on the disk."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -26,23 +26,37 @@ from biofm.training.objectives import Objective
 from biofm.training.processes import find_processes
 from biofm.training.recipe import Recipe
 
-LARGEST_CPU_TRIAL = 4096  # tokens of a batch: more of them are no faster on a CPU
-BINS = 64  # batches that tell how full they are
-FORWARD_SHARE = 1 / 3  # of the time of a batch: its backward pass takes twice as long as its forward one
+LARGEST_CPU_TRIAL = 4096  # tokens; larger batches are no faster on a CPU
+BINS = 64  # number of batches from which the mean tokens of a batch are computed
+FORWARD_SHARE = 1 / 3  # of a batch's time: the backward pass takes twice as long as the forward pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingEstimate:
-    """What a run will take.
+    """Holds what a training will take.
 
-    ``n_tokens`` pass through the model in training; the training set has ``n_train_tokens`` after cropping.
-    ``seconds`` is the time of all steps and validations, at the speed of blocks that are not compiled; a run
-    that stops early takes less. It is None where memory is too small to try a step.
-
-    ``memory_bytes`` is the most that one process takes where the model trains, the sum of ``memory_parts``;
-    ``host_bytes`` is taken on the host beside a GPU. ``room_bytes`` is free for training, None where the
-    system does not say. ``largest_tokens_per_batch`` is the largest multiple of 1,024 that fits into it, 0
-    where 1,024 are too many. ``output_bytes``: the size of the files, while a checkpoint is replaced.
+    Attributes:
+        n_parameters: Parameters of the model.
+        n_trained: Parameters that are trained.
+        n_steps: Steps of the optimiser.
+        n_tokens: Tokens that pass through the model in all training steps.
+        n_train_tokens: Tokens of the training set after cropping.
+        tokens_per_batch: Token budget of a batch.
+        n_processes: Processes that train together.
+        seconds: Time of all steps and validations with blocks that are not compiled; a run that stops early
+            takes less. None if memory is too small to try a step.
+        sample_tokens: Tokens of the steps that were tried; 0 if none was.
+        sample_seconds: Time of these steps, without the optimiser's updates.
+        memory_bytes: The most memory that one process takes on the device, the sum of ``memory_parts``.
+        memory_parts: Bytes of each part, by its name.
+        host_bytes: Memory that a process takes on the host beside a GPU; 0 if it trains on the CPU.
+        room_bytes: Memory that is free for training; None if the system does not tell it.
+        largest_tokens_per_batch: The largest token budget that fits into ``room_bytes``, a multiple of 1,024;
+            0 if 1,024 are too many, None if the room is not known.
+        output_bytes: Bytes of the files by their kind, at the moment when a checkpoint is replaced.
+        dtype: The number format of the products.
+        device: The kind of the device.
+        dtype_reason: Why this format was chosen.
     """
 
     n_parameters: int
@@ -69,10 +83,17 @@ class TrainingEstimate:
 def estimate_training(
     model: nn.Module, objective: Objective, data: PackedData, recipe: Recipe, compute: Compute
 ) -> TrainingEstimate:
-    """Try a few steps on a copy of ``model``, and reckon what all steps will take. The model is in memory,
-    and has not been trained yet.
+    """Try a few steps on a copy of ``model``, and compute from them what all steps will take.
 
-    Raises OptionError: memory is too small for a copy.
+    Args:
+        model: The model in memory, before its training.
+        objective: Labels the batches and computes the loss.
+        data: The batches of the run.
+        recipe: The settings of the run.
+        compute: The device and the number format.
+
+    Raises:
+        OptionError: Memory is too small for a copy of the model.
     """
     before, on_cpu = used_bytes(compute), compute.device.type == "cpu"
     weights = list(model.parameters())
@@ -111,8 +132,14 @@ def estimate_training(
 
 
 def training_room(model: nn.Module, recipe: Recipe, compute: Compute) -> int | None:
-    """How many bytes training may take where it is done, the model's weights among them, which on a CPU are
-    in memory already; None where the system does not say.
+    """Find how many bytes training may take on the device, the model's weights included.
+
+    On a CPU the weights are in memory already. Returns None if the system does not tell its free memory.
+
+    Args:
+        model: The model in memory.
+        recipe: Says how many processes share the machine.
+        compute: The device.
     """
     if compute.device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(compute.device)
@@ -132,8 +159,9 @@ def _measure(
     compute: Compute,
     room: int | None,
 ) -> tuple[StepMemory, Trial | None]:
-    """The memory that a step takes in one process, and a trial of its speed, with batches that fit into
-    ``room``; no trial where none fits.
+    """Measure the memory of a step in one process, and its speed with batches that fit into ``room``.
+
+    The second result is None if no batch fits.
     """
     before = used_bytes(compute)
     memory = measure_step(model, objective, data, recipe, compute)
@@ -141,7 +169,7 @@ def _measure(
     if compute.device.type == "cpu":
         budget = min(budget, LARGEST_CPU_TRIAL)
     if room is not None:
-        fits = memory.largest_batch(room - memory.weights)  # the trial has a copy of them
+        fits = memory.largest_batch(room - memory.weights)  # the trial copies the weights
         budget = min(budget, fits)
     trial = None
     if budget:
@@ -152,8 +180,9 @@ def _measure(
 
 @contextmanager
 def _copy_named(compute: Compute) -> Iterator[None]:
-    """Turn a lack of memory within the ``with`` into an OptionError that blames the size of the model:
-    batches were made as small as the room asks.
+    """Turn a lack of memory within the ``with`` into an OptionError about the size of the model.
+
+    The batches are as small as the room requires, so they are not the cause.
     """
     try:
         yield
@@ -162,24 +191,26 @@ def _copy_named(compute: Compute) -> Iterator[None]:
             raise
         what = f"the memory of {compute.device} is too small for a copy of the model and a few tokens"
         raise OptionError(
-            what, where="--device", remedy="Take a smaller model, or a larger device"
+            what, where="--device", remedy="Use a smaller model, or a device with more memory"
         ) from error
 
 
 def _members(data: PackedData) -> NDArray[np.int64]:
-    """The numbers of all training sequences in the store."""
+    """Return the numbers of all training sequences in the store."""
     return np.concatenate([pool[np.arange(len(pool))] for pool in data.train.pools])
 
 
 def _bins(data: PackedData, recipe: Recipe) -> NDArray[np.int64]:
-    """The tokens of some batches, which are not full where there is little data."""
+    """Return the numbers of tokens of some batches, which are not full if there is little data."""
     bins = islice(plan_of(data, recipe).bins(), BINS)
     return np.array([int(_lengths(data, members, recipe).sum()) for _, members in bins])
 
 
 def _seconds(trial: Trial, n_tokens: int, data: PackedData, recipe: Recipe, compute: Compute) -> float:
-    """The seconds of all steps and validations. A validation passes forward alone. Processes with a device
-    each work beside one another; those on one CPU share it.
+    """Estimate the seconds of all steps and validations.
+
+    A validation has only a forward pass. Processes with one device each work in parallel; those on one CPU
+    share it.
     """
     processes = find_processes(recipe)
     n_devices = processes.n_nodes if compute.device.type == "cpu" else processes.world_size
@@ -191,13 +222,14 @@ def _seconds(trial: Trial, n_tokens: int, data: PackedData, recipe: Recipe, comp
 
 
 def _lengths(data: PackedData, members: NDArray[np.int64], recipe: Recipe) -> NDArray[np.int64]:
-    """The lengths of these sequences in tokens, after cropping."""
+    """Return the lengths of these sequences in tokens, after cropping."""
     return np.minimum(data.store.lengths(members), recipe.max_length)
 
 
 def _checkpoint_bytes(model: nn.Module, memory: StepMemory, recipe: Recipe) -> int:
-    """The size of a checkpoint. It has all weights, also those that do not learn, where weights are averaged
-    or spread over processes.
+    """Return the size of a checkpoint in bytes.
+
+    It holds frozen weights too if weights are averaged or spread over processes.
     """
     has_all = recipe.ema_decay > 0 or recipe.strategy == "fsdp"
     kept = memory.weights if has_all else learning_bytes(model)
@@ -205,8 +237,9 @@ def _checkpoint_bytes(model: nn.Module, memory: StepMemory, recipe: Recipe) -> i
 
 
 def _output_bytes(recipe: Recipe, weights: int, checkpoint: int) -> dict[str, int]:
-    """The bytes of the model and of at most three checkpoints: the newest, the best where the run validates,
-    and one that is being written.
+    """Return the bytes of the model and of the checkpoints.
+
+    There are at most three: the newest, the best if the run validates, and one that is being written.
     """
     n_checkpoints = 0 if not recipe.n_steps else 3 if recipe.validate_every else 2
     return {"model": weights, "checkpoints": n_checkpoints * checkpoint}

@@ -1,4 +1,4 @@
-"""What a step of training takes in memory, part by part; and the error that says so where it is too much."""
+"""Memory of a training step: its parts are computed from small batches, and an error names what fits."""
 
 import gc
 import traceback
@@ -21,40 +21,46 @@ from biofm.training.objectives import Example, Objective
 from biofm.training.optimizers import Joined, make_optimizer
 from biofm.training.recipe import Recipe
 
-SAMPLE_TOKENS, SAMPLE_LENGTH = (256, 512), 128  # of the batches that are looked at: small, and enough
+SAMPLE_TOKENS, SAMPLE_LENGTH = (256, 512), 128  # of the batches that are measured: small ones are enough
 BATCH_MULTIPLE = 1024
-USABLE = 0.9  # of the memory there is: an estimate is no better
+USABLE = 0.9  # share of the free memory, as a margin for the error of the estimate
 
-CODE_BYTES = 60 << 20  # on a CPU, measured: what the code of a first step takes
+CODE_BYTES = 60 << 20  # code that a first step loads on a CPU (measured)
 
-# oneDNN, which multiplies bfloat16 on a CPU, makes a program for every new shape, and keeps the last 1,024 of
-# them: as many as 60 steps of packed batches make. So much come beyond those of a trial.
+# oneDNN, which multiplies bfloat16 on a CPU, compiles a program for every new shape and keeps the last 1,024.
+# About 60 steps of packed batches need so many. This is what they take beyond the programs of a trial.
 PRIMITIVES_BYTES = 400 << 20
 
-# What an allocator holds in pieces that no tensor fits: as a share of the activations where nothing was
-# tried, so that a trial fails on no machine; and how much that grows after the first steps, because batches
-# differ in their sizes: by half within a hundred steps.
+# An allocator holds memory in pieces that fit no tensor. UNTRIED is its share of the activations before a
+# trial, high enough that the trial itself does not fail. GROWTH is its growth after the trial: batches differ
+# in size, so it grows by half within a hundred steps.
 UNTRIED, GROWTH = 1.0, 1.5
 
-# Of torch's allocator on Linux, and elsewhere; of the C++ library under it; of CUDA and cuBLAS, which take
-# memory for themselves; of Apple's MPS.
+# Messages of torch's allocator on Linux and elsewhere, of the C++ library, of CUDA and cuBLAS, which allocate
+# memory for themselves, and of Apple's MPS.
 COMPLAINTS = (
     "can't allocate memory", "not enough memory", "bad_alloc", "bad allocation", "CUDA error: out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED", "MPS backend out of memory",
 )  # fmt: skip
-# Of oneDNN, which says no more; it is for lack of memory where little is left.
+# Messages of oneDNN, which give no cause. If little memory is left, the cause is taken to be the memory.
 ONEDNN_COMPLAINTS = ("could not create a primitive", "could not execute a primitive")
 LITTLE_BYTES = 256 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepMemory:
-    """The bytes that one process takes where it trains.
+    """Holds the bytes that one process takes on the device where it trains.
 
-    ``weights``, ``gradients``, ``optimiser`` (its state), ``averages`` (of the weights), ``checkpoint``
-    (while it is written or read) and ``code`` do not depend on the batch. Of a batch, ``batch_bytes`` and
-    ``token_bytes`` for each of its tokens are kept for the backward pass, and the allocator holds
-    ``held_bytes`` more for each token.
+    Attributes:
+        weights: The model's weights.
+        gradients: The gradients of the trained weights.
+        optimiser: The state of the optimiser.
+        averages: The averages of the weights.
+        checkpoint: A checkpoint while it is written or read.
+        code: Code that the first steps load.
+        batch_bytes: What each batch keeps for the backward pass, whatever its size.
+        token_bytes: What a batch keeps more for each of its tokens.
+        held_bytes: What the allocator holds more for each token of a batch.
     """
 
     weights: int
@@ -68,7 +74,11 @@ class StepMemory:
     held_bytes: float
 
     def parts(self, n_tokens: int) -> dict[str, int]:
-        """The bytes of each part at the worst moment, with batches of ``n_tokens`` tokens."""
+        """Return the bytes of each part at the moment of the highest use.
+
+        Args:
+            n_tokens: Tokens of a batch.
+        """
         return {
             "code": self.code,
             "weights": self.weights,
@@ -84,15 +94,22 @@ class StepMemory:
         return sum(self.parts(n_tokens).values())
 
     def largest_batch(self, room_bytes: int) -> int:
-        """The largest batch in tokens, a multiple of 1,024, that takes at most nine tenths of the room; 0
-        where 1,024 are too many.
+        """Return the largest batch that takes at most nine tenths of the room.
+
+        The result is a multiple of 1,024 tokens; 0 if 1,024 are too many.
+
+        Args:
+            room_bytes: Bytes that training may take.
         """
         nothing, one = self.total(0), self.total(BATCH_MULTIPLE)
         return BATCH_MULTIPLE * max(0, int((USABLE * room_bytes - nothing) // (one - nothing)))
 
     def as_tried(self, trial: Trial, used_before: int) -> "StepMemory":
-        """The same, with what the allocator held in ``trial``; the process used ``used_before`` bytes
-        before.
+        """Return the same with the allocator's share as measured in a trial.
+
+        Args:
+            trial: Measurements of some steps.
+            used_before: Bytes that the process used before the trial.
         """
         kept = self.batch_bytes + trial.largest_batch * self.token_bytes
         known = used_before + self.weights + self.gradients + self.optimiser + kept
@@ -100,8 +117,14 @@ class StepMemory:
         return replace(self, held_bytes=GROWTH * max(0.0, held) / trial.largest_batch)
 
     def spread(self, strategy: str, n_processes: int) -> "StepMemory":
-        """The same in one of several processes: FSDP shares out all that belongs to weights, DDP adds
-        gradients up in buffers of their own.
+        """Return what one of several processes takes.
+
+        FSDP divides everything that belongs to weights among the processes. DDP sums gradients in additional
+        buffers.
+
+        Args:
+            strategy: The strategy of the recipe.
+            n_processes: Processes that train together.
         """
         if strategy != "fsdp":
             return replace(self, gradients=(2 if n_processes > 1 else 1) * self.gradients)
@@ -112,8 +135,14 @@ class StepMemory:
 def measure_step(
     model: nn.Module, objective: Objective, data: PackedData, recipe: Recipe, compute: Compute
 ) -> StepMemory:
-    """The memory of a step, reckoned from what two small batches keep as they pass forward through a copy of
-    ``model``.
+    """Compute the memory of a step from what two small batches keep in a forward pass.
+
+    Args:
+        model: The model, which is copied for this.
+        objective: Labels the batches and computes the loss.
+        data: The batches of the run.
+        recipe: The settings of the run.
+        compute: The device and the number format.
     """
     copy = training_copy(model, compute)
     shortened = replace(recipe, max_length=min(recipe.max_length, SAMPLE_LENGTH))
@@ -133,7 +162,7 @@ def measure_step(
         gradients=learning,
         optimiser=optimiser,
         averages=averages,
-        checkpoint=learning + optimiser + averages if on_cpu else 0,  # which is on the host in any case
+        checkpoint=learning + optimiser + averages if on_cpu else 0,  # a checkpoint lies on the host
         code=_code_bytes(compute),
         batch_bytes=max(0, round(of_few - few * token_bytes)),
         token_bytes=token_bytes,
@@ -142,14 +171,14 @@ def measure_step(
 
 
 def _code_bytes(compute: Compute) -> int:
-    """The bytes of code that a CPU loads; a GPU's are small beside what it computes on."""
+    """Return the bytes of code that a CPU loads; a GPU's code is small beside its tensors."""
     if compute.device.type != "cpu":
         return 0
     return CODE_BYTES + (PRIMITIVES_BYTES if compute.dtype is torch.bfloat16 else 0)
 
 
 def optimizer_bytes(model: nn.Module, recipe: Recipe) -> int:
-    """The bytes of the state of the optimiser: a momentum for each weight, and for AdamW a second moment."""
+    """Return the bytes of the optimiser's state: a momentum a weight, and with AdamW a second moment."""
     optimizer = make_optimizer(model, recipe)
     total = 0
     for part in optimizer.parts if isinstance(optimizer, Joined) else (optimizer,):
@@ -159,7 +188,7 @@ def optimizer_bytes(model: nn.Module, recipe: Recipe) -> int:
 
 
 def learning_bytes(model: nn.Module) -> int:
-    """The bytes of the weights that learn, which are those that a checkpoint keeps."""
+    """Return the bytes of the weights that learn; a checkpoint keeps only these."""
     return bytes_of(weight for weight in model.parameters() if weight.requires_grad)
 
 
@@ -170,8 +199,10 @@ def bytes_of(tensors: Iterable[Tensor]) -> int:
 def _kept_bytes(
     model: nn.Module, objective: Objective, samples: list[Example], recipe: Recipe, compute: Compute
 ) -> list[int]:
-    """The bytes that each sample keeps at the end of a forward pass. Where activations are computed again,
-    that is what all blocks keep, and what one of them keeps while it is computed again.
+    """Return the bytes that each sample keeps at the end of a forward pass.
+
+    If activations are recomputed, this is the inputs of all blocks, and all activations of one block while it
+    is recomputed.
     """
     whole = [_kept_of(model, objective, example, compute) for example in samples]
     if not recipe.activation_checkpointing:
@@ -184,7 +215,7 @@ def _kept_bytes(
 
 
 def _kept_of(model: nn.Module, objective: Objective, example: Example, compute: Compute) -> int:
-    """The bytes of the tensors that autograd keeps, without those of the model itself."""
+    """Return the bytes of the tensors that autograd keeps, without the model's own."""
     own = {tensor.untyped_storage().data_ptr() for tensor in (*model.parameters(), *model.buffers())}
     kept: dict[int, int] = {}
 
@@ -192,7 +223,7 @@ def _kept_of(model: nn.Module, objective: Objective, example: Example, compute: 
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in own:
             kept[storage.data_ptr()] = storage.nbytes()
-        return tensor.detach()  # which holds the storage, so that no other gets its address
+        return tensor.detach()  # it keeps the storage alive, so that no other gets its address
 
     with precision(compute), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         loss = objective.loss(model, example)
@@ -204,8 +235,12 @@ def _kept_of(model: nn.Module, objective: Objective, example: Example, compute: 
 def memory_named(
     recipe: Recipe, compute: Compute, find_batch_size: Callable[[], int | None]
 ) -> Iterator[None]:
-    """Turn a lack of memory within the ``with`` into an OptionError that names the size of batches which
-    would fit. ``find_batch_size`` finds that size, after the memory of the step that failed was freed.
+    """Turn a lack of memory within the ``with`` into an OptionError that names a size of batches that fits.
+
+    Args:
+        recipe: The settings of the run.
+        compute: The device.
+        find_batch_size: Finds that size in tokens. It is called after the failed step's memory was freed.
     """
     try:
         yield
@@ -228,7 +263,11 @@ def is_lack_of_memory(error: BaseException) -> bool:
 
 
 def give_back(compute: Compute) -> None:
-    """Give memory that is not used any more back to the system, so that it counts as free."""
+    """Give unused memory back to the system, so that it counts as free.
+
+    Args:
+        compute: The device.
+    """
     gc.collect()
     give_back_freed_memory()
     if compute.device.type == "cuda":
@@ -236,7 +275,7 @@ def give_back(compute: Compute) -> None:
 
 
 def _clear_frames(error: BaseException) -> None:
-    """Free the tensors of the step that failed, which the frames of the error hold."""
+    """Free the tensors of the failed step, which the frames of its error hold."""
     seen: BaseException | None = error
     while seen is not None:
         traceback.clear_frames(seen.__traceback__)
@@ -244,7 +283,7 @@ def _clear_frames(error: BaseException) -> None:
 
 
 def _try(find_batch_size: Callable[[], int | None]) -> int | None:
-    """The size of batches that would fit; None where there is not even the memory to find out."""
+    """Find the size of batches that fits; None if memory is too small even to find it."""
     try:
         return find_batch_size()
     except (MemoryError, RuntimeError) as error:
@@ -257,11 +296,11 @@ def _named(recipe: Recipe, compute: Compute, fits: int | None) -> OptionError:
     kind, budget = type(recipe), recipe.tokens_per_batch
     what = f"the memory of {compute.device} is too small for batches of {budget:,} tokens"
     if fits is None or budget <= BATCH_MULTIPLE:
-        remedy = "Give less"
+        remedy = "Give fewer tokens"
     elif fits == 0:
-        remedy = f"Not even {BATCH_MULTIPLE:,} fit: take a smaller model"
+        remedy = f"Not even {BATCH_MULTIPLE:,} tokens fit: use a smaller model"
     else:
-        # What failed does not fit, whatever was found.
+        # The size that failed does not fit, even if the estimate says so.
         below = (budget - 1) // BATCH_MULTIPLE * BATCH_MULTIPLE
         remedy = f"Give {min(fits, below)}, and more {option_of(kind, 'batches_per_step')} instead"
     if not recipe.activation_checkpointing:

@@ -1,4 +1,4 @@
-"""A sample of the data of a run, from which the estimate of a training is made."""
+"""Sample of a run's data: the estimate of a training is computed from it."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -18,16 +18,21 @@ from biofm.training.recipe import PretrainRecipe
 from biofm.training.run_data import check_store
 
 SAMPLE_TOKENS = 1 << 24
-"""How many tokens of the files are read at most; the rest is taken to be like them."""
+"""Most tokens that are read from the files; the estimate assumes that the rest is like them."""
 
 STORE_BYTES = 48
-"""Bytes that a store keeps of a sequence beside its tokens: where they begin, name, hash, part."""
+"""Bytes that a store keeps for a sequence beside its tokens: their start, its name, hash and part."""
 
 
 class Sample(NamedTuple):
-    """The sequences of a sample: those that ``train`` draws, and those of ``validation``. The whole of the
-    data is ``n_times`` as much, and the store that will be made of it takes ``n_bytes``, 0 for one that there
-    is.
+    """Holds a sample of the data.
+
+    Attributes:
+        tokens: The sequences of the sample.
+        train: Draws those that train.
+        validation: The numbers of those that validate.
+        n_times: The size of all data in sizes of the sample.
+        n_bytes: Bytes of the store that the run will prepare from all data; 0 if the store exists.
     """
 
     tokens: TokenStore
@@ -38,9 +43,16 @@ class Sample(NamedTuple):
 
 
 def sample_store(folder: Path, checkpoint: Checkpoint, recipe: PretrainRecipe) -> Sample:
-    """All of the store in ``folder``, of which only what batches need is read.
+    """Take the whole store as the sample; only what batches need is read from the disk.
 
-    Raises InputError: it is damaged, or not for this model. OptionError: it has no validation part.
+    Args:
+        folder: The folder of the store.
+        checkpoint: The model and its tokenizer.
+        recipe: The settings of the run.
+
+    Raises:
+        InputError: The store is damaged, or was not prepared for this model.
+        OptionError: The store has no validation part, and the recipe validates.
     """
     with input_errors():
         store = open_store(folder)
@@ -56,9 +68,19 @@ def sample_files(
     checkpoint: Checkpoint,
     recipe: PretrainRecipe,
 ) -> Sample:
-    """The first sequences of each file, of which as many validate as the recipe holds out for that.
+    """Read the first sequences of each file.
 
-    Raises InputError: a file is at fault, or holds too little.
+    As many of them validate as the recipe holds out for that.
+
+    Args:
+        streams: The opened files.
+        paths: Their paths, in the same order.
+        reading: How the files are read.
+        checkpoint: The model and its tokenizer.
+        recipe: The settings of the run.
+
+    Raises:
+        InputError: A file has a fault, or holds too few sequences.
     """
     names = short_names(paths)
     reader = BlockReader(reading, names, checkpoint.tokenizer, Counter())
@@ -88,8 +110,10 @@ def sample_files(
 
 
 def _share_read(stream: BinaryIO, path: Path, n_records: int) -> float:
-    """The share of a file that was read, after ``n_records`` of its records: in rows of Parquet, which is not
-    read in the order of its bytes, and in bytes of other files.
+    """Return the share of a file that was read after ``n_records`` of its records.
+
+    It is a share of the rows of a Parquet file, which is not read in the order of its bytes, and a share of
+    the bytes of other files.
     """
     if path.suffix.lower() == ".parquet":
         import pyarrow.parquet as pq  # takes a third of a second

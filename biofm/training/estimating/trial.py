@@ -1,4 +1,4 @@
-"""A few steps of training on a copy of the model: how long they take, and how much memory they touch."""
+"""Trial: a few training steps on a copy of the model, whose time and memory are measured."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -26,11 +26,14 @@ LEAST_STEPS = 3  # the first is slow, and the next two still take new memory
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """How long the steps of a trial took, and how much memory.
+    """Holds the time and the memory of some steps.
 
-    ``n_tokens`` of all batches but the first passed forward and backward in ``seconds``; one step of the
-    optimiser took ``update_seconds``. ``used_bytes``: the most that the process held, the weights of the copy
-    among it. ``largest_batch``: in tokens.
+    Attributes:
+        n_tokens: Tokens of all batches but the first one, which is slow.
+        seconds: Time of the forward and backward passes of these batches.
+        update_seconds: Time of one update of the weights.
+        used_bytes: The most memory that the process held, the weights of the copy included.
+        largest_batch: Tokens of the largest batch.
     """
 
     n_tokens: int
@@ -43,8 +46,16 @@ class Trial:
 def try_steps(
     model: nn.Module, objective: Objective, data: PackedData, recipe: Recipe, compute: Compute
 ) -> Trial:
-    """Make steps of one batch each for five seconds, at least three. Blocks are not compiled, because that
-    takes longer than the trial.
+    """Make steps of one batch each on a copy of the model, for five seconds and at least three steps.
+
+    Blocks are not compiled, because that takes longer than the trial.
+
+    Args:
+        model: The model, which stays as it is.
+        objective: Labels the batches and computes the loss.
+        data: The batches of the run.
+        recipe: The settings of the run.
+        compute: The device and the number format.
     """
     copy = training_copy(model, compute)
     if recipe.activation_checkpointing:
@@ -69,12 +80,12 @@ def try_steps(
 
 
 class _Watch:
-    """Notes when each step begins, when its passes are over, and when the weights are updated."""
+    """Records when each step begins, when its passes are over, and when the weights are updated."""
 
     def __init__(self, compute: Compute) -> None:
         self.compute = compute
         self.sizes: list[int] = []
-        self.moments: list[float] = []  # three a step
+        self.moments: list[float] = []  # three for each step
         self.used_bytes = 0
 
     def begin(self, n_tokens: int) -> None:
@@ -114,7 +125,7 @@ class _Watch:
 
 
 def training_copy(model: nn.Module, compute: Compute) -> nn.Module:
-    """A copy of the model on the device and in float32, as training has it."""
+    """Copy the model to the device in float32, as training does."""
     return deepcopy(model).to(compute.device, torch.float32).train()
 
 
@@ -123,7 +134,7 @@ def encoder_of(model: nn.Module) -> Encoder:
 
 
 def plan_of(data: PackedData, recipe: Recipe) -> Plan:
-    """The plan of the batches that a run with this recipe would make in one process."""
+    """Return the plan of the batches that a run with this recipe would make in one process."""
     return Plan(
         data.train, data.store, budget=recipe.tokens_per_batch, max_length=recipe.max_length, seed=recipe.seed
     )
@@ -135,15 +146,13 @@ def sample_batches(objective: Objective, data: PackedData, recipe: Recipe) -> It
 
 
 def precision(compute: Compute) -> AbstractContextManager[None]:
-    """The context in which products are computed in the number format of ``compute``, as Lightning sets
-    it.
-    """
+    """Return a context in which products have the number format of ``compute``, as Lightning sets it."""
     rounds = compute.dtype is torch.bfloat16
     return torch.autocast(compute.device.type, torch.bfloat16, enabled=rounds, cache_enabled=False)
 
 
 def used_bytes(compute: Compute) -> int:
-    """How many bytes are used where the model trains: on a CPU by this process, on a GPU by torch."""
+    """Return the bytes in use on the device: by this process on a CPU, by torch on a GPU."""
     if compute.device.type == "cuda":
         return torch.cuda.memory_reserved(compute.device)
     return resident_bytes()

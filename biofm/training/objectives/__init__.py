@@ -1,4 +1,4 @@
-"""What a model is trained for: each objective labels batches and computes the loss on them."""
+"""Objectives: each one labels batches with their targets and computes the loss on them."""
 
 from biofm.training.objectives.labels import classification, multi_label, per_residue, regression
 from biofm.training.objectives.language import causal_lm, masked_lm

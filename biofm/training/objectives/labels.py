@@ -1,4 +1,4 @@
-"""The objectives of labelled data: numbers or classes of a sequence, or a class of each residue."""
+"""Objectives of labelled data: the model predicts numbers or classes of sequences, or classes of residues."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -19,26 +19,44 @@ UNKNOWN = -1
 
 
 def regression(targets: Float[np.ndarray, "members columns"]) -> Objective:
-    """Squared error of every number; NaN is a number that nobody knows and that does not count."""
+    """Make the objective of a regression: the squared error of every number.
+
+    Args:
+        targets: The numbers of each sequence of the store. NaN marks an unknown number, which does not count.
+    """
     return Objective(partial(_label_sequences, targets.astype(np.float32)), _squared_error)
 
 
 def classification(targets: Int[np.ndarray, " members"]) -> Objective:
-    """Cross-entropy of the class of each sequence; -1 is one that nobody knows and that does not count."""
+    """Make the objective of a classification: the cross-entropy of the class of each sequence.
+
+    Args:
+        targets: The class of each sequence of the store. -1 marks an unknown class, which does not count.
+    """
     return Objective(partial(_label_classes, targets), cross_entropy)
 
 
 def multi_label(targets: Float[np.ndarray, "members labels"]) -> Objective:
-    """Binary cross-entropy of every label, 1 or 0; NaN is one that nobody knows and that does not count."""
+    """Make the objective of several labels a sequence: the binary cross-entropy of every label.
+
+    Args:
+        targets: 1 or 0 for each label of each sequence of the store. NaN marks an unknown label, which does
+            not count.
+    """
     labels = targets.astype(np.float32)
     return Objective(partial(_label_sequences, labels), _binary_cross_entropy)
 
 
 def per_residue(targets: Sequence[NDArray[np.integer]], tokenizer: Tokenizer) -> Objective:
-    """Cross-entropy of the class of each residue; ``targets[i]`` has one a residue of member i, -1 where
-    nobody knows.
+    """Make the objective of residue classes: the cross-entropy of the class of each residue.
 
-    The special tokens around a sequence have no class. A crop is judged on what it shows.
+    The special tokens around a sequence have no class. A cropped sequence counts with the residues that it
+    shows.
+
+    Args:
+        targets: For each sequence of the store, a class for each residue. -1 marks an unknown class, which
+            does not count.
+        tokenizer: Says how many special tokens stand around a sequence.
     """
     frame = len(tokenizer.before), len(tokenizer.behind)
     return Objective(partial(_label_residues, targets, frame), cross_entropy)
@@ -51,14 +69,14 @@ def _label_sequences(
     starts: Indices,
     rng: np.random.Generator,
 ) -> Labelled:
-    """The sequences of which at least one number is known."""
+    """Label the sequences of which at least one number is known."""
     of_batch = targets[members]
     rows = np.flatnonzero(~np.isnan(of_batch).all(axis=1))
     return Labelled(batch, torch.from_numpy(rows), torch.from_numpy(of_batch[rows]))
 
 
 def _mean_where_known(losses: Tensor, targets: Tensor) -> Tensor:
-    """The mean of those losses whose target is known; zero where none is."""
+    """Compute the mean of those losses whose target is known; zero if none is."""
     is_known = ~targets.isnan()
     return torch.where(is_known, losses, 0.0).sum() / is_known.sum().clamp_min(1)
 

@@ -1,4 +1,4 @@
-"""The objectives of language models: tokens that are masked, or the next token."""
+"""Objectives of language models: the model predicts masked tokens, or the next token."""
 
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,10 +19,12 @@ from biofm.training.recipe import PretrainRecipe
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rates:
-    """How masked language modelling changes what the model sees.
+    """Says how masked language modelling changes the tokens that the model sees.
 
-    ``share`` of the scored tokens are chosen. Of those, ``mask`` become <mask>, ``random`` become a random
-    scored token, and the others stay as they are.
+    Attributes:
+        share: Share of the scored tokens that the model predicts.
+        mask: Share of these that become <mask>.
+        random: Share of these that become a random scored token; the others stay as they are.
     """
 
     share: float
@@ -31,7 +33,11 @@ class Rates:
 
 
 def masked_lm(tokenizer: Tokenizer, recipe: PretrainRecipe) -> Objective:
-    """The masked objective: tokens chosen at the recipe's rates are to be predicted from the others.
+    """Make the masked objective: the model predicts randomly chosen tokens from the others.
+
+    Args:
+        tokenizer: Says which tokens can be chosen, and which one is the mask.
+        recipe: Says how many tokens are chosen, masked and replaced.
 
     Source: Devlin et al. 2019, section 3.1; for proteins Lin et al. 2023, supplement A.2.
     """
@@ -42,8 +48,10 @@ def masked_lm(tokenizer: Tokenizer, recipe: PretrainRecipe) -> Objective:
 
 
 def causal_lm(tokenizer: Tokenizer) -> Objective:
-    """The causal objective: each token but the last predicts the next one, <eos> included. The encoder sees
-    no later tokens.
+    """Make the causal objective: the model predicts each token, <eos> included, from those before it.
+
+    Args:
+        tokenizer: The tokenizer of the model.
 
     Source: Bengio et al. 2003.
     """
@@ -51,9 +59,9 @@ def causal_lm(tokenizer: Tokenizer) -> Objective:
 
 
 def _cross_entropy_of_rows(model: nn.Module, example: Example) -> Float[Tensor, ""]:
-    """Mean over the judged rows, in nats; only they pass through the end of the last block and the head.
+    """Compute the mean cross-entropy of the judged rows in nats; zero if a small batch has none.
 
-    Zero where a small batch has none.
+    Only these rows pass through the end of the last block and the head.
     """
     logits = model(example.batch, example.batch.rows(example.rows))
     return F.cross_entropy(logits.float(), example.targets, reduction="sum") / max(1, len(example.targets))

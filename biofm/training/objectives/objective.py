@@ -1,4 +1,4 @@
-"""An objective: how a batch is labelled, and the loss on it; and the loss that several objectives share."""
+"""Objective: how a batch is labelled and how its loss is computed; several objectives share one loss."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +16,13 @@ from biofm.nn import PackedBatch
 
 
 class Labelled(NamedTuple):
-    """What the model sees, which rows of its output are judged, and what they should be."""
+    """Holds a batch with its targets.
+
+    Attributes:
+        batch: What the model sees.
+        rows: The rows of the model's output that are judged.
+        targets: What these rows should be.
+    """
 
     batch: PackedBatch
     rows: Int[Tensor, " judged"]
@@ -24,16 +30,20 @@ class Labelled(NamedTuple):
 
     @property
     def n_judged(self) -> int:
-        """How many targets are known: each counts the same, in whatever batch it is."""
-        has_unknown = self.targets.is_floating_point()  # NaN among those of a sequence
+        """The number of targets that are known. Each of them has the same weight in any batch."""
+        has_unknown = self.targets.is_floating_point()  # NaN marks an unknown number of a sequence
         return int((~self.targets.isnan()).sum()) if has_unknown else len(self.targets)
 
 
 class Example(NamedTuple):
-    """A labelled batch in its place among those of a step.
+    """Holds a labelled batch and its place in the run.
 
-    ``n_judged``: how many targets it counts for; 0 where it is there for processes to be in step alone.
-    ``cursor``: where the next step begins.
+    Attributes:
+        batch: What the model sees.
+        rows: The rows of the model's output that are judged.
+        targets: What these rows should be.
+        n_judged: The number of targets that count; 0 for a batch that only keeps the processes in step.
+        cursor: The place where the next step begins.
     """
 
     batch: PackedBatch
@@ -43,6 +53,11 @@ class Example(NamedTuple):
     cursor: Cursor
 
     def to(self, device: torch.device) -> "Example":
+        """Copy the tensors to a device.
+
+        Args:
+            device: The device.
+        """
         return self._replace(
             batch=self.batch.to(device), rows=self.rows.to(device), targets=self.targets.to(device)
         )
@@ -50,12 +65,14 @@ class Example(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """``label(batch, members, starts, rng)`` runs where batches are made: sequence i of the batch is member
-    ``members[i]`` of the store from its token ``starts[i]`` on.
-
-    ``loss(model, example)`` is the mean over the known targets, zero where there are none.
+    """Holds the two functions that define a training task.
 
     Both are functions of a module, so that they can be sent to another process.
+
+    Attributes:
+        label: ``label(batch, members, starts, rng)`` labels a batch in the process that makes it. Sequence i
+            of the batch is member ``members[i]`` of the store from its token ``starts[i]`` on.
+        loss: ``loss(model, example)`` returns the mean over the known targets; zero if there are none.
     """
 
     label: Callable[[PackedBatch, Indices, Indices, np.random.Generator], Labelled]
@@ -63,6 +80,6 @@ class Objective:
 
 
 def cross_entropy(model: nn.Module, example: Example) -> Float[Tensor, ""]:
-    """The mean cross-entropy of the judged rows of the model's output, in nats; zero where there are none."""
+    """Compute the mean cross-entropy of the judged rows of the model's output in nats; zero without rows."""
     total = F.cross_entropy(model(example.batch)[example.rows].float(), example.targets, reduction="sum")
     return total / max(1, len(example.targets))

@@ -1,4 +1,4 @@
-"""The processes of a run: who they are, how they start and meet, take turns, and end with one message."""
+"""Processes of one run: how each learns its rank, how they start, meet and take turns, and how they end."""
 
 from biofm.training.processes.crew import Crew, SilentExit, leave_to_main, main_speaks, rendezvous
 from biofm.training.processes.ending import Interruption, one_message, remove_end_mark

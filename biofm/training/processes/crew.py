@@ -1,4 +1,4 @@
-"""The processes of a run after they have met: the first one goes first, and the others take what it made."""
+"""Crew: after the processes of a run have met, the first one works first, and the others use its results."""
 
 import atexit
 import json
@@ -34,14 +34,18 @@ Result = TypeVar("Result")
 
 
 class SilentExit(SystemExit):
-    """The exit of a process that says nothing, because another process says why."""
+    """Ends a process without a message, because another process reports the reason."""
 
 
 class Crew:
-    """The processes of a run. All take the same turns in the same order, so a turn is named by its number.
+    """Lets the processes of a run take turns and share results.
 
-    ``store``: where they leave words for one another; None for one process alone. ``parent``: the process id
-    of the first process, where that started the others.
+    All take the same turns in the same order, so the number of a turn identifies it.
+
+    Args:
+        processes: The rank of this process, and the number of all.
+        store: Passes short messages between the processes; None for one process alone.
+        parent: The process id of the first process if that started the others, else None.
     """
 
     def __init__(self, processes: Processes, store: Store | None, parent: int | None = None) -> None:
@@ -56,15 +60,26 @@ class Crew:
         return self.processes.is_main
 
     def begin_group(self, device: torch.device, timeout: timedelta) -> None:
-        """Begin torch's group of the processes, which carries tensors of ``device`` between them."""
+        """Start torch's process group, which carries tensors between the processes.
+
+        Args:
+            device: The device of the tensors.
+            timeout: How long a call waits for the other processes before it fails.
+        """
         store = HashStore() if self._store is None else PrefixStore("group", self._store.clone())  # type: ignore[attr-defined]  # not in its stub
         begin_group(self.processes, store, device, timeout)
 
     def from_main(self, work: Callable[[], Any]) -> Any:
-        """Do ``work`` in the first process, and return its result in every one; the others wait as long as it
-        takes. The result travels as JSON, and every process gets what JSON makes of it.
+        """Do ``work`` in the first process, and return its result in every process.
 
-        Raises SilentExit in the others if ``work`` fails.
+        The others wait as long as it takes. The result travels as JSON, so every process gets a tuple, for
+        example, as a list.
+
+        Args:
+            work: Returns a value that JSON can hold.
+
+        Raises:
+            SilentExit: ``work`` failed; the other processes raise this.
         """
         if not self.is_main:
             return self._await()
@@ -74,18 +89,25 @@ class Crew:
         return parse_json(result)
 
     def in_main(self, work: Callable[[], Result]) -> Result | None:
-        """Do ``work`` in the first process and return its result there; the others wait as long as it takes,
-        and get None.
+        """Do ``work`` in the first process and return its result there.
 
-        Raises SilentExit in the others if ``work`` fails.
+        The others wait as long as it takes, and return None.
+
+        Args:
+            work: Is called without arguments.
+
+        Raises:
+            SilentExit: ``work`` failed; the other processes raise this.
         """
         with self.main_first():
             return work() if self.is_main else None
 
     @contextmanager
     def main_first(self) -> Iterator[None]:
-        """Run the ``with`` in the first process, then in the others. If it fails in the first one, the others
-        raise SilentExit in its place.
+        """Run the ``with`` in the first process, then in the others.
+
+        Raises:
+            SilentExit: The ``with`` failed in the first process; the other processes raise this.
         """
         if not self.is_main:
             self._await()
@@ -96,10 +118,12 @@ class Crew:
             tell('{"result": null}')
 
     def dismiss(self) -> None:
-        """End the other processes in silence, because this run is all that they were started for. The first
-        process waits for them, because it is the one that tells them how each turn went.
+        """End the other processes without a message, because their only run is over.
 
-        Raises SilentExit in the others.
+        The first process waits for them, because they read the results of its turns from it.
+
+        Raises:
+            SilentExit: Always, in the other processes.
         """
         self.is_over = True
         if self._store is None:
@@ -112,8 +136,11 @@ class Crew:
 
     @contextmanager
     def watched(self, give_up: Callable[[str], None]) -> Iterator[None]:
-        """Look after the other processes within the ``with``, from a thread. If one is gone, and this process
-        has not ended by itself ten seconds later, ``give_up`` is called with what became of the lost one.
+        """Look after the other processes from a thread within the ``with``.
+
+        Args:
+            give_up: Is called with a description of the lost process if one is gone and this process has not
+                ended by itself ten seconds later.
         """
         is_over = threading.Event()
 
@@ -132,7 +159,7 @@ class Crew:
             thread.join()
 
     def is_main_there(self) -> bool:
-        """Whether the first process lives: it is this one's parent, or else the store must answer."""
+        """Return whether the first process lives: it is this one's parent, or else the store answers."""
         if self._parent is not None:
             return self.is_main or os.getppid() == self._parent
         try:
@@ -143,28 +170,36 @@ class Crew:
         return True
 
     def find_lost(self) -> str | None:
-        """What became of a process that is gone, as far as this one can tell; None if none is known to be."""
+        """Describe how a process ended, as far as this one can tell; None if all seem to live."""
         return find_ended() if self.is_main_there() else "process 0 is gone"
 
     def explain_lost(self) -> str:
-        """What became of a process that is known to be gone, be it that nothing more is known of it."""
+        """Describe how a process ended that is certainly gone, even if nothing more is known about it."""
         of_main = None if self.is_main_there() else "process 0 is gone"
         return of_main or await_ended() or "one of its processes died"
 
     def wait_for_all(self, limit: timedelta) -> None:
-        """Wait until all processes are there. Raises DistError: one is lost, or not there in time."""
+        """Wait until all processes have arrived.
+
+        Args:
+            limit: The longest time to wait.
+
+        Raises:
+            DistError: A process is lost, or has not arrived in time.
+        """
         assert self._store is not None, "a process alone waits for nobody"
         self._store.set(f"here/{self.processes.rank}", "")
         self._await_all("here", limit)
 
     def _await_all(self, word: str, limit: timedelta) -> None:
-        """Wait for a word of every process but the first. Raises DistError."""
+        """Wait until every process but the first has left this word in the store, or raise DistError."""
         self._wait([f"{word}/{rank}" for rank in range(1, self.processes.world_size)], limit)
 
     @contextmanager
     def _telling(self) -> Iterator[Callable[[str], None]]:
-        """Yield a function by which the first process tells the others the result of this turn. If the
-        ``with`` fails, they are told the exit code.
+        """Yield a function by which the first process tells the others the result of this turn.
+
+        If the ``with`` fails, they get the exit code instead.
         """
         turn = self._next_turn()
 
@@ -179,7 +214,7 @@ class Crew:
             raise
 
     def _await(self) -> Any:
-        """Wait for the result that the first process tells at the end of its turn."""
+        """Wait for the result of the first process's turn, and return it."""
         assert self._store is not None, "a process that is not the first one is not alone"
         turn = self._next_turn()
         try:
@@ -191,18 +226,21 @@ class Crew:
         except DistError as error:
             raise SilentExit(1) from error
         except (ValueError, TypeError, KeyError) as error:
-            what = "the run is over, because the word of its first process is not one of biofm's"
-            raise ProcessError(what, remedy="See who else reaches the port where they meet") from error
+            what = "the run ends, because a message between its processes does not come from biofm"
+            remedy = "Check which other programs reach the port at which the processes meet"
+            raise ProcessError(what, remedy=remedy) from error
 
     def _wait(self, words: list[str], limit: timedelta = timedelta.max) -> None:
-        """Wait for these words in a loop of Python, so that signals are heard. Raises DistError: a process is
-        lost, or the time is over.
+        """Wait for these words in a Python loop, so that this process still receives signals.
+
+        Raises:
+            DistError: A process is lost, or the time is over.
         """
         assert self._store is not None, "a process alone waits for nobody"
         end = time.monotonic() + limit.total_seconds()
         while not self._store.check(words):
             if time.monotonic() > end or self.find_lost():
-                raise DistError(self.find_lost() or "it takes too long")
+                raise DistError(self.find_lost() or "they did not answer in time")
             time.sleep(SECONDS_BETWEEN_LOOKS)
 
     def _next_turn(self) -> str:
@@ -212,8 +250,10 @@ class Crew:
 
 @contextmanager
 def main_speaks() -> Iterator[None]:
-    """Let the first process alone say what is wrong with the options, which every process finds by itself
-    before they have met: a BiofmError within the ``with`` becomes a SilentExit in the others.
+    """Let only the first process report an error in the options.
+
+    Before the processes meet, each of them finds the same error. A BiofmError within the ``with`` becomes a
+    SilentExit in all but the first one.
     """
     try:
         yield
@@ -224,31 +264,41 @@ def main_speaks() -> Iterator[None]:
 
 
 def leave_to_main() -> None:
-    """Go on in the first process of a run alone. Raises SilentExit in the others."""
+    """Go on only in the first process of a run.
+
+    Raises:
+        SilentExit: This is another process.
+    """
     if not is_main_process():
         raise SilentExit(0)
 
 
 def rendezvous(recipe: Recipe) -> Crew:
-    """The processes of this run, met. The first call starts the processes that nobody else starts, and waits
-    until all are there; later calls return the same crew.
+    """Return the processes of this run after they have met.
 
-    Raises ProcessError: not all are there within ten minutes. OptionError: the number of processes does not
-    fit the recipe, or they ended with an earlier run.
+    The first call starts the processes that no launcher starts, and waits until all have arrived. Later calls
+    return the same crew.
+
+    Args:
+        recipe: Says how many processes the run has.
+
+    Raises:
+        ProcessError: Not all processes have arrived within ten minutes.
+        OptionError: The number of processes does not fit the recipe, or they ended with an earlier run.
     """
     with main_speaks():
         processes = find_processes(recipe)
     if _starts_others(processes):
-        batches_of_process(recipe, processes)  # before there is anybody to wait for
+        batches_of_process(recipe, processes)  # an error here ends the run before any process has to wait
     crew = _meet(processes)
     if crew.is_over and crew.processes.world_size > 1:
-        what = "the other processes ended with the run that they were started for"
-        raise OptionError(what, where="--devices", remedy="Make each such run a command of its own")
+        what = "the processes of the earlier run have ended, and a second run cannot start them again"
+        raise OptionError(what, where="--devices", remedy="Start each run by a command of its own")
     return crew
 
 
 def _starts_others(processes: Processes) -> bool:
-    """Whether a person started this process and no launcher starts the rest, so that this one must."""
+    """Return whether this process must start the others, because no launcher does."""
     return processes.launcher == "ourselves" and "LOCAL_RANK" not in os.environ
 
 
@@ -263,14 +313,14 @@ def _meet(processes: Processes) -> Crew:
         make_place()
     try:
         store = open_rendezvous(processes, TIME_TO_MEET)
-        atexit.register(end_group)  # before those of ``launch``, so that it comes after them
+        atexit.register(end_group)  # registered before those of ``launch``, so that it runs after them
         if starts_others:
             launch(processes)
         crew = Crew(processes, PrefixStore("biofm", store), first_process())
         crew.wait_for_all(TIME_TO_MEET)
     except DistError as error:
-        what = f"{processes.world_size} processes did not find one another: {error}"
-        raise ProcessError(what, remedy="Start as many as you ask for, within ten minutes") from error
+        what = f"the {processes.world_size} processes of the run did not meet: {error}"
+        raise ProcessError(what, remedy="Start all of them within ten minutes") from error
     if (n_threads := os.environ.get("OMP_NUM_THREADS", "")).isdecimal() and int(n_threads):
         torch.set_num_threads(int(n_threads))
     return crew
@@ -284,7 +334,7 @@ def _find_address_of_slurm() -> None:
 
 
 def _exit_code(fault: BaseException) -> int:
-    """The exit code with which the command line ends after this exception."""
+    """Return the exit code of the command line after this exception."""
     if isinstance(fault, SystemExit):
         return fault.code if isinstance(fault.code, int) else 1
     return 130 if isinstance(fault, KeyboardInterrupt) else 1

@@ -1,9 +1,9 @@
-"""How a run ends before its last step: asked to by a signal, or because one of its processes failed.
+"""Early ends: a signal ends a run before its last step, or one of its processes fails.
 
-A signal waits for the end of the step. Of several processes, the first one that leaves makes a file among the
-checkpoints, and says why it leaves. The others lose their connection to it, find that file and leave in
-silence, so that the user reads one message. A process that was killed made no file: whoever misses it first
-says so.
+A signal takes effect at the end of the step. Of several processes, the first that ends creates a file beside
+the checkpoints and reports the reason. The others lose their connection to it, find that file and end without
+a message, so that the user reads one message. A process that was killed creates no file; the first process
+that misses it reports that.
 """
 
 import os
@@ -31,19 +31,22 @@ from biofm.training.processes.meeting_place import leave_place
 if TYPE_CHECKING:
     from lightning import Trainer  # takes seconds to import
 
-END_MARK = ".ended"  # removed when the run goes on, as whatever else lies beside the checkpoints
+END_MARK = ".ended"  # removed when the run is resumed, like all other files beside the checkpoints
 
 SECONDS_FOR_MAIN = 2.0
 
-# gloo has no exception of its own. These are of its transport (gloo/transport/tcp), and of c10d's around it.
+# gloo has no exception class. These are messages of its transport (gloo/transport/tcp) and of c10d around it.
 _OF_GLOO = re.compile(r"gloo[/:]|Gloo|Connection (closed|reset) by peer|Broken pipe|Connection refused")
 
 
 class Interruption:
-    """Puts off Ctrl-C, SIGTERM and the like to the end of the step, when weights, optimiser and counters
-    agree.
+    """Holds Ctrl-C, SIGTERM and similar signals back until the end of the step.
 
-    A second signal ends the run at once; resumed, it goes on from the last checkpoint on disk.
+    Only then do weights, optimiser and counters agree. A second signal ends the run at once; a resumed run
+    then starts from the last checkpoint on disk.
+
+    Args:
+        is_main: Whether this is the first process of the run, which raises what the signal means.
     """
 
     def __init__(self, *, is_main: bool = True) -> None:
@@ -52,20 +55,22 @@ class Interruption:
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """Put signals off within the ``with``.
+        """Hold signals back until the end of the ``with``.
 
-        At its end, raises what a signal that came means: KeyboardInterrupt or SystemExit in the first
-        process, SilentExit in the others.
+        Raises:
+            KeyboardInterrupt: SIGINT came, and this is the first process.
+            SystemExit: Another signal came, and this is the first process.
+            SilentExit: A signal came, and this is another process.
         """
         before = {number: signal.getsignal(number) for number in ending_signals()}
         self._listen(before)
         try:
             with one_deferred():
                 yield
-        except (ProcessError, SilentExit):  # when torchrun ends the others too, by the signal
+        except (ProcessError, SilentExit):  # torchrun then ends the others by SIGTERM
             before[signal.SIGTERM] = signal.SIG_IGN
             raise
-        except SystemExit:  # which Lightning makes of a second signal, with a status of its own
+        except SystemExit:  # Lightning raises it after a second signal, with another status
             if self.received is None:
                 raise
         finally:
@@ -78,13 +83,19 @@ class Interruption:
             _stop(self.received)
 
     def has_come(self, trainer: "Trainer") -> bool:
-        """Whether any of the processes got a signal. All of them must ask, and all get the same answer."""
+        """Return whether any of the processes got a signal.
+
+        All processes must call this together, and all get the same answer.
+
+        Args:
+            trainer: Lightning's trainer, by which the processes exchange their answers.
+        """
         agreed = self.received or 0
         if trainer.world_size > 1:
             own = torch.tensor(agreed, device=trainer.strategy.root_device)
             agreed = int(trainer.strategy.reduce(own, reduce_op="max"))
         if agreed:
-            self.received = agreed  # else it stays: one may have come meanwhile, for the next time
+            self.received = agreed  # only now: a signal that came meanwhile waits for the next call
         return agreed > 0
 
     def _listen(self, numbers: Iterable[int]) -> None:
@@ -95,12 +106,12 @@ class Interruption:
     def _remember(self, number: int, frame: FrameType | None) -> None:
         if self.received is None:
             self.received = number
-        elif number not in OF_TERMINALS:  # whose end the shell and the system both send
+        elif number not in OF_TERMINALS:  # when a terminal closes, the shell and the system both send one
             _stop(number)
 
 
 def _can_listen() -> bool:
-    """Whether this is the main thread, which alone may set handlers, and which gets every signal."""
+    """Return whether this is the main thread: only that one may set handlers, and it gets every signal."""
     return threading.current_thread() is threading.main_thread()
 
 
@@ -112,10 +123,17 @@ def _stop(number: int) -> NoReturn:
 
 @contextmanager
 def one_message(crew: Crew, checkpoints: Path) -> Iterator[None]:
-    """Around what several processes do together: the user reads one message of why the run ended.
+    """Make only one process report why the run ended, whichever processes fail within the ``with``.
 
-    Raises ProcessError: another process is gone. SilentExit: another process says what was wrong. A fault of
-    this process's own is raised as it is.
+    An error of this process itself is raised unchanged.
+
+    Args:
+        crew: The processes of the run.
+        checkpoints: The folder of its checkpoints.
+
+    Raises:
+        ProcessError: Another process is gone.
+        SilentExit: Another process reports the reason.
     """
     if crew.processes.world_size == 1:
         yield
@@ -128,7 +146,7 @@ def one_message(crew: Crew, checkpoints: Path) -> Iterator[None]:
         if is_of_another and not crew.is_main:
             _wait_for_main(crew, checkpoints)
         is_first = _make_end_mark(checkpoints)
-        if not isinstance(error, Exception):  # a signal: the exit code tells, and who asked for it knows
+        if not isinstance(error, Exception):  # a signal: the exit code is enough for the person who sent it
             raise
         if not is_first:
             raise SilentExit(1) from error
@@ -138,12 +156,16 @@ def one_message(crew: Crew, checkpoints: Path) -> Iterator[None]:
 
 
 def remove_end_mark(checkpoints: Path) -> None:
-    """Forget that a process left the run, which goes on now."""
+    """Remove the mark of an earlier end, because the run is resumed.
+
+    Args:
+        checkpoints: The folder of its checkpoints.
+    """
     (checkpoints / END_MARK).unlink(missing_ok=True)
 
 
 def _make_end_mark(checkpoints: Path) -> bool:
-    """Whether this process is the first to leave, and so the one that says why."""
+    """Mark the run as ended, and return whether this process was the first to do so."""
     try:
         (checkpoints / END_MARK).touch(exist_ok=False)
     except FileExistsError:
@@ -152,14 +174,14 @@ def _make_end_mark(checkpoints: Path) -> bool:
 
 
 def _wait_for_main(crew: Crew, checkpoints: Path) -> None:
-    """Wait for the first process to leave, if it is there: it knows more of what became of the others."""
+    """Wait until the first process ends, if it lives: it knows best how the others ended."""
     end = time.monotonic() + SECONDS_FOR_MAIN
     while time.monotonic() < end and not (checkpoints / END_MARK).exists() and crew.is_main_there():
         time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
 def _is_of_a_lost_process(error: BaseException | None) -> bool:
-    """Whether the error says that the connection to another process was lost, not that this one failed."""
+    """Return whether the error comes from a lost connection to another process, not from this process."""
     while error is not None:
         if isinstance(error, DistError) or (isinstance(error, RuntimeError) and _OF_GLOO.search(str(error))):
             return True
@@ -169,13 +191,13 @@ def _is_of_a_lost_process(error: BaseException | None) -> bool:
 
 def _lost(lost: str, checkpoints: Path) -> ProcessError:
     step = newest_step(checkpoints)
-    where_to = "begin again" if step is None else f"go on from step {step}"
-    what = f"the run is over, because {lost}"
+    where_to = "start again" if step is None else f"continue from step {step}"
+    what = f"the run ended, because {lost}"
     return ProcessError(what, remedy=f"Repeat the command with --resume to {where_to}")
 
 
 def _give_up(lost: str, checkpoints: Path) -> None:
-    """End this process at once: it hangs in a call to one that is gone, and no exception reaches it."""
+    """End this process at once: it hangs in a call to a lost process, where no exception reaches it."""
     if _make_end_mark(checkpoints):
         print(f"biofm: {_lost(lost, checkpoints)}", file=sys.stderr, flush=True)  # noqa: T201  # last words
     kill_children()

@@ -1,8 +1,8 @@
-"""torch's group of processes, through which tensors go from one to another, and the strangers kept out of it.
+"""torch's process group carries tensors between processes; this module keeps other users of the machine out.
 
-gloo, which carries tensors between processes, takes whoever connects first and sends a small number for the
-process that it awaits. On the loopback address that may be another user of the machine, until the right
-processes are connected. From then on it listens to nobody else, so strangers are looked for once, then.
+gloo, the transport, accepts any connection that sends a small number as the process that it expects. On the
+loopback address, another user of the machine can connect in this way until the right processes are connected.
+Afterwards gloo accepts no more connections, so one check for strangers at that moment is enough.
 """
 
 import gc
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from biofm_datasets.text import format_count
 from torch import distributed
 from torch.distributed import Store  # type: ignore[attr-defined]  # not in the list of what it exports
 from torch.distributed.device_mesh import DeviceMesh
@@ -24,14 +25,16 @@ from torch.distributed.device_mesh import DeviceMesh
 from biofm.training.processes.ranks import Processes
 
 LOOPBACK_INTERFACE = "lo0" if sys.platform == "darwin" else "lo"
-TABLES = Path("/proc/net/tcp"), Path("/proc/net/tcp6")  # of Linux; elsewhere nothing is known
+TABLES = Path("/proc/net/tcp"), Path("/proc/net/tcp6")  # only on Linux; other systems cannot be checked
 ESTABLISHED, LISTENING = "01", "0A"
-IPV4_IN_IPV6 = "0000000000000000FFFF0000"  # before an address; the other end may be in either table
+IPV4_IN_IPV6 = "0000000000000000FFFF0000"  # cut from addresses: the two ends may be in different tables
 
 
 def begin_group(processes: Processes, store: Store, device: torch.device, timeout: timedelta) -> None:
-    """Begin torch's group, unless it is there. Lightning is kept from doing so: it would let the name of the
-    machine decide where gloo listens. On one machine gloo listens at the loopback address alone.
+    """Start torch's process group, unless it exists.
+
+    On one machine, gloo then listens at the loopback address only. Lightning would let the name of the
+    machine decide where gloo listens.
     """
     if distributed.is_initialized():
         return
@@ -49,30 +52,33 @@ def begin_group(processes: Processes, store: Store, device: torch.device, timeou
 
 
 def keep_to_ourselves(processes: Processes) -> None:
-    """On one machine, cut off the connections that other users made while a group was formed."""
+    """Cut the connections that other users made while a group was formed, if it is on one machine.
+
+    Args:
+        processes: The processes of the run.
+    """
     if processes.n_nodes == 1 and processes.world_size > 1 and (n := drop_strangers()):
-        print(f"biofm: {n} connections of other users were cut off", file=sys.stderr)  # noqa: T201
+        what = f"closed {format_count(n, 'connection')} of other users of this machine"
+        print(f"biofm: {what}", file=sys.stderr)  # noqa: T201
 
 
 def end_group() -> None:
     """End the group and, where no model needs it any more, the threads of gloo.
 
-    Such a thread lets go of the tensors of a collective some time after that is over. Where Python has ended
-    meanwhile, the thread dies of it, and the process by SIGABRT (pytorch #179291).
+    A thread releases the tensors of a collective some time after it is over. If Python has ended meanwhile,
+    this aborts the process by SIGABRT (pytorch #179291).
     """
     if not distributed.is_initialized():
         return
-    gc.collect()  # models and their wrappers, which refer to the group
+    gc.collect()  # frees models and their wrappers, which refer to the group
     for mesh in gc.get_objects():
-        if type(mesh) is DeviceMesh:  # in caches of torch, for ever
+        if type(mesh) is DeviceMesh:  # torch's caches never free these
             getattr(mesh, "_pg_registry", {}).clear()
     distributed.destroy_process_group()
 
 
 class _Connection(NamedTuple):
-    """A row of the kernel's tables: the address here, the one at the other end, the state, the user and the
-    number of the socket.
-    """
+    """Holds a row of the kernel's tables: both addresses, the state, the user and the socket's number."""
 
     here: str
     there: str
@@ -105,9 +111,9 @@ def _port(connection: _Connection) -> str:
 
 
 def _own_sockets() -> Iterator[tuple[str, int]]:
-    """The sockets of this process: the number in the kernel's tables and the file descriptor of each."""
+    """Yield the sockets of this process: each one's number in the kernel's tables and its descriptor."""
     for link in Path("/proc/self/fd").glob("*"):
-        with suppress(FileNotFoundError):  # closed meanwhile
+        with suppress(FileNotFoundError):  # the socket was closed meanwhile
             if found := re.fullmatch(r"socket:\[(\d+)\]", os.readlink(link)):
                 yield found[1], int(link.name)
 

@@ -1,7 +1,7 @@
-"""Starting the other processes of a run on this machine, and ending them.
+"""Launch: the first process starts the other processes of a run on this machine, and ends them.
 
-Lightning's own launcher kills the first process without a word when another one ends. Processes started here
-end with a message; to Lightning they are processes that somebody else started.
+Lightning's own launcher kills the first process without a message when another one ends. Processes started
+here end with a message; Lightning takes them for processes that a launcher started.
 """
 
 import atexit
@@ -17,27 +17,29 @@ from biofm.core.errors import OptionError
 from biofm.training.processes.ranks import Processes
 
 SECONDS_TO_END = 10.0
-SECONDS_TO_BE_SEEN = 1.0  # from a closed connection to an ended process
-QUIET = {"TORCH_CPP_LOG_LEVEL": "ERROR"}  # no stack of C++ for each lost connection: one message tells
+SECONDS_TO_BE_SEEN = 1.0  # between a closed connection and the end of its process
+QUIET = {"TORCH_CPP_LOG_LEVEL": "ERROR"}  # prints no C++ stack for each lost connection
 
 _children: list[subprocess.Popen[bytes]] = []
 
 
 def launch(processes: Processes) -> None:
-    """Run this command ``n_local - 1`` times more, each with its own LOCAL_RANK in the environment.
+    """Run this command ``n_local - 1`` more times, each with its own LOCAL_RANK in the environment.
 
-    When this process ends, it waits ten seconds for each of them, and kills those that are still there.
+    When this process ends, it waits ten seconds for each of them, and kills those that still run.
 
-    Raises OptionError: this process is a prompt, which has no command that could be run again.
+    Raises:
+        OptionError: This is an interactive Python, which has no command that could be run again.
     """
     if hasattr(sys, "ps1"):
-        what = "several processes need a command that each of them can run, which a prompt is not"
+        what = "an interactive Python cannot start several processes, because each has to run a command"
         raise OptionError(what, where="--devices", remedy="Give 1, or run a script or `biofm pretrain`")
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes.n_local)))
     os.environ["LOCAL_RANK"] = "0"
     atexit.register(_end_children)
     command = [sys.executable, *sys.orig_argv[1:]]
-    # By a thread: signals, which Python hears in the main one alone, never find a child that is not listed.
+    # A thread starts them. Python handles signals in the main thread, so no signal interrupts between the
+    # start of a child and its entry in the list.
     with ThreadPoolExecutor(1) as threads:
         threads.submit(_start, command, processes.n_local - 1).result()
 
@@ -49,7 +51,7 @@ def _start(command: list[str], n: int) -> None:
 
 
 def await_ended() -> str | None:
-    """What became of a process that this one started, also of one that ends within the next second."""
+    """Describe how a process that this one started has ended; wait a second for one that is about to end."""
     end = time.monotonic() + SECONDS_TO_BE_SEEN
     while (ended := find_ended()) is None and _children and time.monotonic() < end:
         time.sleep(SECONDS_TO_BE_SEEN / 100)
@@ -57,8 +59,9 @@ def await_ended() -> str | None:
 
 
 def find_ended() -> str | None:
-    """What became of a process that this one started; None while all of them run. If several have ended, one
-    that was killed is named first, because others end for want of it.
+    """Describe how a process that this one started has ended; None while all of them run.
+
+    If several have ended, one that was killed comes first, because its loss ends the others.
     """
     codes = {rank: code for rank, child in enumerate(_children, 1) if (code := child.poll()) is not None}
     for rank, code in sorted(codes.items(), key=lambda item: item[1]):
@@ -74,7 +77,7 @@ def kill_children() -> None:
 
 
 def _end_children() -> None:
-    """Wait for the processes that this one started; kill those that do not end by themselves."""
+    """Wait for the processes that this one started, and kill those that do not end by themselves."""
     with suppress(subprocess.TimeoutExpired):
         for child in _children:
             child.wait(SECONDS_TO_END)

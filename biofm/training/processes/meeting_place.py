@@ -1,9 +1,9 @@
-"""Where the processes of a run meet: torch's key-value store, in which they leave words for one another.
+"""Meeting place: the processes of a run meet in torch's key-value store, which passes messages between them.
 
-The processes that biofm itself starts on this machine meet in a file, in a folder that this user alone may
-open: nothing listens, and nobody else can leave a word. Those that somebody else starts on one machine meet
-at a port of its loopback address. Over several machines, and under torchrun, they meet at the address in the
-environment, and whoever reaches it is trusted.
+Processes that biofm starts on this machine meet in a file, in a folder that only this user can open, so no
+port is open and no other user can write to it. Processes that a launcher starts on one machine meet at a port
+of the loopback address. On several machines, and under torchrun, they meet at the address in the environment,
+and trust everyone who can reach it.
 """
 
 import atexit
@@ -26,15 +26,16 @@ from biofm.core.temporary import FREE_TEMPORARY, remove_at_forced_end, temporary
 from biofm.training.processes.ranks import Processes
 
 PLACE = "BIOFM_MEETING"
-"""The environment variable that tells the started processes the folder where they meet."""
+"""The environment variable that names the folder where the started processes meet."""
 LOOPBACK = "127.0.0.1"
 SECONDS_TO_READ = 10
 
 
 def make_place() -> None:
-    """Make the folder where this process meets those that it starts; it is removed when they are gone.
+    """Make the folder where this process meets those that it starts, and remove it when they have ended.
 
-    Raises OutputError: no temporary folder can be made.
+    Raises:
+        OutputError: No temporary folder can be made.
     """
     parent = temporary_folder()
     try:
@@ -47,20 +48,21 @@ def make_place() -> None:
 
 
 def first_process() -> int | None:
-    """The process id of the process that made the folder; None where there is no folder."""
+    """Return the id of the process that made the folder, or None without a folder."""
     return int(Path(os.environ[PLACE]).name.split("-")[1]) if PLACE in os.environ else None
 
 
 def leave_place() -> None:
-    """Remove the folder if this process made it, or if the one that made it is gone."""
+    """Remove the folder if this process made it, or if the process that made it is gone."""
     if first_process() in (os.getpid(), None) or os.getppid() != first_process():
         shutil.rmtree(os.environ.get(PLACE, ""), ignore_errors=True)
 
 
 def open_rendezvous(processes: Processes, limit: timedelta) -> Store:
-    """The store of these processes, which have the time ``limit`` to get there.
+    """Open the store of these processes, which have the time ``limit`` to reach it.
 
-    Raises OptionError: the environment does not say where to meet, or the port is taken.
+    Raises:
+        OptionError: The environment does not say where to meet, or the port is taken.
     """
     if PLACE in os.environ:
         atexit.register(leave_place)
@@ -68,10 +70,10 @@ def open_rendezvous(processes: Processes, limit: timedelta) -> Store:
         store.set_timeout(timedelta(seconds=SECONDS_TO_READ))
         return store
     if missing := [name for name in ("MASTER_ADDR", "MASTER_PORT") if name not in os.environ]:
-        what = "nothing says where the processes meet that you start by yourself"
-        remedy = "Set it in the environment of each, or let --devices start them"
+        what = "processes that you start yourself need an address to meet at, and none is set"
+        remedy = "Set it in the environment of each process, or let --devices start them"
         raise OptionError(what, where=" and ".join(missing), remedy=remedy)
-    if processes.n_nodes == 1 and processes.launcher != "torchrun":  # which has a store of its own there
+    if processes.n_nodes == 1 and processes.launcher != "torchrun":  # torchrun opens its own store
         return _loopback_store(processes, int(os.environ["MASTER_PORT"]), limit)
     found: Store = next(rendezvous("env://", processes.rank, processes.world_size, timeout=limit))[0]
     return found
@@ -83,6 +85,6 @@ def _loopback_store(processes: Processes, port: int, limit: timedelta) -> TCPSto
         try:
             listener = socket.create_server((LOOPBACK, port)).detach()
         except OSError as error:
-            what, remedy = f"cannot listen at port {port} ({error.strerror})", "Give another one"
+            what, remedy = f"port {port} cannot be opened ({error.strerror})", "Give another port"
             raise OptionError(what, where="MASTER_PORT", remedy=remedy) from error
     return TCPStore(LOOPBACK, port, processes.world_size, processes.is_main, limit, master_listen_fd=listener)

@@ -1,7 +1,7 @@
-"""Which of the processes of a run this one is, read from the environment as Lightning reads it.
+"""Ranks: each process finds its number in the environment, in the same way as Lightning.
 
-Every process runs the same verb. torchrun and SLURM start all of them; without these, the first one starts
-the others of its machine (``launch``), with the same command and ``LOCAL_RANK`` in their environment.
+Every process runs the same verb. torchrun and SLURM start all of them; without these, the first process
+starts the others of its machine (``launch``) with the same command and ``LOCAL_RANK`` in their environment.
 """
 
 import os
@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 import torch
+from biofm_datasets.text import format_count
 
 from biofm.core.configuration import option_of
 from biofm.core.errors import OptionError
@@ -18,14 +19,21 @@ from biofm.inference import Compute
 from biofm.training.recipe import Recipe
 
 PROCESSES_A_PROCESSOR, FEWEST_PROCESSES = 4, 8
-INTERACTIVE_JOBS = ("bash", "interactive")  # jobs of SLURM in which a person starts processes, not SLURM
+INTERACTIVE_JOBS = ("bash", "interactive")  # names of SLURM jobs in which a person starts the processes
 
 Launcher = Literal["torchrun", "SLURM", "ourselves"]
 
 
 class Processes(NamedTuple):
-    """This process has the number ``rank`` of ``world_size`` in the run, ``n_local`` of them on each machine.
-    Process 0 prepares the data, judges the model, writes and prints.
+    """Says which process of the run this one is, and how many there are.
+
+    Process 0 prepares the data, evaluates the model, writes and prints.
+
+    Attributes:
+        rank: The number of this process, counted from 0.
+        world_size: Processes of the run.
+        n_local: Processes on each machine.
+        launcher: What starts the processes.
     """
 
     rank: int
@@ -43,10 +51,15 @@ class Processes(NamedTuple):
 
 
 def find_processes(recipe: Recipe, environment: Mapping[str, str] = os.environ) -> Processes:
-    """The rank of this process among those that the recipe asks for, or that torchrun or SLURM started.
+    """Find the rank of this process among those that the recipe asks for, or that torchrun or SLURM started.
 
-    Raises OptionError: the recipe asks for other numbers than were started, or for more processes than the
-    processors of this machine can serve.
+    Args:
+        recipe: Says how many processes the run has on how many machines.
+        environment: The environment variables of this process.
+
+    Raises:
+        OptionError: The recipe asks for other numbers than were started, or for more processes than the
+            processors of this machine can serve.
     """
     if "TORCHELASTIC_RUN_ID" in environment:
         return _agreed(recipe, _of_torchrun(environment))
@@ -57,13 +70,18 @@ def find_processes(recipe: Recipe, environment: Mapping[str, str] = os.environ) 
     rank = node * recipe.devices + _number(environment, "LOCAL_RANK", 0)
     world_size = recipe.devices * recipe.n_nodes
     if rank >= world_size:
-        what = f"this is process {rank} of its launcher, but {world_size} are asked for"
-        raise OptionError(what, where="--devices", remedy="Give the number that was started")
+        n_processes = format_count(world_size, "process", "processes")
+        what = f"this process has the rank {rank}, but the run has only {n_processes}"
+        raise OptionError(what, where="--devices", remedy="Give the number of processes that were started")
     return Processes(rank, world_size, recipe.devices)
 
 
 def is_main_process(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether this process is the first of its run, or the only one."""
+    """Tell whether this process is the first of its run, or the only one.
+
+    Args:
+        environment: The environment variables of this process.
+    """
     if "TORCHELASTIC_RUN_ID" in environment:
         return environment["RANK"] == "0"
     names: tuple[str, ...] = ("NODE_RANK", "LOCAL_RANK")
@@ -73,11 +91,20 @@ def is_main_process(environment: Mapping[str, str] = os.environ) -> bool:
 
 
 def batches_of_process(recipe: Recipe, processes: Processes) -> int:
-    """How many batches of a step each process makes. Raises OptionError: they cannot be shared out evenly."""
+    """Divide the batches of a step by the number of processes.
+
+    Args:
+        recipe: Says how many batches a step has.
+        processes: The processes of the run.
+
+    Raises:
+        OptionError: The processes cannot share the batches evenly.
+    """
     n_batches, rest = divmod(recipe.batches_per_step, processes.world_size)
     if rest:
         raise OptionError(
-            f"{processes.world_size} processes cannot share the {recipe.batches_per_step} batches of a step",
+            f"{processes.world_size} processes cannot evenly share "
+            f"{format_count(recipe.batches_per_step, 'batch', 'batches')} of a step",
             where=option_of(type(recipe), "batches_per_step"),
             remedy=f"Give a multiple of {processes.world_size}",
         )
@@ -85,33 +112,43 @@ def batches_of_process(recipe: Recipe, processes: Processes) -> int:
 
 
 def check_devices(compute: Compute, processes: Processes) -> None:
-    """Raise OptionError where this machine has fewer devices than processes that need one each."""
+    """Check that this machine has a device for each of its processes.
+
+    Args:
+        compute: The device and the number format of the run.
+        processes: The processes of the run.
+
+    Raises:
+        OptionError: There are fewer devices than processes. On a CPU, they share it.
+    """
     kind = compute.device.type
     if kind == "cpu":
         return
     n_there = torch.cuda.device_count() if kind == "cuda" else 1
     if processes.n_local > n_there:
-        what = f"{processes.n_local} processes need a device of {kind} each, and there are {n_there} here"
+        n_needed = format_count(processes.n_local, f"{kind} device")
+        what = f"the run needs {n_needed} on this machine, which has {n_there}"
         raise OptionError(what, where="--devices", remedy=f"Give at most {n_there}, or --device cpu")
 
 
 def _check_processors(recipe: Recipe) -> None:
-    """Raise OptionError where more processes are asked for than the processors of this machine can serve."""
+    """Raise OptionError if the recipe asks for more processes than this machine's processors can serve."""
     n_processors = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     most = max(FEWEST_PROCESSES, PROCESSES_A_PROCESSOR * n_processors)
     n_workers = recipe.devices * recipe.n_workers
     for name, n in (("devices", recipe.devices), ("n_workers", n_workers)):
         if n > most:
-            what = f"{n:,} processes are too many for the {n_processors} processors of this machine"
+            there = format_count(n_processors, "processor")
+            what = f"{n:,} processes are too many for the {there} of this machine"
             where = option_of(type(recipe), name)
-            raise OptionError(what, where=where, remedy=f"Give so many that they are at most {most}")
+            raise OptionError(what, where=where, remedy=f"Give fewer: at most {most:,} in all")
 
 
 def _number(environment: Mapping[str, str], key: str, otherwise: int | None = None) -> int:
-    """A number that a launcher left in the environment. Raises OptionError: it left none."""
+    """Read a number that a launcher set in the environment, or raise OptionError without one."""
     text = environment.get(key, "" if otherwise is None else str(otherwise))
     if not re.fullmatch("[0-9]{1,9}", text):
-        what = f"the environment says {key}={text!r}, which is no number of a process"
+        what = f"the environment variable {key} is {text!r}, which is no whole number of up to 9 digits"
         raise OptionError(what, where=key, remedy="Unset it, or start the run by torchrun or srun")
     return int(text)
 
@@ -132,14 +169,16 @@ def _of_slurm(environment: Mapping[str, str]) -> Processes:
 
 
 def _agreed(recipe: Recipe, found: Processes) -> Processes:
-    """``found``, if the recipe asks for as many processes; one device on one machine, the default, asks for
-    nothing. Raises OptionError: it asks for others.
+    """Return ``found`` if the recipe asks for as many processes, else raise OptionError.
+
+    One device on one machine, the default, agrees with any number.
     """
     asked, there = (recipe.devices, recipe.n_nodes), (found.n_local, found.n_nodes)
     if asked not in ((1, 1), there):
         raise OptionError(
-            f"{found.launcher} started {there[0]} processes on each of {there[1]} machines, "
-            f"but {asked[0]} on each of {asked[1]} are asked for",
+            f"{found.launcher} started {format_count(there[0], 'process', 'processes')} per machine on "
+            f"{format_count(there[1], 'machine')}, but the options ask for {asked[0]:,} per machine on "
+            f"{format_count(asked[1], 'machine')}",
             where="--devices",
             remedy=f"Give --devices {there[0]} --set n_nodes={there[1]}",
         )

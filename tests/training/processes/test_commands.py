@@ -152,8 +152,8 @@ def test_a_killed_process_ends_the_command_which_resumes(
     _, errors = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == (-9 if launcher == "itself" and rank == "0" else 1)
     (line,) = said_by_biofm(errors)
-    assert line.startswith("biofm: the run is over, because ")
-    assert "Repeat the command with --resume to go on from step " in line
+    assert line.startswith("biofm: the run ended, because ")
+    assert "Repeat the command with --resume to continue from step " in line
     if launcher == "itself" and rank == "1":
         assert "process 1 of this machine was killed by SIGKILL" in line
     wait_until(lambda: not processes_of(folder))

@@ -119,7 +119,7 @@ def test_where_the_first_process_is_gone_the_others_end_in_silence(
 def test_a_word_that_is_not_of_the_first_process_is_told_and_nothing_else(word: bytes) -> None:
     store = HashStore()
     store.set("turn/1", word)  # type: ignore[arg-type]  # bytes it takes too
-    with pytest.raises(ProcessError, match="the word of its first process is not one of biofm's"):
+    with pytest.raises(ProcessError, match="a message between its processes does not come from biofm"):
         Crew(Processes(1, 2, 2), store).from_main(lambda: None)
 
 
@@ -166,5 +166,5 @@ def test_a_process_that_hangs_is_ended_when_another_one_is_gone(
 
 def test_a_prompt_cannot_be_run_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
-    with pytest.raises(OptionError, match="--devices: several processes need a command"):
+    with pytest.raises(OptionError, match="--devices: an interactive Python cannot start"):
         launch.launch(Processes(0, 2, 2))

@@ -24,8 +24,8 @@ def test_a_process_that_hangs_says_its_last_words_unless_another_one_did(
             ending._give_up("process 1 of this machine was killed by SIGKILL", tmp_path)
         assert caught.value.code == 1
     assert capfd.readouterr().err == (
-        "biofm: the run is over, because process 1 of this machine was killed by SIGKILL. "
-        "Repeat the command with --resume to begin again\n"
+        "biofm: the run ended, because process 1 of this machine was killed by SIGKILL. "
+        "Repeat the command with --resume to start again\n"
     )
 
 

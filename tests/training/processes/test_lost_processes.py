@@ -9,8 +9,8 @@ from biofm.training.folder import newest_step
 from tests.training.processes.conftest import Ended, One, Train, check_same
 
 DIED = re.compile(
-    r"biofm: the run is over, because (one of its processes died|process 0 is gone)\. "
-    r"Repeat the command with --resume to go on from step (\d+)"
+    r"biofm: the run ended, because (one of its processes died|process 0 is gone)\. "
+    r"Repeat the command with --resume to continue from step (\d+)"
 )
 
 

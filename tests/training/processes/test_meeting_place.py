@@ -42,12 +42,12 @@ def test_processes_that_somebody_starts_meet_at_a_loopback_port(monkeypatch: pyt
     assert second.get("word") == b"7"
     with pytest.raises(ConnectionRefusedError):  # what listens on all addresses would answer here too
         socket.create_connection(("127.0.0.2", port))
-    with pytest.raises(OptionError, match=f"MASTER_PORT: cannot listen at port {port}"):
+    with pytest.raises(OptionError, match=f"MASTER_PORT: port {port} cannot be opened"):
         meeting_place.open_rendezvous(FIRST, LIMIT)
 
 
 def test_where_to_meet_must_be_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MASTER_PORT", raising=False)
     monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
-    with pytest.raises(OptionError, match="MASTER_PORT: nothing says where the processes meet"):
+    with pytest.raises(OptionError, match="MASTER_PORT: processes that you start yourself need an address"):
         meeting_place.open_rendezvous(SECOND, LIMIT)

@@ -95,8 +95,8 @@ def test_who_starts_the_processes_says_how_many_they_are(
         (
             TORCHRUN,
             4,
-            "--devices: torchrun started 2 processes on each of 4 machines, but 4 on each of 1 are asked "
-            "for. Give --devices 2 --set n_nodes=4",
+            "--devices: torchrun started 2 processes per machine on 4 machines, but the options ask for 4 "
+            "per machine on 1 machine. Give --devices 2 --set n_nodes=4",
         ),
         (
             {"SLURM_NTASKS": "4", "SLURM_PROCID": "0"},
@@ -107,8 +107,8 @@ def test_who_starts_the_processes_says_how_many_they_are(
         (
             {"LOCAL_RANK": "2"},
             2,
-            "--devices: this is process 2 of its launcher, but 2 are asked for. "
-            "Give the number that was started",
+            "--devices: this process has the rank 2, but the run has only 2 processes. "
+            "Give the number of processes that were started",
         ),
     ],
 )
@@ -126,7 +126,7 @@ def test_batches_of_a_step_are_shared_out_evenly_or_not_at_all(make_recipe: Make
     with pytest.raises(OptionError) as caught:
         batches_of_process(recipe, Processes(0, 4))
     assert str(caught.value) == (
-        "--batches-per-step: 4 processes cannot share the 6 batches of a step. Give a multiple of 4"
+        "--batches-per-step: 4 processes cannot evenly share 6 batches of a step. Give a multiple of 4"
     )
 
 
@@ -141,7 +141,7 @@ def test_more_processes_than_devices_are_refused(
     with pytest.raises(OptionError) as caught:
         check_devices(compute, Processes(0, 4, 2))
     assert str(caught.value) == (
-        f"--devices: 2 processes need a device of {kind} each, and there are 1 here. "
+        f"--devices: the run needs 2 {kind} devices on this machine, which has 1. "
         "Give at most 1, or --device cpu"
     )
 

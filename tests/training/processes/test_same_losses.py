@@ -87,5 +87,5 @@ def test_one_process_by_fsdp_is_one_process(one: One, train: Train, tmp_path: Pa
 def test_batches_that_cannot_be_shared_are_refused_once(train: Train, tmp_path: Path) -> None:
     ended = train(tmp_path, 2, batches_per_step=3)
     assert (ended.exit_codes, ended.said) == ([1, 1], [
-        "biofm: --batches-per-step: 2 processes cannot share the 3 batches of a step. Give a multiple of 2"
+        "biofm: --batches-per-step: 2 processes cannot evenly share 3 batches of a step. Give a multiple of 2"
     ])  # fmt: skip

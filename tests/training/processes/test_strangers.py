@@ -50,10 +50,10 @@ def test_another_user_reaches_nothing_but_loopback_ports_and_changes_nothing_the
     assert found["listened"] == ["127.0.0.1"]
     assert found["reached"] > 0, "the neighbour never got through, so the test showed nothing"
     assert found["opened"] == []
-    faults = [line for line in said_by_biofm(found["said"]) if "were cut off" not in line]
+    faults = [line for line in said_by_biofm(found["said"]) if "of other users" not in line]
     if found["exit code"] == 0:
         assert faults == []
     else:
         assert found["exit code"] == 1
         (fault,) = faults
-        assert fault.startswith("biofm: the run is over, because ")
+        assert fault.startswith("biofm: the run ended, because ")
