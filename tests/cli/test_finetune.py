@@ -34,7 +34,7 @@ def test_a_person_gets_the_model_beside_every_baseline(biofm: Any, tiny_esm2: Pa
     assert "intervals that are to hold 90% hold" in outcome.out
     assert "composition ridge beats the model (full) by Spearman: 0.998 against" in outcome.out
     assert outcome.out.count("beats the model") == 1, "the best of them"
-    assert "fitted to 48 rows that train or validate: composition ridge, k-mer ridge, mean" in outcome.err
+    assert "fitted to 48 rows for training or validation: composition ridge, k-mer ridge, mean" in outcome.err
     assert "1 trained from" in outcome.err
 
 

@@ -1,4 +1,4 @@
-"""Fine-tuning: a model learns the targets of a table, and is judged beside baselines."""
+"""Fine-tuning: a model learns the targets of a table, and its predictions are compared with baselines."""
 
 from biofm.training.finetuning.estimate import FinetuneEstimate, estimate_finetuning
 from biofm.training.finetuning.results import FinetuneSummary

@@ -1,4 +1,4 @@
-"""An estimate of what a fine-tuning will take in time, memory and space, before it begins."""
+"""Estimate of a fine-tuning: before it begins, it tells the time, the memory and the space on the disk."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from biofm.training.finetuning.run import Base, Source, check_choices, make_embe
 from biofm.training.finetuning.vectors import records_of, token_store
 from biofm.training.recipe import FinetuneRecipe
 
-if TYPE_CHECKING:  # it brings lightning
+if TYPE_CHECKING:  # it imports lightning
     from biofm.training.estimating import TrainingEstimate
 
 FLOAT_BYTES = 4
@@ -21,11 +21,17 @@ FLOAT_BYTES = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinetuneEstimate:
-    """What a fine-tuning will take.
+    """Holds what a fine-tuning will take.
 
-    A probe takes the ``vectors``, which are made once for all its members; otherwise each of ``n_members``
-    takes a ``training`` like the first one's. ``seconds`` is the time of all of it, an upper bound where
-    trainings may stop early; None where memory is too small to try a step.
+    Attributes:
+        method: The method of the recipe.
+        n_rows: Rows of the table.
+        n_members: Members that are trained or fitted.
+        seconds: Time of all members together; an upper bound if trainings may stop early, None if memory is
+            too small to try a step.
+        vectors: What the vectors of a probe take, which are computed once for all members; else None.
+        training: What the training of one member takes; None for a probe.
+        notices: Remarks on what was changed or left out, each with its count.
     """
 
     method: str
@@ -40,11 +46,21 @@ class FinetuneEstimate:
 def estimate_finetuning(
     source: Source, base: Base, recipe: FinetuneRecipe, compute: Compute, notices: Counter[str]
 ) -> FinetuneEstimate:
-    """Try a few batches of what ``run_finetuning`` of the same arguments would do; write nothing.
+    """Try a few batches of what ``run_finetuning`` would do with these arguments, and write nothing.
 
-    The answers of what was trained, their judgement and the baselines are not counted.
+    The estimate leaves out the predictions of the trained members, their evaluation and the baselines.
 
-    Raises InputError, OptionError, MissingExtraError as ``run_finetuning`` does.
+    Args:
+        source: The table.
+        base: The model that is fine-tuned.
+        recipe: The settings of the run.
+        compute: The device and the number format.
+        notices: Counts what was changed or left out.
+
+    Raises:
+        InputError: As in ``run_finetuning``.
+        OptionError: As in ``run_finetuning``.
+        MissingExtraError: As in ``run_finetuning``.
     """
     plan = make_plan(source.table, recipe, notices)
     embedder = make_embedder(source, base, recipe, compute)
@@ -70,7 +86,7 @@ def estimate_finetuning(
 
 
 def _of_vectors(source: Source, embedder: Embedder, compute: Compute, notices: Counter[str]) -> EmbedEstimate:
-    """What the vectors of a probe take; they lie on the disk until all members are fitted."""
+    """Estimate what the vectors of a probe take; they stay on the disk until all members are fitted."""
     records = records_of(source.table)
     provenance = {"dtype": compute.dtype_name, "device": compute.device.type}
     found = estimate_embedding(
@@ -81,8 +97,8 @@ def _of_vectors(source: Source, embedder: Embedder, compute: Compute, notices: C
 
 
 def _of_training(member: Untrained, n_members: int, compute: Compute) -> "TrainingEstimate":
-    """What the training of one member takes; models are counted for all members, because all stay."""
-    from biofm.training.estimating import estimate_training  # brings lightning, which takes seconds to import
+    """Estimate what the training of one member takes. The models of all members count, because all stay."""
+    from biofm.training.estimating import estimate_training  # imports lightning, which takes seconds
 
     found = estimate_training(member.model, member.objective, member.data, member.recipe, compute)
     is_whole = member.recipe.method == "full" or member.recipe.merge_adapters

@@ -1,6 +1,4 @@
-"""Findings: the answers of all members, combined to those of one predictor, calibrated and judged beside
-baselines.
-"""
+"""Findings: the predictions of all members are combined, calibrated and compared with baselines."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -33,12 +31,16 @@ from biofm.training.finetuning.plan import OUT_OF_FOLD, TEST_ROWS, JudgedSet, Pl
 
 
 class Findings(NamedTuple):
-    """What is known of a predictor.
+    """Holds the evaluation of a predictor.
 
-    answers, judgements: its outputs for the rows of each judged set, by the set's name, and their judgement.
-    calibrated: how well its intervals or probabilities did on the test set; empty without a test set.
-    distances: from each test row to the rows that train; None where they are not known.
-    missing: the baselines that could not be computed, and why.
+    Attributes:
+        answers: The predictor's outputs for the rows of each judged set, by the set's name.
+        judgements: The evaluation of these outputs, by the set's name.
+        calibration: What makes intervals or probabilities of the outputs.
+        calibrated: How well intervals or probabilities did on the test set; empty without a test set.
+        domain: What the training rows are like.
+        distances: The distance of each test row to the training rows; None if it is not known.
+        missing: The baselines that could not be computed, each with the reason.
     """
 
     answers: dict[str, Combined]
@@ -51,7 +53,7 @@ class Findings(NamedTuple):
 
 
 def judge_members(run: FinetuneRun, answers: Sequence[Answers]) -> Findings:
-    """Judge the combined answers of all members, which are in the order of the plan."""
+    """Evaluate the combined predictions of all members, which are in the order of the plan."""
     table, plan, recipe = run.table, run.plan, run.recipe
     held_out = _combine_held_out(table.labels, plan, answers)
     found = {}
@@ -77,7 +79,7 @@ def judge_members(run: FinetuneRun, answers: Sequence[Answers]) -> Findings:
 
 
 def _judge_set(run: FinetuneRun, judged: JudgedSet, shown: Floats) -> tuple[Judgement, dict[str, str]]:
-    """Judge the outputs of a set as its file holds them; return the baselines that are missing, too."""
+    """Evaluate the outputs of a set as its file holds them, and name the baselines that are missing."""
     table, recipe, progress = run.table, run.recipe, run.progress
     baselines = find_baselines(
         table.sequences, table.labels, judged.fits, judged.fitted, modality=table.modality, seed=recipe.seed,
@@ -95,8 +97,9 @@ def _judge_set(run: FinetuneRun, judged: JudgedSet, shown: Floats) -> tuple[Judg
 
 
 def _combine_held_out(labels: Labels, plan: Plan, answers: Sequence[Answers]) -> Combined:
-    """Combine for each calibrating row the answers of the members that have not seen it: those of its fold,
-    or of all members.
+    """Combine for each calibration row the outputs of the members that have not seen it.
+
+    These are the members of its fold, or all members without folds.
     """
     offsets = np.arange(len(plan.calibration) + 1)
     if labels.offsets is not None:
@@ -122,8 +125,10 @@ def _calibrate(labels: Labels, found: Combined) -> Calibration:
 
 
 def _check(labels: Labels, found: Combined, calibration: Calibration, coverage: float) -> dict[str, Any]:
-    """Check the calibration on the test set: the share of truths inside their intervals, or the calibration
-    error before and after it.
+    """Check the calibration on the test set.
+
+    The result holds the share of measured values inside their intervals, or the calibration error of the
+    probabilities before and after the calibration.
     """
     if labels.task != "regression":
         tempered = calibration.temper(found.outputs)
@@ -153,13 +158,15 @@ def _check(labels: Labels, found: Combined, calibration: Calibration, coverage: 
 
 
 def _with_spread(found: Combined) -> tuple[Floats, Floats]:
-    """The outputs, and the spread of the ensemble, which is 0 for a single model."""
+    """Return the outputs and the spread of the ensemble, which is 0 for a single model."""
     return found.outputs, np.zeros_like(found.outputs) if found.spread is None else found.spread
 
 
 def _find_domain(table: LabelledTable, plan: Plan, held_out: Answer) -> Domain:
-    """The domain of all rows that train. Distances are to the rows of the first member, whose answers to
-    the rows that it holds out are ``held_out``.
+    """Return the domain of all training rows, and the distances within it.
+
+    Distances are measured to the training rows of the first member, from the rows that it holds out.
+    ``held_out`` has its outputs for these.
     """
     seen = np.unique(np.concatenate([part for it in plan.members for part in (it.train, it.validation)]))
     distances = np.empty(0) if held_out.distances is None else np.sort(held_out.distances)

@@ -1,6 +1,4 @@
-"""Training a member by gradients: all of the encoder, or low-rank adapters in it (LoRA, by peft), under a
-head.
-"""
+"""Gradient training: a member's head is trained with all weights of the encoder, or with adapters (LoRA)."""
 
 import json
 from collections.abc import Mapping
@@ -40,20 +38,18 @@ if TYPE_CHECKING:
 Model = SequenceModel | ResidueModel
 
 TARGETS = ("qkv", "out", "up", "down", "gate_up")
-"""The linear layers of a block that get adapters; an encoder has those that its family has."""
+"""Names of the linear layers that get adapters. A family's blocks have some of them."""
 
 
 class Scaling(NamedTuple):
-    """What standardises the targets of a regression: (target - shift) / scale."""
+    """Holds what standardises the targets of a regression: (target - shift) / scale."""
 
     shift: NDArray[np.float32]
     scale: NDArray[np.float32]
 
 
 class Untrained(NamedTuple):
-    """A member before its training, as ``fit`` takes it. ``scaling`` is None for all tasks but a
-    regression.
-    """
+    """Holds a member before its training, as ``fit`` takes it. Only a regression has a ``scaling``."""
 
     checkpoint: Checkpoint
     model: Model
@@ -65,9 +61,7 @@ class Untrained(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """A member after its training. ``checkpoint`` holds the trained encoder; after LoRA, with adapters in
-    it.
-    """
+    """Holds a member after its training. The encoder in ``checkpoint`` includes the adapters of LoRA."""
 
     head: Head
     checkpoint: Checkpoint
@@ -75,8 +69,8 @@ class Trained(NamedTuple):
 
 
 def train_member(member: Untrained, compute: Compute, folder: Path, progress: RunProgress) -> Trained:
-    """Train a member, or go on with the training that an interrupted run has left in ``folder``."""
-    from biofm.training.fit import fit  # brings lightning, which takes seconds to import
+    """Train a member, or resume the training that an interrupted run has left in ``folder``."""
+    from biofm.training.fit import fit  # imports lightning, which takes seconds
 
     model = member.model
     summary = fit(model, member.objective, member.data, member.recipe, compute, folder, progress)
@@ -87,12 +81,13 @@ def train_member(member: Untrained, compute: Compute, folder: Path, progress: Ru
 def make_member(
     member: MemberPlan, labels: Labels, store: TokenStore, base: Checkpoint, recipe: FinetuneRecipe
 ) -> Untrained:
-    """The model, the data and the objective of a member. ``store`` holds the tokens of all rows of the
-    table. The member gets a copy of the weights of ``base``, which stay as they are.
-    """
-    from biofm.training.data import PackedData  # brings lightning, which takes seconds to import
+    """Make the model, the data and the objective of a member.
 
-    is_full = recipe.method == "full"  # adapters stand in the encoder and learn at the head's rate
+    ``store`` holds the tokens of all rows of the table. The member gets a copy of the weights of ``base``.
+    """
+    from biofm.training.data import PackedData  # imports lightning, which takes seconds
+
+    is_full = recipe.method == "full"  # adapters are in the encoder, but learn at the head's rate
     recipe = replace(recipe, seed=member.seed, encoder_rate=recipe.encoder_rate if is_full else 1.0)
     checkpoint = _without_heads(base)
     model = _build(checkpoint, labels, recipe)
@@ -103,15 +98,16 @@ def make_member(
 
 
 def check_peft() -> None:
-    """Raise MissingExtraError where peft is not installed."""
+    """Raise MissingExtraError if peft is not installed."""
     if find_spec("peft") is None:
         remedy = "pip install 'biofm[train-extras]'"
         raise MissingExtraError("LoRA needs the package peft, which is not installed", remedy=f"Run {remedy}")
 
 
 def inject_adapters(encoder: Encoder, recipe: FinetuneRecipe) -> None:
-    """Put adapters beside the linear layers of the blocks. The adapters learn and the layers do not; at
-    first, the adapters add nothing.
+    """Put adapters beside the linear layers of the blocks.
+
+    Only the adapters learn. Before training, they add zero to the layers' outputs.
     """
     from peft import LoraConfig, inject_adapter_in_model  # optional, and slow to import
 
@@ -123,17 +119,17 @@ def inject_adapters(encoder: Encoder, recipe: FinetuneRecipe) -> None:
         lora_dropout=recipe.lora_dropout,
         target_modules=sorted(names & set(TARGETS)),
     )
-    with torch.random.fork_rng(devices=[]):  # their weights depend on the seed alone
+    with torch.random.fork_rng(devices=[]):  # the adapters' weights depend on the seed alone
         torch.manual_seed(recipe.seed)
         inject_adapter_in_model(config, encoder)
 
 
 def adapter_files(encoder: Encoder, base_model: str) -> dict[str, bytes]:
-    """The adapters in ``encoder`` as the two files that ``peft.PeftModel.from_pretrained`` reads."""
+    """Return the adapters in ``encoder`` as the two files that ``peft.PeftModel.from_pretrained`` reads."""
     from peft import get_peft_model_state_dict
 
     state = get_peft_model_state_dict(encoder, adapter_name="default")
-    configs: Any = encoder.peft_config  # peft has put it there
+    configs: Any = encoder.peft_config  # peft has added this attribute
     settings = configs["default"].to_dict() | {
         "base_model_name_or_path": base_model,
         "inference_mode": True,
@@ -148,8 +144,9 @@ def adapter_files(encoder: Encoder, base_model: str) -> dict[str, bytes]:
 
 
 def merged(base: Checkpoint, files: Mapping[str, bytes]) -> Checkpoint:
-    """A copy of ``base`` in float32 whose weights include the adapters of ``files``. The copy has no heads,
-    because these fit the encoder as it was.
+    """Copy ``base`` in float32 and add the adapters of ``files`` to the weights.
+
+    The copy has no heads, because they were trained with the unchanged encoder.
     """
     module = deepcopy(base.module).float()
     module.head = module.contacts = None
@@ -159,14 +156,14 @@ def merged(base: Checkpoint, files: Mapping[str, bytes]) -> Checkpoint:
 
 
 def _without_heads(base: Checkpoint) -> Checkpoint:
-    """A copy in float32; the language model's head and the contact head fit the encoder as it was."""
+    """Copy a model in float32 without its heads, because they were trained with the unchanged encoder."""
     module = deepcopy(base.module)
     module.head = module.contacts = None
     return Checkpoint(base.family, module.float(), base.tokenizer)
 
 
 def _build(checkpoint: Checkpoint, labels: Labels, recipe: FinetuneRecipe) -> Model:
-    """The model, in which gradients are on for the weights that learn."""
+    """Build the model, with gradients only for the weights that learn."""
     encoder = checkpoint.module.encoder
     encoder.requires_grad_(recipe.method == "full")
     if recipe.method == "lora":
@@ -195,7 +192,7 @@ def _scaling(labels: Labels, train: Indices) -> Scaling | None:
 
 
 def _objective(labels: Labels, scaling: Scaling | None, tokenizer: Tokenizer) -> Objective:
-    """The objective for all rows of the table, in the order of the store."""
+    """Make the objective for all rows of the table, in the order of the store."""
     if scaling is not None:
         return regression((labels.numbers - scaling.shift) / scaling.scale)
     if labels.task == "classification":

@@ -1,5 +1,6 @@
-"""The members of a fine-tuning: each is trained, written to its folder and asked for its answers, or read
-as an earlier run has left it.
+"""Members of a fine-tuning: each is trained, written to its folder and used to predict.
+
+A member that an earlier run has finished is only read from its folder.
 """
 
 import json
@@ -51,12 +52,12 @@ from biofm.training.processes import rendezvous
 from biofm.training.recipe import FinetuneRecipe
 
 OUTPUTS_FILE, REPORT_FILE = "outputs.safetensors", "member.json"
-ASKED = ("test", "held_out")  # the rows that a member answers
+ASKED = ("test", "held_out")  # the sets of rows that a member predicts
 ROWS_AT_ONCE = 65_536
 
 
 class Answers(NamedTuple):
-    """A member's answers to the test rows and to those that it holds out, and how it was trained."""
+    """Holds a member's outputs for the test rows and its held-out rows, and a report of its training."""
 
     test: Answer
     held_out: Answer
@@ -64,8 +65,18 @@ class Answers(NamedTuple):
 
 
 class FinetuneRun(NamedTuple):
-    """What all members share. ``info`` describes the predictor that they make; ``folder`` is that of the
-    run.
+    """Holds what all members of a run share.
+
+    Attributes:
+        table: The table of sequences and targets.
+        base: The model that is fine-tuned.
+        info: Describes the predictor that the members form.
+        plan: The rows of each member.
+        recipe: The settings of the run.
+        compute: The device and the number format.
+        options: How sequences are embedded.
+        folder: The folder of the run.
+        progress: Called with the stage and the progress within it.
     """
 
     table: LabelledTable
@@ -79,7 +90,7 @@ class FinetuneRun(NamedTuple):
     progress: RunProgress
 
     def work(self, member: str) -> Path:
-        """The folder of a member's log, its checkpoints and its answers."""
+        """Return the folder of a member's log, checkpoints and outputs."""
         return self.folder / MEMBERS / member
 
     @property
@@ -87,12 +98,12 @@ class FinetuneRun(NamedTuple):
         return self.folder / "predictor"
 
     def result(self, member: str) -> Path:
-        """The folder of a member's weights, which is a part of the predictor."""
+        """Return the folder of a member's weights, which is a part of the predictor."""
         return self.predictor / MEMBERS / member
 
 
 def train_probes(run: FinetuneRun, embedder: Embedder) -> None:
-    """Fit all members of a probe: heads on vectors that are made once for all of them."""
+    """Fit all members of a probe, which are heads on vectors that are computed once for all of them."""
     vectors: Floats | None = None
     members = run.plan.members
     for number, member in enumerate(members):
@@ -105,9 +116,10 @@ def train_probes(run: FinetuneRun, embedder: Embedder) -> None:
 
 
 def train_by_gradients(run: FinetuneRun, store: TokenStore) -> None:
-    """Train all members that have an encoder of their own; an interrupted one goes on from its checkpoint.
-    Several processes train a member together, and the first process writes it down. ``store`` holds the
-    tokens of all rows of the table.
+    """Train all members that have an encoder of their own, or resume them from their checkpoints.
+
+    Several processes train a member together, and the first process writes it. ``store`` holds the tokens of
+    all rows of the table.
     """
     crew = rendezvous(run.recipe)
     for member in run.plan.members:
@@ -118,9 +130,7 @@ def train_by_gradients(run: FinetuneRun, store: TokenStore) -> None:
 
 
 def _fit_probe(run: FinetuneRun, member: MemberPlan, vectors: Floats) -> None:
-    """Fit a head and write it down with its answers. ``vectors`` holds those of all rows, or of all
-    residues.
-    """
+    """Fit a head and write it with its outputs. ``vectors`` has one for each row or residue of the table."""
     labels = run.table.labels
     probe = fit_probe(member, labels, vectors, resamples=run.recipe.n_members > 1)
     _write_head(run.result(member.name), probe.final)
@@ -143,7 +153,7 @@ def _fit_probe(run: FinetuneRun, member: MemberPlan, vectors: Floats) -> None:
 
 
 def read_answers(run: FinetuneRun, member: MemberPlan) -> Answers:
-    """The answers of a member that is done, from its files."""
+    """Read the outputs of a finished member from its files."""
     folder = run.work(member.name)
     with damage_named(folder / OUTPUTS_FILE):
         try:
@@ -166,7 +176,7 @@ def _train_one(run: FinetuneRun, member: MemberPlan, store: TokenStore) -> Train
 
 
 def _keep(run: FinetuneRun, member: MemberPlan, trained: Trained) -> None:
-    """Write down the weights of a member and the answers that they give when they are read again."""
+    """Write the weights of a member, read them again, and write the outputs that they then give."""
     _write_weights(run, member, trained)
     with ExitStack() as opened:
         paths = {f"{MEMBERS}/{member.name}/{path.name}": path for path in run.result(member.name).iterdir()}
@@ -199,7 +209,7 @@ def _write_weights(run: FinetuneRun, member: MemberPlan, trained: Trained) -> No
 
 
 def _is_first(run: FinetuneRun, member: MemberPlan) -> bool:
-    """Whether this is the first member: distances are to the rows that train it."""
+    """Return whether this is the first member. Distances are measured to its training rows."""
     return member.name == run.info.members[0].name
 
 
@@ -222,7 +232,7 @@ def _write_files(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 def _write_answers(run: FinetuneRun, member: MemberPlan, answers: Answers) -> None:
-    """Write the answers of a member and last its report, with which it is done."""
+    """Write the outputs of a member and then its report, which marks the member as finished."""
     about = {
         "fold": member.fold,
         "seed": member.seed,

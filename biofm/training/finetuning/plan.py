@@ -1,6 +1,4 @@
-"""The plan of a fine-tuning: which rows train each member, which stop and calibrate it, and which judge
-all.
-"""
+"""Plan of a fine-tuning: it says which rows train each member, stop its training, calibrate and test it."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -8,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 from biofm_datasets.arrays import Indices
+from biofm_datasets.text import format_count
 
 from biofm.core.errors import InputError, OptionError
 from biofm.evaluation import deal_folds
@@ -18,12 +17,12 @@ TEST_ROWS, OUT_OF_FOLD = "test", "out-of-fold"
 FEWEST_ROWS = 3
 _FOR_TEST, _FOR_VALIDATION = 0, 1  # independent streams of random numbers of one seed
 
-LEAKED = "sequences of the test set that stand in training too"
-HELD_OUT = "rows kept at random for judging, since no column says which"
+LEAKED = "sequences of the test set that are in the training set too"
+HELD_OUT = "rows chosen at random as the test set, because no column names one"
 
 
 class Sets(NamedTuple):
-    """The rows of a table by what they are for. ``validation`` is empty where the table names none."""
+    """Holds the rows of a table by their use. ``validation`` is empty if the table names no such rows."""
 
     training: Indices
     validation: Indices
@@ -36,8 +35,15 @@ class Sets(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberPlan:
-    """The rows that train a member, and those that stop its training. ``held_out`` holds the rows whose
-    predictions by this member calibrate; with folds, they are judged too.
+    """Holds the rows of a member.
+
+    Attributes:
+        name: The name of the member and of its folder.
+        fold: The number of its fold, counted from 0.
+        seed: The seed of its random choices.
+        train: The rows that train it.
+        validation: The rows whose loss stops its training.
+        held_out: The rows whose predictions calibrate it; with folds, they are evaluated too.
     """
 
     name: str
@@ -50,8 +56,12 @@ class MemberPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgedSet:
-    """Rows that are judged, and the rows that the baselines are fitted to for that, which ``fitted`` names
-    in words.
+    """Holds rows that are evaluated, and the rows to which their baselines are fitted.
+
+    Attributes:
+        rows: The rows that are evaluated.
+        fits: The rows to which the baselines are fitted, and the rows that they predict.
+        fitted: Names the rows of the fits for the user.
     """
 
     rows: Indices
@@ -61,8 +71,13 @@ class JudgedSet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """The members and their rows. ``calibration`` holds the rows that calibrate, ascending; ``judged`` the
-    sets that are judged, named TEST_ROWS or OUT_OF_FOLD, at least one of them.
+    """Holds the members of a fine-tuning and all sets of rows.
+
+    Attributes:
+        members: The members, fold by fold.
+        test: The test rows.
+        calibration: The rows that calibrate, ascending.
+        judged: The sets that are evaluated, at least one, by their names TEST_ROWS and OUT_OF_FOLD.
     """
 
     members: list[MemberPlan]
@@ -72,11 +87,13 @@ class Plan:
 
 
 def make_plan(table: LabelledTable, recipe: FinetuneRecipe, notices: Counter[str]) -> Plan:
-    """Make the plan, the same for the same table and recipe. Random choices never put a sequence on two
-    sides.
+    """Make the plan; the same table and recipe give the same plan.
 
-    Raises InputError: a set that is needed is too small, or nothing can be learned from it. OptionError:
-    there are more folds than sequences.
+    Random choices never put copies of a sequence into different sets.
+
+    Raises:
+        InputError: A set is too small, or nothing can be learned from it.
+        OptionError: There are more folds than sequences.
     """
     sets = _find_sets(table, recipe, notices)
     _check_sizes(table, sets, recipe)
@@ -106,7 +123,7 @@ def _find_sets(table: LabelledTable, recipe: FinetuneRecipe, notices: Counter[st
 
 
 def _deal(table: LabelledTable, training: Indices, recipe: FinetuneRecipe) -> list[Fit]:
-    """The rows that each fold trains on and those that it leaves out; without folds, all rows and none."""
+    """Return the rows that train each fold and those that it leaves out; without folds, all rows and none."""
     if not recipe.n_folds:
         return [Fit(training, training[:0])]
     fold = deal_folds([table.sequences[row] for row in training], recipe.seed, recipe.n_folds)
@@ -137,17 +154,17 @@ def _members(
 def _judged(sets: Sets, folds: list[Fit], recipe: FinetuneRecipe) -> dict[str, JudgedSet]:
     judged = {}
     if len(sets.test):
-        fitted = f"{len(sets.seen):,} rows that train or validate"
+        fitted = f"{format_count(len(sets.seen), 'row')} for training or validation"
         judged[TEST_ROWS] = JudgedSet(rows=sets.test, fits=[Fit(sets.seen, sets.test)], fitted=fitted)
     if recipe.n_folds:
         fits = [Fit(np.concatenate([rest, sets.validation]), left_out) for rest, left_out in folds]
-        fitted = f"the others of {recipe.n_folds} folds"
+        fitted = f"the other {format_count(recipe.n_folds - 1, 'fold')}"
         judged[OUT_OF_FOLD] = JudgedSet(rows=np.sort(sets.training), fits=fits, fitted=fitted)
     return judged
 
 
 def _draw(table: LabelledTable, rows: Indices, share: float, seed: tuple[int, ...]) -> Indices:
-    """All rows of a random ``share`` of the different sequences among these rows, at least of one."""
+    """Draw a random ``share`` of the different sequences, at least one, and return all of their rows."""
     sequences = np.array([table.sequences[row] for row in rows], dtype=object)
     distinct, which = np.unique(sequences, return_inverse=True)
     n_drawn = max(1, round(share * len(distinct)))
@@ -157,37 +174,39 @@ def _draw(table: LabelledTable, rows: Indices, share: float, seed: tuple[int, ..
 
 
 def _check_sizes(table: LabelledTable, sets: Sets, recipe: FinetuneRecipe) -> None:
-    """Raise InputError where a set is too small, OptionError where there are more folds than sequences."""
+    """Raise InputError if a set is too small, OptionError if there are more folds than sequences."""
     n_distinct, test = len({table.sequences[row] for row in sets.training}), sets.test
     if n_distinct < FEWEST_ROWS:
-        what = f"{n_distinct} different sequences with a target are there to train on"
-        remedy = f"Give at least {FEWEST_ROWS}; a --split-column says train in their rows"
+        there = format_count(n_distinct, "different sequence")
+        what = f"the training set has only {there} with a target"
+        remedy = f"Give at least {FEWEST_ROWS}; with --split-column, their cells say train"
         raise InputError(what, where=table.name, remedy=remedy)
     if recipe.n_folds > n_distinct:
-        what = f"{recipe.n_folds} folds cannot be made of {n_distinct} different sequences"
+        there = format_count(n_distinct, "different sequence")
+        what = f"{recipe.n_folds} folds cannot be made of {there}"
         raise OptionError(what, where="--folds", remedy=f"Give at most {n_distinct}")
     if len(test) < FEWEST_ROWS and (len(test) or not recipe.n_folds):
-        what = f"the test set has {len(test)} rows with a target, too few to judge by"
-        remedy = f"Give at least {FEWEST_ROWS}, or none and --folds 5 to judge by cross-validation"
+        what = f"the test set has only {format_count(len(test), 'row')} with a target"
+        remedy = f"Give at least {FEWEST_ROWS}, or none and --folds 5 to evaluate by cross-validation"
         raise InputError(what, where=table.name, remedy=remedy)
 
 
 def _check_learnable(table: LabelledTable, sets: Sets) -> None:
-    """Raise InputError where training sees a single class or value, or the test set holds an unseen class."""
+    """Raise InputError if training has a single class or value, or the test set has a class that it lacks."""
     labels = table.labels.take(sets.seen)
     if labels.classes:
         known = np.unique(labels.codes[labels.codes != UNKNOWN])
         if len(known) < 2:
             only = labels.classes[int(known[0])] if len(known) else "nothing"
-            what = f"training holds {only!r} alone in {labels.targets[0]!r}, so there is nothing to learn"
-            raise InputError(what, where=table.name, remedy="Give rows of two classes at least")
+            what = f"the training rows have only {only!r} in {labels.targets[0]!r}: there is nothing to learn"
+            raise InputError(what, where=table.name, remedy="Give rows of at least two classes")
         _refuse_unseen(table, set(known.tolist()), sets.test)
         return
     for target, values in zip(labels.targets, labels.numbers.T, strict=True):
         known = np.unique(values[~np.isnan(values)])
         if len(known) < 2:
-            only = f"{known[0]:.6g} alone" if len(known) else "no value"
-            what = f"training holds {only} in {target!r}, so there is nothing to learn"
+            only = f"only {known[0]:.6g}" if len(known) else "no value"
+            what = f"the training rows have {only} in {target!r}: there is nothing to learn"
             raise InputError(what, where=table.name, remedy="Name another target, or give more rows")
 
 
@@ -199,6 +218,6 @@ def _refuse_unseen(table: LabelledTable, seen: set[int], test: Indices) -> None:
             codes = labels.codes[labels.offsets[row] : labels.offsets[row + 1]]
         if strange := set(codes.tolist()) - seen - {UNKNOWN}:
             name = labels.classes[min(strange)]
-            what = f"the class {name!r} of this test row is in no row that trains"
-            remedy = "Give training rows of it, or leave its test rows out"
+            what = f"the class {name!r} of this test row is in no training row"
+            remedy = "Give training rows of this class, or leave its test rows out"
             raise InputError(what, where=table.where(row), remedy=remedy)

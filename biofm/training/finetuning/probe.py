@@ -1,4 +1,4 @@
-"""A linear head on vectors that do not change: a ridge for numbers, logistic regression for classes."""
+"""Probe: a linear head is fitted to fixed vectors, by ridge regression or by logistic regression."""
 
 from typing import NamedTuple
 
@@ -23,14 +23,18 @@ from biofm.training.finetuning.plan import MemberPlan
 Vectors = NDArray[np.float32]
 
 CS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
-MOST_BYTES = 512 << 20  # of vectors, the most that a logistic regression holds at once
+MOST_BYTES = 512 << 20  # most bytes of vectors that a logistic regression holds at once
 MOST_UNITS = 200_000
 MOST_UNITS_TO_CHOOSE = 20_000
 
 
 class Probe(NamedTuple):
-    """A fitted head: ``judged`` without the validation rows, ``final`` with them. ``penalty`` holds what was
-    chosen, the ridge's alpha for each target or the logistic regression's C.
+    """Holds a fitted head.
+
+    Attributes:
+        judged: The head that was fitted without the validation rows.
+        final: The head that was fitted with them.
+        penalty: The chosen penalty: the ridge's alpha for each target, or the logistic regression's C.
     """
 
     judged: Head
@@ -39,10 +43,10 @@ class Probe(NamedTuple):
 
 
 def fit_probe(member: MemberPlan, labels: Labels, vectors: Vectors, *, resamples: bool) -> Probe:
-    """Fit a head to the member's rows; where ``resamples``, to as many drawn from them with replacement.
+    """Fit a head to the member's rows, or with ``resamples`` to as many rows drawn with replacement.
 
-    A ridge chooses its penalty on the rows that it is fitted to. A logistic regression takes the penalty that
-    predicts the validation rows best, for ``final`` too.
+    A ridge regression chooses its penalty on the rows to which it is fitted. A logistic regression takes the
+    penalty that predicts the validation rows best, for ``final`` too.
     """
     rng = np.random.default_rng(member.seed)
     both = np.sort(np.concatenate([member.train, member.validation]))
@@ -73,7 +77,7 @@ def _ridges(labels: Labels, vectors: Vectors, rows: Indices) -> tuple[Head, dict
 def _choose_c(
     labels: Labels, vectors: Vectors, train: Indices, validation: Indices, rng: np.random.Generator
 ) -> float:
-    """The C whose fit to some of the training rows predicts the validation rows best."""
+    """Choose the C whose fit to some of the training rows predicts the validation rows best."""
     units = _known_units(labels, validation, rng, MOST_UNITS_TO_CHOOSE)
     losses = []
     for c in CS:
@@ -84,7 +88,7 @@ def _choose_c(
 
 
 def _loss(labels: Labels, units: Indices, outputs: Vectors) -> float:
-    """Mean negative log-likelihood; NaN where nothing is known."""
+    """Compute the mean negative log-likelihood; NaN if no label is known."""
     if labels.classes:
         of_truth = outputs[np.arange(len(units)), labels.codes[units]]
     else:
@@ -115,7 +119,7 @@ def _logistic(
 
 
 def _known_units(labels: Labels, rows: Indices, rng: np.random.Generator, most: int) -> Indices:
-    """The rows or residues of which something is known; at random ``most`` of them where there are more."""
+    """Return the rows or residues with a known label; if there are more than ``most``, a random choice."""
     units = rows if labels.offsets is None else units_of(rows, labels.offsets)
     if labels.classes:
         units = units[labels.codes[units] != UNKNOWN]
@@ -123,6 +127,6 @@ def _known_units(labels: Labels, rows: Indices, rng: np.random.Generator, most: 
 
 
 def _unscaled(model: Logistic, scale: Scale) -> Logistic:
-    """The same model for vectors that are not standardised."""
+    """Convert a model of standardised vectors to one of the vectors themselves."""
     weights = model.weights * scale.factor
     return Logistic(weights, model.bias - weights @ scale.mean)

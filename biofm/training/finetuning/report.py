@@ -1,4 +1,4 @@
-"""The report of a fine-tuning: its results beside baselines, its curves, and how far it can be trusted."""
+"""Report of a fine-tuning: it shows the results beside baselines, the curves and the uncertainty."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -29,7 +29,7 @@ LOWER_IS_BETTER = ("rmse", "mae")
 
 
 def report_of_finetuning(run: FinetuneRun, findings: Findings, summary: FinetuneSummary) -> RunReport:
-    """Make the report. Curves come from the ``metrics.csv`` of each member that has one."""
+    """Make the report. The curves come from the ``metrics.csv`` of each member that has one."""
     table, plan = run.table, run.plan
     logs = {member.name: run.work(member.name) / LOG for member in plan.members}
     rows = {name: read_log(path) for name, path in logs.items() if path.exists()}
@@ -96,7 +96,7 @@ def _results(summary: FinetuneSummary, plan: Plan, units: str) -> list[Results]:
 
 
 def _by_target(summary: FinetuneSummary, found: Judgement, title: str) -> Results:
-    """The results for each target by itself, in the primary metric."""
+    """Make the table of the primary metric with a column for each target."""
     name, targets = _spell(summary.primary), summary.targets
     return Results(
         title=f"{title}, each target by itself",
@@ -116,7 +116,7 @@ def _contenders(found: Judgement, estimates: Sequence[Sequence[IntervalEstimate]
 
 
 def _curves(rows: Mapping[str, Rows]) -> tuple[Curves, ...]:
-    """All curves of a single member; of several members their losses, to compare them by."""
+    """Make all curves of a single member, or the losses of several members."""
     if len(rows) == 1:
         (only,) = rows.values()
         return curves_of(only, "loss", {})
@@ -181,7 +181,7 @@ def _domain(summary: FinetuneSummary, units: str) -> Pairs:
 
 
 def _called(model: str) -> str:
-    """The name of a model; of a path its last part alone, because folders may name a person."""
+    """Return the name of a model, or the last part of its path, because folders may name a person."""
     return Path(model).name if Path(model).is_absolute() else model
 
 

@@ -20,8 +20,9 @@ MOST_PANELS = 9
 
 
 def describe_rows(table: LabelledTable, plan: Plan) -> tuple[Table, ...]:
-    """Describe the parts of the table (training, validation, judged) and the truth in each. Of several folds,
-    the first one stands for all.
+    """Describe the parts of the table (training, validation, judged) and their measured values.
+
+    If there are several folds, only the first one is described.
     """
     first = plan.members[0]
     n_folds = len({member.fold for member in plan.members})
@@ -34,9 +35,7 @@ def describe_rows(table: LabelledTable, plan: Plan) -> tuple[Table, ...]:
 
 
 def draw_predictions(run: FinetuneRun, findings: Findings) -> tuple[Picture, ...]:
-    """Draw for each judged set the predicted against the measured numbers, or which class was taken for
-    which.
-    """
+    """Draw a picture of each judged set: predicted against measured numbers, or a confusion matrix."""
     table, pictures = run.table, []
     for name, combined in findings.answers.items():
         labels = table.labels.take(run.plan.judged[name].rows)
@@ -63,7 +62,7 @@ def _parts(table: LabelledTable, parts: Mapping[str, NDArray[np.int64]]) -> Tabl
 
 
 def _numbers(parts: Mapping[str, Labels]) -> Table:
-    """How many values of each target are known in each part, and their mean, spread and range."""
+    """Make the table of each target's known values in each part, with their mean, spread and range."""
     rows: list[tuple[Cell, ...]] = []
     for part, labels in parts.items():
         for target, values in zip(labels.targets, labels.numbers.T, strict=True):
@@ -75,7 +74,7 @@ def _numbers(parts: Mapping[str, Labels]) -> Table:
 
 
 def _classes(parts: Mapping[str, Labels]) -> Table:
-    """How often each class is the truth in each part."""
+    """Make the table of how often each class occurs in each part."""
     classes = next(iter(parts.values())).classes
     counts = [
         np.bincount(labels.codes[labels.codes != UNKNOWN], minlength=len(classes))

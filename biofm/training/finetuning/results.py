@@ -1,4 +1,4 @@
-"""The results of a fine-tuning: its summary, its predictor, and the predictions of all judged rows."""
+"""Results of a fine-tuning: the run writes a summary, a predictor and the predictions of all judged rows."""
 
 import json
 from collections.abc import Mapping
@@ -30,19 +30,32 @@ from biofm.training.finetuning.members import FinetuneRun
 from biofm.training.finetuning.plan import TEST_ROWS
 from biofm.training.folder import EVALUATION, written_whole
 
-UNKNOWN_LETTER = "?"  # the truth of a residue of which nothing is known
+UNKNOWN_LETTER = "?"  # stands for a residue whose class is unknown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinetuneSummary:
-    """What a fine-tuning did.
+    """Holds the results of a fine-tuning.
 
-    judged: the model beside its baselines, by the name of the judged rows, "test" or "out-of-fold".
-    primary: the metric by which they are compared. calibrated: how well intervals or probabilities did on the
-    test set. domain: what the rows that train are like, and how many test rows are unlike them. remarks: what
-    ``biofm predict`` will say of that, a sentence each, and whether it is a warning. not_computed: the
-    baselines that are missing, and why. members: how each was trained. notices: what was changed or left out,
-    counted.
+    Attributes:
+        predictor: The folder of the predictor.
+        model: The name of the model that was fine-tuned.
+        method: The method of the recipe.
+        task: What the predictor predicts.
+        why: Why this task was chosen.
+        targets: The names of the targets.
+        classes: The names of the classes; empty for numbers.
+        primary: The metric by which the model and the baselines are compared.
+        dtype: The number format of the products.
+        dtype_reason: Why this format was chosen.
+        judged: The evaluation of the model and its baselines, by the name of the rows, "test" or
+            "out-of-fold".
+        calibrated: How well intervals or probabilities did on the test set; empty without one.
+        domain: What the training rows are like, and how many test rows are unlike them.
+        remarks: Sentences that ``biofm predict`` will show on this, each with whether it is a warning.
+        not_computed: The baselines that are missing, each with the reason.
+        members: How each member was trained.
+        notices: Remarks on what was changed or left out, each with its count.
     """
 
     predictor: str
@@ -116,8 +129,9 @@ def write_predictor(run: FinetuneRun, findings: Findings) -> None:
 
 
 def write_judged_predictions(run: FinetuneRun, findings: Findings) -> None:
-    """Write ``predictions.csv``: the id, the set and the truth of every judged row, and the columns of
-    ``biofm predict``.
+    """Write ``predictions.csv``, with a row for every judged row of the table.
+
+    Its columns are the id, the set, the measured value or class, and those of ``biofm predict``.
     """
     table, info, coverage = run.table, run.info, run.recipe.coverage
     path = run.folder / "predictions.csv"
@@ -149,8 +163,9 @@ def write_evaluation(folder: Path, summary: FinetuneSummary) -> None:
 
 
 def _domain(table: LabelledTable, rows: NDArray[np.int64], findings: Findings, name: str) -> dict[str, Any]:
-    """The columns that tell how a row lies in the domain. Rows out of fold have no distance, because they
-    trained other members.
+    """Return the columns that say whether a row lies in the domain.
+
+    Out-of-fold rows have no distance, because they trained other members.
     """
     distances = findings.distances if name == TEST_ROWS else None
     reasons = findings.domain.reasons([table.units(row) for row in rows], distances)

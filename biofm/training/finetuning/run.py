@@ -1,4 +1,4 @@
-"""A run of fine-tuning in a folder: planned, trained member by member, judged, written down."""
+"""A fine-tuning run in a folder: it plans and trains the members, evaluates them and writes the results."""
 
 import json
 from collections import Counter
@@ -49,11 +49,17 @@ from biofm.training.recipe import FinetuneRecipe
 from biofm.training.reporting import write_run_report
 
 HARMLESS = {*FREE, "n_resamples", "coverage"} - {"n_steps"}
-"""Settings that a resumed run may change: they decide no weight."""
+"""Settings that a resumed run may change, because no weight depends on them."""
 
 
 class Base(NamedTuple):
-    """The model that is fine-tuned, its name and the SHA-256 of its weights."""
+    """Holds the model that is fine-tuned.
+
+    Attributes:
+        checkpoint: The model with its tokenizer.
+        name: Its name.
+        sha256: The SHA-256 of its weights.
+    """
 
     checkpoint: Checkpoint
     name: str
@@ -61,7 +67,13 @@ class Base(NamedTuple):
 
 
 class Source(NamedTuple):
-    """The table that teaches and judges, how it was read, and the SHA-256 of its file."""
+    """Holds the table from which the model learns.
+
+    Attributes:
+        table: The sequences and their targets.
+        options: How the table was read.
+        sha256: The SHA-256 of its file.
+    """
 
     table: LabelledTable
     options: LabelOptions
@@ -77,18 +89,35 @@ def run_finetuning(
     notices: Counter[str],
     progress: RunProgress,
 ) -> FinetuneSummary | None:
-    """Fine-tune ``base`` and write everything into ``folder``; of several processes, the first one judges,
-    writes and returns what came of it.
+    """Train ``base`` on the table and write everything into ``folder``.
 
-    ``recipe.toml`` and ``run.json``: what is being done; ``members/``: the log of each, its answers and its
-    checkpoints while it trains; ``predictor/``: the result, for ``biofm predict``; ``predictions.csv``: of
-    all rows that are judged; ``evaluation.json``: how good they are, beside baselines; ``report.html``: all
-    of it to be read. A folder that holds a begun run of the same recipe and table is resumed: members that
-    are done stay, the one that was interrupted goes on.
+    Of several processes, only the first one evaluates, writes and returns the summary; the others return
+    None. The folder gets:
 
-    Raises OutputError: the folder holds another run. InputError: the table cannot teach or judge, or a
-    sequence is too long for the model. OptionError: a choice does not fit the model. MissingExtraError: LoRA
-    without peft.
+    - ``recipe.toml`` and ``run.json``, the settings of the run,
+    - ``members/``, each member's log and outputs, and its checkpoints while it trains,
+    - ``predictor/``, the result for ``biofm predict``,
+    - ``predictions.csv``, the predictions of all judged rows,
+    - ``evaluation.json``, the comparison of these with baselines,
+    - ``report.html``, which shows all of this.
+
+    If the folder holds an unfinished run of the same recipe and table, that run is resumed: finished members
+    stay, and the interrupted one continues.
+
+    Args:
+        source: The table.
+        base: The model.
+        recipe: The settings of the run.
+        compute: The device and the number format.
+        folder: The folder of the run.
+        notices: Counts what was changed or left out.
+        progress: Called with the stage and the progress within it.
+
+    Raises:
+        OutputError: The folder holds another run.
+        InputError: The table has too few rows or nothing to learn, or a sequence is too long for the model.
+        OptionError: A setting does not fit the model.
+        MissingExtraError: The method is LoRA, and peft is not installed.
     """
     table = source.table
     crew = rendezvous(recipe)
@@ -113,7 +142,7 @@ def run_finetuning(
 
 
 def _conclude(run: FinetuneRun, notices: Counter[str]) -> FinetuneSummary:
-    """Judge the members, and write the predictor, the predictions, the evaluation and the report."""
+    """Evaluate the members, and write the predictor, the predictions, the evaluation and the report."""
     answers = {member.name: read_answers(run, member) for member in run.plan.members}
     findings = judge_members(run, [*answers.values()])
     write_predictor(run, findings)
@@ -129,8 +158,10 @@ def _report(run: FinetuneRun, findings: Findings, summary: FinetuneSummary) -> N
 
 
 def make_embedder(source: Source, base: Base, recipe: FinetuneRecipe, compute: Compute) -> Embedder:
-    """An embedder of the base model. That of a probe is on the device; for other methods it stays where
-    ``base`` is, because it only makes tokens.
+    """Make an embedder of the base model.
+
+    For a probe, the encoder is moved to the device. For other methods it stays where it is, because the
+    embedder only tokenises.
     """
     task, encoder = source.table.labels.task, base.checkpoint.module.encoder
     options = EmbedOptions(pool=embedder_pool(task, recipe.pool), window=recipe.window or None)
@@ -140,7 +171,7 @@ def make_embedder(source: Source, base: Base, recipe: FinetuneRecipe, compute: C
 
 
 def check_choices(recipe: FinetuneRecipe, embedder: Embedder, compute: Compute) -> None:
-    """Raise OptionError where the choices do not fit each other, MissingExtraError for LoRA without peft."""
+    """Raise OptionError if the choices do not fit each other, MissingExtraError for LoRA without peft."""
     if recipe.method == "probe":
         return
     check_devices(compute, find_processes(recipe))
@@ -176,8 +207,10 @@ def _info(source: Source, base: Base, recipe: FinetuneRecipe, compute: Compute, 
 
 
 def _remember(source: Source, base: Base, recipe: FinetuneRecipe, compute: Compute, folder: Path) -> None:
-    """Write the recipe, and into ``run.json`` what decides the run. Raises OutputError: the folder holds
-    another run, or files of none.
+    """Write the recipe, and what decides the results into ``run.json``.
+
+    Raises:
+        OutputError: The folder holds another run, or files that belong to no run.
     """
     decides = {name: value for name, value in asdict(recipe).items() if name not in HARMLESS}
     now = {
@@ -185,7 +218,7 @@ def _remember(source: Source, base: Base, recipe: FinetuneRecipe, compute: Compu
         "table": {"sha256": source.sha256, **asdict(source.options)},
         "model": {"sha256": base.sha256, "dtype": compute.dtype_name},
     }
-    now = json.loads(json.dumps(now))  # as it will be read again: tuples become lists
+    now = json.loads(json.dumps(now))  # JSON turns tuples into lists, and the file is compared with this
     file = folder / RUN
     if file.exists():
         before = read_json(file)

@@ -1,6 +1,6 @@
-"""The vectors of a table, on disk: for a probe, every sequence goes through the model once.
+"""Vectors of a table, kept on the disk: for a probe, every sequence goes through the model once.
 
-A predictor keeps vectors of rows that trained it, so that it can tell how far other rows lie from them.
+A predictor keeps vectors of its training rows, so that it can measure the distances of other rows to them.
 """
 
 from collections import Counter
@@ -23,16 +23,18 @@ from biofm.training.finetuning.plan import MemberPlan
 
 VECTORS_FILE = "vectors.npy"
 ROWS_AT_ONCE, ROWS_OF_RESIDUES_AT_ONCE = 4096, 64
-_FOR_DOMAIN = 2  # an independent stream of random numbers of a member's seed
+_FOR_DOMAIN = 2  # makes a stream of random numbers that is independent of the member's others
 
 
 def embed_table(
     table: LabelledTable, embedder: Embedder, folder: Path, progress: RunProgress
 ) -> NDArray[np.float32]:
-    """The vectors of all rows of a table, or of all their residues, as a memory map of a file in ``folder``.
+    """Embed all rows of a table, or all their residues, and return a memory map of the file in ``folder``.
 
-    A file that an interrupted run has left there is complete, and is used again. Raises OutputError where it
-    holds anything but such vectors.
+    A file that an interrupted run has left there is complete, and is used again.
+
+    Raises:
+        OutputError: This file holds anything but such vectors.
     """
     path = folder / VECTORS_FILE
     if not path.exists():
@@ -48,19 +50,19 @@ def embed_table(
 
 
 def records_of(table: LabelledTable, rows: NDArray[np.int64] | None = None) -> list[Record]:
-    """Rows of a table as records for a model."""
+    """Turn rows of a table into records for a model."""
     chosen = range(len(table)) if rows is None else rows.tolist()
     return [Record(table.ids[row], table.sequences[row], "", row + 1, table.name) for row in chosen]
 
 
 def token_store(items: Iterable[Item]) -> TokenStore:
-    """The tokens of rows, and their values where they have any, in memory."""
+    """Put the tokens of all rows, and their values if they have any, into a store in memory."""
     rows = list(items)
     return TokenStore.of([it.tokens for it in rows], [it.values for it in rows if it.values is not None])
 
 
 def reference_rows(table: LabelledTable, member: MemberPlan) -> Indices:
-    """One row for each sequence that trains the member; where there are more, ``MOST_KEPT`` at random."""
+    """Choose one row for each training sequence of the member, and at most ``MOST_KEPT`` at random."""
     _, first = np.unique(np.array([table.sequences[row] for row in member.train], object), return_index=True)
     rows = member.train[np.sort(first)]
     if len(rows) <= MOST_KEPT:
@@ -69,8 +71,9 @@ def reference_rows(table: LabelledTable, member: MemberPlan) -> Indices:
 
 
 def nearest_of(vectors: Floats, rows: Indices, offsets: Indices | None) -> Nearest:
-    """The index that tells how far a vector lies from those of ``rows``. ``vectors`` holds the vectors of all
-    rows of a table or, divided by ``offsets``, of all their residues.
+    """Make an index that measures the distance of a vector to those of ``rows``.
+
+    ``vectors`` holds the vectors of all rows of a table or, divided by ``offsets``, of all their residues.
     """
     return Nearest.of(np.concatenate(list(_vectors_of(vectors, rows, offsets))))
 
@@ -78,7 +81,7 @@ def nearest_of(vectors: Floats, rows: Indices, offsets: Indices | None) -> Neare
 def distances_of(
     nearest: Nearest, vectors: Floats, rows: Indices, offsets: Indices | None
 ) -> NDArray[np.float64]:
-    """The distance of each of these rows; ``vectors`` and ``offsets`` as for ``nearest_of``."""
+    """Compute the distance of each of these rows; ``vectors`` and ``offsets`` are as in ``nearest_of``."""
     parts = [nearest.distances(part) for part in _vectors_of(vectors, rows, offsets)]
     return np.concatenate([np.empty(0), *parts])
 
@@ -86,12 +89,12 @@ def distances_of(
 def _n_vectors(table: LabelledTable, embedder: Embedder) -> int:
     if not embedder.is_per_residue:
         return len(table)
-    assert table.labels.offsets is not None, "vectors a residue are for labels a residue"
+    assert table.labels.offsets is not None, "vectors of residues need labels of residues"
     return int(table.labels.offsets[-1])
 
 
 def _not_vectors(path: Path) -> OutputError:
-    what, remedy = "these are not the vectors of this run", "Remove the file: they are made again"
+    what, remedy = "this file does not hold the vectors of this run", "Remove it: the run makes it again"
     return OutputError(what, where=str(path), remedy=remedy)
 
 
@@ -115,7 +118,7 @@ def _write(table: LabelledTable, embedder: Embedder, path: Path, progress: RunPr
 
 
 def _vectors_of(vectors: Floats, rows: Indices, offsets: Indices | None) -> Iterator[NDArray[np.floating]]:
-    """One vector a row, some rows at a time: that of a sequence, or the mean of its residues' vectors."""
+    """Yield one vector a row, for some rows at a time: the sequence's, or the mean over its residues."""
     n_at_once = ROWS_AT_ONCE if offsets is None else ROWS_OF_RESIDUES_AT_ONCE
     for begin in range(0, len(rows), n_at_once):
         part = rows[begin : begin + n_at_once]

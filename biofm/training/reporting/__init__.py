@@ -1,4 +1,4 @@
-"""What a run reports at its end."""
+"""Reports of runs: each run writes a page with its results, its curves and its data."""
 
 from biofm.training.reporting.data import describe_data, picture_data
 from biofm.training.reporting.pretraining import report_of_pretraining

@@ -1,6 +1,8 @@
-"""The data of a run, described for its report: inputs, parts, lengths, composition, and a picture."""
+"""Data in the report of a run: tables and a picture show its inputs, parts, lengths and composition."""
 
 import io
+
+from biofm_datasets.text import format_count
 
 from biofm.corpus import Description, Leakage
 from biofm.report import draw_dataset
@@ -10,28 +12,33 @@ MOST_SOURCES = 40
 
 
 def describe_data(found: Description, item: str) -> tuple[Table | Pairs, ...]:
-    """Tables of the inputs, parts, lengths and composition, and of what held-out parts have in common with
-    training. ``item``: what people call one of the sequences.
+    """Make the tables of the inputs, parts, lengths, composition and leakage between the parts.
+
+    Args:
+        found: The description of the data.
+        item: The word for one sequence, such as "protein".
     """
     parts = [_sources(found), *_split(found, item)]
     lengths = {name: f"{value:,.0f}" for name, value in found.quantiles.items()}
     parts.append(Pairs(title=f"Lengths in {found.units}", values=lengths))
     n_letters = max(1, sum(found.letters.values()))
     shares = {letter: f"{100 * n / n_letters:.2f} %" for letter, n in found.letters.items()}
-    others = f"{found.n_unknown:,} {found.units} are none of {found.standard}."
+    others = f"Other {found.units} than {found.standard}: {found.n_unknown:,}."
     note = others if found.n_unknown else ""
     return (*parts, Pairs(title="Composition", values=shares, note=note))
 
 
 def picture_data(found: Description) -> Picture:
-    """The same as one picture."""
+    """Draw the lengths, the composition, the parts and the copies as one picture.
+
+    Args:
+        found: The description of the data.
+    """
     handle = io.BytesIO()
     draw_dataset(found, handle, ".png")
-    size = f"{found.n_sequences:,} sequences of {found.n_residues:,} {found.units}"
-    description = (
-        f"How long the {size} are, which {found.units} they have, their parts, and copies among them."
-    )
-    return Picture(png=handle.getvalue(), caption="The data at one glance.", description=description)
+    size = f"{format_count(found.n_sequences, 'sequence')} with {found.n_residues:,} {found.units}"
+    description = f"Lengths, composition, parts and copies of the {size}."
+    return Picture(png=handle.getvalue(), caption="Overview of the data.", description=description)
 
 
 def _sources(found: Description) -> Table:
@@ -58,7 +65,7 @@ def _split(found: Description, item: str) -> list[Table | Pairs]:
             (it.part, it.n_sequences, it.place, it.n_copies, it.n_sampled, it.n_related)
             for it in found.leakage
         ]
-        title = "What of the held-out parts is in another"
+        title = "Copies and relatives of held-out sequences in other parts"
         parts.append(Table(title=title, header=header, rows=rows, note=_note(found.leakage, item)))
     return parts
 
@@ -68,6 +75,6 @@ def _note(leakage: tuple[Leakage, ...], item: str) -> str:
         return "Relatives were not searched for."
     searched = [f"{it.n_searched:,} of {it.n_other:,} {it.place}" for it in leakage if it.n_sampled]
     return (
-        f"Related: at least half of the shorter {item} aligns with 30 % identity. "
-        f"Searched among {', '.join(dict.fromkeys(searched))} sequences."
+        f"Two sequences are relatives if at least half of the shorter {item} aligns with 30 % identity. "
+        f"Relatives were searched among {', '.join(dict.fromkeys(searched))} sequences."
     )

@@ -1,10 +1,11 @@
-"""The report of a pretraining: its losses beside a baseline, and its perplexities on held-out sequences."""
+"""Report of a pretraining: it shows the losses beside a baseline, and perplexities on held-out sequences."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from statistics import median
 
 import numpy as np
+from biofm_datasets.text import format_count
 from numpy.typing import NDArray
 
 from biofm.core.environment import Environment
@@ -34,9 +35,17 @@ def report_of_pretraining(
 ) -> RunReport:
     """Make the report of a pretraining.
 
-    ``rows``: the log. ``sources``: the names of the inputs. ``words``: what the modality calls its sequences
-    and units. ``unigram``: the frequencies of the units in training. ``data``: the description of the data,
-    as ``describe_data`` makes it. ``ended``: the date and time.
+    Args:
+        summary: The results of the run.
+        recipe: The settings of the run.
+        encoder: The sizes of the model.
+        rows: The rows of the log.
+        sources: The names of the inputs.
+        words: The modality's words for its sequences and units.
+        unigram: The frequencies of the units in training.
+        data: The description of the data, as ``describe_data`` makes it.
+        environment: The machine and the versions of the software.
+        ended: The date and time of the end.
     """
     return RunReport(
         title=f"Pretraining on {join_names(sources)}",
@@ -56,33 +65,31 @@ def report_of_pretraining(
 def _curves(
     rows: Rows, recipe: PretrainRecipe, words: Words, unigram: NDArray[np.float64]
 ) -> tuple[Curves, ...]:
-    """The curves of the log; losses of masked units beside the least loss that is possible without
-    context.
-    """
+    """Make the curves of the log. Losses of masked units stand beside the least loss without context."""
     if recipe.objective != "masked":
         return curves_of(rows, "nats per token", {})
     note = (
-        f"Of the {words.units} that are to be predicted {recipe.mask_rate:.0%} are hidden, "
-        f"{recipe.random_rate:.0%} replaced and the others shown. The dashed line is the best that is "
-        f"possible on just these without a look at any other {words.unit}; the perplexities are of hidden "
-        f"{words.units} alone."
+        f"Of the predicted {words.units}, {recipe.mask_rate:.0%} are hidden, {recipe.random_rate:.0%} "
+        "replaced and the others shown. The dashed line is the lowest loss that is possible without seeing "
+        f"any other {words.unit}. The perplexities are measured on hidden {words.units} only."
     )
     levels = {"without context": loss_without_context(unigram, recipe)}
     return curves_of(rows, f"nats per predicted {words.unit}", levels, note)
 
 
 def loss_without_context(unigram: NDArray[np.float64], recipe: PretrainRecipe) -> float:
-    """The least cross-entropy, in nats a unit, of a prediction that sees the place to be predicted and no
-    other one. It knows the frequencies of the units, and how often a unit is hidden, replaced or left.
+    """Compute the least cross-entropy, in nats a unit, of a prediction that sees no other place.
+
+    The prediction knows the frequencies of the units, and how often a unit is hidden, replaced or left.
     """
     left = 1 - recipe.mask_rate - recipe.random_rate
     shown = unigram[:, None] * (left * np.eye(len(unigram)) + recipe.random_rate / len(unigram))
-    cases = [recipe.mask_rate * unigram, *shown.T]  # each: how often it is seen and the truth is which kind
+    cases = [recipe.mask_rate * unigram, *shown.T]  # joint frequencies of a view and the true kinds
     return float(sum(_entropy(case) for case in cases))
 
 
 def _entropy(case: NDArray[np.float64]) -> float:
-    """The entropy of the kinds of unit in one case, in nats, times the probability of the case."""
+    """Compute the entropy of the kinds of unit in one case, in nats, times the probability of the case."""
     known = case[case > 0]
     return float(-(known * np.log(known / known.sum())).sum())
 
@@ -90,11 +97,14 @@ def _entropy(case: NDArray[np.float64]) -> float:
 def _summary(summary: PretrainSummary, rows: Rows) -> str:
     trained = f"A model of {summary.n_parameters:,} parameters was "
     if rows:
-        trained += f"trained on {summary.n_train:,} sequences for {rows[-1]['step']:,.0f} steps. "
+        n_steps = format_count(int(rows[-1]["step"]), "step")
+        trained += f"trained on {format_count(summary.n_train, 'sequence')} for {n_steps}. "
     else:
-        trained += "judged without training. "
+        trained += "evaluated without training. "
     n_held_out = sum(it.n_sequences for it in summary.held_out.values())
-    judged = f"{n_held_out:,} sequences were held out to judge it" if n_held_out else "Nothing was held out"
+    judged = "No sequences were held out for the evaluation"
+    if n_held_out:
+        judged = f"For the evaluation, {format_count(n_held_out, 'sequence was', 'sequences were')} held out"
     removed = f"; {summary.n_removed:,} that resemble them were left out" if summary.n_removed else ""
     return f"{trained}{judged}{removed}."
 
@@ -121,9 +131,7 @@ def _count(n: float) -> str:
 
 
 def _results(held_out: Mapping[str, HeldOutPerplexity], words: Words, n_kinds: int) -> Results:
-    """The perplexities, a column for each source. ``n_kinds``: how many kinds of unit there are to
-    predict.
-    """
+    """Make the table of perplexities with a column for each source. ``n_kinds`` counts the kinds of unit."""
     own = f"{words.unit} frequencies of the {words.item} itself, smoothed"
     names = {
         "model": ("the model", ""),

@@ -1,4 +1,4 @@
-"""What the reports of all runs share: the curves of the log, the environment, the date, and their files."""
+"""Reports of all runs share these parts: the curves of the log, the environment, the date and the files."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -15,12 +15,15 @@ from biofm.training.folder import written_whole
 REPORT = "report.html"
 
 Rows = Sequence[Mapping[str, float]]
-"""The rows of a log as ``read_log`` gives them: a row lacks the columns that it has no value for."""
+"""The rows of a log as ``read_log`` returns them: a row has no entry for an empty column."""
 
 
 def write_run_report(report: RunReport, folder: Path) -> None:
-    """Write ``report.html``, and a PNG file for each of its curves: ``loss.png``,
-    ``learning_rate.png``, ...
+    """Write ``report.html`` and a PNG file for each of its curves (``loss.png``, ``learning_rate.png``, ...).
+
+    Args:
+        report: The contents of the report.
+        folder: The folder of the run.
     """
     for curves in report.curves:
         with written_whole(folder / f"{curves.title.lower().replace(' ', '_')}.png") as file:
@@ -30,10 +33,15 @@ def write_run_report(report: RunReport, folder: Path) -> None:
 
 
 def curves_of(rows: Rows, loss: str, levels: Mapping[str, float], note: str = "") -> tuple[Curves, ...]:
-    """Curves of loss, learning rate, speed, MFU and memory over the steps, of those that were measured.
+    """Make the curves of loss, learning rate, speed, MFU and memory over the steps.
 
-    ``loss``: the label of the losses, with their unit. ``levels``: losses to compare with, by their names.
-    ``note``: the text below the losses.
+    What was not measured has no curve.
+
+    Args:
+        rows: The rows of the log.
+        loss: The unit of the losses, such as "nats per token".
+        levels: Losses to compare with, by their names.
+        note: The text below the losses.
     """
     losses = Curves(
         title="Loss",
@@ -55,7 +63,11 @@ def curves_of(rows: Rows, loss: str, levels: Mapping[str, float], note: str = ""
 
 
 def training_seconds(rows: Rows) -> float:
-    """How many seconds the steps took, without validation and checkpoints between them."""
+    """Compute the seconds of all steps, without the validations and checkpoints between them.
+
+    Args:
+        rows: The rows of the log.
+    """
     seconds, tokens_before = 0.0, 0.0
     for row in rows:
         if row.get("tokens_per_second"):
@@ -65,7 +77,11 @@ def training_seconds(rows: Rows) -> float:
 
 
 def environment_of(compute: Compute) -> Environment:
-    """The environment of this process for the report, with what torch knows of it: threads and GPUs."""
+    """Describe the environment of this process, including torch's threads and the GPUs.
+
+    Args:
+        compute: The device and the number format.
+    """
     return find_environment(
         threads=torch.get_num_threads(),
         gpus=[torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
@@ -75,12 +91,16 @@ def environment_of(compute: Compute) -> Environment:
 
 
 def join_names(names: Sequence[str]) -> str:
-    """The names in one phrase: ``a, b and c``."""
+    """Join names in one phrase: ``a, b and c``.
+
+    Args:
+        names: The names; none gives an empty phrase.
+    """
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 def now() -> str:
-    """The local date and time, to the minute."""
+    """Return the local date and time, to the minute."""
     return f"{datetime.now().astimezone():%Y-%m-%d %H:%M}"
 
 

@@ -51,8 +51,8 @@ def test_every_lack_of_memory_is_named(fault: Exception, make_recipe: MakeRecipe
     [
         (4096, "Give 4096, and more --batches-per-step instead"),
         (20480, "Give 8192, and more --batches-per-step instead"),
-        (0, "Not even 1,024 fit: take a smaller model"),
-        (None, "Give less"),
+        (0, "Not even 1,024 tokens fit: use a smaller model"),
+        (None, "Give fewer tokens"),
     ],
     ids=["found", "not what failed", "nothing fits", "unknown"],
 )
@@ -72,7 +72,7 @@ def test_a_size_for_which_there_is_no_memory_to_find_it_is_not_named(
     def find() -> int:
         raise RuntimeError(LINUX)
 
-    with pytest.raises(OptionError, match="Give less"), memory_named(make_recipe(), cpu, find):
+    with pytest.raises(OptionError, match="Give fewer tokens"), memory_named(make_recipe(), cpu, find):
         raise MemoryError
 
 

@@ -41,7 +41,7 @@ def test_without_a_split_shares_of_the_sequences_are_held_out(
     assert [len(rows) for rows in (found.test, member.validation, member.train)] == [20, 8, 72]
     together = np.concatenate([found.test, member.validation, member.train])
     assert sorted(together.tolist()) == list(range(100))
-    assert notices == {"rows kept at random for judging, since no column says which": 20}
+    assert notices == {"rows chosen at random as the test set, because no column names one": 20}
 
 
 def test_a_sequence_is_never_drawn_to_two_sides(make_recipe: MakeRecipe) -> None:
@@ -100,7 +100,7 @@ def test_sequences_that_leak_are_counted(make_recipe: MakeRecipe) -> None:
     )
     notices: Counter[str] = Counter()
     make_plan(read_text(text), make_recipe(), notices)
-    assert notices == {"sequences of the test set that stand in training too": 1}
+    assert notices == {"sequences of the test set that are in the training set too": 1}
 
 
 def split_rows(*cells: tuple[str, str], target: str = "y") -> str:
@@ -122,15 +122,15 @@ WRONG: dict[str, tuple[str, str, dict[str, Any], list[str]]] = {
         split_rows(*TRAINING, *TESTING), "auto", {"n_folds": 4}, ["--folds", "4 folds", "at most 3"]
     ),
     "equal numbers": (
-        split_rows(*[("0.5", "train")] * 3, *TESTING), "auto", {}, ["0.5 alone in 'y'", "nothing to learn"]
+        split_rows(*[("0.5", "train")] * 3, *TESTING), "auto", {}, ["only 0.5 in 'y'", "nothing to learn"]
     ),
     "one class": (
         split_rows(*[("a", "train")] * 3, *[("a", "test"), ("b", "test")] * 2), "classification", {},
-        ["'a' alone in 'y'", "two classes"],
+        ["only 'a' in 'y'", "two classes"],
     ),
     "an unseen class": (
         split_rows(("a", "train"), ("b", "train"), ("a", "train"), *[("b", "test")] * 2, ("c", "test")),
-        "classification", {}, ["t.csv, line 7", "'c'", "no row that trains"],
+        "classification", {}, ["t.csv, line 7", "'c'", "no training row"],
     ),
     "an unseen letter": (
         split_rows(*[("HCH", "train")] * 3, *[("HCH", "test")] * 2, ("HEC", "test")), "per-residue", {},
@@ -139,7 +139,7 @@ WRONG: dict[str, tuple[str, str, dict[str, Any], list[str]]] = {
     "one label alone": (
         "sequence,a,b,set\n" + "".join(f"MK{letter},{i % 2},1,train\n" for i, letter in enumerate("ACDEF"))
         + "MKW,1,0,test\nMKY,0,1,test\nMKH,0,1,test\n",
-        "multi-label", {}, ["1 alone in 'b'"],
+        "multi-label", {}, ["only 1 in 'b'"],
     ),
 }  # fmt: skip
 

@@ -45,22 +45,23 @@ def test_inputs_lengths_and_composition_are_told() -> None:
     assert inputs.rows == [("a.fasta", 90, 9000, 5, 3)]
     assert lengths.values == {"shortest": "10", "median": "100"}
     assert composition.values == {"L": "66.67 %", "A": "33.22 %", "X": "0.11 %"}
-    assert composition.note == "10 residues are none of the 20 amino acids."
+    assert composition.note == "Other residues than the 20 amino acids: 10."
 
 
 def test_a_split_tells_its_parts_and_what_leaks() -> None:
     found = by_title(SPLIT)
-    parts, leakage = found["Parts"], found["What of the held-out parts is in another"]
+    parts, leakage = found["Parts"], found["Copies and relatives of held-out sequences in other parts"]
     assert isinstance(parts, Pairs)
     assert (parts.values, parts.note) == (SPLIT.split, "Split by identity (mmseqs 15).")
     assert isinstance(leakage, Table)
     assert leakage.rows == [("validation", 10, "training", 1, 5, 2)]
-    assert leakage.note.endswith("Searched among 70 of 75 training sequences.")
+    assert leakage.note.endswith("Relatives were searched among 70 of 75 training sequences.")
 
 
 def test_that_relatives_were_not_searched_for_is_said() -> None:
     found = by_title(replace(SPLIT, leakage=(replace(LEAKAGE, n_sampled=0),)))
-    assert found["What of the held-out parts is in another"].note == "Relatives were not searched for."
+    table = found["Copies and relatives of held-out sequences in other parts"]
+    assert table.note == "Relatives were not searched for."
 
 
 def test_of_many_inputs_the_first_are_listed() -> None:
@@ -73,4 +74,4 @@ def test_of_many_inputs_the_first_are_listed() -> None:
 def test_the_data_have_a_picture() -> None:
     picture = picture_data(SPLIT)
     assert picture.png.startswith(b"\x89PNG")
-    assert "90 sequences of 9,000 residues" in picture.description
+    assert "90 sequences with 9,000 residues" in picture.description

@@ -58,8 +58,8 @@ def test_the_run_is_told_in_a_few_sentences_and_figures() -> None:
     report = reported()
     assert report.title == "Pretraining on uniref90.fasta"
     assert report.summary == (
-        "A model of 1,213,440 parameters was trained on 81,650 sequences for 20 steps. 500 sequences were "
-        "held out to judge it; 18,349 that resemble them were left out."
+        "A model of 1,213,440 parameters was trained on 81,650 sequences for 20 steps. For the evaluation, "
+        "500 sequences were held out; 18,349 that resemble them were left out."
     )
     assert report.facts == {
         "held-out perplexity": "15.20", "best baseline": "16.90",
@@ -101,14 +101,14 @@ def test_few_tokens_are_told_exactly() -> None:
 def test_a_model_that_was_only_judged_has_no_curves() -> None:
     report = reported(rows=[])
     assert report.curves == ()
-    assert "judged without training" in report.summary
+    assert "evaluated without training" in report.summary
     assert not {"steps", "tokens seen", "time in training"} & set(report.facts)
 
 
 def test_without_held_out_sequences_that_is_said() -> None:
     report = reported(summary=replace(SUMMARY, held_out={}, n_removed=0))
     assert report.results == ()
-    assert report.summary.endswith("Nothing was held out.")
+    assert report.summary.endswith("No sequences were held out for the evaluation.")
 
 
 def test_losses_are_compared_with_the_frequencies_where_they_predict_the_same() -> None:
