@@ -1,13 +1,13 @@
-"""A fork server: a process that has imported torch and all that commands import, and forks others.
+"""Fork server: a process that has imported torch and everything that commands import, and forks others.
 
-A process forked from it costs some milliseconds, where a new Python takes seconds to import the same. Each
-request forks new processes, so that none finds what another one left in memory. One server serves a whole
-session of pytest: the fixture ``fork_server`` starts it, and a test calls ``ForkServer.run``.
+Forking takes some milliseconds, while a new Python takes seconds for the same imports. Each request forks new
+processes, so that none finds what another one left in memory. One server serves a whole session of pytest:
+the fixture ``fork_server`` starts it, and a test calls ``ForkServer.run``.
 
-A request is one line of JSON on the server's standard input: the function to call as ``module:name``, the
-folder to work in, of each process its arguments and its environment, the files for standard output and
-standard error, and a ``Signal`` or null. The answer is one line of JSON: the exit codes of the processes in
-order, which are negative where a signal ended one, as ``subprocess`` has it.
+A request is one line of JSON on the server's standard input. It holds the function to call as
+``module:name``, the folder to work in, the arguments and the environment of each process, the files for
+standard output and standard error, and a ``Signal`` or null. The answer is one line of JSON with the exit
+codes of the processes in order; as in ``subprocess``, the code of a process that a signal ended is negative.
 """
 
 import json
@@ -30,9 +30,9 @@ ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TORCH_CPP_LOG_LE
 
 
 class Signal(NamedTuple):
-    """A signal for a process that still runs ``seconds`` after its journal has changed ``n_changes`` times.
+    """Holds a signal for a process that still runs ``seconds`` after ``n_changes`` changes of its journal.
 
-    That the journal comes to be is its first change.
+    The first change is the creation of the journal.
     """
 
     number: int
@@ -42,7 +42,7 @@ class Signal(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """How the processes of one request ended, and what they wrote on their standard streams."""
+    """Holds the exit codes of the processes of one request, and what they wrote to their standard streams."""
 
     exit_codes: list[int]
     out: str
@@ -50,7 +50,7 @@ class Ended(NamedTuple):
 
 
 class ForkServer:
-    """The side of the tests: sends requests to the server and waits for the answers."""
+    """Sends the requests of tests to the server and waits for the answers."""
 
     def __init__(self, process: "subprocess.Popen[str]", streams: Path) -> None:
         assert process.stdin is not None
@@ -68,8 +68,8 @@ class ForkServer:
     ) -> Ended:
         """Call ``function`` ("module:name") in one new process for each of ``arguments``, all at once.
 
-        The processes work in ``folder`` and have the environment of this process, with one thread; each adds
-        its own of ``variables``, if there are any. They write to the same two streams. A function returns the
+        The processes work in ``folder`` and have the environment of this process, with one thread, and each
+        its own ``variables`` if there are any. They write to the same two streams. The function returns the
         exit code, or None for 0. The signal ``sent`` goes to the first process.
         """
         out, err = self._streams / "out", self._streams / "err"
@@ -85,13 +85,13 @@ class ForkServer:
 
 
 def environment() -> dict[str, str]:
-    """This process's variables as a forked process gets them: one thread, the paths of its imports."""
+    """Return the environment of a forked process: this process's, with one thread and its import paths."""
     return os.environ | ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(sys.path)}
 
 
 @contextmanager
 def started(streams: Path) -> Iterator[ForkServer]:
-    """A running fork server, which ends with the block. It writes what its processes say into ``streams``."""
+    """Yield a running fork server, which ends with the block. Its processes write into ``streams``."""
     with subprocess.Popen(
         [sys.executable, "-m", "tests.forkserver"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment(),
@@ -102,7 +102,7 @@ def started(streams: Path) -> Iterator[ForkServer]:
 
 
 def serve() -> None:
-    """The side of the server: answer requests until standard input ends."""
+    """Answer requests in the server until standard input ends."""
     for line in sys.stdin:
         function, folder, processes, streams, values = json.loads(line)
         sent = Signal(*values) if values else None
@@ -113,13 +113,13 @@ def serve() -> None:
                 _become(function, arguments, Path(folder), variables, streams)
         codes = [_await(child, None if number else sent) for number, child in enumerate(children)]
         print(json.dumps(codes), flush=True)
-    os._exit(0)  # what torch and lightning would tidy up at an exit takes seconds
+    os._exit(0)  # the clean-up of torch and lightning at exit takes seconds
 
 
 def _become(
     function: str, arguments: list[Any], folder: Path, variables: dict[str, str], streams: list[str]
 ) -> NoReturn:
-    """Call the function in a new process and end as a Python would that runs it alone."""
+    """Call the function in a new process, and end as a Python that runs it alone would end."""
     code = 1
     try:
         os.environ.clear()
@@ -132,6 +132,8 @@ def _become(
         code = getattr(import_module(module), name)(*arguments) or 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        if end.code is not None and not isinstance(end.code, int):
+            print(end.code, file=sys.stderr)  # as Python does with the text of a SystemExit
     except KeyboardInterrupt:
         sys.stdout.flush()
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -145,7 +147,7 @@ def _become(
 
 
 def _await(child: int, sent: Signal | None) -> int:
-    """The exit code of a child, to which the signal is sent if it still runs at that moment."""
+    """Return the exit code of a child, after sending it the signal if it still runs at that moment."""
     ending = os.pidfd_open(child)
 
     def has_ended(seconds: float) -> bool:

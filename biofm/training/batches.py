@@ -70,7 +70,7 @@ class TrainingBatches(IterableDataset[Example]):
     """
 
     def __init__(self, maker: Maker, plan: Plan, batches_per_step: int, share: Share, start: Cursor) -> None:
-        assert batches_per_step % share.n_processes == 0, "every process makes as many batches of a step"
+        assert batches_per_step % share.n_processes == 0, "processes share the batches of a step evenly"
         self.maker = maker
         self.plan = plan
         self.batches_per_step = batches_per_step

@@ -52,7 +52,7 @@ class PackedData(LightningDataModule):
         return self._loader(ValidationBatches(self.maker, members, budget, self._share))
 
     def transfer_batch_to_device(self, batch: Example, device: torch.device, dataloader_idx: int) -> Example:
-        assert self.trainer is not None, "a trainer asks for batches"
+        assert self.trainer is not None, "only a trainer asks for batches"
         if self.trainer.training:
             self.cursor = batch.cursor
         return batch.to(device)
@@ -66,7 +66,7 @@ class PackedData(LightningDataModule):
 
     @property
     def _share(self) -> Share:
-        assert self.trainer is not None, "a trainer asks for batches"
+        assert self.trainer is not None, "only a trainer asks for batches"
         return Share(self.trainer.global_rank, self.trainer.world_size)
 
     def _loader(self, batches: TrainingBatches | ValidationBatches) -> DataLoader[Example]:

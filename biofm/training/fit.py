@@ -190,7 +190,7 @@ def _largest_batch(task: _Task, room: int | None) -> int | None:
 def _finish(task: _Task) -> FitSummary:
     """Load the weights of the best step, or of the last one, into the model and sum up the training."""
     last = newest_step(task.checkpoints)
-    assert last is not None, "the last step is saved"
+    assert last is not None, "the last step always saves a checkpoint"
     best = Best(task.recipe.patience)
     best.load_state_dict(read_callbacks(checkpoint_path(task.checkpoints, last))[best.state_key])
     best_step = last if best.step is None else best.step

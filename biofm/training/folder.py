@@ -42,7 +42,7 @@ FREE = {
     "n_steps", "checkpoint_every", "log_every", "n_workers", "devices", "n_nodes", "strategy", "wandb",
     "compile", "activation_checkpointing",
 }  # fmt: skip
-"""Settings that may change when a run is resumed: they change no number of a step."""
+"""Settings that may change when a run is resumed: no loss and no weight depends on them."""
 
 _CHECKPOINT = re.compile(r"step-(\d+)\.ckpt")
 

@@ -21,7 +21,7 @@ from biofm.training.objectives import Example, Objective
 from biofm.training.optimizers import make_optimizer, rate_factor
 from biofm.training.recipe import Recipe
 
-_DROPOUT = 2  # a stream of random numbers beside those of ``biofm.training.batches``
+_DROPOUT = 2  # a stream of random numbers independent of those in ``biofm.training.batches``
 
 
 def changing_names(model: nn.Module) -> set[str]:
@@ -47,7 +47,7 @@ class TrainingModule(LightningModule):
         self.model = model
         self.objective = objective
         self.recipe = recipe
-        self.strict_loading = False  # a checkpoint lacks what does not learn
+        self.strict_loading = False  # a checkpoint lacks frozen weights
         self.is_ending = False
         self.validation_loss: float | None = None
         self.n_judged = torch.ones(())
@@ -181,7 +181,7 @@ def _check_compiler(device: torch.device) -> None:
     if device.type == "cuda" and find_spec("triton") is None:
         raise OptionError("Triton is not installed", where="--set compile", remedy=remedy)
     if device.type == "cpu":
-        from torch._inductor.cpp_builder import get_cpp_compiler  # a second to import
+        from torch._inductor.cpp_builder import get_cpp_compiler  # takes a second to import
 
         try:
             get_cpp_compiler()

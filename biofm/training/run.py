@@ -135,7 +135,7 @@ def _leave_out_contacts(checkpoint: Checkpoint) -> dict[str, int]:
 
 def _train(run: PretrainRun) -> int:
     """Train the model, and return the step whose weights it has afterwards."""
-    from biofm.training.data import PackedData  # these bring lightning, which takes seconds to import
+    from biofm.training.data import PackedData  # these import lightning, which takes seconds
     from biofm.training.fit import fit
 
     store, module, recipe = run.store, run.checkpoint.module, run.recipe
@@ -177,7 +177,7 @@ def _write_model(folder: Path, checkpoint: Checkpoint) -> None:
 
 def _report(run: PretrainRun, summary: PretrainSummary, unigram: NDArray[np.float64]) -> None:
     """Write ``report.html`` and its pictures. ``unigram`` holds the frequencies of the units in training."""
-    from biofm.training import reporting  # brings matplotlib
+    from biofm.training import reporting  # imports matplotlib
 
     store, checkpoint, recipe, folder = run.store, run.checkpoint, run.recipe, run.folder
     words = checkpoint.tokenizer.modality.words

@@ -82,7 +82,7 @@ class Steps(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        assert isinstance(module, TrainingModule), "fit trains no other"
+        assert isinstance(module, TrainingModule), "fit trains only this module"
         self._losses.append(outputs["loss"].detach())
         self._n_tokens += outputs["n_tokens"]
         if trainer.global_step == self._n_done:  # there are more batches in this step
@@ -95,7 +95,7 @@ class Steps(Callback):
             self._tell(trainer, module, None)
 
     def on_validation_end(self, trainer: Trainer, module: LightningModule) -> None:
-        assert isinstance(module, TrainingModule), "fit trains no other"
+        assert isinstance(module, TrainingModule), "fit trains only this module"
         self._tell(trainer, module, module.validation_loss)
 
     def _is_judged(self, trainer: Trainer) -> bool:

@@ -227,7 +227,7 @@ def _kept_of(model: nn.Module, objective: Objective, example: Example, compute: 
 
     with precision(compute), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         loss = objective.loss(model, example)
-    assert loss.requires_grad, "nothing of the model learns"
+    assert loss.requires_grad, "no weight of the model learns"
     return sum(kept.values())
 
 

@@ -172,7 +172,7 @@ def _build(checkpoint: Checkpoint, labels: Labels, recipe: FinetuneRecipe) -> Mo
     if labels.task == "per-residue":
         model = ResidueModel(encoder, labels.n_outputs, recipe.dropout, n_hidden=recipe.n_hidden)
     else:
-        assert recipe.pool != "max", "the recipe has refused it"
+        assert recipe.pool != "max", "the recipe refuses this pooling"
         special = checkpoint.tokenizer.special
         model = SequenceModel(
             encoder, recipe.pool, labels.n_outputs, recipe.dropout, n_hidden=recipe.n_hidden,

@@ -179,7 +179,7 @@ def _check_sizes(table: LabelledTable, sets: Sets, recipe: FinetuneRecipe) -> No
     if n_distinct < FEWEST_ROWS:
         there = format_count(n_distinct, "different sequence")
         what = f"the training set has only {there} with a target"
-        remedy = f"Give at least {FEWEST_ROWS}; with --split-column, their cells say train"
+        remedy = f"Give at least {FEWEST_ROWS}; with --split-column, training rows say train"
         raise InputError(what, where=table.name, remedy=remedy)
     if recipe.n_folds > n_distinct:
         there = format_count(n_distinct, "different sequence")

@@ -15,7 +15,7 @@ from biofm.training.finetuning.findings import Findings
 from biofm.training.finetuning.members import FinetuneRun
 from biofm.training.finetuning.plan import Plan
 
-MOST_ROWS = 40  # of a table of targets or classes
+MOST_ROWS = 40  # most rows of a table of targets or classes
 MOST_PANELS = 9
 
 

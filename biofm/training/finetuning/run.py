@@ -218,7 +218,7 @@ def _remember(source: Source, base: Base, recipe: FinetuneRecipe, compute: Compu
         "table": {"sha256": source.sha256, **asdict(source.options)},
         "model": {"sha256": base.sha256, "dtype": compute.dtype_name},
     }
-    now = json.loads(json.dumps(now))  # JSON turns tuples into lists, and the file is compared with this
+    now = json.loads(json.dumps(now))  # as the file will be read: JSON turns tuples into lists
     file = folder / RUN
     if file.exists():
         before = read_json(file)

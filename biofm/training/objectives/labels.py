@@ -119,7 +119,7 @@ def _label_residues(
             for member, start, length in zip(members, starts, lengths, strict=True)
         ]
     )
-    assert len(labels) == len(batch.tokens), "one label a residue, and the special tokens around them"
+    assert len(labels) == len(batch.tokens), "there is one label for each token"
     rows = np.flatnonzero(labels != UNKNOWN)
     return Labelled(batch, torch.from_numpy(rows), torch.from_numpy(labels[rows]))
 

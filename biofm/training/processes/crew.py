@@ -187,7 +187,7 @@ class Crew:
         Raises:
             DistError: A process is lost, or has not arrived in time.
         """
-        assert self._store is not None, "a process alone waits for nobody"
+        assert self._store is not None, "a single process has no others to wait for"
         self._store.set(f"here/{self.processes.rank}", "")
         self._await_all("here", limit)
 
@@ -215,7 +215,7 @@ class Crew:
 
     def _await(self) -> Any:
         """Wait for the result of the first process's turn, and return it."""
-        assert self._store is not None, "a process that is not the first one is not alone"
+        assert self._store is not None, "a run with several processes has a store"
         turn = self._next_turn()
         try:
             self._wait([turn])
@@ -236,7 +236,7 @@ class Crew:
         Raises:
             DistError: A process is lost, or the time is over.
         """
-        assert self._store is not None, "a process alone waits for nobody"
+        assert self._store is not None, "a single process has no others to wait for"
         end = time.monotonic() + limit.total_seconds()
         while not self._store.check(words):
             if time.monotonic() > end or self.find_lost():

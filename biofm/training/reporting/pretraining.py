@@ -122,7 +122,7 @@ def _facts(summary: PretrainSummary, rows: Rows) -> dict[str, str]:
         facts["tokens seen"] = _count(rows[-1]["tokens"])
     if speeds:
         facts["time in training"] = format_duration(training_seconds(rows))
-        facts["tokens a second"] = f"{median(speeds):,.0f}"
+        facts["tokens per second"] = f"{median(speeds):,.0f}"
     return facts
 
 

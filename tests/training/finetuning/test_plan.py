@@ -116,8 +116,8 @@ TESTING = [("0.7", "test"), ("1.7", "test"), ("2.7", "test")]
 WRONG: dict[str, tuple[str, str, dict[str, Any], list[str]]] = {
     "no training rows": (split_rows(*TESTING), "auto", {}, ["0 different sequences", "--split-column"]),
     "two training rows": (split_rows(*TRAINING[:2], *TESTING), "auto", {}, ["2 different", "at least 3"]),
-    "no test rows": (split_rows(*TRAINING), "auto", {}, ["test set has 0 rows", "--folds 5"]),
-    "two test rows": (split_rows(*TRAINING, *TESTING[:2]), "auto", {"n_folds": 2}, ["has 2 rows"]),
+    "no test rows": (split_rows(*TRAINING), "auto", {}, ["test set has only 0 rows", "--folds 5"]),
+    "two test rows": (split_rows(*TRAINING, *TESTING[:2]), "auto", {"n_folds": 2}, ["has only 2 rows"]),
     "more folds than sequences": (
         split_rows(*TRAINING, *TESTING), "auto", {"n_folds": 4}, ["--folds", "4 folds", "at most 3"]
     ),

@@ -64,7 +64,7 @@ def test_the_run_is_told_in_a_few_sentences_and_figures() -> None:
     assert report.facts == {
         "held-out perplexity": "15.20", "best baseline": "16.90",
         "parameters": "1,213,440", "sequences in training": "81,650", "steps": "20",
-        "tokens seen": "2.0 million", "time in training": "6 min 32 s", "tokens a second": "5,100",
+        "tokens seen": "2.0 million", "time in training": "6 min 32 s", "tokens per second": "5,100",
     }  # fmt: skip
 
 
