@@ -1,4 +1,4 @@
-"""For every test of training: small models, proteins made up by rule, and recipes of a few steps."""
+"""Fixtures of all training tests: small models, proteins made by a rule, and recipes of a few steps."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +28,7 @@ Train = Callable[..., dict[str, Tensor]]
 
 @pytest.fixture
 def make_proteins() -> MakeProteins:
-    """Proteins of random standard residues, the same for the same seed."""
+    """Make proteins of random standard residues, the same for the same seed."""
 
     def make(n: int, *, shortest: int = 31, longest: int = 80, seed: int = 0) -> list[str]:
         rng = np.random.default_rng(seed)
@@ -40,7 +40,7 @@ def make_proteins() -> MakeProteins:
 
 @pytest.fixture
 def make_model() -> MakeModel:
-    """An untrained model of ours, of a few thousand weights."""
+    """Make an untrained model with a few thousand weights."""
 
     def make(seed: int = 0, **changes: Any) -> MaskedLM:
         config = EncoderConfig(
@@ -70,7 +70,7 @@ def train(
     tokenizer: ProteinTokenizer,
     cpu: Compute,
 ) -> Train:
-    """Trains a new small model on repeats by a recipe in a folder; the trained weights by their names."""
+    """Train a new small model on repeats by a recipe, and return the trained weights by their names."""
     store = TokenStore.of(
         tokenizer.encode(pair * 20) for pair in ("AC", "DE", "FG", "HI", "KL", "MN", "PQ", "RS", "TV", "WY")
     )
@@ -94,7 +94,7 @@ def train(
 
 
 def unwatched(stage: str, done: int, total: int, detail: str = "") -> None:
-    """RunProgress that nobody watches."""
+    """Ignore the progress."""
 
 
 @pytest.fixture

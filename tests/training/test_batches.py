@@ -1,4 +1,4 @@
-"""The batches of a run are a function of the data and the recipe, whoever makes them and from any step on."""
+"""The batches of a run depend only on the data and the recipe, for any process and from any step on."""
 
 import pickle
 from collections import Counter
@@ -25,7 +25,7 @@ MakeRecipe = Callable[..., PretrainRecipe]
 
 @pytest.fixture
 def make_batches(make_recipe: MakeRecipe, tokenizer: ProteinTokenizer) -> MakeBatches:
-    """The stream of one process over all of some proteins."""
+    """Return the stream of one process over all of some proteins."""
 
     def make(
         proteins: list[str],
@@ -48,7 +48,7 @@ def make_batches(make_recipe: MakeRecipe, tokenizer: ProteinTokenizer) -> MakeBa
 
 
 def sequences_of(example: Example, tokenizer: ProteinTokenizer) -> Iterator[str]:
-    """The spelled sequences of a batch, its masks undone."""
+    """Spell the sequences of a batch without its masks."""
     tokens = example.batch.tokens.clone()
     tokens[example.rows] = example.targets
     for one in tokens.tensor_split(example.batch.cu_seqlens[1:-1].tolist()):
@@ -177,7 +177,7 @@ def test_a_sequence_is_masked_anew_in_each_epoch(make_batches: MakeBatches) -> N
 def make_validation(
     make_proteins: MakeProteins, make_recipe: MakeRecipe, tokenizer: ProteinTokenizer
 ) -> Callable[..., ValidationBatches]:
-    """The odd ones of forty proteins."""
+    """Make validation batches of every second one of forty proteins."""
 
     def make(share: Share = Share()) -> ValidationBatches:  # noqa: B008  # immutable
         recipe = make_recipe()

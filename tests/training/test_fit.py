@@ -1,4 +1,4 @@
-"""Training learns, and an interrupted run that is resumed is the uninterrupted one to the last bit."""
+"""Training learns, and an interrupted run that is resumed equals the uninterrupted one to the last bit."""
 
 import logging
 import signal
@@ -26,7 +26,7 @@ DTYPES = [torch.float32, torch.bfloat16]
 
 
 def signalling(number: signal.Signals, at_step: int) -> RunProgress:
-    """RunProgress during which the process gets a signal."""
+    """Return a progress function in which the process gets a signal."""
 
     def report(stage: str, done: int, total: int, detail: str = "") -> None:
         if done == at_step:
@@ -36,7 +36,7 @@ def signalling(number: signal.Signals, at_step: int) -> RunProgress:
 
 
 def rows_but_speed(folder: Path) -> list[dict[str, float]]:
-    """Of each row of the table what does not depend on the machine."""
+    """Return the parts of each row of the log that do not depend on the machine."""
     measured = ("tokens_per_second", "mfu", "memory_bytes")
     rows = read_log(folder / "metrics.csv")
     return [{name: value for name, value in row.items() if name not in measured} for row in rows]
@@ -61,7 +61,7 @@ def test_bfloat16_keeps_the_weights_in_float32(train: Train, make_recipe: MakeRe
         for dtype in (torch.bfloat16, torch.float32)
     )
     assert {weight.dtype for weight in half.values()} == {torch.float32}
-    assert not are_equal(half, full)  # bfloat16 was really computed in
+    assert not are_equal(half, full)  # bfloat16 was really used
     assert all(weight.isfinite().all() for weight in half.values())
 
 
@@ -254,7 +254,7 @@ def test_activations_computed_again_change_no_bit(
 @pytest.mark.slow
 @pytest.mark.usefixtures("_unchecked_shapes")
 def test_compiled_blocks_have_the_same_losses(train: Train, make_recipe: MakeRecipe, tmp_path: Path) -> None:
-    """Up to the order of sums, over steps with batches of many sizes."""
+    """They agree up to the order of sums, over steps with batches of many sizes."""
     for compiles in (False, True):
         train(make_recipe(n_steps=6, log_every=1, compile=compiles), tmp_path / str(compiles))
     plain, compiled = (read_log(tmp_path / name / "metrics.csv") for name in ("False", "True"))

@@ -1,6 +1,4 @@
-"""The formula of a step's arithmetic, beside torch's counter of products; and what a machine can do at
-best.
-"""
+"""The formula of a step's arithmetic beside torch's counter of products, and the machine's best rate."""
 
 import time
 from collections.abc import Callable
@@ -136,7 +134,7 @@ def test_a_cpu_is_measured_once_and_in_under_a_second() -> None:
 
 
 def test_the_best_of_the_products_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A product that something else held up is no measure of the machine."""
+    """A product that something else delayed is no measure of the machine."""
     flops._measure_cpu.cache_clear()
     ticks = iter([0.0, 0.0, 0.0, 0.1, 0.1, 0.1, 0.14, 0.14, 0.14, 0.5, 0.5])
     monkeypatch.setattr(time, "perf_counter", lambda: next(ticks))
@@ -166,7 +164,7 @@ def test_a_gpu_is_looked_up_by_its_name(
 
 
 def test_figures_with_sparsity_are_not_taken_for_dense_ones() -> None:
-    """Of every GPU in the table, the maker's figure for dense products is below that of HGX B200."""
+    """Every GPU's figure for dense products is below that of HGX B200."""
     assert max(GPU_TFLOPS, key=GPU_TFLOPS.__getitem__) == "NVIDIA B200"
     assert GPU_TFLOPS["NVIDIA H200"] == GPU_TFLOPS["NVIDIA H100 80GB HBM3"]  # one chip, other memory
 

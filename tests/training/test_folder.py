@@ -1,4 +1,4 @@
-"""One process at a time works in a run's folder."""
+"""Only one process at a time works in a run's folder."""
 
 import os
 import subprocess

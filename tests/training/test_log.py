@@ -1,4 +1,4 @@
-"""The table of a run survives interruptions, letter for letter."""
+"""The log of a run survives interruptions, letter for letter."""
 
 from pathlib import Path
 

@@ -1,6 +1,4 @@
-"""Matrices of the blocks are moved by Muon, the rest by AdamW, at a learning rate that rises, stays and
-falls.
-"""
+"""Muon updates the matrices of the blocks, AdamW the rest, at a rate that rises, stays and falls."""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -52,7 +50,7 @@ def test_the_matrices_are_the_linear_weights_of_the_blocks(make_model: MakeModel
 def test_each_weight_goes_where_torchs_own_optimiser_moves_it(
     make_model: MakeModel, make_recipe: MakeRecipe
 ) -> None:
-    """Muon with updates of AdamW's size and decay on the matrices; AdamW without decay on the rest."""
+    """Muon, with updates of AdamW's size and decay, updates the matrices; AdamW without decay the rest."""
     model, alone = make_model(), make_model()
     recipe = make_recipe(learning_rate=0.01, weight_decay=0.2)
     step(model, make_optimizer(model, recipe), 3)
@@ -168,7 +166,7 @@ N_STEPS, N_WARMUP = 100, 10
 
 @pytest.fixture
 def factors(make_recipe: MakeRecipe) -> Callable[..., list[float]]:
-    """The factor at every step of a hundred and at the step behind them."""
+    """Return the factor at every step of a hundred and at the step after them."""
 
     def compute(**changes: object) -> list[float]:
         recipe = make_recipe(**{"n_steps": N_STEPS, "n_warmup": N_WARMUP} | changes)
@@ -210,7 +208,7 @@ def test_the_cosine_falls_from_the_end_of_the_warm_up_to_zero(factors: Callable[
 
 
 def test_the_cosine_is_that_of_transformers(factors: Callable[..., list[float]]) -> None:
-    """Whose warm-up begins with a step of 0, and is left out here; the last step still learns."""
+    """Its warm-up begins with a step of 0, which is left out here; the last step still learns."""
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     reference = get_cosine_schedule_with_warmup(optimizer, 0, N_STEPS - N_WARMUP)
     expected = []

@@ -26,7 +26,7 @@ N_FLIPS = 80
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """As torch writes it."""
+    """Write a checkpoint in parts as torch does."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "torch.distributed is disabled")
         save(
@@ -69,7 +69,7 @@ def test_metadata_may_name_the_classes_of_its_format_alone(name: str, folder: Pa
 
 
 class PicklerOfPython3112(pickle._Pickler):
-    """Writes an enumeration as Python 3.11.0 to 3.11.3 do, such as Debian 12's: by ``getattr``."""
+    """Writes an enumeration as Python 3.11.0 to 3.11.3 do (Debian 12 has one of them): by ``getattr``."""
 
     def reducer_override(self, value: Any) -> Any:
         return (getattr, (type(value), value.name)) if isinstance(value, Enum) else NotImplemented

@@ -1,4 +1,4 @@
-"""A recipe that cannot be followed is refused by the option's name."""
+"""A recipe that cannot be followed is refused with the option's name."""
 
 from collections.abc import Callable
 from math import nan
@@ -82,7 +82,7 @@ def test_a_number_that_no_machine_can_serve_is_refused_with_the_reason(name: str
 def test_more_processes_than_the_processors_can_serve_are_refused(
     make_recipe: Callable[..., PretrainRecipe],
 ) -> None:
-    """A thousand would fill the memory before one of them had made a batch."""
+    """A thousand would fill the memory before one of them makes a batch."""
     for changes, option in (({"n_workers": 1000}, "--set n_workers"), ({"devices": 1000}, "--devices")):
         with pytest.raises(OptionError, match=rf"^{option}: 1,000 processes are too many for the "):
             find_processes(make_recipe(**changes), {})

@@ -1,4 +1,4 @@
-"""A step is the mean over its examples, however they are batched, and it is told of when it is over."""
+"""A step is the mean over its examples, however they are batched, and callbacks are called after it."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -35,15 +35,15 @@ from biofm.training.objectives import (
 MakeRecipe = Callable[..., PretrainRecipe]
 Indices = NDArray[np.int64]
 
-# Of the largest change. A sum over batches is added up in another order; Muon computes its updates in
-# bfloat16, of which such a difference may change the last bit.
+# A share of the largest change. Several batches add in another order; Muon computes its updates in bfloat16,
+# whose last bit can change with such a difference.
 TOLERANCE = {"adamw": 1e-4, "muon": 0.1}
 
 
 def mask_by_place(
     mask: int, batch: PackedBatch, members: Indices, starts: Indices, rng: np.random.Generator
 ) -> Labelled:
-    """Mask of a protein the places that its own random numbers say, whatever batch it is in."""
+    """Mask the places of a protein that its own random numbers choose, whatever batch it is in."""
     draws = [np.random.default_rng(member).random(64) for member in members]
     lengths = batch.lengths.tolist()
     parts = [draw[:n] < it / 16 for draw, n, it in zip(draws, lengths, members, strict=True)]
@@ -54,7 +54,7 @@ def mask_by_place(
 
 
 def make_objective(name: str, lengths: NDArray[np.int64], recipe: PretrainRecipe) -> Objective:
-    """Of twelve proteins, of which the first have few targets that are known, or none."""
+    """Make the objective of twelve proteins; the first of them have few known targets or none."""
     rng, share = np.random.default_rng(0), np.arange(12)[:, None] / 8
     tokenizer = ProteinTokenizer()
     numbers = np.where(rng.random((12, 3)) < share, rng.normal(size=(12, 3)), np.nan)
@@ -80,7 +80,7 @@ def take_steps(
     tokenizer: ProteinTokenizer,
     cpu: Compute,
 ) -> Callable[..., dict[str, Tensor]]:
-    """Trains on twelve proteins; the change of what is trained."""
+    """Train on twelve proteins, and return the change of the trained weights."""
     store = TokenStore.of(map(tokenizer.encode, make_proteins(12, shortest=8, longest=60)))
 
     def take(recipe: PretrainRecipe, folder: Path, name: str = "regression") -> dict[str, Tensor]:
@@ -125,7 +125,7 @@ def test_a_step_of_many_small_batches_is_the_step_of_one_large_batch(
     make_proteins: Callable[..., list[str]],
     tmp_path: Path,
 ) -> None:
-    """The batches have unlike numbers of targets, some of them none; each target counts the same."""
+    """The batches have different numbers of targets, some none; each target counts the same."""
     budget = 130
     n = n_bins(make_proteins(12, shortest=8, longest=60), budget)
     assert n > 2
@@ -160,7 +160,7 @@ def test_what_does_not_learn_is_in_no_checkpoint_and_stays(
     cpu: Compute,
     tmp_path: Path,
 ) -> None:
-    """A head on a frozen encoder, trained in one session and in two."""
+    """A head on a frozen encoder is trained in one session and in two."""
     store = TokenStore.of(map(tokenizer.encode, make_proteins(12)))
     objective = regression(np.arange(12.0)[:, None])
     ends = []

@@ -1,4 +1,4 @@
-"""Speed, as it is counted and said while a run trains."""
+"""The speed of training, as it is counted and shown."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""A run's rows go to TensorBoard, and to Weights & Biases only where that is asked for."""
+"""A run's rows go to TensorBoard, and to Weights & Biases only if the recipe asks for that."""
 
 import importlib.util
 import subprocess
@@ -19,7 +19,7 @@ MakeRecipe = Callable[..., PretrainRecipe]
 
 
 def scalars(folder: Path) -> dict[str, dict[int, float]]:
-    """What TensorBoard shows: the value at each step, by name."""
+    """Return what TensorBoard shows: the value at each step, by name."""
     events = EventAccumulator(str(folder / "tensorboard")).Reload()  # type: ignore[no-untyped-call]
     return {
         name: {event.step: event.value for event in events.Scalars(name)} for name in events.Tags()["scalars"]
@@ -95,11 +95,11 @@ def test_a_server_that_the_gate_does_not_know_is_an_error_before_any_work(
 def test_wandb_gets_the_run_where_it_is_asked_for(
     train: Train, make_recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two sessions of one run, kept on this machine: both have the run's name."""
+    """Two sessions of one run, kept on this machine, both have the run's name."""
     wandb = pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
     train(make_recipe(n_steps=3, wandb="mine"), tmp_path)
-    assert wandb.run is None  # it is over: the next run in this process is another one
+    assert wandb.run is None  # the log is closed: the next run in this process is another one
     train(make_recipe(n_steps=6, wandb="mine"), tmp_path)
     run_id = (tmp_path / "wandb" / "run-id").read_text()
     sessions = list((tmp_path / "wandb").glob("offline-run-*"))
@@ -118,7 +118,7 @@ def test_wandb_without_a_key_is_one_clear_error(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    no_key = "(No API key|api_key not configured)"  # as wandb of today and of before say
+    no_key = "(No API key|api_key not configured)"  # messages of newer and older versions of wandb
     with pytest.raises(OptionError, match=rf"^--set wandb: Weights & Biases cannot be used \({no_key}"):
         train(make_recipe(wandb="mine"), tmp_path / "run")
 

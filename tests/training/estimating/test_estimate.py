@@ -1,4 +1,4 @@
-"""What a run will take: what is counted exactly, what is reckoned from a trial, and how near it comes."""
+"""Estimates of a run: some numbers are counted exactly, others are computed from a trial and compared."""
 
 import sys
 from collections.abc import Callable
@@ -32,7 +32,7 @@ N_VALIDATION = 10
 def data_of(
     make_proteins: Callable[..., list[str]], tokenizer: ProteinTokenizer
 ) -> Callable[[PretrainRecipe], PackedData]:
-    """Forty proteins that train and ten that validate; some are longer than the recipe's 64 tokens."""
+    """Make data of forty proteins that train and ten that validate; some are longer than 64 tokens."""
 
     def make(recipe: PretrainRecipe) -> PackedData:
         store = TokenStore.of(tokenizer.encode(protein) for protein in make_proteins(50))
@@ -56,13 +56,13 @@ def estimate_with(
 
 @pytest.fixture(autouse=True)
 def _short_trial(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As few steps as a trial has."""
+    """Let a trial have the least number of steps."""
     monkeypatch.setattr(trial, "SECONDS", 0.0)
 
 
 @pytest.fixture
 def _quick_trial(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that took a second for 1,000 tokens and half a second for an update."""
+    """Replace the trial by one with 1 second for 1,000 tokens and half a second for an update."""
 
     def tried(*arguments: object) -> Trial:
         return Trial(n_tokens=1000, seconds=1.0, update_seconds=0.5, used_bytes=0, largest_batch=128)

@@ -1,4 +1,4 @@
-"""What a step takes in memory: counted, in proportion to its tokens, and turned into the size of a batch."""
+"""Memory of a step: it is counted, grows with the tokens, and limits the size of a batch."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -43,7 +43,7 @@ def make_data(make_proteins: Callable[..., list[str]], tokenizer: ProteinTokeniz
 
 @pytest.fixture
 def measure(make_model: MakeModel, make_data: MakeData, cpu: Compute) -> Callable[..., StepMemory]:
-    """Of a model of eight blocks, and a recipe with these settings."""
+    """Measure a step of a model with eight blocks by a recipe with these settings."""
 
     def measure(recipe: PretrainRecipe, change: Callable[[MaskedLM], Any] = lambda model: None) -> StepMemory:
         model = make_model()

@@ -1,4 +1,4 @@
-"""A lack of memory is told by the option to change, with a value that fits."""
+"""Errors for a lack of memory name the option to change and a value that fits."""
 
 import gc
 import sys
@@ -112,7 +112,7 @@ def test_what_the_failed_step_held_is_let_go_before_a_size_is_sought(
 PROGRAM = """
 import resource, sys
 from pathlib import Path
-from biofm.api import model  # all that a run imports, before memory is scarce
+from biofm.api import model  # imports everything before memory is scarce
 from biofm.corpus import reading
 from biofm.training import run, run_data, data, fit
 from biofm.cli import main

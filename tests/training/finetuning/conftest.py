@@ -1,4 +1,4 @@
-"""For every test of fine-tuning: tables with something to learn, an untrained model, few steps."""
+"""Fixtures of all fine-tuning tests: tables with something to learn, an untrained model, few steps."""
 
 import io
 from collections import Counter
@@ -52,7 +52,7 @@ def write_table(task: str, n_rows: int, *, with_split: bool, seed: int = 0) -> s
 
 @pytest.fixture
 def make_table() -> MakeTable:
-    """Random peptides, and what is to be predicted of them: how oily they are, in one form or another."""
+    """Make a table of random peptides, whose targets are forms of their hydrophobicity."""
 
     def make(task: str = "regression", n_rows: int = 60, *, with_split: bool = True) -> LabelledTable:
         return read_text(write_table(task, n_rows, with_split=with_split), task)
@@ -89,19 +89,19 @@ def base(make_model: MakeModel) -> Base:
 
 @pytest.fixture
 def with_report() -> None:
-    """For tests whose runs are to leave a report."""
+    """Let the runs of a test leave a report."""
 
 
 @pytest.fixture(autouse=True)
 def _without_report(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drawing takes longer than these short runs, so the others leave none."""
+    """Leave the report out, because drawing takes longer than these short runs."""
     if "with_report" not in request.fixturenames:
         monkeypatch.setattr("biofm.training.finetuning.run._report", lambda *arguments: None)
 
 
 @pytest.fixture
 def tune(base: Base, cpu: Compute, tmp_path: Path) -> Tune:
-    """Runs a fine-tuning in ``tmp_path / "run"``."""
+    """Run a fine-tuning in ``tmp_path / "run"``."""
 
     def run(
         table: LabelledTable, recipe: FinetuneRecipe, folder: str = "run", **changes: Any

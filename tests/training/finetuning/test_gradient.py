@@ -1,4 +1,4 @@
-"""Members that learn by gradients: each task, each pooling, both methods; the base model stays as it is."""
+"""Members that are trained by gradients: each task, pooling and method; the base model stays unchanged."""
 
 from copy import deepcopy
 from pathlib import Path
@@ -18,12 +18,12 @@ from tests.training.finetuning.conftest import MakeRecipe, MakeTable
 
 
 def ignore(stage: str, done: int, total: int, detail: str = "") -> None:
-    """Progress that nobody watches."""
+    """Ignore the progress."""
 
 
 @pytest.fixture
 def train(make_table: MakeTable, make_recipe: MakeRecipe, base: Base, cpu: Compute, tmp_path: Path) -> Any:
-    """Trains on eight rows of a task, which are also those that validate."""
+    """Train on eight rows of a task, which are also the validation rows."""
 
     def run(task: str, **changes: Any) -> tuple[Trained, Any]:
         table = make_table(task, 8, with_split=False)

@@ -1,4 +1,4 @@
-"""Adapters: they begin at nothing, learn alone, are written as peft reads them and merged as peft merges."""
+"""Adapters: they start at zero, learn alone, are written as peft reads them and merged as peft merges."""
 
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ def encoder_of(family: str, make_model: MakeModel) -> Encoder:
 
 
 def with_adapters(encoder: Encoder, recipe: Any, *, moved: bool = True) -> Encoder:
-    """Adapters that have learned something, if ``moved``."""
+    """Return an encoder with adapters, which are not zero if ``moved``."""
     inject_adapters(encoder, recipe)
     generator = torch.Generator().manual_seed(5)
     for name, weight in encoder.named_parameters():

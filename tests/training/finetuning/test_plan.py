@@ -1,6 +1,4 @@
-"""Which rows are for what: no sequence on two sides, every row where the table says, faults with their
-remedy.
-"""
+"""Plans: no sequence is in two sets, every row is where the table says, and errors name their remedy."""
 
 from collections import Counter
 from typing import Any

@@ -1,4 +1,4 @@
-"""Probes: linear heads on vectors, their penalty chosen by rows that they then learn from too."""
+"""Probes: linear heads on vectors, whose penalty is chosen on rows that they then learn from too."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ def member(n: int, seed: int = 0) -> MemberPlan:
 
 
 def labelled(task: Any, n: int = 160) -> tuple[Labels, NDArray[np.float32]]:
-    """Vectors whose first dimensions say the truth, more or less."""
+    """Make vectors whose first dimensions tell the labels, with noise."""
     rng = np.random.default_rng(0)
     if task == "per-residue":
         lengths = rng.integers(3, 9, n)

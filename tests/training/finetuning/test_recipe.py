@@ -1,4 +1,4 @@
-"""What a fine-tuning's recipe refuses, and that it can be written down."""
+"""Recipes of fine-tuning: what they refuse, and that they can be written and read."""
 
 import io
 from typing import Any

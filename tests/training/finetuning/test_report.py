@@ -1,4 +1,4 @@
-"""What the report of a fine-tuning says, and that a run leaves it."""
+"""Reports of fine-tuning: what they say, and that a run writes one."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("with_report")
 
 @pytest.fixture
 def written(monkeypatch: pytest.MonkeyPatch) -> list[RunReport]:
-    """The reports of runs, as they are written."""
+    """Collect the reports that runs write."""
     found: list[RunReport] = []
 
     def write(report: RunReport, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""A whole fine-tuning: what it leaves, how it goes on, and that what it judged is what it wrote."""
+"""Whole fine-tuning runs: their files, how they resume, and that their evaluation fits their files."""
 
 import json
 import pickle
@@ -40,7 +40,7 @@ CASES = [
 
 
 def ask(folder: Path, base: Base, table: Any, rows: Any) -> dict[str, Any]:
-    """What the written predictor says of rows of a table, as ``biofm predict`` would."""
+    """Predict rows of a table with the written predictor, as ``biofm predict`` does."""
     paths = files_of_predictor(folder)
     opened = {path.relative_to(folder).as_posix(): path.open("rb") for path in paths}
     files = PredictorFiles(opened, str(folder))
@@ -297,7 +297,7 @@ def test_what_is_judged_is_what_was_trained(
     method: str, stored: torch.dtype, make_table: MakeTable, make_recipe: MakeRecipe, base: Base, tune: Tune,
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    """The trained module, adapters and all, beside the files that were read back."""
+    """The trained module with its adapters agrees with the files that are read again."""
     base.checkpoint.module.to(stored)
     trained: list[Trained] = []
 
@@ -320,7 +320,7 @@ def test_what_is_judged_is_what_was_trained(
 def test_the_area_of_classes_is_that_of_the_probabilities_in_the_file(
     make_recipe: MakeRecipe, tune: Tune, tmp_path: Path
 ) -> None:
-    """Of three classes, whose rows tempering orders anew, beside scikit-learn."""
+    """For three classes, whose rows temperature scaling reorders, it agrees with scikit-learn."""
     lines = write_table("regression", 150, with_split=True).splitlines()
     cells = [line.split(",") for line in lines[1:]]
     names = [["low", "middle", "high"][int(3 * float(cell[2]) / 1.01 * 1.4) % 3] for cell in cells]

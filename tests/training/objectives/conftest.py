@@ -1,4 +1,4 @@
-"""For every objective: batches, a small model that predicts, and training on one batch until it knows it."""
+"""Fixtures of all objectives: batches, a small model, and training on one batch until it is learned."""
 
 from collections.abc import Callable, Sequence
 
@@ -25,7 +25,7 @@ CONFIG = EncoderConfig(
 
 
 class Fixed(nn.Module):
-    """A model that answers what it is told to, so that a loss can be computed by hand."""
+    """Returns given outputs, so that a loss can be computed by hand."""
 
     def __init__(self, outputs: Tensor) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class Fixed(nn.Module):
 
 
 class Small(nn.Module):
-    """An encoder and a linear head over each token, or over each sequence's mean."""
+    """Joins an encoder and a linear head over each token, or over the mean of each sequence."""
 
     def __init__(self, n_outputs: int, *, per_residue: bool) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ def batch_of(tokenizer: ProteinTokenizer) -> BatchOf:
 
 @pytest.fixture
 def label() -> Label:
-    """Labels a batch of the members 0, 1, ..., whole unless told where they start."""
+    """Label a batch of the members 0, 1, ..., which are whole unless their starts are given."""
 
     def make(
         objective: Objective,
@@ -91,7 +91,7 @@ def label() -> Label:
 
 @pytest.fixture
 def overfit(make_recipe: Callable[..., PretrainRecipe]) -> Overfit:
-    """The loss on one example after some dozens of steps on it alone."""
+    """Return the loss on one example after some dozens of steps on it alone."""
 
     def train(model: nn.Module, objective: Objective, example: Example) -> float:
         optimizer = make_optimizer(model, make_recipe(learning_rate=0.03, weight_decay=0.0))

@@ -1,4 +1,4 @@
-"""Each token predicts the next one of its own sequence."""
+"""The causal objective: each token predicts the next one of its own sequence."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Masks are random in the way that BERT's are, and only the chosen residues count."""
+"""The masked objective: masks are random as BERT's are, and only the chosen residues count."""
 
 import pickle
 from collections.abc import Callable
@@ -21,7 +21,7 @@ N_SIGMAS = 5
 
 
 def is_near(count: int, n: int, share: float) -> bool:
-    """Whether a count is within five standard deviations of a binomial one."""
+    """Return whether a count is within five standard deviations of its binomial mean."""
     return abs(count - n * share) <= N_SIGMAS * sqrt(n * share * (1 - share))
 
 
@@ -116,7 +116,7 @@ def test_an_objective_can_be_sent_to_another_process(
 
 
 def loss_over_all_logits(model: MaskedLM, example: Example) -> Tensor:
-    """The textbook's way: every token through the head, targets of -100 where nothing is asked."""
+    """Compute the loss as textbooks do: every token passes the head, and -100 marks unused targets."""
     targets = torch.full_like(example.batch.tokens, -100)
     targets[example.rows] = example.targets
     return F.cross_entropy(model(example.batch), targets)

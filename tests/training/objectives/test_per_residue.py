@@ -1,4 +1,4 @@
-"""A class of each residue: the ends have none, and a crop is judged on what it shows."""
+"""Classes of residues: the ends have none, and a cropped sequence is judged on the part it shows."""
 
 from collections.abc import Callable
 from math import log
@@ -18,7 +18,7 @@ TARGETS = [np.array([0, 1, -1]), np.array([2, 2, 1, 0, 1])]
 
 
 def cropped(batch: PackedBatch) -> PackedBatch:
-    """Tokens 2 to 4 of the second of two sequences alone."""
+    """Make a batch of tokens 2 to 4 of the second of two sequences."""
     return PackedBatch(batch.tokens[7:10], torch.arange(3), torch.tensor([0, 3], dtype=torch.int32), 3)
 
 

@@ -1,4 +1,4 @@
-"""Regression, classes and labels of a sequence: what is not known does not count."""
+"""Regression, classes and labels of a sequence: unknown targets do not count."""
 
 from collections.abc import Callable
 from math import exp, log, nan

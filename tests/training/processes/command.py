@@ -1,4 +1,4 @@
-"""The command line, which tells at its very end whether threads of gloo outlive its Python."""
+"""The command line, which reports at its very end whether threads of gloo outlive its Python."""
 
 import atexit
 import sys
@@ -14,5 +14,5 @@ def tell() -> None:
 
 
 if __name__ == "__main__":
-    atexit.register(tell)  # before all others, so that it comes after them
+    atexit.register(tell)  # registered before all others, so that it runs after them
     main()

@@ -1,4 +1,4 @@
-"""Runs of several real processes on this machine, which meet at a port of it."""
+"""Runs of several real processes on this machine, which meet at a port of the loopback address."""
 
 import csv
 import re
@@ -26,7 +26,7 @@ NO_FAULT = (-1, "", "", 0)
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How the processes of a run ended, its folder, and their lines on standard error."""
+    """Holds how the processes of a run ended, its folder, and their lines on standard error."""
 
     exit_codes: list[int]
     folder: Path
@@ -50,16 +50,16 @@ class Train(Protocol):
 
 
 def by_hand(rank: int, n: int) -> dict[str, str]:
-    """What tells a process which one it is, where a person starts all of them."""
+    """Return the variables that tell a process its rank when a person starts all of them."""
     return {"LOCAL_RANK": str(rank)} if n > 1 else {}
 
 
 @pytest.fixture(scope="session")
 def train(fork_server: ForkServer) -> Train:
-    """Trains a small model in ``n`` new processes.
+    """Train a small model in ``n`` new processes.
 
-    ``fault``: the number of the process that fails, how, at which moment, and how many such moments it lets
-    pass before; see ``small_run.fault_at``. ``data``: changes of ``small_run.Data``.
+    ``fault`` holds the rank of the process that fails, how and at which moment it fails, and how many such
+    moments it passes before; see ``small_run.fault_at``. ``data`` changes ``small_run.Data``.
     """
 
     def run(
@@ -89,7 +89,7 @@ def train(fork_server: ForkServer) -> Train:
 
 @pytest.fixture(scope="session")
 def one(train: Train, tmp_path_factory: pytest.TempPathFactory) -> One:
-    """The folder of a run in one process, by a recipe with such changes."""
+    """Return the folder of a run in one process, by a recipe with these changes."""
 
     @cache
     def run(**changes: Any) -> Path:
@@ -108,7 +108,7 @@ def free_port() -> int:
 
 
 def losses_of(folder: Path) -> dict[str, list[float]]:
-    """Of each step its loss, and its validation loss where it was judged."""
+    """Return the loss of each step, and its validation loss if there is one."""
     with (folder / "metrics.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     return {
@@ -118,20 +118,21 @@ def losses_of(folder: Path) -> dict[str, list[float]]:
 
 
 def end_of(folder: Path) -> tuple[dict[str, Tensor], list[str]]:
-    """The weights of a run at its end, and its steps, its best step and whether it stopped early."""
+    """Return the final weights of a run, and its steps, its best step and whether it stopped early."""
     weights, said = torch.load(folder / "end.pt", weights_only=True)
     return dict(weights), said
 
 
 def weights_of(folder: Path) -> dict[str, Tensor]:
-    """At the end."""
+    """Return the final weights of a run."""
     weights, _ = end_of(folder)
     return weights
 
 
 def examples_of(folder: Path) -> list[str]:
-    """What was trained on in all sessions, whichever process did it: of each batch the step, its tokens as
-    they were masked and the rows that were judged, in order.
+    """Return what all sessions and processes trained on, in order.
+
+    There is a line for each batch with its step, its masked tokens and its judged rows.
     """
     lines = {line for file in folder.glob("seen-*.txt") for line in file.read_text().splitlines()}
     place = re.compile(r"Cursor\(window=(\d+), bin=(\d+)\)")
@@ -145,7 +146,7 @@ def examples_of(folder: Path) -> list[str]:
 
 
 def check_same(folder: Path, whole: Path, *, tolerance: float = 2e-5) -> None:
-    """The losses of every step and the weights at the end."""
+    """Check that two runs have the same losses at every step and the same final weights."""
     losses, expected = losses_of(folder), losses_of(whole)
     assert losses.keys() == expected.keys()
     for step in losses:

@@ -1,10 +1,12 @@
-"""Runs a command on a machine of its own, as it were: with a host name that resolves to another address than
-the loopback one, and with a neighbour, another user, who connects to every port and sends bytes as long as
-the command runs. Run as root by ``unshare --net --uts --mount``.
+"""Runs a command as if on another machine, beside a hostile user of that machine.
 
-Arguments: a folder for what is noted, the pickle that the neighbour leaves, and the command. The answer, as
-JSON: the exit code, what it said, the addresses that ss saw listening, how often the neighbour got through,
-and which folders of the command's he could open.
+The machine's host name resolves to another address than the loopback one. The other user, the neighbour,
+connects to every port and sends bytes while the command runs. Run it as root by
+``unshare --net --uts --mount``.
+
+Arguments: a folder for notes, the pickle that the neighbour sends, and the command. It answers in JSON: the
+exit code, what the command printed, the addresses that ss saw listening, how often the neighbour connected,
+and which folders of the command the neighbour could open.
 """
 
 import json
@@ -21,12 +23,12 @@ from pathlib import Path
 
 NOBODY = 65534
 ADDRESS = "10.9.8.7"
-# Of torch's TCPStore: whom it asks for, with a number that it knows; and the order to set a key.
+# Messages of torch's TCPStore: the greeting with its magic number, and the command to set a key.
 VALIDATE, SET = struct.pack("<BI", 0, 0x3C85F7CE), b"\x01"
 
 
 def move() -> None:
-    """To another name and address."""
+    """Change the name and the address of the machine."""
     Path("hosts").write_text(f"127.0.0.1 localhost\n{ADDRESS} elsewhere\n")
     socket.sethostname("elsewhere")
     subprocess.run(["mount", "--bind", "hosts", "/etc/hosts"], check=True)
@@ -40,7 +42,7 @@ def text(content: bytes) -> bytes:
 
 
 def messages(word: bytes) -> list[bytes]:
-    """Noise, the numbers that gloo awaits, and words for the turns of a run."""
+    """Return noise, the numbers that gloo expects, and words for the turns of a run."""
     words = [SET + text(f"/biofm/turn/{turn}".encode()) + text(word) for turn in range(1, 20)]
     return [
         os.urandom(64), *(struct.pack("<Q", number) * 4 for number in range(3)), b"GET / HTTP/1.0\r\n\r\n",
@@ -49,7 +51,7 @@ def messages(word: bytes) -> list[bytes]:
 
 
 def harass(word: bytes, notes: Path) -> None:
-    """As another user, without end."""
+    """Connect to every port as another user, without end."""
     held: list[socket.socket] = []
     with notes.open("a", buffering=1) as file:
         os.setgroups([])
@@ -69,7 +71,7 @@ def harass(word: bytes, notes: Path) -> None:
 
 
 def listening() -> set[tuple[str, int]]:
-    """As ss lists it: addresses and ports."""
+    """Return the addresses and ports that ss sees listening."""
     rows = subprocess.run(["ss", "-Hltn"], capture_output=True, text=True, check=True).stdout.splitlines()
     places = [row.split()[3].rpartition(":") for row in rows]
     return {(host.strip("[]*").partition("%")[0] or "::", int(port)) for host, _, port in places}

@@ -1,4 +1,4 @@
-"""A small model trained in a process of the fork server, to its end or to a fault of one's choice."""
+"""Trains a small model in a process of the fork server, to its end or to a chosen fault."""
 
 import os
 import signal
@@ -30,18 +30,18 @@ Fault = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """Repeats of ten pairs of residues, each so many times; the last ``n_held_out`` proteins are held out."""
+    """Says how often each of ten pairs of residues repeats; the last ``n_held_out`` proteins are held out."""
 
     n_repeats: tuple[int, ...] = (8, 11, 14, 17, 20, 23)
     n_held_out: int = 6
 
 
 def fault_at(moment: str, number: int, how: str) -> Fault:
-    """What fails in the way ``how`` when it is called with the moment after ``number`` such calls.
+    """Return a function that fails when it is called with the moment, after ``number`` such calls.
 
-    The moments: "training" and "validation", before a loss is computed; "half written", when half of a
-    checkpoint of one file is written; "written", before a process writes its part of a checkpoint; "named",
-    before a whole checkpoint gets its name.
+    ``how`` says in which way it fails. The moments are "training" and "validation", before a loss is
+    computed; "half written", when half of a checkpoint of one file is written; "written", before a process
+    writes its part of a checkpoint; "named", before a complete checkpoint gets its name.
     """
     count = iter(range(number))
 
@@ -124,7 +124,7 @@ def call_while_saving(tick: Fault) -> None:
 def run(
     folder: str, changes: dict[str, Any], given: dict[str, Any], fault: tuple[str, int, str] | None
 ) -> int:
-    """Train as the command line would: returns an exit code, and says an error on standard error."""
+    """Train as the command line would: return an exit code, and print an error to standard error."""
     torch.set_num_threads(1)
     tick = fault_at(*fault) if fault else lambda now: None
     try:

@@ -20,7 +20,7 @@ from biofm.training import PretrainRecipe
 from tests.conftest import StartProcess
 from tests.training.processes.conftest import losses_of
 
-DEADLINE_S = 300  # a hang, also on a busy machine
+DEADLINE_S = 300  # a process that takes longer hangs, even on a busy machine
 COMMAND = str(Path(__file__).with_name("command.py"))
 LAUNCHERS = {
     "itself": [sys.executable, COMMAND],
@@ -54,7 +54,7 @@ def fasta(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def whole(fasta: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run in one process."""
+    """Return the folder of the run in one process."""
     folder = tmp_path_factory.mktemp("whole")
     api.pretrain([fasta], folder, RECIPE, dtype="float32")
     return folder
@@ -62,7 +62,7 @@ def whole(fasta: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def start(fasta: Path, start_process: StartProcess) -> Start:
-    """Starts a pretraining into a folder in two processes."""
+    """Start a pretraining into a folder in two processes."""
 
     def run(launcher: str, output: Path, *more: str, given: Path = fasta) -> subprocess.Popen[str]:
         command = [*LAUNCHERS[launcher], "pretrain", str(given), "--output", str(output), *OPTIONS, *more]
@@ -86,13 +86,13 @@ def n_rows(folder: Path) -> int:
 
 
 def processes_of(folder: Path) -> dict[str, int]:
-    """Those that run the command into ``folder``: by the variable that tells which one it is, the number."""
+    """Find the processes that run the command into ``folder``: their ids by their ranks."""
     found = {}
     for process in Path("/proc").glob("[0-9]*"):
         try:
             command = (process / "cmdline").read_text().split("\0")
             variables = (process / "environ").read_text().split("\0")
-        except OSError:  # it ended meanwhile, or is another user's
+        except OSError:  # the process ended meanwhile, or belongs to another user
             continue
         if str(folder) in command and "torch.distributed.run" not in command:
             rank = next((it.removeprefix("LOCAL_RANK=") for it in variables if it[:11] == "LOCAL_RANK="), "0")
@@ -101,7 +101,7 @@ def processes_of(folder: Path) -> dict[str, int]:
 
 
 def passed_the_gate(folder: Path) -> list[str]:
-    """As what, by the ledger, processes wrote into a folder, to the end."""
+    """Return the roles in which processes wrote into a folder to the end, by the ledger."""
     with closing(sqlite3.connect(ledger_path())) as ledger:
         query = "SELECT writes FROM requests JOIN outcomes ON request = id WHERE outcome = 'completed'"
         writes = [json.loads(text) for (text,) in ledger.execute(query)]

@@ -1,4 +1,4 @@
-"""Processes that have met take turns: the first one goes first, and the others hear of what it made."""
+"""Processes that have met take turns: the first one works first, and the others get its results."""
 
 import os
 import subprocess
@@ -28,7 +28,7 @@ DEADLINE_S = 30
 
 @pytest.fixture
 def crews() -> list[Crew]:
-    """Of three processes, here three threads with one store."""
+    """Make the crews of three processes, here three threads with one store."""
     store = HashStore()
     return [Crew(Processes(rank, N, N), store) for rank in range(N)]
 
@@ -108,7 +108,7 @@ def test_where_the_first_process_is_gone_the_others_end_in_silence(
     waiting = begin(other.from_main, lambda: None)
     assert other.is_main_there()
     del held
-    other._parent = parent and os.getpid()  # as where another one has taken its child over
+    other._parent = parent and os.getpid()  # as after the first process has died
     with pytest.raises(SilentExit) as caught:
         waiting.result(DEADLINE_S)
     assert caught.value.code == 1

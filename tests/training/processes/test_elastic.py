@@ -1,4 +1,4 @@
-"""A run that is killed and resumed by another number of processes is the uninterrupted one."""
+"""A run that is killed and resumed by another number of processes equals the uninterrupted one."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ import pytest
 from biofm.training.folder import newest_step
 from tests.training.processes.conftest import One, Train, check_same, examples_of
 
-# In each session so many processes, by which strategy, and the batch of the last of them that kills it.
+# Each session: the number of processes, their strategy, and the batch at which the last process is killed.
 DDP = [(1, "auto", 18), (2, "ddp", 7), (4, "ddp", 3), (1, "auto", None)]
 FSDP = [(2, "fsdp", 9), (4, "fsdp", 4), (1, "fsdp", 9), (2, "fsdp", None)]
 MIXED = [(2, "ddp", 9), (4, "fsdp", 4), (1, "auto", 14), (2, "fsdp", None)]

@@ -1,4 +1,4 @@
-"""A signal waits for the end of the step, and the first process to leave a run says why."""
+"""A signal waits for the end of the step, and the first process to end reports the reason."""
 
 import os
 import signal
@@ -52,7 +52,7 @@ def not_ignored() -> Iterator[None]:
 
 
 def step(numbers: list[int], done: list[str]) -> None:
-    """A step in which these signals come."""
+    """Make a step in which these signals come."""
     with Interruption().deferred():
         for number in numbers:
             os.kill(os.getpid(), number)
@@ -61,7 +61,7 @@ def step(numbers: list[int], done: list[str]) -> None:
 
 @pytest.mark.parametrize("number", OF_TERMINALS)
 def test_the_end_of_a_terminal_waits_for_the_step_however_often_it_is_sent(number: int) -> None:
-    """The shell and the system both send it."""
+    """When a terminal closes, the shell and the system both send a signal."""
     done: list[str] = []
     with pytest.raises(SystemExit) as end:
         step([number, number], done)

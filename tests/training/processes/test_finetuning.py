@@ -1,4 +1,4 @@
-"""Fine-tuning in several processes: they train each member together, the first one keeps and judges it."""
+"""Fine-tuning in several processes: they train each member together, and the first one evaluates it."""
 
 import csv
 import os
@@ -36,7 +36,7 @@ def predictions_of(folder: Path) -> list[float]:
 
 
 def run(table: Path, output: Path, **settings: Any) -> CompletedProcess[str]:
-    """The command in two processes."""
+    """Run the command in two processes."""
     command = [
         sys.executable, "-m", "biofm.cli", "finetune", str(table), "--target", "charge",
         "--column", "sequence", "--output", str(output), "--devices", "2", "--dtype", "float32",

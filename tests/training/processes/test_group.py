@@ -1,4 +1,4 @@
-"""Connections of other users are told from this one's, and cut off."""
+"""Connections of other users are told from this user's, and cut."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""A run's folder that somebody else made is data: to go on with it runs none of its code."""
+"""A run's folder from another person is data: resuming it runs no code of the folder."""
 
 import os
 import pickle
@@ -19,14 +19,14 @@ BYTES, TENSOR = "optimizer_0.param_groups.0.lr", "state_dict.model.encoder.embed
 
 @pytest.fixture(scope="module")
 def begun(train: Train, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run whose weights are spread over two processes, trained to its end."""
+    """Return the folder of a finished run whose weights are spread over two processes."""
     folder = tmp_path_factory.mktemp("begun")
     assert train(folder, 2, strategy="fsdp", n_steps=N_STEPS).exit_codes == [0, 0]
     return folder
 
 
 def poison(checkpoint: Path, place: str, malice: Malice) -> Path:
-    """Put the malice into a file, or into an entry of a part; that file."""
+    """Put malicious code into a file, or into an entry of a part, and return that file."""
     if place == ".metadata":
         (checkpoint / place).write_bytes(pickle.dumps(malice))
         return checkpoint / place
@@ -58,7 +58,7 @@ def poison(checkpoint: Path, place: str, malice: Malice) -> Path:
 def test_code_in_a_checkpoint_in_parts_is_refused_and_does_not_run(
     place: str, n: int, strategy: str, n_steps: int, begun: Path, train: Train, tmp_path: Path
 ) -> None:
-    """By as many processes, as many steps further; to the same step, where the run was finished."""
+    """The run resumes with the same or another number of processes, for more steps or for none."""
     folder, marker = tmp_path / "run", tmp_path / "it-ran"
     shutil.copytree(begun, folder)
     file = poison(checkpoint_path(folder / "checkpoints", N_STEPS), place, Malice(marker))

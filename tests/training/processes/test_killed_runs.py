@@ -1,4 +1,4 @@
-"""A run that is killed outright, wherever it is, and resumed is the uninterrupted one to the last bit."""
+"""A run that is killed anywhere and resumed equals the uninterrupted one to the last bit."""
 
 import signal
 from collections.abc import Callable
@@ -18,10 +18,10 @@ RECIPE = {
     "log_every": 4, "checkpoint_every": 3, "validate_every": 2, "learning_rate": 0.02, "clip_norm": 0.5,
 }  # fmt: skip
 MUON = {"optimizer": "muon", "ema_decay": 0.8}
-# No step is better than the first judged one, so that the run ends after two more judgements.
+# No step is better than the first validated one, so that the run ends after two more validations.
 ADAMW = {"optimizer": "adamw", "schedule": "cosine", "patience": 2, "learning_rate": 0.999}
-# Of training, the batch at which a session dies, counted from where it resumed: amid a step, at its
-# beginning, at its end; of validation, the batch; of "half written" and "named", the checkpoint.
+# The number says when a session dies. For "training" it is the batch, counted from where it resumed: within a
+# step, at its beginning, at its end. For "validation" it is the batch, for the others the checkpoint.
 MOMENTS = [("training", 10), ("validation", 1), ("half written", 0), ("named", 0), ("training", 8)]
 
 DATA = {"n_repeats": (20,), "n_held_out": 3}
@@ -31,7 +31,7 @@ Run = Callable[..., int]
 
 @pytest.fixture
 def run(train: Train) -> Run:
-    """Trains in a process of its own; its exit status, -9 where it was killed."""
+    """Train in a new process, and return its exit status, which is -9 if it was killed."""
 
     def run_or_kill(folder: Path, changes: dict[str, Any], moment: str = "", number: int = 0) -> int:
         (status,) = train(
@@ -43,7 +43,7 @@ def run(train: Train) -> Run:
 
 
 def rows_of(folder: Path) -> list[str]:
-    """Of each row of the table what does not depend on the machine, letter for letter."""
+    """Return the parts of each row of the log that do not depend on the machine, letter for letter."""
     return [line.rsplit(",", 3)[0] for line in (folder / "metrics.csv").read_text().splitlines()]
 
 
@@ -105,7 +105,7 @@ def test_a_run_that_stopped_early_keeps_its_best_step_and_is_not_trained_on(run:
     assert summary == [str(n_steps), str(best_step), "True"]
     assert newest_step(tmp_path / "checkpoints") == n_steps < RECIPE["n_steps"]
 
-    assert run(tmp_path, ADAMW, "training", 0) == 0  # which would kill it
+    assert run(tmp_path, ADAMW, "training", 0) == 0  # the fault would kill it if it trained
     again, summary_again = end_of(tmp_path)
     assert summary_again == summary
     assert all(torch.equal(weights[name], again[name]) for name in weights)

@@ -1,4 +1,4 @@
-"""When one process of a run is gone, all end, one of them says so, and the run can be resumed."""
+"""When one process of a run is gone, all end, one of them reports it, and the run can be resumed."""
 
 import re
 from pathlib import Path
@@ -15,7 +15,7 @@ DIED = re.compile(
 
 
 def check_death(ended: Ended, dead: int, step: int) -> None:
-    """One was killed, the others ended at fault, one line was said, and it is true."""
+    """Check that one process was killed, the others failed, and one true line was printed."""
     assert ended.exit_codes == [-9 if rank == dead else 1 for rank in range(len(ended.exit_codes))]
     (line,) = ended.said
     found = DIED.fullmatch(line)
@@ -88,7 +88,7 @@ def test_of_four_processes_one_tells_its_fault(
 def test_a_signal_to_one_process_ends_all_of_them_behind_the_same_step(
     rank: int, name: str, exit_code: int, one: One, train: Train, tmp_path: Path
 ) -> None:
-    """In step 5, which is saved then."""
+    """The signal comes in step 5, which is then saved."""
     ended = train(tmp_path, 2, fault=(rank, name, "training", 9))
     assert (ended.exit_codes, ended.said) == ([exit_code] * 2, [])
     assert newest_step(tmp_path / "checkpoints") == 5

@@ -1,4 +1,4 @@
-"""Processes of one machine meet where nobody else reaches them."""
+"""Processes of one machine meet where nobody else can reach them."""
 
 import os
 import socket

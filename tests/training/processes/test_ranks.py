@@ -1,4 +1,4 @@
-"""A process tells from its environment which one it is, as Lightning does."""
+"""A process finds its rank in the environment, in the same way as Lightning."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -51,7 +51,7 @@ CASES: dict[str, tuple[dict[str, str], type[ClusterEnvironment], Processes]] = {
 
 @pytest.fixture(autouse=True)
 def _nothing_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor does the rank stay that an environment of Lightning sets for all that logs."""
+    """Unset the variables, and the rank that an environment of Lightning sets for logging."""
     monkeypatch.setattr(rank_zero_only, "rank", 0)
     for name in {*TORCHRUN, *SLURM, "NODE_RANK"}:
         monkeypatch.delenv(name, raising=False)

@@ -1,4 +1,4 @@
-"""Several processes have the losses of one, step by step, and leave the same model."""
+"""Several processes have the same losses as one, step by step, and leave the same model."""
 
 from pathlib import Path
 from typing import Any
@@ -7,8 +7,8 @@ import pytest
 
 from tests.training.processes.conftest import One, Train, check_same, examples_of
 
-# A sum over processes is added up in another order. AdamW makes of that the same digits within a few units of
-# the last place; Muon computes its updates in bfloat16, of which such a difference may change the last bit.
+# Several processes add in another order. With AdamW the results agree within a few units of the last place.
+# Muon computes its updates in bfloat16, whose last bit can change with such a difference.
 TOLERANCE = {"adamw": 2e-5, "muon": 3e-3}
 
 

@@ -24,7 +24,7 @@ Live = Callable[..., dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def apart() -> list[str]:
-    """Begins a command on a machine of its own."""
+    """Return the start of a command that runs another one as if on another machine."""
     if sys.platform != "linux" or not all(shutil.which(name) for name in ("unshare", "ip", "ss", "mount")):
         pytest.skip("needs Linux with util-linux and iproute2")
     if os.geteuid() or subprocess.run([*APART, "true"], capture_output=True, check=False).returncode:

@@ -1,4 +1,4 @@
-"""A description of a run's data, as its page shows it."""
+"""The description of a run's data, as its report shows it."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""The pages that real runs leave, in a real browser."""
+"""The report pages of real runs, in a real browser."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the report of a pretraining says."""
+"""The report of a pretraining."""
 
 from dataclasses import replace
 from typing import Any
@@ -126,8 +126,10 @@ def test_losses_are_compared_with_the_frequencies_where_they_predict_the_same() 
 def test_the_level_is_what_counting_gives_on_residues_as_training_shows_them(
     rates: tuple[float, float], tokenizer: ProteinTokenizer
 ) -> None:
-    """The objective hides residues drawn by their frequencies, and how often each is the truth of what is
-    seen is counted.
+    """The level agrees with a count.
+
+    The objective hides residues drawn by their frequencies. The test counts how often each of them is the
+    true residue behind what the model sees.
     """
     recipe = PretrainRecipe(n_steps=20, mask_rate=rates[0], random_rate=rates[1], masked_share=0.9)
     rng = np.random.default_rng(1)

@@ -1,4 +1,4 @@
-"""The curves of a log, and what a report leaves in the folder of its run."""
+"""The curves of a log, and the files that a report leaves in the folder of its run."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""For every test of whole runs: files of proteins, recipes of a few steps, and what runs leave or say."""
+"""Fixtures of whole runs: files of proteins, recipes of a few steps, and what runs leave or print."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -24,19 +24,19 @@ SaveModel = Callable[[str, Checkpoint], str]
 
 @pytest.fixture(autouse=True)
 def _without_report(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its pictures take longer than all else of a small run; tests of it ask for ``reported``."""
+    """Leave the report out, whose pictures take longer than the rest; tests of it ask for ``reported``."""
     if "reported" not in request.fixturenames:
         monkeypatch.setattr("biofm.training.run._report", lambda *given: None)
 
 
 @pytest.fixture
 def reported() -> None:
-    """Runs leave a report."""
+    """Let the runs of a test leave a report."""
 
 
 @pytest.fixture
 def make_fasta(tmp_path: Path, make_proteins: Callable[..., list[str]]) -> MakeFasta:
-    """A file of unlike proteins, and whatever lines come behind them."""
+    """Write a file of unlike proteins, and these lines behind them."""
 
     def make(name: str = "proteins.fasta", *, n: int = N_PROTEINS, seed: int = 0, more: str = "") -> Path:
         path = tmp_path / name
@@ -55,13 +55,13 @@ def few(make_recipe: MakeRecipe) -> PretrainRecipe:
 
 @pytest.fixture
 def nothing(make_recipe: MakeRecipe) -> PretrainRecipe:
-    """No step at all, which needs no training to check what comes before it."""
+    """Return a recipe of no steps, which checks without training what comes before it."""
     return make_recipe(n_steps=0, n_held_out=N_HELD_OUT)
 
 
 @pytest.fixture
 def check_evaluation() -> CheckEvaluation:
-    """An untrained model's perplexities on the proteins that were held out, and its baselines'."""
+    """Check the perplexities of an untrained model and of its baselines on the held-out proteins."""
 
     def check(summary: PretrainSummary, source: str = "proteins.fasta") -> None:
         result = summary.held_out[source]
@@ -74,7 +74,7 @@ def check_evaluation() -> CheckEvaluation:
 
 @pytest.fixture
 def refusal() -> Refusal:
-    """What ``pretrain`` says when it refuses."""
+    """Return the message with which ``pretrain`` refuses."""
 
     def find(kind: type[BiofmError], *arguments: Any, **options: Any) -> str:
         with pytest.raises(kind) as caught:
@@ -86,7 +86,7 @@ def refusal() -> Refusal:
 
 @pytest.fixture
 def save_model(tmp_path: Path) -> SaveModel:
-    """Writes a model into a folder of this name."""
+    """Write a model into a folder of this name."""
 
     def save(name: str, checkpoint: Checkpoint) -> str:
         (tmp_path / name).mkdir()

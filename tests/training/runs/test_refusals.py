@@ -1,4 +1,4 @@
-"""What a run cannot do it says in one line, before it has begun."""
+"""A run reports what it cannot do in one line, before it starts."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A run goes on only with what it began."""
+"""A run resumes only with the settings and the data of its start."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -91,7 +91,7 @@ def test_the_held_out_proteins_are_of_every_file_and_none_is_trained_on(
 def test_only_the_proteins_for_training_are_counted_and_trained_on(
     make_fasta: MakeFasta, nothing: PretrainRecipe, make_proteins: Callable[..., list[str]], tmp_path: Path
 ) -> None:
-    """The unigram baseline is of the tokens that are trained on, so its perplexity tells which they are."""
+    """The unigram baseline counts the tokens that are trained on, so its perplexity shows which they are."""
     summary = api.pretrain([make_fasta()], tmp_path / "run", nothing)
     proteins = make_proteins(N_PROTEINS)
     split = open_store(tmp_path / "run" / "data").split
