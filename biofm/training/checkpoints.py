@@ -92,7 +92,7 @@ def checkpoint_to_resume(folder: Path) -> Path | None:
 def as_read(path: Path, model: nn.Module, recipe: Recipe) -> Path:
     """Return a checkpoint in the form that the recipe's strategy reads.
 
-    This is ``path`` itself, or a converted copy beside it, which the next saved checkpoint replaces.
+    This is ``path`` itself, or a converted copy beside it, which is removed at the next save.
     """
     if path.is_dir() == (recipe.strategy == "fsdp"):
         return path

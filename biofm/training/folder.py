@@ -1,4 +1,4 @@
-"""The folder of a pretraining or a fine-tuning: its files, which run may resume in it, and its lock.
+"""The folder of a run: the names of its files, how they are written, which run may resume, and the lock.
 
 A file gets its name only when it is complete, so a killed run leaves no half of it. The lock keeps a second
 process out. It belongs to the process (``fcntl.lockf``): data loaders do not inherit it, and it ends with the

@@ -83,7 +83,7 @@ class TrainingModule(LightningModule):
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Scale the gradients to those of the mean loss over all targets.
 
-        Lightning has computed those of the mean over the batches of each batch's summed loss.
+        Lightning has computed those of the mean, over all batches, of each batch's summed loss.
         """
         own = torch.tensor(float(self._n_own), device=self.device)
         is_alone = self.trainer.world_size == 1
@@ -176,7 +176,7 @@ def prepared_blocks(model: nn.Module, recipe: Recipe, device: torch.device) -> I
 
 
 def _check_compiler(device: torch.device) -> None:
-    """Raise OptionError if the compiler is missing that torch's uses: C++ for a CPU, Triton for a GPU."""
+    """Raise OptionError if torch lacks the compiler that it needs: C++ for a CPU, Triton for a GPU."""
     remedy = "Install it, or leave compile = true out"
     if device.type == "cuda" and find_spec("triton") is None:
         raise OptionError("Triton is not installed", where="--set compile", remedy=remedy)

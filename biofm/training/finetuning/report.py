@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from biofm_datasets.text import format_count
+
 from biofm.evaluation import IntervalEstimate
 from biofm.evaluation.supervised import Judgement
 from biofm.inference.prediction import REASONS
@@ -52,11 +54,11 @@ def report_of_finetuning(run: FinetuneRun, findings: Findings, summary: Finetune
 
 def _summary(summary: FinetuneSummary, plan: Plan) -> str:
     n_train = len(set().union(*(member.train.tolist() for member in plan.members)))
-    judged = join_names([f"{found.n_rows:,} {name} rows" for name, found in summary.judged.items()])
+    judged = join_names([format_count(found.n_rows, f"{name} row") for name, found in summary.judged.items()])
     return (
         f"{METHODS[summary.method]} {_called(summary.model)} learned {join_names(summary.targets)} from "
-        f"{n_train:,} rows: {summary.task}, because {summary.why}. {judged} judge it, beside baselines that "
-        "learned from the same rows."
+        f"{format_count(n_train, 'row')} ({summary.task}, because {summary.why}). The predictions are "
+        f"evaluated on {judged} and compared with baselines that learned from the same rows."
     )
 
 
@@ -171,11 +173,11 @@ def _domain(summary: FinetuneSummary, units: str) -> Pairs:
     training, test = summary.domain["training"], summary.domain["test"]
     limit = summary.domain["limit"]
     values = {
-        f"{units} of the rows that train": f"{training['shortest']:,} to {training['longest']:,}",
-        "letters in them": training["letters"],
-        "limit of the distance to them": "not known" if limit is None else f"{limit:.3g}",
-        "test rows out of the domain": f"{test['out_of_domain']:,} of {test['rows']:,}",
-        **{f"by {reason}": f"{test[reason]:,}" for reason in REASONS},
+        f"{units} of a training row": f"{training['shortest']:,} to {training['longest']:,}",
+        "letters of the training rows": training["letters"],
+        "largest distance within the domain": "not known" if limit is None else f"{limit:.3g}",
+        "test rows outside the domain": f"{test['out_of_domain']:,} of {test['rows']:,}",
+        **{f"outside by {reason}": f"{test[reason]:,}" for reason in REASONS},
     }
     return Pairs(title="Domain of training", values=values)
 

@@ -1,6 +1,4 @@
-"""Sections of a fine-tuning's report: tables of the rows by what they are for, and pictures of the
-predictions beside the truth.
-"""
+"""Sections of a fine-tuning's report: tables describe the rows, and pictures show the predictions."""
 
 import io
 from collections.abc import Mapping

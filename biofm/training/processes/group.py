@@ -88,9 +88,10 @@ class _Connection(NamedTuple):
 
 
 def drop_strangers(user: int | None = None) -> int:
-    """Shut down the connections to the listening ports of this process that anybody but ``user`` made, and
-    return how many they were. ``user`` is this process's own by default. If gloo had taken one of them for a
-    process of the run, that process counts as lost from then on.
+    """Shut the connections of other users to the ports of this process, and return their number.
+
+    ``user`` is the id of the allowed user, by default this process's. If gloo has taken such a connection for
+    a process of the run, that process counts as lost from then on.
     """
     user = os.geteuid() if user is None else user
     own = dict(_own_sockets())

@@ -41,7 +41,7 @@ def test_a_run_by_gradients_leaves_its_page_with_curves_and_their_pictures(
     page = page_in(tmp_path / "run")
     assert page.all("h1")[0].text == "y of t.csv"
     told = page.all("p", class_="summary")[0].text
-    assert told.startswith("All weights of it learned y from 36 rows: regression, because ")
+    assert told.startswith("All weights of it learned y from 36 rows (regression, because ")
     assert {path.name for path in (tmp_path / "run").glob("*.png")} >= {"loss.png", "learning_rate.png"}
     assert [item.text for item in page.all("figure")[0].all("li")] == ["training", "validation"]
     for row in summary.judged["test"].rows:
@@ -83,8 +83,8 @@ def test_a_regression_shows_predictions_beside_the_truth_and_where_targets_lie(
     assert uncertainty.values["rows that calibrate"] == 12
     assert uncertainty.values["truths that an interval is to hold"] == "90%"
     seen = [len(it) for it, role in zip(table.sequences, table.roles, strict=True) if role != "test"]
-    assert domain.values["residues of the rows that train"] == f"{min(seen)} to {max(seen)}"
-    assert domain.values["letters in them"] == "A C D E F G H I K L M N P Q R S T V W Y"
+    assert domain.values["residues of a training row"] == f"{min(seen)} to {max(seen)}"
+    assert domain.values["letters of the training rows"] == "A C D E F G H I K L M N P Q R S T V W Y"
     assert found.curves == ()
 
 
