@@ -244,7 +244,7 @@ def test_the_report_of_a_fine_tuning_is_in_its_words(
         dtype="float32", sets=["n_resamples=20", "n_warmup=1"], **steps,
     )  # fmt: skip
     page = told(tmp_path / "run" / "report.html")
-    assert "pairs of the rows that train" in page
+    assert "pairs of a training row" in page
     assert "Lengths in pairs." in page
     assert none_of_proteins(page, *summary.notices, *summary.not_computed.values(), summary.why)
 
