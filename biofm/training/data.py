@@ -58,7 +58,7 @@ class PackedData(LightningDataModule):
         return batch.to(device)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the place where the next step begins. Lightning asks for it only between steps."""
+        """Return the place where the next step begins. Checkpoints save it only between steps."""
         return {"cursor": tuple(self.cursor)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

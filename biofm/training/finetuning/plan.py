@@ -43,7 +43,8 @@ class MemberPlan:
         seed: The seed of its random choices.
         train: The rows that train it.
         validation: The rows whose loss stops its training.
-        held_out: The rows whose predictions calibrate it; with folds, they are evaluated too.
+        held_out: The rows whose predictions by this member calibrate the predictor; with folds, they are
+            evaluated too.
     """
 
     name: str
