@@ -144,7 +144,7 @@ def _index() -> str:
         [
             "# Reference",
             "",
-            "Each verb is declared once. The command, the Python function, the request to the gate, and these",
+            "Each verb is declared once. The command, the Python function, the gate's request and these",
             "pages are made from its declaration.",
             "",
             "## Commands and functions",

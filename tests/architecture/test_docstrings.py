@@ -194,6 +194,7 @@ def test_a_heading_is_no_sentence(source: str, fault: str) -> None:
 )
 def test_a_sentence_passes(source: str) -> None:
     node = ast.parse(source).body[0]
+    assert isinstance(node, Definition)
     assert [*faults_of_sentence(node, ast.get_docstring(node) or "")] == []
 
 
