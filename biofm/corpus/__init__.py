@@ -1,5 +1,5 @@
-"""Token stores: how they are written, and what a data set is like: lengths, letters, copies, and what its
-split lets through.
+"""Token stores and descriptions of data sets: functions that write stores, and that count lengths, letters,
+copies and leakage.
 """
 
 from biofm.corpus.describe import (

@@ -1,6 +1,6 @@
-"""Description of a data set: counted block by block, then told in numbers.
+"""Descriptions of data sets: sequences are counted block by block, and the counts are summed up in numbers.
 
-Counting keeps sixteen bytes for each sequence and nothing of its letters.
+Counting keeps sixteen bytes in memory for each sequence, and none of its letters.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,8 +26,8 @@ QUANTILES = {
 }
 N_BINS = 48
 NOT_COMPARED = (
-    "held-out sequences whose relatives were not looked for: that is done letter by letter, and {units} are "
-    "not single letters"
+    "held-out sequences whose relatives were not searched: the search compares single letters, which "
+    "{units} are not"
 )
 
 Lengths = NDArray[np.int64]
@@ -36,7 +36,12 @@ Hashes = NDArray[np.uint64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Histogram:
-    """``counts[i]`` values lie between ``edges[i]`` and ``edges[i + 1]``."""
+    """Holds how many values lie in each of a row of bins.
+
+    Attributes:
+        edges: Bounds of the bins, ascending; one more than there are bins.
+        counts: Number of values in each bin. Bin i reaches from ``edges[i]`` up to ``edges[i + 1]``.
+    """
 
     edges: tuple[float, ...]
     counts: tuple[int, ...]
@@ -44,8 +49,15 @@ class Histogram:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceDescription:
-    """One input in numbers. ``n_distinct`` of its sequences differ from each other, and ``n_elsewhere`` of
-    these are in another input too. ``lengths`` are in residues, on edges that all inputs share.
+    """Describes one input file in numbers.
+
+    Attributes:
+        name: Name of the file.
+        n_sequences: Number of its sequences.
+        n_residues: Number of residues (or other units) in all of them.
+        n_distinct: Number of its sequences that differ from each other.
+        n_elsewhere: How many of the distinct sequences are in another input too.
+        lengths: Histogram of the lengths in residues. All inputs of a data set share the edges of the bins.
     """
 
     name: str
@@ -58,7 +70,12 @@ class SourceDescription:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shared:
-    """How many distinct sequences two inputs have in common."""
+    """Counts the sequences that two inputs have in common.
+
+    Attributes:
+        sources: Names of the two inputs.
+        n_sequences: Number of distinct sequences that are in both.
+    """
 
     sources: tuple[str, str]
     n_sequences: int
@@ -66,15 +83,25 @@ class Shared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
-    """A data set in numbers.
+    """Describes a data set in numbers.
 
-    quantiles: quantiles of the lengths in residues, by their names ("median", "95 %").
-    units: what its sequences are made of, such as residues. standard: the units that models are judged on,
-        such as "the 20 amino acids".
-    letters: how often each token occurs that stands for a unit, the commonest first.
-    n_unknown: units that are none of the standard ones.
-    n_distinct: sequences that differ from each other, in all inputs together.
-    split: the number of sequences in each part of the split; empty where there is none.
+    Attributes:
+        name: Name of the data set.
+        n_sequences: Number of sequences in all inputs.
+        n_residues: Number of residues (or other units) in all of them.
+        n_distinct: Number of sequences that differ from each other, over all inputs together.
+        sources: Description of each input.
+        quantiles: Quantiles of the lengths in residues by their names ("median", "95 %"), and their "mean".
+        letters: Number of occurrences of each token that stands for a unit, the commonest first.
+        n_unknown: Number of units that are none of the standard ones.
+        units: Name of what the sequences are made of, for example "residues".
+        standard: Name of the units that models are judged on, for example "the 20 amino acids".
+        shared: Pairs of inputs that have sequences in common.
+        split_method: Method of the split; empty without a split.
+        split_tool: Program that computed the split, with its version; empty if biofm did.
+        split: Number of sequences in each part of the split; empty without a split.
+        leakage: Sequences of held-out parts that other parts hold too.
+        notices: Remarks by their text, with counts.
     """
 
     name: str
@@ -96,7 +123,12 @@ class Description:
 
 
 class Tally:
-    """Counts of one input: the lengths and hashes of its sequences, and how often each token occurs."""
+    """Counts one input: the lengths and hashes of its sequences, and how often each token occurs.
+
+    Args:
+        name: Name of the input.
+        n_tokens: Size of the vocabulary.
+    """
 
     def __init__(self, name: str, n_tokens: int) -> None:
         self.name = name
@@ -107,24 +139,38 @@ class Tally:
     def add(
         self, tokens: NDArray[np.unsignedinteger], lengths: NDArray[np.int64], hashes: NDArray[np.uint64]
     ) -> None:
+        """Add a block of sequences to the counts.
+
+        Args:
+            tokens: Tokens of the sequences, laid one after the other.
+            lengths: Length of each sequence in tokens.
+            hashes: Hash of each sequence.
+        """
         self.counts += np.bincount(tokens, minlength=len(self.counts))
         self._lengths.append(lengths)
         self._hashes.append(hashes)
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """The length of each sequence in tokens."""
+        """The lengths in tokens, which belong to the sequences in their order."""
         return np.concatenate([np.empty(0, np.int64), *self._lengths])
 
     @property
     def distinct(self) -> NDArray[np.uint64]:
-        """The hashes of the distinct sequences, ascending."""
+        """The hashes that differ from each other, in ascending order."""
         return np.unique(np.concatenate([np.empty(0, np.uint64), *self._hashes]))
 
 
 def describe_store(store: Store, name: str, *, n_sampled: int, seed: int, progress: OnStage) -> Description:
-    """Describe a prepared data set. ``n_sampled`` sequences of each held-out part are compared with the other
-    parts, where relatives can be searched.
+    """Describe a prepared data set.
+
+    Args:
+        store: The opened store.
+        name: Name of the data set in the description.
+        n_sampled: Number of sequences of each held-out part whose relatives are searched in the other parts.
+            0 searches none.
+        seed: Seed of the choice of these sequences.
+        progress: Called with the name of a stage, the work done and the whole work.
     """
     progress("counting", 0, 1)
     tallies = tally_store(store)
@@ -146,7 +192,14 @@ def describe_store(store: Store, name: str, *, n_sampled: int, seed: int, progre
 def describe_sources(
     tallies: Sequence[Tally], alphabet: Alphabet, name: str, notices: Mapping[str, int]
 ) -> Description:
-    """Describe inputs that were counted, and that hold a sequence at least."""
+    """Describe inputs that were counted. Together they hold at least one sequence.
+
+    Args:
+        tallies: Counts of each input.
+        alphabet: Alphabet whose tokens were counted.
+        name: Name of the data set in the description.
+        notices: Remarks that arose while the inputs were read, with counts.
+    """
     lengths = [tally.lengths - alphabet.n_special for tally in tallies]
     distinct = [tally.distinct for tally in tallies]
     every = np.concatenate(lengths)
@@ -225,8 +278,8 @@ def _quantiles(lengths: Lengths) -> dict[str, float]:
 
 
 def _edges(lengths: Lengths) -> NDArray[np.float64]:
-    """Return the edges of the bins of lengths: whole numbers, about equally far apart on a logarithmic scale.
-    The last bin holds the longest.
+    """Return the edges of the bins for these lengths: whole numbers, about equally far apart on a logarithmic
+    scale. The longest sequence lies in the last bin.
     """
     low, high = max(1, int(lengths.min())), int(lengths.max()) + 1
     return np.unique(np.round(np.geomspace(low, max(high, low + 1), N_BINS + 1)))

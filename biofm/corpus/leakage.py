@@ -1,7 +1,7 @@
-"""Leakage: what of the held-out parts of a store is in its other parts, as copies or as relatives.
+"""Leakage: how much of the held-out parts of a store is also in its other parts, as copies or as relatives.
 
-Relatives are searched letter by letter. Units of several letters would all be spelled X, by which all
-sequences would be alike: relatives of such sequences cannot be searched.
+Relatives are searched letter by letter. Units that are not single letters cannot be searched: each would be
+spelled X, so that all sequences would look alike.
 """
 
 from dataclasses import dataclass
@@ -19,21 +19,26 @@ from numpy.typing import NDArray
 from biofm.core.errors import OptionError
 
 SEARCHED_TOKENS = 4_000_000
-"""How many tokens of a part a sample is compared with, some seconds of work. Of a larger part some sequences
-are drawn.
-"""
+"""The most tokens of a part that a sample is compared with, which takes some seconds. A larger part is sampled."""
 PAIRS = (("validation", "train"), ("test", "train"), ("test", "validation"))
 BY_RELATIVES = ("identity", "cluster")
-"""The methods of a split that search relatives."""
+"""Methods of a split that search relatives."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leakage:
-    """How much of a held-out ``part`` is in an ``other`` part.
+    """Counts the sequences of a held-out part that another part holds too.
 
-    Of its ``n_sequences``, ``n_copies`` are there letter by letter. Of ``n_sampled`` of them, compared with
-    ``n_searched`` of the ``n_other`` sequences there, ``n_related`` have a relative: an alignment over at
-    least half of the shorter protein with at least 30 % of its columns identical.
+    Attributes:
+        part: Name of the held-out part.
+        other: Name of the part that it is compared with.
+        n_sequences: Number of sequences in the held-out part.
+        n_copies: How many of them are in the other part letter by letter.
+        n_sampled: Number of held-out sequences whose relatives were searched.
+        n_related: How many of the sampled sequences have a relative in the other part: an alignment over at
+            least half of the shorter protein, with at least 30 % identical columns.
+        n_searched: Number of sequences of the other part that were searched.
+        n_other: Number of sequences in the other part.
     """
 
     part: str
@@ -47,15 +52,22 @@ class Leakage:
 
     @property
     def place(self) -> str:
-        """The name of the other part in a sentence."""
+        """How a sentence calls the other part: "training" for train, otherwise by its name."""
         return "training" if self.other == "train" else self.other
 
 
 def measure_leakage(store: Store, *, n_sampled: int, seed: int, progress: OnStage) -> tuple[Leakage, ...]:
-    """Return the leakage between each two parts that hold sequences: all copies, and the relatives of
-    ``n_sampled`` sequences, or of none where relatives cannot be searched.
+    """Measure the leakage between every two parts that hold sequences. Copies are all counted; relatives are
+    searched for a sample.
 
     The search (``biofm_datasets.similarity.find_similar``) may miss a few relatives.
+
+    Args:
+        store: The opened store, with its split.
+        n_sampled: Number of held-out sequences of each part whose relatives are searched. None are if the
+            units are not single letters.
+        seed: Seed of the samples.
+        progress: Called with the name of a stage, the work done and the whole work.
     """
     if not has_letters(store.record.alphabet):
         n_sampled = 0
@@ -90,32 +102,35 @@ def measure_leakage(store: Store, *, n_sampled: int, seed: int, progress: OnStag
 
 
 def has_letters(alphabet: Alphabet) -> bool:
-    """Return whether every token that models are judged on is a single letter, so that relatives can be
+    """Return whether every unit that models are judged on is a single letter, so that relatives can be
     searched.
+
+    Args:
+        alphabet: Alphabet of the sequences.
     """
     scored = (alphabet.tokens[number] for number in alphabet.scored)
     return all(len(token) == 1 and token.isascii() and token.isalpha() for token in scored)
 
 
 def check_split(split: SplitOptions, alphabet: Alphabet) -> None:
-    """Raise OptionError for a split by relatives of sequences whose relatives cannot be searched."""
+    """Raise OptionError if a split needs relatives, and these sequences cannot be searched for relatives."""
     if split.method in BY_RELATIVES and not has_letters(alphabet):
         what = (
-            f"{split.method} compares sequences letter by letter, and {alphabet.units} are not single letters"
+            f"{split.method} compares sequences letter by letter, but {alphabet.units} are not single letters"
         )
         raise OptionError(what, where="--split", remedy="Give random, column or group")
 
 
 def _sample_fitting(store: Store, members: Indices, n: int, seed: int) -> Indices:
-    """Return ``n`` random sequences, or all, of those whose length allows them to be held out."""
+    """Return at most ``n`` random members among those that are short and long enough to be held out."""
     n_residues = store.tokens.lengths(members) - Spelling(store.record.alphabet).n_around
     fits = (n_residues >= MIN_HELD_OUT_LENGTH) & (n_residues <= MAX_HELD_OUT_LENGTH)
     return _sample(members[fits], n, seed)
 
 
 def _find_related(store: Store, sampled: Indices, others: list[str], progress: OnStage) -> NDArray[np.bool_]:
-    """Return which of the sampled sequences have a relative among the others; empty if nothing is
-    searched.
+    """Return which of the sampled sequences have a relative among the others. The result is empty if there is
+    nothing to search.
     """
     if not (len(sampled) and others):
         return np.zeros(0, np.bool_)
@@ -125,14 +140,14 @@ def _find_related(store: Store, sampled: Indices, others: list[str], progress: O
 
 
 def _sample(members: Indices, n: int, seed: int) -> Indices:
-    """Return ``n`` random members, or all."""
+    """Return ``n`` random members, or all if there are fewer."""
     if not len(members):
         return members
     return members[permute(np.arange(min(n, len(members))), len(members), key_of(seed))]
 
 
 def _sample_tokens(store: Store, members: Indices, n_tokens: int, seed: int) -> Indices:
-    """Return random members that hold at most ``n_tokens`` tokens together, or all."""
+    """Return random members that hold at most ``n_tokens`` tokens together, or all if they hold fewer."""
     mean = store.record.n_tokens / max(1, store.record.n_sequences)
     some = _sample(members, int(2 * n_tokens / mean) + 1, seed)
     return some[np.cumsum(store.tokens.lengths(some)) <= n_tokens]

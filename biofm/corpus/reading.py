@@ -1,4 +1,5 @@
-"""Reading the inputs of token stores: which files can be one, and their records as blocks of tokens.
+"""Readers of the inputs of token stores: they turn records into blocks of tokens, and name what cannot be an
+input.
 
 Memory does not grow with the files: a block has about a million residues.
 """
@@ -28,11 +29,11 @@ BLOCK_RESIDUES = 1 << 20
 
 
 class Block(NamedTuple):
-    """Some records of a file: their tokens end to end, and the keys by which a split assigns them, if it
-    needs any.
+    """Holds some records of a file, as tokens laid one after the other.
 
-    ``n_read`` counts the records of the file so far, including skipped ones; ``n_units`` counts the units of
-    the block, such as residues.
+    ``n_read`` counts the records of the file so far, including skipped ones. ``n_units`` counts the units of
+    the block, for example residues. ``keys`` decide the part of the split of each record; None if the split
+    needs none.
     """
 
     ids: list[str]
@@ -46,16 +47,26 @@ class Block(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading(RecordOptions):
-    """How files are read, and how they will be split."""
+    """Holds the options by which files are read and will be split.
+
+    Attributes:
+        split: Options of the split.
+    """
 
     split: SplitOptions = SplitOptions()  # noqa: RUF009  # immutable
 
 
 class BlockReader:
-    """Turns the records of files into blocks.
+    """Turns the records of files into blocks of tokens.
 
-    ``notices`` counts what is changed or left out; whenever a block is yielded they cover the records up to
-    it. The options of columns apply to tables alone, if any of the files, by their ``names``, is one.
+    Whenever a block is yielded, the notices cover exactly the records up to it. If one of the files is a
+    table, the options of columns apply to tables alone.
+
+    Args:
+        reading: Options of reading and splitting.
+        names: Names of all files that will be read.
+        tokenizer: Turns sequences into tokens.
+        notices: Counts what is changed or left out.
     """
 
     def __init__(
@@ -70,10 +81,16 @@ class BlockReader:
         self._keys: list[int] = []
 
     def read(self, stream: BinaryIO, name: str, n_done: int = 0) -> Iterator[Block]:
-        """Yield the blocks after the first ``n_done`` records.
+        """Yield the blocks of a file.
 
-        Raises DataError: the file is faulty, or a record is and faults are not skipped. InputError: all
-        records are faulty.
+        Args:
+            stream: The opened file.
+            name: Its name, for messages.
+            n_done: Number of records to skip, because they were read before.
+
+        Raises:
+            DataError: The file is faulty, or a record is and faulty records are not skipped.
+            InputError: All records are faulty.
         """
         modality = self.tokenizer.modality
         check_asked(self.reading.modality, modality)
@@ -111,11 +128,11 @@ class BlockReader:
             raise InputError("every record was at fault, nothing is left", where=name, remedy=remedy)
         if self._ids:
             yield self._block(n_read)
-        self.notices.update(repeated)  # behind the last block: a read that goes on counts all of them again
+        self.notices.update(repeated)  # at the end: a resumed read counts repeated ids from the start again
 
     def _key(self, record: Record) -> int | None:
-        """Return the key by which the split assigns a record: of a cell of its column, or of its own
-        group.
+        """Return the key by which the split assigns a record: of the cell in the split's column, or of the
+        record's group.
         """
         split = self.reading.split
         if not split.needs_keys:
@@ -123,7 +140,7 @@ class BlockReader:
         if split.column:
             return key_of_cell(record.label, split, record.where)
         group = self.tokenizer.modality.group
-        assert group is not None, "the options of the split were told that there is one"
+        assert group is not None, "options check that the modality has groups"
         return key_of_cell(group(record), split, record.where)
 
     def _block(self, n_read: int) -> Block:
@@ -142,7 +159,14 @@ class BlockReader:
 
 
 class Input(NamedTuple):
-    """An opened file. ``weight`` is its share in a mixture; None stands for the share of its sequences."""
+    """Holds an opened file.
+
+    Attributes:
+        stream: The opened file.
+        name: Its name, for messages and records.
+        sha256: Its checksum.
+        weight: Share of the file in a mixture. None stands for its share of all sequences.
+    """
 
     stream: BinaryIO
     name: str
@@ -153,36 +177,58 @@ class Input(NamedTuple):
 def open_inputs(
     streams: Sequence[BinaryIO], paths: Sequence[Path], weights: Sequence[float] | None = None
 ) -> list[Input]:
-    """Return the opened files with their names, checksums and weights."""
+    """Return the opened files with their names, checksums and weights.
+
+    Args:
+        streams: The opened files.
+        paths: Their paths, in the same order.
+        weights: Share of each file in a mixture. None gives each its share of all sequences.
+    """
     named = zip(streams, short_names(paths), weights or repeat(None, len(paths)), strict=True)
     return [Input(stream, name, sha256_of([stream]), weight) for stream, name, weight in named]
 
 
 def check_not_standard_input(paths: Sequence[Path], modality: str | None = None) -> None:
-    """Raise InputError where one of the paths is standard input. ``modality`` names what it should hold."""
+    """Raise InputError if one of the paths is standard input.
+
+    Args:
+        paths: Paths of the inputs.
+        modality: Name of the modality of the inputs. None stands for the default modality.
+    """
     if STANDARD_INPUT in paths:
         from biofm.models import modality_named  # brings torch, which a fault alone needs
 
         items = modality_named(modality).words.items
-        what, remedy = "data sets are read from files", f"Write the {items} into a file first"
+        what = "data sets are read from files, not from standard input"
+        remedy = f"Write the {items} into a file first"
         raise InputError(what, where="-", remedy=remedy)
 
 
 def check_store_reading(store: Path, reading: Reading) -> None:
-    """Raise InputError where ``reading`` sets for a store what was decided when it was prepared."""
+    """Raise InputError if ``reading`` sets an option that was already decided when the store was prepared.
+
+    Args:
+        store: Folder of the store.
+        reading: Options of reading.
+    """
     if reading.column is not None:
-        what, remedy = "a column was chosen, but a store has none", "Leave the column out"
+        what, remedy = "a column was chosen, but a store has no columns", "Leave the column out"
         raise InputError(what, where=str(store), remedy=remedy)
     if reading.gaps != Reading().gaps:
-        what, remedy = "the gaps of a store were treated when it was prepared", "Leave --gaps out"
+        what, remedy = "the gaps of a store were handled when it was prepared", "Leave --gaps out"
         raise InputError(what, where=str(store), remedy=remedy)
 
 
 def modality_of(inputs: Sequence[Path], asked: str | None) -> str:
-    """Return the name of the inputs' modality: that of a store, else ``asked``, else that of the files'
-    suffix.
+    """Return the name of the modality of the inputs: the one of a store, else ``asked``, else the one of the
+    files' suffix.
 
-    Raises InputError: the store holds something else than was asked for, or is damaged.
+    Args:
+        inputs: Paths of the inputs, or the folder of a store.
+        asked: Name of the modality that the user asked for; None if there is none.
+
+    Raises:
+        InputError: The store holds another modality than was asked for, or is damaged.
     """
     if not inputs or not (inputs[0] / RECORD).is_file():
         from biofm.models import modality_named  # brings torch
@@ -197,6 +243,10 @@ def modality_of(inputs: Sequence[Path], asked: str | None) -> str:
 
 
 def short_names(paths: Sequence[Path]) -> list[str]:
-    """Return the files' names, with their folders where two files share a name."""
+    """Return the names of files, with their folders if two files share a name.
+
+    Args:
+        paths: Paths of the files.
+    """
     names = [path.name for path in paths]
     return names if len(set(names)) == len(names) else [str(path) for path in paths]

@@ -1,4 +1,6 @@
-"""Writing a token store: the tokens of its inputs, its split, and the record of what it is."""
+"""Writers of token stores: they stream the tokens of inputs into files, split the sequences and write the
+record.
+"""
 
 import hashlib
 import json
@@ -28,13 +30,15 @@ from biofm.corpus.reading import BlockReader, Input, Reading
 from biofm.modalities import Tokenizer
 
 COMMIT_TOKENS = 1 << 25
-"""How many tokens lie between two commits: a killed run repeats at most these, some seconds of work."""
+"""Tokens between two commits: a killed run repeats at most these, which takes some seconds."""
 
 
 @dataclass(slots=True)
 class _Done:
-    """How far a commit goes: whole inputs, and ``n_read`` records of the next one. ``ends`` holds for each
-    whole input how many sequences, tokens and units there are up to its end.
+    """Holds how far a commit goes.
+
+    ``n_read`` counts the records of the unfinished input. ``ends`` holds for each finished input the numbers
+    of sequences, tokens and units up to its end.
     """
 
     n_read: int = 0
@@ -56,11 +60,24 @@ def write_store(
     anew: bool = False,
     when_read: Callable[[], None] = lambda: None,
 ) -> Store:
-    """Write the inputs into ``folder`` as a store; ``resume`` goes on with work that lies there, ``anew``
-    gives it up. ``when_read`` is called when all is read, and may raise: nothing is a store yet. Columns that
-    travel with the records are not kept: a store holds what a model trains on.
+    """Write the inputs into a folder as a token store.
 
-    Raises InputError, OptionError, OutputError.
+    A store holds what a model trains on: other columns of the records are not kept.
+
+    Args:
+        inputs: Opened files.
+        reading: Options of reading and splitting.
+        tokenizer: Turns sequences into tokens.
+        folder: Folder of the store.
+        progress: Called with the name of a stage, the work done and the whole work.
+        resume: Whether to continue unfinished work in the folder.
+        anew: Whether to discard unfinished work in the folder.
+        when_read: Called after the last record was read. It may raise an error; no store exists yet.
+
+    Raises:
+        InputError: An input is faulty.
+        OptionError: The sequences cannot be split as asked.
+        OutputError: The folder cannot be written.
     """
     check_split(reading.split, tokenizer.alphabet)
     with data_errors(OutputError):
@@ -78,13 +95,14 @@ def write_store(
 
 
 def dtype_of(tokenizer: Tokenizer) -> str:
-    """Return the name of the type of its token numbers in the header of a store's files."""
+    """Return how a store's files name the type of their token numbers."""
     return f"U{8 * tokenizer.dtype.itemsize}"
 
 
 def fingerprint_of(inputs: Sequence[Input], reading: Reading, tokenizer: Tokenizer) -> dict[str, Any]:
-    """Return what decides the sequences of a store and the keys of its split. The method of the split is not
-    part of it: it may change until the store is complete.
+    """Return everything that decides the sequences of a store and the keys of its split.
+
+    The method of the split is left out, because it may change until the store is complete.
     """
     return {
         "inputs": ", ".join(item.name for item in inputs),
@@ -101,7 +119,13 @@ def fingerprint_of(inputs: Sequence[Input], reading: Reading, tokenizer: Tokeniz
 
 
 def request_digest(inputs: Sequence[Input], reading: Reading, tokenizer: Tokenizer) -> str:
-    """Return the SHA-256 of everything that decides a store."""
+    """Return the SHA-256 of everything that decides a store.
+
+    Args:
+        inputs: Opened files.
+        reading: Options of reading and splitting.
+        tokenizer: Turns sequences into tokens.
+    """
     whole = fingerprint_of(inputs, reading, tokenizer) | {
         "split": asdict(reading.split),
         "on error": reading.on_error,
@@ -117,7 +141,7 @@ def stream_in(
     progress: OnStage,
     when_read: Callable[[], None],
 ) -> None:
-    """Append the inputs to the store, from the last commit on, and seal it."""
+    """Append the inputs to the store, starting at the last commit, and seal it."""
     done = _Done(**writer.state)
     notices = Counter(done.notices)
     reader = BlockReader(reading, [item.name for item in inputs], tokenizer, notices)
@@ -152,8 +176,10 @@ def split_and_record(
     writer: StoreWriter,
     progress: OnStage,
 ) -> None:
-    """Split the sequences and write the record of the store. Raises OptionError where they cannot be split in
-    the way that was asked for.
+    """Split the sequences and write the record of the store.
+
+    Raises:
+        OptionError: The sequences cannot be split as asked.
     """
     done = _Done(**writer.state)
     alphabet = tokenizer.alphabet

@@ -256,7 +256,7 @@ def test_a_split_by_relatives_is_refused_where_units_are_not_letters(
     with pytest.raises(OptionError) as caught:
         biofm.prepare(file, tmp_path / "store", modality="toy", split=split, test=2)
     assert str(caught.value) == (
-        f"--split: {split} compares sequences letter by letter, and pairs are not single letters. "
+        f"--split: {split} compares sequences letter by letter, but pairs are not single letters. "
         "Give random, column or group"
     )
     assert not (tmp_path / "store").exists()
@@ -270,8 +270,8 @@ def test_relatives_are_left_out_of_a_description_where_units_are_not_letters(
     found = biofm.describe(store)
     assert {(it.n_sampled, it.n_related, it.n_searched) for it in found.leakage} == {(0, 0, 0)}
     assert found.notices == {
-        "held-out sequences whose relatives were not looked for: that is done letter by letter, and pairs "
-        "are not single letters": 5
+        "held-out sequences whose relatives were not searched: the search compares single letters, which "
+        "pairs are not": 5
     }
     assert biofm.describe(store, n_sampled=0).notices == {}, "nobody asked for them"
 
