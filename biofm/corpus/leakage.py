@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from biofm.core.errors import OptionError
 
 SEARCHED_TOKENS = 4_000_000
-"""The most tokens of a part that a sample is compared with, which takes some seconds. A larger part is sampled."""
+"""The most tokens of a part that are searched, which takes some seconds. A larger part is sampled."""
 PAIRS = (("validation", "train"), ("test", "train"), ("test", "validation"))
 BY_RELATIVES = ("identity", "cluster")
 """Methods of a split that search relatives."""
@@ -52,7 +52,7 @@ class Leakage:
 
     @property
     def place(self) -> str:
-        """How a sentence calls the other part: "training" for train, otherwise by its name."""
+        """The word that stands for the other part in a sentence: "training" for train, else its name."""
         return "training" if self.other == "train" else self.other
 
 
