@@ -38,6 +38,7 @@ from biofm.evaluation.perplexity import (
     held_out_perplexity,
     residue_frequencies,
 )
+from biofm.evaluation.verdict import say_which_is_better
 
 __all__ = [
     "LEAST_PROBABILITY",
@@ -74,6 +75,7 @@ __all__ = [
     "is_temperature",
     "read_assay",
     "residue_frequencies",
+    "say_which_is_better",
     "scale_of",
     "scores_to_judge",
     "unread_variants",

@@ -1,4 +1,4 @@
-"""Pictures of results."""
+"""Pictures of results: functions that draw figures and write them as PNG, SVG or PDF."""
 
 from biofm.report.confusion import draw_confusion
 from biofm.report.contacts import draw_contacts

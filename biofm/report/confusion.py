@@ -1,4 +1,4 @@
-"""A confusion matrix: which class was predicted for which."""
+"""Confusion matrices: a figure that shows which class was predicted for which true class."""
 
 from collections.abc import Sequence
 from typing import BinaryIO
@@ -14,9 +14,22 @@ CELL_INCH, LEAST_INCH, MOST_INCH = 0.5, 2.4, 9.0
 LONGEST_NAME = 24
 
 
-def draw_confusion(counts: NDArray[np.int64], classes: Sequence[str], handle: BinaryIO, suffix: str) -> None:
-    """Draw how many of class i were predicted as class j, ``counts[i, j]``. The darker a cell, the larger its
-    share of its row, which is the true class.
+def draw_confusion(
+    counts: NDArray[np.int64],
+    classes: Sequence[str],
+    handle: BinaryIO,
+    suffix: str,
+    *,
+    models: Sequence[str] = (),
+) -> None:
+    """Draw a confusion matrix. The darker a cell, the larger its share of its row, which is the true class.
+
+    Args:
+        counts: Number of cases of class i (row) that were predicted as class j (column).
+        classes: Names of the classes.
+        handle: Opened file that the figure is written to.
+        suffix: Format of the figure: .png, .svg or .pdf.
+        models: Names of the models behind the figure; a demonstration model is named in a corner.
     """
     n = len(classes)
     side = min(max(LEAST_INCH, CELL_INCH * n), MOST_INCH)
@@ -33,11 +46,12 @@ def draw_confusion(counts: NDArray[np.int64], classes: Sequence[str], handle: Bi
     axes.set_yticks(range(len(names)), names, parse_math=False)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    axes.set_xlabel("predicted" if names else f"predicted, {n:,} classes, too many to name")
-    axes.set_ylabel("true")
-    figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.8)
-    write_figure(figure, handle, suffix)
+    axes.set_xlabel("predicted class" if names else f"predicted class ({n:,} classes, too many to name)")
+    axes.set_ylabel("true class")
+    figure.colorbar(image, ax=axes, label="share of the cases of the true class", shrink=0.8)
+    write_figure(figure, handle, suffix, models)
 
 
 def _shorten(name: str) -> str:
+    """Cut a long name at ``LONGEST_NAME`` characters."""
     return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…"

@@ -1,5 +1,6 @@
-"""A contact map: which residues touch, as predicted and, below the diagonal, as a structure shows."""
+"""Contact maps: a figure that shows the predicted contacts above those of a structure."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
@@ -25,12 +26,22 @@ def draw_contacts(
     min_separation: int,
     handle: BinaryIO,
     suffix: str,
+    *,
+    models: Sequence[str] = (),
 ) -> None:
-    """Draw probabilities (residues, residues) from white to dark. Pairs nearer than ``min_separation`` along
-    the chain stay white.
+    """Draw the predicted probabilities from white to dark.
 
-    With ``truth`` the probabilities fill the upper triangle, and the lower one shows the structure's
-    contacts.
+    With ``truth`` the probabilities fill the upper triangle, and the contacts of the structure fill the lower
+    one.
+
+    Args:
+        title: Title, usually the id of the protein; a long one is cut.
+        probabilities: Probability of a contact for each pair of residues; symmetric.
+        truth: Contacts of a structure; None draws the prediction in both triangles.
+        min_separation: Least separation along the chain, in residues. Closer pairs stay white.
+        handle: Opened file that the figure is written to.
+        suffix: Format of the figure: .png, .svg or .pdf.
+        models: Names of the models behind the figure; a demonstration model is named in a corner.
     """
     n_residues = len(probabilities)
     far_below = np.tri(n_residues, k=-min_separation, dtype=bool)
@@ -40,18 +51,20 @@ def draw_contacts(
     lines = [title if len(title) <= LONGEST_TITLE else f"{title[:LONGEST_TITLE]}…"]
     if truth is not None:
         _draw_truth(axes, truth, far_below)
-        lines.append("above the diagonal: predicted; below: in the structure (grey: not shown there)")
+        lines.append("above the diagonal: predicted; below: in the structure (grey: residues missing there)")
     shown = far_below.T if truth is not None else far_below | far_below.T
     image = _show(axes, probabilities, shown, "Blues", 1)
-    axes.set_xlabel("residue")
-    axes.set_ylabel("residue")
+    axes.set_xlabel("residue number")
+    axes.set_ylabel("residue number")
     axes.set_title("\n".join(lines), parse_math=False, fontsize="medium")
     figure.colorbar(image, ax=axes, label="predicted probability of a contact", shrink=0.8)
-    write_figure(figure, handle, suffix)
+    write_figure(figure, handle, suffix, models)
 
 
 def _draw_truth(axes: "Axes", truth: "StructureContacts", far_below: NDArray[np.bool_]) -> None:
-    """The structure's contacts in black below the diagonal, on grey where it shows no residue."""
+    """Draw the structure's contacts in black below the diagonal, on grey where the structure shows no
+    residue.
+    """
     missing = np.ones(len(far_below), dtype=bool)
     missing[truth.places] = False
     grey = np.tril(missing[:, None] | missing)
@@ -66,7 +79,9 @@ def _draw_truth(axes: "Axes", truth: "StructureContacts", far_below: NDArray[np.
 def _show(
     axes: "Axes", values: NDArray[np.generic], shown: NDArray[np.bool_], colours: str, darkest: float
 ) -> "AxesImage":
-    """A picture whose pixels are residues, counted from 1, the first above; elsewhere it lets see through."""
+    """Show values as pixels, one for each pair of residues, counted from 1 at the top left. What is not shown
+    stays transparent.
+    """
     edges = (0.5, len(values) + 0.5, len(values) + 0.5, 0.5)
     masked = np.ma.masked_array(values, ~shown)
     return axes.imshow(masked, cmap=colours, vmin=0, vmax=darkest, extent=edges)

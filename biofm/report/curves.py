@@ -1,4 +1,4 @@
-"""Curves of a run: values that were measured repeatedly while it went on, such as the loss."""
+"""Curves of a run: figures of values that were measured repeatedly during the run, for example the loss."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +25,14 @@ SMOOTHED_SHARE = 25  # a running mean over one in so many of the points
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
-    """Values ``y`` at ``x``. A noisy one is drawn pale, with its running mean over it."""
+    """Holds one curve: values ``y`` at the places ``x``.
+
+    Attributes:
+        name: Name in the legend.
+        x: Place of each point on the horizontal axis, for example the step.
+        y: Value of each point. Points that are not finite are not drawn.
+        is_noisy: Whether to draw the values pale, with their running mean over them.
+    """
 
     name: str
     x: Sequence[float]
@@ -44,8 +51,15 @@ class Series:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curves:
-    """Series that share their axes. ``levels`` are values to compare with, the same at every x; ``note`` is
-    what a page says below the figure.
+    """Holds series that share their axes.
+
+    Attributes:
+        title: Title of the figure.
+        x_label: Label of the horizontal axis, with its unit.
+        y_label: Label of the vertical axis, with its unit.
+        series: The curves.
+        levels: Values to compare with, by their names; drawn as dashed horizontal lines.
+        note: Text that a page shows below the figure.
     """
 
     title: str
@@ -59,13 +73,20 @@ class Curves:
         assert len(self.series) + len(self.levels) <= len(COLOURS), "more curves than can be told apart"
 
     def names(self) -> list[tuple[str, str, bool]]:
-        """Name, colour and whether it is a level, in the order in which they are drawn."""
+        """Return the name, the colour and whether it is a level of every curve, in the order of drawing."""
         names = [(series.name, False) for series in self.series] + [(name, True) for name in self.levels]
         return [(name, COLOURS[number], is_level) for number, (name, is_level) in enumerate(names)]
 
 
-def draw_curves(curves: Curves, handle: BinaryIO, suffix: str) -> None:
-    """A figure with its legend: noisy series pale, with their running mean; levels dashed."""
+def draw_curves(curves: Curves, handle: BinaryIO, suffix: str, *, models: Sequence[str] = ()) -> None:
+    """Draw curves with their legend: noisy series pale with their running mean, levels dashed.
+
+    Args:
+        curves: What is drawn.
+        handle: Opened file that the figure is written to.
+        suffix: Format of the figure: .png, .svg or .pdf.
+        models: Names of the models behind the figure; a demonstration model is named in a corner.
+    """
     figure = new_figure(7, 4)
     axes = figure.subplots()
     lines = plot(curves, axes)
@@ -75,11 +96,11 @@ def draw_curves(curves: Curves, handle: BinaryIO, suffix: str) -> None:
         for text, (name, _, _) in zip(legend.get_texts(), curves.names(), strict=True):
             text.set_parse_math(False)
             text.set_text(printable(name))  # afterwards: a name that begins with _ would be left out
-    write_figure(figure, handle, suffix)
+    write_figure(figure, handle, suffix, models)
 
 
 def plot(curves: Curves, axes: "Axes") -> "list[Line2D]":
-    """Draw into ``axes``, without title and legend; a line for each of ``names``."""
+    """Draw curves into ``axes`` without title and legend, and return a line for each of their names."""
     names = curves.names()
     lines = [
         _plot_series(axes, series, colour)
@@ -95,7 +116,9 @@ def plot(curves: Curves, axes: "Axes") -> "list[Line2D]":
 
 
 def running_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Over a window around each value, cut at the ends; the values themselves where they are few."""
+    """Return the mean over a window around each value. At the ends the window is cut; a few values stay as
+    they are.
+    """
     width = window(len(values))
     ones = np.ones(width)
     counts = np.convolve(np.ones(len(values)), ones, "same")
@@ -104,11 +127,12 @@ def running_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def window(n_values: int) -> int:
-    """How many values the running mean is over; 1 where they are too few to smooth."""
+    """Return how many values the running mean covers; 1 if there are too few values to smooth."""
     return 1 if n_values < FEWEST_TO_SMOOTH else 2 * (n_values // (2 * SMOOTHED_SHARE)) + 1
 
 
 def _plot_series(axes: "Axes", series: Series, colour: str) -> "Line2D":
+    """Draw one series, and return the line that stands for it in the legend."""
     x, y = series.finite()
     if len(x) == 1:
         (line,) = axes.plot(x, y, "o", color=colour, markersize=4)
@@ -121,7 +145,7 @@ def _plot_series(axes: "Axes", series: Series, colour: str) -> "Line2D":
 
 
 def _dress(axes: "Axes") -> None:
-    """Little ink: two spines fewer, light lines across, numbers with their thousands apart."""
+    """Format the axes: few spines, light horizontal lines, and commas between thousands."""
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_color(GRID)
     axes.grid(axis="y", color=GRID, linewidth=0.8)

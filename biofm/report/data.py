@@ -1,9 +1,11 @@
-"""A figure of a data set: its lengths, its letters, what is held out, and copies."""
+"""Data sets: a figure of their lengths, their composition, their split and the copies in them."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
+from biofm_datasets.text import format_count
 from numpy.typing import NDArray
 
 from biofm.corpus import Description, Leakage
@@ -17,13 +19,14 @@ INK, MUTED, RULE, TRACK = "#1d2428", "#66717a", "#e2e0da", "#efeeea"
 LINES = ("#0f6f83", "#c2571a", "#6a5acd", "#3f7f2f", "#b03060")
 ACCENT, WARM, VIOLET, GREY = "#0f6f83", "#c2571a", "#6a5acd", "#a9b0b4"
 PART_COLOURS = {"train": ACCENT, "validation": VIOLET, "test": WARM, "removed": GREY}
-MOST_LINES = len(LINES)  # more inputs are shown together
+MOST_LINES = len(LINES)  # more inputs share one line
 MOST_ROWS = 5
+FEWEST_TICKS, MOST_TICKS = 3, 10
 MOST_LETTERS = 40  # of a name
-MOST_BARS = 20  # of units whose shares are compared with nothing
-MOST_SIGNS = 2  # of a unit that is spelled beside others; a longer one is spelled upwards, cut to eight
-LEAST_ROWS = 4.3  # of a panel: fewer leave it empty below
-LINE = 0.36  # of a row
+MOST_BARS = 20  # of units without a known composition
+MOST_SIGNS = 2  # of the name of a unit; a longer name is turned upright and cut to eight
+LEAST_ROWS = 4.3  # of a panel, which leaves room below fewer rows
+LINE = 0.36  # height of a line of text, in rows
 
 # Percent in UniProtKB/Swiss-Prot (https://web.expasy.org/docs/relnotes/relstat.html, release 2024_01).
 SWISS_PROT = {
@@ -34,19 +37,25 @@ SWISS_PROT = {
 
 
 class Reference(NamedTuple):
-    """Shares in percent that those of a data set are compared with."""
+    """Holds a known composition to compare a data set with.
+
+    ``shares`` are in percent, by the letter of the unit.
+    """
 
     title: str
+    units: str
     name: str
     shares: Mapping[str, float]
 
 
-REFERENCES = {"the 20 amino acids": Reference("Amino acids", "in Swiss-Prot", SWISS_PROT)}
-"""The references, by the name that a description gives to the units that models are judged on."""
+REFERENCES = {"the 20 amino acids": Reference("Composition", "amino acid", "Swiss-Prot", SWISS_PROT)}
+"""Known compositions, by the name of the units that a description gives."""
 
 
 class Row(NamedTuple):
-    """A name, what stands at its right, and a bar of shares with their colours."""
+    """Holds a row of a panel: a name at the left, a note at the right, and a bar of shares with their
+    colours.
+    """
 
     name: str
     note: str
@@ -54,16 +63,21 @@ class Row(NamedTuple):
 
 
 def draw_dataset(found: Description, handle: BinaryIO, suffix: str) -> None:
-    """Four panels: how long the sequences are, which units they have, the parts of the split (or the
-    inputs), and how many sequences are copies.
+    """Draw four panels: the lengths of the sequences, their composition, the parts of the split (or the
+    inputs), and the sequences that occur more than once.
+
+    Args:
+        found: Description of the data set.
+        handle: Opened file that the figure is written to.
+        suffix: Format of the figure: .png, .svg or .pdf.
     """
     figure = new_figure(WIDTH_INCH, HEIGHT_INCH)
     figure.set_layout_engine("none")
-    size = f"{found.n_sequences:,} sequences, {found.n_residues:,} {found.units}"
+    size = f"{format_count(found.n_sequences, 'sequence')}, {found.n_residues:,} {found.units}"
     figure.text(0.055, 0.955, _short(found.name, 70), fontsize=14, color=INK, weight="bold", parse_math=False)
     figure.text(0.055, 0.922, size, fontsize=9.5, color=MUTED)
-    left, right = (0.055, 0.52), (0.66, 0.29)  # from where, and how wide
-    upper, lower = (0.535, 0.285), (0.075, 0.295)
+    left, right = (0.07, 0.505), (0.66, 0.29)  # from where, and how wide
+    upper, lower = (0.545, 0.275), (0.085, 0.285)
     panels = [
         figure.add_axes((x, y, width, height)) for y, height in (upper, lower) for x, width in (left, right)
     ]
@@ -75,11 +89,11 @@ def draw_dataset(found: Description, handle: BinaryIO, suffix: str) -> None:
 
 
 def _draw_lengths(axes: "Axes", found: Description) -> None:
-    """Shares of each input, so that a small one shows beside a large one."""
-    from matplotlib.ticker import LogLocator  # heavy: this module is imported with every command
-
+    """Draw a histogram for each input, in percent of its sequences, so that a small input shows beside a
+    large one.
+    """
     median = found.quantiles["median"]
-    _set_up(axes, "Lengths", f"{found.units} in a sequence, % of sequences; median {median:,.0f}")
+    _set_up(axes, "Lengths", f"median {median:,.0f} {found.units} (dashed line)")
     edges = np.array(found.sources[0].lengths.edges)
     series = [(_short(it.name), np.array(it.lengths.counts)) for it in found.sources]
     if len(series) > MOST_LINES:
@@ -91,60 +105,75 @@ def _draw_lengths(axes: "Axes", found: Description) -> None:
     axes.axvline(median, color=INK, linewidth=0.8, linestyle=(0, (4, 3)))
     axes.set_xscale("log")
     axes.set_ylim(0, (1.1 + 0.09 * len(series)) * axes.get_ylim()[1])  # room for the legend
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    axes.xaxis.set_minor_locator(LogLocator(subs=(2, 5)))
-    axes.xaxis.set_minor_formatter(lambda value, _: f"{value:,.0f}")
+    ticks = choose_ticks(edges[0], edges[-1])
+    axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+    axes.set_xticks([], minor=True)
+    _name_axes(axes, f"length ({found.units}, logarithmic scale)", "% of sequences")
     if len(series) > 1:
         _add_legend(axes)
 
 
+def choose_ticks(low: float, high: float) -> list[int]:
+    """Choose whole numbers for the ticks of a logarithmic axis: round ones, and at least three if possible."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for steps in ((1, 2, 5), (1, 3), (1,)):
+        ticks = [step * 10**power for power in powers for step in steps if low <= step * 10**power <= high]
+        if len(ticks) <= MOST_TICKS:
+            break
+    if len(ticks) >= FEWEST_TICKS:
+        return ticks
+    return sorted({*np.linspace(math.ceil(low), math.floor(high), FEWEST_TICKS).astype(int).tolist()})
+
+
 def _draw_letters(axes: "Axes", found: Description) -> None:
-    """The shares of the units beside those of a reference, or of the commonest ones alone."""
+    """Draw the shares of the units beside a known composition, or those of the commonest units alone."""
     reference = REFERENCES.get(found.standard)
     if reference is None:
         _draw_commonest(axes, found)
         return
     others = [letter for letter in found.letters if letter not in reference.shares]
     spelt = ", ".join(others[:6]) + ", ..." * (len(others) > 6)
-    rest = f"{found.n_unknown:,} other letters{f' ({spelt})' * bool(others)}"
-    _set_up(axes, reference.title, f"% of {found.units}; {rest}")
+    rest = f"{format_count(found.n_unknown, 'other letter')}{f' ({spelt})' * bool(others)}"
+    _set_up(axes, reference.title, rest)
     letters = sorted(reference.shares, key=lambda letter: -found.letters.get(letter, 0))
     places = _draw_shares(axes, found, letters)
     axes.set_xticks(places, letters)
+    _name_axes(axes, reference.units, f"% of {found.units}")
     known = [reference.shares[letter] for letter in letters]
     axes.hlines(known, places - 0.44, places + 0.44, color=WARM, linewidth=1.8, label=reference.name)
     _add_legend(axes)
 
 
 def _draw_commonest(axes: "Axes", found: Description) -> None:
-    """So many as have room; of how many kinds they are the commonest is said."""
+    """Draw the shares of as many units as fit, the commonest first."""
     shown = list(found.letters)[:MOST_BARS]
-    cut = f" the {len(shown)} commonest of {len(found.letters):,} kinds;" * (len(shown) < len(found.letters))
+    cut = f"the {len(shown)} commonest of {len(found.letters):,} kinds; " * (len(shown) < len(found.letters))
     rest = f"{found.n_unknown:,} are none of {found.standard}"
-    _set_up(axes, "Composition", f"% of {found.units};{cut} {rest}")
+    _set_up(axes, "Composition", f"{cut}{rest}")
     places = _draw_shares(axes, found, shown)
     is_long = max(map(len, shown), default=0) > MOST_SIGNS
     names = [_short(name, 8) for name in shown]
     axes.set_xticks(places, names, rotation=90 if is_long else 0, parse_math=False)
+    _name_axes(axes, "", f"% of {found.units}")
 
 
 def _draw_shares(axes: "Axes", found: Description, letters: Sequence[str]) -> NDArray[np.int64]:
-    """Bars, and where they stand."""
+    """Draw a bar for each letter, and return the places of the bars."""
     total = max(1, sum(found.letters.values()))
     places = np.arange(len(letters))
     shares = [100 * found.letters.get(letter, 0) / total for letter in letters]
-    axes.bar(places, shares, width=0.7, color=ACCENT, alpha=0.9, label="here")
+    axes.bar(places, shares, width=0.7, color=ACCENT, alpha=0.9, label="this data set")
     axes.set_xlim(-0.7, len(letters) - 0.3)
     return places
 
 
 def _draw_split(axes: "Axes", found: Description) -> None:
-    """The parts, and what of them is in another; without a split, the inputs."""
+    """Draw the parts of the split and name what leaks between them; without a split, draw the inputs."""
     if not found.split:
-        _set_up(axes, "Inputs", "sequences of each")
+        _set_up(axes, "Inputs", "sequences in each input")
         rows = {it.name: (it.n_sequences, ACCENT) for it in found.sources}
     else:
-        _set_up(axes, f"Split: {found.split_method}", "sequences of each part")
+        _set_up(axes, f"Split: {found.split_method}", "sequences in each part")
         rows = {part: (n, PART_COLOURS[part]) for part, n in found.split.items() if n}
     total = found.n_sequences
     _draw_rows(
@@ -155,9 +184,11 @@ def _draw_split(axes: "Axes", found: Description) -> None:
 
 
 def _draw_copies(axes: "Axes", found: Description) -> None:
+    """Draw for each input how many of its sequences occur once, more than once, or in another input too."""
     n_copies = found.n_sequences - found.n_distinct
-    share = f"{n_copies:,} sequences repeat another ({n_copies / found.n_sequences:.1%})"
-    _set_up(axes, "Copies", share if n_copies else "no sequence is there twice")
+    repeated = format_count(n_copies, "sequence repeats another", "sequences repeat another")
+    share = f"{repeated} ({n_copies / found.n_sequences:.1%})"
+    _set_up(axes, "Copies", share if n_copies else "no sequence occurs twice")
     rows = []
     for it in found.sources:
         n_repeated = it.n_sequences - it.n_distinct
@@ -179,14 +210,17 @@ def _draw_copies(axes: "Axes", found: Description) -> None:
 
 
 def _leaks(it: Leakage) -> list[str]:
+    """Return sentences about the copies and relatives of a held-out part in another part."""
     lines = [f"{it.n_copies:,} of {it.n_sequences:,} in {it.part} are copies of {it.place} sequences"]
     if it.n_sampled:
-        lines.append(f"{it.n_related:,} of {it.n_sampled:,} sampled there have a relative in {it.place}")
+        lines.append(
+            f"{it.n_related:,} of {it.n_sampled:,} sampled from {it.part} have a relative in {it.place}"
+        )
     return lines
 
 
 def _draw_rows(axes: "Axes", rows: Sequence[Row], lines: Sequence[str]) -> None:
-    """Rows from the top down, then lines of text."""
+    """Draw rows from the top down, and below them lines of text."""
     shown = rows[:MOST_ROWS]
     if len(rows) > MOST_ROWS:
         lines = [*lines, f"and {len(rows) - MOST_ROWS} more"]
@@ -207,6 +241,7 @@ def _draw_rows(axes: "Axes", rows: Sequence[Row], lines: Sequence[str]) -> None:
 
 
 def _set_up(axes: "Axes", title: str, note: str) -> None:
+    """Write the heading of a panel and its axis labels, and style its axes."""
     axes.text(
         0, 1.13, title, transform=axes.transAxes, fontsize=10.5, color=INK, weight="bold", parse_math=False
     )
@@ -219,10 +254,17 @@ def _set_up(axes: "Axes", title: str, note: str) -> None:
     axes.set_axisbelow(True)
 
 
+def _name_axes(axes: "Axes", across: str, upwards: str) -> None:
+    """Write the labels of the axes."""
+    axes.set_xlabel(across, fontsize=8.5, color=INK, parse_math=False)
+    axes.set_ylabel(upwards, fontsize=8.5, color=INK, parse_math=False)
+
+
 def _add_legend(axes: "Axes") -> None:
     axes.legend(frameon=False, fontsize=8, labelcolor=INK, loc="upper right", handlelength=1.4)
 
 
 def _short(name: str, most: int = MOST_LETTERS) -> str:
+    """Cut a long name in its middle."""
     name = printable(name)
     return name if len(name) <= most else f"{name[: most // 2 - 1]}…{name[-most // 2 + 1 :]}"

@@ -1,5 +1,6 @@
-"""What all figures share: they need no screen, and are written as PNG, SVG or PDF."""
+"""Basics of all figures: they need no display, and are written as PNG, SVG or PDF."""
 
+from collections.abc import Iterable
 from pathlib import PurePath
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -9,6 +10,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FORMATS = (".png", ".svg", ".pdf")
+NOTE = "0.4"  # grey, dark enough to read on white
+
+DEMONSTRATION_MODELS = frozenset({"protein-nano"})
+"""Names of models that show how biofm works, and are too small for research. Their figures say so."""
 
 # What neither XML nor HTML allows, and what UTF-8 cannot write, becomes the sign for that.
 _UNPRINTABLE = dict.fromkeys(
@@ -17,7 +22,14 @@ _UNPRINTABLE = dict.fromkeys(
 
 
 def check_figure_suffix(path: PurePath) -> str:
-    """Return the suffix of ``path`` in lower case. Raises OutputError where it is no format of figures."""
+    """Return the suffix of a path in lower case.
+
+    Args:
+        path: Path of the figure.
+
+    Raises:
+        OutputError: The suffix is not one of .png, .svg and .pdf.
+    """
     suffix = path.suffix.lower()
     if suffix not in FORMATS:
         raise OutputError(
@@ -35,8 +47,18 @@ def new_figure(width_inch: float, height_inch: float) -> "Figure":
     return Figure(figsize=(width_inch, height_inch), layout="constrained")
 
 
-def write_figure(figure: "Figure", handle: BinaryIO, suffix: str) -> None:
-    """Write a figure to an opened file, in the format of this suffix."""
+def name_demonstration(models: Iterable[str]) -> str:
+    """Return a sentence that names the demonstration models among ``models``; empty if there are none."""
+    found = [model for model in dict.fromkeys(models) if model in DEMONSTRATION_MODELS]
+    return f"{' and '.join(found)} is a demonstration model" if found else ""
+
+
+def write_figure(figure: "Figure", handle: BinaryIO, suffix: str, models: Iterable[str] = ()) -> None:
+    """Write a figure to an opened file, in the format of this suffix, and name a demonstration model in its
+    corner.
+    """
+    if note := name_demonstration(models):
+        figure.supxlabel(note, x=0.99, ha="right", fontsize=7, color=NOTE)
     figure.savefig(handle, format=suffix.removeprefix("."), dpi=150)
 
 

@@ -1,4 +1,4 @@
-"""A heat map of how similar the rows of a file of embeddings are."""
+"""Similarity of embeddings: a heat map in which similar rows lie side by side."""
 
 from collections.abc import Sequence
 from typing import BinaryIO
@@ -21,11 +21,19 @@ def draw_neighbours(
     n_rows: int | None = None,
     *,
     items: str = "rows",
+    models: Sequence[str] = (),
 ) -> None:
-    """Draw ``similarity`` (rows, rows), from -1 to 1, as a heat map in which similar rows lie side by side.
+    """Draw the similarities as a heat map in which similar rows lie side by side.
 
-    ``n_rows``: how many rows the file has, of which these are an evenly spaced sample; the title says so.
-    ``items``: what people call the rows.
+    Args:
+        labels: Name of each row.
+        similarity: Cosine of each pair of rows, from -1 to 1.
+        handle: Opened file that the figure is written to.
+        suffix: Format of the figure: .png, .svg or .pdf.
+        n_rows: Number of rows in the file, of which these are an evenly spaced sample; the title names it.
+            None if all are here.
+        items: Word for the rows, for example "proteins".
+        models: Names of the models behind the figure; a demonstration model is named in a corner.
     """
     order = _leaf_order(similarity)
     side = min(4 + 0.3 * len(labels), 16)
@@ -34,22 +42,24 @@ def draw_neighbours(
     image = axes.imshow(similarity[np.ix_(order, order)], cmap="RdBu_r", vmin=-1, vmax=1)
     if len(labels) <= MOST_LABELS:
         names = [labels[i] for i in order]
+        axes.set_xlabel(items)
         axes.set_xticks(range(len(names)), names, rotation=90, parse_math=False)
         axes.set_yticks(range(len(names)), names, parse_math=False)
     else:
         axes.set_xticks([])
         axes.set_yticks([])
         axes.set_xlabel(f"{len(labels):,} {items}, too many to name")
+    axes.set_ylabel(items)
     title = "Similarity of the embeddings"
     if n_rows is not None and n_rows > len(labels):
         title += f"\n{len(labels):,} of {n_rows:,} {items}, evenly spaced in the file"
     axes.set_title(title)
-    figure.colorbar(image, ax=axes, label="cosine, mean of all rows removed", shrink=0.8)
-    write_figure(figure, handle, suffix)
+    figure.colorbar(image, ax=axes, label=f"cosine similarity (mean of all {items} subtracted)", shrink=0.8)
+    write_figure(figure, handle, suffix, models)
 
 
 def _leaf_order(similarity: NDArray[np.float32]) -> NDArray[np.intp]:
-    """Rows in the order of the leaves of an average-linkage tree."""
+    """Return the rows in the order of the leaves of an average-linkage tree."""
     from scipy.cluster.hierarchy import leaves_list, linkage  # slow to import, needed here alone
     from scipy.spatial.distance import squareform
 

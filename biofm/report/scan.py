@@ -1,5 +1,6 @@
-"""A heat map of every substitution of a protein."""
+"""Scans: a heat map of the scores of all single substitutions of a protein."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
@@ -21,7 +22,7 @@ GROUPS = {
     "positive": "HKR",
     "negative": "DE",
 }
-"""The standard amino acids from top to bottom."""
+"""The standard amino acids in the order of the figure, from top to bottom."""
 
 ORDER = "".join(GROUPS.values())
 
@@ -36,7 +37,7 @@ LEAST_WIDTH_INCH = 4.2
 BAR_INCH = (2.4, 0.1)
 
 UNSCANNED = "0.75"  # grey
-SHOWN_SHARE = 0.99  # of scores within the colours' range; the few beyond it take the outermost colour
+SHOWN_SHARE = 0.99  # of the scores lie within the range of the colours; the few beyond take the last colour
 
 
 def draw_scan(
@@ -47,11 +48,26 @@ def draw_scan(
     title: str,
     handle: BinaryIO,
     suffix: str,
+    *,
+    score_name: str = "score (nats)",
+    models: Sequence[str] = (),
 ) -> None:
-    """Residues from left to right, in rows; amino acids by their chemistry from top to bottom.
+    """Draw the scores with the residues from left to right, in rows, and the amino acids from top to bottom,
+    by their chemistry.
 
-    ``scores``: (len(sequence), len(residues)), nan where there is none; the colours part at 0. The wild type
-    bears a dot.
+    Colours change at 0. A dot marks the wild type.
+
+    Args:
+        sequence: The wild type.
+        scores: Score of each residue of the sequence (rows) and each amino acid (columns); nan if there is
+            none.
+        residues: Letters of the amino acids, in the order of the columns.
+        first_position: Number of the first residue in the user's numbering.
+        title: Title of the figure.
+        handle: Opened file that the figure is written to.
+        suffix: Format of the figure: .png, .svg or .pdf.
+        score_name: Name of the score with its unit, which the colour bar shows.
+        models: Names of the models behind the figure; a demonstration model is named in a corner.
     """
     from matplotlib.colors import Normalize  # half a second, paid only where something is drawn
 
@@ -68,22 +84,26 @@ def draw_scan(
         axes = _add_axes(figure, LEFT_INCH, bottom_inch, len(part) * CELL_INCH, ROW_INCH)
         image = _draw_row(axes, part, grid[:, start : start + per_row], norm)
         _label(axes, part, first_position + start)
-    _draw_bar(figure, image, is_clipped=bool((known > limit).any()))
+    axes.set_xlabel("residue number", fontsize=7, labelpad=2)
+    _draw_bar(figure, image, score_name, is_clipped=bool((known > limit).any()))
     figure.text(
         LEFT_INCH / figure.get_figwidth(), 1 - 0.12 / height_inch, title,
         va="top", fontsize=9, parse_math=False,
     )  # fmt: skip
-    write_figure(figure, handle, suffix)
+    write_figure(figure, handle, suffix, models)
 
 
 def _row_length(n_residues: int) -> int:
-    """Residues in a row: a multiple of ten, the rows as equal as that allows."""
+    """Return the number of residues in a row of the picture: a multiple of ten, with rows as equal as
+    possible.
+    """
     longest = next(length for limit, length in ROW_LENGTHS if n_residues <= limit)
     n_rows = -(-n_residues // longest)
     return min(longest, -(-n_residues // (10 * n_rows)) * 10)
 
 
 def _sheet(n_columns: int, n_rows: int) -> tuple["Figure", float]:
+    """Return an empty figure for this many columns and rows, and its height in inches."""
     width_inch = max(LEAST_WIDTH_INCH, LEFT_INCH + n_columns * CELL_INCH + RIGHT_INCH)
     height_inch = TOP_INCH + n_rows * (ROW_INCH + GAP_INCH) - GAP_INCH + BOTTOM_INCH
     figure = new_figure(width_inch, height_inch)
@@ -92,7 +112,7 @@ def _sheet(n_columns: int, n_rows: int) -> tuple["Figure", float]:
 
 
 def _add_axes(figure: "Figure", left: float, bottom: float, width: float, height: float) -> "Axes":
-    """Axes at a place in inches."""
+    """Add axes at a place given in inches."""
     sheet_width, sheet_height = figure.get_size_inches()
     return figure.add_axes(
         (left / sheet_width, bottom / sheet_height, width / sheet_width, height / sheet_height)
@@ -100,6 +120,7 @@ def _add_axes(figure: "Figure", left: float, bottom: float, width: float, height
 
 
 def _draw_row(axes: "Axes", part: str, grid: NDArray[np.float32], norm: "Normalize") -> "AxesImage":
+    """Draw one row of the heat map."""
     axes.set_facecolor(UNSCANNED)
     image = axes.imshow(grid, cmap="RdBu", norm=norm, aspect="auto", interpolation="none")
     wild = [(x, ORDER.index(residue)) for x, residue in enumerate(part) if residue in ORDER]
@@ -110,7 +131,7 @@ def _draw_row(axes: "Axes", part: str, grid: NDArray[np.float32], norm: "Normali
 
 
 def _label(axes: "Axes", part: str, first_position: int) -> None:
-    """Positions below, the sequence above, amino acids and their groups on the left."""
+    """Label one row: positions below, the sequence above, amino acids and their groups at the left."""
     tens = [x for x in range(len(part)) if (first_position + x) % 10 == 0]
     ticks = tens if tens and tens[0] == 0 else [0, *(x for x in tens if x > 3)]
     axes.set_xticks(ticks, [str(first_position + x) for x in ticks])
@@ -120,6 +141,10 @@ def _label(axes: "Axes", part: str, first_position: int) -> None:
     axes.spines[:].set_linewidth(0.5)
     for x, residue in enumerate(part):
         axes.text(x, -0.8, residue, ha="center", va="bottom", fontsize=5, family="monospace")
+    axes.annotate(
+        "amino acid", (0, 0.5), (-60, 0), xycoords="axes fraction", textcoords="offset points",
+        ha="center", va="center", rotation=90, fontsize=7,
+    )  # fmt: skip
     first = 0
     for name, group in GROUPS.items():
         middle = first + (len(group) - 1) / 2
@@ -130,10 +155,11 @@ def _label(axes: "Axes", part: str, first_position: int) -> None:
         first += len(group)
 
 
-def _draw_bar(figure: "Figure", image: "AxesImage", *, is_clipped: bool) -> None:
+def _draw_bar(figure: "Figure", image: "AxesImage", score_name: str, *, is_clipped: bool) -> None:
+    """Draw the colour bar below the rows."""
     axes = _add_axes(figure, LEFT_INCH, 0.45, *BAR_INCH)
     extend = "both" if is_clipped else "neither"
     bar = figure.colorbar(image, cax=axes, orientation="horizontal", extend=extend)
     bar.ax.tick_params(length=2, width=0.5, pad=1.5, labelsize=6)
     bar.outline.set_linewidth(0.5)
-    bar.ax.set_xlabel("score (natural logarithm; wild type, with a dot: 0)", fontsize=7, loc="left")
+    bar.ax.set_xlabel(f"{score_name}; the wild type, marked by a dot, has 0", fontsize=7, loc="left")

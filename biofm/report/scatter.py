@@ -1,4 +1,4 @@
-"""Scatter plots of scores against measurements, with a panel for each score."""
+"""Scatter plots: figures that show scores or predictions against measurements, a panel for each score."""
 
 import math
 from collections.abc import Sequence
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
 from biofm_datasets.arrays import Floats
+from biofm_datasets.text import format_count
 
 from biofm.report.figure import new_figure, write_figure
 
@@ -17,16 +18,29 @@ MOST_COLUMNS = 3
 PANEL_INCH = 3.4
 MOST_POINTS = 500  # more are drawn as a density
 N_BINS = 50  # hexagons across a panel
+INK = "0.25"
 SHADES = ["#bdd7ec", "#4292c6", "#08306b"]  # from one row to the most; the lightest still shows on white
 
 
 class ScatterPanel(NamedTuple):
-    """Scores and measurements of the same rows. ``spearman`` is None where it is not defined."""
+    """Holds the values of one panel, row by row.
+
+    Attributes:
+        name: Title of the panel.
+        score: Score or prediction of each row.
+        measured: Measurement of each row.
+        spearman: Rank correlation of the two; None if it is not defined.
+        interval: Bounds of the 95 % interval of ``spearman``; None if they are not known.
+        half_width: Half the width of the prediction interval of each row, in the unit of the measurement;
+            None without intervals.
+    """
 
     name: str
     score: Floats
     measured: Floats
     spearman: float | None
+    interval: tuple[float, float] | None = None
+    half_width: Floats | None = None
 
 
 def draw_scatter(
@@ -36,18 +50,36 @@ def draw_scatter(
     suffix: str,
     *,
     score_name: str = "score",
+    has_diagonal: bool = False,
+    interval_name: str = "prediction interval",
+    models: Sequence[str] = (),
 ) -> None:
-    """Draw points or, of many rows, hexagons that are darker where more rows lie (on a logarithmic scale)."""
+    """Draw each row as a point. More than 500 rows are drawn as hexagons, which are darker where more rows
+    lie (logarithmic scale).
+
+    Args:
+        panels: The panels, at least one.
+        measured_name: Label of the vertical axis.
+        handle: Opened file that the figure is written to.
+        suffix: Format of the figure: .png, .svg or .pdf.
+        score_name: Label of the horizontal axis.
+        has_diagonal: Whether scores predict the measurements themselves. Then both axes have one scale, and
+            the line y = x is drawn with the prediction intervals.
+        interval_name: Name of the prediction intervals in the legend.
+        models: Names of the models behind the figure; a demonstration model is named in a corner.
+    """
     n_columns = min(MOST_COLUMNS, len(panels))
     n_lines = math.ceil(len(panels) / n_columns)
-    figure = new_figure(PANEL_INCH * n_columns + 1, PANEL_INCH * n_lines + 0.3)
-    grid = figure.subplots(n_lines, n_columns, squeeze=False, sharey=True)
+    figure = new_figure(PANEL_INCH * n_columns + 1, PANEL_INCH * n_lines + 0.5)
+    grid = figure.subplots(n_lines, n_columns, squeeze=False, sharey=not has_diagonal)
     densities = []
     for number, axes in enumerate(grid.flat):
         if number >= len(panels):
             axes.set_visible(False)
             continue
         densities += _draw_panel(axes, panels[number], score_name)
+        if has_diagonal:
+            _draw_diagonal(axes, panels[number], interval_name)
         if number % n_columns == 0:
             axes.set_ylabel(measured_name, parse_math=False)
     if densities:
@@ -55,12 +87,15 @@ def draw_scatter(
         figure.colorbar(
             densities[0], ax=grid, label="rows in a hexagon", format="%d", shrink=0.6, aspect=30, pad=0.02
         )
-    write_figure(figure, handle, suffix)
+    write_figure(figure, handle, suffix, models)
 
 
 def _draw_panel(axes: "Axes", panel: ScatterPanel, score_name: str) -> "list[PolyCollection]":
+    """Draw the rows of one panel, and return its density if it has one."""
     spearman = "not defined" if panel.spearman is None else f"{panel.spearman:.3f}"
-    title = f"{panel.name}\nSpearman {spearman}, {len(panel.score):,} rows"
+    if panel.interval is not None:
+        spearman += f" (95 % interval {panel.interval[0]:.3f} to {panel.interval[1]:.3f})"
+    title = f"{panel.name}\nSpearman {spearman}, {format_count(len(panel.score), 'row')}"
     axes.set_title(title, fontsize=9, parse_math=False)
     axes.set_xlabel(score_name, parse_math=False)
     axes.spines[["top", "right"]].set_visible(False)
@@ -70,8 +105,26 @@ def _draw_panel(axes: "Axes", panel: ScatterPanel, score_name: str) -> "list[Pol
     return []
 
 
+def _draw_diagonal(axes: "Axes", panel: ScatterPanel, interval_name: str) -> None:
+    """Give both axes one scale, and draw the line y = x and the prediction intervals."""
+    values = np.concatenate([panel.score, panel.measured])
+    low, high = float(values.min()), float(values.max())
+    margin = 0.05 * (high - low) or 1.0
+    ends = np.array([low - margin, high + margin])
+    axes.plot(ends, ends, color=INK, linewidth=0.9, label="y = x")
+    if panel.half_width is not None and np.isfinite(panel.half_width).all():
+        width = float(panel.half_width.mean())
+        of = "" if np.ptp(panel.half_width) <= 1e-6 * width else "mean "
+        for number, shift in enumerate((-width, width)):
+            label = "" if number else f"{of}{interval_name}"
+            axes.plot(ends, ends + shift, color=INK, linewidth=0.9, linestyle=(0, (4, 3)), label=label)
+    axes.set(xlim=ends, ylim=ends)
+    axes.set_aspect("equal")
+    axes.legend(frameon=False, fontsize=7, loc="upper left", handlelength=1.8)
+
+
 def _share_shades(densities: "Sequence[PolyCollection]") -> None:
-    """One scale for all panels, so that they can be compared."""
+    """Give all panels one scale of shades, so that they can be compared."""
     from matplotlib.colors import LinearSegmentedColormap, LogNorm
 
     most = max(float(np.max(np.asarray(density.get_array()))) for density in densities)

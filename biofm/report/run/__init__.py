@@ -1,4 +1,4 @@
-"""The report of a run: its results beside baselines, its curves, its data, and how it was made."""
+"""Reports of runs: HTML pages that show results beside baselines, curves, data, and how a run was made."""
 
 from biofm.report.run.contents import Cell, Contender, Measure, Pairs, Picture, Results, RunReport, Table
 from biofm.report.run.page import write_report

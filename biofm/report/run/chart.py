@@ -1,7 +1,7 @@
-"""Curves as a figure of a page: title, legend, drawing, and notes on what the drawing does to the values.
+"""Charts: curves as figures of a page, with a title, a legend, and notes on what is smoothed or left out.
 
-matplotlib draws. Its SVG is made a part of the page: the text takes the page's font, the colours are those of
-the page by day and by night, and the places of the points are written down for a mouse to find.
+matplotlib draws them. The SVG becomes a part of the page: its text takes the page's font, its colours follow
+the page's light and dark themes, and the places of the points are stored for a mouse to find.
 """
 
 import io
@@ -31,7 +31,7 @@ _REFERENCE = re.compile(r"#([\w-]+)")
 
 
 def chart(curves: Curves, number: int) -> Html:
-    """Return a ``<figure>``. ``number`` makes the ids in it unique on the page."""
+    """Return a ``<figure>``. ``number`` makes its ids unique on the page."""
     title = f"chart-{number}-title"
     return tag(
         "figure",
@@ -72,7 +72,7 @@ def _describe_series(series: Series, x_label: str) -> str:
 
 
 def _legend(curves: Curves) -> Html:
-    """Return the colours and names of the curves; nothing where there is only one."""
+    """Return the colours and names of the curves; nothing if there is only one curve."""
     if len(curves.names()) < 2:
         return Html("")
     items = [
@@ -83,7 +83,7 @@ def _legend(curves: Curves) -> Html:
 
 
 def _notes(curves: Curves) -> Html:
-    """Return notes: which curves are smoothed, and how many values cannot be drawn."""
+    """Return notes on which curves are smoothed and how many values cannot be drawn."""
     notes = [curves.note] if curves.note else []
     for series in curves.series:
         n_points = len(series.finite()[0])
@@ -97,7 +97,7 @@ def _notes(curves: Curves) -> Html:
 
 
 def draw_svg(curves: Curves, description: str, prefix: str) -> tuple[Element, dict[str, Any]]:
-    """Return an ``<svg>`` with a ``<desc>``, and where its points lie. Every id in it begins with
+    """Return an ``<svg>`` with a description, and the places of its points. Every id in it begins with
     ``prefix``.
     """
     import matplotlib  # half a second, paid only where something is drawn
@@ -122,8 +122,8 @@ def draw_svg(curves: Curves, description: str, prefix: str) -> tuple[Element, di
 
 
 def _adapt(svg: Element, prefix: str) -> None:
-    """Reduce an SVG of matplotlib, in place, to what the page needs: names without namespaces, the ids that
-    are used, and the page's fonts and colours instead of matplotlib's.
+    """Reduce an SVG of matplotlib, in place, to what the page needs: names without namespaces, ids that are
+    used, and the page's fonts and colours.
     """
     texts = [f"{name} {value}" for one in svg.iter() for name, value in one.attrib.items() if "#" in value]
     used = {id_ for text in texts if "href" in text or "url(" in text for id_ in _REFERENCE.findall(text)}
@@ -160,7 +160,7 @@ def _adapt_value(name: str, value: str, prefix: str) -> str:
 
 def _points(curves: Curves, axes: "Axes") -> dict[str, Any]:
     """Return where the points of each series lie in the drawing, with their values as text; at most
-    ``MOST_POINTS`` of a series.
+    ``MOST_POINTS`` for each series.
     """
     height = HEIGHT_INCH * POINTS_PER_INCH
     box = axes.get_window_extent()

@@ -1,4 +1,4 @@
-"""The contents of a report of a run."""
+"""Contents of a report: the classes that hold what a report of a run shows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,13 @@ Cell = str | int | float | None
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measure:
-    """A column of results. ``unit`` stands behind its name."""
+    """Describes a column of results.
+
+    Attributes:
+        name: Name of the measure.
+        higher_is_better: Whether a higher value is better. False for errors and perplexities.
+        unit: Unit, shown behind the name; empty if the measure has none.
+    """
 
     name: str
     higher_is_better: bool
@@ -22,7 +28,14 @@ class Measure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contender:
-    """A model or a baseline, with an estimate of each measure, or None where it has none."""
+    """Holds the results of a model or a baseline.
+
+    Attributes:
+        name: Name in the table.
+        kind: Whether it is a model or a baseline.
+        estimates: Estimate of each measure, or None for a measure without one.
+        note: Text below the name.
+    """
 
     name: str
     kind: Literal["model", "baseline"]
@@ -32,11 +45,18 @@ class Contender:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Results:
-    """Models beside baselines on the same held-out data; the first measure is the one that decides.
+    """Holds models beside baselines on the same held-out data. The first measure decides which is best.
 
-    ``interval`` says what the bounds are. ``differences``: by the first measure, the best model less each
-    baseline, where both were measured on the same resamples. ``has_verdict``: whether sentences above the
-    table say who is best.
+    Attributes:
+        title: Title of the table.
+        measures: Columns of the table.
+        contenders: Rows of the table.
+        interval: What the bounds of the estimates are.
+        differences: Value of the best model minus that of each baseline in the first measure, by the name of
+            the baseline. Both are measured on the same resamples.
+        has_verdict: Whether sentences above the table say which is best.
+        advice: What to do if a baseline is better; it ends the sentence.
+        note: Text below the table.
     """
 
     title: str
@@ -45,6 +65,7 @@ class Results:
     interval: str = "95 % interval"
     differences: Mapping[str, IntervalEstimate] = field(default_factory=dict)
     has_verdict: bool = True
+    advice: str = "use the baseline"
     note: str = ""
 
     def __post_init__(self) -> None:
@@ -54,7 +75,15 @@ class Results:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """A table of facts. The first cell of a row is its name; columns of numbers are aligned to the right."""
+    """Holds a table of facts. The first cell of a row is its name; columns of numbers are aligned to the
+    right.
+
+    Attributes:
+        title: Title of the table.
+        header: Names of the columns.
+        rows: Cells of each row.
+        note: Text below the table.
+    """
 
     title: str
     header: tuple[str, ...]
@@ -67,7 +96,13 @@ class Table:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pairs:
-    """A list of short facts: names and values."""
+    """Holds a list of short facts.
+
+    Attributes:
+        title: Title of the list.
+        values: Values by their names.
+        note: Text below the list.
+    """
 
     title: str
     values: Mapping[str, Any]
@@ -76,7 +111,13 @@ class Pairs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """A PNG, its caption, and a description for readers who cannot see it."""
+    """Holds a picture of a page.
+
+    Attributes:
+        png: Bytes of the PNG file.
+        caption: Text below the picture.
+        description: What the picture shows, for readers who cannot see it.
+    """
 
     png: bytes
     caption: str
@@ -85,11 +126,23 @@ class Picture:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunReport:
-    """The report of a run, for readers who were not there.
+    """Holds the contents of a report of a run, for readers who were not there.
 
-    kind: such as ``pretraining``. summary: a sentence or two. facts: the few figures to see first.
-    configuration: names and values, which may be mappings themselves. notices: what was changed or left out,
-    with counts. ended: the time of the end, as it is shown.
+    Attributes:
+        title: Heading of the page.
+        kind: Kind of the run, for example "pretraining".
+        summary: One or two sentences below the heading.
+        environment: Versions, machine and devices of the run.
+        facts: The few figures to see first, by their names.
+        results: Tables of results.
+        curves: Curves over the run.
+        pictures: Pictures.
+        data: Tables and lists that describe the data.
+        configuration: Settings by their names; a value may be a mapping itself.
+        notices: Remarks on what was changed or left out, with counts.
+        ended: Time of the end, as it is shown.
+        models: Names of the models that the run started from; a demonstration model is named below the
+            summary.
     """
 
     title: str
@@ -104,3 +157,4 @@ class RunReport:
     configuration: Mapping[str, Any] = field(default_factory=dict)
     notices: Mapping[str, int] = field(default_factory=dict)
     ended: str = ""
+    models: tuple[str, ...] = ()

@@ -1,4 +1,6 @@
-"""HTML that no text can break: every string is escaped unless it is markup already, as ``Html`` says."""
+"""HTML that no text can break: every string is escaped unless its class ``Html`` says that it is markup
+already.
+"""
 
 import html
 
@@ -8,7 +10,7 @@ VOID = frozenset({"br", "col", "img", "link", "meta"})
 
 
 class Html(str):
-    """Whole markup that may stand anywhere in a page as it is."""
+    """Holds whole markup, which may stand anywhere in a page as it is."""
 
     __slots__ = ()
 
@@ -24,8 +26,9 @@ def join(*parts: str) -> Html:
 
 
 def tag(name: str, /, *children: str, **attributes: str | int | float | bool | None) -> Html:
-    """Return an element: ``tag("td", "a < b", class_="number", aria_label="x")``. An attribute that is None
-    or False is left out, one that is True has no value.
+    """Return an element: ``tag("td", "a < b", class_="number", aria_label="x")``.
+
+    An attribute that is None or False is left out; one that is True has no value.
     """
     spelt = "".join(_attribute(key, value) for key, value in attributes.items())
     if name in VOID:

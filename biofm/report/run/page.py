@@ -1,4 +1,6 @@
-"""The report of a run: one HTML file that needs nothing else, on a screen of any width or on paper."""
+"""Pages: the report of a run as one HTML file, which needs no other file and fits screens of any width and
+paper.
+"""
 
 import base64
 import hashlib
@@ -8,6 +10,7 @@ from importlib import resources
 from typing import BinaryIO
 
 from biofm.core.environment import __version__
+from biofm.report.figure import name_demonstration
 from biofm.report.run.chart import chart
 from biofm.report.run.contents import Pairs, Picture, RunReport, Table
 from biofm.report.run.markup import Html, join, tag
@@ -17,8 +20,11 @@ PIXELS_PER_POINT = 1.5  # of pictures: sharp on a fine screen, text as large as 
 
 
 def write_report(report: RunReport, handle: BinaryIO) -> None:
-    """Write the whole page in UTF-8. Its content policy lets a browser load nothing and run only our
-    script.
+    """Write the whole page in UTF-8. Its content policy lets a browser load nothing and run only our script.
+
+    Args:
+        report: Contents of the page.
+        handle: Opened file that the page is written to.
     """
     style, script = _read("style.css"), _read("script.js")
     head = tag(
@@ -60,10 +66,16 @@ def _header(report: RunReport, sections: list[str]) -> Html:
         "header",
         tag("p", kicker, class_="kicker"),
         tag("h1", report.title),
-        tag("p", report.summary, class_="summary"),
+        tag("p", " ".join(filter(None, (report.summary, _demonstration(report)))), class_="summary"),
         tag("dl", *facts, class_="facts") if facts else "",
         tag("nav", tag("ul", *links), aria_label="Sections") if links else "",
     )
+
+
+def _demonstration(report: RunReport) -> str:
+    """Return a sentence on the demonstration model that the run started from; empty for other models."""
+    note = name_demonstration(report.models)
+    return f"{note}: its results show how biofm works, and are no measure of larger models." if note else ""
 
 
 def _section(name: str, html: Html) -> Html:

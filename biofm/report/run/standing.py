@@ -1,25 +1,27 @@
-"""How the best model stands beside the best baseline, in a sentence; and numbers of one measure, written
-alike.
+"""Standing of models: sentences that compare the best model with the best baseline, and numbers of one
+measure in one format.
 """
 
 import math
 from dataclasses import dataclass
 
-from biofm.evaluation import IntervalEstimate
+from biofm.evaluation import IntervalEstimate, say_which_is_better
 from biofm.report.run.contents import Contender, Measure, Results
+
+OVERLAP = "their 95 % intervals overlap, so the difference may be chance"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """A sentence that says who is best, and whether that is a model, ahead of every baseline."""
+    """Holds a sentence that says which is best, and whether it is a model."""
 
     model_is_ahead: bool
     sentence: str
 
 
 def say_who_is_best(results: Results) -> list[Standing]:
-    """Compare the best model with the best baseline, by the first measure and by those that disagree with
-    it.
+    """Compare the best model with the best baseline by the first measure, and by other measures that disagree
+    with it.
     """
     standings = [_compare_best(results, number) for number in range(len(results.measures))]
     known = [it for it in standings if it is not None]
@@ -27,8 +29,8 @@ def say_who_is_best(results: Results) -> list[Standing]:
 
 
 def find_best(results: Results, number: int, kind: str | None = None) -> list[Contender]:
-    """Return who has the best value of measure ``number``, of all contenders or those of a kind; several if
-    they are equal.
+    """Return the contenders with the best value of measure ``number``, of all or of one kind; several if they
+    are equal.
     """
     among = [it for it in results.contenders if kind in (None, it.kind) and _is_known(it.estimates[number])]
     if not among:
@@ -51,7 +53,8 @@ def values_of(results: Results, number: int) -> list[float]:
 
 def format_value(results: Results, number: int, value: float) -> str:
     """Write a value with as many decimals as give the largest value of its measure four digits, so that a
-    column can be compared; with three if the largest lies between 0.1 and 1, as a correlation does.
+    column can be compared. If the largest lies between 0.1 and 1, as a correlation does, write three
+    decimals.
     """
     largest = max(map(abs, values_of(results, number)), default=0.0)
     magnitude = math.floor(math.log10(largest)) if largest else 0
@@ -64,34 +67,27 @@ def _compare_best(results: Results, number: int) -> Standing | None:
     if not models or not baselines:
         return None
     measure, model, baseline = results.measures[number], models[0], baselines[0]
-    ours, theirs = (_text(results, number, it) for it in (model, baseline))
     lead = _goodness(model, number, measure) - _goodness(baseline, number, measure)
-    if lead == 0:
-        what = f"{model.name} is no better than the baseline {baseline.name}: both have {ours}"
-    elif lead > 0:
-        what = f"{model.name} is better than every baseline: {ours} against {theirs} of {baseline.name}"
-    else:
-        what = f"the baseline {baseline.name} is better than {model.name}: {theirs} against {ours}"
-    doubt = _doubt(results, number, model, baseline) if lead else ""
-    return Standing(model_is_ahead=lead > 0, sentence=f"By {measure.name}, {what}{doubt}.")
+    sentence = say_which_is_better(
+        (model.name, _value(model, number)),
+        (baseline.name, _value(baseline, number)),
+        measure.name,
+        results.differences.get(baseline.name) if number == 0 else None,
+        higher_is_better=measure.higher_is_better,
+        write=lambda value: _write(results, number, value),
+        remark=OVERLAP if _do_overlap(model.estimates[number], baseline.estimates[number]) else "",
+        advice=results.advice,
+    )
+    return Standing(model_is_ahead=lead > 0, sentence=sentence)
 
 
-def _doubt(results: Results, number: int, model: Contender, baseline: Contender) -> str:
-    """Return what the intervals say of the difference: the interval of the difference itself where it is
-    known, otherwise whether those of the two overlap.
-    """
-    difference = results.differences.get(baseline.name) if number == 0 else None
-    if difference is not None and difference.low is not None and difference.high is not None:
-        low, high = (format_value(results, number, bound) for bound in (difference.low, difference.high))
-        may_be = "which may be chance" if difference.low <= 0 <= difference.high else "beyond chance"
-        return f"; the model less the baseline is within [{low}, {high}], {may_be}"
-    one, other = model.estimates[number], baseline.estimates[number]
+def _do_overlap(one: IntervalEstimate | None, other: IntervalEstimate | None) -> bool:
+    """Return whether the intervals of two estimates overlap; False if one of them is not known."""
     if one is None or other is None or one.low is None or other.low is None:
-        return ""
+        return False
     assert one.high is not None, "bounds come in pairs"
     assert other.high is not None, "bounds come in pairs"
-    overlap = one.low <= other.high and other.low <= one.high
-    return ", but their intervals overlap" if overlap else ""
+    return one.low <= other.high and other.low <= one.high
 
 
 def _is_known(estimate: IntervalEstimate | None) -> bool:
@@ -110,6 +106,7 @@ def _value(contender: Contender, number: int) -> float:
     return estimate.value
 
 
-def _text(results: Results, number: int, contender: Contender) -> str:
+def _write(results: Results, number: int, value: float) -> str:
+    """Write a value of measure ``number`` with its unit."""
     unit = results.measures[number].unit
-    return format_value(results, number, _value(contender, number)) + (f" {unit}" if unit else "")
+    return format_value(results, number, value) + (f" {unit}" if unit else "")

@@ -1,4 +1,4 @@
-"""Tables of a page. Each scrolls in a box of its own where a screen is narrow."""
+"""Tables of a page: each scrolls in its own box if the screen is narrow."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ BAR_WIDTH, BAR_HEIGHT, BAR_MARGIN = 96, 12, 5
 
 
 def results_table(results: Results, id_: str) -> Html:
-    """Return sentences that say who is best, then a table of all contenders, models first. The bars of a
+    """Return sentences that say which is best, then a table of all contenders, models first. The bars of a
     measure share one scale.
     """
     bests = [{it.name for it in find_best(results, number)} for number in range(len(results.measures))]
@@ -28,6 +28,7 @@ def results_table(results: Results, id_: str) -> Html:
 
 
 def plain_table(table: Table, id_: str) -> Html:
+    """Return a table of facts, with its note."""
     columns = range(len(table.header))
     numeric = [column for column in columns if _is_numeric([row[column] for row in table.rows])]
     rows = [
@@ -39,14 +40,15 @@ def plain_table(table: Table, id_: str) -> Html:
 
 
 def pairs_list(pairs: Mapping[str, Any]) -> Html:
-    """Return names and values in as many columns as fit. The names in an inner mapping are joined to its own
-    by a dot.
+    """Return names and values in as many columns as fit. The name of an inner mapping and its own names are
+    joined by a dot.
     """
     rows = [tag("div", tag("dt", name), tag("dd", value)) for name, value in _flatten(pairs)]
     return tag("dl", *rows, class_="pairs") if rows else Html("")
 
 
 def format_cell(cell: Cell) -> str:
+    """Write a cell: numbers with commas between thousands, yes and no, and a dash for None."""
     match cell:
         case None:
             return "–"
@@ -117,7 +119,7 @@ def _estimate_cell(
 
 
 def _bar(results: Results, number: int, estimate: IntervalEstimate) -> Html:
-    """Return a drawing of the value and its bounds on the scale of its column."""
+    """Return a drawing of a value and its bounds on the scale of its column."""
     values = values_of(results, number)
     low, high = min(values, default=0.0), max(values, default=0.0)
     shown = [value for value in (estimate.low, estimate.value, estimate.high) if value is not None]
