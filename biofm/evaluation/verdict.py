@@ -1,0 +1,64 @@
+"""Verdicts: a sentence says how much better a model or its baseline is, and whether that may be chance."""
+
+from collections.abc import Callable
+
+from biofm.evaluation.bootstrap import IntervalEstimate
+
+
+def spell(value: float) -> str:
+    """Write a value with three decimals, without the sign of a negative zero."""
+    return f"{value:z.3f}"
+
+
+def say_which_is_better(
+    model: tuple[str, float],
+    baseline: tuple[str, float],
+    measure: str,
+    difference: IntervalEstimate | None = None,
+    *,
+    higher_is_better: bool = True,
+    write: Callable[[float], str] = spell,
+    remark: str = "",
+    advice: str = "use the baseline",
+) -> str:
+    """Return a sentence that compares a model with a baseline.
+
+    Args:
+        model: Name and value of the model.
+        baseline: Name and value of the baseline.
+        measure: Name of the measure, for example "Spearman on 1,000 rows".
+        difference: Value of the model minus that of the baseline, with its 95 % interval; None if it is not
+            known.
+        higher_is_better: Whether a higher value is better. False for errors and perplexities.
+        write: Writes a value, with its unit if it has one.
+        remark: What ends the sentence if the interval of the difference is not known; it replaces the advice.
+        advice: What to do if the baseline is better.
+    """
+    (model_name, ours), (baseline_name, theirs) = model, baseline
+    lead = ours - theirs if higher_is_better else theirs - ours
+    if lead == 0:
+        both = write(ours)
+        return f"By {measure}, {model_name} is no better than the baseline {baseline_name}: both have {both}."
+    names = f"{model_name} ({write(ours)})", f"the baseline {baseline_name} ({write(theirs)})"
+    better, worse = names if lead > 0 else names[::-1]
+    what = f"By {measure}, {better} is {_amount(abs(lead), write)} better than {worse}"
+    if difference is None or difference.low is None or difference.high is None:
+        end = remark or (advice if lead < 0 else "")
+        return f"{what}{f': {end}' if end else ''}."
+    low, high = difference.low, difference.high
+    if (lead > 0) != higher_is_better:  # the interval is of the model minus the baseline: turn it around
+        low, high = -high, -low
+    if low <= 0 <= high:
+        verdict = ": the difference may be chance"
+    else:
+        verdict = f", and the interval excludes 0{f': {advice}' if lead < 0 else ''}"
+    return f"{what} (95 % interval {write(low)} to {write(high)}){verdict}."
+
+
+def _amount(lead: float, write: Callable[[float], str]) -> str:
+    """Write a difference; one that rounds to 0 is written as less than the last decimal."""
+    text = write(lead)
+    number, space, unit = text.partition(" ")
+    if any(digit in number for digit in "123456789"):
+        return text
+    return f"less than {number[:-1]}1{space}{unit}"
