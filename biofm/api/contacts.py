@@ -134,7 +134,7 @@ class Contacts(Verb["ContactsSummary"]):
                 raise not_finite(mapper.model, f"{name}, protein {focus.map.id}")
             writer.close()
             if focus:
-                self._draw(focus, permit)
+                self._draw(focus, permit, str(provenance["model"]))
         return ContactsSummary(
             output=str(Path(self.output)),
             structure=_compare(focus) if focus else None,
@@ -202,7 +202,7 @@ class Contacts(Verb["ContactsSummary"]):
             describe_not_finite(loaded.compute.dtype) if self.on_error == "skip" else None,
         )
 
-    def _draw(self, focus: "Focus", permit: "Permit") -> None:
+    def _draw(self, focus: "Focus", permit: "Permit", model: str) -> None:
         """Draw the map of the protein, if a picture was asked for."""
         from biofm.report import draw_contacts  # brings numpy
 
@@ -211,12 +211,13 @@ class Contacts(Verb["ContactsSummary"]):
         assert focus.map is not None, "the stream ended without its protein"
         beside = f", {Path(focus.truth.source).name}" if focus.truth else ""
         draw_contacts(
-            focus.map.id + beside,
+            f"{focus.map.id}{beside}: {model}",
             focus.map.probabilities,
             focus.truth,
             self.min_separation,
             permit.writer("picture"),
             Path(self.picture).suffix.lower(),
+            models=[model],
         )
 
 

@@ -216,8 +216,9 @@ def _draw(found: "Evaluation", assay: "Assay", handle: BinaryIO, suffix: str, wi
     panels = []
     for name, values in scores_to_judge(assay, with_mean=with_mean).items():
         rows = assay.is_judged & ~np.isnan(values)
-        panels.append(ScatterPanel(name, values[rows], assay.measured[rows], found.row(name).spearman.value))
-    draw_scatter(panels, found.measured, handle, suffix)
+        spearman = found.row(name).spearman
+        panels.append(ScatterPanel(name, values[rows], assay.measured[rows], spearman.value, spearman.bounds))
+    draw_scatter(panels, found.measured, handle, suffix, models=[panel.name for panel in panels])
 
 
 evaluate = verb(Evaluate)

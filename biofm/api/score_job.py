@@ -40,6 +40,13 @@ from biofm.inference.scoring import (
 )
 from biofm.report import draw_scan
 
+SCORE_NAMES = {
+    "masked-marginals": "masked-marginal score",
+    "wt-marginals": "wild-type-marginal score",
+    "pseudo-perplexity": "pseudo-log-likelihood ratio",
+}
+"""What figures call the scores of a method."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreJob:
@@ -122,8 +129,17 @@ class ScoreJob:
         scanned = self.first.variants[0]
         assert isinstance(scanned, Variant), "a scan has nothing else"
         matrix = scan_matrix(scanned.wild_type, np.concatenate([block.to_numpy() for block in scores]))
-        title = f"{self.first.columns['protein'][0]}: {', '.join(self.names)}"
-        draw_scan(scanned.wild_type, matrix, STANDARD, 1 + self.offset, title, handle, suffix)
+        draw_scan(
+            scanned.wild_type,
+            matrix,
+            STANDARD,
+            1 + self.offset,
+            f"{self.first.columns['protein'][0]}: {', '.join(self.names)}",
+            handle,
+            suffix,
+            score_name=f"{'mean ' * (len(self.names) > 1)}{SCORE_NAMES[self.scorer.method]} (nats)",
+            models=self.names,
+        )
 
     def _summary(self, totals: ScoreTotals, seconds: float, provenance: Mapping[str, Any]) -> ScoreSummary:
         return ScoreSummary(

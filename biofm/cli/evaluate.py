@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from biofm_datasets.text import format_count
+
 from biofm.api import Evaluate
 from biofm.cli.printing import print_json, print_result, print_table, say, say_notices
 
@@ -54,9 +56,7 @@ def _say_comparisons(found: "Evaluation") -> None:
 
 
 def _describe(it: "Comparison") -> str:
-    ranks = f"{_spell(it.baseline_spearman)} against {_spell(it.score_spearman)}"
-    low, high = it.difference.low, it.difference.high
-    sure = (
-        "" if high is None or high < 0 else f", though the difference may be none [{_spell(low)}, {high:.3f}]"
-    )
-    return f"{it.baseline} beats {it.score} by Spearman: {ranks} on {it.n:,} rows{sure}"
+    from biofm.evaluation import say_which_is_better  # brings torch
+
+    score, baseline = (it.score, it.score_spearman), (it.baseline, it.baseline_spearman)
+    return say_which_is_better(score, baseline, f"Spearman on {format_count(it.n, 'row')}", it.difference)

@@ -7,7 +7,7 @@ from biofm.api import Finetune, Pretrain
 from biofm.cli.printing import print_json, print_result, print_table, say, say_notices, say_remarks
 
 if TYPE_CHECKING:
-    from biofm.evaluation import IntervalEstimate
+    from biofm.evaluation import HeldOutPerplexity, IntervalEstimate
     from biofm.evaluation.supervised import JudgedRow, Judgement, Lead
     from biofm.training.finetuning import FinetuneSummary
     from biofm.training.summary import PretrainSummary
@@ -61,12 +61,26 @@ def _print_pretraining(summary: "PretrainSummary") -> None:
     if rows:
         print_table(rows, header=("held-out perplexity", "residues", "model", "own composition", "unigram"))
     for source, it in summary.held_out.items():
-        baseline = min(it.unigram, it.own_composition)
-        if it.model >= baseline:
-            say(f"{source}: the model ({it.model:.2f}) is no better than counting residues ({baseline:.2f})")
+        if it.model >= min(it.unigram, it.own_composition):
+            say(_describe_loss(source, it))
     say(f"{summary.dtype}: {summary.dtype_reason}")
     say(f"{summary.n_train:,} proteins in training, {summary.n_removed:,} left out as like the held-out ones")
     say(f"{summary.n_parameters:,} parameters -> {summary.model}")
+
+
+def _describe_loss(source: str, found: "HeldOutPerplexity") -> str:
+    """Return a sentence on a model that is no better than its best baseline."""
+    from biofm.evaluation import say_which_is_better  # brings torch
+
+    names = {"own composition": found.own_composition, "unigram": found.unigram}
+    return say_which_is_better(
+        ("the model", found.model),
+        min(names.items(), key=lambda one: one[1]),
+        f"perplexity on {source}",
+        higher_is_better=False,
+        write=lambda value: f"{value:.2f}",
+        advice="train on more sequences or for more steps",
+    )
 
 
 def _print_finetuning(summary: "FinetuneSummary") -> None:
@@ -123,23 +137,26 @@ def _lead_of(lead: "Lead") -> float:
 
 
 def _describe_lead(lead: "Lead", method: str) -> str:
-    values = f"{lead.baseline_value:.3f} against {lead.model_value:.3f}"
-    low, high = lead.difference.low, lead.difference.high
-    doubt = ""
-    if high is not None and high >= 0:
-        doubt = f", though the difference may be none [{low:.3f}, {high:.3f}]"
-    return f"{lead.baseline} beats the model ({method}) by {NAMES[lead.measure]}: {values}{doubt}"
+    from biofm.evaluation import say_which_is_better  # these bring torch
+    from biofm.training.finetuning.report import MODEL_NAMES
+
+    model, baseline = (MODEL_NAMES[method], lead.model_value), (lead.baseline, lead.baseline_value)
+    return say_which_is_better(model, baseline, NAMES[lead.measure], lead.difference)
 
 
 def _describe_calibration(calibrated: dict[str, Any]) -> str:
     n = f"{calibrated['n_calibrated']:,}"
     if "coverage" not in calibrated:
         before, after = calibrated["error_before"], calibrated["error_after"]
-        return f"calibration error on test: {before:.3f} before and {after:.3f} after tempering by {n}"
+        return (
+            f"calibration error on the test set: {before:.3f} before and {after:.3f} after temperature "
+            f"scaling, fitted to {n} rows"
+        )
     wanted = f"{calibrated['coverage']:.0%}"
     if calibrated["covered"] is None:
-        return f"{n} rows calibrate, too few for intervals that hold {wanted}"
+        return f"{n} rows calibrate, too few for intervals that contain {wanted} of the measured values"
     return (
-        f"intervals that are to hold {wanted} hold {calibrated['covered']:.1%} of the test set; "
-        f"mean width {calibrated['mean_width']:.3g}, calibrated by {n} rows"
+        f"intervals that should contain {wanted} of the measured values contain "
+        f"{calibrated['covered']:.1%} of the test set; mean width {calibrated['mean_width']:.3g}, "
+        f"calibrated on {n} rows"
     )

@@ -19,6 +19,11 @@ class IntervalEstimate:
     low: float | None = None
     high: float | None = None
 
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """The bounds of the interval; it is None where they are not defined."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
+
 
 def draw_counts(n_rows: int, n_resamples: int, seed: int) -> Iterator[NDArray[np.float64]]:
     """How often each of ``n_resamples`` drawings of ``n_rows`` rows, with replacement, drew each row.

@@ -41,10 +41,10 @@ def say_which_is_better(
         return f"By {measure}, {model_name} is no better than the baseline {baseline_name}: both have {both}."
     names = f"{model_name} ({write(ours)})", f"the baseline {baseline_name} ({write(theirs)})"
     better, worse = names if lead > 0 else names[::-1]
-    what = f"By {measure}, {better} is {_amount(abs(lead), write)} better than {worse}"
+    what = f"By {measure}, {better} is {_amount(abs(lead), write)} better"
     if difference is None or difference.low is None or difference.high is None:
         end = remark or (advice if lead < 0 else "")
-        return f"{what}{f': {end}' if end else ''}."
+        return f"{what} than {worse}{f': {end}' if end else ''}."
     low, high = difference.low, difference.high
     if (lead > 0) != higher_is_better:  # the interval is of the model minus the baseline: turn it around
         low, high = -high, -low
@@ -52,7 +52,7 @@ def say_which_is_better(
         verdict = ": the difference may be chance"
     else:
         verdict = f", and the interval excludes 0{f': {advice}' if lead < 0 else ''}"
-    return f"{what} (95 % interval {write(low)} to {write(high)}){verdict}."
+    return f"{what} (95 % interval {write(low)} to {write(high)}) than {worse}{verdict}."
 
 
 def _amount(lead: float, write: Callable[[float], str]) -> str:

@@ -114,7 +114,7 @@ def _draw_lengths(axes: "Axes", found: Description) -> None:
 
 
 def choose_ticks(low: float, high: float) -> list[int]:
-    """Choose whole numbers for the ticks of a logarithmic axis: round ones, and at least three if possible."""
+    """Choose whole numbers for the ticks of a logarithmic axis: round ones; a short axis gets three."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for steps in ((1, 2, 5), (1, 3), (1,)):
         ticks = [step * 10**power for power in powers for step in steps if low <= step * 10**power <= high]

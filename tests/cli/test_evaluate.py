@@ -36,8 +36,8 @@ def test_a_baseline_that_wins_is_said_in_words(biofm: Any) -> None:
     rows = [(f"{'MKTAY'[i // 4]}{i // 4 + 1}{'CDEW'[i % 4]}", i, -i) for i in range(20)]
     Path("t.csv").write_text("mutant,fitness,score\n" + "".join(f"{v},{f},{s}\n" for v, f, s in rows))
     outcome = biofm("evaluate", "t.csv", *CHOICE, *BY_VARIANT, "--resamples", "50")
-    assert "one-hot ridge beats score by Spearman: 0." in outcome.err
-    assert "against -1.000 on 20 rows\n" in outcome.err
+    assert "By Spearman on 20 rows, the baseline one-hot ridge (0." in outcome.err
+    assert "than score (-1.000), and the interval excludes 0: use the baseline.\n" in outcome.err
     assert "one-hot ridge has seen measurements of this assay: 5-fold cross-validation" in outcome.err
 
 

@@ -31,9 +31,9 @@ def test_a_person_gets_the_model_beside_every_baseline(biofm: Any, tiny_esm2: Pa
     assert names == ["full", "composition ridge", "k-mer ridge", "mean"]
     assert "[" in lines[2], "the interval of what they are compared by"
     assert "one-hot ridge: not computed, because the sequences are 12 to 24 residues long" in lines
-    assert "intervals that are to hold 90% hold" in outcome.out
-    assert "composition ridge beats the model (full) by Spearman: 0.998 against" in outcome.out
-    assert outcome.out.count("beats the model") == 1, "the best of them"
+    assert "intervals that should contain 90% of the measured values contain" in outcome.out
+    assert "By Spearman, the baseline composition ridge (0.998) is " in outcome.out
+    assert outcome.out.count("By Spearman, ") == 1, "the best of them"
     assert "fitted to 48 rows for training or validation: composition ridge, k-mer ridge, mean" in outcome.err
     assert "1 trained from" in outcome.err
 

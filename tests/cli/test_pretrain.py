@@ -110,7 +110,7 @@ def test_a_person_gets_a_table_of_the_model_beside_its_baselines(
     assert name == "proteins.fasta"
     assert all(15 < float(value) < 30 for value in perplexities)
     assert "36 proteins in training" in errors
-    assert "is no better than counting residues (" in errors, "after so few steps of random proteins"
+    assert "By perplexity on " in errors, "after so few steps of random proteins"
     assert f"1,228,449 parameters -> {tmp_path / 'run' / 'model'}" in errors
     assert ("bfloat16: " in errors) or ("float32: " in errors)
 

@@ -11,6 +11,7 @@ import pytest
 import biofm
 from biofm.corpus import Description, Leakage
 from biofm.report import draw_dataset
+from biofm.report.data import choose_ticks
 
 
 @pytest.fixture
@@ -41,9 +42,10 @@ def test_inputs_letters_and_copies_have_their_numbers(found: Description) -> Non
     texts = texts_of(found)
     assert {"a.fasta, b.fasta", "6 sequences, 32 residues", "a.fasta", "b.fasta"} <= set(texts)
     assert {"4 (66.7%)", "2 (33.3%)"} <= set(texts)
-    assert "% of residues; 2 other letters (X, B)" in texts
+    assert "2 other letters (X, B)" in texts
     assert "2 sequences repeat another (33.3%)" in texts
-    assert "residues in a sequence, % of sequences; median 3" in texts
+    assert {"median 3 residues (dashed line)", "length (residues, logarithmic scale)"} <= set(texts)
+    assert {"% of sequences", "% of residues", "amino acid"} <= set(texts)
 
 
 def test_a_split_has_its_parts_and_what_leaks(found: Description) -> None:
@@ -67,10 +69,10 @@ def test_a_split_has_its_parts_and_what_leaks(found: Description) -> None:
             leakage=(leakage,),
         )
     )
-    assert {"Split: identity", "sequences of each part", "70 (70.0%)", "21 (21.0%)"} <= set(texts)
+    assert {"Split: identity", "sequences in each part", "70 (70.0%)", "21 (21.0%)"} <= set(texts)
     assert "validation" not in texts
     assert "1 of 9 in test are copies of training sequences" in texts
-    assert "2 of 5 sampled there have a relative in training" in texts
+    assert "2 of 5 sampled from test have a relative in training" in texts
 
 
 @pytest.mark.parametrize("n", [1, 5, 6, 30])
@@ -80,3 +82,16 @@ def test_any_number_of_inputs_with_any_name_fits(n: int, found: Description) -> 
     texts = texts_of(replace(found, name="$\\frac", sources=sources))
     assert ("and 25 more" in texts) == (n == 30)
     assert ElementTree.fromstring(drawn(replace(found, sources=sources))).tag.endswith("svg")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [
+        (30, 3000, [50, 100, 200, 500, 1000, 2000]),
+        (1, 100_000, [1, 10, 100, 1000, 10_000, 100_000]),
+        (210, 290, [210, 250, 290]),
+        (7, 8, [7, 8]),
+    ],
+)
+def test_the_axis_of_lengths_has_ticks_that_can_be_read(low: float, high: float, ticks: list[int]) -> None:
+    assert choose_ticks(low, high) == ticks

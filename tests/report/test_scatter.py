@@ -19,9 +19,9 @@ def panel(name: str, n_rows: int, spearman: float | None = 0.5) -> ScatterPanel:
     return ScatterPanel(name, values[0], values[1], spearman)
 
 
-def drawn(panels: list[ScatterPanel], suffix: str, measured: str = "fitness") -> bytes:
+def drawn(panels: list[ScatterPanel], suffix: str, measured: str = "fitness", **options: Any) -> bytes:
     handle = io.BytesIO()
-    draw_scatter(panels, measured, handle, suffix)
+    draw_scatter(panels, measured, handle, suffix, **options)
     return handle.getvalue()
 
 
@@ -66,3 +66,25 @@ def test_panels_share_one_scale_of_shades_and_warn_of_nothing() -> None:
         warnings.simplefilter("ignore", DeprecationWarning)  # matplotlib 3.8 of newer pyparsing
         shown = texts_of(drawn([panel(f"p{i}", 600) for i in range(2)], ".svg"))
     assert shown.count("rows in a hexagon") == 1
+
+
+@pytest.mark.parametrize(("width", "name"), [(0.0, "90% interval"), (0.2, "mean 90% interval")])
+def test_predictions_have_the_line_of_equal_values_and_their_intervals(width: float, name: str) -> None:
+    widths = 1 + width * np.arange(30.0)
+    one = panel("a", 30)._replace(interval=(0.4, 0.6), half_width=widths)
+    shown = texts_of(drawn([one], ".svg", has_diagonal=True, interval_name="90% interval"))
+    assert {"y = x", name} <= set(shown)
+    assert "Spearman 0.500 (95 % interval 0.400 to 0.600), 30 rows" in "\n".join(shown)
+
+
+def test_intervals_without_end_are_not_drawn() -> None:
+    one = panel("a", 30)._replace(half_width=np.full(30, np.inf))
+    shown = texts_of(drawn([one], ".svg", has_diagonal=True, interval_name="interval"))
+    assert "y = x" in shown
+    assert "interval" not in shown
+
+
+@pytest.mark.parametrize(("name", "is_named"), [("protein-nano", True), ("esm2-8m", False)])
+def test_a_demonstration_model_is_named_in_the_figure(name: str, is_named: bool) -> None:
+    shown = texts_of(drawn([panel("a", 30)], ".svg", models=[name, name]))
+    assert ("protein-nano is a demonstration model" in shown) == is_named

@@ -44,9 +44,10 @@ class Embeddings:
         modality: The kind of record that the rows are embeddings of, or "" if the file does not say it.
     """
 
-    def __init__(self, ids: list[str], matrix: Matrix, where: str, modality: str) -> None:
+    def __init__(self, ids: list[str], matrix: Matrix, where: str, modality: str, model: str = "") -> None:
         self.ids = ids
         self.modality = modality
+        self.model = model
         self.where = where
         self.n_dimensions = matrix.shape[1]
         self._matrix = matrix
@@ -123,12 +124,20 @@ def _read(file: Any, where: str, n_file_bytes: int) -> Embeddings:
         what = f"obs names {index!r} as its index, but has no such column"
         raise InputError(what, where=f"{where}, /obs", remedy=MAKE)
     ids = _ids(obs[index], matrix.shape[0], f"{where}, /obs/{index}", n_file_bytes)
-    return Embeddings(ids, matrix, where, _modality(file))
+    return Embeddings(ids, matrix, where, _modality(file), _model(file))
 
 
 def _modality(file: Any) -> str:
     """Return the modality that `biofm embed` has stored in ``uns``, or "" if there is none."""
     said = file.get("uns/biofm/modality")
+    if getattr(said, "shape", None) != () or said.dtype.kind != "O":
+        return ""
+    return str(said.asstr()[()])[:MOST_LETTERS]
+
+
+def _model(file: Any) -> str:
+    """Return the name of the model in ``uns``; empty if the file does not hold it."""
+    said = file.get("uns/biofm/model")
     if getattr(said, "shape", None) != () or said.dtype.kind != "O":
         return ""
     return str(said.asstr()[()])[:MOST_LETTERS]

@@ -49,6 +49,7 @@ def report_of_finetuning(run: FinetuneRun, findings: Findings, summary: Finetune
         configuration=asdict(run.recipe),
         notices=summary.notices,
         ended=now(),
+        models=(summary.model,),
     )
 
 
@@ -87,7 +88,7 @@ def _results(summary: FinetuneSummary, plan: Plan, units: str) -> list[Results]:
                     Measure(name=_spell(it), higher_is_better=it not in LOWER_IS_BETTER) for it in measures
                 ),
                 contenders=_contenders(found, [[row.measures[it] for it in measures] for row in found.rows]),
-                interval="95 % interval, of drawing the rows again and again",
+                interval="95 % bootstrap interval over the rows",
                 differences={lead.baseline: lead.difference for lead in found.leads},
                 note=f"{note} Not computed: {missing}." if missing else note,
             )
@@ -121,7 +122,7 @@ def _curves(rows: Mapping[str, Rows]) -> tuple[Curves, ...]:
     """Make all curves of a single member, or the losses of several members."""
     if len(rows) == 1:
         (only,) = rows.values()
-        return curves_of(only, "loss", {})
+        return curves_of(only, "", {})
     found = []
     for title, column in (("Validation loss", "validation_loss"), ("Training loss", "loss")):
         series = [_series(name, of, column) for name, of in rows.items() if any(column in row for row in of)]
@@ -145,16 +146,16 @@ def _uncertainty(summary: FinetuneSummary, units: str) -> list[Pairs]:
     if "coverage" in found:
         covered = found["covered"]
         values |= {
-            "truths that an interval is to hold": f"{found['coverage']:.0%}",
-            "truths that it held": "not known" if covered is None else f"{covered:.1%}",
+            "share of measured values that an interval should contain": f"{found['coverage']:.0%}",
+            "share that it contains": "not known" if covered is None else f"{covered:.1%}",
             **_held_by_target(found["by_target"]),
             "mean width of the intervals": "infinite" if covered is None else f"{found['mean_width']:.4g}",
         }
     else:
         values |= {
-            "temperatures": [f"{it:.3g}" for it in found["temperatures"]],
-            "calibration error before": f"{found['error_before']:.4f}",
-            "calibration error after": f"{found['error_after']:.4f}",
+            "temperatures (above 1 soften the probabilities)": [f"{it:.3g}" for it in found["temperatures"]],
+            "calibration error before temperature scaling": f"{found['error_before']:.4f}",
+            "calibration error after temperature scaling": f"{found['error_after']:.4f}",
         }
     warnings = [text for text, is_warning in summary.remarks if is_warning]
     values |= {"warnings": warnings} if warnings else {}
@@ -163,7 +164,7 @@ def _uncertainty(summary: FinetuneSummary, units: str) -> list[Pairs]:
 
 def _held_by_target(found: Mapping[str, Mapping[str, float] | None]) -> dict[str, str]:
     return {
-        f"of {target}, with the 95 % interval": f"{it['value']:.1%} [{it['low']:.1%}, {it['high']:.1%}]"
+        f"share for {target}": f"{it['value']:.1%} (95 % interval {it['low']:.1%} to {it['high']:.1%})"
         for target, it in found.items()
         if it is not None
     }

@@ -1,17 +1,20 @@
 """Sections of a fine-tuning's report: tables describe the rows, and pictures show the predictions."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from biofm_datasets.text import format_count
 from numpy.typing import NDArray
 
+from biofm.evaluation import IntervalEstimate
 from biofm.evaluation.supervised import UNKNOWN, LabelledTable, Labels
+from biofm.inference.prediction import Combined
 from biofm.report import ScatterPanel, draw_confusion, draw_scatter
 from biofm.report.run import Cell, Picture, Table
 from biofm.training.finetuning.findings import Findings
 from biofm.training.finetuning.members import FinetuneRun
-from biofm.training.finetuning.plan import Plan
+from biofm.training.finetuning.plan import TEST_ROWS, Plan
 
 MOST_ROWS = 40  # most rows of a table of targets or classes
 MOST_PANELS = 9
@@ -40,11 +43,13 @@ def draw_predictions(run: FinetuneRun, findings: Findings) -> tuple[Picture, ...
         if labels.task == "regression":
             model = findings.judgements[name].rows[0]
             measures = model.by_target or {labels.targets[0]: model.measures}
-            ranks = [measures[target]["spearman"].value for target in labels.targets]
-            pictures.append(_draw_numbers(name, labels, combined.outputs, ranks))
+            ranks = [measures[target]["spearman"] for target in labels.targets]
+            widths = _half_widths(run, findings, name, combined)
+            panels = _panels(labels, combined.outputs, ranks, widths)
+            pictures.append(_draw_numbers(name, len(labels.targets), panels, run))
         elif labels.classes:
             units = f"{table.modality.words.units} of the" if labels.task == "per-residue" else "the"
-            pictures.append(_draw_classes(name, units, labels, combined.outputs.argmax(1)))
+            pictures.append(_draw_classes(name, units, labels, combined.outputs.argmax(1), run.info.model))
     return tuple(pictures)
 
 
@@ -90,33 +95,63 @@ def _cut(table: Table) -> Table:
     return Table(title=table.title, header=table.header, rows=table.rows[:MOST_ROWS], note=note)
 
 
-def _draw_numbers(
-    name: str, labels: Labels, outputs: NDArray[np.floating], ranks: list[float | None]
-) -> Picture:
+def _half_widths(
+    run: FinetuneRun, findings: Findings, name: str, combined: Combined
+) -> NDArray[np.float64] | None:
+    """Return half the widths of the intervals of the test rows, (rows, targets); None for other rows."""
+    if name != TEST_ROWS or not findings.calibration.intervals:
+        return None
+    spread = np.zeros_like(combined.outputs) if combined.spread is None else combined.spread
+    return findings.calibration.half_widths(run.recipe.coverage, spread)
+
+
+def _panels(
+    labels: Labels,
+    outputs: NDArray[np.floating],
+    ranks: Sequence[IntervalEstimate],
+    widths: NDArray[np.float64] | None,
+) -> list[ScatterPanel]:
+    """Return a panel for each of the first targets, with the rows whose measurement is known."""
     panels = []
     for i, target in enumerate(labels.targets[:MOST_PANELS]):
         is_known = ~np.isnan(labels.numbers[:, i])
         found, truth = outputs[is_known, i].astype(np.float64), labels.numbers[is_known, i]
-        panels.append(ScatterPanel(target, found, truth, ranks[i]))
+        width = None if widths is None else widths[is_known, i]
+        panels.append(ScatterPanel(target, found, truth, ranks[i].value, ranks[i].bounds, width))
+    return panels
+
+
+def _draw_numbers(name: str, n_targets: int, panels: Sequence[ScatterPanel], run: FinetuneRun) -> Picture:
+    """Draw the measured against the predicted values, with the line on which they are equal."""
     handle = io.BytesIO()
-    draw_scatter(panels, "measured", handle, ".png", score_name="predicted")
-    more = len(labels.targets) - len(panels)
-    caption = f"Predicted and measured values of the {name} rows" + (f"; {more} more targets" if more else "")
+    draw_scatter(
+        panels,
+        "measured value",
+        handle,
+        ".png",
+        score_name="predicted value",
+        has_diagonal=True,
+        interval_name=f"{run.recipe.coverage:.0%} prediction interval",
+        models=[run.info.model],
+    )
+    more = n_targets - len(panels)
+    caption = f"Predicted and measured values of the {name} rows"
+    caption += f"; {format_count(more, 'more target')} not shown" if more else ""
     told = ", ".join(f"{panel.name}: Spearman {_number(panel.spearman)}" for panel in panels)
     return Picture(png=handle.getvalue(), caption=f"{caption}.", description=f"{caption}. {told}.")
 
 
-def _draw_classes(name: str, units: str, labels: Labels, predicted: NDArray[np.int64]) -> Picture:
+def _draw_classes(name: str, units: str, labels: Labels, predicted: NDArray[np.int64], model: str) -> Picture:
     """Draw a confusion matrix. ``units`` goes before the name of the rows in the caption."""
     is_known = labels.codes != UNKNOWN
     n = len(labels.classes)
     cells = labels.codes[is_known] * n + predicted[is_known]
     counts = np.bincount(cells, minlength=n * n).reshape(n, n)
     handle = io.BytesIO()
-    draw_confusion(counts, labels.classes, handle, ".png")
-    caption = f"Which class was taken for which, of {units} {name} rows."
+    draw_confusion(counts, labels.classes, handle, ".png", models=[model])
+    caption = f"Predicted and true classes of {units} {name} rows."
     right = counts.trace() / max(1, counts.sum())
-    description = f"{caption} {right:.1%} were taken for what they are."
+    description = f"{caption} {right:.1%} of the predictions are right."
     return Picture(png=handle.getvalue(), caption=caption, description=description)
 
 

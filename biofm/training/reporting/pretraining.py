@@ -151,8 +151,9 @@ def _results(held_out: Mapping[str, HeldOutPerplexity], words: Words, n_kinds: i
             )
             for field, (name, note) in names.items()
         ),
-        interval="95 % interval, of drawing the sequences again and again",
-        note=f"Over {n_residues:,} {words.units}, each predicted once; {n_kinds:,} is what guessing gives.",
+        interval="95 % bootstrap interval over the sequences",
+        advice="train on more sequences or for more steps",
+        note=f"Over {n_residues:,} {words.units}, each predicted once; guessing has perplexity {n_kinds:,}.",
     )
 
 

@@ -27,7 +27,7 @@ def write_run_report(report: RunReport, folder: Path) -> None:
     """
     for curves in report.curves:
         with written_whole(folder / f"{curves.title.lower().replace(' ', '_')}.png") as file:
-            draw_curves(curves, file, ".png")
+            draw_curves(curves, file, ".png", models=report.models)
     with written_whole(folder / REPORT) as file:
         write_report(report, file)
 
@@ -46,7 +46,7 @@ def curves_of(rows: Rows, loss: str, levels: Mapping[str, float], note: str = ""
     losses = Curves(
         title="Loss",
         x_label="step",
-        y_label=loss,
+        y_label=f"loss ({loss})" if loss else "loss",
         series=_found(
             _series(rows, "training", "loss", is_noisy=True), _series(rows, "validation", "validation_loss")
         ),
@@ -55,8 +55,12 @@ def curves_of(rows: Rows, loss: str, levels: Mapping[str, float], note: str = ""
     )
     others = [
         _single("Learning rate", "learning rate", _series(rows, "learning rate", "learning_rate")),
-        _single("Speed", "tokens a second", _series(rows, "tokens/s", "tokens_per_second", is_noisy=True)),
-        _single("Use of the machine", "MFU (%)", _series(rows, "MFU", "mfu", scale=100, is_noisy=True)),
+        _single("Speed", "tokens per second", _series(rows, "tokens/s", "tokens_per_second", is_noisy=True)),
+        _single(
+            "Use of the machine",
+            "model FLOPs utilisation (% of peak)",
+            _series(rows, "MFU", "mfu", scale=100, is_noisy=True),
+        ),
         _single("Memory", "memory (GB)", _series(rows, "memory", "memory_bytes", scale=1e-9)),
     ]
     return tuple(curves for curves in (losses, *others) if curves.series)

@@ -42,12 +42,12 @@ def results(
         (
             results(("M", 0.8), ("ridge", 0.7), ("majority", 0.1)),
             True,
-            "By Spearman, M is better than every baseline: 0.800 against 0.700 of ridge.",
+            "By Spearman, M (0.800) is 0.100 better than the baseline ridge (0.700).",
         ),
         (
             results(("M", 0.6), ("ridge", 0.7), ("majority", 0.1)),
             False,
-            "By Spearman, the baseline ridge is better than M: 0.700 against 0.600.",
+            "By Spearman, the baseline ridge (0.700) is 0.100 better than M (0.600): use the baseline.",
         ),
         (
             results(("M", 0.7), ("ridge", 0.7)),
@@ -57,25 +57,25 @@ def results(
         (
             results(("M", 2.0), ("ridge", 3.0), measure=ERROR),
             True,
-            "By error, M is better than every baseline: 2.000 °C against 3.000 °C of ridge.",
+            "By error, M (2.000 °C) is 1.000 °C better than the baseline ridge (3.000 °C).",
         ),
         (
             results(("M", 0.6), ("M2", 0.65), ("ridge", 0.7), margin=0.1),
             False,
-            "By Spearman, the baseline ridge is better than M2: 0.700 against 0.650, but their intervals "
-            "overlap.",
+            "By Spearman, the baseline ridge (0.700) is 0.050 better than M2 (0.650): their 95 % intervals "
+            "overlap, so the difference may be chance.",
         ),
         (
             results(("M", 0.6), ("ridge", 0.7), margin=0.2, difference=estimate(-0.1, 0.05)),
             False,
-            "By Spearman, the baseline ridge is better than M: 0.700 against 0.600; the model less the "
-            "baseline is within [-0.150, -0.050], beyond chance.",
+            "By Spearman, the baseline ridge (0.700) is 0.100 better (95 % interval 0.050 to 0.150) than M "
+            "(0.600), and the interval excludes 0: use the baseline.",
         ),
         (
             results(("M", 0.8), ("ridge", 0.7), difference=estimate(0.1, 0.2)),
             True,
-            "By Spearman, M is better than every baseline: 0.800 against 0.700 of ridge; the model less "
-            "the baseline is within [-0.100, 0.300], which may be chance.",
+            "By Spearman, M (0.800) is 0.100 better (95 % interval -0.100 to 0.300) than the baseline ridge "
+            "(0.700): the difference may be chance.",
         ),
     ],
 )
@@ -93,7 +93,7 @@ def test_without_both_there_is_nothing_to_say(found: Results) -> None:
 
 def test_a_value_that_is_no_number_is_never_the_best() -> None:
     (standing,) = say_who_is_best(results(("M", math.nan), ("M2", 0.5), ("ridge", 0.7)))
-    assert "ridge is better than M2" in standing.sentence
+    assert "ridge (0.700) is 0.200 better than M2 (0.500)" in standing.sentence
 
 
 def test_another_measure_speaks_up_only_when_it_says_otherwise() -> None:

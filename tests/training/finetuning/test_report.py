@@ -81,7 +81,7 @@ def test_a_regression_shows_predictions_beside_the_truth_and_where_targets_lie(
     training = table.labels.numbers[table.roles == "train", 0]
     assert [mean, spread] == pytest.approx([training.mean(), training.std()])
     assert uncertainty.values["rows that calibrate"] == 12
-    assert uncertainty.values["truths that an interval is to hold"] == "90%"
+    assert uncertainty.values["share of measured values that an interval should contain"] == "90%"
     seen = [len(it) for it, role in zip(table.sequences, table.roles, strict=True) if role != "test"]
     assert domain.values["residues of a training row"] == f"{min(seen)} to {max(seen)}"
     assert domain.values["letters of the training rows"] == "A C D E F G H I K L M N P Q R S T V W Y"
@@ -102,8 +102,8 @@ def test_classes_are_counted_and_shown_as_they_were_taken(
     training = [it for it, role in zip(table.sequences, table.roles, strict=True) if role == "train"]
     n_labels = len(training) if task == "classification" else sum(map(len, training))
     assert sum(column_of(classes, 1)) == n_labels
-    assert "were taken for what they are" in found.pictures[0].description
-    assert "calibration error after" in uncertainty.values
+    assert "of the predictions are right" in found.pictures[0].description
+    assert "calibration error after temperature scaling" in uncertainty.values
 
 
 def test_several_members_and_targets_are_compared(
@@ -132,10 +132,7 @@ def test_differences_from_the_same_resamples_reach_the_page(
     (results,) = written[0].results
     leads = {lead.baseline: lead.difference for lead in summary.judged["test"].leads}
     assert results.differences == leads
-    assert (
-        "the model less the baseline is within"
-        in page_in(tmp_path / "run").all("ul", class_="verdicts")[0].text
-    )
+    assert "better (95 % interval " in page_in(tmp_path / "run").all("ul", class_="verdicts")[0].text
 
 
 def test_a_model_is_called_without_the_folders_that_lead_to_it() -> None:

@@ -116,10 +116,10 @@ def test_losses_are_compared_with_the_frequencies_where_they_predict_the_same() 
         reported().curves[0],
         reported(recipe=PretrainRecipe(n_steps=20, objective="causal")).curves[0],
     )
-    assert masked.y_label == "nats per predicted residue"
+    assert masked.y_label == "loss (nats per predicted residue)"
     assert masked.levels == {"without context": loss_without_context(UNIGRAM, PretrainRecipe(n_steps=20))}
     assert "80% are hidden, 10% replaced and the others shown" in masked.note
-    assert (causal.y_label, causal.levels) == ("nats per token", {})
+    assert (causal.y_label, causal.levels) == ("loss (nats per token)", {})
 
 
 @pytest.mark.parametrize("rates", [(0.8, 0.1), (1.0, 0.0), (0.3, 0.0), (0.0, 1.0), (0.5, 0.25)])

@@ -26,7 +26,7 @@ def test_every_measured_column_becomes_a_curve_over_the_steps() -> None:
     training, validation = curves["Loss"].series
     assert (training.x, training.y) == ([10, 20], [3.0, 2.8])
     assert (validation.x, validation.y) == ([20], [2.9])
-    assert (curves["Loss"].y_label, curves["Loss"].levels) == ("nats", {"unigram": 2.87})
+    assert (curves["Loss"].y_label, curves["Loss"].levels) == ("loss (nats)", {"unigram": 2.87})
     assert curves["Use of the machine"].series[0].y == [40, 50]
     assert curves["Memory"].series[0].y == [2.0]
 

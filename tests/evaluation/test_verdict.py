@@ -1,0 +1,57 @@
+"""Verdicts name the better of two, how much better it is, and whether that may be chance."""
+
+import pytest
+
+from biofm.evaluation import IntervalEstimate, say_which_is_better
+
+CHANCE = IntervalEstimate(value=0.03, low=-0.01, high=0.07)
+SURE = IntervalEstimate(value=-0.05, low=-0.08, high=-0.02)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "difference", "higher_is_better", "sentence"),
+    [
+        (
+            0.53, 0.50, CHANCE, True,
+            "By m, M (0.530) is 0.030 better (95 % interval -0.010 to 0.070) than the baseline B (0.500): the "
+            "difference may be chance.",
+        ),
+        (
+            0.45, 0.50, SURE, True,
+            "By m, the baseline B (0.500) is 0.050 better (95 % interval 0.020 to 0.080) than M (0.450), and "
+            "the interval excludes 0: use the baseline.",
+        ),
+        (
+            0.45, 0.50, SURE, False,
+            "By m, M (0.450) is 0.050 better (95 % interval 0.020 to 0.080) than the baseline B (0.500), and "
+            "the interval excludes 0.",
+        ),
+        (
+            0.53, 0.50, CHANCE, False,
+            "By m, the baseline B (0.500) is 0.030 better (95 % interval -0.010 to 0.070) than M (0.530): the "
+            "difference may be chance.",
+        ),
+        (
+            0.45, 0.50, None, True,
+            "By m, the baseline B (0.500) is 0.050 better than M (0.450): use the baseline.",
+        ),
+        (0.5, 0.5, SURE, True, "By m, M is no better than the baseline B: both have 0.500."),
+        (0.5002, 0.5, None, True, "By m, M (0.500) is less than 0.001 better than the baseline B (0.500)."),
+    ],
+)  # fmt: skip
+def test_the_sentence_has_the_direction_of_the_measure(
+    ours: float,
+    theirs: float,
+    difference: IntervalEstimate | None,
+    higher_is_better: bool,
+    sentence: str,
+) -> None:
+    said = say_which_is_better(("M", ours), ("B", theirs), "m", difference, higher_is_better=higher_is_better)
+    assert said == sentence
+
+
+def test_a_remark_takes_the_place_of_the_advice() -> None:
+    said = say_which_is_better(
+        ("M", 1.0), ("B", 2.0), "m", remark="they overlap", write=lambda it: f"{it} °C"
+    )
+    assert said == "By m, the baseline B (2.0 °C) is 1.0 °C better than M (1.0 °C): they overlap."
