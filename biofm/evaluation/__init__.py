@@ -1,4 +1,4 @@
-"""How good a model is, always beside the baselines that it must beat."""
+"""Evaluation: functions that measure how good a model is, always beside the baselines that it must beat."""
 
 from biofm.evaluation.assay import Assay, EvaluateOptions, read_assay, unread_variants
 from biofm.evaluation.assay_baselines import Missing, blosum62

@@ -1,6 +1,4 @@
-"""An assay: the measurements of a table, the scores beside them, and what is known of the variants; with the
-options that say how to read and judge it.
-"""
+"""Assays: a table of measurements is read with its scores and variants, and with options for judging it."""
 
 import math
 from collections import Counter
@@ -29,14 +27,26 @@ NO_PROTEIN = "rows without a protein to judge (a stop codon, a frameshift, an em
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluateOptions:
-    """The columns of an assay's table, and how its scores are judged.
+    """Holds the columns of an assay's table, and how its scores are judged.
 
-    modality: what the whole sequences are; they are read by its rules. Letters that speak for another
-    modality are a fault, unless the caller ``insists``.
-    threshold: measurements at or above it are positive. with_mean: the mean of the scores' ranks is judged
-    beside them. n_resamples, seed: of the bootstrap intervals; the seed deals the folds of baselines too.
+    Attributes:
+        modality: Kind of the whole sequences in the table; its rules apply when they are read.
+        measured_column: Column of the measurements.
+        score_columns: Columns of the scores.
+        variant_column: Column of the variants, for example "A23P"; None if there is none.
+        mutated_column: Column of the whole mutated sequences; None if there is none.
+        binary_column: Column of 0 and 1 that says which rows are positive; None derives this from the
+            measurements.
+        threshold: Rows whose measurement reaches it are positive. None takes the median.
+        split_column: Column that says train or test; only test rows are judged. None judges all rows.
+        with_mean: Whether to judge the mean of the scores' ranks too.
+        n_resamples: Number of resamples behind the bootstrap intervals.
+        seed: Seed of the resamples and of the folds of baselines.
+        insists: Whether the user named the modality, so that letters typical of another modality are
+            accepted.
 
-    Raises OptionError for options that contradict each other.
+    Raises:
+        OptionError: Options contradict each other.
     """
 
     modality: Modality
@@ -74,7 +84,12 @@ class EvaluateOptions:
 
 
 def unread_variants(modality: Modality, option: str) -> OptionError:
-    """The error for an option that is about variants, where nobody here can read those of the modality."""
+    """Return the error for an option about variants if the modality has none that biofm can read.
+
+    Args:
+        modality: Kind of the sequences in the table.
+        option: The option, as the user wrote it.
+    """
     what = f"the table is of {modality.words.items}, whose variants nobody here can read"
     return OptionError(
         what, where=option, remedy="Leave it out, and name whole sequences with --mutated-column"
@@ -83,12 +98,20 @@ def unread_variants(modality: Modality, option: str) -> OptionError:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assay:
-    """A table of variants with measurements, one row a variant.
+    """Holds the judged part of a table: one row for each variant with a measurement.
 
-    scores: columns of the table, NaN where a cell is empty.
-    is_judged: false for rows that only train baselines, see ``--split-column``.
-    positive: in words, what ``is_positive`` means; ``threshold`` is None where a column said it.
-    changes, sequences: None where the table does not tell them.
+    Attributes:
+        name: Name of the table, for messages.
+        modality: Kind of the sequences.
+        places: Place of each row in the file, for messages.
+        measured: Measurement of each row.
+        scores: Scores of each column, by its name; NaN for an empty cell.
+        is_judged: Whether a row is judged; False for rows that only train baselines (``--split-column``).
+        is_positive: Whether a row counts as positive, for AUROC and MCC.
+        positive: What counts as positive, in words.
+        threshold: Least measurement of a positive row; None if a column says which rows are positive.
+        changes: Changes of each variant against the wild type; None if they are not known.
+        sequences: Whole sequence of each variant; None if they are not known.
     """
 
     name: str
@@ -104,7 +127,11 @@ class Assay:
     sequences: list[str] | None
 
     def where(self, row: int) -> str:
-        """The place of a row for a message."""
+        """Return the place of a row, for messages.
+
+        Args:
+            row: Number of the row, from 0.
+        """
         return f"{self.name}, {self.places[row]}"
 
 
@@ -117,10 +144,19 @@ def read_assay(
     *,
     skip_faulty: bool = False,
 ) -> Assay:
-    """Read the rows that have a measurement; ``notices`` counts the others.
+    """Read the rows that have a measurement.
 
-    Raises DataError: the file is at fault, or a row of it (unless ``skip_faulty``). InputError: what is left
-    cannot be ranked.
+    Args:
+        stream: The opened table.
+        name: Its name, for messages.
+        options: Columns, and how scores are judged.
+        wild_type: Sequence of the wild type; None if it is not known.
+        notices: Counts rows that are left out.
+        skip_faulty: Whether to leave out faulty rows instead of raising an error.
+
+    Raises:
+        DataError: The file or a row of it is faulty.
+        InputError: The remaining rows cannot be ranked.
     """
 
     def count(fault: DataError) -> None:
@@ -143,7 +179,7 @@ def read_assay(
 
 
 def _rows_to_use(columns: Columns, options: EvaluateOptions, notices: Counter[str]) -> list[int]:
-    """The rows with a measurement and, where there is a split, in one of its two sets."""
+    """Return the numbers of the rows that have a measurement and are in a set of the split, if there is one."""
     is_used = ~np.isnan(columns.numbers[options.measured_column])
     if n_empty := int((~is_used).sum()):
         notices[f"rows without a measurement in {options.measured_column!r}, left out"] = n_empty
@@ -163,7 +199,9 @@ def _read_rows(
     notices: Counter[str],
     at_fault: Callable[[DataError], None],
 ) -> dict[int, AssayRow]:
-    """What each row says of its variant, by the number of the row; rows at fault are left out."""
+    """Read the variant, the sequence and the label of each row, by the number of the row. Faulty rows are
+    left out.
+    """
     names = (options.variant_column, options.mutated_column, options.binary_column)
     found = {}
     for row in rows:
@@ -185,8 +223,10 @@ def _read_rows(
 
 
 def _judged(columns: Columns, rows: Sequence[int], options: EvaluateOptions) -> Bools:
-    """Whether each row is judged: all are, or those of the test set. Raises InputError where a set is
-    empty.
+    """Return whether each row is judged: all rows, or those of the test set.
+
+    Raises:
+        InputError: A set is empty.
     """
     if options.split_column is None:
         return np.ones(len(rows), np.bool_)

@@ -1,4 +1,6 @@
-"""Baselines of an assay's scores: a substitution matrix, and ridges fitted to the measurements."""
+"""Baselines of an assay: a substitution matrix scores its variants, and ridge regressions are fitted to its
+measurements.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -26,9 +28,9 @@ UNSCORED = f"variants that {BLOSUM62} does not score (not substitutions alone, o
 
 
 class Baseline(NamedTuple):
-    """The scores of a baseline, one a row, NaN where it has none.
+    """Holds the scores of a baseline, one for each row, and NaN where it has none.
 
-    fitted: in words, the measurements that it was fitted to; empty for a baseline that saw none.
+    ``fitted`` says which measurements it was fitted to; empty if it saw none.
     """
 
     name: str
@@ -37,7 +39,12 @@ class Baseline(NamedTuple):
 
 
 class Missing(NamedTuple):
-    """A baseline that cannot be computed, and why."""
+    """Names a baseline that cannot be computed, and says why.
+
+    Attributes:
+        name: Name of the baseline.
+        reason: The reason, as a part of a sentence.
+    """
 
     name: str
     reason: str
@@ -46,24 +53,31 @@ class Missing(NamedTuple):
 def find_assay_baselines(
     assay: Assay, seed: int, notices: Counter[str], progress: OnStep
 ) -> list[Baseline | Missing]:
-    """Compute every baseline that the table allows; for the others, say why they are missing."""
+    """Compute every baseline that the table allows, and say why the others are missing."""
     found = [_find_blosum62(assay, notices), *_find_ridges(assay, seed, progress)]
     return [_if_it_ranks(it, assay.is_judged) if isinstance(it, Baseline) else it for it in found]
 
 
 def blosum62(changes: Sequence[Sequence[Change]]) -> Floats:
-    """The sum of B(wild, mutant) - B(wild, wild) over a variant's substitutions (Henikoff and Henikoff 1992).
+    """Compute the BLOSUM62 score of each variant: the sum of B(wild, mutant) - B(wild, wild) over its
+    substitutions (Henikoff and Henikoff 1992).
 
-    NaN for a variant with another change than substitutions, or with a residue that the matrix lacks.
+    The score is NaN for a variant with insertions or deletions, or with a residue that the matrix lacks.
+
+    Args:
+        changes: Changes of each variant.
     """
     return np.array([_blosum62_of(change) for change in changes], np.float64)
 
 
 def residues_at_sites(changes: Sequence[Sequence[Change]], where: Callable[[int], str]) -> list[str] | None:
-    """Each variant's residues at the sites that any variant changes: all that tells variants apart.
+    """Return for each variant its residues at all sites that any variant changes, which is all that tells
+    variants apart.
 
-    None where a variant inserts or deletes, so that the sites do not line up. Raises InputError where two
-    variants name different wild-type residues at one site.
+    Returns None if a variant inserts or deletes, so that the sites do not line up.
+
+    Raises:
+        InputError: Two variants name different wild-type residues at one site.
     """
     wild: dict[int, str] = {}
     named_by: dict[int, int] = {}
@@ -101,7 +115,7 @@ def _find_blosum62(assay: Assay, notices: Counter[str]) -> Baseline | Missing:
 
 
 def _find_ridges(assay: Assay, seed: int, progress: OnStep) -> list[Baseline | Missing]:
-    """Fit a ridge to one-hot features where all sequences have one length, else to k-mers."""
+    """Fit a ridge to one-hot features if all sequences have one length, otherwise to k-mers."""
     sequences = assay.sequences
     if sequences is None and assay.changes is not None:
         sequences = residues_at_sites(assay.changes, assay.where)

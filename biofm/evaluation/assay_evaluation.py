@@ -1,6 +1,4 @@
-"""The evaluation of an assay: its scores and baselines judged side by side, on the same resamples of the
-rows.
-"""
+"""Evaluations of assays: scores and baselines are judged side by side, on the same resamples of the rows."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -28,7 +26,18 @@ from biofm.evaluation.rank_metrics import METRICS, Drawn, Ranking, Sample
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """The metrics of one score or baseline, over the ``n`` rows that have it."""
+    """Holds the metrics of one score or baseline, over the rows that have it.
+
+    Attributes:
+        name: Name of the score's column or of the baseline.
+        kind: "score", "mean of ranks" or "baseline".
+        n: Number of rows.
+        spearman: Spearman's rank correlation with the measurements.
+        auroc: Area under the ROC curve, for positive against other rows.
+        ndcg: Normalised discounted cumulative gain of the best-scored tenth.
+        mcc: Matthews' correlation of the positive rows with the rows scored at or above the median score.
+        fitted: Measurements that a baseline was fitted to, in words; empty if it saw none.
+    """
 
     name: str
     kind: str
@@ -42,9 +51,16 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """Spearman of a score and of a baseline over the ``n`` rows that have both.
+    """Compares a score with a baseline by Spearman, over the rows that have both.
 
-    ``difference`` is the score's less the baseline's, its interval from the same resamples for both.
+    Attributes:
+        score: Name of the score.
+        baseline: Name of the baseline.
+        n: Number of rows that have both.
+        score_spearman: Spearman's rank correlation of the score.
+        baseline_spearman: Spearman's rank correlation of the baseline.
+        difference: The score's correlation minus the baseline's. Its interval comes from the same resamples
+            for both.
     """
 
     score: str
@@ -57,12 +73,25 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """Scores and baselines against the measurements of one table.
+    """Holds scores and baselines against the measurements of one table.
 
-    sha256: of the table. n_rows: that were judged; ``n_train`` more only trained the baselines.
-    positive: what counts as positive for AUROC and MCC; ``threshold`` is None where a column said it.
-    n_resamples, confidence, seed: of the bootstrap intervals, by percentiles.
-    rows: a score, the mean rank by several, or a baseline each. not_computed: what is missing, and why.
+    Attributes:
+        table: Name of the table.
+        sha256: SHA-256 of the table.
+        version: Version of biofm.
+        measured: Column of the measurements.
+        n_rows: Number of judged rows.
+        n_train: Number of further rows, which only trained baselines.
+        positive: What counts as positive for AUROC and MCC, in words.
+        threshold: Least measurement of a positive row; None if a column says which rows are positive.
+        n_positive: Number of positive rows among the judged ones.
+        n_resamples: Number of resamples behind the intervals.
+        confidence: Share of the resamples between the bounds of an interval.
+        seed: Seed of the resamples and folds.
+        rows: A row for each score, each baseline, and the mean rank if it was asked for.
+        not_computed: Reasons for missing baselines, by their names.
+        comparisons: Each score against each baseline.
+        notices: Remarks on what was left out, with counts.
     """
 
     table: str
@@ -83,7 +112,14 @@ class Evaluation:
     notices: dict[str, int]
 
     def row(self, name: str) -> Row:
-        """The row of this name. Raises KeyError where there is none."""
+        """Return the row of this name.
+
+        Args:
+            name: Name of a score or baseline.
+
+        Raises:
+            KeyError: There is no such row.
+        """
         return {row.name: row for row in self.rows}[name]
 
 
@@ -94,9 +130,18 @@ def evaluate_assay(
     notices: Counter[str],
     progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
 ) -> Evaluation:
-    """Judge the assay's scores, and the baselines that it allows.
+    """Judge the scores of an assay, and the baselines that it allows.
 
-    Raises InputError: its variants contradict each other. OptionError: a score has the name of another row.
+    Args:
+        assay: The measurements, scores and variants.
+        options: How scores are judged.
+        sha256: SHA-256 of the table.
+        notices: Counts rows that are left out of a measure.
+        progress: Called with the name of a stage, the work done and the whole work.
+
+    Raises:
+        InputError: Variants contradict each other.
+        OptionError: A score has the name of a row that biofm adds.
     """
 
     def stage(name: str) -> Callable[[int, int], None]:
@@ -141,8 +186,14 @@ def evaluate_assay(
 
 
 def scores_to_judge(assay: Assay, *, with_mean: bool) -> dict[str, Floats]:
-    """The score columns by name. ``with_mean`` adds the mean of their ranks among the judged rows that have
-    all scores, if these are enough; ranks, because scores of one scale and of another have no mean.
+    """Return the score columns by name, and the mean of their ranks if it is asked for.
+
+    Ranks are taken among the judged rows that have all scores. They are needed because scores of different
+    scales have no meaningful mean.
+
+    Args:
+        assay: The measurements, scores and variants.
+        with_mean: Whether to add the mean of the ranks; it is left out if too few rows have all scores.
     """
     has_all = assay.is_judged & ~np.isnan(list(assay.scores.values())).any(axis=0)
     if not with_mean or np.count_nonzero(has_all) < FEWEST_ROWS:
@@ -164,7 +215,7 @@ def _mean_name(n_scores: int) -> str:
 
 
 def _ranks(values: Floats) -> Floats:
-    """Ranks from 1, ties averaged."""
+    """Return ranks from 1; ties get their mean rank."""
     ranking = Ranking(values)
     ranks: Floats = Drawn(ranking, np.ones((1, len(values)))).ranks[0, ranking.level_of]
     return ranks
@@ -216,7 +267,9 @@ def _judge(
 
 
 class _Job(NamedTuple):
-    """A column, and the rows on which it is judged: an array of bool as bytes, so that a job can be a key."""
+    """Holds a column and the rows on which it is judged: an array of bool as bytes, so that a job can be a
+    key.
+    """
 
     name: str
     mask: bytes
@@ -230,7 +283,7 @@ class _Job(NamedTuple):
         return int(self.rows.sum())
 
     def where(self, other: "_Job") -> "_Job":
-        """The same column on the rows of both."""
+        """Return the same column on the rows that both jobs have."""
         return _Job(self.name, (self.rows & other.rows).tobytes())
 
 

@@ -1,4 +1,4 @@
-"""A row of an assay's table: its variant, its whole sequence and its label, read and compared."""
+"""Rows of an assay's table: the variant, the whole sequence and the label of a row are read and compared."""
 
 from collections import Counter
 from typing import NamedTuple
@@ -15,8 +15,9 @@ LABELS = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "tru
 
 
 class AssayRow(NamedTuple):
-    """A variant as its changes and as its whole sequence, and whether a column calls it positive. A field is
-    None where neither the row nor the wild type tells.
+    """Holds a variant as its changes and as its whole sequence, and whether a column calls it positive.
+
+    A field is None if neither the row nor the wild type tells it.
     """
 
     changes: tuple[Change, ...] | None
@@ -34,11 +35,14 @@ def read_row(
     wild_type: str | None,
     notices: Counter[str],
 ) -> AssayRow:
-    """Read a row's cells: a variant, a ``whole`` sequence and a label; a cell is None where no column was
-    named for it. With the wild type, the changes follow from the sequence and the sequence from the
-    changes.
+    """Read the cells of a row: a variant, a ``whole`` sequence and a label. A cell is None if no column was
+    named for it.
 
-    Raises DataError: a cell cannot be read, or it does not fit the wild type; NoProteinError.
+    With the wild type, the changes follow from the sequence and the sequence from the changes.
+
+    Raises:
+        DataError: A cell cannot be read, or does not fit the wild type.
+        NoProteinError: The variant makes no protein.
     """
     changes = None if variant is None else parse_variant(variant)
     sequence = None if whole is None else _read_sequence(whole, modality, notices, insists=insists)
@@ -60,8 +64,8 @@ def _read_sequence(cell: str, modality: Modality, notices: Counter[str], *, insi
 
 
 def _agree(changes: tuple[Change, ...], sequence: str, wild_type: str | None) -> bool:
-    """Whether a variant makes this sequence of the wild type; without one, whether the sequence holds the new
-    residues where some are replaced.
+    """Return whether a variant turns the wild type into this sequence. Without a wild type, check only that
+    the sequence holds the new residues of substitutions.
     """
     if wild_type is not None:
         return splice(changes, wild_type) == sequence

@@ -1,4 +1,4 @@
-"""Bootstrap intervals: the rows of a table are drawn again and again, with replacement."""
+"""Bootstrap intervals: the rows of a table are drawn many times, with replacement."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +13,13 @@ CELLS_AT_ONCE = 1 << 16  # of counts, so that they stay in the processor's cache
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntervalEstimate:
-    """A value and the bounds of its 95 % percentile interval; each is None where it is not defined."""
+    """Holds a value and its 95 % percentile interval.
+
+    Attributes:
+        value: The value; None if it is not defined.
+        low: Lower bound; None if it is not defined.
+        high: Upper bound; None if it is not defined.
+    """
 
     value: float | None
     low: float | None = None
@@ -21,14 +27,15 @@ class IntervalEstimate:
 
     @property
     def bounds(self) -> tuple[float, float] | None:
-        """The bounds of the interval; it is None where they are not defined."""
+        """The bounds of the interval; this is None where they are not defined."""
         return None if self.low is None or self.high is None else (self.low, self.high)
 
 
 def draw_counts(n_rows: int, n_resamples: int, seed: int) -> Iterator[NDArray[np.float64]]:
-    """How often each of ``n_resamples`` drawings of ``n_rows`` rows, with replacement, drew each row.
+    """Draw rows with replacement, and yield how often each resample drew each row, in blocks (resamples,
+    rows).
 
-    In blocks of shape (resamples, rows); the drawings do not depend on the size of the blocks.
+    The drawings do not depend on the size of the blocks.
     """
     generator = np.random.default_rng(seed)
     n_at_once = max(1, CELLS_AT_ONCE // max(n_rows, 1))
@@ -41,7 +48,9 @@ def draw_counts(n_rows: int, n_resamples: int, seed: int) -> Iterator[NDArray[np
 
 
 def estimate(value: float, resampled: Floats) -> IntervalEstimate:
-    """``value`` with the interval of its resamples. There is none where most of them are undefined."""
+    """Return a value with the interval of its resamples. There is no interval if most resamples are
+    undefined.
+    """
     defined = resampled[~np.isnan(resampled)]
     if np.isnan(value) or 2 * len(defined) <= len(resampled):
         return IntervalEstimate(value=None if np.isnan(value) else float(value))

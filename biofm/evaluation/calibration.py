@@ -1,11 +1,10 @@
-"""Calibration: how far a prediction can be trusted, and whether test rows keep the promise.
+"""Calibration: how far predictions can be trusted, and whether test rows confirm it.
 
-Numbers get intervals, classes and labels get tempered probabilities.
-
-Both are fitted to rows that the model was not fitted to. Intervals are split-conformal (Papadopoulos et al.
-2002; Lei et al. 2018, https://doi.org/10.1080/01621459.2017.1307116): of rows like those they were fitted to,
-they hold at least the share ``coverage``, whatever the model. Temperatures are those of Guo et al. 2017
-(https://arxiv.org/abs/1706.04599): one number for all classes, or one for each label.
+Predicted numbers get intervals; probabilities of classes and labels are rescaled by a temperature. Both are
+fitted to rows that the model was not fitted to. Intervals are split-conformal (Papadopoulos et al. 2002; Lei
+et al. 2018, https://doi.org/10.1080/01621459.2017.1307116): among rows like those they were fitted to, they
+contain at least the share ``coverage`` of the measured values, whatever the model. Temperatures follow Guo et
+al. 2017 (https://arxiv.org/abs/1706.04599): one for all classes, or one for each label.
 """
 
 import math
@@ -28,8 +27,14 @@ TOLERANCE = 0.02  # probabilities that exceed the frequencies by more than this 
 
 
 class Share(NamedTuple):
-    """The share ``value`` of ``n`` rows, and the bounds of its 95 % interval (Wilson 1927,
+    """Holds a share of rows with its 95 % interval (Wilson 1927,
     https://doi.org/10.1080/01621459.1927.10502953).
+
+    Attributes:
+        n: Number of rows.
+        value: The share, from 0 to 1.
+        low: Lower bound of the interval.
+        high: Upper bound of the interval.
     """
 
     n: int
@@ -39,7 +44,7 @@ class Share(NamedTuple):
 
 
 def share_of(n_such: int, n: int) -> Share:
-    """The share of ``n_such`` among ``n`` rows, which are at least one."""
+    """Return the share of ``n_such`` among ``n`` rows, with its interval. ``n`` is at least 1."""
     value = n_such / n
     middle = value + Z**2 / (2 * n)
     reach = Z * math.sqrt(value * (1 - value) / n + Z**2 / (4 * n**2))
@@ -49,11 +54,16 @@ def share_of(n_such: int, n: int) -> Share:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Promise:
-    """On test rows, how often the most probable class was ``right``, beside its mean probability,
-    ``promised``.
+    """Compares on test rows how often the most probable class was right with its mean probability.
 
-    ``n`` counts the rows, residues or labels, which are of ``n_rows`` rows. ``low`` and ``high`` bound the
-    95 % interval of ``promised`` less ``right``, by rows: residues of one sequence are not independent.
+    Attributes:
+        n: Number of judged rows, residues or labels.
+        n_rows: Number of rows that they belong to.
+        right: Share of cases in which the most probable class was right.
+        promised: Mean probability of the most probable class.
+        low: Lower bound of the 95 % interval of ``promised`` minus ``right``. Whole rows are the unit,
+            because the residues of one sequence are not independent.
+        high: Upper bound of this interval.
     """
 
     n: int
@@ -69,18 +79,20 @@ class Promise:
 
     @property
     def is_false(self) -> bool:
-        """Whether the whole interval lies above ``TOLERANCE``: the probabilities promise too much."""
+        """Whether the probabilities are too high: the whole interval lies above ``TOLERANCE``."""
         return self.low > TOLERANCE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intervals:
-    """The intervals of a target: ``scores`` are |truth - prediction| of the calibration rows, ascending.
+    """Holds what decides the prediction intervals of a target.
 
-    Where ``spread`` is not 0, each score is divided by the spread of the ensemble in that row plus
-    ``spread``, the mean spread: without that, members that agree by chance would make an interval of no
-    width. ``tested`` holds the scores of the test rows, which calibrate nothing, ascending; None without
-    test rows.
+    Attributes:
+        scores: Distance |measured - predicted| of each calibration row, ascending. If ``spread`` is not 0,
+            each distance is divided by the spread of the ensemble in its row plus ``spread``.
+        spread: Mean spread of the ensemble; 0 for a single model. Without this addend, members that agree by
+            chance would make an interval without width.
+        tested: Scores of the test rows, which calibrate nothing, ascending; None without test rows.
     """
 
     scores: Floats
@@ -88,20 +100,35 @@ class Intervals:
     tested: Floats | None = None
 
     def half_width(self, coverage: float, spread: Floats) -> Floats:
-        """Half the width of the interval of each row, given the ensemble's spread there; infinite where so
-        few rows calibrate that no finite one can be promised.
+        """Return half the width of the interval of each row. It is infinite if too few rows calibrate for
+        this coverage.
+
+        Args:
+            coverage: Share of measured values that intervals should contain, between 0 and 1.
+            spread: Spread of the ensemble in each row.
         """
         return conformal_limit(self.scores, coverage) * self._scale(spread)
 
     def scores_of(self, truth: Floats, predicted: Floats, spread: Floats) -> Floats:
-        """The scores of the rows whose truth is known, ascending."""
+        """Return the scores of the rows whose measured value is known, ascending.
+
+        Args:
+            truth: Measured value of each row; NaN if it is not known.
+            predicted: Predicted value of each row.
+            spread: Spread of the ensemble in each row.
+        """
         is_known = ~np.isnan(truth)
         errors = np.abs(truth - predicted)[is_known]
         return np.sort(errors / self._scale(spread[is_known]))
 
     def held(self, coverage: float) -> Share | None:
-        """How many of the test rows lie inside intervals of this coverage; None where that is not known, or
-        where the intervals have no end.
+        """Return the share of test rows that lie inside intervals of this coverage.
+
+        Args:
+            coverage: Share of measured values that intervals should contain, between 0 and 1.
+
+        Returns:
+            None if there are no test rows, or if the intervals are infinite.
         """
         limit = conformal_limit(self.scores, coverage)
         if self.tested is None or not len(self.tested) or math.isinf(limit):
@@ -109,12 +136,17 @@ class Intervals:
         return share_of(int((self.tested <= limit).sum()), len(self.tested))
 
     def _scale(self, spread: Floats) -> Floats:
+        """Return the factor of each row between scores and distances."""
         return spread + self.spread if self.spread else np.ones_like(spread)
 
 
 def conformal_limit(scores: Floats, coverage: float) -> float:
-    """The limit that at least the share ``coverage`` of scores like these will not exceed; infinite where
-    there are too few scores to promise that. ``scores`` are ascending.
+    """Return the limit that at least the share ``coverage`` of scores like these do not exceed; infinite if
+    there are too few scores.
+
+    Args:
+        scores: Scores of the calibration rows, ascending.
+        coverage: Share of scores, between 0 and 1.
     """
     rank = math.ceil((len(scores) + 1) * coverage)
     return float(scores[rank - 1]) if rank <= len(scores) else math.inf
@@ -122,9 +154,13 @@ def conformal_limit(scores: Floats, coverage: float) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """What was fitted to ``n`` rows or residues: ``intervals``, one for each target of a regression, or
-    ``temperatures``, one for all classes or one for each label. ``promise`` says what the probabilities of
-    classes and labels were worth on the test rows; None where that is not known.
+    """Holds what was fitted to calibration rows: intervals for numbers, or temperatures for probabilities.
+
+    Attributes:
+        intervals: Intervals of each target of a regression; empty for other tasks.
+        temperatures: One temperature for all classes, or one for each label; empty for a regression.
+        n: Number of rows or residues that it was fitted to.
+        promise: How the probabilities of classes and labels did on test rows; None if that is not known.
     """
 
     intervals: tuple[Intervals, ...] = ()
@@ -133,13 +169,22 @@ class Calibration:
     promise: Promise | None = None
 
     def half_widths(self, coverage: float, spread: Floats) -> Floats:
-        """Half the widths of the intervals, shape (rows, targets), like the ensemble's ``spread``."""
+        """Return half the width of the interval of each row (first axis) and target.
+
+        Args:
+            coverage: Share of measured values that intervals should contain, between 0 and 1.
+            spread: Spread of the ensemble for each row and target; 0 for a single model.
+        """
         pairs = zip(self.intervals, spread.T, strict=True)
         widths = [interval.half_width(coverage, of_target) for interval, of_target in pairs]
         return np.stack(widths, axis=1)
 
     def temper(self, probabilities: Floats) -> Floats:
-        """The calibrated probabilities; the given ones where nothing was fitted."""
+        """Return the probabilities after temperature scaling; unchanged if no temperature was fitted.
+
+        Args:
+            probabilities: Probability of each class or label, for each row or residue.
+        """
         if not self.temperatures:
             return probabilities
         if len(self.temperatures) == 1 and probabilities.shape[1] > 1:
@@ -147,11 +192,21 @@ class Calibration:
         return temper_labels(probabilities, np.array(self.temperatures))
 
     def shown(self, outputs: Floats) -> NDArray[np.float32]:
-        """The outputs as files hold them: numbers as they are, probabilities calibrated."""
+        """Return outputs as files hold them: numbers unchanged, probabilities after temperature scaling.
+
+        Args:
+            outputs: Outputs of the model.
+        """
         return self.temper(outputs).astype(np.float32)
 
     def tested_on(self, labels: Labels, outputs: Floats, spread: Floats) -> "Calibration":
-        """The same calibration, with what it is worth on rows that neither trained nor calibrated."""
+        """Return the same calibration with its results on rows that neither trained nor calibrated.
+
+        Args:
+            labels: What is known of these rows.
+            outputs: Outputs of the model for these rows, before temperature scaling.
+            spread: Spread of the ensemble for each row and target.
+        """
         if labels.task != "regression":
             return replace(self, promise=keep_promise(labels, self.temper(outputs)))
         columns = zip(self.intervals, labels.numbers.T, outputs.T, spread.T, strict=True)
@@ -160,8 +215,12 @@ class Calibration:
 
 
 def fit_intervals(labels: Labels, predicted: Floats, spread: Floats | None) -> Calibration:
-    """Fit the intervals of a regression. ``spread`` is that of an ensemble, shape (rows, targets); None for a
-    single model.
+    """Fit the intervals of a regression.
+
+    Args:
+        labels: Measured values of the calibration rows.
+        predicted: Predicted value for each row and target.
+        spread: Spread of the ensemble for each row and target; None for a single model.
     """
     found = []
     for i, truth in enumerate(labels.numbers.T):
@@ -174,7 +233,12 @@ def fit_intervals(labels: Labels, predicted: Floats, spread: Floats | None) -> C
 
 
 def fit_temperatures(labels: Labels, probabilities: Floats) -> Calibration:
-    """Fit the temperature of classes, of rows or of residues, or the temperature of each label."""
+    """Fit one temperature for all classes, or one for each label.
+
+    Args:
+        labels: True classes or labels of the calibration rows.
+        probabilities: Predicted probabilities of these rows or residues.
+    """
     if labels.classes:
         is_known = labels.codes != UNKNOWN
         temperature = _temperature_of_classes(probabilities[is_known], labels.codes[is_known])
@@ -185,7 +249,7 @@ def fit_temperatures(labels: Labels, probabilities: Floats) -> Calibration:
 
 
 def temper_classes(probabilities: Floats, temperature: float) -> Floats:
-    """softmax(log p / temperature)."""
+    """Compute softmax(log p / temperature)."""
     logits = np.log(np.maximum(probabilities, LEAST_PROBABILITY)) / temperature
     weights = np.exp(logits - logits.max(axis=1, keepdims=True))
     tempered: Floats = weights / weights.sum(axis=1, keepdims=True)
@@ -193,20 +257,30 @@ def temper_classes(probabilities: Floats, temperature: float) -> Floats:
 
 
 def temper_labels(probabilities: Floats, temperature: Floats | float) -> Floats:
-    """sigmoid(logit p / temperature)."""
+    """Compute sigmoid(logit p / temperature)."""
     p = np.clip(probabilities, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
     tempered: Floats = 1 / (1 + np.exp(-np.log(p / (1 - p)) / temperature))
     return tempered
 
 
 def is_temperature(number: float) -> bool:
-    """Whether a fit could have found it; others divide logits into infinity or nothing."""
+    """Return whether a fit can have found this temperature. Others would make logits infinite or 0.
+
+    Args:
+        number: The temperature.
+    """
     return number > 0 and abs(math.log(number)) <= LARGEST_LOG_TEMPERATURE
 
 
 def calibration_error(labels: Labels, probabilities: Floats) -> float:
-    """The expected calibration error (Guo et al. 2017): how far confidence and accuracy lie apart, in bins of
-    confidence; of labels, probability and frequency, the mean over the labels.
+    """Compute the expected calibration error (Guo et al. 2017): the mean distance of confidence and accuracy,
+    in bins of confidence.
+
+    For labels it is the distance of probability and frequency, averaged over the labels.
+
+    Args:
+        labels: True classes or labels.
+        probabilities: Predicted probabilities.
     """
     if labels.classes:
         is_known = labels.codes != UNKNOWN
@@ -220,8 +294,8 @@ def calibration_error(labels: Labels, probabilities: Floats) -> float:
 
 
 def keep_promise(labels: Labels, probabilities: Floats) -> Promise | None:
-    """Compare the probabilities of classes or labels with the truth; None where fewer than two rows have
-    one.
+    """Compare the probabilities of classes or labels with the truth. Return None if fewer than two rows have
+    a truth.
     """
     row, confidence, is_right = _choices(labels, probabilities)
     n_rows = len(np.unique(row))
@@ -266,7 +340,7 @@ def _temperature_of_label(truth: Floats, probabilities: Floats) -> float:
 
 
 def _best_temperature(of_truth: Callable[[float], Floats], n: int) -> float:
-    """The temperature that gives the truth the highest likelihood; 1 where there is no truth."""
+    """Return the temperature that gives the truth the highest likelihood; 1 if there is no truth."""
     from scipy.optimize import minimize_scalar  # half a second, which other commands should not pay
 
     if not n:
@@ -281,8 +355,8 @@ def _best_temperature(of_truth: Callable[[float], Floats], n: int) -> float:
 
 
 def _choices(labels: Labels, probabilities: Floats) -> tuple[NDArray[np.int64], Floats, NDArray[np.bool_]]:
-    """For everything whose truth is known: its row, the probability of the most probable, and whether it is
-    true.
+    """Return for everything whose truth is known its row, the probability of the most probable class, and
+    whether it is right.
     """
     if labels.classes:
         offsets = offsets_of([1] * len(labels)) if labels.offsets is None else labels.offsets

@@ -1,7 +1,8 @@
-"""Predicted contacts against those of a structure (Rao et al. 2020, section 4).
+"""Contacts: predicted contacts are compared with those of a structure (Rao et al. 2020, section 4).
 
-Two residues touch where their C-betas (C-alpha of a glycine) lie less than 8 Angstrom apart. What is near
-along the chain touches anyway, so precision counts pairs from a separation of 6 on.
+Two residues are in contact if their C-betas (C-alpha of a glycine) are less than 8 Angstrom apart. Residues
+that are close along the chain are in contact anyway, so precision counts pairs with a separation of at least
+6.
 """
 
 from dataclasses import dataclass
@@ -23,11 +24,13 @@ LEAST_IDENTITY = 0.8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StructureContacts:
-    """A structure's contacts in the numbering of a protein that was aligned to it.
+    """Holds the contacts of a structure in the numbering of a protein that was aligned to it.
 
-    places: residues of the protein, from 0, ascending, that the structure shows with a C-beta.
-    touch: whether two of them touch; symmetric.
-    identity: identical residues, as a share of the shorter of the two sequences.
+    Attributes:
+        source: File and chain of the structure.
+        identity: Identical residues, as a share of the shorter of the two sequences.
+        places: Residues of the protein, from 0, ascending, that the structure shows with a C-beta.
+        touch: Whether two of these residues are in contact; symmetric.
     """
 
     source: str
@@ -38,7 +41,14 @@ class StructureContacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContactPrecision:
-    """The share of contacts among the ``n_pairs`` likeliest pairs of a range; None where it has no pairs."""
+    """Holds the precision of the most probable pairs of a range.
+
+    Attributes:
+        range: Name of the range of separations, a key of ``RANGES``.
+        at: Number of pairs as a share of the length, a key of ``SHARES``.
+        n_pairs: Number of pairs.
+        precision: Share of the pairs that are contacts; None if the range has no pairs.
+    """
 
     range: str
     at: str
@@ -47,9 +57,15 @@ class ContactPrecision:
 
 
 def contacts_of_chain(chain: Chain, protein: str, sequence: str) -> StructureContacts:
-    """Find the residues of a protein in a chain, of which some may be missing or differ.
+    """Find the residues of a protein in the chain of a structure. Some may be missing there or differ.
 
-    ``protein`` names it in messages. Raises InputError where chain and protein are too unlike.
+    Args:
+        chain: Chain of the structure.
+        protein: Name of the protein, for messages.
+        sequence: Sequence of the protein.
+
+    Raises:
+        InputError: The sequences of chain and protein are too different.
     """
     from scipy.spatial.distance import cdist  # slow to import, needed here alone
 
@@ -76,7 +92,12 @@ def contacts_of_chain(chain: Chain, protein: str, sequence: str) -> StructureCon
 def contact_precision(
     probabilities: Float[np.ndarray, "residues residues"], truth: StructureContacts
 ) -> list[ContactPrecision]:
-    """Precision in every range at every share, among pairs that the structure shows."""
+    """Compute the precision in every range at every share, among the pairs that the structure shows.
+
+    Args:
+        probabilities: Predicted probability of a contact for each pair of residues.
+        truth: Contacts of the structure.
+    """
     places = truth.places
     first, second = np.triu_indices(len(places), 1)
     order = np.argsort(-probabilities[places[first], places[second]], kind="stable")
@@ -93,8 +114,8 @@ def contact_precision(
 
 
 def _align(sequence: str, shown: str) -> tuple[Int[np.ndarray, " pairs"], Int[np.ndarray, " pairs"]]:
-    """Pairs of places in a global alignment. Missing residues cost nothing at the ends and little between,
-    because structures lack tails and loops.
+    """Return the pairs of places in a global alignment. Gaps are free at the ends and cheap inside, because
+    structures lack tails and loops.
     """
     from Bio.Align import PairwiseAligner  # slow to import, needed here alone
 

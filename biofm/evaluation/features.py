@@ -1,8 +1,8 @@
-"""Features of sequences: what the baselines see of them, before a ridge or a logistic regression.
+"""Features of sequences: baselines, which are ridge or logistic regressions, learn from these numbers.
 
-A modality turns a sequence into codes, one number for each of its units (an amino acid, a base). From the
-codes come the composition, counts of units at their sites (one-hot) or of runs of three units (k-mers), and a
-window of units around each of them.
+A modality turns a sequence into codes, one number for each unit (an amino acid, a base). From the codes
+follow the composition, counts of units at their sites (one-hot), counts of runs of three units (k-mers), and
+a window of units around each unit.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,12 +27,12 @@ WIDEST = 1 << 20  # features; a dense row of them is held
 
 
 def one_hot(codes: Codes, n_codes: int) -> NDArray[np.int64]:
-    """A number for each unit at its site; ``codes`` are numbers of the units, below ``n_codes``."""
+    """Return a number for each unit at its site. ``codes`` are numbers of the units, below ``n_codes``."""
     return np.arange(len(codes)) * n_codes + codes
 
 
 def kmers(codes: Codes, n_codes: int) -> NDArray[np.int64]:
-    """A number for each run of three units, wherever it stands."""
+    """Return a number for each run of three units, wherever it is."""
     n_kmers = max(0, len(codes) - KMER_LENGTH + 1)
     found = np.zeros(n_kmers, np.int64)
     for offset in range(KMER_LENGTH):
@@ -43,12 +43,11 @@ def kmers(codes: Codes, n_codes: int) -> NDArray[np.int64]:
 def count_features(
     rows: Sequence[Codes], features_of: Callable[[Codes, int], Codes], n_codes: int
 ) -> "csr_matrix":
-    """Count the features that ``one_hot`` or ``kmers`` finds in each row, relative to what is usual among
-    the rows; features that never differ between rows are left out.
+    """Count the features that ``one_hot`` or ``kmers`` finds in each row, relative to the usual count.
+    Features that never differ between rows are left out.
 
-    Relative counts change no regression, because the intercept is not penalised and so only differences
-    between rows matter. They leave a few entries a row where variants of one protein differ in a few
-    residues.
+    Relative counts change no regression: the intercept is not penalised, so only differences between rows
+    matter. They leave few entries in each row if variants of one protein differ in few residues.
     """
     from scipy import sparse  # a quarter of a second, which other commands should not pay
 
@@ -73,7 +72,7 @@ def count_features(
 
 
 def composition(rows: Sequence[Codes], n_codes: int) -> NDArray[np.float64]:
-    """The share of each unit in each row, and the logarithm of the row's length as the last column."""
+    """Compute the share of each unit in each row. The last column is the logarithm of the row's length."""
     shares = np.zeros((len(rows), n_codes + 1))
     for row, codes in enumerate(rows):
         counts = np.bincount(codes, minlength=n_codes)
@@ -82,7 +81,7 @@ def composition(rows: Sequence[Codes], n_codes: int) -> NDArray[np.float64]:
 
 
 class Windows:
-    """The units around each unit of some sequences, one-hot. Only the windows that are asked for take
+    """Holds the units around each unit of some sequences, one-hot. Only the windows that are asked for take
     memory.
     """
 
@@ -96,7 +95,7 @@ class Windows:
         self._first = np.arange(lengths.sum()) + np.repeat(np.arange(len(lengths)), lengths) * HALF_WINDOW
 
     def one_hot(self, units: Indices) -> "csr_matrix":
-        """A row for each of these units, which are counted through all sequences."""
+        """Return a row for each of these units, which are numbered through all sequences."""
         from scipy import sparse  # a quarter of a second, which other commands should not pay
 
         seen = sliding_window_view(self._codes, N_SITES)[self._first[units]]
@@ -107,7 +106,7 @@ class Windows:
 
 
 def _count(codes: Sequence[Codes], width: int) -> "csr_matrix":
-    """A row of counts for each array of codes."""
+    """Return a row of counts for each array of codes."""
     from scipy import sparse
 
     ends = np.cumsum([0, *map(len, codes)])

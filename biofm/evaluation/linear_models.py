@@ -1,8 +1,9 @@
-"""Linear models: two ridges for numbers, a logistic regression for classes, and their folds.
+"""Linear models: two ridge regressions for numbers and a logistic regression for classes are fitted here,
+with their folds.
 
-``predict_by_sparse_ridge`` fits sparse counts, too many for a dense system, by an iterative solver and with
-a fixed penalty. ``fit_dense_ridge`` fits dense vectors exactly, reads them block by block, and chooses its
-penalty by generalised cross-validation. Neither penalises the intercept.
+``predict_by_sparse_ridge`` fits sparse counts, which are too many for a dense system, by an iterative solver
+with a fixed penalty. ``fit_dense_ridge`` fits dense vectors exactly, reads them block by block, and chooses
+its penalty by generalised cross-validation. Neither penalises the intercept.
 """
 
 import warnings
@@ -35,7 +36,13 @@ NEVER = -1e4  # the logit of a class that no fit has seen: its probability is 0
 
 
 def deal_folds(sequences: Sequence[str], seed: int, n_folds: int = N_FOLDS) -> NDArray[np.int64]:
-    """A fold for each row, at random; equal sequences share theirs, so that none is predicted from itself."""
+    """Assign each row to a random fold. Equal sequences share a fold, so that none is predicted from itself.
+
+    Args:
+        sequences: Sequence of each row.
+        seed: Seed of the assignment.
+        n_folds: Number of folds.
+    """
     distinct, which = np.unique(np.array(sequences, dtype=object), return_inverse=True)
     fold_of = np.random.default_rng(seed).permutation(len(distinct)) % n_folds
     folds: NDArray[np.int64] = fold_of[which]
@@ -50,8 +57,8 @@ def predict_out_of_fold(
 ) -> Floats:
     """Predict each row by a ridge that was fitted to the other folds, as ``predict_by_sparse_ridge`` does.
 
-    The mean of the other folds is left out: it is the higher, the lower a fold's own measurements are, and
-    would rank the folds upside down.
+    The mean of the other folds is left out. It is high where the measurements of a fold are low, and would
+    rank the folds in reverse.
     """
     predicted = np.full(len(measured), np.nan)
     n_folds = int(fold.max()) + 1
@@ -65,12 +72,12 @@ def predict_out_of_fold(
 def predict_by_sparse_ridge(
     train: "csr_matrix", measured: Floats, test: "csr_matrix", alpha: float = ALPHA
 ) -> Floats:
-    """Fit a ridge (Hoerl and Kennard 1970) to sparse counts, and predict how far the rows of ``test`` lie
-    above the mean of ``measured``.
+    """Fit a ridge regression (Hoerl and Kennard 1970) to sparse counts, and predict how far the rows of
+    ``test`` lie above the mean of ``measured``.
 
-    The solver is LSQR (Paige and Saunders 1982), which needs nothing but products with the sparse rows: a
-    dense system, of the features or of the rows, has 4,000 unknowns for a usual library of single mutants and
-    takes a hundred times as long.
+    The solver is LSQR (Paige and Saunders 1982), which only needs products with the sparse rows. A dense
+    system of features or rows has 4,000 unknowns for a usual library of single mutants, and takes a hundred
+    times as long.
     """
     from scipy.sparse.linalg import LinearOperator, lsqr
 
@@ -91,7 +98,7 @@ def predict_by_sparse_ridge(
 
 
 class Ridge(NamedTuple):
-    """The prediction weights x + bias, and the penalty that was chosen."""
+    """Holds the prediction weights x + bias, and the penalty that was chosen."""
 
     weights: Floats
     bias: float
@@ -99,11 +106,17 @@ class Ridge(NamedTuple):
 
 
 def fit_dense_ridge(vectors: Vectors, rows: Indices, truth: Floats) -> Ridge:
-    """Fit a ridge to the truth of these rows of ``vectors``, which may be a memory map.
+    """Fit a ridge regression to some rows of ``vectors``.
 
     The penalty is the one of ``ALPHAS`` with the best generalised cross-validation score (Golub, Heath and
     Wahba 1979, https://doi.org/10.1080/00401706.1979.10489751). All follows from the eigenvectors of the
-    vectors' covariance, which is summed up block by block: memory grows with their width, not their number.
+    covariance of the vectors, which is summed up block by block: memory grows with their width, not with
+    their number.
+
+    Args:
+        vectors: One vector for each row; may be a memory map.
+        rows: Rows to fit to.
+        truth: Number to learn for each of these rows.
     """
     scale = scale_of(vectors, rows)
     centre = truth.mean()
@@ -125,14 +138,24 @@ def fit_dense_ridge(vectors: Vectors, rows: Indices, truth: Floats) -> Ridge:
 
 
 class Scale(NamedTuple):
-    """The standardisation (x - mean) * factor; the factor of a dimension that does not vary is 0."""
+    """Holds the standardisation (x - mean) * factor.
+
+    Attributes:
+        mean: Mean of each dimension.
+        factor: Factor of each dimension; 0 for one that does not vary.
+    """
 
     mean: Floats
     factor: Floats
 
 
 def scale_of(vectors: Vectors, rows: Indices) -> Scale:
-    """The mean and spread of these rows of ``vectors``, which are read block by block."""
+    """Compute the mean and spread of some rows of ``vectors``, which are read block by block.
+
+    Args:
+        vectors: One vector for each row; may be a memory map.
+        rows: Rows to use.
+    """
     total, squares = np.zeros(vectors.shape[1]), np.zeros(vectors.shape[1])
     for block in vector_blocks(vectors, rows):
         total += block.sum(0)
@@ -145,18 +168,33 @@ def scale_of(vectors: Vectors, rows: Indices) -> Scale:
 
 
 def vector_blocks(vectors: Vectors, rows: Indices) -> Iterator[Floats]:
-    """These rows in float64, some at a time."""
+    """Yield some rows in float64, block by block.
+
+    Args:
+        vectors: One vector for each row; may be a memory map.
+        rows: Rows to yield.
+    """
     for begin in range(0, len(rows), VECTORS_AT_ONCE):
         yield np.asarray(vectors[rows[begin : begin + VECTORS_AT_ONCE]], np.float64)
 
 
 class Logistic(NamedTuple):
-    """The probabilities softmax(weights x + bias), weights of shape (classes, features)."""
+    """Holds a logistic regression: the probabilities are softmax(weights x + bias).
+
+    Attributes:
+        weights: Weight of each feature (columns) for each class (rows).
+        bias: Bias of each class.
+    """
 
     weights: Floats
     bias: Floats
 
     def probabilities(self, features: Features) -> Floats:
+        """Compute the probability of each class for each row.
+
+        Args:
+            features: Features of each row.
+        """
         logits = features @ self.weights.T + self.bias
         grown = np.exp(logits - logits.max(axis=1, keepdims=True))
         p: Floats = grown / grown.sum(axis=1, keepdims=True)
@@ -166,8 +204,14 @@ class Logistic(NamedTuple):
 def fit_logistic(
     features: Features, codes: NDArray[np.int64], n_classes: int, *, c: float = LOGISTIC_C
 ) -> Logistic:
-    """Fit a multinomial logistic regression to the classes ``codes``. A class that no row has gets the
-    probability 0; where all rows have one class, it gets the probability 1.
+    """Fit a multinomial logistic regression. A class without rows gets the probability 0; if all rows have
+    one class, it gets 1.
+
+    Args:
+        features: Features of each row.
+        codes: Number of the class of each row.
+        n_classes: Number of classes.
+        c: Inverse of the penalty.
     """
     weights, bias = np.zeros((n_classes, features.shape[1])), np.full(n_classes, NEVER)
     seen = np.unique(codes)
@@ -181,7 +225,7 @@ def fit_logistic(
 
 
 def _gcv(values: Floats, rotated: Floats, total: float, n: int, alpha: float) -> float:
-    """n RSS / (n - degrees of freedom)², the mean's degree among them."""
+    """Compute the score n RSS / (n - degrees of freedom)², which counts the degree of freedom of the mean."""
     shrunk = values + alpha
     residual = total - float((rotated**2 * (values + 2 * alpha) / shrunk**2).sum())
     freedom = n - 1 - float((values / shrunk).sum())
@@ -189,6 +233,7 @@ def _gcv(values: Floats, rotated: Floats, total: float, n: int, alpha: float) ->
 
 
 def _fit(features: Features, codes: NDArray[np.int64], c: float) -> Any:
+    """Fit scikit-learn's logistic regression. A fit that stops early is still a baseline."""
     from sklearn.exceptions import ConvergenceWarning  # a second, which other commands should not pay
     from sklearn.linear_model import LogisticRegression
 

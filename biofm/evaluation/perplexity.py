@@ -1,12 +1,12 @@
-"""Perplexity of language models on held-out sequences, beside two baselines that need no model.
+"""Perplexity: language models are measured on held-out sequences, beside two baselines that need no model.
 
-Perplexity is exp(mean negative log-likelihood) over all standard units (the 20 amino acids of a protein),
-with the model's probabilities renormalised over the standard units, as the baselines' are. Every unit is
+Perplexity is exp(mean negative log-likelihood) over all standard units (the 20 amino acids of a protein). The
+model's probabilities are renormalised over the standard units, as those of the baselines are. Every unit is
 predicted once.
 
-A masked model predicts a sequence in seven passes (Lin et al. 2023, supplement A.2.4): the units are dealt at
-random into seven parts, and each part is masked in turn while the model sees the rest. A seventh is 14.3 %,
-close to the 15 % of training. A causal model predicts each unit from all that stand before it.
+A masked model predicts a sequence in seven passes (Lin et al. 2023, supplement A.2.4): the units are divided
+at random into seven parts, and each part is masked in turn while the model sees the rest. A seventh is 14.3
+%, close to the 15 % of training. A causal model predicts each unit from all units before it.
 """
 
 from abc import ABC, abstractmethod
@@ -31,16 +31,18 @@ PRIOR_RESIDUES = 120  # of 10 to 400 the one that makes the baseline strongest o
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldOutPerplexity:
-    """The perplexity of a model and of two baselines over the same ``n_residues`` standard units.
+    """Holds the perplexity of a model and of two baselines over the same standard units.
 
-    ``unigram`` predicts each unit by its frequency in the training set.
-
-    ``own_composition`` predicts each unit by its frequency in the same sequence. The frequencies are counted
-    on the units that the model sees too, and on ``PRIOR_RESIDUES`` units of the unigram, without which a rare
-    unit would have the probability 0.
-
-    ``intervals`` holds the 95 % percentile interval of each of the three, from resamples of the sequences; it
-    is empty where only one sequence has standard units.
+    Attributes:
+        n_sequences: Number of held-out sequences.
+        n_residues: Number of standard units (residues of a protein) that are predicted.
+        model: Perplexity of the model.
+        unigram: Perplexity of a baseline that predicts each unit by its frequency in the training set.
+        own_composition: Perplexity of a baseline that predicts each unit by its frequency in the same
+            sequence, counted on the units that the model sees too, plus ``PRIOR_RESIDUES`` units of the
+            unigram. Without these a rare unit would have the probability 0.
+        intervals: 95 % percentile interval of each of the three, by its name, from resamples of the
+            sequences; empty if only one sequence has standard units.
     """
 
     n_sequences: int
@@ -61,12 +63,22 @@ def held_out_perplexity(
     seed: int = 0,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> HeldOutPerplexity:
-    """Measure a model, masked or causal; ``unigram`` holds the frequencies of the standard units in the
-    tokenizer's order, and ``seed`` decides the parts and the resamples.
+    """Measure the perplexity of a masked or causal model and of its baselines.
 
-    Of a causal model, the composition of a sequence is counted on the units before the one that is predicted.
+    For a causal model, the composition of a sequence is counted on the units before the predicted one.
 
-    Raises ModelError or OptionError where the model's outputs are not finite.
+    Args:
+        model: The model.
+        sequences: Held-out sequences as tokens.
+        unigram: Frequency of each standard unit in the training set, in the tokenizer's order.
+        tokenizer: The tokenizer of the sequences.
+        tokens_per_batch: Most tokens of one batch.
+        seed: Seed of the seven parts and of the resamples.
+        progress: Called with the number of tokens done and of all tokens.
+
+    Raises:
+        ModelError: The model's outputs are not finite.
+        OptionError: The model's outputs are not finite in the dtype that was chosen.
     """
     losses: _Losses
     if model.config.causal:
@@ -81,8 +93,12 @@ def held_out_perplexity(
 def residue_frequencies(
     counts: Int[np.ndarray, " vocabulary"], tokenizer: Tokenizer
 ) -> Float[np.ndarray, " scored"]:
-    """The frequencies of the standard units, from how often each token occurs. Each is counted once more, so
-    that no frequency is 0.
+    """Compute the frequency of each standard unit. Each unit is counted once more than it occurs, so that no
+    frequency is 0.
+
+    Args:
+        counts: Number of occurrences of each token.
+        tokenizer: The tokenizer whose tokens were counted.
     """
     of_scored = counts[tokenizer.scored] + 1
     frequencies: NDArray[np.float64] = of_scored / of_scored.sum()
@@ -90,8 +106,10 @@ def residue_frequencies(
 
 
 class _Sequence(NamedTuple):
-    """A held-out sequence. ``part`` says for each token in which pass it is masked; -1 for a token that is no
-    standard unit. A causal model masks nothing, and has no parts.
+    """Holds a held-out sequence.
+
+    ``part`` says for each token in which pass it is masked; -1 for a token that is no standard unit. A causal
+    model masks nothing and has no parts.
     """
 
     number: int
@@ -101,7 +119,7 @@ class _Sequence(NamedTuple):
 
 
 def _deal(sequence: Encoded, tokenizer: Tokenizer, seed: int, number: int) -> _Sequence:
-    """Deal the standard units at random into parts whose sizes differ by at most one."""
+    """Divide the standard units at random into parts whose sizes differ by at most one."""
     tokens, values = sequence
     places = np.flatnonzero(np.isin(tokens, tokenizer.scored))
     part = np.full(len(tokens), -1)
@@ -116,7 +134,7 @@ def _measure(
     seed: int,
     progress: Callable[[int, int], None],
 ) -> HeldOutPerplexity:
-    """Put all sequences through the model in batches of at most ``tokens_per_batch`` tokens."""
+    """Run all sequences through the model in batches of at most ``tokens_per_batch`` tokens."""
     ordered = sorted(sequences, key=lambda one: len(one.tokens))
     n_total, n_done = sum(len(one.tokens) for one in ordered), 0
     for batch in by_budget(((one, len(one.tokens)) for one in ordered), tokens_per_batch):
@@ -150,6 +168,7 @@ class _Losses(ABC):
         """Predict every standard unit of these sequences once."""
 
     def perplexity(self, seed: int) -> HeldOutPerplexity:
+        """Return the perplexities with the intervals of the resamples."""
         n_all = int(self.n_units.sum())
         return HeldOutPerplexity(
             n_sequences=len(self.n_units),
@@ -179,6 +198,8 @@ class _Losses(ABC):
 
 
 class _MaskedLosses(_Losses):
+    """Sums the losses of a masked model, which predicts the seven parts of a sequence one after the other."""
+
     def add(self, batch: list[_Sequence]) -> None:
         for part in range(N_PARTS):
             self._add_part(batch, part)
@@ -197,7 +218,9 @@ class _MaskedLosses(_Losses):
     def _log_likelihoods(
         self, batch: list[_Sequence], part: int, hidden: NDArray[np.int64]
     ) -> NDArray[np.float64]:
-        """Mask a part of every sequence and score its units, whose codes are ``hidden``."""
+        """Mask a part of every sequence, and return the log-likelihoods of its units, whose codes are
+        ``hidden``.
+        """
         packed = pack_arrays([one.tokens for one in batch], [one.values for one in batch])
         is_hidden = torch.from_numpy(np.concatenate([one.part for one in batch]) == part)
         rows = is_hidden.nonzero().squeeze(1)
@@ -209,6 +232,8 @@ class _MaskedLosses(_Losses):
 
 
 class _CausalLosses(_Losses):
+    """Sums the losses of a causal model, which predicts each unit from the units before it."""
+
     def add(self, batch: list[_Sequence]) -> None:
         for one, log_p in zip(batch, self._log_likelihoods(batch), strict=True):
             self._refuse_not_finite(log_p, one.number)
@@ -218,7 +243,7 @@ class _CausalLosses(_Losses):
             self._count(one.number, codes, log_p[places, codes], self._shares_so_far(codes))
 
     def _shares_so_far(self, codes: NDArray[np.int64]) -> NDArray[np.float64]:
-        """The share of each unit among those before it and ``PRIOR_RESIDUES`` of the unigram."""
+        """Return the share of each unit among the units before it and ``PRIOR_RESIDUES`` of the unigram."""
         is_it = codes[:, None] == np.arange(len(self.unigram))
         before = np.cumsum(is_it, axis=0) - is_it + PRIOR_RESIDUES * self.unigram
         shares: NDArray[np.float64] = before[is_it] / before.sum(axis=1)
@@ -226,7 +251,9 @@ class _CausalLosses(_Losses):
 
     @torch.inference_mode()
     def _log_likelihoods(self, batch: list[_Sequence]) -> list[NDArray[np.float64]]:
-        """For each token but a sequence's last, the log-likelihood of every standard unit to follow."""
+        """Return for each token except the last of a sequence the log-likelihood of every standard unit to
+        follow.
+        """
         packed = pack_arrays([one.tokens for one in batch], [one.values for one in batch])
         scores = self.model(packed.to(self.device))[:, self.scored.to(self.device)]
         log_p = scores.float().log_softmax(-1).double().cpu().split(packed.lengths.tolist())
@@ -236,7 +263,7 @@ class _CausalLosses(_Losses):
 def _intervals(
     sums: Mapping[str, NDArray[np.float64]], n_units: NDArray[np.int64], seed: int
 ) -> dict[str, tuple[float, float]]:
-    """The interval of each perplexity, all from the same resamples of the sequences."""
+    """Compute the interval of each perplexity, all from the same resamples of the sequences."""
     if np.count_nonzero(n_units) < 2:
         return {}
     found: dict[str, list[NDArray[np.float64]]] = {name: [] for name in sums}

@@ -1,10 +1,10 @@
-"""Metrics from ranks: four of a score against measurements, over many resamples of the rows at once.
+"""Rank metrics: four metrics compare a score with measurements, over many resamples of the rows at once.
 
-A resample is given as how often it drew each row: ``counts``, shape (resamples, rows). So the values are
-sorted once, and the ranks in every resample, ties averaged, follow from a cumulative sum over the sorted
-rows: linear in the rows, with no sort a resample. Counts of one are the table itself.
+A resample is given as how often it drew each row: ``counts``, shape (resamples, rows). The values are sorted
+once. The ranks in every resample, with ties averaged, follow from a cumulative sum over the sorted rows,
+which is linear in the rows and needs no sort in each resample. Counts of one are the table itself.
 
-Higher scores are to mean higher measurements. Where a metric is not defined it is NaN.
+Higher scores should mean higher measurements. A metric that is not defined is NaN.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ TOP_SHARE = 10
 
 
 class Ranking:
-    """Values in order; equal ones share a level."""
+    """Holds values in order; equal values share a level."""
 
     def __init__(self, values: Floats) -> None:
         self.levels, self.level_of = np.unique(values, return_inverse=True)
@@ -27,7 +27,7 @@ class Ranking:
         self._starts = np.searchsorted(self.level_of[self._order], np.arange(len(self.levels)))
 
     def tally(self, weights: Floats) -> Floats:
-        """The sums of ``weights`` (resamples, rows) over each level, shape (resamples, levels)."""
+        """Sum ``weights`` (resamples, rows) over each level, and return an array (resamples, levels)."""
         ordered = weights[:, self._order]
         if len(self.levels) == len(self._order):
             return ordered
@@ -36,7 +36,7 @@ class Ranking:
 
 
 class Drawn:
-    """A ranking in each resample: how many rows were drawn of each level, and their ranks."""
+    """Holds a ranking in each resample: how many rows of each level were drawn, and their ranks."""
 
     def __init__(self, ranking: Ranking, counts: Floats) -> None:
         self.ranking = ranking
@@ -46,12 +46,12 @@ class Drawn:
 
     @cached_property
     def ranks(self) -> Floats:
-        """The rank of each level from 1, ties averaged."""
+        """The ranks of the levels, which count from 1; ties are averaged."""
         return self.n_up_to - (self.n_at - 1) / 2
 
     @cached_property
     def top_discounts(self) -> Floats:
-        """The sum of 1 / log2(place + 1) over the places that each level takes among the best tenth."""
+        """The sum of 1 / log2(place + 1) over the places that each level has among the best tenth."""
         n_top = self.n_rows // TOP_SHARE
         places = np.arange(1, int(n_top.max(initial=0)) + 1)
         discounts = np.concatenate([[0.0], np.cumsum(1 / np.log2(places + 1))])
@@ -62,7 +62,7 @@ class Drawn:
 
 
 class Sample:
-    """A score and the measurements of the same rows, in each resample."""
+    """Holds a score and the measurements of the same rows, in each resample."""
 
     def __init__(self, counts: Floats, measured: Drawn, score: Drawn, is_positive: NDArray[np.bool_]) -> None:
         self.counts = counts
@@ -72,7 +72,7 @@ class Sample:
 
 
 def spearman(sample: Sample) -> Floats:
-    """Pearson's correlation of the ranks, ties averaged."""
+    """Compute Pearson's correlation of the ranks, with ties averaged."""
     middle = (sample.score.n_rows + 1) / 2
     variance = np.ones(len(sample.counts))
     deviations = []
@@ -84,12 +84,12 @@ def spearman(sample: Sample) -> Floats:
 
 
 def auroc(sample: Sample) -> Floats:
-    """The chance that a positive row outscores a negative one, a tie counting half (Mann-Whitney)."""
+    """Compute how probably a positive row outscores a negative one; a tie counts half (Mann-Whitney)."""
     return area_under_roc(sample.score, sample.n_positive_at)
 
 
 def area_under_roc(score: Drawn, n_positive_at: Floats) -> Floats:
-    """AUROC from how many positive rows were drawn at each level of a score, (resamples, levels)."""
+    """Compute AUROC from how many positive rows were drawn at each level of a score, (resamples, levels)."""
     n_positive = n_positive_at.sum(1)
     n_negative = score.n_rows[:, 0] - n_positive
     rank_sum = np.einsum("rl,rl->r", n_positive_at, score.ranks)
@@ -97,7 +97,9 @@ def area_under_roc(score: Drawn, n_positive_at: Floats) -> Floats:
 
 
 def area_under_precision(score: Drawn, n_positive_at: Floats) -> Floats:
-    """AUPRC as average precision: precision at each level, weighted by the recall that the level adds."""
+    """Compute AUPRC as average precision: precision at each level, weighted by the recall that the level
+    adds.
+    """
     n_found = n_positive_at[:, ::-1].cumsum(1)[:, ::-1]
     n_chosen = score.n_at[:, ::-1].cumsum(1)[:, ::-1]
     gain = np.einsum("rl,rl->r", n_positive_at, n_found / np.maximum(n_chosen, 1))
@@ -105,11 +107,11 @@ def area_under_precision(score: Drawn, n_positive_at: Floats) -> Floats:
 
 
 def ndcg(sample: Sample) -> Floats:
-    """Normalised discounted cumulative gain of the best-scored tenth of the rows (rounded down).
+    """Compute the normalised discounted cumulative gain of the best-scored tenth of the rows (rounded down).
 
     The gains are the measurements scaled to [0, 1]: ``calc_ndcg`` of ProteinGym (Notin et al. 2023; file
     proteingym/performance_DMS_benchmarks.py). Rows that tie share their places evenly (McSherry and Najork
-    2008), where ProteinGym leaves their order to the sort. Undefined below ten rows.
+    2008); in ProteinGym the sort decides their order. It is undefined below ten rows.
     """
     measured, score = sample.measured, sample.score
     levels = measured.ranking.levels - measured.ranking.levels[0]
@@ -122,10 +124,10 @@ def ndcg(sample: Sample) -> Floats:
 
 
 def mcc(sample: Sample) -> Floats:
-    """Matthews' correlation of the positives with the rows scored at or above the score's median.
+    """Compute Matthews' correlation of the positive rows with the rows scored at or above the median score.
 
-    The threshold is ProteinGym's (the file named at ``ndcg``). Where either side is of one kind only it is 0,
-    as scikit-learn and so ProteinGym have it.
+    The threshold is ProteinGym's (the file named at ``ndcg``). If either side has only one kind the value is
+    0, as in scikit-learn and therefore in ProteinGym.
     """
     n_rows = sample.score.n_rows
     is_above = sample.score.n_up_to > n_rows // 2  # of an even number of rows, the upper middle one and on
@@ -146,6 +148,6 @@ METRICS: dict[str, Callable[[Sample], Floats]] = {
 
 
 def ratio(above: Floats, below: Floats, undefined: float = np.nan) -> Floats:
-    """``undefined`` where ``below`` is not positive."""
+    """Divide, and return ``undefined`` where ``below`` is not positive."""
     quotient: Floats = np.divide(above, below, out=np.full(np.shape(above), undefined), where=below > 0)
     return quotient

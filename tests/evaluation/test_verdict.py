@@ -13,8 +13,8 @@ SURE = IntervalEstimate(value=-0.05, low=-0.08, high=-0.02)
     [
         (
             0.53, 0.50, CHANCE, True,
-            "By m, M (0.530) is 0.030 better (95 % interval -0.010 to 0.070) than the baseline B (0.500): the "
-            "difference may be chance.",
+            "By m, M (0.530) is 0.030 better (95 % interval -0.010 to 0.070) than the baseline B (0.500): "
+            "the difference may be chance.",
         ),
         (
             0.45, 0.50, SURE, True,
@@ -28,8 +28,8 @@ SURE = IntervalEstimate(value=-0.05, low=-0.08, high=-0.02)
         ),
         (
             0.53, 0.50, CHANCE, False,
-            "By m, the baseline B (0.500) is 0.030 better (95 % interval -0.010 to 0.070) than M (0.530): the "
-            "difference may be chance.",
+            "By m, the baseline B (0.500) is 0.030 better (95 % interval -0.010 to 0.070) than M (0.530): "
+            "the difference may be chance.",
         ),
         (
             0.45, 0.50, None, True,

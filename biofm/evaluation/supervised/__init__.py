@@ -1,5 +1,5 @@
-"""Supervised tasks: a table of sequences and targets, the metrics of predictions, and the baselines to
-beat.
+"""Supervised tasks: this package reads tables of sequences and targets, computes metrics of predictions, and
+fits the baselines to beat.
 """
 
 from biofm.evaluation.supervised.baselines import Fit, find_baselines

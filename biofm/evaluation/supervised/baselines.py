@@ -1,8 +1,10 @@
-"""Baselines of a supervised task: predictions from the sequence alone, fitted to the same rows as the model.
+"""Baselines of a supervised task: they predict from the sequence alone, and are fitted to the same rows as
+the model.
 
-For regression ridges (alpha 1), for classes and labels logistic regressions (C 1), on composition, 3-mers
-and, where all sequences have one length, residues at their sites; per residue a multinomial logistic
-regression on a window of residues; and always a constant: the mean, or the frequency of each class.
+Regressions have ridge regressions (alpha 1), classes and labels have logistic regressions (C 1): on
+composition, on 3-mers and, if all sequences have one length, on the residues at each site. Labels of residues
+have a multinomial logistic regression on a window of residues. Every task has a constant: the mean, or the
+frequency of each class.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,14 +29,22 @@ RESIDUES_AT_ONCE = 1 << 16
 
 
 class Fit(NamedTuple):
-    """Rows to fit to, and rows to predict: once for a test set, once a fold for cross-validation."""
+    """Holds rows to fit to and rows to predict: once for a test set, once for each fold of a
+    cross-validation.
+
+    Attributes:
+        train: Numbers of the rows to fit to.
+        judged: Numbers of the rows to predict.
+    """
 
     train: Indices
     judged: Indices
 
 
 class Finder(NamedTuple):
-    """How a baseline predicts the judged rows of a fit; ``detail`` is said of what it is fitted to."""
+    """Holds how a baseline predicts the judged rows of a fit. ``detail`` is added to the words for what it is
+    fitted to.
+    """
 
     name: str
     predict: Callable[[Labels, Fit], Outputs]
@@ -51,8 +61,17 @@ def find_baselines(
     seed: int,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Predictions | Missing]:
-    """Every baseline of this task for the rows that ``fits`` judge, in their order in the table, and why
-    others are not there. ``fitted`` says in words to what they are fitted.
+    """Compute every baseline of this task for the judged rows, in the order of the table, and say why others
+    are missing.
+
+    Args:
+        sequences: Sequence of each row.
+        labels: Targets of each row.
+        fits: Rows to fit to and rows to predict.
+        fitted: What the baselines are fitted to, in words.
+        modality: Kind of the sequences.
+        seed: Seed of the residues that the window is fitted to.
+        progress: Called with the number of baselines done and of all baselines.
     """
     finders = _finders(sequences, labels, fits, modality, seed)
     found: list[Predictions | Missing] = []
@@ -111,8 +130,8 @@ def _predict_all(finder: Finder, labels: Labels, fits: Sequence[Fit]) -> Outputs
 
 
 class _Constant:
-    """The mean or the class frequencies of all rows that train in any fold. A constant that differs between
-    folds would only blur the ranks.
+    """Predicts the mean or the class frequencies of all rows that train in any fold. A constant that differs
+    between folds would only blur the ranks.
     """
 
     def __init__(self, labels: Labels, fits: Sequence[Fit]) -> None:
@@ -128,7 +147,7 @@ class _Constant:
 
 
 class _Standardised:
-    """Dense features, standardised by the rows that train; a column that does not vary there becomes 0."""
+    """Holds dense features, standardised by the training rows. A column that is constant there becomes 0."""
 
     def __init__(self, values: Floats) -> None:
         self._values = values
@@ -141,7 +160,7 @@ class _Standardised:
 
 
 class _Counts:
-    """Sparse counts of what ``features_of`` finds in the codes of a sequence."""
+    """Holds sparse counts of the features that ``features_of`` finds in the codes of a sequence."""
 
     def __init__(
         self, rows: Sequence[Codes], features_of: Callable[[Codes, int], Codes], n_codes: int
@@ -153,7 +172,7 @@ class _Counts:
 
 
 class _OnFeatures:
-    """A model that is fitted to features of whole sequences."""
+    """Fits a model to features of whole sequences, and predicts from them."""
 
     def __init__(
         self,
@@ -169,7 +188,7 @@ class _OnFeatures:
 
 
 def _ridge(train: Features, labels: Labels, judged: Features) -> Outputs:
-    """Predict each target by a ridge, fitted to the rows where the target is known."""
+    """Predict each target by a ridge regression that is fitted to the rows with a known target."""
     from scipy import sparse  # a quarter of a second, which other commands should not pay
 
     train, judged = sparse.csr_matrix(train), sparse.csr_matrix(judged)
@@ -182,8 +201,8 @@ def _ridge(train: Features, labels: Labels, judged: Features) -> Outputs:
 
 
 def _logistic(train: Features, labels: Labels, judged: Features) -> Outputs:
-    """Predict the probabilities of the classes; or of each label by a model of its own, fitted to the rows
-    where the label is known.
+    """Predict the probabilities of the classes, or of each label by a model of its own that is fitted to the
+    rows with a known label.
     """
     if labels.task == "classification":
         return fit_logistic(train, labels.codes, labels.n_outputs).probabilities(judged)
@@ -196,8 +215,8 @@ def _logistic(train: Features, labels: Labels, judged: Features) -> Outputs:
 
 
 class _Window:
-    """A logistic regression on a residue and its neighbours. It is fitted to at most ``MOST_RESIDUES`` of
-    them, so that memory stays bounded.
+    """Predicts the label of a residue from its neighbours by logistic regression. It is fitted to at most
+    ``MOST_RESIDUES`` residues, which bounds the memory.
     """
 
     def __init__(self, rows: Sequence[Codes], n_codes: int, seed: int) -> None:

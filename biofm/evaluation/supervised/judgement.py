@@ -1,4 +1,4 @@
-"""The judgement of predictions: a model and its baselines side by side, on the same resamples of the rows."""
+"""Judgements: a model and its baselines are measured side by side, on the same resamples of the rows."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -22,8 +22,13 @@ Kind = Literal["model", "baseline"]
 
 
 class Predictions(NamedTuple):
-    """The outputs of a model or a baseline for the rows that are judged. ``fitted``: in words, the rows
-    that it was fitted to.
+    """Holds the outputs of a model or a baseline for the judged rows.
+
+    Attributes:
+        name: Name of the model or baseline.
+        kind: Whether it is a model or a baseline.
+        outputs: Predicted numbers or probabilities for each row, or for each residue.
+        fitted: Rows that it was fitted to, in words.
     """
 
     name: str
@@ -34,8 +39,14 @@ class Predictions(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgedRow:
-    """The metrics of a model or a baseline: ``measures`` are the means over all targets; ``by_target``
-    holds each target's own where there are several.
+    """Holds the metrics of a model or a baseline.
+
+    Attributes:
+        name: Name of the model or baseline.
+        kind: Whether it is a model or a baseline.
+        fitted: Rows that it was fitted to, in words.
+        measures: Metrics by their names, averaged over all targets.
+        by_target: Metrics of each target; empty if there is only one.
     """
 
     name: str
@@ -47,7 +58,15 @@ class JudgedRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lead:
-    """The model beside a baseline: ``difference`` is the model's value of ``measure`` less the baseline's."""
+    """Compares the model with a baseline.
+
+    Attributes:
+        baseline: Name of the baseline.
+        measure: Name of the metric.
+        model_value: Value of the model.
+        baseline_value: Value of the baseline.
+        difference: Value of the model minus that of the baseline, with its interval.
+    """
 
     baseline: str
     measure: str
@@ -58,8 +77,13 @@ class Lead:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """The model and its baselines on ``n_rows`` rows; ``n_residues`` counts what was judged of labels per
-    residue. ``rows`` has the model first.
+    """Holds the metrics of a model and its baselines on the same rows.
+
+    Attributes:
+        n_rows: Number of rows.
+        n_residues: Number of judged residues; None if labels belong to whole sequences.
+        rows: Metrics of the model, then of each baseline.
+        leads: The model against each baseline, in the primary metric.
     """
 
     n_rows: int
@@ -76,7 +100,15 @@ def judge_predictions(
     seed: int,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Judgement:
-    """Judge each of ``predictions``, whose first is the model's, with 95 % bootstrap intervals."""
+    """Judge predictions with 95 % bootstrap intervals.
+
+    Args:
+        labels: Truth of the judged rows.
+        predictions: Predictions of the model, then of each baseline.
+        n_resamples: Number of resamples of the rows.
+        seed: Seed of the resamples.
+        progress: Called with the number of resamples done and of all resamples.
+    """
     measurements = [measurement_of(labels, it.outputs) for it in predictions]
     found: list[dict[str, list[Floats]]] = [{name: [] for name in METRICS[labels.task]} for _ in predictions]
     n_done = 0
@@ -116,7 +148,7 @@ def _row(predictions: Predictions, measured: dict[str, Floats], targets: tuple[s
 
 
 def _lead(name: str, baseline: dict[str, Floats], model: dict[str, Floats], measure: str) -> Lead | None:
-    """None where the measure is defined for one of the two alone."""
+    """Compare the model with a baseline. Return None if the measure is defined for only one of the two."""
     of_baseline, of_model = mean_of_defined(baseline[measure]), mean_of_defined(model[measure])
     difference = _estimate(of_model - of_baseline)
     if difference.value is None:
@@ -131,5 +163,5 @@ def _lead(name: str, baseline: dict[str, Floats], model: dict[str, Floats], meas
 
 
 def _estimate(values: Floats) -> IntervalEstimate:
-    """The value of the rows themselves, which comes first, with the interval of the resamples."""
+    """Return the value of the rows themselves, which comes first, with the interval of the resamples."""
     return estimate(values[0], values[1:])

@@ -1,4 +1,4 @@
-"""The truth of a supervised task, as arrays."""
+"""Labels: the truth of a supervised task is held in arrays."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,14 +14,17 @@ UNKNOWN = -1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Labels:
-    """What is known of each row.
+    """Holds what is known of each row.
 
-    ``values``: of a regression and of several labels float64, shape (rows, targets), NaN where nothing is
-    known; of a classification the number of the class, shape (rows,); per residue that of the letter, shape
-    (residues,), ``UNKNOWN`` where there is none, and then row i has those from ``offsets[i]`` up to
-    ``offsets[i + 1]``.
-
-    ``classes``: of a classification or, one letter each, of residues.
+    Attributes:
+        task: The task that the labels belong to.
+        targets: Names of the columns to predict.
+        classes: Names of the classes, or the letters of residue labels; empty for other tasks.
+        values: For a regression and for several labels a number for each row and target, NaN if it is not
+            known. For a classification the number of each row's class. For residue labels the number of each
+            residue's letter, over all rows, or ``UNKNOWN``.
+        offsets: For residue labels the place of each row's first residue, and the end of the last row; None
+            for other tasks. Row i has the residues from ``offsets[i]`` up to ``offsets[i + 1]``.
     """
 
     task: Task
@@ -35,28 +38,32 @@ class Labels:
 
     @property
     def n_outputs(self) -> int:
-        """How many numbers a model gives for a row, or for a residue."""
+        """How many numbers a model returns for each row or residue: one for each class or target."""
         return len(self.classes) or len(self.targets)
 
     @property
     def n_units(self) -> int:
-        """How many rows, or residues, are judged."""
+        """The number of rows or residues that are judged."""
         return len(self.values)
 
     @property
     def numbers(self) -> NDArray[np.float64]:
-        """The values of a regression or of several labels, shape (rows, targets)."""
+        """The values that a regression or several labels have, shape (rows, targets)."""
         assert not self.classes, f"{self.task} has classes"
         return self.values.astype(np.float64, copy=False)
 
     @property
     def codes(self) -> Indices:
-        """The number of the class of each row, or of each residue."""
+        """The number that stands for the class of each row or residue."""
         assert self.classes, f"{self.task} has no classes"
         return self.values.astype(np.int64, copy=False)
 
     def take(self, rows: Indices) -> "Labels":
-        """These rows alone, in this order."""
+        """Return the labels of some rows, in their order.
+
+        Args:
+            rows: Numbers of the rows.
+        """
         if self.offsets is None:
             return replace(self, values=self.values[rows])
         return replace(
@@ -71,12 +78,21 @@ class Labels:
 
 
 def offsets_of(lengths: Sequence[int] | Indices) -> Indices:
-    """Where each row begins and where the last one ends, given the length of each row."""
+    """Return where each row begins, and where the last one ends.
+
+    Args:
+        lengths: Length of each row.
+    """
     return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
 
 def units_of(rows: Indices, offsets: Indices) -> Indices:
-    """The places of the residues of these rows, row after row."""
+    """Return the places of the residues of some rows, row after row.
+
+    Args:
+        rows: Numbers of the rows.
+        offsets: Place of each row's first residue, and the end of the last row.
+    """
     lengths = np.diff(offsets)[rows]
     begins = np.cumsum(lengths) - lengths
     return np.repeat(offsets[rows] - begins, lengths) + np.arange(lengths.sum())

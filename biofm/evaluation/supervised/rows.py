@@ -1,4 +1,4 @@
-"""The rows of a table of sequences and targets, as they stand there."""
+"""Rows of tables: the sequence, the targets and the set of each row are read as they stand in the file."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -29,13 +29,22 @@ NO_ROLE = ""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelOptions:
-    """The columns of a table of sequences and targets, and how its cells are read.
+    """Holds the columns of a table of sequences and targets, and how cells are read.
 
-    validation_column: as in FLIP, the rows that train and in which it is true validate instead.
-    unknown_letters: letters which say that nothing is known of a residue.
-    modality: as in ``biofm.modalities.records.RecordOptions``.
+    Attributes:
+        targets: Columns to predict.
+        column: Column of the sequences.
+        id_column: Column of the ids; None takes the column "id" or the table's index if there is one, otherwise row numbers.
+        split_column: Column that says train, validation or test; None for a table without a split.
+        validation_column: Column that says true for training rows that validate instead, as in FLIP; None if
+            there is none.
+        task: Task to learn; "auto" derives it from the cells.
+        unknown_letters: Letters for residues of which nothing is known.
+        gaps: What to do with gaps of alignments: drop, keep or refuse them.
+        modality: Name of the modality that the user insists on; None derives it from the model and the file.
 
-    Raises OptionError for options that contradict each other.
+    Raises:
+        OptionError: Options contradict each other.
     """
 
     targets: tuple[str, ...]
@@ -64,8 +73,10 @@ class LabelOptions:
 
 
 class Reading(NamedTuple):
-    """How a table is read. ``name`` stands in messages, ``notices`` counts what is changed or left out, and
-    ``at_fault`` gets the error for a faulty row, which is left out if it returns.
+    """Holds how a table is read.
+
+    ``name`` stands in messages, and ``notices`` counts what is changed or left out. ``at_fault`` gets the
+    error for a faulty row; the row is left out if it returns.
     """
 
     name: str
@@ -77,7 +88,7 @@ class Reading(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row with a clean sequence; ``cells`` holds the cells of the targets."""
+    """Holds a row with a clean sequence. ``cells`` holds the cells of the targets."""
 
     place: str
     id: str
@@ -89,9 +100,10 @@ class Row:
 
 
 def read_rows(stream: BinaryIO, reading: Reading) -> Iterator[Row]:
-    """Read the rows with clean sequences; of a table with a split, those that are in one of its sets.
+    """Read the rows with clean sequences; with a split, only those that are in one of its sets.
 
-    Raises DataError for every fault of the file as a whole.
+    Raises:
+        DataError: The file as a whole is faulty.
     """
     number = 0
     check_asked(reading.options.modality, reading.modality)
@@ -109,7 +121,7 @@ def read_rows(stream: BinaryIO, reading: Reading) -> Iterator[Row]:
 
 
 class _Columns:
-    """The columns of a part of a table that the options name; None for those that they do not name."""
+    """Holds the columns of a part of a table that the options name; None for those that they do not name."""
 
     def __init__(self, part: TablePart, options: LabelOptions) -> None:
         if options.column is None:
@@ -131,8 +143,8 @@ class _Columns:
 
 
 def _read_row(part: TablePart, columns: _Columns, row: int, number: int, reading: Reading) -> Row | None:
-    """Read a row of a part of the table; ``number`` counts the rows of all parts from 1. None for a row
-    that is in no set.
+    """Read a row of a part of the table. ``number`` counts the rows of all parts from 1. Return None for a
+    row that is in no set.
     """
     options, notices = reading.options, reading.notices
     role = _role(part, columns, row)
@@ -149,7 +161,7 @@ def _read_row(part: TablePart, columns: _Columns, row: int, number: int, reading
 
 
 def _role(part: TablePart, columns: _Columns, row: int) -> str | None:
-    """The set of a row, such as TRAIN; NO_ROLE without a split, None for a row that is in no set."""
+    """Return the set of a row, for example TRAIN; NO_ROLE without a split, None for a row in no set."""
     if columns.split is None:
         return NO_ROLE
     role = ROLES.get(columns.split[row].lower())

@@ -1,4 +1,4 @@
-"""A table of sequences and targets: from a file to rows that can be learned from."""
+"""Labelled tables: a file of sequences and targets becomes rows that a model can learn from."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -34,10 +34,17 @@ CORRECT = "Correct the cell, or leave it empty"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelledTable:
-    """Sequences and what is known of them: one row a sequence, with at least one known target.
+    """Holds sequences and what is known of them: one row for each sequence, with at least one known target.
 
-    ``roles``: TRAIN, VALIDATION or TEST; NO_ROLE in all rows of a table without a split. ``why``: how the
-    task was found.
+    Attributes:
+        name: Name of the table, for messages.
+        modality: Kind of the sequences.
+        places: Place of each row in the file, for messages.
+        ids: Id of each row.
+        sequences: Sequence of each row.
+        labels: Targets of all rows.
+        roles: TRAIN, VALIDATION or TEST for each row; NO_ROLE in a table without a split.
+        why: How the task was found, as a phrase after "because".
     """
 
     name: str
@@ -54,14 +61,23 @@ class LabelledTable:
 
     @property
     def has_split(self) -> bool:
+        """Whether the table has a split."""
         return bool((self.roles != NO_ROLE).any())
 
     def units(self, row: int) -> Sequence[str]:
-        """The units of a row's sequence, such as its residues."""
+        """Return the units of a row's sequence, for example its residues.
+
+        Args:
+            row: Number of the row, from 0.
+        """
         return self.modality.units(self.sequences[row])
 
     def where(self, row: int) -> str:
-        """The place of a row for a message."""
+        """Return the place of a row, for messages.
+
+        Args:
+            row: Number of the row, from 0.
+        """
         return f"{self.name}, {self.places[row]}"
 
 
@@ -74,10 +90,19 @@ def read_labelled(
     *,
     skip_faulty: bool = False,
 ) -> LabelledTable:
-    """Read the rows of which a target is known; ``notices`` counts the others.
+    """Read the rows that have a known target.
 
-    Raises DataError: the file is at fault, or a row of it (unless ``skip_faulty``). InputError: no row has a
-    target, or the targets are those of no task.
+    Args:
+        stream: The opened table.
+        name: Its name, for messages.
+        modality: Kind of the sequences.
+        options: Columns, and how cells are read.
+        notices: Counts rows that are left out.
+        skip_faulty: Whether to leave out faulty rows instead of raising an error.
+
+    Raises:
+        DataError: The file or a row of it is faulty.
+        InputError: No row has a target, or the targets fit no task.
     """
 
     def count(fault: DataError) -> None:
@@ -109,8 +134,8 @@ def read_labelled(
 
 
 def _numbers_alone(rows: Sequence[Row], reading: Reading) -> Iterator[Row]:
-    """The rows whose cells fit their column. ``at_fault`` gets an error for each row with a cell that is no
-    number in a column of numbers.
+    """Yield the rows whose cells fit their column. Report each row with a cell that is no number in a column
+    of numbers.
     """
     lengths = _lengths(rows, reading.modality)
     odd = [odd_among_numbers(cells, lengths) for cells in zip(*(row.cells for row in rows), strict=True)]
@@ -127,12 +152,12 @@ def _numbers_alone(rows: Sequence[Row], reading: Reading) -> Iterator[Row]:
 
 
 def _lengths(rows: Sequence[Row], modality: Modality) -> list[set[int]]:
-    """The number of units of each sequence, as given and as cleaned; one or two different numbers."""
+    """Return the number of units of each sequence, as given and as cleaned; one or two different numbers."""
     return [{len(modality.units(text)) for text in (row.as_given, row.sequence)} for row in rows]
 
 
 def _task_of(rows: Sequence[Row], reading: Reading) -> FoundTask:
-    """The task that was asked for, or the one that the cells speak for."""
+    """Return the task that was asked for, or the one that the cells imply."""
     options, modality = reading.options, reading.modality
     for task in ("regression", "classification", "multi-label", "per-residue"):
         if options.task == task:
@@ -143,7 +168,7 @@ def _task_of(rows: Sequence[Row], reading: Reading) -> FoundTask:
 
 
 def _parse_rows(rows: Sequence[Row], task: Task, reading: Reading) -> tuple[list[Row], list[Any]]:
-    """The rows with a known target, and the parsed value of each."""
+    """Return the rows with a known target, and the parsed value of each."""
     options, known, values = reading.options, [], []
     for row in rows:
         try:
@@ -184,9 +209,7 @@ def _class(row: Row, where: str, modality: Modality, options: LabelOptions) -> s
 
 
 def _letters(row: Row, where: str, modality: Modality, options: LabelOptions) -> str | None:
-    """A letter for each residue. Letters of gaps and of a stop at the end, which were dropped, are dropped
-    too.
-    """
+    """Return a letter for each residue. Letters for dropped gaps and for a dropped stop are dropped too."""
     (cell,) = row.cells
     n_units, as_given = len(modality.units(row.sequence)), modality.units(row.as_given)
     if len(cell) == len(as_given):
@@ -246,6 +269,6 @@ _LABELS: dict[Task, Callable[[Task, LabelOptions, Any], Labels]] = {
 
 
 def _order(name: str) -> tuple[float, str]:
-    """The sorting key of a class: numbers by their size, then texts."""
+    """Return the sorting key of a class: numbers by size, then texts."""
     number = parse_number(name)
     return (np.inf if number is None else number), name

@@ -1,8 +1,8 @@
-"""Metrics of each supervised task, over many resamples of the rows at once.
+"""Task metrics: predictions of each supervised task are measured, over many resamples of the rows at once.
 
 A resample is given as how often it drew each row, as in ``biofm.evaluation.rank_metrics``. Residues of one
-protein resemble each other, so of labels per residue whole proteins are drawn. Where a metric is not
-defined it is NaN.
+protein resemble each other, so for residue labels whole proteins are drawn. A metric that is not defined is
+NaN.
 """
 
 from collections.abc import Callable
@@ -53,13 +53,15 @@ Measurement = Callable[[Floats], Measured]
 
 
 def measurement_of(labels: Labels, outputs: Outputs) -> Measurement:
-    """The function that measures these predictions of these labels in resamples."""
+    """Return the function that measures these predictions of these labels in resamples."""
     assert outputs.shape == (labels.n_units, labels.n_outputs), (outputs.shape, labels.n_units)
     return _MEASUREMENTS[labels.task](labels, outputs)
 
 
 class _Regression:
-    """Spearman, Pearson, root mean square and mean absolute error, and the coefficient of determination."""
+    """Computes Spearman, Pearson, root mean square error, mean absolute error, and the coefficient of
+    determination.
+    """
 
     def __init__(self, labels: Labels, outputs: Outputs) -> None:
         self._targets = [
@@ -72,6 +74,8 @@ class _Regression:
 
 
 class _RegressionTarget:
+    """Computes the metrics of one target."""
+
     def __init__(self, truth: Floats, predicted: Floats) -> None:
         self.is_known = ~np.isnan(truth)
         truth, predicted = truth[self.is_known], predicted[self.is_known]
@@ -101,8 +105,11 @@ class _RegressionTarget:
 
 
 class _Classification:
-    """By the most probable class: accuracy, the mean of the classes' recalls, the mean of their F1 and
-    Matthews' correlation (Gorodkin 2004); by the probabilities the mean AUROC of a class against the others.
+    """Computes the metrics of classes.
+
+    By the most probable class: accuracy, the mean of the classes' recalls, the mean of their F1, and
+    Matthews' correlation (Gorodkin 2004). By the probabilities: the mean AUROC of each class against the
+    others.
     """
 
     def __init__(self, labels: Labels, outputs: Outputs) -> None:
@@ -124,7 +131,7 @@ class _Classification:
 
 
 class _MultiLabel:
-    """AUROC and AUPRC (average precision) of each label."""
+    """Computes AUROC and AUPRC (average precision) of each label."""
 
     def __init__(self, labels: Labels, outputs: Outputs) -> None:
         self._areas = [_Areas(labels.numbers[:, i], outputs[:, i]) for i in range(labels.n_outputs)]
@@ -134,7 +141,7 @@ class _MultiLabel:
 
 
 class _PerResidue:
-    """Accuracy over all residues and the mean F1 of the letters."""
+    """Computes accuracy over all residues and the mean F1 of the letters."""
 
     def __init__(self, labels: Labels, outputs: Outputs) -> None:
         self._tally = _Tally(labels, outputs)
@@ -153,7 +160,7 @@ _MEASUREMENTS: dict[Task, Callable[[Labels, Outputs], Measurement]] = {
 
 
 class _Areas:
-    """The areas under the curves of one label, whose truth is 0, 1 or NaN."""
+    """Computes the areas under the curves of one label, whose truth is 0, 1 or NaN."""
 
     def __init__(self, truth: Floats, score: Outputs) -> None:
         self.is_known = ~np.isnan(truth)
@@ -171,7 +178,7 @@ class _Areas:
 
 
 class _Found(NamedTuple):
-    """How often each class was there, was predicted, and both: shape (resamples, classes)."""
+    """Holds how often each class was true, was predicted, and both: shape (resamples, classes)."""
 
     truth: Floats
     predicted: Floats
@@ -181,11 +188,13 @@ class _Found(NamedTuple):
         return ratio(self.hits.sum(1), self.truth.sum(1))
 
     def macro_f1(self) -> Floats:
-        """The mean F1 of the classes that are there or were predicted."""
+        """Compute the mean F1 of the classes that are true or predicted anywhere."""
         return mean_of_defined(ratio(2 * self.hits, self.truth + self.predicted))
 
     def mcc(self) -> Floats:
-        """Matthews' correlation; 0 where all rows are, or were taken for, one class, as in scikit-learn."""
+        """Compute Matthews' correlation; 0 if all rows have one class or are predicted as one class, as in
+        scikit-learn.
+        """
         n = self.truth.sum(1)
         covariance = self.hits.sum(1) * n - (self.truth * self.predicted).sum(1)
         spread = (n**2 - (self.truth**2).sum(1)) * (n**2 - (self.predicted**2).sum(1))
@@ -193,7 +202,7 @@ class _Found(NamedTuple):
 
 
 class _Tally:
-    """Counts classes in each resample; memory goes with their number, not with its square."""
+    """Counts classes in each resample. Memory grows with the number of classes, not with its square."""
 
     def __init__(self, labels: Labels, outputs: Outputs) -> None:
         is_known = labels.codes != UNKNOWN
@@ -211,14 +220,14 @@ class _Tally:
 
 
 def _count(rows: NDArray[np.int64], classes: NDArray[np.int64], shape: tuple[int, int]) -> "csr_matrix":
-    """How often each class occurs in each row."""
+    """Count how often each class occurs in each row."""
     from scipy import sparse  # a quarter of a second, which other commands should not pay
 
     return sparse.csr_matrix((np.ones(len(rows)), (rows, classes)), shape=shape)
 
 
 def _positive(spread: Floats, values: Floats, n: Floats) -> Floats:
-    """The sum of squares about the mean; 0 where it is no more than the arithmetic's noise."""
+    """Return the sum of squares about the mean; 0 if it is no more than rounding error."""
     noise = 1e-12 * n * (values**2).max(initial=0)
     return np.where(spread > noise, spread, 0)
 
@@ -228,6 +237,6 @@ def _beside_each_other(targets: list[dict[str, Floats]]) -> Measured:
 
 
 def mean_of_defined(values: Floats) -> Floats:
-    """The mean over the last axis of the values that are not NaN; NaN where all are."""
+    """Compute the mean over the last axis of the values that are not NaN; NaN if all are NaN."""
     is_defined = ~np.isnan(values)
     return ratio(np.where(is_defined, values, 0).sum(-1), is_defined.sum(-1))

@@ -1,6 +1,7 @@
-"""What is to be predicted: numbers, one class of several, several labels at once, a letter for every residue.
+"""Tasks: a model can predict numbers, one class of several, several labels at once, or a letter for every
+residue.
 
-Where the user does not say, the cells of the target columns do.
+If the user does not name the task, the cells of the target columns imply it.
 """
 
 from collections.abc import Collection, Sequence
@@ -29,14 +30,14 @@ SHARE_OF_LENGTHS = 0.9
 
 
 class FoundTask(NamedTuple):
-    """``reason`` is a phrase that goes on after "because"."""
+    """Holds a task and the reason for it, as a phrase after "because"."""
 
     task: Task
     reason: str
 
 
 def check_task(task: str, n_targets: int) -> None:
-    """Raise OptionError for a task that does not exist, or not for so many targets."""
+    """Raise OptionError if the task does not exist or does not allow this number of targets."""
     if task not in (AUTO, *TASKS):
         remedy = f"Give {AUTO}, {', '.join(TASKS)}"
         raise OptionError(f"no such task: {task}", where="--task", remedy=remedy)
@@ -52,8 +53,13 @@ def find_task(
     n_residues: Sequence[Collection[int]],
     unit: str,
 ) -> FoundTask:
-    """The task that the cells of the targets speak for. ``n_residues``: of each sequence, as given and as put
-    in order. ``unit``: what people call one. Raises InputError where they speak for none.
+    """Return the task that the cells of the targets imply.
+
+    ``n_residues`` holds the length of each sequence, as given and as cleaned. ``unit`` is the word for a
+    residue.
+
+    Raises:
+        InputError: The cells imply no task.
     """
     known = [[cell for cell in column if cell.lower() not in MISSING] for column in cells]
     if len(targets) == 1:
@@ -67,7 +73,9 @@ def find_task(
 
 
 def odd_among_numbers(cells: Sequence[str], n_residues: Sequence[Collection[int]]) -> frozenset[str]:
-    """The cells that are no numbers in a column where most are, and are those of no classes nor residues."""
+    """Return the cells that are no numbers in a column where most are, unless the column holds classes or
+    residue labels.
+    """
     known = [cell for cell in cells if cell.lower() not in MISSING]
     numbers = [number for cell in known if (number := parse_number(cell)) is not None]
     if 2 * len(numbers) <= len(known) or _are_classes(set(numbers), len(known)):
@@ -111,7 +119,7 @@ def _are_classes(values: set[float], n_rows: int) -> bool:
 
 
 def _are_per_residue(cells: Sequence[str], n_residues: Sequence[Collection[int]]) -> bool:
-    """Whether nearly all cells have the length of their sequence; the few others are faults to report."""
+    """Return whether nearly all cells have the length of their sequence. The few others are faulty."""
     pairs = [(cell, n) for cell, n in zip(cells, n_residues, strict=True) if cell]
     fitting = [cell for cell, n in pairs if len(cell) in n]
     if not fitting or len(fitting) < SHARE_OF_LENGTHS * len(pairs) or max(map(len, fitting)) < 2:
