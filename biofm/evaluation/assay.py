@@ -10,6 +10,7 @@ import numpy as np
 from biofm_datasets import Change, DataError, NoProteinError
 from biofm_datasets.arrays import Bools, Floats
 from biofm_datasets.columns import Columns, read_columns, stop_at
+from biofm_datasets.text import format_count
 from numpy.typing import NDArray
 
 from biofm.core.bounds import check_bound
@@ -72,10 +73,10 @@ class EvaluateOptions:
             raise OptionError(what, remedy="Give one of them, or neither for the median")
         if self.threshold is not None and not math.isfinite(self.threshold):
             raise OptionError(
-                f"{self.threshold} is no threshold", where="--threshold", remedy="Give a number"
+                f"{self.threshold} is not a finite number", where="--threshold", remedy="Give a number"
             )
         if self.with_mean and len(self.score_columns) < 2:
-            what = "one score has no mean with others"
+            what = "a mean of ranks needs at least two scores"
             raise OptionError(what, where="--mean-rank", remedy="Name several with --score-column")
         if self.variant_column is not None and not self.modality.has_variants:
             raise unread_variants(self.modality, "--variant-column")
@@ -90,7 +91,7 @@ def unread_variants(modality: Modality, option: str) -> OptionError:
         modality: Kind of the sequences in the table.
         option: The option, as the user wrote it.
     """
-    what = f"the table is of {modality.words.items}, whose variants nobody here can read"
+    what = f"the table holds {modality.words.items}, and biofm cannot read their variants"
     return OptionError(
         what, where=option, remedy="Leave it out, and name whole sequences with --mutated-column"
     )
@@ -179,7 +180,7 @@ def read_assay(
 
 
 def _rows_to_use(columns: Columns, options: EvaluateOptions, notices: Counter[str]) -> list[int]:
-    """Return the numbers of the rows that have a measurement and are in a set of the split, if there is one."""
+    """Return the rows that have a measurement and, with a split, are in one of its sets."""
     is_used = ~np.isnan(columns.numbers[options.measured_column])
     if n_empty := int((~is_used).sum()):
         notices[f"rows without a measurement in {options.measured_column!r}, left out"] = n_empty
@@ -279,7 +280,8 @@ def _refuse_unrankable(columns: Columns, rows: NDArray[np.int64], options: Evalu
         values = columns.numbers[name][rows]
         values = values[~np.isnan(values)]
         if len(values) < FEWEST_ROWS:
-            what = f"column {name!r} has {len(values)} values beside a measurement, too few to rank"
+            number = format_count(len(values), "value")
+            what = f"column {name!r} has {number} in rows with a measurement, too few to rank"
             raise InputError(what, where=columns.name, remedy=f"Give at least {FEWEST_ROWS}")
         if values.min() == values.max():
             what = f"column {name!r} holds {values[0]:.6g} in every row, so there is nothing to rank"

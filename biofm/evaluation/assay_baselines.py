@@ -11,6 +11,7 @@ import numpy as np
 from biofm_datasets import Change
 from biofm_datasets.arrays import Floats
 from biofm_datasets.progress import OnStep
+from biofm_datasets.text import format_count
 from biofm_datasets.variants import UNSPELT
 from numpy.typing import NDArray
 
@@ -99,7 +100,7 @@ def residues_at_sites(changes: Sequence[Sequence[Change]], where: Callable[[int]
 
 def _find_blosum62(assay: Assay, notices: Counter[str]) -> Baseline | Missing:
     if not assay.modality.has_variants:
-        reason = f"it is of amino acids, and the table is of {assay.modality.words.items}"
+        reason = f"it scores amino acids, and the table holds {assay.modality.words.items}"
         return Missing(BLOSUM62, reason)
     if assay.changes is None and assay.sequences is None:
         return Missing(BLOSUM62, "the variants are not known; name their column with --variant-column")
@@ -142,7 +143,7 @@ def _fit(name: str, assay: Assay, sequences: list[str], seed: int, progress: OnS
     is_train = ~assay.is_judged
     n_distinct = len(set(sequences))
     if not is_train.any() and n_distinct < N_FOLDS:
-        return Missing(name, f"{n_distinct} distinct sequences are too few for {N_FOLDS} folds")
+        return Missing(name, f"{format_count(n_distinct, 'distinct sequence')} cannot fill {N_FOLDS} folds")
     features_of = one_hot if name == ONE_HOT else kmers
     rows = [*map(assay.modality.codes, sequences)]
     features = count_features(rows, features_of, assay.modality.n_codes)
@@ -155,14 +156,14 @@ def _fit(name: str, assay: Assay, sequences: list[str], seed: int, progress: OnS
         values[assay.is_judged] = predict_by_sparse_ridge(
             features[is_train], assay.measured[is_train], features[assay.is_judged]
         )
-        fitted = f"the {int(is_train.sum()):,} rows of the training set"
+        fitted = f"the {format_count(int(is_train.sum()), 'row')} of the training set"
     return Baseline(name, values, fitted)
 
 
 def _if_it_ranks(baseline: Baseline, is_judged: NDArray[np.bool_]) -> Baseline | Missing:
     values = baseline.values[is_judged & ~np.isnan(baseline.values)]
     if len(values) < FEWEST_ROWS:
-        return Missing(baseline.name, f"it has a value for {len(values)} rows alone")
+        return Missing(baseline.name, f"it has a value for only {format_count(len(values), 'row')}")
     if values.min() == values.max():
         return Missing(baseline.name, "it gives every row the same value")
     return baseline

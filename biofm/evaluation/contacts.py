@@ -74,10 +74,10 @@ def contacts_of_chain(chain: Chain, protein: str, sequence: str) -> StructureCon
     identity = n_same / min(len(sequence), len(chain.sequence))
     if identity < LEAST_IDENTITY:
         raise InputError(
-            f"{n_same} of its {len(chain.sequence)} residues are those of the protein {protein} "
+            f"{n_same} of its {len(chain.sequence)} residues match the protein {protein} "
             f"({len(sequence)} residues): identity {identity:.0%}, at least {LEAST_IDENTITY:.0%} is needed",
             where=chain.where,
-            remedy="Give the structure of this very protein, or another --chain",
+            remedy="Give a structure of this protein, or another --chain",
         )
     shown = np.isfinite(chain.positions[in_chain]).all(1)
     positions = chain.positions[in_chain[shown]]

@@ -307,7 +307,7 @@ def test_a_table_of_another_modality_has_the_ridge_of_scikit_learn(toy_table: Pa
     positive = measured >= measured.median()
     statistic = stats.mannwhitneyu(predicted[positive], predicted[~positive]).statistic
     assert row.auroc.value == pytest.approx(statistic / (positive.sum() * (~positive).sum()))
-    assert found.not_computed == {"BLOSUM62": "it is of amino acids, and the table is of strings"}
+    assert found.not_computed == {"BLOSUM62": "it scores amino acids, and the table holds strings"}
 
 
 def test_another_modality_is_judged_by_folds_or_by_kmers_too(toy_table: Path) -> None:

@@ -92,7 +92,7 @@ def _finders(
     rows, n_codes, units = [*map(modality.codes, sequences)], modality.n_codes, modality.words.units
     constant = Finder(_CONSTANTS[labels.task], _Constant(labels, fits))
     if labels.task == "per-residue":
-        detail = f", {MOST_RESIDUES:,} of their {units} at most"
+        detail = f", at most {MOST_RESIDUES:,} of their {units}"
         name = f"window of {2 * HALF_WINDOW + 1} {units}, logistic"
         return [Finder(name, _Window(rows, n_codes, seed), detail), constant]
     kind, model = ("ridge", _ridge) if labels.task == "regression" else ("logistic", _logistic)

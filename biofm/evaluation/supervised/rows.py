@@ -34,7 +34,8 @@ class LabelOptions:
     Attributes:
         targets: Columns to predict.
         column: Column of the sequences.
-        id_column: Column of the ids; None takes the column "id" or the table's index if there is one, otherwise row numbers.
+        id_column: Column of the ids; None takes the column "id" or the table's index if there is one,
+            otherwise row numbers.
         split_column: Column that says train, validation or test; None for a table without a split.
         validation_column: Column that says true for training rows that validate instead, as in FLIP; None if
             there is none.
@@ -68,7 +69,7 @@ class LabelOptions:
                 what = f"column {name!r} is also the sequence, the split or another target"
                 raise OptionError(what, where="--target", remedy="Name each column once")
         if self.validation_column is not None and self.split_column is None:
-            what = "it says which rows of a training set validate, and no column says which rows train"
+            what = "it says which training rows validate, but no column says which rows train"
             raise OptionError(what, where="--validation-column", remedy="Name one with --split-column")
 
 
@@ -149,7 +150,9 @@ def _read_row(part: TablePart, columns: _Columns, row: int, number: int, reading
     options, notices = reading.options, reading.notices
     role = _role(part, columns, row)
     if role is None:
-        notices[f"rows of no set that {options.split_column!r} names, left out"] += 1
+        notices[
+            f"rows that are neither train, validation nor test in {options.split_column!r}, left out"
+        ] += 1
         return None
     id_ = (columns.ids[row] if columns.ids is not None else "") or str(number)
     sequence = "".join(columns.sequences[row].split())

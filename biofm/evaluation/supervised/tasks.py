@@ -110,7 +110,7 @@ def _of_one(
         return FoundTask("classification", f"{target!r} holds {len(distinct):,} different texts")
     what = f"column {target!r} holds {len(distinct):,} different texts in {len(known):,} rows"
     remedy = f"Name a column of numbers, of classes, or of a letter for every {unit}; or say --task"
-    raise InputError(f"{what}, which are no classes", where=where, remedy=remedy)
+    raise InputError(f"{what}, too many to be classes", where=where, remedy=remedy)
 
 
 def _are_classes(values: set[float], n_rows: int) -> bool:

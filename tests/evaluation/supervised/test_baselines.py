@@ -175,7 +175,7 @@ def test_a_window_is_fitted_to_a_bounded_number_of_residues(monkeypatch: pytest.
     assert isinstance(window, Predictions)
     assert asked[0] == 50
     assert max(asked[1:]) == 16
-    assert window.fitted == "all rows, 50 of their residues at most"
+    assert window.fitted == "all rows, at most 50 of their residues"
 
 
 def test_a_mask_is_one_residue_of_no_kind() -> None:

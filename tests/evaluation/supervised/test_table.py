@@ -137,7 +137,7 @@ def test_sets_go_by_many_names() -> None:
     table = read(text, split_column="part", notices=notices)
     assert table.roles.tolist() == ["train", "train", "validation", "validation", "test"]
     assert table.ids == ["1", "2", "3", "4", "5"], "without a column of ids the row's number is one"
-    assert notices == {"rows of no set that 'part' names, left out": 1}
+    assert notices == {"rows that are neither train, validation nor test in 'part', left out": 1}
 
 
 def test_a_column_of_flip_moves_training_rows_to_validation() -> None:
