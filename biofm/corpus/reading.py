@@ -196,7 +196,7 @@ def check_not_standard_input(paths: Sequence[Path], modality: str | None = None)
         modality: Name of the modality of the inputs. None stands for the default modality.
     """
     if STANDARD_INPUT in paths:
-        from biofm.models import modality_named  # brings torch, which a fault alone needs
+        from biofm.models import modality_named  # imports torch, needed only for the message
 
         items = modality_named(modality).words.items
         what = "data sets are read from files, not from standard input"
@@ -231,7 +231,7 @@ def modality_of(inputs: Sequence[Path], asked: str | None) -> str:
         InputError: The store holds another modality than was asked for, or is damaged.
     """
     if not inputs or not (inputs[0] / RECORD).is_file():
-        from biofm.models import modality_named  # brings torch
+        from biofm.models import modality_named  # imports torch
 
         return asked or modality_named(files=inputs).name
     with input_errors():

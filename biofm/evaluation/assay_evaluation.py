@@ -287,7 +287,8 @@ class _Job(NamedTuple):
         return _Job(self.name, (self.rows & other.rows).tobytes())
 
 
-_Found = Mapping[_Job, Mapping[str, Floats]]  # by job and metric: of the table itself, then of its resamples
+_Found = Mapping[_Job, Mapping[str, Floats]]
+"""Holds by job and metric the value of the table itself, then the values of its resamples."""
 
 
 def _measure(

@@ -57,7 +57,7 @@ def read_row(
 
 
 def _read_sequence(cell: str, modality: Modality, notices: Counter[str], *, insists: bool) -> str:
-    if modality.has_variants:  # of which one may be a stop codon, and then makes no protein
+    if modality.has_variants:  # a variant with a stop codon makes no protein
         refuse_no_protein(cell)
     record = Record("", "".join(cell.split()))
     return modality.accept(record, notices, gaps="refuse", insists=insists).sequence

@@ -8,7 +8,7 @@ from biofm_datasets.arrays import Floats
 from numpy.typing import NDArray
 
 CONFIDENCE = 0.95
-CELLS_AT_ONCE = 1 << 16  # of counts, so that they stay in the processor's cache
+CELLS_AT_ONCE = 1 << 16  # cells of a block of counts, which then fits into the processor's cache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,9 +21,9 @@ from biofm.evaluation.supervised.labels import UNKNOWN, Labels, offsets_of
 N_BINS = 15
 LARGEST_LOG_TEMPERATURE = 3.0
 LEAST_PROBABILITY = 1e-12
-Z = 1.959963984540054  # of the normal distribution, for 95 %
-THRESHOLD = 0.5  # of a label's probability
-TOLERANCE = 0.02  # probabilities that exceed the frequencies by more than this promise too much
+Z = 1.959963984540054  # quantile of the normal distribution for a 95 % interval
+THRESHOLD = 0.5  # a label is predicted from this probability on
+TOLERANCE = 0.02  # probabilities that exceed the frequencies by more are too high
 
 
 class Share(NamedTuple):
@@ -341,7 +341,7 @@ def _temperature_of_label(truth: Floats, probabilities: Floats) -> float:
 
 def _best_temperature(of_truth: Callable[[float], Floats], n: int) -> float:
     """Return the temperature that gives the truth the highest likelihood; 1 if there is no truth."""
-    from scipy.optimize import minimize_scalar  # half a second, which other commands should not pay
+    from scipy.optimize import minimize_scalar  # takes 0.5 s to import
 
     if not n:
         return 1.0

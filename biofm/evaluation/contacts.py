@@ -16,9 +16,9 @@ from biofm.core.errors import InputError
 
 CONTACT_ANGSTROM = 8.0
 RANGES = {"long": 24, "medium and long": 12, "all": MIN_SEPARATION}
-"""The least separation of the pairs of each range, in residues along the chain."""
+"""Ranges, with the least separation of their pairs along the chain, in residues."""
 SHARES = {"L": 1, "L/2": 2, "L/5": 5}
-"""How many of the likeliest pairs are judged: the residues that the structure shows, divided by this."""
+"""Divisors: precision is computed for as many pairs as the structure shows residues, divided by each."""
 LEAST_IDENTITY = 0.8
 
 
@@ -67,7 +67,7 @@ def contacts_of_chain(chain: Chain, protein: str, sequence: str) -> StructureCon
     Raises:
         InputError: The sequences of chain and protein are too different.
     """
-    from scipy.spatial.distance import cdist  # slow to import, needed here alone
+    from scipy.spatial.distance import cdist  # slow to import
 
     in_protein, in_chain = _align(sequence, chain.sequence)
     n_same = sum(sequence[i] == chain.sequence[j] for i, j in zip(in_protein, in_chain, strict=True))
@@ -117,7 +117,7 @@ def _align(sequence: str, shown: str) -> tuple[Int[np.ndarray, " pairs"], Int[np
     """Return the pairs of places in a global alignment. Gaps are free at the ends and cheap inside, because
     structures lack tails and loops.
     """
-    from Bio.Align import PairwiseAligner  # slow to import, needed here alone
+    from Bio.Align import PairwiseAligner  # slow to import
 
     aligner = PairwiseAligner(
         mode="global", match_score=2, mismatch_score=-2, open_gap_score=-5, extend_gap_score=-0.05

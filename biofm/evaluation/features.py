@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 Codes = NDArray[np.int64]
-"""A number for each unit of a sequence, see ``biofm.modalities.Modality``."""
+"""Holds a number for each unit of a sequence, see ``biofm.modalities.Modality``."""
 
 KMER_LENGTH = 3
 HALF_WINDOW = 7
 N_SITES = 2 * HALF_WINDOW + 1
 ROWS_AT_ONCE = 4096
-WIDEST = 1 << 20  # features; a dense row of them is held
+WIDEST = 1 << 20  # most features of a dense row in memory
 
 
 def one_hot(codes: Codes, n_codes: int) -> NDArray[np.int64]:
@@ -49,10 +49,10 @@ def count_features(
     Relative counts change no regression: the intercept is not penalised, so only differences between rows
     matter. They leave few entries in each row if variants of one protein differ in few residues.
     """
-    from scipy import sparse  # a quarter of a second, which other commands should not pay
+    from scipy import sparse  # takes 0.25 s to import
 
     width, known = 1 + max(int(features_of(row, n_codes).max(initial=0)) for row in rows), None
-    if width > WIDEST:  # few of so many features occur, and these get numbers without gaps
+    if width > WIDEST:  # renumber the few features that occur without gaps
         known = np.unique(np.concatenate([np.unique(features_of(row, n_codes)) for row in rows]))
         width = len(known)
 
@@ -86,17 +86,17 @@ class Windows:
     """
 
     def __init__(self, rows: Sequence[Codes], n_codes: int) -> None:
-        self._n_kinds = n_codes + 1  # and what lies beyond the ends
+        self._n_kinds = n_codes + 1  # one more for places beyond the ends
         ends = np.full(HALF_WINDOW, n_codes)
         framed = [part for codes in rows for part in (ends, codes)]
         self._codes = np.concatenate([*framed, ends]).astype(np.int32)
         lengths = np.array([len(codes) for codes in rows])
-        # Unit i of sequence s stands behind s + 1 ends, and the first of its window HALF_WINDOW before it.
+        # Unit i of sequence s has s + 1 ends before it, and its window begins HALF_WINDOW places earlier.
         self._first = np.arange(lengths.sum()) + np.repeat(np.arange(len(lengths)), lengths) * HALF_WINDOW
 
     def one_hot(self, units: Indices) -> "csr_matrix":
         """Return a row for each of these units, which are numbered through all sequences."""
-        from scipy import sparse  # a quarter of a second, which other commands should not pay
+        from scipy import sparse  # takes 0.25 s to import
 
         seen = sliding_window_view(self._codes, N_SITES)[self._first[units]]
         columns = seen + np.arange(N_SITES, dtype=np.int32) * self._n_kinds

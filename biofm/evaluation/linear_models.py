@@ -22,17 +22,17 @@ Vectors = NDArray[np.floating]
 
 N_FOLDS = 5
 
-ALPHA = 1.0  # the penalty of a ridge on counts
-TOLERANCE = 1e-12  # of LSQR, relative
-TIE_SHARE = 1e-8  # of the measurements' standard deviation: predictions closer than this are equal
+ALPHA = 1.0  # penalty of a ridge on counts
+TOLERANCE = 1e-12  # relative tolerance of LSQR
+TIE_SHARE = 1e-8  # predictions closer than this share of the measurements' spread are equal
 
-ALPHAS = np.logspace(-2, 7, 46)  # the penalties that a ridge on vectors chooses from
+ALPHAS = np.logspace(-2, 7, 46)  # penalties that a ridge on vectors chooses from
 VECTORS_AT_ONCE = 8192
-LEAST_SPREAD = 1e-7  # of the largest: a dimension that varies less says nothing
+LEAST_SPREAD = 1e-7  # a dimension with less than this share of the largest spread is left out
 
-LOGISTIC_C = 1.0  # the inverse penalty of a logistic regression
+LOGISTIC_C = 1.0  # inverse penalty of a logistic regression
 MOST_ITERATIONS = 300
-NEVER = -1e4  # the logit of a class that no fit has seen: its probability is 0
+NEVER = -1e4  # logit of a class without training rows, whose probability becomes 0
 
 
 def deal_folds(sequences: Sequence[str], seed: int, n_folds: int = N_FOLDS) -> NDArray[np.int64]:
@@ -91,7 +91,7 @@ def predict_by_sparse_ridge(
     target = measured - measured.mean()
     weights = lsqr(centred, target, damp=np.sqrt(alpha), atol=TOLERANCE, btol=TOLERANCE)[0]
     deviation = test @ weights - mean @ weights
-    # Rows that the model cannot tell apart are to tie, not to be ranked by the noise of the arithmetic.
+    # Rows that the model cannot distinguish should tie, and not be ranked by rounding errors.
     unit = TIE_SHARE * target.std() or 1.0
     predicted: Floats = np.round(deviation / unit) * unit
     return predicted
@@ -218,7 +218,7 @@ def fit_logistic(
     bias[seen] = 0
     if len(seen) > 1:
         model = _fit(features, codes, c)
-        # Of two classes scikit-learn gives the logit of the second against the first.
+        # For two classes scikit-learn returns the logit of the second class against the first.
         places = seen[1:] if len(seen) == 2 else seen
         weights[places], bias[places] = model.coef_, model.intercept_
     return Logistic(weights, bias)
@@ -234,9 +234,9 @@ def _gcv(values: Floats, rotated: Floats, total: float, n: int, alpha: float) ->
 
 def _fit(features: Features, codes: NDArray[np.int64], c: float) -> Any:
     """Fit scikit-learn's logistic regression. A fit that stops early is still a baseline."""
-    from sklearn.exceptions import ConvergenceWarning  # a second, which other commands should not pay
+    from sklearn.exceptions import ConvergenceWarning  # takes 1 s to import
     from sklearn.linear_model import LogisticRegression
 
-    with warnings.catch_warnings():  # a fit that is cut short is a baseline all the same
+    with warnings.catch_warnings():  # a fit that stops early is still a baseline
         warnings.simplefilter("ignore", ConvergenceWarning)
         return LogisticRegression(C=c, max_iter=MOST_ITERATIONS).fit(features, codes)

@@ -26,7 +26,7 @@ from biofm.nn import MaskedLM, by_budget, pack_arrays
 
 N_PARTS = 7
 N_RESAMPLES = 1000
-PRIOR_RESIDUES = 120  # of 10 to 400 the one that makes the baseline strongest on held-out UniRef90 proteins
+PRIOR_RESIDUES = 120  # among 10 to 400 the best of this baseline on held-out UniRef90 proteins
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +158,7 @@ class _Losses(ABC):
         self.item = tokenizer.modality.words.item
         self.mask = tokenizer.mask
         self.scored = torch.from_numpy(tokenizer.scored).long()
-        self.code = np.full(len(tokenizer.vocabulary), -1)  # of a token: its place among the standard units
+        self.code = np.full(len(tokenizer.vocabulary), -1)  # place of each token among the standard units
         self.code[tokenizer.scored] = np.arange(len(tokenizer.scored))
         self.sums = {name: np.zeros(n_sequences) for name in ("model", "unigram", "own_composition")}
         self.n_units = np.zeros(n_sequences, np.int64)
@@ -237,7 +237,7 @@ class _CausalLosses(_Losses):
     def add(self, batch: list[_Sequence]) -> None:
         for one, log_p in zip(batch, self._log_likelihoods(batch), strict=True):
             self._refuse_not_finite(log_p, one.number)
-            following = self.code[one.tokens[1:]]  # what each token but the last is followed by
+            following = self.code[one.tokens[1:]]  # the code that follows each token except the last
             places = np.flatnonzero(following >= 0)
             codes = following[places]
             self._count(one.number, codes, log_p[places, codes], self._shares_so_far(codes))

@@ -15,7 +15,7 @@ from biofm_datasets.arrays import Floats
 from numpy.typing import NDArray
 
 TOP_SHARE = 10
-"""NDCG looks at the best-scored 1/10 of the rows, as ProteinGym does."""
+"""NDCG judges the best-scored tenth of the rows, as ProteinGym does."""
 
 
 class Ranking:
@@ -130,7 +130,7 @@ def mcc(sample: Sample) -> Floats:
     0, as in scikit-learn and therefore in ProteinGym.
     """
     n_rows = sample.score.n_rows
-    is_above = sample.score.n_up_to > n_rows // 2  # of an even number of rows, the upper middle one and on
+    is_above = sample.score.n_up_to > n_rows // 2  # for an even number of rows, from the upper middle one
     n_above = (sample.score.n_at * is_above).sum(1)
     n_positive = sample.n_positive_at.sum(1)
     n_hits = (sample.n_positive_at * is_above).sum(1)

@@ -46,7 +46,7 @@ def say_which_is_better(
         end = remark or (advice if lead < 0 else "")
         return f"{what} than {worse}{f': {end}' if end else ''}."
     low, high = difference.low, difference.high
-    if (lead > 0) != higher_is_better:  # the interval is of the model minus the baseline: turn it around
+    if (lead > 0) != higher_is_better:  # the interval is that of model minus baseline: reverse its sign
         low, high = -high, -low
     if low <= 0 <= high:
         verdict = ": the difference may be chance"

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from biofm.report.figure import new_figure, printable, write_figure
 
-MOST_NUMBERS = 12  # classes whose counts can be read in their cells
+MOST_NUMBERS = 12  # with more classes the counts do not fit into the cells
 MOST_NAMES = 60
 CELL_INCH, LEAST_INCH, MOST_INCH = 0.5, 2.4, 9.0
 LONGEST_NAME = 24

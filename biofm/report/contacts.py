@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from biofm.evaluation import StructureContacts
 
 LEAST_INCH, MOST_INCH = 6.0, 16.0
-RESIDUES_PER_INCH = 120  # so that each keeps a pixel, up to 1,900 of them
+RESIDUES_PER_INCH = 120  # each residue keeps a pixel, up to 1,900 residues
 LONGEST_TITLE = 60
 
 

@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.lines import Line2D
 
-# Distinct to readers with any colour vision, and dark enough on white (contrast 3:1 or more).
+# The colours are distinct with any colour vision, and dark enough on white (contrast 3:1 or more).
 COLOURS = ("#0f6f83", "#c2571a", "#6a5acd", "#3f7f2f", "#b03060")
 INK, GRID = "#4b555d", "#dfe3e6"
 DASHES = ((5, 3), (1.5, 2), (8, 2, 1.5, 2))
-PALE = 0.3  # of the ink of a noisy series as it was measured
+PALE = 0.3  # opacity of the values of a noisy series
 
 FEWEST_TO_SMOOTH = 40
-SMOOTHED_SHARE = 25  # a running mean over one in so many of the points
+SMOOTHED_SHARE = 25  # the window of the running mean is this part of the points
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +95,7 @@ def draw_curves(curves: Curves, handle: BinaryIO, suffix: str, *, models: Sequen
         legend = axes.legend(lines, map(str, range(len(lines))), frameon=False)
         for text, (name, _, _) in zip(legend.get_texts(), curves.names(), strict=True):
             text.set_parse_math(False)
-            text.set_text(printable(name))  # afterwards: a name that begins with _ would be left out
+            text.set_text(printable(name))  # set afterwards: matplotlib leaves out names that begin with _
     write_figure(figure, handle, suffix, models)
 
 
@@ -153,7 +153,7 @@ def _dress(axes: "Axes") -> None:
     axes.tick_params(length=0, labelcolor=INK)
     axes.margins(x=0.01)
     axes.locator_params(axis="both", nbins=6)
-    axes.ticklabel_format(style="plain", useOffset=False)  # as many decimals at each tick
+    axes.ticklabel_format(style="plain", useOffset=False)  # every tick has the same number of decimals
     for axis, limits in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
         if max(map(abs, limits)) >= 1000:
             axis.set_major_formatter("{x:,.10g}")

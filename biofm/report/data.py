@@ -22,7 +22,7 @@ PART_COLOURS = {"train": ACCENT, "validation": VIOLET, "test": WARM, "removed": 
 MOST_LINES = len(LINES)  # more inputs share one line
 MOST_ROWS = 5
 FEWEST_TICKS, MOST_TICKS = 3, 10
-MOST_LETTERS = 40  # of a name
+MOST_LETTERS = 40  # a longer name is cut
 MOST_BARS = 20  # of units without a known composition
 MOST_SIGNS = 2  # of the name of a unit; a longer name is turned upright and cut to eight
 LEAST_ROWS = 4.3  # of a panel, which leaves room below fewer rows
@@ -76,7 +76,7 @@ def draw_dataset(found: Description, handle: BinaryIO, suffix: str) -> None:
     size = f"{format_count(found.n_sequences, 'sequence')}, {found.n_residues:,} {found.units}"
     figure.text(0.055, 0.955, _short(found.name, 70), fontsize=14, color=INK, weight="bold", parse_math=False)
     figure.text(0.055, 0.922, size, fontsize=9.5, color=MUTED)
-    left, right = (0.07, 0.505), (0.66, 0.29)  # from where, and how wide
+    left, right = (0.07, 0.505), (0.66, 0.29)  # left edge and width
     upper, lower = (0.545, 0.275), (0.085, 0.285)
     panels = [
         figure.add_axes((x, y, width, height)) for y, height in (upper, lower) for x, width in (left, right)

@@ -15,7 +15,7 @@ NOTE = "0.4"  # grey, dark enough to read on white
 DEMONSTRATION_MODELS = frozenset({"protein-nano"})
 """Names of models that show how biofm works, and are too small for research. Their figures say so."""
 
-# What neither XML nor HTML allows, and what UTF-8 cannot write, becomes the sign for that.
+# Characters that XML, HTML or UTF-8 do not allow become the replacement character.
 _UNPRINTABLE = dict.fromkeys(
     {*range(0x20), 0x7F, *range(0xD800, 0xE000), 0xFFFE, 0xFFFF} - {*map(ord, "\t\n\r")}, "\ufffd"
 )
@@ -42,7 +42,7 @@ def check_figure_suffix(path: PurePath) -> str:
 
 def new_figure(width_inch: float, height_inch: float) -> "Figure":
     """Return an empty figure that needs no display."""
-    from matplotlib.figure import Figure  # half a second, paid only where something is drawn
+    from matplotlib.figure import Figure  # takes 0.5 s to import
 
     return Figure(figsize=(width_inch, height_inch), layout="constrained")
 

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from biofm.report.figure import new_figure, write_figure
 
-MOST_DRAWN = 1_000  # of more, two share a dot of the picture
-MOST_LABELS = 60  # more are too small to read
-MOST_OPTIMAL = 500  # the best order of 1,000 leaves takes seconds, of 2,000 minutes
+MOST_DRAWN = 1_000  # with more rows, two would share a pixel
+MOST_LABELS = 60  # more names are too small to read
+MOST_OPTIMAL = 500  # the best order takes seconds for 1,000 leaves, and minutes for 2,000
 
 
 def draw_neighbours(
@@ -60,7 +60,7 @@ def draw_neighbours(
 
 def _leaf_order(similarity: NDArray[np.float32]) -> NDArray[np.intp]:
     """Return the rows in the order of the leaves of an average-linkage tree."""
-    from scipy.cluster.hierarchy import leaves_list, linkage  # slow to import, needed here alone
+    from scipy.cluster.hierarchy import leaves_list, linkage  # slow to import
     from scipy.spatial.distance import squareform
 
     distance = np.clip(1 - (similarity + similarity.T) / 2, 0, None).astype(np.float64)

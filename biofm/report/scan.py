@@ -26,7 +26,7 @@ GROUPS = {
 
 ORDER = "".join(GROUPS.values())
 
-# (protein no longer than, residues in a row of the picture): so that the whole is about as high as wide.
+# (longest protein, residues in a row): the picture is about as high as it is wide.
 ROW_LENGTHS = ((400, 100), (900, 150), (10**9, 200))
 
 CELL_INCH = 0.1
@@ -36,7 +36,7 @@ TOP_INCH, GAP_INCH, BOTTOM_INCH = 0.5, 0.48, 0.9
 LEAST_WIDTH_INCH = 4.2
 BAR_INCH = (2.4, 0.1)
 
-UNSCANNED = "0.75"  # grey
+UNSCANNED = "0.75"  # grey of residues without scores
 SHOWN_SHARE = 0.99  # of the scores lie within the range of the colours; the few beyond take the last colour
 
 
@@ -69,7 +69,7 @@ def draw_scan(
         score_name: Name of the score with its unit, which the colour bar shows.
         models: Names of the models behind the figure; a demonstration model is named in a corner.
     """
-    from matplotlib.colors import Normalize  # half a second, paid only where something is drawn
+    from matplotlib.colors import Normalize  # takes 0.5 s to import
 
     grid = scores[:, [residues.index(residue) for residue in ORDER]].T  # (amino acids, residues)
     per_row = _row_length(len(sequence))
@@ -107,7 +107,7 @@ def _sheet(n_columns: int, n_rows: int) -> tuple["Figure", float]:
     width_inch = max(LEAST_WIDTH_INCH, LEFT_INCH + n_columns * CELL_INCH + RIGHT_INCH)
     height_inch = TOP_INCH + n_rows * (ROW_INCH + GAP_INCH) - GAP_INCH + BOTTOM_INCH
     figure = new_figure(width_inch, height_inch)
-    figure.set_layout_engine("none")  # every cell has one size, in every figure
+    figure.set_layout_engine("none")  # cells have the same size in every figure
     return figure, height_inch
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 MOST_COLUMNS = 3
 PANEL_INCH = 3.4
-MOST_POINTS = 500  # more are drawn as a density
+MOST_POINTS = 500  # more rows are drawn as a density
 N_BINS = 50  # hexagons across a panel
 INK = "0.25"
 SHADES = ["#bdd7ec", "#4292c6", "#08306b"]  # from one row to the most; the lightest still shows on white

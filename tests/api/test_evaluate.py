@@ -326,7 +326,7 @@ def test_another_modality_is_judged_by_folds_or_by_kmers_too(toy_table: Path) ->
 
 def test_what_another_modality_cannot_have_is_refused(toy_table: Path) -> None:
     for option, name in (("variant_column", "--variant-column"), ("wild_type", "--wild-type")):
-        with pytest.raises(OptionError, match=f"{name}: the table is of strings, whose variants nobody"):
+        with pytest.raises(OptionError, match=f"{name}: the table holds strings, and biofm cannot read"):
             judge(toy_table, modality="toy", **{option: "text"})
     with pytest.raises(InputError, match=r"toy\.csv, line 2: .*position 3 holds"):
         judge(toy_table, mutated_column="text")

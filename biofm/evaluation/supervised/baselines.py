@@ -24,7 +24,7 @@ from biofm.modalities import Modality
 
 Outputs = NDArray[np.floating]
 
-MOST_RESIDUES = 200_000  # the most that the window is fitted to
+MOST_RESIDUES = 200_000  # the window is fitted to at most these
 RESIDUES_AT_ONCE = 1 << 16
 
 
@@ -189,7 +189,7 @@ class _OnFeatures:
 
 def _ridge(train: Features, labels: Labels, judged: Features) -> Outputs:
     """Predict each target by a ridge regression that is fitted to the rows with a known target."""
-    from scipy import sparse  # a quarter of a second, which other commands should not pay
+    from scipy import sparse  # takes 0.25 s to import
 
     train, judged = sparse.csr_matrix(train), sparse.csr_matrix(judged)
     predicted = []

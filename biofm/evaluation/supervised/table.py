@@ -28,7 +28,7 @@ from biofm.evaluation.supervised.tasks import (
 from biofm.modalities import Modality
 
 LARGEST_TARGET = 1e30
-"""The largest number to learn: models compute in float32, which ends at 3.4e38."""
+"""The largest number that can be learned. Models compute in float32, whose largest number is 3.4e38."""
 CORRECT = "Correct the cell, or leave it empty"
 
 

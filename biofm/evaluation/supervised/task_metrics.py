@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 Outputs = NDArray[np.floating]
-"""Predicted numbers of a regression, or probabilities: shape (``Labels.n_units``, ``Labels.n_outputs``)."""
+"""Holds predicted numbers or probabilities, shape (``Labels.n_units``, ``Labels.n_outputs``)."""
 
 Measured = dict[str, Floats]
-"""By metric, its value of each resample and target: shape (resamples, targets)."""
+"""Holds the values of each metric, by its name, with shape (resamples, targets)."""
 
 PRIMARY: dict[Task, str] = {
     "regression": "spearman",
@@ -39,7 +39,7 @@ PRIMARY: dict[Task, str] = {
     "multi-label": "auroc",
     "per-residue": "accuracy",
 }
-"""The metric by which a model and its baselines are compared."""
+"""Names the metric of each task by which a model and its baselines are compared."""
 
 METRICS: dict[Task, tuple[str, ...]] = {
     "regression": ("spearman", "pearson", "rmse", "mae", "r2"),
@@ -49,7 +49,7 @@ METRICS: dict[Task, tuple[str, ...]] = {
 }
 
 Measurement = Callable[[Floats], Measured]
-"""Measures predictions in resamples, given as counts of shape (resamples, rows)."""
+"""Measures predictions in resamples, which are given as counts of shape (resamples, rows)."""
 
 
 def measurement_of(labels: Labels, outputs: Outputs) -> Measurement:
@@ -221,7 +221,7 @@ class _Tally:
 
 def _count(rows: NDArray[np.int64], classes: NDArray[np.int64], shape: tuple[int, int]) -> "csr_matrix":
     """Count how often each class occurs in each row."""
-    from scipy import sparse  # a quarter of a second, which other commands should not pay
+    from scipy import sparse  # takes 0.25 s to import
 
     return sparse.csr_matrix((np.ones(len(rows)), (rows, classes)), shape=shape)
 

@@ -17,15 +17,15 @@ TASKS: tuple[Task, ...] = get_args(Task)
 AUTO = "auto"
 
 TRUTHS = {"1": 1.0, "true": 1.0, "yes": 1.0, "0": 0.0, "false": 0.0, "no": 0.0}
-"""How a label is written, in lower case; "1.0" and the like are read as numbers."""
+"""Spellings of a label in lower case; "1.0" and similar ones are read as numbers."""
 
 NO_CLASS = frozenset({"", "na", "n/a", "nan", "<na>"})
-"""How an empty cell among words is written; "none" and "null" may well be classes."""
+"""Spellings of an empty cell among words; "none" and "null" can be classes."""
 
-MOST_INTEGERS = 10  # different whole numbers are still classes
+MOST_INTEGERS = 10  # at most this many different whole numbers are classes
 ROWS_PER_INTEGER = 5
-MOST_LETTERS = 32  # of an alphabet of labels
-SHORTEST_DIGITS = 8  # a run of digits this long, one a residue, is no number
+MOST_LETTERS = 32  # an alphabet of residue labels has at most this many letters
+SHORTEST_DIGITS = 8  # this many digits with one for each residue are labels, not a number
 SHARE_OF_LENGTHS = 0.9
 
 

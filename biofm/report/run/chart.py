@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 WIDTH_INCH, HEIGHT_INCH = 5.2, 3.1
-POINTS_PER_INCH = 72  # of an SVG
-FONT_POINTS = 11  # so that a phone, where the figure shrinks, still shows more than 9
-MOST_POINTS = 400  # that a mouse can find; the line has all
+POINTS_PER_INCH = 72  # resolution of SVG
+FONT_POINTS = 11  # on a phone, where the figure shrinks, more than 9 remain
+MOST_POINTS = 400  # points that a mouse can find; the line has all points
 
-# The colours that matplotlib writes become names, which the page gives their colours.
+# Colours that matplotlib writes are replaced by names, whose colours the page sets.
 COLOUR_NAMES = {INK: "muted", GRID: "rule"} | {colour: f"line-{i}" for i, colour in enumerate(COLOURS, 1)}
 _REFERENCE = re.compile(r"#([\w-]+)")
 
@@ -100,7 +100,7 @@ def draw_svg(curves: Curves, description: str, prefix: str) -> tuple[Element, di
     """Return an ``<svg>`` with a description, and the places of its points. Every id in it begins with
     ``prefix``.
     """
-    import matplotlib  # half a second, paid only where something is drawn
+    import matplotlib  # takes 0.5 s to import
 
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "biofm", "font.size": FONT_POINTS}):
         figure = new_figure(WIDTH_INCH, HEIGHT_INCH)
@@ -110,7 +110,7 @@ def draw_svg(curves: Curves, description: str, prefix: str) -> tuple[Element, di
         axes.patch.set_visible(False)
         plot(curves, axes)
         drawn = io.BytesIO()
-        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))  # an empty one leaves no metadata
+        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))  # None leaves out a field
         figure.savefig(drawn, format="svg", metadata=nothing)
     svg = ElementTree.fromstring(drawn.getvalue())
     _adapt(svg, prefix)

@@ -16,7 +16,7 @@ from biofm.report.run.contents import Pairs, Picture, RunReport, Table
 from biofm.report.run.markup import Html, join, tag
 from biofm.report.run.tables import pairs_list, plain_table, results_table
 
-PIXELS_PER_POINT = 1.5  # of pictures: sharp on a fine screen, text as large as the page's
+PIXELS_PER_POINT = 1.5  # pictures are sharp on a fine screen, with text as large as the page's
 
 
 def write_report(report: RunReport, handle: BinaryIO) -> None:
