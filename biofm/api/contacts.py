@@ -210,8 +210,9 @@ class Contacts(Verb["ContactsSummary"]):
             return
         assert focus.map is not None, "the stream ended without its protein"
         beside = f", {Path(focus.truth.source).name}" if focus.truth else ""
+        called = Path(model).name if Path(model).is_absolute() else model
         draw_contacts(
-            f"{focus.map.id}{beside}: {model}",
+            f"{focus.map.id}{beside}: {called}",
             focus.map.probabilities,
             focus.truth,
             self.min_separation,
