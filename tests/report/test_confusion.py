@@ -40,7 +40,7 @@ def test_few_and_many_classes_are_drawn(n: int) -> None:
     shown = texts(np.eye(n, dtype=np.int64) * 77_777, [f"class {i}" for i in range(n)])
     assert ("77,777" in shown) == (n <= 12)
     assert ("class 0" in shown) == (n <= 60)
-    assert (f"predicted, {n} classes, too many to name" in shown) == (n > 60)
+    assert (f"predicted class ({n} classes, too many to name)" in shown) == (n > 60)
 
 
 def test_a_class_that_never_occurs_is_no_fault() -> None:
