@@ -218,7 +218,8 @@ def _draw(found: "Evaluation", assay: "Assay", handle: BinaryIO, suffix: str, wi
         rows = assay.is_judged & ~np.isnan(values)
         spearman = found.row(name).spearman
         panels.append(ScatterPanel(name, values[rows], assay.measured[rows], spearman.value, spearman.bounds))
-    draw_scatter(panels, found.measured, handle, suffix, models=[panel.name for panel in panels])
+    models = [panel.name.removeprefix("score_") for panel in panels]
+    draw_scatter(panels, found.measured, handle, suffix, models=models)
 
 
 evaluate = verb(Evaluate)

@@ -21,7 +21,7 @@ ACCENT, WARM, VIOLET, GREY = "#0f6f83", "#c2571a", "#6a5acd", "#a9b0b4"
 PART_COLOURS = {"train": ACCENT, "validation": VIOLET, "test": WARM, "removed": GREY}
 MOST_LINES = len(LINES)  # more inputs share one line
 MOST_ROWS = 5
-FEWEST_TICKS, MOST_TICKS = 3, 10
+FEWEST_TICKS, MOST_TICKS, MOST_EVEN_TICKS = 3, 10, 6
 MOST_LETTERS = 40  # a longer name is cut
 MOST_BARS = 20  # of units without a known composition
 MOST_SIGNS = 2  # of the name of a unit; a longer name is turned upright and cut to eight
@@ -74,8 +74,8 @@ def draw_dataset(found: Description, handle: BinaryIO, suffix: str) -> None:
     figure = new_figure(WIDTH_INCH, HEIGHT_INCH)
     figure.set_layout_engine("none")
     size = f"{format_count(found.n_sequences, 'sequence')}, {found.n_residues:,} {found.units}"
-    figure.text(0.055, 0.955, _short(found.name, 70), fontsize=14, color=INK, weight="bold", parse_math=False)
-    figure.text(0.055, 0.922, size, fontsize=9.5, color=MUTED)
+    figure.text(0.07, 0.955, _short(found.name, 70), fontsize=14, color=INK, weight="bold", parse_math=False)
+    figure.text(0.07, 0.922, size, fontsize=9.5, color=MUTED)
     left, right = (0.07, 0.505), (0.66, 0.29)  # left edge and width
     upper, lower = (0.545, 0.275), (0.085, 0.285)
     panels = [
@@ -105,6 +105,7 @@ def _draw_lengths(axes: "Axes", found: Description) -> None:
     axes.axvline(median, color=INK, linewidth=0.8, linestyle=(0, (4, 3)))
     axes.set_xscale("log")
     axes.set_ylim(0, (1.1 + 0.09 * len(series)) * axes.get_ylim()[1])  # room for the legend
+    axes.set_yticks([tick for tick in axes.get_yticks() if tick <= 100])
     ticks = choose_ticks(edges[0], edges[-1])
     axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
     axes.set_xticks([], minor=True)
@@ -114,7 +115,7 @@ def _draw_lengths(axes: "Axes", found: Description) -> None:
 
 
 def choose_ticks(low: float, high: float) -> list[int]:
-    """Choose whole numbers for the ticks of a logarithmic axis: round ones; a short axis gets three."""
+    """Choose whole numbers for the ticks of a logarithmic axis: round ones, evenly spaced on a short axis."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for steps in ((1, 2, 5), (1, 3), (1,)):
         ticks = [step * 10**power for power in powers for step in steps if low <= step * 10**power <= high]
@@ -122,7 +123,11 @@ def choose_ticks(low: float, high: float) -> list[int]:
             break
     if len(ticks) >= FEWEST_TICKS:
         return ticks
-    return sorted({*np.linspace(math.ceil(low), math.floor(high), FEWEST_TICKS).astype(int).tolist()})
+    for step in (number * 10**power for power in range(len(str(int(high)))) for number in (1, 2, 5)):
+        ticks = [*range(-(-math.ceil(low) // step) * step, math.floor(high) + 1, step)]
+        if len(ticks) <= MOST_EVEN_TICKS:
+            break
+    return ticks
 
 
 def _draw_letters(axes: "Axes", found: Description) -> None:
@@ -134,6 +139,8 @@ def _draw_letters(axes: "Axes", found: Description) -> None:
     others = [letter for letter in found.letters if letter not in reference.shares]
     spelt = ", ".join(others[:6]) + ", ..." * (len(others) > 6)
     rest = f"{format_count(found.n_unknown, 'other letter')}{f' ({spelt})' * bool(others)}"
+    if not found.n_unknown:
+        rest = "no other letters"
     _set_up(axes, reference.title, rest)
     letters = sorted(reference.shares, key=lambda letter: -found.letters.get(letter, 0))
     places = _draw_shares(axes, found, letters)
@@ -197,7 +204,7 @@ def _draw_copies(axes: "Axes", found: Description) -> None:
             (it.n_elsewhere / it.n_sequences, VIOLET),
             (n_repeated / it.n_sequences, WARM),
         ]
-        rows.append(Row(it.name, f"{n_repeated:,}", bar))
+        rows.append(Row(it.name, f"{n_repeated:,} repeated", bar))
     _draw_rows(axes, rows, [])
     for colour, name in ((ACCENT, "once"), (WARM, "repeated"), (VIOLET, "in another input too")):
         if name in ("once", "repeated") or len(rows) > 1:
