@@ -109,7 +109,7 @@ def plot(curves: Curves, axes: "Axes") -> "list[Line2D]":
     levels = names[len(lines) :]
     for (_, colour, _), value, dashes in zip(levels, curves.levels.values(), DASHES * 2, strict=False):
         lines.append(axes.axhline(value, color=colour, linewidth=1.4, linestyle=(0, dashes)))
-    _dress(axes)
+    _dress(axes, is_whole=all(float(x).is_integer() for series in curves.series for x in series.finite()[0]))
     axes.set_xlabel(printable(curves.x_label), parse_math=False, color=INK)
     axes.set_ylabel(printable(curves.y_label), parse_math=False, color=INK)
     return lines
@@ -144,7 +144,7 @@ def _plot_series(axes: "Axes", series: Series, colour: str) -> "Line2D":
     return line
 
 
-def _dress(axes: "Axes") -> None:
+def _dress(axes: "Axes", *, is_whole: bool) -> None:
     """Format the axes: few spines, light horizontal lines, and commas between thousands."""
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_color(GRID)
@@ -152,7 +152,8 @@ def _dress(axes: "Axes") -> None:
     axes.set_axisbelow(True)
     axes.tick_params(length=0, labelcolor=INK)
     axes.margins(x=0.01)
-    axes.locator_params(axis="both", nbins=6)
+    axes.locator_params(axis="y", nbins=6)
+    axes.locator_params(axis="x", nbins=6, integer=is_whole)
     axes.ticklabel_format(style="plain", useOffset=False)  # every tick has the same number of decimals
     for axis, limits in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
         if max(map(abs, limits)) >= 1000:

@@ -74,7 +74,7 @@ WRONG = {
     "an infinite score": (TABLE + "M1Y,1,-inf\n", (), ["line 22", "'score'", "'-inf' is not finite"]),
     "no measurement at all": ("fitness,score\n,1\nNA,2\n,3\n", (), ["'fitness'", "0 values", "at least 3"]),
     "two rows": ("fitness,score\n1,1\n2,2\n", (), ["'fitness'", "2 values", "too few"]),
-    "few scores": ("fitness,score\n1,1\n2,\n3,\n", (), ["'score'", "1 values", "too few"]),
+    "few scores": ("fitness,score\n1,1\n2,\n3,\n", (), ["'score'", "1 value ", "too few"]),
     "equal measurements": ("fitness,score\n1,1\n1,2\n1,3\n", (), ["'fitness' holds 1 in every row"]),
     "equal scores": ("fitness,score\n1,2\n2,2\n3,2\n", (), ["'score' holds 2 in every row"]),
     "a median that splits nothing": ("fitness,score\n0,1\n0,2\n0,3\n1,4\n", (), ["every row", "--threshold"]),

@@ -4,6 +4,7 @@ import io
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from biofm_datasets.arrays import Floats
 from biofm_datasets.text import format_count
 from numpy.typing import NDArray
 
@@ -95,9 +96,7 @@ def _cut(table: Table) -> Table:
     return Table(title=table.title, header=table.header, rows=table.rows[:MOST_ROWS], note=note)
 
 
-def _half_widths(
-    run: FinetuneRun, findings: Findings, name: str, combined: Combined
-) -> NDArray[np.float64] | None:
+def _half_widths(run: FinetuneRun, findings: Findings, name: str, combined: Combined) -> Floats | None:
     """Return half the widths of the intervals of the test rows, (rows, targets); None for other rows."""
     if name != TEST_ROWS or not findings.calibration.intervals:
         return None
@@ -109,7 +108,7 @@ def _panels(
     labels: Labels,
     outputs: NDArray[np.floating],
     ranks: Sequence[IntervalEstimate],
-    widths: NDArray[np.float64] | None,
+    widths: Floats | None,
 ) -> list[ScatterPanel]:
     """Return a panel for each of the first targets, with the rows whose measurement is known."""
     panels = []
