@@ -145,7 +145,7 @@ def _numbers_alone(rows: Sequence[Row], reading: Reading) -> Iterator[Row]:
             yield row
             continue
         cell, target = row.cells[column], reading.options.targets[column]
-        what = f"{cell!r} is not a number, but most cells of its column are"
+        what = f"{cell!r} is no number, but most cells of its column are numbers"
         remedy = f"{how_to_mend(cell)}; or say --task"
         where = f"{reading.name}, {row.place}, column {target!r}"
         reading.at_fault(DataError(what, where=where, remedy=remedy))
