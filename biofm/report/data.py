@@ -105,7 +105,7 @@ def _draw_lengths(axes: "Axes", found: Description) -> None:
     axes.axvline(median, color=INK, linewidth=0.8, linestyle=(0, (4, 3)))
     axes.set_xscale("log")
     axes.set_ylim(0, (1.1 + 0.09 * len(series)) * axes.get_ylim()[1])  # room for the legend
-    axes.set_yticks([tick for tick in axes.get_yticks() if tick <= 100])
+    axes.set_yticks([tick for tick in axes.get_yticks() if tick <= min(100, axes.get_ylim()[1])])
     ticks = choose_ticks(edges[0], edges[-1])
     axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
     axes.set_xticks([], minor=True)
