@@ -1,4 +1,4 @@
-"""The command line from a checkout, without an install: ``python cli.py --help``."""
+"""Runs the command line from a checkout, without an install: ``python cli.py --help``."""
 
 import sys
 from pathlib import Path
@@ -7,6 +7,6 @@ ROOT = Path(__file__).resolve().parent
 
 if __name__ == "__main__":
     sys.path[:0] = [str(ROOT), str(ROOT / "kernels"), str(ROOT / "datasets")]
-    from biofm.cli import main  # the source roots must be on the path first
+    from biofm.cli import main  # needs the source roots on the path
 
     main()

@@ -1,17 +1,17 @@
-"""biofm: a toolkit for digital biology.
+"""biofm is a toolkit that runs and trains foundation models of biology.
 
     import biofm
 
     model = biofm.load("protein-nano")
     embeddings = model.embed(["MKTAYIAKQR"])
 
-The names below are fetched from their modules at first use (PEP 562), so that ``import biofm`` costs nothing.
+The names below are imported from their modules at first use (PEP 562), so that ``import biofm`` is quick.
 """
 
 import importlib
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # for mypy and editors; the same names as in _HOMES, held by a test
+if TYPE_CHECKING:  # for mypy and editors; a test checks that _HOMES has the same names
     from biofm.api import (
         Contacts,
         Describe,
@@ -110,12 +110,14 @@ __all__ = [
 
 
 def __dir__() -> list[str]:
+    """Return the public names, imported or not."""
     return sorted({*globals(), *__all__})
 
 
-if not TYPE_CHECKING:  # so that mypy still finds a name that is misspelt
+if not TYPE_CHECKING:  # so that mypy still finds a misspelt name
 
     def __getattr__(name: str) -> object:
+        """Import a public name at its first use."""
         if name not in _HOMES:
             raise AttributeError(f"module 'biofm' has no attribute {name!r}")
         return getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,4 +1,6 @@
-"""The ESM C client of the package ``esm``, on biofm's encoder. A script changes the line that imports it:
+"""ESM C client: the class ``ESMC`` of the package ``esm`` is here on biofm's encoder.
+
+A script changes one line, its import:
 
     from biofm.esm import ESMC  # was: from esm.models.esmc import ESMC
     from esm.sdk.api import ESMProtein, LogitsConfig
@@ -7,8 +9,8 @@
     tensor = client.encode(ESMProtein(sequence="MKTAYIAKQR"))
     output = client.logits(tensor, LogitsConfig(sequence=True, return_embeddings=True))
 
-Its classes of proteins, options and answers are the package's own, and so is the tokenizer. It stands in for
-the class of this name in esm 3.2, and in esm 3.4, which keeps it for older scripts.
+Proteins, options, answers and the tokenizer are classes of the package itself. The client replaces the class
+of this name in esm 3.2, and in esm 3.4, which keeps it for older scripts.
 """
 
 from pathlib import Path
@@ -46,7 +48,7 @@ except ModuleNotFoundError as error:
     raise MissingExtraError(
         f"the package esm cannot be imported ({error})",
         where="biofm.esm",
-        remedy="Say pip install 'biofm[esm]', in an environment without fair-esm, which has the same name",
+        remedy="Run pip install 'biofm[esm]' in an environment without fair-esm, which has the same name",
     ) from error
 
 FAMILY = "ESM C"
@@ -55,12 +57,13 @@ ALIASES = {"esmc_300m": "esmc-300m", "esmc_600m": "esmc-600m", "esmc_6b": "esmc-
 
 
 class ESMC(ESMCInferenceClient):  # type: ignore[misc]  # esm is not installed where mypy runs
-    """What ``esm.models.esmc.ESMC`` does for inference, with its shapes, its dtypes and its numbers.
+    """Does what ``esm.models.esmc.ESMC`` does for inference, with its shapes, dtypes and numbers.
 
-    Different on purpose: batches are packed, so that padding costs nothing, changes nothing and comes back as
-    zeros; ``decode`` takes what ``encode`` gives; and ``_`` in a sequence is the mask, as in every other
-    client of the package, where that of esm 3.4 makes <unk> of it. It is no ``torch.nn.Module``: there are no
-    parameters to train. Loading passes the gate; the later calls work on tensors alone, and do not.
+    Three things differ on purpose. Batches are packed, so that padding costs nothing, changes nothing and is
+    zero in the results. ``decode`` takes what ``encode`` returns. ``_`` in a sequence is the mask, as in
+    every other client of the package; the ESMC of esm 3.4 reads it as <unk>. The class is no
+    ``torch.nn.Module``: it has no parameters to train. Loading asks the gate; later calls work on tensors
+    only and do not ask.
     """
 
     def __init__(self, checkpoint: Checkpoint, device: torch.device | str) -> None:
@@ -75,25 +78,31 @@ class ESMC(ESMCInferenceClient):  # type: ignore[misc]  # esm is not installed w
         device: torch.device | str | None = None,
         use_flash_attn: bool = True,
     ) -> Self:
-        """An ESM C by the name that esm or biofm has for it, a path or a hub id; on a GPU if there is one.
+        """Load an ESM C.
 
-        ``use_flash_attn`` is taken and changes nothing: biofm chooses its kernels itself.
+        Args:
+            model_name: The name that esm or biofm has for it, a path or a hub id.
+            device: The device; None takes a GPU if there is one, else the CPU.
+            use_flash_attn: Has no effect, because biofm chooses its kernels itself.
 
-        Raises ModelError: it cannot be loaded, or is no ESM C. OptionError: no such device.
+        Raises:
+            ModelError: The model cannot be loaded, or is no ESM C.
+            OptionError: There is no such device.
         """
         checkpoint = load(ALIASES.get(str(model_name), model_name), device="cpu", dtype="float32").checkpoint
         if checkpoint.family != FAMILY:
             what = f"this is a model of the family {checkpoint.family}, not {FAMILY}"
             raise ModelError(what, where=str(model_name), remedy=f"Give one of {', '.join(ALIASES)}")
         if checkpoint.module.head is None:
-            what = "the checkpoint has no language-model head, which gives the logits"
-            raise ModelError(what, where=str(model_name), remedy="Get the checkpoint with its head")
+            what = "the checkpoint has no language-model head, which computes the logits"
+            raise ModelError(what, where=str(model_name), remedy="Use the checkpoint with its head")
         return cls(checkpoint, device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
     def to(self, device: torch.device | str) -> Self:
-        """Move there: in float32 to a CPU, in bfloat16 elsewhere, as ``from_pretrained`` of esm decides.
+        """Move the model to a device: in float32 to a CPU, in bfloat16 elsewhere, as esm decides.
 
-        Raises OptionError: no such device.
+        Raises:
+            OptionError: There is no such device.
         """
         compute = _compute_on(device)
         if torch.empty(0, device=compute.device).device != self.device:
@@ -105,7 +114,7 @@ class ESMC(ESMCInferenceClient):  # type: ignore[misc]  # esm is not installed w
         return next(self._module.parameters()).device
 
     def eval(self) -> Self:
-        """Nothing: it is always so."""
+        """Return the client unchanged: it is always in evaluation mode."""
         return self
 
     @property
@@ -113,32 +122,33 @@ class ESMC(ESMCInferenceClient):  # type: ignore[misc]  # esm is not installed w
         return self
 
     def encode(self, input: ESMProtein) -> ESMProteinTensor:
-        """The tokens of a protein's sequence; ``_`` and ``<mask>`` are the mask, ``|`` divides chains."""
+        """Return the tokens of a sequence; ``_`` and ``<mask>`` are the mask, ``|`` divides chains."""
         tokens = None if input.sequence is None else self._tokenize([input.sequence])[0]
         return ESMProteinTensor(
             sequence=tokens, potential_sequence_of_concern=input.potential_sequence_of_concern
         )
 
     def decode(self, input: ESMProteinTensor) -> ESMProtein:
-        """The sequence of one protein's tokens.
+        """Return the sequence of one protein's tokens.
 
-        Raises InputError: there are no tokens, or those of several proteins.
+        Raises:
+            InputError: There are no tokens, or tokens of several proteins.
         """
         tokens = input.sequence
         if tokens is None or (tokens.ndim > 1 and len(tokens) != 1):
-            raise InputError(
-                "this does not hold the tokens of one protein", remedy="Decode a batch by its slices"
-            )
+            what = "this does not hold the tokens of one protein"
+            raise InputError(what, remedy="Decode the rows of a batch one by one")
         return ESMProtein(sequence=self._detokenize(tokens.reshape(1, -1))[0])
 
     def logits(
         self, input: ESMProteinTensor | _BatchedESMProteinTensor, config: LogitsConfig | None = None
     ) -> LogitsOutput:
-        """What ``config`` asks for of one protein, or of a padded batch of them.
+        """Compute what ``config`` asks for, for one protein or a padded batch of proteins.
 
-        ``ith_hidden_layer`` is the layer's place in the stack that ``forward`` gives; -1 is all of it.
+        ``ith_hidden_layer`` is the layer's place in the stack that ``forward`` returns; -1 means all layers.
 
-        Raises InputError as ``forward`` does.
+        Raises:
+            InputError: The tokens are no batch of tokens, as in ``forward``.
         """
         config = config or LogitsConfig()
         if not isinstance(input, _BatchedESMProteinTensor):
@@ -162,15 +172,21 @@ class ESMC(ESMCInferenceClient):  # type: ignore[misc]  # esm is not installed w
         *,
         input_ids: Tensor | None = None,
     ) -> ESMCOutput:
-        """Logits and embeddings of a padded batch of tokens, (batch, length), and the output of every block;
-        the embeddings are the last of these behind the final norm. ``input_ids`` is the tokens' newer name.
+        """Compute the logits, the embeddings and the output of every block for a padded batch of tokens.
 
-        ``sequence_id`` says which tokens are no padding, by default all but <pad>; or, in whole numbers,
-        which chain each is of: it attends to its own chain alone, and a negative number is padding.
-        ``output_attentions`` adds ``attentions``: where the heads of each layer look, (batch, heads, length,
-        length), each row a sum of one, or zeros for padding.
+        The embeddings are the output of the last block after the final norm.
 
-        Raises InputError: the tokens are no such batch, or are given twice, or ``sequence_id`` is neither.
+        Args:
+            sequence_tokens: The tokens, (batch, length).
+            sequence_id: Says which tokens are no padding, by default all but <pad>; or, in whole numbers, to
+                which chain each token belongs. A token attends only to its own chain; a negative number is
+                padding.
+            output_attentions: Whether to add ``attentions``: for each layer the attention of its heads,
+                (batch, heads, length, length), whose rows sum to one, or are zero for padding.
+            input_ids: The tokens by the name that newer versions of esm use.
+
+        Raises:
+            InputError: The tokens are no batch of tokens or are given twice, or ``sequence_id`` does not fit.
         """
         if sequence_tokens is not None and input_ids is not None:
             what = "sequence_tokens and input_ids are two names of the same tokens"
@@ -187,7 +203,7 @@ class ESMC(ESMCInferenceClient):  # type: ignore[misc]  # esm is not installed w
     def _run(
         self, tokens: Tensor | None, sequence_id: Tensor | None, layers: slice
     ) -> tuple[ESMCOutput, tuple[PackedBatch, Tensor]]:
-        """As ``forward``, with the outputs of the blocks ``layers`` alone; and the batch that was run."""
+        """Run the model, keep the outputs of the blocks ``layers`` only, and return the batch too."""
         tokens, chains = self._checked(tokens, sequence_id)
         batch, places = _pack(tokens, chains)
         encoder, shape = self._module.encoder, tokens.shape
@@ -199,14 +215,14 @@ class ESMC(ESMCInferenceClient):  # type: ignore[misc]  # esm is not installed w
         last = encoder.norm(state)
         output = ESMCOutput(
             sequence_logits=_unpack(self._module.logits(last), places, shape),
-            embeddings=_unpack(last.float(), places, shape),  # so is the original's in half precision
+            embeddings=_unpack(last.float(), places, shape),  # the original returns float32, too
             hidden_states=hidden,
         )
         return output, (batch, places)
 
     @torch.no_grad()
     def _attentions(self, batch: PackedBatch, places: Tensor, shape: torch.Size) -> tuple[Tensor, ...]:
-        """Of each layer, (batch, heads, length, length)."""
+        """Compute the attention maps of each layer, (batch, heads, length, length)."""
         n_rows, length = shape
         sizes = batch.lengths.tolist()
         layers = []
@@ -221,33 +237,33 @@ class ESMC(ESMCInferenceClient):  # type: ignore[misc]  # esm is not installed w
         return tuple(layers)
 
     def _checked(self, tokens: Tensor | None, sequence_id: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Tokens, and the chain of each, on the model's device."""
+        """Return the tokens and the chain of each on the model's device, or raise InputError."""
         n_tokens = self._module.config.vocab_size
-        remedy = "Give what encode gives, or a batch of it padded with <pad>"
+        remedy = "Give what encode returns, or a batch of it padded with <pad>"
         if tokens is None or tokens.ndim != 2 or tokens.is_floating_point():
             found = "none" if tokens is None else f"{tokens.dtype} of shape {list(tokens.shape)}"
             raise InputError(f"tokens are whole numbers of shape (batch, length), not {found}", remedy=remedy)
         chains = tokens != self.tokenizer.pad_token_id if sequence_id is None else sequence_id
         if chains.is_floating_point() or chains.is_complex() or chains.shape != tokens.shape:
             found = f"{chains.dtype} of shape {list(chains.shape)}"
-            what = f"sequence_id is for each token a bool or the number of its chain, not {found}"
-            raise InputError(what, remedy="Leave it out: padding is known by its token")
+            what = f"for each token, sequence_id must hold a bool or the number of its chain, not {found}"
+            raise InputError(what, remedy="Leave it out: then <pad> tokens are padding")
         if chains.dtype == torch.bool:
             chains = chains.long() - 1
         if not (chains >= 0).any():
-            raise InputError("there are no tokens but padding", remedy=remedy)
+            raise InputError("all tokens are padding", remedy=remedy)
         if not 0 <= int(tokens.min()) <= int(tokens.max()) < n_tokens:
             raise InputError(f"a token is not a number from 0 to {n_tokens - 1}", remedy=remedy)
         return tokens.to(self.device), chains.to(self.device)
 
     def _tokenize(self, sequence: list[str]) -> Tensor:
-        """A padded batch of tokens. Private in the original as well, but it is how scripts make batches."""
+        """Make a padded batch of tokens; private in the original too, but scripts make batches with it."""
         tokens = [tokenize_sequence(one, self.tokenizer) for one in sequence]
         batch: Tensor = stack_variable_length_tensors(tokens, self.tokenizer.pad_token_id)
         return batch.to(self.device)
 
     def _detokenize(self, sequence: Tensor) -> list[str]:
-        """The sequences of a padded batch of tokens."""
+        """Return the sequences of a padded batch of tokens."""
         pad = self.tokenizer.pad_token_id
         return [decode_sequence(tokens[tokens != pad], self.tokenizer) for tokens in sequence]
 
@@ -259,8 +275,9 @@ def _compute_on(device: torch.device | str) -> Compute:
 def _pack(
     tokens: Int[Tensor, "batch length"], chains: Int[Tensor, "batch length"]
 ) -> tuple[PackedBatch, Int[Tensor, " tokens"]]:
-    """The tokens of each chain of each row as a sequence, and their places in the flattened rows; each keeps
-    its place in the row as its position.
+    """Pack each chain of each row as a sequence, and return the tokens' places in the flattened rows.
+
+    A token's position is its place in the row.
     """
     length = tokens.shape[1]
     places = (chains.flatten() >= 0).nonzero().squeeze(1)
@@ -277,7 +294,7 @@ def _pack(
 def _unpack(
     rows: Float[Tensor, "tokens d"], places: Int[Tensor, " tokens"], shape: torch.Size
 ) -> Float[Tensor, "batch length d"]:
-    """The rows in the padded shape, zeros at the places of padding."""
+    """Return the rows in the padded shape, with zeros at the places of padding."""
     padded = rows.new_zeros(shape.numel(), rows.shape[-1])
     padded[places] = rows
     return padded.view(*shape, -1)

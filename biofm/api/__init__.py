@@ -1,4 +1,4 @@
-"""The public verbs: each is declared once, in a file of its own."""
+"""The verbs for users: each is declared once, in a file of its own."""
 
 from biofm.api.contacts import Contacts, contacts
 from biofm.api.describe import Describe, describe

@@ -1,4 +1,4 @@
-"""Reading the recipe of a training. Its file passes the gate like every other."""
+"""Configuration: read the recipe of a training. The gate is asked for its file as for every other."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -26,11 +26,20 @@ def read_configuration(
     start: C | None = None,
     resumed: str | Path | None = None,
 ) -> C:
-    """Return the recipe of a verb. Later ones count: the defaults, or ``start``; the TOML file ``config``;
-    the ``settings`` that are not None; ``sets``, each ``name=value``. A run that is resumed in the folder
-    ``resumed`` takes its own recipe for ``config``, unless that is given.
+    """Return the recipe of a verb, put together from several places, of which later ones win.
 
-    Raises InputError, OptionError as ``biofm.core.configuration.configure`` does.
+    Args:
+        verb: The verb that asks.
+        kind: The type of the recipe.
+        config: A TOML file of settings. None reads none, or the recipe in ``resumed``.
+        settings: Settings by their names, second to last; those that are None are not counted.
+        sets: Settings as ``name=value``, last.
+        start: The settings to start from; None starts from the defaults.
+        resumed: The folder of a run that is resumed; its recipe is read if ``config`` is None.
+
+    Raises:
+        InputError: The file is no TOML.
+        OptionError: A setting is unknown, missing or out of range.
     """
     if config is None and resumed is not None and (Path(resumed) / RECIPE).is_file():
         config = Path(resumed) / RECIPE
@@ -44,6 +53,6 @@ def read_configuration(
 
 
 def settings_of(asked: Any, kind: type[Configuration]) -> dict[str, Any]:
-    """Return those options of a verb that are settings of its recipe; None was not given."""
+    """Return the options of a verb that are settings of its recipe; None means that it was not given."""
     declared = {field.name for field in fields(asked)}
     return {field.name: getattr(asked, field.name) for field in fields(kind) if field.name in declared}

@@ -1,4 +1,4 @@
-"""``contacts``: which residues touch, from file to file."""
+"""The verb ``contacts``: predict which residues touch, from file to file."""
 
 from collections import Counter
 from dataclasses import KW_ONLY, dataclass
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from biofm.api import options
 from biofm.api.declaration import Option, Verb, verb
 from biofm.api.inputs import name_of_input, path_of, reading_of
-from biofm.api.loading import load
+from biofm.api.loading import load, with_demonstration
 from biofm.core.bounds import MIN_SEPARATION, check_bound
 from biofm.core.errors import OptionError, input_errors
 from biofm.core.progress import SILENT, ProgressSink
@@ -24,68 +24,96 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Contacts(Verb["ContactsSummary"]):
-    """Predict which residues of a protein touch, with a model that has a contact head, and compare that with
-    a structure.
+    """Predict which residues of a protein touch, and compare the prediction with a structure.
 
-    ``output``'s suffix chooses the format: .npz holds a whole matrix of probabilities a protein, .parquet and
-    .csv a row a pair of residues that are ``min_separation`` apart along the chain and, if a ``threshold`` is
-    given, so probable. ``structure`` (PDB or mmCIF) is compared with one protein and ``picture`` shows it:
-    the only one of the input, or ``protein``. Proteins run whole, up to 10,000 residues.
+    The model needs a contact head. A .npz file holds for each protein the matrix of all probabilities;
+    .parquet and .csv hold a row for each pair of residues that are at least ``min_separation`` apart along
+    the chain and, with a ``threshold``, at least that probable. ``structure`` (PDB or mmCIF) is compared with
+    one protein, and ``picture`` shows it: the only one of the input, or the one that ``protein`` names.
+    Proteins of up to 10,000 residues are run whole.
 
-    Raises InputError, OutputError, ModelError, OptionError: each says what, where and what to do.
+    Raises:
+        InputError, OutputError, ModelError, OptionError: The message says what is wrong, where, and what to
+            do.
     """
 
     input: options.Input
     output: Annotated[
         str | Path,
         Option(
-            "The file to write. Its suffix chooses the format: .npz holds a matrix for each protein, "
-            ".parquet and .csv a row for each pair of residues.",
+            "Write the contacts into this file. Its suffix chooses the format: .npz holds a matrix for each "
+            "protein, .parquet and .csv a row for each pair of residues.",
             short="-o",
+            metavar="FILE",
+            group="Output",
         ),
         Writes("output"),
     ]
     _: KW_ONLY
     model: Annotated[
         str | Path,
-        Option(f"A model with a contact head, such as an ESM-2 or esm1b. {options.MODEL}", short="-m"),
+        Option(
+            f"Use this model, which needs a contact head, such as an ESM-2 or esm1b: {options.A_MODEL}.",
+            short="-m",
+            metavar="MODEL",
+            group="Model",
+        ),
         Reads("model"),
         effects.Contacts("hub"),
     ]
     picture: Annotated[
         str | Path | None,
-        Option("Draw a map of the contacts of one protein: .png .svg .pdf"),
+        Option(
+            f"Draw a map of one protein's contacts into this file. {options.FIGURE}",
+            metavar="FILE",
+            group="Output",
+        ),
         Writes("picture"),
     ] = None
     structure: Annotated[
         str | Path | None,
-        Option("A PDB or mmCIF file (also .gz) to compare one protein with."),
+        Option(
+            "Compare one protein with this PDB or mmCIF file (also .gz). By default nothing is compared.",
+            metavar="FILE",
+            group="Input",
+        ),
         Reads("structure"),
     ] = None
     chain: Annotated[
         str | None,
-        Option("The chain of the structure to compare with. It may be left out where there is one."),
+        Option(
+            "Compare with this chain of the structure. By default it is the only chain.",
+            metavar="NAME",
+            group="Input",
+        ),
         NONE,
     ] = None
     protein: Annotated[
         str | None,
         Option(
-            "The id of the protein that --picture and --structure are about. It may be left out where the "
-            "input holds one."
+            "Compare with the structure, and draw, the protein of this id. By default it is the only protein "
+            "of the input.",
+            metavar="ID",
+            group="Input",
         ),
         NONE,
     ] = None
     min_separation: Annotated[
         int,
         Option(
-            "Leave pairs of residues that lie nearer than so many places along the chain out of tables and "
-            "pictures."
+            "Leave out of tables and pictures the pairs of residues that are fewer than this many residues "
+            "apart along the chain.",
+            group="Output",
         ),
         NONE,
     ] = MIN_SEPARATION
     threshold: Annotated[
         float | None,
-        Option("Leave pairs that are less probable out of a table: 0 to 1. By default all are there."),
+        Option(
+            "Leave out of a table the pairs whose probability is below this, from 0 to 1. By default a table "
+            "holds all pairs.",
+            group="Output",
+        ),
         NONE,
     ] = None
     dtype: options.Dtype = "auto"
@@ -102,7 +130,7 @@ class Contacts(Verb["ContactsSummary"]):
 
     def request(self) -> Request:
         reads = {"input": (path_of(self.input),)}
-        reading_of(self, self.gaps)  # which refuses options that do not fit
+        reading_of(self, self.gaps)  # refuses options that do not fit
         self._check()
         if self.structure is not None:
             reads["structure"] = (path_of(self.structure),)
@@ -140,7 +168,7 @@ class Contacts(Verb["ContactsSummary"]):
             structure=_compare(focus) if focus else None,
             dtype_reason=loaded.compute.reason,
             provenance=provenance,
-            notices=dict(notices),
+            notices=with_demonstration(notices, loaded.info.name),
             **tally,
         )
 
@@ -151,16 +179,18 @@ class Contacts(Verb["ContactsSummary"]):
         suffix, threshold = check_contact_suffix(Path(self.output)), self.threshold
         check_bound("min_separation", self.min_separation, "--min-separation")
         if threshold is not None and not 0 <= threshold <= 1:
-            raise OptionError(f"{threshold} is no probability", where="--threshold", remedy="Give 0 to 1")
+            what = f"{threshold} is no probability"
+            raise OptionError(what, where="--threshold", remedy="Give a number from 0 to 1")
         if threshold is not None and suffix == ".npz":
-            remedy = "Leave it out, or write a .parquet or a .csv"
-            raise OptionError("a matrix in .npz is always whole", where="--threshold", remedy=remedy)
+            what, remedy = "a .npz file holds all pairs", "Leave it out, or write a .parquet or .csv file"
+            raise OptionError(what, where="--threshold", remedy=remedy)
         if self.chain is not None and self.structure is None:
-            what = "there is no structure to take it from"
-            raise OptionError(what, where="--chain", remedy="Add --structure")
+            what = "a chain was named, but no structure"
+            raise OptionError(what, where="--chain", remedy="Add --structure, or leave out --chain")
         if self.protein is not None and self.picture is None and self.structure is None:
             remedy = "Add --picture or --structure, or leave it out"
-            raise OptionError("every protein is predicted anyway", where="--protein", remedy=remedy)
+            what = "it chooses the protein of a picture or a structure, and neither was asked for"
+            raise OptionError(what, where="--protein", remedy=remedy)
 
     def _targets(self) -> dict[str, Target]:
         from biofm.api.table import table_targets  # these bring torch
@@ -173,7 +203,7 @@ class Contacts(Verb["ContactsSummary"]):
         return targets
 
     def _focus(self, permit: "Permit") -> "Focus":
-        """The one protein that is drawn, or compared with the structure."""
+        """Return the one protein that is drawn or compared with the structure."""
         from biofm_datasets.structures import read_chain  # these bring numpy and torch
 
         from biofm.inference.runs import Focus
@@ -223,7 +253,7 @@ class Contacts(Verb["ContactsSummary"]):
 
 
 def _compare(focus: "Focus") -> "StructureSummary | None":
-    """How the map of the protein agrees with the structure, if there is one."""
+    """Compare the map of the protein with the structure, if there is one."""
     import numpy as np
 
     from biofm.evaluation import contact_precision

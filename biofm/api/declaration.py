@@ -7,10 +7,10 @@
 
     embed = verb(Embed)
 
-From such a declaration are read the Python function with its help, the command line, the request that the
-gate judges and the ledger keeps, and the estimate. A field's type and default are the option's; its
-``Option`` says what it means; its effects (``biofm.policy.effects``) say what it touches. The module of a
-declaration imports nothing heavy at its top: what runs is imported where it runs.
+From this declaration come the Python function with its help, the command, the request that the gate judges
+and the ledger keeps, and the estimate. A field's type and default are those of the option, its ``Option``
+says what it means, and its effects (``biofm.policy.effects``) say what it touches. The module of a
+declaration imports nothing heavy at its top, so that ``--help`` is quick.
 """
 
 import functools
@@ -35,18 +35,33 @@ from typing import (
 from biofm.api.fitting import fit
 from biofm.core.bounds import BOUNDS, Bound, check_bound
 from biofm.core.configuration import to_toml
+from biofm.core.errors import OptionError
 from biofm.core.progress import SILENT, ProgressSink
-from biofm.policy import ESTIMATE, OWED, Contacts, Effect, Plain, Reads, Request, Target, Writes, is_plain
+from biofm.policy import (
+    ESTIMATE,
+    OWED,
+    Contacts,
+    Effect,
+    Plain,
+    Reads,
+    Request,
+    Target,
+    UsesDevice,
+    Writes,
+    is_plain,
+)
 
 BESIDE: Mapping[str, tuple[str, ...]] = {"output": ("provenance", "work"), "run": ("joined run",)}
-"""The roles that are written beside a role: the provenance of an output and its unfinished work; and, by the
-processes that join a run, the folder of that run.
+"""The roles that may be written beside a declared role: the provenance of an output and its unfinished work;
+and the folder of a run, by the other processes that join it.
 """
 LONGEST = 4000
+"""How many characters of an option's text a request keeps."""
 MOST = 20
-"""How many characters of a text (LONGEST), and how many members of a list (MOST), a request keeps of an
-option.
-"""
+"""How many members of an option's list a request keeps."""
+
+GROUPS = ("Input", "Model", "Training", "Output", "Run")
+"""The headings of a command's options, in the order of its help."""
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
@@ -54,26 +69,39 @@ R = TypeVar("R", covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """What an option means, as a sentence for users, and how a command line spells it.
+    """Says what an option means, and how a command line spells it.
 
-    On a command line an option is ``--`` and the name of its field, such as ``--n-steps``, unless ``flag``
-    gives another name; ``short`` adds a letter. A field without a default and without ``flag`` or ``short``
-    is positional. ``left_out``: the command line may leave it out although it has no default; it is None
-    then.
+    A field without a default and without ``flag`` or ``short`` is a positional argument.
+
+    Attributes:
+        help: What the option means, in sentences for users of the command line and of Python.
+        flag: The option's name on a command line; by default ``--`` and the field's name: ``--n-steps``.
+        short: The option's letter on a command line, such as ``-o``.
+        left_out: Whether a command line may leave it out although it has no default; it is None then.
+        metavar: What stands for the value in a command's help, such as FOLDER; by default the type decides.
+        group: The heading below which a command's help lists the option, one of ``GROUPS``.
     """
 
     help: str
     flag: str = ""
     short: str = ""
     left_out: bool = False
+    metavar: str = ""
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declared:
-    """One option of a verb, read from its declaration. ``default`` is ``MISSING`` where the option is
-    required.
+    """Holds one option of a verb, read from its declaration.
 
-    A number outside ``limits`` is refused before the gate is asked; None means no limits.
+    Attributes:
+        name: The name of the field, which is that of the parameter in Python.
+        type: The declared type of the value.
+        default: The default value; ``MISSING`` where the option is required.
+        option: What the option means.
+        effects: What the option touches: files, hosts, devices, programs.
+        limits: The smallest and largest number that is allowed; the verb refuses others before it asks the
+            gate. None means no limits.
     """
 
     name: str
@@ -90,34 +118,43 @@ class Declared:
 
     @property
     def flag(self) -> str:
-        """Its name on a command line, such as ``--n-steps``."""
+        """The name that the option has on a command line, such as ``--n-steps``."""
         return self.option.flag or f"--{self.name.replace('_', '-')}"
 
 
 class Verb(ABC, Generic[R]):
-    """The base of all declarations. ``R`` is the type of the verb's result."""
+    """Describes one call of a verb; every declaration inherits from it. ``R`` is the type of the result."""
 
     __slots__ = ()
     quiet: bool
 
     def __post_init__(self) -> None:
-        """Convert every option to its declared type. Raises OptionError for a value of another type."""
+        """Convert every option to its declared type.
+
+        Raises:
+            OptionError: A value has another type, or the name of a device is empty.
+        """
         for declared in options_of(type(self)):
             value = getattr(self, declared.name)
             if any(isinstance(effect, Reads) for effect in declared.effects):
-                # What names an input file is left to its reader, which knows what else may stand there.
+                # The reader of an input checks its path: it knows what else may stand there.
                 fitted = tuple(value) if isinstance(value, Iterator) else value
             else:
                 fitted = fit(value, declared.type, declared.flag)
+            if fitted == "" and any(isinstance(effect, UsesDevice) for effect in declared.effects):
+                remedy = "Give auto, cuda, mps or cpu, or leave it out"
+                raise OptionError("the name of the device is empty", where=declared.flag, remedy=remedy)
             if fitted is not value:
                 object.__setattr__(self, declared.name, fitted)
 
     @abstractmethod
     def request(self) -> Request:
-        """Return what the gate is asked before anything is done. If options come from a recipe file, it is
-        read here, by a request of its own.
+        """Return the request that the gate judges before anything is done.
 
-        Raises OptionError, InputError, OutputError: the options do not fit together, or to the files.
+        Options that come from a recipe file are read here, by a request of their own.
+
+        Raises:
+            OptionError, InputError, OutputError: The options do not fit together, or do not fit the files.
         """
 
     @abstractmethod
@@ -125,7 +162,7 @@ class Verb(ABC, Generic[R]):
         """Ask the gate, do the work, and return the result."""
 
     def perform(self) -> R:
-        """``run`` with its progress on the terminal, unless ``quiet``."""
+        """Run the verb and show its progress on the terminal, unless ``quiet``."""
         return self.run(ProgressSink(quiet=self.quiet))
 
     def options(self) -> dict[str, Plain]:
@@ -141,10 +178,18 @@ class Verb(ABC, Generic[R]):
         model: str = "",
         is_estimate: bool = False,
     ) -> Request:
-        """Return the request of this verb, or of its estimate, for these files; the options say the rest.
+        """Return the request of this verb, or of its estimate, for these files and with these options.
 
-        Raises OptionError: a number is outside its limits. ValueError: what is read, written or contacted is
-        not what the options declare.
+        Args:
+            reads: The files to read, by their roles.
+            writes: The files and folders to write, by their roles.
+            contacts: The hosts to contact.
+            model: The name of the model.
+            is_estimate: Whether this asks for the verb's estimate and not for its run.
+
+        Raises:
+            OptionError: A number is outside its limits.
+            ValueError: The options do not declare what is read, written or contacted.
         """
         from biofm.api.request import request_of  # brings the gate, and so numpy
 
@@ -163,13 +208,11 @@ class Verb(ABC, Generic[R]):
     def _check_declared(
         self, reads: Mapping[str, Any], writes: Mapping[str, Any], contacts: tuple[str, ...]
     ) -> None:
-        """Raise ValueError where a role or a contact is not declared; OptionError for a number out of
-        limits.
-        """
+        """Raise ValueError for a role or contact that no option declares, OptionError for a wrong number."""
         effects = [effect for one in options_of(type(self)) for effect in one.effects]
         written = {effect.role for effect in effects if isinstance(effect, Writes)}
         written.update(*(BESIDE.get(role, ()) for role in tuple(written)))
-        # What a verb has written it may read, to see whether a run had ended.
+        # A verb may read what it has written, to see whether a run has ended.
         read = written | {effect.role for effect in effects if isinstance(effect, Reads)}
         for role in [*(reads.keys() - read), *(writes.keys() - written)]:
             raise ValueError(f"{name_of(type(self))}: no option declares the role {role!r}")
@@ -181,16 +224,14 @@ class Verb(ABC, Generic[R]):
 
 
 def verb(declaration: Callable[P, Verb[R]]) -> Callable[P, R]:
-    """Return the function of a declaration. It has the declaration's parameters and returns what ``run``
-    does.
-    """
+    """Return the function of a declaration, with the declaration's parameters and the result of ``run``."""
     assert isinstance(declaration, type)
     name = name_of(declaration)
 
     def call(*given: P.args, **named: P.kwargs) -> R:
         try:
             asked = declaration(*given, **named)
-        except TypeError as error:  # a wrong call, of what the caller knows as a function
+        except TypeError as error:  # the caller knows a function, and no class with an __init__
             raise TypeError(str(error).replace(f"{declaration.__name__}.__init__()", f"{name}()")) from None
         result: R = asked.perform()
         return result
@@ -203,7 +244,7 @@ def verb(declaration: Callable[P, Verb[R]]) -> Callable[P, R]:
 
 
 def name_of(declaration: type[Verb[Any]]) -> str:
-    """Return the name of the verb, which is that of its function and its command."""
+    """Return the name of the verb, which its function and its command have too."""
     return declaration.__name__.lower()
 
 
@@ -211,8 +252,9 @@ def name_of(declaration: type[Verb[Any]]) -> str:
 def options_of(declaration: type[Verb[Any]]) -> tuple[Declared, ...]:
     """Return the options of a verb in the order of its parameters.
 
-    Raises TypeError: a field has no ``Option``, names no effect, or is of a type that has to name one (a
-    path, a host, code) and names ``NONE``; or there is no field ``quiet``, which ``perform`` reads.
+    Raises:
+        TypeError: A field has no ``Option`` or no effect; or its type (a path, a host, code) needs an effect
+            and the field names ``NONE``; or there is no field ``quiet``, which ``perform`` reads.
     """
     hints = get_type_hints(declaration, include_extras=True)
     assert is_dataclass(declaration), f"{declaration} is not a dataclass"
@@ -224,6 +266,7 @@ def options_of(declaration: type[Verb[Any]]) -> tuple[Declared, ...]:
 
 
 def _declared(field: Field[Any], hint: Any) -> Declared:
+    """Return the option that a field declares. Raises TypeError as ``options_of`` does."""
     kind, *notes = get_args(hint) if get_origin(hint) is Annotated else (hint,)
     options = [note for note in notes if isinstance(note, Option)]
     effects = tuple(note for note in notes if isinstance(note, Effect))
@@ -258,8 +301,10 @@ def once_of(declaration: type[Verb[Any]]) -> frozenset[str]:
 
 
 def plain(value: Any) -> Plain:
-    """Return the value of an option as requests and the ledger hold it. A long text or list is cut, and of a
-    value that is no option, such as a table, only the type is kept: the ledger is no place for data.
+    """Return the value of an option as requests and the ledger hold it.
+
+    Long texts and lists are cut. Of a value that is no option, such as a table, only the type is kept: the
+    ledger is no place for data.
     """
     match value:
         case bytes() | PathLike():
@@ -289,16 +334,24 @@ def _signature(declaration: type[Verb[Any]]) -> inspect.Signature:
 
 
 def _documented(declaration: type[Verb[Any]]) -> str:
-    """Return the declaration's docstring, followed by what each option means."""
+    """Return the declaration's docstring, followed by each option's meaning and limits."""
     lines = [inspect.getdoc(declaration) or "", "", "Args:"]
     for one in options_of(declaration):
-        lines += _wrapped(f"{one.name}: {one.option.help}")
+        limits = f" {_spelt_limits(one.limits)}" if one.limits else ""
+        lines += _wrapped(f"{one.name}: {one.option.help}{limits}")
     return "\n".join(lines)
 
 
+def _spelt_limits(limits: Bound) -> str:
+    """Return the limits of a number as a sentence, such as ``From 1 to 1,024.``"""
+    least, most = (f"{one:,}" if isinstance(one, int) else f"{one:g}" for one in (limits.least, limits.most))
+    return f"From {least} to {most}."
+
+
 def _wrapped(text: str) -> list[str]:
-    """Return a text in indented lines of at most 100 characters. textwrap is ten times slower, and every
-    start of the command line waits for this.
+    """Return a text in indented lines of at most 100 characters.
+
+    textwrap is ten times slower, and every start of the command line waits for this.
     """
     lines = [" " * 3]
     for word in text.split():

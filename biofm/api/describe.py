@@ -1,4 +1,4 @@
-"""``describe``: what a data set is like."""
+"""The verb ``describe``: count what a data set holds, and what its parts have in common."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -20,19 +20,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Describe(Verb["Description"]):
-    """Describe a prepared store, or files of sequences: lengths, letters, copies within and between inputs,
-    and how much of what is held out is known from the other parts.
+    """Describe a prepared store or files of sequences: lengths, letters, copies within and between inputs,
+    and copies and relatives of held-out sequences in the other parts.
 
-    Of a store's split, for each pair of parts: copies of the held-out sequences in the other one, and
-    relatives there of ``n_sampled`` of them, drawn by ``seed``.
+    For each pair of parts of a store this counts the copies of the held-out sequences in the other part, and
+    how many of ``n_sampled`` held-out sequences, drawn by ``seed``, have relatives there.
 
-    Raises InputError, OutputError, OptionError: each says what, where and what to do.
+    Raises:
+        InputError, OutputError, OptionError: The message says what is wrong, where, and what to do.
     """
 
     inputs: Annotated[
         str | Path | Sequence[str | Path],
         Option(
-            "A store of `biofm data prepare`, or files of sequences (FASTA, also .gz, CSV, TSV, Parquet)."
+            "Describe this store that `biofm data prepare` wrote, or these files of sequences (FASTA, also "
+            ".gz, CSV, TSV, Parquet)."
         ),
         Reads("data"),
     ]
@@ -42,9 +44,11 @@ class Describe(Verb["Description"]):
     modality: Annotated[
         str | None,
         Option(
-            "What the inputs hold, by default what the store says, else proteins. Without it, letters that "
-            "look like DNA or a molecule are refused; with it, they are read all the same.",
+            f"Says what the inputs hold, such as protein; {options.LETTERS}. By default the store says it, "
+            "else it is protein, and these letters are refused.",
             flag="--as",
+            metavar="NAME",
+            group="Input",
         ),
         NONE,
     ] = None
@@ -52,13 +56,16 @@ class Describe(Verb["Description"]):
     n_sampled: Annotated[
         int,
         Option(
-            "For how many sequences of a held-out part, drawn at random, relatives in another part are "
-            "sought; 0 for none.",
+            "Draw this many sequences of each held-out part at random, and look for their relatives in the "
+            "other parts; 0 looks for none.",
             flag="--sample",
+            group="Run",
         ),
         NONE,
     ] = 100
-    seed: Annotated[int, Option("The seed by which these sequences are drawn."), NONE] = 0
+    seed: Annotated[
+        int, Option("Sets the seed of every random choice (the sampled sequences).", group="Run"), NONE
+    ] = 0
     picture: options.Picture = None
     overwrite: options.Overwrite = False
     quiet: options.Quiet = True
@@ -104,18 +111,19 @@ class Describe(Verb["Description"]):
 
         from biofm.corpus import describe_store, modality_of
 
-        modality_of([folder], self.modality)  # which refuses a store of something else
+        modality_of([folder], self.modality)  # refuses a store of another modality
         return describe_store(
             open_store(folder), str(folder), n_sampled=self.n_sampled, seed=self.seed, progress=bar.update
         )
 
 
 def _is_store(paths: Sequence[Path]) -> bool:
+    """Return whether one of the inputs is a folder, which must be a store."""
     return any(path.is_dir() for path in paths)
 
 
 def _check(paths: Sequence[Path], reading: "Reading") -> None:
-    """Raise InputError where there is no input, a folder is no token store, or a store is not alone."""
+    """Raise InputError if there is no input, a folder is no token store, or a store is not the only input."""
     from biofm_datasets.store import open_store  # these bring numpy
     from biofm_datasets.store.files import RECORD
 
@@ -130,17 +138,19 @@ def _check(paths: Sequence[Path], reading: "Reading") -> None:
     if not folders:
         return
     if len(paths) > 1:
-        what, remedy = "a store is described alone", f"Give one store, or files of {items}"
+        what = "a store must be the only input"
+        remedy = f"Give one store, or files of {items}"
         raise InputError(what, where=str(folders[0]), remedy=remedy)
     check_store_reading(folders[0], reading)
     if not (folders[0] / RECORD).exists():
         with input_errors():
-            open_store(folders[0])  # which says what is there instead
+            open_store(folders[0])  # raises the error that says what is there instead
 
 
 def _describe_files(
     streams: Sequence[BinaryIO], paths: Sequence[Path], reading: "Reading", bar: StageProgress
 ) -> "Description":
+    """Read files of sequences and return their description."""
     from biofm_datasets.store.writer import hash_sequences  # these bring numpy and torch
 
     from biofm.corpus import BlockReader, Tally, describe_sources, short_names

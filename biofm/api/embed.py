@@ -1,8 +1,8 @@
-"""``embed``: vectors of sequences, from file to file."""
+"""The verb ``embed``: compute vectors of sequences, from file to file."""
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from biofm.api import options
 from biofm.api.declaration import Option, Verb, verb
 from biofm.api.inputs import name_of_input, path_of, reading_of
-from biofm.api.loading import load, model_for
+from biofm.api.loading import load, model_for, with_demonstration
 from biofm.api.work import work_of
 from biofm.core.choices import PoolName
 from biofm.core.progress import SILENT, ProgressSink
@@ -27,32 +27,36 @@ REPEATED = "sequences that repeat another, embedded once for all of them"
 
 @dataclass(frozen=True, slots=True)
 class Embed(Verb["EmbedSummary"]):
-    """Embed sequences with a language model: a row for each sequence, or for each unit of it, in the order of
-    the input.
+    """Embed sequences with a language model, one row for each sequence or for each unit of it.
 
-    Duplicate ids are kept; identical sequences are embedded once; memory does not grow with the file; the
-    output appears under its name only when it is whole.
+    Rows are in the order of the input. Duplicate ids are kept, and identical sequences are embedded once.
+    Memory does not grow with the file. The output gets its name only when it is complete.
 
-    However a run ends, what it has done is kept beside the output, and ``resume`` goes on with it: the values
-    are those of a run that was never stopped. Of a run that had ended it finds the output, and says so.
-    ``shard`` "2/8" embeds the second of eight shares and leaves it as ``OUTPUT.shard-2-of-8``, for ``merge``
-    to make one table of all eight.
+    However a run ends, its finished work is kept beside the output. ``resume`` continues it, with the same
+    values as a run that was never interrupted; if the run had finished, it checks the output and says so.
+    ``shard`` "2/8" embeds the second of eight shares and leaves it as ``OUTPUT.shard-2-of-8``; ``merge``
+    joins all eight into one file.
 
-    ``on_error`` "skip" leaves out faulty records; where the model's numbers are not finite, the rows are
-    there without values (empty cells in .csv, else NaN), and the provenance says why.
+    ``on_error`` "skip" leaves out faulty records. Where the model's numbers are not finite, the rows stay
+    without values (empty cells in .csv, else NaN), and the provenance says why.
 
-    ``Embed(...).estimate()`` says what a run will take in time, memory and space on the disk: it reads the
-    whole file, embeds a sample for some seconds, and writes nothing, so that ``output`` may exist.
+    ``Embed(...).estimate()`` predicts the time, memory and disk space of a run: it reads the whole file,
+    embeds a sample for some seconds, and writes nothing, so that ``output`` may exist.
 
-    Raises InputError, OutputError, ModelError, OptionError: each says what, where and what to do.
+    Raises:
+        InputError, OutputError, ModelError, OptionError: The message says what is wrong, where, and what to
+            do.
     """
 
     input: options.Input
     output: Annotated[
         str | Path,
         Option(
-            "The file to write. Its suffix chooses the format: .h5ad .parquet .npz .safetensors .csv",
+            "Write the embeddings into this file. Its suffix chooses the format: .h5ad, .parquet, .npz, "
+            ".safetensors or .csv.",
             short="-o",
+            metavar="FILE",
+            group="Output",
         ),
         Writes("output"),
     ]
@@ -61,19 +65,26 @@ class Embed(Verb["EmbedSummary"]):
     pool: Annotated[
         PoolName,
         Option(
-            "How the vectors of the units of a sequence, such as residues, become one; special tokens are "
-            "left out. none writes a row for each unit."
+            "Combine the vectors of a sequence's units, such as residues, into one: mean and max combine all "
+            "of them without the special tokens, cls takes the first token's, none writes a row for each "
+            "unit.",
+            metavar="WORD",
+            group="Model",
         ),
         NONE,
     ] = "mean"
     layer: Annotated[
         int,
-        Option("The layer to take: 0 is the token embeddings, -1 the last layer with the final norm."),
+        Option(
+            "Take the vectors of this layer: 0 is the token embeddings, -1 the last layer with the final "
+            "norm.",
+            group="Model",
+        ),
         NONE,
     ] = -1
     window: Annotated[
         int | None,
-        Option("Embed longer sequences by windows of so many units, which overlap by half."),
+        Option(f"{options.WINDOW} By default all run whole.", group="Model"),
         NONE,
     ] = None
     dtype: options.Dtype = "auto"
@@ -93,8 +104,8 @@ class Embed(Verb["EmbedSummary"]):
     def request(self) -> Request:
         from biofm.core.outputs import files_with_provenance
 
-        self._how()  # refuses options that do not fit
-        reading_of(self, self.gaps)  # so does this
+        self._how()  # this and the next line refuse options that do not fit
+        reading_of(self, self.gaps)
         reads: dict[str, tuple[Path, ...]] = {"input": (path_of(self.input),)}
         writes, work = self._targets(), work_of(self)
         if work.is_finished:
@@ -102,7 +113,7 @@ class Embed(Verb["EmbedSummary"]):
         return self.asking(reads=reads, writes=writes, model=str(self._model))
 
     def estimate(self) -> "EmbedEstimate":
-        """What ``run`` will take."""
+        """Predict the time, memory and disk space of ``run``; read all of the input, and write nothing."""
         from biofm.core.outputs import check_suffix  # these bring torch
         from biofm.gate import ask
         from biofm.inference.runs import estimate_embedding
@@ -110,13 +121,13 @@ class Embed(Verb["EmbedSummary"]):
 
         source, suffix = path_of(self.input), check_suffix(Path(self.output))
         how, reading, share = self._how(), reading_of(self, self.gaps), work_of(self).share
-        notices: Counter[str] = Counter()
         request = self.asking(reads={"input": (source,)}, model=str(self._model), is_estimate=True)
         with ask(request) as permit:
             loaded = load(self._model, device=self.device, dtype=self.dtype)
+            notices: Counter[str] = Counter()
             embedder = loaded.embedder(how)
             stream, name = permit.reader("input"), name_of_input(source)
-            return estimate_embedding(
+            found = estimate_embedding(
                 embedder,
                 records_of_file(stream, name, loaded.modality, reading, notices),
                 share,
@@ -125,6 +136,7 @@ class Embed(Verb["EmbedSummary"]):
                 dtype_reason=loaded.compute.reason,
                 provenance=loaded.provenance(embedder, self.gaps),
             )
+            return replace(found, notices=with_demonstration(found.notices, loaded.info.name))
 
     def run(self, progress: ProgressSink = SILENT) -> "EmbedSummary":
         from biofm.api.finished import ALREADY_WHOLE, BEGUN_AFRESH, check_finished  # these bring torch
@@ -188,16 +200,16 @@ class Embed(Verb["EmbedSummary"]):
 
 @dataclass(frozen=True, slots=True)
 class _Done:
-    """What the summary of a run is made of. ``made``: the file that is there at its end."""
+    """Holds what the summary of a run is made of."""
 
-    made: Path
+    made: Path  # the file that the run leaves
     loaded: "Model"
     embedder: "Embedder"
     notices: Counter[str]
     began: float
 
     def now(self, journal: "Journal", n_tokens: int) -> "EmbedSummary":
-        """The summary of a run that has embedded ``n_tokens``, and whose journal is finished."""
+        """Return the summary of a run that has embedded ``n_tokens`` and finished its journal."""
         from biofm.api.finished import provenance_of  # brings numpy
 
         counts, n_sequences = journal.counts, journal.n_done
@@ -207,7 +219,7 @@ class _Done:
         )
 
     def before(self, found: "Totals", provenance: Mapping[str, Any]) -> "EmbedSummary":
-        """The summary of a run that found its output whole."""
+        """Return the summary of a run that found its output complete."""
         return self._summary(found.n_sequences, found.n_residues, 0, 0, provenance)
 
     def _summary(
@@ -227,7 +239,7 @@ class _Done:
             tokens_per_second=n_new_tokens / seconds,
             dtype_reason=self.loaded.compute.reason,
             provenance=dict(provenance),
-            notices=dict(+self.notices),
+            notices=with_demonstration(+self.notices, self.loaded.info.name),
         )
 
 

@@ -1,4 +1,4 @@
-"""``evaluate``: scores against measurements, beside baselines."""
+"""The verb ``evaluate``: compare scores with measurements and with baselines."""
 
 import json
 from collections import Counter
@@ -22,86 +22,163 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Evaluate(Verb["Evaluation"]):
-    """Judge scores against measurements: Spearman, AUROC, NDCG and MCC, beside baselines.
+    """Compare scores with measurements by Spearman, AUROC, NDCG and MCC, beside baselines.
 
-    Each has a bootstrap interval. Judged are each score, with ``mean_rank`` the mean of their ranks, and
-    baselines: BLOSUM62 and a ridge fitted to the measurements, as far as ``variant_column``,
-    ``mutated_column`` and ``wild_type`` tell the variants.
+    Each measure has a bootstrap interval. The baselines are BLOSUM62 and a ridge regression on the
+    measurements, as far as ``variant_column``, ``mutated_column`` and ``wild_type`` describe the variants.
 
-    Positive are the rows where ``binary_column`` is 1, or measurements at or above ``threshold``, or the
-    median. With ``split_column``, of train and test, the ridge learns from the one and all is judged on the
-    other; without, it predicts each fifth of the rows from the others.
+    AUROC and MCC need positive rows: those where ``binary_column`` is 1, or whose measurement is at or above
+    ``threshold`` or, by default, the median. With a ``split_column`` of train and test the ridge learns from
+    the training rows and everything is judged on the test rows; without one it predicts each fifth of the
+    rows from the others.
 
-    ``modality`` names what the whole sequences are. Where nobody here can read variants of such, the ridge on
-    ``mutated_column`` is the only baseline, and ``variant_column`` and ``wild_type`` are refused.
+    ``modality`` names what the whole sequences are. For a modality whose variants biofm cannot read, the
+    ridge on ``mutated_column`` is the only baseline, and ``variant_column`` and ``wild_type`` are refused.
 
-    Raises InputError, OutputError, OptionError: each says what, where and what to do.
+    Raises:
+        InputError, OutputError, OptionError: The message says what is wrong, where, and what to do.
     """
 
     table: Annotated[
-        str | Path, Option("The table to judge, CSV, TSV or Parquet: a row a variant."), Reads("table")
+        str | Path,
+        Option("Read scores and measurements from this table: CSV, TSV or Parquet, one row per variant."),
+        Reads("table"),
     ]
     _: KW_ONLY
     measured_column: Annotated[
-        str, Option("The column of measurements; higher is better.", flag="--measured-column"), NONE
+        str,
+        Option(
+            "Read the measurements from this column; a higher one is better.",
+            flag="--measured-column",
+            metavar="COLUMN",
+            group="Input",
+        ),
+        NONE,
     ]
     score_column: Annotated[
         str | Sequence[str] | None,
         Option(
-            "A column of scores, higher for higher measurements. Repeat it for several.",
+            "Judge the scores of this column; a higher score predicts a higher measurement. Repeat it for "
+            "several.",
             flag="--score-column",
             left_out=True,
+            metavar="COLUMN",
+            group="Input",
         ),
         NONE,
     ]
     variant_column: Annotated[
-        str | None, Option("The column of variants, such as A24G, A24G:T30P or p.Ala24Gly."), NONE
+        str | None,
+        Option(
+            "Read the variants, such as A24G, A24G:T30P or p.Ala24Gly, from this column. By default none is "
+            "read.",
+            metavar="COLUMN",
+            group="Input",
+        ),
+        NONE,
     ] = None
-    mutated_column: Annotated[str | None, Option("The column of whole sequences."), NONE] = None
+    mutated_column: Annotated[
+        str | None,
+        Option(
+            "Read the whole sequences of the variants from this column. By default none is read.",
+            metavar="COLUMN",
+            group="Input",
+        ),
+        NONE,
+    ] = None
     wild_type: Annotated[
         str | Path | None,
-        Option("A FASTA file of the wild type, where the variants do not tell enough of it."),
+        Option(
+            "Read the wild type from this FASTA file. By default it is put together from the variants.",
+            metavar="FILE",
+            group="Input",
+        ),
         Reads("wild_type"),
     ] = None
     modality: Annotated[
         str | None,
-        Option("What the whole sequences are, such as protein, which is the default.", flag="--as"),
+        Option(
+            f"Says what the whole sequences are, such as protein; {options.LETTERS}. By default they are "
+            "proteins.",
+            flag="--as",
+            metavar="NAME",
+            group="Input",
+        ),
         NONE,
     ] = None
     binary_column: Annotated[
-        str | None, Option("A column of 0 and 1 that says what is positive for AUROC and MCC."), NONE
+        str | None,
+        Option(
+            "Read from this column of 0 and 1 which rows are positive for AUROC and MCC. By default the "
+            "threshold decides.",
+            metavar="COLUMN",
+            group="Input",
+        ),
+        NONE,
     ] = None
     threshold: Annotated[
         float | None,
         Option(
-            "Measurements at or above this value are positive; by default those at or above the median are."
+            "Count measurements at or above this value as positive for AUROC and MCC. By default it is the "
+            "median.",
+            group="Input",
         ),
         NONE,
     ] = None
     split_column: Annotated[
         str | None,
-        Option("A column of train and test: the ridge learns from the one, all is judged on the other."),
+        Option(
+            "Read from this column which rows are train and which are test: the ridge learns from the first, "
+            "and everything is judged on the others. By default the ridge predicts each fifth of the rows "
+            "from the rest.",
+            metavar="COLUMN",
+            group="Input",
+        ),
         NONE,
     ] = None
-    mean_rank: Annotated[bool, Option("Judge the mean of the scores' ranks beside them."), NONE] = False
+    mean_rank: Annotated[
+        bool, Option("Judge also the mean of the ranks of all scores.", group="Run"), NONE
+    ] = False
     n_resamples: Annotated[
         int,
         Option(
-            "How often rows are drawn again for the 95 % intervals; 0 for no intervals.", flag="--resamples"
+            "Draw the rows this many times for the 95 % intervals; 0 computes no intervals.",
+            flag="--resamples",
+            group="Run",
         ),
         NONE,
     ] = 1000
-    seed: Annotated[int, Option("The seed of the resamples and of the folds."), NONE] = 0
+    seed: Annotated[
+        int, Option("Sets the seed of every random choice (drawn rows, folds).", group="Run"), NONE
+    ] = 0
     output: Annotated[
         str | Path | None,
-        Option("A file to write the result to, as JSON: .json", short="-o"),
+        Option(
+            "Write the result as JSON into this file, whose name ends in .json. By default it is only "
+            "printed or, in Python, returned.",
+            short="-o",
+            metavar="FILE",
+            group="Output",
+        ),
         Writes("output"),
     ] = None
     picture: Annotated[
-        str | Path | None, Option("Draw scores against measurements: .png .svg .pdf"), Writes("picture")
+        str | Path | None,
+        Option(
+            f"Draw scores against measurements into this file. {options.FIGURE}",
+            metavar="FILE",
+            group="Output",
+        ),
+        Writes("picture"),
     ] = None
     on_error: Annotated[
-        OnError, Option("What to do at a faulty row: stop, or skip it and count it."), NONE
+        OnError,
+        Option(
+            "Says what happens at a faulty row: stop ends the run with an error, skip leaves the row out and "
+            "counts it.",
+            group="Input",
+        ),
+        NONE,
     ] = "stop"
     overwrite: options.Overwrite = False
     quiet: options.Quiet = True
@@ -109,11 +186,12 @@ class Evaluate(Verb["Evaluation"]):
     def request(self) -> Request:
         from biofm.evaluation import unread_variants  # brings torch
 
-        modality = self._how().modality  # options that do not fit are refused
+        modality = self._how().modality  # refuses options that do not fit
         check_choice("--on-error", self.on_error, ON_ERROR)
         source = path_of(self.table)
         if source == STANDARD_STREAM:
-            raise InputError("a table cannot come through a pipe", where="-", remedy="Name a file")
+            what = "the table is read several times and cannot come through a pipe"
+            raise InputError(what, where="standard input", remedy="Name a file")
         reads: dict[str, tuple[Path, ...]] = {"table": (source,)}
         if self.wild_type is not None:
             if not modality.has_variants:
@@ -164,8 +242,8 @@ class Evaluate(Verb["Evaluation"]):
         writes = {}
         if self.output:
             if Path(self.output).suffix.lower() != ".json":
-                what = "the result is written as JSON"
-                raise OutputError(what, where=str(self.output), remedy="End in .json")
+                what = "the result is written as JSON, so the name must end in .json"
+                raise OutputError(what, where=str(self.output), remedy="Rename the output")
             writes["output"] = Target(path=Path(self.output), overwrite=self.overwrite)
         if self.picture:
             from biofm.report import check_figure_suffix  # brings numpy
@@ -183,6 +261,7 @@ class Evaluate(Verb["Evaluation"]):
 
 
 def _require_scores(stream: BinaryIO, name: str, scores: Sequence[str]) -> None:
+    """Raise InputError, which lists the columns of numbers, if no column of scores is named."""
     from biofm_datasets.columns import find_numeric_columns  # brings numpy
 
     if not scores:
@@ -193,15 +272,17 @@ def _require_scores(stream: BinaryIO, name: str, scores: Sequence[str]) -> None:
 
 
 def _read_wild_type(stream: BinaryIO, name: str, how: "EvaluateOptions") -> str:
+    """Return the one sequence of a FASTA file."""
     from biofm_datasets import read_sequences
     from biofm_datasets.formats import is_table
+    from biofm_datasets.text import format_count
 
     if is_table(name):
-        what = "this is a table, where FASTA belongs"
+        what = "this is a table, but the wild type is read from FASTA"
         raise InputError(what, where=name, remedy="Give a FASTA file of one sequence")
     records = list(read_sequences(stream, name))
     if len(records) != 1:
-        what = f"{len(records):,} sequences where one wild type belongs"
+        what = f"this file holds {format_count(len(records), 'sequence')}, and there is one wild type"
         raise InputError(what, where=name, remedy="Give a FASTA file of one sequence")
     return how.modality.accept(records[0], Counter(), gaps="refuse", insists=how.insists).sequence
 

@@ -1,16 +1,16 @@
-"""``finetune``: a model taught by a table."""
+"""The verb ``finetune``: train a model to predict columns of a table."""
 
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 from biofm.api import options
 from biofm.api.declaration import Option, Verb, verb
 from biofm.api.inputs import STANDARD_STREAM, path_of, refuse_resume
-from biofm.api.loading import load, model_for
+from biofm.api.loading import load, model_for, with_demonstration
 from biofm.core.choices import ON_ERROR, AskedTask, FinetuneMethod, HeadPool, check_choice
 from biofm.core.errors import InputError, OutputError, input_errors
 from biofm.core.progress import SILENT, ProgressSink
@@ -21,55 +21,75 @@ if TYPE_CHECKING:
     from biofm.evaluation.supervised import LabelOptions
     from biofm.training.finetuning import Base, FinetuneEstimate, FinetuneSummary, Source
 
-BEGUN, JOINED = "run", "joined run"  # a folder's role in the first process, and in the others
+BEGUN, JOINED = "run", "joined run"  # the folder's role in the first process, and in the others
 
 
 @dataclass(frozen=True, slots=True)
 class Finetune(Verb["FinetuneSummary"]):
-    """Teach a model a column of a table: a probe, adapters or all weights, judged beside baselines.
+    """Train a model to predict a column of a table, by a probe, adapters or all weights, and compare it with
+    baselines.
 
-    ``target`` may name several columns, of numbers or of 0 and 1. Without a ``split_column`` the recipe's
-    share of the sequences is held out at random. Where residues have labels, these go with the gaps that are
-    dropped.
+    ``target`` may name several columns of numbers, or of 0 and 1. Without a ``split_column`` the recipe's
+    share of the sequences is held out at random. Where residues have labels, a dropped gap loses its label.
 
-    Everything is written into the folder ``output``; its ``predictor`` is what ``biofm.predict`` takes.
-    ``resume`` goes on with a run that was interrupted there.
+    Everything is written into the folder ``output``; ``biofm.predict`` takes the ``predictor`` in it.
+    ``resume`` continues a run that was interrupted there.
 
-    The recipe says how to train (``biofm.training.FinetuneRecipe``, by default a probe): the given one,
-    changed by the TOML file ``config``, by the settings that are options here, and by ``sets``; the later of
-    these count.
+    The recipe says how to train (``biofm.training.FinetuneRecipe``). It starts from ``recipe``, and is
+    changed by the TOML file ``config``, then by the options here that are settings of it, then by ``sets``.
 
-    Where several processes train together, each runs this. It returns in the first one; the others end here.
+    Where several processes train together, each runs this verb. It returns in the first process and ends the
+    others.
 
-    ``Finetune(...).estimate()`` says what a run will take in time, memory and space on the disk, and how
-    large its batches may be. It reads the table, tries a few batches on a copy of the model, and writes
-    nothing. What is judged and fitted beside the model is not counted.
+    ``Finetune(...).estimate()`` predicts the time, memory and disk space of a run, and how large its batches
+    may be. It reads the table, tries a few batches on a copy of the model, and writes nothing. The time to
+    compare with baselines is not counted.
 
-    Raises InputError, OutputError, ModelError, OptionError: each says what, where and what to do.
-    MissingExtraError: LoRA without peft. ProcessError: one of several processes is gone.
+    Raises:
+        InputError, OutputError, ModelError, OptionError: The message says what is wrong, where, and what to
+            do.
+        MissingExtraError: LoRA needs the package peft, which is not installed.
+        ProcessError: One of several processes is gone.
     """
 
     table: Annotated[
-        str | Path, Option("The table: CSV, TSV or Parquet, a row for each sequence."), Reads("table")
+        str | Path,
+        Option("Learn from this table: CSV, TSV or Parquet, one row for each sequence."),
+        Reads("table"),
     ]
     output: Annotated[
         str | Path,
-        Option("The folder for the predictor, its log and its judgement.", short="-o"),
+        Option(
+            "Write the predictor, its log and its report into this folder.",
+            short="-o",
+            metavar="FOLDER",
+            group="Output",
+        ),
         Writes("run"),
     ]
     _: KW_ONLY
     target: Annotated[
         str | Sequence[str],
-        Option("The column to predict; repeat it for several, of numbers or of 0 and 1.", flag="--target"),
+        Option(
+            "Learn to predict this column. Repeat it for several columns of numbers, or of 0 and 1.",
+            flag="--target",
+            metavar="COLUMN",
+            group="Input",
+        ),
         NONE,
     ]
-    recipe: Annotated[FinetuneRecipe | None, Option("The settings to start from."), Contacts("log")] = None
+    recipe: Annotated[
+        FinetuneRecipe | None,
+        Option("Start from these settings. By default they are those of a probe."),
+        Contacts("log"),
+    ] = None
     model: options.ModelName = None
     method: Annotated[
         FinetuneMethod | None,
         Option(
-            "probe fits a head on vectors that are made once, lora trains adapters in the encoder, full all "
-            "its weights. By default a probe."
+            "Train this part of the model: probe fits a head on vectors that are computed once, lora trains "
+            f"adapters in the encoder, full trains all weights. {options.BY_RECIPE.format('probe')}",
+            group="Training",
         ),
         NONE,
     ] = None
@@ -78,65 +98,109 @@ class Finetune(Verb["FinetuneSummary"]):
     split_column: Annotated[
         str | None,
         Option(
-            "The column that says train, validation or test. Without one, some sequences are held out at "
-            "random."
+            "Read from this column which rows are train, validation and test. By default some sequences are "
+            "held out at random.",
+            metavar="COLUMN",
+            group="Input",
         ),
         NONE,
     ] = None
     validation_column: Annotated[
         str | None,
-        Option("The column that is true in those training rows that validate, as in FLIP."),
+        Option(
+            "Validate on the training rows in which this column is true, as in FLIP. By default the split "
+            "names them, else they are drawn at random.",
+            metavar="COLUMN",
+            group="Input",
+        ),
         NONE,
     ] = None
     task: Annotated[
         AskedTask | None,
-        Option("What is predicted. auto, the default: what the cells of the target speak for."),
+        Option(
+            "Says what is predicted: regression, classification, multi-label or per-residue. auto, the "
+            "default, decides by the cells of the target. " + options.BY_RECIPE.format("auto"),
+            metavar="TASK",
+            group="Training",
+        ),
         NONE,
     ] = None
     gaps: options.AtGaps = "drop"
     modality: options.As = None
     unknown_letters: Annotated[
-        str, Option("The letters of a label that say that nothing is known of a residue."), NONE
+        str,
+        Option(
+            "Take these letters of a label for residues without a known label.", metavar="TEXT", group="Input"
+        ),
+        NONE,
     ] = ""
     pool: Annotated[
         HeadPool | None,
-        Option("How the vectors of a sequence become the one that the head sees. By default their mean."),
+        Option(
+            "Combine the vectors of a sequence into one for the head: mean, cls, max (of a probe only) or "
+            "attention (learned, not of a probe). " + options.BY_RECIPE.format("mean"),
+            metavar="WORD",
+            group="Training",
+        ),
         NONE,
     ] = None
     n_folds: Annotated[
         int | None,
-        Option("How many folds of cross-validation are trained; 0 for none.", flag="--folds"),
+        Option(
+            "Train this many folds of a cross-validation; 0 does none. " + options.BY_RECIPE.format("0"),
+            flag="--folds",
+            group="Training",
+        ),
         NONE,
     ] = None
     n_members: Annotated[
         int | None,
-        Option("How many members an ensemble has, each trained with a seed of its own.", flag="--members"),
+        Option(
+            "Train an ensemble of this many members, each with a seed of its own. "
+            + options.BY_RECIPE.format("1"),
+            flag="--members",
+            group="Training",
+        ),
         NONE,
     ] = None
     lora_rank: Annotated[
         int | None,
-        Option("The rank of the LoRA adapters: higher learns more and takes more memory. By default 8."),
+        Option(
+            "Give the LoRA adapters this rank: a higher rank learns more and takes more memory. "
+            + options.BY_RECIPE.format("8"),
+            group="Training",
+        ),
         NONE,
     ] = None
     n_steps: Annotated[
-        int | None, Option("How many steps the optimiser makes at most.", flag="--steps"), NONE
+        int | None,
+        Option(
+            "Train for at most this many steps of the optimiser. " + options.BY_RECIPE.format("1,000"),
+            flag="--steps",
+            group="Training",
+        ),
+        NONE,
     ] = None
-    learning_rate: Annotated[float | None, Option("The learning rate of the head at its peak."), NONE] = None
-    tokens_per_batch: Annotated[
-        int | None, Option("How many tokens a batch of training holds at most."), NONE
+    learning_rate: Annotated[
+        float | None,
+        Option(
+            "Use this learning rate for the head at its peak. " + options.BY_RECIPE.format("0.001"),
+            group="Training",
+        ),
+        NONE,
     ] = None
+    tokens_per_batch: options.TrainingTokensPerBatch = None
     batches_per_step: options.BatchesPerStep = None
     max_length: options.MaxLength = None
     window: Annotated[
         int | None,
-        Option("Run longer sequences by windows of so many units, which overlap by half; 0 runs all whole."),
+        Option(
+            f"{options.WINDOW} 0 runs all whole. {options.BY_RECIPE.format('0')}",
+            group="Model",
+        ),
         NONE,
     ] = None
-    seed: Annotated[
-        int | None,
-        Option("The seed of every random choice: split, folds, initial weights, order and crops."),
-        NONE,
-    ] = None
+    seed: options.TrainingSeed = None
     devices: options.Devices = None
     config: options.Config = None
     sets: options.Sets = ()
@@ -147,9 +211,7 @@ class Finetune(Verb["FinetuneSummary"]):
     quiet: options.Quiet = True
 
     def settled(self) -> FinetuneRecipe:
-        """The recipe: the given one, changed by the configuration file, the options and ``sets``, in this
-        order.
-        """
+        """Return the recipe of the run: the given one, changed by ``config``, the options and ``sets``."""
         from biofm.api.configuration import read_configuration, settings_of  # brings torch
 
         settings = settings_of(self, FinetuneRecipe)
@@ -161,9 +223,13 @@ class Finetune(Verb["FinetuneSummary"]):
         return self._beginning(self.settled())
 
     def estimate(self) -> "FinetuneEstimate":
-        """What ``run`` will take. One of several processes estimates; the others end here.
+        """Predict the time, memory and disk space of ``run``, and write nothing.
 
-        Raises InputError, ModelError, OptionError. MissingExtraError: LoRA without peft.
+        Of several processes one estimates, and the others end here.
+
+        Raises:
+            InputError, ModelError, OptionError: The message says what is wrong, where, and what to do.
+            MissingExtraError: LoRA needs the package peft, which is not installed.
         """
         from biofm.gate import ask  # these bring torch
         from biofm.inference import choose_compute
@@ -180,7 +246,8 @@ class Finetune(Verb["FinetuneSummary"]):
             base = _base_of(self._model)
             source = self._read(permit.reader("table"), base, labels, notices)
             compute = choose_compute(self.device, self.dtype)
-            return estimate_finetuning(source, base, recipe, compute, notices)
+            found = estimate_finetuning(source, base, recipe, compute, notices)
+            return replace(found, notices=with_demonstration(found.notices, base.name))
 
     def run(self, progress: ProgressSink = SILENT) -> "FinetuneSummary":
         from biofm.gate import ask  # these bring torch
@@ -205,8 +272,8 @@ class Finetune(Verb["FinetuneSummary"]):
             place = permit.folder(role)
             summary = run_finetuning(source, base, recipe, compute, place, notices, bar.update)
         crew.dismiss()
-        assert summary is not None, "the others ended"
-        return summary
+        assert summary is not None, "only the first process comes here"
+        return replace(summary, notices=with_demonstration(summary.notices, base.name))
 
     @property
     def _model(self) -> str | Path:
@@ -228,36 +295,39 @@ class Finetune(Verb["FinetuneSummary"]):
         )
 
     def _checked_table(self) -> Path:
-        """The path of the table. Raises InputError for standard input, because it is read twice."""
+        """Return the path of the table, or raise InputError for standard input: the table is read twice."""
         check_choice("--on-error", self.on_error, ON_ERROR)
         path = path_of(self.table)
         if path == STANDARD_STREAM:
-            raise InputError("a table cannot come through a pipe", where="-", remedy="Name a file")
+            what = "the table is read several times and cannot come through a pipe"
+            raise InputError(what, where="standard input", remedy="Name a file")
         return path
 
     def _beginning(self, recipe: FinetuneRecipe) -> Request:
-        """The request of the first process, which begins the run or resumes it.
+        """Return the request of the first process, which starts or resumes the run.
 
-        Raises OutputError where the folder is not empty and the run is not to be resumed.
+        Raises:
+            OutputError: The folder is not empty and the run is not to be resumed.
         """
         from biofm.training.weights_and_biases import hosts_of
 
         path, folder = self._checked_table(), Path(self.output)
         if not self.resume and any(folder.glob("*")):
-            remedy = "Pass --resume to go on with the run in it, or choose another folder"
+            remedy = "Pass --resume to continue the run in it, or choose another folder"
             raise OutputError("the folder is not empty", where=str(folder), remedy=remedy)
         writes = {BEGUN: Target(path=folder, kind="directory", overwrite=self.resume)}
         contacts, model = hosts_of(recipe), str(self._model)
         return self.asking(reads={"table": (path,)}, writes=writes, contacts=contacts, model=model)
 
     def _joining(self) -> Request:
-        """The request of another process, which joins the run that the first one began."""
+        """Return the request of another process, which joins the run that the first one started."""
         writes = {JOINED: Target(path=Path(self.output), kind="directory", overwrite=True)}
         return self.asking(reads={"table": (path_of(self.table),)}, writes=writes, model=str(self._model))
 
     def _read(
         self, stream: BinaryIO, base: "Base", labels: "LabelOptions", notices: Counter[str]
     ) -> "Source":
+        """Return the rows of the table with their labels."""
         from biofm.core import sha256_of  # these bring torch
         from biofm.evaluation.supervised import read_labelled
         from biofm.training.finetuning import Source
@@ -270,8 +340,9 @@ class Finetune(Verb["FinetuneSummary"]):
 
 
 def _base_of(model: str | Path) -> "Base":
-    """Load the model on the CPU, in the dtype of its stored weights. A path is kept as an absolute one, so
-    that the predictor finds it from any folder.
+    """Load the model on the CPU, in the dtype of its stored weights.
+
+    A path is kept as an absolute one, so that the predictor finds it from any folder.
     """
     from biofm.models import bundled_models, locate  # these bring torch
     from biofm.training.finetuning import Base

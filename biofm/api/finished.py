@@ -1,6 +1,6 @@
-"""A run that is repeated with ``resume`` after its end: its output is checked, and nothing is done again.
+"""Finished runs: a run that is resumed after its end checks its output and does nothing again.
 
-The output says how it was made and from which records. A request that says the same would write the same.
+The output says how and from which records it was made. The same request would write the same output.
 """
 
 from collections.abc import Mapping
@@ -13,24 +13,25 @@ from biofm.core.outputs import RECORDS, has_provenance
 from biofm.gate import Permit
 from biofm.inference.runs import WHOLE, Shard
 
-BEGUN_AFRESH = "runs begun at the start, since --resume found no unfinished work"
-ALREADY_WHOLE = "outputs that this same request had made before, so that nothing was left to do"
+BEGUN_AFRESH = "runs started from the beginning, because --resume found no unfinished work"
+ALREADY_WHOLE = "outputs that this same request had finished before, so that nothing was left to do"
 
 
 def provenance_of(journal: Journal) -> dict[str, Any]:
-    """How the output of a finished journal is made, with the digest of the records it is made from."""
+    """Return the provenance of a finished journal's output, with the digest of the input's records."""
     finished = journal.finished
-    assert finished, "its output is about to be written"
+    assert finished, "only a finished journal becomes an output"
     return journal.provenance | {RECORDS: finished["digest"]}
 
 
 def check_finished(
     permit: Permit, made: Path, provenance: Mapping[str, Any], digest: str, share: Shard
 ) -> dict[str, Any]:
-    """The provenance of the output at ``made``, which the permit reads.
+    """Return the provenance of the finished output ``made``, which the permit opens.
 
-    Raises OutputError where this request, by its ``provenance`` and the ``digest`` of its records, would make
-    another output.
+    Raises:
+        OutputError: This request, with its ``provenance`` and the ``digest`` of its records, would make
+            another output.
     """
     wanted = {**provenance, RECORDS: digest}
     if share is WHOLE:
@@ -41,7 +42,7 @@ def check_finished(
         (journal,) = permit.journals("output")
         is_same = journal.finished is not None and provenance_of(journal) == wanted
     if not is_same:
-        what = "the file already exists, and this command makes another one"
-        remedy = "Give model, input and options as they were, pass --overwrite, or choose another name"
+        what = "the file already exists, and it is not what this request would write"
+        remedy = "Give the model, input and options that made it, pass --overwrite, or choose another name"
         raise OutputError(what, where=str(made), remedy=remedy)
     return wanted

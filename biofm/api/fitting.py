@@ -1,4 +1,4 @@
-"""Fitting: the values given for options, converted to the declared types or refused."""
+"""Fitting: values that are given for options are converted to the declared types, or refused."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING
@@ -21,11 +21,13 @@ CALLED = {
 
 
 def fit(value: Any, kind: Any, where: str) -> Any:
-    """Return a value converted to the type of its option: a number of NumPy becomes Python's; an iterator, or
-    one text where several are expected, becomes a tuple.
+    """Return a value converted to the type of its option.
 
-    Any text fits an option of a few words: whoever uses the option checks the word. Raises OptionError, which
-    names the option by ``where``, for a value of another type.
+    A number of NumPy becomes one of Python. An iterator, or one text where several are expected, becomes a
+    tuple. Any text fits an option with a few choices; the verb checks the word.
+
+    Raises:
+        OptionError: The value has another type; the message names the option by ``where``.
     """
     members = members_of(kind)
     for member in members:
@@ -56,6 +58,7 @@ def _as(value: Any, kind: Any) -> Any:
 
 
 def _as_several(values: Any, kind: Any) -> Any:
+    """Return the values as a sequence of this type, or MISSING if one of them does not fit."""
     if isinstance(values, str):
         return _as_several((values,), kind)
     if not isinstance(values, Iterable) or isinstance(values, Mapping | bytes):
@@ -71,7 +74,7 @@ def members_of(kind: Any) -> tuple[Any, ...]:
 
 
 def _called(kind: Any) -> str:
-    """Return what a message calls a type."""
+    """Return the name of a type for messages."""
     if get_origin(kind) is Sequence:
         return f"a list of {_called(members_of(get_args(kind)[0])[0]).removeprefix('a ')}s"
     if get_origin(kind) is Literal:

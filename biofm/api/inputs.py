@@ -1,6 +1,6 @@
-"""The inputs that a caller names, and how they are read.
+"""Inputs: which files a caller names, and how they are read.
 
-A table or a dictionary in memory is no input file: its keys would be taken for names.
+A table or a dictionary in memory is refused as an input file: its keys would be taken for the names of files.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,21 +18,19 @@ if TYPE_CHECKING:
 
 STANDARD_STREAM = Path("-")
 """The path that stands for standard input as an input, and for standard output as an output."""
-_REMEDY = "Write it into a file first; the methods of a loaded model (biofm.load) take sequences in memory"
+_REMEDY = "Write it into a file first, or use the methods of a loaded model (biofm.load) for data in memory"
 
 
 def path_of(value: Any) -> Path:
-    """Return the path of an input. Raises InputError for a value that is no path, such as a table in
-    memory.
-    """
+    """Return the path of an input, or raise InputError for a value that is no path, such as a table."""
     if not isinstance(value, str | PathLike):
-        what = f"a path belongs here, not a value of the type {type(value).__name__}"
+        what = f"this must be a path, not a value of the type {type(value).__name__}"
         raise InputError(what, where="the input", remedy=_REMEDY)
     return Path(value)
 
 
 def paths_of(values: Any) -> tuple[Path, ...]:
-    """Return the paths of one or several inputs. Raises InputError as ``path_of`` does."""
+    """Return the paths of one or several inputs, or raise InputError for a value that is no path."""
     is_one = isinstance(values, str | PathLike | Mapping) or hasattr(type(values), "columns")
     if is_one or not isinstance(values, Iterable):
         return (path_of(values),)
@@ -40,12 +38,12 @@ def paths_of(values: Any) -> tuple[Path, ...]:
 
 
 def name_of_input(path: str | Path) -> str:
-    """Return what messages call an input."""
+    """Return the name of an input for messages."""
     return "standard input" if Path(path) == STANDARD_STREAM else str(Path(path))
 
 
 class ReadsRecords(Protocol):
-    """A verb that has the options of how records are read."""
+    """Is a verb with the options that say how records are read."""
 
     @property
     def format(self) -> str | None: ...
@@ -60,7 +58,7 @@ class ReadsRecords(Protocol):
 
 
 def reading_of(asked: ReadsRecords, gaps: Gaps) -> "RecordOptions":
-    """Return how the records of a verb's input are read. Raises OptionError for an unknown word."""
+    """Return how the records of a verb's input are read, or raise OptionError for an unknown word."""
     from biofm.modalities import RecordOptions  # brings numpy
 
     return RecordOptions(
@@ -74,9 +72,7 @@ def reading_of(asked: ReadsRecords, gaps: Gaps) -> "RecordOptions":
 
 
 def refuse_resume(resume: bool) -> None:
-    """Raise OptionError where an estimate is asked with ``--resume``: it does not look at what is left of
-    a run.
-    """
+    """Raise OptionError if an estimate is asked for with ``resume``: it estimates whole runs only."""
     if resume:
-        what = "an estimate is of a whole run"
+        what = "an estimate is always for a whole run"
         raise OptionError(what, where="--estimate", remedy="Leave out --resume")

@@ -1,11 +1,12 @@
-"""``load``, the names that it knows, and what a model is."""
+"""Loading: open a model by its name, list the names, and describe a model and what computes on a device."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from biofm.api.options import DEFAULT_MODEL
+from biofm.api.options import A_MODEL, DEFAULT_MODEL
+from biofm.core.errors import ModelError
 
 if TYPE_CHECKING:
     from biofm_kernels import Explanation
@@ -14,12 +15,27 @@ if TYPE_CHECKING:
     from biofm.models import Checkpoint, Location, ModelInfo
 
 
-def load(model: str | Path = DEFAULT_MODEL, *, device: str = "auto", dtype: str = "auto") -> "Model":
-    """Load a model: a bundled one, an alias such as ``esm2-8m``, a hub id, a Hugging Face folder, a ``.pt``
-    file of fair-esm or a ``.pth`` file of esm.
+DEMONSTRATION = (
+    "{} is a small model for demonstrations: for results to rely on, use a published model, such as "
+    "esm2-650m (`biofm models` lists them)."
+)
+"""The notice for a model that biofm ships, which is small so that biofm can be tried without a download."""
 
-    Raises ModelError: no such model, or its files are damaged, incomplete or not plain weights. OptionError:
-    no such device.
+
+def load(model: str | Path = DEFAULT_MODEL, *, device: str = "auto", dtype: str = "auto") -> "Model":
+    """Load a model.
+
+    Args:
+        model: A bundled model, an alias such as ``esm2-8m``, a hub id, a Hugging Face folder, a ``.pt`` file
+            of fair-esm or a ``.pth`` file of esm.
+        device: Where the model runs, such as cuda, cuda:1, mps or cpu. auto takes a CUDA device if there is
+            one, else Apple's MPS, else the CPU.
+        dtype: The precision, float32, bfloat16 or float16. auto takes bfloat16 where the hardware multiplies
+            it, else float32.
+
+    Raises:
+        ModelError: There is no such model, or its files are damaged, incomplete or not plain weights.
+        OptionError: There is no such device or dtype.
     """
     from biofm.api.model import Model  # these bring torch
     from biofm.inference import choose_compute
@@ -34,7 +50,8 @@ def load(model: str | Path = DEFAULT_MODEL, *, device: str = "auto", dtype: str 
 def model_for(model: str | Path | None, modality: str | None, file: str | Path) -> str | Path:
     """Return the named model or, without a name, the default model of the modality that a file holds.
 
-    Raises OptionError: no such modality, or the file is of another one.
+    Raises:
+        OptionError: There is no such modality, or the file has another one.
     """
     from biofm.models import modality_named  # brings torch
 
@@ -42,7 +59,14 @@ def model_for(model: str | Path | None, modality: str | None, file: str | Path) 
 
 
 def info(model: str | Path = DEFAULT_MODEL) -> "ModelInfo":
-    """Return what a model is, read from its files. Raises as ``load`` does."""
+    """Return the description of a model, read from its files.
+
+    Args:
+        model: The name or the path of the model, as ``load`` takes it.
+
+    Raises:
+        ModelError: There is no such model, or its files cannot be read.
+    """
     from biofm.models import read_checkpoint  # brings torch
 
     with _open_model(str(model)) as (files, where):
@@ -50,16 +74,20 @@ def info(model: str | Path = DEFAULT_MODEL) -> "ModelInfo":
 
 
 def models() -> dict[str, str]:
-    """Return the names that ``load`` knows, each with the place that its weights come from."""
+    """Return the names of the models that ``load`` knows, each with the place of its weights."""
     from biofm.models import HUB_IDS, bundled_models  # bring torch
 
     return dict.fromkeys(bundled_models(), "bundled with biofm") | HUB_IDS
 
 
 def kernels(device: str = "auto") -> "list[Explanation]":
-    """Return for each operation of the kernels what computes it on this device, and why.
+    """Return for each operation of the kernels the code that computes it on this device, and the reason.
 
-    Raises OptionError: there is no such device here.
+    Args:
+        device: The device, such as cuda, mps or cpu; auto is the best one of this machine.
+
+    Raises:
+        OptionError: This machine has no such device.
     """
     from biofm_kernels import explain  # these bring torch
 
@@ -68,15 +96,27 @@ def kernels(device: str = "auto") -> "list[Explanation]":
     return explain(choose_compute(device, "auto").device)
 
 
+def with_demonstration(notices: Mapping[str, int], *used: str) -> dict[str, int]:
+    """Return the notices of a run, and behind them one for each demonstration model among those it used."""
+    from biofm.models import bundled_models  # brings torch
+
+    bundled = bundled_models()
+    return dict(notices) | {DEMONSTRATION.format(name): 1 for name in used if name in bundled}
+
+
 @contextmanager
 def _open_model(name: str) -> Iterator[tuple[dict[str, BinaryIO], str]]:
-    """Open the files of a model, after downloading them if they are on the hub. Yields them by their names,
-    and the path where they lie.
+    """Open the files of a model, after downloading them if they are on the hub.
+
+    Yields them by their names, and the path of the file or folder.
     """
     from biofm.api.request import request_of  # these bring torch
     from biofm.gate import ask
     from biofm.models import files_of, locate
 
+    if not name.strip():
+        remedy = f"Give {A_MODEL}; or leave it out for the default model"
+        raise ModelError("the name of the model is empty", where="--model", remedy=remedy)
     location = locate(name)
     path = location.path or _fetch(location)
     files = files_of(path)
@@ -87,6 +127,7 @@ def _open_model(name: str) -> Iterator[tuple[dict[str, BinaryIO], str]]:
 
 
 def _fetch(location: "Location") -> Path:
+    """Download the files of a model from the hub, if the policy allows it, and return their folder."""
     from biofm.api.request import request_of  # these bring torch
     from biofm.gate import ask
     from biofm.models import fetch, hosts_of_hub

@@ -1,4 +1,4 @@
-"""``merge``: one table from the shards of a run."""
+"""The verb ``merge``: join the shards of a run into one file."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -23,24 +23,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Merge(Verb["MergeSummary | ScoreMergeSummary"]):
-    """Write the shards of a run as one table, in the order of its input; the shards stay.
+    """Join all shards of one run of ``embed`` or ``score`` into one file, in the order of the input.
 
-    They are what ``embed`` or ``score`` left, all of one run.
+    The shards are left as they are.
 
-    Raises InputError: one is missing, given twice, made otherwise or of another input. OutputError.
+    Raises:
+        InputError: A shard is missing, is given twice, or comes from another input or other options.
+        OutputError: The output cannot be written.
     """
 
     shards: Annotated[
         Sequence[str | Path],
-        Option("The files that `biofm embed` or `biofm score` with --shard left, in any order."),
+        Option("Join these files, which `biofm embed` or `biofm score` with --shard left, in any order."),
         Reads("shards"),
     ]
     output: Annotated[
         str | Path,
         Option(
-            "The table to write. Its suffix chooses the format, as for the verb that made the shards; - is "
-            "standard output, for scores as CSV.",
+            "Write the joined table into this file. Its suffix chooses the format, as for the verb that made "
+            "the shards; - is standard output, which takes scores as CSV.",
             short="-o",
+            metavar="FILE",
+            group="Output",
         ),
         Writes("output"),
     ]
@@ -58,7 +62,8 @@ class Merge(Verb["MergeSummary | ScoreMergeSummary"]):
             check_suffix(output)
         paths = paths_of(self.shards)
         if not paths:
-            raise InputError("no shards were given", remedy="Name the files that a verb with --shard left")
+            remedy = "Name the files that `biofm embed` or `biofm score` with --shard left"
+            raise InputError("no shards were given", remedy=remedy)
         return self.asking(reads={"shards": paths}, writes=table_targets(output, self.overwrite))
 
     def run(self, progress: ProgressSink = SILENT) -> "MergeSummary | ScoreMergeSummary":
@@ -77,6 +82,7 @@ class Merge(Verb["MergeSummary | ScoreMergeSummary"]):
 def _merge_embeddings(
     journals: "Sequence[Journal]", permit: "Permit", output: Path, progress: ProgressSink, began: float
 ) -> "MergeSummary":
+    """Write the embeddings of all shards, and return the summary."""
     from biofm.api.finished import provenance_of  # these bring torch
     from biofm.api.table import write_embedding_table
     from biofm.core.outputs import check_suffix
@@ -85,7 +91,7 @@ def _merge_embeddings(
     check_suffix(output)
     written = write_embedding_table(journals, permit, output, progress)
     first, finished = journals[0], journals[0].finished
-    assert finished, "check_shards has looked"
+    assert finished, "check_shards refuses unfinished shards"
     return MergeSummary(
         output=str(output),
         n_shards=len(journals),
@@ -103,6 +109,7 @@ def _merge_embeddings(
 def _merge_scores(
     journals: "Sequence[Journal]", permit: "Permit", output: Path, progress: ProgressSink, began: float
 ) -> "ScoreMergeSummary":
+    """Write the scores of all shards, and return the summary."""
     from biofm.api.finished import provenance_of  # these bring torch
     from biofm.api.table import write_score_table
     from biofm.core.tables import check_table_suffix
@@ -110,7 +117,7 @@ def _merge_scores(
 
     check_table_suffix(output)
     finished = journals[0].finished
-    assert finished, "check_shards has looked"
+    assert finished, "check_shards refuses unfinished shards"
     notices = Counter[str](finished["notices"])
     n_variants = write_score_table(journals, permit, output, progress, notices)
     note_empty_rows(journals, notices)

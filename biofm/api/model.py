@@ -1,4 +1,4 @@
-"""A model in hand, and its verbs on sequences in memory."""
+"""Loaded models: a model holds its weights and applies the verbs to sequences in memory."""
 
 import warnings
 from collections import Counter
@@ -47,7 +47,13 @@ from biofm.policy import Plain, Request, Target
 
 
 class Model:
-    """A loaded model. Its verbs pass the gate like every other."""
+    """Holds a loaded model, whose methods are verbs and ask the gate as every verb does.
+
+    Attributes:
+        checkpoint: The module with its weights as they were stored, and its tokenizer.
+        compute: The device and the precision in which the model runs.
+        info: The description of the model.
+    """
 
     def __init__(self, checkpoint: Checkpoint, compute: Compute, info: ModelInfo) -> None:
         self.checkpoint = checkpoint
@@ -57,7 +63,7 @@ class Model:
 
     @property
     def modality(self) -> Modality:
-        """What the model reads."""
+        """The modality that the model reads, such as protein."""
         return self.checkpoint.tokenizer.modality
 
     def embed(
@@ -74,14 +80,28 @@ class Model:
         modality: str | None = None,
         on_error: OnError = "stop",
     ) -> Embeddings:
-        """Embed sequences: bare ones, (id, sequence) pairs, records, a mapping or a Series from id to
-        sequence, or a table in memory (pandas, polars, Arrow) with the name of its ``column`` and
-        perhaps of its ``id_column``. The options are those of ``biofm.embed``.
+        """Embed sequences, one row for each sequence or for each unit of it.
 
-        Raises InputError: a sequence is empty, holds a character of no protein alphabet, or goes beyond the
-        learned positions of an ESM-1b or ESM-1v without a ``window``. OptionError: an option does not fit,
-        or the dtype: the embeddings of a sequence are not finite in it (with ``on_error`` "skip" its rows are
-        NaN).
+        Args:
+            sequences: Bare sequences, (id, sequence) pairs, records, a mapping or a Series from id to
+                sequence, or a table in memory (pandas, polars, Arrow) with a ``column``.
+            pool: How the vectors of the units become one: mean, cls or max; none keeps a row for each unit.
+            layer: The layer to take: 0 is the token embeddings, -1 the last layer with the final norm.
+            window: Length of a window in units; longer sequences run by windows that overlap by half. None
+                runs them whole.
+            tokens_per_batch: The most tokens of one batch; None lets the kind of device decide.
+            column: The column of sequences of a table.
+            id_column: The column of ids of a table; None takes ``id`` or, without one, numbers the rows.
+            gaps: What happens to the gaps of an alignment: drop, keep or refuse.
+            modality: What the sequences are; letters that look like DNA or a molecule are then read all the
+                same. None takes what the model reads, and refuses these letters.
+            on_error: stop raises an error for a faulty sequence, skip leaves it out and counts it.
+
+        Raises:
+            InputError: A sequence is empty, holds a character that is not in the alphabet, or is longer than
+                the learned positions of an ESM-1b or ESM-1v without a ``window``.
+            OptionError: An option is out of range; or the embeddings of a sequence are not finite in this
+                dtype (with ``on_error`` "skip" its rows are NaN).
         """
         reading = RecordOptions(
             column=column, id_column=id_column, on_error=on_error, gaps=gaps, modality=modality
@@ -118,10 +138,20 @@ class Model:
         modality: str | None = None,
         on_error: OnError = "stop",
     ) -> ContactMaps:
-        """The probability that two residues touch, for every pair; of sequences as ``embed`` takes them.
+        """Predict for every pair of residues the probability that they touch.
 
-        Raises InputError: a sequence is empty, too long, or holds a character of no protein alphabet.
-        ModelError: this model is causal, or has no contact head.
+        Args:
+            sequences: Sequences as ``embed`` takes them.
+            tokens_per_batch: As in ``embed``.
+            column: As in ``embed``.
+            id_column: As in ``embed``.
+            gaps: As in ``embed``.
+            modality: As in ``embed``.
+            on_error: As in ``embed``.
+
+        Raises:
+            InputError: A sequence is empty, too long, or holds a character that is not in the alphabet.
+            ModelError: This model is causal, or has no contact head.
         """
         reading = RecordOptions(
             column=column, id_column=id_column, on_error=on_error, gaps=gaps, modality=modality
@@ -149,13 +179,25 @@ class Model:
         dtype: str = "float32",
         tokens_per_batch: int | None = None,
     ) -> NDArray[np.float32]:
-        """Scores of a protein's variants, one each, in order; the options are those of ``biofm.score``. The
-        wild type is a sequence or a record, the variants are a list, an array or a Series of texts.
-        ``dtype`` is theirs, whatever the model embeds in. What is changed of a sequence is a warning, and so
-        is NaN for a variant that makes no protein: a stop codon, a frameshift, an empty text.
+        """Score variants of one protein, and return a score for each, in their order.
 
-        Raises InputError: a variant that cannot be read or does not fit. ModelError: the model is causal, or
-        predicts nothing.
+        A score is a natural logarithm: the wild type has 0, and a likelier variant a higher score. A variant
+        that makes no protein (a stop codon, a frameshift, an empty text) has NaN. A warning says so, and also
+        what was changed of a sequence.
+
+        Args:
+            wild_type: The sequence or the record of the wild type.
+            variants: A list, an array or a Series of texts, such as A24G, A24G:T30P or p.Ala24Gly.
+            method: masked-marginals masks each changed residue; wt-marginals shows the whole wild type in one
+                run; pseudo-perplexity masks every residue in turn.
+            offset: What is subtracted from the residue numbers of the variants.
+            modality: As in ``embed``.
+            dtype: The precision of the scores' computation, whatever the precision of the embeddings.
+            tokens_per_batch: As in ``embed``.
+
+        Raises:
+            InputError: A variant cannot be read, or does not fit the wild type.
+            ModelError: The model is causal, or has no language-model head.
         """
         options = ScoreOptions(method=method, offset=offset)
         notices: Counter[str] = Counter()
@@ -184,11 +226,24 @@ class Model:
         modality: str | None = None,
         on_error: OnError = "stop",
     ) -> NDArray[np.float32]:
-        """Perplexities of sequences as ``embed`` takes them, one each, in order; the options are
-        those of ``biofm.perplexity``. One that is skipped has NaN.
+        """Return the perplexity of each sequence, in their order; a skipped sequence has NaN.
 
-        What is changed of a sequence, and what is skipped, is a warning. Raises InputError and ModelError as
-        ``score`` does.
+        A warning says what was changed of a sequence, and what was skipped.
+
+        Args:
+            sequences: Sequences as ``embed`` takes them.
+            method: pseudo masks each residue once, one at a time; single-pass shows all in one run.
+            dtype: The precision of the computation, whatever the precision of the embeddings.
+            tokens_per_batch: As in ``embed``.
+            column: As in ``embed``.
+            id_column: As in ``embed``.
+            gaps: As in ``embed``.
+            modality: As in ``embed``.
+            on_error: As in ``embed``.
+
+        Raises:
+            InputError: A sequence cannot be read.
+            ModelError: The model is causal, or has no language-model head.
         """
         check_perplexity_method(method)
         reading = RecordOptions(
@@ -212,54 +267,61 @@ class Model:
         return values
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
-        """Write the model as a folder that ``load`` reads; one of a published family is in the layout of
-        ``transformers``, which reads it too.
+        """Write the model as a folder that ``load`` reads.
+
+        A model of a published family has the layout of ``transformers``, which reads it too.
+
+        Args:
+            folder: The folder to write.
+            overwrite: Whether to replace existing files.
         """
         target = Target(path=Path(folder), kind="directory", overwrite=overwrite)
         options: dict[str, Plain] = {"folder": str(target.path), "overwrite": overwrite}
         request = request_of("save", options=options, writes={"model": target}, model=self.info.name)
         with ask(request) as permit:
             for name, content in write_checkpoint(self.checkpoint).items():
-                # Renamed, not written over: weights in memory may be a view of the very file of this name.
+                # Rename, because the weights in memory may be a view of the file that is replaced.
                 partial = permit.folder("model") / f".{name}.partial"
                 partial.write_bytes(content)
                 partial.replace(permit.folder("model") / name)
 
     def _request(self, verb: str, **options: Any) -> Request:
-        """The request of a verb on sequences in memory; ``options`` by the names of its declaration."""
+        """Return the request of a verb on sequences in memory; ``options`` have their declared names."""
         given = {name: plain(value) for name, value in options.items()}
         return request_of(verb, options=given, model=self.info.name)
 
     def in_dtype(self, dtype: str) -> "Model":
-        """This model on the same device in another dtype, from the weights as they were stored.
+        """Return this model on the same device in another dtype, from the weights as they were stored.
 
-        Raises OptionError for an unknown dtype.
+        Raises:
+            OptionError: There is no such dtype.
         """
         compute = choose_compute(str(self.compute.device), dtype)
         return self if compute.dtype is self.compute.dtype else Model(self.checkpoint, compute, self.info)
 
     def embedder(self, options: EmbedOptions) -> Embedder:
-        """The model as one that embeds. Raises OptionError where the options do not suit it."""
+        """Return the embedder of this model, or raise OptionError if the options do not suit it."""
         return Embedder(self._module.encoder, self.checkpoint.tokenizer, self.compute, options)
 
     def contact_mapper(self, tokens_per_batch: int | None = None) -> ContactMapper:
-        """The model as one that predicts which residues touch.
+        """Return what predicts contacts by this model.
 
-        Raises ModelError where the model is causal or has no contact head, and OptionError where
-        ``tokens_per_batch`` is out of bounds.
+        Raises:
+            ModelError: The model is causal, or has no contact head.
+            OptionError: ``tokens_per_batch`` is out of bounds.
         """
-        self._refuse_causal("and residues touch those behind them as well")
+        self._refuse_causal("but contacts depend on residues on both sides")
         if self._module.contacts is None:
             raise ModelError(
                 "this model has no trained contact head",
                 where=self.info.name,
-                remedy="Give an ESM-2, such as esm2-8m, or esm1b; a fair-esm NAME.pt needs "
+                remedy="Use an ESM-2, such as esm2-8m, or esm1b; a fair-esm file NAME.pt needs "
                 "NAME-contact-regression.pt beside it",
             )
         return ContactMapper(self._module, self.checkpoint.tokenizer, self.compute, tokens_per_batch)
 
     def contact_provenance(self, gaps: Gaps) -> ProvenanceFields:
-        """Everything that decides the contacts, to be kept beside them."""
+        """Return everything that decides the contacts, for the file of the contacts."""
         return ModelProvenance(
             model=self.info.name,
             sha256=self.info.sha256,
@@ -269,29 +331,30 @@ class Model:
         ).as_dict() | {"gaps": gaps}
 
     def scoring_model(self, tokens_per_batch: int | None = None) -> ScoringModel:
-        """The model as one that scores: it predicts a residue from those on both sides.
+        """Return what scores by this model, which predicts a residue from those on both sides of it.
 
-        Raises ModelError where the model is causal or has no language-model head, and OptionError where
-        ``tokens_per_batch`` is out of bounds.
+        Raises:
+            ModelError: The model is causal, or has no language-model head.
+            OptionError: ``tokens_per_batch`` is out of bounds.
         """
-        self._refuse_causal("and a residue is scored by what stands on both sides of it")
+        self._refuse_causal("but scores depend on residues on both sides")
         if self._module.head is None:
             what = "this checkpoint has no language-model head, so it predicts no residues"
-            raise ModelError(what, where=self.info.name, remedy="Get the checkpoint that has one")
+            raise ModelError(what, where=self.info.name, remedy="Use a checkpoint that has one")
         check_bound("tokens_per_batch", tokens_per_batch, "--tokens-per-batch")
         tokenizer = self.checkpoint.tokenizer
         runner = QueryRunner(self._module, tokenizer.mask, self.compute, tokens_per_batch)
         return ScoringModel(runner, tokenizer, self._module.config.trained_length, self.info.sha256)
 
     def _refuse_causal(self, reason: str) -> None:
-        """Raise ModelError where the model is causal; ``reason`` ends its message."""
+        """Raise ModelError if the model is causal; ``reason`` ends its message."""
         if self._module.config.causal:
-            what = f"this model is causal: it sees what stands before a residue alone, {reason}"
-            remedy = "Give a model that was trained on masked residues, or embed with this one"
+            what = f"this model is causal: it sees only the residues before each residue, {reason}"
+            remedy = "Use a model that was trained on masked residues; this one can embed"
             raise ModelError(what, where=self.info.name, remedy=remedy)
 
     def provenance(self, embedder: Embedder, gaps: Gaps) -> ProvenanceFields:
-        """Everything that decides the numbers of ``embedder``, to be kept beside them."""
+        """Return everything that decides the embeddings of ``embedder``, for the file of the embeddings."""
         return Provenance(
             model=self.info.name,
             sha256=self.info.sha256,
@@ -306,13 +369,13 @@ class Model:
 
 
 def _note_numbers(records: Iterable[Record], numbers: list[int]) -> Iterator[Record]:
-    """The records as they are; the number of each is added to ``numbers``."""
+    """Yield the records unchanged, and append the number of each to ``numbers``."""
     for record in records:
         numbers.append(record.number)
         yield record
 
 
 def _warn_of(notices: Mapping[str, int]) -> None:
-    """Warn the caller of what was changed in the sequences, because the result has no place to say it."""
+    """Warn the caller of what was changed in the sequences, because an array has no place for notices."""
     for sentence, n_times in notices.items():
         warnings.warn(f"{sentence}: {n_times:,}", stacklevel=3)

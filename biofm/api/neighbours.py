@@ -1,4 +1,4 @@
-"""``neighbours``: which of the proteins in a file of embeddings are alike."""
+"""The verb ``neighbours``: find the proteins of a file of embeddings that are most alike."""
 
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
@@ -18,30 +18,36 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Neighbours(Verb["FoundNeighbours"]):
-    """Find the proteins of a file of embeddings that are most alike, by the cosine similarity of their rows
-    once the mean of all rows is removed.
+    """Find for each protein of a file of embeddings the proteins that are most similar to it.
 
-    Gives the ``top`` most similar others of each row of an ``.h5ad`` file, and a picture of who resembles
-    whom: of all rows, or of 1,000 that are evenly spaced in the file. Memory does not grow with the file, but
-    for the ids and what is found.
+    Similarity is the cosine of two rows after the mean of all rows is subtracted. The result holds
+    for each row of the ``.h5ad`` file the ``top`` most similar other rows. The picture shows
+    how similar all rows are, or 1,000 rows that are evenly spaced in the file. Apart from the ids and the
+    result, memory does not grow with the file.
 
-    Raises InputError: not such a file, or fewer than three rows. OptionError: too many neighbours are asked
-    for. OutputError: ``picture`` cannot be written.
+    Raises:
+        InputError: This is no file of embeddings, or it has fewer than three rows.
+        OptionError: ``top`` is out of range.
+        OutputError: ``picture`` cannot be written.
     """
 
     embeddings: Annotated[
         str | Path,
-        Option("The .h5ad file of embeddings, with a row for each protein, as `biofm embed` writes it."),
+        Option("Read the embeddings from this .h5ad file, one row per protein, as `biofm embed` writes."),
         Reads("input"),
     ]
     _: KW_ONLY
-    top: Annotated[int, Option("How many neighbours to find of each protein: 1 to 100."), NONE] = 1
+    top: Annotated[
+        int, Option("Find this many neighbours of each protein, from 1 to 100.", group="Run"), NONE
+    ] = 1
     picture: Annotated[
         str | Path | None,
         Option(
-            "Draw a figure of which proteins are alike, at most 1,000 of them: .png .svg .pdf",
+            f"Draw how similar the proteins are, at most 1,000 of them, into this file. {options.FIGURE}",
             flag="--output",
             short="-o",
+            metavar="FILE",
+            group="Output",
         ),
         Writes("picture"),
     ] = None
@@ -76,7 +82,7 @@ class Neighbours(Verb["FoundNeighbours"]):
 
 
 def _draw(read: "Embeddings", items: str, permit: "Permit", picture: Path) -> None:
-    """Draw who resembles whom: of more rows than a picture shows, some that are evenly spaced."""
+    """Draw how similar the rows are; of more rows than a picture shows, some that are evenly spaced."""
     import numpy as np
 
     from biofm.inference import similarity_of  # brings torch

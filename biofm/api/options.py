@@ -1,4 +1,4 @@
-"""Options that several verbs share, each declared once."""
+"""Options that several verbs share: each is declared once, so that the same idea has the same words."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,106 +13,207 @@ from biofm.policy import NONE, Contacts, Reads, UsesDevice, Writes
 
 DEFAULT_MODEL = "protein-nano"
 
-MODEL = "A name of `biofm models`, a hub id, a folder, a .pt or a .pth file."
-MODEL_OR_DEFAULT = (
-    f"{MODEL} By default the one that biofm has for what the input holds: {DEFAULT_MODEL} for proteins."
+A_MODEL = "a name that `biofm models` lists, a hub id, a folder, a .pt or a .pth file"
+MODEL = f"Use this model: {A_MODEL}."
+MODEL_OR_DEFAULT = f"{MODEL} By default the kind of input decides: {DEFAULT_MODEL} for proteins."
+TABLE = (
+    "Write the table into this file. Its suffix chooses the format: .csv, .tsv or .parquet; - is standard "
+    "output, as CSV."
 )
-TABLE = "The table to write. Its suffix chooses the format: .csv .tsv .parquet; - is standard output, as CSV."
+FIGURE = "Its suffix chooses the format: .png, .svg or .pdf. By default no figure is drawn."
 GAPS = (
-    "What becomes of the gaps of an alignment (- and .): drop and count them, keep them as tokens, or refuse."
+    "Says what happens to the gaps of an alignment (- and .): drop removes and counts them, keep reads them "
+    "as tokens, refuse stops with an error."
 )
+DTYPE = "Compute in this precision: float32, bfloat16 or float16."
+WINDOW = "Run longer sequences by windows of this many units, such as residues, which overlap by half."
+LETTERS = "letters that look like DNA or a molecule are then read all the same"
+BY_RECIPE = "By default {}, or as the recipe says."
 
 Input = Annotated[
     str | Path,
-    Option("The file of sequences: FASTA (also .gz), CSV, TSV or Parquet; - is standard input."),
+    Option("Read the sequences from this file: FASTA (also .gz), CSV, TSV or Parquet; - is standard input."),
     Reads("input", once=True),
 ]
 Inputs = Annotated[
     str | Path | Sequence[str | Path],
     Option(
-        "The files of sequences (FASTA, also .gz, CSV, TSV, Parquet), or a store of `biofm data prepare`."
+        "Read the sequences from these files (FASTA, also .gz, CSV, TSV, Parquet), or from one store that "
+        "`biofm data prepare` wrote."
     ),
     Reads("input"),
 ]
-Table = Annotated[str | Path, Option(TABLE, short="-o"), Writes("output")]
-Picture = Annotated[str | Path | None, Option("Draw a figure of it: .png .svg .pdf"), Writes("picture")]
+Table = Annotated[str | Path, Option(TABLE, short="-o", metavar="FILE", group="Output"), Writes("output")]
+Picture = Annotated[
+    str | Path | None,
+    Option(f"Draw the result as a figure into this file. {FIGURE}", metavar="FILE", group="Output"),
+    Writes("picture"),
+]
 ModelName = Annotated[
     str | Path | None,
-    Option(
-        MODEL_OR_DEFAULT,
-        short="-m",
-    ),
+    Option(MODEL_OR_DEFAULT, short="-m", metavar="MODEL", group="Model"),
     Reads("model"),
     Contacts("hub"),
 ]
 Dtype = Annotated[
     DtypeName,
-    Option("The precision of the model. auto: bfloat16 where the hardware multiplies it, else float32."),
+    Option(
+        f"{DTYPE} auto takes bfloat16 where the hardware multiplies it, else float32.",
+        metavar="DTYPE",
+        group="Model",
+    ),
     NONE,
 ]
 Device = Annotated[
     str,
-    Option("Where the model runs. auto: a CUDA device, else Apple MPS, else the CPU."),
+    Option(
+        "Run the model on this device, such as cuda, cuda:1, mps or cpu. auto takes a CUDA device if there "
+        "is one, else Apple's MPS, else the CPU.",
+        metavar="DEVICE",
+        group="Run",
+    ),
     UsesDevice("compute"),
 ]
 TokensPerBatch = Annotated[
     int | None,
-    Option("How many tokens a batch holds at most. By default the device decides."),
+    Option(
+        "Put at most this many tokens into a batch: more is faster and takes more memory. By default the "
+        "kind of device decides.",
+        group="Run",
+    ),
+    NONE,
+]
+TrainingTokensPerBatch = Annotated[
+    int | None,
+    Option(
+        "Put at most this many tokens into a batch of one device: more is faster and takes more memory. "
+        + BY_RECIPE.format("4,096"),
+        group="Training",
+    ),
     NONE,
 ]
 Format = Annotated[
     FormatWord | None,
-    Option("The format of the input where no name says it, as of standard input."),
-    NONE,
-]
-Column = Annotated[str | None, Option("In a table: the column of sequences."), NONE]
-IdColumn = Annotated[
-    str | None,
-    Option("In a table: the column of names. By default `id`, else the number of the row."),
-    NONE,
-]
-AtGaps = Annotated[Gaps, Option(GAPS), NONE]
-As = Annotated[
-    str | None,
     Option(
-        "What the input holds, such as protein. Without it, letters that look like DNA or a molecule are "
-        "refused; with it, they are read all the same. By default it is what the named model reads, else "
-        "what the file's suffix says, else protein.",
-        flag="--as",
+        "Read the input as this format: fasta, csv, tsv or parquet. By default the file's suffix decides; a "
+        "table on standard input needs this.",
+        metavar="FORMAT",
+        group="Input",
     ),
     NONE,
 ]
-AtFault = Annotated[OnError, Option("What to do at a faulty record: stop, or skip it and count it."), NONE]
-Shard = Annotated[
+Column = Annotated[
     str | None,
-    Option("Such as 2/8: do this share of the input alone, and leave it for `biofm merge`."),
+    Option(
+        "Read the sequences of a table from this column. By default none is named: FASTA has no columns, but "
+        "a table needs this.",
+        metavar="COLUMN",
+        group="Input",
+    ),
     NONE,
 ]
-Resume = Annotated[bool, Option("Go on with the unfinished run that lies beside the output."), NONE]
-ResumeRun = Annotated[bool, Option("Go on with the run that was interrupted in the output folder."), NONE]
-Overwrite = Annotated[bool, Option("Replace an existing output."), NONE]
+IdColumn = Annotated[
+    str | None,
+    Option(
+        "Read the ids of a table from this column. By default it is `id`; without one, rows are numbered.",
+        metavar="COLUMN",
+        group="Input",
+    ),
+    NONE,
+]
+AtGaps = Annotated[Gaps, Option(GAPS, metavar="WORD", group="Input"), NONE]
+As = Annotated[
+    str | None,
+    Option(
+        f"Says what the input holds, such as protein; {LETTERS}. By default the named model decides, else "
+        "the file's suffix, else it is protein, and these letters are refused.",
+        flag="--as",
+        metavar="NAME",
+        group="Input",
+    ),
+    NONE,
+]
+AtFault = Annotated[
+    OnError,
+    Option(
+        "Says what happens at a faulty record: stop ends the run with an error, skip leaves the record out "
+        "and counts it.",
+        group="Input",
+    ),
+    NONE,
+]
+Shard = Annotated[
+    str | None,
+    Option(
+        "Do one of several shares of the input, such as 2/8 for the second of eight, and leave it for "
+        "`biofm merge`. By default the whole input is done.",
+        metavar="I/N",
+        group="Run",
+    ),
+    NONE,
+]
+Resume = Annotated[
+    bool, Option("Continue the unfinished run that lies beside the output.", group="Run"), NONE
+]
+ResumeRun = Annotated[
+    bool, Option("Continue the run that was interrupted in the output folder.", group="Run"), NONE
+]
+Overwrite = Annotated[bool, Option("Replace an existing output.", group="Output"), NONE]
 Config = Annotated[
     str | Path | None,
-    Option("A TOML file of settings, such as the recipe.toml of a run."),
+    Option(
+        "Read settings from this TOML file, such as the recipe.toml of a run. By default no file is read, "
+        "but a pretraining that is resumed reads its own.",
+        metavar="FILE",
+        group="Training",
+    ),
     Reads("config"),
     Contacts("log"),
 ]
 Sets = Annotated[
     Sequence[str],
-    Option("Any setting of a recipe.toml, as name=value; repeat it for several.", flag="--set"),
+    Option(
+        "Set any setting of a recipe.toml, as name=value. Repeat it for several.",
+        flag="--set",
+        metavar="NAME=VALUE",
+        group="Training",
+    ),
     Contacts("log"),
 ]
 BatchesPerStep = Annotated[
-    int | None, Option("How many batches a step of the optimiser takes, over all devices."), NONE
+    int | None,
+    Option(
+        "Take this many batches for each step of the optimiser, over all devices together. "
+        + BY_RECIPE.format("1"),
+        group="Training",
+    ),
+    NONE,
 ]
 MaxLength = Annotated[
     int | None,
-    Option("The longest sequence in training, in tokens: a longer one gives a random crop of so many."),
+    Option(
+        "Train on sequences of at most this many tokens; a longer sequence gives a random crop. "
+        + BY_RECIPE.format("512"),
+        group="Training",
+    ),
+    NONE,
+]
+TrainingSeed = Annotated[
+    int | None,
+    Option(
+        "Sets the seed of every random choice (split, order, crops, masks, initial weights). "
+        + BY_RECIPE.format("0"),
+        group="Training",
+    ),
     NONE,
 ]
 Devices = Annotated[
     int | None,
-    Option("How many processes train on each machine, each with a device of its own."),
+    Option(
+        "Train with this many processes on each machine, each on a device of its own. "
+        + BY_RECIPE.format("1"),
+        group="Run",
+    ),
     UsesDevice("compute"),
 ]
-Quiet = Annotated[bool, Option("Show no progress.", short="-q"), NONE]
+Quiet = Annotated[bool, Option("Show no progress.", short="-q", group="Run"), NONE]

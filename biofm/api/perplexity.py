@@ -1,4 +1,4 @@
-"""``perplexity``: how well a model expects whole proteins."""
+"""The verb ``perplexity``: measure how well a model predicts whole proteins."""
 
 from collections import Counter
 from dataclasses import KW_ONLY, dataclass
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from biofm.api import options
 from biofm.api.declaration import Option, Verb, verb
 from biofm.api.inputs import name_of_input, path_of, reading_of
-from biofm.api.loading import load, model_for
+from biofm.api.loading import load, model_for, with_demonstration
 from biofm.core.choices import PerplexityMethod
 from biofm.core.progress import SILENT, ProgressSink
 from biofm.policy import NONE, Request
@@ -19,15 +19,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Perplexity(Verb["PerplexitySummary"]):
-    """Judge how well a language model expects each protein: its perplexity, 1 at best.
+    """Measure how well a language model predicts each protein: its perplexity, which is 1 at best.
 
-    The table has the columns ``id``, ``record`` (its number in the input, from 1), ``n_residues`` (those that
-    counted), ``windowed`` and ``pseudo_perplexity`` or ``single_pass_perplexity``, which
-    ``biofm.inference.scoring.perplexity`` defines. Order and duplicate ids are kept. With ``on_error`` "skip"
-    records that cannot be read are left out and counted; where the model's numbers are not finite, the cell
-    is empty and a last column, ``reason``, says so.
+    The table has the columns ``id``, ``record`` (its number in the input, from 1), ``n_residues`` (the
+    residues that counted), ``windowed`` (whether the protein was run in windows) and ``pseudo_perplexity`` or
+    ``single_pass_perplexity``, which ``biofm.inference.scoring.perplexity`` defines. Order and duplicate ids
+    are kept. With ``on_error`` "skip", records that cannot be read are left out and counted. Where the
+    model's numbers are not finite, the cell is empty and a last column, ``reason``, says so.
 
-    Raises InputError, OutputError, ModelError, OptionError: each says what, where and what to do.
+    Raises:
+        InputError, OutputError, ModelError, OptionError: The message says what is wrong, where, and what to
+            do.
     """
 
     input: options.Input
@@ -37,8 +39,10 @@ class Perplexity(Verb["PerplexitySummary"]):
     method: Annotated[
         PerplexityMethod,
         Option(
-            "How residues are asked for. pseudo: each is masked once, alone; single-pass: all are shown in "
-            "one run, which is quicker and, as a rule, gives a lower perplexity."
+            "Choose how the model predicts the residues: pseudo masks each residue once, one at a time; "
+            "single-pass shows all of them in one run, which is faster and usually gives a lower perplexity.",
+            metavar="METHOD",
+            group="Model",
         ),
         NONE,
     ] = "pseudo"
@@ -60,7 +64,7 @@ class Perplexity(Verb["PerplexitySummary"]):
         from biofm.inference.scoring import check_perplexity_method
 
         check_perplexity_method(self.method)
-        reading_of(self, self.gaps)  # refuses a word that is unknown
+        reading_of(self, self.gaps)  # refuses unknown words
         source, output = path_of(self.input), Path(self.output)
         check_table_suffix(output)
         writes = table_targets(output, self.overwrite)
@@ -96,7 +100,7 @@ class Perplexity(Verb["PerplexitySummary"]):
             output=str(Path(self.output)),
             dtype_reason=loaded.compute.reason,
             provenance=provenance,
-            notices=dict(+notices),
+            notices=with_demonstration(+notices, loaded.info.name),
             **tally,
         )
 

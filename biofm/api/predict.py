@@ -1,4 +1,4 @@
-"""``predict``: what a fine-tuned model says of new sequences."""
+"""The verb ``predict``: apply a fine-tuned model to new sequences."""
 
 from collections import Counter
 from dataclasses import KW_ONLY, dataclass
@@ -11,7 +11,7 @@ from biofm_datasets.protein import Gaps
 from biofm.api import options
 from biofm.api.declaration import Option, Verb, verb
 from biofm.api.inputs import name_of_input, path_of, reading_of
-from biofm.api.loading import load
+from biofm.api.loading import load, with_demonstration
 from biofm.core.choices import DtypeName
 from biofm.core.errors import ModelError, OptionError
 from biofm.core.progress import SILENT, ProgressSink
@@ -38,20 +38,18 @@ class Predict(Verb["PredictSummary"]):
     """Predict with a fine-tuned model: numbers with intervals, classes with probabilities, or a letter for
     each residue.
 
-    It is what a predictor of ``biofm.finetune`` says of the sequences of a file (FASTA, CSV, TSV, Parquet;
-    ``-`` is standard input). ``output`` is a table (.csv, .tsv, .parquet; ``-`` is standard output, as CSV)
-    with the columns ``id``, ``record`` (its number in the input, from 1), ``n_residues`` and those of
-    ``biofm.inference.prediction.table``: predictions with intervals that hold the share ``coverage`` of the
-    truths, classes with probabilities, or a letter a residue; ``out_of_domain`` names why a row is unlike
-    those of training, and then the promise does not hold. Order and duplicate ids are kept; memory does not
-    grow with the file.
+    ``predictor`` is what ``biofm.finetune`` wrote. The table has the columns ``id``, ``record`` (the number
+    in the input, from 1), ``n_residues`` and those of ``biofm.inference.prediction.table``: predicted numbers
+    with intervals that contain the measured value for the share ``coverage`` of the sequences, classes with
+    probabilities, or a letter for each residue. ``out_of_domain`` says why a row is unlike the training data;
+    its interval may then be too narrow. Order and duplicate ids are kept. Memory does not grow with the file.
 
-    ``model`` says where the model that was fine-tuned lies now, if not where it lay. ``window``, ``gaps`` and
-    ``dtype`` are those that the predictor was judged with unless given. With ``on_error`` "skip" records that
-    cannot be read are left out and counted; where the model's numbers are not finite, the row is empty and a
-    last column, ``reason``, says so.
+    With ``on_error`` "skip", records that cannot be read are left out and counted. Where the model's numbers
+    are not finite, the row is empty and a last column, ``reason``, says so.
 
-    Raises InputError, OutputError, ModelError, OptionError: each says what, where and what to do.
+    Raises:
+        InputError, OutputError, ModelError, OptionError: The message says what is wrong, where, and what to
+            do.
     """
 
     input: options.Input
@@ -59,29 +57,49 @@ class Predict(Verb["PredictSummary"]):
     _: KW_ONLY
     predictor: Annotated[
         str | Path,
-        Option("The folder of a run of `biofm finetune`, or the folder predictor/ in it.", short="-p"),
+        Option(
+            "Use this predictor: the folder of a run of `biofm finetune`, or the folder predictor/ in it.",
+            short="-p",
+            metavar="FOLDER",
+            group="Model",
+        ),
         Reads("predictor"),
     ]
     model: Annotated[
         str | Path | None,
-        Option("Where the model that was fine-tuned lies now, if not where it lay then.", short="-m"),
+        Option(
+            "Find the model that was fine-tuned here. By default it is where it was in training.",
+            short="-m",
+            metavar="MODEL",
+            group="Model",
+        ),
         Reads("model"),
         Contacts("hub"),
     ] = None
     coverage: Annotated[
-        float, Option("The share of truths that the intervals are to hold, between 0 and 1."), NONE
+        float,
+        Option(
+            "Make intervals that contain the measured value for this share of sequences, between 0 and 1.",
+            group="Output",
+        ),
+        NONE,
     ] = COVERAGE
     window: Annotated[
         int | None,
         Option(
-            "Run longer sequences by windows of so many units, which overlap by half. By default it is the "
-            "window with which the predictor was judged."
+            f"{options.WINDOW} By default the window is the one with which the predictor was tested.",
+            group="Model",
         ),
         NONE,
     ] = None
     dtype: Annotated[
         DtypeName | None,
-        Option("The precision of the model. By default it is that in which the predictor was judged."),
+        Option(
+            f"{options.DTYPE} auto takes bfloat16 where the hardware multiplies it. By default it is the "
+            "precision in which the predictor was tested.",
+            metavar="DTYPE",
+            group="Model",
+        ),
         NONE,
     ] = None
     device: options.Device = "auto"
@@ -90,7 +108,9 @@ class Predict(Verb["PredictSummary"]):
     column: options.Column = None
     id_column: options.IdColumn = None
     gaps: Annotated[
-        Gaps | None, Option(f"{options.GAPS} By default it is what was done in training."), NONE
+        Gaps | None,
+        Option(f"{options.GAPS} By default it is what training did.", metavar="WORD", group="Input"),
+        NONE,
     ] = None
     modality: options.As = None
     on_error: options.AtFault = "stop"
@@ -104,7 +124,7 @@ class Predict(Verb["PredictSummary"]):
 
         if not 0 < self.coverage < 1:
             what = f"{self.coverage} is not between 0 and 1"
-            raise OptionError(what, where="--coverage", remedy=f"Give {COVERAGE} or the like")
+            raise OptionError(what, where="--coverage", remedy=f"Give a number such as {COVERAGE}")
         reading_of(self, self.gaps or "drop")  # refuses options that do not fit
         source, folder = path_of(self.input), find_predictor(path_of(self.predictor))
         check_table_suffix(Path(self.output))
@@ -145,14 +165,14 @@ class Predict(Verb["PredictSummary"]):
             n_members=len(files.info.members),
             dtype_reason=compute.reason,
             provenance=provenance,
-            notices=dict(+notices),
+            notices=with_demonstration(+notices, files.info.model),
             remarks=_remarks(predictor, self.coverage, tally),
             domain={} if predictor.domain is None else tally.counts(),
             **counts,
         )
 
     def _read(self, files: "PredictorFiles", compute: "Compute") -> "Predictor":
-        """The predictor, with the options of this run."""
+        """Return the predictor with the options of this run."""
         from biofm.inference.prediction import open_predictor  # brings torch
 
         return open_predictor(
@@ -166,7 +186,7 @@ class Predict(Verb["PredictSummary"]):
 
 
 def _files(permit: "Permit", request: Request) -> "PredictorFiles":
-    """The opened files of the predictor, by their paths relative to its folder."""
+    """Return the opened files of the predictor by their paths relative to its folder."""
     from biofm.inference.prediction import PredictorFiles  # brings torch
 
     opened = zip(request.reads["predictor"], permit.readers("predictor"), strict=True)
@@ -175,24 +195,25 @@ def _files(permit: "Permit", request: Request) -> "PredictorFiles":
 
 
 def _base(info: "PredictorInfo", model: str | Path | None) -> "Checkpoint | None":
-    """The model that was fine-tuned; None where the predictor has encoders of its own.
+    """Load the model that was fine-tuned; None if the predictor has encoders of its own.
 
-    Raises ModelError where the model is gone, or has other weights than it had then.
+    Raises:
+        ModelError: The model is gone, or its weights are not those of the training.
     """
     if info.has_encoders:
         return None
     if model is None and isabs(info.model) and not exists(info.model):
-        what = "no such model any more, on which the predictor stands"
-        raise ModelError(what, where=info.model, remedy="Say with --model where it lies now")
+        what = "the model that was fine-tuned is no longer here, and the predictor needs it"
+        raise ModelError(what, where=info.model, remedy="Give its present place with --model")
     loaded = load(info.model if model is None else model, device="cpu", dtype="float32")
     if loaded.info.sha256 != info.sha256:
-        what = f"the predictor was trained on a model of other weights (SHA-256 {info.sha256[:12]}...)"
-        raise ModelError(what, where=loaded.info.name, remedy="Say with --model where that one lies")
+        what = f"the predictor was trained on a model with other weights (SHA-256 {info.sha256[:12]}...)"
+        raise ModelError(what, where=loaded.info.name, remedy="Give the place of that model with --model")
     return loaded.checkpoint
 
 
 def _remarks(predictor: "Predictor", coverage: float, tally: "DomainTally") -> "tuple[Remark, ...]":
-    """How far the predictions can be trusted, after all of them are made."""
+    """Return what limits the trust in the predictions, after all of them are made."""
     from biofm.inference.prediction import remark_domain  # brings torch
 
     promises = _promises(predictor, coverage)
@@ -200,7 +221,7 @@ def _remarks(predictor: "Predictor", coverage: float, tally: "DomainTally") -> "
 
 
 def _promises(predictor: "Predictor", coverage: float) -> "list[Remark]":
-    """How far predictions can be trusted, as far as it is known before anything is predicted."""
+    """Return what limits the trust in predictions, as far as it is known before predicting."""
     from biofm.inference.prediction import NOTHING_KEPT, Remark, remark_promises  # bring torch
 
     if predictor.domain is None:
@@ -211,7 +232,7 @@ def _promises(predictor: "Predictor", coverage: float) -> "list[Remark]":
 def _provenance(
     predictor: "Predictor", compute: "Compute", folder: str, coverage: float, gaps: str
 ) -> dict[str, Any]:
-    """Everything that decides the predictions, to be kept beside them."""
+    """Return everything that decides the predictions, for the file of the predictions."""
     from biofm.core import __version__, torch_version  # bring numpy
 
     info = predictor.info

@@ -1,4 +1,4 @@
-"""``prepare``: a data set as a store of tokens."""
+"""The verb ``prepare``: write a data set as a token store."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -10,6 +10,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Annotated
 
 from biofm_datasets.choices import SplitMethod, SplitTool
+from biofm_datasets.text import format_count
 
 from biofm.api import options
 from biofm.api.declaration import Option, Verb, verb
@@ -24,14 +25,24 @@ if TYPE_CHECKING:
     from biofm.corpus import Reading
     from biofm.modalities import Modality
 
-AMOUNT = "{}: a share below 1, or a number, of the sequences or of the groups."
-GROUP = "The name of a group that is held out for {}. Repeat it for several."
+AMOUNT = "Hold out this many sequences or groups for {}, or this share of them if it is below 1."
+GROUP = "Hold out the group of this name for {}. Repeat it for several."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrepareSummary:
-    """What was prepared. ``n_residues`` counts the units that ``units`` names. ``sha256`` is the checksum of
-    the store's record, which holds the checksums of its files.
+    """Holds what was prepared.
+
+    Attributes:
+        store: The folder of the store.
+        sha256: The checksum of the store's record, which holds the checksums of its files.
+        n_sequences: The number of sequences.
+        n_residues: The number of units, such as residues.
+        units: What the sequences are made of, such as "residues".
+        sources: The inputs, with what each of them holds.
+        split: How sequences were held out, and how many.
+        notices: What was changed or skipped, counted.
+        seconds: The time that it took.
     """
 
     store: str
@@ -47,22 +58,26 @@ class PrepareSummary:
 
 @dataclass(frozen=True, slots=True)
 class Prepare(Verb["PrepareSummary"]):
-    """Write sequences as a store of tokens, split and checksummed, in memory that does not grow. Whoever
-    trains on the store maps it into memory.
+    """Write sequences as a token store for training, with a split and checksums.
 
-    ``modality`` names what the inputs hold, by default proteins; without it, letters that look like DNA or a
-    molecule are refused. The split and its options are those of ``biofm_datasets.splits.SplitOptions``.
-    ``resume`` goes on with work that was interrupted there, and the store becomes the same byte by byte.
+    Memory does not grow with the inputs. The split and its options are those of
+    ``biofm_datasets.splits.SplitOptions``. ``resume`` continues work that was interrupted there; the store is
+    then the same, byte by byte, as one that was never interrupted.
 
-    Raises InputError, OutputError, OptionError: each says what, where and what to do.
+    Raises:
+        InputError, OutputError, OptionError: The message says what is wrong, where, and what to do.
     """
 
     inputs: Annotated[
         str | Path | Sequence[str | Path],
-        Option("The files of sequences: FASTA (also .gz), CSV, TSV or Parquet."),
+        Option("Read the sequences from these files: FASTA (also .gz), CSV, TSV or Parquet."),
         Reads("input"),
     ]
-    output: Annotated[str | Path, Option("The folder of the store.", short="-o"), Writes("store")]
+    output: Annotated[
+        str | Path,
+        Option("Write the store into this folder.", short="-o", metavar="FOLDER", group="Output"),
+        Writes("store"),
+    ]
     _: KW_ONLY
     column: options.Column = None
     id_column: options.IdColumn = None
@@ -70,81 +85,97 @@ class Prepare(Verb["PrepareSummary"]):
     modality: Annotated[
         str | None,
         Option(
-            "What the inputs hold, such as protein, which is the default. Without it, letters that look like "
-            "DNA or a molecule are refused; with it, they are read all the same.",
+            f"Says what the inputs hold, such as protein; {options.LETTERS}. By default the files' suffix "
+            "decides, else it is protein, and these letters are refused.",
             flag="--as",
+            metavar="NAME",
+            group="Input",
         ),
         NONE,
     ] = None
     weights: Annotated[
         Sequence[float] | None,
         Option(
-            "The weight of an input in the mixture that training draws from. Repeat it, once for each input "
-            "in their order. By default each input counts by its size.",
+            "Draw from the inputs in training by these weights: repeat it once for each input, in their "
+            "order. By default each input counts by its number of sequences.",
             flag="--weight",
+            group="Input",
         ),
         NONE,
     ] = None
     split: Annotated[
         SplitMethod,
         Option(
-            "How sequences are held out. random: at random; identity: at random, and what resembles them "
-            "leaves the other parts; cluster: whole clusters of relatives; column: as a column says; group: "
-            "whole groups of a column; none: nothing is."
+            "Hold out sequences by this method: random draws them; identity draws them and removes what "
+            "resembles them from the other parts; cluster draws whole clusters of relatives; column reads "
+            "the parts from a column; group draws or names whole groups of a column; none holds out nothing.",
+            metavar="METHOD",
+            group="Training",
         ),
         NONE,
     ] = "none"
-    validation: Annotated[float, Option(AMOUNT.format("How much is held out for validation")), NONE] = 0
-    test: Annotated[float, Option(AMOUNT.format("How much is held out for the test")), NONE] = 0
-    seed: Annotated[int, Option("The seed by which a split draws what is held out."), NONE] = 0
+    validation: Annotated[float, Option(AMOUNT.format("validation"), group="Training"), NONE] = 0
+    test: Annotated[float, Option(AMOUNT.format("the test"), group="Training"), NONE] = 0
+    seed: Annotated[
+        int, Option("Sets the seed of every random choice (the split).", group="Training"), NONE
+    ] = 0
     split_column: Annotated[
         str,
-        Option("In a table: the column of parts (train, validation, test), or of groups."),
+        Option(
+            "Read the parts (train, validation, test), or the groups, of a table from this column.",
+            metavar="COLUMN",
+            group="Training",
+        ),
         NONE,
     ] = ""
     validation_groups: Annotated[
         Sequence[str],
-        Option(GROUP.format("validation"), flag="--validation-group"),
+        Option(GROUP.format("validation"), flag="--validation-group", metavar="NAME", group="Training"),
         NONE,
     ] = ()
     test_groups: Annotated[
         Sequence[str],
-        Option(GROUP.format("the test"), flag="--test-group"),
+        Option(GROUP.format("the test"), flag="--test-group", metavar="NAME", group="Training"),
         NONE,
     ] = ()
     max_identity: Annotated[
         float,
         Option(
-            "Two sequences are relatives where more than this share of their alignment is identical, for the "
-            "splits by identity and by cluster: 0.1 to 1."
+            "Count two sequences as relatives if more than this share of their alignment is identical, from "
+            "0.1 to 1. It is for the splits by identity and by cluster.",
+            group="Training",
         ),
         NONE,
     ] = 0.3
     min_coverage: Annotated[
         float,
         Option(
-            "The share of the shorter sequence that the alignment of two relatives covers at least: 0.1 to 1."
+            "Count two sequences as relatives only if their alignment covers at least this share of the "
+            "shorter one, from 0.1 to 1.",
+            group="Training",
         ),
         NONE,
     ] = 0.5
     split_tool: Annotated[
         SplitTool,
         Option(
-            "What finds relatives. mmseqs: MMseqs2; kmer: the k-mer search of biofm; auto: both, as far as "
-            "they can."
+            "Find relatives with this tool: mmseqs is MMseqs2, kmer is biofm's own k-mer search, auto takes "
+            "both as far as they can.",
+            metavar="TOOL",
+            group="Training",
         ),
         RunsCode("mmseqs"),
     ] = "auto"
     on_error: options.AtFault = "stop"
-    overwrite: Annotated[bool, Option("Replace the store in the output folder."), NONE] = False
-    resume: Annotated[
-        bool, Option("Go on with the work that was interrupted in the output folder."), NONE
-    ] = False
+    overwrite: Annotated[bool, Option("Replace the store in the output folder.", group="Output"), NONE] = (
+        False
+    )
+    resume: options.ResumeRun = False
     quiet: options.Quiet = True
 
     def request(self) -> Request:
         paths = paths_of(self.inputs)
-        self._reading()  # which refuses options that do not fit
+        self._reading()  # refuses options that do not fit
         self._check_inputs(paths)
         reads: dict[str, tuple[Path, ...]] = {"input": paths}
         if self._is_finished():
@@ -218,8 +249,9 @@ class Prepare(Verb["PrepareSummary"]):
         return modality_named(self.modality, paths_of(self.inputs))
 
     def _is_finished(self) -> bool:
-        """Return whether a run that resumes finds a whole store. A killed run may have left an empty folder
-        of unfinished work beside it.
+        """Return whether a run that resumes finds a complete store.
+
+        A killed run may have left an empty folder of unfinished work beside it.
         """
         from biofm_datasets.store.files import RECORD, UNFINISHED  # these bring numpy
         from biofm_datasets.store.unfinished import PROGRESS
@@ -236,18 +268,16 @@ class Prepare(Verb["PrepareSummary"]):
             raise InputError("no inputs were given", remedy=f"Name one or more files of {items}")
         check_not_standard_input(paths, self.modality)
         if weights and len(weights) != len(paths):
-            what = f"{len(weights)} weights for {len(paths)} inputs"
+            what = f"there are {format_count(len(weights), 'weight')} for {format_count(len(paths), 'input')}"
             remedy = "Give one for each input, in their order, or none"
             raise OptionError(what, where="--weight", remedy=remedy)
         for weight in weights or ():
             if not (isfinite(weight) and weight > 0):
                 remedy = "Give positive numbers; leave out an input that is not wanted"
-                raise OptionError(f"{weight} is no weight", where="--weight", remedy=remedy)
+                raise OptionError(f"{weight} is no positive number", where="--weight", remedy=remedy)
 
     def _find_finished(self, request: Request) -> "Store":
-        """Return the store that this same request made before. Raises OutputError where another request
-        made it.
-        """
+        """Return the store that this same request made before, or raise OutputError if another made it."""
         from biofm_datasets.store import open_store  # these bring numpy and torch
 
         from biofm.corpus import open_inputs, request_digest
@@ -258,21 +288,23 @@ class Prepare(Verb["PrepareSummary"]):
             store = open_store(self._folder)
             opened = open_inputs(permit.readers("input"), request.reads["input"], self.weights)
             if store.record.request != request_digest(opened, self._reading(), self._modality.tokenizer()):
-                what = "the store here is finished, and was prepared of other inputs or otherwise"
+                what = "the store here is finished, and was prepared from other inputs or with other options"
                 remedy = "Pass --overwrite to replace it, or choose another folder"
                 raise OutputError(what, where=str(self._folder), remedy=remedy)
         return store
 
     def _check_split(self, store: "Store") -> None:
-        """Raise OutputError where the store is split in another way than was asked for: a run that was killed
-        in its last moment was resumed with another split, which comes too late.
+        """Raise OutputError if the store is split in another way than was asked for.
+
+        That happens when a run was killed in its last moment and is resumed with another split.
         """
         if store.record.split.method != self.split:
-            what = f"this store was all but finished, and is split by {store.record.split.method}"
+            what = f"this store was nearly finished before, and is split by {store.record.split.method}"
             raise OutputError(what, where=str(store.folder), remedy="Pass --overwrite to prepare it again")
 
 
 def _summary(store: "Store", began: float, notices: Mapping[str, int]) -> PrepareSummary:
+    """Return the summary of a run that started at ``began`` (seconds of ``perf_counter``)."""
     return PrepareSummary(
         store=str(store.folder),
         sha256=store.sha256,
@@ -287,25 +319,27 @@ def _summary(store: "Store", began: float, notices: Mapping[str, int]) -> Prepar
 
 
 def _may_hold_files(folder: Path, resume: bool, overwrite: bool) -> bool:
-    """Return whether the gate may let this run write into a folder with files. Raises OutputError where the
-    folder holds files that this run may neither resume nor replace.
+    """Return whether the gate may let this run write into a folder with files.
+
+    Raises:
+        OutputError: The folder holds files that this run may neither resume nor replace.
     """
     from biofm_datasets.store.files import RECORD, UNFINISHED  # bring numpy
 
     if (folder / UNFINISHED).exists():
-        return True  # whether it is this run's work is the writer's to say
+        return True  # the writer checks whether it is this run's work
     is_store, is_empty = (folder / RECORD).exists(), not any(folder.glob("*"))
     if resume and not overwrite and not is_empty:
         what, remedy = "this folder holds files, but no work that could be resumed", "Choose another folder"
         raise OutputError(what, where=str(folder), remedy=remedy)
     if not overwrite and is_store:
         remedy = "Pass --overwrite to replace it, or choose another folder"
-        raise OutputError("a store lies here already", where=str(folder), remedy=remedy)
+        raise OutputError("this folder already holds a store", where=str(folder), remedy=remedy)
     return overwrite or is_empty
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Remove what a run left that was killed when its store was already whole."""
+    """Remove the unfinished work of a run that was killed when its store was already complete."""
     from biofm_datasets.store.files import UNFINISHED  # these bring numpy
     from biofm_datasets.store.unfinished import Unfinished
 
@@ -316,7 +350,7 @@ def _remove_leftovers(folder: Path) -> None:
 
 @contextmanager
 def _new_folder_removed(folder: Path) -> Iterator[None]:
-    """At a fault remove a folder that was not there before, if it is empty."""
+    """Remove a new folder after an error, if it is empty."""
     is_new = not folder.exists()
     try:
         yield

@@ -1,4 +1,4 @@
-"""``pretrain``: a language model of one's own."""
+"""The verb ``pretrain`` trains a language model on sequences."""
 
 from contextlib import ExitStack
 from dataclasses import KW_ONLY, asdict, dataclass, replace
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from biofm.api import options
 from biofm.api.declaration import Option, Verb, verb
 from biofm.api.inputs import paths_of, refuse_resume
-from biofm.api.loading import load
+from biofm.api.loading import load, with_demonstration
 from biofm.core.choices import ObjectiveName
 from biofm.core.environment import __version__
 from biofm.core.errors import OutputError
@@ -27,88 +27,141 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Pretrain(Verb["PretrainSummary"]):
-    """Train a language model on sequences, and judge it on held-out ones, beside baselines.
+    """Train a language model on sequences, and compare it with baselines on held-out sequences.
 
-    ``inputs`` are files, which are prepared in the run's folder, or one store that ``prepare`` made. A new
-    model of ``size`` is trained, or one that there is, with ``start_from``. Everything is written into the
-    folder ``output``; ``resume`` goes on with a run that was interrupted there.
+    ``inputs`` are files, which are prepared in the run's folder, or one store that ``prepare`` wrote. The run
+    trains a new model of ``size``, or continues the model ``start_from``. Everything is written into the
+    folder ``output``; ``resume`` continues a run that was interrupted there.
 
-    The recipe says how to train (``biofm.training.PretrainRecipe``): the given one, changed by the TOML file
-    ``config``, by the settings that are options here, and by ``sets``; the later of these count.
+    The recipe says how to train (``biofm.training.PretrainRecipe``). It starts from ``recipe``, and is
+    changed by the TOML file ``config``, then by the options here that are settings of it, then by ``sets``.
 
-    Where several processes train together, each runs this. It returns in the first one; the others end here.
+    Where several processes train together, each runs this verb. It returns in the first process and ends the
+    others.
 
-    ``Pretrain(...).estimate()`` says what a run will take in time, memory and space on the disk, and how
-    large its batches may be. It reads some of the data, tries a few steps on a copy of the model, and writes
-    nothing. The time to prepare files and to judge the model at the end is not counted; of files, sequences
-    that will be held out and their relatives are counted as if they trained.
+    ``Pretrain(...).estimate()`` predicts the time, memory and disk space of a run, and how large its batches
+    may be. It reads some of the data, tries a few steps on a copy of the model, and writes nothing. The time
+    to prepare files and to judge the model at the end is not counted. Sequences of files that will be held
+    out, and their relatives, are counted as if they were trained on.
 
-    Raises InputError, OutputError, ModelError, OptionError. ProcessError: one of several processes is gone.
+    Raises:
+        InputError, OutputError, ModelError, OptionError: The message says what is wrong, where, and what to
+            do.
+        ProcessError: One of several processes is gone.
     """
 
     inputs: options.Inputs
     output: Annotated[
         str | Path,
-        Option("The folder for the model, its log and its checkpoints.", short="-o"),
+        Option(
+            "Write the model, its log and its checkpoints into this folder.",
+            short="-o",
+            metavar="FOLDER",
+            group="Output",
+        ),
         Writes("run"),
     ]
     recipe: Annotated[
         str | PretrainRecipe | None,
         Option(
-            "Start from the settings by which biofm trained a model that it ships, such as protein-nano. In "
-            "Python a PretrainRecipe may stand here, too."
+            "Start from the settings with which biofm trained a model that it ships, such as protein-nano; "
+            "in Python also from a PretrainRecipe. By default it starts from the defaults of the options.",
+            metavar="NAME",
+            group="Training",
         ),
         Contacts("log"),
     ] = None
     _: KW_ONLY
     n_steps: Annotated[
         int | None,
-        Option("How many steps the optimiser makes; 0 judges a model without training it.", flag="--steps"),
+        Option(
+            "Train for this many steps of the optimiser; 0 judges a model without training it. By default as "
+            "the recipe says; without a recipe it must be given.",
+            flag="--steps",
+            group="Training",
+        ),
         NONE,
     ] = None
-    size: Annotated[str, Option("The size of a new model: nano, small or medium."), NONE] = "nano"
+    size: Annotated[
+        str,
+        Option("Make a new model of this size: nano, small or medium.", metavar="SIZE", group="Model"),
+        NONE,
+    ] = "nano"
     start_from: Annotated[
         str | Path | None,
-        Option(f"Go on from this model instead of a new one. {options.MODEL}"),
+        Option(
+            f"Continue to train this model: {options.A_MODEL}. By default a new model is trained.",
+            metavar="MODEL",
+            group="Model",
+        ),
         Reads("model"),
         Contacts("hub"),
     ] = None
     objective: Annotated[
         ObjectiveName | None,
-        Option("What is learned: masked predicts hidden units, causal the next unit."),
+        Option(
+            "Learn to predict hidden units, such as residues (masked), or the next unit (causal). "
+            + options.BY_RECIPE.format("masked"),
+            group="Training",
+        ),
         NONE,
     ] = None
-    tokens_per_batch: Annotated[
-        int | None, Option("How many tokens a batch of one device holds at most."), NONE
-    ] = None
+    tokens_per_batch: options.TrainingTokensPerBatch = None
     batches_per_step: options.BatchesPerStep = None
     max_length: options.MaxLength = None
     masked_share: Annotated[
         float | None,
-        Option("The share of the units that are to be predicted, between 0 and 1.", flag="--masked"),
+        Option(
+            "Predict this share of the units, between 0 and 1. " + options.BY_RECIPE.format("0.25"),
+            flag="--masked",
+            group="Training",
+        ),
         NONE,
     ] = None
-    learning_rate: Annotated[float | None, Option("The learning rate at its peak."), NONE] = None
+    learning_rate: Annotated[
+        float | None,
+        Option(
+            "Use this learning rate at its peak. " + options.BY_RECIPE.format("0.004"),
+            group="Training",
+        ),
+        NONE,
+    ] = None
     n_warmup: Annotated[
-        int | None, Option("Over how many steps the learning rate rises to its peak.", flag="--warmup"), NONE
+        int | None,
+        Option(
+            "Raise the learning rate to its peak over this many steps. " + options.BY_RECIPE.format("100"),
+            flag="--warmup",
+            group="Training",
+        ),
+        NONE,
     ] = None
     n_held_out: Annotated[
         int | None,
         Option(
-            "How many sequences of each file are kept for judging, with none like them in training.",
+            "Hold out this many sequences of each file to judge the model, and train on none that resemble "
+            "them. " + options.BY_RECIPE.format("500"),
             flag="--held-out",
+            group="Training",
         ),
         NONE,
     ] = None
-    seed: Annotated[
+    seed: options.TrainingSeed = None
+    checkpoint_every: Annotated[
         int | None,
-        Option("The seed of every random choice: split, initial weights, order and masks."),
+        Option(
+            "Write a checkpoint after every so many steps. " + options.BY_RECIPE.format("100"),
+            group="Training",
+        ),
         NONE,
     ] = None
-    checkpoint_every: Annotated[int | None, Option("How many steps lie between checkpoints."), NONE] = None
-    log_every: Annotated[int | None, Option("How many steps lie between the rows of metrics.csv."), NONE] = (
-        None
-    )
+    log_every: Annotated[
+        int | None,
+        Option(
+            "Write a row of metrics.csv after every so many steps. " + options.BY_RECIPE.format("10"),
+            group="Training",
+        ),
+        NONE,
+    ] = None
     devices: options.Devices = None
     config: options.Config = None
     sets: options.Sets = ()
@@ -119,10 +172,12 @@ class Pretrain(Verb["PretrainSummary"]):
     modality: Annotated[
         str | None,
         Option(
-            "What the inputs hold and a new model reads, such as protein. Without it, letters that look like "
-            "DNA or a molecule are refused; with it, they are read all the same. By default it is what the "
-            "store or the files' suffix says, else protein.",
+            f"Says what the inputs hold and a new model reads, such as protein; {options.LETTERS}. By "
+            "default the store or the files' suffix decides, else it is protein, and these letters are "
+            "refused.",
             flag="--as",
+            metavar="NAME",
+            group="Input",
         ),
         NONE,
     ] = None
@@ -131,10 +186,13 @@ class Pretrain(Verb["PretrainSummary"]):
     quiet: options.Quiet = True
 
     def settled(self) -> PretrainRecipe:
-        """The recipe that all given options make. A run that is resumed takes its own recipe in the place of
-        ``config``, unless a PretrainRecipe was given; the name of a recipe counts less than its own.
+        """Return the recipe that all given options make.
 
-        Raises InputError, OptionError.
+        A run that is resumed reads its own recipe as its ``config``, unless a PretrainRecipe was given; its
+        own recipe wins over a recipe's name.
+
+        Raises:
+            InputError, OptionError: A setting is unknown or out of range, or a file cannot be read.
         """
         from biofm.api.configuration import read_configuration, settings_of  # these bring torch
         from biofm.training.processes import main_speaks
@@ -156,9 +214,12 @@ class Pretrain(Verb["PretrainSummary"]):
         return self._beginning(self.settled())
 
     def estimate(self) -> "TrainingEstimate":
-        """What ``run`` will take. One of several processes estimates; the others end here.
+        """Predict the time, memory and disk space of ``run``, and write nothing.
 
-        Raises InputError, ModelError, OptionError.
+        Of several processes one estimates, and the others end here.
+
+        Raises:
+            InputError, ModelError, OptionError: The message says what is wrong, where, and what to do.
         """
         from biofm.corpus import modality_of  # these bring torch and lightning
         from biofm.gate import ask
@@ -227,8 +288,8 @@ class Pretrain(Verb["PretrainSummary"]):
             )  # fmt: skip
             summary = run_pretraining(run)
         crew.dismiss()
-        assert summary is not None, "the others ended"
-        return summary
+        assert summary is not None, "only the first process comes here"
+        return replace(summary, notices=with_demonstration(summary.notices, str(self.start_from)))
 
     @property
     def _name(self) -> str:
@@ -242,21 +303,22 @@ class Pretrain(Verb["PretrainSummary"]):
         )
 
     def _beginning(self, recipe: PretrainRecipe) -> Request:
-        """The request of the first process to begin the run, or to go on with it."""
+        """Return the request of the first process, which starts or resumes the run."""
         from biofm.training.run_data import files_of_data  # brings numpy
         from biofm.training.weights_and_biases import hosts_of
 
         files, folder = files_of_data(paths_of(self.inputs), self.modality), Path(self.output)
         if not self.resume and any(folder.glob("*")):
-            remedy = "Pass --resume to go on with the run in it, or choose another folder"
+            remedy = "Pass --resume to continue the run in it, or choose another folder"
             raise OutputError("the folder is not empty", where=str(folder), remedy=remedy)
         writes = {"run": Target(path=folder, kind="directory", overwrite=self.resume)}
         contacts = hosts_of(recipe)
         return self.asking(reads={"input": files}, writes=writes, contacts=contacts, model=self._name)
 
     def _joining(self) -> Request:
-        """The request of another process to join the run which the first one began. It reads the store that
-        was prepared; only the first process contacts other hosts.
+        """Return the request of another process, which joins the run that the first one started.
+
+        It reads the store that was prepared. Only the first process contacts other hosts.
         """
         from biofm.training.run_data import files_of_data, place_of_data  # bring numpy
 
@@ -266,7 +328,7 @@ class Pretrain(Verb["PretrainSummary"]):
         return self.asking(reads={"input": files}, writes=writes, model=self._name)
 
     def _begin_with(self, recipe: PretrainRecipe, modality: str | None) -> "tuple[Checkpoint, str]":
-        """The model to train, and the SHA-256 of its files; "" for a new model."""
+        """Return the model to train and the SHA-256 of its files, which is "" for a new model."""
         from biofm.models import modality_named, new_model  # bring torch
 
         if self.start_from:
@@ -282,7 +344,7 @@ class Pretrain(Verb["PretrainSummary"]):
         return checkpoint, ""
 
     def _remember(self, checkpoint: "Checkpoint", sha256: str, store: "Store") -> None:
-        """Write into the run's folder what besides the recipe decides the run: its start and its data."""
+        """Write into the run's folder what else decides the run: its first model and its data."""
         from biofm.training.folder import remember
 
         facts = {

@@ -1,4 +1,4 @@
-"""The request that a verb puts to the gate before it acts, and the list of all verbs."""
+"""Requests: what a verb asks of the gate before it acts, and the list of all verbs."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,8 +27,9 @@ VERBS = frozenset(
         "score",
     }
 )
-"""Every verb that the gate may be asked for: those that are declared, an estimate of one of them, reading a
-recipe, and what is done with a model's files. The policy refuses any other.
+"""Every verb that the gate may be asked for: the declared ones, an estimate of one of them (``estimate``),
+reading a recipe (``configure``), and work on a model's files (``fetch``, ``load``, ``save``). The policy
+refuses any other.
 """
 
 
@@ -42,7 +43,17 @@ def request_of(
     contacts: tuple[str, ...] = (),
     model: str = "",
 ) -> Request:
-    """Return a request in the name of the person who runs this process."""
+    """Return a request in the name of the person who runs this process.
+
+    Args:
+        verb: The verb that asks.
+        options: Its options, by their declared names.
+        once: The roles of files that are read a single time, from the first byte to the last.
+        reads: The files to read, by their roles.
+        writes: The files and folders to write, by their roles.
+        contacts: The hosts to contact.
+        model: The name of the model.
+    """
     return Request(
         verb=verb,
         verbs=VERBS,

@@ -1,4 +1,4 @@
-"""``score``: what models expect of variants."""
+"""The verb ``score``: score variants of proteins by what language models predict."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -28,36 +28,38 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Score(Verb["ScoreSummary"]):
-    """Score variants of proteins with a language model: natural logarithms, the wild type is 0, higher is
-    what the model expects more.
+    """Score variants of proteins with language models. Scores are natural logarithms: 0 is the wild type, and
+    a higher score is a variant that the model finds more likely.
 
-    Every column of the table of ``variants`` is passed on; behind them stand the method, whether windows were
-    needed, a score for each of ``models`` and their mean. Wild types come from the file ``wild_type`` (one
-    record for all rows, or several named by ``protein_column``) or from the table's ``sequence_column``. With
+    The output has every column of the table of ``variants``, then the method, whether windows were needed, a
+    score for each of ``models`` and their mean. Wild types come from the file ``wild_type`` (one record for
+    all rows, or several that ``protein_column`` names) or from the table's ``sequence_column``. With
     ``all_singles``, ``variants`` is None: every substitution of every wild type is scored, and ``picture``
-    draws one protein's.
+    draws those of one protein.
 
-    A row whose variant makes no protein (a stop codon, a frameshift, an empty cell) has an empty score and
-    its reason in the column ``reason``; so has a row at fault where ``on_error`` is "skip". The notations are
-    those of ``biofm_datasets.variants``, the numbering that of ``biofm_datasets.changes.locate``, the methods
-    those of ``biofm.inference.scoring.methods``. All models are in memory at once; the table is not.
+    A variant that makes no protein (a stop codon, a frameshift, an empty cell) has an empty score and its
+    reason in the column ``reason``, and so has a faulty row if ``on_error`` is "skip". Notations are those of
+    ``biofm_datasets.variants``, numbers those of ``biofm_datasets.changes.locate``, methods those of
+    ``biofm.inference.scoring.methods``. All models are in memory at once; the table is not.
 
-    However a run ends, what it has done is kept beside the output, and ``resume`` goes on with it: the scores
-    are those of a run that was never stopped; of a run that had ended it finds the table, and says so.
+    However a run ends, its finished work is kept beside the output. ``resume`` continues it, with the same
+    scores as a run that was never interrupted; if the run had finished, it checks the table and says so.
     ``shard`` "2/8" scores the second of eight shares and leaves it as ``OUTPUT.shard-2-of-8``, for ``merge``.
-    ``output`` "-" is standard output: CSV, whole or not at all, and no work is kept to go on with.
+    Standard output gets the complete table or nothing, and no work is kept to resume.
 
-    ``Score(...).estimate()`` says what a run will take in time, memory and space on the disk: it reads
-    everything, runs a sample for some seconds, and writes nothing.
+    ``Score(...).estimate()`` predicts the time, memory and disk space of a run: it reads everything, runs a
+    sample for some seconds, and writes nothing.
 
-    Raises InputError, OutputError, ModelError, OptionError: each says what, where and what to do.
+    Raises:
+        InputError, OutputError, ModelError, OptionError: The message says what is wrong, where, and what to
+            do.
     """
 
     variants: Annotated[
         str | Path | None,
         Option(
-            "The table of variants: CSV (also .gz), TSV or Parquet; - is standard input. There is none where "
-            "all substitutions are scored.",
+            "Read the variants from this table: CSV (also .gz), TSV or Parquet; - is standard input. Leave "
+            "it out to score all substitutions.",
             left_out=True,
         ),
         Reads("variants", once=True),
@@ -67,24 +69,28 @@ class Score(Verb["ScoreSummary"]):
     wild_type: Annotated[
         str | Path | None,
         Option(
-            "The file of the wild type, or of several: FASTA (also .gz), CSV, TSV or Parquet; - is standard "
-            "input.",
+            "Read one or several wild types from this file: FASTA (also .gz), CSV, TSV or Parquet; - is "
+            "standard input. By default the table of variants holds them.",
             short="-w",
+            metavar="FILE",
+            group="Input",
         ),
         Reads("wild_type", once=True),
     ] = None
     all_singles: Annotated[
         bool,
-        Option("Score every substitution of the wild types instead of a table of variants."),
+        Option("Score every substitution of the wild types instead of a table of variants.", group="Input"),
         NONE,
     ] = False
     models: Annotated[
         Sequence[str | Path],
         Option(
-            "The model, or several, repeated on a command line: each has a column of scores, and their mean "
-            f"has one. {options.MODEL_OR_DEFAULT}",
+            f"{options.MODEL_OR_DEFAULT} Several models give a column of scores each, and a column of their "
+            "mean; repeat the option for several.",
             flag="--model",
             short="-m",
+            metavar="MODEL",
+            group="Model",
         ),
         Reads("model"),
         Contacts("hub"),
@@ -92,22 +98,30 @@ class Score(Verb["ScoreSummary"]):
     method: Annotated[
         ScoreMethod,
         Option(
-            "How substitutions are scored: masked-marginals masks each changed residue, wt-marginals shows "
-            "the whole wild type in one run, which is quickest, pseudo-perplexity masks every residue in "
-            "turn, which is slowest. Insertions and deletions are always scored by pseudo-perplexity."
+            "Score substitutions by this method: masked-marginals masks each changed residue; wt-marginals "
+            "shows the whole wild type in one run, which is fastest; pseudo-perplexity masks every residue "
+            "in turn, which is slowest. Insertions and deletions are always scored by pseudo-perplexity.",
+            metavar="METHOD",
+            group="Model",
         ),
         NONE,
     ] = "masked-marginals"
     offset: Annotated[
         int,
-        Option("What the variants' numbering adds: 23 where H24 is the first residue of the wild type."),
+        Option(
+            "Subtract this from the residue numbers of the variants: 23 if H24 is the first residue of the "
+            "wild type.",
+            group="Input",
+        ),
         NONE,
     ] = 0
     format: Annotated[
         FormatWord | None,
         Option(
-            "The format of the variants, or of the wild types where all substitutions are scored, where no "
-            "name says it, as of standard input."
+            "Read the variants, or with --all-singles the wild types, as this format: fasta, csv, tsv or "
+            "parquet. By default the file's suffix decides; a table on standard input needs this.",
+            metavar="FORMAT",
+            group="Input",
         ),
         NONE,
     ] = None
@@ -115,35 +129,50 @@ class Score(Verb["ScoreSummary"]):
     variant_column: Annotated[
         str | None,
         Option(
-            "The column of variants, such as A24G or p.Ala24Gly. By default the first that is named mutant, "
-            "variant, mutation or hgvs_pro."
+            "Read the variants, such as A24G or p.Ala24Gly, from this column. By default it is the first "
+            "that is named mutant, variant, mutation or hgvs_pro.",
+            metavar="COLUMN",
+            group="Input",
         ),
         NONE,
     ] = None
     mutated_column: Annotated[
         str | None,
         Option(
-            "The column of whole mutated sequences, instead of one of variants. By default it is "
-            "mutated_sequence, where there is no column of variants."
+            "Read whole mutated sequences from this column, instead of variants. By default it is "
+            "mutated_sequence if there is no column of variants.",
+            metavar="COLUMN",
+            group="Input",
         ),
         NONE,
     ] = None
     protein_column: Annotated[
         str | None,
-        Option("The column that names the wild type of each row, where there are several."),
+        Option(
+            "Read the id of each row's wild type from this column. By default there is one wild type for all "
+            "rows.",
+            metavar="COLUMN",
+            group="Input",
+        ),
         NONE,
     ] = None
     sequence_column: Annotated[
         str | None,
         Option(
-            "The column of wild types: in the file of wild types where that is a table, else in the table of "
-            "variants."
+            "Read the wild types from this column of their own table or, without one, of the table of "
+            "variants. By default they come from a FASTA file.",
+            metavar="COLUMN",
+            group="Input",
         ),
         NONE,
     ] = None
     picture: Annotated[
         str | Path | None,
-        Option("Draw all substitutions of one protein as a heat map: .svg .png .pdf"),
+        Option(
+            f"Draw all substitutions of one protein as a heat map into this file. {options.FIGURE}",
+            metavar="FILE",
+            group="Output",
+        ),
         Writes("picture"),
     ] = None
     dtype: options.Dtype = "float32"
@@ -152,8 +181,9 @@ class Score(Verb["ScoreSummary"]):
     on_error: Annotated[
         OnError,
         Option(
-            "What to do at a faulty row: stop, or skip it, which leaves its score empty and says why in the "
-            "column reason."
+            "Says what happens at a faulty row: stop ends the run with an error, skip leaves the score empty "
+            "and gives the reason in the column reason.",
+            group="Input",
         ),
         NONE,
     ] = "stop"
@@ -171,7 +201,7 @@ class Score(Verb["ScoreSummary"]):
         return self.asking(reads=reads, writes=writes, model=self._named)
 
     def estimate(self) -> "ScoreEstimate":
-        """What ``run`` will take."""
+        """Predict the time, memory and disk space of ``run``; read all of the input, and write nothing."""
         from biofm.gate import ask  # brings numpy
 
         undrawn = replace(self, picture=None)  # an estimate draws nothing
@@ -188,7 +218,7 @@ class Score(Verb["ScoreSummary"]):
             return job.find(permit) if "output" in request.reads else job.run(permit, progress)
 
     def _begin(self, permit: "Permit") -> "ScoreJob":
-        """Load the models, which say what the rows are of, and read the first rows."""
+        """Load the models, which decide what is read, and read the first rows."""
         from biofm.api.score_job import ScoreJob  # these bring torch
         from biofm.inference.scoring import Rows, Scorer
 
@@ -213,12 +243,12 @@ class Score(Verb["ScoreSummary"]):
         )
 
     def _reads(self) -> dict[str, tuple[Path, ...]]:
-        """The files of the rows, by role. Raises OptionError for options that do not fit."""
+        """Return the files to read, by role, or raise OptionError for options that do not fit."""
         self._how(), self._sources, work_of(self), self._columns  # each checks its own options
         return self._sources.files()
 
     def _how(self) -> "ScoreOptions":
-        """How variants are read and scored."""
+        """Return how variants are read and scored."""
         from biofm.inference.scoring import ScoreOptions  # brings torch
 
         return ScoreOptions(
@@ -247,13 +277,13 @@ class Score(Verb["ScoreSummary"]):
 
     @property
     def _models(self) -> list[str]:
-        """The models that are named; where none is, the default one for what the wild types are."""
+        """The named models; if none is named, the default model for the kind of the wild types."""
         wild_types = self.wild_type or self.variants or STANDARD_STREAM
         return [str(model) for model in self.models or [model_for(None, self.modality, wild_types)]]
 
     @property
     def _columns(self) -> list[str]:
-        """The names of the models' columns."""
+        """The names that the models' columns have."""
         from biofm.inference.scoring import column_names  # brings torch
 
         return column_names(self._models)
@@ -263,10 +293,11 @@ class Score(Verb["ScoreSummary"]):
         return ", ".join(self._models)
 
     def _targets(self) -> dict[str, Target]:
-        """What is written, by role.
+        """Return what is written, by role.
 
-        Raises OutputError for a suffix that no table or picture has, and OptionError for a picture of a shard
-        and for an option that does not fit standard output.
+        Raises:
+            OutputError: No table or picture has this suffix.
+            OptionError: A picture of a shard is asked for, or an option does not fit standard output.
         """
         from biofm.api.table import table_targets  # these bring torch
         from biofm.core.tables import check_table_suffix
@@ -275,13 +306,14 @@ class Score(Verb["ScoreSummary"]):
         output = Path(self.output)
         check_table_suffix(output)
         if output == STANDARD_STREAM and (self.resume or self.shard is not None):
-            what = "what goes to standard output leaves nothing behind"
+            what = "a run that writes to standard output leaves no work behind"
             where = "--resume" if self.resume else "--shard"
             raise OptionError(what, where=where, remedy="Name a file with --output")
         if self.shard is not None:
             if self.picture is not None:
-                remedy = "Leave it out, and draw the whole"
-                raise OptionError("a shard is not drawn", where="--picture", remedy=remedy)
+                what = "a shard holds only some of the substitutions and cannot be drawn"
+                remedy = "Leave it out, and draw the figure by a run without --shard"
+                raise OptionError(what, where="--picture", remedy=remedy)
             return {"work": work_of(self).target}
         targets = table_targets(output, self.overwrite)
         if self.picture is not None:

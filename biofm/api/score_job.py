@@ -1,11 +1,11 @@
-"""A scoring run at work, from loaded models to a finished table.
+"""Scoring runs: score the rows with loaded models and write the finished table.
 
-Imports torch, so ``biofm.api.score`` imports it only when a run or an estimate begins.
+This imports torch, so ``biofm.api.score`` imports it only when a run or an estimate starts.
 """
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any, BinaryIO, cast
@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 
 from biofm.api.finished import ALREADY_WHOLE, BEGUN_AFRESH, check_finished, provenance_of
+from biofm.api.loading import with_demonstration
 from biofm.api.model import Model
 from biofm.api.table import write_score_table
 from biofm.api.work import Work
@@ -50,10 +51,21 @@ SCORE_NAMES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreJob:
-    """What a scoring run works with since it ``began`` (seconds of ``perf_counter``).
+    """Holds what one scoring run works with.
 
-    ``names`` are those of the columns of the ``loaded`` models. ``first`` is the first part of the ``rows``,
-    which come from the file ``where``. ``offset`` is that of the variants' numbering.
+    Attributes:
+        work: The share of the input to score, and where its unfinished work lies.
+        picture: The file for a figure; None draws none.
+        offset: What the residue numbers of the variants are higher than positions in the sequence.
+        on_error: Whether a faulty row stops the run or is skipped.
+        names: The names of the models' columns.
+        loaded: The models, in the order of ``names``.
+        scorer: What computes the scores.
+        where: What messages call the file of the rows.
+        first: The first part of the rows.
+        rows: All rows, the first part included.
+        notices: What was changed or skipped, counted.
+        began: The time of the start, in seconds of ``perf_counter``.
     """
 
     work: Work
@@ -70,12 +82,13 @@ class ScoreJob:
     began: float
 
     def estimate(self) -> ScoreEstimate:
-        """What the run will take. Reads all rows, and writes nothing."""
+        """Predict the time, memory and disk space of the run; read all rows, and write nothing."""
         compute = self.loaded[0].compute
-        return estimate_scores(self.rows, self.scorer, self.names, self.work.share, self.notices, compute)
+        found = estimate_scores(self.rows, self.scorer, self.names, self.work.share, self.notices, compute)
+        return replace(found, notices=self._with_demonstrations(found.notices))
 
     def run(self, permit: Permit, progress: ProgressSink) -> ScoreSummary:
-        """Score the rows that are not scored yet; then, unless this is a share, write the table."""
+        """Score the rows that are not scored yet, then write the table unless this is a share."""
         journal = permit.journal("work")
         n_before = journal.n_done
         self._score(journal, progress)
@@ -87,7 +100,11 @@ class ScoreJob:
         return self._summary(totals, seconds, provenance_of(journal))
 
     def find(self, permit: Permit) -> ScoreSummary:
-        """The summary of a run that had ended before. Raises OutputError where its output is another's."""
+        """Return the summary of a run that had finished before.
+
+        Raises:
+            OutputError: Another request made the output.
+        """
         work = self.work
         totals = totals_of_rows(self.rows, work.share)
         made_so = check_finished(permit, work.made, self._provenance(), self.rows.digest, work.share)
@@ -95,7 +112,7 @@ class ScoreJob:
         return self._summary(totals, perf_counter() - self.began, made_so)
 
     def _score(self, journal: Journal, progress: ProgressSink) -> None:
-        """Score what the journal does not hold yet."""
+        """Score the rows that the journal does not hold yet."""
         share, how = self.work.share, self._provenance()
         made = fingerprint_of_scores(self.scorer, how, self.names, share)
         journal.begin(made, cast("Fields", how))
@@ -113,7 +130,7 @@ class ScoreJob:
             )
 
     def _write(self, journal: Journal, permit: Permit, progress: ProgressSink) -> None:
-        """Write the table, and the picture that was asked for."""
+        """Write the table and, if it was asked for, the picture."""
         scores: list[Any] = []  # the mean scores of each block
 
         def keep(block: Columns) -> None:
@@ -125,9 +142,9 @@ class ScoreJob:
             self._draw(scores, permit.writer("picture"), self.picture.suffix.lower())
 
     def _draw(self, scores: Sequence[Any], handle: BinaryIO, suffix: str) -> None:
-        """Draw the scan, whose ``scores`` come block by block, as they were written."""
+        """Draw all substitutions; ``scores`` holds the blocks in the order in which they were written."""
         scanned = self.first.variants[0]
-        assert isinstance(scanned, Variant), "a scan has nothing else"
+        assert isinstance(scanned, Variant), "a scan holds only variants"
         matrix = scan_matrix(scanned.wild_type, np.concatenate([block.to_numpy() for block in scores]))
         draw_scan(
             scanned.wild_type,
@@ -151,10 +168,14 @@ class ScoreJob:
             variants_per_second=totals.n_scored / seconds,
             dtype_reason=self.loaded[0].compute.reason,
             provenance=provenance,
-            notices=dict(+self.notices),
+            notices=self._with_demonstrations(+self.notices),
         )
 
+    def _with_demonstrations(self, notices: Mapping[str, int]) -> dict[str, int]:
+        """Return the notices, and behind them one for each demonstration model."""
+        return with_demonstration(notices, *(one.info.name for one in self.loaded))
+
     def _provenance(self) -> dict[str, Any]:
-        """Everything that decides the scores, to be kept in the table or beside it."""
+        """Return everything that decides the scores, for the table or the file beside it."""
         names = [one.info.name for one in self.loaded]
         return provenance_of_scores(self.scorer, names, self.offset, self.loaded[0].compute)

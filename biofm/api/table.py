@@ -1,4 +1,4 @@
-"""The table that a verb writes: where it may lie, and how the journals of a run become one."""
+"""Tables that verbs write: where a table may lie, and how the journals of a run become one."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -19,14 +19,17 @@ from biofm.policy import Target
 
 
 def table_targets(output: Path, overwrite: bool) -> dict[str, Target]:
-    """The targets of a table and, where its format has no place for it, of the file of its provenance.
+    """Return the targets of a table: its file and, for a format without metadata, the file of its provenance.
 
-    A file of provenance without its table is what a killed run left, and is replaced. On standard output
-    there is the table alone; OptionError is raised for ``overwrite`` there.
+    A killed run may have left a file of provenance without its table; it is replaced. Standard output gets
+    the table alone.
+
+    Raises:
+        OptionError: ``overwrite`` is asked for on standard output.
     """
     if output == STANDARD_OUTPUT:
         if overwrite:
-            what, remedy = "nothing is written over on standard output", "Leave it out"
+            what, remedy = "standard output has no file to replace", "Leave it out"
             raise OptionError(what, where="--overwrite", remedy=remedy)
         return {"output": Target(path=output, kind="stream")}
     targets = {"output": Target(path=output, overwrite=overwrite)}
@@ -36,7 +39,7 @@ def table_targets(output: Path, overwrite: bool) -> dict[str, Target]:
 
 
 def open_output(permit: Permit, output: Path, provenance: Mapping[str, Any]) -> Table:
-    """Open the table at ``output``. The permit was asked for with ``table_targets(output, ...)``."""
+    """Open the table ``output`` for writing; the permit was asked for with ``table_targets(output, ...)``."""
     beside = permit.writer("provenance") if provenance_path(output) else None
     return open_table(permit.writer("output"), check_table_suffix(output), provenance, beside)
 
@@ -44,7 +47,7 @@ def open_output(permit: Permit, output: Path, provenance: Mapping[str, Any]) -> 
 def write_embedding_table(
     journals: Sequence[Journal], permit: Permit, output: Path, progress: ProgressSink
 ) -> Written:
-    """Write the embeddings of finished journals in the order of the input."""
+    """Write the embeddings of finished journals into ``output``, in the order of the input."""
     provenance = provenance_of(journals[0])
     writer = open_writer(
         permit.writer("output"),
@@ -67,9 +70,9 @@ def write_score_table(
     notices: Counter[str],
     on_block: Callable[[Columns], None] = lambda columns: None,
 ) -> int:
-    """Write the scores of finished journals in the order of the input; returns the number of rows.
+    """Write the scores of finished journals in the order of the input, and return the number of rows.
 
-    ``on_block`` is called with every block of them.
+    ``on_block`` is called with the columns of each block of rows.
     """
     table = open_output(permit, output, provenance_of(journals[0]))
     with progress.bar("writing") as bar:

@@ -1,6 +1,4 @@
-"""Work: where a verb that can be resumed or shared among processes keeps its unfinished work, and what that
-becomes.
-"""
+"""Work: where a verb that can be resumed or sharded keeps its unfinished work, and which file it becomes."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Resumable(Protocol):
-    """A verb with the options of a run that can be resumed and shared."""
+    """Is a verb with the options of a run that can be resumed and sharded."""
 
     @property
     def output(self) -> str | Path: ...
@@ -28,10 +26,14 @@ class Resumable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """The work of one run.
+    """Describes the work of one run.
 
-    ``share``: the part of the input that the run works on. ``made``: the file that is there at its end, which
-    is the output or, where ``is_shared``, the file that ``merge`` takes.
+    Attributes:
+        share: The part of the input that the run works on.
+        made: The file that the run leaves: the output or, of a shard, the file that ``merge`` takes.
+        is_shared: Whether the run works on a shard.
+        resume: Whether to continue the unfinished work.
+        overwrite: Whether to replace an existing output.
     """
 
     share: "Shard"
@@ -42,16 +44,16 @@ class Work:
 
     @property
     def is_finished(self) -> bool:
-        """Whether the run is to be resumed and has ended before."""
+        """Whether the run is to be resumed and has finished before."""
         from biofm.gate import was_finished  # brings numpy
 
         return self.resume and not self.overwrite and was_finished(self.made)
 
     @property
     def target(self) -> Target:
-        """Where the work is written: into the file of a share, or into a folder beside the output.
+        """The place where the work is written: the file of a shard, or a folder beside the output.
 
-        For standard output it is a temporary folder, which goes when the run ends.
+        For standard output it is a temporary folder, which is removed when the run ends.
         """
         from secrets import token_hex  # these bring numpy, or are rarely needed
 
@@ -67,7 +69,7 @@ class Work:
 
 
 def work_of(asked: Resumable) -> Work:
-    """The work that a verb was asked for. Raises OptionError where its ``shard`` is not such as 2/8."""
+    """Return the work that a verb was asked for, or raise OptionError for a shard that is not like 2/8."""
     from biofm.inference.runs import WHOLE, Shard  # bring torch
 
     output, is_shared = Path(asked.output), asked.shard is not None

@@ -1,4 +1,4 @@
-"""The command line. Nothing heavy is imported before a command runs."""
+"""The command line imports nothing heavy before a command runs, so that ``--help`` is quick."""
 
 from biofm.cli.main import app, main
 

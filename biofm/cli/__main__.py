@@ -1,4 +1,4 @@
-"""``python -m biofm.cli``."""
+"""Runs the command line: ``python -m biofm.cli``."""
 
 from biofm.cli.main import main
 

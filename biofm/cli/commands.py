@@ -1,4 +1,4 @@
-"""How a command is made from the declaration of its verb, which says everything about its options."""
+"""Commands: each is made from the declaration of its verb, which says everything about its options."""
 
 import inspect
 import re
@@ -9,21 +9,40 @@ from types import GenericAlias, NoneType
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import typer
+from typer.core import TyperArgument, TyperCommand
 
-from biofm.api.declaration import Declared, Verb, name_of, options_of
+from biofm.api.declaration import GROUPS, Declared, Verb, name_of, options_of
 from biofm.api.fitting import members_of
 from biofm.policy import Contacts
 
 PLAIN = (str, int, float, bool)
+METAVARS = {str: "TEXT", int: "N", float: "X", bool: "", Path: "PATH"}
+"""What stands for a value in the help, by its type; a flag has none."""
+FEW = 12
+"""With more options than this, a command's help lists them under headings."""
+WIDEST = 16
+"""Longer choices leave too little room for the help beside them on a terminal of 80 columns."""
+RUN = GROUPS[-1]
 
 V = TypeVar("V", bound=Verb[Any])
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-EstimateFlag = Annotated[
-    bool,
-    typer.Option(
-        "--estimate", help="Print what the run will take in time, memory and space, and write nothing."
-    ),
-]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.", metavar="")]
+
+
+class Command(TyperCommand):
+    """Is a command whose help page shows types only where they help."""
+
+    def __init__(self, *given: Any, **options: Any) -> None:
+        super().__init__(*given, **options)
+        for one in self.params:
+            if isinstance(one, TyperArgument):  # typer shows its type and takes no other text for it
+                one.display_type_rich = lambda ctx: ""  # type: ignore[method-assign]
+
+    def get_help_option(self, ctx: Any) -> Any:
+        """Return the option ``--help``, under the heading of the options beside it."""
+        found = super().get_help_option(ctx)
+        if found is not None and any(getattr(one, "rich_help_panel", None) for one in self.params):
+            found.rich_help_panel = RUN
+        return found
 
 
 def command(
@@ -34,15 +53,21 @@ def command(
     check: Callable[[V, bool], None] | None = None,
     run: Callable[[V], Any] = Verb.perform,
 ) -> Callable[..., None]:
-    """Return the command of a verb: its options, ``--json``, and ``--estimate`` if there is a
-    ``show_estimate``.
+    """Return the command of a verb, with its options and ``--json``.
 
-    ``show`` and ``show_estimate`` print a result. They are given the verb as it was asked, the result, and
-    whether to print JSON. ``check`` raises for what only a command line can ask for. ``run`` performs the
-    verb.
+    Args:
+        verb: The declaration of the verb.
+        show: Prints the result. It takes the verb as it was asked, the result, and whether to print JSON.
+        show_estimate: Prints an estimate, and takes the same. With it the command has ``--estimate``.
+        check: Raises an error for a request that only a command line can make wrongly, such as two outputs
+            on one stream. It takes the verb as it was asked, and whether to print JSON.
+        run: Performs the verb.
     """
     kinds = ((declared, _plain_type(declared)) for declared in options_of(verb))
     offered = [(declared, kind) for declared, kind in kinds if kind is not None]
+    is_grouped = len(offered) > FEW
+    if is_grouped:
+        offered.sort(key=lambda one: _place_of(one[0]))
 
     def call(**given: Any) -> None:
         as_json, is_estimate = given.pop("json"), given.pop("estimate", False)
@@ -55,11 +80,22 @@ def command(
         else:
             show(asked, run(asked), as_json)
 
-    extra = {"estimate": EstimateFlag} if show_estimate else {}
+    extra = {"json": ("--json", "Print the result as JSON.")}
+    if show_estimate:
+        words = "Print the time, memory and disk space that the run will take, and write nothing."
+        extra = {"estimate": ("--estimate", words), **extra}
+    panel = RUN if is_grouped else None
     call.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [
-            *(_parameter(declared, kind) for declared, kind in offered),
-            *(_keyword(name, hint, False) for name, hint in {**extra, "json": Json}.items()),
+            *(_parameter(declared, kind, is_grouped) for declared, kind in offered),
+            *(
+                _keyword(
+                    name,
+                    Annotated[bool, typer.Option(flag, help=words, metavar="", rich_help_panel=panel)],
+                    False,
+                )
+                for name, (flag, words) in extra.items()
+            ),
         ]
     )
     call.__name__ = name_of(verb)
@@ -67,7 +103,13 @@ def command(
     return call
 
 
-def _parameter(declared: Declared, kind: Any) -> inspect.Parameter:
+def _place_of(declared: Declared) -> int:
+    """Return the place of an option's heading in the help: arguments first, then the order of ``GROUPS``."""
+    return GROUPS.index(declared.option.group) + 1 if declared.option.group else 0
+
+
+def _parameter(declared: Declared, kind: Any, is_grouped: bool) -> inspect.Parameter:
+    """Return the parameter from which typer makes the argument or option of a command."""
     option, default = declared.option, declared.default
     text = _as_it_stands(option.help)
     if default is MISSING:
@@ -76,12 +118,25 @@ def _parameter(declared: Declared, kind: Any) -> inspect.Parameter:
         argument: Any = Annotated[kind, typer.Argument(help=text)]
         return _keyword(declared.name, argument, default)
     flags = [declared.flag, *([option.short] if option.short else [])]
-    hint: Any = Annotated[kind, typer.Option(*flags, help=text)]
+    panel = option.group or None if is_grouped else None
+    metavar = option.metavar or _metavar(kind)
+    hint: Any = Annotated[kind, typer.Option(*flags, help=text, metavar=metavar, rich_help_panel=panel)]
     if declared.name == "quiet":
-        default = False  # whoever sits at a terminal wants to see how far it is
+        default = False  # at a terminal a person wants to see the progress
     elif isinstance(default, tuple):
         default = list(default) or None
     return _keyword(declared.name, hint, default)
+
+
+def _metavar(kind: Any) -> str | None:
+    """Return what stands for an option's value in the help; None for short choices, which typer lists."""
+    for member in members_of(kind):
+        one = get_args(member)[0] if isinstance(member, GenericAlias) else member
+        if get_origin(one) is Literal:
+            return None if len("|".join(get_args(one))) <= WIDEST else "WORD"
+        if one in METAVARS:
+            return METAVARS[one]
+    return None
 
 
 def _keyword(name: str, hint: Any, default: Any) -> inspect.Parameter:
@@ -89,7 +144,7 @@ def _keyword(name: str, hint: Any, default: Any) -> inspect.Parameter:
 
 
 def _given(declared: Declared, value: Any) -> Any:
-    """Return an option as Python would give it. Where the command line left it out, its default, or None."""
+    """Return an option as Python would give it; its default or None where the command line left it out."""
     if value is None or value == []:
         return None if declared.default is MISSING else declared.default
     return tuple(value) if isinstance(value, list) else value
@@ -101,7 +156,7 @@ def _as_it_stands(text: str) -> str:
 
 
 def _plain_type(declared: Declared) -> Any:
-    """Return the type by which a command line reads an option; None where no text can give its value."""
+    """Return the type by which a command line reads an option; None if no text can give its value."""
     members = members_of(declared.type)
     for member in members:
         if get_origin(member) is Sequence:
@@ -115,8 +170,9 @@ def _plain_type(declared: Declared) -> Any:
 
 
 def _word(members: Sequence[Any], declared: Declared) -> Any:
-    """Return the one of these types that a text is read as: a path, unless the text may also name something
-    else, such as a model on the hub.
+    """Return the one of these types as which a command line reads a text.
+
+    It is a path, unless the text may also name something else, such as a model on the hub.
     """
     names_others = any(isinstance(effect, Contacts) and effect.role == "hub" for effect in declared.effects)
     if Path in members and not names_others:

@@ -14,12 +14,12 @@ from biofm.models import new_model, write_checkpoint
 
 PROTEINS = ["MKTAYIAKQRQISFVKSHFSRQ", "MKTAYIA", "MSHFSRQ"]
 SEES_ONE_SIDE = (
-    "this model is causal: it sees what stands before a residue alone, and a residue is scored by what "
-    "stands on both sides of it. Give a model that was trained on masked residues, or embed with this one"
+    "this model is causal: it sees only the residues before each residue, but scores depend on residues on "
+    "both sides. Use a model that was trained on masked residues; this one can embed"
 )
 TOUCH_BOTH_SIDES = (
-    "this model is causal: it sees what stands before a residue alone, and residues touch those behind them "
-    "as well. Give a model that was trained on masked residues, or embed with this one"
+    "this model is causal: it sees only the residues before each residue, but contacts depend on residues on "
+    "both sides. Use a model that was trained on masked residues; this one can embed"
 )
 CLS_SEES_NOTHING = (
     "--pool: in a causal model <cls> sees no residue: it is the same for every protein. "

@@ -125,7 +125,7 @@ def estimate_embed(input: Path, **options: Any) -> object:
 )
 @pytest.mark.parametrize("value", [pd.DataFrame({"seq": ["MK"]}), {"a": "MK"}], ids=["table", "dictionary"])
 def test_what_is_no_path_is_refused_where_a_file_belongs(verb: Any, options: Any, value: Any) -> None:
-    with pytest.raises(InputError, match=r"a path belongs here, not a value of the type (DataFrame|dict)"):
+    with pytest.raises(InputError, match=r"this must be a path, not a value of the type (DataFrame|dict)"):
         verb(value, **options)
 
 

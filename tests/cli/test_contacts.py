@@ -139,8 +139,8 @@ ONE = (*WORDS, "--structure", "s.pdb", "--protein", "sp|P1|A")
 WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "another suffix": (("-o", "out.h5ad"), "out.h5ad: .h5ad is not a format for contact"),
     "a picture of another suffix": ((*WORDS, "--picture", "map.jpg"), "map.jpg: .jpg is no format"),
-    "a chain of no structure": ((*WORDS, "--chain", "A"), "--chain: there is no structure to take it from"),
-    "a protein for nothing": ((*WORDS, "--protein", "b"), "--protein: every protein is predicted anyway"),
+    "a chain of no structure": ((*WORDS, "--chain", "A"), "--chain: a chain was named, but no structure"),
+    "a protein for nothing": ((*WORDS, "--protein", "b"), "--protein: it chooses the protein of a picture or a structure"),
     "a threshold of a matrix": ((*WORDS, "--threshold", "0.5"), "--threshold: a matrix in .npz is always"),
     "a threshold above 1": (("-o", "out.csv", "--threshold", "2"), "--threshold: 2.0 is no probability"),
     "a separation of 0": ((*WORDS, "--min-separation", "0"), "--min-separation: 0 is too small"),
@@ -180,7 +180,7 @@ def test_a_model_without_a_contact_head_is_refused(model: str, biofm: Any, tiny_
     name = str(tiny_esm2) if model == "tiny_esm2" else model
     outcome = biofm("contacts", "p.fasta", "-o", "out.npz", "--model", name, "--quiet")
     assert outcome.status == 1
-    assert f"{name}: this model has no trained contact head. Give an ESM-2, such as esm2-8m" in outcome.err
+    assert f"{name}: this model has no trained contact head. Use an ESM-2, such as esm2-8m" in outcome.err
     assert not Path("out.npz").exists()
 
 

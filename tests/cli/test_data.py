@@ -46,7 +46,7 @@ WRONG: dict[str, tuple[str, bytes | str | None, tuple[str, ...], list[str]]] = {
     "a ragged row": ("p.csv", TABLE + "b\n", ("--column", "seq"), ["p.csv, line 5"]),
     "a Parquet in name only": ("p.parquet", FASTA, ("--column", "s"), ["p.parquet"]),
     "two weights": ("p.fasta", FASTA, ("--weight", "1", "--weight", "2"), ["2 weights for 1 input"]),
-    "a weight of zero": ("p.fasta", FASTA, ("--weight", "0"), ["--weight", "0.0 is no weight"]),
+    "a weight of zero": ("p.fasta", FASTA, ("--weight", "0"), ["--weight", "0.0 is no positive number"]),
     "an amount that is none": ("p.fasta", FASTA, ("--split", "random", "--test", "1.5"), ["--test", "1.5"]),
     "nothing held out": ("p.fasta", FASTA, ("--split", "random"), ["--split random", "--validation 0.05"]),
     "too much held out": ("p.fasta", FASTA, ("--split", "random", "--test", "3"), ["3 of 3 sequences"]),
@@ -102,7 +102,7 @@ def store(biofm: Any, tmp_path: Path) -> Path:
 
 # what lies in the output folder besides a store, further words, what the message must say
 WRONG_OUTPUTS: dict[str, tuple[Callable[[Path], object], tuple[str, ...], list[str]]] = {
-    "a store": (lambda folder: None, (), ["a store lies here already", "--overwrite"]),
+    "a store": (lambda folder: None, (), ["this folder already holds a store", "--overwrite"]),
     "a store prepared otherwise": (
         lambda folder: None,
         ("--resume", "--split", "random", "--test", "1"),
@@ -319,7 +319,7 @@ WRONG_DESCRIPTIONS: dict[str, tuple[tuple[str, ...], list[str]]] = {
     "an unfinished store": (("unfinished",), ["unfinished", "--resume"]),
     "a damaged store": (("damaged",), ["tokens.safetensors", "too short"]),
     "a store that lacks a file": (("lacking",), ["split.safetensors", "no such file"]),
-    "a store and a file": (("store", "p.fasta"), ["store", "a store is described alone"]),
+    "a store and a file": (("store", "p.fasta"), ["store", "a store must be the only input"]),
     "a column of a store": (("store", "--column", "seq"), ["store", "a store has none"]),
     "standard input": (("-",), ["-: data sets are read from files"]),
     "a table without --column": (("p.csv",), ["p.csv", "--column"]),

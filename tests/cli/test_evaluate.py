@@ -146,7 +146,7 @@ def test_a_column_named_like_a_baseline_is_refused(biofm: Any) -> None:
 def test_a_pipe_is_refused(biofm: Any) -> None:
     outcome = biofm("evaluate", "-", *CHOICE)
     assert outcome.status == 1
-    assert "a table cannot come through a pipe" in outcome.err
+    assert "cannot come through a pipe" in outcome.err
 
 
 def test_an_existing_result_stays_without_overwrite(biofm: Any) -> None:

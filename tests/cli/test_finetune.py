@@ -195,7 +195,7 @@ def test_a_wrong_input_gives_one_clear_line_and_nothing_is_lost(
 def test_a_pipe_is_refused(biofm: Any) -> None:
     outcome = biofm("finetune", "-", *CHOICE, "-o", "run")
     assert outcome.status == 1
-    assert "a table cannot come through a pipe" in outcome.err
+    assert "cannot come through a pipe" in outcome.err
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import pytest
 from biofm.core.outputs import SUFFIXES
 from tests.cli.tables import sequences
 
-ENDED = "notice: outputs that this same request had made before, so that nothing was left to do: 1\n"
+ENDED = "notice: outputs that this same request had finished before, so that nothing was left to do: 1\n"
 
 EMBED = ("embed", "in.fasta", "-m", "MODEL", "--dtype", "float32", "-o")
 SCORE = ("score", "--all-singles", "-w", "one.fasta", "-m", "MODEL", "--method", "wt-marginals", "-o")
@@ -48,7 +48,7 @@ def test_an_output_whose_provenance_is_nested_without_end_is_another_ones(repeat
     again = repeat(words, "--resume")
 
     assert (again.status, again.err.count("\n")) == (1, 1)
-    assert "the file already exists, and this command makes another one" in again.err
+    assert "the file already exists, and it is not what this request would write" in again.err
 
 
 @pytest.mark.parametrize("case", FINISHED)

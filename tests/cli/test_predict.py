@@ -118,12 +118,12 @@ def test_a_predictor_that_was_trained_whole_needs_no_other_model(
     assert biofm(*predict, "-p", "full", "-o", "full.csv").status == 0
     lost = biofm(*predict, "-p", "probe/predictor", "-o", "probe.csv")
     assert lost.status == 1
-    assert f"{moved}: no such model any more" in lost.err, "the path is absolute, whatever was said"
+    assert f"{moved}: the model that was fine-tuned is no longer here" in lost.err, "the path is absolute, whatever was said"
     assert "--model" in lost.err
     found = biofm(*predict, "-p", "probe/predictor", "-o", "probe.csv", "--model", "elsewhere")
     assert found.status == 0, found.err
     other = biofm(*predict, "-p", "probe/predictor", "-o", "other.csv", "--model", "protein-nano")
-    assert "trained on a model of other weights" in other.err
+    assert "trained on a model with other weights" in other.err
     assert biofm("info", "full/predictor/members/seed-0").status == 0, (
         "a fine-tuned encoder is a model itself"
     )

@@ -212,7 +212,7 @@ WRONG: list[tuple[tuple[str, ...], str, str]] = [
     (("--recipe", "protein-mega"), "",
      "--recipe: no such recipe: protein-mega. Give protein-nano, or a recipe.toml as --config"),
     (("--steps", "9", "--estimate", "--resume"), "",
-     "--estimate: an estimate is of a whole run. Leave out --resume"),
+     "--estimate: an estimate is always for a whole run. Leave out --resume"),
     (("--steps", "9", "--estimate", "--start-from", "nobody/nothing"), "", "nobody/nothing: "),
     (("--steps", "9", "--estimate", "--objective", "causal", "--start-from", "protein-nano"), "",
      "--objective: "),

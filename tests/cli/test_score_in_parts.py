@@ -150,7 +150,7 @@ def test_a_shard_is_not_drawn(biofm: Any) -> None:
     Path("wt.fasta").write_text(f">a\n{PROTEIN}\n")
     picture = ("--picture", "a.svg", "--shard", "1/2")
     outcome = biofm("score", "--all-singles", "-w", "wt.fasta", "-o", "out.csv", *picture)
-    assert (outcome.status, "--picture: a shard is not drawn" in outcome.err) == (1, True)
+    assert (outcome.status, "--picture: a shard holds only some of the substitutions" in outcome.err) == (1, True)
 
 
 def test_an_estimate_counts_what_a_run_then_does_and_writes_nothing(

@@ -163,8 +163,8 @@ WRONG_CALLS: dict[str, tuple[Callable[[ESMC], object], str]] = {
     "no batch": (lambda client: client(TOKENS[0]), r"not torch.int64 of shape \[4\]"),
     "a batch in a single": (lambda client: client.logits(ESMProteinTensor(sequence=TOKENS)), "shape"),
     "fractions": (lambda client: client(TOKENS.float()), "not torch.float32"),
-    "padding alone": (lambda client: client(torch.ones_like(TOKENS)), "no tokens but padding"),
-    "an empty batch": (lambda client: client(TOKENS[:0]), "no tokens but padding"),
+    "padding alone": (lambda client: client(torch.ones_like(TOKENS)), "all tokens are padding"),
+    "an empty batch": (lambda client: client(TOKENS[:0]), "all tokens are padding"),
     "a token too large": (lambda client: client(TOKENS + 62), "not a number from 0 to 63"),
     "a negative token": (lambda client: client(TOKENS - 1), "not a number from 0 to 63"),
     "fractions of chains": (
@@ -172,7 +172,7 @@ WRONG_CALLS: dict[str, tuple[Callable[[ESMC], object], str]] = {
         "or the number of its chain, not torch.f",
     ),
     "a mask of another shape": (lambda client: client(TOKENS, TOKENS[0] > 0), "the number of its chain, not"),
-    "no chain but padding": (lambda client: client(TOKENS, -TOKENS - 1), "no tokens but padding"),
+    "no chain but padding": (lambda client: client(TOKENS, -TOKENS - 1), "all tokens are padding"),
     "tokens by two names": (lambda client: client(TOKENS, input_ids=TOKENS), "two names of the same tokens"),
     "nothing to decode": (lambda client: client.decode(ESMProteinTensor()), "tokens of one protein"),
     "two to decode": (

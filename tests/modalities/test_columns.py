@@ -125,7 +125,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bytes(
     biofm.embed(file, whole, **options)
     embed_stopped(stopped, pool=pool)
     summary = biofm.embed(file, stopped, resume=True, **options)
-    assert not any("begun at the start" in notice for notice in summary.notices)
+    assert not any("started from the beginning" in notice for notice in summary.notices)
     assert stopped.read_bytes() == whole.read_bytes()
     again = biofm.embed(file, stopped, resume=True, **options)
     assert again.n_tokens == 0

@@ -115,7 +115,7 @@ def test_a_folder_with_files_is_not_written_into(
 
     with pytest.raises(OutputError) as caught:
         api.pretrain([fasta], folder, nothing)
-    remedy = "Pass --resume to go on with the run in it, or choose another folder"
+    remedy = "Pass --resume to continue the run in it, or choose another folder"
     assert str(caught.value) == f"{folder}: the folder is not empty. {remedy}"
     with pytest.raises(OutputError, match="holds files, but no run that could be resumed"):
         api.pretrain([fasta], folder, nothing, resume=True)
