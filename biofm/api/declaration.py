@@ -343,7 +343,7 @@ def _documented(declaration: type[Verb[Any]]) -> str:
 
 
 def _spelt_limits(limits: Bound) -> str:
-    """Return the limits of a number as a sentence, such as ``From 1 to 1,024.``"""
+    """Return the limits of a number as a sentence: ``From 1 to 1,024``."""
     least, most = (f"{one:,}" if isinstance(one, int) else f"{one:g}" for one in (limits.least, limits.most))
     return f"From {least} to {most}."
 

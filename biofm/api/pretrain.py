@@ -1,4 +1,4 @@
-"""The verb ``pretrain`` trains a language model on sequences."""
+"""The verb ``pretrain``: build a language model from sequences."""
 
 from contextlib import ExitStack
 from dataclasses import KW_ONLY, asdict, dataclass, replace

@@ -1,12 +1,13 @@
-"""The group ``biofm data``: its commands ``prepare`` and ``describe``, and what they print."""
+"""The group ``biofm data`` has the commands ``prepare`` and ``describe``; here is what they print."""
 
 from typing import TYPE_CHECKING
 
+from biofm_datasets.text import format_count
 from typer import Typer
 
 from biofm.api import Describe, Prepare
-from biofm.cli.commands import command
-from biofm.cli.printing import print_json, print_result, print_table, say, say_notices
+from biofm.cli.commands import Command, command
+from biofm.cli.printing import print_json, print_result, print_table, say, say_notices, say_wrote
 
 if TYPE_CHECKING:
     from biofm.api.prepare import PrepareSummary
@@ -28,12 +29,12 @@ def show_describe(asked: Describe, found: "Description", as_json: bool) -> None:
     else:
         _print_description(found)
     if asked.picture:
-        say(f"-> {asked.picture}")
+        say_wrote("the picture", asked.picture)
 
 
-app = Typer(no_args_is_help=True, help="Prepare data sets for training, and see what they are like.")
-app.command()(command(Prepare, show_prepare))
-app.command()(command(Describe, show_describe))
+app = Typer(no_args_is_help=True, help="Prepare data sets for training, and describe them.")
+app.command(cls=Command)(command(Prepare, show_prepare))
+app.command(cls=Command)(command(Describe, show_describe))
 
 
 def _print_description(found: "Description") -> None:
@@ -48,7 +49,7 @@ def _print_description(found: "Description") -> None:
         (found.units, ", ".join(f"{name} {value:,.0f}" for name, value in found.quantiles.items())),
         ("letters", _spell_letters(found)),
         *(
-            (f"in {a} and {b}", f"{it.n_sequences:,} sequences")
+            (f"in {a} and {b}", format_count(it.n_sequences, "sequence"))
             for it in found.shared
             for a, b in [it.sources]
         ),
@@ -64,15 +65,19 @@ def _print_description(found: "Description") -> None:
 def _spell_letters(found: "Description") -> str:
     total = max(1, sum(found.letters.values()))
     commonest = [f"{letter} {count / total:.1%}" for letter, count in list(found.letters.items())[:5]]
-    others = f"{found.n_unknown:,} are none of" if found.n_unknown else "all are of"
+    if not found.n_unknown:
+        others = "all are of"
+    else:
+        others = f"{found.n_unknown:,} {'is' if found.n_unknown == 1 else 'are'} not among"
     return f"{', '.join(commonest)}, ...; {others} {found.standard}"
 
 
 def _spell_leakage(it: "Leakage") -> str:
-    text = f"{it.n_copies:,} of {it.n_sequences:,} are copies"
+    text = f"{it.n_copies:,} of {it.n_sequences:,} {'is a copy' if it.n_copies == 1 else 'are copies'}"
     if it.n_sampled:
         searched = "" if it.n_searched == it.n_other else f" among {it.n_searched:,} of {it.n_other:,}"
-        text += f"; {it.n_related:,} of {it.n_sampled:,} sampled have a relative there{searched}"
+        have = "has" if it.n_related == 1 else "have"
+        text += f"; {it.n_related:,} of {it.n_sampled:,} sampled {have} a relative there{searched}"
     return text
 
 
@@ -86,14 +91,14 @@ def _print_summary(summary: "PrepareSummary") -> None:
     print_table(rows, header=("input", "sequences", summary.units, "share of draws"))
     split = summary.split
     if split.method != "none":
-        say(f"split by {split.method}: {_spell_counts(split.counts)}")
+        say(f"Split by {split.method}: {_spell_counts(split.counts)}.")
     if split.tool:
-        say(f"relatives found by {split.tool}")
-    say(f"{summary.n_sequences:,} sequences in {summary.seconds:.1f} s -> {summary.store}")
+        say(f"Relatives were found by {split.tool}.")
+    say_wrote(f"{format_count(summary.n_sequences, 'sequence')} in {summary.seconds:.1f} s", summary.store)
 
 
 def _spell_counts(counts: dict[str, int]) -> str:
     parts = [f"{counts[part]:,} {part}" for part in ("train", "validation", "test")]
     if counts["removed"]:
-        parts.append(f"{counts['removed']:,} left out because they resemble held-out ones")
+        parts.append(f"{counts['removed']:,} left out for resembling held-out ones")
     return ", ".join(parts)

@@ -1,8 +1,10 @@
-"""What the commands print with ``--estimate``: the time, memory and disk that a run will take."""
+"""Estimates: what the commands print with ``--estimate``, the time, memory and disk that a run needs."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from biofm_datasets.text import format_count
 
 from biofm.api import Embed, Finetune, Pretrain, Score
 from biofm.cli.printing import print_json, print_table, say_notices
@@ -47,28 +49,37 @@ def _show(
 def _rows(estimate: "EmbedEstimate", output: Path) -> list[tuple[str, str]]:
     made = estimate.provenance
     return [
-        (str(made["items"]), f"{estimate.n_sequences:,}, of which {estimate.n_unique:,} different sequences"),
-        (str(made["units"]), f"{estimate.n_residues:,}, in the longest {estimate.longest:,}"),
-        ("tokens", f"{estimate.n_tokens:,} through the model"),
-        ("rows", f"{estimate.n_rows:,} x {estimate.n_dimensions}"),
+        (
+            str(made["items"]),
+            f"{estimate.n_sequences:,}, with {format_count(estimate.n_unique, 'different sequence')}",
+        ),
+        (str(made["units"]), f"{estimate.n_residues:,}; the longest sequence has {estimate.longest:,}"),
+        ("tokens", f"{estimate.n_tokens:,} go through the model"),
+        ("rows", f"{estimate.n_rows:,} of {format_count(estimate.n_dimensions, 'number')}"),
         ("computed in", f"{made['dtype']} on {made['device']}"),
         *_costs(estimate, output),
-        ("until it is whole", f"{format_bytes(estimate.scratch_bytes)} more beside it"),
+        ("until it is complete", f"{format_bytes(estimate.scratch_bytes)} more beside it"),
     ]
 
 
 def _score_rows(estimate: "ScoreEstimate", output: Path) -> list[tuple[str, str]]:
     return [
         ("variants", f"{estimate.n_variants:,}"),
-        ("runs of the models", f"{estimate.n_tokens:,} tokens for {estimate.n_answers:,} answers"),
+        (
+            "runs of the models",
+            f"{format_count(estimate.n_tokens, 'token')} for {format_count(estimate.n_answers, 'answer')}",
+        ),
         ("computed in", f"{estimate.dtype} on {estimate.device}"),
         *_costs(estimate, output),
-        ("until it is whole", f"{format_bytes(estimate.scratch_bytes)} more beside it, and the table again"),
+        (
+            "until it is complete",
+            f"{format_bytes(estimate.scratch_bytes)} more beside it, and the table once more",
+        ),
     ]
 
 
 def _costs(estimate: "EmbedEstimate | ScoreEstimate", output: Path) -> list[tuple[str, str]]:
-    """Return the rows of time, memory and disk. The size in the format that was asked for comes first."""
+    """Return the rows of time, memory and disk; the size in the format that was asked for comes first."""
     speed = estimate.sample_tokens / estimate.sample_seconds if estimate.sample_seconds else 0.0
     suffix = output.suffix.lower()
     sizes = {suffix: estimate.output_bytes.get(suffix, 0)} | dict(estimate.output_bytes)
@@ -76,13 +87,14 @@ def _costs(estimate: "EmbedEstimate | ScoreEstimate", output: Path) -> list[tupl
         (
             "time",
             f"{format_duration(estimate.seconds)}, at {speed:,.0f} tokens/s "
-            f"(a sample of {estimate.sample_tokens:,} tokens in {estimate.sample_seconds:.1f} s)",
+            f"(a sample of {format_count(estimate.sample_tokens, 'token')} took "
+            f"{estimate.sample_seconds:.1f} s)",
         ),
         ("memory", f"{format_bytes(estimate.memory_bytes)} ({_parts(estimate.memory_parts)})"),
         ("output", ", ".join(f"{name} {format_bytes(n)}" for name, n in sizes.items() if n)),
     ]
     if estimate.device_bytes:
-        costs.insert(2, ("memory of the device", format_bytes(estimate.device_bytes)))
+        costs.insert(2, ("device memory", format_bytes(estimate.device_bytes)))
     return costs
 
 
@@ -90,18 +102,21 @@ def _training_rows(estimate: "TrainingEstimate") -> list[tuple[str, str]]:
     n_epochs = estimate.n_tokens / estimate.n_train_tokens
     sizes = ", ".join(f"{name} {format_bytes(n)}" for name, n in estimate.output_bytes.items())
     rows = [
-        ("parameters", f"{estimate.n_parameters:,}, of which {estimate.n_trained:,} are trained"),
-        ("steps", f"{estimate.n_steps:,}, of {estimate.n_tokens:,} tokens together"),
-        ("training data", f"{estimate.n_train_tokens:,} tokens, passed {n_epochs:.2f} times"),
+        ("parameters", f"{estimate.n_parameters:,}; {estimate.n_trained:,} of them are trained"),
+        ("steps", f"{estimate.n_steps:,} with {format_count(estimate.n_tokens, 'token')} in all"),
+        (
+            "training data",
+            f"{format_count(estimate.n_train_tokens, 'token')}, each read {n_epochs:.2f} times",
+        ),
         ("computed in", f"{estimate.dtype} on {estimate.device} ({estimate.dtype_reason})"),
-        ("time of training", _training_time(estimate)),
+        ("training time", _training_time(estimate)),
         ("memory", f"{format_bytes(estimate.memory_bytes)} ({_parts(estimate.memory_parts)})"),
         ("output", sizes),
     ]
     if estimate.host_bytes:
-        rows.insert(6, ("memory of the host", format_bytes(estimate.host_bytes)))
+        rows.insert(6, ("host memory", format_bytes(estimate.host_bytes)))
     if estimate.room_bytes is not None:
-        rows.append(("memory there is", format_bytes(estimate.room_bytes)))
+        rows.append(("available memory", format_bytes(estimate.room_bytes)))
         rows.append(("--tokens-per-batch", _batches(estimate)))
     return rows
 
@@ -109,19 +124,22 @@ def _training_rows(estimate: "TrainingEstimate") -> list[tuple[str, str]]:
 def _finetune_rows(estimate: "FinetuneEstimate") -> list[tuple[str, str]]:
     rows = [("rows of the table", f"{estimate.n_rows:,}"), ("method", estimate.method)]
     if estimate.training is None:
-        assert estimate.vectors is not None, "a probe has vectors"
+        assert estimate.vectors is not None, "a probe is fitted on vectors"
         return [*rows, *_vector_rows(estimate.vectors)]
     if estimate.n_members > 1:
-        rows.append(("members", f"{estimate.n_members}, each as follows but for the output"))
+        rows.append(("members", f"{estimate.n_members}; what follows is for each, except the output"))
     if estimate.seconds is not None:
-        rows.append(("time in all", f"at most {format_duration(estimate.seconds)}"))
+        rows.append(("total time", f"at most {format_duration(estimate.seconds)}"))
     return [*rows, *_training_rows(estimate.training)]
 
 
 def _vector_rows(vectors: "EmbedEstimate") -> list[tuple[str, str]]:
     return [
-        ("vectors", f"{vectors.n_rows:,} x {vectors.n_dimensions}, made once"),
-        ("tokens", f"{vectors.n_tokens:,} through the model"),
+        (
+            "vectors",
+            f"{vectors.n_rows:,} of {format_count(vectors.n_dimensions, 'number')}, computed once",
+        ),
+        ("tokens", f"{vectors.n_tokens:,} go through the model"),
         ("computed in", f"{vectors.provenance['dtype']} on {vectors.provenance['device']}"),
         *_costs(vectors, Path("vectors")),
     ]
@@ -129,11 +147,11 @@ def _vector_rows(vectors: "EmbedEstimate") -> list[tuple[str, str]]:
 
 def _training_time(estimate: "TrainingEstimate") -> str:
     if estimate.seconds is None:
-        return "not tried: there is not the memory for a step"
+        return "unknown, because there is too little memory to try a step"
     speed = estimate.sample_tokens / estimate.sample_seconds
     return (
         f"{format_duration(estimate.seconds)}, at {speed:,.0f} tokens/s "
-        f"(a sample of {estimate.sample_tokens:,} tokens in {estimate.sample_seconds:.1f} s)"
+        f"(a sample of {format_count(estimate.sample_tokens, 'token')} took {estimate.sample_seconds:.1f} s)"
     )
 
 
@@ -141,7 +159,7 @@ def _batches(estimate: "TrainingEstimate") -> str:
     fits = (
         f"up to {estimate.largest_tokens_per_batch:,}" if estimate.largest_tokens_per_batch else "under 1,024"
     )
-    return f"{estimate.tokens_per_batch:,}; {fits} fit that memory"
+    return f"{estimate.tokens_per_batch:,}; {fits} would fit into the available memory"
 
 
 def _parts(parts: Mapping[str, int]) -> str:

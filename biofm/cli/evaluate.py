@@ -1,11 +1,11 @@
-"""What ``biofm evaluate`` prints."""
+"""Evaluation on the command line: what ``biofm evaluate`` prints."""
 
 from typing import TYPE_CHECKING
 
 from biofm_datasets.text import format_count
 
 from biofm.api import Evaluate
-from biofm.cli.printing import print_json, print_result, print_table, say, say_notices
+from biofm.cli.printing import print_json, print_result, print_table, say, say_notices, say_wrote
 
 if TYPE_CHECKING:
     from biofm.evaluation import Comparison, Evaluation, Row
@@ -18,13 +18,16 @@ def show_evaluate(asked: Evaluate, found: "Evaluation", as_json: bool) -> None:
     else:
         _print_evaluation(found)
     _say_comparisons(found)
-    for path in filter(None, (asked.output, asked.picture)):
-        say(f"-> {path}")
+    if asked.output:
+        say_wrote("the result", asked.output)
+    if asked.picture:
+        say_wrote("the picture", asked.picture)
 
 
 def _print_evaluation(found: "Evaluation") -> None:
     print_result(
-        f"{found.n_rows:,} measurements; positive for AUROC and MCC: {found.positive} ({found.n_positive:,})"
+        f"{format_count(found.n_rows, 'measurement')}; positive for AUROC and MCC: {found.positive} "
+        f"({found.n_positive:,})"
     )
     header = (found.measured, "Spearman", "AUROC", "NDCG", "MCC", "n")
     print_table([_cells(row) for row in found.rows], header=header)
@@ -47,12 +50,12 @@ def _spell(value: float | None) -> str:
 def _say_comparisons(found: "Evaluation") -> None:
     for row in found.rows:
         if row.fitted:
-            say(f"{row.name} has seen measurements of this assay: {row.fitted}")
+            say(f"{row.name} was fitted to measurements of this assay: {row.fitted}.")
     for it in found.comparisons:
         if it.baseline_spearman > it.score_spearman:
             say(_describe(it))
     if len({row.n for row in found.rows}) > 1:
-        say("Where n differs, so do the rows; a score and a baseline are compared on those that have both")
+        say("Rows with different n are judged on different variants; comparisons use the variants of both.")
 
 
 def _describe(it: "Comparison") -> str:

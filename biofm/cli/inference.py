@@ -1,24 +1,25 @@
-"""What the commands that run a model print, and ``biofm neighbours`` and ``biofm merge``, which go on with
-results.
+"""Inference on the command line: what the commands that run a model, ``neighbours`` and ``merge`` print.
 
-Each ``show_...`` is given the verb as it was asked, what came of it, and whether to print that as JSON.
-Results go to standard output, everything about them to standard error.
+Each function ``show_...`` takes the verb as it was asked, its result, and whether to print that as JSON.
+Results go to standard output, and everything about them goes to standard error.
 """
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from biofm_datasets.text import format_count
 from typer import BadParameter
 
 from biofm.api import Contacts, Embed, Merge, Neighbours, Perplexity, Predict, Score
 from biofm.cli.printing import (
-    place_of,
+    counted,
     print_json,
     print_table,
     refuse_two_outputs,
     say,
     say_notices,
     say_remarks,
+    say_wrote,
     spelt_counts,
 )
 from biofm.core.errors import OptionError
@@ -36,7 +37,7 @@ def show_embed(asked: Embed, summary: "EmbedSummary", as_json: bool) -> None:
         print_json(summary)
     else:
         _say_run(summary)
-        say(f"{summary.n_rows:,} x {summary.n_dimensions} -> {summary.output}")
+        say_wrote(_spelt_rows(summary), summary.output)
 
 
 def show_perplexity(asked: Perplexity, summary: "PerplexitySummary", as_json: bool) -> None:
@@ -47,8 +48,8 @@ def show_perplexity(asked: Perplexity, summary: "PerplexitySummary", as_json: bo
     _say_run(summary)
     if summary.perplexity is not None:
         made = summary.provenance
-        say(f"{made['method']} perplexity of all {made['units']}: {summary.perplexity:.2f}")
-    say(f"{summary.n_sequences:,} rows -> {place_of(summary.output)}")
+        say(f"The {made['method']} perplexity of all {made['units']} is {summary.perplexity:.2f}.")
+    say_wrote(format_count(summary.n_sequences, "row"), summary.output)
 
 
 def show_predict(asked: Predict, summary: "PredictSummary", as_json: bool) -> None:
@@ -58,8 +59,8 @@ def show_predict(asked: Predict, summary: "PredictSummary", as_json: bool) -> No
         print_json(summary)
     else:
         _say_run(summary)
-        what = f"{summary.task} of {', '.join(summary.targets)} by {summary.n_members}"
-        say(f"{what} -> {place_of(summary.output)}")
+        how = f"{summary.task} by {format_count(summary.n_members, 'model')}"
+        say_wrote(f"the predictions of {', '.join(summary.targets)} ({how})", summary.output)
 
 
 def show_contacts(asked: Contacts, summary: "ContactsSummary", as_json: bool) -> None:
@@ -70,9 +71,9 @@ def show_contacts(asked: Contacts, summary: "ContactsSummary", as_json: bool) ->
         if summary.structure:
             _print_precision(summary.structure)
         _say_run(summary)
-        say(f"contacts -> {summary.output}")
+        say_wrote("the contacts", summary.output)
     if asked.picture:
-        say(f"picture -> {asked.picture}")
+        say_wrote("the picture", asked.picture)
 
 
 def show_score(asked: Score, summary: "ScoreSummary", as_json: bool) -> None:
@@ -82,11 +83,12 @@ def show_score(asked: Score, summary: "ScoreSummary", as_json: bool) -> None:
         return
     provenance, speed = summary.provenance, summary.variants_per_second
     decimals = 0 if speed >= 10 else 2  # a long deletion takes seconds
-    say(f"{provenance['dtype']} on {provenance['device']}: {summary.dtype_reason}")
-    say(f"{summary.n_variants:,} variants, {summary.n_tokens:,} tokens, {speed:,.{decimals}f} variants/s")
-    say(f"{_spelt_scores(summary)} -> {place_of(summary.output)}")
+    say(f"Computed in {provenance['dtype']} on {provenance['device']}: {summary.dtype_reason}.")
+    counts = f"{format_count(summary.n_variants, 'variant')}, {format_count(summary.n_tokens, 'token')}"
+    say(f"{counts}, {speed:,.{decimals}f} variants/s")
+    _say_wrote_scores(summary)
     if asked.picture:
-        say(f"picture -> {asked.picture}")
+        say_wrote("the picture", asked.picture)
 
 
 def show_merge(asked: Merge, summary: "MergeSummary | ScoreMergeSummary", as_json: bool) -> None:
@@ -96,14 +98,15 @@ def show_merge(asked: Merge, summary: "MergeSummary | ScoreMergeSummary", as_jso
     if as_json:
         print_json(summary)
         return
+    shards = format_count(summary.n_shards, "shard")
     if isinstance(summary, MergeSummary):
-        items = summary.provenance.get("items", "proteins")  # an earlier biofm left it out
-        say(f"{summary.n_sequences:,} {items}, {summary.n_unique:,} sequences, {summary.n_shards} shards")
-        say(f"{summary.n_rows:,} x {summary.n_dimensions} -> {summary.output}")
+        items = counted(summary.n_sequences, "items", summary.provenance)
+        say(f"Joined {shards}: {items}, {format_count(summary.n_unique, 'different sequence')}.")
+        say_wrote(_spelt_rows(summary), summary.output)
     else:
-        what = f"{_spelt_scores(summary)}, {summary.n_shards} shards"
-        say(f"{what} -> {place_of(summary.output)}")
-    say("The shards are left as they are; they are no longer needed")
+        say(f"Joined {shards}.")
+        _say_wrote_scores(summary)
+    say("The shards are left as they are; they are no longer needed.")
 
 
 def show_neighbours(asked: Neighbours, found: "FoundNeighbours", as_json: bool) -> None:
@@ -115,16 +118,16 @@ def show_neighbours(asked: Neighbours, found: "FoundNeighbours", as_json: bool) 
         rows = [(id_, other, f"{cosine:.3f}") for id_, other, cosine in pairs]
         print_table(rows, header=(found.item, "nearest", "cosine"))
     if asked.picture:
-        say(f"picture -> {asked.picture}")
+        say_wrote("the picture", asked.picture)
 
 
 def check_output(asked: Merge | Perplexity | Predict | Score, as_json: bool) -> None:
-    """Raise OptionError where the table and the result would both go to standard output."""
+    """Raise OptionError if the table and the result would both go to standard output."""
     refuse_two_outputs(Path(asked.output), as_json)
 
 
 def check_neighbours(asked: Neighbours, as_json: bool) -> None:
-    """Raise BadParameter, wrong usage of the command line, where ``--top`` is out of range."""
+    """Raise BadParameter, which is wrong usage of the command line, if ``--top`` is out of range."""
     from biofm.inference import check_top  # brings torch
 
     try:
@@ -134,25 +137,32 @@ def check_neighbours(asked: Neighbours, as_json: bool) -> None:
 
 
 def _say_run(summary: "ContactsSummary | EmbedSummary | PerplexitySummary | PredictSummary") -> None:
-    """Say in which dtype and where the model ran, on how much, and how fast."""
+    """Print in which precision, where, on how many records and how fast the model ran."""
     provenance, speed = summary.provenance, summary.tokens_per_second
-    say(f"{provenance['dtype']} on {provenance['device']}: {summary.dtype_reason}")
+    say(f"Computed in {provenance['dtype']} on {provenance['device']}: {summary.dtype_reason}.")
     counts = spelt_counts(summary.n_sequences, summary.n_residues, provenance)
     say(f"{counts}, {speed:,.0f} tokens/s")
 
 
-def _spelt_scores(summary: "ScoreSummary | ScoreMergeSummary") -> str:
-    """Return such as ``12 scores, 3 rows without``."""
-    without = f", {summary.n_unscored:,} rows without" if summary.n_unscored else ""
-    return f"{summary.n_variants - summary.n_unscored:,} scores{without}"
+def _spelt_rows(summary: "EmbedSummary | MergeSummary") -> str:
+    """Return the size of a table of embeddings, such as "3 rows of 320 numbers"."""
+    return f"{format_count(summary.n_rows, 'row')} of {format_count(summary.n_dimensions, 'number')}"
+
+
+def _say_wrote_scores(summary: "ScoreSummary | ScoreMergeSummary") -> None:
+    """Print how many scores were written, and how many rows have none."""
+    scores = format_count(summary.n_variants - summary.n_unscored, "score")
+    without = f" and {format_count(summary.n_unscored, 'row')} without a score" if summary.n_unscored else ""
+    say_wrote(f"{scores}{without}", summary.output)
 
 
 def _print_precision(found: "StructureSummary") -> None:
-    """Print how many of the predicted contacts the structure has, by range and number of contacts."""
+    """Print the share of predicted contacts that the structure has, by range and number of contacts."""
     rows: dict[str, list[str]] = {}
     for one in found.precision:
         cell = "-" if one.precision is None else f"{one.precision:.3f}"
         rows.setdefault(one.range, []).append(cell)
     header = ("precision", *dict.fromkeys(one.at for one in found.precision))
     print_table([(name, *cells) for name, cells in rows.items()], header=header)
-    say(f"{found.protein} in {found.structure}: {found.n_shown:,} residues, {found.n_contacts:,} contacts")
+    counts = f"{format_count(found.n_shown, 'residue')}, {format_count(found.n_contacts, 'contact')}"
+    say(f"{found.protein} in {found.structure}: {counts}")

@@ -1,4 +1,4 @@
-"""The command line: all commands, and the one place where an error becomes a line on standard error."""
+"""Main: all commands are put together here, and an error becomes a line on standard error."""
 
 import os
 import re
@@ -26,7 +26,7 @@ from biofm.api import (
     Score,
 )
 from biofm.cli import data
-from biofm.cli.commands import command
+from biofm.cli.commands import Command, command
 from biofm.cli.estimate import (
     show_embed_estimate,
     show_finetune_estimate,
@@ -55,8 +55,10 @@ from biofm.core.text import shown
 
 
 class _Commands(TyperGroup):
-    """The group of all commands. Its complaints of wrong usage repeat words of the command line, which may be
-    names of files and are shown safely.
+    """Holds all commands.
+
+    Its messages about wrong usage repeat words of the command line, which may be names of files and are
+    shown safely.
     """
 
     def make_context(self, *given: Any, **options: Any) -> Any:
@@ -70,10 +72,11 @@ class _Commands(TyperGroup):
 
 @contextmanager
 def _shown_complaints() -> Iterator[None]:
+    """Make the messages of errors about wrong usage safe for a terminal."""
     try:
         yield
     except Exception as error:
-        if hasattr(error, "format_message"):  # as click's and typer's own have
+        if hasattr(error, "format_message"):  # the errors of click and typer have it
             error.message = shown(error.message)  # type: ignore[attr-defined]
         raise
 
@@ -85,7 +88,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Foundation models of digital biology: embed sequences, score variants, see contacts, train models.",
+    help="Run and train foundation models of biology: embed sequences, score variants, predict contacts.",
 )
 COMMANDS = (
     command(Embed, show_embed, show_embed_estimate),
@@ -102,18 +105,18 @@ COMMANDS = (
     command(Predict, show_predict, check=check_output),
 )
 for one in COMMANDS:
-    app.command()(one)
+    app.command(cls=Command)(one)
 app.add_typer(data.app, name="data")
 
 
 def main() -> NoReturn:
     """Run the command line.
 
-    Exit code 0: done; 1: a fault that the message explains; 2: wrong usage; 128 and
-    the number of a signal: interrupted by it.
+    Exit code 0 means success, 1 an error that the message explains, 2 wrong usage, and 128 plus the number of
+    a signal that the signal ended the run.
     """
-    if sys.stderr is None:  # print would take standard output in its place
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115  # as long as the process lives
+    if sys.stderr is None:  # print would write to standard output instead
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115  # stays open as long as the process lives
     show_all_safely()
     listen(_terminate)
     sys.argv[1:] = map(with_file_named, sys.argv[1:])
@@ -122,37 +125,38 @@ def main() -> NoReturn:
             app()
         finally:
             with output_faults():
-                print(end="", flush=True)  # here, where it can fail with grace
+                print(end="", flush=True)  # an error of writing must come up here, where it has a message
     except BiofmError as error:
         _complain(error, str(error))
         sys.exit(1)
-    except SystemExit as end:  # by a signal, if there is more to say of it
+    except SystemExit as end:  # a signal leaves notes
         if _notes(end):
             _complain(end, "interrupted")
         raise
-    except BrokenPipeError:  # The reader of our output has gone.
+    except BrokenPipeError:  # the reader of the output is gone
         forget_output()
         sys.exit(1)
-    except OSError as error:  # of a place that could not even be looked at, or of a disk that fails
+    except OSError as error:  # a path cannot be looked at, or a disk fails
         place = f"{error.filename}: " if error.filename else ""
         _complain(error, f"{place}{error.strerror or error}. Check the path, its permissions and its disk")
         sys.exit(1)
     except Exception:
-        sys.excepthook = print_traceback  # here, because typer sets its own
+        sys.excepthook = print_traceback  # set here, because typer sets its own before
         raise
     sys.exit(0)
 
 
 def with_file_named(word: str) -> str:
-    """A word of the command with ``./-``, a file of that name, spelled in full: paths do not keep the ``./``,
-    and ``-`` is standard input or output.
+    """Return a word of the command line in which ``./-``, a file named "-", is an absolute path.
+
+    Paths do not keep the ``./``, and ``-`` alone is standard input or output.
     """
     found = re.fullmatch(r"(--[\w-]+=|-\w|)(\./+)+-", word)
     return f"{found[1]}{Path('-').absolute()}" if found else word
 
 
 def _complain(error: BaseException, what: str) -> None:
-    """One line on standard error: what happened, and what was noted of it on its way."""
+    """Print one line on standard error: what happened, and the notes that were added to the error."""
     say(f"biofm: {'. '.join([what, *_notes(error)])}")
 
 
@@ -176,8 +180,9 @@ def _root(
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    """A signal ends the program as an exception would, so that half-written files are removed; a second one
-    does not disturb that.
+    """End the program by an exception after a signal, so that half-written files are removed.
+
+    A second signal is ignored.
     """
     signal.signal(number, signal.SIG_IGN)
     sys.exit(128 + number)

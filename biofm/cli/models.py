@@ -1,6 +1,4 @@
-"""The commands ``biofm models`` and ``biofm info``, which are no verbs: they ask for nothing but what
-there is.
-"""
+"""The commands ``biofm models`` and ``biofm info``, which only show what there is and are no verbs."""
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
@@ -19,7 +17,7 @@ if TYPE_CHECKING:  # they bring torch
 
 
 def models(json: Json = False) -> None:
-    """List the models that have a name. Any hub id, folder or .pt file of their families loads too."""
+    """List the models that have a short name. Hub ids, folders and .pt files of their families load too."""
     names = loading.models()
     if json:
         print_json(names)
@@ -28,34 +26,46 @@ def models(json: Json = False) -> None:
 
 
 def info(
-    model: Annotated[str | None, Argument(help=options.MODEL, show_default=options.DEFAULT_MODEL)] = None,
+    model: Annotated[
+        str | None,
+        Argument(help=f"Describe this model: {options.A_MODEL}.", show_default=options.DEFAULT_MODEL),
+    ] = None,
     kernels: Annotated[
         bool,
-        Option("--kernels", help="Print what computes each operation on this machine, and why, instead."),
+        Option(
+            "--kernels",
+            help="Print instead which code computes each operation on this machine, and why.",
+            metavar="",
+        ),
     ] = False,
     device: Annotated[
         str | None,
         Option(
-            help="With --kernels: the device to print it of: cuda, mps or cpu. By default it is the best."
+            help="With --kernels, print it for this device: cuda, mps or cpu. By default it is the best one.",
+            metavar="DEVICE",
         ),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Print what a model is, read from its files; or, for every model, what computes on this machine."""
+    """Describe a model, or the code that computes on this machine."""
     _check_which(model, kernels, device)
     if kernels:
         _print_kernels(loading.kernels(device or "auto"), json)
     else:
-        _print_model(loading.info(model or options.DEFAULT_MODEL), json)
+        _print_model(loading.info(options.DEFAULT_MODEL if model is None else model), json)
 
 
 def _check_which(model: str | None, kernels: bool, device: str | None) -> None:
+    """Raise OptionError for options that do not fit together, or that are empty."""
     if kernels and model:
-        raise OptionError("--kernels is of no model", where=model, remedy="Leave out the one or the other")
+        what = "--kernels is about the machine, not about a model"
+        raise OptionError(what, where=model, remedy="Leave out the model or --kernels")
+    if device == "":
+        remedy = "Give cuda, mps or cpu, or leave it out"
+        raise OptionError("the name of the device is empty", where="--device", remedy=remedy)
     if device and not kernels:
-        raise OptionError(
-            "a device is for --kernels", where="--device", remedy="Add --kernels, or leave it out"
-        )
+        what = "a device is only for --kernels"
+        raise OptionError(what, where="--device", remedy="Add --kernels, or leave it out")
 
 
 def _print_model(facts: "ModelInfo", json: bool) -> None:
@@ -73,6 +83,7 @@ def _print_kernels(rows: "list[Explanation]", json: bool) -> None:
 
 
 def _spell(value: object) -> str:
+    """Return a fact of a model as people write it."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, tuple):

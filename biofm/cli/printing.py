@@ -1,4 +1,4 @@
-"""Printing: results on standard output, everything about them on standard error.
+"""Printing: results go to standard output, and everything about them goes to standard error.
 
 Text from files reaches the terminal only through ``shown``.
 """
@@ -17,6 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from biofm_datasets.text import format_count
+
 from biofm.core.errors import OptionError, OutputError
 from biofm.core.text import shown, shown_lines
 
@@ -28,7 +30,7 @@ STANDARD_OUTPUT = "-"  # as the name of an output
 
 
 def print_result(text: str) -> None:
-    """Print text on standard output. Raises OutputError where that cannot be written."""
+    """Print text on standard output, or raise OutputError if it cannot be written."""
     with output_faults():
         print(shown_lines(text), flush=True)
 
@@ -36,7 +38,7 @@ def print_result(text: str) -> None:
 def print_json(result: Any) -> None:
     """Print an object as JSON on standard output, for programs. A number that is not finite becomes null."""
     fields = asdict(result) if is_dataclass(result) and not isinstance(result, type) else result
-    text = json.dumps(_in_json(fields), indent=2, allow_nan=False)  # which escapes all controls but one
+    text = json.dumps(_in_json(fields), indent=2, allow_nan=False)  # escapes all control characters but one
     print_result(text.replace("\x7f", r"\u007f"))
 
 
@@ -46,23 +48,30 @@ def say(text: str) -> None:
 
 
 def place_of(output: str) -> str:
-    """Return how a line on standard error names an output."""
+    """Return the name of an output for a line on standard error."""
     return "standard output" if output == STANDARD_OUTPUT else output
 
 
+def say_wrote(what: str, output: object) -> None:
+    """Print what was written to which file, or to standard output."""
+    say(f"Wrote {what} to {place_of(str(output))}.")
+
+
 def refuse_two_outputs(output: Path, as_json: bool) -> None:
-    """Raise OptionError where a table and a summary would share standard output."""
+    """Raise OptionError if a table and a summary would both go to standard output."""
     if as_json and str(output) == STANDARD_OUTPUT:
         what = "the table and the result would both go to standard output"
         raise OptionError(what, where="--json", remedy="Leave it out, or name a file with --output")
 
 
 def say_notices(notices: Mapping[str, int]) -> None:
+    """Print each notice with its count; a notice that ends in a full stop has none."""
     for sentence, count in notices.items():
-        say(f"notice: {sentence}: {count:,}")
+        say(f"notice: {sentence}" if sentence.endswith(".") else f"notice: {sentence}: {count:,}")
 
 
 def say_remarks(remarks: "Iterable[Remark]") -> None:
+    """Print how far predictions can be trusted; some of the remarks are warnings."""
     for text, is_warning in remarks:
         say(f"warning: {text}" if is_warning else text)
 
@@ -76,6 +85,7 @@ def print_table(rows: Sequence[tuple[str, ...]], header: tuple[str, ...] = ()) -
 
 
 def _in_json(value: Any) -> Any:
+    """Return a value in which None replaces the numbers that are not finite, which JSON lacks."""
     match value:
         case float():
             return value if isfinite(value) else None
@@ -104,14 +114,15 @@ def _format_warning(
 
 
 def print_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Print a traceback, whose words may come from a file, safely: a ``sys.excepthook``."""
+    """Print a traceback safely, because its words may come from a file. It is a ``sys.excepthook``."""
     sys.stderr.write(shown_lines("".join(traceback.format_exception(kind, error, trace))))
 
 
 @contextmanager
 def output_faults() -> Iterator[None]:
-    """Turn a fault of writing to standard output into OutputError, except BrokenPipeError: its reader is
-    gone.
+    """Turn an error of writing to standard output into OutputError.
+
+    BrokenPipeError passes: the reader of the output is gone, and that is no fault.
     """
     try:
         yield
@@ -122,15 +133,25 @@ def output_faults() -> Iterator[None]:
         raise OutputError(
             f"nothing can be written there ({error.strerror})",
             where="standard output",
-            remedy="Send it elsewhere, or free some space there",
+            remedy="Redirect it to another place, or free some space",
         ) from error
 
 
 def forget_output() -> None:
-    """Discard what was not written yet, because Python tries to write it again when it ends."""
+    """Discard what is not written yet, because Python would try to write it again at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def spelt_counts(n_items: int, n_units: int, provenance: Mapping[str, Any]) -> str:
-    """Return how many records there were and what they are made of, such as "12 proteins, 4,647 residues"."""
-    return f"{n_items:,} {provenance['items']}, {n_units:,} {provenance['units']}"
+    """Return how many records there were and how many units, such as "12 proteins, 4,647 residues"."""
+    return f"{counted(n_items, 'items', provenance)}, {counted(n_units, 'units', provenance)}"
+
+
+def counted(n: int, what: str, provenance: Mapping[str, Any]) -> str:
+    """Return a number of "items" or "units" with the noun that the provenance has for them."""
+    from biofm.models.families import modalities  # brings torch: not before a command runs
+
+    many = provenance.get(what, {"items": "proteins", "units": "residues"}[what])  # as in earlier files
+    modality = modalities().get(provenance.get("modality", ""))
+    one = many if modality is None else getattr(modality.words, what.removesuffix("s"))
+    return format_count(n, one, many)

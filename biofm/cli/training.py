@@ -1,10 +1,20 @@
-"""What ``biofm pretrain`` and ``biofm finetune`` print, and what a training says where it is interrupted."""
+"""Training on the command line: what ``pretrain`` and ``finetune`` print, also when they are interrupted."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from biofm_datasets.text import format_count
+
 from biofm.api import Finetune, Pretrain
-from biofm.cli.printing import print_json, print_result, print_table, say, say_notices, say_remarks
+from biofm.cli.printing import (
+    print_json,
+    print_result,
+    print_table,
+    say,
+    say_notices,
+    say_remarks,
+    say_wrote,
+)
 
 if TYPE_CHECKING:
     from biofm.evaluation import HeldOutPerplexity, IntervalEstimate
@@ -20,18 +30,18 @@ NAMES = {
 
 
 def run_or_say_how_to_resume(asked: Pretrain | Finetune) -> Any:
-    """Perform a training; where it is interrupted, say how to resume it."""
+    """Perform a training; if it is interrupted, say how to resume it."""
     from biofm.training.processes import SilentExit  # brings torch
 
     try:
         return asked.perform()
-    except SilentExit:  # one of several processes: another one tells why it ends
+    except SilentExit:  # this is one of several processes, and another one says why they end
         raise
     except (KeyboardInterrupt, SystemExit) as end:
         has_begun = Path(asked.output).is_dir()
         if has_begun and (isinstance(end, KeyboardInterrupt) or end.code):
             say(
-                "biofm: interrupted. Repeat the command with --resume to go on from the state in "
+                "biofm: interrupted. Repeat the command with --resume to continue from the state in "
                 f"{Path(asked.output)}"
             )
         raise
@@ -63,9 +73,10 @@ def _print_pretraining(summary: "PretrainSummary") -> None:
     for source, it in summary.held_out.items():
         if it.model >= min(it.unigram, it.own_composition):
             say(_describe_loss(source, it))
-    say(f"{summary.dtype}: {summary.dtype_reason}")
-    say(f"{summary.n_train:,} proteins in training, {summary.n_removed:,} left out as like the held-out ones")
-    say(f"{summary.n_parameters:,} parameters -> {summary.model}")
+    say(f"Computed in {summary.dtype}: {summary.dtype_reason}.")
+    removed = f"{summary.n_removed:,} left out for resembling held-out ones"
+    say(f"Trained on {format_count(summary.n_train, 'sequence')}, {removed}.")
+    say_wrote(f"the model with {format_count(summary.n_parameters, 'parameter')}", summary.model)
 
 
 def _describe_loss(source: str, found: "HeldOutPerplexity") -> str:
@@ -84,7 +95,7 @@ def _describe_loss(source: str, found: "HeldOutPerplexity") -> str:
 
 
 def _print_finetuning(summary: "FinetuneSummary") -> None:
-    print_result(f"{summary.task}, because {summary.why}")
+    print_result(f"The task is {summary.task}, because {summary.why}.")
     for name, judgement in summary.judged.items():
         _print_judgement(name, judgement, summary)
     for name, reason in summary.not_computed.items():
@@ -92,18 +103,19 @@ def _print_finetuning(summary: "FinetuneSummary") -> None:
     if summary.calibrated:
         print_result(_describe_calibration(summary.calibrated))
     say_remarks(remark for remark in summary.remarks if remark.is_warning)
-    say(f"{summary.dtype}: {summary.dtype_reason}")
-    say(f"{len(summary.members)} trained from {summary.model} -> {summary.predictor}")
+    say(f"Computed in {summary.dtype}: {summary.dtype_reason}.")
+    say(f"Trained {format_count(len(summary.members), 'member')} from {summary.model}.")
+    say_wrote("the predictor", summary.predictor)
 
 
 def _print_judgement(name: str, judgement: "Judgement", summary: "FinetuneSummary") -> None:
-    n = f"{judgement.n_rows:,} rows"
+    n = format_count(judgement.n_rows, "row")
     if judgement.n_residues is not None:
-        n += f", {judgement.n_residues:,} residues"
+        n += f", {format_count(judgement.n_residues, 'residue')}"
     header = (f"{name} ({n})", *(NAMES[measure] for measure in judgement.rows[0].measures))
     print_table([_cells(row, summary.primary) for row in judgement.rows], header=header)
     for fitted, names in _by_fitted(judgement).items():
-        say(f"fitted to {fitted}: {', '.join(names)}")
+        say(f"Fitted to {fitted}: {', '.join(names)}.")
     best = min(judgement.leads, key=_lead_of, default=None)
     if best is not None and _lead_of(best) < 0:
         print_result(_describe_lead(best, summary.method))
@@ -145,18 +157,18 @@ def _describe_lead(lead: "Lead", method: str) -> str:
 
 
 def _describe_calibration(calibrated: dict[str, Any]) -> str:
-    n = f"{calibrated['n_calibrated']:,}"
+    n = format_count(calibrated["n_calibrated"], "row")
     if "coverage" not in calibrated:
         before, after = calibrated["error_before"], calibrated["error_after"]
         return (
-            f"calibration error on the test set: {before:.3f} before and {after:.3f} after temperature "
-            f"scaling, fitted to {n} rows"
+            f"The calibration error on the test set is {before:.3f} before and {after:.3f} after temperature "
+            f"scaling, which was fitted to {n}."
         )
     wanted = f"{calibrated['coverage']:.0%}"
     if calibrated["covered"] is None:
-        return f"{n} rows calibrate, too few for intervals that contain {wanted} of the measured values"
+        return f"There are no intervals with a coverage of {wanted}: too few rows calibrate them ({n})."
     return (
-        f"intervals that should contain {wanted} of the measured values contain "
-        f"{calibrated['covered']:.1%} of the test set; mean width {calibrated['mean_width']:.3g}, "
-        f"calibrated on {n} rows"
+        f"Intervals that should contain {wanted} of the measured values contain "
+        f"{calibrated['covered']:.1%} of those of the test set; their mean width is "
+        f"{calibrated['mean_width']:.3g}, calibrated on {n}."
     )

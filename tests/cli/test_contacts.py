@@ -130,7 +130,7 @@ def test_precision_is_printed_as_a_table(run: Any) -> None:
 def test_a_picture_needs_no_structure(run: Any) -> None:
     outcome = run("-o", "out.csv", "--picture", "map.svg", source="one.fasta")
     assert outcome.status == 0, outcome.err
-    assert "picture -> map.svg" in outcome.err
+    assert "Wrote the picture to map.svg." in outcome.err
     assert "below: in the structure" not in Path("map.svg").read_text()
 
 
@@ -140,8 +140,8 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "another suffix": (("-o", "out.h5ad"), "out.h5ad: .h5ad is not a format for contact"),
     "a picture of another suffix": ((*WORDS, "--picture", "map.jpg"), "map.jpg: .jpg is no format"),
     "a chain of no structure": ((*WORDS, "--chain", "A"), "--chain: a chain was named, but no structure"),
-    "a protein for nothing": ((*WORDS, "--protein", "b"), "--protein: it chooses the protein of a picture or a structure"),
-    "a threshold of a matrix": ((*WORDS, "--threshold", "0.5"), "--threshold: a matrix in .npz is always"),
+    "a protein for nothing": ((*WORDS, "--protein", "b"), "--protein: it chooses the protein of a picture"),
+    "a threshold of a matrix": ((*WORDS, "--threshold", "0.5"), "--threshold: a .npz file holds all pairs"),
     "a threshold above 1": (("-o", "out.csv", "--threshold", "2"), "--threshold: 2.0 is no probability"),
     "a separation of 0": ((*WORDS, "--min-separation", "0"), "--min-separation: 0 is too small"),
     "a batch of 1": ((*WORDS, "--tokens-per-batch", "1"), "--tokens-per-batch: 1 is too small"),

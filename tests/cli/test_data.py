@@ -166,8 +166,8 @@ def test_a_person_gets_a_table_and_the_notices(biofm: Any) -> None:
     ]
     assert "notice: sequences upper-cased: 3" in outcome.err
     assert "notice: records skipped: 1" in outcome.err
-    assert "split by random: 4 train, 0 validation, 2 test" in outcome.err
-    assert re.search(r"6 sequences in \d+\.\d s -> store\n", outcome.err)
+    assert "Split by random: 4 train, 0 validation, 2 test." in outcome.err
+    assert re.search(r"Wrote 6 sequences in \d+\.\d s to store\.\n", outcome.err)
 
 
 def test_a_program_gets_json_and_nothing_else_on_standard_output(biofm: Any) -> None:
@@ -359,9 +359,9 @@ def test_a_description_is_a_table_for_people(biofm: Any) -> None:
     assert "median 8, " in outcome.out
     assert "all are of the 20 amino acids" in outcome.out
     assert "split by column         2 train, 1 validation, 1 test" in outcome.out
-    assert "validation in training  1 of 1 are copies\n" in outcome.out
+    assert "validation in training  1 of 1 is a copy\n" in outcome.out
     assert Path("p.png").read_bytes().startswith(b"\x89PNG")
-    assert outcome.err.endswith("-> p.png\n")
+    assert outcome.err.endswith("Wrote the picture to p.png.\n")
 
 
 def test_a_description_is_json_for_programs(store: Path, biofm: Any) -> None:

@@ -38,7 +38,7 @@ def test_a_baseline_that_wins_is_said_in_words(biofm: Any) -> None:
     outcome = biofm("evaluate", "t.csv", *CHOICE, *BY_VARIANT, "--resamples", "50")
     assert "By Spearman on 20 rows, the baseline one-hot ridge (0." in outcome.err
     assert "than score (-1.000), and the interval excludes 0: use the baseline.\n" in outcome.err
-    assert "one-hot ridge has seen measurements of this assay: 5-fold cross-validation" in outcome.err
+    assert "one-hot ridge was fitted to measurements of this assay: 5-fold cross-validation" in outcome.err
 
 
 def test_json_stands_alone_on_standard_output_and_is_what_the_file_holds(biofm: Any) -> None:

@@ -24,18 +24,18 @@ def test_a_person_gets_the_model_beside_every_baseline(biofm: Any, tiny_esm2: Pa
     outcome = biofm("finetune", "t.csv", *CHOICE, "-o", "run", *words)
     assert outcome.status == 0, outcome.err
     lines = outcome.out.splitlines()
-    assert lines[0] == "regression, because 'y' holds numbers"
+    assert lines[0] == "The task is regression, because 'y' holds numbers."
     assert lines[1].split("  ")[0] == "test (12 rows)"
     assert lines[1].split()[3:] == ["Spearman", "Pearson", "RMSE", "MAE", "R²"]
     names = [line.split("  ")[0] for line in lines[2:6]]
     assert names == ["full", "composition ridge", "k-mer ridge", "mean"]
     assert "[" in lines[2], "the interval of what they are compared by"
     assert "one-hot ridge: not computed, because the sequences are 12 to 24 residues long" in lines
-    assert "intervals that should contain 90% of the measured values contain" in outcome.out
+    assert "Intervals that should contain 90% of the measured values contain" in outcome.out
     assert "By Spearman, the baseline composition ridge (0.998) is " in outcome.out
     assert outcome.out.count("By Spearman, ") == 1, "the best of them"
-    assert "fitted to 48 rows for training or validation: composition ridge, k-mer ridge, mean" in outcome.err
-    assert "1 trained from" in outcome.err
+    assert "Fitted to 48 rows for training or validation: composition ridge, k-mer ridge, mean" in outcome.err
+    assert "Trained 1 member from" in outcome.err
 
 
 def test_json_stands_alone_on_standard_output_and_is_what_the_file_holds(biofm: Any, tiny_esm2: Path) -> None:

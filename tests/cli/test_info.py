@@ -27,9 +27,10 @@ def test_info_tells_programs_the_same(biofm: Any) -> None:
     [
         (
             ("--kernels", "protein-nano"),
-            "protein-nano: --kernels is of no model. Leave out the one or the other",
+            "protein-nano: --kernels is about the machine, not about a model. Leave out the model or "
+            "--kernels",
         ),
-        (("--device", "cpu"), "--device: a device is for --kernels. Add --kernels, or leave it out"),
+        (("--device", "cpu"), "--device: a device is only for --kernels. Add --kernels, or leave it out"),
         (("--kernels", "--device", "tpu9"), "--device: no such device: tpu9"),
     ],
 )

@@ -109,9 +109,9 @@ def test_a_person_gets_a_table_of_the_model_beside_its_baselines(
     name, _, *perplexities = row.split()
     assert name == "proteins.fasta"
     assert all(15 < float(value) < 30 for value in perplexities)
-    assert "36 proteins in training" in errors
+    assert "Trained on 36 sequences, " in errors
     assert "By perplexity on " in errors, "after so few steps of random proteins"
-    assert f"1,228,449 parameters -> {tmp_path / 'run' / 'model'}" in errors
+    assert f"Wrote the model with 1,228,449 parameters to {tmp_path / 'run' / 'model'}." in errors
     assert ("bfloat16: " in errors) or ("float32: " in errors)
 
 

@@ -105,7 +105,7 @@ def test_a_scan_scores_every_substitution_and_draws_it(biofm: Any, tiny_esm2: Pa
     words = ("--all-singles", "-w", "wt.fasta", "-o", "scan.csv", "--picture", "scan.svg", "--offset", "23")
     outcome = run(biofm, tiny_esm2, *words)
     assert outcome.status == 0
-    assert "picture -> scan.svg" in outcome.err
+    assert "Wrote the picture to scan.svg." in outcome.err
     table = pd.read_csv("scan.csv")
     assert len(table) == 19 * len(PROTEIN)
     first = table.iloc[0]

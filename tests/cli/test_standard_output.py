@@ -44,7 +44,7 @@ def test_the_table_is_that_of_a_file_and_nothing_else_is_there(verb: str, forked
     before = sorted(forked.folder.iterdir())
     forked.check(*VERBS[verb], "-o", "-")
     assert forked.out == (forked.folder / "file.csv").read_text()
-    assert "-> standard output" in forked.err
+    assert " to standard output." in forked.err
     assert sorted(forked.folder.iterdir()) == before
 
 

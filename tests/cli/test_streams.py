@@ -78,10 +78,10 @@ def test_notices_and_summary_go_to_standard_error(biofm: Any) -> None:
         "notice: sequences upper-cased: 1",
         "notice: sequences whose trailing * was dropped: 1",
         "notice: residues read as <unk>: 1",
-        "float32 on cpu: as asked",
+        "Computed in float32 on cpu: as asked.",
     ]
     assert lines[4].startswith("3 proteins, 23 residues, ")
-    assert lines[5] == f"3 x {d_model} -> out.npz"
+    assert lines[5] == f"Wrote 3 rows of {d_model} numbers to out.npz."
 
 
 def test_skipped_records_are_counted_in_the_json_too(biofm: Any) -> None:
@@ -125,7 +125,7 @@ def test_neighbours_print_a_table_and_say_where_the_picture_is(biofm: Any) -> No
     assert header.split() == ["protein", "nearest", "cosine"]
     assert [row.split()[0] for row in rows] == ["a", "a", "b", "b", "c", "c"]
     assert all(-1 <= float(row.split()[2]) <= 1 for row in rows)
-    assert outcome.err == "picture -> map.svg\n"
+    assert outcome.err == "Wrote the picture to map.svg.\n"
 
 
 @pytest.mark.parametrize(

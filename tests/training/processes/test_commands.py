@@ -128,7 +128,7 @@ def test_the_command_leaves_the_model_of_one_process_and_speaks_with_one_voice(
     output, errors = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 0, errors
     assert output.count("held-out perplexity") == 1
-    assert errors.count("parameters -> ") == 1
+    assert errors.count(" parameters to ") == 1
     assert "left behind" not in errors
     check_losses(folder, whole)
     model, expected = (load_file(it / "model" / "model.safetensors") for it in (folder, whole))
@@ -169,7 +169,7 @@ def test_a_signal_to_the_command_ends_it_behind_a_step(start: Start, tmp_path: P
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 143
-    interrupted = f"interrupted. Repeat the command with --resume to go on from the state in {folder}"
+    interrupted = f"interrupted. Repeat the command with --resume to continue from the state in {folder}"
     assert said_by_biofm(errors) == [f"biofm: {interrupted}"]
     assert "left behind" not in errors
     (checkpoint,) = (folder / "checkpoints").iterdir()

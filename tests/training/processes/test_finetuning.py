@@ -54,7 +54,7 @@ def test_two_processes_fine_tune_the_members_that_one_does(table: Path, tmp_path
     done = run(table, two, method="lora", strategy="fsdp", **SETTINGS)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count(" better ") <= 1
-    assert done.stderr.count("2 trained from") == 1
+    assert done.stderr.count("Trained 2 members from") == 1
 
     for member in ("seed-0", "seed-1"):
         losses, expected = (losses_of(folder / "members" / member) for folder in (two, one))
