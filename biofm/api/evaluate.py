@@ -59,7 +59,7 @@ class Evaluate(Verb["Evaluation"]):
         str | Sequence[str] | None,
         Option(
             "Judge the scores of this column; a higher score predicts a higher measurement. Repeat it for "
-            "several.",
+            "several. By default nothing is judged, and an error lists the columns of numbers.",
             flag="--score-column",
             left_out=True,
             metavar="COLUMN",

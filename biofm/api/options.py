@@ -173,7 +173,7 @@ Config = Annotated[
 Sets = Annotated[
     Sequence[str],
     Option(
-        "Set any setting of a recipe.toml, as name=value. Repeat it for several.",
+        "Set any setting of a recipe.toml, as name=value. Repeat it for several. By default none is set.",
         flag="--set",
         metavar="NAME=VALUE",
         group="Training",

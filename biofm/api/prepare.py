@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from biofm.modalities import Modality
 
 AMOUNT = "Hold out this many sequences or groups for {}, or this share of them if it is below 1."
-GROUP = "Hold out the group of this name for {}. Repeat it for several."
+GROUP = (
+    "Hold out the group of this name for {}. Repeat it for several. By default groups are drawn at random."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -58,8 +58,8 @@ class Score(Verb["ScoreSummary"]):
     variants: Annotated[
         str | Path | None,
         Option(
-            "Read the variants from this table: CSV (also .gz), TSV or Parquet; - is standard input. Leave "
-            "it out to score all substitutions.",
+            "Read the variants from this table: CSV (also .gz), TSV or Parquet; - is standard input. By "
+            "default there is none, which is for scoring all substitutions.",
             left_out=True,
         ),
         Reads("variants", once=True),

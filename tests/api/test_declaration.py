@@ -246,6 +246,12 @@ def test_the_function_of_a_verb_runs_what_was_asked_with_progress_unless_quiet(q
     assert Toy(quiet=False).run() == (Toy(quiet=False), SILENT)
 
 
+def test_the_help_of_a_function_says_the_limits_of_a_number() -> None:
+    shown = " ".join((shipped.__doc__ or "").split())
+    assert "By default the kind of device decides. From 2 to 16,777,216." in shown
+    assert "From 0 to" not in shown.split(" layer: ")[1].split(" window: ")[0], "a layer has no limits here"
+
+
 def test_a_misspelt_option_is_an_error_of_the_call() -> None:
     with pytest.raises(TypeError, match="unexpected keyword argument 'modle'"):
         shipped("in.fasta", "out.csv", modle="protein-nano")  # type: ignore[call-arg]

@@ -11,14 +11,13 @@ from typing import Any, get_args
 import pytest
 
 import biofm.api
-from biofm.api.declaration import Declared, Verb, name_of, options_of
+from biofm.api.declaration import GROUPS, Declared, Verb, name_of, options_of
 from biofm.api.model import Model
 from biofm.api.request import VERBS
 from biofm.core.bounds import BOUNDS
 from biofm.policy import ESTIMATE
 from biofm.training import FinetuneRecipe, PretrainRecipe, Recipe
 
-LIST_OF_SUFFIXES = re.compile(r": (\.\w+ )*\.\w+$")
 API = Path(biofm.api.__path__[0])
 
 
@@ -44,12 +43,16 @@ each_option = pytest.mark.parametrize(
 
 
 @each_option
-def test_each_option_of_each_verb_is_explained_in_sentences_or_with_a_list(
-    name: str, option: Declared
-) -> None:
+def test_each_option_of_each_verb_is_explained_in_sentences(name: str, option: Declared) -> None:
     text = option.option.help
-    assert text.endswith(".") or LIST_OF_SUFFIXES.search(text), text
+    assert text.endswith("."), text
     assert text == " ".join(text.split()), "spaces and lines are the reader's terminal's to choose"
+
+
+@each_option
+def test_each_option_that_a_command_line_has_stands_under_a_heading(name: str, option: Declared) -> None:
+    is_of_python = name == "finetune" and option.name == "recipe"
+    assert (option.option.group in GROUPS) is not (option.is_positional or is_of_python)
 
 
 @each_option
