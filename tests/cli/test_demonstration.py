@@ -9,8 +9,8 @@ import pytest
 from tests.cli.tables import FEW, oiliness, write
 
 NOTICE = (
-    "protein-nano is a small model for demonstrations: for results to rely on, use a published model, such as "
-    "esm2-650m (`biofm models` lists them)."
+    "protein-nano is a small model for demonstrations: for results to rely on, use a published model, such "
+    "as esm2-650m (`biofm models` lists them)."
 )
 TRAIN = ("--target", "y", "--column", "sequence", "--split-column", "set")
 VERBS = {
