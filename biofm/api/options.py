@@ -175,7 +175,7 @@ Sets = Annotated[
     Option(
         "Set any setting of a recipe.toml, as name=value. Repeat it for several. By default none is set.",
         flag="--set",
-        metavar="NAME=VALUE",
+        metavar="TEXT",
         group="Training",
     ),
     Contacts("log"),

@@ -20,8 +20,8 @@ METAVARS = {str: "TEXT", int: "N", float: "X", bool: "", Path: "PATH"}
 """What stands for a value in the help, by its type; a flag has none."""
 FEW = 12
 """With more options than this, a command's help lists them under headings."""
-WIDEST = 16
-"""Longer choices leave too little room for the help beside them on a terminal of 80 columns."""
+CHOICE = "WORD"
+"""What stands for one of a few words, which the help names: a list of them would leave it too little room."""
 RUN = GROUPS[-1]
 
 V = TypeVar("V", bound=Verb[Any])
@@ -40,8 +40,10 @@ class Command(TyperCommand):
     def get_help_option(self, ctx: Any) -> Any:
         """Return the option ``--help``, under the heading of the options beside it."""
         found = super().get_help_option(ctx)
-        if found is not None and any(getattr(one, "rich_help_panel", None) for one in self.params):
-            found.rich_help_panel = RUN
+        if found is not None:
+            found.metavar = ""
+            if any(getattr(one, "rich_help_panel", None) for one in self.params):
+                found.rich_help_panel = RUN
         return found
 
 
@@ -128,15 +130,15 @@ def _parameter(declared: Declared, kind: Any, is_grouped: bool) -> inspect.Param
     return _keyword(declared.name, hint, default)
 
 
-def _metavar(kind: Any) -> str | None:
-    """Return what stands for an option's value in the help; None for short choices, which typer lists."""
+def _metavar(kind: Any) -> str:
+    """Return what stands for an option's value in the help."""
     for member in members_of(kind):
         one = get_args(member)[0] if isinstance(member, GenericAlias) else member
         if get_origin(one) is Literal:
-            return None if len("|".join(get_args(one))) <= WIDEST else "WORD"
+            return CHOICE
         if one in METAVARS:
             return METAVARS[one]
-    return None
+    raise AssertionError(f"no text gives a value of {kind}")
 
 
 def _keyword(name: str, hint: Any, default: Any) -> inspect.Parameter:

@@ -3,7 +3,7 @@
 import inspect
 import re
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 import pytest
 from typer.testing import CliRunner
@@ -37,14 +37,18 @@ class Shown(NamedTuple):
     help: str
     default: Any
     has_shown_default: bool
+    choices: tuple[str, ...] = ()
 
 
 def options_of(command: Callable[..., Any]) -> Iterator[Shown]:
     """Yield the options and arguments of a command."""
     for parameter in inspect.signature(command).parameters.values():
         kind, info = get_args(parameter.annotation)
-        kinds = tuple(get_args(one)[0] if get_args(one) else one for one in members_of(kind))
-        yield Shown(parameter.name, kinds, info.help, parameter.default, isinstance(info.show_default, str))
+        members = members_of(kind)
+        kinds = tuple(get_args(one)[0] if get_origin(one) is list else one for one in members)
+        choices = tuple(word for one in kinds if get_origin(one) is Literal for word in get_args(one))
+        has_shown_default = isinstance(info.show_default, str)
+        yield Shown(parameter.name, kinds, info.help, parameter.default, has_shown_default, choices)
 
 
 each_option = pytest.mark.parametrize(
@@ -67,7 +71,7 @@ def help_of(name: str) -> list[str]:
 
 def faults_of(option: Shown) -> Iterator[str]:
     """Yield what a user would miss in the help of an option."""
-    words = set(re.findall(r"[a-z]+", option.help.lower()))
+    words = set(re.findall(r"[a-z0-9-]+", option.help.lower()))
     if not option.help.endswith("."):
         yield "it does not end in a full stop"
     if not has_verb(first_sentence(option.help)):
@@ -76,6 +80,7 @@ def faults_of(option: Shown) -> Iterator[str]:
     if is_number and option.name not in WITHOUT_UNIT and UNITS.isdisjoint(words):
         yield "it names no unit"
     has_no_default = option.default is None and not option.has_shown_default
+    yield from (f"it does not name the choice {word}" for word in option.choices if word not in words)
     if has_no_default and "By default" not in option.help:
         yield "it does not say what happens by default"
 
@@ -92,6 +97,10 @@ def test_the_help_of_each_option_is_a_sentence_with_its_unit_and_its_default(opt
         (Shown("seed", (int,), "Sets the seed", 0, False), "it does not end in a full stop"),
         (Shown("window", (int,), "Cut it into pieces.", 0, False), "it names no unit"),
         (Shown("column", (str,), "Read it.", None, False), "it does not say what happens by default"),
+        (
+            Shown("pool", (str,), "Take the mean.", "mean", False, ("mean", "max")),
+            "it does not name the choice max",
+        ),
     ],
 )
 def test_a_help_that_leaves_something_open_is_found(option: Shown, fault: str) -> None:
