@@ -60,7 +60,7 @@ LONGEST = 4000
 MOST = 20
 """How many members of an option's list a request keeps."""
 
-GROUPS = ("Input", "Model", "Training", "Output", "Run")
+GROUPS = ("Input", "Model", "Split", "Training", "Output", "Run")
 """The headings of a command's options, in the order of its help."""
 
 P = ParamSpec("P")
@@ -141,7 +141,7 @@ class Verb(ABC, Generic[R]):
                 fitted = tuple(value) if isinstance(value, Iterator) else value
             else:
                 fitted = fit(value, declared.type, declared.flag)
-            if fitted == "" and any(isinstance(effect, UsesDevice) for effect in declared.effects):
+            if any(isinstance(effect, UsesDevice) for effect in declared.effects) and fitted == "":
                 remedy = "Give auto, cuda, mps or cpu, or leave it out"
                 raise OptionError("the name of the device is empty", where=declared.flag, remedy=remedy)
             if fitted is not value:

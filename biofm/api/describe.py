@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Describe(Verb["Description"]):
-    """Describe a prepared store or files of sequences: lengths, letters, copies within and between inputs,
-    and copies and relatives of held-out sequences in the other parts.
+    """Describe a store or files of sequences: lengths, letters, copies, and overlap between the parts.
 
-    For each pair of parts of a store this counts the copies of the held-out sequences in the other part, and
-    how many of ``n_sampled`` held-out sequences, drawn by ``seed``, have relatives there.
+    Copies are counted within and between inputs. For each pair of parts of a store this counts the copies of
+    the held-out sequences in the other part, and how many of ``n_sampled`` held-out sequences, drawn by
+    ``seed``, have relatives there.
 
     Raises:
         InputError, OutputError, OptionError: The message says what is wrong, where, and what to do.

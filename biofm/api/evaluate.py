@@ -132,7 +132,7 @@ class Evaluate(Verb["Evaluation"]):
             "and everything is judged on the others. By default the ridge predicts each fifth of the rows "
             "from the rest.",
             metavar="COLUMN",
-            group="Input",
+            group="Split",
         ),
         NONE,
     ] = None

@@ -26,11 +26,11 @@ BEGUN, JOINED = "run", "joined run"  # the folder's role in the first process, a
 
 @dataclass(frozen=True, slots=True)
 class Finetune(Verb["FinetuneSummary"]):
-    """Train a model to predict a column of a table, by a probe, adapters or all weights, and compare it with
-    baselines.
+    """Train a model to predict columns of a table, and compare it with baselines.
 
-    ``target`` may name several columns of numbers, or of 0 and 1. Without a ``split_column`` the recipe's
-    share of the sequences is held out at random. Where residues have labels, a dropped gap loses its label.
+    It trains a probe on the model's vectors, adapters in the model, or all its weights. ``target`` may name
+    several columns of numbers, or of 0 and 1. Without a ``split_column`` the recipe's share of the sequences
+    is held out at random. Where residues have labels, a dropped gap loses its label.
 
     Everything is written into the folder ``output``; ``biofm.predict`` takes the ``predictor`` in it.
     ``resume`` continues a run that was interrupted there.
@@ -101,7 +101,7 @@ class Finetune(Verb["FinetuneSummary"]):
             "Read from this column which rows are train, validation and test. By default some sequences are "
             "held out at random.",
             metavar="COLUMN",
-            group="Input",
+            group="Split",
         ),
         NONE,
     ] = None
@@ -111,7 +111,7 @@ class Finetune(Verb["FinetuneSummary"]):
             "Validate on the training rows in which this column is true, as in FLIP. By default the split "
             "names them, else they are drawn at random.",
             metavar="COLUMN",
-            group="Input",
+            group="Split",
         ),
         NONE,
     ] = None

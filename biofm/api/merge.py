@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Merge(Verb["MergeSummary | ScoreMergeSummary"]):
-    """Join all shards of one run of ``embed`` or ``score`` into one file, in the order of the input.
+    """Join the shards of a run into one file, in the order of the input.
 
-    The shards are left as they are.
+    They are all shards of one run of ``embed`` or ``score``, and are left as they are.
 
     Raises:
         InputError: A shard is missing, is given twice, or comes from another input or other options.

@@ -35,8 +35,7 @@ COVERAGE = 0.9
 
 @dataclass(frozen=True, slots=True)
 class Predict(Verb["PredictSummary"]):
-    """Predict with a fine-tuned model: numbers with intervals, classes with probabilities, or a letter for
-    each residue.
+    """Predict numbers, classes or labels of residues with a fine-tuned model.
 
     ``predictor`` is what ``biofm.finetune`` wrote. The table has the columns ``id``, ``record`` (the number
     in the input, from 1), ``n_residues`` and those of ``biofm.inference.prediction.table``: predicted numbers

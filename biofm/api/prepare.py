@@ -112,32 +112,30 @@ class Prepare(Verb["PrepareSummary"]):
             "resembles them from the other parts; cluster draws whole clusters of relatives; column reads "
             "the parts from a column; group draws or names whole groups of a column; none holds out nothing.",
             metavar="METHOD",
-            group="Training",
+            group="Split",
         ),
         NONE,
     ] = "none"
-    validation: Annotated[float, Option(AMOUNT.format("validation"), group="Training"), NONE] = 0
-    test: Annotated[float, Option(AMOUNT.format("the test"), group="Training"), NONE] = 0
-    seed: Annotated[
-        int, Option("Sets the seed of every random choice (the split).", group="Training"), NONE
-    ] = 0
+    validation: Annotated[float, Option(AMOUNT.format("validation"), group="Split"), NONE] = 0
+    test: Annotated[float, Option(AMOUNT.format("the test"), group="Split"), NONE] = 0
+    seed: Annotated[int, Option("Sets the seed of every random choice (the split).", group="Split"), NONE] = 0
     split_column: Annotated[
         str,
         Option(
             "Read the parts (train, validation, test), or the groups, of a table from this column.",
             metavar="COLUMN",
-            group="Training",
+            group="Split",
         ),
         NONE,
     ] = ""
     validation_groups: Annotated[
         Sequence[str],
-        Option(GROUP.format("validation"), flag="--validation-group", metavar="NAME", group="Training"),
+        Option(GROUP.format("validation"), flag="--validation-group", metavar="NAME", group="Split"),
         NONE,
     ] = ()
     test_groups: Annotated[
         Sequence[str],
-        Option(GROUP.format("the test"), flag="--test-group", metavar="NAME", group="Training"),
+        Option(GROUP.format("the test"), flag="--test-group", metavar="NAME", group="Split"),
         NONE,
     ] = ()
     max_identity: Annotated[
@@ -145,7 +143,7 @@ class Prepare(Verb["PrepareSummary"]):
         Option(
             "Count two sequences as relatives if more than this share of their alignment is identical, from "
             "0.1 to 1. It is for the splits by identity and by cluster.",
-            group="Training",
+            group="Split",
         ),
         NONE,
     ] = 0.3
@@ -154,7 +152,7 @@ class Prepare(Verb["PrepareSummary"]):
         Option(
             "Count two sequences as relatives only if their alignment covers at least this share of the "
             "shorter one, from 0.1 to 1.",
-            group="Training",
+            group="Split",
         ),
         NONE,
     ] = 0.5
@@ -164,7 +162,7 @@ class Prepare(Verb["PrepareSummary"]):
             "Find relatives with this tool: mmseqs is MMseqs2, kmer is biofm's own k-mer search, auto takes "
             "both as far as they can.",
             metavar="TOOL",
-            group="Training",
+            group="Split",
         ),
         RunsCode("mmseqs"),
     ] = "auto"

@@ -141,7 +141,7 @@ class Pretrain(Verb["PretrainSummary"]):
             "Hold out this many sequences of each file to judge the model, and train on none that resemble "
             "them. " + options.BY_RECIPE.format("500"),
             flag="--held-out",
-            group="Training",
+            group="Split",
         ),
         NONE,
     ] = None

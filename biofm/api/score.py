@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Score(Verb["ScoreSummary"]):
-    """Score variants of proteins with language models. Scores are natural logarithms: 0 is the wild type, and
-    a higher score is a variant that the model finds more likely.
+    """Score variants of proteins with language models, relative to the wild type.
 
-    The output has every column of the table of ``variants``, then the method, whether windows were needed, a
-    score for each of ``models`` and their mean. Wild types come from the file ``wild_type`` (one record for
-    all rows, or several that ``protein_column`` names) or from the table's ``sequence_column``. With
-    ``all_singles``, ``variants`` is None: every substitution of every wild type is scored, and ``picture``
-    draws those of one protein.
+    Scores are natural logarithms: 0 is the wild type, and a higher score is a likelier variant. The output
+    has every column of the table of ``variants``, then the method, whether windows were needed, a score for
+    each of ``models`` and their mean. Wild types come from the file ``wild_type`` (one record for all rows,
+    or several that ``protein_column`` names) or from the table's ``sequence_column``. With ``all_singles``,
+    ``variants`` is None: every substitution of every wild type is scored, and ``picture`` draws those of one
+    protein.
 
     A variant that makes no protein (a stop codon, a frameshift, an empty cell) has an empty score and its
     reason in the column ``reason``, and so has a faulty row if ``on_error`` is "skip". Notations are those of

@@ -9,7 +9,7 @@ from types import GenericAlias, NoneType
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import typer
-from typer.core import TyperArgument, TyperCommand
+from typer.core import TyperArgument, TyperCommand, TyperGroup
 
 from biofm.api.declaration import GROUPS, Declared, Verb, name_of, options_of
 from biofm.api.fitting import members_of
@@ -26,6 +26,17 @@ RUN = GROUPS[-1]
 
 V = TypeVar("V", bound=Verb[Any])
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.", metavar="")]
+
+
+class Group(TyperGroup):
+    """Is a group of commands whose help page shows no type beside ``--help``."""
+
+    def get_help_option(self, ctx: Any) -> Any:
+        """Return the option ``--help``."""
+        found = super().get_help_option(ctx)
+        if found is not None:
+            found.metavar = ""
+        return found
 
 
 class Command(TyperCommand):
@@ -101,7 +112,8 @@ def command(
         ]
     )
     call.__name__ = name_of(verb)
-    call.__doc__ = _as_it_stands((inspect.getdoc(verb) or "").split("\n\n")[0])
+    first_paragraph = " ".join((inspect.getdoc(verb) or "").split("\n\n")[0].split())
+    call.__doc__ = _as_it_stands(first_paragraph)
     return call
 
 

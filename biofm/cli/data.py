@@ -6,7 +6,7 @@ from biofm_datasets.text import format_count
 from typer import Typer
 
 from biofm.api import Describe, Prepare
-from biofm.cli.commands import Command, command
+from biofm.cli.commands import Command, Group, command
 from biofm.cli.printing import print_json, print_result, print_table, say, say_notices, say_wrote
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def show_describe(asked: Describe, found: "Description", as_json: bool) -> None:
         say_wrote("the picture", asked.picture)
 
 
-app = Typer(no_args_is_help=True, help="Prepare data sets for training, and describe them.")
+app = Typer(cls=Group, no_args_is_help=True, help="Prepare data sets for training, and describe them.")
 app.command(cls=Command)(command(Prepare, show_prepare))
 app.command(cls=Command)(command(Describe, show_describe))
 

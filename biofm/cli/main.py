@@ -11,7 +11,6 @@ from types import FrameType
 from typing import Annotated, Any, NoReturn
 
 import typer
-from typer.core import TyperGroup
 
 from biofm.api import (
     Contacts,
@@ -26,7 +25,7 @@ from biofm.api import (
     Score,
 )
 from biofm.cli import data
-from biofm.cli.commands import Command, command
+from biofm.cli.commands import Command, Group, command
 from biofm.cli.estimate import (
     show_embed_estimate,
     show_finetune_estimate,
@@ -54,7 +53,7 @@ from biofm.core.signals import listen
 from biofm.core.text import shown
 
 
-class _Commands(TyperGroup):
+class _Commands(Group):
     """Holds all commands.
 
     Its messages about wrong usage repeat words of the command line, which may be names of files and are

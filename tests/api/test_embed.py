@@ -15,6 +15,7 @@ from biofm_datasets.protein import GAPS
 
 import biofm
 from biofm.api import Embed
+from biofm.api.loading import DEMONSTRATION
 from biofm.core import InputError, OptionError
 from biofm.core.outputs import SUFFIXES
 from biofm.models import BUNDLED
@@ -67,6 +68,7 @@ def test_the_summary_counts_what_was_done(fasta: Path, tmp_path: Path) -> None:
         "sequences upper-cased": 1,
         "sequences whose trailing * was dropped": 1,
         "records with the id of an earlier record of the same input": 1,
+        DEMONSTRATION.format("protein-nano"): 1,
     }
 
 

@@ -60,6 +60,7 @@ each_option = pytest.mark.parametrize(
     ],
 )
 each_command = pytest.mark.parametrize("name", COMMANDS)
+each_page = pytest.mark.parametrize("name", [*COMMANDS, "", "data"])
 
 
 def help_of(name: str) -> list[str]:
@@ -107,7 +108,7 @@ def test_a_help_that_leaves_something_open_is_found(option: Shown, fault: str) -
     assert [*faults_of(option)] == [fault]
 
 
-@each_command
+@each_page
 def test_a_help_page_has_no_types_of_python_and_leaves_room_for_its_texts(name: str) -> None:
     lines = help_of(name)
     assert not re.search(r"<(int|float|str|bool|path|list)\b", "\n".join(lines))
