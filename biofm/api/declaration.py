@@ -334,11 +334,14 @@ def _signature(declaration: type[Verb[Any]]) -> inspect.Signature:
 
 
 def _documented(declaration: type[Verb[Any]]) -> str:
-    """Return the declaration's docstring, followed by each option's meaning and limits."""
-    lines = [inspect.getdoc(declaration) or "", "", "Args:"]
+    """Return the declaration's docstring, with each option's meaning and limits before the errors."""
+    text, _, errors = (inspect.getdoc(declaration) or "").partition("\n\nRaises:\n")
+    lines = [text, "", "Args:"]
     for one in options_of(declaration):
         limits = f" {_spelt_limits(one.limits)}" if one.limits else ""
         lines += _wrapped(f"{one.name}: {one.option.help}{limits}")
+    if errors:
+        lines += ["", "Raises:", errors]
     return "\n".join(lines)
 
 

@@ -118,8 +118,8 @@ class Finetune(Verb["FinetuneSummary"]):
     task: Annotated[
         AskedTask | None,
         Option(
-            "Says what is predicted: regression, classification, multi-label or per-residue. auto, the "
-            "default, decides by the cells of the target. " + options.BY_RECIPE.format("auto"),
+            "Says what is predicted: regression, classification, multi-label or per-residue. auto "
+            "decides by the cells of the target. " + options.BY_RECIPE.format("auto"),
             metavar="TASK",
             group="Training",
         ),

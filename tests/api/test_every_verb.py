@@ -93,7 +93,9 @@ def test_each_verb_explains_itself_and_all_of_its_options_in_its_help(name: str)
     shown = " ".join(pydoc.plain(pydoc.render_doc(function)).split())
 
     assert (DECLARED[name].__doc__ or "").split("\n\n")[0].endswith(".")
-    assert " ".join((DECLARED[name].__doc__ or "").split()) in shown
+    for paragraph in (DECLARED[name].__doc__ or "").split("\n\n"):
+        assert " ".join(paragraph.split()) in shown
+    assert 0 < shown.index(" Args: ") < shown.index(" Raises: ")
     for option in options_of(DECLARED[name]):
         assert f"{option.name}: {option.option.help}" in shown
 
