@@ -106,7 +106,7 @@ WRONG_OUTPUTS: dict[str, tuple[Callable[[Path], object], tuple[str, ...], list[s
     "a store prepared otherwise": (
         lambda folder: None,
         ("--resume", "--split", "random", "--test", "1"),
-        ["otherwise"],
+        ["from other inputs or with other options"],
     ),
     "other files": (
         lambda folder: (folder / "store.json").rename(folder / "letter"),

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import biofm as package
+from biofm.api.loading import DEMONSTRATION
 
 PROTEINS = [("a", "MKTAYIAKQR"), ("b", "MVLSPADKTNVKAAW"), ("a", "GG"), ("c", "MKTAYIAKQR")]
 FASTA = "".join(f">{id_} a protein\n{sequence}\n" for id_, sequence in PROTEINS).encode()
@@ -120,6 +121,7 @@ def test_the_json_summary_stands_alone_on_standard_output(biofm: Any) -> None:
         "sequences upper-cased": 1,
         "sequences whose trailing * was dropped": 1,
         "residues read as <unk>": 2,
+        DEMONSTRATION.format("protein-nano"): 1,
     }
 
 

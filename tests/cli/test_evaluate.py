@@ -90,7 +90,7 @@ WRONG = {
     "a sequence with a digit": (TABLE, ("--mutated-column", "mutant"), ["line 2", "position 2", "'1'"]),
     "a split without a test set": (TABLE, ("--split-column", "mutant"), ["'train'", "'mutant'"]),
     "a wild type of two": (TABLE, ("--wild-type", "two.fasta"), ["two.fasta", "2 sequences"]),
-    "a table of wild types": (TABLE, ("--wild-type", "t.csv"), ["t.csv", "this is a table, where FASTA"]),
+    "a table of wild types": (TABLE, ("--wild-type", "t.csv"), ["t.csv", "this is a table, but"]),
     "a wild type that does not fit": (
         TABLE, ("--wild-type", "other.fasta", *BY_VARIANT), ["line 2", "position 1", "M", "A"]
     ),

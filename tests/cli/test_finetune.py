@@ -128,8 +128,8 @@ def test_an_estimate_is_a_table(biofm: Any, tiny_esm2: Path) -> None:
     assert outcome.status == 0, outcome.err
     rows = dict(line.split("  ", 1) for line in outcome.out.splitlines())
     assert rows["rows of the table"].strip() == "60"
-    assert rows["members"].strip().startswith("2, each")
-    assert {"time in all", "memory", "output", "--tokens-per-batch"} <= rows.keys()
+    assert rows["members"].strip().startswith("2; what follows is for each")
+    assert {"total time", "memory", "output", "--tokens-per-batch"} <= rows.keys()
 
 
 # the table, what is said besides, what the message must say

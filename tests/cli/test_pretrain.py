@@ -178,7 +178,7 @@ def test_an_estimate_writes_nothing(
     rows = dict(line.split("  ", 1) for line in output.splitlines())
     assert rows["parameters"].strip() == "1,228,449, of which 1,228,449 are trained"
     assert rows["steps"].strip().startswith("8, of ")
-    assert {"training data", "time of training", "memory", "output", "--tokens-per-batch"} <= rows.keys()
+    assert {"training data", "training time", "memory", "output", "--tokens-per-batch"} <= rows.keys()
     status, output, _ = run(*words, "--json")
     assert status == 0
     assert 0.8 * 8 * 128 < json.loads(output)["n_tokens"] <= 8 * 128

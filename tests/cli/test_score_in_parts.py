@@ -170,7 +170,7 @@ def test_an_estimate_counts_what_a_run_then_does_and_writes_nothing(
     in_words = biofm("score", "v.csv", *OPTIONS[:-1], "-m", tiny_esm2, "-o", "out.csv", "--estimate")
     assert f"{done['n_tokens']:,} tokens for" in in_words.out
     assert found["memory_bytes"] >= sum(found["memory_parts"].values()) > 1e8
-    for name in ("computed in", "memory", "output", "until it is whole"):
+    for name in ("computed in", "memory", "output", "until it is complete"):
         assert re.search(rf"^{name} +\S", in_words.out, re.MULTILINE), name
 
 
