@@ -119,7 +119,7 @@ def test_a_total_is_nan_if_a_part_is(biofm: Any, broken: Broken) -> None:
     Path("p.fasta").write_text(FASTA)
     words = words_of("perplexity", broken(NAN), "float32", "--on-error", "skip", "-o", "out.parquet")
     outcome = biofm(*words)
-    assert "perplexity of all residues: nan" in outcome.err
+    assert "perplexity of all residues is nan" in outcome.err
     outcome = biofm(*words, "--overwrite", "--json")
     assert json.loads(outcome.out, parse_constant=pytest.fail)["perplexity"] is None
 
