@@ -220,9 +220,9 @@ def test_shards_that_do_not_belong_together_are_named(shards: list[str], biofm: 
         (first,): ["missing shard: 2/2", "--shard 2/2"],
         (first, second, first): ["shard 1/2 is given twice"],
         (first, of_three): [of_three, "this is shard 1/3", "shard 1/2"],
-        (first, other_input): [other_input, "of another input"],
+        (first, other_input): [other_input, "from another input"],
         (first, longer): [longer, "from another input", "31 records, not 30"],
-        (first, other_pool): [other_pool, "made otherwise", "pooling max, not mean"],
+        (first, other_pool): [other_pool, "with other options", "pooling max, not mean"],
         (first, "text"): ["text: this file is not a shard of a run, or it is damaged"],
         (first, "nowhere"): ["nowhere: there is no such file"],
     }

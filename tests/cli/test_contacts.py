@@ -145,7 +145,7 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "a threshold above 1": (("-o", "out.csv", "--threshold", "2"), "--threshold: 2.0 is no probability"),
     "a separation of 0": ((*WORDS, "--min-separation", "0"), "--min-separation: 0 is too small"),
     "a batch of 1": ((*WORDS, "--tokens-per-batch", "1"), "--tokens-per-batch: 1 is too small"),
-    "several proteins": ((*WORDS, "--picture", "map.png"), "p.fasta, record 2 (b): one protein alone"),
+    "several proteins": ((*WORDS, "--picture", "map.png"), "p.fasta, record 2 (b): only one protein can"),
     "an absent protein": ((*ONE, "--protein", "c"), "p.fasta: no protein is called c"),
     "another protein": ((*ONE, "--protein", "b"), "s.pdb, chain A: "),
     "an absent structure": ((*WORDS, "--structure", "none.pdb"), "none.pdb: there is no such file"),

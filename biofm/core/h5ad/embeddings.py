@@ -42,6 +42,7 @@ class Embeddings:
         matrix: The values.
         where: The name of the file in messages.
         modality: The kind of record that the rows are embeddings of, or "" if the file does not say it.
+        model: The name of the model that made the embeddings, or "" if the file does not say it.
     """
 
     def __init__(self, ids: list[str], matrix: Matrix, where: str, modality: str, model: str = "") -> None:
