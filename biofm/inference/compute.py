@@ -98,7 +98,11 @@ def _choose_device(name: str) -> torch.device:
     try:
         torch.zeros(1, device=device).cpu()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        what = f"device {name} cannot be used here ({str(error).splitlines()[0]})"
+        # The first sentence says why; behind it, torch may list everything that it was compiled for.
+        reason = str(error).splitlines()[0].split(". ")[0].removesuffix(".")
+        if device.type == "mps" and not torch.backends.mps.is_available():
+            reason = "torch finds no Apple GPU"
+        what = f"device {name} cannot be used here ({reason})"
         raise OptionError(what, where="--device", remedy=remedy) from error
     return device
 

@@ -94,6 +94,15 @@ def test_a_device_that_cannot_be_used_is_an_error_of_one_line(name: str) -> None
     assert message.startswith(f"--device: device {name} cannot be used here (")
     assert "). Give auto, cpu, cuda, cuda:0 or mps; this machine has cpu" in message
     assert len(message.splitlines()) == 1
+    assert len(message) < 250
+
+
+def test_a_machine_without_an_apple_gpu_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(
+        OptionError, match=r"^--device: device mps cannot be used here \(torch finds no Apple"
+    ):
+        choose_compute("mps", "auto")
 
 
 def test_placing_converts_a_copy_and_leaves_the_stored_weights_alone(encoder: Encoder) -> None:
