@@ -34,7 +34,7 @@ def test_a_person_gets_the_model_beside_every_baseline(biofm: Any, tiny_esm2: Pa
     assert "Intervals that should contain 90% of the measured values contain" in outcome.out
     assert "By Spearman, the baseline composition ridge (0.998) is " in outcome.out
     assert outcome.out.count("By Spearman, ") == 1, "the best of them"
-    assert "Fitted to 48 rows for training or validation: composition ridge, k-mer ridge, mean" in outcome.err
+    assert "Fitted to 48 rows that train or validate: composition ridge, k-mer ridge, mean" in outcome.err
     assert "Trained 1 member from" in outcome.err
 
 

@@ -155,7 +155,7 @@ def _members(
 def _judged(sets: Sets, folds: list[Fit], recipe: FinetuneRecipe) -> dict[str, JudgedSet]:
     judged = {}
     if len(sets.test):
-        fitted = f"{format_count(len(sets.seen), 'row')} for training or validation"
+        fitted = f"{len(sets.seen):,} rows that train or validate"
         judged[TEST_ROWS] = JudgedSet(rows=sets.test, fits=[Fit(sets.seen, sets.test)], fitted=fitted)
     if recipe.n_folds:
         fits = [Fit(np.concatenate([rest, sets.validation]), left_out) for rest, left_out in folds]
