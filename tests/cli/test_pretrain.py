@@ -176,8 +176,8 @@ def test_an_estimate_writes_nothing(
     status, output, errors = run(*words)
     assert (status, errors) == (0, "")
     rows = dict(line.split("  ", 1) for line in output.splitlines())
-    assert rows["parameters"].strip() == "1,228,449, of which 1,228,449 are trained"
-    assert rows["steps"].strip().startswith("8, of ")
+    assert rows["parameters"].strip() == "1,228,449; 1,228,449 of them are trained"
+    assert rows["steps"].strip().startswith("8 with ")
     assert {"training data", "training time", "memory", "output", "--tokens-per-batch"} <= rows.keys()
     status, output, _ = run(*words, "--json")
     assert status == 0
