@@ -33,7 +33,7 @@ def check_figure_suffix(path: PurePath) -> str:
     suffix = path.suffix.lower()
     if suffix not in FORMATS:
         raise OutputError(
-            f"{suffix or 'no suffix'} is no format for a figure",
+            f"{suffix or 'no suffix'} is not a format of figures",
             where=str(path),
             remedy=f"End in {', '.join(FORMATS)}",
         )

@@ -61,6 +61,6 @@ def test_a_fault_leaves_no_picture(tmp_path: Path) -> None:
     (tmp_path / "in.h5ad").write_bytes(b"no HDF5")
     with pytest.raises(InputError, match=r"not an \.h5ad file of embeddings"):
         biofm.neighbours(tmp_path / "in.h5ad", picture=tmp_path / "map.png")
-    with pytest.raises(OutputError, match=r"\.gif is no format for a figure"):
+    with pytest.raises(OutputError, match=r"\.gif is not a format of figures"):
         biofm.neighbours(tmp_path / "in.h5ad", picture=tmp_path / "map.gif")
     assert [path.name for path in tmp_path.iterdir()] == ["in.h5ad"]

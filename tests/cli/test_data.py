@@ -269,14 +269,14 @@ def test_an_interrupted_run_says_how_to_go_on(number: int, status: int, tmp_path
     said = tmp_path / "said"
     assert run_until(20, lambda: run_here(tmp_path, *COMMAND), number) == status
     assert re.fullmatch(
-        r"biofm: interrupted\. \d+ sequences are done and kept: repeat the command with --resume to go on\n",
+        r"biofm: interrupted\. \d+ sequences done and kept: repeat the command with --resume to continue\n",
         said.read_text(),
     )
     assert run_until(-1, lambda: run_here(tmp_path, *COMMAND)) == 1
-    assert re.search(r"store: an unfinished store lies here \(\d+ sequences done\)", said.read_text())
+    assert re.search(r"store: there is an unfinished store here \(\d+ sequences done\)", said.read_text())
     other = (*COMMAND, "--resume", "--weight", "1", "--weight", "2")
     assert run_until(-1, lambda: run_here(tmp_path, *other)) == 1
-    assert "was begun otherwise: weights , now 1.0, 2.0" in said.read_text()
+    assert "had other settings: weights was  and is now 1.0, 2.0" in said.read_text()
     assert run_until(-1, lambda: run_here(tmp_path, *COMMAND, "--resume")) == 0
     assert len(open_store(tmp_path / "store", verify=True)) == 199
 
@@ -294,9 +294,9 @@ def test_a_full_disk_is_one_line_and_what_is_done_is_kept(tmp_path: Path) -> Non
 
     assert run_until(-1, run_out_of_space) == 1
     said = (tmp_path / "said").read_text()
-    assert re.fullmatch(r"biofm: store: writing failed \(File too large\)\. .*--resume to go on\n", said), (
-        said
-    )
+    assert re.fullmatch(
+        r"biofm: store: writing failed \(File too large\)\. .*--resume to continue\n", said
+    ), said
     assert run_until(-1, lambda: run_here(tmp_path, *COMMAND, "--resume")) == 0
     assert len(open_store(tmp_path / "store", verify=True)) == 1279
 
@@ -309,7 +309,7 @@ def test_a_run_whose_input_has_changed_does_not_go_on(tmp_path: Path) -> None:
     assert run_until(20, lambda: run_here(tmp_path, *COMMAND)) == -signal.SIGKILL
     write_many(tmp_path / "b.fasta", n=91)
     assert run_until(-1, lambda: run_here(tmp_path, *COMMAND, "--resume")) == 1
-    assert "was begun otherwise: sha256" in (tmp_path / "said").read_text()
+    assert "had other settings: sha256" in (tmp_path / "said").read_text()
 
 
 # the words, what the message must say
@@ -320,7 +320,7 @@ WRONG_DESCRIPTIONS: dict[str, tuple[tuple[str, ...], list[str]]] = {
     "a damaged store": (("damaged",), ["tokens.safetensors", "too short"]),
     "a store that lacks a file": (("lacking",), ["split.safetensors", "no such file"]),
     "a store and a file": (("store", "p.fasta"), ["store", "a store must be the only input"]),
-    "a column of a store": (("store", "--column", "seq"), ["store", "a store has none"]),
+    "a column of a store": (("store", "--column", "seq"), ["store", "a store has no columns"]),
     "standard input": (("-",), ["-: data sets are read from files"]),
     "a table without --column": (("p.csv",), ["p.csv", "--column"]),
     "a faulty record": (("bad.fasta",), ["bad.fasta, record 4 (d)", "position 1 holds '7'"]),

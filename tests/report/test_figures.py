@@ -60,7 +60,7 @@ def test_a_suffix_that_can_be_drawn_is_given_back_in_lower_case(name: str) -> No
 def test_another_suffix_is_an_error_that_lists_the_right_ones(name: str, fault: str) -> None:
     with pytest.raises(OutputError) as error:
         check_figure_suffix(Path(name))
-    assert str(error.value) == f"{name}: {fault} is no format for a figure. End in .png, .svg, .pdf"
+    assert str(error.value) == f"{name}: {fault} is not a format of figures. End in .png, .svg, .pdf"
 
 
 def test_similar_proteins_stand_side_by_side() -> None:

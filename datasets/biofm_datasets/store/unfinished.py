@@ -18,7 +18,7 @@ if sys.platform != "win32":
     import fcntl
 
 PROGRESS, LOCK = "progress.json", "lock"
-BEGIN_AGAIN = "pass --overwrite without --resume to begin again"
+BEGIN_AGAIN = "pass --overwrite without --resume to start again"
 
 Fields = Mapping[str, Any]
 
@@ -119,16 +119,16 @@ class Unfinished:
     def _check(self, found: _Progress, fingerprint: Fields, resume: bool) -> None:
         if not resume:
             n_done = found.n_bytes.get(HASHES.tensor, 0) // HASHES.itemsize
-            what = f"an unfinished store lies here ({format_count(n_done, 'sequence')} done)"
-            remedy = f"Pass --resume to go on with it; or {BEGIN_AGAIN}"
+            what = f"there is an unfinished store here ({format_count(n_done, 'sequence')} done)"
+            remedy = f"Pass --resume to continue it, or {BEGIN_AGAIN}"
             raise DataError(what, where=str(self.folder), remedy=remedy)
         before = found.fingerprint
         differing = [name for name in {**before, **fingerprint} if before.get(name) != fingerprint.get(name)]
         if differing:
             changes = ", ".join(
-                f"{name} {before.get(name)}, now {fingerprint.get(name)}" for name in differing
+                f"{name} was {before.get(name)} and is now {fingerprint.get(name)}" for name in differing
             )
-            what = f"the unfinished store was begun otherwise: {changes}"
+            what = f"the unfinished store had other settings: {changes}"
             remedy = f"Repeat the command as it was, or {BEGIN_AGAIN}"
             raise DataError(what, where=str(self.folder), remedy=remedy)
 

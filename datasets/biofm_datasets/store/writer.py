@@ -228,8 +228,8 @@ class StoreWriter:
         if not n_done or (is_little and not is_interrupted):
             self._unfinished.remove()
         elif n_done > self._n_before or is_interrupted:
-            kept = f"{format_count(n_done, 'sequence')} {'is' if n_done == 1 else 'are'} done and kept"
-            fault.add_note(f"{kept}: repeat the command with --resume to go on")
+            kept = f"{format_count(n_done, 'sequence')} done and kept"
+            fault.add_note(f"{kept}: repeat the command with --resume to continue")
 
     def _open_streams(self, opened: ExitStack) -> dict[TensorFile, TensorWriter]:
         streams = {}

@@ -98,7 +98,7 @@ def test_a_fault_after_two_commits_says_what_is_kept(tmp_path: Path, sequences: 
         writer.commit({})
         raise ValueError("bad")
     (note,) = caught.value.__notes__
-    assert note.startswith("30 sequences are done and kept: repeat the command with --resume")
+    assert note.startswith("30 sequences done and kept: repeat the command with --resume")
 
 
 def damage(name: str) -> Callable[[Path], None]:
@@ -106,11 +106,11 @@ def damage(name: str) -> Callable[[Path], None]:
 
 
 WRONG: dict[str, tuple[Callable[[Path], object], dict[str, Any], str]] = {
-    "not asked to resume": (lambda folder: None, {}, r"an unfinished store lies here \(30 sequences done\)"),
+    "not asked to resume": (lambda folder: None, {}, r"there is an unfinished store here \(30 sequences done\)"),
     "another fingerprint": (
         lambda folder: None,
         {"resume": True, "fingerprint": {"of": "b", "seed": 1}},
-        "begun otherwise: of a test, now b, seed None, now 1",
+        "had other settings: of was a test and is now b, seed was None and is now 1",
     ),
     "truncated tokens": (damage("tokens.safetensors"), {"resume": True}, "tokens.safetensors is not what"),
     "missing ids": (
