@@ -1,12 +1,13 @@
 """The verb ``neighbours``: find the proteins of a file of embeddings that are most alike."""
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from biofm.api import options
 from biofm.api.declaration import Option, Verb, verb
 from biofm.api.inputs import path_of
+from biofm.api.loading import with_demonstration
 from biofm.core.progress import SILENT, ProgressSink
 from biofm.policy import NONE, Reads, Request, Target, Writes
 
@@ -78,7 +79,7 @@ class Neighbours(Verb["FoundNeighbours"]):
                 found = find_neighbours(read, self.top, lambda fraction: bar.update(fraction=fraction))
             if self.picture:
                 _draw(read, found.items, permit, Path(self.picture))
-        return found
+        return replace(found, notices=with_demonstration(found.notices, read.model))
 
 
 def _draw(read: "Embeddings", items: str, permit: "Permit", picture: Path) -> None:
