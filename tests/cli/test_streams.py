@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 import biofm as package
+from biofm.api.loading import DEMONSTRATION
 from biofm.cli.main import with_file_named
 
 Start = Callable[..., "subprocess.Popen[bytes]"]
@@ -74,14 +75,15 @@ def test_notices_and_summary_go_to_standard_error(biofm: Any) -> None:
     assert (outcome.status, outcome.out) == (0, "")
     d_model = package.info().d_model
     lines = outcome.err.splitlines()
-    assert lines[:4] == [
+    assert lines[:5] == [
         "notice: sequences upper-cased: 1",
         "notice: sequences whose trailing * was dropped: 1",
         "notice: residues read as <unk>: 1",
+        f"notice: {DEMONSTRATION.format('protein-nano')}",
         "Computed in float32 on cpu: as asked.",
     ]
-    assert lines[4].startswith("3 proteins, 23 residues, ")
-    assert lines[5] == f"Wrote 3 rows of {d_model} numbers to out.npz."
+    assert lines[5].startswith("3 proteins, 23 residues, ")
+    assert lines[6] == f"Wrote 3 rows of {d_model} numbers to out.npz."
 
 
 def test_skipped_records_are_counted_in_the_json_too(biofm: Any) -> None:
