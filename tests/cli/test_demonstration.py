@@ -50,6 +50,13 @@ def test_a_predictor_on_the_demonstration_model_says_so_too(biofm: Any) -> None:
     assert (outcome.status, outcome.err.count(NOTICE)) == (0, 1)
 
 
+def test_neighbours_among_its_embeddings_say_so_too(biofm: Any) -> None:
+    Path("three.fasta").write_text(">a\nMKTAYIAK\n>b\nMVLSPADK\n>c\nGGSGGSGG\n")
+    assert biofm("embed", "three.fasta", "-o", "three.h5ad").status == 0
+    outcome = biofm("neighbours", "three.h5ad")
+    assert (outcome.status, outcome.err.count(NOTICE)) == (0, 1)
+
+
 @pytest.mark.usefixtures("_inputs")
 @pytest.mark.parametrize("name", [name for name in VERBS if "estimate" not in name])
 def test_another_model_brings_no_such_notice(name: str, biofm: Any, tiny_esm2: Path) -> None:
