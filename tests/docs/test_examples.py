@@ -1,9 +1,15 @@
-"""Every example in README.md, CONTRIBUTING.md and docs/ runs.
+"""Every example in README.md, CONTRIBUTING.md and docs/ runs, and prints what the page says it prints.
 
 A page's blocks run from top to bottom in one folder, which holds ``biofm/examples`` as a checkout does, as
 for a reader who follows along. Blocks of ``python`` share their names. Of ``bash`` and ``console`` blocks
 the commands ``biofm`` and ``cp`` are run, and a ``make`` command must name a target. A block that cannot run
 stands below ``<!-- not run: reason -->``.
+
+In a ``console`` block the lines below a command are among the lines that it prints, in their order. Numbers
+and the width of columns may differ, because machines do; a page may leave lines out.
+
+With ``BIOFM_SAVE_PICTURES=1`` the pictures that a page shows and its blocks make are copied to
+docs/pictures. With ``BIOFM_SAVE_OUTPUT=1`` printed lines that are no longer true are replaced in the page.
 """
 
 import os
@@ -12,80 +18,97 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 import pytest
 
+from docs.notebooks import NOTE, SHELLS, Block, blocks_of, commands_of
+
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = Path("biofm/examples")
+PICTURES = ROOT / "docs" / "pictures"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("**/*.md"))]
 PAGES_HERE = [pytest.param(page, id=str(page.relative_to(ROOT))) for page in PAGES if page.is_file()]
 
-NOTE = r"^<!-- not run:(?P<reason>.*?)-->$"
-BLOCK = re.compile(
-    rf"(?:{NOTE}\n+)?^(?P<indent> *)```(?P<language>[^\n`]*)\n(?P<code>.*?)^(?P=indent)```[ \t]*$",
-    re.MULTILINE | re.DOTALL,
-)
 LINK = re.compile(r"\]\((?!\w+:)([^)#\s]+)")
-SHELLS = {"bash", "console"}
+PICTURE = re.compile(r"!\[[^\]]*\]\((?:\.\./)*pictures/([^)\s]+)\)")
 PROGRAMS = {"biofm", "cp"}
 TEXTS = {"csv", "json", "makefile", "text", "toml", "yaml"}  # shown, not run
+MOST_PICTURE_BYTES = 150_000
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
-    """A fenced block whose code begins at ``line``; ``reason`` says why it is not run, None where it is."""
-
-    language: str
-    code: str
-    line: int
-    reason: str | None
-
-
-def blocks_of(page: Path) -> list[Block]:
-    text = page.read_text(encoding="utf-8")
-    return [
-        Block(
-            language=match["language"].strip(),
-            code=re.sub(f"^{match['indent']}", "", match["code"], flags=re.MULTILINE),
-            line=text.count("\n", 0, match.start("code")) + 1,
-            reason=None if match["reason"] is None else match["reason"].strip(),
-        )
-        for match in BLOCK.finditer(text)
-    ]
-
-
-def commands_of(block: Block) -> Iterator[str]:
-    """A block's commands: every line of ``bash``; of ``console`` those after ``$``, the rest is output."""
-    for line in block.code.replace("\\\n", " ").splitlines():
-        if block.language == "bash" and line.strip() and not line.startswith("#"):
-            yield line.strip()
-        elif block.language == "console" and line.startswith("$ "):
-            yield line.removeprefix("$ ").strip()
+def read_blocks(page: Path) -> list[Block]:
+    """Return the blocks of a page."""
+    return blocks_of(page.read_text(encoding="utf-8"))
 
 
 def run_page(page: Path, folder: Path) -> None:
     """Run the page's blocks in ``folder``; an example that fails raises."""
     names: dict[str, object] = {"__name__": "__main__"}
-    for block in blocks_of(page):
+    for block in read_blocks(page):
         if block.reason is not None:
             continue
         if block.language == "python":
             code = "\n" * (block.line - 1) + block.code  # so that a traceback shows the page's own line
             exec(compile(code, str(page), "exec"), names)
         elif block.language in SHELLS:
-            for command in commands_of(block):
-                run_command(command, folder, where=f"{page.name}, block at line {block.line}")
+            run_shell_block(block, page, folder)
 
 
-def run_command(command: str, folder: Path, where: str) -> None:
+def run_shell_block(block: Block, page: Path, folder: Path) -> None:
+    """Run the commands of a block and compare what they print with what the block says."""
+    where = f"{page.name}, block at line {block.line}"
+    for command, expected in zip(commands_of(block), outputs_of(block), strict=True):
+        printed = run_command(command, folder, where=where)
+        wrong = lines_not_printed(expected, printed)
+        if wrong and os.environ.get("BIOFM_SAVE_OUTPUT"):
+            replace_lines(page, wrong, printed)
+        elif wrong:
+            pytest.fail(f"{where}: `{command}` does not print {wrong}, but:\n" + "\n".join(printed))
+
+
+def outputs_of(block: Block) -> list[list[str]]:
+    """Return for each command of a block the lines that the block says it prints."""
+    if block.language != "console":
+        return [[] for _ in commands_of(block)]
+    outputs: list[list[str]] = []
+    for line in block.code.replace("\\\n", " ").splitlines():
+        if line.startswith("$ "):
+            outputs.append([])
+        elif line.strip() and line.strip() != "...":
+            outputs[-1].append(line)
+    return outputs
+
+
+def lines_not_printed(expected: Sequence[str], printed: Sequence[str]) -> list[str]:
+    """Return the expected lines that are not among the printed ones, in this order."""
+    rest = iter([same_everywhere(line) for line in printed])
+    return [line for line in expected if same_everywhere(line) not in rest]
+
+
+def same_everywhere(line: str) -> str:
+    """Return a line without what differs between machines: numbers and the width of columns."""
+    return " ".join(re.sub(r"-?\d[\d,.]*( (GB|MB|kB|KiB|MiB|GiB))?", "#", line).split())
+
+
+def replace_lines(page: Path, wrong: Sequence[str], printed: Sequence[str]) -> None:
+    """Write, in place of each wrong line of a page, the printed line that is most like it."""
+    text = page.read_text(encoding="utf-8")
+    for line in wrong:
+        for found in get_close_matches(line, printed, n=1, cutoff=0.3):
+            text = text.replace(f"\n{line}\n", f"\n{found}\n", 1)
+    page.write_text(text, encoding="utf-8")
+
+
+def run_command(command: str, folder: Path, where: str) -> list[str]:
+    """Run one command in ``folder`` and return the lines that it prints."""
     program, *words = shlex.split(command, comments=True)
     if program == "make":
         unknown = {word for word in words if "=" not in word} - make_targets()
         assert not unknown, f"{where}: `{command}`: the Makefile has no target {sorted(unknown)}"
-        return
+        return []
     assert program in PROGRAMS, (
         f"{where}: `{command}` is no command of biofm or cp: say <!-- not run: reason --> above it"
     )
@@ -93,12 +116,19 @@ def run_command(command: str, folder: Path, where: str) -> None:
     shell = ["bash", "-euo", "pipefail", "-c", command]
     result = subprocess.run(shell, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, f"{where}: `{command}` failed:\n{result.stdout}{result.stderr}"
+    return [*result.stdout.splitlines(), *result.stderr.splitlines()]
 
 
 def make_targets() -> set[str]:
+    """Return the targets of the Makefile."""
     return set(
         re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
     )
+
+
+def pictures_of(page: Path) -> list[str]:
+    """Return the names of the pictures in docs/pictures that a page shows."""
+    return PICTURE.findall(page.read_text(encoding="utf-8"))
 
 
 @pytest.fixture
@@ -114,21 +144,46 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture(autouse=True)
+def no_open_figures() -> Iterator[None]:
+    """Close the figures that the examples of a page drew, and draw them without a screen."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
+
+
 @pytest.mark.parametrize("page", PAGES_HERE)
 def test_the_examples_of_a_page_run(page: Path, reader: Path) -> None:
     run_page(page, reader)
+    for name in pictures_of(page):
+        if (reader / name).exists() and os.environ.get("BIOFM_SAVE_PICTURES"):
+            PICTURES.mkdir(exist_ok=True)
+            shutil.copyfile(reader / name, PICTURES / name)
+
+
+@pytest.mark.parametrize("page", PAGES_HERE)
+def test_every_picture_of_a_page_is_there_and_made_by_its_blocks(page: Path) -> None:
+    """A picture that no block makes would stay as it was when the commands change."""
+    code = "\n".join(block.code for block in read_blocks(page) if block.reason is None)
+    for name in pictures_of(page):
+        assert name in code, f"{page.name}: no block makes {name}"
+        assert (PICTURES / name).is_file(), f"{name}: run this test file with BIOFM_SAVE_PICTURES=1"
+        assert (PICTURES / name).stat().st_size < MOST_PICTURE_BYTES
 
 
 @pytest.mark.parametrize("page", PAGES_HERE)
 def test_every_block_names_a_language_that_is_known_here(page: Path) -> None:
     """A block of ``py`` or of no language would never be run, and nobody would notice."""
     known = {"python"} | SHELLS | TEXTS
-    assert {block.line: block.language for block in blocks_of(page) if block.language not in known} == {}
+    assert {block.line: block.language for block in read_blocks(page) if block.language not in known} == {}
 
 
 @pytest.mark.parametrize("page", PAGES_HERE)
 def test_a_block_that_is_not_run_says_why(page: Path) -> None:
-    left_out = [block for block in blocks_of(page) if block.reason is not None]
+    left_out = [block for block in read_blocks(page) if block.reason is not None]
     print(f"{page.name}: {len(left_out)} blocks are not run")
     for block in left_out:
         print(f"  line {block.line}: {block.reason}")
@@ -145,6 +200,7 @@ def test_links_to_files_lead_somewhere(page: Path) -> None:
 
 
 def write_page(folder: Path, *lines: str) -> Path:
+    """Write a page of these lines and return its path."""
     page = folder / "page.md"
     page.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return page
@@ -173,15 +229,31 @@ def test_a_command_that_cannot_be_checked_is_reported(command: str, reader: Path
 def test_a_block_with_a_note_is_not_run(reader: Path) -> None:
     page = write_page(reader, "<!-- not run: it would fail -->", "", "```python", "raise ValueError", "```")
     run_page(page, reader)
-    assert [block.reason for block in blocks_of(page)] == ["it would fail"]
+    assert [block.reason for block in read_blocks(page)] == ["it would fail"]
 
 
 def test_an_indented_block_is_run_without_its_indent(reader: Path) -> None:
     page = write_page(reader, "1. So:", "", "   ```python", "   if True:", "       b = 1", "   ```")
     run_page(page, reader)
-    assert [block.code for block in blocks_of(page)] == ["if True:\n    b = 1\n"]
+    assert [block.code for block in read_blocks(page)] == ["if True:\n    b = 1\n"]
 
 
 def test_the_output_in_a_console_block_is_no_command() -> None:
     block = Block("console", "$ biofm embed a.fasta \\\n    --model m\n12 proteins\n", line=1, reason=None)
     assert list(commands_of(block)) == ["biofm embed a.fasta      --model m"]
+    assert outputs_of(block) == [["12 proteins"]]
+
+
+def test_a_line_that_a_command_no_longer_prints_is_reported_or_replaced(
+    reader: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = write_page(reader, "```console", "$ cp --version", "...", "cp (GNU coreutils) 1.0", "```")
+    run_page(page, reader)  # another number is no fault
+    page = write_page(reader, "```console", "$ cp --version", "cp (New coreutils) 1.0", "```")
+    with pytest.raises(pytest.fail.Exception, match="does not print"):
+        run_page(page, reader)
+    monkeypatch.setenv("BIOFM_SAVE_OUTPUT", "1")
+    run_page(page, reader)
+    assert "New" not in page.read_text(encoding="utf-8")
+    monkeypatch.delenv("BIOFM_SAVE_OUTPUT")
+    run_page(page, reader)
