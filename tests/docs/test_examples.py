@@ -9,7 +9,7 @@ In a ``console`` block the lines below a command are among the lines that it pri
 and the width of columns may differ, because machines do; a page may leave lines out.
 
 With ``BIOFM_SAVE_PICTURES=1`` the pictures that a page shows and its blocks make are copied to
-docs/pictures. With ``BIOFM_SAVE_OUTPUT=1`` printed lines that are no longer true are replaced in the page.
+docs/pictures. With ``BIOFM_SAVE_OUTPUT=1`` the printed lines of the page become those of this machine.
 """
 
 import os
@@ -63,8 +63,8 @@ def run_shell_block(block: Block, page: Path, folder: Path) -> None:
     for command, expected in zip(commands_of(block), outputs_of(block), strict=True):
         printed = run_command(command, folder, where=where)
         wrong = lines_not_printed(expected, printed)
-        if wrong and os.environ.get("BIOFM_SAVE_OUTPUT"):
-            replace_lines(page, wrong, printed)
+        if os.environ.get("BIOFM_SAVE_OUTPUT"):
+            replace_lines(page, expected, printed)
         elif wrong:
             pytest.fail(f"{where}: `{command}` does not print {wrong}, but:\n" + "\n".join(printed))
 
@@ -93,11 +93,12 @@ def same_everywhere(line: str) -> str:
     return " ".join(re.sub(r"-?\d[\d,.]*( (GB|MB|kB|KiB|MiB|GiB))?", "#", line).split())
 
 
-def replace_lines(page: Path, wrong: Sequence[str], printed: Sequence[str]) -> None:
-    """Write, in place of each wrong line of a page, the printed line that is most like it."""
+def replace_lines(page: Path, expected: Sequence[str], printed: Sequence[str]) -> None:
+    """Write, in place of each expected line of a page, the printed line that is most like it."""
     text = page.read_text(encoding="utf-8")
-    for line in wrong:
-        for found in get_close_matches(line, printed, n=1, cutoff=0.3):
+    for line in expected:
+        same = [other for other in printed if same_everywhere(other) == same_everywhere(line)]
+        for found in (same or get_close_matches(line, printed, n=1, cutoff=0.3))[:1]:
             text = text.replace(f"\n{line}\n", f"\n{found}\n", 1)
     page.write_text(text, encoding="utf-8")
 
