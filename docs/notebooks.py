@@ -19,6 +19,17 @@ BLOCK = re.compile(
 )
 SHELLS = {"bash", "console"}
 
+# It makes Python the language of a notebook that begins with a shell block.
+HEADER = """---
+jupyter:
+  kernelspec:
+    display_name: Python 3
+    language: python
+    name: python3
+---
+
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Block:
@@ -64,8 +75,7 @@ def write_notebook(page: Path, output: Path) -> None:
     """Write a page of the documentation as a notebook that has not been run."""
     import jupytext  # only the documentation and its tests need it
 
-    notebook = jupytext.reads(as_jupytext(page.read_text(encoding="utf-8")), fmt="md")
-    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook = jupytext.reads(HEADER + as_jupytext(page.read_text(encoding="utf-8")), fmt="md")
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{number}"  # a random id would change the file at every build
     output.parent.mkdir(parents=True, exist_ok=True)
