@@ -73,7 +73,8 @@ def as_jupytext(text: str) -> str:
 
 def write_notebook(page: Path, output: Path) -> None:
     """Write a page of the documentation as a notebook that has not been run."""
-    import jupytext  # only the documentation and its tests need it
+    # Only the documentation needs jupytext, which ships no types and may be missing where mypy runs.
+    import jupytext  # type: ignore[import-untyped,import-not-found,unused-ignore]
 
     notebook = jupytext.reads(HEADER + as_jupytext(page.read_text(encoding="utf-8")), fmt="md")
     for number, cell in enumerate(notebook.cells):

@@ -33,7 +33,8 @@ def config_of(name: str, shape: Shape) -> EncoderConfig:
     family = name.split("-")[0]
     if family in families:
         return families[family](**shape)
-    return esm1.config(embedding_norm=name == "esm1b", **shape)
+    esm1_config: Callable[..., EncoderConfig] = esm1.config
+    return esm1_config(embedding_norm=name == "esm1b", **shape)
 
 
 def numbers_of(name: str, shape: Shape) -> dict[int, str]:
