@@ -134,7 +134,7 @@ def pictures_of(page: Path) -> list[str]:
 
 @pytest.fixture
 def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where a reader stands: above ``biofm/examples``, with this checkout's ``biofm`` on the path."""
+    """Return the folder where a reader stands, with ``biofm/examples`` and this checkout's ``biofm``."""
     command = tmp_path / "bin" / "biofm"
     command.parent.mkdir()
     command.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{ROOT}/cli.py" "$@"\n', encoding="utf-8")
@@ -167,7 +167,7 @@ def test_the_examples_of_a_page_run(page: Path, reader: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES_HERE)
 def test_every_picture_of_a_page_is_there_and_made_by_its_blocks(page: Path) -> None:
-    """A picture that no block makes would stay as it was when the commands change."""
+    # A picture that no block makes would stay as it was when the commands change.
     code = "\n".join(block.code for block in read_blocks(page) if block.reason is None)
     for name in pictures_of(page):
         assert name in code, f"{page.name}: no block makes {name}"
@@ -177,7 +177,7 @@ def test_every_picture_of_a_page_is_there_and_made_by_its_blocks(page: Path) -> 
 
 @pytest.mark.parametrize("page", PAGES_HERE)
 def test_every_block_names_a_language_that_is_known_here(page: Path) -> None:
-    """A block of ``py`` or of no language would never be run, and nobody would notice."""
+    # A block of ``py`` or of no language would never be run, and nobody would notice.
     known = {"python"} | SHELLS | TEXTS
     assert {block.line: block.language for block in read_blocks(page) if block.language not in known} == {}
 
