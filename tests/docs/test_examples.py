@@ -8,8 +8,8 @@ stands below ``<!-- not run: reason -->``.
 In a ``console`` block the lines below a command are among the lines that it prints, in their order. Numbers
 and the width of columns may differ, because machines do; a page may leave lines out.
 
-With ``BIOFM_SAVE_PICTURES=1`` the pictures that a page shows and its blocks make are copied to
-docs/pictures. With ``BIOFM_SAVE_OUTPUT=1`` the printed lines of the page become those of this machine.
+With ``BIOFM_SAVE_PICTURES=1`` the pictures that a page shows as ``../pictures/NAME`` and its blocks make are
+copied to docs/pictures. With ``BIOFM_SAVE_OUTPUT=1`` the printed lines of the page become those of this machine.
 """
 
 import os
@@ -33,7 +33,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 PAGES_HERE = [pytest.param(page, id=str(page.relative_to(ROOT))) for page in PAGES if page.is_file()]
 
 LINK = re.compile(r"\]\((?!\w+:)([^)#\s]+)")
-PICTURE = re.compile(r"!\[[^\]]*\]\((?:\.\./)*pictures/([^)\s]+)\)")
+PICTURE = re.compile(r"!\[[^\]]*\]\((?:\.\./)+pictures/([^)\s]+)\)")
 PROGRAMS = {"biofm", "cp"}
 TEXTS = {"csv", "json", "makefile", "text", "toml", "yaml"}  # shown, not run
 MOST_PICTURE_BYTES = 150_000
@@ -128,7 +128,7 @@ def make_targets() -> set[str]:
 
 
 def pictures_of(page: Path) -> list[str]:
-    """Return the names of the pictures in docs/pictures that a page shows."""
+    """Return the names of the pictures that a page shows as ``../pictures/NAME``."""
     return PICTURE.findall(page.read_text(encoding="utf-8"))
 
 
