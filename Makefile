@@ -49,7 +49,7 @@ proofs: .venv/.dev  ## run the long proofs of tests/long, one after another, by 
 	for proof in tests/long/*.py; do echo "$$proof"; $(call threads,1) $(BIN)/python "$$proof"; done
 
 docs: .venv/.dev  ## build the documentation into site/, and open site/index.html to read it
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 lint: .venv/.dev  ## check style, format and types
 	$(BIN)/ruff check .

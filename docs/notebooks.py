@@ -1,16 +1,17 @@
-"""Notebooks from the tutorials: ``python docs/notebooks.py FOLDER`` writes one ``.ipynb`` for each page.
+"""Notebooks from the tutorials, which ``docs/site.py`` puts beside the pages.
 
 jupytext converts the Markdown. Python blocks become code cells and shell blocks become ``%%bash`` cells. A
 block below ``<!-- not run: reason -->``, or in a language that is only shown, stays part of the text.
 """
 
 import re
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-TUTORIALS = Path(__file__).parent / "tutorials"
+import jupytext  # type: ignore[import-untyped]
+
+TUTORIALS = [page for page in sorted(Path(__file__).parent.glob("tutorials/*.md")) if page.stem != "index"]
 
 NOTE = r"^<!-- not run:(?P<reason>.*?)-->$"
 BLOCK = re.compile(
@@ -71,22 +72,13 @@ def as_jupytext(text: str) -> str:
     return BLOCK.sub(lambda match: _as_cell(match, _block(match, text)), text)
 
 
-def write_notebook(page: Path, output: Path) -> None:
-    """Write a page of the documentation as a notebook that has not been run."""
-    # Only the documentation needs jupytext, which ships no types and may be missing where mypy runs.
-    import jupytext  # type: ignore[import-untyped,import-not-found,unused-ignore]
-
+def notebook_of(page: Path) -> str:
+    """Return a page of the documentation as a notebook that has not been run, in its JSON."""
     notebook = jupytext.reads(HEADER + as_jupytext(page.read_text(encoding="utf-8")), fmt="md")
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{number}"  # a random id would change the file at every build
-    output.parent.mkdir(parents=True, exist_ok=True)
-    jupytext.write(notebook, output, fmt="ipynb")
-
-
-def main(folder: Path) -> None:
-    """Write the notebook of every tutorial into a folder."""
-    for page in sorted(TUTORIALS.glob("*.md")):
-        write_notebook(page, folder / f"{page.stem}.ipynb")
+    written: str = jupytext.writes(notebook, fmt="ipynb")
+    return written
 
 
 def _block(match: re.Match[str], text: str) -> Block:
@@ -109,7 +101,3 @@ def _as_cell(match: re.Match[str], block: Block) -> str:
     if block.language == "python":
         return f"```python\n{block.code}```"
     return match[0]
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))

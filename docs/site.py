@@ -22,6 +22,7 @@ from mkdocs.structure.pages import Page
 import biofm.api as api
 from biofm.api.declaration import Declared, Verb, name_of, options_of
 from biofm.policy import Contacts, Effect, Reads, UsesDevice, Writes
+from docs.notebooks import TUTORIALS, notebook_of
 
 ROOT = Path(__file__).resolve().parents[1]
 OUTSIDE = {
@@ -77,13 +78,16 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages of the reference to the files of the site."""
+    """Add the notebooks, the pages outside docs/ and those of the reference to the files of the site."""
     pages = {"reference/index.md": _index()}
     pages |= {_page_of(verb): _verb_page(verb) for verb in _verbs()}
     pages |= {f"reference/python/{face}.md": _face_page(face, what) for face, what in FACES.items()}
     for path, place in OUTSIDE.items():
         if place != "index.md":
             pages[place] = _with_links_of_the_site((ROOT / path).read_text(encoding="utf-8"), path, place)
+    for page in TUTORIALS:
+        place = f"tutorials/{page.stem}.ipynb"
+        files.append(File.generated(config, place, content=notebook_of(page)))
     for path, place in PICTURES_OUTSIDE.items():
         files.append(File.generated(config, place, abs_src_path=str(ROOT / path)))
     for place, text in pages.items():

@@ -161,7 +161,8 @@ class Tokenizer(ABC):
     Args:
         name: The name of the alphabet, for messages.
         vocabulary: The spelling of each token; a token's number is its place.
-        before, behind: The special tokens around each sequence, which are none of its units.
+        before: The special tokens before each sequence, which are none of its units.
+        behind: The special tokens behind it.
         scored: The tokens that training hides and that held-out perplexity is computed on, in the order of
             their numbers.
         counted: The tokens that stand for exactly one unit; scores and perplexities of single sequences use

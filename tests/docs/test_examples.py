@@ -9,7 +9,8 @@ In a ``console`` block the lines below a command are among the lines that it pri
 and the width of columns may differ, because machines do; a page may leave lines out.
 
 With ``BIOFM_SAVE_PICTURES=1`` the pictures that a page shows as ``../pictures/NAME`` and its blocks make are
-copied to docs/pictures. With ``BIOFM_SAVE_OUTPUT=1`` the printed lines of the page become those of this machine.
+copied to docs/pictures. With ``BIOFM_SAVE_OUTPUT=1`` the printed lines of the page become those of this
+machine.
 """
 
 import os

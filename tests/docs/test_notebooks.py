@@ -3,12 +3,14 @@
 import os
 from pathlib import Path
 
+import nbclient
+import nbformat
 import pytest
 
-from docs.notebooks import TUTORIALS, as_jupytext, write_notebook
+from docs.notebooks import TUTORIALS, as_jupytext, notebook_of
 from tests.docs.test_examples import ROOT, reader  # noqa: F401  # a fixture is used by its name
 
-PAGES = [pytest.param(page, id=page.stem) for page in sorted(TUTORIALS.glob("*.md"))]
+PAGES = [pytest.param(page, id=page.stem) for page in TUTORIALS]
 MOST_SECONDS = 300
 
 
@@ -55,15 +57,10 @@ def test_a_tutorial_runs_as_a_notebook(
     reader: Path,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    nbformat = pytest.importorskip("nbformat")
-    nbclient = pytest.importorskip("nbclient")
-    pytest.importorskip("jupytext")
-    pytest.importorskip("ipykernel")
     roots = [ROOT, ROOT / "kernels", ROOT / "datasets"]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, roots)))
     monkeypatch.setenv("PATH", f"{reader / 'bin'}{os.pathsep}{os.environ['PATH']}")
-    write_notebook(page, reader / "page.ipynb")
-    notebook = nbformat.read(reader / "page.ipynb", as_version=4)
+    notebook = nbformat.reads(notebook_of(page), as_version=4)  # type: ignore[no-untyped-call]
     nbclient.NotebookClient(
         notebook, timeout=MOST_SECONDS, resources={"metadata": {"path": reader}}
     ).execute()

@@ -106,7 +106,11 @@ def damage(name: str) -> Callable[[Path], None]:
 
 
 WRONG: dict[str, tuple[Callable[[Path], object], dict[str, Any], str]] = {
-    "not asked to resume": (lambda folder: None, {}, r"there is an unfinished store here \(30 sequences done\)"),
+    "not asked to resume": (
+        lambda folder: None,
+        {},
+        r"there is an unfinished store here \(30 sequences done\)",
+    ),
     "another fingerprint": (
         lambda folder: None,
         {"resume": True, "fingerprint": {"of": "b", "seed": 1}},
