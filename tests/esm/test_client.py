@@ -60,11 +60,11 @@ def test_the_packages_example_runs_with_one_line_changed(
     assert "ForwardTrackData(sequence=tensor(" in capsys.readouterr().out
 
 
-def test_the_example_of_our_page_on_proteins_runs(
+def test_the_example_of_our_page_runs(
     path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(biofm.esm.ALIASES, "esmc_300m", str(path))
-    page = (Path(__file__).parents[2] / "docs" / "proteins.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs/how-to/esm-scripts.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     (example,) = [block for block in blocks if "biofm.esm" in block]
     exec(example, {})
