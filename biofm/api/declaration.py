@@ -132,7 +132,7 @@ class Verb(ABC, Generic[R]):
         """Convert every option to its declared type.
 
         Raises:
-            OptionError: A value has another type, or the name of a device is empty.
+            OptionError: A value has another type, or a device has no name.
         """
         for declared in options_of(type(self)):
             value = getattr(self, declared.name)
@@ -143,7 +143,7 @@ class Verb(ABC, Generic[R]):
                 fitted = fit(value, declared.type, declared.flag)
             if any(isinstance(effect, UsesDevice) for effect in declared.effects) and fitted == "":
                 remedy = "Give auto, cuda, mps or cpu, or leave it out"
-                raise OptionError("the name of the device is empty", where=declared.flag, remedy=remedy)
+                raise OptionError("no device is named", where=declared.flag, remedy=remedy)
             if fitted is not value:
                 object.__setattr__(self, declared.name, fitted)
 

@@ -50,20 +50,17 @@ def info(
     """Describe a model, or the code that computes on this machine."""
     _check_which(model, kernels, device)
     if kernels:
-        _print_kernels(loading.kernels(device or "auto"), json)
+        _print_kernels(loading.kernels("auto" if device is None else device), json)
     else:
         _print_model(loading.info(options.DEFAULT_MODEL if model is None else model), json)
 
 
 def _check_which(model: str | None, kernels: bool, device: str | None) -> None:
-    """Raise OptionError for options that do not fit together, or that are empty."""
+    """Raise OptionError for options that do not fit together."""
     if kernels and model:
         what = "--kernels is about the machine, not about a model"
         raise OptionError(what, where=model, remedy="Leave out the model or --kernels")
-    if device == "":
-        remedy = "Give cuda, mps or cpu, or leave it out"
-        raise OptionError("the name of the device is empty", where="--device", remedy=remedy)
-    if device and not kernels:
+    if device is not None and not kernels:
         what = "a device is only for --kernels"
         raise OptionError(what, where="--device", remedy="Add --kernels, or leave it out")
 

@@ -69,7 +69,7 @@ def test_another_model_brings_no_such_notice(name: str, biofm: Any, tiny_esm2: P
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--device", ""), "--device: the name of the device is empty. Give auto, cuda, mps or cpu"),
+        (("--device", ""), "--device: no device is named. Give auto, cuda, mps or cpu"),
         (("--model", ""), "--model: the name of the model is empty. Give a name that `biofm models` lists"),
     ],
 )
@@ -79,6 +79,12 @@ def test_an_empty_name_is_refused_with_what_to_give(
     biofm(*VERBS[verb], *words).check_refusal([f"biofm: {message}"])
 
 
-@pytest.mark.parametrize("words", [("",), ("--kernels", "--device", "")])
-def test_info_refuses_an_empty_name(words: tuple[str, ...], biofm: Any) -> None:
-    biofm("info", *words).check_refusal(["is empty. Give"])
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("",), "the name of the model is empty. Give"),
+        (("--kernels", "--device", ""), "--device: no device is named. Give auto, cpu, cuda"),
+    ],
+)
+def test_info_refuses_an_empty_name(words: tuple[str, ...], message: str, biofm: Any) -> None:
+    biofm("info", *words).check_refusal([message])
