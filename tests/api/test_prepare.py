@@ -64,7 +64,7 @@ def test_a_store_says_what_became_of_gaps_and_is_not_resumed_otherwise(tmp_path:
         assert summary.notices["records with the id of an earlier record of the same input"] == 1
     with pytest.raises(biofm.BiofmError, match=r"record 1 \(a\): position 3 holds '-'"):
         biofm.prepare(alignment, tmp_path / "refuse", gaps="refuse")
-    with pytest.raises(biofm.BiofmError, match="treated when it was prepared"):
+    with pytest.raises(biofm.BiofmError, match="handled when it was prepared"):
         biofm.describe(tmp_path / "drop", gaps="keep")
 
 

@@ -155,15 +155,15 @@ WRONG = {
     ),
     "work to go on with": (
         ("score", "v.csv", "-w", "wt.fasta", "-o", "-", "--resume"),
-        "--resume: what goes",
+        "--resume: a run that writes",
     ),
-    "a share": (("score", "v.csv", "-w", "wt.fasta", "-o", "-", "--shard", "1/2"), "--shard: what goes to"),
+    "a share": (("score", "v.csv", "-w", "wt.fasta", "-o", "-", "--shard", "1/2"), "--shard: a run that writes to"),
     "embeddings": (("embed", "p.fasta", "-o", "-"), "-: embeddings cannot be written to"),
     "contacts": (
         ("contacts", "p.fasta", "-m", "protein-nano", "-o", "-"),
         "-: contact maps cannot be written to",
     ),
-    "writing over": (("perplexity", "p.fasta", "-o", "-", "--overwrite"), "--overwrite: nothing is written"),
+    "writing over": (("perplexity", "p.fasta", "-o", "-", "--overwrite"), "--overwrite: standard output has no file"),
 }
 
 
