@@ -21,6 +21,7 @@ from mkdocs.structure.pages import Page
 
 import biofm.api as api
 from biofm.api.declaration import Declared, Verb, name_of, options_of
+from biofm.cli.commands import text_type
 from biofm.policy import Contacts, Effect, Reads, UsesDevice, Writes
 from docs.notebooks import TUTORIALS, notebook_of
 
@@ -177,29 +178,24 @@ def _summary(verb: type[Verb[Any]]) -> str:
 def _verb_page(verb: type[Verb[Any]]) -> str:
     """Return the page of a verb, made from its declaration."""
     name, options = name_of(verb), options_of(verb)
-    parameters = ", ".join(one.name for one in options if one.default is MISSING and not one.option.left_out)
-    arguments = " ".join(one.name.upper() for one in options if one.is_positional)
-    required = " ".join(
-        f"{one.flag} {one.name.upper()}"
-        for one in options
-        if one.default is MISSING and not one.is_positional and not one.option.left_out
-    )
-    usage = " ".join(filter(None, ["biofm", _command_of(verb), arguments, required, "[OPTIONS]"]))
+    needed = [one for one in options if one.default is MISSING and not one.option.left_out]
+    words = [one.name.upper() if one.is_positional else f"{one.flag} {_value_of(one)}" for one in needed]
+    about, _, errors = (inspect.getdoc(verb) or "").partition("\nRaises:\n")
     touched = [_effect_line(one, effect) for one in options for effect in one.effects]
     lines = [
         f"# {_command_of(verb)}",
         "",
         "```text",
-        usage,
-        f"biofm.{name}({parameters}, ...)",
+        " ".join(["biofm", _command_of(verb), *words, "[OPTIONS]"]),
+        f"biofm.{name}({', '.join(one.name for one in needed)}, ...)",
         "```",
         "",
-        inspect.getdoc(verb) or "",
+        about,
         "",
         "## Options",
         "",
-        "| command line | Python | default | what it means |",
-        "|---|---|---|---|",
+        "| option | what it means |",
+        "|---|---|",
         *map(_option_row, options),
         "",
         "## What it touches",
@@ -208,8 +204,17 @@ def _verb_page(verb: type[Verb[Any]]) -> str:
         "",
         *dict.fromkeys(line for line in touched if line),
         "",
+        "## Errors",
+        "",
+        *(f"- {error}" for error in re.sub(r"\n {8}", " ", errors).splitlines()),
+        "",
     ]
     return "\n".join(lines)
+
+
+def _value_of(one: Declared) -> str:
+    """Return what a command line shows for the value of an option."""
+    return one.option.metavar or one.name.upper()
 
 
 def _option_row(one: Declared) -> str:
@@ -217,11 +222,14 @@ def _option_row(one: Declared) -> str:
     flag = f"`{one.name.upper()}`" if one.is_positional else f"`{one.flag}`"
     if one.option.short:
         flag += f", `{one.option.short}`"
+    if text_type(one) is None:
+        flag = "(in Python only)"
     limits = "" if one.limits is None else f" From {one.limits.least:,} to {one.limits.most:,}."
-    kind = _escaped(_spelled(one.type))
-    default = "required" if one.default is MISSING else f"`{one.default!r}`"
-    meaning = f"{_escaped(one.option.help)}{limits}"
-    return f"| {flag} | `{one.name}`<br><small>{kind}</small> | {default} | {meaning} |"
+    default = " Required." if one.default is MISSING else ""
+    if one.default is not MISSING and one.default not in (None, False, (), ""):
+        default = f" Default: `{one.default}`."
+    python = f"<small>in Python `{one.name}`: {_escaped(_spelled(one.type))}</small>"
+    return f"| {flag}<br>{python} | {_escaped(one.option.help)}{limits}{default} |"
 
 
 def _spelled(kind: Any) -> str:

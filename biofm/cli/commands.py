@@ -76,7 +76,7 @@ def command(
             on one stream. It takes the verb as it was asked, and whether to print JSON.
         run: Performs the verb.
     """
-    kinds = ((declared, _plain_type(declared)) for declared in options_of(verb))
+    kinds = ((declared, text_type(declared)) for declared in options_of(verb))
     offered = [(declared, kind) for declared, kind in kinds if kind is not None]
     is_grouped = len(offered) > FEW
     if is_grouped:
@@ -169,7 +169,7 @@ def _as_it_stands(text: str) -> str:
     return re.sub(r"(\[[a-z#/@][^\[]*\])", r"\\\1", text)
 
 
-def _plain_type(declared: Declared) -> Any:
+def text_type(declared: Declared) -> Any:
     """Return the type by which a command line reads an option; None if no text can give its value."""
     members = members_of(declared.type)
     for member in members:

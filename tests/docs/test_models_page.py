@@ -12,16 +12,17 @@ from biofm.nn import EncoderConfig, MaskedLM
 from tests.docs.test_examples import ROOT
 
 PAGE = ROOT / "docs" / "models.md"
-ROW = re.compile(r"^\| `([\w-]+)` \| .*\| (`[^`]+`|comes with biofm) \|$", re.MULTILINE)
+SIZE = re.compile(r"^\| `([a-z][\w-]+)` \|(?:[^|\n]+\|){7}$", re.MULTILINE)
+WEIGHTS = re.compile(r"^\| `([a-z][\w-]+)` \|(?:[^|\n]+\|){4}$", re.MULTILINE)
 N_SPECIAL_TOKENS = 2
 Shape = dict[str, int]
 
 
-def rows_of_page() -> dict[str, list[str]]:
-    """Return the cells of each row of the table by the name of the model."""
+def rows_of_page(row: re.Pattern[str]) -> dict[str, list[str]]:
+    """Return the cells of each row of a table by the name of the model."""
     text = PAGE.read_text(encoding="utf-8")
     return {
-        match[1]: [cell.strip() for cell in match[0].strip("|").split("|")] for match in ROW.finditer(text)
+        match[1]: [cell.strip() for cell in match[0].strip("|").split("|")] for match in row.finditer(text)
     }
 
 
@@ -60,14 +61,14 @@ def spell_bytes(n: int) -> str:
 
 
 def test_the_page_has_a_row_for_every_model_with_its_hub_id() -> None:
-    rows = rows_of_page()
-    assert set(rows) == {*bundled_models(), *HUB_IDS}
+    rows = rows_of_page(WEIGHTS)
+    assert set(rows) == set(rows_of_page(SIZE)) == {*bundled_models(), *HUB_IDS}
     assert {name: cells[-1].strip("`") for name, cells in rows.items() if name in HUB_IDS} == HUB_IDS
 
 
 def test_the_numbers_of_the_page_are_those_of_the_code() -> None:
     text, wrong = PAGE.read_text(encoding="utf-8"), {}
-    for name, cells in rows_of_page().items():
+    for name, cells in rows_of_page(SIZE).items():
         n_layers, width, n_heads = map(int, cells[2:5])
         found = numbers_of(name, {"d_model": width, "n_layers": n_layers, "n_heads": n_heads})
         expected = [found.get(column, cell) for column, cell in enumerate(cells)]
