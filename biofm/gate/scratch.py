@@ -32,6 +32,12 @@ def scratch_path(output: Path) -> Path:
     return output.with_name(f".{output.name}.run")
 
 
+def _output_of(folder: Path) -> Path:
+    """Return the output to which a folder of unfinished work belongs, or a path of another form as it is."""
+    output = folder.with_name(folder.name[1:].removesuffix(".run"))
+    return output if scratch_path(output) == folder else folder
+
+
 def was_finished(output: Path) -> bool:
     """Return whether an output exists and no unfinished work lies beside it.
 
@@ -72,7 +78,7 @@ class Scratch:
         self._target = target
         if target.kind == "journal":
             check_file(target)
-        check_parent(target.path)
+        check_parent(_output_of(target.path))  # the user has named the output, not the folder beside it
         self.folder = scratch_path(target.path) if target.kind == "journal" else target.path
         for path in (self.folder, *self._files):
             if path.is_symlink():
