@@ -157,13 +157,19 @@ WRONG = {
         ("score", "v.csv", "-w", "wt.fasta", "-o", "-", "--resume"),
         "--resume: a run that writes",
     ),
-    "a share": (("score", "v.csv", "-w", "wt.fasta", "-o", "-", "--shard", "1/2"), "--shard: a run that writes to"),
+    "a share": (
+        ("score", "v.csv", "-w", "wt.fasta", "-o", "-", "--shard", "1/2"),
+        "--shard: a run that writes",
+    ),
     "embeddings": (("embed", "p.fasta", "-o", "-"), "-: embeddings cannot be written to"),
     "contacts": (
         ("contacts", "p.fasta", "-m", "protein-nano", "-o", "-"),
         "-: contact maps cannot be written to",
     ),
-    "writing over": (("perplexity", "p.fasta", "-o", "-", "--overwrite"), "--overwrite: standard output has no file"),
+    "writing over": (
+        ("perplexity", "p.fasta", "-o", "-", "--overwrite"),
+        "--overwrite: standard output has no",
+    ),
 }
 
 
