@@ -159,7 +159,7 @@ WRONG = {
     ),
     "a share": (
         ("score", "v.csv", "-w", "wt.fasta", "-o", "-", "--shard", "1/2"),
-        "--shard: a run that writes",
+        "--shard: a run that writes to",
     ),
     "embeddings": (("embed", "p.fasta", "-o", "-"), "-: embeddings cannot be written to"),
     "contacts": (
@@ -168,7 +168,7 @@ WRONG = {
     ),
     "writing over": (
         ("perplexity", "p.fasta", "-o", "-", "--overwrite"),
-        "--overwrite: standard output has no",
+        "--overwrite: standard output has no file",
     ),
 }
 
