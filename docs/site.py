@@ -44,7 +44,7 @@ LINK = re.compile(r"\[([^\]]*)\]\((?!\w+:|#)([^)#\s]+)(#[^)\s]*)?\)")
 SHOWN = OUTSIDE | PICTURES_OUTSIDE
 
 COMMANDS = {"describe": "data describe", "prepare": "data prepare"}
-"""The commands that are called otherwise than their verb."""
+"""The commands of a group, whose names differ from those of their verbs."""
 
 FACES = {
     "biofm": "Loading a model, and the loaded model.",
@@ -158,8 +158,8 @@ def _index() -> str:
             "|---|---|---|",
             *verbs,
             "",
-            "`biofm models` lists the models, `biofm info` describes one of them or this machine, and",
-            "`biofm configure` writes a recipe to start from. Each prints its options with `--help`.",
+            "`biofm models` lists the models, and `biofm info` describes one of them or this machine. They",
+            "are no verbs. Each prints its options with `--help`.",
             "",
             "## Python API",
             "",
