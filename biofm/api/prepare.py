@@ -141,7 +141,7 @@ class Prepare(Verb["PrepareSummary"]):
     max_identity: Annotated[
         float,
         Option(
-            "Count two sequences as relatives if more than this share of their alignment is identical, from "
+            "Count two sequences as relatives if at least this share of their alignment is identical, from "
             "0.1 to 1. It is for the splits by identity and by cluster.",
             group="Split",
         ),

@@ -88,7 +88,7 @@ class ScoreJob:
         return replace(found, notices=self._with_demonstrations(found.notices))
 
     def run(self, permit: Permit, progress: ProgressSink) -> ScoreSummary:
-        """Score the rows that are not scored yet, then write the table unless this is a share."""
+        """Score the rows that are not scored yet, then write the table unless this is a shard."""
         journal = permit.journal("work")
         n_before = journal.n_done
         self._score(journal, progress)

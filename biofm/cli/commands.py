@@ -21,7 +21,9 @@ METAVARS = {str: "TEXT", int: "N", float: "X", bool: "", Path: "PATH"}
 FEW = 12
 """With more options than this, a command's help lists them under headings."""
 CHOICE = "WORD"
-"""What stands for one of a few words, which the help names: a list of them would leave it too little room."""
+"""What stands in the help for a value that is one of a few words. The text beside it names the words; as a
+list here they would leave that text too little room.
+"""
 RUN = GROUPS[-1]
 
 V = TypeVar("V", bound=Verb[Any])

@@ -1,4 +1,4 @@
-"""Set the nearest neighbours that a model found for the example proteins beside the right ones, in words.
+"""Prints for each example protein the nearest neighbour that a model found, beside the right one.
 
     python biofm/examples/counterparts.py demo/proteins.h5ad
 
@@ -31,7 +31,7 @@ def main(embeddings: str) -> None:
         print(f"{short(name):<13}{words:<44}{short(right[name]):<13}{short(nearest[name])}{mark}")
     n_right = sum(nearest[name] == right[name] for name in ids)
     print(f"\n{n_right} of {len(ids)} are right; guessing finds {len(ids) / (len(ids) - 1):.0f}. ", end="")
-    print("protein-nano is a demonstration: `biofm models` lists models for real work.")
+    print("protein-nano comes with biofm as a demonstration: `biofm models` lists models for real work.")
 
 
 def short(name: str) -> str:

@@ -77,7 +77,7 @@ def check_top(top: int) -> None:
 
 
 class Directions:
-    """Reads rows, when they are needed, as unit vectors from the mean of all rows.
+    """Reads rows when they are needed, subtracts the mean of all rows, and scales each to length 1.
 
     Mean-pooled embeddings share a large common part, so that their plain cosines all lie near 1. Without the
     mean, the differences show. A row that differs from the mean by no more than float32 rounds has no

@@ -60,7 +60,7 @@ def described(docstring: str) -> set[str]:
 
 
 def fields_of(node: ast.ClassDef) -> list[str]:
-    """Return the public fields of a class that are described neither by a string below nor by an Option."""
+    """Return the public fields of a class that no string below them describes."""
     names = []
     for line, after in zip(node.body, [*node.body[1:], None], strict=True):
         if not isinstance(line, ast.AnnAssign) or not isinstance(line.target, ast.Name):

@@ -13,7 +13,7 @@ OWN = {"biofm/core/environment.py"}
 
 
 def parsing_calls(source: str) -> Iterator[str]:
-    """Calls of such a parser, but for those of what was written in the same breath."""
+    """Yield the calls of such a parser, except those that read the result of ``json.dumps`` at once."""
     for node in ast.walk(ast.parse(source)):
         if not isinstance(node, ast.Call) or (name := ast.unparse(node.func)) not in PARSERS:
             continue

@@ -26,7 +26,8 @@ _children: list[subprocess.Popen[bytes]] = []
 def launch(processes: Processes) -> None:
     """Run this command ``n_local - 1`` more times, each with its own LOCAL_RANK in the environment.
 
-    When this process ends, it waits ten seconds for each of them, and kills those that still run.
+    When this process ends, it waits for them one after another. If one has not ended within ten seconds, it
+    kills all that still run.
 
     Raises:
         OptionError: This is an interactive Python, which has no command that could be run again.
@@ -77,7 +78,7 @@ def kill_children() -> None:
 
 
 def _end_children() -> None:
-    """Wait for the processes that this one started, and kill those that do not end by themselves."""
+    """Wait for the processes that this one started; if one takes too long, kill all that still run."""
     with suppress(subprocess.TimeoutExpired):
         for child in _children:
             child.wait(SECONDS_TO_END)
