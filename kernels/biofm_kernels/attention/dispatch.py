@@ -1,8 +1,8 @@
 """Chooses between the implementations of attention, and runs the chosen one.
 
-Biofm's own kernels take ``rotary``: they rotate queries and keys as they read them, and rotate gradients back
-as they write them, at almost no cost. The other implementations get queries and keys that are rotated
-already.
+Biofm's own kernels take ``rotary``: they rotate gradients back as they write them, and can rotate queries and
+keys as they read them, which is not chosen before it has been timed (``LONGEST_INLINE``). The other
+implementations get queries and keys that are rotated already.
 """
 
 import inspect
