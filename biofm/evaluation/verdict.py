@@ -1,5 +1,6 @@
 """Verdicts: a sentence says how much better a model or its baseline is, and whether that may be chance."""
 
+import math
 from collections.abc import Callable
 
 from biofm.evaluation.bootstrap import IntervalEstimate
@@ -36,16 +37,20 @@ def say_which_is_better(
     """
     (model_name, ours), (baseline_name, theirs) = model, baseline
     lead = ours - theirs if higher_is_better else theirs - ours
-    if lead == 0:
+    if ours == theirs:  # two infinities too, whose difference is no number
         both = write(ours)
         return f"By {measure}, {model_name} is no better than the baseline {baseline_name}: both have {both}."
     names = f"{model_name} ({write(ours)})", f"the baseline {baseline_name} ({write(theirs)})"
+    if math.isnan(lead):
+        return f"By {measure}, {names[0]} and {names[1]} cannot be compared."
     better, worse = names if lead > 0 else names[::-1]
-    what = f"By {measure}, {better} is {_amount(abs(lead), write)} better"
-    if difference is None or difference.low is None or difference.high is None:
+    amount = "" if math.isinf(lead) else f"{_amount(abs(lead), write)} "
+    what = f"By {measure}, {better} is {amount}better"
+    bounds = difference.bounds if difference is not None and amount else None
+    if bounds is None or any(map(math.isnan, bounds)):
         end = remark or (advice if lead < 0 else "")
         return f"{what} than {worse}{f': {end}' if end else ''}."
-    low, high = difference.low, difference.high
+    low, high = bounds
     if (lead > 0) != higher_is_better:  # the interval is that of model minus baseline: reverse its sign
         low, high = -high, -low
     if low <= 0 <= high:

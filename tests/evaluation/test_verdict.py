@@ -1,5 +1,7 @@
 """Verdicts name the better of two, how much better it is, and whether that may be chance."""
 
+import math
+
 import pytest
 
 from biofm.evaluation import IntervalEstimate, say_which_is_better
@@ -48,6 +50,27 @@ def test_the_sentence_has_the_direction_of_the_measure(
 ) -> None:
     said = say_which_is_better(("M", ours), ("B", theirs), "m", difference, higher_is_better=higher_is_better)
     assert said == sentence
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "sentence"),
+    [
+        (math.nan, 0.5, "M (nan) and the baseline B (0.500) cannot be compared."),
+        (0.5, math.nan, "M (0.500) and the baseline B (nan) cannot be compared."),
+        (math.inf, math.inf, "M is no better than the baseline B: both have inf."),
+        (math.inf, 0.5, "the baseline B (0.500) is better than M (inf): use the baseline."),
+        (0.5, math.inf, "M (0.500) is better than the baseline B (inf)."),
+    ],
+)
+def test_what_is_not_finite_is_no_better_by_no_number(ours: float, theirs: float, sentence: str) -> None:
+    said = say_which_is_better(("M", ours), ("B", theirs), "m", CHANCE, higher_is_better=False)
+    assert said == f"By m, {sentence}"
+
+
+def test_an_interval_without_numbers_excludes_nothing() -> None:
+    unknown = IntervalEstimate(value=0.1, low=math.nan, high=math.nan)
+    said = say_which_is_better(("M", 0.6), ("B", 0.5), "m", unknown)
+    assert said == "By m, M (0.600) is 0.100 better than the baseline B (0.500)."
 
 
 def test_a_remark_takes_the_place_of_the_advice() -> None:
