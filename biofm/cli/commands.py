@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING
 from pathlib import Path
@@ -25,6 +26,8 @@ CHOICE = "WORD"
 list here they would leave that text too little room.
 """
 RUN = GROUPS[-1]
+LEAST_FOR_BOXES = 60
+"""On a terminal with fewer columns the boxes of a help page would cut words, so that it has none there."""
 
 V = TypeVar("V", bound=Verb[Any])
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.", metavar="")]
@@ -39,6 +42,12 @@ class Group(TyperGroup):
         if found is not None:
             found.metavar = ""
         return found
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help page."""
+        _fit(self, formatter)
+        super().format_help(ctx, formatter)
+        _unescape(formatter)
 
 
 class Command(TyperCommand):
@@ -58,6 +67,24 @@ class Command(TyperCommand):
             if any(getattr(one, "rich_help_panel", None) for one in self.params):
                 found.rich_help_panel = RUN
         return found
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help page."""
+        _fit(self, formatter)
+        super().format_help(ctx, formatter)
+        _unescape(formatter)
+
+
+def _fit(command: TyperCommand | TyperGroup, formatter: Any) -> None:
+    """Have a help page drawn in boxes by rich if the terminal is wide enough, else as plain lines."""
+    n_columns = shutil.get_terminal_size().columns
+    command.rich_markup_mode = "rich" if n_columns >= LEAST_FOR_BOXES else None
+    formatter.width = n_columns - 1  # of plain lines, which click makes no shorter than 50 characters
+
+
+def _unescape(formatter: Any) -> None:
+    """Remove from plain lines what ``_as_it_stands`` wrote for rich; of boxes there is nothing in them."""
+    formatter.buffer = [text.replace(r"\[", "[") for text in formatter.buffer]
 
 
 def command(

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from biofm.api.declaration import GROUPS
 from biofm.api.fitting import members_of
 from biofm.cli import app
+from biofm.cli.commands import LEAST_FOR_BOXES
 from biofm.cli.data import app as data
 from tests.architecture.sentences import first_sentence, has_verb
 
@@ -63,9 +64,9 @@ each_command = pytest.mark.parametrize("name", COMMANDS)
 each_page = pytest.mark.parametrize("name", [*COMMANDS, "", "data"])
 
 
-def help_of(name: str) -> list[str]:
-    """Return the lines of a help page on a terminal of 80 columns."""
-    done = CliRunner().invoke(app, [*name.split(), "--help"], env={"COLUMNS": str(WIDTH), "TERM": "dumb"})
+def help_of(name: str, width: int = WIDTH) -> list[str]:
+    """Return the lines of a help page on a terminal of so many columns."""
+    done = CliRunner().invoke(app, [*name.split(), "--help"], env={"COLUMNS": str(width), "TERM": "dumb"})
     assert done.exit_code == 0, done.output
     return done.output.splitlines()
 
@@ -115,6 +116,13 @@ def test_a_help_page_has_no_types_of_python_and_leaves_room_for_its_texts(name: 
     for line in lines:
         if found := re.match(r"│ .*? {2,}(?=[A-Z][a-z]+ )", line):
             assert WIDTH - found.end() >= LEAST_FOR_HELP, line
+
+
+@each_page
+@pytest.mark.parametrize("width", [40, LEAST_FOR_BOXES - 1, LEAST_FOR_BOXES, 200])
+def test_a_help_page_cuts_no_word_on_any_terminal(name: str, width: int) -> None:
+    lines = help_of(name, width)
+    assert not [line for line in lines if "…" in line or len(line) > width]
 
 
 @each_command
