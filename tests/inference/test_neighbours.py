@@ -61,6 +61,17 @@ def test_the_nearest_are_those_of_all_pairs_and_ties_go_by_the_order_of_the_file
     assert found.of(0)[0] == (f"r{found.nearest[0, 0]}", found.cosine[0, 0])
 
 
+@pytest.mark.parametrize("n_dimensions", [3, 100, 4000])
+def test_a_cosine_is_right_to_a_millionth_and_at_most_1_though_all_entries_round_alike(
+    n_dimensions: int,
+) -> None:
+    row = np.where(np.arange(n_dimensions) % 3, 1, -1).astype(np.float32)
+    with written(np.stack([row, -row, row, -row])) as read:
+        found, square = find_neighbours(read, 3), similarity_of(read, np.arange(4))
+    np.testing.assert_allclose(found.cosine, [[1, -1, -1]] * 4, atol=1e-6)
+    assert max(np.abs(found.cosine).max(), np.abs(square).max()) <= 1
+
+
 def test_more_neighbours_than_there_are_others_are_all_of_them() -> None:
     with written(np.eye(4, dtype=np.float32)) as read:
         assert find_neighbours(read, 100).nearest.shape == (4, 3)
