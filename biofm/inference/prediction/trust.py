@@ -51,7 +51,7 @@ def remark_promises(calibration: Calibration, targets: Sequence[str], coverage: 
     return found if found or was_tested else [Remark(NOT_TESTED)]
 
 
-def remark_domain(domain: Domain, tally: DomainTally, rows: str = "rows") -> list[Remark]:
+def remark_domain(domain: Domain, tally: DomainTally, row: str = "row") -> list[Remark]:
     """Report how many rows are out of the domain of training.
 
     The remark is a warning if a letter did not occur in training, or if more lengths or distances are out of
@@ -60,10 +60,11 @@ def remark_domain(domain: Domain, tally: DomainTally, rows: str = "rows") -> lis
     Args:
         domain: Decides which rows are like those of training.
         tally: The counts of the rows.
-        rows: What the sentence calls the rows.
+        row: What the sentence calls a row.
     """
     counts = ", ".join(f"{reason} {tally.by_reason[reason]:,}" for reason in REASONS)
-    text = f"out of the domain of training: {tally.n_outside:,} of {tally.n:,} {rows} ({counts})"
+    of = format_count(tally.n, row)
+    text = f"out of the domain of training: {tally.n_outside:,} of {of} ({counts})"
     if tally.by_reason[DISTANCE]:
         usual = domain.usual(DISTANCE, tally.n)[0]
         text += f"; of rows like those of training, about {usual:,.3g} would be so distant"

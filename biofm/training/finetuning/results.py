@@ -85,7 +85,7 @@ def summarise(
     tally = domain.tally(test, findings.distances)
     about = {"training": asdict(domain.training), "n_calibrated": domain.n_calibrated, "test": tally.counts()}
     remarks = remark_promises(findings.calibration, info.targets, run.recipe.coverage)
-    remarks += remark_domain(domain, tally, "test rows") if test else []
+    remarks += remark_domain(domain, tally, "test row") if test else []
     return FinetuneSummary(
         predictor=str(run.predictor),
         model=info.model,

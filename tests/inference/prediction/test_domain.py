@@ -7,7 +7,8 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 
 from biofm.inference.prediction import Domain, Nearest, describe_training
-from biofm.inference.prediction.domain import DISTANCE, LENGTH
+from biofm.inference.prediction.domain import DISTANCE, LENGTH, DomainTally
+from biofm.inference.prediction.trust import remark_domain
 from biofm.modalities.protein import residues_of
 
 Floats = NDArray[np.float64]
@@ -71,3 +72,10 @@ def test_few_rows_give_no_limit_of_the_distance() -> None:
     assert not domain.has_distance
     assert domain.reasons(["MKT"], np.array([1e9])) == [()]
     assert domain.reasons(["MKT"], None) == [()]
+
+
+@pytest.mark.parametrize(("n", "rows"), [(1, "1 row"), (2, "2 rows")])
+def test_a_single_row_is_called_a_row(n: int, rows: str) -> None:
+    domain, tally = Domain(describe_training(["MKT"]), np.arange(18.0)), DomainTally()
+    tally.add([(LENGTH,)] * n)
+    assert remark_domain(domain, tally)[0].text.startswith(f"out of the domain of training: {n} of {rows} (")
