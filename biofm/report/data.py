@@ -98,10 +98,10 @@ def _draw_lengths(axes: "Axes", found: Description) -> None:
     series = [(_short(it.name), np.array(it.lengths.counts)) for it in found.sources]
     if len(series) > MOST_LINES:
         series = [("all inputs", np.sum([counts for _, counts in series], axis=0))]
-    for colour, (name, counts) in zip(LINES, series, strict=False):
+    for number, (colour, (_, counts)) in enumerate(zip(LINES, series, strict=False)):
         shares = 100 * counts / max(1, counts.sum())
         axes.stairs(shares, edges, fill=True, color=colour, alpha=0.8 if len(series) == 1 else 0.15)
-        axes.stairs(shares, edges, color=colour, linewidth=1.4, label=name)
+        axes.stairs(shares, edges, color=colour, linewidth=1.4, label=str(number))
     axes.axvline(median, color=INK, linewidth=0.8, linestyle=(0, (4, 3)))
     axes.set_xscale("log")
     axes.set_ylim(0, (1.1 + 0.09 * len(series)) * axes.get_ylim()[1])  # room for the legend
@@ -111,7 +111,7 @@ def _draw_lengths(axes: "Axes", found: Description) -> None:
     axes.set_xticks([], minor=True)
     _name_axes(axes, f"length ({found.units}, logarithmic scale)", "% of sequences")
     if len(series) > 1:
-        _add_legend(axes)
+        _add_legend(axes, [name for name, _ in series])
 
 
 def choose_ticks(low: float, high: float) -> list[int]:
@@ -155,7 +155,7 @@ def _draw_commonest(axes: "Axes", found: Description) -> None:
     """Draw the shares of as many units as fit, the commonest first."""
     shown = list(found.letters)[:MOST_BARS]
     cut = f"the {len(shown)} commonest of {len(found.letters):,} kinds; " * (len(shown) < len(found.letters))
-    rest = f"{found.n_unknown:,} are none of {found.standard}"
+    rest = f"{found.n_unknown:,} {'is' if found.n_unknown == 1 else 'are'} none of {found.standard}"
     _set_up(axes, "Composition", f"{cut}{rest}")
     places = _draw_shares(axes, found, shown)
     is_long = max(map(len, shown), default=0) > MOST_SIGNS
@@ -218,10 +218,12 @@ def _draw_copies(axes: "Axes", found: Description) -> None:
 
 def _leaks(it: Leakage) -> list[str]:
     """Return sentences about the copies and relatives of a held-out part in another part."""
-    lines = [f"{it.n_copies:,} of {it.n_sequences:,} in {it.part} are copies of {it.place} sequences"]
+    copies = "is a copy of a {} sequence" if it.n_copies == 1 else "are copies of {} sequences"
+    lines = [f"{it.n_copies:,} of {it.n_sequences:,} in {it.part} {copies.format(it.place)}"]
     if it.n_sampled:
+        have = "has" if it.n_related == 1 else "have"
         lines.append(
-            f"{it.n_related:,} of {it.n_sampled:,} sampled from {it.part} have a relative in {it.place}"
+            f"{it.n_related:,} of {it.n_sampled:,} sampled from {it.part} {have} a relative in {it.place}"
         )
     return lines
 
@@ -267,8 +269,12 @@ def _name_axes(axes: "Axes", across: str, upwards: str) -> None:
     axes.set_ylabel(upwards, fontsize=8.5, color=INK, parse_math=False)
 
 
-def _add_legend(axes: "Axes") -> None:
-    axes.legend(frameon=False, fontsize=8, labelcolor=INK, loc="upper right", handlelength=1.4)
+def _add_legend(axes: "Axes", names: Sequence[str] = ()) -> None:
+    """Add a legend; ``names``, which come from a user, take the place of its labels."""
+    legend = axes.legend(frameon=False, fontsize=8, labelcolor=INK, loc="upper right", handlelength=1.4)
+    for text, name in zip(legend.get_texts(), names, strict=bool(names)):
+        text.set_parse_math(False)
+        text.set_text(name)  # set afterwards: matplotlib leaves out names that begin with _
 
 
 def _short(name: str, most: int = MOST_LETTERS) -> str:

@@ -71,8 +71,17 @@ def test_a_split_has_its_parts_and_what_leaks(found: Description) -> None:
     )
     assert {"Split: identity", "sequences in each part", "70 (70.0%)", "21 (21.0%)"} <= set(texts)
     assert "validation" not in texts
-    assert "1 of 9 in test are copies of training sequences" in texts
+    assert "1 of 9 in test is a copy of a training sequence" in texts
     assert "2 of 5 sampled from test have a relative in training" in texts
+
+
+def test_names_of_inputs_stand_in_the_legend_as_they_are(found: Description) -> None:
+    names = ["_hidden", r"$\badmacro{$"]
+    sources = tuple(
+        replace(one, name=name, n_elsewhere=0) for one, name in zip(found.sources, names, strict=True)
+    )
+    shown = texts_of(replace(found, sources=sources))
+    assert [shown.count(name) for name in names] == [3, 3]  # in the legend, among the inputs and the copies
 
 
 @pytest.mark.parametrize("n", [1, 5, 6, 30])
