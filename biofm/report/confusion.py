@@ -6,7 +6,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from biofm.report.figure import new_figure, printable, write_figure
+from biofm.report.figure import new_figure, shorten, write_figure
 
 MOST_NUMBERS = 12  # with more classes the counts do not fit into the cells
 MOST_NAMES = 60
@@ -41,7 +41,7 @@ def draw_confusion(
         for i, j in np.ndindex(n, n):
             colour = "white" if shares[i, j] > 0.6 else "black"
             axes.text(j, i, f"{counts[i, j]:,}", ha="center", va="center", color=colour, fontsize=8)
-    names = [_shorten(printable(name)) for name in classes] if n <= MOST_NAMES else []
+    names = [shorten(name, LONGEST_NAME) for name in classes] if n <= MOST_NAMES else []
     axes.set_xticks(range(len(names)), names, rotation=90, parse_math=False)
     axes.set_yticks(range(len(names)), names, parse_math=False)
     axes.tick_params(length=0)
@@ -50,8 +50,3 @@ def draw_confusion(
     axes.set_ylabel("true class")
     figure.colorbar(image, ax=axes, label="share of the cases of the true class", shrink=0.8)
     write_figure(figure, handle, suffix, models)
-
-
-def _shorten(name: str) -> str:
-    """Cut a long name at ``LONGEST_NAME`` characters."""
-    return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…"

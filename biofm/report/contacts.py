@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from biofm.report.figure import new_figure, write_figure
+from biofm.report.figure import new_figure, shorten, write_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,7 +48,7 @@ def draw_contacts(
     side_inch = min(max(LEAST_INCH, n_residues / RESIDUES_PER_INCH), MOST_INCH)
     figure = new_figure(side_inch + 1.2, side_inch)
     axes = figure.subplots()
-    lines = [title if len(title) <= LONGEST_TITLE else f"{title[:LONGEST_TITLE]}…"]
+    lines = [shorten(title, LONGEST_TITLE)]
     if truth is not None:
         _draw_truth(axes, truth, far_below)
         lines.append("above the diagonal: predicted; below: in the structure (grey: residues missing there)")

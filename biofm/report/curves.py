@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from biofm.report.figure import new_figure, printable, write_figure
+from biofm.report.figure import new_figure, shorten, write_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 # The colours are distinct with any colour vision, and dark enough on white (contrast 3:1 or more).
 COLOURS = ("#0f6f83", "#c2571a", "#6a5acd", "#3f7f2f", "#b03060")
 INK, GRID = "#4b555d", "#dfe3e6"
+LONGEST_TITLE, LONGEST_NAME = 80, 70
 DASHES = ((5, 3), (1.5, 2), (8, 2, 1.5, 2))
 PALE = 0.3  # opacity of the values of a noisy series
 
@@ -90,12 +91,13 @@ def draw_curves(curves: Curves, handle: BinaryIO, suffix: str, *, models: Sequen
     figure = new_figure(7, 4)
     axes = figure.subplots()
     lines = plot(curves, axes)
-    axes.set_title(printable(curves.title), parse_math=False, fontsize="medium", loc="left")
+    axes.set_title(shorten(curves.title, LONGEST_TITLE), parse_math=False, fontsize="medium", loc="left")
     if len(lines) > 1:
         legend = axes.legend(lines, map(str, range(len(lines))), frameon=False)
         for text, (name, _, _) in zip(legend.get_texts(), curves.names(), strict=True):
             text.set_parse_math(False)
-            text.set_text(printable(name))  # set afterwards: matplotlib leaves out names that begin with _
+            # set afterwards: matplotlib leaves out names that begin with _
+            text.set_text(shorten(name, LONGEST_NAME))
     write_figure(figure, handle, suffix, models)
 
 
@@ -110,8 +112,8 @@ def plot(curves: Curves, axes: "Axes") -> "list[Line2D]":
     for (_, colour, _), value, dashes in zip(levels, curves.levels.values(), DASHES * 2, strict=False):
         lines.append(axes.axhline(value, color=colour, linewidth=1.4, linestyle=(0, dashes)))
     _dress(axes, is_whole=all(float(x).is_integer() for series in curves.series for x in series.finite()[0]))
-    axes.set_xlabel(printable(curves.x_label), parse_math=False, color=INK)
-    axes.set_ylabel(printable(curves.y_label), parse_math=False, color=INK)
+    axes.set_xlabel(shorten(curves.x_label, LONGEST_NAME), parse_math=False, color=INK)
+    axes.set_ylabel(shorten(curves.y_label, LONGEST_NAME), parse_math=False, color=INK)
     return lines
 
 

@@ -65,3 +65,8 @@ def write_figure(figure: "Figure", handle: BinaryIO, suffix: str, models: Iterab
 def printable(text: str) -> str:
     """Return ``text`` with the characters that XML, HTML or UTF-8 cannot hold replaced by U+FFFD."""
     return text.translate(_UNPRINTABLE)
+
+
+def shorten(text: str, most: int) -> str:
+    """Return ``text`` as a figure can show it, cut behind ``most`` characters: longer ones leave no room."""
+    return printable(text if len(text) <= most else f"{text[:most]}…")

@@ -6,10 +6,11 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from biofm.report.figure import new_figure, write_figure
+from biofm.report.figure import new_figure, shorten, write_figure
 
 MOST_DRAWN = 1_000  # with more rows, two would share a pixel
 MOST_LABELS = 60  # more names are too small to read
+LONGEST_LABEL = 30
 MOST_OPTIMAL = 500  # the best order takes seconds for 1,000 leaves, and minutes for 2,000
 
 
@@ -41,7 +42,7 @@ def draw_neighbours(
     axes = figure.subplots()
     image = axes.imshow(similarity[np.ix_(order, order)], cmap="RdBu_r", vmin=-1, vmax=1)
     if len(labels) <= MOST_LABELS:
-        names = [labels[i] for i in order]
+        names = [shorten(labels[i], LONGEST_LABEL) for i in order]
         axes.set_xlabel(items)
         axes.set_xticks(range(len(names)), names, rotation=90, parse_math=False)
         axes.set_yticks(range(len(names)), names, parse_math=False)

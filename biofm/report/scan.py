@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from biofm.report.figure import new_figure, write_figure
+from biofm.report.figure import new_figure, shorten, write_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,6 +35,7 @@ LEFT_INCH, RIGHT_INCH = 0.95, 0.25
 TOP_INCH, GAP_INCH, BOTTOM_INCH = 0.5, 0.48, 0.9
 LEAST_WIDTH_INCH = 4.2
 BAR_INCH = (2.4, 0.1)
+LONGEST_TITLE = 60
 
 UNSCANNED = "0.75"  # grey of residues without scores
 SHOWN_SHARE = 0.99  # of the scores lie within the range of the colours; the few beyond take the last colour
@@ -87,7 +88,7 @@ def draw_scan(
     axes.set_xlabel("residue number", fontsize=7, labelpad=2)
     _draw_bar(figure, image, score_name, is_clipped=bool((known > limit).any()))
     figure.text(
-        LEFT_INCH / figure.get_figwidth(), 1 - 0.12 / height_inch, title,
+        LEFT_INCH / figure.get_figwidth(), 1 - 0.12 / height_inch, shorten(title, LONGEST_TITLE),
         va="top", fontsize=9, parse_math=False,
     )  # fmt: skip
     write_figure(figure, handle, suffix, models)

@@ -8,7 +8,7 @@ import numpy as np
 from biofm_datasets.arrays import Floats
 from biofm_datasets.text import format_count
 
-from biofm.report.figure import new_figure, write_figure
+from biofm.report.figure import new_figure, shorten, write_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 MOST_COLUMNS = 3
 PANEL_INCH = 3.4
 MOST_POINTS = 500  # more rows are drawn as a density
+LONGEST_NAME = 40
 N_BINS = 50  # hexagons across a panel
 INK = "0.25"
 SHADES = ["#bdd7ec", "#4292c6", "#08306b"]  # from one row to the most; the lightest still shows on white
@@ -81,7 +82,7 @@ def draw_scatter(
         if has_diagonal:
             _draw_diagonal(axes, panels[number], interval_name)
         if number % n_columns == 0:
-            axes.set_ylabel(measured_name, parse_math=False)
+            axes.set_ylabel(shorten(measured_name, LONGEST_NAME), parse_math=False)
     if densities:
         _share_shades(densities)
         figure.colorbar(
@@ -95,7 +96,8 @@ def _draw_panel(axes: "Axes", panel: ScatterPanel, score_name: str) -> "list[Pol
     spearman = "not defined" if panel.spearman is None else f"{panel.spearman:.3f}"
     if panel.interval is not None:
         spearman += f" (95 % interval {panel.interval[0]:.3f} to {panel.interval[1]:.3f})"
-    title = f"{panel.name}\nSpearman {spearman}, {format_count(len(panel.score), 'row')}"
+    name, rows = shorten(panel.name, LONGEST_NAME), format_count(len(panel.score), "row")
+    title = f"{name}\nSpearman {spearman}, {rows}"
     axes.set_title(title, fontsize=9, parse_math=False)
     axes.set_xlabel(score_name, parse_math=False)
     axes.spines[["top", "right"]].set_visible(False)

@@ -14,7 +14,17 @@ from numpy.typing import NDArray
 from scipy.cluster import hierarchy
 
 from biofm.core import OutputError
-from biofm.report import check_figure_suffix, draw_neighbours
+from biofm.report import (
+    Curves,
+    ScatterPanel,
+    Series,
+    check_figure_suffix,
+    draw_contacts,
+    draw_curves,
+    draw_neighbours,
+    draw_scan,
+    draw_scatter,
+)
 from biofm.report import neighbours as report
 
 Draw = Callable[[BinaryIO, str], None]
@@ -87,6 +97,27 @@ def test_a_name_with_dollar_signs_is_shown_as_it_is() -> None:
     names = ["$a_{$", r"$\frac$", "c"]
     draw_neighbours(names, np.eye(3, dtype=np.float32), handle, ".svg")
     assert set(names) <= set(texts_of(handle.getvalue()))
+
+
+@pytest.mark.parametrize("name", ["x" * 400, "a\x01b", "a\ud800b", r"$\badmacro{$", "_a", ""])
+@pytest.mark.parametrize("suffix", [".png", ".svg"])
+def test_any_name_of_a_user_leaves_room_for_the_figure_and_is_valid(name: str, suffix: str) -> None:
+    square = np.eye(3, dtype=np.float32)
+    panel = ScatterPanel(name, np.arange(3.0), np.arange(3.0), 1.0)
+    scores = np.ones((2, 20), np.float32)
+    curves = Curves(title=name, x_label=name, y_label=name, series=(Series(name=name, x=[1], y=[1]),) * 2)
+    drawings: list[Draw] = [
+        lambda handle, suffix: draw_neighbours([name] * 3, square, handle, suffix, items="proteins"),
+        lambda handle, suffix: draw_contacts(name, square, None, 1, handle, suffix),
+        lambda handle, suffix: draw_scan("MK", scores, "ACDEFGHIKLMNPQRSTVWY", 1, name, handle, suffix),
+        lambda handle, suffix: draw_scatter([panel], name, handle, suffix),
+        lambda handle, suffix: draw_curves(curves, handle, suffix),
+    ]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="constrained_layout")
+        for draw in drawings:
+            figure = drawn(draw, suffix)
+            assert suffix == ".png" or ElementTree.fromstring(figure).tag.endswith("svg")
 
 
 def test_too_many_names_to_read_are_left_out_and_that_is_said() -> None:
