@@ -172,7 +172,7 @@ def _index() -> str:
 
 
 def _summary(verb: type[Verb[Any]]) -> str:
-    return " ".join((inspect.getdoc(verb) or "").split("\n\n")[0].split()).replace("|", "\\|")
+    return _escaped(" ".join((inspect.getdoc(verb) or "").split("\n\n")[0].split()))
 
 
 def _verb_page(verb: type[Verb[Any]]) -> str:
@@ -245,8 +245,15 @@ def _spelled(kind: Any) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Return a text that may stand in a cell of a table."""
-    return text.replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*").replace("\n", " ")
+    """Return a text that may stand in a cell of a table.
+
+    Code between backticks stays: Markdown shows it as it is, and a | in it does not end the cell.
+    """
+    parts = re.split(r"(`[^`]*`)", text.replace("\n", " "))
+    for number in range(0, len(parts), 2):
+        for sign, safe in (("|", "\\|"), ("<", "&lt;"), ("*", "\\*"), ("`", "&#96;")):
+            parts[number] = parts[number].replace(sign, safe)
+    return "".join(parts)
 
 
 def _effect_line(one: Declared, effect: Effect) -> str:

@@ -11,6 +11,8 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from docs import site
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -79,3 +81,16 @@ def test_the_picture_of_the_house_shows_its_floors() -> None:
     ]
     layers = next(contract["layers"] for contract in contracts if contract["id"] == "floors")
     assert drawn == [layer.strip("()") for layer in layers]
+
+
+@pytest.mark.parametrize(
+    ("text", "escaped"),
+    [
+        ("One of a|b, <file> and 2*3.", "One of a\\|b, &lt;file> and 2\\*3."),
+        ("Give `a|b`, `<file>` or `2*3` | more.", "Give `a|b`, `<file>` or `2*3` \\| more."),
+        ("One ` stays a sign.", "One &#96; stays a sign."),
+        ("Two\nlines.", "Two lines."),
+    ],
+)
+def test_a_text_in_a_table_is_shown_as_it_is_also_within_code(text: str, escaped: str) -> None:
+    assert site._escaped(text) == escaped
