@@ -48,7 +48,7 @@ test-all: test test-esm  ## run the quick tests, those of test-esm, then the slo
 proofs: .venv/.dev  ## run the long proofs of tests/long, one after another, by hand before a release
 	for proof in tests/long/*.py; do echo "$$proof"; $(call threads,1) $(BIN)/python "$$proof"; done
 
-docs: .venv/.dev  ## build the documentation into site/, and open site/index.html to read it
+docs: .venv/.dev  ## build the documentation into site/; to read it: python3 -m http.server --directory site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 lint: .venv/.dev  ## check style, format and types

@@ -225,8 +225,8 @@ def _option_row(one: Declared) -> str:
     if text_type(one) is None:
         flag = "(in Python only)"
     limits = "" if one.limits is None else f" From {one.limits.least:,} to {one.limits.most:,}."
-    default = " Required." if one.default is MISSING else ""
-    if one.default is not MISSING and one.default not in (None, False, (), ""):
+    default = " Required." if one.default is MISSING and not one.option.left_out else ""
+    if one.default not in (MISSING, None, True, False, (), ""):  # a flag's absence needs no word
         default = f" Default: `{one.default}`."
     python = f"<small>in Python `{one.name}`: {_escaped(_spelled(one.type))}</small>"
     return f"| {flag}<br>{python} | {_escaped(one.option.help)}{limits}{default} |"

@@ -292,7 +292,7 @@ def test_a_stopped_run_resumes_as_if_it_had_not_been(
     output, errors = process.communicate("\n")
 
     assert process.returncode == status
-    message = f"biofm: interrupted. Repeat the command with --resume to go on from the state in {parts}\n"
+    message = f"biofm: interrupted. Repeat the command with --resume to continue from the state in {parts}\n"
     assert (output, errors) == ("", "" if number == signal.SIGKILL else message)
     assert [path.name for path in (parts / "checkpoints").glob("step-*")] == [f"step-{step:09}.ckpt"]
     assert run(fasta, "-o", parts, *FEW_STEPS, "--resume")[0] == 0
