@@ -38,9 +38,7 @@ class Neighbours(Verb["FoundNeighbours"]):
         Reads("input"),
     ]
     _: KW_ONLY
-    top: Annotated[
-        int, Option("Find this many neighbours of each protein, from 1 to 100.", group="Run"), NONE
-    ] = 1
+    top: Annotated[int, Option("Find this many neighbours of each protein.", group="Run"), NONE] = 1
     picture: Annotated[
         str | Path | None,
         Option(
@@ -56,10 +54,8 @@ class Neighbours(Verb["FoundNeighbours"]):
     quiet: options.Quiet = True
 
     def request(self) -> Request:
-        from biofm.inference import check_top  # these bring torch
         from biofm.report import check_figure_suffix
 
-        check_top(self.top)
         source, writes = path_of(self.embeddings), {}
         if self.picture:
             check_figure_suffix(Path(self.picture))

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from biofm_datasets.text import format_count
-from typer import BadParameter
 
 from biofm.api import Contacts, Embed, Merge, Neighbours, Perplexity, Predict, Score
 from biofm.cli.printing import (
@@ -22,7 +21,6 @@ from biofm.cli.printing import (
     say_wrote,
     spelt_counts,
 )
-from biofm.core.errors import OptionError
 
 if TYPE_CHECKING:
     from biofm.inference import EmbedSummary, FoundNeighbours, MergeSummary
@@ -124,16 +122,6 @@ def show_neighbours(asked: Neighbours, found: "FoundNeighbours", as_json: bool) 
 def check_output(asked: Merge | Perplexity | Predict | Score, as_json: bool) -> None:
     """Raise OptionError if the table and the result would both go to standard output."""
     refuse_two_outputs(Path(asked.output), as_json)
-
-
-def check_neighbours(asked: Neighbours, as_json: bool) -> None:
-    """Raise BadParameter, which is wrong usage of the command line, if ``--top`` is out of range."""
-    from biofm.inference import check_top  # brings torch
-
-    try:
-        check_top(asked.top)
-    except OptionError as error:
-        raise BadParameter(f"{error.what}. {error.remedy}", param_hint=f"'{error.where}'") from error
 
 
 def _say_run(summary: "ContactsSummary | EmbedSummary | PerplexitySummary | PredictSummary") -> None:

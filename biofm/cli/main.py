@@ -34,7 +34,6 @@ from biofm.cli.estimate import (
 )
 from biofm.cli.evaluate import show_evaluate
 from biofm.cli.inference import (
-    check_neighbours,
     check_output,
     show_contacts,
     show_embed,
@@ -91,7 +90,7 @@ app = typer.Typer(
 )
 COMMANDS = (
     command(Embed, show_embed, show_embed_estimate),
-    command(Neighbours, show_neighbours, check=check_neighbours),
+    command(Neighbours, show_neighbours),
     command(Score, show_score, show_score_estimate, check=check_output),
     command(Perplexity, show_perplexity, check=check_output),
     command(Contacts, show_contacts),

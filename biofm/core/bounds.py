@@ -1,6 +1,6 @@
 """Bounds: the least and the most that a numeric option may be, and why.
 
-The bounds lie far beyond useful values. A number outside them is a typing error, or an attack.
+Most bounds lie far beyond useful values. A number outside them is a typing error, or an attack.
 """
 
 from collections.abc import Mapping
@@ -61,6 +61,7 @@ BOUNDS: Mapping[str, Bound] = {
     "patience": Bound(0, 10**10, STEPS),
     "seed": Bound(0, 2**32 - 1, SEED),
     "tokens_per_batch": Bound(2, 1 << 24, TOKENS),
+    "top": Bound(1, 100, "all neighbours are kept in memory until they are printed"),
     "validate_every": Bound(0, 10**10, STEPS),
     "weight_decay": Bound(0, 1e3, WEIGHTS),
     "window": Bound(0, 1 << 20, LENGTH),

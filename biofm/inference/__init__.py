@@ -12,7 +12,6 @@ from biofm.inference.limits import MemoryWatch, activation_bytes, check_length, 
 from biofm.inference.neighbours import (
     NO_DIRECTION,
     FoundNeighbours,
-    check_top,
     find_neighbours,
     similarity_of,
 )
@@ -54,7 +53,6 @@ __all__ = [
     "activation_bytes",
     "check_length",
     "check_pool",
-    "check_top",
     "check_window",
     "choose_compute",
     "emptied",

@@ -15,12 +15,10 @@ from biofm_datasets.arrays import Floats
 from biofm_datasets.text import format_count
 from numpy.typing import NDArray
 
-from biofm.core.errors import InputError, OptionError
+from biofm.core.errors import InputError
 from biofm.core.h5ad import Embeddings
 from biofm.models.families import DEFAULT_MODALITY, modalities
 
-MOST_NEAREST = 100
-"""The most neighbours of a row, which is what neighbour graphs use. All are kept in memory until printed."""
 BLOCK_ROWS = 1024
 BLOCK_BYTES = 16 << 20
 STRIP_ROWS = 128
@@ -64,17 +62,6 @@ class FoundNeighbours:
         """
         found = zip(self.nearest[row].tolist(), self.cosine[row].tolist(), strict=True)
         return [(self.ids[other], cosine) for other, cosine in found]
-
-
-def check_top(top: int) -> None:
-    """Raise OptionError for a number of neighbours that cannot be asked for.
-
-    Args:
-        top: How many neighbours of each row to find, from 1 to ``MOST_NEAREST``.
-    """
-    if not 1 <= top <= MOST_NEAREST:
-        what = f"cannot find {format_count(top, 'neighbour')} of each row"
-        raise OptionError(what, where="--top", remedy=f"Give a number from 1 to {MOST_NEAREST}")
 
 
 class Directions:

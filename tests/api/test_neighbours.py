@@ -8,7 +8,7 @@ import pytest
 
 import biofm
 from biofm import report
-from biofm.core import InputError, OutputError
+from biofm.core import InputError, OptionError, OutputError
 
 FAMILIES = {"g1": "GSAGSAGSAGSA", "w1": "WWFYWFWYFWWY", "g2": "GSAGSAGSAGSG", "w2": "WWFYWFWYFWWF"}
 
@@ -29,6 +29,18 @@ def test_nearly_equal_proteins_are_neighbours(h5ad: Path) -> None:
     assert [found.of(row)[0][0] for row in range(4)] == ["g2", "w2", "g1", "w1"]
     assert (np.diff(found.cosine) <= 0).all()
     assert biofm.neighbours(h5ad).of(0) == found.of(0)[:1]
+
+
+@pytest.mark.parametrize(
+    ("top", "message"),
+    [
+        (0, "--top: 0 is too small. Give at least 1"),
+        (101, "--top: 101 is too large. Give at most 100: all neighbours are kept in memory until"),
+    ],
+)
+def test_the_number_of_neighbours_is_bounded(top: int, message: str) -> None:
+    with pytest.raises(OptionError, match=f"^{message}"):
+        biofm.neighbours("no-such-file.h5ad", top=top)
 
 
 def test_the_picture_is_written_where_it_was_asked_for(h5ad: Path, tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ def test_neighbours_print_a_table_and_say_where_the_picture_is(biofm: Any) -> No
         ["embed", "p.fasta"],
         ["embed", "p.fasta", "-o", "out.npz", "--layer", "last"],
         ["embed", "p.fasta", "-o", "out.npz", "--no-such-option"],
-        ["neighbours", "p.h5ad", "--top", "0"],
+        ["neighbours", "p.h5ad", "--top", "few"],
         ["info", "protein-nano", "esm2-8m"],
     ],
 )

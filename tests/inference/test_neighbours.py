@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from biofm.core import InputError, OptionError
+from biofm.core import InputError
 from biofm.core.h5ad import Embeddings, open_embeddings
-from biofm.inference import NO_DIRECTION, check_top, find_neighbours, similarity_of
+from biofm.inference import NO_DIRECTION, find_neighbours, similarity_of
 from biofm.inference.neighbours import BLOCK_ROWS
 
 Values = NDArray[np.float32]
@@ -108,12 +108,6 @@ def test_what_is_no_number_is_an_error_that_names_the_row(bad: float) -> None:
     message = r"^in.h5ad: row 3 \(r2\) holds inf or nan\. Embed again with"
     with written(values) as read, pytest.raises(InputError, match=message):
         find_neighbours(read)
-
-
-@pytest.mark.parametrize("top", [0, -1, 101])
-def test_the_number_of_neighbours_is_bounded(top: int) -> None:
-    with pytest.raises(OptionError, match=r"cannot find .* of each row\. Give a number from 1 to 100"):
-        check_top(top)
 
 
 def test_memory_is_that_of_blocks_however_many_rows_there_are() -> None:
