@@ -51,6 +51,9 @@ from biofm.core.errors import BiofmError
 from biofm.core.signals import listen
 from biofm.core.text import shown
 
+OF_PYDANTIC = "Value error, "
+"""What pydantic, by which typer reads choices from version 0.29 on, puts before the message of an error."""
+
 
 class _Commands(Group):
     """Holds all commands.
@@ -70,12 +73,12 @@ class _Commands(Group):
 
 @contextmanager
 def _shown_complaints() -> Iterator[None]:
-    """Make the messages of errors about wrong usage safe for a terminal."""
+    """Make the messages of errors about wrong usage safe for a terminal, and remove what pydantic adds."""
     try:
         yield
     except Exception as error:
         if hasattr(error, "format_message"):  # the errors of click and typer have it
-            error.message = shown(error.message)  # type: ignore[attr-defined]
+            error.message = shown(error.message.removeprefix(OF_PYDANTIC))  # type: ignore[attr-defined]
         raise
 
 
