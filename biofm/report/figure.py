@@ -12,9 +12,6 @@ if TYPE_CHECKING:
 FORMATS = (".png", ".svg", ".pdf")
 NOTE = "0.4"  # grey, dark enough to read on white
 
-DEMONSTRATION_MODELS = frozenset({"protein-nano"})
-"""Names of models that show how biofm works, and are too small for research. Their figures say so."""
-
 # Characters that XML, HTML or UTF-8 do not allow become the replacement character.
 _UNPRINTABLE = dict.fromkeys(
     {*range(0x20), 0x7F, *range(0xD800, 0xE000), 0xFFFE, 0xFFFF} - {*map(ord, "\t\n\r")}, "\ufffd"
@@ -47,17 +44,27 @@ def new_figure(width_inch: float, height_inch: float) -> "Figure":
     return Figure(figsize=(width_inch, height_inch), layout="constrained")
 
 
-def name_demonstration(models: Iterable[str]) -> str:
-    """Return a sentence that names the demonstration models among ``models``; empty if there are none."""
-    found = [model for model in dict.fromkeys(models) if model in DEMONSTRATION_MODELS]
-    return f"{' and '.join(found)} is a demonstration model" if found else ""
+def name_demonstrations(models: Iterable[str]) -> str:
+    """Return a clause that names the demonstration models among ``models``; empty if there are none.
+
+    The models that come with biofm show how it works, and are too small for research.
+    """
+    names = dict.fromkeys(models)
+    if not names:
+        return ""
+    from biofm.models import bundled_models  # brings torch, which drawing alone does not need
+
+    bundled = bundled_models()
+    found = [name for name in names if name in bundled]
+    verb = "is a demonstration model" if len(found) == 1 else "are demonstration models"
+    return f"{' and '.join(found)} {verb}" if found else ""
 
 
 def write_figure(figure: "Figure", handle: BinaryIO, suffix: str, models: Iterable[str] = ()) -> None:
-    """Write a figure to an opened file, in the format of this suffix, and name a demonstration model in its
+    """Write a figure to an opened file, in the format of this suffix, and name demonstration models in its
     corner.
     """
-    if note := name_demonstration(models):
+    if note := name_demonstrations(models):
         figure.supxlabel(note, x=0.99, ha="right", fontsize=7, color=NOTE)
     figure.savefig(handle, format=suffix.removeprefix("."), dpi=150)
 

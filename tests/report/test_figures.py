@@ -13,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.cluster import hierarchy
 
+from biofm import models
 from biofm.core import OutputError
 from biofm.report import (
     Curves,
@@ -26,6 +27,7 @@ from biofm.report import (
     draw_scatter,
 )
 from biofm.report import neighbours as report
+from biofm.report.figure import name_demonstrations
 
 Draw = Callable[[BinaryIO, str], None]
 
@@ -150,3 +152,19 @@ def test_figures_need_no_display_and_warn_of_nothing(monkeypatch: pytest.MonkeyP
         warnings.simplefilter("error")
         warnings.simplefilter("ignore", DeprecationWarning)  # matplotlib 3.8 of newer pyparsing
         drawn(neighbours, ".png")
+
+
+@pytest.mark.parametrize(
+    ("given", "clause"),
+    [
+        ([], ""),
+        (["esm2-8m"], ""),
+        (["small", "esm2-8m", "small"], "small is a demonstration model"),
+        (["small", "tiny"], "small and tiny are demonstration models"),
+    ],
+)
+def test_the_models_that_come_with_biofm_are_the_demonstration_models(
+    given: list[str], clause: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(models, "bundled_models", lambda: ("small", "tiny"))
+    assert name_demonstrations(given) == clause

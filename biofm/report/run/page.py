@@ -10,7 +10,7 @@ from importlib import resources
 from typing import BinaryIO
 
 from biofm.core.environment import __version__
-from biofm.report.figure import name_demonstration
+from biofm.report.figure import name_demonstrations
 from biofm.report.run.chart import chart
 from biofm.report.run.contents import Pairs, Picture, RunReport, Table
 from biofm.report.run.markup import Html, join, tag
@@ -73,9 +73,9 @@ def _header(report: RunReport, sections: list[str]) -> Html:
 
 
 def _demonstration(report: RunReport) -> str:
-    """Return a sentence on the demonstration model that the run started from; empty for other models."""
-    note = name_demonstration(report.models)
-    return f"{note}: its results show how biofm works, and are no measure of larger models." if note else ""
+    """Return a sentence on the demonstration models that the run started from; empty for other models."""
+    note = name_demonstrations(report.models)
+    return f"{note}: the results show how biofm works, and are no measure of larger models." if note else ""
 
 
 def _section(name: str, html: Html) -> Html:
