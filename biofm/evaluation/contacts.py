@@ -17,8 +17,10 @@ from biofm.core.errors import InputError
 CONTACT_ANGSTROM = 8.0
 RANGES = {"long": 24, "medium and long": 12, "all": MIN_SEPARATION}
 """Ranges, with the least separation of their pairs along the chain, in residues."""
-SHARES = {"L": 1, "L/2": 2, "L/5": 5}
-"""Divisors: precision is computed for as many pairs as the structure shows residues, divided by each."""
+LENGTH_DIVISORS = {"L": 1, "L/2": 2, "L/5": 5}
+"""Numbers of pairs for which precision is computed, by name: the number of residues that the structure shows,
+divided by each of these.
+"""
 LEAST_IDENTITY = 0.8
 
 
@@ -45,7 +47,7 @@ class ContactPrecision:
 
     Attributes:
         range: Name of the range of separations, a key of ``RANGES``.
-        at: Number of pairs as a share of the length, a key of ``SHARES``.
+        at: Number of pairs as a share of the length, a key of ``LENGTH_DIVISORS``.
         n_pairs: Number of pairs.
         precision: Share of the pairs that are contacts; None if the range has no pairs.
     """
@@ -106,7 +108,7 @@ def contact_precision(
     found = []
     for name, least in RANGES.items():
         hits = touch[separation >= least]
-        for at, divisor in SHARES.items():
+        for at, divisor in LENGTH_DIVISORS.items():
             top = hits[: max(1, len(places) // divisor)]
             precision = float(top.mean()) if len(top) else None
             found.append(ContactPrecision(range=name, at=at, n_pairs=len(top), precision=precision))

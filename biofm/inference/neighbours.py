@@ -123,11 +123,11 @@ def find_neighbours(
     n_rows, n_nearest = directions.n_rows, min(top, directions.n_rows - 1)
     cosine = np.full((n_rows, n_nearest), -np.inf, np.float32)
     nearest = np.zeros((n_rows, n_nearest), np.int32)
-    n_still = n_done = 0
+    n_without_direction = n_done = 0
     n_blocks = -(-n_rows // directions.n_block)
     for start, stop in directions.blocks():
         block = directions.rows(start, stop)
-        n_still += int((~block.any(1)).sum())
+        n_without_direction += int((~block.any(1)).sum())
         for first, last in directions.blocks(start):
             others = block if first == start else directions.rows(first, last)
             products = _cosines(block, others)
@@ -139,7 +139,7 @@ def find_neighbours(
             n_done += 1
             progress(2 * n_done / (n_blocks * (n_blocks + 1)))
     item, items = _items_of(read)
-    notices = {NO_DIRECTION.format(items=items): n_still} if n_still else {}
+    notices = {NO_DIRECTION.format(items=items): n_without_direction} if n_without_direction else {}
     return FoundNeighbours(read.ids, nearest, cosine, item, items, notices)
 
 
