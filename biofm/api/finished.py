@@ -13,8 +13,8 @@ from biofm.core.outputs import RECORDS, has_provenance
 from biofm.gate import Permit
 from biofm.inference.runs import WHOLE, Shard
 
-BEGUN_AFRESH = "runs started from the beginning, because --resume found no unfinished work"
-ALREADY_WHOLE = "outputs that this same request had finished before, so that nothing was left to do"
+BEGUN_AFRESH = "The run started from the beginning, because --resume found no unfinished work."
+ALREADY_WHOLE = "The output was finished before by this same request, so nothing was left to do."
 
 
 def provenance_of(journal: Journal) -> dict[str, Any]:

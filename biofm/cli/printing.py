@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from biofm_datasets.text import format_count
 
 from biofm.core.errors import OptionError, OutputError
-from biofm.core.text import shown, shown_lines
+from biofm.core.text import format_notice, shown, shown_lines
 
 if TYPE_CHECKING:  # it brings torch
     from biofm.inference.prediction import Remark
@@ -65,9 +65,9 @@ def refuse_two_outputs(output: Path, as_json: bool) -> None:
 
 
 def say_notices(notices: Mapping[str, int]) -> None:
-    """Print each notice with its count; a notice that ends in a full stop has none."""
-    for sentence, count in notices.items():
-        say(f"notice: {sentence}" if sentence.endswith(".") else f"notice: {sentence}: {count:,}")
+    """Print each notice, with its count unless it is a whole sentence."""
+    for notice, count in notices.items():
+        say(f"notice: {format_notice(notice, count)}")
 
 
 def say_remarks(remarks: "Iterable[Remark]") -> None:

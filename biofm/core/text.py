@@ -1,4 +1,4 @@
-"""Text for people: sizes, durations, and names from files, which must not steer a terminal.
+"""Text for people: sizes, durations, notices, and names from files, which must not steer a terminal.
 
 A record's id or a column's name may hold anything. An escape sequence can rename the window, move the cursor
 or hide what follows, and a mark of writing direction can make one name look like another. Code that prints
@@ -22,6 +22,11 @@ def shown(text: str) -> str:
 def shown_lines(text: str) -> str:
     """Return a text of several lines with ``shown`` applied to each line; the line ends stay."""
     return "\n".join(map(shown, text.split("\n")))
+
+
+def format_notice(notice: str, count: int) -> str:
+    """Return a notice with its count; a whole sentence, which ends in a full stop, stands without one."""
+    return notice if notice.endswith(".") else f"{notice}: {count:,}"
 
 
 def format_bytes(n_bytes: float) -> str:

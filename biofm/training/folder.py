@@ -36,7 +36,7 @@ EVALUATION = "evaluation.json"
 CHECKPOINTS = "checkpoints"
 LOCK = ".lock"
 
-HAD_ENDED = "runs that were complete before, and were only evaluated and written again"
+HAD_ENDED = "The run was complete before, and was only evaluated and written again."
 
 FREE = {
     "n_steps", "checkpoint_every", "log_every", "n_workers", "devices", "n_nodes", "strategy", "wandb",

@@ -23,10 +23,8 @@ from biofm.training.run_data import check_store, notices_of_split
 from biofm.training.summary import PretrainSummary, measure_perplexity, training_unigram
 from biofm.training.weights_and_biases import check_wandb
 
-ONLY_WARMED_UP = (
-    "runs whose warm-up takes all of their steps, so that the learning rate never reaches its peak"
-)
-CONTACTS_LEFT_OUT = "contact heads left out: they fit the attention maps before this training"
+ONLY_WARMED_UP = "The warm-up takes all steps of the run, so the learning rate never reaches its peak."
+CONTACTS_LEFT_OUT = "The contact head was left out, because it fits the attention maps before this training."
 N_SAMPLED = 20
 """Number of held-out sequences of each part for which the report searches relatives in training."""
 

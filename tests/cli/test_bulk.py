@@ -125,7 +125,7 @@ def test_resume_without_unfinished_work_begins_and_says_so(embed: Embed) -> None
     Path("in.fasta").write_text(">a\nMKT\n")
     outcome = embed("-o", "out.npz", "--resume")
     assert outcome.status == 0
-    assert "runs started from the beginning, because --resume found no unfinished work: 1" in outcome.err
+    assert "The run started from the beginning, because --resume found no unfinished work.\n" in outcome.err
 
 
 def test_a_pipe_that_tells_the_same_again_is_gone_on_with(

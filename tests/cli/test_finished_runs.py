@@ -9,7 +9,7 @@ import pytest
 from biofm.core.outputs import SUFFIXES
 from tests.cli.tables import sequences
 
-ENDED = "notice: outputs that this same request had finished before, so that nothing was left to do: 1\n"
+ENDED = "notice: The output was finished before by this same request, so nothing was left to do.\n"
 
 EMBED = ("embed", "in.fasta", "-m", "MODEL", "--dtype", "float32", "-o")
 SCORE = ("score", "--all-singles", "-w", "one.fasta", "-m", "MODEL", "--method", "wt-marginals", "-o")

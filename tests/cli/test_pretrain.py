@@ -93,7 +93,7 @@ def test_a_program_gets_json_and_nothing_else_on_standard_output(
     assert summary["held_out"]["proteins.fasta"]["n_sequences"] == 4
     assert 15 < summary["held_out"]["proteins.fasta"]["model"] < 30
     assert summary["n_train"] + summary["n_removed"] == 36
-    assert "warm-up takes all of their steps" in errors
+    assert "The warm-up takes all steps of the run, so the learning rate never reaches its peak.\n" in errors
     assert errors.count("\n") == 1
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from biofm.core import format_duration
-from biofm.core.text import format_bytes
+from biofm.core.text import format_bytes, format_notice
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,14 @@ def test_a_size_is_told_in_thousands(n_bytes: float, text: str) -> None:
 )
 def test_a_duration_is_told_in_its_two_largest_units(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("notice", "text"),
+    [
+        ("records skipped", "records skipped: 1,200"),
+        ("The contact head was left out.", "The contact head was left out."),
+    ],
+)
+def test_a_notice_has_its_count_unless_it_is_a_sentence(notice: str, text: str) -> None:
+    assert format_notice(notice, 1200) == text

@@ -30,7 +30,7 @@ def test_a_split_by_groups_goes_by_the_places(file: Path, records: list[Record],
     assert set(places[named.split["test"]]) == {"north"}
     assert named.record.split.parameters["column"] == ""
     again = biofm.prepare(file, tmp_path / "named", split="group", test_groups=["north"], resume=True)
-    assert any("this same request had finished before" in notice for notice in again.notices)
+    assert any("finished before by this same request" in notice for notice in again.notices)
     with pytest.raises(OptionError, match="no record has the group 'moon'"):
         biofm.prepare(file, tmp_path / "other", split="group", test_groups=["moon"])
 

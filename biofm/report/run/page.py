@@ -10,6 +10,7 @@ from importlib import resources
 from typing import BinaryIO
 
 from biofm.core.environment import __version__
+from biofm.core.text import format_notice
 from biofm.report.figure import name_demonstrations
 from biofm.report.run.chart import chart
 from biofm.report.run.contents import Pairs, Picture, RunReport, Table
@@ -137,7 +138,7 @@ def _environment(report: RunReport) -> Html:
 
 
 def _notices(report: RunReport) -> Html:
-    items = [tag("li", f"{sentence}: {count:,}") for sentence, count in report.notices.items()]
+    items = [tag("li", format_notice(notice, count)) for notice, count in report.notices.items()]
     return tag("ul", *items, class_="notices") if items else Html("")
 
 

@@ -151,7 +151,7 @@ def test_a_contact_head_is_kept_only_with_the_weights_that_it_was_fitted_to(
     summary = api.pretrain([make_fasta()], tmp_path / "run", recipe, start_from=start)
 
     assert api.info(summary.model).has_contact_head == (n_steps == 0)
-    assert any("contact heads left out" in notice for notice in summary.notices) == (n_steps > 0)
+    assert any("contact head was left out" in notice for notice in summary.notices) == (n_steps > 0)
 
 
 def test_without_held_out_proteins_all_are_trained_on(
