@@ -21,10 +21,6 @@ done, from 0 to 1, or None if that is not known.
 """
 
 
-def no_progress(*counts: int) -> None:
-    """Ignore the progress, for callers that show none."""
-
-
 class RunProgress(Protocol):
     """Describes the function that a run calls to report its progress.
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 from biofm_datasets.arrays import Bools, Floats
+from biofm_datasets.progress import no_progress
 
 from biofm.core.environment import __version__
 from biofm.core.errors import OptionError
@@ -128,7 +129,7 @@ def evaluate_assay(
     options: EvaluateOptions,
     sha256: str,
     notices: Counter[str],
-    progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
+    progress: Callable[[str, int, int], None] = no_progress,
 ) -> Evaluation:
     """Judge the scores of an assay, and the baselines that it allows.
 
@@ -228,7 +229,7 @@ def _judge(
     *,
     n_resamples: int,
     seed: int,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], None] = no_progress,
 ) -> tuple[list[Row], list[Comparison]]:
     """Judge every score and baseline on the rows that have it, and each score against each baseline on the
     rows that have both.

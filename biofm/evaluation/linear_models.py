@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Union
 
 import numpy as np
 from biofm_datasets.arrays import Floats, Indices
+from biofm_datasets.progress import no_progress
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def predict_out_of_fold(
     features: "csr_matrix",
     measured: Floats,
     fold: NDArray[np.int64],
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], None] = no_progress,
 ) -> Floats:
     """Predict each row by a ridge that was fitted to the other folds, as ``predict_by_sparse_ridge`` does.
 

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from biofm_datasets.progress import no_progress
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
@@ -61,7 +62,7 @@ def held_out_perplexity(
     *,
     tokens_per_batch: int,
     seed: int = 0,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], None] = no_progress,
 ) -> HeldOutPerplexity:
     """Measure the perplexity of a masked or causal model and of its baselines.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from biofm_datasets import Record
+from biofm_datasets.progress import no_progress
 from biofm_datasets.protein import count_residues
 from biofm_datasets.text import format_count
 from numpy.typing import NDArray
@@ -14,7 +15,6 @@ from numpy.typing import NDArray
 from biofm.core.bounds import check_bound
 from biofm.core.errors import InputError
 from biofm.core.outputs import ProvenanceFields, is_empty
-from biofm.core.progress import no_progress
 from biofm.inference.compute import Compute
 from biofm.inference.engine import Engine, OnBatch, pack_sequences
 from biofm.inference.limits import check_memory_of_item, longest_of, run_whole

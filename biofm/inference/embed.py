@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from biofm_datasets import Record
+from biofm_datasets.progress import no_progress
 from numpy.typing import NDArray
 
 from biofm.core.bounds import check_bound
 from biofm.core.choices import PoolName
 from biofm.core.errors import OptionError
 from biofm.core.outputs import EmbeddingBlock, is_empty
-from biofm.core.progress import no_progress
 from biofm.inference.compute import Compute
 from biofm.inference.engine import Engine, OnBatch, pack_sequences
 from biofm.inference.limits import (

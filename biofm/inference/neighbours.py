@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from biofm_datasets.arrays import Floats
+from biofm_datasets.progress import no_progress
 from biofm_datasets.text import format_count
 from numpy.typing import NDArray
 
@@ -107,7 +108,7 @@ class Directions:
 def find_neighbours(
     read: Embeddings,
     top: int = 1,
-    progress: Callable[[float], None] = lambda fraction: None,
+    progress: Callable[[float], None] = no_progress,
 ) -> FoundNeighbours:
     """Find the most similar other rows of every row.
 

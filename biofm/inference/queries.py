@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from biofm_datasets.progress import no_progress
 from numpy.typing import NDArray
 from torch import Tensor
 
-from biofm.core.progress import no_progress
 from biofm.inference.compute import Compute
 from biofm.inference.engine import Engine, pack_sequences
 from biofm.modalities import Tokens

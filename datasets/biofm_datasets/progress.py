@@ -1,4 +1,4 @@
-"""Holds the types of the functions by which long work reports its progress."""
+"""Holds the types of the functions by which long work reports its progress, and one that ignores it."""
 
 from collections.abc import Callable
 
@@ -7,3 +7,7 @@ OnStep = Callable[[int, int], None]
 
 OnStage = Callable[[str, int, int], None]
 """A function called with the name of a stage, the amount of its work done and its total."""
+
+
+def no_progress(*done: object) -> None:
+    """Ignore the progress, for callers that show none."""

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 from biofm_datasets.arrays import Floats, Indices
+from biofm_datasets.progress import no_progress
 from numpy.typing import NDArray
 
 from biofm.core.choices import Task
@@ -59,7 +60,7 @@ def find_baselines(
     *,
     modality: Modality,
     seed: int,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], None] = no_progress,
 ) -> list[Predictions | Missing]:
     """Compute every baseline of this task for the judged rows, in the order of the table, and say why others
     are missing.

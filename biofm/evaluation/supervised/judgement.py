@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from biofm_datasets.arrays import Floats
+from biofm_datasets.progress import no_progress
 
 from biofm.evaluation.bootstrap import IntervalEstimate, draw_counts, estimate
 from biofm.evaluation.supervised.labels import Labels
@@ -98,7 +99,7 @@ def judge_predictions(
     *,
     n_resamples: int,
     seed: int,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], None] = no_progress,
 ) -> Judgement:
     """Judge predictions with 95 % bootstrap intervals.
 

@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 from biofm_datasets import Record
 from biofm_datasets.arrays import Floats
+from biofm_datasets.progress import no_progress
 from numpy.typing import NDArray
 
 from biofm.core.errors import ModelError
-from biofm.core.progress import no_progress
 from biofm.evaluation import Calibration
 from biofm.inference import Compute, Embedder, EmbedOptions, OnBatch, place
 from biofm.inference.prediction.domain import Domain, Nearest

@@ -17,6 +17,7 @@ from typing import TypedDict, get_args
 
 import numpy as np
 from biofm_datasets import Cell, Record
+from biofm_datasets.progress import no_progress
 from numpy.typing import NDArray
 
 from biofm.core import Progress
@@ -90,7 +91,7 @@ def perplexities(
     model: ScoringModel,
     method: PerplexityMethod,
     notices: Counter[str],
-    on_run: Callable[[int, float], None] = lambda n_tokens, n_characters: None,
+    on_run: Callable[[int, float], None] = no_progress,
     *,
     on_error: str = "stop",
 ) -> Iterator[Perplexities]:

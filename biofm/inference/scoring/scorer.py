@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from biofm_datasets.progress import no_progress
 from numpy.typing import NDArray
 
 from biofm.core.choices import ScoreMethod
 from biofm.core.errors import ModelError
-from biofm.core.progress import no_progress
 from biofm.inference.scoring.methods import Unscored, Variant, readings_of, score_of
 from biofm.inference.scoring.scoring_model import Answer, Reading, ScoringModel
 from biofm.modalities import Modality

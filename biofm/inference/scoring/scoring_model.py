@@ -7,10 +7,10 @@ from itertools import islice
 from typing import Literal
 
 import numpy as np
+from biofm_datasets.progress import no_progress
 from numpy.typing import NDArray
 
 from biofm.core.journal import key_of
-from biofm.core.progress import no_progress
 from biofm.inference import Query, QueryRunner, Span, frame, frame_values, spans
 from biofm.modalities import Encoded, Tokenizer, Tokens
 

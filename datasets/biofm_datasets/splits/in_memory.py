@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from biofm_datasets.arrays import Indices
-from biofm_datasets.progress import OnStage
+from biofm_datasets.progress import OnStage, no_progress
 from biofm_datasets.similarity import Similarity, find_similar
 from biofm_datasets.splits.relatives import MAX_HELD_OUT_LENGTH, MIN_HELD_OUT_LENGTH
 from biofm_datasets.text import format_count
@@ -35,7 +35,7 @@ def split_by_identity(
     max_identity: float = 0.3,
     min_coverage: float = 0.5,
     seed: int = 0,
-    progress: OnStage | None = None,
+    progress: OnStage = no_progress,
 ) -> Split:
     """Hold out proteins at random and remove all proteins that are similar to any of them from training.
 
@@ -55,7 +55,7 @@ def split_by_identity(
             proteins are similar.
         min_coverage: The share of the shorter protein that this alignment must cover.
         seed: Seed of the random choice.
-        progress: Called with the stage, its work done and its total; None reports nothing.
+        progress: Called with the stage, its work done and its total. By default nothing is reported.
 
     Raises:
         ValueError: A source has too few proteins of this length.
@@ -67,13 +67,9 @@ def split_by_identity(
         [sequences[i] for i in held_out],
         [sequences[i] for i in rest],
         Similarity(max_identity, min_coverage).with_margin(),
-        progress or _silent,
+        progress,
     )
     return Split(train=rest[~is_similar], held_out=held_out, removed=rest[is_similar])
-
-
-def _silent(stage: str, done: int, total: int) -> None:
-    """Report nothing."""
 
 
 def _choose(

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 from biofm_datasets import Record
+from biofm_datasets.progress import no_progress
 from numpy.typing import NDArray
 
-from biofm.core.progress import no_progress
 from biofm.inference import Compute, Query, QueryRunner
 from biofm.inference.runs import Intake
 from biofm.inference.scoring import (
