@@ -44,7 +44,7 @@ class Describe(Verb["Description"]):
     modality: Annotated[
         str | None,
         Option(
-            f"Says what the inputs hold, such as protein; {options.LETTERS}. By default the store says it, "
+            f"Name what the inputs hold, such as protein; {options.LETTERS}. By default the store says it, "
             "else it is protein, and these letters are refused.",
             flag="--as",
             metavar="NAME",
@@ -64,7 +64,7 @@ class Describe(Verb["Description"]):
         NONE,
     ] = 100
     seed: Annotated[
-        int, Option("Sets the seed of every random choice (the sampled sequences).", group="Run"), NONE
+        int, Option("Set the seed of every random choice (the sampled sequences).", group="Run"), NONE
     ] = 0
     picture: options.Picture = None
     overwrite: options.Overwrite = False

@@ -98,7 +98,7 @@ class Evaluate(Verb["Evaluation"]):
     modality: Annotated[
         str | None,
         Option(
-            f"Says what the whole sequences are, such as protein; {options.LETTERS}. By default they are "
+            f"Name what the whole sequences are, such as protein; {options.LETTERS}. By default they are "
             "proteins.",
             flag="--as",
             metavar="NAME",
@@ -149,7 +149,7 @@ class Evaluate(Verb["Evaluation"]):
         NONE,
     ] = 1000
     seed: Annotated[
-        int, Option("Sets the seed of every random choice (drawn rows, folds).", group="Run"), NONE
+        int, Option("Set the seed of every random choice (drawn rows, folds).", group="Run"), NONE
     ] = 0
     output: Annotated[
         str | Path | None,
@@ -174,8 +174,8 @@ class Evaluate(Verb["Evaluation"]):
     on_error: Annotated[
         OnError,
         Option(
-            "Says what happens at a faulty row: stop ends the run with an error, skip leaves the row out and "
-            "counts it.",
+            "Choose what happens at a faulty row: stop ends the run with an error, skip leaves the row out "
+            "and counts it.",
             group="Input",
         ),
         NONE,

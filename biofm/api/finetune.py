@@ -118,7 +118,7 @@ class Finetune(Verb["FinetuneSummary"]):
     task: Annotated[
         AskedTask | None,
         Option(
-            "Says what is predicted: regression, classification, multi-label or per-residue. auto "
+            "Choose what is predicted: regression, classification, multi-label or per-residue. auto "
             "decides by the cells of the target. " + options.BY_RECIPE.format("auto"),
             metavar="TASK",
             group="Training",

@@ -22,8 +22,8 @@ TABLE = (
 )
 FIGURE = "Its suffix chooses the format: .png, .svg or .pdf. By default no figure is drawn."
 GAPS = (
-    "Says what happens to the gaps of an alignment (- and .): drop removes and counts them, keep reads them "
-    "as tokens, refuse stops with an error."
+    "Choose what happens to the gaps of an alignment (- and .): drop removes and counts them, keep reads "
+    "them as tokens, refuse stops with an error."
 )
 DTYPE = "Compute in this precision: float32, bfloat16 or float16."
 WINDOW = "Run longer sequences by windows of this many units, such as residues, which overlap by half."
@@ -125,7 +125,7 @@ AtGaps = Annotated[Gaps, Option(GAPS, metavar="WORD", group="Input"), NONE]
 As = Annotated[
     str | None,
     Option(
-        f"Says what the input holds, such as protein; {LETTERS}. By default the named model decides, else "
+        f"Name what the input holds, such as protein; {LETTERS}. By default the named model decides, else "
         "the file's suffix, else it is protein, and these letters are refused.",
         flag="--as",
         metavar="NAME",
@@ -136,7 +136,7 @@ As = Annotated[
 AtFault = Annotated[
     OnError,
     Option(
-        "Says what happens at a faulty record: stop ends the run with an error, skip leaves the record out "
+        "Choose what happens at a faulty record: stop ends the run with an error, skip leaves the record out "
         "and counts it.",
         group="Input",
     ),
@@ -201,7 +201,7 @@ MaxLength = Annotated[
 TrainingSeed = Annotated[
     int | None,
     Option(
-        "Sets the seed of every random choice (split, order, crops, masks, initial weights). "
+        "Set the seed of every random choice (split, order, crops, masks, initial weights). "
         + BY_RECIPE.format("0"),
         group="Training",
     ),

@@ -87,7 +87,7 @@ class Prepare(Verb["PrepareSummary"]):
     modality: Annotated[
         str | None,
         Option(
-            f"Says what the inputs hold, such as protein; {options.LETTERS}. By default the files' suffix "
+            f"Name what the inputs hold, such as protein; {options.LETTERS}. By default the files' suffix "
             "decides, else it is protein, and these letters are refused.",
             flag="--as",
             metavar="NAME",
@@ -118,7 +118,7 @@ class Prepare(Verb["PrepareSummary"]):
     ] = "none"
     validation: Annotated[float, Option(AMOUNT.format("validation"), group="Split"), NONE] = 0
     test: Annotated[float, Option(AMOUNT.format("the test"), group="Split"), NONE] = 0
-    seed: Annotated[int, Option("Sets the seed of every random choice (the split).", group="Split"), NONE] = 0
+    seed: Annotated[int, Option("Set the seed of every random choice (the split).", group="Split"), NONE] = 0
     split_column: Annotated[
         str,
         Option(

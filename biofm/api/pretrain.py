@@ -172,7 +172,7 @@ class Pretrain(Verb["PretrainSummary"]):
     modality: Annotated[
         str | None,
         Option(
-            f"Says what the inputs hold and a new model reads, such as protein; {options.LETTERS}. By "
+            f"Name what the inputs hold and a new model reads, such as protein; {options.LETTERS}. By "
             "default the store or the files' suffix decides, else it is protein, and these letters are "
             "refused.",
             flag="--as",

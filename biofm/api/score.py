@@ -181,8 +181,8 @@ class Score(Verb["ScoreSummary"]):
     on_error: Annotated[
         OnError,
         Option(
-            "Says what happens at a faulty row: stop ends the run with an error, skip leaves the score empty "
-            "and gives the reason in the column reason.",
+            "Choose what happens at a faulty row: stop ends the run with an error, skip leaves the score "
+            "empty and gives the reason in the column reason.",
             group="Input",
         ),
         NONE,

@@ -78,6 +78,8 @@ def faults_of(option: Shown) -> Iterator[str]:
         yield "it does not end in a full stop"
     if not has_verb(first_sentence(option.help)):
         yield "its first sentence has no verb"
+    if re.match(r"\w+[^\Ws]s\b", option.help):
+        yield "its first word is no imperative"
     is_number = int in option.kinds or float in option.kinds
     if is_number and option.name not in WITHOUT_UNIT and UNITS.isdisjoint(words):
         yield "it names no unit"
@@ -96,7 +98,8 @@ def test_the_help_of_each_option_is_a_sentence_with_its_unit_and_its_default(opt
     ("option", "fault"),
     [
         (Shown("rank", (str,), "Of the adapters.", "8", False), "its first sentence has no verb"),
-        (Shown("seed", (int,), "Sets the seed", 0, False), "it does not end in a full stop"),
+        (Shown("seed", (int,), "Set the seed", 0, False), "it does not end in a full stop"),
+        (Shown("seed", (int,), "Sets the seed.", 0, False), "its first word is no imperative"),
         (Shown("window", (int,), "Cut it into pieces.", 0, False), "it names no unit"),
         (Shown("column", (str,), "Read it.", None, False), "it does not say what happens by default"),
         (
