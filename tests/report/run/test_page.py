@@ -72,6 +72,12 @@ def test_an_empty_report_is_a_page_without_empty_sections(make_report: MakeRepor
     assert not page.all("table")
 
 
+def test_a_notice_that_is_a_sentence_has_no_count(make_report: MakeReport) -> None:
+    page = read_page(page_of(make_report(notices={"The contact head was left out.": 1})))
+    (notices,) = (section for section in page.all("section") if section.attributes["id"] == "notices")
+    assert [item.text for item in notices.all("li")] == ["The contact head was left out."]
+
+
 def test_every_number_and_word_of_the_report_is_on_the_page(page: Element) -> None:
     text = page.all("body")[0].text
     for part in (
