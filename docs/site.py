@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import MISSING
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, assert_never, get_args, get_origin
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
@@ -22,7 +22,7 @@ from mkdocs.structure.pages import Page
 import biofm.api as api
 from biofm.api.declaration import Declared, Verb, name_of, options_of
 from biofm.cli.commands import text_type
-from biofm.policy import Contacts, Effect, Reads, UsesDevice, Writes
+from biofm.policy import Contacts, Effect, NoEffect, Reads, RunsCode, UsesDevice, Writes
 from docs.notebooks import TUTORIALS, notebook_of
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -267,7 +267,12 @@ def _effect_line(one: Declared, effect: Effect) -> str:
             return f"- It may contact a server for `{one.name}` ({effect.role})."
         case UsesDevice():
             return f"- It computes on the device that `{one.name}` names."
-    return ""
+        case RunsCode():
+            return f"- It may run a program that is no part of biofm, as `{one.name}` says ({effect.role})."
+        case NoEffect():
+            return ""
+        case _:
+            assert_never(effect)
 
 
 def _face_page(face: str, what: str) -> str:

@@ -7,10 +7,14 @@ import sys
 import tomllib
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from biofm.api import Prepare
+from biofm.api.declaration import Verb, options_of
+from biofm.policy import NoEffect
 from docs import site
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -74,6 +78,21 @@ def test_a_broken_link_and_a_missing_anchor_are_found(tmp_path: Path) -> None:
     (tmp_path / "a.html").write_text('<a id="x" href="b.html">b</a><a href="c.html">c</a><a href="#y">y</a>')
     (tmp_path / "b.html").write_text('<a href="a.html#x">x</a><a href="a.html#z">z</a>')
     assert broken_links(tmp_path) == ["a.html: #y", "a.html: c.html", "b.html: a.html#z"]
+
+
+@pytest.mark.parametrize("verb", site._verbs())
+def test_the_page_of_a_verb_names_each_option_that_touches_something(verb: type[Verb[Any]]) -> None:
+    touched = site._verb_page(verb).split("## What it touches\n")[1].split("\n## ")[0]
+    for one in options_of(verb):
+        n_effects = len([effect for effect in one.effects if not isinstance(effect, NoEffect)])
+        assert len(re.findall(rf"^- .*`{one.name}`", touched, flags=re.MULTILINE)) == n_effects, one.name
+
+
+def test_the_page_of_prepare_says_that_it_may_run_mmseqs2() -> None:
+    assert (
+        "- It may run a program that is no part of biofm, as `split_tool` says (mmseqs)."
+        in site._verb_page(Prepare)
+    )
 
 
 def test_the_picture_of_the_house_shows_its_floors() -> None:
