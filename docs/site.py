@@ -7,6 +7,7 @@ with a public face has a page that mkdocstrings fills from its docstrings.
 """
 
 import ast
+import functools
 import inspect
 import posixpath
 import re
@@ -18,9 +19,11 @@ from typing import Any, assert_never, get_args, get_origin
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
+from typer.main import get_command
 
 import biofm.api as api
-from biofm.api.declaration import Declared, Verb, name_of, options_of
+from biofm.api.declaration import Declared, Verb, name_of, options_of, spell_limits
+from biofm.cli import app
 from biofm.cli.commands import text_type
 from biofm.policy import Contacts, Effect, NoEffect, Reads, RunsCode, UsesDevice, Writes
 from docs.notebooks import TUTORIALS, notebook_of
@@ -43,25 +46,24 @@ LINK = re.compile(r"\[([^\]]*)\]\((?!\w+:|#)([^)#\s]+)(#[^)\s]*)?\)")
 
 SHOWN = OUTSIDE | PICTURES_OUTSIDE
 
-COMMANDS = {"describe": "data describe", "prepare": "data prepare"}
-"""The commands of a group, whose names differ from those of their verbs."""
+FACES = (
+    "biofm",
+    "biofm.modalities",
+    "biofm.models",
+    "biofm.nn",
+    "biofm.inference",
+    "biofm.evaluation",
+    "biofm.corpus",
+    "biofm.training",
+    "biofm.report",
+    "biofm.gate",
+    "biofm.policy",
+    "biofm.core",
+    "biofm_datasets",
+    "biofm_kernels",
+)
+"""The packages that have a page, in the order of the navigation."""
 
-FACES = {
-    "biofm": "Loading a model, and the loaded model.",
-    "biofm.modalities": "Kinds of records: how they are read, cleaned and tokenised.",
-    "biofm.models": "Model families, their weights and their checkpoints.",
-    "biofm.nn": "The one encoder, its blocks and packed batches.",
-    "biofm.inference": "Running a model: embeddings, scores, contacts, predictions.",
-    "biofm.evaluation": "Metrics, baselines, calibration and held-out perplexity.",
-    "biofm.corpus": "Token stores: how they are written and described.",
-    "biofm.training": "Pretraining and fine-tuning.",
-    "biofm.report": "Figures and one-file reports.",
-    "biofm.gate": "The gate that every verb passes, its permits and its ledger.",
-    "biofm.policy": "Requests, rules and verdicts.",
-    "biofm.core": "Errors, progress, journals and output files.",
-    "biofm_datasets": "Readers and writers of files, splits and the token store.",
-    "biofm_kernels": "Operations on packed batches, with kernels for GPUs.",
-}
 MEMBERS_OF_BIOFM = (
     *(f"biofm.api.loading.{name}" for name in ("load", "models", "info", "kernels")),
     "biofm.api.model.Model",
@@ -82,7 +84,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the notebooks, the pages outside docs/ and those of the reference to the files of the site."""
     pages = {"reference/index.md": _index()}
     pages |= {_page_of(verb): _verb_page(verb) for verb in _verbs()}
-    pages |= {f"reference/python/{face}.md": _face_page(face, what) for face, what in FACES.items()}
+    pages |= {f"reference/python/{face}.md": _face_page(face) for face in FACES}
     for path, place in OUTSIDE.items():
         if place != "index.md":
             pages[place] = _with_links_of_the_site((ROOT / path).read_text(encoding="utf-8"), path, place)
@@ -130,7 +132,22 @@ def _verbs() -> list[type[Verb[Any]]]:
 
 
 def _command_of(verb: type[Verb[Any]]) -> str:
-    return COMMANDS.get(name_of(verb), name_of(verb))
+    """Return what a command line calls a verb, such as ``data prepare``."""
+    return _commands()[name_of(verb)]
+
+
+@functools.cache
+def _commands() -> dict[str, str]:
+    """Return the words of every command, by the last of them, which is the name of its verb."""
+
+    def words_of(group: Any, *before: str) -> Iterator[tuple[str, str]]:
+        for name, command in group.commands.items():
+            if hasattr(command, "commands"):
+                yield from words_of(command, *before, name)
+            else:
+                yield name, " ".join([*before, name])
+
+    return dict(words_of(get_command(app)))
 
 
 def _page_of(verb: type[Verb[Any]]) -> str:
@@ -144,7 +161,7 @@ def _index() -> str:
         f"| {_summary(verb)} |"
         for verb in _verbs()
     ]
-    rooms = [f"| [`{face}`](python/{face}.md) | {what} |" for face, what in FACES.items()]
+    rooms = [f"| [`{face}`](python/{face}.md) | {_what_it_holds(face)} |" for face in FACES]
     return "\n".join(
         [
             "# Reference",
@@ -224,7 +241,7 @@ def _option_row(one: Declared) -> str:
         flag += f", `{one.option.short}`"
     if text_type(one) is None:
         flag = "(in Python only)"
-    limits = "" if one.limits is None else f" From {one.limits.least:,} to {one.limits.most:,}."
+    limits = "" if one.limits is None else f" {spell_limits(one.limits)}"
     default = " Required." if one.default is MISSING and not one.option.left_out else ""
     if one.default not in (MISSING, None, True, False, (), ""):  # a flag's absence needs no word
         default = f" Default: `{one.default}`."
@@ -275,17 +292,27 @@ def _effect_line(one: Declared, effect: Effect) -> str:
             assert_never(effect)
 
 
-def _face_page(face: str, what: str) -> str:
+def _face_page(face: str) -> str:
     """Return the page of a room, which mkdocstrings fills with what its face exports."""
     names = MEMBERS_OF_BIOFM if face == "biofm" else tuple(_exported(face))
-    return "\n".join([f"# {face}", "", what, "", *(f"::: {name}\n" for name in names)])
+    return "\n".join([f"# {face}", "", _what_it_holds(face), "", *(f"::: {name}\n" for name in names)])
+
+
+def _what_it_holds(face: str) -> str:
+    """Return the first sentence of a package's docstring."""
+    paragraph = " ".join((ast.get_docstring(_face(face)) or "").split("\n\n")[0].split())
+    return re.split(r"(?<=\.) (?=[A-Z`])", paragraph)[0]
 
 
 def _exported(face: str) -> Iterator[str]:
     """Yield the full names of what a face exports, where it is defined."""
-    parts = face.split(".")
-    root = {"biofm_kernels": ROOT / "kernels", "biofm_datasets": ROOT / "datasets"}.get(parts[0], ROOT)
-    tree = ast.parse(root.joinpath(*parts, "__init__.py").read_text(encoding="utf-8"))
-    for line in tree.body:
+    for line in _face(face).body:
         if isinstance(line, ast.ImportFrom) and line.module and line.module.startswith(("biofm.", "biofm_")):
             yield from (f"{line.module}.{one.name}" for one in line.names)
+
+
+def _face(face: str) -> ast.Module:
+    """Return the ``__init__.py`` of a package as a syntax tree."""
+    parts = face.split(".")
+    root = {"biofm_kernels": ROOT / "kernels", "biofm_datasets": ROOT / "datasets"}.get(parts[0], ROOT)
+    return ast.parse(root.joinpath(*parts, "__init__.py").read_text(encoding="utf-8"))

@@ -338,14 +338,14 @@ def _documented(declaration: type[Verb[Any]]) -> str:
     text, _, errors = (inspect.getdoc(declaration) or "").partition("\n\nRaises:\n")
     lines = [text, "", "Args:"]
     for one in options_of(declaration):
-        limits = f" {_spelt_limits(one.limits)}" if one.limits else ""
+        limits = f" {spell_limits(one.limits)}" if one.limits else ""
         lines += _wrapped(f"{one.name}: {one.option.help}{limits}")
     if errors:
         lines += ["", "Raises:", errors]
     return "\n".join(lines)
 
 
-def _spelt_limits(limits: Bound) -> str:
+def spell_limits(limits: Bound) -> str:
     """Return the limits of a number as a sentence: ``From 1 to 1,024``."""
     least, most = (f"{one:,}" if isinstance(one, int) else f"{one:g}" for one in (limits.least, limits.most))
     return f"From {least} to {most}."

@@ -1,4 +1,7 @@
-"""Training: it runs on Lightning, which takes seconds to import, so this module exports only the recipes."""
+"""Training: exports the recipes, which say how a pretraining or a fine-tuning runs.
+
+They are all that it exports: Lightning, on which training runs, takes seconds to import.
+"""
 
 from biofm.training.recipe import FinetuneRecipe, PretrainRecipe, Recipe, find_recipe, protein_nano
 

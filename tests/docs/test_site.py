@@ -6,14 +6,15 @@ import subprocess
 import sys
 import tomllib
 from html.parser import HTMLParser
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from biofm.api import Prepare
-from biofm.api.declaration import Verb, options_of
+from biofm.api import Finetune, Prepare
+from biofm.api.declaration import Verb, options_of, spell_limits
 from biofm.policy import NoEffect
 from docs import site
 
@@ -93,6 +94,24 @@ def test_the_page_of_prepare_says_that_it_may_run_mmseqs2() -> None:
         "- It may run a program that is no part of biofm, as `split_tool` says (mmseqs)."
         in site._verb_page(Prepare)
     )
+
+
+def test_a_page_calls_a_verb_as_the_command_line_does_and_gives_limits_as_its_function_does() -> None:
+    page = site._verb_page(Prepare)
+    assert page.startswith("# data prepare\n")
+    assert [site._command_of(verb) for verb in (Prepare, Finetune)] == ["data prepare", "finetune"]
+    page = site._verb_page(Finetune)
+    limited = [one.limits for one in options_of(Finetune) if one.limits is not None]
+    assert limited
+    assert all(spell_limits(limits) in page for limits in limited)
+
+
+@pytest.mark.parametrize("face", site.FACES)
+def test_the_index_has_the_first_sentence_of_each_package(face: str) -> None:
+    what = site._what_it_holds(face)
+    assert what.endswith(".")
+    assert " ".join((import_module(face).__doc__ or "").split()).startswith(what)
+    assert f"](python/{face}.md) | {what} |" in site._index()
 
 
 def test_the_picture_of_the_house_shows_its_floors() -> None:
