@@ -1,5 +1,6 @@
 """Evaluation on the command line: what ``biofm evaluate`` prints."""
 
+import math
 from typing import TYPE_CHECKING
 
 from biofm_datasets.text import format_count
@@ -51,11 +52,16 @@ def _say_comparisons(found: "Evaluation") -> None:
     for row in found.rows:
         if row.fitted:
             say(f"{row.name} was fitted to measurements of this assay: {row.fitted}.")
-    for it in found.comparisons:
-        if it.baseline_spearman > it.score_spearman:
-            say(_describe(it))
+    for row in found.rows:
+        of_row = [it for it in found.comparisons if it.score == row.name and not math.isnan(_lead_of(it))]
+        if of_row:
+            say(_describe(min(of_row, key=_lead_of)))  # beside the best baseline
     if len({row.n for row in found.rows}) > 1:
         say("Rows with different n are judged on different variants; comparisons use the variants of both.")
+
+
+def _lead_of(it: "Comparison") -> float:
+    return it.score_spearman - it.baseline_spearman
 
 
 def _describe(it: "Comparison") -> str:

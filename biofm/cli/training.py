@@ -17,8 +17,8 @@ from biofm.cli.printing import (
 )
 
 if TYPE_CHECKING:
-    from biofm.evaluation import HeldOutPerplexity, IntervalEstimate
-    from biofm.evaluation.supervised import JudgedRow, Judgement, Lead
+    from biofm.evaluation import IntervalEstimate
+    from biofm.evaluation.supervised import JudgedRow, Judgement
     from biofm.training.finetuning import FinetuneSummary
     from biofm.training.summary import PretrainSummary
 
@@ -64,6 +64,8 @@ def show_finetune(asked: Finetune, summary: "FinetuneSummary", as_json: bool) ->
 
 
 def _print_pretraining(summary: "PretrainSummary") -> None:
+    from biofm.training.reporting import say_which_perplexity_is_better  # brings torch
+
     rows = [
         (source, f"{it.n_residues:,}", f"{it.model:.2f}", f"{it.own_composition:.2f}", f"{it.unigram:.2f}")
         for source, it in summary.held_out.items()
@@ -71,27 +73,12 @@ def _print_pretraining(summary: "PretrainSummary") -> None:
     if rows:
         print_table(rows, header=("held-out perplexity", "residues", "model", "own composition", "unigram"))
     for source, it in summary.held_out.items():
-        if it.model >= min(it.unigram, it.own_composition):
-            say(_describe_loss(source, it))
+        if sentence := say_which_perplexity_is_better(source, it):
+            say(sentence)
     say(f"Computed in {summary.dtype}: {summary.dtype_reason}.")
     removed = f"{summary.n_removed:,} left out for resembling held-out ones"
     say(f"Trained on {format_count(summary.n_train, 'sequence')}, {removed}.")
     say_wrote(f"the model with {format_count(summary.n_parameters, 'parameter')}", summary.model)
-
-
-def _describe_loss(source: str, found: "HeldOutPerplexity") -> str:
-    """Return a sentence on a model that is no better than its best baseline."""
-    from biofm.evaluation import say_which_is_better  # brings torch
-
-    names = {"own composition": found.own_composition, "unigram": found.unigram}
-    return say_which_is_better(
-        ("the model", found.model),
-        min(names.items(), key=lambda one: one[1]),
-        f"perplexity on {source}",
-        higher_is_better=False,
-        write=lambda value: f"{value:.2f}",
-        advice="train on more sequences or for more steps",
-    )
 
 
 def _print_finetuning(summary: "FinetuneSummary") -> None:
@@ -109,6 +96,8 @@ def _print_finetuning(summary: "FinetuneSummary") -> None:
 
 
 def _print_judgement(name: str, judgement: "Judgement", summary: "FinetuneSummary") -> None:
+    from biofm.training.finetuning.report import say_which_predicts_better  # brings torch
+
     n = format_count(judgement.n_rows, "row")
     if judgement.n_residues is not None:
         n += f", {format_count(judgement.n_residues, 'residue')}"
@@ -116,9 +105,8 @@ def _print_judgement(name: str, judgement: "Judgement", summary: "FinetuneSummar
     print_table([_cells(row, summary.primary) for row in judgement.rows], header=header)
     for fitted, names in _by_fitted(judgement).items():
         say(f"Fitted to {fitted}: {', '.join(names)}.")
-    best = min(judgement.leads, key=_lead_of, default=None)
-    if best is not None and _lead_of(best) < 0:
-        print_result(_describe_lead(best, summary.method))
+    if sentence := say_which_predicts_better(judgement, summary.primary):
+        print_result(sentence)
 
 
 def _by_fitted(judgement: "Judgement") -> dict[str, list[str]]:
@@ -142,18 +130,6 @@ def _spell(estimate: "IntervalEstimate", *, with_interval: bool) -> str:
     if with_interval and estimate.low is not None:
         text += f" [{estimate.low:.3f}, {estimate.high:.3f}]"
     return text
-
-
-def _lead_of(lead: "Lead") -> float:
-    return lead.difference.value or 0.0
-
-
-def _describe_lead(lead: "Lead", method: str) -> str:
-    from biofm.evaluation import say_which_is_better  # these bring torch
-    from biofm.training.finetuning.report import MODEL_NAMES
-
-    model, baseline = (MODEL_NAMES[method], lead.model_value), (lead.baseline, lead.baseline_value)
-    return say_which_is_better(model, baseline, NAMES[lead.measure], lead.difference)
 
 
 def _describe_calibration(calibrated: dict[str, Any]) -> str:

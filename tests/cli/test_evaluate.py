@@ -41,6 +41,24 @@ def test_a_baseline_that_wins_is_said_in_words(biofm: Any) -> None:
     assert "one-hot ridge was fitted to measurements of this assay: 5-fold cross-validation" in outcome.err
 
 
+def test_a_score_that_wins_is_said_in_words_beside_the_best_baseline_alone(biofm: Any) -> None:
+    table = "mutant,fitness,score,other\n" + "".join(f"{v},{f},{f},{-f}\n" for v, f, _ in ROWS)
+    Path("t.csv").write_text(table)
+    words = (*CHOICE, "--score-column", "other", *BY_VARIANT, "--resamples", "50")
+    outcome = biofm("evaluate", "t.csv", *words)
+    said = [line for line in outcome.err.splitlines() if line.startswith("By Spearman on 20 rows, ")]
+    assert len(said) == 2, "one sentence for each score"
+    assert said[0].startswith("By Spearman on 20 rows, score (1.000) is ")
+    assert said[0].endswith(", and the interval excludes 0.")
+    assert said[1].endswith("than other (-1.000), and the interval excludes 0: use the baseline.")
+    best = max(("BLOSUM62", "one-hot ridge"), key=lambda name: _spearman_of(outcome.out, name))
+    assert all(f"the baseline {best} (" in line for line in said)
+
+
+def _spearman_of(table: str, name: str) -> float:
+    return float(next(line for line in table.splitlines() if line.startswith(name)).split(name)[1].split()[0])
+
+
 def test_json_stands_alone_on_standard_output_and_is_what_the_file_holds(biofm: Any) -> None:
     Path("t.csv").write_text(TABLE.replace("2.100", ""))
     words = ("--resamples", "10", "-o", "r.json", "--picture", "s.png", "--json")

@@ -2,6 +2,7 @@
 
 from biofm.report.run.contents import Cell, Contender, Measure, Pairs, Picture, Results, RunReport, Table
 from biofm.report.run.page import write_report
+from biofm.report.run.standing import Standing, say_who_is_best
 
 __all__ = [
     "Cell",
@@ -11,6 +12,8 @@ __all__ = [
     "Picture",
     "Results",
     "RunReport",
+    "Standing",
     "Table",
+    "say_who_is_best",
     "write_report",
 ]

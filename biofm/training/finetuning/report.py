@@ -1,7 +1,7 @@
 """Report of a fine-tuning: it shows the results beside baselines, the curves and the uncertainty."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from biofm_datasets.text import format_count
@@ -11,7 +11,7 @@ from biofm.evaluation.supervised import Judgement
 from biofm.inference.prediction import REASONS
 from biofm.report import Curves, Series
 from biofm.report.curves import COLOURS
-from biofm.report.run import Contender, Measure, Pairs, Results, RunReport
+from biofm.report.run import Contender, Measure, Pairs, Results, RunReport, say_who_is_best
 from biofm.training.finetuning.findings import Findings
 from biofm.training.finetuning.members import FinetuneRun
 from biofm.training.finetuning.plan import Plan
@@ -77,25 +77,47 @@ def _results(summary: FinetuneSummary, plan: Plan, units: str) -> list[Results]:
     results = []
     missing = "; ".join(f"{name} ({reason})" for name, reason in summary.not_computed.items())
     for name, found in summary.judged.items():
-        measures = sorted(found.rows[0].measures, key=lambda it: it != summary.primary)
         judged = "" if found.n_residues is None else f", with {found.n_residues:,} {units}"
         title = f"{name.capitalize()} rows: {found.n_rows:,}{judged}"
         note = f"Learned from {plan.judged[name].fitted}."
         results.append(
-            Results(
+            replace(
+                _compared(found, summary.primary),
                 title=title,
-                measures=tuple(
-                    Measure(name=_spell(it), higher_is_better=it not in LOWER_IS_BETTER) for it in measures
-                ),
-                contenders=_contenders(found, [[row.measures[it] for it in measures] for row in found.rows]),
-                interval="95 % bootstrap interval over the rows",
-                differences={lead.baseline: lead.difference for lead in found.leads},
                 note=f"{note} Not computed: {missing}." if missing else note,
             )
         )
         if len(summary.targets) > 1:
             results.append(_by_target(summary, found, title))
     return results
+
+
+def say_which_predicts_better(found: Judgement, primary: str) -> str:
+    """Return the sentence of the report that compares the model with the best baseline in the primary metric.
+
+    It is empty if the metric of the model or of every baseline is not defined.
+    """
+    compared = _compared(found, primary)
+    only = replace(
+        compared,
+        measures=compared.measures[:1],
+        contenders=tuple(replace(one, estimates=one.estimates[:1]) for one in compared.contenders),
+    )
+    return "".join(standing.sentence for standing in say_who_is_best(only))
+
+
+def _compared(found: Judgement, primary: str) -> Results:
+    """Make the table of the metrics, the primary one first."""
+    measures = sorted(found.rows[0].measures, key=lambda it: it != primary)
+    return Results(
+        title="",
+        measures=tuple(
+            Measure(name=_spell(it), higher_is_better=it not in LOWER_IS_BETTER) for it in measures
+        ),
+        contenders=_contenders(found, [[row.measures[it] for it in measures] for row in found.rows]),
+        interval="95 % bootstrap interval over the rows",
+        differences={lead.baseline: lead.difference for lead in found.leads},
+    )
 
 
 def _by_target(summary: FinetuneSummary, found: Judgement, title: str) -> Results:

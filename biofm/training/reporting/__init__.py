@@ -1,7 +1,7 @@
 """Reports of runs: each run writes a page with its results, its curves and its data."""
 
 from biofm.training.reporting.data import describe_data, picture_data
-from biofm.training.reporting.pretraining import report_of_pretraining
+from biofm.training.reporting.pretraining import report_of_pretraining, say_which_perplexity_is_better
 from biofm.training.reporting.run import (
     Rows,
     curves_of,
@@ -21,6 +21,7 @@ __all__ = [
     "now",
     "picture_data",
     "report_of_pretraining",
+    "say_which_perplexity_is_better",
     "training_seconds",
     "write_run_report",
 ]

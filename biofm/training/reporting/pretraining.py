@@ -1,7 +1,7 @@
 """Report of a pretraining: it shows the losses beside a baseline, and perplexities on held-out sequences."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from statistics import median
 
 import numpy as np
@@ -14,7 +14,7 @@ from biofm.evaluation import HeldOutPerplexity, IntervalEstimate
 from biofm.modalities import Words
 from biofm.nn import EncoderConfig
 from biofm.report import Curves
-from biofm.report.run import Contender, Measure, Pairs, Results, RunReport, Table
+from biofm.report.run import Contender, Measure, Pairs, Results, RunReport, Table, say_who_is_best
 from biofm.training.recipe import PretrainRecipe
 from biofm.training.reporting.run import Rows, curves_of, join_names, training_seconds
 from biofm.training.summary import PretrainSummary
@@ -130,15 +130,37 @@ def _count(n: float) -> str:
     return f"{n:,.0f}" if n < 1e6 else f"{n / 1e6:,.1f} million"
 
 
+def say_which_perplexity_is_better(source: str, found: HeldOutPerplexity) -> str:
+    """Return the sentence of the report that compares the model with the best baseline on one source.
+
+    Args:
+        source: Name of the source.
+        found: Perplexities on the held-out sequences of the source.
+
+    Returns:
+        The sentence; it is empty if a perplexity is not a number.
+    """
+    return "".join(standing.sentence for standing in say_who_is_best(_compared({source: found})))
+
+
 def _results(held_out: Mapping[str, HeldOutPerplexity], words: Words, n_kinds: int) -> Results:
-    """Make the table of perplexities with a column for each source. ``n_kinds`` counts the kinds of unit."""
-    own = f"{words.unit} frequencies of the {words.item} itself, smoothed"
-    names = {
-        "model": ("the model", ""),
-        "own_composition": ("own composition", own),
-        "unigram": ("unigram", f"{words.unit} frequencies of the training set"),
+    """Make the table of perplexities with its notes. ``n_kinds`` counts the kinds of unit."""
+    compared = _compared(held_out)
+    notes = {
+        "own composition": f"{words.unit} frequencies of the {words.item} itself, smoothed",
+        "unigram": f"{words.unit} frequencies of the training set",
     }
     n_residues = sum(it.n_residues for it in held_out.values())
+    return replace(
+        compared,
+        contenders=tuple(replace(one, note=notes.get(one.name, "")) for one in compared.contenders),
+        note=f"Over {n_residues:,} {words.units}, each predicted once; guessing has perplexity {n_kinds:,}.",
+    )
+
+
+def _compared(held_out: Mapping[str, HeldOutPerplexity]) -> Results:
+    """Make the table of perplexities with a column for each source."""
+    names = {"model": "the model", "own_composition": "own composition", "unigram": "unigram"}
     return Results(
         title="Perplexity on held-out sequences",
         measures=tuple(Measure(name=f"perplexity on {name}", higher_is_better=False) for name in held_out),
@@ -147,13 +169,11 @@ def _results(held_out: Mapping[str, HeldOutPerplexity], words: Words, n_kinds: i
                 name=name,
                 kind="model" if field == "model" else "baseline",
                 estimates=tuple(_estimate(found, field) for found in held_out.values()),
-                note=note,
             )
-            for field, (name, note) in names.items()
+            for field, name in names.items()
         ),
         interval="95 % bootstrap interval over the sequences",
         advice="train on more sequences or for more steps",
-        note=f"Over {n_residues:,} {words.units}, each predicted once; guessing has perplexity {n_kinds:,}.",
     )
 
 

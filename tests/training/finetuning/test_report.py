@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from biofm.report.run import Pairs, RunReport, Table
-from biofm.training.finetuning.report import _called
+from biofm.training.finetuning.report import _called, say_which_predicts_better
 from biofm.training.reporting import write_run_report
 from tests.report.run.conftest import Element, read_page
 from tests.training.finetuning.conftest import MakeRecipe, MakeTable, Tune
@@ -132,7 +132,11 @@ def test_differences_from_the_same_resamples_reach_the_page(
     (results,) = written[0].results
     leads = {lead.baseline: lead.difference for lead in summary.judged["test"].leads}
     assert results.differences == leads
-    assert "better (95 % interval " in page_in(tmp_path / "run").all("ul", class_="verdicts")[0].text
+    verdicts = page_in(tmp_path / "run").all("ul", class_="verdicts")[0].text
+    assert "better (95 % interval " in verdicts
+    assert say_which_predicts_better(summary.judged["test"], summary.primary) in verdicts, (
+        "the command says it"
+    )
 
 
 def test_a_model_is_called_without_the_folders_that_lead_to_it() -> None:

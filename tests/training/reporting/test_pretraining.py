@@ -1,5 +1,6 @@
 """The report of a pretraining."""
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -11,10 +12,10 @@ from biofm.core.environment import find_environment
 from biofm.evaluation import HeldOutPerplexity
 from biofm.modalities import PROTEIN, ProteinTokenizer
 from biofm.nn import EncoderConfig, pack
-from biofm.report.run import RunReport
+from biofm.report.run import RunReport, say_who_is_best
 from biofm.training import PretrainRecipe
 from biofm.training.objectives import masked_lm
-from biofm.training.reporting import report_of_pretraining
+from biofm.training.reporting import report_of_pretraining, say_which_perplexity_is_better
 from biofm.training.reporting.pretraining import loss_without_context
 from biofm.training.summary import PretrainSummary
 
@@ -80,6 +81,35 @@ def test_the_model_stands_beside_its_baselines_with_its_interval() -> None:
     assert (model.value, model.low, model.high) == (15.2, 15.1, 15.3)
     assert baseline is not None
     assert (baseline.value, baseline.low) == (16.9, None)
+
+
+@pytest.mark.parametrize(
+    ("found", "sentence"),
+    [
+        (JUDGED, "the model (15.20) is 1.70 better than the baseline own composition (16.90)."),
+        (
+            replace(JUDGED, model=17.8, intervals={}),
+            "the baseline own composition (16.90) is 0.90 better than the model (17.80): train on more "
+            "sequences or for more steps.",
+        ),
+        (
+            replace(JUDGED, intervals={"model": (15.1, 16.6), "own_composition": (16.5, 17.2)}),
+            "the model (15.20) is 1.70 better than the baseline own composition (16.90): their 95 % "
+            "intervals overlap, so the difference may be chance.",
+        ),
+    ],
+)
+def test_a_sentence_compares_the_model_with_the_best_baseline_as_the_report_does(
+    found: HeldOutPerplexity, sentence: str
+) -> None:
+    said = say_which_perplexity_is_better("uniref90.fasta", found)
+    assert said == f"By perplexity on uniref90.fasta, {sentence}"
+    (results,) = reported(summary=replace(SUMMARY, held_out={"uniref90.fasta": found})).results
+    assert [standing.sentence for standing in say_who_is_best(results)] == [said]
+
+
+def test_a_perplexity_that_is_no_number_is_not_compared() -> None:
+    assert say_which_perplexity_is_better("a.fasta", replace(JUDGED, model=math.nan)) == ""
 
 
 def test_several_sources_are_judged_apart() -> None:
