@@ -116,9 +116,10 @@ def test_a_help_that_leaves_something_open_is_found(option: Shown, fault: str) -
 def test_a_help_page_has_no_types_of_python_and_leaves_room_for_its_texts(name: str) -> None:
     lines = help_of(name)
     assert not re.search(r"<(int|float|str|bool|path|list)\b", "\n".join(lines))
-    for line in lines:
-        if found := re.match(r"│ .*? {2,}(?=[A-Z][a-z]+ )", line):
-            assert WIDTH - found.end() >= LEAST_FOR_HELP, line
+    texts = [found for line in lines if (found := re.match(r"│ .*? {2,}(?=[A-Z][a-z]+ )", line))]
+    assert texts, "else nothing is checked"
+    for found in texts:
+        assert WIDTH - found.end() >= LEAST_FOR_HELP, found.string
 
 
 @each_page
@@ -132,6 +133,7 @@ def test_a_help_page_cuts_no_word_on_any_terminal(name: str, width: int) -> None
 def test_the_options_of_a_long_help_stand_under_the_same_headings_in_the_same_order(name: str) -> None:
     headings = [found[1] for line in help_of(name) if (found := re.match(r"╭─ ([A-Z]\w+) ─", line))]
     known = [one for one in headings if one != "Arguments"]
+    assert known, "else nothing is checked"
     assert known == ["Options"] or known == [one for one in GROUPS if one in known], headings
     assert headings[: len(headings) - len(known)] in (["Arguments"], [])
 
