@@ -5,8 +5,11 @@ for a reader who follows along. Blocks of ``python`` share their names. Of ``bas
 the commands ``biofm`` and ``cp`` are run, and a ``make`` command must name a target. A block that cannot run
 stands below ``<!-- not run: reason -->``.
 
-In a ``console`` block the lines below a command are among the lines that it prints, in their order. Numbers
-and the width of columns may differ, because machines do; a page may leave lines out.
+In a ``console`` block the lines below a command are among the lines that it prints, in their order. So are
+the lines of a ``text`` block among those that the ``python`` block before it prints, if no other block stands
+between them. A page may leave lines out, and the ends of lines, where it shows ``...``. Whole numbers and all
+words are compared. Not compared are the width of columns and numbers with a decimal point, because machines
+differ in both; nor any number of a line that names a time, a speed or an amount of memory.
 
 With ``BIOFM_SAVE_PICTURES=1`` the pictures that a page shows as ``../pictures/NAME`` and its blocks make are
 copied to docs/pictures. With ``BIOFM_SAVE_OUTPUT=1`` the printed lines of a page become those of this
@@ -20,7 +23,10 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from difflib import get_close_matches
+from io import StringIO
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -41,6 +47,11 @@ PROGRAMS = {"biofm", "cp"}
 TEXTS = {"csv", "json", "makefile", "text", "toml", "yaml"}  # shown, not run
 MOST_PICTURE_BYTES = 150_000
 
+FLOAT = re.compile(r"-?\d[\d,]*(?:\.\d+)+(?:e[-+]?\d+)?|(?<![\w.])-?\d+e[-+]?\d+")
+NUMBER = re.compile(r"-?\d[\d,.]*(?: [kMG]i?B)?")
+OF_THIS_MACHINE = re.compile(r"/s\b|\b(?:milliseconds?|seconds?|minutes?|hours?|days?|[kMG]i?B)\b")
+"""What a line names whose numbers depend on the machine: a speed, a time or an amount of memory."""
+
 
 def read_blocks(page: Path) -> list[Block]:
     """Return the blocks of a page."""
@@ -50,14 +61,26 @@ def read_blocks(page: Path) -> list[Block]:
 def run_page(page: Path, folder: Path) -> None:
     """Run the page's blocks in ``folder``; an example that fails raises."""
     names: dict[str, object] = {"__name__": "__main__"}
-    for block in read_blocks(page):
+    blocks = read_blocks(page)
+    shown = {block.line: after.code for block, after in pairwise(blocks) if after.language == "text"}
+    for block in blocks:
         if block.reason is not None:
             continue
         if block.language == "python":
-            code = "\n" * (block.line - 1) + block.code  # so that a traceback shows the page's own line
-            exec(compile(code, str(page), "exec"), names)
+            run_python_block(block, names, shown.get(block.line, ""), page)
         elif block.language in SHELLS:
             run_shell_block(block, page, folder)
+
+
+def run_python_block(block: Block, names: dict[str, object], shown: str, page: Path) -> None:
+    """Run a block and compare what it prints with ``shown``, the text block behind it."""
+    code = "\n" * (block.line - 1) + block.code  # so that a traceback shows the page's own line
+    output, errors = StringIO(), StringIO()
+    with redirect_stdout(output), redirect_stderr(errors):
+        exec(compile(code, str(page), "exec"), names)
+    printed = [*output.getvalue().splitlines(), *errors.getvalue().splitlines()]
+    where = f"{page.name}, block at line {block.line}"
+    compare_or_save(page, lines_of(shown), printed, what=f"{where}: the code")
 
 
 def run_shell_block(block: Block, page: Path, folder: Path) -> None:
@@ -65,11 +88,22 @@ def run_shell_block(block: Block, page: Path, folder: Path) -> None:
     where = f"{page.name}, block at line {block.line}"
     for command, expected in zip(commands_of(block), outputs_of(block), strict=True):
         printed = run_command(command, folder, where=where)
-        wrong = lines_not_printed(expected, printed)
-        if os.environ.get("BIOFM_SAVE_OUTPUT"):
-            replace_lines(page, expected, printed)
-        elif wrong:
-            pytest.fail(f"{where}: `{command}` does not print {wrong}, but:\n" + "\n".join(printed))
+        compare_or_save(page, expected, printed, what=f"{where}: `{command}`")
+
+
+def compare_or_save(page: Path, expected: Sequence[str], printed: Sequence[str], what: str) -> None:
+    """Fail if a line is not printed that the page shows, or write the printed one into the page if asked to.
+
+    Args:
+        page: The page.
+        expected: The lines that the page shows.
+        printed: The lines that were printed.
+        what: What printed them, for the message.
+    """
+    if os.environ.get("BIOFM_SAVE_OUTPUT"):
+        replace_lines(page, expected, printed)
+    elif wrong := lines_not_printed(expected, printed):
+        pytest.fail(f"{what} does not print {wrong}, but:\n" + "\n".join(printed))
 
 
 def outputs_of(block: Block) -> list[list[str]]:
@@ -80,27 +114,42 @@ def outputs_of(block: Block) -> list[list[str]]:
     for line in block.code.replace("\\\n", " ").splitlines():
         if line.startswith("$ "):
             outputs.append([])
-        elif line.strip() and line.strip() != "...":
-            outputs[-1].append(line)
+        else:
+            outputs[-1] += lines_of(line)
     return outputs
+
+
+def lines_of(text: str) -> list[str]:
+    """Return the lines of an output that a page shows, without empty ones and those that stand for others."""
+    return [line for line in text.splitlines() if line.strip() not in {"", "..."}]
 
 
 def lines_not_printed(expected: Sequence[str], printed: Sequence[str]) -> list[str]:
     """Return the expected lines that are not among the printed ones, in this order."""
-    rest = iter([same_everywhere(line) for line in printed])
-    return [line for line in expected if same_everywhere(line) not in rest]
+    rest = iter(printed)
+    return [line for line in expected if not any(is_shown_as(other, line) for other in rest)]
+
+
+def is_shown_as(printed: str, line: str) -> bool:
+    """Return whether a page may show a printed line as this line, of which ``...`` leaves out the end."""
+    if line.endswith("..."):
+        return same_everywhere(printed).startswith(same_everywhere(line.removesuffix("...")))
+    return same_everywhere(printed) == same_everywhere(line)
 
 
 def same_everywhere(line: str) -> str:
-    """Return a line without what differs between machines: numbers and the width of columns."""
-    return " ".join(re.sub(r"-?\d[\d,.]*( (GB|MB|kB|KiB|MiB|GiB))?", "#", line).split())
+    """Return a line without what differs between machines."""
+    differs = NUMBER if OF_THIS_MACHINE.search(line) else FLOAT
+    return " ".join(differs.sub("#", line).split())
 
 
 def replace_lines(page: Path, expected: Sequence[str], printed: Sequence[str]) -> None:
     """Write, in place of each expected line of a page, the printed line that is most like it."""
     text = page.read_text(encoding="utf-8")
     for line in expected:
-        same = [other for other in printed if same_everywhere(other) == same_everywhere(line)]
+        if line.endswith("..."):
+            continue  # a person chose where it ends
+        same = [other for other in printed if is_shown_as(other, line)]
         for found in (same or get_close_matches(line, printed, n=1, cutoff=0.3))[:1]:
             text = text.replace(f"\n{line}\n", f"\n{found}\n", 1)
     page.write_text(text, encoding="utf-8")
@@ -269,3 +318,48 @@ def test_a_line_that_a_command_no_longer_prints_is_reported_or_replaced(
     assert "New" not in page.read_text(encoding="utf-8")
     monkeypatch.delenv("BIOFM_SAVE_OUTPUT")
     run_page(page, reader)
+
+
+@pytest.mark.parametrize(
+    ("line", "printed", "is_same"),
+    [
+        ("12 proteins  0.432", "12 proteins 0.5", True),
+        ("12 proteins", "13 proteins", False),
+        ("1,228,449 parameters", "1,228,450 parameters", False),
+        ("distance 2.9e-08", "distance 0.0", True),
+        ("rate 1e-05", "rate -2e-3", True),
+        ("154 proteins, 11,847 tokens/s", "154 proteins, 9 tokens/s", True),
+        ("memory  3 GB", "memory 512 MB", True),
+        ("12 minutes", "7 minutes", True),
+        ("12 minutes", "12 hours", False),
+        ("a word is missing: give ...", "a word is missing: give it", True),
+        ("a word is missing: take ...", "a word is missing: give it", False),
+    ],
+)
+def test_whole_numbers_and_words_are_compared(line: str, printed: str, is_same: bool) -> None:
+    assert (lines_not_printed([line], [printed]) == []) == is_same
+
+
+def test_lines_are_printed_in_their_order() -> None:
+    assert lines_not_printed(["a", "c"], ["a", "b", "c"]) == []
+    assert lines_not_printed(["c", "a"], ["a", "b", "c"]) == ["a"]
+
+
+def test_what_a_python_block_no_longer_prints_is_reported_or_replaced(
+    reader: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = ("```python", "print('2 proteins')", "print('so many')", "```")
+    run_page(write_page(reader, *code, "Then:", "```text", "2 proteins", "...", "```"), reader)
+    page = write_page(reader, *code, "", "```text", "3 proteins", "```")
+    with pytest.raises(
+        pytest.fail.Exception, match=r"block at line 2: the code does not print \['3 proteins"
+    ):
+        run_page(page, reader)
+    monkeypatch.setenv("BIOFM_SAVE_OUTPUT", "1")
+    run_page(page, reader)
+    assert "\n2 proteins\n" in page.read_text(encoding="utf-8")
+
+
+def test_a_text_block_behind_another_block_is_not_compared(reader: Path) -> None:
+    shell = ("```bash", "cp --version", "```")
+    run_page(write_page(reader, "```python", "print(1)", "```", *shell, "```text", "2", "```"), reader)
