@@ -151,7 +151,7 @@ def replace_lines(page: Path, expected: Sequence[str], printed: Sequence[str]) -
             continue  # a person chose where it ends
         same = [other for other in printed if is_shown_as(other, line)]
         for found in (same or get_close_matches(line, printed, n=1, cutoff=0.3))[:1]:
-            text = text.replace(f"\n{line}\n", f"\n{found}\n", 1)
+            text = text.replace(f"\n{line}\n", f"\n{found.rstrip()}\n", 1)
     page.write_text(text, encoding="utf-8")
 
 
