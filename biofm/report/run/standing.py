@@ -13,7 +13,12 @@ OVERLAP = "their 95 % intervals overlap, so the difference may be chance"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """Holds a sentence that says which is best, and whether it is a model."""
+    """Holds a sentence that compares the best model with the best baseline.
+
+    Attributes:
+        model_is_ahead: Whether the model is better than the baseline.
+        sentence: The sentence.
+    """
 
     model_is_ahead: bool
     sentence: str
@@ -22,6 +27,12 @@ class Standing:
 def say_who_is_best(results: Results) -> list[Standing]:
     """Compare the best model with the best baseline by the first measure, and by other measures that disagree
     with it.
+
+    Args:
+        results: Models and baselines with their values.
+
+    Returns:
+        A sentence for each of these measures; none where no model or no baseline has a value.
     """
     standings = [_compare_best(results, number) for number in range(len(results.measures))]
     known = [it for it in standings if it is not None]
