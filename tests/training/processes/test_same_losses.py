@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from tests.training.processes.conftest import One, Train, check_same, examples_of
+from tests.training.processes.conftest import One, Train, check_same, examples_of, losses_of
 
 # Several processes add in another order. With AdamW the results agree within a few units of the last place.
 # Muon computes its updates in bfloat16, whose last bit can change with such a difference.
@@ -75,7 +76,28 @@ def test_what_a_recipe_asks_for_is_done_in_every_strategy(
 ) -> None:
     ended = train(tmp_path, 2, strategy=strategy, **changes)
     assert (ended.exit_codes, ended.said) == ([0, 0], [])
-    check_same(tmp_path, one(**changes), tolerance=1e-2 if "dtype" in changes else 2e-5)
+    if "dtype" in changes:
+        check_rounded_alike(tmp_path, one(**changes), one())
+    else:
+        check_same(tmp_path, one(**changes))
+
+
+def check_rounded_alike(folder: Path, whole: Path, exact: Path) -> None:
+    """Check that a run in bfloat16 stays nearer to one of one process than bfloat16 takes both from float32.
+
+    Training amplifies each rounding, and processes add in another order: after eight steps a Zen 5 processor
+    is 0.019 apart, a Zen 4 less than 0.01, where bfloat16 and float32 are 0.057 apart. The first four steps
+    agree within 1e-3 everywhere.
+    """
+    losses, expected, rounded = (
+        {int(step): torch.tensor(values) for step, values in losses_of(run).items()}
+        for run in (folder, whole, exact)
+    )
+    assert losses.keys() == expected.keys() == rounded.keys()
+    apart = {step: float((losses[step] - expected[step]).abs().max()) for step in losses}
+    of_rounding = max(float((expected[step] - rounded[step]).abs().max()) for step in losses)
+    assert max(apart[step] for step in range(1, 5)) < 1e-3, apart
+    assert max(apart.values()) < of_rounding, (apart, of_rounding)
 
 
 @pytest.mark.slow
