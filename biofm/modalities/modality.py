@@ -86,6 +86,8 @@ class Modality:
         has_variants: Whether its sequences have variants in the notations of ``biofm_datasets.variants``.
         tokenizer: Makes the tokenizer of a token store that is made for no particular model.
         default_model: The name of the model that is used if none is named.
+        doubt: Returns the phrase of a notice for a record that may be of another modality and is read all the
+            same, or "" for none. It is not called if the user names the modality. None: no record is doubted.
         formats: The suffixes of files, in lower case, that only this modality reads, such as ".vcf".
         group: Returns the group of a record, such as its chromosome or donor, or "" for none; a split by
             groups uses it if no column is named. None: the records of the modality have no groups.
@@ -102,6 +104,7 @@ class Modality:
     has_variants: bool
     tokenizer: "Callable[[], Tokenizer]"
     default_model: str
+    doubt: Callable[[Record], str] | None = None
     formats: tuple[str, ...] = ()
     group: Callable[[Record], str] | None = None
 
@@ -114,14 +117,18 @@ class Modality:
             record: The record.
             notices: Counts what is changed, under phrases that people can read.
             gaps: What becomes of the gaps of an alignment: "drop", "keep" or "refuse".
-            insists: Whether the user named this modality, so that letters of another one are accepted.
+            insists: Whether the user named this modality, so that letters of another one are accepted without
+                a notice.
 
         Raises:
             DataError: The record is not of the modality, or looks like another one.
         """
         if not insists:
             self.refuse_other(record)
-        return self.clean(record, notices, gaps=gaps)
+        clean = self.clean(record, notices, gaps=gaps)
+        if not insists and self.doubt is not None and (phrase := self.doubt(record)):
+            notices[phrase] += 1
+        return clean
 
 
 def check_asked(asked: str | None, modality: Modality) -> None:

@@ -34,8 +34,11 @@ _CODE_OF_BYTE = np.zeros(256, np.int64)
 _CODE_OF_BYTE[np.frombuffer(_CODED.encode(), np.uint8)] = np.arange(1, N_CODES)
 
 NUCLEOTIDES = "ACGTUN"
+_BASES = NUCLEOTIDES + NUCLEOTIDES.lower()
 MOST_LIKE_DNA = 0.95
 SHORTEST_DNA = 100
+SHORTEST_DOUBTED = 15
+MAY_BE_DNA = "sequences of only A, C, G, T, U and N, which look like DNA and were read as proteins"
 COMMONEST_OTHERS = "LE"
 """The commonest residues whose letters DNA lacks: they show quickly that nearly every protein is one."""
 _WITHOUT_GAPS = str.maketrans("", "", GAP_CHARACTERS)
@@ -61,9 +64,20 @@ def refuse_other(record: Record) -> None:
         raise DataError(what, where=record.where, remedy=_WAY_ON)
 
 
+def doubt_dna(record: Record) -> str:
+    """Return the phrase of a notice if a sequence may be short DNA or RNA, else an empty text.
+
+    It is doubted from 15 letters on, if all are A, C, G, T, U or N in either case. Some proteins of low
+    complexity are doubted too, so they are not refused.
+    """
+    sequence = record.sequence
+    is_doubted = len(sequence) >= SHORTEST_DOUBTED and not sequence.strip(_BASES)
+    return MAY_BE_DNA if is_doubted else ""
+
+
 def _refuse_dna(record: Record) -> None:
     letters = record.sequence.translate(_WITHOUT_GAPS)
-    n_like = sum(map(letters.count, NUCLEOTIDES + NUCLEOTIDES.lower()))
+    n_like = sum(map(letters.count, _BASES))
     if len(letters) >= SHORTEST_DNA and n_like >= MOST_LIKE_DNA * len(letters):
         what = f"this looks like DNA or RNA, not a protein ({n_like:,} of {len(letters):,} letters)"
         raise DataError(what, where=record.where, remedy=_WAY_ON)
@@ -171,6 +185,7 @@ PROTEIN = Modality(
     read=read_sequences,
     clean=clean_protein,
     refuse_other=refuse_other,
+    doubt=doubt_dna,
     units=residues_of,
     codes=codes_of,
     n_codes=N_CODES,

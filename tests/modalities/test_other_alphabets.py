@@ -1,12 +1,13 @@
 """What is given to a model of proteins and is none: DNA, and molecules of letters that proteins have too."""
 
+from collections import Counter
 from pathlib import Path
 from random import Random
 
 import pytest
 from biofm_datasets import DataError, Record, read_sequences
 
-from biofm.modalities.protein import refuse_other
+from biofm.modalities.protein import MAY_BE_DNA, PROTEIN, doubt_dna, refuse_other
 
 LIKE_DNA = "looks like DNA or RNA, not a protein"
 LIKE_SMILES = "looks like a molecule in SMILES, not a protein"
@@ -53,6 +54,27 @@ def test_what_may_be_a_protein_is_let_through(name: str) -> None:
     refuse_other(Record("it", PROTEINS[name]))
 
 
+@pytest.mark.parametrize("sequence", [dna(45), dna(99), "ACGU" * 4, dna(20).lower() + "NNN", "ACGT" * 3 + "ACG"])
+def test_short_dna_is_read_under_a_notice(sequence: str) -> None:
+    notices: Counter[str] = Counter()
+    record = Record("it", sequence)
+    assert PROTEIN.accept(record, notices).sequence == sequence.upper()
+    assert notices[MAY_BE_DNA] == 1
+
+
+@pytest.mark.parametrize("sequence", ["ACGT" * 3 + "AC", "GATA" * 10 + "V", "M" + "ACGT" * 10])
+def test_other_short_proteins_have_no_notice(sequence: str) -> None:
+    notices: Counter[str] = Counter()
+    PROTEIN.accept(Record("it", sequence), notices)
+    assert not notices
+
+
+def test_short_dna_that_the_user_calls_protein_has_no_notice() -> None:
+    notices: Counter[str] = Counter()
+    PROTEIN.accept(Record("it", dna(45)), notices, insists=True)
+    assert not notices
+
+
 def test_insert_states_of_an_alignment_are_no_chlorine() -> None:
     refuse_other(Record("it", "CCCClCC", source="in.a3m.gz"))
 
@@ -71,3 +93,4 @@ def test_no_real_protein_is_taken_for_another_thing(name: str, n: int, real_data
     assert len(records) == n
     for record in records:
         refuse_other(record)
+        assert not doubt_dna(record)
