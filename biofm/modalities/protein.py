@@ -43,6 +43,7 @@ COMMONEST_OTHERS = "LE"
 """The commonest residues whose letters DNA lacks: they show quickly that nearly every protein is one."""
 _WITHOUT_GAPS = str.maketrans("", "", GAP_CHARACTERS)
 _OF_SMILES = re.compile(r"[BCFHIKLNOPRSa-z.-]+")
+_TRANSLATE = "Translate it to protein first, or pass --as protein if it is one"
 _WAY_ON = "Give a model that reads it; if it is a protein, pass --as protein"
 
 
@@ -80,7 +81,7 @@ def _refuse_dna(record: Record) -> None:
     n_like = sum(map(letters.count, _BASES))
     if len(letters) >= SHORTEST_DNA and n_like >= MOST_LIKE_DNA * len(letters):
         what = f"this looks like DNA or RNA, not a protein ({n_like:,} of {len(letters):,} letters)"
-        raise DataError(what, where=record.where, remedy=_WAY_ON)
+        raise DataError(what, where=record.where, remedy=_TRANSLATE)
 
 
 def residues_of(sequence: str) -> Sequence[str]:

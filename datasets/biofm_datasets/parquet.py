@@ -61,7 +61,8 @@ def read_parquet(stream: BinaryIO, name: str, columns: ColumnNames) -> Iterator[
                 if "\0" in text:
                     what = "the id holds a NUL character, which text files cannot hold"
                     raise DataError(what, where=f"{name}, row {number}", remedy="Correct the id")
-                yield make_record(text, sequence or "", "" if label is None else str(label), number, name)
+                spelt = "" if label is None else str(label)
+                yield make_record(text, sequence or "", spelt, number, name, names[at.sequence])
     if number == 0:
         raise no_rows(name)
 

@@ -107,12 +107,32 @@ def _refuse_illegal(record: Record) -> None:
     assert legal is not None, "the pattern matches the empty string"
     if legal.end() == len(record.sequence):
         return
+    if _is_number(record.sequence):
+        raise _no_sequence(record)
     character = record.sequence[legal.end()]
     remedy = "Correct or remove the record (allowed: A-Z, *, gaps - and ., | between chains, and <mask>)"
-    if character in OF_MOLECULES:
+    if character in OF_MOLECULES and any(map(str.isalpha, record.sequence)):
         remedy += "; if this is a molecule in SMILES, give a model that reads molecules"
     what = f"position {legal.end() + 1} holds {character!a}, which no protein alphabet has"
     raise DataError(what, where=record.where, remedy=remedy)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _no_sequence(record: Record) -> DataError:
+    """Return the error for a record whose text is a number."""
+    if not record.column:
+        what = f"the text is a number ({record.sequence[:20]}), not a sequence"
+        return DataError(what, where=record.where, remedy="Correct or remove the record")
+    what = f"column {record.column!r} holds a number ({record.sequence[:20]}), not a sequence"
+    remedy = "Name the column of sequences, or correct the row"
+    return DataError(what, where=record.where, remedy=remedy)
 
 
 def _refuse_gaps(record: Record) -> None:

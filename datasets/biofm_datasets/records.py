@@ -20,6 +20,8 @@ class Record:
         label: The cell of the column of labels, if one was asked for.
         columns: Cells that travel with the record into the output, such as a chromosome and a start. All
             records of a file have the same ones.
+        column: The name of the table's column that the sequence stands in, for messages; empty if it stands
+            in none.
     """
 
     id: str
@@ -29,6 +31,7 @@ class Record:
     source: str = ""
     label: str = ""
     columns: Mapping[str, Cell] = field(default_factory=dict, hash=False)
+    column: str = field(default="", compare=False)
 
     @property
     def where(self) -> str:

@@ -50,7 +50,7 @@ def read_delimited(stream: BinaryIO, name: str, columns: ColumnNames, *, delimit
     number = 0
     for number, (_, row) in enumerate(rows, start=1):
         id_, label = ("" if place is None else row[place] for place in (at.id, at.label))
-        yield make_record(id_, row[at.sequence], label, number, name)
+        yield make_record(id_, row[at.sequence], label, number, name, columns.sequence or "")
     if number == 0:
         raise no_rows(name)
 
@@ -84,14 +84,15 @@ def read_rows(stream: BinaryIO, name: str, *, delimiter: str) -> Iterator[tuple[
         ) from error
 
 
-def make_record(id_: str, cell: str, label: str, number: int, name: str) -> Record:
-    """Return the record of a row, without the white space in and around its cells."""
+def make_record(id_: str, cell: str, label: str, number: int, name: str, column: str) -> Record:
+    """Return the record of a row of which ``column`` holds the sequence, without the white space in and around its cells."""
     return Record(
         id=id_.strip() or str(number),
         sequence="".join(cell.split()),
         number=number,
         source=name,
         label=label.strip(),
+        column=column,
     )
 
 

@@ -11,16 +11,17 @@ DNA = ">chr\n" + "".join(Random(0).choices("ACGT", k=400)) + "\n"
 SMILES = "id,smiles,y\na,CCCl,1\nb,CCCCBr,2\nc,CCO,3\n"
 OF_DNA = "dna.fna, record 1 (chr): this looks like DNA or RNA, not a protein (400 of 400 letters)"
 OF_SMILES = "s.csv, record 1 (a): this looks like a molecule in SMILES, not a protein"
+TRANSLATE = "Translate it to protein first, or pass --as protein if it is one"
 WAY_ON = "Give a model that reads it; if it is a protein, pass --as protein"
 
 COMMANDS = {
-    "embed": ("embed dna.fna -o out.npz", OF_DNA),
-    "perplexity": ("perplexity dna.fna -o out.csv", OF_DNA),
-    "prepare": ("data prepare dna.fna -o out", OF_DNA),
-    "describe": ("data describe dna.fna", OF_DNA),
-    "pretrain": ("pretrain dna.fna -o out --held-out 0 --steps 1", OF_DNA),
-    "embed, molecules": ("embed s.csv --column smiles -o out.npz", OF_SMILES),
-    "prepare, molecules": ("data prepare s.csv --column smiles -o out", OF_SMILES),
+    "embed": ("embed dna.fna -o out.npz", f"{OF_DNA}. {TRANSLATE}"),
+    "perplexity": ("perplexity dna.fna -o out.csv", f"{OF_DNA}. {TRANSLATE}"),
+    "prepare": ("data prepare dna.fna -o out", f"{OF_DNA}. {TRANSLATE}"),
+    "describe": ("data describe dna.fna", f"{OF_DNA}. {TRANSLATE}"),
+    "pretrain": ("pretrain dna.fna -o out --held-out 0 --steps 1", f"{OF_DNA}. {TRANSLATE}"),
+    "embed, molecules": ("embed s.csv --column smiles -o out.npz", f"{OF_SMILES}. {WAY_ON}"),
+    "prepare, molecules": ("data prepare s.csv --column smiles -o out", f"{OF_SMILES}. {WAY_ON}"),
 }
 
 
@@ -35,7 +36,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_no_protein_is_one_line_and_status_1(name: str, biofm: Biofm) -> None:
     command, message = COMMANDS[name]
     done = biofm(*command.split(), "--quiet")
-    assert (done.status, done.err.strip()) == (1, f"biofm: {message}. {WAY_ON}")
+    assert (done.status, done.err.strip()) == (1, f"biofm: {message}")
     assert not Path("out.npz").exists()
     assert not Path("out.csv").exists()
 
@@ -53,7 +54,7 @@ def test_a_wild_type_of_dna_is_refused_with_its_line(biofm: Biofm) -> None:
     done = biofm("score", "v.csv", "--sequence-column", "wt", "-o", "out.csv", "--quiet")
     assert (done.status, done.err.strip()) == (
         1,
-        f"biofm: v.csv, line 2: this looks like DNA or RNA, not a protein (400 of 400 letters). {WAY_ON}",
+        f"biofm: v.csv, line 2: this looks like DNA or RNA, not a protein (400 of 400 letters). {TRANSLATE}",
     )
     assert biofm("score", "v.csv", "--sequence-column", "wt", "-o", "out.csv", "--as", "protein").status == 0
 
@@ -67,7 +68,7 @@ def test_measured_sequences_of_dna_are_refused_with_their_line(biofm: Biofm) -> 
     done = biofm(*words)
     message = "a.csv, line 2: this looks like DNA or RNA, not a protein (400 of 400 letters)"
     assert done.status == 1
-    assert done.err.strip().startswith(f"biofm: {message}. {WAY_ON}")
+    assert done.err.strip().startswith(f"biofm: {message}. {TRANSLATE}")
     done = biofm(*words, "--wild-type", "dna.fna", "--as", "protein")
     assert done.status == 0, done.err
 
@@ -79,7 +80,7 @@ def test_a_wild_type_of_measured_variants_is_no_dna(biofm: Biofm) -> None:
     words = ["evaluate", "a.csv", "--measured-column", "y", "--score-column", "score"]
     words += ["--variant-column", "mutant", "--wild-type", "dna.fna", "--resamples", "0"]
     done = biofm(*words)
-    assert (done.status, done.err.strip()) == (1, f"biofm: {OF_DNA}. {WAY_ON}")
+    assert (done.status, done.err.strip()) == (1, f"biofm: {OF_DNA}. {TRANSLATE}")
     done = biofm(*words, "--as", "protein")
     assert done.status == 0, done.err
 

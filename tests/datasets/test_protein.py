@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from biofm_datasets import DataError, Record, clean_protein
@@ -105,7 +106,6 @@ def test_notices_add_up_over_records() -> None:
     ("sequence", "position", "shown"),
     [
         ("MK1V", 3, "'1'"),
-        ("1", 1, "'1'"),
         ("MKV?", 4, "'?'"),
         ("mk<maskv", 3, "'<'"),
         ("MK<MASK>V", 3, "'<'"),
@@ -125,6 +125,26 @@ def test_a_character_of_no_alphabet_is_refused_with_its_position(
     expected = f"x.fasta, record 4 (P1): position {position} holds {shown}, which no protein alphabet has. "
     assert str(caught.value).startswith(expected + "Correct or remove the record")
     assert not notices
+
+
+@pytest.mark.parametrize("text", ["1", "0.53", "-2.5", "1e-5", "+.5"])
+def test_a_number_is_no_sequence_and_no_molecule(text: str) -> None:
+    with pytest.raises(DataError) as caught:
+        clean_protein(record(text), Counter())
+    place = "x.fasta, record 4 (P1)"
+    what = f"the text is a number ({text}), not a sequence. Correct or remove the record"
+    assert str(caught.value) == f"{place}: {what}"
+    with pytest.raises(DataError) as caught:
+        clean_protein(replace(record(text), column="score"), Counter())
+    what = f"column 'score' holds a number ({text}), not a sequence"
+    assert str(caught.value) == f"{place}: {what}. Name the column of sequences, or correct the row"
+
+
+@pytest.mark.parametrize(("text", "has_letters"), [("[1]=2", False), ("CC(=O)O", True)])
+def test_only_text_with_letters_may_be_a_molecule(text: str, has_letters: bool) -> None:
+    with pytest.raises(DataError, match="which no protein alphabet has") as caught:
+        clean_protein(record(text), Counter())
+    assert ("SMILES" in caught.value.remedy) is has_letters
 
 
 @pytest.mark.parametrize("sequence", ["", "*"])

@@ -261,6 +261,12 @@ def test_labels_that_are_no_text_are_spelt() -> None:
     assert [record.label for record in records] == ["7", "8"]
 
 
+@pytest.mark.parametrize("name", ["x.csv", "x.parquet"])
+def test_a_record_knows_the_column_of_its_sequence(name: str) -> None:
+    content = b"y\n0.5\n1\n" if name == "x.csv" else parquet_bytes({"y": ["0.5", "1"]})
+    assert [record.column for record in read(content, name, "y")] == ["y", "y"]
+
+
 def test_fasta_has_no_column_of_labels() -> None:
     with pytest.raises(DataError, match="FASTA has no columns"):
         list(read_sequences(io.BytesIO(b">a\nMV\n"), "x.fasta", label_column="set"))

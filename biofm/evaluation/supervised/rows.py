@@ -156,7 +156,7 @@ def _read_row(part: TablePart, columns: _Columns, row: int, number: int, reading
         return None
     id_ = (columns.ids[row] if columns.ids is not None else "") or str(number)
     sequence = "".join(columns.sequences[row].split())
-    record = Record(id=id_, sequence=sequence, number=number, source=part.source)
+    record = Record(id=id_, sequence=sequence, number=number, source=part.source, column=options.column or "")
     insists = options.modality is not None
     clean = reading.modality.accept(record, notices, gaps=options.gaps, insists=insists).sequence
     cells = tuple(target[row] for target in columns.targets)
