@@ -63,7 +63,10 @@ class Sources:
 
     def __post_init__(self) -> None:
         check_format(self.format)
-        if self.all_singles != (self.variants is None):
+        if self.variants is None and not self.all_singles:
+            remedy = "Give a table of variants, or --all-singles"
+            raise OptionError("there is nothing to score", remedy=remedy)
+        if self.variants is not None and self.all_singles:
             what = "a run scores either a table of variants or all substitutions"
             raise OptionError(what, where="--all-singles", remedy="Give one of them")
         if self.only_one and not self.all_singles:
