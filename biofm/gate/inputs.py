@@ -123,5 +123,10 @@ def _is_a_folder(path: Path) -> InputError:
 
 def _look_in(folder: Path) -> str:
     if os.path.isdir(folder):
-        return f"Check the name: ls {folder} shows what is there"
-    return f"Check the path: there is no folder {folder} (the current folder is {os.getcwd()})"
+        is_current = os.path.samefile(folder, os.curdir)
+        return f"Check the name ({_current() if is_current else f'the folder {folder} exists'})"
+    return f"Check the path: there is no folder {folder} ({_current()})"
+
+
+def _current() -> str:
+    return f"the current folder is {os.getcwd()}"

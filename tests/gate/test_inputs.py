@@ -92,7 +92,13 @@ def test_a_missing_file_is_named_with_the_folder_to_look_in(
 
     message = message_of(make_request({"input": path}))
 
-    assert message == f"{path}: there is no such file. Check the name: ls {tmp_path} shows what is there"
+    assert message == f"{path}: there is no such file. Check the name (the folder {tmp_path} exists)"
+
+
+def test_a_missing_file_of_the_current_folder_is_named_with_that_folder(make_request: MakeRequest) -> None:
+    message = message_of(make_request({"input": Path("nothing.fasta")}))
+    remedy = f"Check the name (the current folder is {os.getcwd()})"
+    assert message == f"nothing.fasta: there is no such file. {remedy}"
 
 
 def test_a_missing_folder_is_named_with_the_place_it_was_sought_from(make_request: MakeRequest) -> None:

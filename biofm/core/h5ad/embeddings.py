@@ -29,6 +29,8 @@ TEXT_BYTES = 256 << 20
 """The most bytes of an index that a hostile file can make HDF5 unpack at once."""
 TEXTS = ("", "array", "categorical", "nullable-string-array", "string-array")
 """The encodings that an index may have; old files do not name theirs."""
+NO_HDF5 = "file signature not found"
+"""What HDF5 says of a file of another format, in words that do not help."""
 MOST_LETTERS = 100
 """The most characters that are read of a modality's name."""
 OTHER_SUFFIXES = (".csv", ".npz", ".parquet", ".safetensors", ".tsv")
@@ -219,5 +221,6 @@ def _faults(where: str) -> Iterator[None]:
     except BiofmError:
         raise
     except Exception as error:
-        what = f"this is not an .h5ad file of embeddings ({' '.join(str(error).split())})"
+        reason = "" if NO_HDF5 in str(error) else f" ({' '.join(str(error).split())})"
+        what = f"this is not an .h5ad file of embeddings{reason}"
         raise InputError(what, where=where, remedy=MAKE) from error
