@@ -15,6 +15,8 @@ M = TypeVar("M", bound=nn.Module)
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
+CHOSEN = "set by dtype or by the command's default"
+
 # On a CPU, larger batches fit neither into the cache nor into the memory that the allocator keeps.
 TOKENS_PER_BATCH = {"cpu": 2048, "mps": 8192, "cuda": 32768}
 
@@ -78,7 +80,7 @@ def choose_compute(device: str, dtype: str) -> Compute:
         if dtype not in DTYPES:
             what = f"no such dtype: {dtype}" if dtype else "no dtype is named"
             raise OptionError(what, where="--dtype", remedy=f"Give auto, {', '.join(DTYPES)}")
-        return Compute(place, DTYPES[dtype], "as asked")
+        return Compute(place, DTYPES[dtype], CHOSEN)
     has_bf16, evidence = _bfloat16_in_hardware(place)
     return Compute(place, torch.bfloat16 if has_bf16 else torch.float32, evidence)
 

@@ -63,7 +63,7 @@ def test_the_summary_counts_what_was_done(fasta: Path, tmp_path: Path) -> None:
     assert (summary.n_sequences, summary.n_residues, summary.n_tokens) == (3, 57, 63)
     assert summary.n_rows == 57
     assert summary.output == str(tmp_path / "out.npz")
-    assert summary.dtype_reason == "as asked"
+    assert summary.dtype_reason == "set by dtype or by the command's default"
     assert summary.notices == {
         "sequences upper-cased": 1,
         "sequences whose trailing * was dropped": 1,

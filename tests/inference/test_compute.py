@@ -52,7 +52,7 @@ def test_a_dtype_that_was_asked_for_is_taken_whatever_the_processor_has(
 
     compute = choose_compute("cpu", name)
 
-    assert (compute.dtype_name, compute.reason) == (name, "as asked")
+    assert (compute.dtype_name, compute.reason) == (name, "set by dtype or by the command's default")
 
 
 def test_an_unknown_dtype_is_an_error_that_lists_the_known() -> None:
