@@ -109,12 +109,17 @@ def show_merge(asked: Merge, summary: "MergeSummary | ScoreMergeSummary", as_jso
 
 def show_neighbours(asked: Neighbours, found: "FoundNeighbours", as_json: bool) -> None:
     say_notices(found.notices)
-    pairs = [(id_, *near) for row, id_ in enumerate(found.ids) for near in found.of(row)]
+    is_ranked = asked.top > 1
+    names = (found.item, *(("rank",) if is_ranked else ()), "nearest", "cosine")
+    rows = [
+        (id_, *((rank,) if is_ranked else ()), other, cosine)
+        for row, id_ in enumerate(found.ids)
+        for rank, (other, cosine) in enumerate(found.of(row), start=1)
+    ]
     if as_json:
-        print_json([{found.item: id_, "nearest": other, "cosine": cosine} for id_, other, cosine in pairs])
+        print_json([dict(zip(names, row, strict=True)) for row in rows])
     else:
-        rows = [(id_, other, f"{cosine:.3f}") for id_, other, cosine in pairs]
-        print_table(rows, header=(found.item, "nearest", "cosine"))
+        print_table([(*map(str, cells), f"{cosine:.3f}") for *cells, cosine in rows], header=names)
     if asked.picture:
         say_wrote("the picture", asked.picture)
 

@@ -114,7 +114,8 @@ def find_neighbours(
 
     Args:
         read: The opened file of embeddings.
-        top: How many neighbours of each row to find. A file with fewer other rows gives all of them.
+        top: How many neighbours of each row to find. A file with fewer other rows gives all of them, under a
+            notice.
         progress: Called with the share of the work that is done, from 0 to 1.
 
     Raises:
@@ -141,6 +142,9 @@ def find_neighbours(
             progress(2 * n_done / (n_blocks * (n_blocks + 1)))
     item, items = _items_of(read)
     notices = {NO_DIRECTION.format(items=items): n_without_direction} if n_without_direction else {}
+    if n_nearest < top:
+        nearest_of_each = format_count(n_nearest, "neighbour")
+        notices[f"The file holds {n_rows:,} {items}: {nearest_of_each} of each, not {top:,}."] = 1
     return FoundNeighbours(read.ids, nearest, cosine, item, items, notices)
 
 

@@ -24,7 +24,9 @@ def test_neighbours_are_printed_and_drawn(biofm: Any, embedded: Path) -> None:
     nearest = {row["protein"]: row["nearest"] for row in json.loads(outcome.out)}
     assert nearest["c"] == "a"  # the same sequence
     assert Path("p.png").read_bytes().startswith(b"\x89PNG")
-    assert biofm("neighbours", "p.fasta").status == 1
+    refused = biofm("neighbours", "p.fasta")
+    what = "p.fasta: this is not an .h5ad file of embeddings. Create one with `biofm embed`"
+    assert (refused.status, refused.err.strip()) == (1, f"biofm: {what}")
 
 
 def with_external_storage(file: h5py.File) -> None:
@@ -76,3 +78,17 @@ def test_proteins_that_equal_the_mean_are_counted_in_a_notice(biofm: Any, embedd
     notice = "proteins equal to the mean of all proteins, so that their cosine to any other is 0"
     assert f"notice: {notice}: 4" in outcome.err
     assert "0.000" in outcome.out
+
+
+def test_several_neighbours_are_ranked_and_fewer_than_asked_are_a_notice(biofm: Any, embedded: Path) -> None:
+    outcome = biofm("neighbours", embedded, "--top", "50")
+    assert "notice: The file holds 4 proteins: 3 neighbours of each, not 50.\n" in outcome.err
+    header, *rows = [line.split() for line in outcome.out.splitlines()]
+    assert header == ["protein", "rank", "nearest", "cosine"]
+    assert [row[:2] for row in rows[:4]] == [["a", "1"], ["a", "2"], ["a", "3"], ["b", "1"]]
+
+    found = json.loads(biofm("neighbours", embedded, "--top", "2", "--json").out)
+    assert [(row["protein"], row["rank"]) for row in found[:3]] == [("a", 1), ("a", 2), ("b", 1)]
+    outcome = biofm("neighbours", embedded)
+    assert outcome.out.split()[:3] == ["protein", "nearest", "cosine"]
+    assert "The file holds" not in outcome.err

@@ -80,7 +80,7 @@ def test_notices_and_summary_go_to_standard_error(biofm: Any) -> None:
         "notice: sequences whose trailing * was dropped: 1",
         "notice: residues read as <unk>: 1",
         f"notice: {DEMONSTRATION.format('protein-nano')}",
-        "Computed in float32 on cpu: as asked.",
+        "Computed in float32 on cpu: set by dtype or by the command's default.",
     ]
     assert lines[5].startswith("3 proteins, 23 residues, ")
     assert lines[6] == f"Wrote 3 rows of {d_model} numbers to out.npz."
@@ -124,7 +124,7 @@ def test_neighbours_print_a_table_and_say_where_the_picture_is(biofm: Any) -> No
     outcome = biofm("neighbours", "p.h5ad", "--top", "2", "-o", "map.svg")
 
     header, *rows = outcome.out.splitlines()
-    assert header.split() == ["protein", "nearest", "cosine"]
+    assert header.split() == ["protein", "rank", "nearest", "cosine"]
     assert [row.split()[0] for row in rows] == ["a", "a", "b", "b", "c", "c"]
     assert all(-1 <= float(row.split()[2]) <= 1 for row in rows)
     assert outcome.err.splitlines()[-1] == "Wrote the picture to map.svg."
