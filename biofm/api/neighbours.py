@@ -88,7 +88,8 @@ def _draw(read: "Embeddings", items: str, permit: "Permit", picture: Path) -> No
     n_rows = len(read.ids)
     chosen = np.linspace(0, n_rows - 1, min(n_rows, MOST_DRAWN)).round().astype(np.intp)
     labels, similarity = [read.ids[row] for row in chosen], similarity_of(read, chosen)
-    writer, models = permit.writer("picture"), [read.model]
+    called = Path(read.model).name if Path(read.model).is_absolute() else read.model
+    writer, models = permit.writer("picture"), [called]
     draw_neighbours(labels, similarity, writer, picture.suffix, n_rows, items=items, models=models)
 
 

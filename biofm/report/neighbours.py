@@ -34,7 +34,8 @@ def draw_neighbours(
         n_rows: Number of rows in the file, of which these are an evenly spaced sample; the title names it.
             None if all are here.
         items: Word for the rows, for example "proteins".
-        models: Names of the models behind the figure; a demonstration model is named in a corner.
+        models: Names of the models behind the figure, which the title names; empty ones are left out. A
+            demonstration model is named in a corner too.
     """
     order = _leaf_order(similarity)
     side = min(4 + 0.3 * len(labels), 16)
@@ -52,9 +53,11 @@ def draw_neighbours(
         axes.set_xlabel(f"{len(labels):,} {items}, too many to name")
     axes.set_ylabel(items)
     title = "Similarity of the embeddings"
+    if named := ", ".join(filter(None, models)):
+        title += f" by {named}"
     if n_rows is not None and n_rows > len(labels):
         title += f"\n{len(labels):,} of {n_rows:,} {items}, evenly spaced in the file"
-    axes.set_title(title)
+    axes.set_title(title, parse_math=False)
     figure.colorbar(image, ax=axes, label=f"cosine similarity (mean of all {items} subtracted)", shrink=0.8)
     write_figure(figure, handle, suffix, models)
 

@@ -122,6 +122,13 @@ def test_any_name_of_a_user_leaves_room_for_the_figure_and_is_valid(name: str, s
             assert suffix == ".png" or ElementTree.fromstring(figure).tag.endswith("svg")
 
 
+@pytest.mark.parametrize(("models", "end"), [(["my_$model"], " by my_$model"), ([""], ""), ([], "")])
+def test_the_title_names_the_model_if_it_is_known(models: list[str], end: str) -> None:
+    handle = io.BytesIO()
+    draw_neighbours(["a", "b", "c"], np.eye(3, dtype=np.float32), handle, ".svg", models=models)
+    assert f"Similarity of the embeddings{end}" in texts_of(handle.getvalue())
+
+
 def test_too_many_names_to_read_are_left_out_and_that_is_said() -> None:
     handle = io.BytesIO()
     draw_neighbours([f"p{i}" for i in range(62)], similarity_of_pairs(31), handle, ".svg")
