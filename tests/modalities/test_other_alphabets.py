@@ -54,7 +54,9 @@ def test_what_may_be_a_protein_is_let_through(name: str) -> None:
     refuse_other(Record("it", PROTEINS[name]))
 
 
-@pytest.mark.parametrize("sequence", [dna(45), dna(99), "ACGU" * 4, dna(20).lower() + "NNN", "ACGT" * 3 + "ACG"])
+@pytest.mark.parametrize(
+    "sequence", [dna(45), dna(99), "ACGU" * 4, dna(20).lower() + "NNN", "ACGT" * 3 + "ACG"]
+)
 def test_short_dna_is_read_under_a_notice(sequence: str) -> None:
     notices: Counter[str] = Counter()
     record = Record("it", sequence)
