@@ -70,8 +70,8 @@ class Evaluate(Verb["Evaluation"]):
     variant_column: Annotated[
         str | None,
         Option(
-            "Read the variants, such as A24G, A24G:T30P or p.Ala24Gly, from this column. By default none is "
-            "read.",
+            "Read the variants, such as A24G, A24G:T30P or p.Ala24Gly, from this column. By default it is "
+            "the first named mutant, variant, mutation or hgvs_pro, unless --mutated-column is given.",
             metavar="COLUMN",
             group="Input",
         ),
@@ -209,7 +209,7 @@ class Evaluate(Verb["Evaluation"]):
         with ask(request) as permit, progress.stages() as bar, input_errors():
             stream = permit.reader("table")
             sha256 = sha256_of([stream])
-            _require_scores(stream, name, how.score_columns)
+            _require_columns(stream, name, how)
             wild_type = None
             if self.wild_type:
                 wild_type = _read_wild_type(permit.reader("wild_type"), str(self.wild_type), how)
@@ -260,11 +260,15 @@ class Evaluate(Verb["Evaluation"]):
             _draw(found, assay, permit.writer("picture"), Path(self.picture).suffix, self.mean_rank)
 
 
-def _require_scores(stream: BinaryIO, name: str, scores: Sequence[str]) -> None:
-    """Raise InputError, which lists the columns of numbers, if no column of scores is named."""
-    from biofm_datasets.columns import find_numeric_columns  # brings numpy
+def _require_columns(stream: BinaryIO, name: str, how: "EvaluateOptions") -> None:
+    """Raise DataError if there is no measured column, and InputError, which lists the columns of numbers, if
+    no column of scores is named.
+    """
+    from biofm_datasets.columns import find_numeric_columns, read_names  # brings numpy
+    from biofm_datasets.tables import find_column
 
-    if not scores:
+    find_column(read_names(stream, name), how.measured_column, name)
+    if not how.score_columns:
         names = find_numeric_columns(stream, name)
         here = f"Numeric columns are: {', '.join(names)}" if names else "No column is numeric"
         remedy = f"Name one or more with --score-column (in Python, score_column=). {here}"

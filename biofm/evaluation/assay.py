@@ -3,14 +3,15 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 import numpy as np
 from biofm_datasets import Change, DataError, NoProteinError
 from biofm_datasets.arrays import Bools, Floats
-from biofm_datasets.columns import Columns, read_columns, stop_at
+from biofm_datasets.columns import Columns, read_columns, read_names, stop_at
 from biofm_datasets.text import format_count
+from biofm_datasets.variants import VARIANT_COLUMNS
 from numpy.typing import NDArray
 
 from biofm.core.bounds import check_bound
@@ -34,7 +35,8 @@ class EvaluateOptions:
         modality: Kind of the whole sequences in the table; its rules apply when they are read.
         measured_column: Column of the measurements.
         score_columns: Columns of the scores.
-        variant_column: Column of the variants, for example "A23P"; None if there is none.
+        variant_column: Column of the variants, for example "A23P". None takes the first column with a usual
+            name, unless whole sequences are named; if it holds no variants, a notice says so.
         mutated_column: Column of the whole mutated sequences; None if there is none.
         binary_column: Column of 0 and 1 that says which rows are positive; None derives this from the
             measurements.
@@ -164,7 +166,9 @@ def read_assay(
         notices[FAULTY] += 1
 
     at_fault = count if skip_faulty else stop_at
-    texts = (options.variant_column, options.mutated_column, options.binary_column, options.split_column)
+    usual = _usual_column(read_names(stream, name), options)
+    variants = options.variant_column if usual is None else usual
+    texts = (variants, options.mutated_column, options.binary_column, options.split_column)
     columns = read_columns(
         stream,
         name,
@@ -172,6 +176,38 @@ def read_assay(
         texts=[text for text in texts if text is not None],
         at_fault=at_fault,
     )
+    if usual is not None:
+        counted: Counter[str] = Counter()
+        try:
+            with_usual = replace(options, variant_column=usual)
+            assay = _read_assay(columns, with_usual, wild_type, counted, stop_at)
+        except (DataError, InputError) as fault:
+            unread = f"Column {usual!r} was not read as variants: {fault}."
+        else:
+            notices.update(counted)
+            return assay
+    assay = _read_assay(columns, options, wild_type, notices, at_fault)
+    if usual is not None:
+        notices[unread] = 1
+    return assay
+
+
+def _usual_column(names: Sequence[str], options: EvaluateOptions) -> str | None:
+    """Return the column of variants that is taken if the options name no column of variants or sequences."""
+    is_named = options.variant_column is not None or options.mutated_column is not None
+    if is_named or not options.modality.has_variants:
+        return None
+    others = (options.measured_column, *options.score_columns, options.binary_column, options.split_column)
+    return next((name for name in VARIANT_COLUMNS if name not in others and names.count(name) == 1), None)
+
+
+def _read_assay(
+    columns: Columns,
+    options: EvaluateOptions,
+    wild_type: str | None,
+    notices: Counter[str],
+    at_fault: Callable[[DataError], None],
+) -> Assay:
     candidates = _rows_to_use(columns, options, notices)
     found = _read_rows(columns, candidates, options, wild_type, notices, at_fault)
     is_judged = _judged(columns, list(found), options)

@@ -92,6 +92,14 @@ def read_columns(
     )
 
 
+def read_names(stream: BinaryIO, name: str) -> tuple[str, ...]:
+    """Return the names of a table's columns, and leave the stream where it stands."""
+    at = stream.tell()
+    names = next(read_table(stream, name, n_rows=1)).names
+    stream.seek(at)
+    return names
+
+
 def find_numeric_columns(stream: BinaryIO, name: str) -> list[str]:
     """Return the columns in which every cell is a number or empty and at least one is a number."""
     n_numbers: dict[str, int] = {}

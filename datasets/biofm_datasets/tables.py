@@ -85,7 +85,7 @@ def read_rows(stream: BinaryIO, name: str, *, delimiter: str) -> Iterator[tuple[
 
 
 def make_record(id_: str, cell: str, label: str, number: int, name: str, column: str) -> Record:
-    """Return the record of a row of which ``column`` holds the sequence, without the white space in and around its cells."""
+    """Return the record of a row, whose sequence stands in ``column``, without white space around cells."""
     return Record(
         id=id_.strip() or str(number),
         sequence="".join(cell.split()),

@@ -32,6 +32,9 @@ LETTERS = frozenset(AMINO_ACIDS.values())
 UNSPELT = "?"
 """Stands in a change for a residue that the notation does not spell, such as those inside ``A24_T30del``."""
 
+VARIANT_COLUMNS = ("mutant", "variant", "mutation", "hgvs_pro")
+"""The usual names of a table's column of variants, of which the first that a table has is taken."""
+
 WILD_TYPE = ("wt", "_wt", "=", "wildtype", "wild-type")
 
 _STOPS = ("*", "Ter", "Stop")

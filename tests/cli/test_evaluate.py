@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from biofm_datasets.variants import VARIANT_COLUMNS
 
 VARIANTS = [f"{wild}{site}{mutant}" for site, wild in enumerate("MKTAY", start=1) for mutant in "CDEW"]
 ROWS = [(variant, row % 7 + row / 20, row % 5 - row / 9) for row, variant in enumerate(VARIANTS)]
@@ -26,10 +27,28 @@ def test_the_table_has_the_score_and_the_baselines(biofm: Any) -> None:
 
 
 def test_a_baseline_that_is_not_there_is_named_with_the_reason(biofm: Any) -> None:
-    Path("t.csv").write_text(TABLE)
+    Path("t.csv").write_text(TABLE.replace("mutant", "name"))
     outcome = biofm("evaluate", "t.csv", *CHOICE, "--resamples", "0")
     for name in ("BLOSUM62", "one-hot ridge"):
         assert f"{name}: not computed, because the variants are not known; name their column" in outcome.out
+
+
+@pytest.mark.parametrize("column", VARIANT_COLUMNS)
+def test_a_column_of_variants_with_a_usual_name_is_found(column: str, biofm: Any) -> None:
+    Path("t.csv").write_text(TABLE.replace("mutant", column))
+    words = ("evaluate", "t.csv", *CHOICE, "--resamples", "0", "--json")
+    outcome = biofm(*words)
+    assert [row["name"] for row in json.loads(outcome.out)["rows"]] == ["score", "BLOSUM62", "one-hot ridge"]
+    assert outcome.out == biofm(*words, "--variant-column", column).out
+
+
+def test_a_usual_name_over_other_cells_is_said_and_hinders_nothing(biofm: Any) -> None:
+    Path("t.csv").write_text(TABLE + "M1,1,1\n")
+    outcome = biofm("evaluate", "t.csv", *CHOICE, "--resamples", "0")
+    assert outcome.status == 0, outcome.err
+    assert "notice: Column 'mutant' was not read as variants: t.csv, line 22: " in outcome.err
+    assert "BLOSUM62: not computed, because the variants are not known" in outcome.out
+    assert outcome.out.startswith("21 measurements;")
 
 
 def test_a_baseline_that_wins_is_said_in_words(biofm: Any) -> None:
@@ -84,6 +103,9 @@ WRONG = {
     "a header only": ("mutant,fitness,score\n", (), ["t.csv", "no records"]),
     "FASTA": (">a\nMK\n", (), ["t.csv", "FASTA"]),
     "no measured column": ("mutant,score\na,1\n", (), ["'fitness'", "mutant, score"]),
+    "no measured column, and no score named": (
+        "mutant,score\na,1\n", ("--measured-column", "y"), ["there is no column 'y'", "mutant, score"]
+    ),
     "no score column": ("mutant,fitness\na,1\n", (), ["'score'", "mutant, fitness"]),
     "a column twice": ("fitness,score,score\n1,1,1\n", (), ["2 columns", "'score'"]),
     "a ragged row": (TABLE + "M1Y,1\n", (), ["t.csv", "line 22", "2 cells"]),

@@ -245,7 +245,7 @@ def test_a_table_with_stops_is_scored_and_then_evaluated(biofm: Any, tiny_esm2: 
 
 
 WRONG: dict[str, tuple[tuple[str, ...], list[str]]] = {
-    "nothing to score": (("-w", "wt.fasta"), ["biofm: there is nothing to score. Give a table of variants, or --all-singles"]),
+    "nothing to score": (("-w", "wt.fasta"), ["nothing to score. Give a table of variants, or "]),
     "both": (("v.csv", "-w", "wt.fasta", "--all-singles"), ["--all-singles", "either a table"]),
     "no wild type": (("v.csv",), ["--wild-type", "no wild type"]),
     "two wild types": (("v.csv", "-w", "wt.fasta", "--sequence-column", "s"), ["--sequence-column", "both"]),

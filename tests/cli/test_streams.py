@@ -126,7 +126,7 @@ def test_neighbours_print_a_table_and_say_where_the_picture_is(biofm: Any) -> No
     header, *rows = outcome.out.splitlines()
     assert header.split() == ["protein", "rank", "nearest", "cosine"]
     assert [row.split()[0] for row in rows] == ["a", "a", "b", "b", "c", "c"]
-    assert all(-1 <= float(row.split()[2]) <= 1 for row in rows)
+    assert all(-1 <= float(row.split()[3]) <= 1 for row in rows)
     assert outcome.err.splitlines()[-1] == "Wrote the picture to map.svg."
 
 

@@ -12,11 +12,11 @@ from biofm_datasets.protein import MASK, refuse_no_protein
 from biofm_datasets.table_parts import TablePart
 from biofm_datasets.tables import find_column
 from biofm_datasets.text import format_count
-from biofm_datasets.variants import named_residues
+from biofm_datasets.variants import VARIANT_COLUMNS, named_residues
 
 from biofm.core.errors import InputError, input_errors
 from biofm.inference.scoring.methods import Unscored, Variant
-from biofm.inference.scoring.options import MUTATED_COLUMN, VARIANT_COLUMNS, ScoreOptions
+from biofm.inference.scoring.options import MUTATED_COLUMN, ScoreOptions
 from biofm.modalities import Modality
 from biofm.modalities.values import sequence_of, texts_of
 

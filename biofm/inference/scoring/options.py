@@ -6,13 +6,13 @@ from pathlib import Path
 
 from biofm_datasets import DataError
 from biofm_datasets.tables import find_column, list_columns
+from biofm_datasets.variants import VARIANT_COLUMNS
 
 from biofm.core.bounds import check_bound
 from biofm.core.choices import ON_ERROR, ScoreMethod, check_choice
 from biofm.core.errors import OptionError
 from biofm.inference.scoring.methods import METHODS
 
-VARIANT_COLUMNS = ("mutant", "variant", "mutation", "hgvs_pro")
 MUTATED_COLUMN = "mutated_sequence"
 
 
