@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from biofm_datasets.sampling import Mixture
 from biofm_datasets.store import Store
+from biofm_datasets.text import format_count
 from numpy.typing import NDArray
 
 from biofm.core.errors import ModelError, OptionError
@@ -19,11 +20,10 @@ from biofm.training.log import read_log
 from biofm.training.objectives import Objective, causal_lm, masked_lm
 from biofm.training.processes import batches_of_process, check_devices, find_processes, rendezvous
 from biofm.training.recipe import PretrainRecipe
-from biofm.training.run_data import check_store, notices_of_split
+from biofm.training.run_data import notices_of_split
 from biofm.training.summary import PretrainSummary, measure_perplexity, training_unigram
 from biofm.training.weights_and_biases import check_wandb
 
-ONLY_WARMED_UP = "The warm-up takes all steps of the run, so the learning rate never reaches its peak."
 CONTACTS_LEFT_OUT = "The contact head was left out, because it fits the attention maps before this training."
 N_SAMPLED = 20
 """Number of held-out sequences of each part for which the report searches relatives in training."""
@@ -62,21 +62,16 @@ def run_pretraining(run: PretrainRun) -> PretrainSummary | None:
     - ``evaluation.json``, the perplexities on held-out sequences,
     - ``report.html``, which shows all of this.
 
-    If the folder holds an unfinished run, that run is resumed.
-
-    Raises:
-        InputError: The store is written in another alphabet than the model's.
-        OptionError: The recipe validates, and the store has no validation part.
+    If the folder holds an unfinished run, that run is resumed. ``check_store`` has accepted the store.
     """
     recipe, folder = run.recipe, run.folder
     crew = rendezvous(recipe)
-    crew.in_main(lambda: check_store(run.store, run.checkpoint.tokenizer, recipe))
     notices, best_step = {}, 0
     states_before = _states(folder) if (folder / EVALUATION).exists() else None
     if recipe.n_steps:
         notices = _leave_out_contacts(run.checkpoint)
         if recipe.n_warmup >= recipe.n_steps:
-            notices[ONLY_WARMED_UP] = 1
+            notices[_describe_long_warmup(recipe)] = 1
         best_step = _train(run)
     summary = crew.in_main(lambda: _conclude(run, notices, best_step))
     if summary and states_before == _states(folder):
@@ -129,6 +124,14 @@ def _leave_out_contacts(checkpoint: Checkpoint) -> dict[str, int]:
         return {}
     checkpoint.module.contacts = None
     return {CONTACTS_LEFT_OUT: 1}
+
+
+def _describe_long_warmup(recipe: PretrainRecipe) -> str:
+    warmup, steps = format_count(recipe.n_warmup, "step"), format_count(recipe.n_steps, "step")
+    return (
+        f"The warm-up ({warmup}) is not shorter than the run ({steps}): the learning rate never reaches its "
+        "peak."
+    )
 
 
 def _train(run: PretrainRun) -> int:

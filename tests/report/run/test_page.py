@@ -91,6 +91,12 @@ def test_every_number_and_word_of_the_report_is_on_the_page(page: Element) -> No
         assert part in text, part
 
 
+def test_a_notice_that_is_a_whole_sentence_has_no_count(make_report: MakeReport) -> None:
+    page = read_page(page_of(make_report(notices={"It learned nothing.": 1, "rows skipped": 1})))
+    items = page.all("ul", class_="notices")[0].all("li")
+    assert [item.text for item in items] == ["It learned nothing.", "rows skipped: 1"]
+
+
 def test_curves_keep_their_text_and_say_their_numbers(page: Element) -> None:
     figure = page.all("figure")[0]
     svg = figure.all("svg")[0]
