@@ -109,6 +109,17 @@ class Intervals:
         """
         return conformal_limit(self.scores, coverage) * self._scale(spread)
 
+    def n_needed(self, coverage: float) -> int:
+        """Return how many calibration rows intervals of this coverage need at least, to be finite.
+
+        Args:
+            coverage: Share of measured values that intervals should contain, between 0 and 1.
+        """
+        n = max(1, int(coverage / (1 - coverage)) - 1)  # Rounding moves the bound by less than 1.
+        while math.ceil((n + 1) * coverage) > n:
+            n += 1
+        return n
+
     def scores_of(self, truth: Floats, predicted: Floats, spread: Floats) -> Floats:
         """Return the scores of the rows whose measured value is known, ascending.
 

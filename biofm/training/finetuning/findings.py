@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from biofm_datasets.arrays import Floats
+from biofm_datasets.text import format_count
 from numpy.typing import NDArray
 
 from biofm.evaluation import (
@@ -28,6 +29,9 @@ from biofm.evaluation.supervised import (
 from biofm.inference.prediction import Answer, Combined, Domain, combine, describe_training
 from biofm.training.finetuning.members import Answers, FinetuneRun
 from biofm.training.finetuning.plan import OUT_OF_FOLD, TEST_ROWS, JudgedSet, Plan
+
+LEAST_SPREAD = 1e-3
+"""Predictions that spread less than this share of the measured values are nearly the same for every row."""
 
 
 class Findings(NamedTuple):
@@ -171,3 +175,64 @@ def _find_domain(table: LabelledTable, plan: Plan, held_out: Answer) -> Domain:
     seen = np.unique(np.concatenate([part for it in plan.members for part in (it.train, it.validation)]))
     distances = np.empty(0) if held_out.distances is None else np.sort(held_out.distances)
     return Domain(describe_training([table.units(row) for row in seen]), distances)
+
+
+def note_findings(run: FinetuneRun, findings: Findings) -> dict[str, int]:
+    """Return notices, as whole sentences, on predictions that hardly differ and on missing intervals."""
+    found = []
+    for name, combined in findings.answers.items():
+        found += describe_flat(run.table.labels.take(run.plan.judged[name].rows), combined.outputs, name)
+    found += _describe_missing_intervals(findings.calibration, run.info.targets, run.recipe.coverage)
+    return dict.fromkeys(found, 1)
+
+
+def describe_flat(labels: Labels, outputs: Floats, name: str) -> list[str]:
+    """Return a sentence for each target of a regression that is predicted nearly the same for every row.
+
+    Args:
+        labels: The measured values.
+        outputs: The predictions, (rows, targets).
+        name: The name of the rows.
+    """
+    if labels.task != "regression":
+        return []
+    found = []
+    for i, target in enumerate(labels.targets):
+        is_known = ~np.isnan(labels.numbers[:, i])
+        if not is_known.any():
+            continue
+        spread = float(outputs[is_known, i].astype(np.float64).std())
+        measured = float(labels.numbers[is_known, i].std())
+        if spread < LEAST_SPREAD * measured:
+            of = f" of {target!r}" if len(labels.targets) > 1 else ""
+            found.append(
+                f"The predictions{of} are nearly the same for every {name} row (standard deviation "
+                f"{_spell(spread)}, of the measured values {_spell(measured)}): the model learned almost "
+                "nothing, even if its rank correlation is high."
+            )
+    return found
+
+
+def _describe_missing_intervals(
+    calibration: Calibration, targets: Sequence[str], coverage: float
+) -> list[str]:
+    """Return a sentence for each target without intervals, because too few rows calibrate them."""
+    found = []
+    for target, intervals in zip(targets, calibration.intervals, strict=False):  # classes have no intervals
+        n, n_needed = len(intervals.scores), intervals.n_needed(coverage)
+        if n < n_needed:
+            of = f" of {target!r}" if len(targets) > 1 else ""
+            found.append(
+                f"There are no intervals{of} with a coverage of {100 * coverage:.4g}%: too few rows "
+                f"calibrate them ({format_count(n, 'row')}, and at least {n_needed:,} are needed)."
+            )
+    return found
+
+
+def _spell(value: float) -> str:
+    """Return two digits of a number, without an exponent unless it is very small."""
+    return (
+        f"{value:.2g}"
+        if 0 < value < 1e-9
+        else np.format_float_positional(value, precision=2, fractional=False, trim="-")
+    )

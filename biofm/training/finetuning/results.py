@@ -25,7 +25,7 @@ from biofm.inference.prediction import (
     write_info,
 )
 from biofm.inference.prediction.files import CALIBRATION_FILE, DISTANCES, SCORES, TESTED
-from biofm.training.finetuning.findings import Findings
+from biofm.training.finetuning.findings import Findings, note_findings
 from biofm.training.finetuning.members import FinetuneRun
 from biofm.training.finetuning.plan import TEST_ROWS
 from biofm.training.folder import EVALUATION, written_whole
@@ -85,6 +85,7 @@ def summarise(
     tally = domain.tally(test, findings.distances)
     about = {"training": asdict(domain.training), "n_calibrated": domain.n_calibrated, "test": tally.counts()}
     remarks = remark_promises(findings.calibration, info.targets, run.recipe.coverage)
+    noted = {**notices, **note_findings(run, findings)}
     remarks += remark_domain(domain, tally, "test row") if test else []
     return FinetuneSummary(
         predictor=str(run.predictor),
@@ -103,7 +104,7 @@ def summarise(
         remarks=tuple(remarks),
         not_computed=findings.missing,
         members=reports,
-        notices={sentence: count for sentence, count in notices.items() if count},
+        notices={sentence: count for sentence, count in noted.items() if count},
     )
 
 
