@@ -54,12 +54,16 @@ def report_of_finetuning(run: FinetuneRun, findings: Findings, summary: Finetune
 
 
 def _summary(summary: FinetuneSummary, plan: Plan) -> str:
-    n_train = len(set().union(*(member.train.tolist() for member in plan.members)))
+    training = set[int]().union(*(member.train.tolist() for member in plan.members))
+    validating = set[int]().union(*(member.validation.tolist() for member in plan.members)) - training
+    validated = f", with {len(validating):,} more for validation" if validating else ""
     judged = join_names([format_count(found.n_rows, f"{name} row") for name, found in summary.judged.items()])
+    fits = {name: plan.judged[name].fitted for name in summary.judged}
+    fitted = join_names([f"{it} for the {name} rows" if len(fits) > 1 else it for name, it in fits.items()])
     return (
         f"{METHODS[summary.method]} {_called(summary.model)} learned {join_names(summary.targets)} from "
-        f"{format_count(n_train, 'row')} ({summary.task}, because {summary.why}). The predictions are "
-        f"evaluated on {judged} and compared with baselines that learned from the same rows."
+        f"{format_count(len(training), 'row')}{validated} ({summary.task}, because {summary.why}). The "
+        f"predictions are evaluated on {judged} and compared with baselines, which are fitted to {fitted}."
     )
 
 
@@ -79,7 +83,7 @@ def _results(summary: FinetuneSummary, plan: Plan, units: str) -> list[Results]:
     for name, found in summary.judged.items():
         judged = "" if found.n_residues is None else f", with {found.n_residues:,} {units}"
         title = f"{name.capitalize()} rows: {found.n_rows:,}{judged}"
-        note = f"Learned from {plan.judged[name].fitted}."
+        note = f"The baselines are fitted to {plan.judged[name].fitted}."
         results.append(
             replace(
                 _compared(found, summary.primary),

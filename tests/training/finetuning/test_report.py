@@ -41,7 +41,8 @@ def test_a_run_by_gradients_leaves_its_page_with_curves_and_their_pictures(
     page = page_in(tmp_path / "run")
     assert page.all("h1")[0].text == "y of t.csv"
     told = page.all("p", class_="summary")[0].text
-    assert told.startswith("All weights of it learned y from 36 rows (regression, because ")
+    assert told.startswith("All weights of it learned y from 36 rows, with 12 more for validation (")
+    assert told.endswith("baselines, which are fitted to 48 rows that train or validate.")
     assert {path.name for path in (tmp_path / "run").glob("*.png")} >= {"loss.png", "learning_rate.png"}
     assert [item.text for item in page.all("figure")[0].all("li")] == ["training", "validation"]
     for row in summary.judged["test"].rows:
