@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from itertools import count
 from typing import NamedTuple
 
 import numpy as np
@@ -177,9 +178,11 @@ def _draw(table: LabelledTable, rows: Indices, share: float, seed: tuple[int, ..
 def _check_sizes(table: LabelledTable, sets: Sets, recipe: FinetuneRecipe) -> None:
     """Raise InputError if a set is too small, OptionError if there are more folds than sequences."""
     n_distinct, test = len({table.sequences[row] for row in sets.training}), sets.test
+    if not table.has_split and min(n_distinct, len(test) or n_distinct) < FEWEST_ROWS:
+        _refuse_few(table, recipe)
     if n_distinct < FEWEST_ROWS:
         there = format_count(n_distinct, "different sequence")
-        what = f"the training set has only {there} with a target"
+        what = f"the training set has only {there} with a target, of {format_count(len(table), 'row')} in all"
         remedy = f"Give at least {FEWEST_ROWS}; with --split-column, training rows say train"
         raise InputError(what, where=table.name, remedy=remedy)
     if recipe.n_folds > n_distinct:
@@ -190,6 +193,28 @@ def _check_sizes(table: LabelledTable, sets: Sets, recipe: FinetuneRecipe) -> No
         what = f"the test set has only {format_count(len(test), 'row')} with a target"
         remedy = f"Give at least {FEWEST_ROWS}, or none and --folds 5 to evaluate by cross-validation"
         raise InputError(what, where=table.name, remedy=remedy)
+
+
+def _refuse_few(table: LabelledTable, recipe: FinetuneRecipe) -> None:
+    """Raise InputError for a table without a split that has too few sequences to be divided into sets."""
+    n_distinct = len(set(table.sequences))
+    there = f"{format_count(n_distinct, 'different sequence')} with a target"
+    what = f"the table has only {there}, in {format_count(len(table), 'row')}"
+    if recipe.n_folds:
+        raise InputError(what, where=table.name, remedy=f"Give at least {FEWEST_ROWS}")
+    smaller = min(recipe.test_share, 1 - recipe.test_share)
+    least = int((FEWEST_ROWS - 1) / smaller)  # Fewer are never enough.
+    n_needed = next(n for n in count(least) if _is_enough(n, recipe.test_share))
+    remedy = f"Give at least {n_needed:,}, of which a share of {recipe.test_share:g} is the test set"
+    if n_distinct >= FEWEST_ROWS:
+        remedy += f"; or give --folds {min(5, n_distinct)} to evaluate by cross-validation"
+    raise InputError(what, where=table.name, remedy=remedy)
+
+
+def _is_enough(n_distinct: int, test_share: float) -> bool:
+    """Return whether both the drawn test set and the rest of as many sequences are large enough."""
+    n_test = round(test_share * n_distinct)
+    return min(n_test, n_distinct - n_test) >= FEWEST_ROWS
 
 
 def _check_learnable(table: LabelledTable, sets: Sets) -> None:

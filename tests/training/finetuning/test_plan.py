@@ -149,3 +149,39 @@ def test_a_table_that_cannot_teach_or_judge_is_refused(wrong: str, make_recipe: 
         plan(read_text(text, task), make_recipe, **changes)
     for part in message:
         assert part in str(caught.value)
+
+
+FEW: dict[str, tuple[str, dict[str, Any], str]] = {
+    "copies": (
+        "MKTAY,1.5\nMKTAY,2.5\nMKTAY,3.5\nMKTAY,0.5\n", {},
+        "t.csv: the table has only 1 different sequence with a target, in 4 rows. "
+        "Give at least 13, of which a share of 0.2 is the test set",
+    ),
+    "too few for a test set": (
+        "MKA,1.5\nMKC,2.5\nMKD,3.5\nMKE,0.5\n", {},
+        "t.csv: the table has only 4 different sequences with a target, in 4 rows. "
+        "Give at least 13, of which a share of 0.2 is the test set; or give --folds 4 to evaluate by "
+        "cross-validation",
+    ),
+    "folds": (
+        "MKA,1.5\nMKC,2.5\n", {"n_folds": 2},
+        "t.csv: the table has only 2 different sequences with a target, in 2 rows. Give at least 3",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("few", FEW)
+def test_too_few_sequences_are_counted_over_the_whole_table(few: str, make_recipe: MakeRecipe) -> None:
+    rows, changes, message = FEW[few]
+    with pytest.raises(BiofmError) as caught:
+        plan(read_text(f"sequence,y\n{rows}", "regression"), make_recipe, **changes)
+    assert str(caught.value) == message
+
+
+def test_as_many_sequences_as_are_asked_for_are_enough(
+    make_table: MakeTable, make_recipe: MakeRecipe
+) -> None:
+    for share, n_needed in ((0.2, 13), (0.5, 6), (0.05, 51)):
+        plan(make_table(n_rows=n_needed, with_split=False), make_recipe, test_share=share)
+        with pytest.raises(BiofmError, match=f"Give at least {n_needed}, "):
+            plan(make_table(n_rows=n_needed - 1, with_split=False), make_recipe, test_share=share)
