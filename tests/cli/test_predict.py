@@ -179,7 +179,9 @@ def test_predict_warns_where_a_promise_is_known_to_be_false_and_flags_what_is_un
         assert found.status == 0, found.err
         assert (warning in found.err) == (warning in finetuned.err) == is_shifted, found.err
         assert promise in found.err
-        assert ("Do not rely on" in found.err) == (name == "strange"), found.err
+        assert ("Do not rely on the predictions for these rows" in found.err) == (name == "strange"), (
+            found.err
+        )
     reasons = dict(pd.read_csv("strange.csv", keep_default_na=False)[["id", "out_of_domain"]].values)
     assert "length" in reasons["long"]
     assert "letters" in reasons["letter"]

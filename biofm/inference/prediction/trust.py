@@ -19,7 +19,7 @@ NOTHING_KEPT = (
     "probabilities were on test rows nor what the training rows were like; run `biofm finetune` again to "
     "have both"
 )
-NOT_TESTED = "intervals and probabilities were not tested, because the fine-tuning kept no test rows"
+NOT_TESTED = "the {} were not tested, because the fine-tuning kept no test rows"
 
 
 class Remark(NamedTuple):
@@ -48,7 +48,8 @@ def remark_promises(calibration: Calibration, targets: Sequence[str], coverage: 
     pairs = zip(targets, held, strict=bool(held))  # classes have no intervals
     found = [_remark_share(target, share, coverage) for target, share in pairs if share is not None]
     was_tested = any(one.tested is not None for one in calibration.intervals)
-    return found if found or was_tested else [Remark(NOT_TESTED)]
+    untested = NOT_TESTED.format("intervals" if calibration.intervals else "probabilities")
+    return found if found or was_tested else [Remark(untested)]
 
 
 def remark_domain(domain: Domain, tally: DomainTally, row: str = "row") -> list[Remark]:
@@ -70,7 +71,7 @@ def remark_domain(domain: Domain, tally: DomainTally, row: str = "row") -> list[
         text += f"; of rows like those of training, about {usual:,.3g} would be so distant"
     is_warning = any(_is_unusual(domain, tally, reason) for reason in REASONS)
     if is_warning:
-        text += ". Do not rely on their intervals and probabilities"
+        text += ". Do not rely on the predictions for these rows"
     remarks = [Remark(text, is_warning)]
     if not domain.has_distance:
         n = format_count(domain.n_calibrated, "calibration row")
