@@ -253,7 +253,7 @@ class Finetune(Verb["FinetuneSummary"]):
         from biofm.gate import ask  # these bring torch
         from biofm.inference import choose_compute
         from biofm.training.finetuning import run_finetuning
-        from biofm.training.folder import hold_run
+        from biofm.training.folder import hold_run, removed_if_left_empty
         from biofm.training.processes import rendezvous
 
         recipe = self.settled()
@@ -261,6 +261,7 @@ class Finetune(Verb["FinetuneSummary"]):
         crew = rendezvous(recipe)
         role = BEGUN if crew.is_main else JOINED
         with ExitStack() as opened:
+            opened.enter_context(removed_if_left_empty(Path(self.output)) if crew.is_main else nullcontext())
             with crew.main_first():
                 request = self._beginning(recipe) if crew.is_main else self._joining()
                 permit = opened.enter_context(ask(request))

@@ -1,6 +1,6 @@
 """The verb ``pretrain``: build a language model from sequences."""
 
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import KW_ONLY, asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -257,31 +257,34 @@ class Pretrain(Verb["PretrainSummary"]):
         from biofm.corpus import modality_of  # these bring torch and lightning
         from biofm.gate import ask
         from biofm.inference import choose_compute
-        from biofm.training.folder import begin_run, hold_run
+        from biofm.training.folder import begin_run, hold_run, removed_if_left_empty, removed_if_refused
         from biofm.training.processes import rendezvous
         from biofm.training.run import PretrainRun, check_model, run_pretraining
-        from biofm.training.run_data import open_data
+        from biofm.training.run_data import check_store, open_data
 
         recipe, paths, folder = self.settled(), paths_of(self.inputs), Path(self.output)
         crew = rendezvous(recipe)
         with ExitStack() as opened:
+            opened.enter_context(removed_if_left_empty(folder) if crew.is_main else nullcontext())
             with crew.main_first():
                 compute = choose_compute(self.device, self.dtype)
                 request = self._beginning(recipe) if crew.is_main else self._joining()
                 permit = opened.enter_context(ask(request))
                 if crew.is_main:
                     opened.enter_context(hold_run(permit.folder("run")))
-                checkpoint, sha256 = self._begin_with(recipe, modality_of(paths, self.modality))
-                check_model(checkpoint, recipe, compute)
-                if crew.is_main:
-                    begin_run(permit.folder("run"), recipe)
                 bar = opened.enter_context((progress if crew.is_main else SILENT).stages())
-                store = open_data(
-                    paths, permit, self._reading(recipe), checkpoint.tokenizer, folder, bar.update,
-                    is_main=crew.is_main,
-                )  # fmt: skip
-                if crew.is_main:
-                    self._remember(checkpoint, sha256, store)
+                with removed_if_refused(folder) if crew.is_main else nullcontext():
+                    checkpoint, sha256 = self._begin_with(recipe, modality_of(paths, self.modality))
+                    check_model(checkpoint, recipe, compute)
+                    if crew.is_main:
+                        begin_run(permit.folder("run"), recipe)
+                    store = open_data(
+                        paths, permit, self._reading(recipe), checkpoint.tokenizer, folder, bar.update,
+                        is_main=crew.is_main,
+                    )  # fmt: skip
+                    if crew.is_main:
+                        check_store(store, checkpoint.tokenizer, recipe)
+                        self._remember(checkpoint, sha256, store)
             run = PretrainRun(
                 store=store, checkpoint=checkpoint, recipe=recipe, compute=compute, folder=folder,
                 progress=bar.update,

@@ -10,6 +10,7 @@ import errno
 import json
 import os
 import re
+import shutil
 import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,8 +21,8 @@ from typing import Any, BinaryIO
 
 from biofm_datasets.documents import load_json
 
-from biofm.core.configuration import configure, to_toml
-from biofm.core.errors import OutputError
+from biofm.core.configuration import configure, option_of, to_toml
+from biofm.core.errors import InputError, MissingExtraError, ModelError, OptionError, OutputError
 from biofm.training.recipe import Recipe
 
 if sys.platform != "win32":
@@ -44,6 +45,15 @@ FREE = {
 }  # fmt: skip
 """Settings that may change when a run is resumed: no loss and no weight depends on them."""
 
+FACTS = {
+    "encoder": "the model (--size or --start-from)",
+    "start_sha256": "the weights of --start-from",
+    "data_sha256": "the data",
+}
+"""What the user calls the facts of a pretraining that ``run.json`` holds."""
+
+REFUSALS = (InputError, MissingExtraError, ModelError, OptionError)
+
 _CHECKPOINT = re.compile(r"step-(\d+)\.ckpt")
 
 
@@ -58,10 +68,41 @@ def begin_run(folder: Path, recipe: Recipe) -> None:
         with file.open("rb") as stream:
             before = configure(type(recipe), stream, {})
         names = (field.name for field in fields(recipe) if field.name not in FREE)
-        refuse_other_run([name for name in names if getattr(before, name) != getattr(recipe, name)], folder)
+        differing = [name for name in names if getattr(before, name) != getattr(recipe, name)]
+        refuse_other_run([option_of(type(recipe), name) for name in differing], folder)
     else:
         refuse_other_files(folder)
     write_recipe(folder, recipe)
+
+
+@contextmanager
+def removed_if_refused(folder: Path) -> Iterator[None]:
+    """Remove the recipe and the data that the ``with`` wrote, if an input, model or option is refused there.
+
+    Nothing is removed from a folder that held anything before, such as a run that is resumed.
+    """
+    was_empty = not any(not path.name.startswith(".") for path in folder.iterdir())
+    try:
+        yield
+    except REFUSALS:
+        if was_empty:
+            for name in (RECIPE, RUN):
+                (folder / name).unlink(missing_ok=True)
+            shutil.rmtree(folder / DATA, ignore_errors=True)
+        raise
+
+
+@contextmanager
+def removed_if_left_empty(folder: Path) -> Iterator[None]:
+    """Remove the folder after an error in the ``with``, if it did not exist before and holds nothing."""
+    was_there = os.path.lexists(folder)
+    try:
+        yield
+    except Exception:
+        if not was_there:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
 
 
 def remember(folder: Path, facts: Mapping[str, Any], notes: Mapping[str, Any]) -> None:
@@ -78,7 +119,8 @@ def remember(folder: Path, facts: Mapping[str, Any], notes: Mapping[str, Any]) -
     file = folder / RUN
     if file.exists():
         before = read_json(file)
-        refuse_other_run([name for name in facts if before.get(name) != facts[name]], folder)
+        differing = [name for name in facts if before.get(name) != facts[name]]
+        refuse_other_run([FACTS.get(name, name) for name in differing], folder)
     write_json(file, {**facts, **notes})
 
 
@@ -86,12 +128,12 @@ def refuse_other_run(differing: Sequence[str], folder: Path, data: str = "data")
     """Raise OutputError if the run in ``folder`` differs from the one that shall resume there.
 
     Args:
-        differing: The names of the settings that differ; none raises no error.
+        differing: What differs, as the user gives it, such as "--seed"; nothing raises no error.
         folder: The folder of the run.
         data: The user's word for the data of the run.
     """
     if differing:
-        what = f"this folder holds a run with another {', '.join(differing)}"
+        what = f"this folder holds a run that differs in {', '.join(differing)}"
         remedy = f"Resume it with the same options and {data}, or choose a new folder"
         raise OutputError(what, where=str(folder), remedy=remedy)
 

@@ -7,9 +7,10 @@ from functools import partial
 from pathlib import Path
 
 from biofm_datasets.protein import Gaps
-from biofm_datasets.splits import SplitOptions
+from biofm_datasets.splits import SplitOptions, TooFewError
 from biofm_datasets.store import Store, open_store, store_files
 from biofm_datasets.store.files import RECORD
+from biofm_datasets.text import format_count
 
 from biofm.core import sha256_of
 from biofm.core.errors import InputError, OptionError, input_errors
@@ -110,7 +111,7 @@ def _prepare(
     data.mkdir(exist_ok=True)
     if reading.split.method in BY_RELATIVES and not has_letters(tokenizer.alphabet):
         reading = replace(reading, split=replace(reading.split, method="random"))
-    with _as_held_out():
+    with _as_held_out(reading.split):
         write_store(
             open_inputs(permit.readers("input"), inputs), reading, tokenizer, data, progress, resume=True,
             when_read=partial(permit.let_go, "input"),
@@ -185,18 +186,30 @@ def _check_sources(store: Store, permit: Permit, reading: Reading, folder: Path)
     """Raise OutputError if the store in ``folder`` was made from other files or with other options."""
     sums = [sha256_of([stream]) for stream in permit.readers("input")]
     is_same = {
-        "data_sha256": sums == [source.sha256 for source in store.record.sources],
-        "treatment of gaps": store.record.gaps == reading.gaps,
+        "the data": sums == [source.sha256 for source in store.record.sources],
+        "--gaps": store.record.gaps == reading.gaps,
     }
     refuse_other_run([name for name, is_so in is_same.items() if not is_so], folder)
 
 
 @contextmanager
-def _as_held_out() -> Iterator[None]:
+def _as_held_out(split: SplitOptions) -> Iterator[None]:
     """Make an error about an impossible split name ``--held-out``, the option that asks for the split."""
     try:
         yield
     except OptionError as error:
         if error.where not in SPLIT_OPTIONS:
             raise
-        raise OptionError(error.what, where="--held-out", remedy=error.remedy) from error
+        remedy = error.remedy
+        if isinstance(error.__cause__, TooFewError) and not split.validation:
+            remedy = _how_to_hold_out_fewer(split, error.__cause__.n_free)
+        raise OptionError(error.what, where="--held-out", remedy=remedy) from error
+
+
+def _how_to_hold_out_fewer(split: SplitOptions, n_free: int) -> str:
+    """Return advice with a number that fits: a quarter of the sequences that could be held out."""
+    fewer = f"--held-out {max(1, n_free // 4) if n_free > 1 else 0}"
+    if split.test == PretrainRecipe.__dataclass_fields__["n_held_out"].default:
+        there = format_count(n_free, "sequence")
+        return f"{split.test:,} is the default; for {there}, give for example {fewer}, or give more data"
+    return f"Hold out fewer, for example {fewer}, or give more data"

@@ -93,8 +93,10 @@ def test_a_program_gets_json_and_nothing_else_on_standard_output(
     assert summary["held_out"]["proteins.fasta"]["n_sequences"] == 4
     assert 15 < summary["held_out"]["proteins.fasta"]["model"] < 30
     assert summary["n_train"] + summary["n_removed"] == 36
-    assert "The warm-up takes all steps of the run, so the learning rate never reaches its peak.\n" in errors
-    assert errors.count("\n") == 1
+    assert errors == (
+        "notice: The warm-up (100 steps) is not shorter than the run (2 steps): the learning rate never "
+        "reaches its peak.\n"
+    )
 
 
 def test_a_person_gets_a_table_of_the_model_beside_its_baselines(
@@ -218,7 +220,10 @@ WRONG: list[tuple[tuple[str, ...], str, str]] = [
      "--objective: "),
     (("--steps", "0", "--held-out", "99"), "",
      "--held-out: 99 of 40 sequences of 30 to 1,022 residues cannot be held out. "
-     "Hold out fewer, or give more data"),
+     "Hold out fewer, for example --held-out 10, or give more data"),
+    (("--steps", "0", "--set", "seed=1", "--held-out", "500"), "",
+     "--held-out: 500 of 40 sequences of 30 to 1,022 residues cannot be held out. "
+     "500 is the default; for 40 sequences, give for example --held-out 10, or give more data"),
     (("--steps", "0", "--set", "validate_every=5"), "",
      "--set validate_every: the data has no validation part. "
      "Give --set n_validation=200, or a store prepared with --validation; or leave this out"),
@@ -245,6 +250,7 @@ def test_a_fault_is_one_line_and_nothing_is_lost(
     assert errors.startswith(f"biofm: {message}")
     assert errors.count("\n") == 1
     assert fasta.exists()
+    assert not (tmp_path / "run").exists(), "a refused run leaves nothing"
 
 
 def test_skipped_records_are_counted(fasta: Path, tmp_path: Path, run: Run) -> None:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import torch
 
+from biofm.core.configuration import option_of
 from biofm.core.errors import OptionError
 from biofm.core.progress import RunProgress
 from biofm.evaluation.supervised import LabelledTable, LabelOptions
@@ -50,6 +51,14 @@ from biofm.training.reporting import write_run_report
 
 HARMLESS = {*FREE, "n_resamples", "coverage"} - {"n_steps"}
 """Settings that a resumed run may change, because no weight depends on them."""
+
+CALLED = {
+    ("table", "sha256"): "the table",
+    ("table", "targets"): "--target",
+    ("table", "modality"): "--as",
+    ("model", "sha256"): "the model (--model)",
+}
+"""What the user calls the values of ``run.json`` that are not named as their options are."""
 
 
 class Base(NamedTuple):
@@ -223,13 +232,20 @@ def _remember(source: Source, base: Base, recipe: FinetuneRecipe, compute: Compu
     if file.exists():
         before = read_json(file)
         differing = [
-            f"{part} ({name})"
+            _option_of(part, name)
             for part, values in now.items()
             for name, value in values.items()
             if not isinstance(before.get(part), dict) or before[part].get(name) != value
         ]
-        refuse_other_run(differing, folder, "table")
+        refuse_other_run([*dict.fromkeys(differing)], folder, "table")
     else:
         refuse_other_files(folder)
     write_recipe(folder, recipe)
     write_json(file, now)
+
+
+def _option_of(part: str, name: str) -> str:
+    """Return what the user calls a value of ``run.json``, which lies in this part of it."""
+    if part == "recipe":
+        return option_of(FinetuneRecipe, name)
+    return CALLED.get((part, name), f"--{name.replace('_', '-')}")

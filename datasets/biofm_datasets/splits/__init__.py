@@ -3,6 +3,7 @@
 A split by similarity lets no held-out protein have a relative in training.
 """
 
+from biofm_datasets.splits.hold_out import TooFewError
 from biofm_datasets.splits.in_memory import Split, split_by_identity
 from biofm_datasets.splits.keys import key_of_cell
 from biofm_datasets.splits.label import Labels, label_sequences
@@ -18,6 +19,7 @@ __all__ = [
     "Spelling",
     "Split",
     "SplitOptions",
+    "TooFewError",
     "key_of_cell",
     "label_sequences",
     "split_by_identity",

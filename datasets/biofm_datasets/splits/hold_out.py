@@ -25,6 +25,20 @@ class Keys(Protocol):
     def __getitem__(self, part: slice, /) -> Hashes: ...
 
 
+class TooFewError(DataError):
+    """Says that there are fewer sequences than shall be held out.
+
+    Args:
+        what: The fault.
+        n_free: How many sequences could be held out.
+    """
+
+    def __init__(self, what: str, n_free: int) -> None:
+        self.n_free = n_free
+        remedy = "Hold out fewer, or give more data"
+        super().__init__(what, where="--validation, --test", remedy=remedy)
+
+
 class Amounts(NamedTuple):
     """Says how much is held out for each part: a share below 1, or a number. ``seed`` decides the order."""
 
@@ -54,7 +68,7 @@ def hold_out(
         free: Returns which of a slice are not in another part yet. None takes all.
 
     Raises:
-        DataError: So many cannot be held out.
+        TooFewError: So many cannot be held out.
     """
     n_eligible = sum(int(np.sum(eligible(part))) for part in blocks(len(keys))) if eligible else len(keys)
     n_test, n_validation = (amount_of(part, n_eligible) for part in (amounts.test, amounts.validation))
@@ -69,7 +83,7 @@ def hold_out(
     n_free = sum(int(np.sum(can(part))) for part in blocks(len(keys))) if free else n_eligible
     if n_both > n_free or n_both >= len(keys):
         what = f"{n_both:,} of {n_free:,} {things} cannot be held out"
-        raise DataError(what, where="--validation, --test", remedy="Hold out fewer, or give more data")
+        raise TooFewError(what, n_free)
     lowest = np.empty(0, np.uint64)
     for part in blocks(len(keys)):
         lowest = np.concatenate([lowest, _ranks(keys[part], amounts.seed)[can(part)]])

@@ -223,8 +223,8 @@ def test_code_in_the_folder_of_a_run_does_not_run(
 
 
 CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
-    "another setting": ({"seed": 1}, {}, r"another recipe \(seed\)"),
-    "another table": ({}, {"sha256": "2"}, r"another table \(sha256\)"),
+    "another setting": ({"seed": 1}, {}, r"differs in --seed\. "),
+    "another table": ({}, {"sha256": "2"}, r"differs in the table\. "),
 }
 
 

@@ -27,8 +27,31 @@ def test_too_few_proteins_to_hold_out_are_refused(
         api.pretrain([make_fasta()], tmp_path / "run", make_recipe(n_held_out=N_PROTEINS + 1))
     assert str(caught.value) == (
         "--held-out: 25 of 24 sequences of 30 to 1,022 residues cannot be held out. "
-        "Hold out fewer, or give more data"
+        "Hold out fewer, for example --held-out 6, or give more data"
     )
+
+
+def test_a_refused_run_leaves_nothing_so_that_the_next_one_can_begin(
+    make_fasta: MakeFasta, make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    fasta, made_before = make_fasta(), tmp_path / "made before"
+    made_before.mkdir()
+    for folder in (tmp_path / "run", made_before):
+        with pytest.raises(OptionError, match="500 is the default; for 24 sequences, give for example"):
+            api.pretrain([fasta], folder, make_recipe(n_steps=0, n_held_out=500))
+    assert not (tmp_path / "run").exists()
+    assert not list(made_before.iterdir()), "its owner made the folder, and it stays"
+    api.pretrain([fasta], tmp_path / "run", make_recipe(n_steps=0, n_held_out=6))
+
+
+def test_a_refusal_takes_nothing_from_a_run_that_is_resumed(
+    make_fasta: MakeFasta, nothing: PretrainRecipe, tmp_path: Path, refusal: Refusal
+) -> None:
+    run = tmp_path / "run"
+    api.pretrain([make_fasta()], run, nothing)
+    before = sorted(run.rglob("*"))
+    refusal(OptionError, [make_fasta()], run, nothing, resume=True, dtype="float16")
+    assert sorted(run.rglob("*")) == before
 
 
 def test_holding_out_everything_leaves_nothing_to_train_on(
@@ -102,7 +125,7 @@ def test_a_run_is_not_resumed_with_another_treatment_of_gaps(
     summary = api.pretrain([fasta], run, nothing)
     assert summary.notices == {"sequences whose alignment gaps (- and .) were dropped": 1}
     message = refusal(OutputError, [fasta], run, nothing, gaps="keep", resume=True)
-    assert "this folder holds a run with another treatment of gaps" in message
+    assert "this folder holds a run that differs in --gaps. " in message
 
 
 def test_a_checkpoint_of_a_version_that_did_not_count_what_it_judged_is_not_gone_on_with(

@@ -1,5 +1,6 @@
 """A run resumes only with the settings and the data of its start."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -71,11 +72,12 @@ def test_a_run_of_another_recipe_is_not_resumed(
     api.pretrain([fasta], folder, make_recipe(n_steps=0))
     before = (folder / "recipe.toml").read_bytes()
 
-    other = make_recipe(n_steps=0, learning_rate=0.5, seed=7)
+    other = make_recipe(n_steps=0, learning_rate=0.5, seed=7, n_held_out=3, decay_share=0.5)
     with pytest.raises(OutputError) as caught:
         api.pretrain([fasta], folder, other, resume=True)
     assert str(caught.value) == (
-        f"{folder}: this folder holds a run with another learning_rate, seed. "
+        f"{folder}: this folder holds a run that differs in --learning-rate, --set decay_share, --seed, "
+        "--held-out. "
         "Resume it with the same options and data, or choose a new folder"
     )
     assert (folder / "recipe.toml").read_bytes() == before
@@ -87,12 +89,14 @@ def test_a_run_of_another_model_or_other_data_is_not_resumed(
     folder, fasta = tmp_path / "run", make_fasta()
     model = api.pretrain(fasta, folder, nothing).model
     options: dict[str, dict[str, Any]] = {
-        "encoder": {"size": "small"}, "start_sha256": {"start_from": model}, "data_sha256": {}
+        "the model (--size or --start-from)": {"size": "small"},
+        "the weights of --start-from": {"start_from": model},
+        "the data": {},
     }  # fmt: skip
     for what, others in options.items():
-        if what == "data_sha256":
+        if what == "the data":
             make_fasta(seed=1)
-        with pytest.raises(OutputError, match=f"another {what}\\. "):
+        with pytest.raises(OutputError, match=re.escape(f"differs in {what}. ")):
             api.pretrain(fasta, folder, nothing, resume=True, **others)
 
 
