@@ -182,4 +182,4 @@ def test_a_causal_model_is_trained_and_judged_as_one(
         "--objective: this is a causal model, which cannot be trained by the masked objective. "
         "Give causal, or start from another model"
     )
-    assert not any((tmp_path / "other").iterdir())
+    assert not (tmp_path / "other").exists()
