@@ -87,8 +87,8 @@ def _print_finetuning(summary: "FinetuneSummary") -> None:
         _print_judgement(name, judgement, summary)
     for name, reason in summary.not_computed.items():
         print_result(f"{name}: not computed, because {reason}")
-    if summary.calibrated:
-        print_result(_describe_calibration(summary.calibrated))
+    if summary.calibrated and (calibration := _describe_calibration(summary.calibrated)):
+        print_result(calibration)
     say_remarks(remark for remark in summary.remarks if remark.is_warning)
     say(f"Computed in {summary.dtype}: {summary.dtype_reason}.")
     say(f"Trained {format_count(len(summary.members), 'member')} from {summary.model}.")
@@ -133,6 +133,7 @@ def _spell(estimate: "IntervalEstimate", *, with_interval: bool) -> str:
 
 
 def _describe_calibration(calibrated: dict[str, Any]) -> str:
+    """Return a sentence on the calibration; none if there are no intervals, which a notice says."""
     n = format_count(calibrated["n_calibrated"], "row")
     if "coverage" not in calibrated:
         before, after = calibrated["error_before"], calibrated["error_after"]
@@ -140,11 +141,10 @@ def _describe_calibration(calibrated: dict[str, Any]) -> str:
             f"The calibration error on the test set is {before:.3f} before and {after:.3f} after temperature "
             f"scaling, which was fitted to {n}."
         )
-    wanted = f"{calibrated['coverage']:.0%}"
     if calibrated["covered"] is None:
-        return f"There are no intervals with a coverage of {wanted}: too few rows calibrate them ({n})."
+        return ""
     return (
-        f"Intervals that should contain {wanted} of the measured values contain "
+        f"Intervals that should contain {calibrated['coverage']:.0%} of the measured values contain "
         f"{calibrated['covered']:.1%} of those of the test set; their mean width is "
         f"{calibrated['mean_width']:.3g}, calibrated on {n}."
     )
