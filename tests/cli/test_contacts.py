@@ -138,7 +138,7 @@ WORDS = ("-o", "out.npz")
 ONE = (*WORDS, "--structure", "s.pdb", "--protein", "sp|P1|A")
 WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "another suffix": (("-o", "out.h5ad"), "out.h5ad: .h5ad is not a format for contact"),
-    "a picture of another suffix": ((*WORDS, "--picture", "map.jpg"), "map.jpg: .jpg is no format"),
+    "a picture of another suffix": ((*WORDS, "--picture", "map.jpg"), "map.jpg: .jpg is not a format"),
     "a chain of no structure": ((*WORDS, "--chain", "A"), "--chain: a chain was named, but no structure"),
     "a protein for nothing": ((*WORDS, "--protein", "b"), "--protein: it chooses the protein of a picture"),
     "a threshold of a matrix": ((*WORDS, "--threshold", "0.5"), "--threshold: a .npz file holds all pairs"),

@@ -323,7 +323,10 @@ WRONG_DESCRIPTIONS: dict[str, tuple[tuple[str, ...], list[str]]] = {
     "a column of a store": (("store", "--column", "seq"), ["store", "a store has no columns"]),
     "standard input": (("-",), ["-: data sets are read from files"]),
     "a table without --column": (("p.csv",), ["p.csv", "--column"]),
-    "a faulty record": (("bad.fasta",), ["bad.fasta, record 4 (d)", "position 1 holds '7'"]),
+    "a faulty record": (
+        ("bad.fasta",),
+        ["bad.fasta, record 4 (d)", "the text is a number (7), not a sequence"],
+    ),
     "a negative sample": (("store", "--sample", "-1"), ["--sample", "-1 is too small"]),
     "a picture of no format": (("store", "--picture", "x.jpg"), ["x.jpg", ".png"]),
     "a picture that exists": (("store", "--picture", "p.fasta.png"), ["p.fasta.png", "--overwrite"]),

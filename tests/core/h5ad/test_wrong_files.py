@@ -211,7 +211,8 @@ def test_a_file_that_is_no_whole_hdf5_is_an_error_that_says_how_to_make_one(
         (tmp_path / name).write_bytes(content)
         with (
             pytest.raises(
-                InputError, match=r"^in: this is not an \.h5ad file of embeddings \(.*\)\. Create one with `b"
+                InputError,
+                match=r"^in: this is not an \.h5ad file of embeddings\. Create one with `biofm embed`$",
             ),
             (tmp_path / name).open("rb") as stream,
             open_embeddings(stream, "in"),
