@@ -31,6 +31,8 @@ TEXTS = ("", "array", "categorical", "nullable-string-array", "string-array")
 """The encodings that an index may have; old files do not name theirs."""
 NO_HDF5 = "file signature not found"
 """What HDF5 says of a file of another format, in words that do not help."""
+CUT_HDF5 = "truncated file"
+"""What HDF5 says of a file that is shorter than it was."""
 MOST_LETTERS = 100
 """The most characters that are read of a modality's name."""
 OTHER_SUFFIXES = (".csv", ".npz", ".parquet", ".safetensors", ".tsv")
@@ -223,4 +225,6 @@ def _faults(where: str) -> Iterator[None]:
     except Exception as error:
         reason = "" if NO_HDF5 in str(error) else f" ({' '.join(str(error).split())})"
         what = f"this is not an .h5ad file of embeddings{reason}"
+        if CUT_HDF5 in str(error):
+            what = "this .h5ad file is incomplete: its end is missing"
         raise InputError(what, where=where, remedy=MAKE) from error
