@@ -130,7 +130,10 @@ class Finetune(Verb["FinetuneSummary"]):
     unknown_letters: Annotated[
         str,
         Option(
-            "Take these letters of a label for residues without a known label.", metavar="TEXT", group="Input"
+            "Leave out the residues that these letters mark in a label, such as X: their class is not known. "
+            "By default every letter is a class.",
+            metavar="TEXT",
+            group="Input",
         ),
         NONE,
     ] = ""

@@ -105,8 +105,8 @@ Format = Annotated[
 Column = Annotated[
     str | None,
     Option(
-        "Read the sequences of a table from this column. By default none is named: FASTA has no columns, but "
-        "a table needs this.",
+        "Read the sequences from this column, which must be named if the input is a table. By default the "
+        "input is FASTA, which has no columns.",
         metavar="COLUMN",
         group="Input",
     ),

@@ -67,7 +67,8 @@ class Predict(Verb["PredictSummary"]):
     model: Annotated[
         str | Path | None,
         Option(
-            "Find the model that was fine-tuned here. By default it is where it was in training.",
+            "Load the model that was fine-tuned from this place, if it was moved. By default it is where it "
+            "was in training.",
             short="-m",
             metavar="MODEL",
             group="Model",

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.training.processes.conftest import One, Train, check_same, examples_of, losses_of
+from tests.training.processes.conftest import One, Train, check_same, examples_of, losses_of, weights_of
 
 # Several processes add in another order. With AdamW the results agree within a few units of the last place.
 # Muon computes its updates in bfloat16, whose last bit can change with such a difference.
@@ -98,6 +98,10 @@ def check_rounded_alike(folder: Path, whole: Path, exact: Path) -> None:
     of_rounding = max(float((expected[step] - rounded[step]).abs().max()) for step in losses)
     assert max(apart[step] for step in range(1, 5)) < 1e-3, apart
     assert max(apart.values()) < of_rounding, (apart, of_rounding)
+    weights, expected_weights = weights_of(folder), weights_of(whole)
+    assert weights.keys() == expected_weights.keys()
+    for name, weight in weights.items():
+        assert torch.allclose(weight, expected_weights[name], rtol=0, atol=5e-2), name
 
 
 @pytest.mark.slow
