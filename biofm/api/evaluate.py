@@ -98,7 +98,7 @@ class Evaluate(Verb["Evaluation"]):
     modality: Annotated[
         str | None,
         Option(
-            f"Name what the whole sequences are, such as protein; {options.LETTERS}. By default they are "
+            f"Name what the whole sequences are, such as protein; {options.LOOKALIKES}. By default they are "
             "proteins.",
             flag="--as",
             metavar="NAME",

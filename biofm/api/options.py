@@ -27,7 +27,9 @@ GAPS = (
 )
 DTYPE = "Compute in this precision: float32, bfloat16 or float16."
 WINDOW = "Run longer sequences by windows of this many units, such as residues, which overlap by half."
-LETTERS = "letters that look like DNA or a molecule are then read all the same"
+LOOKALIKES = (
+    "sequences that look like DNA, of 100 letters or more, or like a molecule are then read all the same"
+)
 BY_RECIPE = "By default {}, or as the recipe says."
 
 Input = Annotated[
@@ -125,8 +127,8 @@ AtGaps = Annotated[Gaps, Option(GAPS, metavar="WORD", group="Input"), NONE]
 As = Annotated[
     str | None,
     Option(
-        f"Name what the input holds, such as protein; {LETTERS}. By default the named model decides, else "
-        "the file's suffix, else it is protein, and these letters are refused.",
+        f"Name what the input holds, such as protein; {LOOKALIKES}. By default the named model decides, else "
+        "the file's suffix, else it is protein, and such sequences are refused.",
         flag="--as",
         metavar="NAME",
         group="Input",

@@ -87,8 +87,8 @@ class Prepare(Verb["PrepareSummary"]):
     modality: Annotated[
         str | None,
         Option(
-            f"Name what the inputs hold, such as protein; {options.LETTERS}. By default the files' suffix "
-            "decides, else it is protein, and these letters are refused.",
+            f"Name what the inputs hold, such as protein; {options.LOOKALIKES}. By default the files' suffix "
+            "decides, else it is protein, and such sequences are refused.",
             flag="--as",
             metavar="NAME",
             group="Input",

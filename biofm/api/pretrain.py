@@ -172,8 +172,8 @@ class Pretrain(Verb["PretrainSummary"]):
     modality: Annotated[
         str | None,
         Option(
-            f"Name what the inputs hold and a new model reads, such as protein; {options.LETTERS}. By "
-            "default the store or the files' suffix decides, else it is protein, and these letters are "
+            f"Name what the inputs hold and a new model reads, such as protein; {options.LOOKALIKES}. By "
+            "default the store or the files' suffix decides, else it is protein, and such sequences are "
             "refused.",
             flag="--as",
             metavar="NAME",
