@@ -44,8 +44,8 @@ class Describe(Verb["Description"]):
     modality: Annotated[
         str | None,
         Option(
-            f"Name what the inputs hold, such as protein; {options.LOOKALIKES}. By default the store says it, "
-            "else it is protein, and such sequences are refused.",
+            f"Name what the inputs hold, such as protein; {options.LOOKALIKES}. By default the store says "
+            "it, else it is protein, and such sequences are refused.",
             flag="--as",
             metavar="NAME",
             group="Input",
