@@ -17,6 +17,7 @@ from biofm.evaluation.calibration import (
     fit_temperatures,
     is_temperature,
 )
+from biofm.evaluation.comparison import say_which_is_better
 from biofm.evaluation.contacts import (
     ContactPrecision,
     StructureContacts,
@@ -38,7 +39,6 @@ from biofm.evaluation.perplexity import (
     held_out_perplexity,
     residue_frequencies,
 )
-from biofm.evaluation.verdict import say_which_is_better
 
 __all__ = [
     "LEAST_PROBABILITY",

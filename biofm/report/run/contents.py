@@ -54,7 +54,7 @@ class Results:
         interval: What the bounds of the estimates are.
         differences: Value of the best model minus that of each baseline in the first measure, by the name of
             the baseline. Both are measured on the same resamples.
-        has_verdict: Whether sentences above the table say which is best.
+        has_comparison: Whether sentences above the table say which is best.
         advice: What to do if a baseline is better; it ends the sentence.
         note: Text below the table.
     """
@@ -64,7 +64,7 @@ class Results:
     contenders: tuple[Contender, ...]
     interval: str = "95 % interval"
     differences: Mapping[str, IntervalEstimate] = field(default_factory=dict)
-    has_verdict: bool = True
+    has_comparison: bool = True
     advice: str = "use the baseline"
     note: str = ""
 

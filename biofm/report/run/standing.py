@@ -86,7 +86,7 @@ def _compare_best(results: Results, number: int) -> Standing | None:
         results.differences.get(baseline.name) if number == 0 else None,
         higher_is_better=measure.higher_is_better,
         write=lambda value: _write(results, number, value),
-        remark=OVERLAP if _do_overlap(model.estimates[number], baseline.estimates[number]) else "",
+        ending=OVERLAP if _do_overlap(model.estimates[number], baseline.estimates[number]) else "",
         advice=results.advice,
     )
     return Standing(model_is_ahead=lead > 0, sentence=sentence)

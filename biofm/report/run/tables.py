@@ -80,9 +80,9 @@ def _table(
 def _sentences(results: Results) -> Html:
     items = [
         tag("li", standing.sentence, class_="ahead" if standing.model_is_ahead else "behind")
-        for standing in (say_who_is_best(results) if results.has_verdict else [])
+        for standing in (say_who_is_best(results) if results.has_comparison else [])
     ]
-    return tag("ul", *items, class_="verdicts") if items else Html("")
+    return tag("ul", *items, class_="comparisons") if items else Html("")
 
 
 def _measure_name(results: Results, number: int) -> str:

@@ -129,7 +129,7 @@ def _by_target(summary: FinetuneSummary, found: Judgement, title: str) -> Result
     name, targets = _spell(summary.primary), summary.targets
     return Results(
         title=f"{title}, each target by itself",
-        has_verdict=False,
+        has_comparison=False,
         measures=tuple(Measure(name=f"{name} of {it}", higher_is_better=True) for it in targets),
         contenders=_contenders(
             found, [[row.by_target[it][summary.primary] for it in targets] for row in found.rows]

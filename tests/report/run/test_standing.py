@@ -122,7 +122,7 @@ def test_values_of_a_measure_have_the_same_decimals(largest: float, value: float
 def test_the_page_marks_the_best_and_warns_where_a_baseline_is_ahead(make_report: MakeReport) -> None:
     found = results(("ridge", 0.7), ("M", 0.6), margin=0.01)
     page = read_page(page_of(make_report(results=(found,))))
-    (said,) = page.all("ul", class_="verdicts")[0].all("li")
+    (said,) = page.all("ul", class_="comparisons")[0].all("li")
     assert said.attributes["class"] == "behind"
     model, baseline = page.all("tbody")[0].all("tr")
     assert [row.all("th")[0].text for row in (model, baseline)] == ["M model", "ridge baseline"]
@@ -140,8 +140,8 @@ def test_values_without_end_have_no_bar_and_no_fault(make_report: MakeReport) ->
     assert len(page.all("svg", class_="bar")) == 2
 
 
-def test_where_another_table_decides_there_is_no_verdict(make_report: MakeReport) -> None:
-    found = replace(results(("M", 0.5), ("ridge", 0.7)), has_verdict=False)
+def test_where_another_table_decides_there_is_no_comparison(make_report: MakeReport) -> None:
+    found = replace(results(("M", 0.5), ("ridge", 0.7)), has_comparison=False)
     page = read_page(page_of(make_report(results=(found,))))
-    assert not page.all("ul", class_="verdicts")
+    assert not page.all("ul", class_="comparisons")
     assert len(page.all("strong")) == 1

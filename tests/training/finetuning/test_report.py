@@ -119,7 +119,7 @@ def test_several_members_and_targets_are_compared(
     assert [measure.name for measure in whole.measures] == ["AUROC", "AUPRC"]
     assert [measure.name for measure in by_target.measures] == ["AUROC of a", "AUROC of b"]
     assert whole.contenders[0].name == "LoRA"
-    assert not by_target.has_verdict
+    assert not by_target.has_comparison
     assert found.pictures == ()
     parts = found.data[0]
     assert isinstance(parts, Table)
@@ -133,9 +133,9 @@ def test_differences_from_the_same_resamples_reach_the_page(
     (results,) = written[0].results
     leads = {lead.baseline: lead.difference for lead in summary.judged["test"].leads}
     assert results.differences == leads
-    verdicts = page_in(tmp_path / "run").all("ul", class_="verdicts")[0].text
-    assert "better (95 % interval " in verdicts
-    assert say_which_predicts_better(summary.judged["test"], summary.primary) in verdicts, (
+    comparisons = page_in(tmp_path / "run").all("ul", class_="comparisons")[0].text
+    assert "better (95 % interval " in comparisons
+    assert say_which_predicts_better(summary.judged["test"], summary.primary) in comparisons, (
         "the command says it"
     )
 

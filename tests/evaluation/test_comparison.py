@@ -1,4 +1,4 @@
-"""Verdicts name the better of two, how much better it is, and whether that may be chance."""
+"""A comparison names the better of two, how much better it is, and whether that may be chance."""
 
 import math
 
@@ -73,8 +73,8 @@ def test_an_interval_without_numbers_excludes_nothing() -> None:
     assert said == "By m, M (0.600) is 0.100 better than the baseline B (0.500)."
 
 
-def test_a_remark_takes_the_place_of_the_advice() -> None:
+def test_a_given_ending_takes_the_place_of_the_advice() -> None:
     said = say_which_is_better(
-        ("M", 1.0), ("B", 2.0), "m", remark="they overlap", write=lambda it: f"{it} °C"
+        ("M", 1.0), ("B", 2.0), "m", ending="they overlap", write=lambda it: f"{it} °C"
     )
     assert said == "By m, the baseline B (2.0 °C) is 1.0 °C better than M (1.0 °C): they overlap."

@@ -1,4 +1,4 @@
-"""Verdicts: a sentence says how much better a model or its baseline is, and whether that may be chance."""
+"""Comparison: a sentence says how much better a model or its baseline is, and whether that may be chance."""
 
 import math
 from collections.abc import Callable
@@ -19,7 +19,7 @@ def say_which_is_better(
     *,
     higher_is_better: bool = True,
     write: Callable[[float], str] = spell,
-    remark: str = "",
+    ending: str = "",
     advice: str = "use the baseline",
 ) -> str:
     """Return a sentence that compares a model with a baseline.
@@ -32,7 +32,7 @@ def say_which_is_better(
             known.
         higher_is_better: Whether a higher value is better. False for errors and perplexities.
         write: Writes a value, with its unit if it has one.
-        remark: What ends the sentence if the interval of the difference is not known; it replaces the advice.
+        ending: What ends the sentence if the interval of the difference is not known; it replaces the advice.
         advice: What to do if the baseline is better.
     """
     (model_name, ours), (baseline_name, theirs) = model, baseline
@@ -48,16 +48,16 @@ def say_which_is_better(
     what = f"By {measure}, {better} is {amount}better"
     bounds = difference.bounds if difference is not None and amount else None
     if bounds is None or any(map(math.isnan, bounds)):
-        end = remark or (advice if lead < 0 else "")
+        end = ending or (advice if lead < 0 else "")
         return f"{what} than {worse}{f': {end}' if end else ''}."
     low, high = bounds
     if (lead > 0) != higher_is_better:  # the interval is that of model minus baseline: reverse its sign
         low, high = -high, -low
     if low <= 0 <= high:
-        verdict = ": the difference may be chance"
+        certainty = ": the difference may be chance"
     else:
-        verdict = f", and the interval excludes 0{f': {advice}' if lead < 0 else ''}"
-    return f"{what} (95 % interval {write(low)} to {write(high)}) than {worse}{verdict}."
+        certainty = f", and the interval excludes 0{f': {advice}' if lead < 0 else ''}"
+    return f"{what} (95 % interval {write(low)} to {write(high)}) than {worse}{certainty}."
 
 
 def _amount(lead: float, write: Callable[[float], str]) -> str:
