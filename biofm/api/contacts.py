@@ -59,7 +59,7 @@ class Contacts(Verb["ContactsSummary"]):
             group="Model",
         ),
         Reads("model"),
-        effects.Contacts("hub"),
+        effects.ConnectsTo("hub"),
     ]
     picture: Annotated[
         str | Path | None,

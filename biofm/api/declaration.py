@@ -40,7 +40,7 @@ from biofm.core.progress import SILENT, ProgressSink
 from biofm.policy import (
     ESTIMATE,
     OWED,
-    Contacts,
+    ConnectsTo,
     Effect,
     Plain,
     Reads,
@@ -174,7 +174,7 @@ class Verb(ABC, Generic[R]):
         *,
         reads: Mapping[str, tuple[Path, ...]] | None = None,
         writes: Mapping[str, Target] | None = None,
-        contacts: tuple[str, ...] = (),
+        hosts: tuple[str, ...] = (),
         model: str = "",
         is_estimate: bool = False,
     ) -> Request:
@@ -183,7 +183,7 @@ class Verb(ABC, Generic[R]):
         Args:
             reads: The files to read, by their roles.
             writes: The files and folders to write, by their roles.
-            contacts: The hosts to contact.
+            hosts: The hosts to contact.
             model: The name of the model.
             is_estimate: Whether this asks for the verb's estimate and not for its run.
 
@@ -193,7 +193,7 @@ class Verb(ABC, Generic[R]):
         """
         from biofm.api.request import request_of  # brings the gate, and so numpy
 
-        self._check_declared(reads or {}, writes or {}, contacts)
+        self._check_declared(reads or {}, writes or {}, hosts)
         name, options = name_of(type(self)), self.options()
         return request_of(
             ESTIMATE if is_estimate else name,
@@ -201,14 +201,14 @@ class Verb(ABC, Generic[R]):
             once=once_of(type(self)),
             reads=reads,
             writes=writes,
-            contacts=contacts,
+            hosts=hosts,
             model=model,
         )
 
     def _check_declared(
-        self, reads: Mapping[str, Any], writes: Mapping[str, Any], contacts: tuple[str, ...]
+        self, reads: Mapping[str, Any], writes: Mapping[str, Any], hosts: tuple[str, ...]
     ) -> None:
-        """Raise ValueError for a role or contact that no option declares, OptionError for a wrong number."""
+        """Raise ValueError for a role or host that no option declares, OptionError for a wrong number."""
         effects = [effect for one in options_of(type(self)) for effect in one.effects]
         written = {effect.role for effect in effects if isinstance(effect, Writes)}
         written.update(*(BESIDE.get(role, ()) for role in tuple(written)))
@@ -216,7 +216,7 @@ class Verb(ABC, Generic[R]):
         read = written | {effect.role for effect in effects if isinstance(effect, Reads)}
         for role in [*(reads.keys() - read), *(writes.keys() - written)]:
             raise ValueError(f"{name_of(type(self))}: no option declares the role {role!r}")
-        if contacts and not any(isinstance(effect, Contacts) for effect in effects):
+        if hosts and not any(isinstance(effect, ConnectsTo) for effect in effects):
             raise ValueError(f"{name_of(type(self))}: no option declares that anyone is contacted")
         for declared in options_of(type(self)):
             if declared.limits is not None:
@@ -277,7 +277,7 @@ def _declared(field: Field[Any], hint: Any) -> Declared:
     for part in _parts(kind):
         if part in OWED and not any(isinstance(effect, OWED[part]) for effect in effects):
             owed = " or ".join(one.__name__ for one in OWED[part])
-            raise TypeError(f"{field.name}: an option of the type {kind} names what it {owed}")
+            raise TypeError(f"{field.name}: an option of the type {kind} names its effect: {owed}")
     default = field.default if field.default_factory is MISSING else field.default_factory()
     return Declared(
         name=field.name,

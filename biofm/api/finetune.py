@@ -14,7 +14,7 @@ from biofm.api.loading import load, model_for, with_demonstration
 from biofm.core.choices import ON_ERROR, AskedTask, FinetuneMethod, HeadPool, check_choice
 from biofm.core.errors import InputError, OutputError, input_errors
 from biofm.core.progress import SILENT, ProgressSink
-from biofm.policy import NONE, Contacts, Reads, Request, Target, Writes
+from biofm.policy import NONE, ConnectsTo, Reads, Request, Target, Writes
 from biofm.training import FinetuneRecipe
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Finetune(Verb["FinetuneSummary"]):
     recipe: Annotated[
         FinetuneRecipe | None,
         Option("Start from these settings. By default they are those of a probe."),
-        Contacts("log"),
+        ConnectsTo("log"),
     ] = None
     model: options.ModelName = None
     method: Annotated[
@@ -320,8 +320,8 @@ class Finetune(Verb["FinetuneSummary"]):
             remedy = "Pass --resume to continue the run in it, or choose another folder"
             raise OutputError("the folder is not empty", where=str(folder), remedy=remedy)
         writes = {BEGUN: Target(path=folder, kind="directory", overwrite=self.resume)}
-        contacts, model = hosts_of(recipe), str(self._model)
-        return self.asking(reads={"table": (path,)}, writes=writes, contacts=contacts, model=model)
+        hosts, model = hosts_of(recipe), str(self._model)
+        return self.asking(reads={"table": (path,)}, writes=writes, hosts=hosts, model=model)
 
     def _joining(self) -> Request:
         """Return the request of another process, which joins the run that the first one started."""

@@ -132,7 +132,7 @@ def _fetch(location: "Location") -> Path:
     from biofm.gate import ask
     from biofm.models import fetch, hosts_of_hub
 
-    with ask(request_of("fetch", contacts=hosts_of_hub(), model=location.hub_id)):
+    with ask(request_of("fetch", hosts=hosts_of_hub(), model=location.hub_id)):
         return fetch(location)
 
 

@@ -9,7 +9,7 @@ from biofm_datasets.protein import Gaps
 
 from biofm.api.declaration import Option
 from biofm.core.choices import DtypeName, OnError
-from biofm.policy import NONE, Contacts, Reads, UsesDevice, Writes
+from biofm.policy import NONE, ConnectsTo, Reads, UsesDevice, Writes
 
 DEFAULT_MODEL = "protein-nano"
 
@@ -55,7 +55,7 @@ ModelName = Annotated[
     str | Path | None,
     Option(MODEL_OR_DEFAULT, short="-m", metavar="MODEL", group="Model"),
     Reads("model"),
-    Contacts("hub"),
+    ConnectsTo("hub"),
 ]
 Dtype = Annotated[
     DtypeName,
@@ -170,7 +170,7 @@ Config = Annotated[
         group="Training",
     ),
     Reads("config"),
-    Contacts("log"),
+    ConnectsTo("log"),
 ]
 Sets = Annotated[
     Sequence[str],
@@ -180,7 +180,7 @@ Sets = Annotated[
         metavar="TEXT",
         group="Training",
     ),
-    Contacts("log"),
+    ConnectsTo("log"),
 ]
 BatchesPerStep = Annotated[
     int | None,

@@ -15,7 +15,7 @@ from biofm.api.loading import load, with_demonstration
 from biofm.core.choices import DtypeName
 from biofm.core.errors import ModelError, OptionError
 from biofm.core.progress import SILENT, ProgressSink
-from biofm.policy import NONE, Contacts, Reads, Request
+from biofm.policy import NONE, ConnectsTo, Reads, Request
 
 if TYPE_CHECKING:
     from biofm.gate import Permit
@@ -74,7 +74,7 @@ class Predict(Verb["PredictSummary"]):
             group="Model",
         ),
         Reads("model"),
-        Contacts("hub"),
+        ConnectsTo("hub"),
     ] = None
     coverage: Annotated[
         float,

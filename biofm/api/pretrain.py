@@ -13,7 +13,7 @@ from biofm.core.choices import ObjectiveName
 from biofm.core.environment import __version__
 from biofm.core.errors import OutputError
 from biofm.core.progress import SILENT, ProgressSink
-from biofm.policy import NONE, Contacts, Reads, Request, Target, Writes
+from biofm.policy import NONE, ConnectsTo, Reads, Request, Target, Writes
 from biofm.training import PretrainRecipe, find_recipe
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Pretrain(Verb["PretrainSummary"]):
             metavar="NAME",
             group="Training",
         ),
-        Contacts("log"),
+        ConnectsTo("log"),
     ] = None
     _: KW_ONLY
     n_steps: Annotated[
@@ -95,7 +95,7 @@ class Pretrain(Verb["PretrainSummary"]):
             group="Model",
         ),
         Reads("model"),
-        Contacts("hub"),
+        ConnectsTo("hub"),
     ] = None
     objective: Annotated[
         ObjectiveName | None,
@@ -315,8 +315,8 @@ class Pretrain(Verb["PretrainSummary"]):
             remedy = "Pass --resume to continue the run in it, or choose another folder"
             raise OutputError("the folder is not empty", where=str(folder), remedy=remedy)
         writes = {"run": Target(path=folder, kind="directory", overwrite=self.resume)}
-        contacts = hosts_of(recipe)
-        return self.asking(reads={"input": files}, writes=writes, contacts=contacts, model=self._name)
+        hosts = hosts_of(recipe)
+        return self.asking(reads={"input": files}, writes=writes, hosts=hosts, model=self._name)
 
     def _joining(self) -> Request:
         """Return the request of another process, which joins the run that the first one started.

@@ -40,7 +40,7 @@ def request_of(
     once: frozenset[str] = frozenset(),
     reads: Mapping[str, tuple[Path, ...]] | None = None,
     writes: Mapping[str, Target] | None = None,
-    contacts: tuple[str, ...] = (),
+    hosts: tuple[str, ...] = (),
     model: str = "",
 ) -> Request:
     """Return a request in the name of the person who runs this process.
@@ -51,7 +51,7 @@ def request_of(
         once: The roles of files that are read a single time, from the first byte to the last.
         reads: The files to read, by their roles.
         writes: The files and folders to write, by their roles.
-        contacts: The hosts to contact.
+        hosts: The hosts to contact.
         model: The name of the model.
     """
     return Request(
@@ -61,7 +61,7 @@ def request_of(
         options=options or {},
         reads=reads or {},
         writes=writes or {},
-        contacts=contacts,
+        hosts=hosts,
         model=model,
         once=once,
     )

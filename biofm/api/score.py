@@ -18,7 +18,7 @@ from biofm.api.work import work_of
 from biofm.core.choices import OnError, ScoreMethod
 from biofm.core.errors import OptionError
 from biofm.core.progress import SILENT, ProgressSink
-from biofm.policy import NONE, Contacts, Reads, Request, Target, Writes
+from biofm.policy import NONE, ConnectsTo, Reads, Request, Target, Writes
 
 if TYPE_CHECKING:
     from biofm.api.score_job import ScoreJob
@@ -93,7 +93,7 @@ class Score(Verb["ScoreSummary"]):
             group="Model",
         ),
         Reads("model"),
-        Contacts("hub"),
+        ConnectsTo("hub"),
     ] = ()
     method: Annotated[
         ScoreMethod,

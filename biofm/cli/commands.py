@@ -14,7 +14,7 @@ from typer.core import TyperArgument, TyperCommand, TyperGroup
 
 from biofm.api.declaration import GROUPS, Declared, Verb, name_of, options_of
 from biofm.api.fitting import members_of
-from biofm.policy import Contacts
+from biofm.policy import ConnectsTo
 
 PLAIN = (str, int, float, bool)
 METAVARS = {str: "TEXT", int: "N", float: "X", bool: "", Path: "PATH"}
@@ -217,7 +217,7 @@ def _word(members: Sequence[Any], declared: Declared) -> Any:
 
     It is a path, unless the text may also name something else, such as a model on the hub.
     """
-    names_others = any(isinstance(effect, Contacts) and effect.role == "hub" for effect in declared.effects)
+    names_others = any(isinstance(effect, ConnectsTo) and effect.role == "hub" for effect in declared.effects)
     if Path in members and not names_others:
         return Path
     plain = (getattr(one, "__supertype__", one) for one in members)  # a Host or Code is a str

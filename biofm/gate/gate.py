@@ -26,7 +26,7 @@ def ask(request: Request) -> Iterator[Permit]:
     gate sets no signal handlers: a caller that wants SIGTERM to clean up turns it into ``SystemExit``.
 
     Args:
-        request: The verb, who asks for it, and what it reads, writes and contacts.
+        request: The verb, who asks for it, and what it reads and writes, and which hosts it contacts.
 
     Raises:
         RefusedError: The policy does not allow the request.

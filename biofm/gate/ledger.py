@@ -37,6 +37,7 @@ STEP_S = 1.0  # It waits in steps, between which signals are handled.
 ANOTHER = "XDG_STATE_HOME to the absolute path of a folder that you can write to"
 NOT_PERMITTED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
+# The column ``contacts`` holds the hosts of the request; ledgers that exist have it under this name.
 # SQLite's default rollback journal is used, not WAL: home folders on clusters are network mounts, where WAL
 # does not work (https://sqlite.org/wal.html, section 1), and two short transactions per run need no more.
 SCHEMA = (
@@ -118,7 +119,7 @@ class Ledger:
             request.model,
             json.dumps({role: [_where(path) for path in paths] for role, paths in request.reads.items()}),
             json.dumps({role: _described(target) for role, target in request.writes.items()}),
-            json.dumps(request.contacts),
+            json.dumps(request.hosts),
             verdict.decision.name.lower(),
             verdict.rule,
             verdict.reason,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NewType
 
 Host = NewType("Host", str)
-"""The type of an option that names a machine to be contacted."""
+"""The type of an option that names a machine to connect to."""
 Code = NewType("Code", str)
 """The type of an option that is a program, or names one to run."""
 
@@ -39,8 +39,8 @@ class Writes(_Touched):
     __slots__ = ()
 
 
-class Contacts(_Touched):
-    """Says that the option makes biofm contact other machines, such as the hub of models."""
+class ConnectsTo(_Touched):
+    """Says that the option makes biofm connect to other machines, such as the hub of models."""
 
     __slots__ = ()
 
@@ -64,11 +64,11 @@ class NoEffect:
 
 
 NONE = NoEffect()
-Effect = Reads | Writes | Contacts | RunsCode | UsesDevice | NoEffect
+Effect = Reads | Writes | ConnectsTo | RunsCode | UsesDevice | NoEffect
 
 OWED: Mapping[object, tuple[type[Effect], ...]] = {
     Path: (Reads, Writes),
-    Host: (Contacts,),
+    Host: (ConnectsTo,),
     Code: (RunsCode,),
 }
 """The types of options that must name an effect, each with the effects from which it must name one."""

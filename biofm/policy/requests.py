@@ -1,4 +1,4 @@
-"""Requests to the gate say who asks, which verb, and what it reads, writes and contacts.
+"""Requests to the gate say who asks, which verb, and what it reads and writes, and the hosts it contacts.
 
 A request is immutable, so that the gate opens exactly what the policy has judged. A wrong type raises
 ``ValueError`` instead of failing an ``assert``, because safety checks must also work under ``python -O``.
@@ -75,7 +75,7 @@ class Request:
         reads: The files that are read, by role, such as "input". The permit gives them under the same roles.
             ``Path("-")`` is standard input.
         writes: The targets that are written, by role, such as "output".
-        contacts: Host names, or ``*.`` followed by the end of host names.
+        hosts: Names of the hosts to contact, or ``*.`` followed by the end of host names.
         model: The name or path of the model, only for the ledger. The model's files are among ``reads``.
         once: The roles whose files are read once, from the first byte to the last. They may be pipes.
     """
@@ -86,7 +86,7 @@ class Request:
     options: Mapping[str, Plain]
     reads: Mapping[str, tuple[Path, ...]]
     writes: Mapping[str, Target]
-    contacts: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
     model: str = ""
     once: frozenset[str] = frozenset()
 
@@ -104,9 +104,7 @@ class Request:
                 _require(isinstance(path, Path), f"the reads of {role!r} are Paths, not {path!r}")
         for role, target in self.writes.items():
             _require(isinstance(target, Target), f"the write of {role!r} is a Target, not {target!r}")
-        _require(
-            isinstance(self.contacts, tuple), f"contacts are a tuple of host names, not {self.contacts!r}"
-        )
+        _require(isinstance(self.hosts, tuple), f"hosts are a tuple of host names, not {self.hosts!r}")
         # Read-only copies are kept, because the caller's dictionaries may change after the verdict.
         object.__setattr__(self, "options", MappingProxyType(dict(self.options)))
         object.__setattr__(self, "reads", MappingProxyType(dict(self.reads)))

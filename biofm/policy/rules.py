@@ -22,7 +22,7 @@ def decide(request: Request) -> Verdict:
     Args:
         request: The request to judge.
     """
-    verdicts = (_judge_principal(request), _judge_verb(request), _judge_contacts(request))
+    verdicts = (_judge_principal(request), _judge_verb(request), _judge_hosts(request))
     return max(verdicts, key=lambda verdict: verdict.decision)
 
 
@@ -49,10 +49,10 @@ def _judge_verb(request: Request) -> Verdict:
     return Verdict(decision=Decision.ALLOW, rule=rule, reason="the verb is declared")
 
 
-def _judge_contacts(request: Request) -> Verdict:
-    rule = "contacts: a closed list of hosts for each verb"
+def _judge_hosts(request: Request) -> Verdict:
+    rule = "hosts: a closed list for each verb"
     known = KNOWN_HOSTS.get(request.verb, ())
-    unknown = [host for host in request.contacts if host not in known]
+    unknown = [host for host in request.hosts if host not in known]
     if unknown:
         return Verdict(
             decision=Decision.REFUSE,

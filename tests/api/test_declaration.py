@@ -28,7 +28,7 @@ from biofm.policy import (
     ESTIMATE,
     NONE,
     Code,
-    Contacts,
+    ConnectsTo,
     Effect,
     Host,
     Reads,
@@ -113,12 +113,12 @@ def read_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[st
         (str | Path, NONE),
         (Path | None, NONE),
         (Sequence[str | Path], NONE),
-        (Path, Contacts("hub")),
+        (Path, ConnectsTo("hub")),
     ],
 )
 def test_an_option_that_may_be_a_path_says_that_it_reads_or_writes(kind: Any, effect: Effect) -> None:
     with pytest.raises(
-        TypeError, match=r"given: an option of the type .*Path.* names what it Reads or Writes"
+        TypeError, match=r"given: an option of the type .*Path.* names its effect: Reads or Writes"
     ):
         options_of(toy_with(Annotated[kind, Option("A file."), effect]))
 
@@ -126,14 +126,16 @@ def test_an_option_that_may_be_a_path_says_that_it_reads_or_writes(kind: Any, ef
 @pytest.mark.parametrize("kind", [Host, Host | None, Sequence[Host]])
 @pytest.mark.parametrize("effect", [NONE, Reads("input")])
 def test_an_option_that_names_a_host_says_that_it_contacts_it(kind: Any, effect: Effect) -> None:
-    with pytest.raises(TypeError, match=r"given: an option of the type .*Host.* names what it Contacts"):
+    with pytest.raises(
+        TypeError, match=r"given: an option of the type .*Host.* names its effect: ConnectsTo"
+    ):
         options_of(toy_with(Annotated[kind, Option("A host."), effect]))
 
 
 @pytest.mark.parametrize("kind", [Code, Code | None, Sequence[Code]])
 @pytest.mark.parametrize("effect", [NONE, Reads("input")])
 def test_an_option_that_is_code_says_that_it_is_run(kind: Any, effect: Effect) -> None:
-    with pytest.raises(TypeError, match=r"given: an option of the type .*Code.* names what it RunsCode"):
+    with pytest.raises(TypeError, match=r"given: an option of the type .*Code.* names its effect: RunsCode"):
         options_of(toy_with(Annotated[kind, Option("A program."), effect]))
 
 
@@ -162,8 +164,8 @@ def test_an_option_says_what_it_touches_even_if_that_is_nothing(effects: tuple[o
     [
         (Path, (Reads("input"),)),
         (str | Path | None, (Writes("output"),)),
-        (Sequence[str | Path], (Reads("model"), Contacts("hub"))),
-        (Host, (Contacts("queue"),)),
+        (Sequence[str | Path], (Reads("model"), ConnectsTo("hub"))),
+        (Host, (ConnectsTo("queue"),)),
         (Code, (RunsCode("plot"),)),
         (int, (NONE,)),
     ],
@@ -345,7 +347,7 @@ def test_the_types_of_the_options_are_those_that_annotations_are_read_for() -> N
     assert pool == Literal["mean", "cls", "max", "none"] == get_type_hints(ShippedEmbed)["pool"]
 
 
-@pytest.mark.parametrize("files", [{"reads": {"anything": (Path("a"),)}}, {"contacts": ("huggingface.co",)}])
+@pytest.mark.parametrize("files", [{"reads": {"anything": (Path("a"),)}}, {"hosts": ("huggingface.co",)}])
 def test_what_no_option_declares_is_not_asked_for(files: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="synthesise: no option declares"):
         Synthesise("MKT").asking(**files)

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from biofm.api.declaration import Option, Verb
 from biofm.cli.commands import command
 from biofm.core import SILENT, ProgressSink
-from biofm.policy import NONE, Code, Contacts, Host, Reads, Request, RunsCode, Writes
+from biofm.policy import NONE, Code, ConnectsTo, Host, Reads, Request, RunsCode, Writes
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Toy(Verb["Toy"]):
     log: Annotated[str | Path | None, Option("What is told.", flag="--tell", left_out=True), Writes("log")]
     others: Annotated[Sequence[str | Path], Option("The other files.", left_out=True), Reads("others")]
     _: KW_ONLY
-    model: Annotated[str | Path, Option("A model.", short="-m"), Reads("model"), Contacts("hub")] = "nano"
+    model: Annotated[str | Path, Option("A model.", short="-m"), Reads("model"), ConnectsTo("hub")] = "nano"
     n_steps: Annotated[int | None, Option("How many steps."), NONE] = None
     rate: Annotated[float, Option("How fast."), NONE] = 0.5
     pool: Annotated[Literal["mean", "max"], Option("How it is pooled."), NONE] = "mean"
@@ -45,8 +45,8 @@ class Toy(Verb["Toy"]):
     names: Annotated[Sequence[str], Option("Names.", flag="--name", short="-n"), NONE] = ()
     layers: Annotated[Sequence[int], Option("Layers."), NONE] = (1, 2)
     folds: Annotated[Sequence[Path] | None, Option("Folds."), Reads("folds")] = None
-    config: Annotated[str | Path | None, Option("Settings."), Reads("config"), Contacts("log")] = None
-    host: Annotated[Host | None, Option("Whom to ask."), Contacts("queue")] = None
+    config: Annotated[str | Path | None, Option("Settings."), Reads("config"), ConnectsTo("log")] = None
+    host: Annotated[Host | None, Option("Whom to ask."), ConnectsTo("queue")] = None
     program: Annotated[Code | None, Option("What to run."), RunsCode("plot")] = None
     recipe: Annotated[Recipe | None, Option("How it is done."), NONE] = None
     recipes: Annotated[Sequence[Recipe], Option("How all is done."), NONE] = ()

@@ -56,7 +56,7 @@ def test_an_entry_holds_who_asked_for_what_and_why_it_was_allowed(
         {"output": Target(path=tmp_path / "out.h5ad", overwrite=True)},
         verb="load",
         principal=Principal(kind="person", name="rosalind"),
-        contacts=("huggingface.co",),
+        hosts=("huggingface.co",),
         model="facebook/esm2",
     )
 

@@ -11,7 +11,7 @@ from biofm.policy import (
     NONE,
     OWED,
     Code,
-    Contacts,
+    ConnectsTo,
     Effect,
     Host,
     NoEffect,
@@ -23,11 +23,11 @@ from biofm.policy import (
 
 
 def test_there_are_six_effects_and_no_other() -> None:
-    assert set(get_args(Effect)) == {Reads, Writes, Contacts, RunsCode, UsesDevice, NoEffect}
+    assert set(get_args(Effect)) == {Reads, Writes, ConnectsTo, RunsCode, UsesDevice, NoEffect}
     assert isinstance(NONE, NoEffect)
 
 
-@pytest.mark.parametrize("kind", [Reads, Writes, Contacts, RunsCode, UsesDevice])
+@pytest.mark.parametrize("kind", [Reads, Writes, ConnectsTo, RunsCode, UsesDevice])
 def test_an_effect_says_in_which_role_and_does_not_change(kind: type[Reads]) -> None:
     effect = kind("input")
 
@@ -47,7 +47,7 @@ def test_a_file_is_not_taken_to_be_read_once_unless_that_is_said() -> None:
 def test_paths_hosts_and_code_owe_an_effect_each() -> None:
     expected: Mapping[object, tuple[type[Effect], ...]] = {
         Path: (Reads, Writes),
-        Host: (Contacts,),
+        Host: (ConnectsTo,),
         Code: (RunsCode,),
     }
     assert expected == OWED

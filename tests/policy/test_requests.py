@@ -24,7 +24,7 @@ SOUND: Mapping[str, Any] = {
 def test_a_sound_request_is_accepted_with_nothing_contacted_and_no_model_by_default() -> None:
     request = Request(**SOUND)
 
-    assert request.contacts == ()
+    assert request.hosts == ()
     assert request.model == ""
     assert request.once == frozenset()
 
@@ -60,7 +60,7 @@ def test_an_option_is_a_word_a_number_a_truth_value_nothing_or_a_tuple_of_such(v
         ({"reads": {"input": Path("a")}}, "the reads of 'input' are a tuple of Paths"),
         ({"reads": {"input": ("a",)}}, "the reads of 'input' are Paths, not 'a'"),
         ({"writes": {"output": Path("a")}}, "the write of 'output' is a Target"),
-        ({"contacts": "huggingface.co"}, "contacts are a tuple of host names, not 'huggingface.co'"),
+        ({"hosts": "huggingface.co"}, "hosts are a tuple of host names, not 'huggingface.co'"),
     ],
 )
 def test_a_request_that_does_not_fit_its_type_is_an_error(fault: Mapping[str, Any], message: str) -> None:

@@ -13,13 +13,11 @@ from biofm.policy import Decision, Principal, Request, decide
 def request(
     kind: str = "person",
     verb: str = "embed",
-    contacts: tuple[str, ...] = (),
+    hosts: tuple[str, ...] = (),
     verbs: frozenset[str] = VERBS,
 ) -> Request:
     principal = Principal(kind=kind, name="rosalind")
-    return Request(
-        verb=verb, verbs=verbs, principal=principal, options={}, reads={}, writes={}, contacts=contacts
-    )
+    return Request(verb=verb, verbs=verbs, principal=principal, options={}, reads={}, writes={}, hosts=hosts)
 
 
 @pytest.mark.parametrize("verb", sorted(VERBS))
@@ -56,10 +54,10 @@ def test_an_unknown_kind_of_principal_is_refused(kind: str) -> None:
 
 @pytest.mark.parametrize("host", ["example.org", "huggingface.co.example.org", "www.huggingface.co", ""])
 def test_a_host_outside_the_closed_list_is_refused_even_for_a_person(host: str) -> None:
-    verdict = decide(request(verb="fetch", contacts=("huggingface.co", host)))
+    verdict = decide(request(verb="fetch", hosts=("huggingface.co", host)))
 
     assert verdict.decision is Decision.REFUSE
-    assert verdict.rule == "contacts: a closed list of hosts for each verb"
+    assert verdict.rule == "hosts: a closed list for each verb"
     assert verdict.reason == (
         f"fetch may contact huggingface.co and *.hf.co, but this request contacts {host}"
     )
@@ -70,7 +68,7 @@ def test_each_host_is_known_to_the_verbs_that_need_it_alone(verb: str) -> None:
     hosts = {"fetch": "huggingface.co", "finetune": "api.wandb.ai", "pretrain": "api.wandb.ai"}
 
     for host in ("huggingface.co", "api.wandb.ai"):
-        verdict = decide(request(verb=verb, contacts=(host,)))
+        verdict = decide(request(verb=verb, hosts=(host,)))
         assert (verdict.decision is Decision.ALLOW) == (hosts.get(verb) == host), host
 
 

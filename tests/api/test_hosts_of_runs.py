@@ -1,4 +1,4 @@
-"""Whom a run will contact stands in its request, and so in the ledger, before anyone is contacted."""
+"""The hosts that a run will contact stand in its request, and so in the ledger, before any is contacted."""
 
 import importlib.util
 import json
@@ -53,14 +53,14 @@ def test_a_run_that_logs_to_weights_and_biases_names_its_hosts(
     with pytest.raises(MissingExtraError):
         begin(tmp_path, "mine")
 
-    ((contacts, decision),) = read_ledger(f"SELECT contacts, decision FROM requests WHERE verb = '{verb}'")
-    assert json.loads(contacts) == (WEIGHTS_AND_BIASES if mode == "online" else [])
+    ((hosts, decision),) = read_ledger(f"SELECT contacts, decision FROM requests WHERE verb = '{verb}'")
+    assert json.loads(hosts) == (WEIGHTS_AND_BIASES if mode == "online" else [])
     assert decision == "allow"
 
 
 def test_without_a_project_nobody_is_contacted(tmp_path: Path, read_ledger: ReadLedger) -> None:
     begin_to_pretrain(tmp_path, "")
-    assert {contacts for (contacts,) in read_ledger("SELECT contacts FROM requests")} == {"[]"}
+    assert {hosts for (hosts,) in read_ledger("SELECT contacts FROM requests")} == {"[]"}
 
 
 @pytest.mark.parametrize(
@@ -85,6 +85,6 @@ def test_a_model_is_fetched_from_the_host_that_stands_in_the_request(
     with pytest.raises((ModelError, RefusedError)):
         biofm.load("esm2-8m")
 
-    ((contacts, decision),) = read_ledger("SELECT contacts, decision FROM requests WHERE verb = 'fetch'")
-    assert tuple(json.loads(contacts)) == hosts
+    ((named, decision),) = read_ledger("SELECT contacts, decision FROM requests WHERE verb = 'fetch'")
+    assert tuple(json.loads(named)) == hosts
     assert decision == ("refuse" if "example" in endpoint else "allow")
