@@ -101,7 +101,7 @@ class Description:
         split_tool: Program that computed the split, with its version; empty if biofm did.
         split: Number of sequences in each part of the split; empty without a split.
         leakage: Sequences of held-out parts that other parts hold too.
-        notices: Remarks by their text, with counts.
+        notices: Sentences on what was changed or left out, each with its count.
     """
 
     name: str
@@ -198,7 +198,7 @@ def describe_sources(
         tallies: Counts of each input.
         alphabet: Alphabet whose tokens were counted.
         name: Name of the data set in the description.
-        notices: Remarks that arose while the inputs were read, with counts.
+        notices: Sentences on what came up while the inputs were read, with counts.
     """
     lengths = [tally.lengths - alphabet.n_special for tally in tallies]
     distinct = [tally.distinct for tally in tallies]

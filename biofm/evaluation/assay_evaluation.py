@@ -92,7 +92,7 @@ class Evaluation:
         rows: A row for each score, each baseline, and the mean rank if it was asked for.
         not_computed: Reasons for missing baselines, by their names.
         comparisons: Each score against each baseline.
-        notices: Remarks on what was left out, with counts.
+        notices: Sentences on what was left out, with counts.
     """
 
     table: str

@@ -28,7 +28,7 @@ class PretrainSummary:
         dtype_reason: Why this format was chosen.
         held_out: The perplexities of the model and of its baselines, by the name of each source.
         best_step: The step whose weights the model has; 0 if nothing was trained.
-        notices: Remarks on what was changed or left out, each with its count.
+        notices: Sentences on what was changed or left out, each with its count.
     """
 
     model: str

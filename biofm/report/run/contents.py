@@ -139,7 +139,7 @@ class RunReport:
         pictures: Pictures.
         data: Tables and lists that describe the data.
         configuration: Settings by their names; a value may be a mapping itself.
-        notices: Remarks on what was changed or left out, with counts.
+        notices: Sentences on what was changed or left out, with counts.
         ended: Time of the end, as it is shown.
         models: Names of the models that the run started from; a demonstration model is named below the
             summary.

@@ -31,7 +31,7 @@ class FinetuneEstimate:
             too small to try a step.
         vectors: What the vectors of a probe take, which are computed once for all members; else None.
         training: What the training of one member takes; None for a probe.
-        notices: Remarks on what was changed or left out, each with its count.
+        notices: Sentences on what was changed or left out, each with its count.
     """
 
     method: str

@@ -55,7 +55,7 @@ class FinetuneSummary:
         remarks: Sentences that ``biofm predict`` will show on this, each with whether it is a warning.
         not_computed: The baselines that are missing, each with the reason.
         members: How each member was trained.
-        notices: Remarks on what was changed or left out, each with its count.
+        notices: Sentences on what was changed or left out, each with its count.
     """
 
     predictor: str
