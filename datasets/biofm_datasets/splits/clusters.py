@@ -21,7 +21,7 @@ from biofm_datasets.splits.relatives import (
     Search,
     can_be_held_out,
     chunks_of,
-    progress_of_part,
+    progress_of_step,
 )
 from biofm_datasets.store.files import REMOVED, TEST, TRAIN, VALIDATION
 from biofm_datasets.store.record import Alphabet
@@ -54,14 +54,14 @@ def label_by_cluster(
     Raises:
         DataError: Whole clusters cannot reach the amounts, or the tool is missing or fails.
     """
-    known = np.concatenate([np.empty(0, np.uint64), *(hashes[part] for part in blocks(len(hashes)))])
+    known = np.concatenate([np.empty(0, np.uint64), *(hashes[block] for block in blocks(len(hashes)))])
     distinct, first, of_distinct = np.unique(known, return_index=True, return_inverse=True)
     clusters, tool = find_clusters(tokens, first, Search.of(options, alphabet, scratch, progress))
     cluster = clusters[of_distinct]
     eligible = can_be_held_out(tokens, alphabet)(slice(0, len(known)))
     source = np.zeros(len(known), np.int64)
-    for number, part in enumerate(sources.values()):
-        source[part] = number
+    for number, rows in enumerate(sources.values()):
+        source[rows] = number
     sizes = np.bincount(cluster)
     counts = np.zeros((len(sizes), len(sources)), np.int64)
     np.add.at(counts, (cluster[eligible], source[eligible]), 1)
@@ -129,10 +129,10 @@ class Clusters:
 
 
 def _join_by_own(clusters: Clusters, tokens: TokenStore, members: Indices, search: Search) -> None:
-    pairs = list(combinations_with_replacement(_parts(tokens, members), 2))
+    pairs = list(combinations_with_replacement(_chunks(tokens, members), 2))
     for number, (one, other) in enumerate(pairs, start=1):
-        queries, targets = ([search.spell(tokens[members[i]]) for i in part] for part in (one, other))
-        report = progress_of_part(search.progress, number, len(pairs))
+        queries, targets = ([search.spell(tokens[members[i]]) for i in chunk] for chunk in (one, other))
+        report = progress_of_step(search.progress, number, len(pairs))
 
         def join(a: Indices, b: Indices, one: Indices = one, other: Indices = other) -> None:
             clusters.join(one[a], other[b])
@@ -143,8 +143,8 @@ def _join_by_own(clusters: Clusters, tokens: TokenStore, members: Indices, searc
         find_pairs(queries, targets, search.similarity, report, join, is_open)
 
 
-def _parts(tokens: TokenStore, members: Indices) -> Iterator[Indices]:
-    """Return the places among the members, in parts whose pairs fit into memory."""
+def _chunks(tokens: TokenStore, members: Indices) -> Iterator[Indices]:
+    """Return the places among the members, in chunks whose pairs fit into memory."""
     ends = np.cumsum([0, *map(len, chunks_of(tokens, members, CHUNK_TOKENS // 10))])
     return (np.arange(*pair) for pair in pairwise(ends.tolist()))
 

@@ -22,7 +22,7 @@ class Keys(Protocol):
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, part: slice, /) -> Hashes: ...
+    def __getitem__(self, block: slice, /) -> Hashes: ...
 
 
 class TooFewError(DataError):
@@ -70,31 +70,31 @@ def hold_out(
     Raises:
         TooFewError: So many cannot be held out.
     """
-    n_eligible = sum(int(np.sum(eligible(part))) for part in blocks(len(keys))) if eligible else len(keys)
-    n_test, n_validation = (amount_of(part, n_eligible) for part in (amounts.test, amounts.validation))
+    n_eligible = sum(int(np.sum(eligible(block))) for block in blocks(len(keys))) if eligible else len(keys)
+    n_test, n_validation = (amount_of(amount, n_eligible) for amount in (amounts.test, amounts.validation))
     n_both = n_test + n_validation
 
-    def can(part: slice) -> Bools:
-        found = np.ones(part.stop - part.start, np.bool_)
+    def can(block: slice) -> Bools:
+        found = np.ones(block.stop - block.start, np.bool_)
         for says in (eligible, free):
-            found &= True if says is None else says(part)
+            found &= True if says is None else says(block)
         return found
 
-    n_free = sum(int(np.sum(can(part))) for part in blocks(len(keys))) if free else n_eligible
+    n_free = sum(int(np.sum(can(block))) for block in blocks(len(keys))) if free else n_eligible
     if n_both > n_free or n_both >= len(keys):
         what = f"{n_both:,} of {n_free:,} {things} cannot be held out"
         raise TooFewError(what, n_free)
     lowest = np.empty(0, np.uint64)
-    for part in blocks(len(keys)):
-        lowest = np.concatenate([lowest, _ranks(keys[part], amounts.seed)[can(part)]])
+    for block in blocks(len(keys)):
+        lowest = np.concatenate([lowest, _ranks(keys[block], amounts.seed)[can(block)]])
         lowest = np.partition(lowest, n_both - 1)[:n_both] if len(lowest) > n_both else lowest
     lowest.sort()
     labels = np.full(len(keys), TRAIN, np.uint8)
-    for part in blocks(len(keys)):
-        ranks, is_there = _ranks(keys[part], amounts.seed), can(part)
+    for block in blocks(len(keys)):
+        ranks, is_there = _ranks(keys[block], amounts.seed), can(block)
         for label, n in ((VALIDATION, n_both), (TEST, n_test)):
             if n:
-                labels[part][(ranks <= lowest[n - 1]) & is_there] = label
+                labels[block][(ranks <= lowest[n - 1]) & is_there] = label
     return labels
 
 
@@ -127,7 +127,7 @@ def hold_out_of_each(
 
 def _shifted(says: Eligible | None, first: int) -> Eligible | None:
     """Return the function with its places counted from ``first``."""
-    return says and (lambda part: says(slice(part.start + first, part.stop + first)))
+    return says and (lambda block: says(slice(block.start + first, block.stop + first)))
 
 
 class _Section:
@@ -141,20 +141,20 @@ class _Section:
     def __len__(self) -> int:
         return self._n
 
-    def __getitem__(self, part: slice, /) -> Hashes:
-        return self._keys[slice(part.start + self._first, part.stop + self._first)]
+    def __getitem__(self, block: slice, /) -> Hashes:
+        return self._keys[slice(block.start + self._first, block.stop + self._first)]
 
 
 def _label_copies(keys: Keys, labels: PartLabels, label: int) -> None:
     """Give this label to every sequence that equals one with the label."""
-    of_label = (keys[part][labels[part] == label] for part in blocks(len(keys)))
+    of_label = (keys[block][labels[block] == label] for block in blocks(len(keys)))
     known = np.unique(np.concatenate([np.empty(0, np.uint64), *of_label]))
-    for part in blocks(len(keys)):
-        labels[part][np.isin(keys[part], known)] = label
+    for block in blocks(len(keys)):
+        labels[block][np.isin(keys[block], known)] = label
 
 
 def blocks(n: int) -> Iterator[slice]:
-    """Return slices that divide a range, so that its parts can be processed one after the other."""
+    """Return slices that divide a range, which can be processed one after the other."""
     return (slice(begin, min(begin + BLOCK, n)) for begin in range(0, n, BLOCK))
 
 

@@ -19,7 +19,7 @@ from biofm_datasets.splits.relatives import (
     Search,
     can_be_held_out,
     chunks_of,
-    progress_of_part,
+    progress_of_step,
 )
 from biofm_datasets.store.files import REMOVED, TEST, TRAIN, VALIDATION
 from biofm_datasets.store.record import Alphabet
@@ -95,7 +95,7 @@ def _find_in_chunks(queries: list[str], tokens: TokenStore, rest: Indices, searc
     found = [np.empty(0, np.bool_)]
     chunks = list(chunks_of(tokens, rest, CHUNK_TOKENS))
     for number, chunk in enumerate(chunks, start=1):
-        report = progress_of_part(search.progress, number, len(chunks))
+        report = progress_of_step(search.progress, number, len(chunks))
         others = [search.spell(tokens[i]) for i in chunk]
         found.append(find_similar(queries, others, search.similarity, report))
     return np.concatenate(found)

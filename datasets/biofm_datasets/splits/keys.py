@@ -44,7 +44,7 @@ def key_of_cell(cell: str, options: SplitOptions, where: str) -> int:
 
 def label_parts(keys: Keys) -> PartLabels:
     """Return the labels of sequences whose keys are the parts that a column names."""
-    return np.concatenate([keys[part].astype(np.uint8) for part in blocks(len(keys))])
+    return np.concatenate([keys[block].astype(np.uint8) for block in blocks(len(keys))])
 
 
 def label_groups(keys: Keys, options: SplitOptions) -> tuple[PartLabels, dict[str, Any]]:
@@ -54,15 +54,15 @@ def label_groups(keys: Keys, options: SplitOptions) -> tuple[PartLabels, dict[st
         DataError: A group that the options name does not exist, or so many groups cannot be held out.
     """
     groups = np.empty(0, np.uint64)
-    for part in blocks(len(keys)):
-        groups = np.union1d(groups, keys[part])
+    for block in blocks(len(keys)):
+        groups = np.union1d(groups, keys[block])
     labels = hold_out(groups, Amounts(options.validation, options.test, options.seed), "groups")
     for part_label, names in ((VALIDATION, options.validation_groups), (TEST, options.test_groups)):
         for name in names:
             labels[_place(groups, name, options.column)] = part_label
     found = np.empty(len(keys), np.uint8)
-    for part in blocks(len(keys)):
-        found[part] = labels[np.searchsorted(groups, keys[part])]
+    for block in blocks(len(keys)):
+        found[block] = labels[np.searchsorted(groups, keys[block])]
     n_groups = {PARTS[label]: int(np.sum(labels == label)) for label in (TRAIN, VALIDATION, TEST)}
     return found, {"n_groups": n_groups}
 

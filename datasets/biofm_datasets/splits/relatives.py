@@ -1,7 +1,6 @@
-"""Shared parts of the splits by similarity: which proteins can be held out, and how relatives are searched
-for.
+"""What the splits by similarity share: which proteins can be held out, and how relatives are searched for.
 
-The search runs in parts that fit into memory.
+The search runs in chunks that fit into memory.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,7 +18,7 @@ from biofm_datasets.store.tokens import TokenStore
 
 MIN_HELD_OUT_LENGTH = 30
 MAX_HELD_OUT_LENGTH = 1022
-"""The longest held-out protein in residues: it fits ESM-2's window. The shortest is long enough to judge."""
+"""The longest held-out protein in residues: ESM-2 reads it whole. The shortest is long enough to judge."""
 
 CHUNK_TOKENS = 20_000_000
 """The tokens that biofm's own method searches at once, to keep memory flat."""
@@ -30,8 +29,8 @@ def can_be_held_out(tokens: TokenStore, alphabet: Alphabet) -> Callable[[slice],
     """Return a function that returns which sequences of a slice are of a length to hold out."""
     n_around = Spelling(alphabet).n_around
 
-    def has_length(part: slice) -> Bools:
-        n_residues = tokens.lengths(part) - n_around
+    def has_length(block: slice) -> Bools:
+        n_residues = tokens.lengths(block) - n_around
         return (n_residues >= MIN_HELD_OUT_LENGTH) & (n_residues <= MAX_HELD_OUT_LENGTH)
 
     return has_length
@@ -83,16 +82,16 @@ class Search(NamedTuple):
 
 
 def chunks_of(tokens: TokenStore, members: Indices, n_tokens: int) -> Iterator[Indices]:
-    """Return the members in parts of about ``n_tokens`` tokens."""
+    """Return the members in chunks of about ``n_tokens`` tokens."""
     ends = np.cumsum(tokens.lengths(members))
     return iter(np.split(members, np.flatnonzero(np.diff(ends // n_tokens)) + 1))
 
 
-def progress_of_part(progress: OnStage, number: int, n_parts: int) -> OnStage:
-    """Return a function that reports the progress of one of several parts, with the part's number from 1."""
-    part = f" (part {number} of {n_parts})" if n_parts > 1 else ""
+def progress_of_step(progress: OnStage, number: int, n_steps: int) -> OnStage:
+    """Return a function that reports the progress of one of several steps, with its number from 1."""
+    step = f" (step {number} of {n_steps})" if n_steps > 1 else ""
 
     def report(stage: str, done: int, total: int) -> None:
-        progress(stage + part, done, total)
+        progress(stage + step, done, total)
 
     return report
