@@ -196,7 +196,7 @@ def _plan(store: TokenStore) -> None:
     )
     began, n_members, n_tokens, n_bins = time.perf_counter(), 0, 0, 0
     for cursor, members in plan.bins():
-        if cursor.window == 20:
+        if cursor.stretch == 20:
             break
         n_members, n_bins = n_members + len(members), n_bins + 1
         n_tokens += int(np.minimum(store.lengths(members), MAX_LENGTH).sum())

@@ -25,8 +25,8 @@ class Mixture:
 
     Each source yields its members in epochs: every member once, in an order that depends on the seed, the
     source and the epoch; then every member again. Of the first t draws floor(t * share) come from a source,
-    whatever the size of the windows, so the share is right to within one draw. Nothing of this is stored: a
-    window is computed from its number.
+    whatever the size of the stretches, so the share is right to within one draw. Nothing of this is stored: a
+    stretch, which is the draws that are asked for at once, is computed from its number.
 
     Args:
         pools: The members of each source.
@@ -44,8 +44,8 @@ class Mixture:
         if not len(self):
             remedy = "Give more data, or hold out fewer sequences"
             raise DataError("there are no sequences to draw", remedy=remedy)
-        self._parts = [len(pool) for pool in self.pools] if weights is None else _whole(self.pools, weights)
-        self._n_parts = sum(self._parts)
+        self._weights = [len(pool) for pool in self.pools] if weights is None else _whole(self.pools, weights)
+        self._total = sum(self._weights)
 
     def __len__(self) -> int:
         """Return the number of members."""
@@ -54,21 +54,21 @@ class Mixture:
     @property
     def shares(self) -> tuple[float, ...]:
         """The share of the draws that each source has."""
-        return tuple(part / self._n_parts for part in self._parts)
+        return tuple(weight / self._total for weight in self._weights)
 
-    def draw(self, window: int, n: int) -> Indices:
-        """Return the members of a window, source by source.
+    def draw(self, stretch: int, n: int) -> Indices:
+        """Return the members of a stretch, source by source.
 
-        With several sources a window may hold one draw more or less of each; all windows together hold every
-        draw once.
+        With several sources a stretch may hold one draw more or less of each; all stretches together hold
+        every draw once.
 
         Args:
-            window: The number of the window, from 0.
-            n: The number of draws of a window.
+            stretch: The number of the stretch, from 0.
+            n: The number of draws of a stretch.
         """
         drawn = []
-        for source, (pool, part) in enumerate(zip(self.pools, self._parts, strict=True)):
-            first, last = (number * n * part // self._n_parts for number in (window, window + 1))
+        for source, (pool, weight) in enumerate(zip(self.pools, self._weights, strict=True)):
+            first, last = (number * n * weight // self._total for number in (stretch, stretch + 1))
             if first < last:
                 epochs, places = np.divmod(np.arange(first, last), len(pool))
                 drawn.append(pool[permute(places, len(pool), key_of(self.seed, source, epochs))])

@@ -12,7 +12,7 @@ from biofm_datasets.sampling.mixture import Mixture
 from biofm_datasets.sampling.permutation import key_of, permute
 
 N_BINS = 64
-"""The approximate number of bins of a window: few enough to plan at once, and so many that the last bin,
+"""The approximate number of bins of a stretch: few enough to plan at once, and so many that the last bin,
 which stays half-empty, wastes little.
 """
 N_SAMPLED = 4096
@@ -30,22 +30,22 @@ class Lengths(Protocol):
 
 
 class Cursor(NamedTuple):
-    """Says where a bin is in a plan. The place after the last bin of a window is the first of the next
-    window.
+    """Says where a bin is in a plan. The place after the last bin of a stretch is the first of the next
+    stretch.
 
     Attributes:
-        window: The number of the window, from 0.
-        bin: The number of the bin in its window, from 0.
+        stretch: The number of the stretch, from 0.
+        bin: The number of the bin in its stretch, from 0.
     """
 
-    window: int
+    stretch: int
     bin: int
 
 
 class Plan:
     """Packs members of a mixture into bins of at most ``budget`` tokens, in a shuffled order.
 
-    The stream of draws is cut into windows, each of which is packed by itself. So a bin follows from its
+    The stream of draws is cut into stretches, each of which is packed by itself. So a bin follows from its
     cursor alone, and no draw is repeated or dropped.
 
     Args:
@@ -71,25 +71,25 @@ class Plan:
             start: The place of the first bin.
         """
         first = start.bin
-        for window in count(start.window):
-            bins = self._window(window)
+        for stretch in count(start.stretch):
+            bins = self._stretch(stretch)
             for place in range(first, len(bins)):
-                yield Cursor(window, place), bins[place]
+                yield Cursor(stretch, place), bins[place]
             first = 0
 
-    def _window(self, window: int) -> list[Indices]:
-        members = self.mixture.draw(window, self.n_draws)
+    def _stretch(self, stretch: int) -> list[Indices]:
+        members = self.mixture.draw(stretch, self.n_draws)
         bins = fill_bins(self._lengths(members), self.budget)
         if not bins:
             return []
-        order = permute(np.arange(len(bins)), len(bins), key_of(self.seed, window))
+        order = permute(np.arange(len(bins)), len(bins), key_of(self.seed, stretch))
         return [members[bins[i]] for i in order]
 
     def _lengths(self, members: Indices) -> Indices:
         return np.minimum(self.store.lengths(members), self.max_length)
 
     def _n_draws(self) -> int:
-        """Return the draws of a window: enough for about N_BINS bins, but not more than there are members."""
+        """Return the draws of a stretch: enough for about N_BINS bins, at most one of each member."""
         sampled = self._lengths(self.mixture.draw(0, N_SAMPLED))
         n_tokens = max(1, int(sampled.sum()))
         return min(len(self.mixture), max(1, N_BINS * self.budget * len(sampled) // n_tokens))

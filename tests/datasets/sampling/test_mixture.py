@@ -1,4 +1,4 @@
-"""The stream of draws: epochs, shares, windows."""
+"""The stream of draws: epochs, shares, stretches."""
 
 from collections import Counter
 
@@ -16,8 +16,8 @@ def pools(*sizes: int) -> list[Pool]:
     return [np.arange(end - size, end) for size, end in zip(sizes, ends, strict=True)]
 
 
-def windows(mixture: Mixture, n: int, n_windows: int) -> Pool:
-    return np.concatenate([mixture.draw(window, n) for window in range(n_windows)])
+def stretches(mixture: Mixture, n: int, n_stretches: int) -> Pool:
+    return np.concatenate([mixture.draw(stretch, n) for stretch in range(n_stretches)])
 
 
 @pytest.mark.parametrize("sizes", [(1,), (2,), (1000,), (7, 3), (1, 50, 333)])
@@ -32,12 +32,12 @@ def test_an_epoch_visits_every_member_once(sizes: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("n", [1, 2, 7, 64])
 def test_windows_of_any_size_hold_every_draw_once(n: int, sizes: tuple[int, ...]) -> None:
     n_members = sum(sizes)
-    drawn = windows(Mixture(pools(*sizes), None, seed=0), n, n_members)
+    drawn = stretches(Mixture(pools(*sizes), None, seed=0), n, n_members)
     assert Counter(drawn.tolist()) == dict.fromkeys(range(n_members), n)
 
 
 def test_each_source_goes_through_its_epochs_whatever_its_weight() -> None:
-    drawn = windows(Mixture(pools(10, 3), [1, 9], seed=0), 8, 25)
+    drawn = stretches(Mixture(pools(10, 3), [1, 9], seed=0), 8, 25)
     first, second = drawn[drawn < 10], drawn[drawn >= 10]
     for source, size in ((first, 10), (second, 3)):
         for epoch in range(len(source) // size):
@@ -49,10 +49,10 @@ def test_each_source_goes_through_its_epochs_whatever_its_weight() -> None:
 def test_a_given_share_is_met_to_within_one_draw(n: int, weights: list[float]) -> None:
     mixture = Mixture(pools(40, 1000), weights, seed=0)
     counts = np.zeros(2)
-    for window in range(200):
-        drawn = mixture.draw(window, n)
+    for stretch in range(200):
+        drawn = mixture.draw(stretch, n)
         counts += [np.sum(drawn < 40), np.sum(drawn >= 40)]
-        expected = (window + 1) * n * np.array(weights) / sum(weights)
+        expected = (stretch + 1) * n * np.array(weights) / sum(weights)
         assert np.all(np.abs(counts - expected) < 1)
 
 
@@ -82,8 +82,8 @@ def test_members_are_those_of_the_pools() -> None:
 
 def test_windows_far_away_are_as_near_as_any() -> None:
     mixture = Mixture(pools(1_000_000, 3), None, seed=0)
-    window = 10**9
-    drawn = mixture.draw(window, 1_000)
+    stretch = 10**9
+    drawn = mixture.draw(stretch, 1_000)
     assert len(drawn) in (999, 1_000)
     assert drawn.max() < 1_000_003
 

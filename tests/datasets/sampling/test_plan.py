@@ -52,7 +52,7 @@ def test_at_most_two_percent_of_a_batch_is_empty_on_real_proteins(
 ) -> None:
     plan = plan_of(uniref, budget, max_length)
     n_tokens = n_room = 0
-    for _, members in takewhile(lambda item: item[0].window < 10, plan.bins()):
+    for _, members in takewhile(lambda item: item[0].stretch < 10, plan.bins()):
         used = int(np.minimum(uniref[members], max_length).sum())
         assert used <= budget or len(members) == 1
         n_tokens, n_room = n_tokens + used, n_room + max(used, budget)
@@ -62,15 +62,15 @@ def test_at_most_two_percent_of_a_batch_is_empty_on_real_proteins(
 def test_one_epoch_after_the_other_visits_everything(lengths: Indices) -> None:
     lengths = lengths[:601]
     plan = plan_of(lengths, 1000)
-    n_windows = len(lengths) // np.gcd(len(lengths), plan.n_draws)
-    drawn = takewhile(lambda item: item[0].window < n_windows, plan.bins())
+    n_stretches = len(lengths) // np.gcd(len(lengths), plan.n_draws)
+    drawn = takewhile(lambda item: item[0].stretch < n_stretches, plan.bins())
     counts = Counter(np.concatenate([members for _, members in drawn]).tolist())
-    n_epochs = n_windows * plan.n_draws // len(lengths)
+    n_epochs = n_stretches * plan.n_draws // len(lengths)
     assert counts == dict.fromkeys(range(len(lengths)), n_epochs)
 
 
 def test_a_window_holds_about_64_bins_but_no_more_than_an_epoch(lengths: Indices) -> None:
-    assert 60 <= len(list(takewhile(lambda item: item[0].window == 0, plan_of(lengths, 4096).bins()))) <= 68
+    assert 60 <= len(list(takewhile(lambda item: item[0].stretch == 0, plan_of(lengths, 4096).bins()))) <= 68
     assert plan_of(lengths, 10**6).n_draws == len(lengths)
 
 
@@ -78,7 +78,7 @@ def test_a_bin_says_its_own_place(lengths: Indices) -> None:
     places = [cursor for cursor, _ in islice(plan_of(lengths, 4096).bins(), 150)]
     assert places[0] == Cursor(0, 0)
     for one, following in pairwise(places):
-        assert following in (Cursor(one.window, one.bin + 1), Cursor(one.window + 1, 0))
+        assert following in (Cursor(one.stretch, one.bin + 1), Cursor(one.stretch + 1, 0))
 
 
 def test_the_rest_of_the_stream_is_the_same_from_any_place_on(lengths: Indices) -> None:
@@ -90,7 +90,7 @@ def test_the_rest_of_the_stream_is_the_same_from_any_place_on(lengths: Indices) 
 
 def test_the_place_behind_a_windows_last_bin_is_the_next_window(lengths: Indices) -> None:
     plan = plan_of(lengths, 4096)
-    ends = [cursor for cursor, _ in takewhile(lambda item: item[0].window == 0, plan.bins())]
+    ends = [cursor for cursor, _ in takewhile(lambda item: item[0].stretch == 0, plan.bins())]
     behind = Cursor(0, ends[-1].bin + 1)
     assert first_bins(plan, 3, behind) == first_bins(plan, 3, Cursor(1, 0))
 
@@ -101,7 +101,7 @@ def test_long_members_count_as_a_crop(generator: np.random.Generator) -> None:
 
 
 def test_full_and_half_empty_bins_are_mixed() -> None:
-    """The packing makes the fullest bins first; the order of a window does not show it."""
+    """The packing makes the fullest bins first; the order of a stretch does not show it."""
     numbers = np.arange(3000)
     plan = plan_of(10 + numbers % 600, 4096)
     longest = [max(10 + i % 600 for i in members) for _, members in first_bins(plan, 64)]
@@ -121,7 +121,7 @@ def test_a_few_sequences_are_enough(n: int) -> None:
 
 
 def test_windows_in_which_nothing_is_drawn_are_passed_over() -> None:
-    """Of two sources that share every second draw, a window of one draw may hold none."""
+    """Of two sources that share every second draw, a stretch of one draw may hold none."""
     mixture = Mixture([np.array([0]), np.array([1])], None, seed=0)
     plan = Plan(mixture, Data(np.array([60, 60])), budget=1, max_length=60, seed=0)
     assert plan.n_draws == 1

@@ -135,7 +135,7 @@ def examples_of(folder: Path) -> list[str]:
     There is a line for each batch with its step, its masked tokens and its judged rows.
     """
     lines = {line for file in folder.glob("seen-*.txt") for line in file.read_text().splitlines()}
-    place = re.compile(r"Cursor\(window=(\d+), bin=(\d+)\)")
+    place = re.compile(r"Cursor\(stretch=(\d+), bin=(\d+)\)")
 
     def key(line: str) -> tuple[int, int, str]:
         found = place.match(line)
