@@ -34,7 +34,7 @@ class Embed(Verb["EmbedSummary"]):
 
     However a run ends, its finished work is kept beside the output. ``resume`` continues it, with the same
     values as a run that was never interrupted; if the run had finished, it checks the output and says so.
-    ``shard`` "2/8" embeds the second of eight shares and leaves it as ``OUTPUT.shard-2-of-8``; ``merge``
+    ``shard`` "2/8" embeds the second of eight shards and leaves it as ``OUTPUT.shard-2-of-8``; ``merge``
     joins all eight into one file.
 
     ``on_error`` "skip" leaves out faulty records. Where the model's numbers are not finite, the rows stay
@@ -120,7 +120,7 @@ class Embed(Verb["EmbedSummary"]):
         from biofm.modalities.records import records_of_file
 
         source, suffix = path_of(self.input), check_suffix(Path(self.output))
-        how, reading, share = self._how(), reading_of(self, self.gaps), work_of(self).share
+        how, reading, shard = self._how(), reading_of(self, self.gaps), work_of(self).shard
         request = self.asking(reads={"input": (source,)}, model=str(self._model), is_estimate=True)
         with ask(request) as permit:
             loaded = load(self._model, device=self.device, dtype=self.dtype)
@@ -130,7 +130,7 @@ class Embed(Verb["EmbedSummary"]):
             found = estimate_embedding(
                 embedder,
                 records_of_file(stream, name, loaded.modality, reading, notices),
-                share,
+                shard,
                 suffix,
                 notices,
                 dtype_reason=loaded.compute.reason,
@@ -156,17 +156,17 @@ class Embed(Verb["EmbedSummary"]):
             records = records_of_file(stream, name, loaded.modality, reading_of(self, self.gaps), notices)
             intake, provenance = Intake(records, stream), loaded.provenance(embedder, self.gaps)
             if "output" in request.reads:
-                found = read_through(embedder, intake, work.share, notices)
-                made_so = check_finished(permit, work.made, provenance, found.digest, work.share)
+                found = read_through(embedder, intake, work.shard, notices)
+                made_so = check_finished(permit, work.made, provenance, found.digest, work.shard)
                 notices[ALREADY_WHOLE] += 1
                 return done.before(found, made_so)
             journal = permit.journal("work")
             is_afresh = self.resume and not journal.n_done
-            journal.begin(fingerprint(embedder, provenance, work.share), provenance)
+            journal.begin(fingerprint(embedder, provenance, work.shard), provenance)
             with progress.bar("embedding") as bar:
-                n_tokens = embed_to_journal(embedder, intake, journal, work.share, name, notices, bar)
+                n_tokens = embed_to_journal(embedder, intake, journal, work.shard, name, notices, bar)
             notices[EMPTY_ROWS] = journal.counts["empty"]
-            if not work.is_shared:
+            if not work.is_shard:
                 written = write_embedding_table([journal], permit, Path(self.output), progress)
                 notices[EMPTY_ROWS] = written.n_empty
             notices[BEGUN_AFRESH] += is_afresh
@@ -194,7 +194,7 @@ class Embed(Verb["EmbedSummary"]):
         output = Path(self.output)
         check_suffix(output)
         work = work_of(self)
-        tables = {} if work.is_shared else table_targets(output, self.overwrite)
+        tables = {} if work.is_shard else table_targets(output, self.overwrite)
         return tables | {"work": work.target}
 
 

@@ -25,7 +25,7 @@ def provenance_of(journal: Journal) -> dict[str, Any]:
 
 
 def check_finished(
-    permit: Permit, made: Path, provenance: Mapping[str, Any], digest: str, share: Shard
+    permit: Permit, made: Path, provenance: Mapping[str, Any], digest: str, shard: Shard
 ) -> dict[str, Any]:
     """Return the provenance of the finished output ``made``, which the permit opens.
 
@@ -34,7 +34,7 @@ def check_finished(
             another output.
     """
     wanted = {**provenance, RECORDS: digest}
-    if share is WHOLE:
+    if shard is WHOLE:
         beside = permit.readers("provenance")
         handle = beside[0] if beside else None
         is_same = has_provenance(permit.reader("output"), handle, made.suffix.lower(), wanted)

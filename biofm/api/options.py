@@ -147,7 +147,7 @@ AtFault = Annotated[
 Shard = Annotated[
     str | None,
     Option(
-        "Do one of several shares of the input, such as 2/8 for the second of eight, and leave it for "
+        "Do one of several shards of the input, such as 2/8 for the second of eight, and leave it for "
         "`biofm merge`. By default the whole input is done.",
         metavar="I/N",
         group="Run",

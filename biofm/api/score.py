@@ -44,7 +44,7 @@ class Score(Verb["ScoreSummary"]):
 
     However a run ends, its finished work is kept beside the output. ``resume`` continues it, with the same
     scores as a run that was never interrupted; if the run had finished, it checks the table and says so.
-    ``shard`` "2/8" scores the second of eight shares and leaves it as ``OUTPUT.shard-2-of-8``, for ``merge``.
+    ``shard`` "2/8" scores the second of eight shards and leaves it as ``OUTPUT.shard-2-of-8``, for ``merge``.
     Standard output gets the complete table or nothing, and no work is kept to resume.
 
     ``Score(...).estimate()`` predicts the time, memory and disk space of a run: it reads everything, runs a

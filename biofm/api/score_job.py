@@ -54,7 +54,7 @@ class ScoreJob:
     """Holds what one scoring run works with.
 
     Attributes:
-        work: The share of the input to score, and where its unfinished work lies.
+        work: The part of the input to score, and where its unfinished work lies.
         picture: The file for a figure; None draws none.
         offset: What the residue numbers of the variants are higher than positions in the sequence.
         on_error: Whether a faulty row stops the run or is skipped.
@@ -84,7 +84,7 @@ class ScoreJob:
     def estimate(self) -> ScoreEstimate:
         """Predict the time, memory and disk space of the run; read all rows, and write nothing."""
         compute = self.loaded[0].compute
-        found = estimate_scores(self.rows, self.scorer, self.names, self.work.share, self.notices, compute)
+        found = estimate_scores(self.rows, self.scorer, self.names, self.work.shard, self.notices, compute)
         return replace(found, notices=self._with_demonstrations(found.notices))
 
     def run(self, permit: Permit, progress: ProgressSink) -> ScoreSummary:
@@ -94,7 +94,7 @@ class ScoreJob:
         self._score(journal, progress)
         totals, seconds = totals_of_journal(journal, n_before), perf_counter() - self.began
         note_empty_rows([journal], self.notices)
-        if not self.work.is_shared:
+        if not self.work.is_shard:
             self._write(journal, permit, progress)
         self.notices[BEGUN_AFRESH] += self.work.resume and not n_before
         return self._summary(totals, seconds, provenance_of(journal))
@@ -106,15 +106,15 @@ class ScoreJob:
             OutputError: Another request made the output.
         """
         work = self.work
-        totals = totals_of_rows(self.rows, work.share)
-        made_so = check_finished(permit, work.made, self._provenance(), self.rows.digest, work.share)
+        totals = totals_of_rows(self.rows, work.shard)
+        made_so = check_finished(permit, work.made, self._provenance(), self.rows.digest, work.shard)
         self.notices[ALREADY_WHOLE] += 1
         return self._summary(totals, perf_counter() - self.began, made_so)
 
     def _score(self, journal: Journal, progress: ProgressSink) -> None:
         """Score the rows that the journal does not hold yet."""
-        share, how = self.work.share, self._provenance()
-        made = fingerprint_of_scores(self.scorer, how, self.names, share)
+        shard, how = self.work.shard, self._provenance()
+        made = fingerprint_of_scores(self.scorer, how, self.names, shard)
         journal.begin(made, cast("Fields", how))
         with progress.bar("scoring") as bar:
             score_to_journal(
@@ -122,7 +122,7 @@ class ScoreJob:
                 self.scorer,
                 self.names,
                 journal,
-                share,
+                shard,
                 self.where,
                 self.notices,
                 bar,

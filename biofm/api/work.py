@@ -29,16 +29,16 @@ class Work:
     """Describes the work of one run.
 
     Attributes:
-        share: The part of the input that the run works on.
+        shard: The part of the input that the run works on.
         made: The file that the run leaves: the output or, of a shard, the file that ``merge`` takes.
-        is_shared: Whether the run works on a shard.
+        is_shard: Whether the run works on a shard.
         resume: Whether to continue the unfinished work.
         overwrite: Whether to replace an existing output.
     """
 
-    share: "Shard"
+    shard: "Shard"
     made: Path
-    is_shared: bool
+    is_shard: bool
     resume: bool
     overwrite: bool
 
@@ -62,7 +62,7 @@ class Work:
 
         if self.made == STANDARD_STREAM:
             return Target(path=temporary_folder() / f".biofm-{token_hex(8)}.run", kind="temporary")
-        if self.is_shared:
+        if self.is_shard:
             return Target(path=self.made, kind="journal", overwrite=self.overwrite, resume=self.resume)
         path = scratch_path(self.made)
         return Target(path=path, kind="scratch", overwrite=self.overwrite, resume=self.resume)
@@ -72,7 +72,7 @@ def work_of(asked: Resumable) -> Work:
     """Return the work that a verb was asked for, or raise OptionError for a shard that is not like 2/8."""
     from biofm.inference.runs import WHOLE, Shard  # bring torch
 
-    output, is_shared = Path(asked.output), asked.shard is not None
-    share = WHOLE if asked.shard is None else Shard.parse(asked.shard)
-    made = share.path(output) if is_shared else output
-    return Work(share, made, is_shared, asked.resume, asked.overwrite)
+    output, is_shard = Path(asked.output), asked.shard is not None
+    shard = WHOLE if asked.shard is None else Shard.parse(asked.shard)
+    made = shard.path(output) if is_shard else output
+    return Work(shard, made, is_shard, asked.resume, asked.overwrite)

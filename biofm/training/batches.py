@@ -19,7 +19,7 @@ BEGINNING = Cursor(0, 0)
 _TRAINING, _VALIDATION = 0, 1  # two independent streams of random numbers from one seed
 
 
-class Share(NamedTuple):
+class ProcessRank(NamedTuple):
     """Says which batches of a step a process makes: every ``n_processes``-th, from number ``rank`` on."""
 
     rank: int = 0
@@ -69,12 +69,14 @@ class TrainingBatches(IterableDataset[Example]):
     batches of their process in turn. So a step has the same batches for any number of processes and workers.
     """
 
-    def __init__(self, maker: Maker, plan: Plan, batches_per_step: int, share: Share, start: Cursor) -> None:
-        assert batches_per_step % share.n_processes == 0, "processes share the batches of a step evenly"
+    def __init__(
+        self, maker: Maker, plan: Plan, batches_per_step: int, process: ProcessRank, start: Cursor
+    ) -> None:
+        assert batches_per_step % process.n_processes == 0, "processes share the batches of a step evenly"
         self.maker = maker
         self.plan = plan
         self.batches_per_step = batches_per_step
-        self.share = share
+        self.process = process
         self.start = start
 
     def __iter__(self) -> Iterator[Example]:
@@ -85,7 +87,7 @@ class TrainingBatches(IterableDataset[Example]):
     def _examples(self, turn: int, n_turns: int) -> Iterator[Example]:
         number = 0  # counts the batches of this process
         for step, following in self._steps():
-            for i in range(self.share.rank, len(step), self.share.n_processes):
+            for i in range(self.process.rank, len(step), self.process.n_processes):
                 if number % n_turns == turn:
                     place, members = step[i]
                     labelled = self.maker.make(members, _TRAINING, *place)
@@ -109,20 +111,20 @@ class ValidationBatches(Dataset[Example]):
     it together. A batch that was added for this purpose alone has no judged targets.
     """
 
-    def __init__(self, maker: Maker, members: Indices, tokens_per_batch: int, share: Share) -> None:
+    def __init__(self, maker: Maker, members: Indices, tokens_per_batch: int, process: ProcessRank) -> None:
         self.maker = maker
         lengths = np.minimum(maker.store.lengths(members), maker.max_length)
         bins = [np.sort(places) for places in fill_bins(lengths, tokens_per_batch)]
         self.bins = [members[places] for places in sorted(bins, key=lambda places: int(places[0]))]
-        self.share = share
+        self.process = process
 
     def __len__(self) -> int:
-        return -(-len(self.bins) // self.share.n_processes)
+        return -(-len(self.bins) // self.process.n_processes)
 
     def __getitem__(self, i: int) -> Example:
         if not 0 <= i < len(self):
             raise IndexError(i)
-        place = i * self.share.n_processes + self.share.rank
+        place = i * self.process.n_processes + self.process.rank
         members = self.bins[place % len(self.bins)]
         labelled = self.maker.make(members, _VALIDATION, place % len(self.bins))
         return Example(*labelled, labelled.n_judged if place < len(self.bins) else 0, BEGINNING)

@@ -11,7 +11,7 @@ from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
 from biofm.core.signals import OF_TERMINALS, SIGNALS
-from biofm.training.batches import BEGINNING, Maker, Share, TrainingBatches, ValidationBatches
+from biofm.training.batches import BEGINNING, Maker, ProcessRank, TrainingBatches, ValidationBatches
 from biofm.training.objectives import Example, Objective
 from biofm.training.recipe import Recipe
 
@@ -42,14 +42,14 @@ class PackedData(LightningDataModule):
             max_length=recipe.max_length,
             seed=recipe.seed,
         )
-        batches = TrainingBatches(self.maker, plan, recipe.batches_per_step, self._share, self.cursor)
+        batches = TrainingBatches(self.maker, plan, recipe.batches_per_step, self._process, self.cursor)
         return self._loader(batches)
 
     def val_dataloader(self) -> DataLoader[Example] | list[Any]:
         if not len(self.validation) or not self.recipe.validate_every:
             return []
         members, budget = self.validation, self.recipe.tokens_per_batch
-        return self._loader(ValidationBatches(self.maker, members, budget, self._share))
+        return self._loader(ValidationBatches(self.maker, members, budget, self._process))
 
     def transfer_batch_to_device(self, batch: Example, device: torch.device, dataloader_idx: int) -> Example:
         assert self.trainer is not None, "only a trainer asks for batches"
@@ -65,9 +65,9 @@ class PackedData(LightningDataModule):
         self.cursor = Cursor(*state["cursor"])
 
     @property
-    def _share(self) -> Share:
+    def _process(self) -> ProcessRank:
         assert self.trainer is not None, "only a trainer asks for batches"
-        return Share(self.trainer.global_rank, self.trainer.world_size)
+        return ProcessRank(self.trainer.global_rank, self.trainer.world_size)
 
     def _loader(self, batches: TrainingBatches | ValidationBatches) -> DataLoader[Example]:
         n_workers = self.recipe.n_workers

@@ -190,9 +190,9 @@ def test_the_estimate_of_a_share_is_about_that_share(biofm: Any, tiny_esm2: Path
     write_inputs(tmp_path)
     estimate_of = words(tiny_esm2, "-o", "out.csv", "--method", "wt-marginals", "--estimate")
     whole = json.loads(biofm(*estimate_of).out)
-    shares = [json.loads(biofm(*estimate_of, "--shard", f"{index}/2").out) for index in (1, 2)]
-    assert sum(share["n_variants"] for share in shares) == whole["n_variants"]
-    assert all(0 < share["output_bytes"][".csv"] < whole["output_bytes"][".csv"] for share in shares)
+    shards = [json.loads(biofm(*estimate_of, "--shard", f"{index}/2").out) for index in (1, 2)]
+    assert sum(shard["n_variants"] for shard in shards) == whole["n_variants"]
+    assert all(0 < shard["output_bytes"][".csv"] < whole["output_bytes"][".csv"] for shard in shards)
     nothing = json.loads(biofm(*estimate_of, "--shard", "1/100000").out)
     assert (nothing["n_variants"], set(nothing["output_bytes"].values())) == (0, {0})
 

@@ -157,7 +157,7 @@ WRONG = {
         ("score", "v.csv", "-w", "wt.fasta", "-o", "-", "--resume"),
         "--resume: a run that writes",
     ),
-    "a share": (
+    "a shard": (
         ("score", "v.csv", "-w", "wt.fasta", "-o", "-", "--shard", "1/2"),
         "--shard: a run that writes to",
     ),

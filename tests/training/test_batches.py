@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from biofm.modalities import ProteinTokenizer
 from biofm.training import PretrainRecipe
-from biofm.training.batches import BEGINNING, Maker, Share, TrainingBatches, ValidationBatches
+from biofm.training.batches import BEGINNING, Maker, ProcessRank, TrainingBatches, ValidationBatches
 from biofm.training.objectives import Example, Objective, masked_lm, regression
 
 MakeProteins = Callable[..., list[str]]
@@ -30,7 +30,7 @@ def make_batches(make_recipe: MakeRecipe, tokenizer: ProteinTokenizer) -> MakeBa
     def make(
         proteins: list[str],
         *,
-        share: Share = Share(),  # noqa: B008  # immutable
+        process: ProcessRank = ProcessRank(),  # noqa: B008  # immutable
         start: Any = BEGINNING,
         objective: Objective | None = None,
         **changes: Any,
@@ -42,7 +42,7 @@ def make_batches(make_recipe: MakeRecipe, tokenizer: ProteinTokenizer) -> MakeBa
             mixture, store, budget=recipe.tokens_per_batch, max_length=recipe.max_length, seed=recipe.seed
         )
         maker = Maker(store, objective or masked_lm(tokenizer, recipe), recipe)
-        return TrainingBatches(maker, plan, recipe.batches_per_step, share, start)
+        return TrainingBatches(maker, plan, recipe.batches_per_step, process, start)
 
     return make
 
@@ -123,7 +123,7 @@ def test_processes_share_the_batches_of_each_step(
     proteins = make_proteins(60)
     alone = list(islice(make_batches(proteins, batches_per_step=6), 36))
     for rank in range(n_processes):
-        part = make_batches(proteins, batches_per_step=6, share=Share(rank, n_processes))
+        part = make_batches(proteins, batches_per_step=6, process=ProcessRank(rank, n_processes))
         assert all(map(are_same, alone[rank::n_processes], islice(part, 36 // n_processes)))
 
 
@@ -179,11 +179,11 @@ def make_validation(
 ) -> Callable[..., ValidationBatches]:
     """Make validation batches of every second one of forty proteins."""
 
-    def make(share: Share = Share()) -> ValidationBatches:  # noqa: B008  # immutable
+    def make(process: ProcessRank = ProcessRank()) -> ValidationBatches:  # noqa: B008  # immutable
         recipe = make_recipe()
         store = TokenStore.of(map(tokenizer.encode, make_proteins(40)))
         maker = Maker(store, masked_lm(tokenizer, recipe), recipe)
-        return ValidationBatches(maker, np.arange(1, 40, 2), recipe.tokens_per_batch, share)
+        return ValidationBatches(maker, np.arange(1, 40, 2), recipe.tokens_per_batch, process)
 
     return make
 
@@ -213,7 +213,7 @@ def test_every_process_has_as_many_validation_batches_and_what_is_one_too_many_c
     alone = all_of(make_validation())
     n_processes = 4
     assert len(alone) % n_processes
-    parts = [all_of(make_validation(Share(rank, n_processes))) for rank in range(n_processes)]
+    parts = [all_of(make_validation(ProcessRank(rank, n_processes))) for rank in range(n_processes)]
     assert len({len(part) for part in parts}) == 1
     in_turn = [example for row in zip(*parts, strict=True) for example in row]
     assert all(map(are_same, alone, in_turn))

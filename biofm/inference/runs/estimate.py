@@ -95,7 +95,7 @@ def estimate_embedding(
         embedder: The embedder. Its model must just have been loaded: the memory of loading is part of the
             estimate.
         records: The records of the whole input.
-        shard: The share of the input that the run will embed.
+        shard: The part of the input that the run will embed.
         suffix: The suffix of the output's name, such as ".h5ad".
         notices: Counts what a reader of the result should know.
         dtype_reason: Why the model runs in its dtype, in words.

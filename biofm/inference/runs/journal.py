@@ -45,7 +45,7 @@ def fingerprint(embedder: Embedder, provenance: ProvenanceFields, shard: Shard) 
     Args:
         embedder: The embedder of the run.
         provenance: How the embeddings are made.
-        shard: The share of the input that the run embeds.
+        shard: The part of the input that the run embeds.
     """
     how = {name: value for name, value in provenance.items() if name != "model"}
     return how | {
@@ -75,7 +75,7 @@ def embed_to_journal(
         embedder: The embedder of the run.
         intake: The records of the whole input.
         journal: The journal of the run, which has begun.
-        shard: The share of the input to embed.
+        shard: The part of the input to embed.
         where: The name of the input, for messages.
         notices: Counts what a reader of the embeddings should know.
         progress: Shows how far the run is.
@@ -115,7 +115,7 @@ def read_through(embedder: Embedder, intake: Intake, shard: Shard, notices: Coun
     Args:
         embedder: The embedder of the run, which checks each record.
         intake: The records of the whole input.
-        shard: The share of the input to count.
+        shard: The part of the input to count.
         notices: Counts what a reader of the embeddings should know.
 
     Raises:

@@ -23,11 +23,11 @@ MOST_NAMED = 20
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """Describes one of the ``n`` shares of an input. Equal sequences are in the same share.
+    """Describes one of the ``n`` shards of an input, which separate runs work on. Equal sequences share one.
 
     Attributes:
-        index: The number of this share, from 1 to ``n``.
-        n: How many shares there are.
+        index: The number of this shard, from 1 to ``n``.
+        n: How many shards there are.
     """
 
     index: int
@@ -35,10 +35,10 @@ class Shard:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read text such as ``2/8``, the second of eight shares.
+        """Read text such as ``2/8``, the second of eight shards.
 
         Args:
-            text: The number of the share and how many there are, with a slash between.
+            text: The number of the shard and how many there are, with a slash between.
 
         Raises:
             OptionError: The text is anything else.
@@ -52,7 +52,7 @@ class Shard:
         return cls(index, n)
 
     def holds(self, key: bytes) -> bool:
-        """Return whether a sequence is in this share.
+        """Return whether a sequence is in this shard.
 
         Args:
             key: The key of the sequence.
@@ -60,7 +60,7 @@ class Shard:
         return int.from_bytes(key[:8], "big") % self.n == self.index - 1
 
     def path(self, output: Path) -> Path:
-        """Return the path where the journal of this share is left for ``biofm merge``.
+        """Return the path where the journal of this shard is left for ``biofm merge``.
 
         Args:
             output: The path of the whole output.

@@ -95,7 +95,7 @@ def estimate_scores(
         scorer: The models and the method. The models must just have been loaded: the memory of loading is
             part of the estimate.
         names: The names of the models' columns.
-        shard: The share of the input that the run will score.
+        shard: The part of the input that the run will score.
         notices: Counts what a reader of the scores should know.
         compute: The device and the dtype of the models.
 

@@ -38,7 +38,7 @@ def fingerprint_of_scores(
         scorer: The models and the method.
         provenance: How the scores are made.
         names: The names of the models' columns.
-        shard: The share of the input that the run scores.
+        shard: The part of the input that the run scores.
     """
     how = {name: value for name, value in provenance.items() if name != "models"}
     runners = [model.runner for model in scorer.models]
@@ -71,7 +71,7 @@ def score_to_journal(
         scorer: The models and the method.
         names: The names of the models' columns.
         journal: The journal of the run, which has begun.
-        shard: The share of the input to score.
+        shard: The part of the input to score.
         where: The name of the input, for messages.
         notices: Counts what a reader of the scores should know.
         progress: Shows how far the run is.
@@ -168,7 +168,7 @@ def totals_of_rows(rows: Rows, shard: Shard) -> ScoreTotals:
 
     Args:
         rows: The rows of the whole input, which are read to their end.
-        shard: The share of the input to count.
+        shard: The part of the input to count.
     """
     have_variants = Counter(isinstance(row.variant, Variant) for row in of_shard(rows, shard))
     return ScoreTotals(have_variants.total(), n_unscored=have_variants[False], n_scored=0, n_tokens=0)

@@ -14,7 +14,7 @@ from torch import nn
 from biofm.core.memory import resident_bytes
 from biofm.inference import Compute
 from biofm.nn import Encoder, recompute_blocks
-from biofm.training.batches import BEGINNING, Maker, Share, TrainingBatches
+from biofm.training.batches import BEGINNING, Maker, ProcessRank, TrainingBatches
 from biofm.training.data import PackedData
 from biofm.training.objectives import Example, Objective
 from biofm.training.optimizers import make_optimizer
@@ -142,7 +142,7 @@ def plan_of(data: PackedData, recipe: Recipe) -> Plan:
 
 def sample_batches(objective: Objective, data: PackedData, recipe: Recipe) -> Iterator[Example]:
     maker = Maker(data.store, objective, recipe)
-    return iter(TrainingBatches(maker, plan_of(data, recipe), 1, Share(), BEGINNING))
+    return iter(TrainingBatches(maker, plan_of(data, recipe), 1, ProcessRank(), BEGINNING))
 
 
 def precision(compute: Compute) -> AbstractContextManager[None]:
