@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING
 from biofm_datasets.text import format_count
 
 from biofm.api import Evaluate
-from biofm.cli.printing import print_json, print_result, print_table, say, say_notices, say_wrote
+from biofm.cli.printing import (
+    format_estimate,
+    print_json,
+    print_result,
+    print_table,
+    say,
+    say_notices,
+    say_wrote,
+)
 
 if TYPE_CHECKING:
     from biofm.evaluation import Comparison, Evaluation, Row
@@ -37,15 +45,8 @@ def _print_evaluation(found: "Evaluation") -> None:
 
 
 def _cells(row: "Row") -> tuple[str, ...]:
-    spearman = _spell(row.spearman.value)
-    if row.spearman.low is not None:
-        spearman += f" [{_spell(row.spearman.low)}, {_spell(row.spearman.high)}]"
-    others = (_spell(measure.value) for measure in (row.auroc, row.ndcg, row.mcc))
-    return row.name, spearman, *others, f"{row.n:,}"
-
-
-def _spell(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+    others = (format_estimate(measure, with_interval=False) for measure in (row.auroc, row.ndcg, row.mcc))
+    return row.name, format_estimate(row.spearman), *others, f"{row.n:,}"
 
 
 def _say_comparisons(found: "Evaluation") -> None:

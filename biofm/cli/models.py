@@ -69,7 +69,7 @@ def _print_model(facts: "ModelInfo", json: bool) -> None:
     if json:
         print_json(facts)
     else:
-        print_table([(name, _spell(value)) for name, value in asdict(facts).items()])
+        print_table([(name, _format_fact(value)) for name, value in asdict(facts).items()])
 
 
 def _print_kernels(rows: "list[Explanation]", json: bool) -> None:
@@ -79,7 +79,7 @@ def _print_kernels(rows: "list[Explanation]", json: bool) -> None:
         print_table(rows, header=tuple(name.replace("_", " ") for name in rows[0]._fields))
 
 
-def _spell(value: object) -> str:
+def _format_fact(value: object) -> str:
     """Return a fact of a model as people write it."""
     if isinstance(value, bool):
         return "yes" if value else "no"

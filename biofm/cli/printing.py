@@ -22,7 +22,8 @@ from biofm_datasets.text import format_count
 from biofm.core.errors import OptionError, OutputError
 from biofm.core.text import format_notice, shown, shown_lines
 
-if TYPE_CHECKING:  # it brings torch
+if TYPE_CHECKING:  # these bring torch
+    from biofm.evaluation import IntervalEstimate
     from biofm.inference.prediction import Remark
 
 
@@ -82,6 +83,16 @@ def print_table(rows: Sequence[tuple[str, ...]], header: tuple[str, ...] = ()) -
     widths = [max(len(row[i]) for row in lines) for i in range(len(lines[0]))]
     spelt = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in lines)
     print_result("\n".join(map(str.rstrip, spelt)))
+
+
+def format_estimate(estimate: "IntervalEstimate", *, with_interval: bool = True) -> str:
+    """Return a value for a table, with its interval if it has one; a value that is not defined is "-"."""
+    if estimate.value is None:
+        return "-"
+    text = f"{estimate.value:.3f}"
+    if with_interval and estimate.low is not None:
+        text += f" [{estimate.low:.3f}, {estimate.high:.3f}]"
+    return text
 
 
 def _in_json(value: Any) -> Any:

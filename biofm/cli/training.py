@@ -7,6 +7,7 @@ from biofm_datasets.text import format_count
 
 from biofm.api import Finetune, Pretrain
 from biofm.cli.printing import (
+    format_estimate,
     print_json,
     print_result,
     print_table,
@@ -17,7 +18,6 @@ from biofm.cli.printing import (
 )
 
 if TYPE_CHECKING:
-    from biofm.evaluation import IntervalEstimate
     from biofm.evaluation.supervised import JudgedRow, Judgement
     from biofm.training.finetuning import FinetuneSummary
     from biofm.training.summary import PretrainSummary
@@ -119,17 +119,8 @@ def _by_fitted(judgement: "Judgement") -> dict[str, list[str]]:
 
 def _cells(row: "JudgedRow", primary: str) -> tuple[str, ...]:
     return row.name, *(
-        _spell(estimate, with_interval=name == primary) for name, estimate in row.measures.items()
+        format_estimate(estimate, with_interval=name == primary) for name, estimate in row.measures.items()
     )
-
-
-def _spell(estimate: "IntervalEstimate", *, with_interval: bool) -> str:
-    if estimate.value is None:
-        return "-"
-    text = f"{estimate.value:.3f}"
-    if with_interval and estimate.low is not None:
-        text += f" [{estimate.low:.3f}, {estimate.high:.3f}]"
-    return text
 
 
 def _describe_calibration(calibrated: dict[str, Any]) -> str:

@@ -84,11 +84,14 @@ def check_bound(name: str, value: float | None, where: str, *, least: float | No
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise OptionError(f"{value!r} is not a number", where=where, remedy="Give a number")
     if not value >= lowest:
-        raise OptionError(f"{value} is too small", where=where, remedy=f"Give at least {_spell(lowest)}")
+        raise OptionError(
+            f"{value} is too small", where=where, remedy=f"Give at least {_format_limit(lowest)}"
+        )
     if value > bound.most:
-        remedy = f"Give at most {_spell(bound.most)}: {bound.reason}"
+        remedy = f"Give at most {_format_limit(bound.most)}: {bound.reason}"
         raise OptionError(f"{value} is too large", where=where, remedy=remedy)
 
 
-def _spell(number: float) -> str:
+def _format_limit(number: float) -> str:
+    """Return a limit as a message shows it: 4,294,967,295 or 0.5."""
     return f"{number:,}" if isinstance(number, int) else f"{number:g}"

@@ -72,7 +72,7 @@ def configure(
 def to_toml(configuration: Configuration) -> str:
     """Return the configuration as TOML for ``configure``, with a line for each field that is not None."""
     values = ((field.name, getattr(configuration, field.name)) for field in fields(configuration))
-    return "".join(f"{name} = {_spell(value)}\n" for name, value in values if value is not None)
+    return "".join(f"{name} = {_toml_value(value)}\n" for name, value in values if value is not None)
 
 
 def option_of(kind: type[Configuration], name: str) -> str:
@@ -202,8 +202,9 @@ def _kinds(annotation: Any) -> tuple[type, ...]:
     return (kind,)
 
 
-def _spell(value: Any) -> str:
+def _toml_value(value: Any) -> str:
+    """Return a value as TOML writes it."""
     if isinstance(value, tuple):
-        return f"[{', '.join(map(_spell, value))}]"
+        return f"[{', '.join(map(_toml_value, value))}]"
     # A JSON string is a TOML string, except that TOML requires DEL to be escaped and JSON does not.
     return repr(value) if isinstance(value, float) else json.dumps(value).replace("\x7f", "\\u007f")

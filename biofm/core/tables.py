@@ -94,7 +94,7 @@ class _DelimitedTable:
             self._names = list(columns)
             writer.writerow(self._names)
         assert list(columns) == self._names, (list(columns), self._names)
-        writer.writerows(zip(*map(_spell, columns.values()), strict=True))
+        writer.writerows(zip(*map(_format_cells, columns.values()), strict=True))
         self._handle.write("".join(lines).encode())
 
     def close(self) -> None:
@@ -149,20 +149,20 @@ def kept_apart(columns: Columns, added: Container[str]) -> dict[str, Any]:
     return apart
 
 
-def _spell(column: Any) -> Sequence[str]:
+def _format_cells(column: Any) -> Sequence[str]:
     """Return the cells of a column as text; a missing value is an empty cell."""
     if isinstance(column, np.ndarray):
         return list(map(str, column))  # NumPy prints as few digits as read back to the same number.
     if isinstance(column, list):
-        return [_spell_value(value) for value in column]
+        return [_format_cell(value) for value in column]
     is_single = str(column.type) == "float"  # This is Arrow's name of float32.
     return [
-        _spell_value(np.float32(value) if is_single and value is not None else value)
+        _format_cell(np.float32(value) if is_single and value is not None else value)
         for value in column.to_pylist()
     ]
 
 
-def _spell_value(value: object) -> str:
+def _format_cell(value: object) -> str:
     if value is None:
         return ""
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from biofm.evaluation.bootstrap import IntervalEstimate
 
 
-def spell(value: float) -> str:
+def _three_decimals(value: float) -> str:
     """Write a value with three decimals, without the sign of a negative zero."""
     return f"{value:z.3f}"
 
@@ -18,7 +18,7 @@ def say_which_is_better(
     difference: IntervalEstimate | None = None,
     *,
     higher_is_better: bool = True,
-    write: Callable[[float], str] = spell,
+    write: Callable[[float], str] = _three_decimals,
     ending: str = "",
     advice: str = "use the baseline",
 ) -> str:

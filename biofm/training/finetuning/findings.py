@@ -207,8 +207,8 @@ def describe_flat(labels: Labels, outputs: Floats, name: str) -> list[str]:
             of = f" of {target!r}" if len(labels.targets) > 1 else ""
             found.append(
                 f"The predictions{of} are nearly the same for every {name} row (standard deviation "
-                f"{_spell(spread)}, of the measured values {_spell(measured)}): the model learned almost "
-                "nothing, even if its rank correlation is high."
+                f"{_two_digits(spread)}, of the measured values {_two_digits(measured)}): the model learned "
+                "almost nothing, even if its rank correlation is high."
             )
     return found
 
@@ -229,7 +229,7 @@ def _describe_missing_intervals(
     return found
 
 
-def _spell(value: float) -> str:
+def _two_digits(value: float) -> str:
     """Return two digits of a number, without an exponent unless it is very small."""
     return (
         f"{value:.2g}"

@@ -72,7 +72,7 @@ def _facts(summary: FinetuneSummary, plan: Plan) -> dict[str, str]:
     for name, found in summary.judged.items():
         model, *baselines = (row.measures[summary.primary].value for row in found.rows)
         best = max((value for value in baselines if value is not None), default=None)
-        facts[f"{_spell(summary.primary)}, {name} rows"] = _number(model)
+        facts[f"{_measure_name(summary.primary)}, {name} rows"] = _number(model)
         facts[f"best baseline, {name} rows"] = _number(best)
     return facts | {"method": summary.method, "members": f"{len(plan.members):,}"}
 
@@ -116,7 +116,7 @@ def _compared(found: Judgement, primary: str) -> Results:
     return Results(
         title="",
         measures=tuple(
-            Measure(name=_spell(it), higher_is_better=it not in LOWER_IS_BETTER) for it in measures
+            Measure(name=_measure_name(it), higher_is_better=it not in LOWER_IS_BETTER) for it in measures
         ),
         contenders=_contenders(found, [[row.measures[it] for it in measures] for row in found.rows]),
         interval="95 % bootstrap interval over the rows",
@@ -126,7 +126,7 @@ def _compared(found: Judgement, primary: str) -> Results:
 
 def _by_target(summary: FinetuneSummary, found: Judgement, title: str) -> Results:
     """Make the table of the primary metric with a column for each target."""
-    name, targets = _spell(summary.primary), summary.targets
+    name, targets = _measure_name(summary.primary), summary.targets
     return Results(
         title=f"{title}, each target by itself",
         has_comparison=False,
@@ -214,7 +214,8 @@ def _called(model: str) -> str:
     return Path(model).name if Path(model).is_absolute() else model
 
 
-def _spell(measure: str) -> str:
+def _measure_name(measure: str) -> str:
+    """Return a measure's name for people."""
     return MEASURE_NAMES.get(measure, measure)
 
 

@@ -146,7 +146,7 @@ def _attention_task(workload: Workload, which: Pass, provider: Provider) -> Task
 
     def measure(bench: Bench) -> Row:
         work = provider.work(_batch(workload, bench.device), which)
-        exact = _exact(workload, provider.turning, bench.device)
+        exact = _exact_results(workload, provider.turning, bench.device)
         found = [x[: len(y)] for x, y in zip(work(), exact, strict=False)]
         error = relative_error(found, exact[: len(found)])
         flops = workload.flops(which)
@@ -163,7 +163,7 @@ def _batch(workload: Workload, device: torch.device) -> Batch:
 
 
 @lru_cache(maxsize=3)
-def _exact(workload: Workload, turning: Turning, device: torch.device) -> list[Tensor]:
+def _exact_results(workload: Workload, turning: Turning, device: torch.device) -> list[Tensor]:
     """Compute the exact output and the gradients of q, k and v; keep the last ones.
 
     The gradients of a norm's weights are left out, because they are sums over every sequence.

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from biofm_kernels.attention.reference import CAUSAL, EVERYTHING, Keys, Queries, Sums, Window, sees
 from biofm_kernels.packing import Packing
+from biofm_kernels.precision import exact_dtype
 
 LEAST_BLOCK = 128  # Queries in a block; a window wider than this makes larger blocks.
 
@@ -29,7 +30,7 @@ def forward(
 ) -> tuple[Queries, Sums]:
     """Compute the same as ``reference.forward``."""
     out = torch.empty(q.shape, dtype=q.dtype)
-    lse = torch.empty(q.shape[1], q.shape[0], dtype=torch.promote_types(q.dtype, torch.float32))
+    lse = torch.empty(q.shape[1], q.shape[0], dtype=exact_dtype(q))
     for piece in _pieces(packing, window):
         if not piece.n_keys:
             piece.of_queries(out).zero_()

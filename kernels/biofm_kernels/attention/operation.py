@@ -16,6 +16,7 @@ from biofm_kernels import backends
 from biofm_kernels.attention import dispatch
 from biofm_kernels.attention.reference import EVERYTHING, Window
 from biofm_kernels.packing import Packing, Rotary, Tiles
+from biofm_kernels.precision import exact_dtype
 from biofm_kernels.qk_norm_rope import QKNorm, check_turning, parts_of
 from biofm_kernels.registration import register
 
@@ -145,12 +146,12 @@ def _fake_forward(*arguments: Any) -> tuple[Tensor, ...]:
     """Make empty results of ``_forward``'s shapes."""
     call, keeps = Call(*arguments[:-1]), arguments[-1]
     n_queries, n_heads, _ = call.q.shape
-    lse = call.q.new_empty(n_heads, n_queries, dtype=_exact(call.q))
+    lse = call.q.new_empty(n_heads, n_queries, dtype=exact_dtype(call.q))
     kept = _nothing_kept(call)
     if keeps and call.turns:
         stats = kept[2:]
         if call.norm is not None:
-            stats = [x.new_empty(x.shape[0], 2, dtype=_exact(x)) for x in (call.q, call.k)]
+            stats = [x.new_empty(x.shape[0], 2, dtype=exact_dtype(x)) for x in (call.q, call.k)]
         kept = [call.q.new_empty(call.q.shape), call.k.new_empty(call.k.shape), *stats]
     return call.q.new_empty(call.q.shape), lse, *kept
 
@@ -216,18 +217,13 @@ def _differentiate(ctx: Any, d_out: Tensor | None, *of_kept: Tensor | None) -> t
 
 def _nothing_kept(call: Call) -> list[Tensor]:
     """Make the four empty tensors that stand for what is not kept."""
-    exact = _exact(call.q)
+    exact = exact_dtype(call.q)
     return [
         call.q.new_empty(0, *call.q.shape[1:]),
         call.k.new_empty(0, *call.k.shape[1:]),
         call.q.new_empty(0, 2, dtype=exact),
         call.q.new_empty(0, 2, dtype=exact),
     ]
-
-
-def _exact(x: Tensor) -> torch.dtype:
-    """Return the dtype to compute in: float32, or float64 if x is in float64."""
-    return torch.promote_types(x.dtype, torch.float32)
 
 
 _attention = register(

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from biofm_kernels.packing import Packing
+from biofm_kernels.precision import to_exact
 
 Queries = Float[Tensor, "queries heads head_dim"]
 Keys = Float[Tensor, "tokens heads head_dim"]  # and values
@@ -35,7 +36,7 @@ def forward(
     Also return the logarithm of the sum that each softmax divides by: +inf for a query that sees no key,
     whose output is 0.
     """
-    out, lse = q.new_zeros(q.shape), _exact(q.new_empty(q.shape[1], q.shape[0]))
+    out, lse = q.new_zeros(q.shape), to_exact(q.new_empty(q.shape[1], q.shape[0]))
     for queries, keys in _sequences(packing):
         scores = _scores(q[queries], k[keys], scale, window)  # (heads, queries, keys)
         sums = scores.logsumexp(-1)
@@ -63,10 +64,10 @@ def backward(
     """
     d_q, d_k, d_v = (x.new_zeros(x.shape) for x in (q, k, v))
     for queries, keys in _sequences(packing):
-        d_o, o = _exact(d_out[queries]), _exact(out[queries])
+        d_o, o = to_exact(d_out[queries]), to_exact(out[queries])
         weights = torch.exp(_scores(q[queries], k[keys], scale, window) - lse[:, queries, None])
         delta = (d_o * o).sum(-1).T[..., None]  # (heads, queries, 1)
-        d_scores = scale * weights * (torch.einsum("qhd,khd->hqk", d_o, _exact(v[keys])) - delta)
+        d_scores = scale * weights * (torch.einsum("qhd,khd->hqk", d_o, to_exact(v[keys])) - delta)
         d_q[queries] = _mixed(d_scores, k[keys]).to(q.dtype)
         d_k[keys] = _mixed(d_scores.mT, q[queries]).to(k.dtype)
         d_v[keys] = _mixed(weights.mT, d_o).to(v.dtype)
@@ -88,18 +89,13 @@ def sees(n_queries: int, n_keys: int, window: Window, device: torch.device, ahea
 
 def _scores(q: Tensor, k: Tensor, scale: float, window: Window) -> Tensor:
     """Compute the scores of one sequence: -inf where a query does not see a key."""
-    scores = torch.einsum("qhd,khd->hqk", _exact(q), _exact(k)) * scale
+    scores = torch.einsum("qhd,khd->hqk", to_exact(q), to_exact(k)) * scale
     return scores.masked_fill(~sees(len(q), len(k), window, q.device), -torch.inf)
 
 
 def _mixed(weights: Tensor, rows: Tensor) -> Tensor:
     """Multiply weights with rows, head by head."""
-    return torch.einsum("hab,bhd->ahd", weights, _exact(rows))
-
-
-def _exact(x: Tensor) -> Tensor:
-    """Convert to float32, or leave float64 as it is."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
+    return torch.einsum("hab,bhd->ahd", weights, to_exact(rows))
 
 
 def _sequences(packing: Packing) -> Iterator[tuple[slice, slice]]:

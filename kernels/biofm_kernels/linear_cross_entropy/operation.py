@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from biofm_kernels.backends import run
+from biofm_kernels.precision import exact_dtype
 from biofm_kernels.registration import register
 
 
@@ -46,7 +47,7 @@ def _fake_forward(
     hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Make empty results of ``_forward``'s shapes."""
-    exact = torch.promote_types(hidden.dtype, torch.float32)
+    exact = exact_dtype(hidden)
     losses, lse = (hidden.new_empty(hidden.shape[0], dtype=exact) for _ in range(2))
     return losses, lse
 

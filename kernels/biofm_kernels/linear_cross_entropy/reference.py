@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from biofm_kernels.precision import exact_dtype
+
 IGNORED = -100  # The target of a row that does not count, as in torch.
 LOGITS_AT_ONCE = 2**22  # 16 MiB
 
@@ -21,7 +23,7 @@ def forward(
     targets: Int[Tensor, " rows"],
 ) -> tuple[Float[Tensor, " rows"], Float[Tensor, " rows"]]:
     """Compute the losses, and for each row the logarithm of the sum that its softmax divides by."""
-    losses = hidden.new_empty(len(hidden), dtype=_exact_dtype(hidden))
+    losses = hidden.new_empty(len(hidden), dtype=exact_dtype(hidden))
     lse = torch.empty_like(losses)
     for rows, logits in _blocks_of_logits(hidden, weight, bias):
         lse[rows] = logits.logsumexp(1)
@@ -55,7 +57,7 @@ def backward(
 
 def _blocks_of_logits(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Iterator[tuple[slice, Tensor]]:
     """Yield some rows at a time, and their logits (rows, vocabulary)."""
-    weight = weight.to(_exact_dtype(hidden))
+    weight = weight.to(exact_dtype(hidden))
     bias = None if bias is None else bias.to(weight.dtype)
     n_at_once = max(LOGITS_AT_ONCE // len(weight), 1)
     for start in range(0, len(hidden), n_at_once):
@@ -69,8 +71,3 @@ def _places(targets: Tensor) -> tuple[Tensor, Tensor]:
     """
     ignored = targets == IGNORED
     return targets.long().masked_fill(ignored, 0)[:, None], ~ignored
-
-
-def _exact_dtype(x: Tensor) -> torch.dtype:
-    """Return the dtype to compute in: float32, or float64 if x is in float64."""
-    return torch.promote_types(x.dtype, torch.float32)

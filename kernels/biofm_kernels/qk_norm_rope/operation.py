@@ -9,6 +9,7 @@ from torch import Tensor
 
 from biofm_kernels.backends import run
 from biofm_kernels.packing import Rotary
+from biofm_kernels.precision import exact_dtype
 from biofm_kernels.qk_norm_rope.norm import QKNorm, parts_of
 from biofm_kernels.registration import register
 
@@ -85,7 +86,7 @@ def _fake_forward(
     rotary: Sequence[Tensor],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Make empty results of ``_forward``'s shapes."""
-    exact = torch.promote_types(q.dtype, torch.float32)
+    exact = exact_dtype(q)
     q_stats, k_stats = (x.new_empty(0 if kind is None else x.shape[0], 2, dtype=exact) for x in (q, k))
     return q.new_empty(q.shape), k.new_empty(k.shape), q_stats, k_stats
 

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from biofm_kernels.packing import Rotary
+from biofm_kernels.precision import to_exact
 from biofm_kernels.qk_norm_rope.norm import Norm, QKNorm
 
 
@@ -86,7 +87,7 @@ def _turns(rotary: Rotary | None) -> tuple[_Turn | None, _Turn | None]:
 
 def _forward(x: Tensor, norm: Norm | None, turn: _Turn | None) -> tuple[Tensor, Tensor]:
     """Normalise and rotate rows, and return the statistics of their norm."""
-    exact = _exact(x)
+    exact = to_exact(x)
     stats = exact.new_empty(0, 2)
     if norm is not None:
         y, stats = _normed(exact.flatten(1), norm)
@@ -101,18 +102,13 @@ def _backward(
     d_out: Tensor, x: Tensor, stats: Tensor, norm: Norm, back: _Turn | None
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Compute the gradients of the rows and of the norm's parameters."""
-    exact = _exact(d_out)
+    exact = to_exact(d_out)
     if back is not None:
         exact = _turned(exact, back)
-    d_x, d_weight, d_bias = _through_norm(exact.flatten(1), _exact(x).flatten(1), stats, norm)
+    d_x, d_weight, d_bias = _through_norm(exact.flatten(1), to_exact(x).flatten(1), stats, norm)
     if norm.bias is not None and d_bias is not None:
         d_bias = d_bias.to(norm.bias.dtype)
     return d_x.view(x.shape).to(x.dtype), d_weight.to(norm.weight.dtype), d_bias
-
-
-def _exact(x: Tensor) -> Tensor:
-    """Convert to float32, or leave float64 as it is."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def _parameters(norm: Norm, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:

@@ -4,11 +4,11 @@ export.
 
 from typing import Any
 
-import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from biofm_kernels.backends import run
+from biofm_kernels.precision import exact_dtype
 from biofm_kernels.registration import register
 
 
@@ -40,7 +40,7 @@ def _forward(x: Tensor, cu_seqlens: Tensor, weights: Tensor | None) -> tuple[Ten
 def _fake_forward(x: Tensor, cu_seqlens: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
     """Make empty results of ``_forward``'s shapes."""
     n_sequences = cu_seqlens.shape[0] - 1
-    exact = torch.promote_types(x.dtype, torch.float32)
+    exact = exact_dtype(x)
     return x.new_empty(n_sequences, x.shape[1]), x.new_empty(n_sequences, dtype=exact)
 
 

@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
+from biofm_kernels.precision import to_exact
+
 
 def forward(
     x: Float[Tensor, "rows d"],
@@ -14,7 +16,7 @@ def forward(
     weights: Shaped[Tensor, " rows"] | None,
 ) -> tuple[Float[Tensor, "sequences d"], Float[Tensor, " sequences"]]:
     """Compute the means, and the sum of each sequence's weights: its length if there are no weights."""
-    exact = x.to(torch.promote_types(x.dtype, torch.float32))
+    exact = to_exact(x)
     n_sequences, owners = len(cu_seqlens) - 1, _owners(cu_seqlens, len(x))
     totals = cu_seqlens.diff().to(exact.dtype)
     if weights is not None:
