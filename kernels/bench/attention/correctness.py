@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import torch
 from providers import BIOFM, Provider
-from workloads import PASSES, Workload, exact_results, make_batch, relative_error
+from workloads import Workload, exact_results, make_batch, relative_error
 
 # In the interpreter the tests allow half of these, and in float32 a fifth: a GPU's power of two is
 # approximate.
@@ -52,7 +52,7 @@ def faults(
 def _faults_of(provider: Provider, workload: Workload, device: torch.device, n_runs: int) -> Iterator[str]:
     """Yield what is wrong with one provider in one case."""
     batch = make_batch(workload, device)
-    work = provider.work(batch, PASSES[provider.has_gradient])
+    work = provider.work(batch, "forward+backward")
     found, *again = (work() for _ in range(n_runs))
     error = relative_error(found, exact_results(batch, provider.turning, len(workload.lengths))[: len(found)])
     if not error < LIMITS[workload.dtype]:

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import torch
 from biofm_kernels import attention, qk_norm_rope
-from biofm_kernels.attention import launch
 from biofm_kernels.attention.reference import EVERYTHING
 from torch import Tensor
 from torch.nn import functional as F
@@ -32,15 +31,12 @@ class Provider(NamedTuple):
     name: str
     turning: Turning
     build: Callable[[Batch], Attend]
-    has_gradient: bool = True
 
     def work(self, batch: Batch, which: Pass) -> Callable[[], list[Tensor]]:
         """Make the function that does one pass.
 
         It returns the output and, in a backward pass, the gradients of all inputs.
         """
-        if which == "forward+backward" and not self.has_gradient:
-            raise UnsuitableError("forward only")
         attend, inputs = self.build(batch), batch.inputs(self.turning)
 
         def work() -> list[Tensor]:
@@ -53,9 +49,7 @@ class Provider(NamedTuple):
 
 
 def biofm_packed(turning: Turning, batch: Batch) -> Attend:
-    """Build biofm's attention as in training, where q and k are rotated beforehand: the inputs have
-    gradients.
-    """
+    """Build biofm's attention."""
     norm = batch.norm if turning == "norm" else None
     rotary = None if turning == "plain" else batch.rotary
     bounds = (batch.cu_seqlens, batch.max_seqlen)
@@ -63,12 +57,6 @@ def biofm_packed(turning: Turning, batch: Batch) -> Attend:
         batch.q, batch.k, batch.v, *bounds,
         norm=norm, rotary=rotary, window=batch.workload.window, tiles=batch.tiles,
     )  # fmt: skip
-
-
-def biofm_inline(batch: Batch) -> Attend:
-    """Build biofm's attention that rotates q and k while it reads them."""
-    arguments = (batch.q, batch.k, batch.v, batch.tiles, batch.scale, batch.workload.window, batch.rotary)
-    return lambda: launch.forward(*arguments)[0]
 
 
 def biofm_turned_for_varlen(batch: Batch) -> Attend:
@@ -145,8 +133,7 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 BIOFM = (
-    Provider("biofm, rotary beforehand", "rotary", partial(biofm_packed, "rotary")),
-    Provider("biofm, rotary inline", "rotary", biofm_inline, has_gradient=False),
+    Provider("biofm, rotary", "rotary", partial(biofm_packed, "rotary")),
     Provider("biofm, no rotary", "plain", partial(biofm_packed, "plain")),
     Provider("biofm, LayerNorm and rotary", "norm", partial(biofm_packed, "norm")),
 )

@@ -133,8 +133,7 @@ def _attention_tasks(workloads: list[Workload], providers: tuple[Provider, ...])
     for workload in workloads:
         for which in PASSES:
             for provider in providers:
-                if which == "forward" or provider.has_gradient:
-                    yield _attention_task(workload, which, provider)
+                yield _attention_task(workload, which, provider)
 
 
 def _attention_task(workload: Workload, which: Pass, provider: Provider) -> Task:

@@ -45,7 +45,6 @@ FULL = Space({64: 20, 32: 20, 128: 16}, protein_lengths(32768), (128, 64), (64, 
 REHEARSED = Space({16: 1}, (20,), (64,), (32, 16), (4,), (1,))
 MET_BLOCK = {  # For each kernel, the block that a program walks; it owns the other one.
     "attention_forward": "BLOCK_K",
-    "attention_forward_rotary": "BLOCK_K",
     "attention_delta": None,
     "attention_backward_keys": "BLOCK_Q",
     "attention_backward_queries": "BLOCK_K",
@@ -133,13 +132,12 @@ def _ms_or_reason(work: Work, expected: list[Tensor], spills: list[int], batch: 
 @torch.no_grad()
 def _work(kernel: str, batch: Batch) -> Work:
     """Make the function that is timed: the pass that the kernel is part of."""
-    rotary = None if kernel == "attention_forward" else batch.rotary
     q, k, v = (x.detach() for x in (batch.q, batch.k, batch.v))
     layout = (batch.tiles, batch.scale, batch.workload.window)
-    if kernel.startswith("attention_forward"):
-        return lambda: list(launch.forward(q, k, v, *layout, rotary))
+    if kernel == "attention_forward":
+        return lambda: list(launch.forward(q, k, v, *layout))
     out, lse = launch.forward(q, k, v, *layout)
-    return lambda: list(launch.backward(batch.d_out, q, k, v, out, lse, *layout, rotary))
+    return lambda: list(launch.backward(batch.d_out, q, k, v, out, lse, *layout, batch.rotary))
 
 
 def _written(table: tables.Table) -> str:

@@ -25,14 +25,14 @@ def make_rotary(head_dim: int) -> Rotary:
 
 
 def attention_both_ways(dtype: torch.dtype, head_dim: int, mode: str) -> None:
-    """Launch forward and backward over views of one projection: ``plain``, in a ``window``, or with
-    ``rotary``.
+    """Launch forward and backward over views of one projection: ``plain``, in a ``window``, or with gradients
+    that are rotated back (``rotary``).
     """
     q, k, v = torch.zeros(N_TOKENS, 3, N_HEADS, head_dim, dtype=dtype).unbind(1)
     tiles = tile(ONE_SEQUENCE, N_TOKENS, ONE_SEQUENCE, N_TOKENS)
     rotary = make_rotary(head_dim) if mode == "rotary" else None
     window = (128, 64) if mode == "window" else (-1, -1)
-    out, lse = attention.forward(q, k, v, tiles, head_dim**-0.5, window, rotary)
+    out, lse = attention.forward(q, k, v, tiles, head_dim**-0.5, window)
     attention.backward(out, q, k, v, out, lse, tiles, head_dim**-0.5, window, rotary)
 
 

@@ -1,8 +1,7 @@
 """Chooses between the implementations of attention, and runs the chosen one.
 
-Biofm's own kernels take ``rotary``: they rotate gradients back as they write them, and can rotate queries and
-keys as they read them, which is not chosen before it has been timed (``LONGEST_INLINE``). The other
-implementations get queries and keys that are rotated already.
+All of them get queries and keys that are rotated already. In the backward pass, biofm's own kernels take
+``rotary`` and rotate gradients back as they write them; behind the others, a pass of its own does that.
 """
 
 import inspect
@@ -24,11 +23,6 @@ T = TypeVar("T")
 OPERATION = "attention"
 PLAIN: dict[str, ModuleType] = {"varlen": varlen, "grouped": grouped, "reference": reference}
 LARGEST_VARLEN_HEAD_DIM = 256
-# Every program that reads keys can rotate them again, or one pass can rotate them beforehand. These are the
-# longest sequence for which the former is faster (0 until it has been timed), and the lowest compute
-# capability for which it is.
-LONGEST_INLINE = 0
-INLINE_CAPABILITY = (9, 0)
 
 
 def choose(device: torch.device, dtype: torch.dtype, head_dim: int) -> Choice:
@@ -46,14 +40,6 @@ def choose(device: torch.device, dtype: torch.dtype, head_dim: int) -> Choice:
     return Choice("reference", obstacle)
 
 
-def turns_inline(q: Tensor, max_seqlen: int) -> bool:
-    """Return whether ``forward`` is fastest when it rotates q and k itself."""
-    if q.device.type != "cuda" or max_seqlen > LONGEST_INLINE:
-        return False
-    has_kernel = choose(q.device, q.dtype, q.shape[-1]).backend == "triton"
-    return has_kernel and torch.cuda.get_device_capability(q.device) >= INLINE_CAPABILITY
-
-
 def forward(
     q: Queries,
     k: Keys,
@@ -62,21 +48,17 @@ def forward(
     tiles: Tiles | None,
     scale: float,
     window: Window,
-    rotary: Rotary | None = None,
 ) -> tuple[Queries, Sums]:
-    """Compute attention and the logarithm of each softmax's divisor. Given ``rotary``, rotate q and k
-    first.
-    """
+    """Compute attention and the logarithm of each softmax's divisor."""
 
     def plain(implementation: ModuleType) -> tuple[Tensor, Tensor]:
-        turned_q, turned_k = (q, k) if rotary is None else _turn(q, k, rotary)
-        mixed: tuple[Tensor, Tensor] = implementation.forward(turned_q, turned_k, v, packing, scale, window)
+        mixed: tuple[Tensor, Tensor] = implementation.forward(q, k, v, packing, scale, window)
         return mixed
 
     def kernel() -> tuple[Tensor, Tensor]:
         from biofm_kernels.attention import launch  # imports Triton, which only a GPU needs
 
-        return launch.forward(q, k, v, tiles or _tile(packing, q, k), scale, window, rotary)
+        return launch.forward(q, k, v, tiles or _tile(packing, q, k), scale, window)
 
     return _run(q, kernel, plain)
 
@@ -102,7 +84,8 @@ def backward(
     def plain(implementation: ModuleType) -> tuple[Tensor, Tensor, Tensor]:
         d_q, d_k, d_v = implementation.backward(d_out, q, k, v, out, lse, packing, scale, window)
         if rotary is not None:
-            d_q, d_k = _turn(d_q, d_k, rotary._replace(sin=-rotary.sin))
+            back = rotary._replace(sin=-rotary.sin)  # rotates by the opposite angle
+            d_q, d_k, *_ = run("qk_norm_rope", "forward", d_q, d_k, None, back)
         return d_q, d_k, d_v
 
     def kernel() -> tuple[Tensor, Tensor, Tensor]:
@@ -123,12 +106,6 @@ def _run(q: Tensor, kernel: Callable[[], T], plain: Callable[[ModuleType], T]) -
     if chosen() == "triton":  # It is not chosen again once it could not be built.
         return run_or_fall_back(OPERATION, kernel, lambda: plain(PLAIN[chosen()]))
     return plain(PLAIN[chosen()])
-
-
-def _turn(q: Tensor, k: Tensor, rotary: Rotary) -> tuple[Tensor, Tensor]:
-    """Rotate q and k."""
-    turned_q, turned_k, *_ = run("qk_norm_rope", "forward", q, k, None, rotary)
-    return turned_q, turned_k
 
 
 def _tile(packing: Packing, q: Tensor, k: Tensor) -> Tiles:

@@ -5,7 +5,7 @@ along.
 import triton
 import triton.language as tl
 
-from biofm_kernels.attention.head import load, load_turned, owned, store, visible, within_reach
+from biofm_kernels.attention.head import load, owned, store, visible, within_reach
 from biofm_kernels.numerics import dot, rounded
 
 LOG2_E = tl.constexpr(1.4426950408889634)
@@ -14,7 +14,7 @@ LN_2 = tl.constexpr(0.6931471805599453)
 
 @triton.jit(do_not_specialize=["n_queries", "left", "right"])
 def attention_forward(
-    q, k, v, out, lse, tiles, n_queries, scale, left, right, cos, sin, q_positions, k_positions,
+    q, k, v, out, lse, tiles, n_queries, scale, left, right,
     HEAD_DIM: tl.constexpr,
     Q_ROW: tl.constexpr, Q_HEAD: tl.constexpr,
     K_ROW: tl.constexpr, K_HEAD: tl.constexpr,
@@ -30,10 +30,7 @@ def attention_forward(
     q += head * Q_HEAD
     k += head * K_HEAD
     v += head * V_HEAD
-    if cos is None:
-        block_q = load(q, first, end, Q_ROW, HEAD_DIM, BLOCK_Q)
-    else:
-        block_q = load_turned(q, first, end, cos, sin, q_positions, Q_ROW, HEAD_DIM, BLOCK_Q)
+    block_q = load(q, first, end, Q_ROW, HEAD_DIM, BLOCK_Q)
 
     to_base_2 = scale * LOG2_E
     largest = tl.full((BLOCK_Q,), -float("inf"), tl.float32)
@@ -41,10 +38,7 @@ def attention_forward(
     mixed = tl.zeros(block_q.shape, tl.float32)
     for start in range(keys_first, keys_end, BLOCK_K):
         keys = start + tl.arange(0, BLOCK_K)
-        if cos is None:
-            block_k = load(k, start, keys_end, K_ROW, HEAD_DIM, BLOCK_K)
-        else:
-            block_k = load_turned(k, start, keys_end, cos, sin, k_positions, K_ROW, HEAD_DIM, BLOCK_K)
+        block_k = load(k, start, keys_end, K_ROW, HEAD_DIM, BLOCK_K)
         block_v = load(v, start, keys_end, V_ROW, HEAD_DIM, BLOCK_K)
         seen = visible(queries[:, None], keys[None, :], keys_end, left, right)
         scores = tl.where(seen, dot(block_q, tl.trans(block_k)), -float("inf"))

@@ -1,5 +1,5 @@
-"""One head's rows in a kernel: which rows a program owns and meets, and how they are read, rotated and
-written.
+"""One head's rows in a kernel: which rows a program owns and meets, and how they are read and written; the
+gradients of rotated rows are rotated back.
 
 Rows are read in blocks of (rows, padded head dim). Rotary embedding pairs the halves of a head, so each half
 is padded to a power of two: any even head dim is then one operand of a matrix product, and its halves part at
@@ -62,19 +62,14 @@ def visible(queries, keys, keys_end, left, right):
 
 
 @triton.jit
-def _entries(
-    first, end, ROW: tl.constexpr, HEAD_DIM: tl.constexpr, BLOCK: tl.constexpr, PARTNER: tl.constexpr = False
-):
+def _entries(first, end, ROW: tl.constexpr, HEAD_DIM: tl.constexpr, BLOCK: tl.constexpr):
     """Return where the entries of a block lie in memory, and which of them exist. Rows are ``ROW`` elements
     apart.
-
-    With ``PARTNER``, return for each entry its partner in the other half, as rotary embedding pairs them.
     """
     half: tl.constexpr = padded_half(HEAD_DIM)
     row = tl.arange(0, BLOCK)[:, None]
     place = tl.arange(0, 2 * half)[None, :]
-    which_half = 1 - place // half if PARTNER else place // half
-    column = which_half * (HEAD_DIM // 2) + place % half
+    column = place // half * (HEAD_DIM // 2) + place % half
     inside = row < end - first
     if 2 * half > HEAD_DIM:
         inside = inside & (place % half < HEAD_DIM // 2)
@@ -103,22 +98,6 @@ def _angles(table, positions, first, end, place, HEAD_DIM: tl.constexpr, BLOCK: 
     inside = (row < end - first)[:, None] & (place < HEAD_DIM // 2)[None, :]
     offset = position[:, None].to(tl.int64) * (HEAD_DIM // 2) + place[None, :]
     return tl.load(table + offset, mask=inside, other=0.0)
-
-
-@triton.jit
-def load_turned(
-    x, first, end, cos, sin, positions, ROW: tl.constexpr, HEAD_DIM: tl.constexpr, BLOCK: tl.constexpr
-):
-    """Load a block like ``load`` and rotate each row to its position: (x1 cos - x2 sin, x2 cos + x1 sin)."""
-    half: tl.constexpr = padded_half(HEAD_DIM)
-    block = load(x, first, end, ROW, HEAD_DIM, BLOCK)
-    offset, inside = _entries(first, end, ROW, HEAD_DIM, BLOCK, PARTNER=True)
-    partner = tl.load(x + offset, mask=inside, other=0.0)
-    place = tl.arange(0, 2 * half)
-    cos = _angles(cos, positions, first, end, place % half, HEAD_DIM, BLOCK)
-    sin = _angles(sin, positions, first, end, place % half, HEAD_DIM, BLOCK)
-    sin = tl.where(place < half, -1.0, 1.0)[None, :] * sin
-    return rounded(block.to(tl.float32) * cos + partner.to(tl.float32) * sin, block.dtype)
 
 
 @triton.jit

@@ -1,5 +1,5 @@
-"""Launches biofm's own attention kernels: FlashAttention-2 (Dao 2023) over packed sequences, with rotary
-embedding.
+"""Launches biofm's own attention kernels: FlashAttention-2 (Dao 2023) over packed sequences. The backward
+pass also rotates gradients back.
 
 The mathematics is in ``README.md`` beside this file.
 """
@@ -21,25 +21,22 @@ from biofm_kernels.configs import LARGEST_HEAD_DIM, block_sizes
 from biofm_kernels.packing import TILE, Rotary, Tiles
 
 
-def forward(
-    q: Queries, k: Keys, v: Keys, tiles: Tiles, scale: float, window: Window, rotary: Rotary | None = None
-) -> tuple[Queries, Sums]:
+def forward(q: Queries, k: Keys, v: Keys, tiles: Tiles, scale: float, window: Window) -> tuple[Queries, Sums]:
     """Compute attention over packed sequences: softmax(scale q kᵀ) v within each sequence, and the natural
     logarithm of the softmax's sum.
 
     A query at place i of its sequence sees the keys from ``i - window[0]`` to ``i + window[1]``; -1 means no
-    bound. A query that sees no key gives 0 and a log-sum of +inf. Given ``rotary``, q and k are rotated as
-    they are read.
+    bound. A query that sees no key gives 0 and a log-sum of +inf.
     """
     left, right = _bounds(q, k, v, scale, window)
-    (q, k, v), tiles, rotary = _readable(q, k, v), Tiles(*_packed(tiles)), _angles(rotary)
+    (q, k, v), tiles = _readable(q, k, v), Tiles(*_packed(tiles))
     out = torch.empty(q.shape, dtype=q.dtype, device=q.device)
     lse = torch.empty(q.shape[1], len(q), dtype=torch.float32, device=q.device)
-    sizes = _sizes("attention_forward" if rotary is None else "attention_forward_rotary", q)
+    sizes = _sizes("attention_forward", q)
     with torch.cuda.device_of(q):
         attention_forward[_grid(tiles.of_queries, sizes["BLOCK_Q"], q)](
             q, k, v, out, lse, tiles.of_queries, len(q), scale, left, right,
-            *(rotary or (None, None, None, None)), **_layout(q, k, v), **sizes,
+            **_layout(q, k, v), **sizes,
         )  # fmt: skip
     return out, lse
 
@@ -61,14 +58,14 @@ def backward(
     Given ``rotary``, q and k come rotated, and the gradients are those of q and k before the rotation.
     """
     left, right = _bounds(q, k, v, scale, window)
-    (q, k, v), tiles, rotary = _readable(q, k, v), Tiles(*_packed(tiles)), _angles(rotary)
+    (q, k, v), tiles = _readable(q, k, v), Tiles(*_packed(tiles))
     assert all(x.is_contiguous() for x in (out, lse)), (
         "out and lse must be contiguous, as forward returns them"
     )
     d_out = d_out.contiguous()
     delta = torch.empty(lse.shape, dtype=torch.float32, device=q.device)
     dq, dk, dv = (torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in (q, k, v))
-    cos, sin, q_positions, k_positions = rotary or (None, None, None, None)
+    cos, sin, q_positions, k_positions = (None,) * 4 if rotary is None else _packed(rotary)
     layout = _layout(q, k, v)
     with torch.cuda.device_of(q):
         sizes = _sizes("attention_delta", q)
@@ -110,11 +107,6 @@ def _readable(*qkv: Tensor) -> list[Tensor]:
 def _packed(tensors: Iterable[Tensor]) -> list[Tensor]:
     """Copy tensors that have gaps between their values: the kernels do not know about gaps."""
     return [x.contiguous() for x in tensors]
-
-
-def _angles(rotary: Rotary | None) -> Rotary | None:
-    """Return the angles without gaps between their values."""
-    return None if rotary is None else Rotary(*_packed(rotary))
 
 
 def _sizes(kernel: str, q: Tensor) -> dict[str, int]:

@@ -1,8 +1,7 @@
 """Attention as an operation of torch: this module defines it for autograd, compile and export.
 
-Norms, rotation and attention are one operation. Kernels can therefore rotate queries and keys when they read
-them, and rotate gradients back when they write them, and the operation keeps only what its backward pass
-reads.
+Norms, rotation and attention are one operation. Kernels can therefore rotate gradients back when they write
+them, and the operation keeps only what its backward pass reads.
 """
 
 from collections.abc import Sequence
@@ -133,8 +132,6 @@ def _forward(*arguments: Any) -> tuple[Tensor, ...]:
     nothing = _nothing_kept(call)
     if not call.turns:
         return *dispatch.forward(call.q, call.k, call.v, *call.layout), *nothing
-    if not keeps and call.norm is None and dispatch.turns_inline(call.q, call.max_seqlen):
-        return *dispatch.forward(call.q, call.k, call.v, *call.layout, rotary=call.angles), *nothing
     turned_q, turned_k, *stats = backends.run(
         "qk_norm_rope", "forward", call.q, call.k, call.norm, call.angles
     )

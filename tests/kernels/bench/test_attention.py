@@ -119,7 +119,7 @@ def test_a_second_run_measures_only_what_is_left(tmp_path: Path) -> None:
         assert result.returncode == 0, result.stderr
     with file.open(encoding="utf-8", newline="") as opened:
         providers = [row["provider"] for row in csv.DictReader(opened)]
-    assert providers == ["biofm, rotary beforehand", "biofm, rotary inline", "biofm, no rotary"]
+    assert providers == ["biofm, rotary", "biofm, no rotary", "biofm, LayerNorm and rotary"]
     assert all(name in result.stdout for name in providers), "the table is of both runs"
 
 

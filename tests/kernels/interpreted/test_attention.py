@@ -106,24 +106,17 @@ def exact_attention(q: Tensor, k: Tensor, v: Tensor, case: Case) -> tuple[Tensor
 
 
 def check_forward(case: Case, inputs: Inputs) -> None:
-    """Given ``rotary``, q and k are turned inside."""
     q, k, v = (x.double() for x in (inputs.q, inputs.k, inputs.v))
-    if inputs.rotary is not None:
-        q = turned(q, inputs.rotary, inputs.rotary.q_positions)
-        k = turned(k, inputs.rotary, inputs.rotary.k_positions)
     exact_out, exact_lse = exact_attention(q, k, v, case)
 
-    out, lse = launch.forward(
-        inputs.q, inputs.k, inputs.v, case.tiles, case.scale, case.window, inputs.rotary
-    )
+    out, lse = launch.forward(inputs.q, inputs.k, inputs.v, case.tiles, case.scale, case.window)
     assert out.dtype == case.dtype
     assert out.is_contiguous()
     assert relative_error(out, exact_out) < LIMITS[case.dtype]
     assert lse.dtype == torch.float32
     assert torch.equal(lse.isposinf(), exact_lse.isposinf())
     seen = exact_lse.isfinite()
-    rounding = LIMITS[torch.float32 if inputs.rotary is None else case.dtype]  # of the turned q and k
-    assert relative_error(lse[seen], exact_lse[seen]) < rounding
+    assert relative_error(lse[seen], exact_lse[seen]) < LIMITS[torch.float32]
 
 
 def check_backward(case: Case, inputs: Inputs) -> None:
@@ -223,7 +216,7 @@ def test_no_query_gives_no_output_and_no_gradient(lengths: tuple[int, ...]) -> N
 def run_both_ways(case: Case, inputs: Inputs, tiles: Tiles) -> list[Tensor]:
     """Everything that the kernels give."""
     q, k, v = inputs.q, inputs.k, inputs.v
-    out, lse = launch.forward(q, k, v, tiles, case.scale, case.window, inputs.rotary)
+    out, lse = launch.forward(q, k, v, tiles, case.scale, case.window)
     gradients = launch.backward(
         inputs.d_out, q, k, v, out, lse, tiles, case.scale, case.window, inputs.rotary
     )
