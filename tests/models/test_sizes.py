@@ -27,6 +27,9 @@ PUBLISHED_ESMC = {
     "esmc-6b": (80, 2560, 40, 6e9),
 }
 
+# Rives et al. 2021; ESM-1v has the same shape (Meier et al. 2021).
+PUBLISHED_ESM1 = dict.fromkeys(esm1.HUB_IDS, (33, 1280, 20, 650e6))
+
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_a_published_size_has_the_weights_of_the_original(name: str) -> None:
@@ -59,17 +62,20 @@ def test_the_default_of_transformers_is_an_esm_c_of_6b() -> None:
     assert esmc.config(d_model=2560, n_layers=80, n_heads=40).d_feedforward == EsmcConfig().intermediate_size
 
 
-@pytest.mark.parametrize("embedding_norm", [True, False], ids=["ESM-1b", "ESM-1v"])
-def test_an_esm1_of_650m_has_the_weights_of_the_original(embedding_norm: bool) -> None:
+@pytest.mark.parametrize("name", ["esm1b", "esm1v-1"])
+def test_an_esm1_of_650m_has_the_weights_of_the_original(name: str) -> None:
+    n_layers, width, n_heads, about = PUBLISHED_ESM1[name]
     with torch.device("meta"):
-        config = esm1.config(d_model=1280, n_layers=33, n_heads=20, embedding_norm=embedding_norm)
+        config = esm1.config(
+            d_model=width, n_layers=n_layers, n_heads=n_heads, embedding_norm=name == "esm1b"
+        )
         ours = MaskedLM(config)
         theirs = EsmForMaskedLM(EsmConfig(**esm1.to_settings(ours)))
-    info = describe("esm1", Checkpoint("ESM-1b/1v", ours, esm1.tokenizer()), "", ())
-    contact_head = 33 * 20 + 1
+    info = describe(name, Checkpoint("ESM-1b/1v", ours, esm1.tokenizer()), "", ())
+    contact_head = n_layers * n_heads + 1
     assert info.n_parameters == sum(weight.numel() for weight in theirs.parameters()) - contact_head
-    assert info.n_parameters == pytest.approx(650e6, rel=0.01)
-    assert theirs.esm.embeddings.position_embeddings.weight.shape == (1026, 1280)
+    assert info.n_parameters == pytest.approx(about, rel=0.01)
+    assert theirs.esm.embeddings.position_embeddings.weight.shape == (1026, width)
     assert (info.trained_length, config.max_length) == (1024, 1024)
 
 
@@ -79,9 +85,10 @@ def test_every_published_size_has_an_alias() -> None:
     assert esm1.HUB_IDS | esm2.HUB_IDS | esmc.HUB_IDS == HUB_IDS
 
 
-def test_an_alias_of_esm2_tells_its_layers() -> None:
-    layers = {name: int(hub_id.split("_t")[1].split("_")[0]) for name, hub_id in esm2.HUB_IDS.items()}
-    assert layers == {name: shape[0] for name, shape in PUBLISHED.items()}
+def test_a_hub_id_of_esm2_and_esm1_tells_its_layers() -> None:
+    hub_ids = esm2.HUB_IDS | esm1.HUB_IDS
+    layers = {name: int(hub_id.split("_t")[1].split("_")[0]) for name, hub_id in hub_ids.items()}
+    assert layers == {name: shape[0] for name, shape in (PUBLISHED | PUBLISHED_ESM1).items()}
 
 
 def test_our_sizes_grow() -> None:
