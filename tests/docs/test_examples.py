@@ -14,6 +14,9 @@ differ in both; nor any number of a line that names a time, a speed or an amount
 With ``BIOFM_SAVE_PICTURES=1`` the pictures that a page shows as ``../pictures/NAME`` and its blocks make are
 copied to docs/pictures. With ``BIOFM_SAVE_OUTPUT=1`` the printed lines of a page become those of this
 machine.
+
+A table headed ``in the folder `NAME` `` lists what a command wrote into that folder: all of it, and nothing
+else.
 """
 
 import os
@@ -42,6 +45,7 @@ PAGES_HERE = [pytest.param(page, id=str(page.relative_to(ROOT))) for page in PAG
 
 LINK = re.compile(r"\]\((?!\w+:)([^)#\s]+)")
 PICTURE = re.compile(r"!\[[^\]]*\]\((?:\.\./)+pictures/([^)\s]+)\)")
+FOLDER = re.compile(r"^\| in the folder `(?P<name>[^`]+)` \|.*\n\|[-|]+\n(?P<rows>(?:\|.*\n)+)", re.MULTILINE)
 MADE = re.compile(r"(^|/)reference/|\.ipynb$")  # by the build of the site, whose own test follows such links
 PROGRAMS = {"biofm", "cp"}
 TEXTS = {"csv", "json", "makefile", "text", "toml", "yaml"}  # shown, not run
@@ -179,6 +183,17 @@ def make_targets() -> set[str]:
     )
 
 
+def compare_folders(page: Path, folder: Path) -> None:
+    """Fail if a table of a page lists other content of a folder than the blocks of the page wrote into it."""
+    for table in FOLDER.finditer(page.read_text(encoding="utf-8")):
+        cells = [row.split("|")[1] for row in table["rows"].splitlines()]
+        named = {name for cell in cells for name in re.findall(r"`([^`]+)`", cell)}
+        is_other_picture = ".png" in named
+        found = {path.name + "/" * path.is_dir() for path in (folder / table["name"]).iterdir()}
+        named |= {name for name in found if is_other_picture and name.endswith(".png")}
+        assert found == named - {".png"}, f"{page.name}: the table of the folder {table['name']}"
+
+
 def pictures_of(page: Path) -> list[str]:
     """Return the names of the pictures that a page shows as ``../pictures/NAME``."""
     return PICTURE.findall(page.read_text(encoding="utf-8"))
@@ -220,6 +235,7 @@ def no_open_figures() -> Iterator[None]:
 @pytest.mark.parametrize("page", PAGES_HERE)
 def test_the_examples_of_a_page_run(page: Path, reader: Path) -> None:
     run_page(page, reader)
+    compare_folders(page, reader)
     for name in pictures_of(page):
         if (reader / name).exists() and os.environ.get("BIOFM_SAVE_PICTURES"):
             save_picture(reader / name, PICTURES / name)
@@ -358,6 +374,18 @@ def test_what_a_python_block_no_longer_prints_is_reported_or_replaced(
     monkeypatch.setenv("BIOFM_SAVE_OUTPUT", "1")
     run_page(page, reader)
     assert "\n2 proteins\n" in page.read_text(encoding="utf-8")
+
+
+def test_a_table_of_a_folder_names_all_that_is_in_it(reader: Path) -> None:
+    table = ("", "| in the folder `run` | content |", "|---|---|", "| `a.csv`, `log/` | numbers |")
+    (reader / "run" / "log").mkdir(parents=True)
+    (reader / "run" / "a.csv").touch()
+    compare_folders(write_page(reader, *table, "| other `.png` files | curves |"), reader)
+    for left_out in ("b.csv", "c.png"):
+        (reader / "run" / left_out).touch()
+        with pytest.raises(AssertionError, match=r"page\.md: the table of the folder run"):
+            compare_folders(write_page(reader, *table), reader)
+        (reader / "run" / left_out).unlink()
 
 
 def test_a_text_block_behind_another_block_is_not_compared(reader: Path) -> None:
