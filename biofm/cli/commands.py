@@ -5,6 +5,7 @@ import re
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING
+from functools import partial
 from pathlib import Path
 from types import GenericAlias, NoneType
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
@@ -28,6 +29,9 @@ list here they would leave that text too little room.
 RUN = GROUPS[-1]
 LEAST_FOR_BOXES = 60
 """On a terminal with fewer columns the boxes of a help page would cut words, so that it has none there."""
+
+NUMBERS = {int: "a whole number, such as 8", float: "a number, such as 0.5 or 1e-3"}
+"""What an option accepts, by the type of its number."""
 
 V = TypeVar("V", bound=Verb[Any])
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.", metavar="")]
@@ -163,12 +167,34 @@ def _parameter(declared: Declared, kind: Any, is_grouped: bool) -> inspect.Param
     flags = [declared.flag, *([option.short] if option.short else [])]
     panel = option.group or None if is_grouped else None
     metavar = option.metavar or _metavar(kind)
-    hint: Any = Annotated[kind, typer.Option(*flags, help=text, metavar=metavar, rich_help_panel=panel)]
+    hint: Any = Annotated[
+        kind,
+        typer.Option(*flags, help=text, metavar=metavar, rich_help_panel=panel, parser=_number_parser(kind)),
+    ]
     if declared.name == "quiet":
         default = False  # at a terminal a person wants to see the progress
     elif isinstance(default, tuple):
         default = list(default) or None
     return _keyword(declared.name, hint, default)
+
+
+def _number_parser(kind: Any) -> Callable[[Any], Any] | None:
+    """Return what reads the numbers of an option, because typer's messages about wrong ones are programmers'
+    words, and differ from version to version. Return None for an option that is no number.
+    """
+    for member in members_of(kind):
+        number = get_args(member)[0] if isinstance(member, GenericAlias) else member
+        if number in NUMBERS:
+            return partial(_number, number)
+    return None
+
+
+def _number(kind: type[int | float], text: Any) -> int | float:
+    """Return a number that was given on a command line, or raise ValueError for text that is none."""
+    try:
+        return kind(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not {NUMBERS[kind]}.") from None
 
 
 def _metavar(kind: Any) -> str:

@@ -195,7 +195,7 @@ def test_an_option_is_given_by_its_flag_or_letter_and_comes_as_its_type(
     [
         (["--pool", "median"], "'median' is not one of 'mean', 'max'"),
         (["--gaps", "fill"], "'fill' is not one of 'drop', 'keep'"),
-        (["--n-steps", "few"], "Invalid value for '--n-steps'"),
+        (["--n-steps", "few"], "'few' is not a whole number, such as 8."),
         (["--modality", "dna"], "No such option: --modality"),
         (["--no-resume"], "No such option: --no-resume"),
         (["--no-quiet"], "No such option: --no-quiet"),

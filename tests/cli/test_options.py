@@ -47,3 +47,33 @@ def test_another_word_than_the_choices_is_refused_with_their_names(
     named = ", ".join(map(repr, words))
     assert (outcome.status, outcome.out) == (2, "")
     assert f" Invalid value for '{flag}': 'no-such-word' is not one of {named}. " in outcome.err
+
+
+WRONG_VALUES = {
+    "a word for a whole number": (("embed",), "--window", "wide", "a whole number, such as 8"),
+    "a fraction for a whole number": (("finetune",), "--seed", "1.5", "a whole number, such as 8"),
+    "nothing for a whole number": (("pretrain",), "--steps", "", "a whole number, such as 8"),
+    "a word for a number": (("finetune",), "--learning-rate", "low", "a number, such as 0.5 or 1e-3"),
+    "a list for a number": (("pretrain",), "--masked", "1,2", "a number, such as 0.5 or 1e-3"),
+    "a word for one of several numbers": (
+        ("data", "prepare"), "--weight", "half", "a number, such as 0.5 or 1e-3",
+    ),
+    "a word for a choice": (("embed",), "--pool", "median", "one of 'mean', 'cls', 'max', 'none'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("command", "flag", "value", "accepted"), WRONG_VALUES.values(), ids=WRONG_VALUES)
+def test_a_wrong_value_is_refused_by_one_sentence_with_the_option_the_value_and_what_is_accepted(
+    command: tuple[str, ...],
+    flag: str,
+    value: str,
+    accepted: str,
+    biofm: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "500")
+
+    outcome = biofm(*command, flag, value)
+
+    assert (outcome.status, outcome.out) == (2, "")
+    assert f" Invalid value for '{flag}': {value!r} is not {accepted}. " in outcome.err
