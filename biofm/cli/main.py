@@ -1,5 +1,6 @@
 """Main: all commands are put together here, and an error becomes a line on standard error."""
 
+import errno
 import os
 import re
 import signal
@@ -53,6 +54,22 @@ from biofm.core.text import shown
 
 OF_PYDANTIC = "Value error, "
 """What pydantic, by which typer reads choices from version 0.29 on, puts before the message of an error."""
+
+
+FORBIDDEN = (
+    "Check the permissions of it and of the folders above it (ls -ld shows them), or choose another path"
+)
+FULL = "Free some space on that disk, or choose a path on another one"
+REMEDIES = {
+    errno.EACCES: FORBIDDEN,
+    errno.EPERM: FORBIDDEN,
+    errno.EROFS: "The disk there is read-only: choose a path on another one",
+    errno.ENOSPC: FULL,
+    errno.EDQUOT: FULL,
+    errno.ENOENT: "It was never there, or was removed while biofm ran: check the path",
+    errno.EMFILE: "Raise the number of files that a program may open, such as with ulimit -n 4096",
+}
+"""What to do about an error of the system that no other message explains, by its number."""
 
 
 class _Commands(Group):
@@ -120,6 +137,7 @@ def main() -> NoReturn:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115  # stays open as long as the process lives
     show_all_safely()
     listen(_terminate)
+    _check_folder()
     sys.argv[1:] = map(with_file_named, sys.argv[1:])
     try:
         try:
@@ -138,13 +156,29 @@ def main() -> NoReturn:
         forget_output()
         sys.exit(1)
     except OSError as error:  # a path cannot be looked at, or a disk fails
-        place = f"{error.filename}: " if error.filename else ""
-        _complain(error, f"{place}{error.strerror or error}. Check the path, its permissions and its disk")
+        _complain(error, _explained(error))
         sys.exit(1)
     except Exception:
         sys.excepthook = print_traceback  # set here, because typer sets its own before
         raise
     sys.exit(0)
+
+
+def _check_folder() -> None:
+    """End the program if the current folder has been removed: torch would kill it, in words of its own."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        place = f"the current folder {os.environ.get('PWD', '')}".rstrip()
+        _complain(error, f"{place} is gone, or may not be read. Go to a folder that is there, with cd")
+        sys.exit(1)
+
+
+def _explained(error: OSError) -> str:
+    """Return where an error of the system happened, what it was, and what to do about it."""
+    what = (error.strerror or str(error)).lower()
+    remedy = REMEDIES.get(error.errno or 0, "Check the path and its disk")
+    return f"{error.filename or 'a file without a name'}: {what}. {remedy}"
 
 
 def with_file_named(word: str) -> str:

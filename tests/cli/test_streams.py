@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -65,6 +67,58 @@ def test_a_full_disk_under_standard_output_is_one_line(words: list[str], start: 
     assert run.returncode == 1
     assert err.startswith(b"biofm: standard output: nothing can be written there (No space left on device).")
     assert err.count(b"\n") == 1, err.decode()
+
+
+WITHOUT_PRIVILEGES = ["setpriv", "--inh-caps=-all", "--bounding-set=-all"] if os.geteuid() == 0 else []
+"""What starts a process that obeys permissions, as those of root otherwise do not."""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["finetune", "t.csv", "--column", "s", "--target", "y", "-o", "shut/run"],
+        ["predict", "in.fasta", "--predictor", "shut/p", "-o", "out.csv"],
+    ],
+)
+@pytest.mark.skipif(
+    bool(WITHOUT_PRIVILEGES) and shutil.which("setpriv") is None, reason="root, and no setpriv here"
+)
+def test_a_folder_that_may_not_be_entered_is_one_line_with_its_path_and_a_remedy(
+    words: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "in.fasta").write_bytes(FASTA)
+    (tmp_path / "t.csv").write_text("s,y\nMKT,1\n")
+    (tmp_path / "shut").mkdir(mode=0o000)
+
+    run = subprocess.run(
+        [*WITHOUT_PRIVILEGES, sys.executable, "-m", "biofm.cli", *words],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert (run.returncode, run.stdout) == (1, "")
+    (line,) = run.stderr.splitlines()
+    assert line.startswith("biofm: shut/")
+    assert ": permission denied. Check the permissions of it and of the folders above it (ls -ld" in line
+
+
+@pytest.mark.parametrize("words", [["embed", "./-", "-o", "out.csv"], ["models"], ["info"]])
+def test_a_current_folder_that_was_removed_is_one_line(words: list[str], tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    script = 'rmdir ../gone && exec "$@"'
+
+    run = subprocess.run(
+        ["sh", "-c", script, "sh", sys.executable, "-m", "biofm.cli", *words],
+        cwd=gone, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PWD": str(gone)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert (run.returncode, run.stdout) == (1, "")
+    (line,) = run.stderr.splitlines()
+    assert line == (
+        f"biofm: the current folder {gone} is gone, or may not be read. Go to a folder that is there, with cd"
+    )
 
 
 def test_notices_and_summary_go_to_standard_error(biofm: Any) -> None:
