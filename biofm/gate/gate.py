@@ -39,7 +39,7 @@ def ask(request: Request) -> Iterator[Permit]:
     entry = ledger.remember(request, verdict)
     if verdict.decision is not Decision.ALLOW:
         what = f"the policy does not allow this (rule {verdict.rule!r}): {verdict.reason}"
-        raise RefusedError(what, where=request.verb)
+        raise RefusedError(what, where=request.verb, remedy=verdict.remedy)
     try:
         with open_permit(request) as permit:
             yield permit

@@ -38,6 +38,7 @@ def _judge_principal(request: Request) -> Verdict:
         decision=Decision.REFUSE,
         rule="principals: unknown means refuse",
         reason=f"no rule covers a principal of the kind {kind!r}",
+        remedy="Have a person run this from their own account",
     )
 
 
@@ -45,7 +46,8 @@ def _judge_verb(request: Request) -> Verdict:
     rule = "verbs: what is not declared is refused"
     if request.verb not in request.verbs:
         reason = f"{request.verb!r} is not one of the verbs {', '.join(sorted(request.verbs)) or '(none)'}"
-        return Verdict(decision=Decision.REFUSE, rule=rule, reason=reason)
+        remedy = "Ask for one of these; a new verb must be declared before it is used"
+        return Verdict(decision=Decision.REFUSE, rule=rule, reason=reason, remedy=remedy)
     return Verdict(decision=Decision.ALLOW, rule=rule, reason="the verb is declared")
 
 
@@ -60,6 +62,10 @@ def _judge_hosts(request: Request) -> Verdict:
             reason=(
                 f"{request.verb} may contact {' and '.join(known) or 'no host'}, "
                 f"but this request contacts {', '.join(unknown)}"
+            ),
+            remedy=(
+                "Unset the variable that names another server (HF_ENDPOINT, or WANDB_BASE_URL), or download "
+                "the files yourself and give the path of their folder"
             ),
         )
     return Verdict(decision=Decision.ALLOW, rule=rule, reason="every host is known")

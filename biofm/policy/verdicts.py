@@ -21,8 +21,14 @@ class Verdict:
         decision: The decision.
         rule: The name of the rule that decided.
         reason: Why it decided so, for the user and the ledger.
+        remedy: What the user can do next, as a sentence without a full stop; empty only if it is allowed.
     """
 
     decision: Decision
     rule: str
     reason: str
+    remedy: str = ""
+
+    def __post_init__(self) -> None:
+        if self.decision is not Decision.ALLOW and not self.remedy:
+            raise ValueError(f"the rule {self.rule!r} does not allow a request, and says no remedy")

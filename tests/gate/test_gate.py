@@ -31,7 +31,7 @@ def test_a_request_that_is_refused_opens_nothing_and_is_remembered(
 
     assert str(caught.value) == (
         "embed: the policy does not allow this (rule 'principals: unknown means refuse'): "
-        "no rule covers a principal of the kind 'agent'"
+        "no rule covers a principal of the kind 'agent'. Have a person run this from their own account"
     )
     assert list(tmp_path.iterdir()) == []
     assert read_ledger(OUTCOME) == [("refuse", None, None)]
@@ -49,6 +49,7 @@ def test_a_verb_that_is_not_declared_opens_nothing_and_is_remembered(
         "synthesise: the policy does not allow this (rule 'verbs: what is not declared is refused'): "
         "'synthesise' is not one of the verbs configure, contacts, describe, embed, "
     )
+    assert str(caught.value).endswith(". Ask for one of these; a new verb must be declared before it is used")
     (row,) = read_ledger("SELECT verb, decision, rule, options FROM requests")
     assert row == ("synthesise", "refuse", "verbs: what is not declared is refused", '{"n": 3}')
     assert read_ledger(OUTCOME) == [("refuse", None, None)]

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from biofm.api.request import VERBS
-from biofm.policy import Decision, Principal, Request, decide
+from biofm.policy import Decision, Principal, Request, Verdict, decide
 
 
 def request(
@@ -35,6 +35,7 @@ def test_a_verb_that_is_not_declared_is_refused_even_for_a_person(verb: str) -> 
     assert verdict.decision is Decision.REFUSE
     assert verdict.rule == "verbs: what is not declared is refused"
     assert verdict.reason == f"{verb!r} is not one of the verbs embed, score"
+    assert verdict.remedy == "Ask for one of these; a new verb must be declared before it is used"
 
 
 def test_where_no_verb_is_declared_none_is_allowed() -> None:
@@ -50,6 +51,7 @@ def test_an_unknown_kind_of_principal_is_refused(kind: str) -> None:
 
     assert verdict.decision is Decision.REFUSE
     assert verdict.reason == f"no rule covers a principal of the kind {kind!r}"
+    assert verdict.remedy == "Have a person run this from their own account"
 
 
 @pytest.mark.parametrize("host", ["example.org", "huggingface.co.example.org", "www.huggingface.co", ""])
@@ -61,6 +63,13 @@ def test_a_host_outside_the_closed_list_is_refused_even_for_a_person(host: str) 
     assert verdict.reason == (
         f"fetch may contact huggingface.co and *.hf.co, but this request contacts {host}"
     )
+    assert verdict.remedy.startswith("Unset the variable that names another server (HF_ENDPOINT, ")
+
+
+@pytest.mark.parametrize("decision", [Decision.ASK, Decision.REFUSE, Decision.ERROR])
+def test_a_verdict_that_allows_nothing_has_a_remedy(decision: Decision) -> None:
+    with pytest.raises(ValueError, match="the rule 'a rule' does not allow a request, and says no remedy"):
+        Verdict(decision=decision, rule="a rule", reason="a reason")
 
 
 @pytest.mark.parametrize("verb", sorted(VERBS))
