@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".npz", ".parquet", ".csv")
 OWN_ARRAYS = ("arrays", "ids", "provenance")
 LONGEST_NAME = 200
-RENAMED = "arrays with another name than the id, which repeats or is no file name: see `ids` and `arrays`"
+RENAMED = "arrays not named by their id, which repeats or is no file name (`ids` and `arrays` pair them)"
 ROWS_AT_ONCE = 1 << 18
 
 Probabilities = NDArray[np.float32]

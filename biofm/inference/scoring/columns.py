@@ -12,7 +12,7 @@ import numpy as np
 from biofm_datasets.parquet import check_times
 from numpy.typing import NDArray
 
-from biofm.core.tables import Columns, kept_apart
+from biofm.core.tables import RENAMED, Columns, kept_apart
 from biofm.inference.scoring.methods import Unscored, Variant
 from biofm.inference.scoring.rows import Chunk
 from biofm.inference.scoring.scorer import Scorer
@@ -20,8 +20,6 @@ from biofm.inference.scoring.scoring_model import Answer
 
 if TYPE_CHECKING:
     import pyarrow
-
-RENAMED = "input columns renamed input_..., because the columns of scores have the same names"
 
 WHY = "biofm: why this row is empty"
 """The last column of the rows in a journal. The table has it, under another name, if it was made with

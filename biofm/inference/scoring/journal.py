@@ -14,10 +14,10 @@ import torch
 
 from biofm.core import Progress
 from biofm.core.journal import Entry, Fields, Journal, key_of
-from biofm.core.tables import Columns, Table, kept_apart
+from biofm.core.tables import RENAMED, Columns, Table, kept_apart
 from biofm.inference import EMPTY_ROWS, REASON
 from biofm.inference.runs import Shard, damaged, in_order
-from biofm.inference.scoring.columns import RENAMED, WHY, output_columns, pack_columns, unpack_columns
+from biofm.inference.scoring.columns import WHY, output_columns, pack_columns, unpack_columns
 from biofm.inference.scoring.methods import Variant
 from biofm.inference.scoring.rows import Chunk, Rows, chunks, of_shard
 from biofm.inference.scoring.scorer import Scorer
