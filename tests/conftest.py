@@ -1,4 +1,4 @@
-"""For every test: no network, a ledger of the tests, few threads, fixed random numbers, checked shapes.
+"""Every test runs without network, with the tests' own ledger, few threads, one seed and checked shapes.
 
 And what several rooms of the tests use: a ledger of one test alone, processes, a full disk, a clock.
 """
@@ -69,7 +69,7 @@ def pytest_report_header() -> list[str]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The ledger of what was done goes to a folder of the session's own, never to the user's."""
+    """Keep the ledger in a folder of this session, never in the user's."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         yield
@@ -89,7 +89,7 @@ def _same_random_numbers() -> None:
 
 @pytest.fixture
 def state_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of the ledger of this test alone."""
+    """Return the folder that holds the ledger of this test alone."""
     folder = tmp_path_factory.mktemp("state")
     monkeypatch.setenv("XDG_STATE_HOME", str(folder))
     return folder
@@ -97,7 +97,7 @@ def state_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
 
 @pytest.fixture
 def read_ledger(state_folder: Path) -> ReadLedger:
-    """Runs a query on the ledger of this test alone."""
+    """Return a function that runs a query on the ledger of this test alone."""
 
     def read(query: str) -> list[tuple[Any, ...]]:
         with closing(sqlite3.connect(state_folder / "biofm" / "ledger.sqlite3")) as connection:
@@ -108,7 +108,7 @@ def read_ledger(state_folder: Path) -> ReadLedger:
 
 @pytest.fixture
 def full_disk() -> Iterator[None]:
-    """Files cannot grow beyond a mebibyte, as if the disk were full."""
+    """Let no file grow beyond a mebibyte, as if the disk were full."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))
     yield
@@ -139,7 +139,7 @@ def start_process() -> Iterator[StartProcess]:
 
 
 class Clock:
-    """A clock that stands still until a test sets it."""
+    """Is a clock that stands still until a test sets it."""
 
     def __init__(self) -> None:
         self.now_s = 100.0
@@ -168,14 +168,14 @@ def python_run() -> Callable[..., Completed]:
 
 @pytest.fixture(scope="session")
 def fork_server(_own_ledger: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer]:
-    """Runs functions in new processes that have imported torch and all that commands import."""
+    """Return what runs functions in new processes that have imported torch and all that commands import."""
     with forkserver.started(tmp_path_factory.mktemp("streams")) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """The folder of real data that the environment variable BIOFM_TEST_DATA names."""
+    """Return the folder of real data that the environment variable BIOFM_TEST_DATA names."""
     folder = os.environ.get("BIOFM_TEST_DATA")
     if not folder:
         pytest.skip("BIOFM_TEST_DATA is not set, so there is no real data to test on")
@@ -186,7 +186,7 @@ def real_data() -> Path:
 
 @pytest.fixture
 def _unchecked_shapes() -> Iterator[None]:
-    """torch's compiler cannot read the code that checks shapes, nor is a symbolic size an int to it."""
+    """Check no shapes inside torch's compiler, which cannot read that code and has symbols for sizes."""
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)

@@ -1,4 +1,4 @@
-"""Files of embeddings as the usual reader of their format reads them."""
+"""Reads files of embeddings with the usual reader of each format."""
 
 import json
 from itertools import pairwise
@@ -14,7 +14,7 @@ from safetensors import safe_open
 
 
 class Table(NamedTuple):
-    """What a file of embeddings holds: the label of each row, the rows, and how they were made."""
+    """Holds what a file of embeddings has: the label of each row, the rows, and how they were made."""
 
     ids: list[str]
     values: NDArray[Any]

@@ -1,4 +1,4 @@
-"""What commands and trainings import while they run: imported once, by a process that forks one for each."""
+"""Imports all that commands and trainings import, for a process that forks one for each test."""
 
 # ruff: noqa: F401
 import sys

@@ -15,7 +15,7 @@ PROTEINS = [
 
 @pytest.fixture(autouse=True)
 def _own_ledger_of_test(state_folder: Path) -> None:
-    """Every test of a public verb has one."""
+    """Give every test of a public verb a ledger of its own."""
 
 
 @pytest.fixture
@@ -27,5 +27,5 @@ def fasta(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def model() -> biofm.Model:
-    """The bundled model in float32, so that its numbers do not hang on the processor."""
+    """Return the bundled model in float32, whose numbers do not depend on the processor."""
     return biofm.load("protein-nano", dtype="float32")

@@ -36,7 +36,7 @@ def source_roots() -> dict[Path, str]:
 
 
 class Road:
-    """Hears of every call, and keeps the files of ours in the order in which they are entered."""
+    """Keeps biofm's files in the order in which calls first enter them."""
 
     def __init__(self) -> None:
         self._roots = source_roots()
@@ -68,7 +68,7 @@ def room_of(name: str) -> str:
 
 
 def n_changes(names: list[str]) -> int:
-    """How often the next file is one of another room."""
+    """Return how often the road goes on in another room."""
     return len(list(groupby(map(room_of, names)))) - 1
 
 
@@ -90,7 +90,7 @@ def follow(words: list[str]) -> None:
 
 
 def n_files() -> int:
-    """The files of biofm, its packages' faces left out."""
+    """Return how many files biofm has, without the ``__init__.py`` of its packages."""
     (root,) = (path for path, name in source_roots().items() if name == "biofm")
     return sum(path.name != "__init__.py" for path in root.rglob("*.py"))
 

@@ -23,7 +23,7 @@ from tests.forkserver import ForkServer, Signal
 
 
 class Outcome(NamedTuple):
-    """What a command left: its exit status, standard output and standard error."""
+    """Holds what a command left: its exit status, standard output and standard error."""
 
     status: int | str | None
     out: str
@@ -50,17 +50,17 @@ class ForkedBiofm:
         self.out = self.err = ""
 
     def run(self, *words: str | Path, sent: Signal | None = None) -> int:
-        """The exit status, which is -9 of a run that was killed."""
+        """Run a command to its end; return its exit status, which is -9 if it was killed."""
         ended = self._server.run("tests.heavy:run_biofm", words, folder=self.folder, sent=sent)
         self.out, self.err = ended.out, ended.err
         return ended.exit_codes[0]
 
     def check(self, *words: str | Path) -> None:
-        """Run to the end, which must be a good one."""
+        """Run a command to its end, and check that it succeeds."""
         assert self.run(*words) == 0, self.err
 
     def signal(self, left: str, n_changes: int, seconds: float, number: int = signal.SIGKILL) -> Signal:
-        """A signal so long after so many changes of the journal of a run that is to leave ``left``."""
+        """Return a signal that is sent ``seconds`` after so many changes of a journal."""
         return Signal(number, seconds, self.folder / f".{left}.run" / "journal.sqlite3", n_changes)
 
     def kill_until_done(self, left: str, *words: str | Path) -> int:
@@ -88,7 +88,7 @@ Start = Callable[..., "subprocess.Popen[bytes]"]
 def biofm(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> Iterator[Biofm]:
-    """Runs ``biofm`` with these words in an empty folder."""
+    """Return a function that runs ``biofm`` with these words in an empty folder."""
     monkeypatch.chdir(tmp_path)
     before = {number: signal.getsignal(number) for number in ending_signals()}
 
@@ -105,7 +105,7 @@ def biofm(
 
 @pytest.fixture
 def start(tmp_path: Path) -> Start:
-    """Starts ``biofm`` with these words as a process of its own, in an empty folder."""
+    """Return a function that starts ``biofm`` with these words as a process, in an empty folder."""
 
     def start_with(*words: str, **options: Any) -> "subprocess.Popen[bytes]":
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONUNBUFFERED": ""}
@@ -155,5 +155,5 @@ def damaged(tmp_path: Path, tiny_esm2: Path) -> Callable[[str, torch.Tensor | No
 
 @pytest.fixture(scope="session")
 def read_table() -> Callable[[Path], Table]:
-    """Reads a file of embeddings with its format's usual reader."""
+    """Return what reads a file of embeddings with its format's usual reader."""
     return read_embeddings

@@ -51,14 +51,14 @@ COMMANDS: dict[str, Sequence[str]] = {
 
 
 def save() -> None:
-    """The one verb that is no command."""
+    """Save a model: the one verb that is no command."""
     from biofm import load
 
     load("esm2").save("saved")
 
 
 def run(main: Callable[[], Any], words: Sequence[str]) -> object:
-    """The exit code."""
+    """Run a command and return its exit code."""
     sys.argv = ["biofm", *words]
     try:
         main()

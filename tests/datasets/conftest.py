@@ -33,7 +33,7 @@ def generator() -> np.random.Generator:
 
 @pytest.fixture
 def random_protein(generator: np.random.Generator) -> Callable[[int], str]:
-    """A protein of so many residues that is related to no other."""
+    """Return a protein of this many residues that resembles no other."""
     letters, shares = np.array(list(COMPOSITION)), np.array(list(COMPOSITION.values()))
 
     def draw(n_residues: int) -> str:
@@ -46,7 +46,7 @@ def random_protein(generator: np.random.Generator) -> Callable[[int], str]:
 def mutate(
     generator: np.random.Generator, random_protein: Callable[[int], str]
 ) -> Callable[[str, float], str]:
-    """The protein with so many of its residues kept and the others drawn anew: no gaps."""
+    """Return the protein with this many of its residues kept and the others drawn anew, without gaps."""
 
     def relative(sequence: str, identity: float) -> str:
         kept = np.zeros(len(sequence), np.bool_)
@@ -59,7 +59,7 @@ def mutate(
 
 @pytest.fixture(scope="session")
 def reference() -> PairwiseAligner:
-    """Smith-Waterman with the scores that the split uses."""
+    """Return Biopython's Smith-Waterman aligner with the scores that the split uses."""
     return PairwiseAligner(
         mode="local",
         substitution_matrix=substitution_matrices.load("BLOSUM62"),

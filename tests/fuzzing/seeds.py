@@ -217,7 +217,7 @@ def journal(folder: Path) -> None:
 
 
 def journal_of_residues(folder: Path) -> None:
-    """Two shards of embeddings, with a row a residue."""
+    """Write two shards of embeddings with one row for each residue."""
     _shards(folder, "none")
 
 
@@ -246,7 +246,7 @@ def h5ad(folder: Path) -> None:
 
 
 def run(folder: Path) -> None:
-    """What lies in a run's folder besides its data and checkpoints."""
+    """Write what lies in a run's folder besides its data and checkpoints."""
     recipe(folder)
     (folder / "run.json").write_text(json.dumps({"model": "a", "environment": {"torch": "2"}}))
     keep_rows(folder / "metrics.csv", 0)

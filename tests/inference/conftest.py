@@ -29,7 +29,7 @@ HiddenOf = Callable[..., NDArray[np.float32]]
 
 @pytest.fixture(scope="session")
 def encoder() -> Encoder:
-    """Three layers whose every weight matters: the usual ones, drawn small, would hide a wrong layer."""
+    """Return an encoder of three layers with large weights: small ones would hide a wrong layer."""
     config = EncoderConfig(
         vocab_size=33, d_model=16, n_layers=3, n_heads=2, d_feedforward=32, trained_length=TRAINED_LENGTH
     )
@@ -42,7 +42,7 @@ def encoder() -> Encoder:
 
 @pytest.fixture
 def make_embedder(encoder: Encoder) -> MakeEmbedder:
-    """Builds an embedder in float32 on the CPU with these options."""
+    """Return a function that builds an embedder in float32 on the CPU with these options."""
 
     def make(**options: Any) -> Embedder:
         return Embedder(encoder, ProteinTokenizer(), CPU, EmbedOptions(**options))
@@ -52,7 +52,7 @@ def make_embedder(encoder: Encoder) -> MakeEmbedder:
 
 @pytest.fixture(scope="session")
 def hidden_of(encoder: Encoder) -> HiddenOf:
-    """The hidden states of one protein alone, <cls> and <eos> left in; shape (residues + 2, d)."""
+    """Return the hidden states of one protein alone, <cls> and <eos> left in; shape (residues + 2, d)."""
 
     @cache
     def run(sequence: str, layer: int = 3) -> NDArray[np.float32]:
@@ -88,7 +88,7 @@ def embed_all() -> Callable[..., EmbeddingBlock]:
 
 @pytest.fixture
 def pipe() -> Iterator[BinaryIO]:
-    """The reading end of a pipe that nobody writes to."""
+    """Return the reading end of a pipe that nobody writes to."""
     reading, writing = os.pipe()
     with open(reading, "rb") as stream:
         yield stream

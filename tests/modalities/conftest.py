@@ -39,7 +39,7 @@ def toy_family(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def model(toy_family: None, tmp_path: Path) -> Path:
-    """Of the toy modality."""
+    """Return a model of the toy modality."""
     module = MaskedLM(toy.config())
     initialise(module, seed=3)
     for weight in module.parameters():
@@ -55,7 +55,7 @@ def model(toy_family: None, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def records() -> list[Record]:
-    """Ids and texts repeat, and texts that repeat are in several places."""
+    """Return records whose ids and texts repeat, the texts in several places."""
     random = Random(4)
     texts = [
         "".join(f"{random.choice(toy.PAIRS)}{random.randrange(10)}" for _ in range(random.randint(1, 20)))

@@ -131,13 +131,13 @@ def esmc_original() -> EsmcForMaskedLM:
 
 @pytest.fixture
 def esmc_pth_state(esmc_original: EsmcForMaskedLM) -> State:
-    """Its tensors as the esm package has them."""
+    """Return the tensors of the ESM C under the names of the esm package."""
     return pth_state(esmc_original)
 
 
 @pytest.fixture
 def write_esmc(esmc_original: EsmcForMaskedLM) -> Callable[[str, Path], Path]:
-    """Writes it into a folder in the layout of this name, and gives the path that is to be read."""
+    """Return what writes the ESM C in the layout of this name, and returns the path to read."""
     return lambda layout, folder: ESMC_LAYOUTS[layout](folder, esmc_original)
 
 
@@ -278,7 +278,7 @@ def lone_file(state: Callable[[EsmcForMaskedLM], State]) -> WriteLayout:
 
 
 def bare_fused_state(original: EsmcForMaskedLM) -> State:
-    """That of the esm package's ``EsmcModel``."""
+    """Return the state of the esm package's ``EsmcModel``."""
     state = without_head(fused_state(original))
     return {name.removeprefix("esmc."): tensor for name, tensor in state.items()}
 

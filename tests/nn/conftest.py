@@ -55,7 +55,7 @@ def with_contacts(request: pytest.FixtureRequest, make_config: MakeConfig) -> En
 
 @pytest.fixture
 def make_config() -> MakeConfig:
-    """Three layers, two heads of 12; any field may be given."""
+    """Return what makes a configuration of three layers with two heads of 12; any field may be given."""
 
     def make(**fields: Any) -> EncoderConfig:
         shape = {"vocab_size": VOCAB_SIZE, "d_model": 24, "n_layers": 3, "n_heads": 2}

@@ -94,7 +94,7 @@ def train(
 
 
 def unwatched(stage: str, done: int, total: int, detail: str = "") -> None:
-    """Ignore the progress."""
+    """Ignore the progress that a run reports."""
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ Write = Callable[..., Path]
 
 @pytest.fixture
 def sequences(generator: np.random.Generator) -> Sequences:
-    """Thirty, of which the eighth is the third again, and the first one is empty."""
+    """Return thirty sequences: the first is empty, and the eighth equals the third."""
     lengths = [0, *generator.integers(1, 40, 29)]
     found = [generator.integers(0, 10, n).astype(np.uint8) for n in lengths]
     found[7] = found[2]
@@ -25,7 +25,7 @@ def sequences(generator: np.random.Generator) -> Sequences:
 
 
 def append(writer: StoreWriter, sequences: Sequences, first: int = 0, block: int = 7) -> None:
-    """Appends those from number ``first`` on; their ids are their numbers."""
+    """Append the sequences from number ``first`` on; their ids are their numbers."""
     for begin in range(first, len(sequences), block):
         part = sequences[begin : begin + block]
         lengths = np.array([len(sequence) for sequence in part], np.int64)
@@ -34,7 +34,7 @@ def append(writer: StoreWriter, sequences: Sequences, first: int = 0, block: int
 
 
 def conclude(writer: StoreWriter, n_sources: int = 2) -> None:
-    """Everything behind the last commit: every fifth is for the test, the one behind it is removed."""
+    """Finish the store: every fifth sequence is in the test part, and the one after it is removed."""
     if not writer.is_sealed:
         writer.seal()
     if not writer.is_moving:
@@ -63,7 +63,7 @@ def record_of(writer: StoreWriter, counts: dict[str, int], n_sources: int = 2) -
 
 @pytest.fixture
 def store(tmp_path: Path, sequences: Sequences) -> Path:
-    """The folder of a finished store."""
+    """Return the folder of a finished store."""
     return write_store(tmp_path / "store", sequences)
 
 
@@ -77,7 +77,7 @@ def write_store(folder: Path, sequences: Sequences, *, block: int = 7, n_sources
 
 
 def content_of(folder: Path) -> dict[str, str]:
-    """The sums of the files in the folder and below."""
+    """Return the checksum of each file in the folder and below."""
     files = (path for path in sorted(folder.rglob("*")) if path.is_file())
     return {str(path.relative_to(folder)): sha256(path.read_bytes()).hexdigest() for path in files}
 

@@ -18,19 +18,19 @@ LIMITS = {torch.float32: 2e-6, torch.float16: 1e-3, torch.bfloat16: 6e-3}
 
 
 def relative_error(found: Tensor, exact: Tensor) -> float:
-    """NaN, which no limit admits, where ``found`` holds one."""
+    """Return the relative error; it is NaN, which passes no limit, if ``found`` holds a NaN."""
     assert found.shape == exact.shape
     return float((found.double() - exact).norm() / exact.norm().clamp(min=torch.finfo(exact.dtype).tiny))
 
 
 def framed(x: Tensor) -> Tensor:
-    """A copy of ``x`` between rows of NaN; integers, which index, between rows of -1."""
+    """Return a copy of ``x`` between rows of NaN, or of -1 if it holds integers, which are indices."""
     view = _buffer(x.shape, x.dtype)[FRAME : FRAME + len(x)]
     return view.copy_(x)
 
 
 def every_other(x: Tensor) -> Tensor:
-    """A view with the numbers of ``x``, each with one of another kind behind it."""
+    """Return a view with the numbers of ``x`` whose neighbours in memory lie two places apart."""
     return torch.stack((x, torch.ones_like(x)), -1)[..., 0]
 
 
@@ -41,7 +41,7 @@ def _buffer(shape: torch.Size, dtype: torch.dtype) -> Tensor:
 
 @pytest.fixture(autouse=True)
 def _framed_outputs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What a launcher allocates by ``torch.empty`` is NaN between rows of NaN, which must stay so."""
+    """Let ``torch.empty`` give NaN between rows of NaN, and check that no kernel writes to those rows."""
     buffers: list[tuple[Tensor, int]] = []
     plain_empty = torch.empty
 

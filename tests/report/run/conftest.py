@@ -36,7 +36,7 @@ class Element:
         return self.own_text + "".join(child.text for child in self.children)
 
     def all(self, name: str = "", **attributes: str) -> "list[Element]":
-        """Those within of this name and with these attributes."""
+        """Return the elements inside this one that have this name and these attributes."""
         found = []
         for child in self.children:
             wanted = {key.rstrip("_"): value for key, value in attributes.items()}
@@ -47,7 +47,7 @@ class Element:
 
 
 class _Reader(HTMLParser):
-    """Builds the tree; an element that is not closed, or closed elsewhere, is a fault."""
+    """Builds the tree of a page, and fails if an element is not closed, or closed in the wrong place."""
 
     def __init__(self) -> None:
         super().__init__()
