@@ -25,7 +25,7 @@ import biofm.api as api
 from biofm.api.declaration import Declared, Verb, name_of, options_of, spell_limits
 from biofm.cli import app
 from biofm.cli.commands import text_type
-from biofm.policy import Contacts, Effect, NoEffect, Reads, RunsCode, UsesDevice, Writes
+from biofm.policy import ConnectsTo, Effect, NoEffect, Reads, RunsCode, UsesDevice, Writes
 from docs.notebooks import TUTORIALS, notebook_of
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -280,7 +280,7 @@ def _effect_line(one: Declared, effect: Effect) -> str:
             return f"- It reads what `{one.name}` names."
         case Writes():
             return f"- It writes what `{one.name}` names."
-        case Contacts():
+        case ConnectsTo():
             return f"- It may contact a server for `{one.name}` ({effect.role})."
         case UsesDevice():
             return f"- It computes on the device that `{one.name}` names."
