@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from decimal import Decimal
 
 from biofm.evaluation.bootstrap import IntervalEstimate
 
@@ -31,7 +32,8 @@ def say_which_is_better(
         difference: Value of the model minus that of the baseline, with its 95 % interval; None if it is not
             known.
         higher_is_better: Whether a higher value is better. False for errors and perplexities.
-        write: Writes a value, with its unit if it has one.
+        write: Writes a value with a fixed count of decimals, then a space and its unit if it has one. The
+            printed difference is that of the written numbers.
         ending: What ends the sentence if the interval of the difference is not known; it replaces the advice.
         advice: What to do if the baseline is better.
     """
@@ -44,7 +46,7 @@ def say_which_is_better(
     if math.isnan(lead):
         return f"By {measure}, {names[0]} and {names[1]} cannot be compared."
     better, worse = names if lead > 0 else names[::-1]
-    amount = "" if math.isinf(lead) else f"{_amount(abs(lead), write)} "
+    amount = "" if math.isinf(lead) else f"{_amount(write(ours), write(theirs))} "
     what = f"By {measure}, {better} is {amount}better"
     bounds = difference.bounds if difference is not None and amount else None
     if bounds is None or any(map(math.isnan, bounds)):
@@ -60,10 +62,15 @@ def say_which_is_better(
     return f"{what} (95 % interval {write(low)} to {write(high)}) than {worse}{certainty}."
 
 
-def _amount(lead: float, write: Callable[[float], str]) -> str:
-    """Write a difference; one that rounds to 0 is written as less than the last decimal."""
-    text = write(lead)
-    number, space, unit = text.partition(" ")
-    if any(digit in number for digit in "123456789"):
-        return text
-    return f"less than {number[:-1]}1{space}{unit}"
+def _amount(one: str, other: str) -> str:
+    """Write how far two written values are apart, so that the three numbers add up for a reader.
+
+    The difference of the rounded values is up to one unit of the last decimal off the rounded difference.
+    Values that are written alike differ by less than that unit.
+    """
+    _, space, unit = one.partition(" ")
+    first, second = (Decimal(text.partition(" ")[0].replace(",", "")) for text in (one, other))
+    apart = f"{abs(first - second):,f}"
+    if first == second:
+        apart = f"less than {apart[:-1]}1"
+    return f"{apart}{space}{unit}"

@@ -67,6 +67,28 @@ def test_what_is_not_finite_is_no_better_by_no_number(ours: float, theirs: float
     assert said == f"By m, {sentence}"
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs", "sentence"),
+    [
+        (0.0674, 0.0566, "M (0.067) is 0.010 better than the baseline B (0.057)."),
+        (0.0576, 0.0574, "M (0.058) is 0.001 better than the baseline B (0.057)."),
+        (
+            0.0576,
+            0.0584,
+            "the baseline B (0.058) is less than 0.001 better than M (0.058): use the baseline.",
+        ),
+        (0.0004, -0.0108, "M (0.000) is 0.011 better than the baseline B (-0.011)."),
+    ],
+)
+def test_the_difference_is_that_of_the_printed_numbers(ours: float, theirs: float, sentence: str) -> None:
+    assert say_which_is_better(("M", ours), ("B", theirs), "m") == f"By m, {sentence}"
+
+
+def test_the_difference_keeps_the_commas_and_the_unit_of_the_numbers() -> None:
+    said = say_which_is_better(("M", 12345.66), ("B", 1234.44), "m", write=lambda value: f"{value:,.1f} °C")
+    assert said == "By m, M (12,345.7 °C) is 11,111.3 °C better than the baseline B (1,234.4 °C)."
+
+
 def test_an_interval_without_numbers_excludes_nothing() -> None:
     unknown = IntervalEstimate(value=0.1, low=math.nan, high=math.nan)
     said = say_which_is_better(("M", 0.6), ("B", 0.5), "m", unknown)
