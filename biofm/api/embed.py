@@ -139,7 +139,7 @@ class Embed(Verb["EmbedSummary"]):
             return replace(found, notices=with_demonstration(found.notices, loaded.info.name))
 
     def run(self, progress: ProgressSink = SILENT) -> "EmbedSummary":
-        from biofm.api.finished import ALREADY_WHOLE, BEGUN_AFRESH, check_finished  # these bring torch
+        from biofm.api.finished import ALREADY_WHOLE, check_finished, describe_resumed  # these bring torch
         from biofm.api.table import write_embedding_table
         from biofm.gate import ask
         from biofm.inference import EMPTY_ROWS
@@ -161,7 +161,7 @@ class Embed(Verb["EmbedSummary"]):
                 notices[ALREADY_WHOLE] += 1
                 return done.before(found, made_so)
             journal = permit.journal("work")
-            is_afresh = self.resume and not journal.n_done
+            n_before = journal.n_done
             journal.begin(fingerprint(embedder, provenance, work.shard), provenance)
             with progress.bar("embedding") as bar:
                 n_tokens = embed_to_journal(embedder, intake, journal, work.shard, name, notices, bar)
@@ -169,7 +169,10 @@ class Embed(Verb["EmbedSummary"]):
             if not work.is_shard:
                 written = write_embedding_table([journal], permit, Path(self.output), progress)
                 notices[EMPTY_ROWS] = written.n_empty
-            notices[BEGUN_AFRESH] += is_afresh
+            if self.resume:
+                words = loaded.modality.words
+                of_items = words.item, words.items
+                notices[describe_resumed(n_before or None, journal.n_done, of_items, "embedded")] = 1
             return done.now(journal, n_tokens)
 
     @property

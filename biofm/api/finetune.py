@@ -7,12 +7,14 @@ from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
+from biofm_datasets.text import format_count
+
 from biofm.api import options
 from biofm.api.declaration import Option, Verb, verb
 from biofm.api.inputs import STANDARD_STREAM, path_of, refuse_resume
 from biofm.api.loading import load, model_for, with_demonstration
 from biofm.core.choices import ON_ERROR, AskedTask, FinetuneMethod, HeadPool, check_choice
-from biofm.core.errors import InputError, OutputError, input_errors
+from biofm.core.errors import InputError, input_errors
 from biofm.core.progress import SILENT, ProgressSink
 from biofm.policy import NONE, ConnectsTo, Reads, Request, Target, Writes
 from biofm.training import FinetuneRecipe
@@ -255,12 +257,13 @@ class Finetune(Verb["FinetuneSummary"]):
     def run(self, progress: ProgressSink = SILENT) -> "FinetuneSummary":
         from biofm.gate import ask  # these bring torch
         from biofm.inference import choose_compute
-        from biofm.training.finetuning import run_finetuning
+        from biofm.training.finetuning import members_before, run_finetuning
         from biofm.training.folder import hold_run, removed_if_left_empty
         from biofm.training.processes import rendezvous
 
         recipe = self.settled()
         labels, notices = self._labels(recipe), Counter[str]()
+        n_before = members_before(Path(self.output))
         crew = rendezvous(recipe)
         role = BEGUN if crew.is_main else JOINED
         with ExitStack() as opened:
@@ -277,7 +280,21 @@ class Finetune(Verb["FinetuneSummary"]):
             summary = run_finetuning(source, base, recipe, compute, place, notices, bar.update)
         crew.dismiss()
         assert summary is not None, "only the first process comes here"
-        return replace(summary, notices=with_demonstration(summary.notices, base.name))
+        shown = {**summary.notices, **self._resumed(n_before, summary)}
+        return replace(summary, notices=with_demonstration(shown, base.name))
+
+    def _resumed(self, before: tuple[int, int] | None, summary: "FinetuneSummary") -> dict[str, int]:
+        """Return the notice of how much a run took over, unless it had ended or was not to be resumed."""
+        from biofm.api.finished import describe_resumed  # these bring torch
+        from biofm.training.folder import HAD_ENDED
+
+        if not self.resume or HAD_ENDED in summary.notices:
+            return {}
+        n_members, n_steps = before or (None, 0)
+        notice = describe_resumed(n_members, len(summary.members), ("member", "members"), "trained")
+        if n_steps:
+            notice += f" The next one had made {format_count(n_steps, 'step')}."
+        return {notice: 1}
 
     @property
     def _model(self) -> str | Path:
@@ -313,12 +330,12 @@ class Finetune(Verb["FinetuneSummary"]):
         Raises:
             OutputError: The folder is not empty and the run is not to be resumed.
         """
+        from biofm.training.folder import refuse_used
         from biofm.training.weights_and_biases import hosts_of
 
         path, folder = self._checked_table(), Path(self.output)
-        if not self.resume and any(folder.glob("*")):
-            remedy = "Pass --resume to continue the run in it, or choose another folder"
-            raise OutputError("the folder is not empty", where=str(folder), remedy=remedy)
+        if not self.resume:
+            refuse_used(folder)
         writes = {BEGUN: Target(path=folder, kind="directory", overwrite=self.resume)}
         hosts, model = hosts_of(recipe), str(self._model)
         return self.asking(reads={"table": (path,)}, writes=writes, hosts=hosts, model=model)

@@ -1,11 +1,14 @@
-"""Finished runs: a run that is resumed after its end checks its output and does nothing again.
+"""Resumed runs: a notice says how much they took over, and a finished run does nothing again.
 
-The output says how and from which records it was made. The same request would write the same output.
+The output of a finished run says how and from which records it was made. The same request would write the
+same output.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from biofm_datasets.text import format_count
 
 from biofm.core.errors import OutputError
 from biofm.core.journal import Journal
@@ -15,6 +18,21 @@ from biofm.inference.runs import WHOLE, Shard
 
 BEGUN_AFRESH = "The run started from the beginning, because --resume found no unfinished work."
 ALREADY_WHOLE = "The output was finished before by this same request, so nothing was left to do."
+
+
+def describe_resumed(n_before: int | None, n_all: int, words: tuple[str, str], done: str) -> str:
+    """Return the notice of a run that was asked to resume.
+
+    Args:
+        n_before: How much an earlier session had finished. None if there was no unfinished work.
+        n_all: How much the whole run does.
+        words: The word for what is counted, in singular and plural.
+        done: What the run does with it, for example "embedded".
+    """
+    if n_before is None:
+        return BEGUN_AFRESH
+    were = "was" if n_before == 1 else "were"
+    return f"Resumed: {n_before:,} of {format_count(n_all, *words)} {were} already {done}."
 
 
 def provenance_of(journal: Journal) -> dict[str, Any]:

@@ -187,13 +187,14 @@ class Prepare(Verb["PrepareSummary"]):
         return self.asking(reads=reads, writes={"store": target})
 
     def run(self, progress: ProgressSink = SILENT) -> "PrepareSummary":
-        from biofm.api.finished import ALREADY_WHOLE  # these bring torch
+        from biofm.api.finished import ALREADY_WHOLE, describe_resumed  # these bring torch
         from biofm.corpus import open_inputs, write_store
         from biofm.gate import ask
 
         began, request, reading = perf_counter(), self.request(), self._reading()
         if "store" in request.reads:
             return _summary(self._find_finished(request), began, {ALREADY_WHOLE: 1})
+        before: list[int] = []  # how many sequences an earlier session has written
         with _new_folder_removed(self._folder), ask(request) as permit:
             opened = open_inputs(permit.readers("input"), request.reads["input"], self.weights)
             with progress.stages() as bar:
@@ -205,10 +206,16 @@ class Prepare(Verb["PrepareSummary"]):
                     bar.update,
                     resume=self.resume,
                     anew=self.overwrite,
+                    when_begun=before.append,
                     when_read=partial(permit.let_go, "input"),
                 )
         self._check_split(store)
-        return _summary(store, began, {})
+        if not self.resume:
+            return _summary(store, began, {})
+        words = "sequence", "sequences"
+        return _summary(
+            store, began, {describe_resumed(before[0] or None, store.record.n_sequences, words, "read"): 1}
+        )
 
     @property
     def _folder(self) -> Path:

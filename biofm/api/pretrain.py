@@ -1,5 +1,6 @@
 """The verb ``pretrain``: build a language model from sequences."""
 
+from collections.abc import Mapping
 from contextlib import ExitStack, nullcontext
 from dataclasses import KW_ONLY, asdict, dataclass, replace
 from pathlib import Path
@@ -11,7 +12,6 @@ from biofm.api.inputs import paths_of, refuse_resume
 from biofm.api.loading import load, with_demonstration
 from biofm.core.choices import ObjectiveName
 from biofm.core.environment import __version__
-from biofm.core.errors import OutputError
 from biofm.core.progress import SILENT, ProgressSink
 from biofm.policy import NONE, ConnectsTo, Reads, Request, Target, Writes
 from biofm.training import PretrainRecipe, find_recipe
@@ -257,12 +257,19 @@ class Pretrain(Verb["PretrainSummary"]):
         from biofm.corpus import modality_of  # these bring torch and lightning
         from biofm.gate import ask
         from biofm.inference import choose_compute
-        from biofm.training.folder import begin_run, hold_run, removed_if_left_empty, removed_if_refused
+        from biofm.training.folder import (
+            begin_run,
+            hold_run,
+            removed_if_left_empty,
+            removed_if_refused,
+            steps_before,
+        )
         from biofm.training.processes import rendezvous
         from biofm.training.run import PretrainRun, check_model, run_pretraining
         from biofm.training.run_data import check_store, open_data
 
         recipe, paths, folder = self.settled(), paths_of(self.inputs), Path(self.output)
+        n_before = steps_before(folder)
         crew = rendezvous(recipe)
         with ExitStack() as opened:
             opened.enter_context(removed_if_left_empty(folder) if crew.is_main else nullcontext())
@@ -292,7 +299,17 @@ class Pretrain(Verb["PretrainSummary"]):
             summary = run_pretraining(run)
         crew.dismiss()
         assert summary is not None, "only the first process comes here"
-        return replace(summary, notices=with_demonstration(summary.notices, str(self.start_from)))
+        notices = {**summary.notices, **self._resumed(n_before, recipe.n_steps, summary.notices)}
+        return replace(summary, notices=with_demonstration(notices, str(self.start_from)))
+
+    def _resumed(self, n_before: int | None, n_steps: int, notices: Mapping[str, int]) -> dict[str, int]:
+        """Return the notice of how much a run took over, unless it had ended or was not to be resumed."""
+        from biofm.api.finished import describe_resumed  # these bring torch
+        from biofm.training.folder import HAD_ENDED
+
+        if not self.resume or HAD_ENDED in notices:
+            return {}
+        return {describe_resumed(n_before, n_steps, ("step", "steps"), "made"): 1}
 
     @property
     def _name(self) -> str:
@@ -307,13 +324,13 @@ class Pretrain(Verb["PretrainSummary"]):
 
     def _beginning(self, recipe: PretrainRecipe) -> Request:
         """Return the request of the first process, which starts or resumes the run."""
-        from biofm.training.run_data import files_of_data  # brings numpy
+        from biofm.training.folder import refuse_used  # these bring numpy
+        from biofm.training.run_data import files_of_data
         from biofm.training.weights_and_biases import hosts_of
 
         files, folder = files_of_data(paths_of(self.inputs), self.modality), Path(self.output)
-        if not self.resume and any(folder.glob("*")):
-            remedy = "Pass --resume to continue the run in it, or choose another folder"
-            raise OutputError("the folder is not empty", where=str(folder), remedy=remedy)
+        if not self.resume:
+            refuse_used(folder)
         writes = {"run": Target(path=folder, kind="directory", overwrite=self.resume)}
         hosts = hosts_of(recipe)
         return self.asking(reads={"input": files}, writes=writes, hosts=hosts, model=self._name)

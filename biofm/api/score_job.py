@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 
-from biofm.api.finished import ALREADY_WHOLE, BEGUN_AFRESH, check_finished, provenance_of
+from biofm.api.finished import ALREADY_WHOLE, check_finished, describe_resumed, provenance_of
 from biofm.api.loading import with_demonstration
 from biofm.api.model import Model
 from biofm.api.table import write_score_table
@@ -96,7 +96,9 @@ class ScoreJob:
         note_empty_rows([journal], self.notices)
         if not self.work.is_shard:
             self._write(journal, permit, progress)
-        self.notices[BEGUN_AFRESH] += self.work.resume and not n_before
+        if self.work.resume:
+            words = "variant", "variants"
+            self.notices[describe_resumed(n_before or None, totals.n_variants, words, "scored")] = 1
         return self._summary(totals, seconds, provenance_of(journal))
 
     def find(self, permit: Permit) -> ScoreSummary:

@@ -58,6 +58,7 @@ def write_store(
     *,
     resume: bool = False,
     anew: bool = False,
+    when_begun: Callable[[int], None] = lambda n_before: None,
     when_read: Callable[[], None] = lambda: None,
 ) -> Store:
     """Write the inputs into a folder as a token store.
@@ -72,6 +73,7 @@ def write_store(
         progress: Called with the name of a stage, the work done and the whole work.
         resume: Whether to continue unfinished work in the folder.
         anew: Whether to discard unfinished work in the folder.
+        when_begun: Called with the number of sequences that earlier work has written.
         when_read: Called after the last record was read. It may raise an error; no store exists yet.
 
     Raises:
@@ -86,6 +88,7 @@ def write_store(
             has_keys=reading.split.needs_keys, has_values=tokenizer.has_values,
         )  # fmt: skip
     with writer:
+        when_begun(writer.n_sequences)
         if not writer.is_sealed:
             stream_in(inputs, reading, tokenizer, writer, progress, when_read)
         if not writer.is_moving:

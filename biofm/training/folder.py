@@ -105,6 +105,29 @@ def removed_if_left_empty(folder: Path) -> Iterator[None]:
         raise
 
 
+def refuse_used(folder: Path) -> None:
+    """Raise OutputError if ``folder`` holds anything, so that no run is overwritten; say what it holds."""
+    if not any(folder.glob("*")):
+        return
+    what = "the folder is not empty, and holds no run that could be resumed"
+    remedy = "Choose an empty or a new folder"
+    if has_run(folder):
+        is_finished = (folder / EVALUATION).exists()
+        what = f"there is {'a finished' if is_finished else 'an unfinished'} run here"
+        remedy = "Pass --resume to continue it, or choose another folder"
+    raise OutputError(what, where=str(folder), remedy=remedy)
+
+
+def has_run(folder: Path) -> bool:
+    """Return whether ``folder`` holds a run, which ``--resume`` would continue."""
+    return (folder / RECIPE).exists()
+
+
+def steps_before(folder: Path) -> int | None:
+    """Return how many steps the run in ``folder`` has saved, or None if ``folder`` holds no run."""
+    return (newest_step(folder / CHECKPOINTS) or 0) if has_run(folder) else None
+
+
 def remember(folder: Path, facts: Mapping[str, Any], notes: Mapping[str, Any]) -> None:
     """Write ``run.json``.
 

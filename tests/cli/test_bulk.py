@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import sqlite3
 import subprocess
 import sys
@@ -67,6 +68,9 @@ def test_a_run_stopped_by_a_fault_goes_on_once_that_is_mended(
     one, other = read_table(Path("out.npz")), read_table(Path("whole.npz"))
     assert one.ids[-2:] == ["last", "more"]
     assert (one.ids, one.values.tobytes()) == (other.ids, other.values.tobytes())
+    (resumed,) = summary["notices"].keys() - whole["notices"].keys()
+    assert re.fullmatch(r"Resumed: [1-9]\d* of 62 proteins were already embedded\.", resumed)
+    del summary["notices"][resumed]
     timed = {"output", "seconds", "tokens_per_second"}
     assert {k: v for k, v in summary.items() if k not in timed} == {
         k: v for k, v in whole.items() if k not in timed

@@ -278,6 +278,7 @@ def test_an_interrupted_run_says_how_to_go_on(number: int, status: int, tmp_path
     assert run_until(-1, lambda: run_here(tmp_path, *other)) == 1
     assert "had other settings: weights was  and is now 1.0, 2.0" in said.read_text()
     assert run_until(-1, lambda: run_here(tmp_path, *COMMAND, "--resume")) == 0
+    assert re.search(r"Resumed: [1-9]\d* of 199 sequences were already read\.\n", said.read_text())
     assert len(open_store(tmp_path / "store", verify=True)) == 199
 
 

@@ -155,7 +155,7 @@ WRONG: dict[str, tuple[str | None, tuple[str, ...], list[str]]] = {
         GOOD, ("--set", "merge_adapters=true"), ["--set merge_adapters", "--method lora"],
     ),
     "a folder that does not exist": (GOOD, ("-o", "nowhere/run"), ["nowhere"]),
-    "a folder with files": (GOOD, ("-o", "."), ["not empty", "--resume"]),
+    "a folder with files": (GOOD, ("-o", "."), ["not empty", "Choose an empty or a new folder"]),
     "several devices for a probe": (GOOD, ("--devices", "2"), ["--devices", "fitted on one device"]),
     "batches that devices cannot share": (
         GOOD, ("--method", "full", "--devices", "3"), ["--batches-per-step", "Give a multiple of 3"]
@@ -244,4 +244,6 @@ main()
         process = start("-m", "biofm.cli", *words, *arguments)
         _, errors = process.communicate()
         assert process.returncode == 0, errors
+        has_resumed = "Resumed: 1 of 2 members was already trained. The next one had made " in errors
+        assert has_resumed == ("--resume" in arguments), errors
     assert Path("run/predictions.csv").read_text() == Path("whole/predictions.csv").read_text()

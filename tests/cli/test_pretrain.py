@@ -301,7 +301,12 @@ def test_a_stopped_run_resumes_as_if_it_had_not_been(
     message = f"biofm: interrupted. Repeat the command with --resume to continue from the state in {parts}\n"
     assert (output, errors) == ("", "" if number == signal.SIGKILL else message)
     assert [path.name for path in (parts / "checkpoints").glob("step-*")] == [f"step-{step:09}.ckpt"]
-    assert run(fasta, "-o", parts, *FEW_STEPS, "--resume")[0] == 0
+    again = run(fasta, "-o", parts, *FEW_STEPS)
+    remedy = "Pass --resume to continue it, or choose another folder"
+    assert (again[0], again[2]) == (1, f"biofm: {parts}: there is an unfinished run here. {remedy}\n")
+    resumed_run = run(fasta, "-o", parts, *FEW_STEPS, "--resume")
+    assert resumed_run[0] == 0
+    assert f"notice: Resumed: {step} of 8 steps were already made.\n" in resumed_run[2]
     weights, resumed = (load_file(folder / "model" / "model.safetensors") for folder in (whole, parts))
     assert weights.keys() == resumed.keys()
     assert all(torch.equal(weights[name], resumed[name]) for name in weights)

@@ -130,6 +130,13 @@ def folder_of_something_else() -> None:
     biofm.finetune(table, "run", column="sequence", target="fitness")
 
 
+def folder_of_an_unfinished_run() -> None:
+    Path("run").mkdir()
+    write("run/recipe.toml", "n_steps = 100\n")  # as a killed run leaves it
+    table = write("assay.csv", f"sequence,fitness\n{PROTEIN},1\n{PROTEIN[1:]},2\n")
+    biofm.finetune(table, "run", column="sequence", target="fitness")
+
+
 def nothing_held_out() -> None:
     biofm.prepare(proteins(), "store", split="random")
 
@@ -166,6 +173,7 @@ PROVOKED: dict[str, Callable[[], None]] = {
     "A shard is missing": missing_shard,
     "Embeddings are in another format": not_h5ad,
     "The folder of a run holds other files": folder_of_something_else,
+    "A run lies there already": folder_of_an_unfinished_run,
     "Nothing is held out": nothing_held_out,
     "float16 in training": float16_training,
     "Batches cannot be shared out": uneven_batches,

@@ -47,7 +47,7 @@ from biofm.training.finetuning.vectors import (
     records_of,
     reference_rows,
 )
-from biofm.training.folder import CHECKPOINTS, damage_named, read_json, written_whole
+from biofm.training.folder import CHECKPOINTS, damage_named, has_run, newest_step, read_json, written_whole
 from biofm.training.processes import rendezvous
 from biofm.training.recipe import FinetuneRecipe
 
@@ -100,6 +100,19 @@ class FinetuneRun(NamedTuple):
     def result(self, member: str) -> Path:
         """Return the folder of a member's weights, which is a part of the predictor."""
         return self.predictor / MEMBERS / member
+
+
+def members_before(folder: Path) -> tuple[int, int] | None:
+    """Return how many members the run in ``folder`` has trained, and the saved steps of the next one.
+
+    Members with their own encoder are trained by steps. The result is None if ``folder`` holds no run.
+    """
+    if not has_run(folder):
+        return None
+    works = [*(folder / MEMBERS).glob("*")]
+    trained = [work for work in works if (work / REPORT_FILE).exists()]
+    steps = (newest_step(work / CHECKPOINTS) or 0 for work in works if work not in trained)
+    return len(trained), max(steps, default=0)
 
 
 def train_probes(run: FinetuneRun, embedder: Embedder) -> None:

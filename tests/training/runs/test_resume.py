@@ -10,6 +10,7 @@ import pytest
 
 from biofm import api
 from biofm.api.configuration import read_configuration
+from biofm.api.finished import BEGUN_AFRESH
 from biofm.core import OutputError
 from biofm.training import PretrainRecipe
 
@@ -34,7 +35,18 @@ def test_a_run_goes_on_with_more_steps(
 def test_a_run_that_was_never_begun_can_be_resumed_too(
     make_fasta: MakeFasta, nothing: PretrainRecipe, tmp_path: Path, check_evaluation: CheckEvaluation
 ) -> None:
-    check_evaluation(api.pretrain([make_fasta()], tmp_path / "run", nothing, resume=True))
+    summary = api.pretrain([make_fasta()], tmp_path / "run", nothing, resume=True)
+    check_evaluation(summary)
+    assert BEGUN_AFRESH in summary.notices
+
+
+def test_a_finished_run_is_not_overwritten_and_is_called_finished(
+    make_fasta: MakeFasta, nothing: PretrainRecipe, tmp_path: Path
+) -> None:
+    fasta, folder = make_fasta(), tmp_path / "run"
+    api.pretrain([fasta], folder, nothing)
+    with pytest.raises(OutputError, match=r"there is a finished run here\. Pass --resume to continue it"):
+        api.pretrain([fasta], folder, nothing)
 
 
 def test_a_file_half_written_by_a_killed_run_is_written_anew(
@@ -119,8 +131,8 @@ def test_a_folder_with_files_is_not_written_into(
 
     with pytest.raises(OutputError) as caught:
         api.pretrain([fasta], folder, nothing)
-    remedy = "Pass --resume to continue the run in it, or choose another folder"
-    assert str(caught.value) == f"{folder}: the folder is not empty. {remedy}"
+    what = "the folder is not empty, and holds no run that could be resumed"
+    assert str(caught.value) == f"{folder}: {what}. Choose an empty or a new folder"
     with pytest.raises(OutputError, match="holds files, but no run that could be resumed"):
         api.pretrain([fasta], folder, nothing, resume=True)
     assert [path.name for path in folder.iterdir()] == ["thesis.tex"]
