@@ -20,6 +20,8 @@ LONGEST_TITLE, LONGEST_NAME = 80, 70
 DASHES = ((5, 3), (1.5, 2), (8, 2, 1.5, 2))
 PALE = 0.3  # opacity of the values of a noisy series
 
+FEWEST_TO_DRAW = 3  # one or two points make no curve, and are stated as numbers
+MOST_MARKED = 20  # a series of so few points shows where they are
 FEWEST_TO_SMOOTH = 40
 SMOOTHED_SHARE = 25  # the window of the running mean is this part of the points
 
@@ -73,6 +75,11 @@ class Curves:
     def __post_init__(self) -> None:
         assert len(self.series) + len(self.levels) <= len(COLOURS), "more curves than can be told apart"
 
+    @property
+    def are_drawn(self) -> bool:
+        """Whether a series has enough points for a figure; otherwise a page states their values."""
+        return any(len(series.finite()[0]) >= FEWEST_TO_DRAW for series in self.series)
+
     def names(self) -> list[tuple[str, str, bool]]:
         """Return the name, the colour and whether it is a level of every curve, in the order of drawing."""
         names = [(series.name, False) for series in self.series] + [(name, True) for name in self.levels]
@@ -81,6 +88,8 @@ class Curves:
 
 def draw_curves(curves: Curves, handle: BinaryIO, suffix: str, *, models: Sequence[str] = ()) -> None:
     """Draw curves with their legend: noisy series pale with their running mean, levels dashed.
+
+    A series of few points has markers on them.
 
     Args:
         curves: What is drawn.
@@ -136,13 +145,11 @@ def window(n_values: int) -> int:
 def _plot_series(axes: "Axes", series: Series, colour: str) -> "Line2D":
     """Draw one series, and return the line that stands for it in the legend."""
     x, y = series.finite()
-    if len(x) == 1:
-        (line,) = axes.plot(x, y, "o", color=colour, markersize=4)
-        return line
     if series.is_noisy and window(len(x)) > 1:
         axes.plot(x, y, color=colour, linewidth=0.9, alpha=PALE)
         y = running_mean(y)
-    (line,) = axes.plot(x, y, color=colour, linewidth=1.8)
+    marker = "o" if len(x) <= MOST_MARKED else ""
+    (line,) = axes.plot(x, y, color=colour, linewidth=1.8, marker=marker, markersize=4)
     return line
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from biofm.report import Curves, Series, draw_curves
-from biofm.report.curves import FEWEST_TO_SMOOTH, running_mean, window
+from biofm.report.curves import FEWEST_TO_SMOOTH, MOST_MARKED, plot, running_mean, window
+from biofm.report.figure import new_figure
 
 
 def series(values: list[float], name: str = "training", *, is_noisy: bool = False) -> Series:
@@ -89,3 +90,14 @@ def test_any_name_can_be_drawn(name: str) -> None:
 
 def test_a_name_that_begins_with_a_line_still_has_its_place_in_the_legend() -> None:
     assert "_hidden" in texts(curves(series([1.0, 2.0], "_hidden"), series([1.0, 2.0], "other")))
+
+
+@pytest.mark.parametrize(("n_points", "marker"), [(3, "o"), (MOST_MARKED, "o"), (MOST_MARKED + 1, "")])
+def test_few_points_are_marked(n_points: int, marker: str) -> None:
+    (line,) = plot(curves(series([1.0] * n_points)), new_figure(4, 3).subplots())
+    assert str(line.get_marker()) == marker
+
+
+@pytest.mark.parametrize(("values", "are_drawn"), [([1.0, math.nan, 2.0], False), ([1.0, 2.0, 3.0], True)])
+def test_two_points_make_no_figure(values: list[float], are_drawn: bool) -> None:
+    assert curves(series(values)).are_drawn == are_drawn

@@ -31,8 +31,14 @@ _REFERENCE = re.compile(r"#([\w-]+)")
 
 
 def chart(curves: Curves, number: int) -> Html:
-    """Return a ``<figure>``. ``number`` makes its ids unique on the page."""
+    """Return a ``<figure>``. ``number`` makes its ids unique on the page.
+
+    Where no series has enough points for a figure, their values stand in its place.
+    """
     title = f"chart-{number}-title"
+    if not curves.are_drawn:
+        head = tag("figcaption", tag("h3", curves.title, id=title), class_="chart-head")
+        return tag("figure", head, tag("p", _state(curves)), _notes(curves), class_="chart")
     return tag(
         "figure",
         tag("figcaption", tag("h3", curves.title, id=title), _legend(curves), class_="chart-head"),
@@ -51,6 +57,17 @@ def _plot(curves: Curves, prefix: str, title: str) -> Html:
         "data-points": json.dumps(points, separators=(",", ":")),
     }
     return Html(ElementTree.tostring(svg, encoding="unicode"))
+
+
+def _state(curves: Curves) -> str:
+    """Return the values of series that have one or two points, as sentences."""
+    said = [
+        f"{series.name}: {', '.join(f'{value:,.5g} at {curves.x_label} {at:,.10g}' for at, value in points)}"
+        for series in curves.series
+        if (points := [*zip(*series.finite(), strict=True)])
+    ]
+    said += [f"{name}: {value:,.5g}" for name, value in curves.levels.items()]
+    return f"Too few points for a curve. The {curves.y_label} is: {'; '.join(said) or 'not known'}."
 
 
 def describe(curves: Curves) -> str:

@@ -21,11 +21,15 @@ Rows = Sequence[Mapping[str, float]]
 def write_run_report(report: RunReport, folder: Path) -> None:
     """Write ``report.html`` and a PNG file for each of its curves (``loss.png``, ``learning_rate.png``, ...).
 
+    Curves of one or two points have no file: the page states their values.
+
     Args:
         report: The contents of the report.
         folder: The folder of the run.
     """
     for curves in report.curves:
+        if not curves.are_drawn:
+            continue
         with written_whole(folder / f"{curves.title.lower().replace(' ', '_')}.png") as file:
             draw_curves(curves, file, ".png", models=report.models)
     with written_whole(folder / REPORT) as file:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from biofm.core import __version__
+from biofm.report import Curves, Series
 from biofm.report.run import Contender, Measure, Pairs, Picture, Results, RunReport, Table
 from tests.report.run.conftest import (
     Element,
@@ -123,10 +124,26 @@ def test_a_note_of_a_curve_stands_below_it(make_report: MakeReport) -> None:
 
 def test_what_of_a_curve_cannot_be_drawn_is_said(make_report: MakeReport) -> None:
     curves = loss_curves()
-    broken = type(curves.series[1])(name="validation", x=[1, 2, 3], y=[2.0, float("nan"), float("inf")])
+    broken = type(curves.series[1])(
+        name="validation", x=[1, 2, 3, 4, 5], y=[2.0, float("nan"), float("inf"), 1.9, 1.8]
+    )
     curves = type(curves)(title="Loss", x_label="step", y_label="nats", series=(broken,))
     page = read_page(page_of(make_report(curves=(curves,))))
     assert page.all("figure")[0].all("p")[0].text == "Not drawn: 2 values that are no numbers."
+
+
+def test_one_or_two_points_are_stated_and_not_drawn(make_report: MakeReport) -> None:
+    few = Series(name="validation", x=[4, 8], y=[2.5, 2.25])
+    curves = Curves(
+        title="Loss", x_label="step", y_label="loss (nats)", series=(few,), levels={"unigram": 2.9}
+    )
+    page = read_page(page_of(make_report(curves=(curves,))))
+    (figure,) = page.all("figure")[:1]
+    assert not figure.all("svg")
+    assert figure.all("p")[0].text == (
+        "Too few points for a curve. The loss (nats) is: validation: 2.5 at step 4, 2.25 at step 8; "
+        "unigram: 2.9."
+    )
 
 
 def test_colours_and_fonts_of_curves_are_left_to_the_page(page: Element) -> None:
@@ -167,7 +184,7 @@ def test_the_policy_admits_our_script_alone(page: Element) -> None:
 def hostile_report(make_report: MakeReport, text: str) -> RunReport:
     """The text wherever a report holds one."""
     curves = loss_curves()
-    series = type(curves.series[0])(name=text, x=[1, 2], y=[1.0, 2.0])
+    series = type(curves.series[0])(name=text, x=[1, 2, 3], y=[1.0, 2.0, 3.0])
     contenders = (
         Contender(name=text, kind="model", estimates=(estimate(1),), note=text),
         Contender(name=text + "2", kind="baseline", estimates=(estimate(2),)),

@@ -1,5 +1,6 @@
 """The curves of a log, and the files that a report leaves in the folder of its run."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,7 @@ def test_the_time_of_training_is_that_of_its_tokens() -> None:
     assert training_seconds([{"step": 1, "tokens": 5}, {"step": 2, "tokens": 9, "tokens_per_second": 2}]) == 2
 
 
-TWO_ROWS = [{"step": float(n), "tokens": 10.0 * n, "loss": 3.0, "learning_rate": 1e-3} for n in (1, 2)]
+THREE_ROWS = [{"step": float(n), "tokens": 10.0 * n, "loss": 3.0, "learning_rate": 1e-3} for n in (1, 2, 3)]
 
 
 def report(title: str) -> RunReport:
@@ -54,7 +55,7 @@ def report(title: str) -> RunReport:
         kind="pretraining",
         summary="",
         environment=environment,
-        curves=curves_of(TWO_ROWS, "nats", {}),
+        curves=curves_of(THREE_ROWS, "nats", {}),
     )
 
 
@@ -62,6 +63,11 @@ def test_a_run_is_left_with_its_page_and_a_picture_of_each_curve(tmp_path: Path)
     write_run_report(report("one"), tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"report.html", "loss.png", "learning_rate.png"}
     assert (tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_curve_of_two_points_has_no_picture(tmp_path: Path) -> None:
+    write_run_report(replace(report("one"), curves=curves_of(THREE_ROWS[:2], "nats", {})), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
 
 
 def test_a_resumed_run_replaces_its_report(tmp_path: Path) -> None:
