@@ -257,7 +257,8 @@ class Evaluate(Verb["Evaluation"]):
             text = json.dumps(asdict(found), indent=2, allow_nan=False)
             permit.writer("output").write(text.encode() + b"\n")
         if self.picture:
-            _draw(found, assay, permit.writer("picture"), Path(self.picture).suffix, self.mean_rank)
+            handle, suffix = permit.writer("picture"), Path(self.picture).suffix
+            _draw(found, assay, handle, suffix, self.mean_rank, Path(self.table).name)
 
 
 def _require_columns(stream: BinaryIO, name: str, how: "EvaluateOptions") -> None:
@@ -291,8 +292,13 @@ def _read_wild_type(stream: BinaryIO, name: str, how: "EvaluateOptions") -> str:
     return how.modality.accept(records[0], Counter(), gaps="refuse", insists=how.insists).sequence
 
 
-def _draw(found: "Evaluation", assay: "Assay", handle: BinaryIO, suffix: str, with_mean: bool) -> None:
-    """Draw each score against the measurements into ``handle``."""
+def _draw(
+    found: "Evaluation", assay: "Assay", handle: BinaryIO, suffix: str, with_mean: bool, source: str
+) -> None:
+    """Draw each score against the measurements into ``handle``.
+
+    A column such as ``score`` names no model, so each axis names ``source``, the file of the scores.
+    """
     import numpy as np  # as heavy as what follows
 
     from biofm.evaluation import scores_to_judge
@@ -304,7 +310,7 @@ def _draw(found: "Evaluation", assay: "Assay", handle: BinaryIO, suffix: str, wi
         spearman = found.row(name).spearman
         panels.append(ScatterPanel(name, values[rows], assay.measured[rows], spearman.value, spearman.bounds))
     models = [panel.name.removeprefix("score_") for panel in panels]
-    draw_scatter(panels, found.measured, handle, suffix, models=models)
+    draw_scatter(panels, found.measured, handle, suffix, score_name=f"score in {source}", models=models)
 
 
 evaluate = verb(Evaluate)

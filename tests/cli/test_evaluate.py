@@ -90,6 +90,12 @@ def test_json_stands_alone_on_standard_output_and_is_what_the_file_holds(biofm: 
     assert Path("s.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_the_axis_of_a_score_names_the_file_of_the_scores(biofm: Any) -> None:
+    Path("t.csv").write_text(TABLE)
+    assert biofm("evaluate", "t.csv", *CHOICE, "--resamples", "10", "--picture", "s.svg").status == 0
+    assert "<!-- score in t.csv -->" in Path("s.svg").read_text()
+
+
 def test_undefined_measures_are_null_in_json_and_a_dash_in_the_table(biofm: Any) -> None:
     Path("t.csv").write_text("fitness,score\n1,1\n2,3\n3,2\n")
     assert json.loads(biofm("evaluate", "t.csv", *CHOICE, "--json").out)["rows"][0]["ndcg"]["value"] is None
