@@ -107,8 +107,9 @@ Format = Annotated[
 Column = Annotated[
     str | None,
     Option(
-        "Read the sequences from this column, which must be named if the input is a table. By default the "
-        "input is FASTA, which has no columns.",
+        "Read the sequences from this column, which must be named if the input is a table. Its other columns "
+        "are not copied into an output, whose rows have the input's ids and order. By default the input is "
+        "FASTA, which has no columns.",
         metavar="COLUMN",
         group="Input",
     ),

@@ -242,3 +242,13 @@ def test_what_runs_a_verb_can_be_given() -> None:
     shown = Shown()
     invoke(["a", "-o", "out"], command(Toy, shown.show, run=lambda asked: json.dumps(str(asked.first))))
     assert shown.result == '"a"'
+
+
+@pytest.mark.parametrize("verb", ["embed", "perplexity"])
+def test_other_columns_of_a_table_are_not_copied_as_the_help_says(verb: str, biofm: Any) -> None:
+    Path("t.csv").write_text("id,sequence,label\na,MKT,1\nb,MKV,2\n")
+    assert biofm(verb, "t.csv", "--column", "sequence", "-o", "out.csv").status == 0
+    lines = Path("out.csv").read_text().splitlines()
+    assert "label" not in lines[0].split(",")
+    assert [line.split(",")[0].strip('"') for line in lines[1:]] == ["a", "b"]
+    assert "are not copied into an output" in " ".join(biofm(verb, "--help").out.split())
