@@ -6,7 +6,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from biofm.report.figure import new_figure, shorten, write_figure
+from biofm.report.figure import FROM_ZERO, new_figure, shorten, write_figure
 
 MOST_NUMBERS = 12  # with more classes the counts do not fit into the cells
 MOST_NAMES = 60
@@ -36,7 +36,7 @@ def draw_confusion(
     figure = new_figure(side + 2.2, side + 1.2)
     axes = figure.subplots()
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    image = axes.imshow(shares, cmap=FROM_ZERO, vmin=0, vmax=1)
     if n <= MOST_NUMBERS:
         for i, j in np.ndindex(n, n):
             colour = "white" if shares[i, j] > 0.6 else "black"
@@ -48,5 +48,6 @@ def draw_confusion(
     axes.spines[:].set_visible(False)
     axes.set_xlabel("predicted class" if names else f"predicted class ({n:,} classes, too many to name)")
     axes.set_ylabel("true class")
-    figure.colorbar(image, ax=axes, label="share of the cases of the true class", shrink=0.8)
+    label = "share of the cases of the true class\n(darker is higher)"
+    figure.colorbar(image, ax=axes, label=label, shrink=0.8)
     write_figure(figure, handle, suffix, models)

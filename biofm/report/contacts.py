@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from biofm.report.figure import new_figure, shorten, write_figure
+from biofm.report.figure import FROM_ZERO, new_figure, shorten, write_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,11 +53,11 @@ def draw_contacts(
         _draw_truth(axes, truth, far_below)
         lines.append("above the diagonal: predicted; below: in the structure (grey: residues missing there)")
     shown = far_below.T if truth is not None else far_below | far_below.T
-    image = _show(axes, probabilities, shown, "Blues", 1)
+    image = _show(axes, probabilities, shown, FROM_ZERO, 1)
     axes.set_xlabel("residue number")
     axes.set_ylabel("residue number")
     axes.set_title("\n".join(lines), parse_math=False, fontsize="medium")
-    figure.colorbar(image, ax=axes, label="predicted probability of a contact", shrink=0.8)
+    figure.colorbar(image, ax=axes, label="predicted probability of a contact (darker is higher)", shrink=0.8)
     write_figure(figure, handle, suffix, models)
 
 

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FORMATS = (".png", ".svg", ".pdf")
+# One convention of colours for all figures, which each colour bar states: the higher a value, the darker its
+# blue. Where values lie on both sides of 0, those below it are the redder the lower they are.
+FROM_ZERO, ACROSS_ZERO = "Blues", "RdBu"
 NOTE = "0.4"  # grey, dark enough to read on white
 
 # Characters that XML, HTML or UTF-8 do not allow become the replacement character.

@@ -6,7 +6,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from biofm.report.figure import new_figure, shorten, write_figure
+from biofm.report.figure import ACROSS_ZERO, new_figure, shorten, write_figure
 
 MOST_DRAWN = 1_000  # with more rows, two would share a pixel
 MOST_LABELS = 60  # more names are too small to read
@@ -41,7 +41,7 @@ def draw_neighbours(
     side = min(4 + 0.3 * len(labels), 16)
     figure = new_figure(side + 1.5, side)
     axes = figure.subplots()
-    image = axes.imshow(similarity[np.ix_(order, order)], cmap="RdBu_r", vmin=-1, vmax=1)
+    image = axes.imshow(similarity[np.ix_(order, order)], cmap=ACROSS_ZERO, vmin=-1, vmax=1)
     if len(labels) <= MOST_LABELS:
         names = [shorten(labels[i], LONGEST_LABEL) for i in order]
         axes.set_xlabel(items)
@@ -58,7 +58,8 @@ def draw_neighbours(
     if n_rows is not None and n_rows > len(labels):
         title += f"\n{len(labels):,} of {n_rows:,} {items}, evenly spaced in the file"
     axes.set_title(title, parse_math=False)
-    figure.colorbar(image, ax=axes, label=f"cosine similarity (mean of all {items} subtracted)", shrink=0.8)
+    label = f"cosine similarity (mean of all {items} subtracted)\nblue is similar, red is opposite"
+    figure.colorbar(image, ax=axes, label=label, shrink=0.8)
     write_figure(figure, handle, suffix, models)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from biofm.report.figure import new_figure, shorten, write_figure
+from biofm.report.figure import ACROSS_ZERO, new_figure, shorten, write_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,7 +32,7 @@ ROW_LENGTHS = ((400, 100), (900, 150), (10**9, 200))
 CELL_INCH = 0.1
 ROW_INCH = len(ORDER) * CELL_INCH
 LEFT_INCH, RIGHT_INCH = 0.95, 0.25
-TOP_INCH, GAP_INCH, BOTTOM_INCH = 0.5, 0.48, 0.9
+TOP_INCH, GAP_INCH, BOTTOM_INCH = 0.5, 0.48, 1.05
 LEAST_WIDTH_INCH = 4.2
 BAR_INCH = (2.4, 0.1)
 LONGEST_TITLE = 60
@@ -123,7 +123,7 @@ def _add_axes(figure: "Figure", left: float, bottom: float, width: float, height
 def _draw_row(axes: "Axes", part: str, grid: NDArray[np.float32], norm: "Normalize") -> "AxesImage":
     """Draw one row of the heat map."""
     axes.set_facecolor(UNSCANNED)
-    image = axes.imshow(grid, cmap="RdBu", norm=norm, aspect="auto", interpolation="none")
+    image = axes.imshow(grid, cmap=ACROSS_ZERO, norm=norm, aspect="auto", interpolation="none")
     wild = [(x, ORDER.index(residue)) for x, residue in enumerate(part) if residue in ORDER]
     axes.scatter([x for x, _ in wild], [y for _, y in wild], s=2.5, color="black", linewidths=0)
     edges = np.cumsum([len(group) for group in GROUPS.values()])[:-1] - 0.5
@@ -158,9 +158,11 @@ def _label(axes: "Axes", part: str, first_position: int) -> None:
 
 def _draw_bar(figure: "Figure", image: "AxesImage", score_name: str, *, is_clipped: bool) -> None:
     """Draw the colour bar below the rows."""
-    axes = _add_axes(figure, LEFT_INCH, 0.45, *BAR_INCH)
+    axes = _add_axes(figure, LEFT_INCH, 0.6, *BAR_INCH)
     extend = "both" if is_clipped else "neither"
     bar = figure.colorbar(image, cax=axes, orientation="horizontal", extend=extend)
     bar.ax.tick_params(length=2, width=0.5, pad=1.5, labelsize=6)
     bar.outline.set_linewidth(0.5)
-    bar.ax.set_xlabel(f"{score_name}; the wild type, marked by a dot, has 0", fontsize=7, loc="left")
+    label = f"{score_name}\nblue is higher, red is lower; the wild type (dot) has 0"
+    bar.ax.set_xlabel(label, fontsize=7, loc="left")
+    bar.ax.xaxis.label.set_multialignment("left")

@@ -85,9 +85,8 @@ def draw_scatter(
             axes.set_ylabel(shorten(measured_name, LONGEST_NAME), parse_math=False)
     if densities:
         _share_shades(densities)
-        figure.colorbar(
-            densities[0], ax=grid, label="rows in a hexagon", format="%d", shrink=0.6, aspect=30, pad=0.02
-        )
+        label = "rows in a hexagon (darker is more)"
+        figure.colorbar(densities[0], ax=grid, label=label, format="%d", shrink=0.6, aspect=30, pad=0.02)
     write_figure(figure, handle, suffix, models)
 
 
@@ -99,7 +98,7 @@ def _draw_panel(axes: "Axes", panel: ScatterPanel, score_name: str) -> "list[Pol
     name, rows = shorten(panel.name, LONGEST_NAME), format_count(len(panel.score), "row")
     title = f"{name}\nSpearman {spearman}, {rows}"
     axes.set_title(title, fontsize=9, parse_math=False)
-    axes.set_xlabel(score_name, parse_math=False)
+    axes.set_xlabel(shorten(score_name, LONGEST_NAME), parse_math=False)
     axes.spines[["top", "right"]].set_visible(False)
     if len(panel.score) > MOST_POINTS:
         return [axes.hexbin(panel.score, panel.measured, gridsize=N_BINS, mincnt=1, linewidths=0.1)]

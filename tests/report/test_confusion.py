@@ -25,7 +25,7 @@ def texts(counts: NDArray[np.int64], classes: list[str]) -> list[str]:
 
 def test_every_count_and_both_axes_can_be_read() -> None:
     shown = texts(COUNTS, ["helix", "strand"])
-    names = {"predicted class", "true class", "share of the cases of the true class"}
+    names = {"predicted class", "true class", "share of the cases of the true class", "(darker is higher)"}
     assert {"90", "10", "1,234", "0"} | names <= set(shown)
     assert (shown.count("helix"), shown.count("strand")) == (2, 2)
 

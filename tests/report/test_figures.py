@@ -27,7 +27,7 @@ from biofm.report import (
     draw_scatter,
 )
 from biofm.report import neighbours as report
-from biofm.report.figure import name_demonstrations
+from biofm.report.figure import ACROSS_ZERO, name_demonstrations
 
 Draw = Callable[[BinaryIO, str], None]
 
@@ -175,3 +175,15 @@ def test_the_models_that_come_with_biofm_are_the_demonstration_models(
 ) -> None:
     monkeypatch.setattr(models, "bundled_models", lambda: ("small", "tiny"))
     assert name_demonstrations(given) == clause
+
+
+def test_both_maps_across_zero_are_blue_where_high_and_their_bars_say_so() -> None:
+    from matplotlib import colormaps
+
+    red, _, blue, _ = colormaps[ACROSS_ZERO](0.9)
+    assert blue > red
+    similarity, scan = io.BytesIO(), io.BytesIO()
+    draw_neighbours(["a", "b", "c", "d"], similarity_of_pairs(2), similarity, ".svg")
+    draw_scan("MK", np.zeros((2, 20), np.float32), "ACDEFGHIKLMNPQRSTVWY", 1, "scan", scan, ".svg")
+    assert b"blue is similar, red is opposite" in similarity.getvalue()
+    assert b"blue is higher, red is lower" in scan.getvalue()

@@ -65,7 +65,7 @@ def test_panels_share_one_scale_of_shades_and_warn_of_nothing() -> None:
         warnings.simplefilter("error")
         warnings.simplefilter("ignore", DeprecationWarning)  # matplotlib 3.8 of newer pyparsing
         shown = texts_of(drawn([panel(f"p{i}", 600) for i in range(2)], ".svg"))
-    assert shown.count("rows in a hexagon") == 1
+    assert shown.count("rows in a hexagon (darker is more)") == 1
 
 
 @pytest.mark.parametrize(("width", "name"), [(0.0, "90% interval"), (0.2, "mean 90% interval")])
