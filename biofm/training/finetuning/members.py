@@ -105,7 +105,10 @@ class FinetuneRun(NamedTuple):
 def members_before(folder: Path) -> tuple[int, int] | None:
     """Return how many members the run in ``folder`` has trained, and the saved steps of the next one.
 
-    Members with their own encoder are trained by steps. The result is None if ``folder`` holds no run.
+    Members with their own encoder are trained by steps. The result is None if the folder holds no run.
+
+    Args:
+        folder: The folder of the run.
     """
     if not has_run(folder):
         return None
