@@ -29,15 +29,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from difflib import get_close_matches
 from io import StringIO
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from docs.notebooks import NOTE, SHELLS, Block, blocks_of, commands_of
+from docs.notebooks import NOTE, SHELLS, TUTORIALS, Block, blocks_of, commands_of
 
 ROOT = Path(__file__).resolve().parents[2]
+FIRST_PAGES = [ROOT / "README.md", ROOT / "docs" / "index.md", *TUTORIALS]
 EXAMPLES = Path("biofm/examples")
 PICTURES = ROOT / "docs" / "pictures"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("**/*.md"))]
@@ -45,6 +46,13 @@ PAGES_HERE = [pytest.param(page, id=str(page.relative_to(ROOT))) for page in PAG
 
 LINK = re.compile(r"\]\((?!\w+:)([^)#\s]+)")
 PICTURE = re.compile(r"!\[[^\]]*\]\((?:\.\./)+pictures/([^)\s]+)\)")
+WRITTEN = (
+    re.compile(r"(?:--output|-o|--picture)[ =](\S+)"),
+    re.compile(r"open\(\"([^\"]+)\", \"[wax]"),
+    re.compile(r"(?:savefig|save_pretrained)\(\"([^\"]+)\""),
+    re.compile(r"Path\(\"([^\"]+)\"\)\.(?:write|mkdir)"),
+)
+"""How an example names what it writes: as an option of a command, or in a call of Python."""
 FOLDER = re.compile(r"^\| in the folder `(?P<name>[^`]+)` \|.*\n\|[-|]+\n(?P<rows>(?:\|.*\n)+)", re.MULTILINE)
 MADE = re.compile(r"(^|/)reference/|\.ipynb$")  # by the build of the site, whose own test follows such links
 PROGRAMS = {"biofm", "cp"}
@@ -183,6 +191,12 @@ def make_targets() -> set[str]:
     )
 
 
+def names_written_by(page: Path) -> set[str]:
+    """Return the names of the files and folders that the blocks of a page write."""
+    code = "\n".join(block.code for block in read_blocks(page) if block.reason is None)
+    return {name for pattern in WRITTEN for name in pattern.findall(code)}
+
+
 def compare_folders(page: Path, folder: Path) -> None:
     """Fail if a table of a page lists other content of a folder than the blocks of the page wrote into it."""
     for table in FOLDER.finditer(page.read_text(encoding="utf-8")):
@@ -239,6 +253,24 @@ def test_the_examples_of_a_page_run(page: Path, reader: Path) -> None:
     for name in pictures_of(page):
         if (reader / name).exists() and os.environ.get("BIOFM_SAVE_PICTURES"):
             save_picture(reader / name, PICTURES / name)
+
+
+def test_no_two_pages_write_the_same_name() -> None:
+    # A reader stays in one folder: a command would stop at the file of another page, and Python overwrite it.
+    pages = {page.relative_to(ROOT): names_written_by(page) for page in PAGES if page.is_file()}
+    assert {"embedded.h5ad", "hydropathy.csv", "predicted.png"} <= set().union(*pages.values())
+    for (page, names), (other, others) in combinations(pages.items(), 2):
+        assert names & others == set(), f"{page} and {other}"
+
+
+@pytest.mark.slow
+def test_a_reader_follows_the_first_pages_in_one_folder(reader: Path) -> None:
+    before: dict[Path, bytes] = {}
+    for page in FIRST_PAGES:
+        run_page(page, reader)
+        files = {file: file.read_bytes() for file in reader.rglob("*") if file.is_file()}
+        assert {file for file in before if files[file] != before[file]} == set(), page
+        before = files
 
 
 @pytest.mark.parametrize("page", PAGES_HERE)
