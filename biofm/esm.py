@@ -48,7 +48,8 @@ except ModuleNotFoundError as error:
     raise MissingExtraError(
         f"the package esm cannot be imported ({error})",
         where="biofm.esm",
-        remedy="Run pip install 'biofm[esm]' in an environment without fair-esm, which has the same name",
+        remedy="In the checkout of biofm, run pip install '.[esm]' in an environment without fair-esm, which "
+        "has the same name",
     ) from error
 
 FAMILY = "ESM C"

@@ -74,6 +74,15 @@ class MissingExtraError(BiofmError):
     """Says that an optional package is not installed."""
 
 
+def how_to_install(extra: str) -> str:
+    """Return the remedy of a MissingExtraError: a sentence with the command that installs an extra of biofm.
+
+    Args:
+        extra: The name of the extra.
+    """
+    return f"In the checkout of biofm, run: pip install --constraint constraints.txt '.[{extra}]'"
+
+
 @contextmanager
 def data_errors(kind: type[BiofmError]) -> Iterator[None]:
     """Turn a ``DataError`` within the ``with`` into an error of this kind.

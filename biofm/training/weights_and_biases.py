@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from biofm.core.errors import MissingExtraError, OptionError
+from biofm.core.errors import MissingExtraError, OptionError, how_to_install
 from biofm.policy import WEIGHTS_AND_BIASES
 from biofm.training.recipe import Recipe
 
@@ -29,7 +29,7 @@ def check_wandb(recipe: Recipe) -> None:
     if not recipe.wandb:
         return
     if find_spec("wandb") is None:
-        remedy = "Install it with: pip install 'biofm[train-extras]'"
+        remedy = how_to_install("train-extras")
         raise MissingExtraError("Weights & Biases is not installed", where="--set wandb", remedy=remedy)
     host = urlsplit(os.environ.get("WANDB_BASE_URL", WANDB_URL)).hostname
     if not _is_offline() and host not in WEIGHTS_AND_BIASES:

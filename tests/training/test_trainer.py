@@ -62,7 +62,8 @@ def test_without_wandb_installed_asking_for_it_names_the_extra(
     with pytest.raises(MissingExtraError) as caught:
         train(make_recipe(wandb="mine"), tmp_path)
     assert str(caught.value) == (
-        "--set wandb: Weights & Biases is not installed. Install it with: pip install 'biofm[train-extras]'"
+        "--set wandb: Weights & Biases is not installed. In the checkout of biofm, run: "
+        "pip install --constraint constraints.txt '.[train-extras]'"
     )
     assert not (tmp_path / "metrics.csv").exists()
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from biofm.core.choices import Task
-from biofm.core.errors import MissingExtraError
+from biofm.core.errors import MissingExtraError, how_to_install
 from biofm.core.progress import RunProgress
 from biofm.evaluation.supervised import Labels
 from biofm.inference import Compute
@@ -100,8 +100,8 @@ def make_member(
 def check_peft() -> None:
     """Raise MissingExtraError if peft is not installed."""
     if find_spec("peft") is None:
-        remedy = "pip install 'biofm[train-extras]'"
-        raise MissingExtraError("LoRA needs the package peft, which is not installed", remedy=f"Run {remedy}")
+        what = "LoRA needs the package peft, which is not installed"
+        raise MissingExtraError(what, remedy=how_to_install("train-extras"))
 
 
 def inject_adapters(encoder: Encoder, recipe: FinetuneRecipe) -> None:

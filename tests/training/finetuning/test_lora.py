@@ -112,5 +112,5 @@ def test_an_adapter_of_another_model_is_refused(make_model: MakeModel, make_reci
 
 def test_without_peft_a_sentence_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gradient, "find_spec", lambda name: None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'biofm\[train-extras\]'"):
+    with pytest.raises(MissingExtraError, match=r"--constraint constraints.txt '\.\[train-extras\]'"):
         gradient.check_peft()
