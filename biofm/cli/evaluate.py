@@ -34,12 +34,20 @@ def show_evaluate(asked: Evaluate, found: "Evaluation", as_json: bool) -> None:
 
 
 def _print_evaluation(found: "Evaluation") -> None:
+    from biofm.evaluation import TOP_SHARE  # brings torch
+
     print_result(
         f"{format_count(found.n_rows, 'measurement')}; positive for AUROC and MCC: {found.positive} "
-        f"({found.n_positive:,})"
+        f"({found.n_positive:,} of {found.n_rows:,})"
     )
     header = (found.measured, "Spearman", "AUROC", "NDCG", "MCC", "n")
     print_table([_cells(row) for row in found.rows], header=header)
+    if any(row.n < TOP_SHARE for row in found.rows):
+        print_result(
+            f"NDCG: not computed where n is below {TOP_SHARE}; it judges the best-scored tenth of the rows"
+        )
+    if any(row.auroc.value is None for row in found.rows):
+        print_result("AUROC: not computed where the n rows are all positive or all negative")
     for name, reason in found.not_computed.items():
         print_result(f"{name}: not computed, because {reason}")
 
@@ -57,6 +65,8 @@ def _say_comparisons(found: "Evaluation") -> None:
         of_row = [it for it in found.comparisons if it.score == row.name and not math.isnan(_lead_of(it))]
         if of_row:
             say(_describe(min(of_row, key=_lead_of)))  # beside the best baseline
+    if any(row.n < found.n_rows for row in found.rows):
+        say(f"n counts the rows that have a value, of {format_count(found.n_rows, 'measurement')}.")
     if len({row.n for row in found.rows}) > 1:
         say("Rows with different n are judged on different variants; comparisons use the variants of both.")
 

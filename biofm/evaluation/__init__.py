@@ -39,11 +39,13 @@ from biofm.evaluation.perplexity import (
     held_out_perplexity,
     residue_frequencies,
 )
+from biofm.evaluation.rank_metrics import TOP_SHARE
 
 __all__ = [
     "LEAST_PROBABILITY",
     "LOGISTIC_C",
     "THRESHOLD",
+    "TOP_SHARE",
     "Assay",
     "Calibration",
     "Comparison",

@@ -23,7 +23,7 @@ TRAIN, TEST = "train", "test"
 FEWEST_ROWS = 3
 
 FAULTY = "rows at fault, left out"
-SKIP = "Correct it, or leave such rows out with --on-error skip"
+SKIP = "leave such rows out with --on-error skip"
 NO_PROTEIN = "rows without a protein to judge (a stop codon, a frameshift, an empty variant), left out"
 
 
@@ -115,6 +115,8 @@ class Assay:
         threshold: Least measurement of a positive row; None if a column says which rows are positive.
         changes: Changes of each variant against the wild type; None if they are not known.
         sequences: Whole sequence of each variant; None if they are not known.
+        unread_column: A column with a usual name of variants that could not be read as such; None if there
+            is none.
     """
 
     name: str
@@ -128,6 +130,7 @@ class Assay:
     threshold: float | None
     changes: list[tuple[Change, ...]] | None
     sequences: list[str] | None
+    unread_column: str | None = None
 
     def where(self, row: int) -> str:
         """Return the place of a row, for messages.
@@ -167,6 +170,7 @@ def read_assay(
 
     at_fault = count if skip_faulty else stop_at
     usual = _usual_column(read_names(stream, name), options)
+    skip = SKIP if usual is None else f"{SKIP} and --variant-column {usual}"
     variants = options.variant_column if usual is None else usual
     texts = (variants, options.mutated_column, options.binary_column, options.split_column)
     columns = read_columns(
@@ -180,16 +184,16 @@ def read_assay(
         counted: Counter[str] = Counter()
         try:
             with_usual = replace(options, variant_column=usual)
-            assay = _read_assay(columns, with_usual, wild_type, counted, stop_at)
+            assay = _read_assay(columns, with_usual, wild_type, counted, stop_at, skip)
         except (DataError, InputError) as fault:
             unread = f"Column {usual!r} was not read as variants: {fault}."
         else:
             notices.update(counted)
             return assay
-    assay = _read_assay(columns, options, wild_type, notices, at_fault)
+    assay = _read_assay(columns, options, wild_type, notices, at_fault, SKIP)
     if usual is not None:
         notices[unread] = 1
-    return assay
+    return replace(assay, unread_column=usual)
 
 
 def _usual_column(names: Sequence[str], options: EvaluateOptions) -> str | None:
@@ -207,9 +211,11 @@ def _read_assay(
     wild_type: str | None,
     notices: Counter[str],
     at_fault: Callable[[DataError], None],
+    skip: str,
 ) -> Assay:
+    """Make the assay of the columns. ``skip`` says to the user how faulty rows are left out."""
     candidates = _rows_to_use(columns, options, notices)
-    found = _read_rows(columns, candidates, options, wild_type, notices, at_fault)
+    found = _read_rows(columns, candidates, options, wild_type, notices, at_fault, skip)
     is_judged = _judged(columns, list(found), options)
     _refuse_unrankable(columns, np.array(list(found), np.int64)[is_judged], options)
     return _assay(columns, found, is_judged, options)
@@ -235,9 +241,10 @@ def _read_rows(
     wild_type: str | None,
     notices: Counter[str],
     at_fault: Callable[[DataError], None],
+    skip: str,
 ) -> dict[int, AssayRow]:
     """Read the variant, the sequence and the label of each row, by the number of the row. Faulty rows are
-    left out.
+    left out; ``skip`` says to the user how.
     """
     names = (options.variant_column, options.mutated_column, options.binary_column)
     found = {}
@@ -254,7 +261,7 @@ def _read_rows(
         except NoProteinError:
             notices[NO_PROTEIN] += 1
         except DataError as fault:
-            remedy = f"{fault.remedy}; or leave such rows out with --on-error skip" if fault.remedy else SKIP
+            remedy = f"{fault.remedy or 'Correct it'}; or {skip}"
             at_fault(DataError(fault.what, where=columns.where(row), remedy=remedy))
     return found
 

@@ -19,12 +19,16 @@ from biofm.core.errors import InputError
 from biofm.evaluation.assay import FEWEST_ROWS, Assay
 from biofm.evaluation.features import count_features, kmers, one_hot
 from biofm.evaluation.linear_models import N_FOLDS, deal_folds, predict_by_sparse_ridge, predict_out_of_fold
-from biofm.modalities import Modality
 
 BLOSUM62 = "BLOSUM62"
 ONE_HOT = "one-hot ridge"
 KMERS = "k-mer ridge"
 
+ALIKE = "it gives every row the same value, so it ranks none above another"
+FITTED_ALIKE = (
+    "it gives every row the same value: the rows that it learned from share no change with those that it "
+    "predicts. Give a table with more variants of the same positions"
+)
 UNSCORED = f"variants that {BLOSUM62} does not score (not substitutions alone, or of a residue it lacks)"
 
 
@@ -103,7 +107,7 @@ def _find_blosum62(assay: Assay, notices: Counter[str]) -> Baseline | Missing:
         reason = f"it scores amino acids, and the table holds {assay.modality.words.items}"
         return Missing(BLOSUM62, reason)
     if assay.changes is None and assay.sequences is None:
-        return Missing(BLOSUM62, "the variants are not known; name their column with --variant-column")
+        return Missing(BLOSUM62, _why_unknown(assay, "--variant-column"))
     if assay.changes is None:
         reason = "the wild type is not known; give --wild-type, or the variants with --variant-column"
         return Missing(BLOSUM62, reason)
@@ -124,7 +128,7 @@ def _find_ridges(assay: Assay, seed: int, progress: OnStep) -> list[Baseline | M
             reason = "some variants insert or delete; give --wild-type, or sequences by --mutated-column"
             return [Missing(ONE_HOT, reason)]
     if sequences is None:
-        return [Missing(ONE_HOT, _why_unknown(assay.modality))]
+        return [Missing(ONE_HOT, _why_unknown(assay, "--variant-column or --mutated-column"))]
     lengths = {len(assay.modality.units(sequence)) for sequence in sequences}
     if len(lengths) == 1:
         return [_fit(ONE_HOT, assay, sequences, seed, progress)]
@@ -133,10 +137,13 @@ def _find_ridges(assay: Assay, seed: int, progress: OnStep) -> list[Baseline | M
     return [Missing(ONE_HOT, reason), _fit(KMERS, assay, sequences, seed, progress)]
 
 
-def _why_unknown(modality: Modality) -> str:
-    if not modality.has_variants:
-        return f"the {modality.words.items} are not known; name their column with --mutated-column"
-    return "the variants are not known; name their column with --variant-column or --mutated-column"
+def _why_unknown(assay: Assay, options: str) -> str:
+    """Return why no variants are known. ``options`` are those that name their column."""
+    if not assay.modality.has_variants:
+        return f"the {assay.modality.words.items} are not known; name their column with --mutated-column"
+    if assay.unread_column is not None:
+        return f"column {assay.unread_column!r} was not read as variants; the notice says why, and what to do"
+    return f"the variants are not known; name their column with {options}"
 
 
 def _fit(name: str, assay: Assay, sequences: list[str], seed: int, progress: OnStep) -> Baseline | Missing:
@@ -165,7 +172,7 @@ def _if_it_ranks(baseline: Baseline, is_judged: NDArray[np.bool_]) -> Baseline |
     if len(values) < FEWEST_ROWS:
         return Missing(baseline.name, f"it has a value for only {format_count(len(values), 'row')}")
     if values.min() == values.max():
-        return Missing(baseline.name, "it gives every row the same value")
+        return Missing(baseline.name, FITTED_ALIKE if baseline.fitted else ALIKE)
     return baseline
 
 

@@ -47,8 +47,45 @@ def test_a_usual_name_over_other_cells_is_said_and_hinders_nothing(biofm: Any) -
     outcome = biofm("evaluate", "t.csv", *CHOICE, "--resamples", "0")
     assert outcome.status == 0, outcome.err
     assert "notice: Column 'mutant' was not read as variants: t.csv, line 22: " in outcome.err
-    assert "BLOSUM62: not computed, because the variants are not known" in outcome.out
+    assert (
+        "BLOSUM62: not computed, because column 'mutant' was not read as variants; the notice " in outcome.out
+    )
     assert outcome.out.startswith("21 measurements;")
+
+
+@pytest.mark.parametrize("words", [(), ("--on-error", "skip")])
+def test_what_the_notice_of_an_unread_column_says_to_do_helps(words: tuple[str, ...], biofm: Any) -> None:
+    Path("t.csv").write_text(TABLE + "hello,1,1\n")
+    outcome = biofm("evaluate", "t.csv", *CHOICE, "--resamples", "0", *words)
+    remedy = "--on-error skip and --variant-column mutant"
+    assert f"or leave such rows out with {remedy}.\n" in outcome.err
+    assert "--variant-column" not in outcome.out
+    outcome = biofm("evaluate", "t.csv", *CHOICE, "--resamples", "0", *remedy.replace("and ", "").split())
+    assert outcome.out.startswith("20 measurements;")
+    assert "not computed" not in outcome.out
+
+
+def test_a_named_column_that_is_not_read_says_how_to_leave_the_row_out(biofm: Any) -> None:
+    Path("t.csv").write_text(TABLE + "hello,1,1\n")
+    words = ("evaluate", "t.csv", *CHOICE, *BY_VARIANT, "--resamples", "0")
+    outcome = biofm(*words)
+    assert outcome.status == 1
+    assert outcome.err.endswith("; or leave such rows out with --on-error skip\n")
+    assert "not computed" not in biofm(*words, "--on-error", "skip").out
+
+
+def test_a_dash_and_a_smaller_n_are_explained(biofm: Any) -> None:
+    rows = "mutant,fitness,score\nM1A,1,2\nK2A,2,1\nT3A,3,5\nA4C,4,\nY5A,5,4\n"
+    Path("t.csv").write_text(rows)
+    outcome = biofm("evaluate", "t.csv", *CHOICE, "--resamples", "0")
+    assert "its median, 3 (3 of 5)\n" in outcome.out
+    assert (
+        "NDCG: not computed where n is below 10; it judges the best-scored tenth of the rows" in outcome.out
+    )
+    assert "n counts the rows that have a value, of 5 measurements." in outcome.err
+    assert (
+        "one-hot ridge: not computed, because it gives every row the same value: the rows that" in outcome.out
+    )
 
 
 def test_a_baseline_that_wins_is_said_in_words(biofm: Any) -> None:

@@ -79,14 +79,15 @@ def cases_of_table(
     counted in ``notices``. Raise InputError, naming file and line, if the table is at fault, if a variant is
     at fault and ``options.on_error`` is not "skip", or if no row can be scored.
     """
-    n_scored, source, reason = 0, "", ""
+    n_scored, source = 0, ""
+    unscored: Unscored | None = None
     share: float | None = 0.0
     held: list[Cases] = []  # the first parts, until one has a variant: a table without variants starts no run
     with input_errors():
         for part in parts:
             variants = list(_PartReader(part, wild_types(part), modality, options, notices).read())
             n_scored, source = n_scored + sum(isinstance(one, Variant) for one in variants), part.source
-            reason = reason or next((one.reason for one in variants if isinstance(one, Unscored)), "")
+            unscored = unscored or next((one for one in variants if isinstance(one, Unscored)), None)
             before, share = share, share_read()
             some = Cases(_passed_on(part), variants, part.where, before, share)
             held.append(some)
@@ -94,8 +95,8 @@ def cases_of_table(
                 yield from held
                 held.clear()
     if not n_scored:
-        what = "no row can be scored" + (f" (the first row: {reason})" if reason else "")
-        raise InputError(what, where=source)
+        what = "no row can be scored" + (f" (the first row: {unscored.reason})" if unscored else "")
+        raise InputError(what, where=source, remedy=unscored.remedy if unscored else "")
 
 
 class _PartReader:
@@ -130,7 +131,7 @@ class _PartReader:
                     where = error.where or self.part.where(row)
                     raise DataError(error.what, where=where, remedy=error.remedy) from error
                 self.notices[UNSCORED] += 1
-                yield Unscored(error.what)
+                yield Unscored(error.what, error.remedy)
 
     def _other_texts(self, part: TablePart, column: str) -> list[str] | None:
         """Return the cells of the column that gives variants in the other notation, if the table has it too.
@@ -192,12 +193,14 @@ class _PartReader:
 
         It names the offset with which this part's variants of the protein would fit, if there is one.
         """
-        fitting = fitting_offset(islice(self._parsed_of(wild_type), N_TRIED), wild_type)
+        tried = list(islice(self._parsed_of(wild_type), N_TRIED))
+        fitting = fitting_offset(tried, wild_type)
         if fitting is None:
             return "Check the numbering (--offset) and the wild type"
         if fitting == self.options.offset:
             return "The variants near it fit: check this one, and whether the wild type is another allele"
-        return f"With --offset {fitting} this variant and those near it fit"
+        which = "this variant fits" if len(tried) == 1 else f"all {len(tried):,} variants that were tried fit"
+        return f"With --offset {fitting} {which}"
 
     def _parsed_of(self, wild_type: str) -> Iterator[tuple[Change, ...]]:
         """Yield the changes of this part's variants of one wild type, in the table's numbering."""

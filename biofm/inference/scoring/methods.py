@@ -81,9 +81,11 @@ class Unscored:
 
     Attributes:
         reason: Why it cannot be scored, in a sentence for the user.
+        remedy: What to do about it, in a sentence without a full stop; empty if nothing is known.
     """
 
     reason: str
+    remedy: str = ""
 
 
 def readings_of(variant: Variant, asked: ScoreMethod, window: int) -> Iterator[Reading]:

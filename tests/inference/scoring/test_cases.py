@@ -94,7 +94,7 @@ FAULTS: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     "stop codons alone": (
         "mutant\nK2*\nA4*\n",
         {},
-        ["v.csv: no row can be scored", "the first row: variant 'K2*'"],
+        ["v.csv: no row can be scored", "the first row: variant 'K2*'", "Remove the variant"],
     ),
     "no usual column": ("position,to\n1,A\n", {}, ["v.csv", "--variant-column", "position, to"]),
     "no such column": ("mutant\nK2R\n", {"variant_column": "v"}, ["v.csv", "no column 'v'", "mutant"]),
@@ -130,7 +130,7 @@ def test_a_faulty_wild_type_is_a_fault_of_its_row() -> None:
 
 def test_the_offset_that_would_fit_is_in_the_remedy() -> None:
     text = "mutant\nM24G\nT26A\nF37W\n"
-    with pytest.raises(InputError, match="With --offset 23 this variant and those near it fit"):
+    with pytest.raises(InputError, match="With --offset 23 all 3 variants that were tried fit"):
         read(text)
     assert mutated(read(text, offset=23)) == ["GKTAYIAKQRQISF", "MKAAYIAKQRQISF", "MKTAYIAKQRQISW"]
     with pytest.raises(InputError, match=r"Check the numbering \(--offset\) and the wild type"):
@@ -142,7 +142,7 @@ def test_an_offset_that_fits_by_chance_is_not_proposed() -> None:
     long = "G" * 300 + "KW" + "A" * 28
     with pytest.raises(InputError, match=r"Check the numbering \(--offset\) and the wild type"):
         read("mutant\nK2A\nW3A\n", lambda part: lambda row: long)
-    with pytest.raises(InputError, match="With --offset -299 this"):
+    with pytest.raises(InputError, match="With --offset -299 all 3 variants"):
         read("mutant\nK2A\nW3A\nG1K\n", lambda part: lambda row: long)
 
 
