@@ -52,6 +52,8 @@ from biofm.core.errors import BiofmError
 from biofm.core.signals import listen
 from biofm.core.text import shown
 
+NO_SIGNAL = 128
+"""The exit code of a program that a signal ended is the number of the signal added to this one."""
 OF_PYDANTIC = "Value error, "
 """What pydantic, by which typer reads choices from version 0.29 on, puts before the message of an error."""
 
@@ -148,8 +150,8 @@ def main() -> NoReturn:
     except BiofmError as error:
         _complain(error, str(error))
         sys.exit(1)
-    except SystemExit as end:  # a signal leaves notes
-        if _notes(end):
+    except SystemExit as end:
+        if _is_interruption(end):
             _complain(end, "interrupted")
         raise
     except BrokenPipeError:  # the reader of the output is gone
@@ -190,6 +192,15 @@ def with_file_named(word: str) -> str:
     return f"{found[1]}{Path('-').absolute()}" if found else word
 
 
+def _is_interruption(end: SystemExit) -> bool:
+    """Return whether a signal ended the program, and no other process of the run will say so.
+
+    A signal leaves notes where work had begun, and only the exit code where modules were still being loaded.
+    """
+    is_by_signal = type(end) is SystemExit and isinstance(end.code, int) and end.code > NO_SIGNAL
+    return bool(_notes(end)) or (is_by_signal and os.environ.get("LOCAL_RANK", "0") == "0")
+
+
 def _complain(error: BaseException, what: str) -> None:
     """Print one line on standard error: what happened, and the notes that were added to the error."""
     say(f"biofm: {'. '.join([what, *_notes(error)])}")
@@ -223,4 +234,4 @@ def _terminate(number: int, frame: FrameType | None) -> NoReturn:
     A second signal is ignored.
     """
     signal.signal(number, signal.SIG_IGN)
-    sys.exit(128 + number)
+    sys.exit(NO_SIGNAL + number)

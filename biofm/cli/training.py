@@ -39,12 +39,12 @@ def run_or_say_how_to_resume(asked: Pretrain | Finetune) -> Any:
         raise
     except (KeyboardInterrupt, SystemExit) as end:
         has_begun = Path(asked.output).is_dir()
-        if has_begun and (isinstance(end, KeyboardInterrupt) or end.code):
-            say(
-                "biofm: interrupted. Repeat the command with --resume to continue from the state in "
-                f"{Path(asked.output)}"
+        ended = SystemExit(130) if isinstance(end, KeyboardInterrupt) else end
+        if has_begun and ended.code:
+            ended.add_note(
+                f"Repeat the command with --resume to continue from the state in {Path(asked.output)}"
             )
-        raise
+        raise ended from None
 
 
 def show_pretrain(asked: Pretrain, summary: "PretrainSummary", as_json: bool) -> None:

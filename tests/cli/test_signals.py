@@ -143,7 +143,7 @@ def test_a_signal_ends_a_command_before_it_computes(
     place: str, words: tuple[str, ...], begin: Begin, tmp_path: Path
 ) -> None:
     (tmp_path / "p.fasta").write_text("".join(f">{i}\n{LONG[i : i + 200]}\n" for i in range(100_000)))
-    end(begin(place, *words), signal.SIGINT)
+    assert end(begin(place, *words), signal.SIGINT).startswith(b"biofm: interrupted")
     assert [path.name for path in tmp_path.iterdir() if path.name != "p.fasta"] in ([], ["store"])
 
 
