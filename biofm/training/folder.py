@@ -62,6 +62,7 @@ def begin_run(folder: Path, recipe: Recipe) -> None:
 
     Raises:
         OutputError: The folder holds a run with another recipe, or files that belong to no run.
+        OptionError: The run there has made more steps than the recipe has.
     """
     file = folder / RECIPE
     if file.exists():
@@ -70,9 +71,19 @@ def begin_run(folder: Path, recipe: Recipe) -> None:
         names = (field.name for field in fields(recipe) if field.name not in FREE)
         differing = [name for name in names if getattr(before, name) != getattr(recipe, name)]
         refuse_other_run([option_of(type(recipe), name) for name in differing], folder)
+        _refuse_fewer_steps(folder, recipe)
     else:
         refuse_other_files(folder)
     write_recipe(folder, recipe)
+
+
+def _refuse_fewer_steps(folder: Path, recipe: Recipe) -> None:
+    """Raise OptionError if the run in ``folder`` has made more steps than ``recipe`` has: none is undone."""
+    n_made = newest_step(folder / CHECKPOINTS) or 0
+    if n_made > recipe.n_steps:
+        what = f"the run in {folder} has already made {n_made:,} steps, more than {recipe.n_steps:,}"
+        remedy = f"Give --steps {n_made} to judge it as it is, more to train on, or choose another folder"
+        raise OptionError(what, where="--steps", remedy=remedy)
 
 
 @contextmanager

@@ -97,8 +97,12 @@ def _entropy(case: NDArray[np.float64]) -> float:
 def _summary(summary: PretrainSummary, rows: Rows) -> str:
     trained = f"A model of {summary.n_parameters:,} parameters was "
     if rows:
-        n_steps = format_count(int(rows[-1]["step"]), "step")
-        trained += f"trained on {format_count(summary.n_train, 'sequence')} for {n_steps}. "
+        n_steps = _n_steps(summary, rows)
+        trained += (
+            f"trained on {format_count(summary.n_train, 'sequence')} for {format_count(n_steps, 'step')}"
+        )
+        is_earlier = 0 < summary.best_step < n_steps
+        trained += f", and judged with the weights of step {summary.best_step:,}. " if is_earlier else ". "
     else:
         trained += "evaluated without training. "
     n_held_out = sum(it.n_sequences for it in summary.held_out.values())
@@ -107,6 +111,11 @@ def _summary(summary: PretrainSummary, rows: Rows) -> str:
         judged = f"For the evaluation, {format_count(n_held_out, 'sequence was', 'sequences were')} held out"
     removed = f"; {summary.n_removed:,} that resemble them were left out" if summary.n_removed else ""
     return f"{trained}{judged}{removed}."
+
+
+def _n_steps(summary: PretrainSummary, rows: Rows) -> int:
+    """Return how many steps were made; the log may lack the last ones of a run that was interrupted."""
+    return max(int(rows[-1]["step"]), summary.best_step)
 
 
 def _facts(summary: PretrainSummary, rows: Rows) -> dict[str, str]:
@@ -118,7 +127,7 @@ def _facts(summary: PretrainSummary, rows: Rows) -> dict[str, str]:
     facts |= {"parameters": f"{summary.n_parameters:,}", "sequences in training": f"{summary.n_train:,}"}
     speeds = [row["tokens_per_second"] for row in rows if "tokens_per_second" in row]
     if rows:
-        facts["steps"] = f"{rows[-1]['step']:,.0f}"
+        facts["steps"] = f"{_n_steps(summary, rows):,}"
         facts["tokens seen"] = _count(rows[-1]["tokens"])
     if speeds:
         facts["time in training"] = format_duration(training_seconds(rows))

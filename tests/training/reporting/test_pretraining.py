@@ -69,6 +69,18 @@ def test_the_run_is_told_in_a_few_sentences_and_figures() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("best_step", "said"),
+    [
+        (20, "for 20 steps. For"),
+        (27, "for 27 steps. For"),
+        (10, "for 20 steps, and judged with the weights of step 10. For"),
+    ],
+)
+def test_the_report_names_the_step_of_the_weights_that_were_judged(best_step: int, said: str) -> None:
+    assert said in reported(summary=replace(SUMMARY, best_step=best_step)).summary
+
+
 def test_the_model_stands_beside_its_baselines_with_its_interval() -> None:
     (results,) = reported().results
     assert [measure.name for measure in results.measures] == ["perplexity on uniref90.fasta"]

@@ -11,7 +11,7 @@ import pytest
 from biofm import api
 from biofm.api.configuration import read_configuration
 from biofm.api.finished import BEGUN_AFRESH
-from biofm.core import OutputError
+from biofm.core import OptionError, OutputError
 from biofm.training import PretrainRecipe
 
 MakeRecipe = Callable[..., PretrainRecipe]
@@ -30,6 +30,22 @@ def test_a_run_goes_on_with_more_steps(
         "1234"
     )
     assert "n_steps = 4\n" in (folder / "recipe.toml").read_text()
+
+
+def test_a_run_does_not_go_on_with_fewer_steps_than_it_has_made(
+    make_fasta: MakeFasta, make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    fasta, folder = make_fasta(), tmp_path / "run"
+    api.pretrain([fasta], folder, make_recipe(n_steps=3))
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    for n_steps in (0, 2):
+        with pytest.raises(OptionError) as caught:
+            api.pretrain([fasta], folder, make_recipe(n_steps=n_steps), resume=True)
+        assert str(caught.value) == (
+            f"--steps: the run in {folder} has already made 3 steps, more than {n_steps}. Give --steps 3 to "
+            "judge it as it is, more to train on, or choose another folder"
+        )
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
 def test_a_run_that_was_never_begun_can_be_resumed_too(
