@@ -95,7 +95,7 @@ class Finetune(Verb["FinetuneSummary"]):
         ),
         NONE,
     ] = None
-    column: options.Column = None
+    column: options.TableColumn = None
     id_column: options.IdColumn = None
     split_column: Annotated[
         str | None,

@@ -115,6 +115,15 @@ Column = Annotated[
     ),
     NONE,
 ]
+TableColumn = Annotated[
+    str | None,
+    Option(
+        "Read the sequences from this column, which must be named. By default an error lists the columns.",
+        metavar="COLUMN",
+        group="Input",
+    ),
+    NONE,
+]
 IdColumn = Annotated[
     str | None,
     Option(
@@ -162,14 +171,16 @@ ResumeRun = Annotated[
     bool, Option("Continue the run that was interrupted in the output folder.", group="Run"), NONE
 ]
 Overwrite = Annotated[bool, Option("Replace an existing output.", group="Output"), NONE]
+_CONFIG = "Read settings from this TOML file, such as the recipe.toml of a run. By default no file is read"
 Config = Annotated[
     str | Path | None,
-    Option(
-        "Read settings from this TOML file, such as the recipe.toml of a run. By default no file is read, "
-        "but a pretraining that is resumed reads its own.",
-        metavar="FILE",
-        group="Training",
-    ),
+    Option(f"{_CONFIG}.", metavar="FILE", group="Training"),
+    Reads("config"),
+    ConnectsTo("log"),
+]
+ConfigOrOwn = Annotated[
+    str | Path | None,
+    Option(f"{_CONFIG}, but a run that is resumed reads its own.", metavar="FILE", group="Training"),
     Reads("config"),
     ConnectsTo("log"),
 ]

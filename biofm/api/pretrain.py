@@ -163,7 +163,7 @@ class Pretrain(Verb["PretrainSummary"]):
         NONE,
     ] = None
     devices: options.Devices = None
-    config: options.Config = None
+    config: options.ConfigOrOwn = None
     sets: options.Sets = ()
     dtype: options.Dtype = "auto"
     device: options.Device = "auto"
