@@ -20,6 +20,14 @@ DEMONSTRATION = (
     "esm2-650m (`biofm models` lists them)."
 )
 """The notice for a model that biofm ships, which is small so that biofm can be tried without a download."""
+EMBEDDED_BY_DEMONSTRATION = (
+    "The embeddings come from {}, a small model for demonstrations: for results to rely on, embed with a "
+    "published model, such as esm2-650m (`biofm models` lists them)."
+)
+PREDICTS_BY_DEMONSTRATION = (
+    "The predictor was trained on {}, a small model for demonstrations: for results to rely on, train one on "
+    "a published model, such as esm2-650m (`biofm models` lists them)."
+)
 
 
 def load(model: str | Path = DEFAULT_MODEL, *, device: str = "auto", dtype: str = "auto") -> "Model":
@@ -96,12 +104,15 @@ def kernels(device: str = "auto") -> "list[Explanation]":
     return explain(choose_compute(device, "auto").device)
 
 
-def with_demonstration(notices: Mapping[str, int], *used: str) -> dict[str, int]:
-    """Return the notices of a run, and behind them one for each demonstration model among those it used."""
+def with_demonstration(notices: Mapping[str, int], *used: str, notice: str = DEMONSTRATION) -> dict[str, int]:
+    """Return the notices of a run, and behind them one for each demonstration model among those it used.
+
+    ``notice`` says what the model was used for, with ``{}`` for its name.
+    """
     from biofm.models import bundled_models  # brings torch
 
     bundled = bundled_models()
-    return dict(notices) | {DEMONSTRATION.format(name): 1 for name in used if name in bundled}
+    return dict(notices) | {notice.format(name): 1 for name in used if name in bundled}
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from biofm.api import options
 from biofm.api.declaration import Option, Verb, verb
 from biofm.api.inputs import path_of
-from biofm.api.loading import with_demonstration
+from biofm.api.loading import EMBEDDED_BY_DEMONSTRATION, with_demonstration
 from biofm.core.progress import SILENT, ProgressSink
 from biofm.policy import NONE, Reads, Request, Target, Writes
 
@@ -75,7 +75,8 @@ class Neighbours(Verb["FoundNeighbours"]):
                 found = find_neighbours(read, self.top, lambda fraction: bar.update(fraction=fraction))
             if self.picture:
                 _draw(read, found.items, permit, Path(self.picture))
-        return replace(found, notices=with_demonstration(found.notices, read.model))
+        notices = with_demonstration(found.notices, read.model, notice=EMBEDDED_BY_DEMONSTRATION)
+        return replace(found, notices=notices)
 
 
 def _draw(read: "Embeddings", items: str, permit: "Permit", picture: Path) -> None:

@@ -11,7 +11,7 @@ from biofm_datasets.protein import Gaps
 from biofm.api import options
 from biofm.api.declaration import Option, Verb, verb
 from biofm.api.inputs import name_of_input, path_of, reading_of
-from biofm.api.loading import load, with_demonstration
+from biofm.api.loading import PREDICTS_BY_DEMONSTRATION, load, with_demonstration
 from biofm.core.choices import DtypeName
 from biofm.core.errors import ModelError, OptionError
 from biofm.core.progress import SILENT, ProgressSink
@@ -165,7 +165,7 @@ class Predict(Verb["PredictSummary"]):
             n_members=len(files.info.members),
             dtype_reason=compute.reason,
             provenance=provenance,
-            notices=with_demonstration(+notices, files.info.model),
+            notices=with_demonstration(+notices, files.info.model, notice=PREDICTS_BY_DEMONSTRATION),
             remarks=_remarks(predictor, self.coverage, tally),
             domain={} if predictor.domain is None else tally.counts(),
             **counts,
