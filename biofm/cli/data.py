@@ -82,6 +82,8 @@ def _spell_leakage(it: "Leakage") -> str:
 
 
 def _print_summary(summary: "PrepareSummary") -> None:
+    from biofm.api.finished import ALREADY_WHOLE  # brings numpy: not before a command runs
+
     total = sum(source.weight or source.n_sequences for source in summary.sources)
     rows = [
         (it.name, f"{it.n_sequences:,}", f"{it.n_units:,}",
@@ -94,7 +96,11 @@ def _print_summary(summary: "PrepareSummary") -> None:
         say(f"Split by {split.method}: {_spell_counts(split.counts)}.")
     if split.tool:
         say(f"Relatives were found by {split.tool}.")
-    say_wrote(f"{format_count(summary.n_sequences, 'sequence')} in {summary.seconds:.1f} s", summary.store)
+    n_sequences = format_count(summary.n_sequences, "sequence")
+    if ALREADY_WHOLE in summary.notices:
+        say(f"{summary.store} holds {n_sequences}, and was left as it is.")
+    else:
+        say_wrote(f"{n_sequences} in {summary.seconds:.1f} s", summary.store)
 
 
 def _spell_counts(counts: dict[str, int]) -> str:

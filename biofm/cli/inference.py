@@ -12,6 +12,7 @@ from biofm_datasets.text import format_count
 from biofm.api import Contacts, Embed, Merge, Neighbours, Perplexity, Predict, Score
 from biofm.cli.printing import (
     counted,
+    place_of,
     print_json,
     print_table,
     refuse_two_outputs,
@@ -33,6 +34,8 @@ def show_embed(asked: Embed, summary: "EmbedSummary", as_json: bool) -> None:
     say_notices(summary.notices)
     if as_json:
         print_json(summary)
+    elif _was_whole(summary):
+        say(f"{place_of(summary.output)} holds {_spelt_rows(summary)}, and was left as it is.")
     else:
         _say_run(summary)
         say_wrote(_spelt_rows(summary), summary.output)
@@ -78,6 +81,9 @@ def show_score(asked: Score, summary: "ScoreSummary", as_json: bool) -> None:
     say_notices(summary.notices)
     if as_json:
         print_json(summary)
+        return
+    if _was_whole(summary):
+        say(f"{place_of(summary.output)} holds {_spelt_scores(summary)}, and was left as it is.")
         return
     provenance, speed = summary.provenance, summary.variants_per_second
     decimals = 0 if speed >= 10 else 2  # a long deletion takes seconds
@@ -142,11 +148,22 @@ def _spelt_rows(summary: "EmbedSummary | MergeSummary") -> str:
     return f"{format_count(summary.n_rows, 'row')} of {format_count(summary.n_dimensions, 'number')}"
 
 
+def _was_whole(summary: "EmbedSummary | ScoreSummary") -> bool:
+    """Return whether a repeated run found its output complete, so that it computed and wrote nothing."""
+    from biofm.api.finished import ALREADY_WHOLE  # brings numpy: not before a command runs
+
+    return ALREADY_WHOLE in summary.notices
+
+
 def _say_wrote_scores(summary: "ScoreSummary | ScoreMergeSummary") -> None:
-    """Print how many scores were written, and how many rows have none."""
+    say_wrote(_spelt_scores(summary), summary.output)
+
+
+def _spelt_scores(summary: "ScoreSummary | ScoreMergeSummary") -> str:
+    """Return how many scores there are, and how many rows have none."""
     scores = format_count(summary.n_variants - summary.n_unscored, "score")
     without = f" and {format_count(summary.n_unscored, 'row')} without a score" if summary.n_unscored else ""
-    say_wrote(f"{scores}{without}", summary.output)
+    return f"{scores}{without}"
 
 
 def _print_precision(found: "StructureSummary") -> None:

@@ -59,6 +59,7 @@ def test_a_finished_run_is_resumed_by_the_same_request_alone(case: str, repeat: 
 
     again = repeat(words, "--resume")
     assert (again.status, ENDED in again.err) == (0, True), again.err
+    assert not any(word in again.err for word in ("tokens/s", "variants/s", "Wrote"))
     for outcome in (repeat(words), repeat(words, *another, "--resume")):
         assert (outcome.status, "--overwrite" in outcome.err) == (1, True), outcome.err
     Path("in.fasta").write_text(">p\nMKT\n")
