@@ -68,10 +68,13 @@ def _curves(
     """Make the curves of the log. Losses of masked units stand beside the least loss without context."""
     if recipe.objective != "masked":
         return curves_of(rows, "nats per token", {})
+    left = 1 - recipe.mask_rate - recipe.random_rate
     note = (
-        f"Of the predicted {words.units}, {recipe.mask_rate:.0%} are hidden, {recipe.random_rate:.0%} "
-        "replaced and the others shown. The dashed line is the lowest loss that is possible without seeing "
-        f"any other {words.unit}. The perplexities are measured on hidden {words.units} only."
+        f"The loss is a mean over the predicted {words.units}, of which {recipe.mask_rate:.0%} are hidden, "
+        f"{recipe.random_rate:.0%} replaced and {left:.0%} shown unchanged. The dashed line is the lowest "
+        f"loss that is possible without seeing any other {words.unit}: a loss above it shows no use of the "
+        f"context. Perplexities are measured on hidden {words.units} only, which are harder, so that the "
+        "loss is not their logarithm."
     )
     levels = {"without context": loss_without_context(unigram, recipe)}
     return curves_of(rows, f"nats per predicted {words.unit}", levels, note)

@@ -160,7 +160,8 @@ def test_losses_are_compared_with_the_frequencies_where_they_predict_the_same() 
     )
     assert masked.y_label == "loss (nats per predicted residue)"
     assert masked.levels == {"without context": loss_without_context(UNIGRAM, PretrainRecipe(n_steps=20))}
-    assert "80% are hidden, 10% replaced and the others shown" in masked.note
+    assert "80% are hidden, 10% replaced and 10% shown unchanged" in masked.note
+    assert "so that the loss is not their logarithm" in masked.note
     assert (causal.y_label, causal.levels) == ("loss (nats per token)", {})
 
 
