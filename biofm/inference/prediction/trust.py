@@ -63,7 +63,8 @@ def remark_domain(domain: Domain, tally: DomainTally, row: str = "row") -> list[
         tally: The counts of the rows.
         row: What the sentence calls a row.
     """
-    counts = ", ".join(f"{reason} {tally.by_reason[reason]:,}" for reason in REASONS)
+    judged = [reason for reason in REASONS if reason != DISTANCE or domain.has_distance]
+    counts = ", ".join(f"{reason} {tally.by_reason[reason]:,}" for reason in judged)
     of = format_count(tally.n, row)
     text = f"out of the domain of training: {tally.n_outside:,} of {of} ({counts})"
     if tally.by_reason[DISTANCE]:

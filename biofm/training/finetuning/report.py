@@ -9,6 +9,7 @@ from biofm_datasets.text import format_count
 from biofm.evaluation import IntervalEstimate
 from biofm.evaluation.supervised import Judgement
 from biofm.inference.prediction import REASONS
+from biofm.inference.prediction.domain import DISTANCE
 from biofm.report import Curves, Series
 from biofm.report.curves import COLOURS
 from biofm.report.run import Contender, Measure, Pairs, Results, RunReport, say_who_is_best
@@ -202,9 +203,13 @@ def _domain(summary: FinetuneSummary, units: str) -> Pairs:
     values = {
         f"{units} of a training row": f"{training['shortest']:,} to {training['longest']:,}",
         "letters of the training rows": training["letters"],
-        "largest distance within the domain": "not known" if limit is None else f"{limit:.3g}",
+        "largest distance within the domain": "not judged" if limit is None else f"{limit:.3g}",
         "test rows outside the domain": f"{test['out_of_domain']:,} of {test['rows']:,}",
-        **{f"outside by {reason}": f"{test[reason]:,}" for reason in REASONS},
+        **{
+            f"outside by {reason}": f"{test[reason]:,}"
+            for reason in REASONS
+            if reason != DISTANCE or limit is not None
+        },
     }
     return Pairs(title="Domain of training", values=values)
 

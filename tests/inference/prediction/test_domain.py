@@ -79,3 +79,13 @@ def test_a_single_row_is_called_a_row(n: int, rows: str) -> None:
     domain, tally = Domain(describe_training(["MKT"]), np.arange(18.0)), DomainTally()
     tally.add([(LENGTH,)] * n)
     assert remark_domain(domain, tally)[0].text.startswith(f"out of the domain of training: {n} of {rows} (")
+
+
+def test_a_distance_that_is_not_judged_is_not_counted_as_0() -> None:
+    rows = describe_training(["MKT"])
+    few, enough = Domain(rows, np.arange(18.0)), Domain(rows, np.arange(40.0))
+    tally = DomainTally()
+    tally.add([(LENGTH,)])
+    assert remark_domain(few, tally)[0].text.endswith("(length 1, letters 0)")
+    assert "is not judged" in remark_domain(few, tally)[1].text
+    assert remark_domain(enough, tally)[0].text.endswith("(length 1, letters 0, distance 0)")

@@ -86,6 +86,9 @@ def test_a_regression_shows_predictions_beside_the_truth_and_where_targets_lie(
     seen = [len(it) for it, role in zip(table.sequences, table.roles, strict=True) if role != "test"]
     assert domain.values["residues of a training row"] == f"{min(seen)} to {max(seen)}"
     assert domain.values["letters of the training rows"] == "A C D E F G H I K L M N P Q R S T V W Y"
+    assert domain.values["largest distance within the domain"] == "not judged"  # by 12 validation rows
+    assert {"outside by length", "outside by letters"} <= domain.values.keys()
+    assert "outside by distance" not in domain.values
     assert found.curves == ()
 
 
