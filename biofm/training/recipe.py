@@ -1,8 +1,8 @@
 """Recipes: all settings that a training has besides its data and its model."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from dataclasses import asdict, dataclass, fields
+from typing import Any, ClassVar, Literal
 
 from biofm.core.choices import AskedTask, FinetuneMethod, HeadPool, ObjectiveName
 from biofm.core.configuration import check_bounds, check_choices, check_range
@@ -217,6 +217,17 @@ class FinetuneRecipe(Recipe):
         opened = dict.fromkeys(("test_share", "validation_share", "coverage"), (0.0, 1.0))
         check_range(self, opened, is_open=True)
         self._check_choices_together()
+
+    def used(self) -> dict[str, Any]:
+        """Return by name the settings that the method uses."""
+        unused = set[str]()
+        if self.method == "probe":
+            unused |= {field.name for field in fields(Recipe)} - {"seed"} | {"n_hidden", "dropout"}
+        if self.method != "lora":
+            unused |= {"lora_rank", "lora_alpha", "lora_dropout", "merge_adapters"}
+        if self.method != "full":
+            unused.add("encoder_rate")
+        return {name: value for name, value in asdict(self).items() if name not in unused}
 
     def _check_choices_together(self) -> None:
         if self.n_folds == 1:

@@ -1,7 +1,7 @@
 """Report of a fine-tuning: it shows the results beside baselines, the curves and the uncertainty."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 from biofm_datasets.text import format_count
@@ -47,7 +47,7 @@ def report_of_finetuning(run: FinetuneRun, findings: Findings, summary: Finetune
         curves=_curves(rows),
         pictures=draw_predictions(run, findings),
         data=(*describe_rows(table, plan), *_uncertainty(summary, units)),
-        configuration=asdict(run.recipe),
+        configuration=run.recipe.used(),
         notices=summary.notices,
         ended=now(),
         models=(summary.model,),

@@ -38,3 +38,17 @@ def test_a_wrong_setting_is_named_with_its_option(wrong: str) -> None:
 def test_a_recipe_that_was_written_down_is_the_same_when_it_is_read() -> None:
     recipe = FinetuneRecipe(method="lora", pool="attention", n_folds=5, coverage=0.8, lora_rank=4)
     assert configure(FinetuneRecipe, io.BytesIO(to_toml(recipe).encode()), {}) == recipe
+
+
+@pytest.mark.parametrize(
+    ("method", "used", "unused"),
+    [
+        ("probe", {"seed", "coverage"}, {"n_steps", "learning_rate", "lora_rank", "patience", "n_hidden"}),
+        ("lora", {"n_steps", "lora_rank", "n_hidden", "patience"}, {"encoder_rate"}),
+        ("full", {"n_steps", "encoder_rate", "n_hidden"}, {"lora_rank", "lora_alpha", "merge_adapters"}),
+    ],
+)
+def test_a_method_names_the_settings_that_it_uses(method: Any, used: set[str], unused: set[str]) -> None:
+    found = FinetuneRecipe(method=method).used()
+    assert used <= found.keys()
+    assert not unused & found.keys()

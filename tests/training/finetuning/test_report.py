@@ -90,6 +90,10 @@ def test_a_regression_shows_predictions_beside_the_truth_and_where_targets_lie(
     assert {"outside by length", "outside by letters"} <= domain.values.keys()
     assert "outside by distance" not in domain.values
     assert found.curves == ()
+    assert set(found.configuration) == {
+        "seed", "method", "task", "pool", "window", "test_share", "validation_share", "n_folds", "n_members",
+        "coverage", "n_resamples",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("task", ["classification", "per-residue"])
