@@ -1,4 +1,7 @@
-"""Scatter plots: figures that show scores or predictions against measurements, a panel for each score."""
+"""Scatter plots: figures that show scores or predictions against measurements, a panel for each score.
+
+In every figure the measurements lie on the horizontal axis, and what a model says of them on the vertical one.
+"""
 
 import math
 from collections.abc import Sequence
@@ -60,10 +63,10 @@ def draw_scatter(
 
     Args:
         panels: The panels, at least one.
-        measured_name: Label of the vertical axis.
+        measured_name: Label of the horizontal axis.
         handle: Opened file that the figure is written to.
         suffix: Format of the figure: .png, .svg or .pdf.
-        score_name: Label of the horizontal axis.
+        score_name: Label of the vertical axis.
         has_diagonal: Whether scores predict the measurements themselves. Then both axes have one scale, and
             the line y = x is drawn with the prediction intervals.
         interval_name: Name of the prediction intervals in the legend.
@@ -72,17 +75,17 @@ def draw_scatter(
     n_columns = min(MOST_COLUMNS, len(panels))
     n_lines = math.ceil(len(panels) / n_columns)
     figure = new_figure(PANEL_INCH * n_columns + 1, PANEL_INCH * n_lines + 0.5)
-    grid = figure.subplots(n_lines, n_columns, squeeze=False, sharey=not has_diagonal)
+    grid = figure.subplots(n_lines, n_columns, squeeze=False, sharex=not has_diagonal)
     densities = []
     for number, axes in enumerate(grid.flat):
         if number >= len(panels):
             axes.set_visible(False)
             continue
-        densities += _draw_panel(axes, panels[number], score_name)
+        densities += _draw_panel(axes, panels[number], measured_name)
         if has_diagonal:
             _draw_diagonal(axes, panels[number], interval_name)
         if number % n_columns == 0:
-            axes.set_ylabel(shorten(measured_name, LONGEST_NAME), parse_math=False)
+            axes.set_ylabel(shorten(score_name, LONGEST_NAME), parse_math=False)
     if densities:
         _share_shades(densities)
         label = "rows in a hexagon (darker is more)"
@@ -90,7 +93,7 @@ def draw_scatter(
     write_figure(figure, handle, suffix, models)
 
 
-def _draw_panel(axes: "Axes", panel: ScatterPanel, score_name: str) -> "list[PolyCollection]":
+def _draw_panel(axes: "Axes", panel: ScatterPanel, measured_name: str) -> "list[PolyCollection]":
     """Draw the rows of one panel, and return its density if it has one."""
     spearman = "not defined" if panel.spearman is None else f"{panel.spearman:.3f}"
     if panel.interval is not None:
@@ -98,11 +101,12 @@ def _draw_panel(axes: "Axes", panel: ScatterPanel, score_name: str) -> "list[Pol
     name, rows = shorten(panel.name, LONGEST_NAME), format_count(len(panel.score), "row")
     title = f"{name}\nSpearman {spearman}, {rows}"
     axes.set_title(title, fontsize=9, parse_math=False)
-    axes.set_xlabel(shorten(score_name, LONGEST_NAME), parse_math=False)
+    axes.set_xlabel(shorten(measured_name, LONGEST_NAME), parse_math=False)
+    axes.tick_params(labelbottom=True)  # the panel below, which shares the axis, may be empty
     axes.spines[["top", "right"]].set_visible(False)
     if len(panel.score) > MOST_POINTS:
-        return [axes.hexbin(panel.score, panel.measured, gridsize=N_BINS, mincnt=1, linewidths=0.1)]
-    axes.scatter(panel.score, panel.measured, s=14, alpha=0.6, color=SHADES[1], linewidths=0)
+        return [axes.hexbin(panel.measured, panel.score, gridsize=N_BINS, mincnt=1, linewidths=0.1)]
+    axes.scatter(panel.measured, panel.score, s=14, alpha=0.6, color=SHADES[1], linewidths=0)
     return []
 
 

@@ -44,6 +44,19 @@ def test_every_panel_has_its_name_and_numbers() -> None:
         assert text in shown
 
 
+@pytest.mark.parametrize("n_rows", [20, 600])
+def test_measurements_lie_across_and_scores_upright(n_rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Axes] = []
+    monkeypatch.setattr(Axes, "set_title", lambda self, *_, **__: seen.append(self))
+    one = panel("a", n_rows)
+    one = one._replace(measured=one.measured + 100)
+    drawn([one], ".png", score_name="prediction")
+    (axes,) = seen
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("fitness", "prediction")
+    assert axes.get_xlim()[0] > 90
+    assert axes.get_ylim()[1] < 10
+
+
 @pytest.mark.parametrize(("n_rows", "is_density"), [(500, False), (501, True)])
 def test_many_rows_are_drawn_as_a_density(
     n_rows: int, is_density: bool, monkeypatch: pytest.MonkeyPatch

@@ -121,7 +121,7 @@ def _panels(
 
 
 def _draw_numbers(name: str, n_targets: int, panels: Sequence[ScatterPanel], run: FinetuneRun) -> Picture:
-    """Draw the measured against the predicted values, with the line on which they are equal."""
+    """Draw the predicted against the measured values, with the line on which they are equal."""
     handle = io.BytesIO()
     draw_scatter(
         panels,
