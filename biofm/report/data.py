@@ -22,6 +22,7 @@ PART_COLOURS = {"train": ACCENT, "validation": VIOLET, "test": WARM, "removed": 
 MOST_LINES = len(LINES)  # more inputs share one line
 MOST_ROWS = 5
 FEWEST_TICKS, MOST_TICKS, MOST_EVEN_TICKS = 3, 10, 6
+LONGEST_BARE = 0.15  # part of an axis, at its ends, that may be without a tick
 MOST_LETTERS = 40  # a longer name is cut
 MOST_BARS = 20  # of units without a known composition
 MOST_SIGNS = 2  # of the name of a unit; a longer name is turned upright and cut to eight
@@ -100,8 +101,7 @@ def _draw_lengths(axes: "Axes", found: Description) -> None:
         series = [("all inputs", np.sum([counts for _, counts in series], axis=0))]
     for number, (colour, (_, counts)) in enumerate(zip(LINES, series, strict=False)):
         shares = 100 * counts / max(1, counts.sum())
-        axes.stairs(shares, edges, fill=True, color=colour, alpha=0.8 if len(series) == 1 else 0.15)
-        axes.stairs(shares, edges, color=colour, linewidth=1.4, label=str(number))
+        _draw_bars(axes, shares, edges, colour, str(number), is_alone=len(series) == 1)
     axes.axvline(median, color=INK, linewidth=0.8, linestyle=(0, (4, 3)))
     axes.set_xscale("log")
     axes.set_ylim(0, (1.1 + 0.09 * len(series)) * axes.get_ylim()[1])  # room for the legend
@@ -114,8 +114,44 @@ def _draw_lengths(axes: "Axes", found: Description) -> None:
         _add_legend(axes, [name for name, _ in series])
 
 
+def _draw_bars(
+    axes: "Axes",
+    shares: NDArray[np.float64],
+    edges: NDArray[np.float64],
+    colour: str,
+    label: str,
+    *,
+    is_alone: bool,
+) -> None:
+    """Draw a bar for each bin that is not empty, apart from the bars beside it, so that two are seen as two."""
+    from matplotlib.colors import to_rgba  # takes 0.5 s to import
+
+    full = shares > 0
+    axes.bar(
+        edges[:-1][full],
+        shares[full],
+        np.diff(edges)[full],
+        align="edge",
+        color=to_rgba(colour, 0.9 if is_alone else 0.15),
+        edgecolor="white" if is_alone else colour,
+        linewidth=1.2,
+        label=label,
+    )
+
+
 def choose_ticks(low: float, high: float) -> list[int]:
-    """Choose whole numbers for the ticks of a logarithmic axis: round ones, evenly spaced on a short axis."""
+    """Choose whole numbers for the ticks of a logarithmic axis: round ones, evenly spaced on a short axis.
+
+    An end of the axis that is far from all of these has a tick too.
+    """
+    ticks = _round_ticks(low, high)
+    apart = (high / low) ** LONGEST_BARE
+    first = [math.ceil(low)] if not ticks or ticks[0] > low * apart else []
+    last = [math.floor(high)] if not ticks or ticks[-1] * apart < high else []
+    return sorted({*first, *ticks, *last})
+
+
+def _round_ticks(low: float, high: float) -> list[int]:
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for steps in ((1, 2, 5), (1, 3), (1,)):
         ticks = [step * 10**power for power in powers for step in steps if low <= step * 10**power <= high]

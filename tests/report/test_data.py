@@ -4,12 +4,16 @@ import io
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.container import BarContainer
 
 import biofm
 from biofm.corpus import Description, Leakage
+from biofm.corpus.describe import Histogram
 from biofm.report import draw_dataset
 from biofm.report.data import choose_ticks
 
@@ -93,13 +97,31 @@ def test_any_number_of_inputs_with_any_name_fits(n: int, found: Description) -> 
     assert ElementTree.fromstring(drawn(replace(found, sources=sources))).tag.endswith("svg")
 
 
+def test_each_bin_of_the_lengths_has_a_bar_of_its_own(
+    found: Description, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn_bars: list[BarContainer] = []
+    plain_bar = Axes.bar
+
+    def bar(axes: Axes, *values: Any, **options: Any) -> BarContainer:
+        drawn_bars.append(plain_bar(axes, *values, **options))
+        return drawn_bars[-1]
+
+    monkeypatch.setattr(Axes, "bar", bar)
+    lengths = Histogram(edges=(10, 20, 30, 40), counts=(1, 1, 0))
+    drawn(replace(found, sources=(replace(found.sources[0], lengths=lengths),)))
+    bars = drawn_bars[0].patches
+    assert [(it.get_x(), it.get_width(), it.get_height()) for it in bars] == [(10, 10, 50), (20, 10, 50)]
+    assert {it.get_edgecolor() for it in bars} == {(1.0, 1.0, 1.0, 1.0)}  # a gap on white
+
+
 @pytest.mark.parametrize(
     ("low", "high", "ticks"),
     [
         (30, 3000, [50, 100, 200, 500, 1000, 2000]),
         (1, 100_000, [1, 10, 100, 1000, 10_000, 100_000]),
         (210, 290, [220, 240, 260, 280]),
-        (103, 643, [200, 300, 400, 500, 600]),
+        (103, 643, [103, 200, 300, 400, 500, 600]),
         (7, 8, [7, 8]),
     ],
 )
