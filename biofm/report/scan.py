@@ -1,5 +1,6 @@
 """Scans: a heat map of the scores of all single substitutions of a protein."""
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -32,12 +33,14 @@ ROW_LENGTHS = ((400, 100), (900, 150), (10**9, 200))
 CELL_INCH = 0.1
 ROW_INCH = len(ORDER) * CELL_INCH
 LEFT_INCH, RIGHT_INCH = 0.95, 0.25
-TOP_INCH, GAP_INCH, BOTTOM_INCH = 0.5, 0.48, 1.05
+TOP_INCH, GAP_INCH, BOTTOM_INCH = 0.5, 0.48, 1.55
 LEAST_WIDTH_INCH = 4.2
-BAR_INCH = (2.4, 0.1)
+BAR_INCH = (2.7, 0.1)
+BAR_BOTTOM_INCH, LINE_INCH = 0.97, 0.13
 LONGEST_TITLE = 60
 
 UNSCANNED = "0.75"  # grey of residues without scores
+ONE_SIGN_SHARE = 0.9  # with more scores on one side of 0, a note says that 0 divides little
 SHOWN_SHARE = 0.99  # of the scores lie within the range of the colours; the few beyond take the last colour
 
 
@@ -75,8 +78,8 @@ def draw_scan(
     grid = scores[:, [residues.index(residue) for residue in ORDER]].T  # (amino acids, residues)
     per_row = _row_length(len(sequence))
     starts = range(0, len(sequence), per_row)
-    known = np.abs(grid[np.isfinite(grid) & (grid != 0)])
-    limit = float(np.quantile(known, SHOWN_SHARE)) if len(known) else 1.0
+    known = grid[np.isfinite(grid) & (grid != 0)]
+    limit = float(np.quantile(np.abs(known), SHOWN_SHARE)) if len(known) else 1.0
     norm = Normalize(-limit, limit)
     figure, height_inch = _sheet(min(per_row, len(sequence)), len(starts))
     for row, start in enumerate(starts):
@@ -86,7 +89,8 @@ def draw_scan(
         image = _draw_row(axes, part, grid[:, start : start + per_row], norm)
         _label(axes, part, first_position + start)
     axes.set_xlabel("residue number", fontsize=7, labelpad=2)
-    _draw_bar(figure, image, score_name, is_clipped=bool((known > limit).any()))
+    _draw_bar(figure, image, is_clipped=bool((np.abs(known) > limit).any()))
+    _write_below(figure, [score_name, "a dot marks the wild type, which has 0", *_notes(known, limit)])
     figure.text(
         LEFT_INCH / figure.get_figwidth(), 1 - 0.12 / height_inch, shorten(title, LONGEST_TITLE),
         va="top", fontsize=9, parse_math=False,
@@ -156,13 +160,34 @@ def _label(axes: "Axes", part: str, first_position: int) -> None:
         first += len(group)
 
 
-def _draw_bar(figure: "Figure", image: "AxesImage", score_name: str, *, is_clipped: bool) -> None:
-    """Draw the colour bar below the rows."""
-    axes = _add_axes(figure, LEFT_INCH, 0.6, *BAR_INCH)
+def _draw_bar(figure: "Figure", image: "AxesImage", *, is_clipped: bool) -> None:
+    """Draw the colour bar below the rows, with the meaning of its ends."""
+    axes = _add_axes(figure, LEFT_INCH, BAR_BOTTOM_INCH, *BAR_INCH)
     extend = "both" if is_clipped else "neither"
     bar = figure.colorbar(image, cax=axes, orientation="horizontal", extend=extend)
     bar.ax.tick_params(length=2, width=0.5, pad=1.5, labelsize=6)
     bar.outline.set_linewidth(0.5)
-    label = f"{score_name}\nblue is higher, red is lower; the wild type (dot) has 0"
-    bar.ax.set_xlabel(label, fontsize=7, loc="left")
-    bar.ax.xaxis.label.set_multialignment("left")
+    for x, side, text in (
+        (0, "left", "red: less likely than the wild type"),
+        (1, "right", "blue: more likely"),
+    ):
+        bar.ax.text(x, 1.3, text, transform=bar.ax.transAxes, ha=side, va="bottom", fontsize=6)
+
+
+def _notes(known: NDArray[np.float32], limit: float) -> list[str]:
+    """Return what a reader should know before comparing colours: their scale, and scores of mostly one sign."""
+    notes = [f"the colours reach from {-limit:.2g} to {limit:.2g}, in this picture alone"]
+    share = float((known < 0).mean()) if len(known) else 0.5
+    if max(share, 1 - share) > ONE_SIGN_SHARE:
+        side = "below" if share > 0.5 else "above"
+        percent = f"{math.floor(100 * max(share, 1 - share))} %"
+        notes.append(f"{percent} of the scores are {side} 0: compare them with each other")
+    return notes
+
+
+def _write_below(figure: "Figure", lines: Sequence[str]) -> None:
+    """Write lines below the colour bar."""
+    width_inch, height_inch = figure.get_size_inches()
+    for number, line in enumerate(lines):
+        top = (BAR_BOTTOM_INCH - 0.2 - number * LINE_INCH) / height_inch
+        figure.text(LEFT_INCH / width_inch, top, line, va="top", fontsize=7, parse_math=False)

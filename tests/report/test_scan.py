@@ -78,6 +78,30 @@ def test_colours_part_at_zero_and_cells_stand_where_they_belong(monkeypatch: pyt
     assert np.isnan(shown[:, 2]).all()
 
 
+def test_the_ends_of_the_colours_say_what_they_mean() -> None:
+    texts = texts_of(drawn("MKTAY"))
+    assert {"red: less likely than the wild type", "blue: more likely"} <= set(texts)
+    scores = scores_of("MKTAY")
+    limit = np.quantile(np.abs(scores[scores != 0]), 0.99)
+    assert f"the colours reach from {-limit:.2g} to {limit:.2g}, in this picture alone" in texts
+
+
+@pytest.mark.parametrize(
+    ("scores", "note"),
+    [
+        ([-1.0] * 20, ["100 % of the scores are below 0: compare them with each other"]),
+        ([-1.0] * 19 + [1.0], ["95 % of the scores are below 0: compare them with each other"]),
+        ([2.0] * 20, ["100 % of the scores are above 0: compare them with each other"]),
+        ([-1.0] * 18 + [1.0] * 2, []),
+        ([0.0] * 20, []),
+    ],
+)
+def test_scores_of_mostly_one_sign_have_a_note(scores: list[float], note: list[str]) -> None:
+    handle = io.BytesIO()
+    draw_scan("M", np.array([scores], np.float32), RESIDUES, 1, "t", handle, ".svg")
+    assert [text for text in texts_of(handle.getvalue()) if "of the scores are" in text] == note
+
+
 @pytest.mark.parametrize("sequence", ["M", "XX", "MKTAY" * 90])
 def test_any_protein_is_drawn_without_a_warning(sequence: str) -> None:
     with warnings.catch_warnings():
