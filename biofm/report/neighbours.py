@@ -1,5 +1,6 @@
 """Similarity of embeddings: a heat map in which similar rows lie side by side."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import BinaryIO
 
@@ -27,7 +28,7 @@ def draw_neighbours(
     """Draw the similarities as a heat map in which similar rows lie side by side.
 
     Args:
-        labels: Name of each row.
+        labels: Name of each row. Where several rows share a name, the figure adds the number of the row.
         similarity: Cosine of each pair of rows, from -1 to 1.
         handle: Opened file that the figure is written to.
         suffix: Format of the figure: .png, .svg or .pdf.
@@ -43,7 +44,8 @@ def draw_neighbours(
     axes = figure.subplots()
     image = axes.imshow(similarity[np.ix_(order, order)], cmap=ACROSS_ZERO, vmin=-1, vmax=1)
     if len(labels) <= MOST_LABELS:
-        names = [shorten(labels[i], LONGEST_LABEL) for i in order]
+        shown = _distinct([shorten(label, LONGEST_LABEL) for label in labels])
+        names = [shown[i] for i in order]
         axes.set_xlabel(items)
         axes.set_xticks(range(len(names)), names, rotation=90, parse_math=False)
         axes.set_yticks(range(len(names)), names, parse_math=False)
@@ -57,10 +59,19 @@ def draw_neighbours(
         title += f" by {named}"
     if n_rows is not None and n_rows > len(labels):
         title += f"\n{len(labels):,} of {n_rows:,} {items}, evenly spaced in the file"
-    axes.set_title(title, parse_math=False)
+    title += f"\nsimilar {items} lie side by side, not in the order of the file"
+    axes.set_title(title, parse_math=False, fontsize="medium")
     label = f"cosine similarity (mean of all {items} subtracted)\nblue is similar, red is opposite"
     figure.colorbar(image, ax=axes, label=label, shrink=0.8)
     write_figure(figure, handle, suffix, models)
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Return the names, with the number of the row behind those that several rows share."""
+    counts = Counter(names)
+    return [
+        name if counts[name] == 1 else f"{name} (row {number})" for number, name in enumerate(names, start=1)
+    ]
 
 
 def _leaf_order(similarity: NDArray[np.float32]) -> NDArray[np.intp]:

@@ -122,6 +122,16 @@ def test_any_name_of_a_user_leaves_room_for_the_figure_and_is_valid(name: str, s
             assert suffix == ".png" or ElementTree.fromstring(figure).tag.endswith("svg")
 
 
+def test_rows_of_the_same_name_are_told_apart_and_their_order_is_said() -> None:
+    handle = io.BytesIO()
+    labels = ["HBB", "HBA", "HBB", "x" * 40 + "1", "x" * 40 + "2"]
+    draw_neighbours(labels, np.eye(5, dtype=np.float32), handle, ".svg", items="proteins")
+    shown = texts_of(handle.getvalue())
+    assert {"HBA", "HBB (row 1)", "HBB (row 3)"} <= set(shown)
+    assert {f"{'x' * 30}… (row {number})" for number in (4, 5)} <= set(shown)
+    assert "similar proteins lie side by side, not in the order of the file" in shown
+
+
 @pytest.mark.parametrize(("models", "end"), [(["my_$model"], " by my_$model"), ([""], ""), ([], "")])
 def test_the_title_names_the_model_if_it_is_known(models: list[str], end: str) -> None:
     handle = io.BytesIO()
