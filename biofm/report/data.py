@@ -123,7 +123,7 @@ def _draw_bars(
     *,
     is_alone: bool,
 ) -> None:
-    """Draw a bar for each bin that is not empty, apart from the bars beside it, so that two are seen as two."""
+    """Draw a bar for each bin that is not empty, apart from its neighbours, so that two are seen as two."""
     from matplotlib.colors import to_rgba  # takes 0.5 s to import
 
     full = shares > 0

@@ -1,6 +1,6 @@
 """Scatter plots: figures that show scores or predictions against measurements, a panel for each score.
 
-In every figure the measurements lie on the horizontal axis, and what a model says of them on the vertical one.
+The measurements always lie on the horizontal axis, and the scores or predictions on the vertical one.
 """
 
 import math
