@@ -8,6 +8,7 @@ from biofm_datasets.text import format_count
 from biofm.api import Evaluate
 from biofm.cli.printing import (
     format_estimate,
+    print_if_unreliable,
     print_json,
     print_result,
     print_table,
@@ -48,6 +49,7 @@ def _print_evaluation(found: "Evaluation") -> None:
         )
     if any(row.auroc.value is None for row in found.rows):
         print_result("AUROC: not computed where the n rows are all positive or all negative")
+    print_if_unreliable([row.spearman for row in found.rows], min(row.n for row in found.rows))
     for name, reason in found.not_computed.items():
         print_result(f"{name}: not computed, because {reason}")
 
@@ -76,7 +78,8 @@ def _lead_of(it: "Comparison") -> float:
 
 
 def _describe(it: "Comparison") -> str:
-    from biofm.evaluation import say_which_is_better  # brings torch
+    from biofm.evaluation import say_too_few, say_which_is_better  # brings torch
 
     score, baseline = (it.score, it.score_spearman), (it.baseline, it.baseline_spearman)
-    return say_which_is_better(score, baseline, f"Spearman on {format_count(it.n, 'row')}", it.difference)
+    measure, too_few = f"Spearman on {format_count(it.n, 'row')}", say_too_few(it.n, "row")
+    return say_which_is_better(score, baseline, measure, it.difference, too_few=too_few)

@@ -95,6 +95,19 @@ def format_estimate(estimate: "IntervalEstimate", *, with_interval: bool = True)
     return text
 
 
+def print_if_unreliable(estimates: Sequence["IntervalEstimate"], n: int) -> None:
+    """Say below a table that its intervals are unreliable, if there are any and they are over too few rows.
+
+    Args:
+        estimates: The estimates whose intervals the table shows.
+        n: Number of judged rows, the fewest if the estimates differ in it.
+    """
+    from biofm.evaluation import FEWEST_FOR_INTERVAL, describe_interval  # brings torch
+
+    if n < FEWEST_FOR_INTERVAL and any(it.bounds is not None for it in estimates):
+        print_result(f"In brackets: {describe_interval(n, 'row')}.")
+
+
 def _in_json(value: Any) -> Any:
     """Return a value in which None replaces the numbers that are not finite, which JSON lacks."""
     match value:

@@ -8,6 +8,7 @@ from biofm_datasets.text import format_count
 from biofm.api import Finetune, Pretrain
 from biofm.cli.printing import (
     format_estimate,
+    print_if_unreliable,
     print_json,
     print_result,
     print_table,
@@ -96,17 +97,23 @@ def _print_finetuning(summary: "FinetuneSummary") -> None:
 
 
 def _print_judgement(name: str, judgement: "Judgement", summary: "FinetuneSummary") -> None:
-    from biofm.training.finetuning.report import say_which_predicts_better  # brings torch
+    from biofm.training.finetuning.report import (  # brings torch
+        say_if_little_was_learned,
+        say_which_predicts_better,
+    )
 
     n = format_count(judgement.n_rows, "row")
     if judgement.n_residues is not None:
         n += f", {format_count(judgement.n_residues, 'residue')}"
     header = (f"{name} ({n})", *(NAMES[measure] for measure in judgement.rows[0].measures))
     print_table([_cells(row, summary.primary) for row in judgement.rows], header=header)
+    print_if_unreliable([row.measures[summary.primary] for row in judgement.rows], judgement.n_rows)
     for fitted, names in _by_fitted(judgement).items():
         say(f"Fitted to {fitted}: {', '.join(names)}.")
     if sentence := say_which_predicts_better(judgement, summary.primary):
         print_result(sentence)
+    if caution := say_if_little_was_learned(name, judgement):
+        print_result(caution)
 
 
 def _by_fitted(judgement: "Judgement") -> dict[str, list[str]]:

@@ -3,7 +3,12 @@
 from biofm.evaluation.assay import Assay, EvaluateOptions, read_assay, unread_variants
 from biofm.evaluation.assay_baselines import Missing, blosum62
 from biofm.evaluation.assay_evaluation import Comparison, Evaluation, Row, evaluate_assay, scores_to_judge
-from biofm.evaluation.bootstrap import IntervalEstimate
+from biofm.evaluation.bootstrap import (
+    FEWEST_FOR_INTERVAL,
+    IntervalEstimate,
+    describe_interval,
+    say_too_few,
+)
 from biofm.evaluation.calibration import (
     LEAST_PROBABILITY,
     THRESHOLD,
@@ -42,6 +47,7 @@ from biofm.evaluation.perplexity import (
 from biofm.evaluation.rank_metrics import TOP_SHARE
 
 __all__ = [
+    "FEWEST_FOR_INTERVAL",
     "LEAST_PROBABILITY",
     "LOGISTIC_C",
     "THRESHOLD",
@@ -68,6 +74,7 @@ __all__ = [
     "contact_precision",
     "contacts_of_chain",
     "deal_folds",
+    "describe_interval",
     "evaluate_assay",
     "fit_dense_ridge",
     "fit_intervals",
@@ -77,6 +84,7 @@ __all__ = [
     "is_temperature",
     "read_assay",
     "residue_frequencies",
+    "say_too_few",
     "say_which_is_better",
     "scale_of",
     "scores_to_judge",

@@ -22,6 +22,7 @@ def say_which_is_better(
     write: Callable[[float], str] = _three_decimals,
     ending: str = "",
     advice: str = "use the baseline",
+    too_few: str = "",
 ) -> str:
     """Return a sentence that compares a model with a baseline.
 
@@ -36,6 +37,8 @@ def say_which_is_better(
             printed difference is that of the written numbers.
         ending: What ends the sentence if the interval of the difference is not known; it replaces the advice.
         advice: What to do if the baseline is better.
+        too_few: What ``say_too_few`` says of the judged rows; if it is not empty, it takes the place of the
+            interval.
     """
     (model_name, ours), (baseline_name, theirs) = model, baseline
     lead = ours - theirs if higher_is_better else theirs - ours
@@ -48,6 +51,8 @@ def say_which_is_better(
     better, worse = names if lead > 0 else names[::-1]
     amount = "" if math.isinf(lead) else f"{_amount(write(ours), write(theirs))} "
     what = f"By {measure}, {better} is {amount}better"
+    if too_few:
+        return f"{what} than {worse}: {too_few}{f'; {advice}' if lead < 0 else ''}."
     bounds = difference.bounds if difference is not None and amount else None
     if bounds is None or any(map(math.isnan, bounds)):
         end = ending or (advice if lead < 0 else "")

@@ -175,7 +175,7 @@ def _draw_bar(figure: "Figure", image: "AxesImage", *, is_clipped: bool) -> None
 
 
 def _notes(known: NDArray[np.float32], limit: float) -> list[str]:
-    """Return what a reader should know before comparing colours: their scale, and scores of mostly one sign."""
+    """Return what to know before comparing colours: their range, and whether most scores have one sign."""
     notes = [f"the colours reach from {-limit:.2g} to {limit:.2g}, in this picture alone"]
     share = float((known < 0).mean()) if len(known) else 0.5
     if max(share, 1 - share) > ONE_SIGN_SHARE:

@@ -96,10 +96,14 @@ def draw_scatter(
 def _draw_panel(axes: "Axes", panel: ScatterPanel, measured_name: str) -> "list[PolyCollection]":
     """Draw the rows of one panel, and return its density if it has one."""
     spearman = "not defined" if panel.spearman is None else f"{panel.spearman:.3f}"
-    if panel.interval is not None:
-        spearman += f" (95 % interval {panel.interval[0]:.3f} to {panel.interval[1]:.3f})"
     name, rows = shorten(panel.name, LONGEST_NAME), format_count(len(panel.score), "row")
     title = f"{name}\nSpearman {spearman}, {rows}"
+    if panel.interval is not None:
+        from biofm.evaluation import FEWEST_FOR_INTERVAL  # brings torch, which drawing alone does not need
+
+        few = len(panel.score) < FEWEST_FOR_INTERVAL
+        low, high = panel.interval
+        title += f"\n95 % interval {low:.3f} to {high:.3f}{', unreliable' * few}"
     axes.set_title(title, fontsize=9, parse_math=False)
     axes.set_xlabel(shorten(measured_name, LONGEST_NAME), parse_math=False)
     axes.tick_params(labelbottom=True)  # the panel below, which shares the axis, may be empty

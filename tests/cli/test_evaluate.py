@@ -257,3 +257,17 @@ def test_whole_sequences_that_are_none_are_left_out_and_counted(with_wild_type: 
     (notice,) = [count for text, count in found["notices"].items() if "without a protein" in text]
     assert notice == 4
     assert found["rows"] == alone["rows"]
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "n_resamples", "is_said"), [(19, 50, True), (20, 50, False), (19, 0, False)]
+)
+def test_intervals_over_few_rows_are_called_unreliable(
+    n_rows: int, n_resamples: int, is_said: bool, biofm: Any
+) -> None:
+    Path("t.csv").write_text("\n".join(TABLE.splitlines()[: n_rows + 1]) + "\n")
+    outcome = biofm("evaluate", "t.csv", *CHOICE, *BY_VARIANT, "--resamples", n_resamples)
+    assert outcome.status == 0, outcome.err
+    said = f"In brackets: 95 % bootstrap interval over {n_rows} rows, unreliable because"
+    assert (said in outcome.out) == is_said
+    assert (f"{n_rows} rows are too few to tell whether that is chance" in outcome.err) == (n_rows < 20)

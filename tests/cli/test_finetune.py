@@ -32,8 +32,12 @@ def test_a_person_gets_the_model_beside_every_baseline(biofm: Any, tiny_esm2: Pa
     assert "[" in lines[2], "the interval of what they are compared by"
     assert "one-hot ridge: not computed, because the sequences are 12 to 24 residues long" in lines
     assert "Intervals that should contain 90% of the measured values contain" in outcome.out
-    assert "By Spearman, the baseline composition ridge (0.998) is " in outcome.out
-    assert outcome.out.count("By Spearman, ") == 1, "the best of them"
+    assert "In brackets: 95 % bootstrap interval over 12 rows, unreliable because over fewer" in outcome.out
+    assert (
+        "On the test rows, full fine-tuning predicts little more than the mean of the measured" in outcome.out
+    )
+    assert "By Spearman (12 rows), the baseline composition ridge (0.998) is " in outcome.out
+    assert outcome.out.count("By Spearman (") == 1, "the best of them"
     assert "Fitted to 48 rows that train or validate: composition ridge, k-mer ridge, mean" in outcome.err
     assert "Trained 1 member from" in outcome.err
 

@@ -100,3 +100,15 @@ def test_a_given_ending_takes_the_place_of_the_advice() -> None:
         ("M", 1.0), ("B", 2.0), "m", ending="they overlap", write=lambda it: f"{it} °C"
     )
     assert said == "By m, the baseline B (2.0 °C) is 1.0 °C better than M (1.0 °C): they overlap."
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "sentence"),
+    [
+        (0.55, 0.50, "M (0.550) is 0.050 better than the baseline B (0.500): few."),
+        (0.45, 0.50, "the baseline B (0.500) is 0.050 better than M (0.450): few; use the baseline."),
+    ],
+)
+def test_too_few_rows_take_the_place_of_an_interval(ours: float, theirs: float, sentence: str) -> None:
+    said = say_which_is_better(("M", ours), ("B", theirs), "m", SURE, too_few="few")
+    assert said == f"By m, {sentence}"

@@ -87,7 +87,13 @@ def test_predictions_have_the_line_of_equal_values_and_their_intervals(width: fl
     one = panel("a", 30)._replace(interval=(0.4, 0.6), half_width=widths)
     shown = texts_of(drawn([one], ".svg", has_diagonal=True, interval_name="90% interval"))
     assert {"y = x", name} <= set(shown)
-    assert "Spearman 0.500 (95 % interval 0.400 to 0.600), 30 rows" in "\n".join(shown)
+    assert "Spearman 0.500, 30 rows\n95 % interval 0.400 to 0.600\n" in "\n".join([*shown, ""])
+
+
+def test_an_interval_over_few_rows_is_called_unreliable() -> None:
+    shown = [texts_of(drawn([panel("a", n)._replace(interval=(0.4, 0.6))], ".svg")) for n in (19, 20)]
+    assert "95 % interval 0.400 to 0.600, unreliable" in "\n".join(shown[0])
+    assert "unreliable" not in "\n".join(shown[1])
 
 
 def test_intervals_without_end_are_not_drawn() -> None:

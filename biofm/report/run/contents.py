@@ -19,11 +19,15 @@ class Measure:
         name: Name of the measure.
         higher_is_better: Whether a higher value is better. False for errors and perplexities.
         unit: Unit, shown behind the name; empty if the measure has none.
+        n_judged: Number of rows or sequences behind a value and its interval; None if it is not known.
+        judged: Word for one of them.
     """
 
     name: str
     higher_is_better: bool
     unit: str = ""
+    n_judged: int | None = None
+    judged: str = "row"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,12 +39,15 @@ class Contender:
         kind: Whether it is a model or a baseline.
         estimates: Estimate of each measure, or None for a measure without one.
         note: Text below the name.
+        may_be_best: Whether the table may mark its values as the best. It must not where they are no better
+            than those of a constant.
     """
 
     name: str
     kind: Literal["model", "baseline"]
     estimates: tuple[IntervalEstimate | None, ...]
     note: str = ""
+    may_be_best: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,9 @@ measure in one format.
 import math
 from dataclasses import dataclass
 
-from biofm.evaluation import IntervalEstimate, say_which_is_better
+from biofm_datasets.text import format_count
+
+from biofm.evaluation import IntervalEstimate, say_too_few, say_which_is_better
 from biofm.report.run.contents import Contender, Measure, Results
 
 OVERLAP = "their 95 % intervals overlap, so the difference may be chance"
@@ -78,16 +80,17 @@ def _compare_best(results: Results, number: int) -> Standing | None:
     if not models or not baselines:
         return None
     measure, model, baseline = results.measures[number], models[0], baselines[0]
-    lead = _goodness(model, number, measure) - _goodness(baseline, number, measure)
+    lead, n = _goodness(model, number, measure) - _goodness(baseline, number, measure), measure.n_judged
     sentence = say_which_is_better(
         (model.name, _value(model, number)),
         (baseline.name, _value(baseline, number)),
-        measure.name,
+        measure.name if n is None else f"{measure.name} ({format_count(n, measure.judged)})",
         results.differences.get(baseline.name) if number == 0 else None,
         higher_is_better=measure.higher_is_better,
         write=lambda value: _write(results, number, value),
         ending=OVERLAP if _do_overlap(model.estimates[number], baseline.estimates[number]) else "",
         advice=results.advice,
+        too_few="" if n is None else say_too_few(n, measure.judged),
     )
     return Standing(model_is_ahead=lead > 0, sentence=sentence)
 

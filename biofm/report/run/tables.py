@@ -16,7 +16,10 @@ def results_table(results: Results, id_: str) -> Html:
     """Return sentences that say which is best, then a table of all contenders, models first. The bars of a
     measure share one scale.
     """
-    bests = [{it.name for it in find_best(results, number)} for number in range(len(results.measures))]
+    bests = [
+        {it.name for it in find_best(results, number) if it.may_be_best}
+        for number in range(len(results.measures))
+    ]
     header = ["", *(_measure_name(results, number) for number in range(len(results.measures)))]
     ordered = sorted(results.contenders, key=lambda contender: contender.kind != "model")
     rows = [_contender_row(results, contender, bests) for contender in ordered]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from biofm_datasets.text import format_count
 
-from biofm.evaluation import IntervalEstimate
-from biofm.evaluation.supervised import Judgement
+from biofm.evaluation import IntervalEstimate, describe_interval
+from biofm.evaluation.supervised import JudgedRow, Judgement
 from biofm.inference.prediction import REASONS
 from biofm.inference.prediction.domain import DISTANCE
 from biofm.report import Curves, Series
@@ -29,6 +29,7 @@ MEASURE_NAMES = {
     "auroc": "AUROC", "auprc": "AUPRC", "balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1",
 }  # fmt: skip
 LOWER_IS_BETTER = ("rmse", "mae")
+LITTLE = 0.01  # a model with a smaller R² predicts little more than the mean
 
 
 def report_of_finetuning(run: FinetuneRun, findings: Findings, summary: FinetuneSummary) -> RunReport:
@@ -40,7 +41,7 @@ def report_of_finetuning(run: FinetuneRun, findings: Findings, summary: Finetune
     return RunReport(
         title=f"{join_names(summary.targets)} of {Path(table.name).name}",
         kind="fine-tuning",
-        summary=_summary(summary, plan),
+        summary=" ".join(filter(None, [_summary(summary, plan), *_cautions(summary)])),
         environment=environment_of(run.compute),
         facts=_facts(summary, plan),
         results=tuple(_results(summary, plan, units)),
@@ -65,6 +66,27 @@ def _summary(summary: FinetuneSummary, plan: Plan) -> str:
         f"{METHODS[summary.method]} {_called(summary.model)} learned {join_names(summary.targets)} from "
         f"{format_count(len(training), 'row')}{validated} ({summary.task}, because {summary.why}). The "
         f"predictions are evaluated on {judged} and compared with baselines, which are fitted to {fitted}."
+    )
+
+
+def _cautions(summary: FinetuneSummary) -> list[str]:
+    return [say_if_little_was_learned(name, found) for name, found in summary.judged.items()]
+
+
+def say_if_little_was_learned(name: str, found: Judgement) -> str:
+    """Return a sentence if a model of numbers predicts little more than their mean; else an empty text.
+
+    Args:
+        name: The name of the rows, such as "test".
+        found: The evaluation on these rows.
+    """
+    model = found.rows[0]
+    r2 = model.measures["r2"].value if "r2" in model.measures else None
+    if r2 is None or r2 >= LITTLE:
+        return ""
+    return (
+        f"On the {name} rows, {MODEL_NAMES[model.name]} predicts little more than the mean of the measured "
+        f"values (R² {r2:z.3f}), whatever its rank correlation."
     )
 
 
@@ -117,10 +139,11 @@ def _compared(found: Judgement, primary: str) -> Results:
     return Results(
         title="",
         measures=tuple(
-            Measure(name=_measure_name(it), higher_is_better=it not in LOWER_IS_BETTER) for it in measures
+            Measure(name=_measure_name(it), higher_is_better=it not in LOWER_IS_BETTER, n_judged=found.n_rows)
+            for it in measures
         ),
         contenders=_contenders(found, [[row.measures[it] for it in measures] for row in found.rows]),
-        interval="95 % bootstrap interval over the rows",
+        interval=describe_interval(found.n_rows, "row"),
         differences={lead.baseline: lead.difference for lead in found.leads},
     )
 
@@ -131,6 +154,7 @@ def _by_target(summary: FinetuneSummary, found: Judgement, title: str) -> Result
     return Results(
         title=f"{title}, each target by itself",
         has_comparison=False,
+        interval=describe_interval(found.n_rows, "row"),
         measures=tuple(Measure(name=f"{name} of {it}", higher_is_better=True) for it in targets),
         contenders=_contenders(
             found, [[row.by_target[it][summary.primary] for it in targets] for row in found.rows]
@@ -140,9 +164,20 @@ def _by_target(summary: FinetuneSummary, found: Judgement, title: str) -> Result
 
 def _contenders(found: Judgement, estimates: Sequence[Sequence[IntervalEstimate]]) -> tuple[Contender, ...]:
     return tuple(
-        Contender(name=MODEL_NAMES.get(row.name, row.name), kind=row.kind, estimates=tuple(of_row))
+        Contender(
+            name=MODEL_NAMES.get(row.name, row.name),
+            kind=row.kind,
+            estimates=tuple(of_row),
+            may_be_best=_is_better_than_the_mean(row),
+        )
         for row, of_row in zip(found.rows, estimates, strict=True)
     )
+
+
+def _is_better_than_the_mean(row: JudgedRow) -> bool:
+    """Return whether R² is positive; classes and labels have none, and no mean."""
+    r2 = row.measures["r2"].value if "r2" in row.measures else None
+    return r2 is None or r2 > 0
 
 
 def _curves(rows: Mapping[str, Rows]) -> tuple[Curves, ...]:

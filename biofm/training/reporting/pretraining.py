@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from biofm.core.environment import Environment
 from biofm.core.text import format_duration
-from biofm.evaluation import HeldOutPerplexity, IntervalEstimate
+from biofm.evaluation import HeldOutPerplexity, IntervalEstimate, describe_interval
 from biofm.modalities import Words
 from biofm.nn import EncoderConfig
 from biofm.report import Curves
@@ -175,7 +175,15 @@ def _compared(held_out: Mapping[str, HeldOutPerplexity]) -> Results:
     names = {"model": "the model", "own_composition": "own composition", "unigram": "unigram"}
     return Results(
         title="Perplexity on held-out sequences",
-        measures=tuple(Measure(name=f"perplexity on {name}", higher_is_better=False) for name in held_out),
+        measures=tuple(
+            Measure(
+                name=f"perplexity on {name}",
+                higher_is_better=False,
+                n_judged=it.n_sequences,
+                judged="sequence",
+            )
+            for name, it in held_out.items()
+        ),
         contenders=tuple(
             Contender(
                 name=name,
@@ -184,7 +192,10 @@ def _compared(held_out: Mapping[str, HeldOutPerplexity]) -> Results:
             )
             for field, name in names.items()
         ),
-        interval="95 % bootstrap interval over the sequences",
+        interval="; ".join(
+            f"{f'for {name}, ' if len(held_out) > 1 else ''}{describe_interval(it.n_sequences, 'sequence')}"
+            for name, it in held_out.items()
+        ),
         advice="train on more sequences or for more steps",
     )
 

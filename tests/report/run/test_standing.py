@@ -145,3 +145,12 @@ def test_where_another_table_decides_there_is_no_comparison(make_report: MakeRep
     page = read_page(page_of(make_report(results=(found,))))
     assert not page.all("ul", class_="comparisons")
     assert len(page.all("strong")) == 1
+
+
+def test_what_is_no_better_than_a_constant_is_not_marked_as_the_best(make_report: MakeReport) -> None:
+    found = results(("M", 0.2), ("ridge", 0.1))
+    model, ridge = found.contenders
+    page = read_page(
+        page_of(make_report(results=(replace(found, contenders=(replace(model, may_be_best=False), ridge)),)))
+    )
+    assert not page.all("strong")

@@ -2,13 +2,16 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from biofm.evaluation import IntervalEstimate
+from biofm.evaluation.supervised import JudgedRow, Judgement
 from biofm.report.run import Pairs, RunReport, Table
-from biofm.training.finetuning.report import _called, say_which_predicts_better
+from biofm.training.finetuning.report import _called, say_if_little_was_learned, say_which_predicts_better
 from biofm.training.reporting import write_run_report
 from tests.report.run.conftest import Element, read_page
-from tests.training.finetuning.conftest import MakeRecipe, MakeTable, Tune
+from tests.training.finetuning.conftest import LETTERS, MakeRecipe, MakeTable, Tune, read_text
 
 pytestmark = pytest.mark.usefixtures("with_report")
 
@@ -42,7 +45,7 @@ def test_a_run_by_gradients_leaves_its_page_with_curves_and_their_pictures(
     assert page.all("h1")[0].text == "y of t.csv"
     told = page.all("p", class_="summary")[0].text
     assert told.startswith("All weights of it learned y from 36 rows, with 12 more for validation (")
-    assert told.endswith("baselines, which are fitted to 48 rows that train or validate.")
+    assert "baselines, which are fitted to 48 rows that train or validate." in told
     assert {path.name for path in (tmp_path / "run").glob("*.png")} >= {"loss.png", "learning_rate.png"}
     assert [item.text for item in page.all("figure")[0].all("li")] == ["training", "validation"]
     for row in summary.judged["test"].rows:
@@ -133,10 +136,37 @@ def test_several_members_and_targets_are_compared(
     assert parts.rows[0][0] == "training of fold 1 of 3"
 
 
+def test_a_model_that_learned_nothing_says_so_beside_its_headline(
+    make_recipe: MakeRecipe, tune: Tune, written: list[RunReport]
+) -> None:
+    rng = np.random.default_rng(7)
+    sets = ["train"] * 6 + ["validation"] * 2 + ["test"] * 2
+    lines = [f"p{i},{''.join(rng.choice(LETTERS, 15))},{rng.normal():.3f},{sets[i % 10]}" for i in range(100)]
+    summary = tune(read_text("\n".join(["id,sequence,y,set", *lines])), make_recipe())
+    r2 = summary.judged["test"].rows[0].measures["r2"].value
+    assert r2 is not None
+    assert r2 <= 0, "noise was learned"
+    said = say_if_little_was_learned("test", summary.judged["test"])
+    assert said == (
+        "On the test rows, the probe predicts little more than the mean of the measured values "
+        f"(R² {r2:z.3f}), whatever its rank correlation."
+    )
+    (found,) = written
+    assert found.summary.endswith(said)
+    assert {it.name: it.may_be_best for it in found.results[0].contenders}["the probe"] is False
+
+
+@pytest.mark.parametrize(("measure", "value"), [("r2", 0.01), ("r2", None), ("mcc", -0.1)])
+def test_a_model_that_learned_something_has_no_such_sentence(measure: str, value: float | None) -> None:
+    measures = {measure: IntervalEstimate(value=value)}
+    row = JudgedRow(name="probe", kind="model", fitted="", measures=measures)
+    assert say_if_little_was_learned("test", Judgement(n_rows=9, n_residues=None, rows=[row], leads=[])) == ""
+
+
 def test_differences_from_the_same_resamples_reach_the_page(
     make_table: MakeTable, make_recipe: MakeRecipe, tune: Tune, written: list[RunReport], tmp_path: Path
 ) -> None:
-    summary = tune(make_table(), make_recipe())
+    summary = tune(make_table(n_rows=100), make_recipe())
     (results,) = written[0].results
     leads = {lead.baseline: lead.difference for lead in summary.judged["test"].leads}
     assert results.differences == leads

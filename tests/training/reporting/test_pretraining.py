@@ -115,9 +115,22 @@ def test_a_sentence_compares_the_model_with_the_best_baseline_as_the_report_does
     found: HeldOutPerplexity, sentence: str
 ) -> None:
     said = say_which_perplexity_is_better("uniref90.fasta", found)
-    assert said == f"By perplexity on uniref90.fasta, {sentence}"
+    assert said == f"By perplexity on uniref90.fasta (500 sequences), {sentence}"
     (results,) = reported(summary=replace(SUMMARY, held_out={"uniref90.fasta": found})).results
     assert [standing.sentence for standing in say_who_is_best(results)] == [said]
+
+
+def test_two_sequences_are_too_few_for_an_interval_and_the_page_says_so() -> None:
+    found = replace(
+        JUDGED, n_sequences=2, intervals=dict.fromkeys(("model", "own_composition"), (15.1, 16.6))
+    )
+    said = say_which_perplexity_is_better("a.fasta", found)
+    assert said == (
+        "By perplexity on a.fasta (2 sequences), the model (15.20) is 1.70 better than the baseline own "
+        "composition (16.90): 2 sequences are too few to tell whether that is chance."
+    )
+    (results,) = reported(summary=replace(SUMMARY, held_out={"a.fasta": found})).results
+    assert results.interval.startswith("95 % bootstrap interval over 2 sequences, unreliable because ")
 
 
 def test_a_perplexity_that_is_no_number_is_not_compared() -> None:
