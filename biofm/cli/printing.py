@@ -96,7 +96,7 @@ def format_estimate(estimate: "IntervalEstimate", *, with_interval: bool = True)
 
 
 def print_if_unreliable(estimates: Sequence["IntervalEstimate"], n: int) -> None:
-    """Say below a table that its intervals are unreliable, if there are any and they are over too few rows.
+    """Print below a table that its intervals are unreliable, if there are any and they are over too few rows.
 
     Args:
         estimates: The estimates whose intervals the table shows.

@@ -67,7 +67,7 @@ def estimate(value: float, resampled: Floats) -> IntervalEstimate:
 
 
 def describe_interval(n: int, noun: str) -> str:
-    """Say what the bounds of an interval are, over how many rows, and whether these are too few.
+    """Return what the bounds of an interval are, over how many rows, and whether these are too few.
 
     Args:
         n: Number of rows that the resamples drew from.
