@@ -9,7 +9,7 @@ from biofm.core import choices
 from biofm.evaluation.supervised.task_metrics import METRICS
 from biofm.training.finetuning.report import MEASURE_NAMES
 from tests.architecture.sentences import has_verb
-from tests.docs.test_examples import ROOT
+from tests.docs.pages import ROOT
 
 TEXT = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
 MEANINGS = dict(re.findall(r"^\| \*\*([^*]+)\*\* \| (.+) \|$", TEXT, flags=re.MULTILINE))

@@ -9,7 +9,7 @@ import torch
 import biofm
 from biofm.models import HUB_IDS, bundled_models, esm1, esm2, esmc
 from biofm.nn import EncoderConfig, MaskedLM
-from tests.docs.test_examples import ROOT
+from tests.docs.pages import ROOT
 from tests.models.test_sizes import PUBLISHED, PUBLISHED_ESM1, PUBLISHED_ESMC
 
 PAGE = ROOT / "docs" / "models.md"

@@ -7,7 +7,7 @@ import pytest
 
 from biofm.training import FinetuneRecipe, PretrainRecipe
 from biofm.training.recipe import Recipe
-from tests.docs.test_examples import ROOT
+from tests.docs.pages import ROOT
 
 TEXT = (ROOT / "docs" / "how-to" / "settings.md").read_text(encoding="utf-8")
 ROW = re.compile(r"^\| (`[a-z_]+`(?:, `[a-z_]+`)*) \|([^|]*)\|[^|]+\|$", re.MULTILINE)

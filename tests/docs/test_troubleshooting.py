@@ -17,7 +17,7 @@ import torch
 import biofm
 from biofm.models import Checkpoint, esm1, write_checkpoint
 from biofm.nn import MaskedLM
-from tests.docs.test_examples import ROOT
+from tests.docs.pages import ROOT
 
 PAGE = ROOT / "docs" / "troubleshooting.md"
 ENTRY = re.compile(r"^### (?P<heading>.+)\n\n```text\nbiofm: (?P<message>.+)\n```$", re.MULTILINE)
