@@ -211,5 +211,5 @@ def test_a_name_that_the_disk_does_not_take_is_one_line(biofm: Any) -> None:
     outcome = biofm("score", "v.csv", "-w", "wt.fasta", "-o", f"{'x' * 300}.csv", "--resume", "-q")
     assert outcome.status == 1
     assert outcome.err.startswith("biofm: xxx")
-    assert "File name too long" in outcome.err
+    assert "file name too long" in outcome.err
     assert outcome.err.count("\n") == 1

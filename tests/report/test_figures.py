@@ -196,4 +196,5 @@ def test_both_maps_across_zero_are_blue_where_high_and_their_bars_say_so() -> No
     draw_neighbours(["a", "b", "c", "d"], similarity_of_pairs(2), similarity, ".svg")
     draw_scan("MK", np.zeros((2, 20), np.float32), "ACDEFGHIKLMNPQRSTVWY", 1, "scan", scan, ".svg")
     assert b"blue is similar, red is opposite" in similarity.getvalue()
-    assert b"blue is higher, red is lower" in scan.getvalue()
+    assert b"red: less likely than the wild type" in scan.getvalue()
+    assert b"blue: more likely" in scan.getvalue()
