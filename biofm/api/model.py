@@ -18,6 +18,7 @@ from biofm.core.bounds import check_bound
 from biofm.core.choices import OnError, PerplexityMethod, PoolName, ScoreMethod
 from biofm.core.errors import ModelError
 from biofm.core.outputs import ProvenanceFields
+from biofm.core.text import format_notice
 from biofm.gate import ask
 from biofm.inference import (
     EMPTY_ROWS,
@@ -377,5 +378,5 @@ def _note_numbers(records: Iterable[Record], numbers: list[int]) -> Iterator[Rec
 
 def _warn_of(notices: Mapping[str, int]) -> None:
     """Warn the caller of what was changed in the sequences, because an array has no place for notices."""
-    for sentence, n_times in notices.items():
-        warnings.warn(f"{sentence}: {n_times:,}", stacklevel=3)
+    for notice, count in notices.items():
+        warnings.warn(format_notice(notice, count), stacklevel=3)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from biofm.core import sha256_of
 from biofm.core.errors import InputError, input_errors
 from biofm.gate import STANDARD_INPUT
-from biofm.modalities import SKIPPED, RecordOptions, Tokenizer, Tokens, check_asked
+from biofm.modalities import RecordOptions, Tokenizer, Tokens, check_asked, note_skipped
 
 BLOCK_RESIDUES = 1 << 20
 
@@ -109,10 +109,10 @@ class BlockReader:
             try:
                 key = self._key(record)
                 clean = modality.accept(record, self.notices, gaps=self.reading.gaps, insists=insists)
-            except DataError:
+            except DataError as fault:
                 if not skips:
                     raise
-                self.notices[SKIPPED] += 1
+                note_skipped(fault, self.notices)
                 continue
             self._ids.append(clean.id)
             self._sequences.append(clean.sequence)

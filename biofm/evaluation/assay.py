@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from biofm.core.bounds import check_bound
 from biofm.core.errors import InputError, OptionError
 from biofm.evaluation.assay_row import AssayRow, read_row
-from biofm.modalities import Modality
+from biofm.modalities import Modality, note_skipped
 
 TRAIN, TEST = "train", "test"
 FEWEST_ROWS = 3
@@ -166,7 +166,7 @@ def read_assay(
     """
 
     def count(fault: DataError) -> None:
-        notices[FAULTY] += 1
+        note_skipped(fault, notices, FAULTY)
 
     at_fault = count if skip_faulty else stop_at
     usual = _usual_column(read_names(stream, name), options)

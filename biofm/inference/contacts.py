@@ -20,7 +20,7 @@ from biofm.inference.engine import Engine, OnBatch, pack_sequences
 from biofm.inference.limits import check_memory_of_item, longest_of, run_whole
 from biofm.inference.results import EMPTY_ROWS
 from biofm.modalities import Item, Tokenizer, items_of
-from biofm.modalities.records import SKIPPED
+from biofm.modalities.records import note_skipped
 from biofm.models.finiteness import are_faulty, not_finite
 from biofm.nn import MaskedLM, by_budget
 
@@ -179,13 +179,14 @@ def short_enough(
         n_residues = count_residues(record.sequence)
         if n_residues <= longest:
             yield record
-        elif on_error == "skip":
-            notices[SKIPPED] += 1
-        else:
-            n = format_count(n_residues, "residue")
-            what = f"{n}; contacts can be predicted for at most {longest:,} with this model"
-            remedy = "Cut the protein into its domains, or skip it with --on-error skip"
-            raise InputError(what, where=record.where, remedy=remedy)
+            continue
+        n = format_count(n_residues, "residue")
+        what = f"{n}; contacts can be predicted for at most {longest:,} with this model"
+        remedy = "Cut the protein into its domains, or skip it with --on-error skip"
+        fault = InputError(what, where=record.where, remedy=remedy)
+        if on_error == "stop":
+            raise fault
+        note_skipped(fault, notices)
 
 
 def residue_letters(sequence: str) -> str:

@@ -10,6 +10,7 @@ from biofm.modalities.records import (
     SKIPPED,
     RecordOptions,
     check_format,
+    note_skipped,
     records_of_file,
     records_of_values,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "check_format",
     "columns_of",
     "items_of",
+    "note_skipped",
     "records_of_file",
     "records_of_values",
     "sequence_of",

@@ -17,6 +17,8 @@ from biofm.modalities.modality import Modality, check_asked
 from biofm.modalities.values import GIVEN, Sequences, records_of
 
 SKIPPED = "records skipped"
+MOST_NAMED = 3
+"""The first of what is skipped is named with its fault, up to this number; the rest is only counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +101,19 @@ def records_of_values(
         yield from _clean(records, GIVEN, modality, options, notices)
 
 
+def note_skipped(fault: DataError | InputError, notices: Counter[str], counted_as: str = SKIPPED) -> None:
+    """Count a skipped record or row, and name it with its fault if it is one of the first.
+
+    Args:
+        fault: What is wrong, and where it stands.
+        notices: Counts what is skipped.
+        counted_as: The phrase under which it is counted.
+    """
+    notices[counted_as] += 1
+    if notices[counted_as] <= MOST_NAMED:
+        notices[f"Skipped: {fault.where}: {fault.what}."] += 1
+
+
 def _clean(
     records: Iterable[Record],
     name: str,
@@ -113,10 +128,10 @@ def _clean(
         try:
             same.check(record.columns, record.where)
             clean = modality.accept(record, notices, gaps=options.gaps, insists=insists)
-        except DataError:
+        except DataError as fault:
             if options.on_error == "stop":
                 raise
-            notices[SKIPPED] += 1
+            note_skipped(fault, notices)
             continue
         n_good += 1
         yield clean

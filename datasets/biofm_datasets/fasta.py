@@ -37,6 +37,7 @@ def read_fasta(stream: BinaryIO, name: str) -> Iterator[Record]:
             description=words[1] if len(words) == 2 else "",
             number=number,
             source=name,
+            has_name=bool(words),
         )
     if number == 0:
         raise DataError("no records in this file", where=name, remedy=_REMEDY)

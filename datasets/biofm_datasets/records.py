@@ -22,6 +22,7 @@ class Record:
             records of a file have the same ones.
         column: The name of the table's column that the sequence stands in, for messages; empty if it stands
             in none.
+        has_name: Whether the file names the record; otherwise the reader made up its id.
     """
 
     id: str
@@ -32,6 +33,7 @@ class Record:
     label: str = ""
     columns: Mapping[str, Cell] = field(default_factory=dict, hash=False)
     column: str = field(default="", compare=False)
+    has_name: bool = field(default=True, compare=False)
 
     @property
     def where(self) -> str:

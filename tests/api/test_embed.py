@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from biofm_datasets.ids import REPEATED_IDS
 from biofm_datasets.protein import GAPS
 
 import biofm
@@ -67,7 +68,7 @@ def test_the_summary_counts_what_was_done(fasta: Path, tmp_path: Path) -> None:
     assert summary.notices == {
         "sequences upper-cased": 1,
         "sequences whose trailing * was dropped": 1,
-        "records with the id of an earlier record of the same input": 1,
+        REPEATED_IDS: 1,
         DEMONSTRATION.format("protein-nano"): 1,
     }
 
@@ -135,8 +136,9 @@ def test_what_an_array_cannot_tell_is_a_warning(model: biofm.Model) -> None:
     with pytest.warns(UserWarning, match=r"^sequences whose alignment gaps .* were dropped: 1$"):
         gapped = model.perplexity(["MK-TAY", "VLSP"], method="single-pass")
     np.testing.assert_array_equal(gapped, model.perplexity(["MKTAY", "VLSP"], method="single-pass"))
-    with pytest.warns(UserWarning, match="^records skipped: 1$"):
+    with pytest.warns(UserWarning, match="^(records skipped: 1|Skipped: .* position 3 holds '7'.*)$") as told:
         found = model.perplexity(["MK7", "VLSP"], method="single-pass", on_error="skip")
+    assert len(told) == 2
     assert np.isnan(found).tolist() == [True, False]
     with pytest.warns(UserWarning, match="^sequences upper-cased: 1$"):
         model.score("mktay", ["K2R"])
@@ -165,7 +167,8 @@ def test_faults_in_python_values_stop_or_are_skipped(model: biofm.Model) -> None
     with pytest.raises(InputError, match="the given sequences, record 2"):
         model.embed(["MKT", "M1"])
     skipped = model.embed(["MKT", "M1", "AYI"], on_error="skip")
-    assert (skipped.ids, skipped.notices) == (["1", "3"], {"records skipped": 1})
+    named = "Skipped: the given sequences, record 2 (2): position 2 holds '1', which no protein alphabet has."
+    assert (skipped.ids, skipped.notices) == (["1", "3"], {"records skipped": 1, named: 1})
 
 
 def test_one_string_is_refused_with_the_way_out(model: biofm.Model) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from biofm_datasets import read_sequences
+from biofm_datasets.ids import REPEATED_IDS
 from biofm_datasets.protein import Gaps
 from biofm_datasets.sampling import Mixture
 from biofm_datasets.store import open_store
@@ -61,7 +62,7 @@ def test_a_store_says_what_became_of_gaps_and_is_not_resumed_otherwise(tmp_path:
         summary = biofm.prepare(alignment, tmp_path / gaps, gaps=gaps)
         store = open_store(tmp_path / gaps)
         assert (store.record.gaps, summary.n_residues) == (gaps, n_residues)
-        assert summary.notices["records with the id of an earlier record of the same input"] == 1
+        assert summary.notices[REPEATED_IDS] == 1
     with pytest.raises(biofm.BiofmError, match=r"record 1 \(a\): position 3 holds '-'"):
         biofm.prepare(alignment, tmp_path / "refuse", gaps="refuse")
     with pytest.raises(biofm.BiofmError, match="handled when it was prepared"):

@@ -1,12 +1,14 @@
 """Files and Python values become clean records; faults stop or are skipped and counted."""
 
 import io
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from biofm_datasets import Record, ids
+from biofm_datasets.ids import NAMELESS, REPEATED_IDS
 
 from biofm.core import InputError, OptionError
 from biofm.modalities import PROTEIN, SKIPPED, RecordOptions, records_of_file, records_of_values
@@ -59,9 +61,25 @@ def test_a_skipped_record_is_counted_and_the_rest_is_kept() -> None:
     assert [(record.id, record.sequence) for record in records] == [("a", "MKT"), ("d", "AYI")]
     assert notices == {
         SKIPPED: 2,
+        "Skipped: the given sequences, record 2 (b): position 3 holds '1', which no protein alphabet has.": 1,
+        "Skipped: the given sequences, record 3 (c): the sequence is empty.": 1,
         "sequences upper-cased": 1,
         "sequences whose trailing * was dropped": 1,
     }
+
+
+def test_of_many_skipped_records_the_first_are_named() -> None:
+    _, notices = of_values([("a", "MKT"), *((f"wrong{number}", "1") for number in range(5))], "skip")
+    named = [notice for notice in notices if notice.startswith("Skipped: ")]
+    assert notices[SKIPPED] == 5
+    assert [re.findall(r"wrong\d", notice) for notice in named] == [["wrong0"], ["wrong1"], ["wrong2"]]
+
+
+def test_records_without_a_name_are_counted_and_a_record_that_is_called_so_is_not() -> None:
+    notices: Counter[str] = Counter()
+    records = of_file(b">record_1\nMKT\n>\nMKT\n", notices, "stop")
+    assert [record.id for record in records] == ["record_1", "record_2"]
+    assert notices == {NAMELESS: 1}
 
 
 def test_nothing_left_after_skipping_is_an_error() -> None:
@@ -87,14 +105,14 @@ def test_a_fault_far_into_a_file_names_the_record() -> None:
 def test_ids_that_repeat_are_counted_as_they_are() -> None:
     records, notices = of_values([("a", "MKT"), ("b", "AYI"), ("a", "AYI"), ("a", "M")])
     assert [record.id for record in records] == ["a", "b", "a", "a"]
-    assert notices == {"records with the id of an earlier record of the same input": 2}
+    assert notices == {REPEATED_IDS: 2}
 
 
 def test_ids_are_compared_as_far_as_memory_is_given_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ids, "MOST_COMPARED", 2)
     _, notices = of_values([("a", "MKT"), ("a", "AYI"), ("a", "AYI"), ("b", "M")])
     assert notices == {
-        "records with the id of an earlier record of the same input": 1,
+        REPEATED_IDS: 1,
         "records after the first 10,000,000, whose ids were not compared": 2,
     }
 

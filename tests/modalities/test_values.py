@@ -95,7 +95,10 @@ def test_missing_values_are_skipped_where_faults_are() -> None:
     notices: Counter[str] = Counter()
     records = list(records_of_values(pd.DataFrame({"s": ["MKT", None, "AYI"]}), PROTEIN, options, notices))
     assert [record.id for record in records] == ["0", "2"]
-    assert notices == {"records skipped": 1}
+    assert notices == {
+        "records skipped": 1,
+        "Skipped: the given sequences, record 2 (1): the sequence is empty.": 1,
+    }
 
 
 @pytest.mark.parametrize("make", [list, tuple, np.array, pd.Series, pa.array, iter])

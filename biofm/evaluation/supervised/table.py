@@ -25,7 +25,7 @@ from biofm.evaluation.supervised.tasks import (
     find_task,
     odd_among_numbers,
 )
-from biofm.modalities import Modality
+from biofm.modalities import Modality, note_skipped
 
 LARGEST_TARGET = 1e30
 """The largest number that can be learned. Models compute in float32, whose largest number is 3.4e38."""
@@ -106,7 +106,7 @@ def read_labelled(
     """
 
     def count(fault: DataError) -> None:
-        notices[FAULTY] += 1
+        note_skipped(fault, notices, FAULTY)
 
     reading = Reading(name, modality, options, notices, count if skip_faulty else stop_at)
     rows = list(read_rows(stream, reading))

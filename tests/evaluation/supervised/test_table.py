@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from biofm_datasets import DataError
+from biofm_datasets.ids import REPEATED_IDS
 
 from biofm.core import BiofmError, InputError, OptionError
 from biofm.evaluation.supervised import NO_ROLE, UNKNOWN, LabelledTable, LabelOptions, read_labelled
@@ -83,7 +84,7 @@ def test_the_index_of_a_parquet_file_gives_the_ids() -> None:
 def test_ids_that_repeat_are_counted() -> None:
     notices: Counter[str] = Counter()
     read(HEAD + "y\na,MK,1.5\nb,MKT,2.5\na,MKV,0.5\n", notices=notices)
-    assert notices == {"records with the id of an earlier record of the same input": 1}
+    assert notices == {REPEATED_IDS: 1}
 
 
 def test_several_targets_are_labels_where_they_hold_0_and_1_and_numbers_otherwise() -> None:
@@ -162,7 +163,11 @@ def test_faulty_rows_can_be_left_out_and_are_counted() -> None:
     text = HEAD + "y\na,MKTAY,0.5\nb,MK7AY,0.5\nc,MKTAY,high\nd,MKTAY,1.5\n"
     table = read(text, skip_faulty=True, task="regression", notices=notices)
     assert table.ids == ["a", "d"]
-    assert notices == {"rows at fault, left out": 2}
+    assert notices == {
+        "rows at fault, left out": 2,
+        "Skipped: t.csv, record 2 (b): position 3 holds '7', which no protein alphabet has.": 1,
+        "Skipped: t.csv, line 4, column 'y': 'high' is no number.": 1,
+    }
 
 
 # the table, how it is read, what the message must say

@@ -114,7 +114,12 @@ def test_bad_records_are_skipped_and_counted_where_that_is_asked(
 ) -> None:
     fasta = make_fasta(more=">bad\nMK1\n>empty\n\n>low\nmktay\n")
     summary = api.pretrain([fasta], tmp_path / "run", nothing, on_error="skip")
-    assert summary.notices == {"records skipped": 2, "sequences upper-cased": 1}
+    assert summary.notices == {
+        "records skipped": 2,
+        "Skipped: proteins.fasta, record 25 (bad): position 3 holds '1', which no protein alphabet has.": 1,
+        "Skipped: proteins.fasta, record 26 (empty): the sequence is empty.": 1,
+        "sequences upper-cased": 1,
+    }
     assert summary.n_train + summary.n_removed + N_HELD_OUT == N_PROTEINS + 1
 
 
