@@ -8,7 +8,8 @@ import nbformat
 import pytest
 
 from docs.notebooks import TUTORIALS, as_jupytext, notebook_of
-from tests.docs.pages import ROOT, reader  # noqa: F401  # a fixture is used by its name
+from tests.docs.pages import ROOT
+from tests.docs.test_examples import reader  # noqa: F401  # a fixture is used by its name
 
 PAGES = [pytest.param(page, id=page.stem) for page in TUTORIALS]
 MOST_SECONDS = 300
