@@ -43,6 +43,7 @@ if TYPE_CHECKING:  # for mypy and editors; a test checks that _HOMES has the sam
     from biofm.api.model import Model
     from biofm.core.environment import __version__
     from biofm.core.errors import BiofmError
+    from biofm.gate import policy_in_force
 
 _HOMES = {
     "BiofmError": "biofm.core.errors",
@@ -70,6 +71,7 @@ _HOMES = {
     "merge": "biofm.api",
     "neighbours": "biofm.api",
     "perplexity": "biofm.api",
+    "policy_in_force": "biofm.gate",
     "predict": "biofm.api",
     "prepare": "biofm.api",
     "pretrain": "biofm.api",
@@ -102,6 +104,7 @@ __all__ = [
     "merge",
     "neighbours",
     "perplexity",
+    "policy_in_force",
     "predict",
     "prepare",
     "pretrain",

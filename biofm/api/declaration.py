@@ -15,6 +15,7 @@ declaration imports nothing heavy at its top, so that ``--help`` is quick.
 
 import functools
 import inspect
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
@@ -41,10 +42,12 @@ from biofm.policy import (
     ESTIMATE,
     OWED,
     ConnectsTo,
+    Content,
     Effect,
     Plain,
     Reads,
     Request,
+    RunsCode,
     Target,
     UsesDevice,
     Writes,
@@ -202,8 +205,20 @@ class Verb(ABC, Generic[R]):
             reads=reads,
             writes=writes,
             hosts=hosts,
+            sends=sends_of(type(self)) if hosts else frozenset(),
+            code=self._named_by(lambda effect: isinstance(effect, RunsCode) and effect.of_caller),
+            device=" ".join(self._named_by(lambda effect: isinstance(effect, UsesDevice))),
             model=model,
         )
+
+    def _named_by(self, is_wanted: Callable[[Effect], bool]) -> tuple[str, ...]:
+        """Return the names that the options with such an effect give; None and a number name nothing."""
+        values = [
+            getattr(self, declared.name)
+            for declared in options_of(type(self))
+            if any(map(is_wanted, declared.effects))
+        ]
+        return tuple(os.fspath(value) for value in values if isinstance(value, str | PathLike))
 
     def _check_declared(
         self, reads: Mapping[str, Any], writes: Mapping[str, Any], hosts: tuple[str, ...]
@@ -298,6 +313,12 @@ def once_of(declaration: type[Verb[Any]]) -> frozenset[str]:
     """Return the roles of files that the verb reads a single time, from the first byte to the last."""
     effects = (effect for one in options_of(declaration) for effect in one.effects)
     return frozenset(effect.role for effect in effects if isinstance(effect, Reads) and effect.once)
+
+
+def sends_of(declaration: type[Verb[Any]]) -> frozenset[Content]:
+    """Return what the verb may send to the machines that it contacts."""
+    effects = (effect for one in options_of(declaration) for effect in one.effects)
+    return frozenset().union(*(effect.sends for effect in effects if isinstance(effect, ConnectsTo)))
 
 
 def plain(value: Any) -> Plain:

@@ -142,8 +142,11 @@ def _fetch(location: "Location") -> Path:
     from biofm.api.request import request_of  # these bring torch
     from biofm.gate import ask
     from biofm.models import fetch, hosts_of_hub
+    from biofm.policy import Content
 
-    with ask(request_of("fetch", hosts=hosts_of_hub(), model=location.hub_id)):
+    hosts = hosts_of_hub()
+    sends = frozenset({Content.FREE}) if hosts else frozenset()  # the name of the model, and a user's token
+    with ask(request_of("fetch", hosts=hosts, sends=sends, model=location.hub_id)):
         return fetch(location)
 
 

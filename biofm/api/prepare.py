@@ -164,7 +164,7 @@ class Prepare(Verb["PrepareSummary"]):
             metavar="TOOL",
             group="Split",
         ),
-        RunsCode("mmseqs"),
+        RunsCode("mmseqs", of_caller=False),
     ] = "auto"
     on_error: options.AtFault = "stop"
     overwrite: Annotated[bool, Option("Replace the store in the output folder.", group="Output"), NONE] = (

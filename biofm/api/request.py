@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from biofm.gate import person
-from biofm.policy import Plain, Request, Target
+from biofm.policy import Content, Plain, Request, Target
 
 VERBS = frozenset(
     {
@@ -41,6 +41,9 @@ def request_of(
     reads: Mapping[str, tuple[Path, ...]] | None = None,
     writes: Mapping[str, Target] | None = None,
     hosts: tuple[str, ...] = (),
+    sends: frozenset[Content] = frozenset(),
+    code: tuple[str, ...] = (),
+    device: str = "",
     model: str = "",
 ) -> Request:
     """Return a request in the name of the person who runs this process.
@@ -52,6 +55,9 @@ def request_of(
         reads: The files to read, by their roles.
         writes: The files and folders to write, by their roles.
         hosts: The hosts to contact.
+        sends: What is sent to them.
+        code: The programs of the caller that are run.
+        device: The processor or instrument, as the caller named it.
         model: The name of the model.
     """
     return Request(
@@ -62,6 +68,9 @@ def request_of(
         reads=reads or {},
         writes=writes or {},
         hosts=hosts,
+        sends=sends,
+        code=code,
+        device=device,
         model=model,
         once=once,
     )

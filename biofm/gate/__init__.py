@@ -1,18 +1,24 @@
 """The gate asks the policy, records the verdict in the ledger, and gives permits with the opened files."""
 
 from biofm.gate.gate import ask, person
-from biofm.gate.inputs import STANDARD_INPUT
+from biofm.gate.inputs import STANDARD_INPUT, open_input
 from biofm.gate.ledger import Ledger, ledger_path
 from biofm.gate.permit import Permit
+from biofm.gate.policies import account_file, policies_in_force, policy_in_force, read_named
 from biofm.gate.scratch import scratch_path, was_finished
 
 __all__ = [
     "STANDARD_INPUT",
     "Ledger",
     "Permit",
+    "account_file",
     "ask",
     "ledger_path",
+    "open_input",
     "person",
+    "policies_in_force",
+    "policy_in_force",
+    "read_named",
     "scratch_path",
     "was_finished",
 ]

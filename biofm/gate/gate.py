@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from biofm.core.errors import LedgerError, RefusedError
+from biofm.gate.evidence import evidence_of
 from biofm.gate.ledger import Ledger, Outcome, ledger_path
 from biofm.gate.permit import Permit, open_permit
-from biofm.policy import Decision, Principal, Request, decide
+from biofm.gate.policies import policies_in_force
+from biofm.policy import Decision, Labels, Principal, Request, Verdict, decide
 
 if sys.platform == "win32":
     import getpass
@@ -34,12 +36,12 @@ def ask(request: Request) -> Iterator[Permit]:
         InputError: An input cannot be read.
         OutputError: A target cannot be written.
     """
-    verdict = decide(request)
+    policies = policies_in_force()
+    verdict = decide(request, evidence_of(request, Labels.NONE, policies), policies)
     ledger = Ledger(ledger_path())
     entry = ledger.remember(request, verdict)
     if verdict.decision is not Decision.ALLOW:
-        what = f"the policy does not allow this (rule {verdict.rule!r}): {verdict.reason}"
-        raise RefusedError(what, where=request.verb, remedy=verdict.remedy)
+        raise RefusedError(_spell_refusal(verdict), where=request.verb, remedy=verdict.remedy)
     try:
         with open_permit(request) as permit:
             yield permit
@@ -60,6 +62,12 @@ def person() -> Principal:
         return Principal(kind="person", name=pwd.getpwuid(os.getuid()).pw_name)
     except KeyError:  # In containers the account often has no name.
         return Principal(kind="person", name=f"uid {os.getuid()}")
+
+
+def _spell_refusal(verdict: Verdict) -> str:
+    what = f"the policy does not allow this (rule {verdict.rule!r}): {verdict.reason}"
+    asked = "; a person would have to approve it, and nobody can be asked"
+    return what + (asked if verdict.decision is Decision.ASK else "")
 
 
 def _remember_end(ledger: Ledger, entry: int, request: Request) -> None:

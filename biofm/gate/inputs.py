@@ -63,7 +63,7 @@ def _open_regular(path: Path, streams: bool) -> BinaryIO:
     if is_pipe and streams:
         return path.open("rb")
     if not is_pipe:  # It may become a pipe before it is opened: then the opening must not wait.
-        file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115  # The permit closes it.
+        file = open(path, "rb", opener=open_without_waiting)  # noqa: SIM115  # The permit closes it.
         mode = os.fstat(file.fileno()).st_mode
         if stat.S_ISREG(mode):
             return file
@@ -73,7 +73,8 @@ def _open_regular(path: Path, streams: bool) -> BinaryIO:
     raise InputError(f"this is {kind}, not a file", where=str(path), remedy=remedy)
 
 
-def _without_waiting(path: str, flags: int) -> int:
+def open_without_waiting(path: str, flags: int) -> int:
+    """Open a file as an ``opener`` of ``open`` that does not wait if the file is a pipe."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 

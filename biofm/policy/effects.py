@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NewType
 
+from biofm.policy.requests import Content
+
 Host = NewType("Host", str)
 """The type of an option that names a machine to connect to."""
 Code = NewType("Code", str)
@@ -39,16 +41,27 @@ class Writes(_Touched):
     __slots__ = ()
 
 
+@dataclass(frozen=True, slots=True)
 class ConnectsTo(_Touched):
-    """Says that the option makes biofm connect to other machines, such as the hub of models."""
+    """Says that the option makes biofm connect to other machines, such as the hub of models.
 
-    __slots__ = ()
+    Attributes:
+        sends: What is sent there. By default it may be anything.
+    """
+
+    sends: frozenset[Content] = frozenset({Content.FREE})
 
 
+@dataclass(frozen=True, slots=True)
 class RunsCode(_Touched):
-    """Says that the option makes biofm run a program that is not part of biofm."""
+    """Says that the option makes biofm run a program that is not part of biofm.
 
-    __slots__ = ()
+    Attributes:
+        of_caller: Whether the caller gives the program. If not, it is a tool that biofm's own verb looks for,
+            such as MMseqs2.
+    """
+
+    of_caller: bool = True
 
 
 class UsesDevice(_Touched):

@@ -22,12 +22,14 @@ class Verdict:
         rule: The name of the rule that decided.
         reason: Why it decided so, for the user and the ledger.
         remedy: What the user can do next, as a sentence without a full stop; empty only if it is allowed.
+        evidence: The facts that were judged, as short texts for the ledger.
     """
 
     decision: Decision
     rule: str
     reason: str
-    remedy: str = ""
+    remedy: str
+    evidence: tuple[str, ...]
 
     def __post_init__(self) -> None:
         if self.decision is not Decision.ALLOW and not self.remedy:

@@ -31,20 +31,41 @@ def load_json(stream: BinaryIO) -> Any:
     return parse_json(_read(stream, LARGEST_JSON_BYTES))
 
 
-def parse_json(text: str | bytes) -> Any:
+def parse_json(text: str | bytes, *, strict: bool = False) -> Any:
     """Return the content of a JSON text in memory.
+
+    Args:
+        text: The text.
+        strict: Whether repeated keys and numbers that are not finite are refused.
 
     Raises:
         ValueError: It is not JSON, or holds half of a surrogate pair, which files and terminals do not take.
     """
+    hooks: dict[str, Any] = (
+        {"object_pairs_hook": _without_repeats, "parse_constant": _refuse_constant} if strict else {}
+    )
     try:
         text = text.decode("utf-8-sig") if isinstance(text, bytes) else text
-        value = json.loads(text)
+        value = json.loads(text, **hooks)
         if _SURROGATE.search(text):
             json.dumps(value, ensure_ascii=False).encode()
         return value
     except RecursionError as error:
         raise ValueError(_TOO_DEEP) from error
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object. Raises ValueError for a key that stands in it twice."""
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"the key {key!r} stands there twice")
+        found[key] = value
+    return found
+
+
+def _refuse_constant(word: str) -> NoReturn:
+    raise ValueError(f"{word} is no number of JSON")
 
 
 def load_toml(stream: BinaryIO) -> dict[str, Any]:

@@ -38,7 +38,8 @@ def make_request() -> MakeRequest:
             role: paths if isinstance(paths, tuple) else (paths,) for role, paths in (reads or {}).items()
         }
         usual: dict[str, Any] = {"verb": "embed", "principal": person(), "options": {}}
-        usual |= {"verbs": VERBS, "once": frozenset({"input"})}
+        usual |= {"verbs": VERBS, "once": frozenset({"input"}), "hosts": (), "sends": frozenset()}
+        usual |= {"code": (), "device": "", "model": ""}
         return Request(reads=files, writes=writes or {}, **(usual | other))
 
     return make

@@ -11,18 +11,18 @@ EMBED = """
 import resource, sys
 import numpy as np
 from pathlib import Path
+from biofm.api.request import request_of
 from biofm.core.errors import OutputError
 from biofm.core.outputs import EmbeddingBlock, open_writer, provenance_path
-from biofm.gate import ask, person
-from biofm.policy import Request, Target
+from biofm.gate import ask
+from biofm.policy import Target
 
 path, fault = Path(sys.argv[1]), sys.argv[2]
 writes = {"output": Target(path=path)}
 beside = provenance_path(path)
 if beside:
     writes["provenance"] = Target(path=beside)
-verbs = frozenset({"embed"})
-request = Request(verb="embed", verbs=verbs, principal=person(), options={}, reads={}, writes=writes)
+request = request_of("embed", writes=writes)
 block = EmbeddingBlock(["P"] * 1000, [1] * 1000, [1] * 1000, np.ones((1000, 1000), np.float32))
 
 def embed():

@@ -30,8 +30,9 @@ def test_a_request_that_is_refused_opens_nothing_and_is_remembered(
         pytest.fail("the work began")
 
     assert str(caught.value) == (
-        "embed: the policy does not allow this (rule 'principals: unknown means refuse'): "
-        "no rule covers a principal of the kind 'agent'. Have a person run this from their own account"
+        "embed: the policy does not allow this (rule 'research: what no rule covers is refused'): "
+        "no rule of the policy covers embed by a principal of the kind 'agent'. "
+        "Name a policy, with biofm --policy or BIOFM_POLICY, whose rules cover it"
     )
     assert list(tmp_path.iterdir()) == []
     assert read_ledger(OUTCOME) == [("refuse", None, None)]
@@ -46,12 +47,11 @@ def test_a_verb_that_is_not_declared_opens_nothing_and_is_remembered(
         pytest.fail("the work began")
 
     assert str(caught.value).startswith(
-        "synthesise: the policy does not allow this (rule 'verbs: what is not declared is refused'): "
+        "synthesise: the policy does not allow this (rule 'research: what is not declared is refused'): "
         "'synthesise' is not one of the verbs configure, contacts, describe, embed, "
     )
-    assert str(caught.value).endswith(". Ask for one of these; a new verb must be declared before it is used")
     (row,) = read_ledger("SELECT verb, decision, rule, options FROM requests")
-    assert row == ("synthesise", "refuse", "verbs: what is not declared is refused", '{"n": 3}')
+    assert row == ("synthesise", "refuse", "research: what is not declared is refused", '{"n": 3}')
     assert read_ledger(OUTCOME) == [("refuse", None, None)]
 
 

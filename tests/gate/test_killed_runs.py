@@ -20,18 +20,11 @@ from tests.conftest import ReadLedger, StartProcess
 RUN = """
 import sys
 from pathlib import Path
-from biofm.gate import ask, person
-from biofm.policy import Request, Target
+from biofm.api.request import request_of
+from biofm.gate import ask
+from biofm.policy import Target
 
-target = Target(path=Path(sys.argv[1]))
-request = Request(
-    verb="embed",
-    verbs=frozenset({"embed"}),
-    principal=person(),
-    options={},
-    reads={},
-    writes={"output": target},
-)
+request = request_of("embed", writes={"output": Target(path=Path(sys.argv[1]))})
 with ask(request) as permit:
     permit.writer("output").write(bytes(1 << 20))
     permit.writer("output").flush()

@@ -14,11 +14,11 @@ import pytest
 
 from biofm.core import LedgerError
 from biofm.gate import Ledger, ask, ledger, ledger_path, person
-from biofm.policy import Decision, Principal, Request, Target, Verdict
+from biofm.policy import Content, Decision, Principal, Request, Target, Verdict
 from tests.conftest import ReadLedger
 
 REMEDY = "Set XDG_STATE_HOME to the absolute path of a folder that you can write to"
-ALLOW = Verdict(decision=Decision.ALLOW, rule="a rule", reason="a reason")
+ALLOW = Verdict(decision=Decision.ALLOW, rule="a rule", reason="a reason", remedy="", evidence=())
 
 MakeRequest = Callable[..., Request]
 
@@ -57,6 +57,7 @@ def test_an_entry_holds_who_asked_for_what_and_why_it_was_allowed(
         verb="load",
         principal=Principal(kind="person", name="rosalind"),
         hosts=("huggingface.co",),
+        sends=frozenset({Content.FREE}),
         model="facebook/esm2",
     )
 

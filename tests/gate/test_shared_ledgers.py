@@ -16,21 +16,15 @@ from tests.conftest import ReadLedger, StartProcess
 REMEMBER_MANY = """
 import sys
 from pathlib import Path
-from biofm.gate import Ledger, person
-from biofm.policy import Decision, Request, Verdict
+from biofm.api.request import request_of
+from biofm.gate import Ledger
+from biofm.policy import Decision, Verdict
 
 sys.stdin.readline()
 ledger = Ledger(Path(sys.argv[1]))
-allow = Verdict(decision=Decision.ALLOW, rule="a rule", reason="a reason")
+allow = Verdict(decision=Decision.ALLOW, rule="a rule", reason="a reason", remedy="", evidence=())
 for number in range(int(sys.argv[2])):
-    request = Request(
-        verb="embed",
-        verbs=frozenset({"embed"}),
-        principal=person(),
-        options={"number": number},
-        reads={},
-        writes={},
-    )
+    request = request_of("embed", options={"number": number})
     ledger.conclude(ledger.remember(request, allow), "completed")
 """
 

@@ -1,0 +1,147 @@
+"""The evidence about a request: what its inputs are labelled, what it would alter, and what lies outside.
+
+It is gathered before the verdict. Of the inputs no more than the first bytes are looked at, to recognise
+DICOM, and only of ordinary files.
+"""
+
+import os
+import stat
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from biofm.gate.inputs import STANDARD_INPUT, open_without_waiting
+from biofm.policy import (
+    Alteration,
+    Approval,
+    Evidence,
+    Invalid,
+    Labels,
+    Models,
+    Policy,
+    Private,
+    Request,
+    Screening,
+    Target,
+)
+
+INSTALLATION = Path(__file__).resolve().parents[1]
+"""The package biofm, with the models and examples that come with it."""
+DICOM_MAGIC = b"DICM"
+DICOM_PREAMBLE = 128
+
+
+def evidence_of(request: Request, held: Labels, policies: Sequence[Policy | Invalid]) -> Evidence:
+    """Return what can be found out about a request before anything is opened.
+
+    Args:
+        request: The request.
+        held: The labels that its holder has already.
+        policies: The policies in force, which say what is private and where a request may read and write.
+    """
+    sound = [policy for policy in policies if isinstance(policy, Policy)]
+    privates = [policy.private for policy in sound]
+    read = [path for paths in request.reads.values() for path in paths if path != STANDARD_INPUT]
+    written = [target.path for target in request.writes.values() if target.kind != "stream"]
+    outside = (
+        *_outside(read, [policy.roots.read for policy in sound]),
+        *_outside(written, [policy.roots.write for policy in sound]),
+    )
+    return Evidence(
+        held=held,
+        inputs={role: _labels_of(paths, privates) for role, paths in request.reads.items()},
+        alters=tuple(_alterations(request)),
+        outside=tuple(dict.fromkeys(outside)),
+        approval=Approval.NONE,
+        is_confined=False,
+        models=Models.UNSIGNED if request.reads.get("model") else Models.NONE,
+        screening=Screening.SKIP,
+    )
+
+
+def _labels_of(paths: Iterable[Path], privates: Sequence[Private]) -> Labels:
+    """Return the labels of the files of one role."""
+    labels = Labels.NONE
+    for path in paths:
+        if path == STANDARD_INPUT:
+            labels |= Labels.UNTRUSTED
+            continue
+        real = _real(path)
+        if real.is_relative_to(INSTALLATION):
+            continue
+        labels |= Labels.UNTRUSTED
+        if Labels.PRIVATE not in labels and any(_is_private(path, real, one) for one in privates):
+            labels |= Labels.PRIVATE
+    return labels
+
+
+def _is_private(path: Path, real: Path, private: Private) -> bool:
+    places = (path.absolute(), real)
+    if any(_is_below(place, root) for place in places for root in private.roots):
+        return True
+    names = {place.name.casefold() for place in places}
+    if any(fnmatchcase(name, pattern.casefold()) for name in names for pattern in private.names):
+        return True
+    return "dicom" in private.formats and _is_dicom(real)
+
+
+def _is_dicom(path: Path) -> bool:
+    """Return whether an ordinary file begins as DICOM does (PS3.10, section 7.1)."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return False
+        with open(path, "rb", buffering=0, opener=open_without_waiting) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return False  # It has become a pipe.
+            start = file.read(DICOM_PREAMBLE + len(DICOM_MAGIC)) or b""
+    except (OSError, ValueError):
+        return False  # The permit will say what is wrong with it.
+    return start[DICOM_PREAMBLE:] == DICOM_MAGIC
+
+
+def _real(path: Path) -> Path:
+    """Return a path without links, or as it is if no file can have such a name."""
+    try:
+        return Path(os.path.realpath(path))
+    except (OSError, ValueError):
+        return path.absolute()
+
+
+def _outside(paths: Iterable[Path], roots: Sequence[Sequence[str]]) -> Iterator[Path]:
+    """Yield the paths that do not lie below a root of each policy."""
+    limits = [some for some in roots if "/" not in some]  # everything lies below the root of all files
+    if limits:
+        for path in paths:
+            real = _real(path)
+            if not all(any(_is_below(real, root) for root in some) for some in limits):
+                yield path
+
+
+def _is_below(path: Path, root: str) -> bool:
+    return path.is_relative_to(_real(Path(root).expanduser()))
+
+
+def _alterations(request: Request) -> Iterator[Alteration]:
+    """Yield what the request would delete or overwrite."""
+    for target in request.writes.values():
+        if target.overwrite and not target.resume and target.kind != "stream":
+            status = _status_of(target)
+            if status is not None:
+                is_own = sys.platform == "win32" or status.st_uid == os.geteuid()
+                yield Alteration(
+                    path=target.path,
+                    what="overwrites" if target.kind in ("file", "directory", "journal") else "deletes",
+                    maker="account" if is_own else "other",
+                )
+
+
+def _status_of(target: Target) -> os.stat_result | None:
+    """Return the status of what would be lost at a target; None if that is nothing."""
+    try:
+        status = os.lstat(target.path)
+        if stat.S_ISDIR(status.st_mode) and not os.listdir(target.path):
+            return None
+    except (OSError, ValueError):
+        return None
+    return status
