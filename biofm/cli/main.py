@@ -25,7 +25,7 @@ from biofm.api import (
     Pretrain,
     Score,
 )
-from biofm.cli import data
+from biofm.cli import data, policy
 from biofm.cli.commands import Command, Group, command
 from biofm.cli.estimate import (
     show_embed_estimate,
@@ -127,6 +127,7 @@ COMMANDS = (
 for one in COMMANDS:
     app.command(cls=Command)(one)
 app.add_typer(data.app, name="data")
+app.add_typer(policy.app, name="policy")
 
 
 def main() -> NoReturn:
@@ -218,6 +219,16 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
+    context: typer.Context,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            "--policy",
+            help=f"Judge the command by this policy too: {policy.NAMES}, or a policy file. Give it before "
+            "the command. By default the system's and your own files and BIOFM_POLICY apply, else research.",
+            metavar="POLICY",
+        ),
+    ] = None,
     version: Annotated[
         bool,
         typer.Option(
@@ -225,7 +236,10 @@ def _root(
         ),
     ] = False,
 ) -> None:
-    pass
+    if policy is not None:
+        from biofm.gate import policy_in_force  # brings numpy
+
+        context.with_resource(policy_in_force(policy))
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:

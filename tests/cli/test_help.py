@@ -13,11 +13,13 @@ from biofm.api.fitting import members_of
 from biofm.cli import app
 from biofm.cli.commands import LEAST_FOR_BOXES
 from biofm.cli.data import app as data
+from biofm.cli.policy import app as policy
 from tests.architecture.sentences import first_sentence, has_verb
 
 COMMANDS = {
     **{f"{one.callback.__name__}": one.callback for one in app.registered_commands if one.callback},
     **{f"data {one.callback.__name__}": one.callback for one in data.registered_commands if one.callback},
+    **{f"policy {one.callback.__name__}": one.callback for one in policy.registered_commands if one.callback},
 }
 UNITS = {
     "batches", "folds", "groups", "layer", "members", "neighbours", "probability", "processes", "residue",
@@ -61,7 +63,7 @@ each_option = pytest.mark.parametrize(
     ],
 )
 each_command = pytest.mark.parametrize("name", COMMANDS)
-each_page = pytest.mark.parametrize("name", [*COMMANDS, "", "data"])
+each_page = pytest.mark.parametrize("name", [*COMMANDS, "", "data", "policy"])
 
 
 def help_of(name: str, width: int = WIDTH) -> list[str]:

@@ -1,0 +1,182 @@
+"""The group ``biofm policy`` shows and checks policies. It passes no gate: a wrong one must be mendable."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option, Typer
+
+from biofm.cli.commands import Command, Group, Json
+from biofm.cli.printing import print_json, print_result, print_table
+from biofm.core.errors import InputError, OptionError
+from biofm.policy import (
+    LETTERS,
+    MAX_BYTES,
+    SHIPPED,
+    DocumentError,
+    Evidence,
+    Invalid,
+    Labels,
+    Policy,
+    Request,
+    build,
+    judge,
+    policy_schema,
+    read_json,
+    rights_of,
+    shipped_text,
+    spell,
+)
+from biofm.policy.documents import Node
+
+NAMES = ", ".join(SHIPPED)
+
+app = Typer(
+    cls=Group, no_args_is_help=True, help="Show the policies that say what is allowed, and check them."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """Holds a request with its evidence, as ``explain`` reads them.
+
+    Attributes:
+        request: The request.
+        evidence: The evidence about it.
+    """
+
+    request: Request
+    evidence: Evidence
+
+
+@app.command(cls=Command)
+def check(
+    policy: Annotated[
+        str,
+        Argument(help=f"Check this policy file. A name, one of {NAMES}, checks the one that biofm ships."),
+    ],
+) -> None:
+    """Check a policy file, and say what is wrong with it."""
+    found = _sound(policy)
+    n_rules, n_hosts = len(found.rules), sum(map(len, found.hosts.values()))
+    facts = [
+        ("policy", found.name),
+        ("rules", str(n_rules)),
+        ("hosts", str(n_hosts)),
+        ("sinks", str(len(found.sinks))),
+    ]
+    print_table([*facts, ("purpose", found.purpose)])
+
+
+@app.command(cls=Command)
+def explain(
+    request: Annotated[
+        Path,
+        Argument(help="Read the request and its evidence from this JSON file; - is standard input."),
+    ],
+    policy: Annotated[
+        str | None,
+        Option(
+            help=f"Judge it by this policy alone: {NAMES}, or a file. By default the policies in force do.",
+            metavar="POLICY",
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Judge a request that is written in a file, and print every rule that fires. Nothing is run."""
+    from biofm.gate import policies_in_force  # brings numpy
+
+    case = _read_case(request)
+    policies = policies_in_force() if policy is None else (_sound(policy),)
+    verdicts = judge(case.request, case.evidence, policies)
+    gravest = max(verdicts, key=lambda verdict: verdict.decision)
+    if json:
+        fired = [spell(one) | {"decision": one.decision.name.lower()} for one in verdicts]
+        print_json({"decision": gravest.decision.name.lower(), "rule": gravest.rule, "fired": fired})
+        return
+    print_table(
+        [(one.decision.name.lower(), one.rule, one.reason) for one in verdicts],
+        header=("decision", "rule", "reason"),
+    )
+    print_result(
+        f"\nverdict: {gravest.decision.name.lower()}, by {gravest.rule} ({', '.join(gravest.evidence)})"
+    )
+
+
+@app.command(cls=Command)
+def rights(
+    held: Annotated[
+        str | None,
+        Option(
+            help="Print the card of a holder of these labels, such as UP: U untrusted input, P private data, "
+            "X execution of a caller's code, E external communication. By default it is yours.",
+            metavar="LETTERS",
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Print whether this account may get private data, a caller's code and other machines, or why not."""
+    from biofm.api.request import VERBS  # these bring numpy
+    from biofm.gate import person, policies_in_force
+
+    labels = Labels.NONE
+    for letter in held or "":
+        if letter not in LETTERS:
+            what, remedy = f"{letter!r} is no label", f"Give letters among {', '.join(LETTERS)}"
+            raise OptionError(what, where="--held", remedy=remedy)
+        labels |= LETTERS[letter]
+    card = rights_of(person(), labels, policies_in_force(), VERBS)
+    if json:
+        print_json(card)
+    else:
+        print_result(card.text())
+
+
+@app.command(cls=Command)
+def schema() -> None:
+    """Print the JSON schema of policy files, by which an editor can check one while it is written."""
+    print_json(policy_schema())
+
+
+@app.command(cls=Command)
+def show(
+    name: Annotated[str, Argument(help=f"Print this policy: {NAMES}.")] = SHIPPED[0],
+) -> None:
+    """Print a policy that comes with biofm, as the start of your own."""
+    if name not in SHIPPED:
+        raise OptionError("no such policy", where=name, remedy=f"Give one of {NAMES}")
+    print_result(shipped_text(name).decode().removesuffix("\n"))
+
+
+def _sound(word: str) -> Policy:
+    """Return a policy. Raises InputError if it cannot be read or names an unknown verb."""
+    from biofm.api.request import VERBS  # these bring numpy
+    from biofm.gate import read_named
+
+    found = read_named(word)
+    if isinstance(found, Invalid):
+        raise InputError(found.what, where=f"{found.source}, {found.where}", remedy=found.remedy)
+    if unknown := found.named_verbs - VERBS:
+        what = f"it names {', '.join(sorted(unknown))}, and there is no such verb"
+        raise InputError(what, where=word, remedy=f"The verbs are {', '.join(sorted(VERBS))}")
+    return found
+
+
+def _read_case(path: Path) -> Case:
+    """Return the request and the evidence of a file. Raises InputError if they are not well formed."""
+    from biofm.api.request import VERBS  # these bring numpy
+    from biofm.gate import STANDARD_INPUT, open_input
+
+    file = open_input(path, streams=True)
+    data = file.read(MAX_BYTES + 1)
+    if path != STANDARD_INPUT:
+        file.close()
+    try:
+        document = read_json(data)
+        request = document.value.get("request") if isinstance(document.value, dict) else None
+        if request is not None and isinstance(request.value, dict):
+            request.value.setdefault("verbs", Node([Node(verb, 0) for verb in sorted(VERBS)], 0))
+        case: Case = build(Case, document)
+    except DocumentError as error:
+        raise InputError(error.what, where=f"{path}, {error.where}", remedy=error.remedy) from error
+    return case

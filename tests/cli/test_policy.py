@@ -1,0 +1,176 @@
+"""The commands of ``biofm policy``, and ``--policy`` and BIOFM_POLICY before the other commands."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from biofm.policy import SHIPPED, Labels, policy_schema, shipped_text, spell
+from tests.cli.conftest import Outcome
+from tests.policy.requests import asking, found
+
+Run = Callable[..., Outcome]
+CASE = {
+    "request": spell(asking(verb="fetch", hosts=("huggingface.co",), reads={"input": (Path("a.dcm"),)})),
+    "evidence": spell(found(inputs={"input": Labels.PRIVATE}, held=Labels.UNTRUSTED)),
+}
+
+
+@pytest.fixture(autouse=True)
+def _no_policy_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("BIOFM_POLICY", raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+
+@pytest.fixture
+def case(tmp_path: Path) -> Path:
+    """Return the file of a request with its evidence."""
+    (tmp_path / "request.json").write_text(json.dumps(CASE), encoding="utf-8")
+    return tmp_path / "request.json"
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_policy_is_printed_as_it_is_and_passes_its_check(
+    name: str, biofm: Run, tmp_path: Path
+) -> None:
+    shown = biofm("policy", "show", name)
+    assert (shown.status, shown.out.encode()) == (0, shipped_text(name))
+    (tmp_path / "mine.yaml").write_text(shown.out, encoding="utf-8")
+
+    for word in (name, tmp_path / "mine.yaml"):
+        outcome = biofm("policy", "check", word)
+        assert outcome.status == 0, outcome.err
+        assert outcome.out.startswith(f"policy   {name}\nrules    ")
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        (
+            "policy: research\n",
+            ["mine.yaml, the last line: the file does not end with the line ...", "three dots"],
+        ),
+        (
+            shipped_text("research").decode().replace("models: any", "models: yes"),
+            ["mine.yaml, line 21: yes may be read as something else than a text. Put a text into quotes"],
+        ),
+        (
+            shipped_text("research").decode().replace("fetch:", "fech:"),
+            ["it names fech, and there is no such verb. The verbs are configure, contacts"],
+        ),
+    ],
+)
+def test_a_wrong_policy_is_refused_in_one_line_with_its_place(
+    text: str, parts: list[str], biofm: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.yaml").write_text(text, encoding="utf-8")
+    biofm("policy", "check", tmp_path / "mine.yaml").check_refusal(parts)
+
+
+def test_an_unknown_policy_is_refused_with_the_names_that_there_are(biofm: Run) -> None:
+    biofm("policy", "show", "scripts").check_refusal(["scripts: no such policy", "research, script"])
+    biofm("policy", "check", "scripts").check_refusal(["no policy has this name", "research, script"])
+
+
+def test_the_schema_is_printed(biofm: Run) -> None:
+    assert json.loads(biofm("policy", "schema").out) == policy_schema()
+
+
+def test_a_request_is_explained_by_every_rule_that_fires_and_nothing_is_run(
+    biofm: Run, case: Path, state_folder: Path
+) -> None:
+    outcome = biofm("policy", "explain", case)
+    assert outcome.status == 0, outcome.err
+    lines = outcome.out.splitlines()
+    assert lines[0].split() == ["decision", "rule", "reason"]
+    assert lines[1].startswith("ask       research: the rule of two")
+    assert lines[2].startswith("allow     research: a-person")
+    assert lines[-1] == "verdict: ask, by research: the rule of two (held: U, raised: PE, sends: free)"
+    assert list(state_folder.iterdir()) == []
+
+
+def test_a_request_is_explained_by_another_policy_and_as_json(biofm: Run, case: Path) -> None:
+    outcome = biofm("policy", "explain", case, "--policy", "script", "--json")
+    told = json.loads(outcome.out)
+    assert told["decision"] == "refuse"
+    assert [one["rule"] for one in told["fired"]] == [
+        "script: the rule of two",
+        "script: a closed list of hosts for each verb",
+        "script: public-data",
+        "script: no-private-data",
+        "script: no-network",
+    ]
+    by_root = biofm("--policy", "script", "policy", "explain", case, "--json")
+    assert json.loads(by_root.out) == told
+
+
+def test_the_verbs_of_a_request_are_those_of_biofm_unless_it_names_others(biofm: Run, case: Path) -> None:
+    request = {key: value for key, value in CASE["request"].items() if key != "verbs"}
+    case.write_text(json.dumps(CASE | {"request": request}), encoding="utf-8")
+    assert "verdict: ask" in biofm("policy", "explain", case).out
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("{}", "the file: the key 'request' is missing"),
+        ("[]", "the file: an empty list is not a mapping with the keys request, evidence"),
+        ("{", "line 1: this is not JSON"),
+        ('{"request": {"verb": "embed"}, "evidence": {}}', "request: the key 'principal' is missing"),
+        ('{"request": {}, "request": {}}', "the file: the key 'request' stands there twice"),
+    ],
+)
+def test_a_request_that_is_not_well_formed_is_refused(
+    text: str, part: str, biofm: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "request.json").write_text(text, encoding="utf-8")
+    biofm("policy", "explain", tmp_path / "request.json").check_refusal([f"request.json, {part}"])
+
+
+def test_the_card_says_which_two_of_the_three_and_why_not_the_third(biofm: Run) -> None:
+    assert biofm("policy", "rights").out.splitlines()[1:] == [
+        "policies  research",
+        "holds     no label",
+        "P         private data is open",
+        "X         execution of a caller's code is open",
+        "E         external communication is open",
+        "Of P, X and E a holder may have two; the third is then refused.",
+    ]
+    lines = biofm("policy", "rights", "--held", "PX").out.splitlines()
+    assert lines[2] == "holds     PX"
+    assert lines[-1] == "This holder has P and X; E is refused, because no one has all three."
+    told = json.loads(biofm("--policy", "script", "policy", "rights", "--json").out)
+    assert [one["standing"] for one in told["rights"]] == ["refused", "open", "refused"]
+    biofm("policy", "rights", "--held", "Q").check_refusal(["--held: 'Q' is no label", "U, P, X, E"])
+
+
+@pytest.mark.parametrize("is_option", [True, False])
+def test_a_command_is_judged_by_the_policy_that_is_named_before_it_or_in_the_variable(
+    is_option: bool, biofm: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "scan.dcm").write_text(">a\nMKTAYIAK\n", encoding="utf-8")
+    words: list[Any] = ["perplexity", tmp_path / "scan.dcm", "-o", tmp_path / "a.csv", "--format", "fasta"]
+    if is_option:
+        words = ["--policy", "script", *words]
+    else:
+        monkeypatch.setenv("BIOFM_POLICY", "script")
+    biofm(*words).check_refusal(
+        ["perplexity: the policy does not allow this (rule 'script: no-private-data')"]
+    )
+    assert not (tmp_path / "a.csv").exists()
+    monkeypatch.delenv("BIOFM_POLICY", raising=False)
+    assert biofm(*words[-6:]).status == 0, "the option of one command does not hold for the next"
+
+
+def test_a_policy_that_cannot_be_read_refuses_every_command_but_its_check(
+    biofm: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.yaml").write_bytes(shipped_text("research")[:-1])
+    (tmp_path / "a.fasta").write_text(">a\nMKTAYIAK\n", encoding="utf-8")
+    monkeypatch.setenv("BIOFM_POLICY", str(tmp_path / "mine.yaml"))
+    words = ["perplexity", tmp_path / "a.fasta", "-o", tmp_path / "a.csv"]
+    biofm(*words).check_refusal(["everything is refused", "mine.yaml, the last line", "three dots"])
+    assert biofm("policy", "check", "research").status == 0
+    assert biofm("policy", "rights").status == 0
