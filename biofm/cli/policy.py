@@ -2,34 +2,20 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option, Typer
 
 from biofm.cli.commands import Command, Group, Json
 from biofm.cli.printing import print_json, print_result, print_table
 from biofm.core.errors import InputError, OptionError
-from biofm.policy import (
-    LETTERS,
-    MAX_BYTES,
-    SHIPPED,
-    DocumentError,
-    Evidence,
-    Invalid,
-    Labels,
-    Policy,
-    Request,
-    build,
-    judge,
-    policy_schema,
-    read_json,
-    rights_of,
-    shipped_text,
-    spell,
-)
-from biofm.policy.documents import Node
+from biofm.policy import LETTERS, Evidence, Labels, Request
 
-NAMES = ", ".join(SHIPPED)
+if TYPE_CHECKING:  # help does not need it
+    from biofm.policy.policies import Policy
+
+NAMES = "research, script, clinical-agent"
+"""The policies that come with biofm."""
 
 app = Typer(
     cls=Group, no_args_is_help=True, help="Show the policies that say what is allowed, and check them."
@@ -84,7 +70,9 @@ def explain(
     json: Json = False,
 ) -> None:
     """Judge a request that is written in a file, and print every rule that fires. Nothing is run."""
-    from biofm.gate import policies_in_force  # brings numpy
+    from biofm.gate import policies_in_force  # these bring numpy, and what help does not need
+    from biofm.policy.rules import judge
+    from biofm.policy.typed import spell
 
     case = _read_case(request)
     policies = policies_in_force() if policy is None else (_sound(policy),)
@@ -116,8 +104,9 @@ def rights(
     json: Json = False,
 ) -> None:
     """Print whether this account may get private data, a caller's code and other machines, or why not."""
-    from biofm.api.request import VERBS  # these bring numpy
+    from biofm.api.request import VERBS  # these bring numpy, and what help does not need
     from biofm.gate import person, policies_in_force
+    from biofm.policy.rights import rights_of
 
     labels = Labels.NONE
     for letter in held or "":
@@ -135,23 +124,28 @@ def rights(
 @app.command(cls=Command)
 def schema() -> None:
     """Print the JSON schema of policy files, by which an editor can check one while it is written."""
+    from biofm.policy.schema import policy_schema  # help does not need it
+
     print_json(policy_schema())
 
 
 @app.command(cls=Command)
 def show(
-    name: Annotated[str, Argument(help=f"Print this policy: {NAMES}.")] = SHIPPED[0],
+    name: Annotated[str, Argument(help=f"Print this policy: {NAMES}.")] = "research",
 ) -> None:
     """Print a policy that comes with biofm, as the start of your own."""
+    from biofm.policy.files import SHIPPED, shipped_text  # help does not need it
+
     if name not in SHIPPED:
         raise OptionError("no such policy", where=name, remedy=f"Give one of {NAMES}")
     print_result(shipped_text(name).decode().removesuffix("\n"))
 
 
-def _sound(word: str) -> Policy:
+def _sound(word: str) -> "Policy":
     """Return a policy. Raises InputError if it cannot be read or names an unknown verb."""
-    from biofm.api.request import VERBS  # these bring numpy
+    from biofm.api.request import VERBS  # these bring numpy, and what help does not need
     from biofm.gate import read_named
+    from biofm.policy.policies import Invalid
 
     found = read_named(word)
     if isinstance(found, Invalid):
@@ -164,8 +158,10 @@ def _sound(word: str) -> Policy:
 
 def _read_case(path: Path) -> Case:
     """Return the request and the evidence of a file. Raises InputError if they are not well formed."""
-    from biofm.api.request import VERBS  # these bring numpy
+    from biofm.api.request import VERBS  # these bring numpy, and what help does not need
     from biofm.gate import STANDARD_INPUT, open_input
+    from biofm.policy.documents import MAX_BYTES, DocumentError, Node, read_json
+    from biofm.policy.typed import build
 
     file = open_input(path, streams=True)
     data = file.read(MAX_BYTES + 1)

@@ -12,19 +12,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from biofm.gate.inputs import STANDARD_INPUT, open_without_waiting
-from biofm.policy import (
-    Alteration,
-    Approval,
-    Evidence,
-    Invalid,
-    Labels,
-    Models,
-    Policy,
-    Private,
-    Request,
-    Screening,
-    Target,
-)
+from biofm.policy import Alteration, Approval, Evidence, Labels, Models, Request, Screening, Target
+from biofm.policy.policies import Invalid, Policy, Private
 
 INSTALLATION = Path(__file__).resolve().parents[1]
 """The package biofm, with the models and examples that come with it."""

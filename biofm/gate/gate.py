@@ -10,7 +10,8 @@ from biofm.gate.evidence import evidence_of
 from biofm.gate.ledger import Ledger, Outcome, ledger_path
 from biofm.gate.permit import Permit, open_permit
 from biofm.gate.policies import policies_in_force
-from biofm.policy import Decision, Labels, Principal, Request, Verdict, decide
+from biofm.policy import Decision, Labels, Principal, Request, Verdict
+from biofm.policy.rules import decide
 
 if sys.platform == "win32":
     import getpass

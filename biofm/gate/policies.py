@@ -13,16 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from biofm.gate.inputs import open_without_waiting
-from biofm.policy import (
-    DEFAULT,
-    MAX_BYTES,
-    SHIPPED,
-    Invalid,
-    Policy,
-    is_policy_name,
-    read_policy,
-    shipped_text,
-)
+from biofm.policy.documents import MAX_BYTES
+from biofm.policy.files import DEFAULT, SHIPPED, is_policy_name, read_policy, shipped_text
+from biofm.policy.policies import Invalid, Policy
 
 SYSTEM_FILE = Path("/etc/biofm/policy.yaml")
 """The system's policy, which nobody but root can write."""

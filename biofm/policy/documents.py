@@ -74,8 +74,8 @@ def read_yaml(data: bytes) -> Node:
 
     text = _text_of(data)
     if not data.endswith(END):
-        remedy = "End the file with a line of three dots, without which a cut file would pass for a whole one"
-        raise DocumentError("the file does not end with the line ...", "the last line", remedy)
+        remedy = "Write three dots there, without which a file that was cut would pass for a whole one"
+        raise DocumentError("it is not `...`", "the last line", remedy)
     if data.count(b"\n...") > 1 or data.startswith(b"..."):
         raise DocumentError("there is a line ... before the last", "the file", "Keep the last one alone")
     try:

@@ -20,11 +20,6 @@ from biofm.policy.policies import HOST_PATTERN, Invalid, Policy, Rule
 from biofm.policy.requests import Request
 from biofm.policy.verdicts import Decision, Verdict
 
-HUB = ("huggingface.co", "*.hf.co")
-"""The hosts that serve models: the hub, and the file stores to which it redirects."""
-WEIGHTS_AND_BIASES = ("api.wandb.ai", "storage.googleapis.com")
-"""The hosts that receive a run's log if its recipe says so: the service, and its file store."""
-
 THREE = "the rule of three"
 TWO = "the rule of two"
 NOTHING_MATCHED = "what no rule covers is refused"
@@ -57,6 +52,7 @@ def judge(request: Request, evidence: Evidence, policies: Sequence[Policy | Inva
         policies: The policies in force.
     """
     found: list[Verdict] = []
+    facts_by_raised: dict[Labels, tuple[str, ...]] = {}
     for policy in policies:
         if isinstance(policy, Invalid):
             at = f"{policy.source}, {policy.where}: {policy.what}"
@@ -64,7 +60,9 @@ def judge(request: Request, evidence: Evidence, policies: Sequence[Policy | Inva
             found.append(_verdict((Decision.ERROR, "every policy is readable", reason, policy.remedy), ()))
             continue
         raised = labels_raised(request, evidence, policy)
-        facts = _facts(request, evidence, raised)
+        if raised not in facts_by_raised:
+            facts_by_raised[raised] = _facts(request, evidence, raised)
+        facts = facts_by_raised[raised]
         found += [
             _verdict((decision, f"{policy.name}: {name}", reason, remedy), facts)
             for decision, name, reason, remedy in _findings(request, evidence, policy, raised)

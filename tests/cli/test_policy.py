@@ -7,7 +7,11 @@ from typing import Any
 
 import pytest
 
-from biofm.policy import SHIPPED, Labels, policy_schema, shipped_text, spell
+from biofm.cli.policy import NAMES
+from biofm.policy import Labels
+from biofm.policy.files import SHIPPED, shipped_text
+from biofm.policy.schema import policy_schema
+from biofm.policy.typed import spell
 from tests.cli.conftest import Outcome
 from tests.policy.requests import asking, found
 
@@ -50,7 +54,7 @@ def test_a_shipped_policy_is_printed_as_it_is_and_passes_its_check(
     [
         (
             "policy: research\n",
-            ["mine.yaml, the last line: the file does not end with the line ...", "three dots"],
+            ["mine.yaml, the last line: it is not `...`", "three dots"],
         ),
         (
             shipped_text("research").decode().replace("models: any", "models: yes"),
@@ -72,6 +76,10 @@ def test_a_wrong_policy_is_refused_in_one_line_with_its_place(
 def test_an_unknown_policy_is_refused_with_the_names_that_there_are(biofm: Run) -> None:
     biofm("policy", "show", "scripts").check_refusal(["scripts: no such policy", "research, script"])
     biofm("policy", "check", "scripts").check_refusal(["no policy has this name", "research, script"])
+
+
+def test_the_help_names_every_policy_that_comes_with_biofm() -> None:
+    assert ", ".join(SHIPPED) == NAMES
 
 
 def test_the_schema_is_printed(biofm: Run) -> None:
@@ -119,7 +127,10 @@ def test_the_verbs_of_a_request_are_those_of_biofm_unless_it_names_others(biofm:
         ("[]", "the file: an empty list is not a mapping with the keys request, evidence"),
         ("{", "line 1: this is not JSON"),
         ('{"request": {"verb": "embed"}, "evidence": {}}', "request: the key 'principal' is missing"),
-        ('{"request": {}, "request": {}}', "the file: the key 'request' stands there twice"),
+        (
+            '{"request": {}, "request": {}}',
+            "the file: this is not JSON (the key 'request' stands there twice)",
+        ),
     ],
 )
 def test_a_request_that_is_not_well_formed_is_refused(

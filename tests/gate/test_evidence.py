@@ -10,17 +10,9 @@ import pytest
 
 import biofm
 from biofm.gate.evidence import evidence_of
-from biofm.policy import (
-    Approval,
-    Evidence,
-    Labels,
-    Models,
-    Policy,
-    Request,
-    Target,
-    read_policy,
-    shipped_text,
-)
+from biofm.policy import Approval, Evidence, Labels, Models, Request, Target
+from biofm.policy.files import read_policy, shipped_text
+from biofm.policy.policies import Policy
 
 MakeRequest = Callable[..., Request]
 U, P, X, E = Labels

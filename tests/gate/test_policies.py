@@ -10,7 +10,9 @@ import pytest
 import biofm
 from biofm.core import RefusedError
 from biofm.gate import account_file, ask, policies, policies_in_force, policy_in_force, read_named
-from biofm.policy import SHIPPED, Invalid, Policy, Principal, Request, Target, shipped_text
+from biofm.policy import Principal, Request, Target
+from biofm.policy.files import SHIPPED, shipped_text
+from biofm.policy.policies import Invalid, Policy
 from tests.conftest import ReadLedger
 
 MakeRequest = Callable[..., Request]
@@ -99,7 +101,7 @@ def test_neither_option_nor_variable_nor_file_makes_the_systems_policy_laxer(
         (lambda path: path.parent.chmod(0o777), "can be written by others than root"),
         (lambda path: os.chown(path, 65534, 0), "must belong to root"),
         (lambda path: os.chown(path.parent, 65534, 0), "must belong to root"),
-        (lambda path: path.write_bytes(b""), "does not end with the line ..."),
+        (lambda path: path.write_bytes(b""), "it is not `...`"),
         (lambda path: (path.unlink(), path.mkdir()), "it cannot be read (Is a directory)"),
         (lambda path: (path.unlink(), path.symlink_to("nowhere")), "it cannot be read"),
         (become_a_pipe, "it is not an ordinary file"),

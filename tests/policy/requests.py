@@ -6,21 +6,18 @@ from typing import Any
 
 from biofm.api.request import VERBS
 from biofm.policy import (
-    SHIPPED,
     Alteration,
     Approval,
     Content,
     Evidence,
-    Invalid,
     Labels,
     Models,
-    Policy,
     Principal,
     Request,
     Screening,
-    read_policy,
-    shipped_text,
 )
+from biofm.policy.files import SHIPPED, read_policy, shipped_text
+from biofm.policy.policies import Invalid, Policy
 
 FREE = frozenset({Content.FREE})
 TEXTS = {name: shipped_text(name).decode() for name in SHIPPED}

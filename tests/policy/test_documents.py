@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from biofm.policy import Content, DocumentError, Evidence, Labels, Request, Target, build, read_json, spell
+from biofm.policy import Content, Evidence, Labels, Request, Target
+from biofm.policy.documents import DocumentError, read_json
+from biofm.policy.typed import build, spell
 from tests.policy.requests import alteration, asking, found
 
 REQUEST = asking(

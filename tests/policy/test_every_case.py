@@ -9,22 +9,19 @@ from biofm.api.request import VERBS
 from biofm.policy import (
     NEVER_TOGETHER,
     ONLY_WITH_APPROVAL,
-    SHIPPED,
     Approval,
     Content,
     Decision,
     Evidence,
-    Invalid,
     Labels,
-    Policy,
     Principal,
     Request,
     Verdict,
-    decide,
-    judge,
-    labels_raised,
     rules,
 )
+from biofm.policy.files import SHIPPED
+from biofm.policy.policies import Invalid, Policy
+from biofm.policy.rules import decide, judge, labels_raised
 from tests.policy.requests import FREE, alteration, asking, found, parsed, shipped, without_rule
 
 SETS = [Labels(number) for number in range(16)]

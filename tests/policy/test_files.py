@@ -5,8 +5,9 @@ import timeit
 import pytest
 import yaml
 
-from biofm.policy import SHIPPED, Invalid, Labels, Policy, read_policy, shipped_text
-from biofm.policy.files import FOLDER
+from biofm.policy import Labels
+from biofm.policy.files import FOLDER, SHIPPED, read_policy, shipped_text
+from biofm.policy.policies import Invalid, Policy
 from tests.policy.requests import TEXTS, parsed, shipped
 
 RULES = TEXTS["research"][TEXTS["research"].index("rules:") :]
@@ -108,8 +109,8 @@ def test_no_line_of_a_policy_file_can_be_left_out_but_a_condition_a_host_or_a_pu
         (("sinks: []", "sinks: " + "[" * 20 + "]" * 20), "line 20", "nested too deeply", "Leave out"),
         (("\n...\n", "\n...\n---\na: 1\n...\n"), "the file", "there is a line ... before the last", "Keep"),
         (("\n...\n", "\n---\na: 1\n...\n"), "line 37", "a second document begins", "Keep one"),
-        (("\n...\n", "\n"), "the last line", "the file does not end with the line ...", "three dots"),
-        (("\n...\n", "\n..."), "the last line", "the file does not end with the line ...", "three dots"),
+        (("\n...\n", "\n"), "the last line", "it is not `...`", "three dots"),
+        (("\n...\n", "\n..."), "the last line", "it is not `...`", "three dots"),
         ((TEXTS["research"], "# nothing\n...\n"), "line 2", "this is not YAML", "show research"),
         ((TEXTS["research"], "- a\n...\n"), "line 1", "a list is not a mapping with the keys policy", "Give"),
         ((RULES, "rules: []\n...\n"), "rules", "an empty list is not a list of at least one", "Give"),

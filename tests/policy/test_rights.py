@@ -5,7 +5,10 @@ from itertools import product
 import pytest
 
 from biofm.api.request import VERBS
-from biofm.policy import SHIPPED, Invalid, Labels, Policy, Principal, Rights, rights_of
+from biofm.policy import Labels, Principal
+from biofm.policy.files import SHIPPED
+from biofm.policy.policies import Invalid, Policy
+from biofm.policy.rights import Rights, rights_of
 from tests.policy.requests import parsed, shipped
 
 U, P, X, E = Labels

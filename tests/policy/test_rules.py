@@ -10,22 +10,19 @@ import pytest
 from biofm.api.request import VERBS
 from biofm.policy import (
     HUB,
-    SHIPPED,
     WEIGHTS_AND_BIASES,
     Approval,
     Content,
     Decision,
-    Invalid,
     Labels,
     Models,
-    Policy,
     Principal,
     Request,
     Screening,
-    decide,
-    judge,
-    labels_raised,
 )
+from biofm.policy.files import SHIPPED
+from biofm.policy.policies import Invalid, Policy
+from biofm.policy.rules import decide, judge, labels_raised
 from tests.policy.requests import FREE, TEXTS, alteration, asking, found, parsed, shipped
 
 U, P, X, E = Labels
@@ -256,7 +253,7 @@ def test_an_invalid_policy_is_an_error_that_outranks_every_other_verdict() -> No
     assert isinstance(broken, Invalid)
     verdict = decide(asking(verb="synthesise"), found(), [RESEARCH, broken])
     assert verdict.decision is Decision.ERROR
-    assert "policy.yaml, the last line: the file does not end with the line ..." in verdict.reason
+    assert "policy.yaml, the last line: it is not `...`" in verdict.reason
 
 
 def test_a_policy_that_names_a_verb_that_does_not_exist_is_an_error() -> None:

@@ -7,8 +7,11 @@ from typing import Any
 import jsonschema
 import pytest
 
-from biofm.policy import SHIPPED, Policy, build, policy_schema
 from biofm.policy.documents import DocumentError, Node, read_yaml
+from biofm.policy.files import SHIPPED
+from biofm.policy.policies import Policy
+from biofm.policy.schema import policy_schema
+from biofm.policy.typed import build
 from tests.policy.requests import TEXTS
 
 ROOT = Path(__file__).resolve().parents[2]
