@@ -9,9 +9,11 @@ import stat
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 
 from biofm.gate.inputs import STANDARD_INPUT, open_without_waiting
+from biofm.gate.roots import EVERYWHERE
 from biofm.policy import Alteration, Approval, Evidence, Labels, Models, Request, Screening, Target
 from biofm.policy.policies import Invalid, Policy, Private
 
@@ -80,7 +82,7 @@ def _is_dicom(path: Path) -> bool:
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
             return False
-        with open(path, "rb", buffering=0, opener=open_without_waiting) as file:
+        with open(path, "rb", buffering=0, opener=partial(open_without_waiting, EVERYWHERE)) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 return False  # It has become a pipe.
             start = file.read(DICOM_PREAMBLE + len(DICOM_MAGIC)) or b""

@@ -10,6 +10,7 @@ from biofm.gate.evidence import evidence_of
 from biofm.gate.ledger import Ledger, Outcome, ledger_path
 from biofm.gate.permit import Permit, open_permit
 from biofm.gate.policies import policies_in_force
+from biofm.gate.roots import EVERYWHERE_ALLOWED
 from biofm.policy import Decision, Labels, Principal, Request, Verdict
 from biofm.policy.rules import decide
 
@@ -44,7 +45,7 @@ def ask(request: Request) -> Iterator[Permit]:
     if verdict.decision is not Decision.ALLOW:
         raise RefusedError(_spell_refusal(verdict), where=request.verb, remedy=verdict.remedy)
     try:
-        with open_permit(request) as permit:
+        with open_permit(request, EVERYWHERE_ALLOWED) as permit:
             yield permit
     except BaseException as error:
         _remember_fault(ledger, entry, error)

@@ -3,14 +3,16 @@
 import os
 import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 from biofm.core.errors import InputError
-from biofm.gate.outputs import reason_of
+from biofm.gate.outputs import outside, reason_of
 from biofm.gate.partial import identity_of
+from biofm.gate.roots import OutsideRootsError, check_name, open_below, restricts_nothing
 
 if sys.platform != "win32":
     import resource
@@ -19,15 +21,17 @@ STANDARD_INPUT = Path("-")
 OTHER_FILES = 64  # How many files a process may have open besides those of a request.
 
 
-def open_input(path: Path, *, streams: bool = False) -> BinaryIO:
+def open_input(path: Path, roots: Sequence[Path], *, streams: bool = False) -> BinaryIO:
     """Open a file for reading.
 
     Args:
         path: The file. ``Path("-")`` is standard input, which cannot seek.
+        roots: The folders below which the policy allows to read.
         streams: Whether the file may be a named pipe.
 
     Raises:
         InputError: There is no such file, it is a folder or a device, or it cannot be read.
+        RefusedError: It lies outside the roots, or a link leads out of them.
     """
     if path == STANDARD_INPUT:
         if sys.stdin is None:
@@ -35,7 +39,9 @@ def open_input(path: Path, *, streams: bool = False) -> BinaryIO:
             raise InputError("standard input is closed", where="-", remedy=remedy)
         return sys.stdin.buffer
     try:
-        return _open_regular(path, streams)
+        return _open_regular(path, roots, streams)
+    except OutsideRootsError as error:
+        raise outside(path, error) from error
     except FileNotFoundError as error:
         raise InputError("there is no such file", where=str(path), remedy=_look_in(path.parent)) from error
     except IsADirectoryError as error:
@@ -52,18 +58,18 @@ def open_input(path: Path, *, streams: bool = False) -> BinaryIO:
         raise InputError(f"the file cannot be read ({reason})", where=str(path), remedy=remedy) from error
 
 
-def _open_regular(path: Path, streams: bool) -> BinaryIO:
+def _open_regular(path: Path, roots: Sequence[Path], streams: bool) -> BinaryIO:
     """Open an ordinary file, or a pipe if ``streams``.
 
     Raises:
         InputError: It is a device, which may never end, or an unexpected pipe, which would wait for a writer.
     """
-    mode = os.stat(path).st_mode
+    mode = _mode_of(path, roots)
     is_pipe = stat.S_ISFIFO(mode)
     if is_pipe and streams:
-        return path.open("rb")
+        return open(path, "rb", opener=partial(_open_plainly, roots))
     if not is_pipe:  # It may become a pipe before it is opened: then the opening must not wait.
-        file = open(path, "rb", opener=open_without_waiting)  # noqa: SIM115  # The permit closes it.
+        file = open(path, "rb", opener=partial(open_without_waiting, roots))  # noqa: SIM115  # The permit closes it.
         mode = os.fstat(file.fileno()).st_mode
         if stat.S_ISREG(mode):
             return file
@@ -73,9 +79,25 @@ def _open_regular(path: Path, streams: bool) -> BinaryIO:
     raise InputError(f"this is {kind}, not a file", where=str(path), remedy=remedy)
 
 
-def open_without_waiting(path: str, flags: int) -> int:
-    """Open a file as an ``opener`` of ``open`` that does not wait if the file is a pipe."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+def _mode_of(path: Path, roots: Sequence[Path]) -> int:
+    """Return the type and permissions of a file below the roots, without opening it if possible."""
+    if restricts_nothing(roots):
+        check_name(path)
+        return os.stat(path).st_mode
+    descriptor = open_below(roots, path, getattr(os, "O_PATH", os.O_RDONLY | os.O_NONBLOCK))
+    try:
+        return os.fstat(descriptor).st_mode
+    finally:
+        os.close(descriptor)
+
+
+def _open_plainly(roots: Sequence[Path], path: str, flags: int) -> int:
+    return open_below(roots, Path(path), flags)
+
+
+def open_without_waiting(roots: Sequence[Path], path: str, flags: int) -> int:
+    """Open a file below the roots as an ``opener`` of ``open`` that does not wait if the file is a pipe."""
+    return open_below(roots, Path(path), flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def watch(reader: BinaryIO, path: Path) -> Callable[[], None]:

@@ -4,9 +4,19 @@ import errno
 import os
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from biofm.core.errors import OutputError
+from biofm.core.errors import OutputError, RefusedError
+from biofm.gate.roots import (
+    ON_THE_WAY,
+    OutsideRootsError,
+    UnsafeNameError,
+    check_below,
+    check_name,
+    open_below,
+    restricts_nothing,
+)
 from biofm.policy import Target
 
 MORE_SPACE = "Free some space there, or write to another disk"
@@ -42,6 +52,8 @@ def reason_of(error: OSError | ValueError) -> str:
 
     Python raises ValueError for a name with a NUL character, and its message varies.
     """
+    if isinstance(error, UnsafeNameError):
+        return str(error)
     return str(error.strerror) if isinstance(error, OSError) else "its name holds a NUL character"
 
 
@@ -52,17 +64,56 @@ def unwritable(path: Path, error: OSError | ValueError) -> OutputError:
     return OutputError(f"nothing can be written there ({reason})", where=str(path), remedy=remedy)
 
 
-def open_folder(target: Target) -> Path:
+def outside(path: Path, error: OutsideRootsError) -> RefusedError:
+    """Return the RefusedError for a file or folder that lies outside the folders that the policy allows."""
+    remedy = "Give a path inside them, without .. and without links that lead elsewhere"
+    return RefusedError(
+        f"the policy does not allow this path: {error.strerror}", where=str(path), remedy=remedy
+    )
+
+
+def check_place(path: Path, roots: Sequence[Path]) -> None:
+    """Check where a target lies, before anything is looked up there.
+
+    Raises:
+        OutputError: A library could take the name of the target for something else.
+        RefusedError: The target, or the folder that a link leads to, lies outside the roots.
+    """
+    try:
+        check_name(path)
+        check_below(roots, path)
+    except UnsafeNameError as error:
+        raise unwritable(path, error) from error
+    except OutsideRootsError as error:
+        raise outside(path, error) from error
+
+
+def check_folder(folder: Path, roots: Sequence[Path]) -> None:
+    """Raise RefusedError if a folder that exists lies outside the roots, or a link leads out of them."""
+    if restricts_nothing(roots):
+        return
+    with suppress(FileNotFoundError, NotADirectoryError):  # Who creates it says so.
+        try:
+            os.close(open_below(roots, folder, ON_THE_WAY))
+        except OutsideRootsError as error:
+            raise outside(folder, error) from error
+
+
+def open_folder(target: Target, roots: Sequence[Path]) -> Path:
     """Return the folder of ``target``, and create it if it does not exist.
 
     With ``overwrite`` it may hold files, which stay until they are overwritten. It may itself be a symbolic
     link, but no link inside it may lead out of it.
 
     Raises:
+        RefusedError: It lies outside the roots, or a link leads out of them.
         OutputError: It is a file, it holds files and ``overwrite`` is not set, a link leads out of it, or it
             cannot be written.
     """
     path = target.path
+    check_place(path, roots)
+    check_folder(path.parent, roots)
+    check_folder(path, roots)
     check_parent(path)
     if os.path.lexists(path) and not os.path.isdir(path):
         raise OutputError("this is a file, not a folder", where=str(path), remedy="Choose another name")

@@ -10,7 +10,6 @@ import errno
 import io
 import os
 import secrets
-import shutil
 import stat
 import sys
 from collections.abc import Sequence
@@ -19,8 +18,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from biofm.core.errors import OutputError
-from biofm.gate.outputs import MORE_SPACE, check_file, unwritable
+from biofm.core.errors import OutputError, RefusedError
+from biofm.gate.folders import Folder
+from biofm.gate.outputs import MORE_SPACE, check_file, check_place, outside, unwritable
+from biofm.gate.roots import OutsideRootsError, restricts_nothing
 from biofm.policy import Target
 
 if TYPE_CHECKING:
@@ -40,42 +41,43 @@ class PartialFile:
 
     Args:
         target: The file to be written.
+        roots: The folders below which the policy allows to write.
         ours: The identity of the file that an earlier session of this run may have left under the name. This
             file may be replaced.
 
     Raises:
+        RefusedError: From the constructor: the file lies outside the roots, or a link leads out of them.
         OutputError: From the constructor, before any work: the target exists and may not be replaced, is not
             an ordinary file, or its folder cannot be written. From ``check`` and ``finish``: a write failed.
             From ``publish``: the file cannot get its name.
     """
 
-    def __init__(self, target: Target, ours: Sequence[int] | None = None) -> None:
+    def __init__(self, target: Target, roots: Sequence[Path], ours: Sequence[int] | None = None) -> None:
+        check_place(target.path, roots)
         with suppress(OSError, ValueError):
             if ours is not None and identity_of(os.stat(target.path)) == tuple(ours):
                 target = replace(target, overwrite=True)
         self.target = target
-        check_file(target)
-        # A symbolic link is followed, as by a shell's redirection: the file that it leads to is replaced.
-        self.path = Path(os.path.realpath(target.path))
-        _remove_leftovers(self.path)
+        self._folder, self._name = open_place(target, roots)
         self._descriptor = -1
+        self._partial = ""
         try:
+            check_file(target)
+            _remove_leftovers(self._folder, self._name)
             self._create()
             self._raw = WatchedFile(self._descriptor, "w+b", closefd=False)
             self.handle = cast(BinaryIO, io.BufferedRandom(self._raw, BUFFER_BYTES))
-        except (OSError, ValueError) as error:
-            raise unwritable(target.path, error) from error
-        except BaseException:  # After a signal nobody has the object to discard the file.
-            with suppress(OSError, AttributeError):  # The file may not exist, or have no name yet.
-                self.partial.unlink()
+        except BaseException as error:  # After a signal nobody has the object to discard the file.
+            self._remove()
+            if isinstance(error, OSError | ValueError):
+                raise unwritable(target.path, error) from error
             raise
 
     def _create(self) -> None:
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         while self._descriptor < 0:
-            name = f"{_prefix(self.path)}{os.getpid()}-{secrets.token_hex(4)}"
-            self.partial = self.path.with_name(name)
-            self._descriptor = os.open(self.partial, flags, 0o666)
+            self._partial = f"{_prefix(self._name)}{os.getpid()}-{secrets.token_hex(4)}"
+            self._descriptor = self._folder.open(self._partial, flags)
             if not _lock(self._descriptor):
                 self._release()
 
@@ -100,20 +102,27 @@ class PartialFile:
     @property
     def identity(self) -> tuple[int, ...]:
         """The inode, size and time of change, by which the finished file can be identified."""
-        return identity_of(os.stat(self.partial))
+        return identity_of(self._folder.stat(self._partial))
 
     def publish(self) -> None:
         """Give the finished file its name.
 
         If that fails, keep the file under another name and raise OutputError.
         """
+        if not self._folder.is_in_place():
+            self._release()
+            what = "its folder was moved or replaced during the run, and the output is lost"
+            remedy = "Repeat the command when nothing changes the folder"
+            raise OutputError(what, where=str(self.target.path), remedy=remedy)
         try:
             if self.target.overwrite:
                 with suppress(FileNotFoundError):
-                    shutil.copymode(self.path, self.partial)
-                os.replace(self.partial, self.path)
+                    mode = stat.S_IMODE(self._folder.stat(self._name).st_mode)
+                    self._folder.chmod(self._partial, mode)
+                self._folder.rename(self._partial, self._name)
             else:
-                rename_to_new(self.partial, self.path)
+                places = self._folder.place(self._partial), self._folder.place(self._name)
+                rename_to_new(*places, self._folder.descriptor)
         except OSError as error:
             raise self._keep_aside(error) from error
         finally:
@@ -123,9 +132,13 @@ class PartialFile:
         """Remove the hidden file, if ``publish`` has not renamed it."""
         with suppress(OSError, ValueError):  # Bytes that can no longer be flushed are not needed.
             self.handle.close()
+        self._remove()
+
+    def _remove(self) -> None:
         self._release()
-        with suppress(OSError):
-            self.partial.unlink()
+        with suppress(OSError):  # It may have its name by now, or not exist yet.
+            self._folder.unlink(self._partial)
+        self._folder.close()
 
     def _release(self) -> None:
         if self._descriptor >= 0:
@@ -136,12 +149,12 @@ class PartialFile:
         what = f"renaming failed ({error.strerror})"
         if isinstance(error, FileExistsError):
             what = "a file of this name appeared during the run"
-        aside = self.path.with_stem(f"{self.path.stem}.{secrets.token_hex(4)}")
+        aside = Path(self._name).with_stem(f"{Path(self._name).stem}.{secrets.token_hex(4)}")
         try:
-            os.rename(self.partial, aside)
+            self._folder.rename(self._partial, aside.name)
         except OSError:
             return OutputError(f"{what}, and the output is lost", where=str(self.target.path))
-        remedy = f"The finished output was kept as {aside}"
+        remedy = f"The finished output was kept as {self._folder.path / aside}"
         return OutputError(what, where=str(self.target.path), remedy=remedy)
 
 
@@ -170,8 +183,35 @@ def identity_of(status: os.stat_result) -> tuple[int, ...]:
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _prefix(path: Path) -> str:
-    return f".{path.name}.partial-"
+def open_place(target: Target, roots: Sequence[Path]) -> tuple[Folder, str]:
+    """Open the folder of a target, and return it with the name of the file in it.
+
+    Under a policy that restricts no folders a symbolic link is followed, as by a shell's redirection: the
+    file that it leads to is replaced. Under another policy a link is refused.
+
+    Raises:
+        OutputError: There is no such folder, or it cannot be opened.
+        RefusedError: The folder lies outside the roots, or the target is a link.
+    """
+    is_free = restricts_nothing(roots)
+    path = Path(os.path.realpath(target.path)) if is_free else target.path
+    try:
+        folder = Folder(path.parent, roots)
+    except OutsideRootsError as error:
+        raise outside(target.path, error) from error
+    except OSError as error:
+        check_file(target)  # It has a better message for the common faults.
+        raise unwritable(target.path, error) from error
+    with suppress(OSError):
+        if not is_free and stat.S_ISLNK(folder.stat(path.name).st_mode):
+            folder.close()
+            remedy = "Name the file that the link leads to"
+            raise RefusedError("the policy does not allow links here", where=str(path), remedy=remedy)
+    return folder, path.name
+
+
+def _prefix(name: str) -> str:
+    return f".{name}.partial-"
 
 
 def _lock(descriptor: int) -> bool:
@@ -186,43 +226,45 @@ def _lock(descriptor: int) -> bool:
     return os.fstat(descriptor).st_nlink > 0
 
 
-def _remove_leftovers(path: Path) -> None:
+def _remove_leftovers(folder: Folder, name: str) -> None:
     """Remove the hidden files of killed runs with the same target, which no process has locked."""
     if sys.platform == "win32":
         return
     with suppress(OSError):  # Another run may also be removing them.
-        for name in os.listdir(path.parent):
-            if name.startswith(_prefix(path)):
+        for leftover in folder.names():
+            if leftover.startswith(_prefix(name)):
                 with suppress(OSError):
-                    _remove_unlocked(path.with_name(name))
+                    _remove_unlocked(folder, leftover)
 
 
-def _remove_unlocked(leftover: Path) -> None:
+def _remove_unlocked(folder: Folder, leftover: str) -> None:
     """Remove a leftover if no process has locked it.
 
     Other users of the folder can plant a link or a pipe of such a name: neither is opened or removed.
     """
-    descriptor = os.open(leftover, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+    descriptor = folder.open(leftover, os.O_RDWR | os.O_NONBLOCK)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if stat.S_ISREG(os.fstat(descriptor).st_mode):
-            leftover.unlink()
+            folder.unlink(leftover)
     finally:
         os.close(descriptor)
 
 
-def rename_to_new(partial: Path, path: Path) -> None:
+def rename_to_new(partial: str | Path, path: str | Path, folder: int | None = None) -> None:
     """Rename a file, but never over a file that appeared meanwhile.
 
-    A POSIX rename would replace that file; a hard link cannot.
+    A POSIX rename would replace that file; a hard link cannot. With the descriptor of a folder, both names
+    are relative to it.
     """
     try:
-        os.link(partial, path)
+        os.link(partial, path, src_dir_fd=folder, dst_dir_fd=folder)
     except FileExistsError:
         raise
     except OSError as error:  # Without hard links, to look and then rename is the best that can be done.
-        if os.path.lexists(path):
+        with suppress(FileNotFoundError):
+            os.stat(path, dir_fd=folder, follow_symlinks=False)
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from error
-        os.rename(partial, path)
+        os.rename(partial, path, src_dir_fd=folder, dst_dir_fd=folder)
     else:
-        os.unlink(partial)
+        os.unlink(partial, dir_fd=folder)

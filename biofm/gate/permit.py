@@ -1,6 +1,7 @@
 """A permit holds the files and folders that an allowed request may use, already opened."""
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from biofm.core.journal import Journal
 from biofm.gate.inputs import STANDARD_INPUT, allow_open_files, open_input, watch
 from biofm.gate.outputs import check_space, open_folder
 from biofm.gate.partial import PartialFile
+from biofm.gate.roots import Roots
 from biofm.gate.scratch import Scratch
 from biofm.gate.standard_output import StandardOutput
 from biofm.policy import ESTIMATE, UNFINISHED, Request, Target, TargetKind
@@ -24,6 +26,7 @@ class Permit:
         targets: The files, folders and journals that are written.
         opened: Closes at the end everything that was opened.
         watched: For each role, functions that raise InputError if a file has changed.
+        hosts: The hosts that may be contacted, as the request names them.
     """
 
     def __init__(
@@ -32,7 +35,9 @@ class Permit:
         targets: "_OpenTargets",
         opened: ExitStack,
         watched: Mapping[str, Sequence[Callable[[], None]]],
+        hosts: tuple[str, ...],
     ) -> None:
+        self.hosts = hosts
         self._readers = readers
         self._targets = targets
         self._opened = opened
@@ -54,6 +59,21 @@ class Permit:
             role: The role of the files.
         """
         return self._readers[role]
+
+    def path_for_library(self, role: str) -> Path:
+        """Return a name of the only file that is read in a role, for a library that takes no opened file.
+
+        The name stands for the opened file itself, so that it means the same file even if the path that the
+        user gave means another one by now.
+
+        Args:
+            role: The role, which has exactly one file.
+        """
+        reader = self.reader(role)
+        if sys.platform == "win32":
+            return Path(reader.name)
+        folder = "/proc/self/fd" if sys.platform.startswith("linux") else "/dev/fd"
+        return Path(folder, str(reader.fileno()))
 
     def check_unchanged(self) -> None:
         """Raise InputError if a file was changed since it was opened.
@@ -115,25 +135,30 @@ class Permit:
 
 
 @contextmanager
-def open_permit(request: Request) -> Iterator[Permit]:
+def open_permit(request: Request, roots: Roots) -> Iterator[Permit]:
     """Open what the request reads, then what it writes.
 
     At the end of the ``with`` the written files get their names; at an exception they are discarded.
 
+    Args:
+        request: The request, which the policy has allowed.
+        roots: The folders in which the policy allows to read and write.
+
     Raises:
         InputError: A file cannot be read, or was changed during the ``with``.
         OutputError: A target cannot be written, now or during the ``with``.
+        RefusedError: A file lies outside the roots, or a link leads out of them.
     """
     allow_open_files(2 * sum(map(len, request.reads.values())))  # Journals are opened twice.
     with ExitStack() as opened:
-        readers = {role: _open_readers(request, role, opened) for role in request.reads}
+        readers = {role: _open_readers(request, role, roots.read, opened) for role in request.reads}
         watched = {
             role: [watch(reader, path) for reader, path in zip(readers[role], paths, strict=True)]
             for role, paths in request.reads.items()
         }
         _check_apart(request)
-        targets = _OpenTargets(request.writes, opened)
-        permit = Permit(readers, targets, opened, watched)
+        targets = _OpenTargets(request.writes, roots.write, opened)
+        permit = Permit(readers, targets, opened, watched, request.contacts)
         opened.enter_context(_vanished_folders_named(request))
         with _write_faults(targets), _changed_files_named(permit):
             yield permit
@@ -147,11 +172,12 @@ class _OpenTargets:
     At its end, ``opened`` closes everything and discards what was not published.
     """
 
-    def __init__(self, writes: Mapping[str, Target], opened: ExitStack) -> None:
+    def __init__(self, writes: Mapping[str, Target], roots: Sequence[Path], opened: ExitStack) -> None:
         self.files: dict[str, PartialFile | StandardOutput] = {}
         self.folders: dict[str, Path] = {}
         self.works: dict[str, Scratch] = {}
         self.journals: dict[str, Journal] = {}
+        self._roots = roots
         self._opened = opened
         # Unfinished work comes first: its journal says which files at the targets are the run's own.
         for role, target in sorted(writes.items(), key=lambda item: item[1].kind not in UNFINISHED):
@@ -159,7 +185,7 @@ class _OpenTargets:
 
     def open_file(self, role: str, target: Target) -> None:
         ours = [it.noted_outputs[role] for it in self.journals.values() if role in it.noted_outputs]
-        self.files[role] = PartialFile(target, *ours)
+        self.files[role] = PartialFile(target, self._roots, *ours)
         self._opened.callback(self.files[role].discard)
 
     def open_stream(self, role: str, target: Target) -> None:
@@ -167,10 +193,10 @@ class _OpenTargets:
         self._opened.callback(self.files[role].discard)
 
     def open_folder(self, role: str, target: Target) -> None:
-        self.folders[role] = open_folder(target)
+        self.folders[role] = open_folder(target, self._roots)
 
     def open_work(self, role: str, target: Target) -> None:
-        self.works[role] = self._opened.enter_context(Scratch(target))
+        self.works[role] = self._opened.enter_context(Scratch(target, self._roots))
         self.journals[role] = self.works[role].open()
 
     def publish(self) -> None:
@@ -207,7 +233,9 @@ OPENERS: Mapping[TargetKind, Callable[[_OpenTargets, str, Target], None]] = {
 """The method that opens a target of each kind."""
 
 
-def _open_readers(request: Request, role: str, opened: ExitStack) -> tuple[BinaryIO, ...]:
+def _open_readers(
+    request: Request, role: str, roots: Sequence[Path], opened: ExitStack
+) -> tuple[BinaryIO, ...]:
     """Open the files that are read in a role. A role that is read once may be standard input or a pipe.
 
     An estimate accepts no pipe, because the run could not read again what the estimate has read.
@@ -220,7 +248,7 @@ def _open_readers(request: Request, role: str, opened: ExitStack) -> tuple[Binar
             what = "this input is read several times or out of order, which standard input does not allow"
             remedy = "Save it to a file first"
             raise InputError(what, where="-", remedy=remedy)
-        reader = open_input(path, streams=streams)
+        reader = open_input(path, roots, streams=streams)
         if path != STANDARD_INPUT:
             opened.callback(reader.close)
         readers.append(reader)

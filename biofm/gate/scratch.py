@@ -5,7 +5,7 @@ the folder is removed. The output of a shard is the journal itself, which then b
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +16,7 @@ from biofm_datasets.text import format_count
 from biofm.core.errors import BiofmError, OutputError
 from biofm.core.journal import KEPT, Journal
 from biofm.core.temporary import FREE_TEMPORARY, keep_at_forced_end, remove_at_forced_end
-from biofm.gate.outputs import check_file, check_parent, unwritable
+from biofm.gate.outputs import check_file, check_folder, check_parent, check_place, unwritable
 from biofm.gate.partial import rename_to_new
 from biofm.policy import Target
 
@@ -66,7 +66,12 @@ class Scratch:
     If the ``with`` ends by an exception, the committed work is kept and a note of the exception says so,
     unless there is no work or the target is temporary.
 
+    Args:
+        target: The folder, or the file that the journal becomes.
+        roots: The folders below which the policy allows to write.
+
     Raises:
+        RefusedError: From the constructor: the folder lies outside the roots, or a link leads out of them.
         OutputError: From the constructor and from ``open``: there is unfinished work, and the target permits
             neither to resume nor to overwrite it; another process is working on it; a symbolic link is in its
             place, which someone may have planted; the folder cannot be written.
@@ -74,12 +79,14 @@ class Scratch:
 
     journal: Journal
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, roots: Sequence[Path]) -> None:
         self._target = target
+        check_place(target.path, roots)
         if target.kind == "journal":
             check_file(target)
         check_parent(_output_of(target.path))  # the user has named the output, not the folder beside it
         self.folder = scratch_path(target.path) if target.kind == "journal" else target.path
+        check_folder(self.folder.parent, roots)
         for path in (self.folder, *self._files):
             if path.is_symlink():
                 what = "unfinished work belongs here, but this is a link, which biofm does not follow"

@@ -147,7 +147,7 @@ def test_overwriting_through_a_symbolic_link_keeps_the_link(
 def test_a_file_that_appears_during_the_run_is_not_lost_and_nor_is_the_output(
     links_work: bool, tmp_path: Path, make_request: MakeRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def no_links(*_: object) -> None:
+    def no_links(*_: object, **__: object) -> None:
         raise PermissionError(1, "Operation not permitted")
 
     if not links_work:
@@ -168,7 +168,7 @@ def test_a_file_that_appears_during_the_run_is_not_lost_and_nor_is_the_output(
 def test_a_file_system_without_hard_links_serves_too(
     tmp_path: Path, make_request: MakeRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def no_links(*_: object) -> None:
+    def no_links(*_: object, **__: object) -> None:
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(os, "link", no_links)
