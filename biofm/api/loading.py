@@ -146,8 +146,8 @@ def _fetch(location: "Location") -> Path:
 
     hosts = hosts_of_hub()
     sends = frozenset({Content.FREE}) if hosts else frozenset()  # the name of the model, and a user's token
-    with ask(request_of("fetch", hosts=hosts, sends=sends, model=location.hub_id)):
-        return fetch(location)
+    with ask(request_of("fetch", hosts=hosts, sends=sends, model=location.hub_id)) as permit:
+        return fetch(location, permit.hosts)
 
 
 def _describe(name: str, checkpoint: "Checkpoint", files: Mapping[str, BinaryIO]) -> "ModelInfo":

@@ -9,8 +9,9 @@ from biofm.models.checkpoint import (
     write_checkpoint,
 )
 from biofm.models.families import DEFAULT_MODALITY, HUB_IDS, modalities, modality_named
-from biofm.models.files import BUNDLED, Location, bundled_models, fetch, files_of, hosts_of_hub, locate
+from biofm.models.files import BUNDLED, Location, bundled_models, files_of, locate
 from biofm.models.finiteness import are_faulty, describe_not_finite, find_fault, not_finite
+from biofm.models.hub import fetch, hosts_of_hub
 from biofm.models.layout import Layout, NameMap, NewModels
 
 __all__ = [

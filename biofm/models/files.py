@@ -3,11 +3,9 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from biofm.core.errors import ModelError
 from biofm.models.families import HUB_IDS
-from biofm.policy import HUB
 
 BUNDLED = Path(__file__).parent / "bundled"
 
@@ -68,48 +66,6 @@ def locate(name: str) -> Location:
 def bundled_models() -> tuple[str, ...]:
     """Return the names of the models that come with biofm."""
     return tuple(sorted(folder.name for folder in BUNDLED.iterdir() if folder.is_dir()))
-
-
-def fetch(location: Location) -> Path:
-    """Download a hub repository's model files, or find them in the hub's cache, and return their folder.
-
-    Pickles are downloaded only from a repository without safetensors.
-
-    Args:
-        location: The place of the model on the hub.
-
-    Raises:
-        ModelError: The files can neither be downloaded nor found in the cache.
-    """
-    from huggingface_hub import snapshot_download  # imports an HTTP client, which only downloads need
-    from huggingface_hub.errors import HFValidationError, HTTPError  # type: ignore[attr-defined]
-
-    remedy = "Check the name and the network, or give the path of a folder that you downloaded"
-    try:
-        beside_settings = [f"{stem}*.{suffix}" for stem, suffix in WEIGHTS]
-        for weights in (*beside_settings, ESM_PACKAGE_WEIGHTS):
-            patterns = ["config.json", weights, "*.index.json"]
-            folder = Path(snapshot_download(location.hub_id, allow_patterns=patterns))
-            if any(folder.glob(weights)):
-                break
-    except (HTTPError, HFValidationError, OSError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ModelError(
-            f"cannot be fetched from the hub ({reason})", where=location.hub_id, remedy=remedy
-        ) from error
-    return folder
-
-
-def hosts_of_hub() -> tuple[str, ...]:
-    """Return the hosts that ``fetch`` contacts: the hub, or the host in HF_ENDPOINT; none with
-    HF_HUB_OFFLINE.
-    """
-    from huggingface_hub.constants import ENDPOINT, HF_HUB_OFFLINE
-
-    host = urlsplit(ENDPOINT).hostname or ENDPOINT
-    if HF_HUB_OFFLINE:
-        return ()
-    return HUB if host == HUB[0] else (host,)
 
 
 def files_of(path: Path) -> tuple[Path, ...]:

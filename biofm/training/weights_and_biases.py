@@ -6,10 +6,10 @@ from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from biofm.core.errors import MissingExtraError, OptionError, how_to_install
 from biofm.policy import WEIGHTS_AND_BIASES
+from biofm.policy.hosts import HostError, parse_url
 from biofm.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -24,27 +24,33 @@ def check_wandb(recipe: Recipe) -> None:
 
     Raises:
         MissingExtraError: Weights & Biases is not installed.
-        OptionError: The environment names another server than the one that the gate was asked for.
     """
     if not recipe.wandb:
         return
     if find_spec("wandb") is None:
         remedy = how_to_install("train-extras")
         raise MissingExtraError("Weights & Biases is not installed", where="--set wandb", remedy=remedy)
-    host = urlsplit(os.environ.get("WANDB_BASE_URL", WANDB_URL)).hostname
-    if not _is_offline() and host not in WEIGHTS_AND_BIASES:
-        what = f"WANDB_BASE_URL names {host}, but biofm sends a log only to {WEIGHTS_AND_BIASES[0]}"
-        remedy = "Unset it; or set WANDB_MODE=offline, and send the log yourself with `wandb sync`"
-        raise OptionError(what, where="--set wandb", remedy=remedy)
 
 
 def hosts_of(recipe: Recipe) -> tuple[str, ...]:
     """Return the hosts that a run contacts.
 
-    They are those of Weights & Biases if the recipe names a project there; none if WANDB_MODE keeps the log
-    on this machine.
+    They are those of Weights & Biases, or the host in WANDB_BASE_URL, if the recipe names a project there;
+    none if WANDB_MODE keeps the log on this machine.
+
+    Raises:
+        OptionError: WANDB_BASE_URL is no address, or not in its only spelling.
     """
-    return WEIGHTS_AND_BIASES if recipe.wandb and not _is_offline() else ()
+    if not recipe.wandb or _is_offline():
+        return ()
+    try:
+        host = parse_url(_server()).host
+    except HostError as error:
+        remedy = (
+            "Correct the variable; or set WANDB_MODE=offline, and send the log yourself with `wandb sync`"
+        )
+        raise OptionError(str(error), where="WANDB_BASE_URL", remedy=remedy) from error
+    return WEIGHTS_AND_BIASES if host == WEIGHTS_AND_BIASES[0] else (host,)
 
 
 def wandb_logger(recipe: Recipe, folder: Path) -> "Logger":
@@ -59,7 +65,7 @@ def wandb_logger(recipe: Recipe, folder: Path) -> "Logger":
     from wandb.errors import Error
 
     # The terminal shows only biofm's progress and errors. The gate was asked for this server.
-    settings = Settings(silent=True, base_url=WANDB_URL)
+    settings = Settings(silent=True, base_url=_server())
     logger = WandbLogger(
         project=recipe.wandb,
         save_dir=folder,
@@ -75,6 +81,10 @@ def wandb_logger(recipe: Recipe, folder: Path) -> "Logger":
         remedy = "Log in with `wandb login`, or set WANDB_MODE=offline; then repeat the command with --resume"
         raise OptionError(what, where="--set wandb", remedy=remedy) from error
     return logger
+
+
+def _server() -> str:
+    return os.environ.get("WANDB_BASE_URL", "") or WANDB_URL
 
 
 def _is_offline() -> bool:

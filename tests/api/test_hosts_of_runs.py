@@ -58,6 +58,24 @@ def test_a_run_that_logs_to_weights_and_biases_names_its_hosts(
     assert decision == "allow"
 
 
+@pytest.mark.parametrize(
+    ("begin", "verb"), [(begin_to_pretrain, "pretrain"), (begin_to_finetune, "finetune")]
+)
+def test_a_server_that_the_policy_does_not_know_is_refused_before_any_work(
+    begin: Callable[[Path, str], None],
+    verb: str,
+    tmp_path: Path,
+    read_ledger: ReadLedger,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    monkeypatch.setenv("WANDB_BASE_URL", "https://wandb.example.org")
+    with pytest.raises(RefusedError, match=r"this request contacts wandb\.example\.org"):
+        begin(tmp_path, "mine")
+    ((contacts, decision),) = read_ledger(f"SELECT contacts, decision FROM requests WHERE verb = '{verb}'")
+    assert (json.loads(contacts), decision) == (["wandb.example.org"], "refuse")
+
+
 def test_without_a_project_nobody_is_contacted(tmp_path: Path, read_ledger: ReadLedger) -> None:
     begin_to_pretrain(tmp_path, "")
     assert {hosts for (hosts,) in read_ledger("SELECT contacts FROM requests")} == {"[]"}
@@ -80,7 +98,7 @@ def test_a_model_is_fetched_from_the_host_that_stands_in_the_request(
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", endpoint)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", offline)
-    monkeypatch.setattr("biofm.models.fetch", lambda location: Path("nowhere"))
+    monkeypatch.setattr("biofm.models.fetch", lambda location, hosts: Path("nowhere"))
 
     with pytest.raises((ModelError, RefusedError)):
         biofm.load("esm2-8m")

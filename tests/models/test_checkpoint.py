@@ -175,7 +175,7 @@ def test_a_model_in_the_hubs_cache_needs_no_network(
         (esm_folder / "model.safetensors").unlink()
         torch.save(published_state, esm_folder / weights)
     snapshot = lay_in_cache(esm_folder, hub_cache)
-    folder = fetch(locate(name))
+    folder = fetch(locate(name), ())
     assert folder == snapshot
     assert [file.name for file in files_of(folder)] == ["config.json", weights]
     assert read_folder(folder).module.config.d_model == 48
@@ -191,7 +191,7 @@ def test_a_repository_of_the_esm_package_in_the_hubs_cache_needs_no_network(
         (repository / name).touch()
     hub_id = "EvolutionaryScale/esmc-300m-2024-12"
     snapshot = lay_in_cache(repository, hub_cache, hub_id)
-    folder = fetch(locate(hub_id))
+    folder = fetch(locate(hub_id), ())
     assert folder == snapshot
     assert files_of(folder) == (snapshot / weights,)
 
@@ -200,7 +200,7 @@ def test_a_repository_of_the_esm_package_in_the_hubs_cache_needs_no_network(
 @pytest.mark.parametrize("name", [HUB_ID, "esm2-8m"])
 def test_a_model_that_is_not_in_the_cache_says_so_without_a_network(name: str) -> None:
     with pytest.raises(ModelError) as caught:
-        fetch(locate(name))
+        fetch(locate(name), ())
     assert caught.value.what.startswith("cannot be fetched from the hub (")
     assert (caught.value.where, caught.value.remedy) == (HUB_ID, REMEDY)
     assert "\n" not in str(caught.value)
@@ -222,7 +222,7 @@ def test_a_broken_download_says_why(error: Exception, reason: str, monkeypatch: 
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
     with pytest.raises(ModelError) as caught:
-        fetch(locate(HUB_ID))
+        fetch(locate(HUB_ID), ())
     assert str(caught.value) == f"{HUB_ID}: cannot be fetched from the hub ({reason}). {REMEDY}"
 
 
@@ -252,5 +252,5 @@ def test_pickles_are_downloaded_only_where_there_are_no_safetensors(
         return str(tmp_path)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
-    fetch(locate(HUB_ID))
+    fetch(locate(HUB_ID), ())
     assert patterns == asked

@@ -79,17 +79,27 @@ def test_a_run_names_whom_it_contacts_and_by_default_contacts_nobody(
         assert hosts_of(make_recipe(wandb="mine")) == ()
 
 
-def test_a_server_that_the_gate_does_not_know_is_an_error_before_any_work(
-    train: Train, make_recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_run_names_the_server_that_the_environment_names(
+    make_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("WANDB_MODE", raising=False)
-    monkeypatch.setenv("WANDB_BASE_URL", "https://wandb.example.org")
-    with pytest.raises(OptionError) as caught:
-        train(make_recipe(wandb="mine"), tmp_path)
-    assert str(caught.value) == (
-        "--set wandb: WANDB_BASE_URL names wandb.example.org, but biofm sends a log only to api.wandb.ai. "
-        "Unset it; or set WANDB_MODE=offline, and send the log yourself with `wandb sync`"
-    )
+    monkeypatch.setenv("WANDB_BASE_URL", "https://wandb.example.org:8443")
+    assert hosts_of(make_recipe(wandb="mine")) == ("wandb.example.org",)
+    monkeypatch.setenv("WANDB_BASE_URL", "")
+    assert hosts_of(make_recipe(wandb="mine")) == ("api.wandb.ai", "storage.googleapis.com")
+
+
+@pytest.mark.parametrize(
+    "server", ["https://api.wandb.ai.", "https://api.wandb.ai@host.example", "2130706433"]
+)
+def test_a_server_that_is_not_spelled_as_usual_is_an_error(
+    server: str, make_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    monkeypatch.setenv("WANDB_BASE_URL", server)
+    with pytest.raises(OptionError, match=r"^WANDB_BASE_URL: ") as caught:
+        hosts_of(make_recipe(wandb="mine"))
+    assert caught.value.remedy.startswith("Correct the variable; or set WANDB_MODE=offline")
 
 
 @pytest.mark.slow
