@@ -1,5 +1,9 @@
 """Provenance: the record of how an output was made, which is written into the output."""
 
+import os
+import stat
+import sys
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from io import BufferedReader
@@ -76,9 +80,36 @@ class Provenance(ModelProvenance):
 
 
 def _sum(file: BinaryIO) -> str:
+    """Return the SHA-256 of a file, which is computed once for each state of a file on the disk."""
     file.seek(0)
+    state = _state_of(file)
+    if state in _SUMS:
+        return _SUMS[state]
     import hashlib  # It loads a library that `biofm --help` does not need.
 
     digest = hashlib.file_digest(cast(BufferedReader, file), "sha256").hexdigest()
     file.seek(0)
+    if state is not None and state == _state_of(file):
+        _SUMS[state] = digest
     return digest
+
+
+_SUMS: dict[tuple[int, ...] | None, str] = {}
+"""The checksums of files by their state. They end with the process, so that nobody can plant a wrong one."""
+SETTLED_NS = 3_000_000_000  # Two changes so close together may carry the same time.
+
+
+def _state_of(file: BinaryIO) -> tuple[int, ...] | None:
+    """Return the device, inode, size and time of change of a file on the disk.
+
+    Nobody but the system sets the time of change. The result is None for a file that was changed a moment
+    ago, because its next change may carry the same time; and for a stream in memory.
+    """
+    try:
+        status = os.fstat(file.fileno())
+    except (OSError, ValueError, AttributeError):
+        return None
+    is_settled = time.time_ns() - status.st_ctime_ns > SETTLED_NS
+    if sys.platform == "win32" or not stat.S_ISREG(status.st_mode) or not is_settled:
+        return None  # On Windows the time is that of the file's creation.
+    return status.st_dev, status.st_ino, status.st_size, status.st_ctime_ns

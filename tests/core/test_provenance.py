@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,3 +65,36 @@ def test_the_version_of_torch_is_found_without_importing_it(run_python: RunPytho
     done = run_python("import sys, biofm.core; print(biofm.core.torch_version(), 'torch' in sys.modules)")
 
     assert done.stdout.split() == [torch_version(), "False"]
+
+
+def test_the_sum_of_a_file_that_has_not_changed_is_not_computed_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computed: list[str] = []
+    digest = hashlib.file_digest
+
+    def count(file: Any, name: str) -> Any:
+        computed.append(name)
+        return digest(file, name)
+
+    monkeypatch.setattr(hashlib, "file_digest", count)
+    monkeypatch.setattr("biofm.core.provenance.SETTLED_NS", -1)
+    (tmp_path / "a").write_bytes(b"weights")
+    (tmp_path / "b").hardlink_to(tmp_path / "a")
+    for name in ("a", "b", "a"):
+        with (tmp_path / name).open("rb") as file:
+            assert sha256_of([file]) == hashlib.sha256(b"weights").hexdigest()
+            assert file.read() == b"weights"
+    assert len(computed) == 1
+    (tmp_path / "a").write_bytes(b"other weights")
+    with (tmp_path / "a").open("rb") as file:
+        assert sha256_of([file]) == hashlib.sha256(b"other weights").hexdigest()
+    assert len(computed) == 2
+
+
+def test_the_sum_of_a_file_that_was_changed_a_moment_ago_is_computed_again(tmp_path: Path) -> None:
+    """A change of the same size at the same tick of the clock would otherwise go unseen."""
+    for content in (b"one", b"two", b"six") * 50:
+        (tmp_path / "a").write_bytes(content)
+        with (tmp_path / "a").open("rb") as file:
+            assert sha256_of([file]) == hashlib.sha256(content).hexdigest()
