@@ -24,6 +24,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from biofm_datasets.documents import parse_json
+
 from biofm.core.errors import MissingExtraError, ModelError
 from biofm.core.provenance import sha256_of
 
@@ -102,9 +104,9 @@ def read_manifest(path: Path, key: Path) -> Sequence[SignedModel]:
     """
     content = _read(path)
     try:
-        parsed = json.loads(content, object_pairs_hook=_without_duplicates)
+        parsed = parse_json(content, strict=True)
         models = _models_of(parsed)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise _fault(path, f"this is not a manifest of models ({error})") from error
     algorithm, secret = _key_of(key)
     said = parsed["signature"]
@@ -140,7 +142,7 @@ def sign_manifest(models: Sequence[SignedModel], key: Path) -> str:
     else:
         raise _fault(key, "this is a public key, which cannot sign")
     signature = {"algorithm": algorithm.removesuffix("-private"), "value": value}
-    return json.dumps(json.loads(body) | {"signature": signature}, indent=2) + "\n"
+    return json.dumps(parse_json(body) | {"signature": signature}, indent=2) + "\n"
 
 
 def _unsigned(reason: str) -> ModelCheck:
@@ -213,13 +215,6 @@ def _model_of(entry: Any) -> SignedModel:
 def _check_keys(value: Any, keys: set[str], what: str) -> None:
     if not isinstance(value, dict) or value.keys() != keys:
         raise ValueError(f"{what} has not exactly the keys {', '.join(sorted(keys))}")
-
-
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key stands twice")
-    return found
 
 
 def _hmac(secret: bytes, body: bytes) -> str:

@@ -158,7 +158,7 @@ def open_permit(request: Request, roots: Roots) -> Iterator[Permit]:
         }
         _check_apart(request)
         targets = _OpenTargets(request.writes, roots.write, opened)
-        permit = Permit(readers, targets, opened, watched, request.contacts)
+        permit = Permit(readers, targets, opened, watched, request.hosts)
         opened.enter_context(_vanished_folders_named(request))
         with _write_faults(targets), _changed_files_named(permit):
             yield permit

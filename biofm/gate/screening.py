@@ -9,13 +9,14 @@ biofm ships no list of hazards, because such a list would itself be one. An oper
   window stands for itself and its reverse complement, and the one that comes first in the alphabet is hashed.
 """
 
-import json
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
+
+from biofm_datasets.documents import parse_json
 
 from biofm.core.errors import InputError, OptionError
 from biofm.policy.screening import Screening, gravest, outcome_of
@@ -115,7 +116,7 @@ def open_screener(setting: str) -> Screener:
         ) from error
     try:
         return OPENERS[kind](content)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         what, remedy = f"this is not a screener's file ({error})", "Ask the operator who supplies it"
         raise InputError(what, where=str(path), remedy=remedy) from error
 
@@ -133,7 +134,7 @@ class CommecReport:
     """
 
     def __init__(self, content: bytes) -> None:
-        parsed = json.loads(content, object_pairs_hook=_without_duplicates)
+        parsed = parse_json(content, strict=True)
         version = _part(_part(parsed, "commec_info"), "json_output_version")
         if version not in COMMEC_FORMATS:
             raise ValueError(f"its format is {version!r}, and not {' or '.join(COMMEC_FORMATS)}")
@@ -171,7 +172,7 @@ class HashSet:
 
     def __init__(self, content: bytes) -> None:
         first, _, rest = content.partition(b"\n")
-        header = json.loads(first, object_pairs_hook=_without_duplicates)
+        header = parse_json(first, strict=True)
         if not isinstance(header, dict) or header.keys() != {*HEADER, "alphabet", "window", "n"}:
             raise ValueError("its first line has not exactly the keys alphabet, format, n, version, window")
         if any(type(header[key]) is not type(value) or header[key] != value for key, value in HEADER.items()):
@@ -234,10 +235,3 @@ def _part(value: Any, key: str) -> Any:
     if not isinstance(value, dict) or key not in value:
         raise ValueError(f"{key} is missing")
     return value[key]
-
-
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key stands twice")
-    return found

@@ -1,4 +1,4 @@
-"""The words of sequence screening, in the order and spelling of commec, the Common Mechanism of IBBIS.
+"""The outcomes of sequence screening have the words and the order of commec, the screener of IBBIS.
 
 A screener says for each sequence whether it resembles a sequence of concern. What was not screened to the
 end is never taken for harmless.
