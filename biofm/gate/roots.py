@@ -97,6 +97,22 @@ def restricts_nothing(roots: Sequence[Path]) -> bool:
     return EVERYWHERE[0] in roots
 
 
+def shared_roots(first: Sequence[Path], second: Sequence[Path]) -> tuple[Path, ...]:
+    """Return the folders that lie below a root of both policies, where two policies are in force.
+
+    Args:
+        first: The roots of one policy, absolute and without ``..``.
+        second: The roots of the other.
+    """
+    deeper = (
+        max(one, other, key=lambda root: len(root.parts))
+        for one in first
+        for other in second
+        if one.is_relative_to(other) or other.is_relative_to(one)
+    )
+    return tuple(dict.fromkeys(deeper))
+
+
 def check_name(path: str | os.PathLike[str]) -> None:
     """Raise UnsafeNameError for a file name that a library could take for something else.
 

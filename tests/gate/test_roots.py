@@ -21,6 +21,7 @@ from biofm.gate.roots import (
     check_name,
     has_openat2,
     open_below,
+    shared_roots,
     walk,
 )
 
@@ -232,6 +233,17 @@ def test_a_root_is_no_prefix_of_letters_and_may_itself_be_a_link(
     for path in (tmp_path / "data2" / "file", Path("../data2/file"), tmp_path / "data2/../data/file"):
         with pytest.raises(OutsideRootsError):
             open_below((tmp_path / "link",), path, os.O_RDONLY)
+
+
+def test_below_the_shared_roots_lies_what_is_below_a_root_of_both_policies() -> None:
+    draw = random.Random(0)
+    folders = [Path("/", *parts) for parts in ((), ("a",), ("a", "b"), ("a", "b", "c"), ("b",), ("ab",))]
+    for _ in range(2000):
+        first, second = (draw.sample(folders, draw.randint(0, 3)) for _ in range(2))
+        shared = shared_roots(first, second)
+        for path in (folder / "file" for folder in folders):
+            below = [any(path.is_relative_to(root) for root in roots) for roots in (first, second, shared)]
+            assert below[2] == (below[0] and below[1])
 
 
 def test_a_magic_link_of_the_kernel_is_not_followed_out(tmp_path: Path) -> None:
