@@ -21,8 +21,6 @@ Fetch = Callable[..., list[str]]
 class Hub(BaseHTTPRequestHandler):
     """Serves one repository of two files. Where ``leads`` names a path, its files lie at another address."""
 
-    protocol_version = "HTTP/1.1"
-    leads: dict[str, str]
     visits: list[str]
     port: int
 
