@@ -56,6 +56,12 @@ def test_importing_a_light_room_loads_nothing_heavy(module: str, python_run: Run
     assert packages_loaded_by(f"import {module}", python_run) & HEAVY == set()
 
 
+def test_importing_the_gate_loads_no_package_that_reads_files(python_run: Run) -> None:
+    """A worker imports the gate before the kernel confines it."""
+    loaded = packages_loaded_by("import biofm.gate.confinement.inside", python_run)
+    assert loaded & (HEAVY | {"numpy", "pydicom", "rich"}) == set()
+
+
 def test_importing_the_declaration_of_any_verb_loads_nothing_that_runs_it(
     python_run: Run, root: Path
 ) -> None:

@@ -29,12 +29,10 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-import numpy as np
 from biofm_datasets.documents import from_json, parse_json
 from biofm_datasets.text import format_count
-from numpy.typing import NDArray
 
 from biofm.core.errors import InputError, OutputError
 from biofm.core.journal.database import (
@@ -49,6 +47,10 @@ from biofm.core.journal.database import (
     sum_of,
     transaction,
 )
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 T = TypeVar("T")
 
@@ -225,7 +227,7 @@ class Journal:
     def commit(
         self,
         entries: Sequence[Entry],
-        rows: Mapping[bytes, NDArray[np.float32]],
+        rows: "Mapping[bytes, NDArray[np.float32]]",
         counts: Mapping[str, int] | None = None,
     ) -> None:
         """Write a chunk of work to the disk, whole or not at all.
@@ -279,13 +281,15 @@ class Journal:
                     raise damage("a key is truncated")
                 yield Entry(number, _payload(payload), [keys[end - KEY_BYTES : end] for end in ends])
 
-    def row(self, key: bytes, n_values: int | None = None) -> NDArray[np.float32]:
+    def row(self, key: bytes, n_values: int | None = None) -> "NDArray[np.float32]":
         """Return the row of a key as a flat array.
 
         Args:
             key: A key that is known or stands in an entry.
             n_values: How many values the row must have. None accepts any number.
         """
+        import numpy as np  # A worker opens a gate, and with it this module, before numpy may be imported.
+
         with self._faults():
             found = self._connection.execute(ROW, (key,)).fetchone()
             if found is None:
@@ -385,9 +389,9 @@ def _payload(text: bytes) -> list[Any]:
     return found
 
 
-def _stored_row(key: bytes, row: NDArray[np.float32]) -> tuple[bytes, bytes, int]:
-    assert row.dtype == np.float32, row.dtype
-    value = np.ascontiguousarray(row, "<f4").tobytes()
+def _stored_row(key: bytes, row: "NDArray[np.float32]") -> tuple[bytes, bytes, int]:
+    assert row.dtype == "float32", row.dtype
+    value = row.astype("<f4", copy=False).tobytes()
     return key, value, sum_of(key, value)
 
 
