@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # for mypy and editors; a test checks that _HOMES has the sam
         Predict,
         Prepare,
         Pretrain,
+        RunProgram,
         Score,
         contacts,
         describe,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:  # for mypy and editors; a test checks that _HOMES has the sam
         predict,
         prepare,
         pretrain,
+        run_program,
         score,
     )
     from biofm.api.model import Model
@@ -59,6 +61,7 @@ _HOMES = {
     "Predict": "biofm.api",
     "Prepare": "biofm.api",
     "Pretrain": "biofm.api",
+    "RunProgram": "biofm.api",
     "Score": "biofm.api",
     "__version__": "biofm.core.environment",
     "contacts": "biofm.api",
@@ -75,6 +78,7 @@ _HOMES = {
     "predict": "biofm.api",
     "prepare": "biofm.api",
     "pretrain": "biofm.api",
+    "run_program": "biofm.api",
     "score": "biofm.api",
 }
 
@@ -92,6 +96,7 @@ __all__ = [
     "Predict",
     "Prepare",
     "Pretrain",
+    "RunProgram",
     "Score",
     "__version__",
     "contacts",
@@ -108,6 +113,7 @@ __all__ = [
     "predict",
     "prepare",
     "pretrain",
+    "run_program",
     "score",
 ]
 

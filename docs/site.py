@@ -133,7 +133,7 @@ def _verbs() -> list[type[Verb[Any]]]:
 
 def _command_of(verb: type[Verb[Any]]) -> str:
     """Return what a command line calls a verb, such as ``data prepare``."""
-    return _commands()[name_of(verb)]
+    return _commands()[name_of(verb).replace("_", "-")]
 
 
 @functools.cache

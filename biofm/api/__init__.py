@@ -12,6 +12,7 @@ from biofm.api.perplexity import Perplexity, perplexity
 from biofm.api.predict import Predict, predict
 from biofm.api.prepare import Prepare, prepare
 from biofm.api.pretrain import Pretrain, pretrain
+from biofm.api.run_program import RunProgram, run_program
 from biofm.api.score import Score, score
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Predict",
     "Prepare",
     "Pretrain",
+    "RunProgram",
     "Score",
     "contacts",
     "describe",
@@ -42,5 +44,6 @@ __all__ = [
     "predict",
     "prepare",
     "pretrain",
+    "run_program",
     "score",
 ]

@@ -16,6 +16,7 @@ declaration imports nothing heavy at its top, so that ``--help`` is quick.
 import functools
 import inspect
 import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
@@ -57,6 +58,10 @@ from biofm.policy import (
 BESIDE: Mapping[str, tuple[str, ...]] = {"output": ("provenance", "work"), "run": ("joined run",)}
 """The roles that may be written beside a declared role: the provenance of an output and its unfinished work;
 and the folder of a run, by the other processes that join it.
+"""
+WORKERS: Mapping[str, str] = {"run_program": "biofm.inference.worker"}
+"""The module that each verb runs where the kernel confines it (``biofm.gate.confinement``). No verb may have
+another one.
 """
 LONGEST = 4000
 """How many characters of an option's text a request keeps."""
@@ -259,8 +264,8 @@ def verb(declaration: Callable[P, Verb[R]]) -> Callable[P, R]:
 
 
 def name_of(declaration: type[Verb[Any]]) -> str:
-    """Return the name of the verb, which its function and its command have too."""
-    return declaration.__name__.lower()
+    """Return the name of the verb, which is that of its function; its command has - for _."""
+    return re.sub("(?<!^)(?=[A-Z])", "_", declaration.__name__).lower()
 
 
 @functools.cache

@@ -23,6 +23,7 @@ VERBS = frozenset(
         "predict",
         "prepare",
         "pretrain",
+        "run_program",
         "save",
         "score",
     }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from biofm_datasets.text import format_count
 
-from biofm.api import Contacts, Embed, Merge, Neighbours, Perplexity, Predict, Score
+from biofm.api import Contacts, Embed, Merge, Neighbours, Perplexity, Predict, RunProgram, Score
 from biofm.cli.printing import (
     counted,
     place_of,
@@ -24,6 +24,7 @@ from biofm.cli.printing import (
 )
 
 if TYPE_CHECKING:
+    from biofm.api.run_program import ProgramSummary
     from biofm.inference import EmbedSummary, FoundNeighbours, MergeSummary
     from biofm.inference.prediction import PredictSummary
     from biofm.inference.runs import ContactsSummary, StructureSummary
@@ -128,6 +129,15 @@ def show_neighbours(asked: Neighbours, found: "FoundNeighbours", as_json: bool) 
         print_table([(*map(str, cells), f"{cosine:.3f}") for *cells, cosine in rows], header=names)
     if asked.picture:
         say_wrote("the picture", asked.picture)
+
+
+def show_run_program(asked: RunProgram, summary: "ProgramSummary", as_json: bool) -> None:
+    say_notices(summary.notices)
+    if as_json:
+        print_json(summary)
+    else:
+        shape = " x ".join(map(str, summary.shape))
+        say_wrote(f"an array of {shape} elements and its spacing", summary.output)
 
 
 def check_output(asked: Merge | Perplexity | Predict | Score, as_json: bool) -> None:

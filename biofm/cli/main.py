@@ -23,6 +23,7 @@ from biofm.api import (
     Perplexity,
     Predict,
     Pretrain,
+    RunProgram,
     Score,
 )
 from biofm.cli import data, policy
@@ -42,6 +43,7 @@ from biofm.cli.inference import (
     show_neighbours,
     show_perplexity,
     show_predict,
+    show_run_program,
     show_score,
 )
 from biofm.cli.models import info, models
@@ -123,6 +125,7 @@ COMMANDS = (
     command(Pretrain, show_pretrain, show_pretrain_estimate, run=run_or_say_how_to_resume),
     command(Finetune, show_finetune, show_finetune_estimate, run=run_or_say_how_to_resume),
     command(Predict, show_predict, check=check_output),
+    command(RunProgram, show_run_program),
 )
 for one in COMMANDS:
     app.command(cls=Command)(one)

@@ -45,6 +45,7 @@ COMMANDS: dict[str, Sequence[str]] = {
         "-m", "esm2", "-o", "tuned", "--set", "n_resamples=10", "--quiet",
     ),
     "predict": ("predict", "in.fasta", "-p", "tuned/predictor", "-o", "predicted.csv", "--quiet"),
+    "run_program": ("run-program", "program.pt2", "input.npy", "-o", "made.npy", "--quiet"),
     "load": ("info", "esm2"),
     "fetch": ("info", HUB_NAME),
 }  # fmt: skip

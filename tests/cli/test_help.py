@@ -17,13 +17,17 @@ from biofm.cli.policy import app as policy
 from tests.architecture.sentences import first_sentence, has_verb
 
 COMMANDS = {
-    **{f"{one.callback.__name__}": one.callback for one in app.registered_commands if one.callback},
+    **{
+        one.callback.__name__.replace("_", "-"): one.callback
+        for one in app.registered_commands
+        if one.callback
+    },
     **{f"data {one.callback.__name__}": one.callback for one in data.registered_commands if one.callback},
     **{f"policy {one.callback.__name__}": one.callback for one in policy.registered_commands if one.callback},
 }
 UNITS = {
-    "batches", "folds", "groups", "layer", "members", "neighbours", "probability", "processes", "residue",
-    "residues", "rows", "sequences", "share", "steps", "times", "tokens", "units",
+    "batches", "folds", "gigabytes", "groups", "layer", "members", "neighbours", "probability", "processes",
+    "residue", "residues", "rows", "seconds", "sequences", "share", "steps", "times", "tokens", "units",
 }  # fmt: skip
 WITHOUT_UNIT = {"seed", "learning_rate", "lora_rank", "threshold", "weights"}
 """Numbers without a unit, or in the unit of a measurement that the user gives."""

@@ -22,6 +22,7 @@ import anndata
 import h5py
 import numpy as np
 import pytest
+import torch
 
 from biofm.api.request import VERBS
 from biofm.modalities import ProteinTokenizer
@@ -29,6 +30,7 @@ from biofm.models import Checkpoint, esm2, write_checkpoint
 from biofm.nn import MaskedLM, initialise
 from tests.cli.every_verb import HUB_NAME, MARK
 from tests.cli.tables import oiliness, sequences, write
+from tests.programs import Smooth, save_array, save_program, some_array
 
 pytestmark = [
     pytest.mark.slow,
@@ -82,6 +84,7 @@ ALLOWED_FILES = {
 PROGRAMS = {
     "fc-list": "matplotlib asks for the fonts",
     "git": "which revision of biofm ran",
+    Path(sys.executable).name: "the worker of run-program, which the kernel confines",
     "lscpu": "which processor this is",
     "uname": "which processor this is, by Python's platform",
 }
@@ -199,6 +202,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "in.fasta").write_text("".join(records))
     (folder / "settings.toml").write_text("log_every = 1\n")
     write(str(folder / "table.csv"), oiliness)
+    with pytest.MonkeyPatch.context() as context:
+        context.chdir(folder)
+        save_program(Smooth(), torch.zeros(3, 4, 5))
+        save_array(some_array())
     anndata.AnnData(np.ones((5, 8), np.float32)).write_h5ad(folder / "planted.h5ad")
     (folder / "secret").write_bytes(bytes(160))
     with h5py.File(folder / "planted.h5ad", "a") as file:
