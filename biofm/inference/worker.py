@@ -1,4 +1,4 @@
-"""The worker of ``run-program`` runs a caller's exported program over an array.
+"""Programs are run here, in the worker of ``run-program``: a caller's exported program over an array.
 
 This module is imported in a process that the kernel confines (``biofm.gate.confinement``), and only there:
 ``torch.export.load`` may run any code that the file holds.
