@@ -80,6 +80,8 @@ ALLOWED_FILES = {
     "/proc/sys/vm/overcommit_memory": "how memory is given out",
     "/sys/kernel/mm/transparent_hugepage/enabled": "how memory is given out",
 }
+OF_A_NEW_PROCESS = re.compile(r"/proc/\d+/fd")
+"""Where Python, about to become another program, sees which files that one would inherit, and closes them."""
 # Programs that are started, and why. What they open is theirs.
 PROGRAMS = {
     "fc-list": "matplotlib asks for the fonts",
@@ -154,6 +156,7 @@ def not_allowed(folder: Path, part: str, opened: set[str], pid: str) -> set[str]
     prefixes = tuple(prefix.format(**values) for prefix in ALLOWED)
     whole = {prefix.rstrip("/") for prefix in prefixes} | {str(root) for root in SOURCE_ROOTS}
     left = {path for path in opened - whole - ALLOWED_FILES.keys() if not path.startswith(prefixes)}
+    left = {path for path in left if not OF_A_NEW_PROCESS.fullmatch(path)}
     for verb, model, reads, writes, _ in [] if part == "start" else requests_of(folder, part):
         hub = f"{folder}/hub/models--{model.replace('/', '--')}/" if verb == "fetch" else "\0"
         left = {
