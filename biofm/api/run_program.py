@@ -75,9 +75,8 @@ class RunProgram(Verb[ProgramSummary]):
     ]
     input: Annotated[
         str | Path,
-        Option("Give the program this array, a .npy file with a .json file of the same name beside it."),
+        Option("Give the program this array, a .npy file."),
         Reads("input"),
-        Reads("spacing"),
     ]
     output: Annotated[
         str | Path,
@@ -91,6 +90,16 @@ class RunProgram(Verb[ProgramSummary]):
         Writes("output"),
     ]
     _: KW_ONLY
+    spacing: Annotated[
+        str | Path | None,
+        Option(
+            "Read the spacing of the array from this .json file. By default it has the name of the array and "
+            "lies beside it.",
+            metavar="FILE",
+            group="Input",
+        ),
+        Reads("spacing"),
+    ] = None
     time_limit_s: Annotated[
         float,
         Option("Stop the program after this many seconds.", flag="--time-limit", group="Run"),
@@ -114,7 +123,8 @@ class RunProgram(Verb[ProgramSummary]):
             if path.suffix.lower() != SUFFIX:
                 what = "run-program reads and writes .npy files"
                 raise kind(what, where=str(path), remedy="Give a name that ends in .npy")
-        reads = {"program": (program,), "input": (array,), "spacing": (spacing_path(array),)}
+        spacing = path_of(self.spacing) if self.spacing is not None else spacing_path(array)
+        reads = {"program": (program,), "input": (array,), "spacing": (spacing,)}
         writes = {
             "output": Target(path=output, overwrite=self.overwrite),
             "provenance": Target(path=spacing_path(output), overwrite=self.overwrite),

@@ -68,6 +68,14 @@ def torch_sum(name: str) -> str:
     return sha256(Path(name).read_bytes()).hexdigest()
 
 
+def test_the_spacing_may_lie_elsewhere() -> None:
+    save_program(Count(), torch.zeros(3, 4, 5))
+    save_array(some_array())
+    Path("input.json").rename("elsewhere.json")
+    summary = biofm.run_program("program.pt2", "input.npy", "output.npy", spacing="elsewhere.json")
+    assert summary.spacing_mm == tuple(SPACING)
+
+
 def test_an_output_is_an_input_of_the_next_run() -> None:
     save_program(Count(), torch.zeros(3, 4, 5))
     save_array(some_array() * 9)
