@@ -6,7 +6,6 @@ And what several rooms of the tests use: a ledger of one test alone, processes, 
 import os
 import random
 import resource
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -23,6 +22,7 @@ import torch
 
 from tests import forkserver
 from tests.forkserver import ForkServer
+from tests.ledgers import open_ledger
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE_ROOTS = (ROOT, ROOT / "kernels", ROOT / "datasets")
@@ -100,7 +100,7 @@ def read_ledger(state_folder: Path) -> ReadLedger:
     """Return a function that runs a query on the ledger of this test alone."""
 
     def read(query: str) -> list[tuple[Any, ...]]:
-        with closing(sqlite3.connect(state_folder / "biofm" / "ledger.sqlite3")) as connection:
+        with closing(open_ledger(state_folder / "biofm" / "ledger.sqlite3")) as connection:
             return connection.execute(query).fetchall()
 
     return read

@@ -26,7 +26,7 @@ from biofm.api import (
     RunProgram,
     Score,
 )
-from biofm.cli import data, policy
+from biofm.cli import audit, data, policy
 from biofm.cli.commands import Command, Group, command
 from biofm.cli.estimate import (
     show_embed_estimate,
@@ -131,6 +131,7 @@ for one in COMMANDS:
     app.command(cls=Command)(one)
 app.add_typer(data.app, name="data")
 app.add_typer(policy.app, name="policy")
+app.add_typer(audit.app, name="audit")
 
 
 def main() -> NoReturn:

@@ -4,7 +4,6 @@ import inspect
 import io
 import json
 import pydoc
-import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import KW_ONLY, FrozenInstanceError, dataclass, field, make_dataclass
@@ -36,6 +35,7 @@ from biofm.policy import (
     RunsCode,
     Writes,
 )
+from tests.ledgers import open_ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ def read_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[st
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
     def read(query: str) -> list[tuple[Any, ...]]:
-        with closing(sqlite3.connect(ledger_path())) as connection:
+        with closing(open_ledger(ledger_path())) as connection:
             return connection.execute(query).fetchall()
 
     return read

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from biofm.api.declaration import GROUPS
 from biofm.api.fitting import members_of
 from biofm.cli import app
+from biofm.cli.audit import app as audit
 from biofm.cli.commands import LEAST_FOR_BOXES
 from biofm.cli.data import app as data
 from biofm.cli.policy import app as policy
@@ -22,12 +23,17 @@ COMMANDS = {
         for one in app.registered_commands
         if one.callback
     },
-    **{f"data {one.callback.__name__}": one.callback for one in data.registered_commands if one.callback},
-    **{f"policy {one.callback.__name__}": one.callback for one in policy.registered_commands if one.callback},
+    **{
+        f"{name} {one.callback.__name__}": one.callback
+        for name, group in (("data", data), ("audit", audit), ("policy", policy))
+        for one in group.registered_commands
+        if one.callback
+    },
 }
 UNITS = {
-    "batches", "folds", "gigabytes", "groups", "layer", "members", "neighbours", "probability", "processes",
-    "residue", "residues", "rows", "seconds", "sequences", "share", "steps", "times", "tokens", "units",
+    "batches", "entries", "folds", "gigabytes", "groups", "layer", "members", "neighbours", "probability",
+    "processes", "residue", "residues", "rows", "seconds", "sequences", "share", "steps", "times", "tokens",
+    "units",
 }  # fmt: skip
 WITHOUT_UNIT = {"seed", "learning_rate", "lora_rank", "threshold", "weights"}
 """Numbers without a unit, or in the unit of a measurement that the user gives."""
@@ -67,7 +73,7 @@ each_option = pytest.mark.parametrize(
     ],
 )
 each_command = pytest.mark.parametrize("name", COMMANDS)
-each_page = pytest.mark.parametrize("name", [*COMMANDS, "", "data", "policy"])
+each_page = pytest.mark.parametrize("name", [*COMMANDS, "", "data", "audit", "policy"])
 
 
 def help_of(name: str, width: int = WIDTH) -> list[str]:

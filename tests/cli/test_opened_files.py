@@ -8,7 +8,6 @@ import json
 import os
 import re
 import shutil
-import sqlite3
 import subprocess
 import sys
 import sysconfig
@@ -30,6 +29,7 @@ from biofm.models import Checkpoint, esm2, write_checkpoint
 from biofm.nn import MaskedLM, initialise
 from tests.cli.every_verb import HUB_NAME, MARK
 from tests.cli.tables import oiliness, sequences, write
+from tests.ledgers import open_ledger
 from tests.programs import Smooth, save_array, save_program, some_array
 
 pytestmark = [
@@ -128,7 +128,7 @@ def parse(lines: list[str]) -> dict[str, Part]:
 def requests_of(folder: Path, part: str) -> list[tuple[str, str, set[str], dict[str, Any], str]]:
     """Verb, model, reads, writes and outcome of each request of a part, by its own ledger."""
     query = "SELECT verb, model, reads, writes, outcome FROM requests JOIN outcomes ON request = id"
-    with closing(sqlite3.connect(folder / "state" / part / "biofm" / "ledger.sqlite3")) as ledger:
+    with closing(open_ledger(folder / "state" / part / "biofm" / "ledger.sqlite3")) as ledger:
         rows = ledger.execute(query).fetchall()
     return [
         (verb, model, {p for paths in json.loads(reads).values() for p in paths}, json.loads(writes), outcome)

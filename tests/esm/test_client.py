@@ -1,7 +1,6 @@
 """Our client in the place of the package's own: its examples, what scripts do with it, and wrong inputs."""
 
 import re
-import sqlite3
 from collections.abc import Callable
 from importlib.metadata import metadata, version
 from pathlib import Path
@@ -16,6 +15,7 @@ import biofm.esm
 from biofm.core import BiofmError, InputError, ModelError, OptionError
 from biofm.esm import ESMC
 from biofm.gate import ledger_path
+from tests.ledgers import open_ledger
 
 N_LAYERS, WIDTH, N_TOKENS = 2, 64, 64
 
@@ -115,7 +115,7 @@ def test_a_protein_without_a_sequence_has_no_tokens(client: ESMC) -> None:
 
 def test_loading_passes_the_gate(path: Path) -> None:
     ESMC.from_pretrained(path, device="cpu")
-    with sqlite3.connect(ledger_path()) as ledger:
+    with open_ledger(ledger_path()) as ledger:
         verb, reads = ledger.execute("SELECT verb, reads FROM requests ORDER BY id DESC").fetchone()
     assert verb == "load"
     assert str(path) in reads

@@ -51,7 +51,7 @@ def test_a_verb_that_is_not_declared_opens_nothing_and_is_remembered(
         "'synthesise' is not one of the verbs configure, contacts, describe, embed, "
     )
     (row,) = read_ledger("SELECT verb, decision, rule, options FROM requests")
-    assert row == ("synthesise", "refuse", "research: what is not declared is refused", '{"n": 3}')
+    assert row == ("synthesise", "refuse", "research: what is not declared is refused", '{"n":3}')
     assert read_ledger(OUTCOME) == [("refuse", None, None)]
 
 

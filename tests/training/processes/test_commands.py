@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from biofm import api
 from biofm.gate import ledger_path
 from biofm.training import PretrainRecipe
 from tests.conftest import StartProcess
+from tests.ledgers import open_ledger
 from tests.training.processes.conftest import losses_of
 
 DEADLINE_S = 300  # a process that takes longer hangs, even on a busy machine
@@ -102,7 +102,7 @@ def processes_of(folder: Path) -> dict[str, int]:
 
 def passed_the_gate(folder: Path) -> list[str]:
     """Return the roles in which processes wrote into a folder to the end, by the ledger."""
-    with closing(sqlite3.connect(ledger_path())) as ledger:
+    with closing(open_ledger(ledger_path())) as ledger:
         query = "SELECT writes FROM requests JOIN outcomes ON request = id WHERE outcome = 'completed'"
         writes = [json.loads(text) for (text,) in ledger.execute(query)]
     return sorted(role for roles in writes for role, it in roles.items() if it["path"] == str(folder))

@@ -1,15 +1,17 @@
 """A ledger works if other processes write to it at the same time, or earlier versions have written it."""
 
-import json
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from biofm.gate import ask, ledger_path
+from biofm.gate.ledger.reading import entries_of
+from biofm.gate.ledger.verify import verify
 from biofm.policy import Request
 from tests.conftest import ReadLedger, StartProcess
 
@@ -50,7 +52,7 @@ def test_many_processes_write_at_once_and_nothing_is_lost(
     assert read_ledger("SELECT count(*) FROM requests") == [(80,)]
 
 
-# The first version of biofm made this ledger, which has no options.
+# The first version of biofm made this ledger, which is not chained and has no options.
 EARLIER = """
 CREATE TABLE requests (
     id INTEGER PRIMARY KEY, time TEXT NOT NULL, principal TEXT NOT NULL, user TEXT NOT NULL, verb TEXT NOT
@@ -96,24 +98,39 @@ def earlier_ledger(state_folder: Path) -> list[tuple[Any, ...]]:
         return connection.execute("SELECT * FROM requests ORDER BY id").fetchall()
 
 
-def test_a_ledger_of_an_earlier_version_goes_on_with_options_and_keeps_its_rows(
-    earlier_ledger: list[tuple[Any, ...]], make_request: MakeRequest, read_ledger: ReadLedger
+def test_a_ledger_of_an_earlier_version_is_kept_beside_the_new_one_and_named_in_it(
+    earlier_ledger: list[tuple[Any, ...]], make_request: MakeRequest, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with ask(make_request(options={"layer": 2})):
-        pass
+    for layer in (2, 3):
+        with ask(make_request(options={"layer": layer})):
+            pass
 
-    rows = read_ledger("SELECT * FROM requests ORDER BY id")
-    assert rows[:3] == [(*row, "{}") for row in earlier_ledger]
-    assert [json.loads(row[-1]) for row in rows[3:]] == [{"layer": 2}]
-    assert read_ledger("SELECT request, outcome FROM outcomes ORDER BY request") == [
-        (1, "completed"),
-        (4, "completed"),
+    kept = ledger_path().with_name("ledger-before.sqlite3")
+    with closing(sqlite3.connect(kept)) as connection:
+        assert connection.execute("SELECT * FROM requests ORDER BY id").fetchall() == earlier_ledger
+    first = next(entries_of(ledger_path())).fields
+    assert first["before"] == {"name": kept.name, "sha256": sha256(kept.read_bytes()).hexdigest()}
+    assert caplog.messages == [
+        "biofm: the ledger of an earlier version is kept as ledger-before.sqlite3, and a new one begins"
     ]
-    with (
-        closing(sqlite3.connect(ledger_path())) as connection,
-        pytest.raises(sqlite3.IntegrityError, match="the ledger only grows"),
-    ):
-        connection.execute("UPDATE requests SET options = '{}'")
+    assert verify(ledger_path()).findings == ()
+    assert oct(kept.stat().st_mode & 0o777) == "0o600"
+    assert {path.name for path in kept.parent.iterdir()} == {kept.name, "ledger.sqlite3"}
+
+
+def test_a_change_of_the_kept_ledger_is_found(
+    earlier_ledger: list[tuple[Any, ...]], make_request: MakeRequest
+) -> None:
+    with ask(make_request()):
+        pass
+    kept = ledger_path().with_name("ledger-before.sqlite3")
+    with kept.open("ab") as file:
+        file.write(b"more")
+    changed = verify(ledger_path()).findings
+    kept.unlink()
+
+    assert changed == ("The ledger of an earlier version, ledger-before.sqlite3, was changed.",)
+    assert "cannot be read (No such file" in verify(ledger_path()).findings[0]
 
 
 def test_many_processes_find_a_ledger_of_an_earlier_version_at_once_and_nothing_is_lost(
@@ -121,19 +138,26 @@ def test_many_processes_find_a_ledger_of_an_earlier_version_at_once_and_nothing_
 ) -> None:
     remember_at_once(start_python, 4)
 
-    assert [row[:-1] for row in read_ledger("SELECT * FROM requests ORDER BY id")[:3]] == earlier_ledger
-    numbers = read_ledger("SELECT json_extract(options, '$.number') FROM requests WHERE id > 3")
+    kept = ledger_path().with_name("ledger-before.sqlite3")
+    with closing(sqlite3.connect(kept)) as connection:
+        assert connection.execute("SELECT * FROM requests ORDER BY id").fetchall() == earlier_ledger
+    numbers = read_ledger("SELECT json_extract(options, '$.number') FROM requests")
     assert sorted(numbers) == sorted([(number,) for number in range(20)] * 4)
+    assert verify(ledger_path()).findings == ()
 
 
-def test_an_earlier_version_can_still_write_to_the_ledger_of_this_one(
+def test_an_earlier_version_that_writes_into_this_ledger_is_found(
     make_request: MakeRequest, read_ledger: ReadLedger
 ) -> None:
     with ask(make_request(options={"layer": 2})):
         pass
-
     with closing(sqlite3.connect(ledger_path())) as connection:
+        connection.executescript(EARLIER)
         connection.execute(REMEMBER_EARLIER)
         connection.commit()
 
-    assert read_ledger("SELECT user, options FROM requests WHERE id = 2") == [("rosalind", "{}")]
+    with ask(make_request(options={"layer": 3})):
+        pass
+
+    assert read_ledger("SELECT count(*) FROM temp.requests") == [(2,)]
+    assert "The table requests is no part of a ledger." in verify(ledger_path()).findings

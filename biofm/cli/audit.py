@@ -1,0 +1,214 @@
+"""The group ``biofm audit`` shows, verifies and exports the ledger, and signs how far it went."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from biofm_datasets.text import format_count
+from typer import Exit, Option, Typer
+
+from biofm.cli.commands import CHOICE, Command, Group, Json
+from biofm.cli.printing import print_json, print_result, print_table
+from biofm.core.errors import LedgerError, OptionError
+from biofm.gate import ledger_path
+from biofm.gate.ledger.entries import Entry, canonical
+from biofm.gate.ledger.fhir import audit_event
+from biofm.gate.ledger.heads import Method, make_head, read_head
+from biofm.gate.ledger.reading import entries_of
+from biofm.gate.ledger.verify import verify as verify_ledger
+
+LINES_AT_ONCE = 1_000
+
+Verb = Annotated[
+    str | None,
+    Option("--verb", help="Show only this verb, such as embed. By default all are shown.", metavar="VERB"),
+]
+Since = Annotated[
+    str | None,
+    Option(
+        "--since",
+        help="Show only what was written at this time (UTC) or later: 2026-11-30 or 2026-11-30T09:00. "
+        "By default there is no such limit.",
+        metavar="TIME",
+    ),
+]
+Last = Annotated[
+    int,
+    Option(
+        "--last", help="Show at most this many entries, the newest. 0 shows all entries.", metavar="N", min=0
+    ),
+]
+HeadFile = Annotated[
+    Path | None,
+    Option(
+        "--head",
+        help="Compare the ledger with a head that `biofm audit head` printed and that was kept elsewhere. "
+        "By default none is compared, and a cut tail cannot be found.",
+        metavar="PATH",
+    ),
+]
+KeyFile = Annotated[
+    Path | None,
+    Option(
+        "--key",
+        help="Check the head's signature with this key: the one that signed it, or its public key. "
+        "By default there is none, which --head does not allow.",
+        metavar="PATH",
+    ),
+]
+SigningKey = Annotated[
+    Path,
+    Option(
+        "--key",
+        help="Sign with the key in this file, outside the ledger's folder. A missing file is made, and for "
+        "ed25519 the public key beside it, with the ending .pub.",
+        metavar="PATH",
+    ),
+]
+Sign = Annotated[
+    Method,
+    Option(
+        "--sign",
+        help="Sign by this method: hmac-sha256, whose key also checks, or ed25519, whose public key checks "
+        "and which needs the package cryptography.",
+        metavar=CHOICE,
+    ),
+]
+Format = Annotated[
+    Literal["jsonl", "fhir"],
+    Option(
+        "--format",
+        help="Print each entry on a line, in this form: jsonl as it is stored, or fhir as an AuditEvent of "
+        "FHIR R5.",
+        metavar=CHOICE,
+    ),
+]
+
+app = Typer(
+    cls=Group,
+    no_args_is_help=True,
+    help="Read the ledger, which remembers every request and how it ended, and prove that nobody changed it.",
+)
+
+
+@app.command(cls=Command)
+def show(verb: Verb = None, since: Since = None, last: Last = 20, json: Json = False) -> None:
+    """Show the newest entries of the ledger, the oldest of them first."""
+    earliest = None if since is None else _time(since)
+    path, requests = ledger_path(), set[int]()
+    found = []
+    for entry, fields in _contents(path):
+        if verb is not None:
+            if fields.get("verb") == verb:
+                requests.add(entry.seq)
+            if entry.seq not in requests and fields.get("request") not in requests:
+                continue
+        if earliest is None or _time(str(fields.get("time"))) >= earliest:
+            found.append((entry, fields))
+    if not found:
+        what = "no entry of the ledger is of this verb and time"
+        raise LedgerError(what, where=str(path), remedy="Leave out --verb or --since")
+    found = found[-last:] if last else found
+    if json:
+        print_json([{"seq": entry.seq, **fields} for entry, fields in found])
+    else:
+        rows = [(str(entry.seq), str(fields.get("time", "")), *_spelt(fields)) for entry, fields in found]
+        print_table(rows, header=("entry", "time", "kind", "what"))
+
+
+@app.command(cls=Command)
+def verify(head: HeadFile = None, key: KeyFile = None, json: Json = False) -> None:
+    """Verify that nobody changed, removed or reordered entries; the exit code is 1 if somebody did."""
+    if (head is None) != (key is None):
+        what = "a head and the key that signed it go together"
+        raise OptionError(what, where="--head", remedy="Give --head and --key, or neither")
+    path = ledger_path()
+    report = verify_ledger(path, read_head(head, key, path) if head and key else None)
+    if json:
+        print_json(asdict(report))
+    else:
+        count = format_count(report.n_entries, "entry", "entries")
+        result = "is whole" if not report.findings else format_count(len(report.findings), "fault")
+        said = result if not report.findings else f"has {result}"
+        print_result(
+            "\n".join([*report.findings, *report.notes, f"The ledger {path}, with {count}, {said}."])
+        )
+    if report.findings:
+        raise Exit(1)
+
+
+@app.command(cls=Command)
+def export(format: Format = "jsonl") -> None:
+    """Print the whole ledger, archives included, for programs. The same ledger gives the same bytes."""
+    lines = _lines() if format == "jsonl" else _events()
+    while block := list(islice(lines, LINES_AT_ONCE)):
+        print_result("\n".join(block))
+
+
+@app.command(cls=Command)
+def head(key: SigningKey, sign: Sign = "hmac-sha256") -> None:
+    """Print a signed line that says how far the ledger goes, to be kept where nobody can change it.
+
+    `biofm audit verify --head` then also finds a cut tail, and an earlier copy in the ledger's place.
+    """
+    print_result(canonical(asdict(make_head(ledger_path(), key, sign))))
+
+
+def _lines() -> Iterator[str]:
+    """Yield the entries as they are stored."""
+    for entry in entries_of(ledger_path()):
+        yield entry.line
+
+
+def _events() -> Iterator[str]:
+    """Yield the entries as AuditEvents."""
+    identity = ""
+    for entry, fields in _contents(ledger_path()):
+        identity = identity or str(fields.get("ledger"))
+        yield canonical(audit_event(entry, identity))
+
+
+def _contents(path: Path) -> Iterator[tuple[Entry, dict[str, Any]]]:
+    """Yield the entries with what they say.
+
+    Raises:
+        LedgerError: An entry is damaged.
+    """
+    for entry in entries_of(path):
+        try:
+            yield entry, entry.fields
+        except ValueError as error:
+            remedy = "Say `biofm audit verify` to see all that is wrong with it"
+            what = f"entry {entry.seq} is damaged"
+            raise LedgerError(what, where=str(path), remedy=remedy) from error
+
+
+def _time(text: str) -> datetime:
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError as error:
+        remedy = "Write it like 2026-11-30 or 2026-11-30T09:00"
+        raise OptionError(f"{text!r} is no time", where="--since", remedy=remedy) from error
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def _spelt(fields: dict[str, Any]) -> tuple[str, str]:
+    """Return the kind of an entry, and what it says in a few words."""
+    kind = str(fields.get("kind"))
+    return kind, SPELT.get(kind, "").format_map(defaultdict(str, fields)).strip()
+
+
+SPELT = {
+    "segment": "segment {segment} of the ledger {ledger}",
+    "request": "{user} asked for {verb}: {decision}",
+    "outcome": "{request} is {outcome} {error}",
+    "label": "{holder} has the labels {labels} in the session '{session}'",
+    "session": "{holder} {action} the session '{session}'",
+    "approval": "approval of a request of {holder} was {action}",
+    "output": "{path} has the labels {labels}",
+}
+"""What a table says of each kind of entry."""

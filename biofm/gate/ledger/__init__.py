@@ -1,0 +1,8 @@
+"""The ledger keeps what was asked, answered and done, in a chain of entries that can be verified."""
+
+from biofm.gate.ledger.book import ApprovalState, Book, FileIdentity
+from biofm.gate.ledger.ledger import Ledger
+from biofm.gate.ledger.place import ledger_path
+from biofm.gate.ledger.records import Outcome
+
+__all__ = ["ApprovalState", "Book", "FileIdentity", "Ledger", "Outcome", "ledger_path"]
