@@ -40,7 +40,7 @@ def test_an_estimate_of_scoring_is_in_the_ledger_as_reading_alone(
     estimated = Score(None, "out.csv", wild_type=fasta, all_singles=True).estimate()
     assert estimated.n_variants == 19 * 57
     assert read_ledger("SELECT verb, reads, writes FROM requests WHERE verb <> 'load'") == [
-        ("estimate", json.dumps({"wild_type": [str(fasta)]}), "{}")
+        ("estimate", f'{{"wild_type":["{fasta}"]}}', "{}")
     ]
 
 

@@ -34,10 +34,13 @@ NOT_PERMITTED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 @contextmanager
 def faults_of(path: Path) -> Iterator[None]:
-    """Turn the errors of SQLite and of files within the ``with`` into LedgerError."""
+    """Turn the errors of SQLite and of files within the ``with`` into LedgerError.
+
+    Python cannot decode a message of SQLite that quotes damaged names.
+    """
     try:
         yield
-    except (OSError, sqlite3.Error) as error:
+    except (OSError, sqlite3.Error, UnicodeDecodeError) as error:
         what, remedy = explained(error, path)
         raise LedgerError(what, where=str(path), remedy=remedy) from error
 
@@ -143,7 +146,7 @@ def explained(error: Exception, path: Path) -> tuple[str, str]:
     elif _is_locked(error):
         what = f"another process has locked the ledger for {BUSY_TIMEOUT_S:.0f} s"
         remedy = f"Wait until it ends, or end it (`fuser {path}` shows its number)"
-    elif name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
+    elif name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")) or isinstance(error, UnicodeDecodeError):
         what, remedy = f"the ledger is damaged ({error})", away
     elif name == "SQLITE_ERROR":
         what, remedy = f"another version of biofm has written the ledger ({error})", away

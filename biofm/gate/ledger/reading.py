@@ -59,9 +59,9 @@ def snapshot_of(path: Path) -> Snapshot:
             ):
                 try:
                     read(connection, found)
-                except sqlite3.Error as error:
+                except (sqlite3.Error, UnicodeDecodeError) as error:
                     found.faults.append(f"SQLite cannot read the {what} of the ledger ({error}).")
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         found.faults.append(f"SQLite cannot open the ledger ({error}).")
     return found
 
@@ -103,10 +103,9 @@ def rows_of(connection: sqlite3.Connection) -> list[Row]:
 
 def table_of(connection: sqlite3.Connection, name: str) -> list[Any]:
     """Return the rows of a side table, with the type of each value."""
-    columns = [row[1] for row in connection.execute(f"PRAGMA table_info({name})")]
-    names = [column.decode() if isinstance(column, bytes) else column for column in columns]
-    values = ", ".join(f"{one}, typeof({one})" for one in names)
-    return connection.execute(f"SELECT {values} FROM {name} ORDER BY {', '.join(names)}").fetchall()
+    columns = SIDE_TABLES[name]
+    values = ", ".join(f"{one}, typeof({one})" for one in columns)
+    return connection.execute(f"SELECT {values} FROM {name} ORDER BY {', '.join(columns)}").fetchall()
 
 
 @contextmanager

@@ -11,7 +11,12 @@ from functools import cache
 
 FORMAT = 1
 """The version of the tables. SQLite keeps it as ``user_version``."""
-SIDE_TABLES = ("holders", "outputs", "approvals")
+SIDE_TABLES = {
+    "holders": ("holder", "session", "labels", "opened_seq", "closed_seq"),
+    "outputs": ("device", "inode", "size", "ctime_ns", "sha256", "labels", "holder"),
+    "approvals": ("seq", "request_hash", "holder", "expires", "used"),
+}
+"""The columns of each side table."""
 
 _GROWS = "BEGIN SELECT RAISE(ABORT, 'the ledger only grows'); END"
 _NEWEST = "(SELECT json_extract(body, '$.archive.last') FROM entries ORDER BY seq DESC LIMIT 1)"

@@ -176,6 +176,15 @@ def test_a_changed_byte_of_the_file_leaves_the_export_as_it_is_or_is_reported(
     assert unreported_bytes(whole, tmp_path / "damaged.sqlite3", 150, seed=1) == []
 
 
+def test_a_damaged_name_of_a_column_is_reported(ledger: Path) -> None:
+    content = ledger.read_bytes()
+    assert b"expires INTEGER" in content
+    ledger.write_bytes(content.replace(b"expires INTEGER", b"\xb1xpires INTEGER"))
+    findings = verify(ledger).findings
+    assert "The table approvals was changed." in findings
+    assert any(one.startswith("SQLite cannot read the side tables of the ledger (") for one in findings)
+
+
 def test_a_truncated_file_is_reported(ledger: Path) -> None:
     with ledger.open("r+b") as file:
         file.truncate(ledger.stat().st_size - 4096)
