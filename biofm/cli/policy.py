@@ -159,11 +159,11 @@ def _sound(word: str) -> "Policy":
 def _read_case(path: Path) -> Case:
     """Return the request and the evidence of a file. Raises InputError if they are not well formed."""
     from biofm.api.request import VERBS  # these bring numpy, and what help does not need
-    from biofm.gate import STANDARD_INPUT, open_input
+    from biofm.gate import EVERYWHERE, STANDARD_INPUT, open_input
     from biofm.policy.documents import MAX_BYTES, DocumentError, Node, read_json
     from biofm.policy.typed import build
 
-    file = open_input(path, streams=True)
+    file = open_input(path, EVERYWHERE, streams=True)
     data = file.read(MAX_BYTES + 1)
     if path != STANDARD_INPUT:
         file.close()

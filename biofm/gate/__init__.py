@@ -5,9 +5,11 @@ from biofm.gate.inputs import STANDARD_INPUT, open_input
 from biofm.gate.ledger import Ledger, ledger_path
 from biofm.gate.permit import Permit
 from biofm.gate.policies import account_file, policies_in_force, policy_in_force, read_named
+from biofm.gate.roots import EVERYWHERE
 from biofm.gate.scratch import scratch_path, was_finished
 
 __all__ = [
+    "EVERYWHERE",
     "STANDARD_INPUT",
     "Ledger",
     "Permit",

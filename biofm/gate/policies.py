@@ -10,9 +10,11 @@ import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from biofm.gate.inputs import open_without_waiting
+from biofm.gate.roots import EVERYWHERE
 from biofm.policy.documents import MAX_BYTES
 from biofm.policy.files import DEFAULT, SHIPPED, is_policy_name, read_policy, shipped_text
 from biofm.policy.policies import Invalid, Policy
@@ -101,7 +103,7 @@ def _exists(path: Path) -> bool | None:
 def _read_file(path: Path, *, is_system: bool = False) -> Policy | Invalid:
     """Return the policy of a file. It is opened without waiting, because it may be a pipe."""
     try:
-        with open(path, "rb", opener=open_without_waiting) as file:
+        with open(path, "rb", opener=partial(open_without_waiting, EVERYWHERE)) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 return _invalid(path, "it is not an ordinary file", "Name a file of YAML")

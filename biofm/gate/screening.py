@@ -87,7 +87,7 @@ def screen(candidates: Sequence[Candidate], screener: Screener | None) -> Screen
             outcome, reason = Screening.INCOMPLETE, "several sequences have this id"
         outcomes.append(outcome)
         if outcome is not Screening.PASS:
-            reasons[candidate.name] = f"{outcome.word}: {reason}"
+            reasons[candidate.name] = f"{outcome.value}: {reason}"
     return Screened(outcome=gravest(outcomes), reasons=reasons)
 
 

@@ -20,7 +20,7 @@ from biofm.policy.effects import (
     UsesDevice,
     Writes,
 )
-from biofm.policy.evidence import Alteration, Approval, Evidence, Models, Screening
+from biofm.policy.evidence import Alteration, Approval, Evidence, Models
 from biofm.policy.labels import LETTERS, NEVER_TOGETHER, ONLY_WITH_APPROVAL, Labels, letters_of
 from biofm.policy.requests import (
     ESTIMATE,
@@ -33,6 +33,7 @@ from biofm.policy.requests import (
     TargetKind,
     is_plain,
 )
+from biofm.policy.screening import Screening
 from biofm.policy.verdicts import Decision, Verdict
 
 __all__ = [

@@ -12,6 +12,7 @@ from typing import Literal, get_args
 
 from biofm.policy.labels import Labels
 from biofm.policy.requests import require
+from biofm.policy.screening import Screening
 
 
 class Approval(Enum):
@@ -34,22 +35,6 @@ class Models(Enum):
     NONE = "none"
     SIGNED = "signed"
     UNSIGNED = "unsigned"
-
-
-class Screening(Enum):
-    """Says how the sequences were screened, in the words of commec, from the lightest to the gravest.
-
-    SKIP means that nothing was screened. Neither it nor INCOMPLETE or ERROR is ever a PASS.
-    """
-
-    SKIP = "Skip"
-    PASS = "Pass"
-    WARNING_CLEARED = "Warning (Cleared)"
-    FLAG_CLEARED = "Flag (Cleared)"
-    WARNING = "Warning"
-    FLAG = "Flag"
-    INCOMPLETE = "Incomplete"
-    ERROR = "Error"
 
 
 Loss = Literal["deletes", "overwrites"]

@@ -14,11 +14,10 @@ from biofm.policy.requests import Content
 from biofm.policy.typed import NO_LINE_END, Between, Filled, Fits
 
 DNS = r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?"
-PORT = r"(:[1-9][0-9]{0,4})?"
-HOST_PATTERN = rf"^((\*\.)?{DNS}(\.{DNS})*|\[[0-9a-f:.]+\]){PORT}${NO_LINE_END}"
+HOST_PATTERN = rf"^((\*\.)?{DNS}(\.{DNS})*|[0-9a-f:.]*:[0-9a-f:.]*)${NO_LINE_END}"
 
 Name = Annotated[str, Fits(rf"^[a-z0-9][a-z0-9-]{{0,63}}${NO_LINE_END}", "a name of a-z, 0-9 and -")]
-VerbName = Annotated[str, Fits(rf"^[a-z][a-z0-9-]{{0,63}}${NO_LINE_END}", "the name of a verb")]
+VerbName = Annotated[str, Fits(rf"^[a-z][a-z0-9_]{{0,63}}${NO_LINE_END}", "the name of a verb")]
 Sentence = Annotated[
     str,
     Fits(
@@ -30,7 +29,10 @@ Kind = Annotated[
     str, Fits(rf"^[a-z][a-z0-9-]{{0,63}}${NO_LINE_END}", "the kind of a principal, such as person")
 ]
 HostName = Annotated[
-    str, Fits(HOST_PATTERN, "a host in lower case, such as huggingface.co, *.hf.co or 10.0.0.5:11112")
+    str,
+    Fits(
+        HOST_PATTERN, "a host in lower case and without a port, such as huggingface.co, *.hf.co or 10.0.0.5"
+    ),
 ]
 RootPath = Annotated[
     str,

@@ -8,11 +8,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from biofm.policy.evidence import Approval, Evidence, Models, Screening
+from biofm.policy.evidence import Approval, Evidence, Models
 from biofm.policy.labels import LETTERS, NEVER_TOGETHER, WORDS, Labels, letters_of
 from biofm.policy.policies import Invalid, Policy
 from biofm.policy.requests import Content, Principal, Request
 from biofm.policy.rules import decide
+from biofm.policy.screening import Screening
 from biofm.policy.verdicts import Decision
 
 Standing = Literal["held", "open", "asked", "refused"]

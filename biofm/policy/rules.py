@@ -4,11 +4,11 @@ The rules of three and two, and what follows from the other keys of a policy, ar
 allow anything: only a rule of the policy's file does. What no rule of the file covers is refused.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 
-from biofm.policy.evidence import Approval, Evidence, Models, Screening
+from biofm.policy.evidence import Approval, Evidence, Models
 from biofm.policy.files import SHIPPED
+from biofm.policy.hosts import HostError, is_listed
 from biofm.policy.labels import (
     NEVER_TOGETHER,
     ONLY_WITH_APPROVAL,
@@ -16,16 +16,15 @@ from biofm.policy.labels import (
     describe_labels,
     letters_of,
 )
-from biofm.policy.policies import HOST_PATTERN, Invalid, Policy, Rule
+from biofm.policy.policies import Invalid, Policy, Rule
 from biofm.policy.requests import Request
+from biofm.policy.screening import Screening, is_clear
 from biofm.policy.verdicts import Decision, Verdict
 
 THREE = "the rule of three"
 TWO = "the rule of two"
 NOTHING_MATCHED = "what no rule covers is refused"
 DECLARED = "what is not declared is refused"
-CANONICAL_HOST = re.compile(HOST_PATTERN)
-SCREENED = (Screening.PASS, Screening.WARNING_CLEARED, Screening.FLAG_CLEARED)
 CHOOSE = "Name a policy, with biofm --policy or BIOFM_POLICY, whose rules cover it"
 
 Finding = tuple[Decision, str, str, str]
@@ -177,11 +176,11 @@ def _judge_hosts(request: Request, policy: Policy) -> Iterator[Finding]:
 
 
 def _is_listed(host: str, known: tuple[str, ...]) -> bool:
-    """Return whether a host is listed, or is a sub-domain of a listed ``*.`` name."""
-    if host in known:
-        return True
-    is_canonical = "*" not in host and CANONICAL_HOST.search(host) is not None
-    return is_canonical and any(one.startswith("*.") and host.endswith(one[1:]) for one in known)
+    """Return whether a host is listed in its only spelling, or is a sub-domain of a listed ``*.`` name."""
+    try:
+        return is_listed(host, known)
+    except HostError:
+        return False
 
 
 def _judge_surroundings(request: Request, evidence: Evidence, policy: Policy) -> Iterator[Finding]:
@@ -204,7 +203,7 @@ def _judge_surroundings(request: Request, evidence: Evidence, policy: Policy) ->
 
 
 def _judge_screening(status: Screening, policy: Policy) -> Iterator[Finding]:
-    if status in SCREENED and policy.screening.screener is not None:
+    if is_clear(status) and policy.screening.screener is not None:
         return
     name = "sequences are screened"
     if policy.screening.screener is None or status is Screening.SKIP:

@@ -5,40 +5,36 @@ end is never taken for harmless.
 """
 
 from collections.abc import Iterable
-from enum import IntEnum
+from enum import Enum
+from functools import total_ordering
 
 
-class Screening(IntEnum):
-    """Orders the outcomes of a screening by gravity, so that the gravest of several is their ``max``."""
+@total_ordering
+class Screening(Enum):
+    """Orders the outcomes of a screening by gravity, so that the gravest of several is their ``max``.
 
-    SKIP = 0
-    PASS = 1
-    CLEARED_WARNING = 2
-    CLEARED_FLAG = 3
-    WARNING = 4
-    FLAG = 5
-    INCOMPLETE = 6
-    ERROR = 7
+    The values are commec's words. SKIP means that nothing was screened.
+    """
 
-    @property
-    def word(self) -> str:
-        """The outcome as commec spells it."""
-        return WORDS[self]
+    SKIP = "Skip"
+    PASS = "Pass"
+    CLEARED_WARNING = "Warning (Cleared)"
+    CLEARED_FLAG = "Flag (Cleared)"
+    WARNING = "Warning"
+    FLAG = "Flag"
+    INCOMPLETE = "Incomplete"
+    ERROR = "Error"
+
+    def __lt__(self, other: object) -> bool:
+        if not isinstance(other, Screening):
+            return NotImplemented
+        return GRAVITY[self] < GRAVITY[other]
 
 
-WORDS = {
-    Screening.SKIP: "Skip",
-    Screening.PASS: "Pass",
-    Screening.CLEARED_WARNING: "Warning (Cleared)",
-    Screening.CLEARED_FLAG: "Flag (Cleared)",
-    Screening.WARNING: "Warning",
-    Screening.FLAG: "Flag",
-    Screening.INCOMPLETE: "Incomplete",
-    Screening.ERROR: "Error",
-}
+GRAVITY = {outcome: place for place, outcome in enumerate(Screening)}
 CLEAR = frozenset({Screening.PASS, Screening.CLEARED_WARNING, Screening.CLEARED_FLAG})
 """The outcomes after which a sequence may be made or sent."""
-BY_WORD = {word: outcome for outcome, word in WORDS.items()} | {"-": Screening.INCOMPLETE}
+BY_WORD = {outcome.value: outcome for outcome in Screening} | {"-": Screening.INCOMPLETE}
 """The outcomes by commec's words; a dash is what an interrupted run of commec leaves."""
 
 

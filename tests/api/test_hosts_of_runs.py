@@ -53,7 +53,7 @@ def test_a_run_that_logs_to_weights_and_biases_names_its_hosts(
     with pytest.raises(MissingExtraError):
         begin(tmp_path, "mine")
 
-    ((hosts, decision),) = read_ledger(f"SELECT contacts, decision FROM requests WHERE verb = '{verb}'")
+    ((hosts, decision),) = read_ledger(f"SELECT hosts, decision FROM requests WHERE verb = '{verb}'")
     assert json.loads(hosts) == (WEIGHTS_AND_BIASES if mode == "online" else [])
     assert decision == "allow"
 
@@ -72,13 +72,13 @@ def test_a_server_that_the_policy_does_not_know_is_refused_before_any_work(
     monkeypatch.setenv("WANDB_BASE_URL", "https://wandb.example.org")
     with pytest.raises(RefusedError, match=r"this request contacts wandb\.example\.org"):
         begin(tmp_path, "mine")
-    ((contacts, decision),) = read_ledger(f"SELECT contacts, decision FROM requests WHERE verb = '{verb}'")
+    ((contacts, decision),) = read_ledger(f"SELECT hosts, decision FROM requests WHERE verb = '{verb}'")
     assert (json.loads(contacts), decision) == (["wandb.example.org"], "refuse")
 
 
 def test_without_a_project_nobody_is_contacted(tmp_path: Path, read_ledger: ReadLedger) -> None:
     begin_to_pretrain(tmp_path, "")
-    assert {hosts for (hosts,) in read_ledger("SELECT contacts FROM requests")} == {"[]"}
+    assert {hosts for (hosts,) in read_ledger("SELECT hosts FROM requests")} == {"[]"}
 
 
 @pytest.mark.parametrize(
@@ -103,6 +103,6 @@ def test_a_model_is_fetched_from_the_host_that_stands_in_the_request(
     with pytest.raises((ModelError, RefusedError)):
         biofm.load("esm2-8m")
 
-    ((named, decision),) = read_ledger("SELECT contacts, decision FROM requests WHERE verb = 'fetch'")
+    ((named, decision),) = read_ledger("SELECT hosts, decision FROM requests WHERE verb = 'fetch'")
     assert tuple(json.loads(named)) == hosts
     assert decision == ("refuse" if "example" in endpoint else "allow")

@@ -157,7 +157,7 @@ def test_a_wrong_manifest_is_refused_with_a_reason(
 
 def test_a_key_that_stands_twice_is_refused(manifest: Path, key: Path) -> None:
     manifest.write_text(manifest.read_text().replace('"version": 1', '"version": 1, "version": 1'))
-    with pytest.raises(ModelError, match="a key stands twice"):
+    with pytest.raises(ModelError, match="the key 'version' stands there twice"):
         read_manifest(manifest, key)
 
 

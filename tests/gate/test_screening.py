@@ -135,11 +135,11 @@ def test_every_truncation_of_a_set_of_hashes_is_an_error() -> None:
 
 @pytest.mark.parametrize("version", ["0.3", "0.4"])
 def test_the_outcomes_of_commec_are_read_for_each_sequence(version: str, path: Path) -> None:
-    words = [outcome.word for outcome in Screening]
+    words = [outcome.value for outcome in Screening]
     path.write_text(json.dumps(commec(*((word, 60, word) for word in words), version=version)))
     screener = open_screener(f"commec:{path}")
     for outcome in Screening:
-        assert screener.screen(dna(LISTED, outcome.word)) == (outcome, "Said by commec.")
+        assert screener.screen(dna(LISTED, outcome.value)) == (outcome, "Said by commec.")
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,9 @@ from biofm.gate import Ledger  # noqa: E402
 from biofm.policy import Decision, Principal, Request, Target, Verdict  # noqa: E402
 
 BODY = "x" * 600
-ALLOW = Verdict(decision=Decision.ALLOW, rule="research: a person at a terminal", reason="a reason")
+ALLOW = Verdict(
+    decision=Decision.ALLOW, rule="research: a-person", reason="a reason", remedy="", evidence=("held: none",)
+)
 REQUEST = Request(
     verb="embed",
     verbs=frozenset({"embed"}),
@@ -28,6 +30,12 @@ REQUEST = Request(
     options={"pooling": "mean", "layer": -1, "tokens_per_batch": 2048, "dtype": "float32", "window": None},
     reads={"input": (Path("proteins.fasta"),), "weights": (Path("model.safetensors"), Path("config.json"))},
     writes={"output": Target(path=Path("out.h5ad"))},
+    hosts=(),
+    sends=frozenset(),
+    code=(),
+    device="auto",
+    model="protein-nano",
+    once=frozenset({"input"}),
 )
 
 

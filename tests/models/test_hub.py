@@ -21,6 +21,7 @@ Fetch = Callable[..., list[str]]
 class Hub(BaseHTTPRequestHandler):
     """Serves one repository of two files. Where ``leads`` names a path, its files lie at another address."""
 
+    leads: dict[str, str]
     visits: list[str]
     port: int
 

@@ -123,8 +123,8 @@ def test_research_lists_the_hosts_that_biofm_contacts() -> None:
 
 
 def test_a_mirror_that_the_policy_lists_is_allowed() -> None:
-    policy = shipped("research", ("[huggingface.co,", '[mirror.lab, "10.0.0.7:8080", huggingface.co,'))
-    assert decision(asking(verb="fetch", hosts=("mirror.lab", "10.0.0.7:8080")), policy) is Decision.ALLOW
+    policy = shipped("research", ("[huggingface.co,", "[mirror.lab, 10.0.0.7, huggingface.co,"))
+    assert decision(asking(verb="fetch", hosts=("mirror.lab", "10.0.0.7")), policy) is Decision.ALLOW
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -238,8 +238,8 @@ def test_incomplete_skipped_or_failed_screening_never_passes(status: Screening) 
     wanted = ("verbs: []\n  screener: null", "verbs: [embed]\n  screener: commec")
     expected = {
         Screening.PASS: Decision.ALLOW,
-        Screening.WARNING_CLEARED: Decision.ALLOW,
-        Screening.FLAG_CLEARED: Decision.ALLOW,
+        Screening.CLEARED_WARNING: Decision.ALLOW,
+        Screening.CLEARED_FLAG: Decision.ALLOW,
         Screening.WARNING: Decision.ASK,
     }.get(status, Decision.REFUSE)
     assert decision(asking(), shipped("research", wanted), screening=status) is expected

@@ -10,12 +10,12 @@ ORDER = ["Skip", "Pass", "Warning (Cleared)", "Flag (Cleared)", "Warning", "Flag
 
 
 def test_the_words_and_their_order_are_those_of_commec() -> None:
-    assert [outcome.word for outcome in sorted(Screening)] == ORDER
+    assert [outcome.value for outcome in sorted(Screening)] == ORDER
     assert [outcome_of(word) for word in ORDER] == sorted(Screening)
 
 
 def test_only_what_was_screened_to_the_end_is_clear() -> None:
-    clear = {outcome.word for outcome in Screening if is_clear(outcome)}
+    clear = {outcome.value for outcome in Screening if is_clear(outcome)}
     assert clear == {"Pass", "Warning (Cleared)", "Flag (Cleared)"}
 
 

@@ -33,8 +33,8 @@ CLEAR = frozenset(
         "holder", "session", "request_hash", "sha256", "device", "inode", "ctime_ns",
     }
 )  # fmt: skip
-"""The fields whose texts stay: words of biofm and of the policy, hosts, numbers, hashes, and the names under which
-labels are held. These must be the same in all segments, so a holder's name is chosen by the gate.
+"""The fields whose texts stay: words of biofm and of the policy, hosts, numbers, hashes, and the names under
+which labels are held. These must be the same in all segments, so a holder's name is chosen by the gate.
 """
 
 

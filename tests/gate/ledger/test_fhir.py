@@ -19,7 +19,7 @@ def test_every_kind_is_a_valid_audit_event(make_request: Callable[..., Request],
     (tmp_path / "in").touch()
     reads, writes = {"input": tmp_path / "in"}, {"output": Target(path=tmp_path / "\udce9 out")}
     for decision in Decision:
-        verdict = Verdict(decision=decision, rule="a rule", reason="A reason.")
+        verdict = Verdict(decision=decision, rule="a rule", reason="A reason.", remedy="Do this", evidence=())
         Ledger(ledger_path()).remember(make_request(reads, writes, verb=f"{decision.name} \n"), verdict)
     with ask(make_request(reads)):
         pass

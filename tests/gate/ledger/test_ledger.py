@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from biofm.core import LedgerError
-from biofm.gate import Ledger, ask, ledger_path, person
+from biofm.gate import Ledger, ask, ledger_path
 from biofm.gate.ledger import FileIdentity, database
 from biofm.policy import Content, Decision, Principal, Request, Target, Verdict
 from tests.conftest import ReadLedger
@@ -64,7 +64,7 @@ def test_an_entry_holds_who_asked_for_what_and_why_it_was_allowed(
     Ledger(ledger_path()).remember(request, ALLOW)
 
     ((principal, user, verb, model, reads, writes, contacts, *verdict),) = read_ledger(
-        "SELECT principal, user, verb, model, reads, writes, contacts, decision, rule, reason FROM requests"
+        "SELECT principal, user, verb, model, reads, writes, hosts, decision, rule, reason FROM requests"
     )
     assert (principal, user, verb, model) == ("person", "rosalind", "load", "facebook/esm2")
     assert json.loads(reads) == {

@@ -15,7 +15,9 @@ from biofm.gate.ledger.texts import key_of_segment
 from biofm.gate.ledger.verify import verify
 from biofm.policy import Decision, Principal, Request, Target, Verdict
 
-ALLOW = Verdict(decision=Decision.ALLOW, rule="a rule", reason="Rosalind may read /patients.")
+ALLOW = Verdict(
+    decision=Decision.ALLOW, rule="a rule", reason="Rosalind may read /patients.", remedy="", evidence=()
+)
 WORDS = {"pooling": frozenset({"mean", "max"}), "notes": frozenset({"mean"})}
 
 MakeRequest = Callable[..., Request]
