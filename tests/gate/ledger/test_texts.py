@@ -13,7 +13,7 @@ from biofm.gate.ledger.entries import Entry
 from biofm.gate.ledger.reading import entries_of
 from biofm.gate.ledger.texts import key_of_segment
 from biofm.gate.ledger.verify import verify
-from biofm.policy import Decision, Principal, Request, Target, Verdict
+from biofm.policy import Content, Decision, Principal, Request, Target, Verdict
 
 ALLOW = Verdict(
     decision=Decision.ALLOW, rule="a rule", reason="Rosalind may read /patients.", remedy="", evidence=()
@@ -40,7 +40,8 @@ def request_of_a_patient(make_request: MakeRequest) -> Request:
         {"output": Target(path=Path("/patients/out.h5ad"))},
         model="patient/model",
         principal=Principal(kind="person", name="rosalind"),
-        contacts=("pacs.example.org",),
+        hosts=("pacs.example.org",),
+        sends=frozenset({Content.FREE}),
         options={"pooling": "mean", "notes": "rosalind", "files": ("rosalind.dcm",), "layer": 3, "a": True},
     )
 
