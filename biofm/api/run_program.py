@@ -187,6 +187,7 @@ class RunProgram(Verb[ProgramSummary]):
             time_s=self.time_limit_s,
             name="the program",
             layers=layers,
+            report=permit.note_worker,
         )
 
 

@@ -233,6 +233,15 @@ def _root(
             metavar="POLICY",
         ),
     ] = None,
+    session: Annotated[
+        str | None,
+        typer.Option(
+            "--session",
+            help="Let the command belong to this session, whose handle `biofm policy begin` printed. Give it "
+            "before the command. By default BIOFM_SESSION names it, else there is none.",
+            metavar="HANDLE",
+        ),
+    ] = None,
     version: Annotated[
         bool,
         typer.Option(
@@ -244,6 +253,10 @@ def _root(
         from biofm.gate import policy_in_force  # brings numpy
 
         context.with_resource(policy_in_force(policy))
+    if session is not None:
+        from biofm.gate import session_in_force  # brings numpy
+
+        context.with_resource(session_in_force(session))
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from biofm_datasets.text import format_count
 from typer import Argument, Option, Typer
 
 from biofm.cli.commands import Command, Group, Json
@@ -105,20 +106,51 @@ def rights(
 ) -> None:
     """Print whether this account may get private data, a caller's code and other machines, or why not."""
     from biofm.api.request import VERBS  # these bring numpy, and what help does not need
-    from biofm.gate import person, policies_in_force
+    from biofm.gate import labels_held, person, policies_in_force
     from biofm.policy.rights import rights_of
 
-    labels = Labels.NONE
+    policies = policies_in_force()
+    labels = labels_held(person(), policies) if held is None else Labels.NONE
     for letter in held or "":
         if letter not in LETTERS:
             what, remedy = f"{letter!r} is no label", f"Give letters among {', '.join(LETTERS)}"
             raise OptionError(what, where="--held", remedy=remedy)
         labels |= LETTERS[letter]
-    card = rights_of(person(), labels, policies_in_force(), VERBS)
+    card = rights_of(person(), labels, policies, VERBS)
     if json:
         print_json(card)
     else:
         print_result(card.text())
+
+
+@app.command(cls=Command)
+def begin() -> None:
+    """Begin a session, and print its handle for --session and BIOFM_SESSION.
+
+    The ledger then says which session brought which label. A session starts with all labels that this account
+    has, and is judged by all that its sessions have.
+    """
+    from biofm.gate import begin_session, person, policies_in_force  # bring numpy
+
+    print_result(begin_session(person(), policies_in_force()))
+
+
+@app.command(cls=Command)
+def reset(
+    session: Annotated[
+        str | None,
+        Option(
+            help="End this session alone. By default all sessions of this account end, and what came without "
+            "a session.",
+            metavar="HANDLE",
+        ),
+    ] = None,
+) -> None:
+    """End sessions, whose labels then no longer count. A person has to confirm it at the terminal."""
+    from biofm.gate import end_sessions, person, policies_in_force  # bring numpy
+
+    n_ended = end_sessions(person(), policies_in_force(), session)
+    print_result(f"{format_count(n_ended, 'session')} ended.")
 
 
 @app.command(cls=Command)

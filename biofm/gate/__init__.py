@@ -1,12 +1,14 @@
 """The gate asks the policy, records the verdict in the ledger, and gives permits with the opened files."""
 
 from biofm.gate.gate import ask, person
+from biofm.gate.holders import session_in_force
 from biofm.gate.inputs import STANDARD_INPUT, open_input
 from biofm.gate.ledger import Ledger, ledger_path
 from biofm.gate.permit import Permit
 from biofm.gate.policies import account_file, policies_in_force, policy_in_force, read_named
 from biofm.gate.roots import EVERYWHERE
 from biofm.gate.scratch import scratch_path, was_finished
+from biofm.gate.sessions import begin_session, end_sessions, labels_held
 
 __all__ = [
     "EVERYWHERE",
@@ -15,6 +17,9 @@ __all__ = [
     "Permit",
     "account_file",
     "ask",
+    "begin_session",
+    "end_sessions",
+    "labels_held",
     "ledger_path",
     "open_input",
     "person",
@@ -22,5 +27,6 @@ __all__ = [
     "policy_in_force",
     "read_named",
     "scratch_path",
+    "session_in_force",
     "was_finished",
 ]

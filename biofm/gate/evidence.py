@@ -45,10 +45,19 @@ def evidence_of(request: Request, held: Labels, policies: Sequence[Policy | Inva
         alters=tuple(_alterations(request)),
         outside=tuple(dict.fromkeys(outside)),
         approval=Approval.NONE,
-        is_confined=False,
+        is_confined=_is_confined(request, sound),
         models=Models.UNSIGNED if request.reads.get("model") else Models.NONE,
         screening=Screening.SKIP,
     )
+
+
+def _is_confined(request: Request, policies: Sequence[Policy]) -> bool:
+    """Return whether the kernel can confine a worker here; False also where no rule and no program asks."""
+    if not request.code and all(policy.confinement != "required" for policy in policies):
+        return False
+    from biofm.gate.confinement import enforcement  # loads ctypes and looks for libseccomp
+
+    return enforcement().is_whole
 
 
 def _labels_of(paths: Iterable[Path], privates: Sequence[Private]) -> Labels:

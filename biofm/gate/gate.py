@@ -2,17 +2,28 @@
 
 import os
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
+from functools import partial
+from typing import TYPE_CHECKING
 
 from biofm.core.errors import LedgerError, RefusedError
+from biofm.gate.approvals import ask_person
 from biofm.gate.evidence import evidence_of
-from biofm.gate.ledger import Ledger, Outcome, ledger_path
+from biofm.gate.holders import current_session, holder_of
+from biofm.gate.judging import Judgement, judge_in
+from biofm.gate.ledger import Ledger, Outcome
+from biofm.gate.made import check_same, identities_of, note_outputs
 from biofm.gate.permit import Permit, open_permit
-from biofm.gate.policies import policies_in_force
-from biofm.gate.roots import EVERYWHERE_ALLOWED
-from biofm.policy import Decision, Labels, Principal, Request, Verdict
-from biofm.policy.rules import decide
+from biofm.gate.policies import policies_in_force, roots_of
+from biofm.gate.sessions import ledger_of
+from biofm.policy import Decision, Evidence, Labels, Principal, Request, Verdict
+from biofm.policy.policies import Invalid, Policy
+
+if TYPE_CHECKING:
+    from biofm.gate.confinement import Confinement
 
 if sys.platform == "win32":
     import getpass
@@ -24,13 +35,14 @@ else:
 def ask(request: Request) -> Iterator[Permit]:
     """Ask for a permit: ``with ask(request) as permit:``.
 
-    The verdict is in the ledger before anything is opened. If the ``with`` ends without an exception, the
-    written files get their names; otherwise they are removed, and work that can be resumed stays. A killed
-    process leaves that work and at most a hidden file, which the next run with the same target removes. The
-    gate sets no signal handlers: a caller that wants SIGTERM to clean up turns it into ``SystemExit``.
+    The verdict is in the ledger before anything is opened. If it is to ask, the person at the terminal is
+    asked; where nobody can be, the request is refused. If the ``with`` ends without an exception, the written
+    files get their names; otherwise they are removed, and work that can be resumed stays. A killed process
+    leaves that work and at most a hidden file, which the next run with the same target removes. The gate sets
+    no signal handlers: a caller that wants SIGTERM to clean up turns it into ``SystemExit``.
 
     Args:
-        request: The verb, who asks for it, and what it reads and writes, and which hosts it contacts.
+        request: The verb, who asks for it, and what it reads, writes and contacts.
 
     Raises:
         RefusedError: The policy does not allow the request.
@@ -39,18 +51,23 @@ def ask(request: Request) -> Iterator[Permit]:
         OutputError: A target cannot be written.
     """
     policies = policies_in_force()
-    verdict = decide(request, evidence_of(request, Labels.NONE, policies), policies)
-    ledger = Ledger(ledger_path())
-    entry = ledger.remember(request, verdict)
-    if verdict.decision is not Decision.ALLOW:
+    ledger = ledger_of(policies)
+    looked_at = identities_of(request)
+    found = evidence_of(request, Labels.NONE, policies)
+    judgement = _judge(ledger, request, found, policies)
+    if judgement.verdict.decision is Decision.ASK and _is_approved(ledger, request, judgement, policies):
+        judgement = _judge(ledger, request, found, policies)
+    if judgement.verdict.decision is not Decision.ALLOW:
+        verdict = judgement.verdict
         raise RefusedError(_spell_refusal(verdict), where=request.verb, remedy=verdict.remedy)
     try:
-        with open_permit(request, EVERYWHERE_ALLOWED) as permit:
+        with open_permit(request, roots_of(policies), partial(_note_worker, ledger, judgement)) as permit:
+            check_same(permit, request, looked_at)
             yield permit
     except BaseException as error:
-        _remember_fault(ledger, entry, error)
+        _remember_fault(ledger, judgement.entry, error)
         raise
-    _remember_end(ledger, entry, request)
+    _remember_end(ledger, judgement, request)
 
 
 def person() -> Principal:
@@ -66,15 +83,43 @@ def person() -> Principal:
         return Principal(kind="person", name=f"uid {os.getuid()}")
 
 
+def _judge(
+    ledger: Ledger, request: Request, found: Evidence, policies: Sequence[Policy | Invalid]
+) -> Judgement:
+    with ledger.writing() as book:
+        return judge_in(book, request, found, policies, session=current_session(), now_s=time.time())
+
+
+def _is_approved(
+    ledger: Ledger, request: Request, judgement: Judgement, policies: Sequence[Policy | Invalid]
+) -> bool:
+    """Ask the person at the terminal, and write a yes into the ledger."""
+    seconds = min(one.approval_s for one in policies if isinstance(one, Policy))
+    if not ask_person(request, judgement.verdict, judgement.digest, seconds):
+        return False
+    with ledger.writing() as book:
+        expires = int(time.time()) + seconds
+        book.note_approval(judgement.digest, holder_of(request.principal), expires)
+    return True
+
+
 def _spell_refusal(verdict: Verdict) -> str:
     what = f"the policy does not allow this (rule {verdict.rule!r}): {verdict.reason}"
-    asked = "; a person would have to approve it, and nobody can be asked"
+    asked = "; a person would have to approve it at the terminal, and nobody did"
     return what + (asked if verdict.decision is Decision.ASK else "")
 
 
-def _remember_end(ledger: Ledger, entry: int, request: Request) -> None:
+def _note_worker(ledger: Ledger, judgement: Judgement, worker: "Confinement") -> None:
+    """Write into the ledger how a worker was confined, how it ended, and what was refused to it."""
+    with ledger.writing() as book:
+        book.append("confinement", {"request": judgement.entry, **asdict(worker)})
+
+
+def _remember_end(ledger: Ledger, judgement: Judgement, request: Request) -> None:
     try:
-        ledger.conclude(entry, "completed")
+        with ledger.writing() as book:
+            book.append("outcome", {"request": judgement.entry, "outcome": "completed", "error": ""})
+            note_outputs(book, request, judgement)
     except LedgerError as error:
         made = [
             str(target.path)

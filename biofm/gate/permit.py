@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from biofm.core.errors import BiofmError, InputError, OutputError
 from biofm.core.journal import Journal
@@ -17,6 +17,9 @@ from biofm.gate.scratch import Scratch
 from biofm.gate.standard_output import StandardOutput
 from biofm.policy import ESTIMATE, UNFINISHED, Request, Target, TargetKind
 
+if TYPE_CHECKING:
+    from biofm.gate.confinement import Confinement
+
 
 class Permit:
     """Holds the opened files of a request, by role. They stay open until the ``with`` of ``ask`` ends.
@@ -27,6 +30,7 @@ class Permit:
         opened: Closes at the end everything that was opened.
         watched: For each role, functions that raise InputError if a file has changed.
         hosts: The hosts that may be contacted, as the request names them.
+        note_worker: Writes into the ledger how a worker was confined and how it ended.
     """
 
     def __init__(
@@ -36,8 +40,10 @@ class Permit:
         opened: ExitStack,
         watched: Mapping[str, Sequence[Callable[[], None]]],
         hosts: tuple[str, ...],
+        note_worker: Callable[["Confinement"], None],
     ) -> None:
         self.hosts = hosts
+        self.note_worker = note_worker
         self._readers = readers
         self._targets = targets
         self._opened = opened
@@ -135,7 +141,9 @@ class Permit:
 
 
 @contextmanager
-def open_permit(request: Request, roots: Roots) -> Iterator[Permit]:
+def open_permit(
+    request: Request, roots: Roots, note_worker: Callable[["Confinement"], None]
+) -> Iterator[Permit]:
     """Open what the request reads, then what it writes.
 
     At the end of the ``with`` the written files get their names; at an exception they are discarded.
@@ -143,6 +151,7 @@ def open_permit(request: Request, roots: Roots) -> Iterator[Permit]:
     Args:
         request: The request, which the policy has allowed.
         roots: The folders in which the policy allows to read and write.
+        note_worker: Writes into the ledger how a worker was confined and how it ended.
 
     Raises:
         InputError: A file cannot be read, or was changed during the ``with``.
@@ -158,7 +167,7 @@ def open_permit(request: Request, roots: Roots) -> Iterator[Permit]:
         }
         _check_apart(request)
         targets = _OpenTargets(request.writes, roots.write, opened)
-        permit = Permit(readers, targets, opened, watched, request.hosts)
+        permit = Permit(readers, targets, opened, watched, request.hosts, note_worker)
         opened.enter_context(_vanished_folders_named(request))
         with _write_faults(targets), _changed_files_named(permit):
             yield permit

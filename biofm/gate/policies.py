@@ -8,13 +8,13 @@ policy ``research`` is in force.
 import os
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 from biofm.gate.inputs import open_without_waiting
-from biofm.gate.roots import EVERYWHERE
+from biofm.gate.roots import EVERYWHERE, Roots, shared_roots
 from biofm.policy.documents import MAX_BYTES
 from biofm.policy.files import DEFAULT, SHIPPED, is_policy_name, read_policy, shipped_text
 from biofm.policy.policies import Invalid, Policy
@@ -60,6 +60,25 @@ def policies_in_force() -> tuple[Policy | Invalid, ...]:
     named = [os.environ.get(VARIABLE, ""), *_NAMED]
     found += [read_named(word) for word in named if word]
     return tuple(found) or (read_named(DEFAULT),)
+
+
+def roots_of(policies: Sequence[Policy | Invalid]) -> Roots:
+    """Return the folders below which all of the policies allow to read and to write.
+
+    Args:
+        policies: The policies in force.
+    """
+    read: tuple[Path, ...] = EVERYWHERE
+    write: tuple[Path, ...] = EVERYWHERE
+    for policy in policies:
+        if isinstance(policy, Policy):
+            read = shared_roots(read, tuple(map(_resolved, policy.roots.read)))
+            write = shared_roots(write, tuple(map(_resolved, policy.roots.write)))
+    return Roots(read=read, write=write)
+
+
+def _resolved(root: str) -> Path:
+    return Path(os.path.realpath(os.path.expanduser(root)))
 
 
 def read_named(word: str) -> Policy | Invalid:

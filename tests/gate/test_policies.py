@@ -203,7 +203,12 @@ def test_what_would_be_asked_is_refused_where_nobody_can_be_asked(
     (tmp_path / "careful.yaml").write_bytes(careful)
     monkeypatch.setenv("BIOFM_POLICY", str(tmp_path / "careful.yaml"))
 
-    with pytest.raises(RefusedError, match="nobody can be asked"), ask(make_request()):
+    with (
+        pytest.raises(
+            RefusedError, match="a person would have to approve it at the terminal, and nobody did"
+        ),
+        ask(make_request()),
+    ):
         pytest.fail("the work began")
 
     assert read_ledger("SELECT decision FROM requests") == [("ask",)]

@@ -9,6 +9,7 @@ import pytest
 
 from biofm.core import BiofmError, InputError, OutputError, RefusedError
 from biofm.gate import ask
+from biofm.gate.confinement import Confinement
 from biofm.gate.permit import open_permit
 from biofm.gate.roots import Roots
 from biofm.policy import Request, Target, TargetKind
@@ -16,6 +17,11 @@ from biofm.policy import Request, Target, TargetKind
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="a policy cannot restrict folders there")
 MakeRequest = Callable[..., Request]
 Attempt = Callable[..., str]
+
+
+def no_worker(worker: Confinement) -> None:
+    """Fail, because no worker starts in these tests."""
+    pytest.fail(f"a worker ran: {worker}")
 
 
 @pytest.fixture
@@ -39,7 +45,7 @@ def attempt(root: Path, make_request: MakeRequest) -> Iterator[Attempt]:
     def act(reads: str = "in.fasta", kind: TargetKind = "file", **writes: str) -> str:
         targets = {role: Target(path=root / name, kind=kind, overwrite=True) for role, name in writes.items()}
         request = make_request({"input": root / reads}, targets)
-        with open_permit(request, Roots(read=(root,), write=(root,))) as permit:
+        with open_permit(request, Roots(read=(root,), write=(root,)), no_worker) as permit:
             content = permit.reader("input").read()
             if kind == "file":
                 for role in writes:
@@ -98,7 +104,7 @@ def test_a_pipe_is_read_where_a_stream_is(root: Path, make_request: MakeRequest)
     os.mkfifo(root / "pipe")
     both = os.open(root / "pipe", os.O_RDWR)  # Neither end then waits for the other.
     request = make_request({"input": root / "pipe"})
-    with open_permit(request, Roots(read=(root,), write=(root,))) as permit:
+    with open_permit(request, Roots(read=(root,), write=(root,)), no_worker) as permit:
         os.write(both, b">P")
         assert permit.reader("input").read(2) == b">P"
     os.close(both)
@@ -110,7 +116,7 @@ def test_a_folder_that_is_swapped_for_a_link_during_the_run_gets_nothing(
     request = make_request(writes={"output": Target(path=root / "sub" / "out.csv")})
 
     def write_and_swap() -> None:
-        with open_permit(request, Roots(read=(root,), write=(root,))) as permit:
+        with open_permit(request, Roots(read=(root,), write=(root,)), no_worker) as permit:
             permit.writer("output").write(b"ours")
             (root / "sub").rename(root / "moved")
             (root / "sub").symlink_to("../outside")

@@ -200,6 +200,14 @@ class Book:
             union |= labels
         return union
 
+    def knows_content_of(self, size: int) -> bool:
+        """Return whether biofm has noted the hash of a file of this size, so that a copy of it can be known.
+
+        Args:
+            size: The size in bytes.
+        """
+        return bool(self._rows("SELECT 1 FROM outputs WHERE size = ? AND sha256 <> '' LIMIT 1", size))
+
     def makers_of_output(self, identity: FileIdentity, sha256: str = "") -> frozenset[str]:
         """Return the holders who had a file made, as far as biofm has made it.
 

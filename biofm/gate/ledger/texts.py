@@ -29,12 +29,12 @@ N_DIGITS = 32
 KEY_BYTES = 32
 CLEAR = frozenset(
     {
-        "kind", "time", "action", "decision", "error", "evidence", "hosts", "outcome", "rule", "sends",
+        "kind", "time", "action", "decision", "error", "evidence", "outcome", "rule", "sends",
         "holder", "session", "request_hash", "sha256", "device", "inode", "ctime_ns",
     }
 )  # fmt: skip
-"""The fields whose texts stay: words of biofm and of the policy, hosts, numbers, hashes, and the names under
-which labels are held. These must be the same in all segments, so a holder's name is chosen by the gate.
+"""The fields whose texts stay: words of biofm and of the policy, numbers, hashes, and the names under which
+labels are held. These must be the same in all segments, so a holder's name is chosen by the gate.
 """
 
 

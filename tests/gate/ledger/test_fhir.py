@@ -41,7 +41,7 @@ def test_who_asked_what_for_which_files_and_how_it_ended_stands_in_its_place(
     (tmp_path / "in").touch()
     with ask(make_request({"input": tmp_path / "in"})):
         pass
-    _, request, outcome = (audit_event(entry, "a" * 32) for entry in entries_of(ledger_path()))
+    _, request, _, outcome = (audit_event(entry, "a" * 32) for entry in entries_of(ledger_path()))
     assert request["code"]["text"] == "embed"
     assert request["agent"][0]["requestor"] is True
     assert request["outcome"]["code"]["code"] == "success"

@@ -69,7 +69,7 @@ def test_only_words_of_closed_choices_numbers_and_truths_stay(
         found["model"],
         found["reason"],
         found["options"]["notes"],
-        *found["contacts"],
+        *found["hosts"],
     ):
         assert re.fullmatch("hmac-sha256:[0-9a-f]{32}", text)
     assert verify(ledger.path).findings == ()

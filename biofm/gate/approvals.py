@@ -1,0 +1,90 @@
+"""Approvals: a person answers at the terminal, and the answer holds for one request, once, for a time.
+
+The question goes to the terminal that controls this process, not to standard input, which a program may feed.
+Where there is no terminal, nobody can be asked. A process of the same account that may open a terminal can
+answer as the person; so an agent needs an account of its own.
+"""
+
+import os
+import sys
+from contextlib import closing
+from typing import TextIO
+
+from biofm.core.text import shown
+from biofm.policy import Request, Verdict
+
+TERMINAL = "/dev/tty"
+YES = "yes"
+MOST_SHOWN = 20
+LONGEST_ANSWER = 100
+
+
+def ask_person(request: Request, verdict: Verdict, digest: str, seconds: int) -> bool | None:
+    """Ask the person at the terminal whether a request may run, and return the answer.
+
+    It is None where there is no terminal.
+
+    Args:
+        request: The request.
+        verdict: The verdict, which says why a person has to be asked.
+        digest: The hash of exactly this request.
+        seconds: How long an approval holds.
+    """
+    terminal = open_terminal()
+    if terminal is None:
+        return None
+    with closing(terminal):
+        lines = [*_described(request), f"asked because: {verdict.reason} (rule {verdict.rule!r})"]
+        for line in lines:
+            print(f"  {shown(line)}", file=terminal)
+        question = (
+            f"Allow exactly this request {digest[:12]} once, within {seconds} s? Type {YES} to allow it: "
+        )
+        print(question, end="", file=terminal, flush=True)
+        return terminal.readline(LONGEST_ANSWER).strip() == YES
+
+
+def confirm(question: str) -> bool | None:
+    """Ask the person at the terminal to confirm something, and return the answer; None without a terminal.
+
+    Args:
+        question: What is asked, as a sentence.
+    """
+    terminal = open_terminal()
+    if terminal is None:
+        return None
+    with closing(terminal):
+        print(f"{shown(question)} Type {YES} to confirm it: ", end="", file=terminal, flush=True)
+        return terminal.readline(LONGEST_ANSWER).strip() == YES
+
+
+def open_terminal() -> TextIO | None:
+    """Open the terminal that controls this process, for questions and answers; None if there is none."""
+    if sys.platform == "win32":
+        return None
+    try:
+        number = os.open(TERMINAL, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    if not os.isatty(number):
+        os.close(number)
+        return None
+    return os.fdopen(number, "r+", buffering=1, encoding="utf-8", errors="replace", closefd=True)
+
+
+def _described(request: Request) -> list[str]:
+    """Return what a request does, in lines for a person."""
+    lines = [f"{request.principal.name} asks for: {request.verb}"]
+    for role, paths in request.reads.items():
+        lines += [f"reads ({role}): {os.path.abspath(path)}" for path in paths[:MOST_SHOWN]]
+        if len(paths) > MOST_SHOWN:
+            lines.append(f"reads ({role}): {len(paths) - MOST_SHOWN:,} more files")
+    for role, target in request.writes.items():
+        verb = "overwrites" if target.overwrite else "writes"
+        lines.append(f"{verb} ({role}): {os.path.abspath(target.path)}")
+    if request.hosts:
+        sent = ", ".join(sorted(one.value for one in request.sends))
+        lines.append(f"contacts: {', '.join(request.hosts)} (sends: {sent})")
+    if request.code:
+        lines.append(f"runs: {', '.join(request.code)}")
+    return lines

@@ -1,0 +1,92 @@
+"""What biofm has made, and what it looks at, is known by the identity of its files.
+
+The ledger notes each finished output with the labels of what it was made from, so that reading it again
+raises them. A file that is opened must be the one that was looked at for the verdict.
+"""
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from biofm.core.errors import InputError
+from biofm.core.provenance import sha256_of
+from biofm.gate.holders import holder_of
+from biofm.gate.inputs import STANDARD_INPUT
+from biofm.gate.judging import Judgement, identity_of_file
+from biofm.gate.ledger import Book, FileIdentity
+from biofm.gate.permit import Permit
+from biofm.policy import Labels, Request
+
+MOST_FILES = 10_000
+"""How many files of one output folder the ledger notes."""
+
+Identities = Mapping[Path, FileIdentity]
+
+
+def identities_of(request: Request) -> Identities:
+    """Return the identities of the ordinary files that a request reads.
+
+    Args:
+        request: The request.
+    """
+    found = {}
+    for paths in request.reads.values():
+        for path in paths:
+            if path != STANDARD_INPUT and (identity := identity_of_file(path)) is not None:
+                found[path] = identity
+    return found
+
+
+def check_same(permit: Permit, request: Request, looked_at: Identities) -> None:
+    """Raise InputError if a file that was opened is not the one that was looked at for the verdict.
+
+    Args:
+        permit: The opened files.
+        request: The request.
+        looked_at: The files that were looked at.
+    """
+    for role, paths in request.reads.items():
+        for path, reader in zip(paths, permit.readers(role), strict=True):
+            if path == STANDARD_INPUT or path not in looked_at:
+                continue
+            status = os.fstat(reader.fileno())
+            if stat.S_ISREG(status.st_mode) and FileIdentity.of(status) != looked_at[path]:
+                what = "this file was changed or replaced while the policy was asked about it"
+                remedy = "Repeat the command when nothing changes the file"
+                raise InputError(what, where=str(path), remedy=remedy)
+
+
+def note_outputs(book: Book, request: Request, judgement: Judgement) -> None:
+    """Write the finished outputs of a request into the ledger, with the labels of its inputs.
+
+    A private one is noted with its checksum too, by which a copy of it is known.
+
+    Args:
+        book: The ledger, within a transaction.
+        request: The request.
+        judgement: What was decided about it.
+    """
+    holder = holder_of(request.principal)
+    for path in _made_by(request):
+        identity = identity_of_file(path)
+        if identity is None:
+            continue
+        checksum = ""
+        if Labels.PRIVATE in judgement.made_from:
+            with path.open("rb") as file:
+                checksum = sha256_of([file])
+        labels = judgement.made_from.value
+        book.note_output(identity, checksum, labels, holder, path=str(path), request=judgement.entry)
+
+
+def _made_by(request: Request) -> Iterator[Path]:
+    """Yield the absolute paths of the files that a request has made."""
+    for target in request.writes.values():
+        path = Path(os.path.abspath(target.path))
+        if target.kind in ("file", "journal"):
+            yield path
+        elif target.kind == "directory":
+            files = (Path(folder, name) for folder, _, names in os.walk(path) for name in names)
+            for _, file in zip(range(MOST_FILES), files, strict=False):
+                yield file

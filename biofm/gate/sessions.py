@@ -1,0 +1,81 @@
+"""Sessions are begun and ended in the ledger, which also says what labels their holder has."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from biofm.core.errors import RefusedError
+from biofm.gate.approvals import confirm
+from biofm.gate.holders import holder_of
+from biofm.gate.ledger import Ledger, ledger_path
+from biofm.policy import Labels, Principal
+from biofm.policy.labels import describe_labels
+from biofm.policy.policies import Invalid, Policy
+
+
+def ledger_of(policies: Sequence[Policy | Invalid]) -> Ledger:
+    """Return the ledger, which keeps texts as the strictest of the policies says.
+
+    Args:
+        policies: The policies in force.
+    """
+    keys = [one.key for one in policies if isinstance(one, Policy) and one.texts == "keyed"]
+    if not keys or keys[0] is None:
+        return Ledger(ledger_path())
+    return Ledger(ledger_path(), "keyed", Path(keys[0]).expanduser())
+
+
+def labels_held(principal: Principal, policies: Sequence[Policy | Invalid]) -> Labels:
+    """Return the labels that a principal has, in all its open sessions.
+
+    Args:
+        principal: Who holds them.
+        policies: The policies in force, which say how the ledger is written.
+
+    Raises:
+        LedgerError: The ledger cannot be opened.
+    """
+    with ledger_of(policies).writing() as book:
+        return Labels(book.held(holder_of(principal)))
+
+
+def begin_session(principal: Principal, policies: Sequence[Policy | Invalid]) -> str:
+    """Begin a session of a principal, and return its handle. It has the labels of its holder.
+
+    Args:
+        principal: Who holds it.
+        policies: The policies in force, which say how the ledger is written.
+
+    Raises:
+        LedgerError: The ledger cannot be written.
+    """
+    with ledger_of(policies).writing() as book:
+        return book.open_session(holder_of(principal))
+
+
+def end_sessions(principal: Principal, policies: Sequence[Policy | Invalid], session: str | None) -> int:
+    """End a session of a principal, or all, after a person has confirmed it; return how many ended.
+
+    Args:
+        principal: Who holds them.
+        policies: The policies in force, which say how the ledger is written.
+        session: The handle; None for all sessions and what came without one.
+
+    Raises:
+        RefusedError: Nobody confirmed it, or the principal has no such session.
+        LedgerError: The ledger cannot be written.
+    """
+    holder, ledger = holder_of(principal), ledger_of(policies)
+    with ledger.writing() as book:
+        held = Labels(book.held(holder))
+    what = "all sessions" if session is None else f"the session {session}"
+    question = (
+        f"End {what} of {principal.name}, which has {describe_labels(held)}? What was read can then be sent."
+    )
+    if not confirm(question):
+        remedy = "Run `biofm policy reset` at a terminal, and answer the question"
+        raise RefusedError("a person has to confirm it, and nobody did", where="reset", remedy=remedy)
+    with ledger.writing() as book:
+        ended = list(book.sessions(holder)) if session is None else [session]
+        for one in ended:
+            book.close_session(holder, one)
+    return len(ended)
