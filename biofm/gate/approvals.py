@@ -5,10 +5,11 @@ Where there is no terminal, nobody can be asked. A process of the same account t
 answer as the person; so an agent needs an account of its own.
 """
 
+import io
 import os
 import sys
 from contextlib import closing
-from typing import TextIO
+from typing import BinaryIO, TextIO, cast
 
 from biofm.core.text import shown
 from biofm.policy import Request, Verdict
@@ -69,7 +70,9 @@ def open_terminal() -> TextIO | None:
     if not os.isatty(number):
         os.close(number)
         return None
-    return os.fdopen(number, "r+", buffering=1, encoding="utf-8", errors="replace", closefd=True)
+    # A terminal cannot seek, which a buffered file that is read and written would have to.
+    raw = cast(BinaryIO, io.FileIO(number, "w+"))
+    return io.TextIOWrapper(raw, encoding="utf-8", errors="replace", write_through=True)
 
 
 def _described(request: Request) -> list[str]:
