@@ -13,6 +13,7 @@ from biofm.core.errors import InputError, OptionError
 from biofm.policy import LETTERS, Evidence, Labels, Request
 
 if TYPE_CHECKING:  # help does not need it
+    from biofm.policy.accounts import Accounts
     from biofm.policy.policies import Policy
 
 NAMES = "research, script, clinical-agent"
@@ -43,7 +44,11 @@ def check(
         Argument(help=f"Check this policy file. A name, one of {NAMES}, checks the one that biofm ships."),
     ],
 ) -> None:
-    """Check a policy file, and say what is wrong with it."""
+    """Check a policy file, or a system's file that gives policies to accounts, and say what is wrong."""
+    accounts = _accounts_of(policy)
+    if accounts is not None:
+        _check_accounts(accounts)
+        return
     found = _sound(policy)
     n_rules, n_hosts = len(found.rules), sum(map(len, found.hosts.values()))
     facts = [
@@ -154,11 +159,20 @@ def reset(
 
 
 @app.command(cls=Command)
-def schema() -> None:
+def schema(
+    accounts: Annotated[
+        bool,
+        Option(
+            "--accounts",
+            help="Print the schema of a system's file that gives policies to accounts. By default it is that "
+            "of a policy.",
+        ),
+    ] = False,
+) -> None:
     """Print the JSON schema of policy files, by which an editor can check one while it is written."""
-    from biofm.policy.schema import policy_schema  # help does not need it
+    from biofm.policy.schema import accounts_schema, policy_schema  # help does not need it
 
-    print_json(policy_schema())
+    print_json(accounts_schema() if accounts else policy_schema())
 
 
 @app.command(cls=Command)
@@ -171,6 +185,29 @@ def show(
     if name not in SHIPPED:
         raise OptionError("no such policy", where=name, remedy=f"Give one of {NAMES}")
     print_result(shipped_text(name).decode().removesuffix("\n"))
+
+
+def _accounts_of(word: str) -> "Accounts | None":
+    """Return which account has which policy, if a word is the path of a file that says so."""
+    from biofm.gate import read_policy_file  # these bring numpy, and what help does not need
+    from biofm.policy.accounts import Accounts
+    from biofm.policy.files import is_policy_name
+
+    found = None if is_policy_name(word) else read_policy_file(Path(word))
+    return found if isinstance(found, Accounts) else None
+
+
+def _check_accounts(accounts: "Accounts") -> None:
+    """Print which account has which policy. Raises InputError if one of the policies has a fault."""
+    from biofm.gate import is_account  # these bring numpy, and what help does not need
+
+    for word in (*accounts.accounts.values(), accounts.others):
+        _sound(word)
+    rows = [
+        (account, word, "yes" if is_account(account) else "no")
+        for account, word in sorted(accounts.accounts.items())
+    ]
+    print_table([*rows, ("all others", accounts.others, "")], header=("account", "policy", "on this machine"))
 
 
 def _sound(word: str) -> "Policy":

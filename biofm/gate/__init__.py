@@ -5,7 +5,14 @@ from biofm.gate.holders import session_in_force
 from biofm.gate.inputs import STANDARD_INPUT, open_input
 from biofm.gate.ledger import Ledger, ledger_path
 from biofm.gate.permit import Permit
-from biofm.gate.policies import account_file, policies_in_force, policy_in_force, read_named
+from biofm.gate.policies import (
+    account_file,
+    is_account,
+    policies_in_force,
+    policy_in_force,
+    read_named,
+    read_policy_file,
+)
 from biofm.gate.roots import EVERYWHERE
 from biofm.gate.scratch import scratch_path, was_finished
 from biofm.gate.sessions import begin_session, end_sessions, labels_held
@@ -20,12 +27,14 @@ __all__ = [
     "begin_session",
     "end_sessions",
     "labels_held",
+    "is_account",
     "ledger_path",
     "open_input",
     "person",
     "policies_in_force",
     "policy_in_force",
     "read_named",
+    "read_policy_file",
     "scratch_path",
     "session_in_force",
     "was_finished",

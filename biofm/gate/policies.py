@@ -2,26 +2,33 @@
 
 They are the system's file, the account's file, what ``BIOFM_POLICY`` names, and what the command or the
 program names. So no option and no variable can be laxer than the system's file. Where none is named, the
-policy ``research`` is in force.
+policy ``research`` is in force. The system's file holds one policy for all accounts, or says which account
+has which; the account comes from the operating system, because the environment can be changed.
 """
 
 import os
 import stat
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 from biofm.gate.inputs import open_without_waiting
 from biofm.gate.roots import EVERYWHERE, Roots, shared_roots
+from biofm.policy.accounts import Accounts, read_policy_or_accounts
 from biofm.policy.documents import MAX_BYTES
 from biofm.policy.files import DEFAULT, SHIPPED, is_policy_name, read_policy, shipped_text
 from biofm.policy.policies import Invalid, Policy
 
+if sys.platform != "win32":
+    import pwd
+
 SYSTEM_FILE = Path("/etc/biofm/policy.yaml")
 """The system's policy, which nobody but root can write."""
 VARIABLE = "BIOFM_POLICY"
+Read = Policy | Accounts | Invalid
+"""What a policy file may turn out to be."""
 _NAMED: list[str] = []  # by this process; threads add to it and take away only what they have added
 
 
@@ -50,13 +57,13 @@ def policies_in_force() -> tuple[Policy | Invalid, ...]:
 
     A policy that cannot be read stands among them as ``Invalid``, and refuses everything.
     """
-    found = []
+    found: list[Policy | Invalid] = []
     if sys.platform != "win32" and _exists(SYSTEM_FILE) is not False:
-        found.append(_read_file(SYSTEM_FILE, is_system=True))
+        found += _of_system()
     account = account_file()
     # An account that may not even look into its home folder has no policy of its own there.
     if account is not None and _exists(account) is True:
-        found.append(_read_file(account))
+        found.append(_policy_of(account))
     named = [os.environ.get(VARIABLE, ""), *_NAMED]
     found += [read_named(word) for word in named if word]
     return tuple(found) or (read_named(DEFAULT),)
@@ -94,7 +101,31 @@ def read_named(word: str) -> Policy | Invalid:
         return Invalid(
             source=word, where="--policy or BIOFM_POLICY", what="no policy has this name", remedy=remedy
         )
-    return _read_file(Path(word))
+    return _policy_of(Path(word))
+
+
+def read_policy_file(path: Path) -> Policy | Accounts | Invalid:
+    """Return what a file says: a policy, or, as the system's file may, which account has which.
+
+    Args:
+        path: The file.
+    """
+    return _read_file(path)
+
+
+def is_account(name: str) -> bool:
+    """Return whether this machine has an account that a system's file calls so; each number is one.
+
+    Args:
+        name: The name, or the number, such as "uid 1000".
+    """
+    if sys.platform == "win32":
+        return False
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        return name.startswith("uid ")
+    return True
 
 
 def account_file() -> Path | None:
@@ -119,30 +150,101 @@ def _exists(path: Path) -> bool | None:
     return True
 
 
-def _read_file(path: Path, *, is_system: bool = False) -> Policy | Invalid:
-    """Return the policy of a file. It is opened without waiting, because it may be a pipe."""
+def _policy_of(path: Path) -> Policy | Invalid:
+    """Return the policy of a file that may not speak of other accounts."""
+    found = _read_file(path)
+    if isinstance(found, Accounts):
+        what = "it gives policies to accounts, which the system's file alone may do"
+        return _invalid(path, what, f"Name one of its policies, or let root keep it as {SYSTEM_FILE}")
+    return found
+
+
+if sys.platform != "win32":
+
+    def _of_system() -> list[Policy | Invalid]:
+        """Return the system's policies for the account that this process runs under."""
+        found = _read_file(SYSTEM_FILE, _fault_of_system)
+        if not isinstance(found, Accounts):
+            return [found]
+        return [_read_assigned(word) for word in found.of(*_names_of_account(os.getuid()))]
+
+    def _names_of_account(uid: int) -> tuple[str, ...]:
+        """Return how the system's file may call an account: by its name, if it has one, and its number."""
+        try:
+            return pwd.getpwuid(uid).pw_name, f"uid {uid}"
+        except KeyError:  # In containers the account often has no name.
+            return (f"uid {uid}",)
+
+
+def _read_assigned(word: str) -> Policy | Invalid:
+    """Return a policy that the system's file names for an account."""
+    if word in SHIPPED:
+        return read_policy(shipped_text(word), word)
+    path = Path(word)
+    found = _read_file(path, _fault_of_assigned)
+    if isinstance(found, Accounts):
+        what = f"it gives policies to accounts, and {SYSTEM_FILE} names it as the policy of one"
+        return _invalid(path, what, f"Name a file with a policy in {SYSTEM_FILE}")
+    return found
+
+
+def _read_file(path: Path, fault_of: Callable[[Path, os.stat_result], Invalid | None] | None = None) -> Read:
+    """Return what a file says. It is opened without waiting, because it may be a pipe.
+
+    Args:
+        path: The file.
+        fault_of: Returns what is wrong with a file of this path and status that nobody but root may change.
+            By default the file may belong to anybody.
+    """
     try:
         with open(path, "rb", opener=partial(open_without_waiting, EVERYWHERE)) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 return _invalid(path, "it is not an ordinary file", "Name a file of YAML")
-            if is_system and (fault := _fault_of_system(status, os.stat(path.parent))):
-                return _invalid(path, fault, f"As root: chown root {path.parent} {path}, and chmod go-w both")
+            if fault_of and (fault := fault_of(path, status)):
+                return fault
             data = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         remedy = "Check the path and its permissions: ls -l shows them"
         return _invalid(path, f"it cannot be read ({reason})", remedy)
-    return read_policy(data, str(path))
+    return read_policy_or_accounts(data, str(path))
 
 
-def _fault_of_system(*places: os.stat_result) -> str:
-    """Return what is wrong with the system's file or its folder; empty if nothing is."""
+def _fault_of_system(path: Path, status: os.stat_result) -> Invalid | None:
+    """Return what is wrong with the system's file or its folder."""
+    return _fault_of_owner(path, status, "the system's policy")
+
+
+def _fault_of_assigned(path: Path, status: os.stat_result) -> Invalid | None:
+    """Return what is wrong with a file that the system's file names, or with a folder above it.
+
+    An account that could rename a folder above it could put another file of root in its place. In a sticky
+    folder, such as /tmp, nobody can rename what belongs to root.
+    """
+    name = f"the policy that {SYSTEM_FILE} names"
+    if os.path.realpath(path) != str(path):
+        what = f"{name} lies elsewhere: a link or a dot in its path leads to {os.path.realpath(path)}"
+        return _invalid(path, what, "Name the file by its own path")
+    if fault := _fault_of_owner(path, status, name):
+        return fault
+    for folder in path.parent.parents:
+        place = os.stat(folder)
+        if place.st_uid != 0 or (place.st_mode & 0o022 and not place.st_mode & stat.S_ISVTX):
+            what = f"{name} lies below {folder}, which belongs to an account or can be written by others"
+            return _invalid(path, what, f"Keep it in {SYSTEM_FILE.parent}")
+    return None
+
+
+def _fault_of_owner(path: Path, status: os.stat_result, name: str) -> Invalid | None:
+    """Return what is wrong with the owner or the permissions of a file and its folder."""
+    places = (status, os.stat(path.parent))
+    remedy = f"As root: chown root {path.parent} {path}, and chmod go-w both"
     if any(place.st_uid != 0 for place in places):
-        return "the system's policy and its folder must belong to root"
+        return _invalid(path, f"{name} and its folder must belong to root", remedy)
     if any(place.st_mode & 0o022 for place in places):
-        return "the system's policy or its folder can be written by others than root"
-    return ""
+        return _invalid(path, f"{name} or its folder can be written by others than root", remedy)
+    return None
 
 
 def _invalid(path: Path, what: str, remedy: str) -> Invalid:

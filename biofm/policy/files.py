@@ -1,12 +1,16 @@
 """The text of a policy file becomes a ``Policy``, or an ``Invalid`` that says what is wrong with it."""
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
-from biofm.policy.documents import DocumentError, read_yaml
+from biofm.policy.documents import DocumentError, Node, read_yaml
 from biofm.policy.policies import Invalid, Policy
 from biofm.policy.typed import build
+
+Kind = TypeVar("Kind")
 
 FOLDER = Path(__file__).parent / "shipped"
 SHIPPED = ("research", "script", "clinical-agent")
@@ -23,11 +27,23 @@ def read_policy(data: bytes, source: str) -> Policy | Invalid:
         data: The content of the file.
         source: The path or name, for messages.
     """
+    return read_document(data, source, lambda _: Policy)
+
+
+def read_document(data: bytes, source: str, kind_of: Callable[[Node], type[Kind]]) -> Kind | Invalid:
+    """Return what a file's content says. It never raises: what is wrong is in the ``Invalid``.
+
+    Args:
+        data: The content of the file.
+        source: The path or name, for messages.
+        kind_of: Returns the dataclass whose keys a document has.
+    """
     try:
-        policy: Policy = build(Policy, read_yaml(data))
+        document = read_yaml(data)
+        found: Kind = build(kind_of(document), document)
     except DocumentError as fault:
         return Invalid(source=source, where=fault.where, what=fault.what, remedy=fault.remedy)
-    return policy
+    return found
 
 
 def shipped_text(name: str) -> bytes:

@@ -11,6 +11,7 @@ from dataclasses import is_dataclass
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
+from biofm.policy.accounts import Accounts
 from biofm.policy.labels import LETTERS, Labels
 from biofm.policy.policies import Policy
 from biofm.policy.typed import Between, Filled, Fits, describe, keys_of, unpack
@@ -28,6 +29,11 @@ KEYED = {
 def policy_schema() -> dict[str, Any]:
     """Return the JSON schema of a policy file."""
     return {"$schema": DIALECT, "title": "A policy of biofm", **_schema_of(Policy), **KEYED}
+
+
+def accounts_schema() -> dict[str, Any]:
+    """Return the JSON schema of a system's file that says which account has which policy."""
+    return {"$schema": DIALECT, "title": "The policies of accounts", **_schema_of(Accounts)}
 
 
 def _schema_of(kind: Any) -> dict[str, Any]:

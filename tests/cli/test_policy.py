@@ -10,7 +10,7 @@ import pytest
 from biofm.cli.policy import NAMES
 from biofm.policy import Labels
 from biofm.policy.files import SHIPPED, shipped_text
-from biofm.policy.schema import policy_schema
+from biofm.policy.schema import accounts_schema, policy_schema
 from biofm.policy.typed import spell
 from tests.cli.conftest import Outcome
 from tests.policy.requests import asking, found
@@ -84,6 +84,27 @@ def test_the_help_names_every_policy_that_comes_with_biofm() -> None:
 
 def test_the_schema_is_printed(biofm: Run) -> None:
     assert json.loads(biofm("policy", "schema").out) == policy_schema()
+    assert json.loads(biofm("policy", "schema", "--accounts").out) == accounts_schema()
+
+
+def test_a_file_of_accounts_is_checked_with_the_policies_that_it_names(biofm: Run, tmp_path: Path) -> None:
+    lab = tmp_path / "lab.yaml"
+    lab.write_bytes(shipped_text("research"))
+    file = tmp_path / "system.yaml"
+    file.write_text(
+        f'accounts:\n  root: {lab}\n  no-such-account: script\n  "uid 54321": script\nothers: research\n...\n'
+    )
+    outcome = biofm("policy", "check", file)
+    assert outcome.status == 0, outcome.err
+    assert [line.split() for line in outcome.out.splitlines()] == [
+        ["account", "policy", "on", "this", "machine"],
+        ["no-such-account", "script", "no"],
+        ["root", str(lab), "yes"],
+        ["uid", "54321", "script", "yes"],
+        ["all", "others", "research"],
+    ]
+    lab.write_bytes(shipped_text("research")[:-1])
+    biofm("policy", "check", file).check_refusal(["lab.yaml, the last line: it is not `...`", "three dots"])
 
 
 def test_a_request_is_explained_by_every_rule_that_fires_and_nothing_is_run(

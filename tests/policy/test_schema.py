@@ -7,10 +7,11 @@ from typing import Any
 import jsonschema
 import pytest
 
+from biofm.policy.accounts import Accounts
 from biofm.policy.documents import DocumentError, Node, read_yaml
 from biofm.policy.files import SHIPPED
 from biofm.policy.policies import Policy
-from biofm.policy.schema import policy_schema
+from biofm.policy.schema import accounts_schema, policy_schema
 from biofm.policy.typed import build
 from tests.policy.requests import TEXTS
 
@@ -66,10 +67,10 @@ def node_of(value: Any) -> Node:
     return Node(value, 1)
 
 
-def is_read(document: Any) -> bool:
+def is_read(document: Any, kind: type = Policy) -> bool:
     """Return whether the reader accepts a document."""
     try:
-        build(Policy, node_of(document))
+        build(kind, node_of(document))
     except DocumentError:
         return False
     return True
@@ -150,6 +151,31 @@ def test_schema_and_reader_agree_about_values_at_the_limits() -> None:
     assert min(counts.values()) > 25, counts
 
 
-def test_the_published_schema_is_the_one_that_biofm_prints() -> None:
-    published = ROOT / "docs" / "policy.schema.json"
-    assert json.loads(published.read_text(encoding="utf-8")) == policy_schema()
+def test_schema_and_reader_agree_about_files_of_accounts() -> None:
+    schema = accounts_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    validator = jsonschema.Draft202012Validator(schema)
+    names = [
+        "root", "uid 1", "uid ", "uid 12345678901", "a b", "", "a:b", "a/b", "LAB\\eve", "a@b.c", "a\n", "é",
+    ]  # fmt: skip
+    words = [*SHIPPED, "scripts", "/a", "/", "a/b", "~/a", "/a\n", ""]
+    document = {"accounts": {"root": "script"}, "others": "research"}
+    documents: list[Any] = [
+        *({"accounts": {name: "script"}, "others": "script"} for name in names),
+        *({"accounts": {"root": word}, "others": "script"} for word in words),
+        *({"accounts": {}, "others": word} for word in words),
+        *(changed(document, place, value) for place in places(document) for value in JUNK),
+        *({key: value} for key, value in document.items()),
+        document | {"policy": "a"},
+    ]
+    counts = {True: 0, False: 0}
+    for one in documents:
+        assert is_read(one, Accounts) == validator.is_valid(one), one
+        counts[validator.is_valid(one)] += 1
+    assert min(counts.values()) > 10, counts
+
+
+@pytest.mark.parametrize(("name", "schema"), [("policy", policy_schema()), ("accounts", accounts_schema())])
+def test_the_published_schema_is_the_one_that_biofm_prints(name: str, schema: dict[str, Any]) -> None:
+    published = ROOT / "docs" / f"{name}.schema.json"
+    assert json.loads(published.read_text(encoding="utf-8")) == schema
