@@ -166,6 +166,7 @@ def schema(
             "--accounts",
             help="Print the schema of a system's file that gives policies to accounts. By default it is that "
             "of a policy.",
+            metavar="",
         ),
     ] = False,
 ) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from biofm.api.request import VERBS
-from biofm.gate import person
+from biofm.gate import person, policies
 from biofm.policy import Request, Target
 from tests.conftest import StartProcess
 
@@ -68,3 +68,16 @@ def plain_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         finally:
             if is_root:
                 os.seteuid(0)
+
+
+@pytest.fixture
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path, Path]]:
+    """Give the test a system's file and an account's file of its own; there is neither yet."""
+    system, account = tmp_path / "etc" / "policy.yaml", tmp_path / "config" / "biofm" / "policy.yaml"
+    for path in (system, account):
+        path.parent.mkdir(parents=True)
+    monkeypatch.setattr(policies, "SYSTEM_FILE", system)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.delenv("BIOFM_POLICY", raising=False)
+    yield system, account
+    assert policies._NAMED == []
