@@ -337,7 +337,7 @@ class Finetune(Verb["FinetuneSummary"]):
         if not self.resume:
             refuse_used(folder)
         writes = {BEGUN: Target(path=folder, kind="directory", overwrite=self.resume)}
-        hosts, model = hosts_of(recipe), str(self._model)
+        hosts, model = hosts_of("finetune", recipe), str(self._model)
         return self.asking(reads={"table": (path,)}, writes=writes, hosts=hosts, model=model)
 
     def _joining(self) -> Request:

@@ -332,7 +332,7 @@ class Pretrain(Verb["PretrainSummary"]):
         if not self.resume:
             refuse_used(folder)
         writes = {"run": Target(path=folder, kind="directory", overwrite=self.resume)}
-        hosts = hosts_of(recipe)
+        hosts = hosts_of("pretrain", recipe)
         return self.asking(reads={"input": files}, writes=writes, hosts=hosts, model=self._name)
 
     def _joining(self) -> Request:

@@ -2,6 +2,7 @@
 
 from biofm.gate.gate import ask, person
 from biofm.gate.holders import session_in_force
+from biofm.gate.hosts import hosts_of_server
 from biofm.gate.inputs import STANDARD_INPUT, open_input
 from biofm.gate.ledger import Ledger, ledger_path
 from biofm.gate.permit import Permit
@@ -27,6 +28,7 @@ __all__ = [
     "begin_session",
     "end_sessions",
     "is_account",
+    "hosts_of_server",
     "labels_held",
     "ledger_path",
     "open_input",

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from biofm.core.errors import ModelError, OptionError, RefusedError
+from biofm.gate import hosts_of_server
 from biofm.models.files import ESM_PACKAGE_WEIGHTS, WEIGHTS, Location
-from biofm.policy import HUB
 from biofm.policy.hosts import HostError, is_listed, parse_url
 
 # Downloaders that are written in Rust connect by themselves, so that nothing could check their hosts.
@@ -52,8 +52,9 @@ def fetch(location: Location, hosts: tuple[str, ...]) -> Path:
 
 
 def hosts_of_hub() -> tuple[str, ...]:
-    """Return the hosts that ``fetch`` contacts: the hub, or the host in HF_ENDPOINT; none with
-    HF_HUB_OFFLINE.
+    """Return the hosts that ``fetch`` contacts; none with HF_HUB_OFFLINE.
+
+    They are the hub, or the host in HF_ENDPOINT, and the file stores that the policy lists beside it.
 
     Raises:
         OptionError: HF_ENDPOINT is no address, or not in its only spelling.
@@ -67,7 +68,7 @@ def hosts_of_hub() -> tuple[str, ...]:
     except HostError as error:
         remedy = "Correct the variable, or unset it to use huggingface.co"
         raise OptionError(str(error), where="HF_ENDPOINT", remedy=remedy) from error
-    return HUB if host == HUB[0] else (host,)
+    return hosts_of_server("fetch", host)
 
 
 @contextmanager

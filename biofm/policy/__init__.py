@@ -6,10 +6,8 @@ because asking for help does not need it: ``rules`` (the verdict), ``files`` and
 """
 
 from biofm.policy.effects import (
-    HUB,
     NONE,
     OWED,
-    WEIGHTS_AND_BIASES,
     Code,
     ConnectsTo,
     Effect,
@@ -38,14 +36,12 @@ from biofm.policy.verdicts import Decision, Verdict
 
 __all__ = [
     "ESTIMATE",
-    "HUB",
     "LETTERS",
     "NEVER_TOGETHER",
     "NONE",
     "ONLY_WITH_APPROVAL",
     "OWED",
     "UNFINISHED",
-    "WEIGHTS_AND_BIASES",
     "Alteration",
     "Approval",
     "Code",

@@ -15,11 +15,6 @@ Host = NewType("Host", str)
 Code = NewType("Code", str)
 """The type of an option that is a program, or names one to run."""
 
-HUB = ("huggingface.co", "*.hf.co")
-"""The hosts that serve models: the hub, and the file stores to which it redirects."""
-WEIGHTS_AND_BIASES = ("api.wandb.ai", "storage.googleapis.com")
-"""The hosts that receive a run's log if its recipe says so: the service, and its file store."""
-
 
 @dataclass(frozen=True, slots=True)
 class _Touched:

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from biofm.core.errors import MissingExtraError, OptionError, how_to_install
-from biofm.policy import WEIGHTS_AND_BIASES
+from biofm.gate import hosts_of_server
 from biofm.policy.hosts import HostError, parse_url
 from biofm.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from lightning.pytorch.loggers import Logger
 
-WANDB_URL = f"https://{WEIGHTS_AND_BIASES[0]}"
+WANDB_URL = "https://api.wandb.ai"
 OFFLINE = ("disabled", "dryrun", "offline")
 
 
@@ -32,11 +32,15 @@ def check_wandb(recipe: Recipe) -> None:
         raise MissingExtraError("Weights & Biases is not installed", where="--set wandb", remedy=remedy)
 
 
-def hosts_of(recipe: Recipe) -> tuple[str, ...]:
+def hosts_of(verb: str, recipe: Recipe) -> tuple[str, ...]:
     """Return the hosts that a run contacts.
 
-    They are those of Weights & Biases, or the host in WANDB_BASE_URL, if the recipe names a project there;
-    none if WANDB_MODE keeps the log on this machine.
+    They are Weights & Biases, or the host in WANDB_BASE_URL, if the recipe names a project there, and the file
+    store that the policy lists beside it; none if WANDB_MODE keeps the log on this machine.
+
+    Args:
+        verb: The verb whose run it is.
+        recipe: The recipe of the run.
 
     Raises:
         OptionError: WANDB_BASE_URL is no address, or not in its only spelling.
@@ -50,7 +54,7 @@ def hosts_of(recipe: Recipe) -> tuple[str, ...]:
             "Correct the variable; or set WANDB_MODE=offline, and send the log yourself with `wandb sync`"
         )
         raise OptionError(str(error), where="WANDB_BASE_URL", remedy=remedy) from error
-    return WEIGHTS_AND_BIASES if host == WEIGHTS_AND_BIASES[0] else (host,)
+    return hosts_of_server(verb, host)
 
 
 def wandb_logger(recipe: Recipe, folder: Path) -> "Logger":

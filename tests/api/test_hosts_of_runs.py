@@ -84,7 +84,7 @@ def test_without_a_project_nobody_is_contacted(tmp_path: Path, read_ledger: Read
 @pytest.mark.parametrize(
     ("endpoint", "offline", "hosts"),
     [
-        ("https://huggingface.co", False, ("huggingface.co", "*.hf.co")),
+        ("https://huggingface.co", False, ("huggingface.co", "*.huggingface.co", "*.hf.co")),
         ("https://hub.example.org", False, ("hub.example.org",)),
         ("https://huggingface.co", True, ()),
     ],

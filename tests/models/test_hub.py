@@ -1,9 +1,6 @@
 """The hub's client connects to the hosts of the request and to no other, wherever the hub leads it."""
 
-import json
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -11,73 +8,17 @@ import pytest
 from biofm.core import OptionError, RefusedError
 from biofm.models import Location, fetch, hosts_of_hub
 from biofm.models.hub import only_these_hosts
+from tests.servers import Hub, serving
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
-CONTENT = b"{}"
 BOTH = ["config.json", "model.safetensors"]
 Fetch = Callable[..., list[str]]
 
 
-class Hub(BaseHTTPRequestHandler):
-    """Serves one repository of two files. Where ``leads`` names a path, its files lie at another address."""
-
-    leads: dict[str, str]
-    visits: list[str]
-    port: int
-
-    def do_HEAD(self) -> None:
-        self.answer(with_body=False)
-
-    def do_GET(self) -> None:
-        self.answer(with_body=True)
-
-    def answer(self, *, with_body: bool) -> None:
-        host = (self.headers["Host"] or "").partition(":")[0]
-        self.visits.append(f"{host} {self.path}")
-        body, etag = CONTENT, f'"{Path(self.path).stem}"'
-        if self.path.startswith("/api/"):
-            size = len(CONTENT)
-            tree = [{"type": "file", "path": name, "size": size, "oid": Path(name).stem} for name in BOTH]
-            siblings = [{"rfilename": name} for name in BOTH]
-            about = tree if "/tree/" in self.path else {"id": "a/b", "sha": COMMIT, "siblings": siblings}
-            body = json.dumps(about).encode()
-        led = next((url for part, url in self.leads.items() if part in self.path), None)
-        if "elsewhere" not in self.path and led is not None:
-            self.send_response(302)
-            self.send_header("Location", f"{led}/elsewhere{self.path}")
-            self.send_header("X-Linked-Etag", etag)
-            self.send_header("X-Linked-Size", str(len(CONTENT)))
-            body = b""
-        else:
-            self.send_response(200)
-        self.send_header("ETag", etag)
-        self.send_header("X-Repo-Commit", COMMIT)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if with_body:
-            self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
 @pytest.fixture
 def hub() -> Iterator[type[Hub]]:
-    """Start a hub on this machine, and return its handler, which has its address as ``url``."""
-
-    class Handler(Hub):
-        pass
-
-    Handler.leads, Handler.visits = {}, []
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        Handler.port = server.server_address[1]
-        try:
-            yield Handler
-        finally:
-            server.shutdown()
-            thread.join()
+    """Start a hub of two files on this machine, and return its handler."""
+    with serving(Hub, leads={}, files=dict.fromkeys(BOTH, b"{}")) as handler:
+        yield handler
 
 
 @pytest.fixture

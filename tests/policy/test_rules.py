@@ -9,8 +9,6 @@ import pytest
 
 from biofm.api.request import VERBS
 from biofm.policy import (
-    HUB,
-    WEIGHTS_AND_BIASES,
     Approval,
     Content,
     Decision,
@@ -31,6 +29,8 @@ PRIVATE_INPUT = {"input": U | P}
 SINK = "[{name: pacs, host: 10.0.0.5, port: 104, verbs: [embed], content: [numbers, seg]}]"
 WITH_SINK = shipped("clinical-agent", ("sinks: []", f"sinks: {SINK}"))
 AGENT = Principal(kind="agent", name="lab-7")
+HUB = ("huggingface.co", "*.huggingface.co", "*.hf.co")
+WEIGHTS_AND_BIASES = ("api.wandb.ai", "storage.googleapis.com")
 TYPED = frozenset({Content.NUMBERS, Content.SEG})
 
 
@@ -81,7 +81,7 @@ def test_research_covers_persons_alone(kind: str) -> None:
     [
         "example.org",
         "huggingface.co.example.org",
-        "www.huggingface.co",
+        "huggingface.com",
         "",
         "hf.co",
         "*.hf.co.",
@@ -99,12 +99,14 @@ def test_a_host_outside_the_closed_list_is_refused_even_for_a_person(host: str) 
 
     assert verdict.decision is Decision.REFUSE
     assert verdict.rule == "research: a closed list of hosts for each verb"
-    assert verdict.reason == f"fetch may contact huggingface.co and *.hf.co, but this request contacts {host}"
+    assert verdict.reason == (
+        f"fetch may contact huggingface.co and *.huggingface.co and *.hf.co, but this request contacts {host}"
+    )
     assert "`biofm policy show research`" in verdict.remedy
     assert verdict.remedy.endswith("under hosts, fetch")
 
 
-@pytest.mark.parametrize("host", ["huggingface.co", "*.hf.co", "cdn-lfs.hf.co", "a.b.hf.co"])
+@pytest.mark.parametrize("host", [*HUB, "cdn-lfs.huggingface.co", "cdn-lfs.hf.co", "a.b.hf.co"])
 def test_a_listed_host_and_the_sub_domains_of_a_pattern_are_allowed(host: str) -> None:
     assert decision(asking(verb="fetch", hosts=(host,))) is Decision.ALLOW
 

@@ -72,11 +72,11 @@ def test_a_run_names_whom_it_contacts_and_by_default_contacts_nobody(
     make_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("WANDB_MODE", raising=False)
-    assert hosts_of(make_recipe()) == ()
-    assert hosts_of(make_recipe(wandb="mine")) == ("api.wandb.ai", "storage.googleapis.com")
+    assert hosts_of("pretrain", make_recipe()) == ()
+    assert hosts_of("pretrain", make_recipe(wandb="mine")) == ("api.wandb.ai", "storage.googleapis.com")
     for mode in ("offline", "dryrun", "disabled"):
         monkeypatch.setenv("WANDB_MODE", mode)
-        assert hosts_of(make_recipe(wandb="mine")) == ()
+        assert hosts_of("pretrain", make_recipe(wandb="mine")) == ()
 
 
 def test_a_run_names_the_server_that_the_environment_names(
@@ -84,9 +84,9 @@ def test_a_run_names_the_server_that_the_environment_names(
 ) -> None:
     monkeypatch.delenv("WANDB_MODE", raising=False)
     monkeypatch.setenv("WANDB_BASE_URL", "https://wandb.example.org:8443")
-    assert hosts_of(make_recipe(wandb="mine")) == ("wandb.example.org",)
+    assert hosts_of("pretrain", make_recipe(wandb="mine")) == ("wandb.example.org",)
     monkeypatch.setenv("WANDB_BASE_URL", "")
-    assert hosts_of(make_recipe(wandb="mine")) == ("api.wandb.ai", "storage.googleapis.com")
+    assert hosts_of("pretrain", make_recipe(wandb="mine")) == ("api.wandb.ai", "storage.googleapis.com")
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_a_server_that_is_not_spelled_as_usual_is_an_error(
     monkeypatch.delenv("WANDB_MODE", raising=False)
     monkeypatch.setenv("WANDB_BASE_URL", server)
     with pytest.raises(OptionError, match=r"^WANDB_BASE_URL: ") as caught:
-        hosts_of(make_recipe(wandb="mine"))
+        hosts_of("pretrain", make_recipe(wandb="mine"))
     assert caught.value.remedy.startswith("Correct the variable; or set WANDB_MODE=offline")
 
 
