@@ -13,7 +13,7 @@ from biofm_datasets.text import format_count
 from biofm.core.errors import OutputError
 from biofm.core.journal import Journal
 from biofm.core.outputs import RECORDS, has_provenance
-from biofm.gate import Permit
+from biofm.gate import Permit, remove_leftovers
 from biofm.inference.runs import WHOLE, Shard
 
 BEGUN_AFRESH = "The run started from the beginning, because --resume found no unfinished work."
@@ -47,10 +47,13 @@ def check_finished(
 ) -> dict[str, Any]:
     """Return the provenance of the finished output ``made``, which the permit opens.
 
+    What a run that was killed at its last step left beside the output is removed.
+
     Raises:
         OutputError: This request, with its ``provenance`` and the ``digest`` of its records, would make
             another output.
     """
+    remove_leftovers(made)
     wanted = {**provenance, RECORDS: digest}
     if shard is WHOLE:
         beside = permit.readers("provenance")

@@ -357,12 +357,12 @@ def _remove_leftovers(folder: Path) -> None:
 
 @contextmanager
 def _new_folder_removed(folder: Path) -> Iterator[None]:
-    """Remove a new folder after an error, if it is empty."""
+    """Remove a new folder after an error, if it was made and is empty."""
     is_new = not folder.exists()
     try:
         yield
     except BaseException:
-        if is_new:
+        if is_new and folder.is_dir():
             with suppress(OSError):
                 folder.rmdir()
         raise

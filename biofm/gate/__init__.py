@@ -15,7 +15,7 @@ from biofm.gate.policies import (
     read_policy_file,
 )
 from biofm.gate.roots import EVERYWHERE
-from biofm.gate.scratch import scratch_path, was_finished
+from biofm.gate.scratch import remove_leftovers, scratch_path, was_finished
 from biofm.gate.sessions import begin_session, end_sessions, labels_held
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "policy_in_force",
     "read_named",
     "read_policy_file",
+    "remove_leftovers",
     "scratch_path",
     "session_in_force",
     "was_finished",

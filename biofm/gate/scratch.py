@@ -42,22 +42,34 @@ def was_finished(output: Path) -> bool:
     """Return whether an output exists and no unfinished work lies beside it.
 
     A run that resumes then only has to check that the output is its own. A run that was killed at its last
-    step may have left an empty folder, or a second name of the output in it: both are removed.
+    step may have left an empty folder, or a second name of the output in it: neither is unfinished work.
 
     Args:
         output: The path of the output.
     """
-    folder = scratch_path(output)
-    journal = folder / JOURNAL
+    journal = scratch_path(output) / JOURNAL
+    return output.is_file() and (not journal.exists() or _is_second_name(journal, output))
+
+
+def remove_leftovers(output: Path) -> None:
+    """Remove what a run that was killed at its last step left beside its finished output.
+
+    Args:
+        output: The path of the output, for which ``was_finished`` holds.
+    """
+    journal = scratch_path(output) / JOURNAL
     with suppress(OSError):
-        # The run was killed between the two steps of a renaming.
-        if not folder.is_symlink() and os.path.samefile(journal, output):
+        if _is_second_name(journal, output):
             journal.unlink()
-    if journal.exists() or not output.is_file():
+        journal.parent.rmdir()
+
+
+def _is_second_name(journal: Path, output: Path) -> bool:
+    """Return whether a run was killed between the two steps of renaming its journal to its output."""
+    try:
+        return not journal.parent.is_symlink() and os.path.samefile(journal, output)
+    except OSError:
         return False
-    with suppress(OSError):
-        folder.rmdir()
-    return True
 
 
 class Scratch:

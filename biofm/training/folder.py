@@ -105,12 +105,12 @@ def removed_if_refused(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def removed_if_left_empty(folder: Path) -> Iterator[None]:
-    """Remove the folder after an error in the ``with``, if it did not exist before and holds nothing."""
+    """Remove the folder after an error in the ``with``, if it was made in there and holds nothing."""
     was_there = os.path.lexists(folder)
     try:
         yield
     except Exception:
-        if not was_there:
+        if not was_there and folder.is_dir():
             with suppress(OSError):
                 folder.rmdir()
         raise
