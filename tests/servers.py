@@ -85,7 +85,11 @@ class WeightsAndBiases(Server):
         self.end_headers()
         self.wfile.write(content)
 
-    do_GET = do_POST = do_PUT = answer
+    def do_POST(self) -> None:
+        self.answer()
+
+    def do_PUT(self) -> None:
+        self.answer()
 
     def answer_query(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         query = asked["query"]

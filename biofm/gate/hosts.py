@@ -13,8 +13,8 @@ def hosts_of_server(verb: str, server: str) -> tuple[str, ...]:
     """Return the hosts that a verb contacts if it asks a server.
 
     A server sends its clients on to other machines, such as file stores. So these are the server and the
-    hosts that every policy in force lists for the verb. If a policy does not list the server, it is the server
-    alone, and the policy will refuse it.
+    hosts that every policy in force lists for the verb. If a policy does not list the server, it is the
+    server alone, and the policy will refuse it.
 
     Args:
         verb: The verb.

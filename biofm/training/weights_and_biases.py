@@ -35,8 +35,8 @@ def check_wandb(recipe: Recipe) -> None:
 def hosts_of(verb: str, recipe: Recipe) -> tuple[str, ...]:
     """Return the hosts that a run contacts.
 
-    They are Weights & Biases, or the host in WANDB_BASE_URL, if the recipe names a project there, and the file
-    store that the policy lists beside it; none if WANDB_MODE keeps the log on this machine.
+    They are Weights & Biases, or the host in WANDB_BASE_URL, if the recipe names a project there, and the
+    file store that the policy lists beside it; none if WANDB_MODE keeps the log on this machine.
 
     Args:
         verb: The verb whose run it is.
