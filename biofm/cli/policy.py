@@ -9,6 +9,7 @@ from typer import Argument, Option, Typer
 
 from biofm.cli.commands import Command, Group, Json
 from biofm.cli.printing import print_json, print_result, print_table
+from biofm.cli.signing import check_model, sign
 from biofm.core.errors import InputError, OptionError
 from biofm.policy import LETTERS, Evidence, Labels, Request
 
@@ -186,6 +187,10 @@ def show(
     if name not in SHIPPED:
         raise OptionError("no such policy", where=name, remedy=f"Give one of {NAMES}")
     print_result(shipped_text(name).decode().removesuffix("\n"))
+
+
+app.command(cls=Command)(sign)
+app.command(cls=Command)(check_model)
 
 
 def _accounts_of(word: str) -> "Accounts | None":

@@ -24,7 +24,7 @@ COMMANDS = {
         if one.callback
     },
     **{
-        f"{name} {one.callback.__name__}": one.callback
+        f"{name} {one.callback.__name__.replace('_', '-')}": one.callback
         for name, group in (("data", data), ("audit", audit), ("policy", policy))
         for one in group.registered_commands
         if one.callback
