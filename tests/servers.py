@@ -110,7 +110,7 @@ S = TypeVar("S", bound=Server)
 @contextmanager
 def serving(kind: type[S], **facts: Any) -> Iterator[type[S]]:
     """Start a server, and yield its handler, which has the given facts, its ``port`` and ``visits``."""
-    handler = type(kind.__name__, (kind,), {**facts, "visits": []})
+    handler: Any = type(kind.__name__, (kind,), {**facts, "visits": []})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()

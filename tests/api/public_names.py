@@ -22,7 +22,7 @@ REFUSING, WITHOUT_MODELS, ALLOWING = "nothing.yaml", "models.yaml", "mirror.yaml
 ROOT = Path(__file__).resolve().parents[2]
 
 # How each declared verb is called, by its function: what is given by position and by name.
-CALLS: dict[str, tuple[Sequence[str], dict[str, Any]]] = {
+CALLS: dict[str, tuple[Sequence[Any], dict[str, Any]]] = {
     "contacts": (("in.fasta", "new.npz"), {"model": "esm2"}),
     "describe": (("in.fasta",), {"picture": "new.png"}),
     "embed": (("in.fasta", "new.npz"), {"model": "esm2"}),
@@ -108,7 +108,7 @@ CONTROLS = ("biofm.embed", "relatives by MMseqs2", "a model on the hub")
 NAMES_ONLY = "it looks at the names of files, and at what ships with biofm, and opens none of the caller's"
 MEMORY = "it works on weights and numbers in memory"
 OPENED = "it reads files that a permit has opened"
-OPERATORS = "it is the operator's tool for the policies themselves, and a wrong policy must be mendable"
+OPERATORS = "it is the operator's tool, by which a wrong policy or manifest is mended"
 LEDGERS = "it reads the ledger, which every other name writes"
 
 # Called as well, although nothing is asked: they touch nothing.
@@ -142,6 +142,10 @@ STATED: dict[str, str] = {
     "biofm.Model": "it only holds a model that load has read",
     "biofm policy check": OPERATORS,
     "biofm policy explain": OPERATORS,
+    "biofm policy sign": OPERATORS,
+    "biofm policy check-model": OPERATORS,
+    "biofm policy begin": "it notes a session in the ledger, which takes no label away",
+    "biofm policy reset": "it ends sessions in the ledger, and a person confirms it at the terminal",
     "biofm audit show": LEDGERS,
     "biofm audit verify": LEDGERS,
     "biofm audit export": LEDGERS,

@@ -1,4 +1,4 @@
-"""``run-program`` is judged by the policy: ``script`` runs a caller's program, ``clinical-agent`` does not."""
+"""``run-program`` by the policies: ``script`` runs a caller's program, ``clinical-agent`` does not."""
 
 import os
 import subprocess
@@ -24,10 +24,6 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
     monkeypatch.chdir(tmp_path)
     save_program(Smooth(), torch.zeros(3, 4, 5))
     save_array(some_array())
-    key = tmp_path / "home" / ".config" / "biofm" / "ledger.key"
-    key.parent.mkdir(parents=True)
-    key.write_text("a" * 64 + "\n")
-    key.chmod(0o600)
 
     def run_with(*words: str, **variables: str) -> "subprocess.CompletedProcess[str]":
         environment = {name: value for name, value in os.environ.items() if name != "BIOFM_POLICY"}
