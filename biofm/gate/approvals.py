@@ -1,4 +1,4 @@
-"""Approvals: a person answers at the terminal, and the answer holds for one request, once, for a time.
+"""Approvals are given by a person at the terminal, each for one request, once, and for a time.
 
 The question goes to the terminal that controls this process, not to standard input, which a program may feed.
 Where there is no terminal, nobody can be asked. A process of the same account that may open a terminal can

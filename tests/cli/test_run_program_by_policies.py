@@ -1,4 +1,4 @@
-"""``run-program`` by the policies: ``script`` runs a caller's program, ``clinical-agent`` does not."""
+"""``run-program`` under policies: ``script`` lets a caller's program run, and ``clinical-agent`` does not."""
 
 import os
 import subprocess
