@@ -53,8 +53,11 @@ from tests.docs.pages import (
 
 
 @pytest.fixture
-def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the folder where a reader stands, with ``biofm/examples`` and this checkout's ``biofm``."""
+def reader(tmp_path: Path, state_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder where a reader stands, with ``biofm/examples`` and this checkout's ``biofm``.
+
+    The reader has a ledger of its own.
+    """
     command = tmp_path / "bin" / "biofm"
     command.parent.mkdir()
     command.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{ROOT}/cli.py" "$@"\n', encoding="utf-8")
