@@ -23,7 +23,8 @@ CASE = {
 
 
 @pytest.fixture(autouse=True)
-def _no_policy_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _no_policy_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, state_folder: Path) -> None:
+    """Have no policy named, and give the test a ledger of its own: labels of other tests would stay."""
     monkeypatch.delenv("BIOFM_POLICY", raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
 
