@@ -225,11 +225,12 @@ def _print_version(wanted: bool) -> None:
 def _root(
     context: typer.Context,
     policy: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             "--policy",
             help=f"Judge the command by this policy too: {policy.NAMES}, or a policy file. Give it before "
-            "the command. By default the system's and your own files and BIOFM_POLICY apply, else research.",
+            "the command; given several times, each counts. By default the system's and your own files and "
+            "BIOFM_POLICY apply, else research.",
             metavar="POLICY",
         ),
     ] = None,
@@ -249,10 +250,10 @@ def _root(
         ),
     ] = False,
 ) -> None:
-    if policy is not None:
+    for one in policy or ():
         from biofm.gate import policy_in_force  # brings numpy
 
-        context.with_resource(policy_in_force(policy))
+        context.with_resource(policy_in_force(one))
     if session is not None:
         from biofm.gate import session_in_force  # brings numpy
 

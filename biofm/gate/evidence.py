@@ -8,6 +8,7 @@ import os
 import stat
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
@@ -46,9 +47,35 @@ def evidence_of(request: Request, held: Labels, policies: Sequence[Policy | Inva
         outside=tuple(dict.fromkeys(outside)),
         approval=Approval.NONE,
         is_confined=_is_confined(request, sound),
-        models=Models.UNSIGNED if request.reads.get("model") else Models.NONE,
+        models=_signature_of(request.reads.get("model", ()), sound),
         screening=Screening.SKIP,
     )
+
+
+def _signature_of(files: Sequence[Path], policies: Sequence[Policy]) -> Models:
+    """Return whether the manifests of all policies that want signed models have the files of a model.
+
+    A policy that wants them and names no manifest has no model signed.
+    """
+    if not files:
+        return Models.NONE
+    wanting = [policy for policy in policies if policy.models == "signed"]
+    is_signed = bool(wanting) and all(_is_in_manifest(files, policy) for policy in wanting)
+    return Models.SIGNED if is_signed else Models.UNSIGNED
+
+
+def _is_in_manifest(files: Sequence[Path], policy: Policy) -> bool:
+    if policy.manifest is None or policy.manifest_key is None:
+        return False
+    from biofm.gate.manifest import check_model, read_manifest  # only a policy that wants it needs it
+
+    models = read_manifest(Path(policy.manifest).expanduser(), Path(policy.manifest_key).expanduser())
+    with ExitStack() as opened:
+        try:
+            readers = {path.name: opened.enter_context(path.open("rb")) for path in files}
+        except OSError:
+            return False  # The permit would say what is wrong with it.
+        return check_model(readers, models).is_signed
 
 
 def _is_confined(request: Request, policies: Sequence[Policy]) -> bool:

@@ -179,6 +179,8 @@ class Policy:
         hosts: The machines that each verb may contact.
         sinks: The machines that receive typed content without approval.
         models: Whether only models that the operator has signed are loaded ("signed") or any.
+        manifest: The file that lists the signed models, which `biofm policy sign` writes.
+        manifest_key: The file of the key by which the signature of the manifest is checked.
         texts: Whether paths and free texts stand in the ledger as they are ("plain") or as keyed hashes
             ("keyed").
         key: The file of the key for keyed texts.
@@ -200,6 +202,8 @@ class Policy:
     hosts: Mapping[VerbName, Annotated[tuple[HostName, ...], Filled()]]
     sinks: tuple[Sink, ...]
     models: Literal["any", "signed"]
+    manifest: RootPath | None
+    manifest_key: RootPath | None
     texts: Literal["plain", "keyed"]
     key: RootPath | None
     confinement: Literal["notice", "required"]
@@ -211,6 +215,8 @@ class Policy:
     def __post_init__(self) -> None:
         if (self.texts == "keyed") != (self.key is not None):
             raise ValueError("texts are keyed with a key, and plain with key: null")
+        if (self.manifest is None) != (self.manifest_key is None):
+            raise ValueError("a manifest is named with its manifest_key, or both are null")
         for kind, names in (("rules", self.rules), ("sinks", self.sinks)):
             if len({one.name for one in names}) < len(names):
                 raise ValueError(f"two {kind} have the same name")

@@ -162,6 +162,11 @@ def test_a_request_that_is_not_well_formed_is_refused(
     biofm("policy", "explain", tmp_path / "request.json").check_refusal([f"request.json, {part}"])
 
 
+def test_every_policy_that_is_named_counts(biofm: Run, state_folder: Path) -> None:
+    words = ["--policy", "script", "--policy", "research", "policy", "rights", "--json"]
+    assert json.loads(biofm(*words).out)["policies"] == ["script", "research"]
+
+
 def test_the_card_says_which_two_of_the_three_and_why_not_the_third(biofm: Run, state_folder: Path) -> None:
     assert biofm("policy", "rights").out.splitlines()[1:] == [
         "policies  research",

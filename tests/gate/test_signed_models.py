@@ -1,0 +1,76 @@
+"""Under a policy that wants signed models, only a model whose files its manifest has is loaded."""
+
+import json
+import secrets
+from pathlib import Path
+
+import pytest
+
+import biofm
+from biofm.core import ModelError, RefusedError
+from biofm.core.provenance import sha256_of
+from biofm.gate import policy_in_force
+from biofm.gate.manifest import SignedModel, sign_manifest
+from biofm.policy.files import shipped_text
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> Path:
+    """Return the file of the operator's key."""
+    path = tmp_path / "models.key"
+    path.touch(mode=0o600)
+    path.write_text(f"hmac-sha256 {secrets.token_hex(32)}\n")
+    return path
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """Return the folder of a model."""
+    biofm.load("protein-nano").save(tmp_path / "model")
+    return tmp_path / "model"
+
+
+@pytest.fixture
+def policy(tmp_path: Path, key: Path, model: Path) -> str:
+    """Return a policy like ``research`` that loads only the models of a manifest, which has the model."""
+    files = {}
+    for path in sorted(model.iterdir()):
+        with path.open("rb") as file:
+            files[path.name] = sha256_of([file])
+    manifest = tmp_path / "manifest.json"
+    manifest.write_text(sign_manifest([SignedModel(files=files, intended_use="Tests only.")], key))
+    text = shipped_text("research").decode().replace("models: any", "models: signed")
+    text = text.replace("manifest: null", f"manifest: {manifest}")
+    path = tmp_path / "policy.yaml"
+    path.write_text(text.replace("manifest_key: null", f"manifest_key: {key}"))
+    return str(path)
+
+
+def test_a_signed_model_is_loaded(policy: str, model: Path) -> None:
+    with policy_in_force(policy):
+        assert biofm.load(model).info.n_parameters == biofm.load(model).info.n_parameters
+
+
+@pytest.mark.parametrize("fault", ["changed", "more files", "the bundled one", "no manifest"])
+def test_any_other_model_is_refused(fault: str, policy: str, model: Path) -> None:
+    name: str | Path = model
+    if fault == "changed":
+        weights = model / "model.safetensors"
+        weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
+    elif fault == "more files":
+        config = model / "config.json"
+        config.write_text(json.dumps(json.loads(config.read_text()) | {"more": 1}))
+    elif fault == "the bundled one":
+        name = "protein-nano"
+    else:
+        policy = policy.replace("policy.yaml", "without.yaml")
+        text = shipped_text("research").decode().replace("models: any", "models: signed")
+        Path(policy).write_text(text)
+    with policy_in_force(policy), pytest.raises(RefusedError, match="research: models are signed"):
+        biofm.load(name)
+
+
+def test_a_manifest_with_another_signature_is_one_clear_error(policy: str, model: Path, key: Path) -> None:
+    key.write_text(f"hmac-sha256 {secrets.token_hex(32)}\n")
+    with policy_in_force(policy), pytest.raises(ModelError, match=r"manifest\.json: .*signature"):
+        biofm.load(model)
