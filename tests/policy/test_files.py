@@ -75,7 +75,7 @@ def test_no_line_of_a_policy_file_can_be_left_out_but_a_condition_a_host_or_a_pu
         (("sinks: []", "sinks:"), "line 20", "a value is missing", "Put a text into quotes"),
         (("\nkey: null", "\nkey: ledger.key"), "line 25, key", "is not an absolute path", "Give an"),
         (("\nkey: null", "\nkey: /a"), "line 2", "texts are keyed with a key, and plain", "Make"),
-        (("manifest: null", "manifest: /a"), "line 2", "a manifest is named with its manifest_key", "Make them fit"),
+        (("manifest: null", "manifest: /a"), "line 2", "a manifest is named with its manifest_key", "Make"),
         (("texts: plain", "texts: keyed"), "line 2", "texts are keyed with a key", "Make them fit"),
         (("approval_s: 300", "approval_s: 0"), "approval_s", "0 is not a whole number from 1 to 86,400", ""),
         (("approval_s: 300", "approval_s: 3e2"), "line 27", "3e2 may be read as something else", "quotes"),
