@@ -6,20 +6,18 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from biofm_datasets.text import format_count
 from typer import Exit, Option, Typer
 
 from biofm.cli.commands import CHOICE, Command, Group, Json
 from biofm.cli.printing import print_json, print_result, print_table
+from biofm.core.choices import SigningMethod
 from biofm.core.errors import LedgerError, OptionError
-from biofm.gate import ledger_path
-from biofm.gate.ledger.entries import Entry, canonical
-from biofm.gate.ledger.fhir import audit_event
-from biofm.gate.ledger.heads import Method, make_head, read_head
-from biofm.gate.ledger.reading import entries_of
-from biofm.gate.ledger.verify import verify as verify_ledger
+
+if TYPE_CHECKING:
+    from biofm.gate.ledger.entries import Entry
 
 LINES_AT_ONCE = 1_000
 
@@ -70,7 +68,7 @@ SigningKey = Annotated[
     ),
 ]
 Sign = Annotated[
-    Method,
+    SigningMethod,
     Option(
         "--sign",
         help="Sign by this method: hmac-sha256, whose key also checks, or ed25519, whose public key checks "
@@ -98,6 +96,8 @@ app = Typer(
 @app.command(cls=Command)
 def show(verb: Verb = None, since: Since = None, last: Last = 20, json: Json = False) -> None:
     """Show the newest entries of the ledger, the oldest of them first."""
+    from biofm.gate import ledger_path  # help does not need it
+
     earliest = None if since is None else _time(since)
     path, requests = ledger_path(), set[int]()
     found = []
@@ -123,6 +123,10 @@ def show(verb: Verb = None, since: Since = None, last: Last = 20, json: Json = F
 @app.command(cls=Command)
 def verify(head: HeadFile = None, key: KeyFile = None, json: Json = False) -> None:
     """Verify that nobody changed, removed or reordered entries; the exit code is 1 if somebody did."""
+    from biofm.gate import ledger_path  # these are not needed for help
+    from biofm.gate.ledger.heads import read_head
+    from biofm.gate.ledger.verify import verify as verify_ledger
+
     if (head is None) != (key is None):
         what = "a head and the key that signed it go together"
         raise OptionError(what, where="--head", remedy="Give --head and --key, or neither")
@@ -155,29 +159,42 @@ def head(key: SigningKey, sign: Sign = "hmac-sha256") -> None:
 
     `biofm audit verify --head` then also finds a cut tail, and an earlier copy in the ledger's place.
     """
+    from biofm.gate import ledger_path  # these are not needed for help
+    from biofm.gate.ledger.entries import canonical
+    from biofm.gate.ledger.heads import make_head
+
     print_result(canonical(asdict(make_head(ledger_path(), key, sign))))
 
 
 def _lines() -> Iterator[str]:
     """Yield the entries as they are stored."""
+    from biofm.gate import ledger_path  # these are not needed for help
+    from biofm.gate.ledger.reading import entries_of
+
     for entry in entries_of(ledger_path()):
         yield entry.line
 
 
 def _events() -> Iterator[str]:
     """Yield the entries as AuditEvents."""
+    from biofm.gate import ledger_path  # these are not needed for help
+    from biofm.gate.ledger.entries import canonical
+    from biofm.gate.ledger.fhir import audit_event
+
     identity = ""
     for entry, fields in _contents(ledger_path()):
         identity = identity or str(fields.get("ledger"))
         yield canonical(audit_event(entry, identity))
 
 
-def _contents(path: Path) -> Iterator[tuple[Entry, dict[str, Any]]]:
+def _contents(path: Path) -> Iterator[tuple["Entry", dict[str, Any]]]:
     """Yield the entries with what they say.
 
     Raises:
         LedgerError: An entry is damaged.
     """
+    from biofm.gate.ledger.reading import entries_of  # help does not need it
+
     for entry in entries_of(path):
         try:
             yield entry, entry.fields

@@ -25,6 +25,8 @@ AskedTask = Literal["auto", "regression", "classification", "multi-label", "per-
 """A task, or "auto", which derives the task from the cells of the table."""
 HeadPool = Literal["mean", "cls", "max", "attention"]
 """How the residues' vectors of a sequence are pooled into the input of a fine-tuned model's head."""
+SigningMethod = Literal["hmac-sha256", "ed25519"]
+"""How a head of the ledger is signed."""
 
 ON_ERROR: tuple[OnError, ...] = get_args(OnError)
 

@@ -108,6 +108,7 @@ def test_every_public_name_says_whether_it_asks_the_gate() -> None:
     assert (EXPECTED.keys() | STATED.keys()) - roads == names, "a name that is no longer there"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXPECTED)
 def test_what_is_refused_has_opened_altered_started_and_contacted_nothing(name: str, told: Told) -> None:
     did = told["found"][name]
@@ -116,6 +117,7 @@ def test_what_is_refused_has_opened_altered_started_and_contacted_nothing(name: 
     assert did.touched == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", WITH_MODEL)
 def test_a_verb_that_is_allowed_opens_no_model_that_is_refused(verb: str, told: Told) -> None:
     did = told["half"][f"biofm.{verb}"]
@@ -123,6 +125,7 @@ def test_a_verb_that_is_allowed_opens_no_model_that_is_refused(verb: str, told: 
     assert [one for one in did.touched if "/esm2/" in one or "/bundled/" in one] == []
 
 
+@pytest.mark.slow
 def test_the_watch_sees_what_is_opened_started_and_contacted_where_it_is_allowed(told: Told) -> None:
     embedded, prepared, fetched = (told["controls"][name].touched for name in CONTROLS)
     for name in ("esm2/model.safetensors", "in.fasta", "new.npz"):

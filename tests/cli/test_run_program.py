@@ -76,6 +76,7 @@ def test_the_spacing_may_lie_elsewhere() -> None:
     assert summary.spacing_mm == tuple(SPACING)
 
 
+@pytest.mark.slow
 def test_an_output_is_an_input_of_the_next_run() -> None:
     save_program(Count(), torch.zeros(3, 4, 5))
     save_array(some_array() * 9)
@@ -87,6 +88,7 @@ def test_an_output_is_an_input_of_the_next_run() -> None:
     assert (np.load("halved.npy") == (some_array() * 9 > 3)[::2, ::2, ::2]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", ["F", ">"])
 def test_another_order_of_elements_or_bytes_gives_the_same_numbers(order: str) -> None:
     array = some_array()

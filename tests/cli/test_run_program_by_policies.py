@@ -47,6 +47,7 @@ def told(folder: Path) -> list[tuple[str, str]]:
         return ledger.execute("SELECT decision, rule FROM requests").fetchall()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_option", [True, False])
 def test_script_runs_a_callers_program(is_option: bool, run: Run, tmp_path: Path) -> None:
     done = run("--policy", "script", *WORDS) if is_option else run(*WORDS, BIOFM_POLICY="script")

@@ -10,16 +10,16 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from biofm_datasets.documents import from_json, load_json
 
+from biofm.core.choices import SigningMethod
 from biofm.core.errors import InputError, LedgerError, MissingExtraError
 from biofm.gate.ledger import reading
 from biofm.gate.ledger.entries import canonical, now
 from biofm.gate.ledger.keys import key_file, read_all, write_all
 
-Method = Literal["hmac-sha256", "ed25519"]
 KEY_BYTES = 32
 FRESH = os.O_RDWR | os.O_CREAT | os.O_APPEND
 
@@ -41,11 +41,11 @@ class Head:
     seq: int
     hash: str
     time: str
-    method: Method
+    method: SigningMethod
     signature: str
 
 
-def make_head(path: Path, key: Path, method: Method) -> Head:
+def make_head(path: Path, key: Path, method: SigningMethod) -> Head:
     """Make the signed head of a ledger. A missing key is made; a public one then lies beside it.
 
     Args:
