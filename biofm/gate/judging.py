@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -34,12 +34,14 @@ class Judgement:
         entry: The number of its entry in the ledger.
         digest: The hash of exactly this request, for an approval.
         made_from: The labels of the files that are read, which what is made from them inherits.
+        time_s: When it was decided, in seconds since 1970 (UTC).
     """
 
     verdict: Verdict
     entry: int
     digest: str
     made_from: Labels
+    time_s: float
 
 
 def judge_in(
@@ -83,16 +85,11 @@ def judge_in(
     if verdict.decision is Decision.ALLOW:
         if _needs_approval(request, evidence, policies):
             book.use_approval(digest, holder, now_s)
-        raised = Labels.NONE
-        for policy in policies:
-            raised |= labels_raised(request, evidence, policy) if isinstance(policy, Policy) else raised
-        book.raise_labels(holder, session, raised.value)
-    made_from = Labels.NONE
-    for labels in evidence.inputs.values():
-        made_from |= labels
-    if request.code:
-        made_from |= Labels.UNTRUSTED
-    return Judgement(verdict=verdict, entry=entry, digest=digest, made_from=made_from)
+        raised = (labels_raised(request, evidence, one) for one in policies if isinstance(one, Policy))
+        book.raise_labels(holder, session, _union(raised).value)
+    of_code = Labels.UNTRUSTED if request.code else Labels.NONE
+    made_from = _union(evidence.inputs.values()) | of_code
+    return Judgement(verdict=verdict, entry=entry, digest=digest, made_from=made_from, time_s=now_s)
 
 
 def digest_of(request: Request) -> str:
@@ -112,6 +109,13 @@ def digest_of(request: Request) -> str:
         request.code, request.device, request.model, sorted(request.once),
     ]  # fmt: skip
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
+
+
+def _union(some: Iterable[Labels]) -> Labels:
+    union = Labels.NONE
+    for labels in some:
+        union |= labels
+    return union
 
 
 def _needs_approval(request: Request, evidence: Evidence, policies: Sequence[Policy | Invalid]) -> bool:

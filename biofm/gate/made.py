@@ -7,6 +7,7 @@ raises them. A file that is opened must be the one that was looked at for the ve
 import os
 import stat
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 
 from biofm.core.errors import InputError
@@ -68,7 +69,7 @@ def note_outputs(book: Book, request: Request, judgement: Judgement) -> None:
         judgement: What was decided about it.
     """
     holder = holder_of(request.principal)
-    for path in _made_by(request):
+    for path in _made_by(request, judgement.time_s):
         identity = identity_of_file(path)
         if identity is None:
             continue
@@ -80,13 +81,17 @@ def note_outputs(book: Book, request: Request, judgement: Judgement) -> None:
         book.note_output(identity, checksum, labels, holder, path=str(path), request=judgement.entry)
 
 
-def _made_by(request: Request) -> Iterator[Path]:
-    """Yield the absolute paths of the files that a request has made."""
+def _made_by(request: Request, since_s: float) -> Iterator[Path]:
+    """Yield the absolute paths of the files that a request has made.
+
+    A folder may have held files before, which others made: those that were last changed before ``since_s``
+    are left out.
+    """
     for target in request.writes.values():
         path = Path(os.path.abspath(target.path))
         if target.kind in ("file", "journal"):
             yield path
         elif target.kind == "directory":
             files = (Path(folder, name) for folder, _, names in os.walk(path) for name in names)
-            for _, file in zip(range(MOST_FILES), files, strict=False):
-                yield file
+            new = (file for file in files if os.lstat(file).st_ctime >= since_s)
+            yield from islice(new, MOST_FILES)

@@ -5,14 +5,15 @@ import os
 import pty
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
-from biofm.gate import Ledger, begin_session, labels_held, ledger_path, person, policies_in_force
+from biofm.gate import Ledger, ask, begin_session, labels_held, ledger_path, person, policies_in_force
 from biofm.gate.holders import holder_of
-from biofm.policy import Labels, Principal
+from biofm.policy import Labels, Principal, Request, Target
 from tests.conftest import ReadLedger
 
 ASKING = """
@@ -130,6 +131,23 @@ def test_an_output_carries_the_labels_of_its_inputs(
     entries = [json.loads(body) for (body,) in read_ledger("SELECT body FROM entries")]
     (made,) = [one for one in entries if one["kind"] == "output"]
     assert made["labels"] == (Labels.UNTRUSTED | Labels.PRIVATE).value
+
+
+def test_a_file_that_lay_in_an_output_folder_before_is_not_taken_for_made(
+    make_request: Callable[..., Request], tmp_path: Path, read_ledger: ReadLedger
+) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "planted.fasta").write_text(">a\nMK\n")
+    target = Target(path=folder, kind="directory", overwrite=True)
+    with ask(make_request(writes={"run": target})) as permit:
+        made, began_s = permit.folder("run") / "made.csv", time.time()
+        made.touch()
+        while made.stat().st_ctime < began_s:  # The clock of files is coarser than that of Python.
+            made.write_text("a\n")
+
+    entries = [json.loads(body) for (body,) in read_ledger("SELECT body FROM entries")]
+    assert [Path(one["path"]).name for one in entries if one["kind"] == "output"] == ["made.csv"]
 
 
 @pytest.mark.parametrize("answer", ["yes", "no", ""])
