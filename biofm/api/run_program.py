@@ -180,6 +180,7 @@ class RunProgram(Verb[ProgramSummary]):
             cpu_s=ceil(self.time_limit_s) * count_cores(),
             memory_bytes=n_bytes,
             file_bytes=n_bytes,
+            array_bytes=n_bytes,
         )
         return Worker(
             module=WORKERS["run_program"],

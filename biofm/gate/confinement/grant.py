@@ -40,21 +40,27 @@ class Grant:
 
     Attributes:
         files: The files that it may read, by role.
-        output: The one file or folder that it may write, which exists already. Empty lets it write nothing.
+        outputs: The files and folders that it may write, which exist already.
+        written: Descriptors of opened files that it writes.
+        temporary: A folder for temporary files, one of the outputs. Empty gives it none.
         ports: The TCP ports to which it may connect, on any host. The kernel knows no names of hosts: a
             connection to one certain host is made by the permit and handed over as a descriptor.
         cpu_s: How many seconds of processor time it may use, over all its threads.
         memory_bytes: How much address space it may have, at least ``LEAST_MEMORY_BYTES``. It is not limited
             if there are ``devices``, because CUDA reserves more addresses than a machine has memory.
-        file_bytes: How many bytes any file that it writes may have, and the result that it hands back.
+        file_bytes: How many bytes any file that it writes may have.
+        array_bytes: How many bytes the array may have that it hands back; 0 where it hands back none.
         devices: The device files that it may use, such as ``/dev/nvidia0``.
     """
 
     cpu_s: int
     memory_bytes: int
     file_bytes: int
+    array_bytes: int = 0
     files: dict[str, Readable] = field(default_factory=dict)
-    output: str = ""
+    outputs: tuple[str, ...] = ()
+    written: tuple[int, ...] = ()
+    temporary: str = ""
     ports: tuple[int, ...] = ()
     devices: tuple[str, ...] = ()
 
@@ -66,8 +72,9 @@ class Grant:
         )
         _require(self.file_bytes >= 0, f"the size of a file is not negative, as {self.file_bytes} is")
         _require(all(0 < port < 1 << 16 for port in self.ports), f"these are no TCP ports: {self.ports}")
-        for path in (self.output, *self.devices):
-            _require(not path or path.startswith("/"), f"a grant names absolute paths, not {path!r}")
+        _require(self.array_bytes >= 0, f"the size of an array is not negative, as {self.array_bytes} is")
+        for path in (*self.outputs, *self.devices, *filter(None, [self.temporary])):
+            _require(path.startswith("/"), f"a grant names absolute paths, not {path!r}")
 
     def descriptors(self) -> Mapping[int, str]:
         """Return the path of each granted descriptor."""

@@ -27,6 +27,22 @@ NO_FOLDER = "/"
 """Stands for the folder of temporary files, of which a worker has none."""
 LONGEST_TEXT = 2000
 """How many characters of an error's text are sent."""
+MOST_NOTES = 10
+"""How many notes of an error are sent."""
+_answers: list[int] = []  # the descriptor on which this process answers, if it is a worker
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """Tells how far a job is.
+
+    Attributes:
+        label: The name of the work.
+        fraction: The share of it that is done, from 0 to 1; None if that is not known.
+    """
+
+    label: str
+    fraction: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +119,7 @@ def _hold_files(grant: Grant, packages: Mapping[str, str], paths: Sequence[str])
     rules.allow((place.path for place in places(packages, paths)), READING)
     for descriptor in grant.descriptors():
         rules.allow_descriptor(descriptor, READING)
-    rules.allow([grant.output] if grant.output else [], WRITING)
+    rules.allow(grant.outputs, WRITING)
     rules.allow(grant.devices, USING)
     for port in grant.ports:
         rules.allow_port(port)
@@ -125,7 +141,7 @@ def work(start_line: bytes, jobs: BinaryIO) -> NoReturn:
     except BaseException as error:  # noqa: BLE001 - the parent hears of every end.
         answer = {"crash": _crash_of(error)}
     with open(start.answer, "wb") as stream:
-        stream.write(json.dumps(answer).encode())
+        stream.write(json.dumps(answer).encode() + b"\n")
     os._exit(0)  # The tidying up of torch and of the caller's code has no use here.
 
 
@@ -136,18 +152,35 @@ def _work(start: Start, jobs: BinaryIO) -> dict[str, Any]:
     grant = start.grant
     layers = frozenset(map(Layer, start.layers))
     confine(grant, packages=start.packages, paths=start.paths, layers=layers)
-    tempfile.tempdir = NO_FOLDER  # Else torch, as it starts, searches for one that can be written.
+    # Else torch, as it starts, searches for one that can be written.
+    tempfile.tempdir = grant.temporary or NO_FOLDER
+    os.environ["TMPDIR"] = tempfile.tempdir
+    _answers.append(start.answer)
     module = importlib.import_module(start.module)
     job = from_json(module.JOB, parse_json(jobs.read()), "the job")
     files = {role: open(one.descriptor, "rb") for role, one in grant.files.items()}  # noqa: SIM115
     for file in files.values():
-        file.seek(0)  # The parent has the same descriptor, and may have read from it.
+        if file.seekable():  # The parent has the same descriptor, and may have read from it.
+            file.seek(0)
     with open(start.memory, "r+b") as memory:
         return {"result": asdict(module.run(job, files, memory))}
 
 
-def _parts_of(error: BiofmError) -> dict[str, str]:
-    return {name: getattr(error, name)[:LONGEST_TEXT] for name in ("what", "where", "remedy")}
+def tell_progress(label: str, fraction: float | None) -> None:
+    """Tell the parent how far the job is. Outside a worker this does nothing.
+
+    Args:
+        label: The name of the work.
+        fraction: The share of it that is done, from 0 to 1; None if that is not known.
+    """
+    for descriptor in _answers:
+        told = Told(label=label[:LONGEST_TEXT], fraction=fraction)
+        os.write(descriptor, json.dumps({"progress": asdict(told)}).encode() + b"\n")
+
+
+def _parts_of(error: BiofmError) -> dict[str, Any]:
+    parts: dict[str, Any] = {name: getattr(error, name)[:LONGEST_TEXT] for name in ("what", "where", "remedy")}
+    return parts | {"notes": [note[:LONGEST_TEXT] for note in getattr(error, "__notes__", ())][:MOST_NOTES]}
 
 
 def _crash_of(error: BaseException) -> dict[str, Any]:

@@ -114,8 +114,8 @@ def allowed_calls(grant: Grant, own_pid: int) -> Iterator[Allowed]:
         grant: What the worker may use.
         own_pid: The number of its process, the only one to which it may send signals.
     """
-    writes = bool(grant.output or grant.devices)
-    for name in [*ALWAYS, *(WITH_OUTPUT if grant.output else ()), *(WITH_PORTS if grant.ports else ())]:
+    writes = bool(grant.outputs or grant.devices)
+    for name in [*ALWAYS, *(WITH_OUTPUT if grant.outputs else ()), *(WITH_PORTS if grant.ports else ())]:
         yield name, ()
     for name, flags in (("open", 1), ("openat", 2)):
         if writes:  # Landlock before version 3 does not see that a file opened for reading is cut.

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from tempfile import TemporaryFile
 from typing import Any, BinaryIO, Generic, NoReturn, TypeVar
@@ -22,16 +22,18 @@ from biofm.core.temporary import temporary_folder
 from biofm.core.text import format_bytes
 from biofm.gate.confinement import bootstrap
 from biofm.gate.confinement.grant import ALL_LAYERS, Grant, Layer
-from biofm.gate.confinement.inside import Start
+from biofm.gate.confinement.inside import Start, Told
 from biofm.gate.confinement.landlock import landlock_version
 from biofm.gate.confinement.places import file_of_biofm, find_packages, package_folders
 
-MOST_SENT_BYTES = 60_000
+MOST_SENT_BYTES = 1 << 20
 """A pipe takes this much at once, so that a worker that never reads does not hold its parent up."""
+LEAST_PIPE_BYTES = 1 << 12
 MOST_ANSWERED_BYTES = 1 << 20
 MOST_SAID_BYTES = 2000
 """How much of what a worker printed last is kept for a message."""
 CHUNK_BYTES = 1 << 16
+PROGRESS = b'{"progress": '
 END_S = 10.0
 """How long a worker that has answered may take to end."""
 VARIABLES = (
@@ -104,16 +106,20 @@ class Worker:
         grant: What the worker may use.
         time_s: How many seconds it may take in all.
         name: What messages call it, such as "the program".
+        answer_bytes: How many bytes its answer may have.
         layers: What confines it.
         report: Is called once for each run, with how it ended.
+        on_progress: Is called with the name of the work and the share of it that is done, or None.
     """
 
     module: str
     grant: Grant
     time_s: float
     name: str = "the worker"
+    answer_bytes: int = MOST_ANSWERED_BYTES
     layers: frozenset[Layer] = ALL_LAYERS
     report: Callable[[Confinement], None] | None = None
+    on_progress: Callable[[str, float | None], None] | None = None
 
     @contextmanager
     def run(self, job: Any, result: type[R]) -> Iterator[Finished[R]]:
@@ -129,7 +135,7 @@ class Worker:
             BiofmError: The job says so, for example because an input is wrong.
         """
         with ExitStack() as opened:
-            memory = opened.enter_context(_new_memory(self.grant.file_bytes))
+            memory = opened.enter_context(_new_memory(self.grant.array_bytes))
             try:
                 answer = self._answer(job, memory)
                 value = self._value(answer, result)
@@ -179,7 +185,7 @@ class Worker:
         return self._parsed(answered) if answered else self._explain(process.returncode, said)
 
     def _start(self, writing: int, memory: BinaryIO) -> "subprocess.Popen[bytes]":
-        descriptors = (writing, memory.fileno(), *self.grant.descriptors())
+        descriptors = (writing, memory.fileno(), *self.grant.descriptors(), *self.grant.written)
         return subprocess.Popen(
             [sys.executable, "-I", "-S", "-B", bootstrap.__file__],
             stdin=subprocess.PIPE,
@@ -206,9 +212,10 @@ class Worker:
 
     def _send(self, process: "subprocess.Popen[bytes]", line: bytes, job: Any) -> None:
         sent = line + json.dumps(asdict(job), allow_nan=False).encode()
-        if len(sent) > MOST_SENT_BYTES:
-            raise ValueError(f"a job has at most {MOST_SENT_BYTES} bytes, not {len(sent)}")
         assert process.stdin is not None
+        if len(sent) > _widen(process.stdin.fileno()):
+            what = f"{self.name} is told of too many files or options at once ({format_bytes(len(sent))})"
+            raise _EndError("stopped", ProcessError(what, remedy="Give it fewer at a time"))
         try:
             process.stdin.write(sent)
             process.stdin.close()
@@ -231,13 +238,25 @@ class Worker:
                     found = os.read(key.fd, CHUNK_BYTES)
                     key.data.extend(found)
                     del said[:-MOST_SAID_BYTES]
+                    self._pass_on(answered)
                     if not found:
                         selector.unregister(key.fileobj)
-                if len(answered) > MOST_ANSWERED_BYTES:
+                if len(answered) > self.answer_bytes:
                     raise self._invalid("it is too long")
             if not answered:
                 self._await(process, end)
         return bytes(answered), said.decode(errors="replace")
+
+    def _pass_on(self, answered: bytearray) -> None:
+        """Take what tells the progress from the start of what a worker sent, and pass it on."""
+        while answered.startswith(PROGRESS) and (end := answered.find(b"\n")) >= 0:
+            try:
+                told = from_json(Told, parse_json(bytes(answered[:end]))["progress"], "the progress")
+            except (ValueError, KeyError, TypeError) as error:
+                raise self._invalid(str(error)) from error
+            del answered[: end + 1]
+            if self.on_progress is not None:
+                self.on_progress(told.label, told.fraction)
 
     def _await(self, process: "subprocess.Popen[bytes]", end: float) -> None:
         try:
@@ -282,6 +301,8 @@ class Worker:
         if kind is None:
             raise self._invalid(f"{fault.kind!r} is no error of biofm")
         error = kind(fault.what, where=fault.where, remedy=fault.remedy)
+        for note in fault.notes:
+            error.add_note(note)
         raise _EndError("refused" if kind is RefusedError else "fault", error)
 
     def _raise_crash(self, crash: "_Crash") -> NoReturn:
@@ -328,6 +349,7 @@ class _Fault:
     what: str
     where: str
     remedy: str
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,6 +371,15 @@ def _environment(*, has_devices: bool) -> dict[str, str]:
         if name in VARIABLES or name.startswith(VARIABLE_STARTS)
     }
     return kept | FIXED | ({} if has_devices else {"CUDA_VISIBLE_DEVICES": ""})
+
+
+def _widen(pipe: int) -> int:
+    """Have a pipe take as much at once as it may, and return how many bytes that is."""
+    if sys.platform != "linux":
+        return LEAST_PIPE_BYTES
+    with suppress(OSError):  # The account's pipes may have used up what it is allowed.
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, MOST_SENT_BYTES)
+    return fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ)
 
 
 @contextmanager

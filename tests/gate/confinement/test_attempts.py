@@ -33,12 +33,12 @@ CASES = {
     "read a file outside the grant": Case("read", (FILES,)),
     "read it from a thread": Case("read_from_thread", (FILES,)),
     "list a folder": Case("list_folder", (FILES,), about={"path": "/etc"}),
-    "write beside the output": Case("write", (FILES,), {"output": "output"}),
+    "write beside the output": Case("write", (FILES,), {"outputs": "output"}),
     "write without an output": Case("write", (FILES, CALLS)),
     "write a file that may be read": Case("rewrite_granted", (FILES, CALLS)),
     "cut a file that may be read": Case("cut", (FILES, CALLS)),
-    "cut it beside an output": Case("cut", (FILES, CALLS), {"output": "output"}),
-    "move a file out of the output": Case("move_out", (FILES,), {"output": "output"}),
+    "cut it beside an output": Case("cut", (FILES, CALLS), {"outputs": "output"}),
+    "move a file out of the output": Case("move_out", (FILES,), {"outputs": "output"}),
     "open a file's rights": Case("change_mode", (CALLS,)),
     "change a file's time": Case("change_time", (CALLS,)),
     "speak TCP": Case("speak_tcp", (FILES, CALLS)),
@@ -66,8 +66,8 @@ NEEDS_ROOT = {"open its own memory", "open its own memory for writing"}
 def granted(case: Case, scene: Scene) -> dict[str, Any]:
     """What the worker is granted, with the names of ``scene.about`` replaced by their values."""
     values: dict[str, Any] = {}
-    if "output" in case.granted:
-        values["output"] = scene.about[case.granted["output"]]
+    if "outputs" in case.granted:
+        values["outputs"] = (scene.about[case.granted["outputs"]],)
     if "ports" in case.granted:
         values["ports"] = tuple(scene.about[name] for name in case.granted["ports"])
     return values

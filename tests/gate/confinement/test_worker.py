@@ -29,11 +29,11 @@ def test_a_worker_reads_its_granted_file_by_descriptor_and_by_name(scene: Scene)
 
 def test_a_worker_writes_its_output_and_nothing_else(scene: Scene) -> None:
     folder = scene.about["output"]
-    scene.attempt("write", about={"path": f"{folder}/made"}, output=folder)
+    scene.attempt("write", about={"path": f"{folder}/made"}, outputs=(folder,))
     assert Path(folder, "made").read_text() == "written"
-    scene.attempt("write", about={"path": f"{folder}/made"}, output=f"{folder}/made")
+    scene.attempt("write", about={"path": f"{folder}/made"}, outputs=(f"{folder}/made",))
     with pytest.raises(RefusedError):
-        scene.attempt("write", about={"path": f"{folder}/other"}, output=f"{folder}/made")
+        scene.attempt("write", about={"path": f"{folder}/other"}, outputs=(f"{folder}/made",))
 
 
 def test_a_worker_connects_to_a_granted_port(scene: Scene) -> None:
@@ -84,7 +84,7 @@ def test_the_memory_of_a_worker_comes_back_sealed(scene: Scene) -> None:
 # What is tried, how it is held, how its end is called, what the message says, and its end without the limits.
 LIMITED: dict[str, tuple[dict[str, Any], str, str, str]] = {
     "fill_memory": ({}, "memory", "more memory than the 4.0 GB", "finished"),
-    "fill_file": ({"output": True}, "file size", "write more than 1.0 MB", "finished"),
+    "fill_file": ({"outputs": True}, "file size", "write more than 1.0 MB", "finished"),
     "compute_for_ever": ({"cpu_s": 1, "time_s": 6.0}, "processor time", "its 1 s of processor time", "time"),
 }
 
@@ -92,7 +92,7 @@ LIMITED: dict[str, tuple[dict[str, Any], str, str, str]] = {
 @pytest.mark.parametrize("what", LIMITED)
 def test_a_limit_ends_a_worker_and_without_it_the_worker_goes_on(what: str, scene: Scene) -> None:
     how, end, message, end_without = LIMITED[what]
-    how = how | ({"output": scene.about["output"]} if "output" in how else {})
+    how = how | ({"outputs": (scene.about["output"],)} if "outputs" in how else {})
     with pytest.raises(ProcessError, match=message):
         scene.attempt(what, **how)
     try:
@@ -138,9 +138,9 @@ def test_a_worker_of_another_biofm_does_not_begin(scene: Scene, monkeypatch: pyt
     assert [one.end for one in scene.ends] == ["refused"]
 
 
-def test_a_job_that_a_pipe_does_not_take_at_once_is_a_fault_of_the_program(scene: Scene) -> None:
-    with pytest.raises(ValueError, match="a job has at most"):
-        scene.attempt("read_granted", about={"long": "x" * 70_000})
+def test_a_job_that_a_pipe_does_not_take_at_once_is_refused(scene: Scene) -> None:
+    with pytest.raises(ProcessError, match=r"told of too many files or options at once \(1\.\d MB\)"):
+        scene.attempt("read_granted", about={"long": "x" * 1_100_000})
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_a_job_that_a_pipe_does_not_take_at_once_is_a_fault_of_the_program(scene
         {"memory_bytes": LEAST_MEMORY_BYTES - 1},
         {"file_bytes": -1},
         {"ports": (70_000,)},
-        {"output": "relative"},
+        {"outputs": ("relative",)},
         {"devices": ("nvidia0",)},
     ],
 )
@@ -163,7 +163,7 @@ RUN_UNTIL_KILLED = """
 import json, sys
 from biofm.gate.confinement import Grant, Worker
 from tests.gate.confinement.attempts import Attempt, Outcome
-grant = Grant(cpu_s=60, memory_bytes=4 * 10**9, file_bytes=1 << 20, output=sys.argv[1])
+grant = Grant(cpu_s=60, memory_bytes=4 * 10**9, file_bytes=1 << 20, outputs=(sys.argv[1],))
 worker = Worker(module="tests.gate.confinement.attempts", grant=grant, time_s=600)
 with worker.run(Attempt("tell_pid_and_wait", json.dumps({"output": sys.argv[1]})), Outcome):
     pass
