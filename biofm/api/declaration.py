@@ -24,6 +24,7 @@ from numbers import Integral, Real
 from os import PathLike, fsdecode
 from pathlib import Path
 from typing import (
+    TYPE_CHECKING,
     Annotated,
     Any,
     Generic,
@@ -55,13 +56,29 @@ from biofm.policy import (
     is_plain,
 )
 
+if TYPE_CHECKING:
+    from biofm.gate import Permit
+
 BESIDE: Mapping[str, tuple[str, ...]] = {"output": ("provenance", "work"), "run": ("joined run",)}
 """The roles that may be written beside a declared role: the provenance of an output and its unfinished work;
 and the folder of a run, by the other processes that join it.
 """
-WORKERS: Mapping[str, str] = {"run_program": "biofm.inference.worker"}
+VERB_WORKER = "biofm.api.worker"
+"""The module that performs a whole verb."""
+WORKERS: Mapping[str, str] = {
+    "contacts": VERB_WORKER,
+    "describe": VERB_WORKER,
+    "embed": VERB_WORKER,
+    "evaluate": VERB_WORKER,
+    "merge": VERB_WORKER,
+    "neighbours": VERB_WORKER,
+    "perplexity": VERB_WORKER,
+    "predict": VERB_WORKER,
+    "run_program": "biofm.inference.worker",
+    "score": VERB_WORKER,
+}
 """The module that each verb runs where the kernel confines it (``biofm.gate.confinement``). No verb may have
-another one.
+another one; a verb without one does not read files where a policy requires confinement.
 """
 LONGEST = 4000
 """How many characters of an option's text a request keeps."""
@@ -169,9 +186,27 @@ class Verb(ABC, Generic[R]):
     def run(self, progress: ProgressSink = SILENT) -> R:
         """Ask the gate, do the work, and return the result."""
 
+    def models_loaded(self, request: Request, permit: "Permit") -> tuple[str, ...]:
+        """Return the names of the models that the verb will load.
+
+        Args:
+            request: The request of the verb.
+            permit: What the gate has opened for it.
+        """
+        return (request.model,) if request.model else ()
+
     def perform(self) -> R:
-        """Run the verb and show its progress on the terminal, unless ``quiet``."""
-        return self.run(ProgressSink(quiet=self.quiet))
+        """Run the verb and show its progress on the terminal, unless ``quiet``.
+
+        Where a policy requires confinement, the verb runs in a confined worker.
+        """
+        from biofm.api import confined  # it needs this module, and brings the gate
+
+        progress = ProgressSink(quiet=self.quiet)
+        if confined.is_confined(self):
+            result: R = confined.perform(self, progress)
+            return result
+        return self.run(progress)
 
     def options(self) -> dict[str, Plain]:
         """Return the options of this call by their declared names, as plain values."""

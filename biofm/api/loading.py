@@ -50,7 +50,7 @@ def load(model: str | Path = DEFAULT_MODEL, *, device: str = "auto", dtype: str 
     from biofm.models import read_checkpoint
 
     compute = choose_compute(device, dtype)
-    with _open_model(str(model)) as (files, where):
+    with open_model(str(model)) as (files, where):
         checkpoint = read_checkpoint(files, where)
         return Model(checkpoint, compute, _describe(str(model), checkpoint, files))
 
@@ -77,7 +77,7 @@ def info(model: str | Path = DEFAULT_MODEL) -> "ModelInfo":
     """
     from biofm.models import read_checkpoint  # brings torch
 
-    with _open_model(str(model)) as (files, where):
+    with open_model(str(model)) as (files, where):
         return _describe(str(model), read_checkpoint(files, where), files)
 
 
@@ -116,23 +116,34 @@ def with_demonstration(notices: Mapping[str, int], *used: str, notice: str = DEM
 
 
 @contextmanager
-def _open_model(name: str) -> Iterator[tuple[dict[str, BinaryIO], str]]:
+def open_model(name: str, *, in_worker: bool = False) -> Iterator[tuple[dict[str, BinaryIO], str]]:
     """Open the files of a model, after downloading them if they are on the hub.
 
     Yields them by their names, and the path of the file or folder.
+
+    Args:
+        name: The name or the path of the model.
+        in_worker: Whether a confined worker will read them, and this process only opens them.
+
+    Raises:
+        ModelError: There is no such model.
     """
     from biofm.api.request import request_of  # these bring torch
     from biofm.gate import ask
+    from biofm.gate.handed import model_in_worker
     from biofm.models import files_of, locate
 
     if not name.strip():
         remedy = f"Give {A_MODEL}; or leave it out for the default model"
         raise ModelError("the name of the model is empty", where="--model", remedy=remedy)
+    if (handed := model_in_worker(name)) is not None:
+        yield handed
+        return
     location = locate(name)
     path = location.path or _fetch(location)
     files = files_of(path)
     request = request_of("load", options={"model": name}, reads={"model": files}, model=name)
-    with ask(request) as permit:
+    with ask(request, in_worker=in_worker) as permit:
         handles = permit.readers("model")
         yield {file.name: handle for file, handle in zip(files, handles, strict=True)}, str(path)
 

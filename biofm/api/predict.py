@@ -132,6 +132,10 @@ class Predict(Verb["PredictSummary"]):
         reads = {"input": (source,), "predictor": files_of_predictor(folder)}
         return self.asking(reads=reads, writes=writes, model=str(folder))
 
+    def models_loaded(self, request: Request, permit: "Permit") -> tuple[str, ...]:
+        info = _files(permit, request).info
+        return () if info.has_encoders else (str(info.model if self.model is None else self.model),)
+
     def run(self, progress: ProgressSink = SILENT) -> "PredictSummary":
         from biofm.api.table import open_output  # these bring torch
         from biofm.core.tables import check_table_suffix
@@ -189,8 +193,8 @@ def _files(permit: "Permit", request: Request) -> "PredictorFiles":
     """Return the opened files of the predictor by their paths relative to its folder."""
     from biofm.inference.prediction import PredictorFiles  # brings torch
 
-    opened = zip(request.reads["predictor"], permit.readers("predictor"), strict=True)
-    named = {path.relative_to(request.model).as_posix(): file for path, file in opened}
+    opened = permit.readers("predictor")
+    named = {Path(file.name).relative_to(request.model).as_posix(): file for file in opened}
     return PredictorFiles(named, request.model)
 
 

@@ -200,6 +200,9 @@ class Score(Verb["ScoreSummary"]):
             reads, writes = reads | files_with_provenance(work.made), {}
         return self.asking(reads=reads, writes=writes, model=self._named)
 
+    def models_loaded(self, request: Request, permit: "Permit") -> tuple[str, ...]:
+        return tuple(self._models)
+
     def estimate(self) -> "ScoreEstimate":
         """Predict the time, memory and disk space of ``run``; read all of the input, and write nothing."""
         from biofm.gate import ask  # brings numpy

@@ -53,7 +53,7 @@ def write_embedding_table(
         permit.writer("output"),
         output.suffix,
         per_residue=provenance["pooling"] == "none",
-        scratch_folder=output.absolute().parent,
+        scratch_folder=permit.spare_folder(output),
         provenance_file=permit.writer("provenance") if provenance_path(output) else None,
     )
     with progress.bar("writing") as bar:

@@ -24,13 +24,16 @@ DICOM_MAGIC = b"DICM"
 DICOM_PREAMBLE = 128
 
 
-def evidence_of(request: Request, held: Labels, policies: Sequence[Policy | Invalid]) -> Evidence:
+def evidence_of(
+    request: Request, held: Labels, policies: Sequence[Policy | Invalid], *, in_worker: bool = False
+) -> Evidence:
     """Return what can be found out about a request before anything is opened.
 
     Args:
         request: The request.
         held: The labels that its holder has already.
         policies: The policies in force, which say what is private and where a request may read and write.
+        in_worker: Whether a confined worker will read the files.
     """
     sound = [policy for policy in policies if isinstance(policy, Policy)]
     privates = [policy.private for policy in sound]
@@ -46,7 +49,7 @@ def evidence_of(request: Request, held: Labels, policies: Sequence[Policy | Inva
         alters=tuple(_alterations(request)),
         outside=tuple(dict.fromkeys(outside)),
         approval=Approval.NONE,
-        is_confined=_is_confined(request, sound),
+        is_confined=_is_confined(request, sound, in_worker=in_worker),
         models=_signature_of(request.reads.get("model", ()), sound),
         screening=Screening.SKIP,
     )
@@ -78,13 +81,28 @@ def _is_in_manifest(files: Sequence[Path], policy: Policy) -> bool:
         return check_model(readers, models).is_signed
 
 
-def _is_confined(request: Request, policies: Sequence[Policy]) -> bool:
-    """Return whether the kernel can confine a worker here; False also where no rule and no program asks."""
+def _is_confined(request: Request, policies: Sequence[Policy], *, in_worker: bool) -> bool:
+    """Return whether the kernel confines what reads the files; False also where no rule and no program asks.
+
+    A request that reads nothing, or only a model that an operator has signed, needs no confinement, and a
+    program runs nowhere but in a worker.
+    """
     if not request.code and all(policy.confinement != "required" for policy in policies):
+        return False
+    if not (in_worker or request.code) and _reads_unsigned(request, policies):
         return False
     from biofm.gate.confinement import enforcement  # loads ctypes and looks for libseccomp
 
     return enforcement().is_whole
+
+
+def _reads_unsigned(request: Request, policies: Sequence[Policy]) -> bool:
+    """Return whether a request reads anything but a model that an operator has signed."""
+    return any(
+        role != "model" or _signature_of(paths, policies) is not Models.SIGNED
+        for role, paths in request.reads.items()
+        if paths
+    )
 
 
 def _labels_of(paths: Iterable[Path], privates: Sequence[Private]) -> Labels:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from biofm.core.errors import LedgerError, RefusedError
 from biofm.gate.approvals import ask_person
 from biofm.gate.evidence import evidence_of
+from biofm.gate.handed import handed_for, permit_in_worker, principal_in_worker
 from biofm.gate.holders import current_session, holder_of
 from biofm.gate.judging import Judgement, judge_in
 from biofm.gate.ledger import Ledger, Outcome
@@ -32,7 +33,7 @@ else:
 
 
 @contextmanager
-def ask(request: Request) -> Iterator[Permit]:
+def ask(request: Request, *, in_worker: bool = False) -> Iterator[Permit]:
     """Ask for a permit: ``with ask(request) as permit:``.
 
     The verdict is in the ledger before anything is opened. If it is to ask, the person at the terminal is
@@ -41,8 +42,11 @@ def ask(request: Request) -> Iterator[Permit]:
     leaves that work and at most a hidden file, which the next run with the same target removes. The gate sets
     no signal handlers: a caller that wants SIGTERM to clean up turns it into ``SystemExit``.
 
+    In a confined worker the permit is that which its parent handed over.
+
     Args:
         request: The verb, who asks for it, and what it reads, writes and contacts.
+        in_worker: Whether a confined worker will read the files, and this process only opens them.
 
     Raises:
         RefusedError: The policy does not allow the request.
@@ -50,10 +54,14 @@ def ask(request: Request) -> Iterator[Permit]:
         InputError: An input cannot be read.
         OutputError: A target cannot be written.
     """
+    if (handed := handed_for(request)) is not None:
+        with permit_in_worker(request, handed) as permit:
+            yield permit
+        return
     policies = policies_in_force()
     ledger = ledger_of(policies)
     looked_at = identities_of(request)
-    found = evidence_of(request, Labels.NONE, policies)
+    found = evidence_of(request, Labels.NONE, policies, in_worker=in_worker)
     judgement = _judge(ledger, request, found, policies)
     if judgement.verdict.decision is Decision.ASK and _is_approved(ledger, request, judgement, policies):
         judgement = _judge(ledger, request, found, policies)
@@ -75,6 +83,8 @@ def person() -> Principal:
 
     The name comes from the operating system, because the environment can be changed.
     """
+    if (asked := principal_in_worker()) is not None:
+        return asked
     if sys.platform == "win32":
         return Principal(kind="person", name=getpass.getuser())
     try:

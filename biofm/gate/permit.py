@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from biofm.core.errors import BiofmError, InputError, OutputError
 from biofm.core.journal import Journal
@@ -31,17 +31,20 @@ class Permit:
         watched: For each role, functions that raise InputError if a file has changed.
         hosts: The hosts that may be contacted, as the request names them.
         note_worker: Writes into the ledger how a worker was confined and how it ended.
+        spare_folder: The folder for temporary files; by default that of the output.
     """
 
     def __init__(
         self,
         readers: Mapping[str, tuple[BinaryIO, ...]],
-        targets: "_OpenTargets",
+        targets: "Targets",
         opened: ExitStack,
         watched: Mapping[str, Sequence[Callable[[], None]]],
         hosts: tuple[str, ...],
         note_worker: Callable[["Confinement"], None],
+        spare_folder: Path | None = None,
     ) -> None:
+        self._spare_folder = spare_folder
         self.hosts = hosts
         self.note_worker = note_worker
         self._readers = readers
@@ -117,6 +120,14 @@ class Permit:
         """
         return self._targets.folders[role]
 
+    def spare_folder(self, output: Path) -> Path:
+        """Return the folder in which the temporary files of a run belong.
+
+        Args:
+            output: The output of the run.
+        """
+        return self._spare_folder or output.absolute().parent
+
     def journal(self, role: str) -> Journal:
         """Return a journal. Its committed work stays if the ``with`` fails, for a run that resumes.
 
@@ -138,6 +149,17 @@ class Permit:
         for journal in found:
             self._opened.callback(journal.close)
         return tuple(found)
+
+    @contextmanager
+    def lent(self) -> Iterator["Targets"]:
+        """Let go of the journals, which one process at a time may use, and take them back at the end.
+
+        Yields what is written, for a worker that writes it.
+        """
+        with ExitStack() as lent:
+            for work in self._targets.works.values():
+                lent.enter_context(work.lent())
+            yield self._targets
 
 
 @contextmanager
@@ -169,10 +191,31 @@ def open_permit(
         targets = _OpenTargets(request.writes, roots.write, opened)
         permit = Permit(readers, targets, opened, watched, request.hosts, note_worker)
         opened.enter_context(_vanished_folders_named(request))
-        with _write_faults(targets), _changed_files_named(permit):
+        with write_faults(targets), _changed_files_named(permit):
             yield permit
         permit.check_unchanged()
         targets.publish()
+
+
+class Targets(Protocol):
+    """Holds what a request writes, by role, opened."""
+
+    @property
+    def files(self) -> Mapping[str, "OpenFile"]: ...
+    @property
+    def folders(self) -> Mapping[str, Path]: ...
+    @property
+    def works(self) -> Mapping[str, Scratch]: ...
+    @property
+    def journals(self) -> Mapping[str, Journal]: ...
+
+
+class OpenFile(Protocol):
+    """Is a file that is written, in any of the ways in which it may come to its place."""
+
+    handle: BinaryIO
+
+    def check(self) -> None: ...
 
 
 class _OpenTargets:
@@ -317,7 +360,7 @@ def _noted_as(fault: BiofmError, error: Exception) -> BiofmError:
 
 
 @contextmanager
-def _write_faults(targets: _OpenTargets) -> Iterator[None]:
+def write_faults(targets: Targets) -> Iterator[None]:
     """Raise OutputError, which names the target, if a write failed, whatever a library in between raised."""
     try:
         yield

@@ -5,8 +5,8 @@ the folder is removed. The output of a shard is the journal itself, which then b
 """
 
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import closing, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -125,6 +125,15 @@ class Scratch:
                 remedy="Pass --resume to continue it, or --overwrite to start again",
             )
         return self.journal
+
+    @contextmanager
+    def lent(self) -> Iterator[None]:
+        """Let another process use the journal within the ``with``."""
+        self.journal.close()
+        try:
+            yield
+        finally:
+            self.journal = Journal(self.folder / JOURNAL)
 
     def note_outputs(self, files: Mapping[str, tuple[int, ...]]) -> None:
         """Store the identities, by role, of the outputs that are about to get their names.

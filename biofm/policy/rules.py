@@ -195,8 +195,11 @@ def _judge_surroundings(request: Request, evidence: Evidence, policy: Policy) ->
         reason = "only models whose files the operator has signed are loaded, and this one is not signed"
         yield Decision.REFUSE, "models are signed", reason, "Let the operator sign the model's manifest"
     if policy.confinement == "required" and not evidence.is_confined:
-        reason = "the kernel cannot confine what reads the files here"
-        remedy = "Use Linux with Landlock and libseccomp; apt-get install libseccomp2 brings the latter"
+        reason = "what reads files must run in a worker that the kernel confines, and here it would not"
+        remedy = (
+            "Use a verb that runs in a worker (the page Safety lists them), on Linux with Landlock and "
+            "libseccomp; apt-get install libseccomp2 brings the latter"
+        )
         yield Decision.REFUSE, "the kernel confines", reason, remedy
     if request.verb in policy.screening.verbs:
         yield from _judge_screening(evidence.screening, policy)

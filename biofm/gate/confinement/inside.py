@@ -4,6 +4,7 @@ import errno
 import importlib
 import json
 import os
+import stat
 import sys
 import tempfile
 import threading
@@ -117,13 +118,19 @@ def _check_alone() -> None:
 def _hold_files(grant: Grant, packages: Mapping[str, str], paths: Sequence[str]) -> None:
     rules = Ruleset()
     rules.allow((place.path for place in places(packages, paths)), READING)
-    for descriptor in grant.descriptors():
+    for descriptor in filter(_has_a_path, grant.descriptors()):
         rules.allow_descriptor(descriptor, READING)
     rules.allow(grant.outputs, WRITING)
     rules.allow(grant.devices, USING)
     for port in grant.ports:
         rules.allow_port(port)
     rules.enforce()
+
+
+def _has_a_path(descriptor: int) -> bool:
+    """Return whether an opened file lies in a folder; a pipe does not, and cannot be opened again."""
+    mode = os.fstat(descriptor).st_mode
+    return not stat.S_ISFIFO(mode) and not stat.S_ISSOCK(mode)
 
 
 def work(start_line: bytes, jobs: BinaryIO) -> NoReturn:
@@ -179,7 +186,9 @@ def tell_progress(label: str, fraction: float | None) -> None:
 
 
 def _parts_of(error: BiofmError) -> dict[str, Any]:
-    parts: dict[str, Any] = {name: getattr(error, name)[:LONGEST_TEXT] for name in ("what", "where", "remedy")}
+    parts: dict[str, Any] = {
+        name: getattr(error, name)[:LONGEST_TEXT] for name in ("what", "where", "remedy")
+    }
     return parts | {"notes": [note[:LONGEST_TEXT] for note in getattr(error, "__notes__", ())][:MOST_NOTES]}
 
 

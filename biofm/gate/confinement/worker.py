@@ -34,6 +34,8 @@ MOST_SAID_BYTES = 2000
 """How much of what a worker printed last is kept for a message."""
 CHUNK_BYTES = 1 << 16
 PROGRESS = b'{"progress": '
+LONGEST_WAIT_S = 3600.0
+"""The system waits no longer than some weeks at once."""
 END_S = 10.0
 """How long a worker that has answered may take to end."""
 VARIABLES = (
@@ -107,6 +109,7 @@ class Worker:
         time_s: How many seconds it may take in all.
         name: What messages call it, such as "the program".
         answer_bytes: How many bytes its answer may have.
+        folder: The folder that it works in, by which it takes relative paths.
         layers: What confines it.
         report: Is called once for each run, with how it ended.
         on_progress: Is called with the name of the work and the share of it that is done, or None.
@@ -117,6 +120,7 @@ class Worker:
     time_s: float
     name: str = "the worker"
     answer_bytes: int = MOST_ANSWERED_BYTES
+    folder: str = "/"
     layers: frozenset[Layer] = ALL_LAYERS
     report: Callable[[Confinement], None] | None = None
     on_progress: Callable[[str, float | None], None] | None = None
@@ -193,7 +197,7 @@ class Worker:
             stderr=subprocess.PIPE,
             pass_fds=descriptors,
             env=_environment(has_devices=bool(self.grant.devices)),
-            cwd="/",
+            cwd=self.folder,
             start_new_session=True,  # Signals of the terminal reach the parent, which ends the worker.
         )
 
@@ -231,8 +235,8 @@ class Worker:
             selector.register(answers, selectors.EVENT_READ, answered)
             selector.register(process.stderr, selectors.EVENT_READ, said)
             while answers.fileno() in {key.fd for key in selector.get_map().values()}:
-                ready = selector.select(max(0.0, end - time.monotonic()))
-                if not ready:
+                ready = selector.select(min(LONGEST_WAIT_S, max(0.0, end - time.monotonic())))
+                if not ready and time.monotonic() >= end:
                     raise self._too_long()
                 for key, _ in ready:
                     found = os.read(key.fd, CHUNK_BYTES)

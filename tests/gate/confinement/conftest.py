@@ -33,7 +33,12 @@ class Scene:
         file = self.folder / "granted"
         with open(file, "rb") as opened:
             descriptor = os.dup(opened.fileno())
-        usual = {"cpu_s": 30, "memory_bytes": LEAST_MEMORY_BYTES, "file_bytes": 1 << 20, "array_bytes": 1 << 20}
+        usual = {
+            "cpu_s": 30,
+            "memory_bytes": LEAST_MEMORY_BYTES,
+            "file_bytes": 1 << 20,
+            "array_bytes": 1 << 20,
+        }
         files = {"granted": Readable(descriptor=descriptor, path=str(file))}
         grant = Grant(**(usual | {"files": files} | granted))
         return Worker(module=MODULE, grant=grant, time_s=time_s, layers=layers, report=self.ends.append)

@@ -1,0 +1,278 @@
+"""Where a policy wants whatever reads files to be confined, a whole verb is performed in a worker.
+
+The parent asks the gate, opens the files of the verb and of its models, and starts the worker with them. The
+worker performs the verb (``biofm.api.worker``). Then the parent gives the outputs their names.
+"""
+
+import importlib
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from shutil import rmtree
+from typing import TYPE_CHECKING, Any
+
+from biofm.api.declaration import VERB_WORKER, WORKERS, Verb, name_of, options_of
+from biofm.api.loading import open_model
+from biofm.core.errors import OptionError, ProcessError
+from biofm.core.plain_values import from_plain, to_plain
+from biofm.core.progress import ProgressSink
+from biofm.core.temporary import keep_at_forced_end, remove_at_forced_end, temporary_folder
+from biofm.gate.handed import Handed, HandedFile
+from biofm.policy import Request
+
+if TYPE_CHECKING:
+    from biofm.core.progress import Progress
+    from biofm.gate import Permit
+    from biofm.gate.confinement import Grant
+    from biofm.gate.permit import Targets
+
+CPU_S = 30 * 24 * 3600
+"""How many seconds of processor time a verb may use: thirty days."""
+TIME_S = 30 * 24 * 3600.0
+SHARE_OF_MEMORY = 4
+"""A worker has this many times the machine's memory as addresses: torch reserves more than it fills."""
+LARGEST_FILE_BYTES = 1 << 44
+STANDARD_STREAMS = (0, 1, 2)
+ANSWER_BYTES = 256 << 20
+"""How many bytes the result of a verb may have: the neighbours of some million proteins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Performed:
+    """Says how a verb is performed in a worker.
+
+    Attributes:
+        module: The module of its declaration.
+        results: The classes of its results, each as ``module:class``.
+    """
+
+    module: str
+    results: tuple[str, ...]
+
+    @property
+    def places(self) -> list[tuple[str, str]]:
+        """The module and the name of each class of its results."""
+        return [(module, name) for module, _, name in (one.partition(":") for one in self.results)]
+
+    @property
+    def declaration(self) -> type[Verb[Any]]:
+        """The class that declares the verb."""
+        module = importlib.import_module(self.module)
+        (found,) = (
+            one
+            for one in vars(module).values()
+            if isinstance(one, type) and issubclass(one, Verb) and one.__module__ == self.module
+        )
+        return found
+
+
+DECLARED: Mapping[str, Performed] = {
+    "contacts": Performed("biofm.api.contacts", ("biofm.inference.runs.contacts:ContactsSummary",)),
+    "describe": Performed("biofm.api.describe", ("biofm.corpus.describe:Description",)),
+    "embed": Performed("biofm.api.embed", ("biofm.inference.results:EmbedSummary",)),
+    "evaluate": Performed("biofm.api.evaluate", ("biofm.evaluation.assay_evaluation:Evaluation",)),
+    "merge": Performed(
+        "biofm.api.merge",
+        ("biofm.inference.results:MergeSummary", "biofm.inference.scoring.results:ScoreMergeSummary"),
+    ),
+    "neighbours": Performed("biofm.api.neighbours", ("biofm.inference.neighbours:FoundNeighbours",)),
+    "perplexity": Performed("biofm.api.perplexity", ("biofm.inference.scoring.results:PerplexitySummary",)),
+    "predict": Performed("biofm.api.predict", ("biofm.inference.prediction.table:PredictSummary",)),
+    "score": Performed("biofm.api.score", ("biofm.inference.scoring.results:ScoreSummary",)),
+}
+"""How each verb is performed whose worker is ``VERB_WORKER``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerbJob:
+    """Asks a worker to perform a verb.
+
+    Attributes:
+        options: The options of the verb, by their declared names.
+        handed: What it gets of the verb's permits.
+    """
+
+    options: dict[str, Any]
+    handed: Handed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerbResult:
+    """Holds the result of a verb in its plain form."""
+
+    value: Any
+
+
+def is_confined(verb: Verb[Any]) -> bool:
+    """Return whether a policy in force wants this verb to be performed in a worker, and it can be."""
+    from biofm.gate import policies_in_force
+    from biofm.policy.policies import Policy
+
+    if WORKERS.get(name_of(type(verb))) != VERB_WORKER:
+        return False
+    return any(isinstance(one, Policy) and one.confinement == "required" for one in policies_in_force())
+
+
+def perform(verb: Verb[Any], progress: ProgressSink) -> Any:
+    """Perform a verb in a confined worker, and return its result.
+
+    Args:
+        verb: The verb.
+        progress: Where its progress is reported.
+
+    Raises:
+        BiofmError: What the verb raises, or what the gate refuses.
+        ProcessError: The worker crashed, took too much, or gave no valid answer.
+    """
+    from biofm.gate import ask
+    from biofm.gate.confinement import Worker
+
+    request = verb.request()
+    with ExitStack() as opened:
+        permit = opened.enter_context(ask(request, in_worker=True))
+        read = _handed(verb, permit, request, opened)
+        spare = opened.enter_context(_spare_folder())
+        handed = _with_outputs(read, opened.enter_context(permit.lent()), request)
+        bars = opened.enter_context(closing(_Bars(progress)))
+        worker = Worker(
+            module=WORKERS[request.verb],
+            grant=_grant(handed, spare),
+            time_s=TIME_S,
+            folder=os.getcwd(),
+            name=f"the worker of {request.verb}",
+            answer_bytes=ANSWER_BYTES,
+            report=permit.note_worker,
+            on_progress=bars,
+        )
+        job = VerbJob(options=_plain_options(verb), handed=handed)
+        with worker.run(job, VerbResult) as finished:
+            return _typed(request.verb, finished.result.value)
+
+
+def _plain_options(verb: Verb[Any]) -> dict[str, Any]:
+    options = {}
+    for one in options_of(type(verb)):
+        try:
+            options[one.name] = to_plain(getattr(verb, one.name))
+        except TypeError as error:
+            remedy = "Give a text, a number or a path"
+            raise OptionError(str(error), where=one.flag, remedy=remedy) from error
+    return options
+
+
+def _handed(verb: Verb[Any], permit: "Permit", request: Request, opened: ExitStack) -> Handed:
+    """Return what a worker reads, after opening the models that the verb loads."""
+    models, places = {}, {}
+    for name in verb.models_loaded(request, permit):
+        files, places[name] = opened.enter_context(open_model(name, in_worker=True))
+        models[name] = {
+            file: HandedFile(descriptor=handle.fileno(), path=file) for file, handle in files.items()
+        }
+    return Handed(
+        verb=request.verb,
+        principal=request.principal.name,
+        reads={
+            role: tuple(
+                HandedFile(descriptor=_passable(reader.fileno(), opened), path=str(path))
+                for reader, path in zip(permit.readers(role), paths, strict=True)
+            )
+            for role, paths in request.reads.items()
+        },
+        files={},
+        folders={},
+        journals={},
+        models=models,
+        places=places,
+    )
+
+
+def _passable(descriptor: int, opened: ExitStack) -> int:
+    """Return a descriptor that keeps its number in a worker, whose standard streams are its own."""
+    if descriptor > STANDARD_STREAMS[-1]:
+        return descriptor
+    copy = os.dup(descriptor)
+    opened.callback(os.close, copy)
+    return copy
+
+
+def _with_outputs(handed: Handed, targets: "Targets", request: Request) -> Handed:
+    """Return what is handed over, with what the worker writes."""
+    return replace(
+        handed,
+        files={
+            role: HandedFile(descriptor=file.handle.fileno(), path=str(request.writes[role].path))
+            for role, file in targets.files.items()
+        },
+        folders={role: os.path.abspath(folder) for role, folder in targets.folders.items()},
+        journals={role: os.path.abspath(journal.path) for role, journal in targets.journals.items()},
+    )
+
+
+def _grant(handed: Handed, spare: str) -> "Grant":
+    """Return the grant of a worker: its files, its outputs, and generous limits."""
+    from biofm.core.hardware import count_cores
+    from biofm.gate.confinement import Grant, Readable
+    from biofm.gate.confinement.grant import LEAST_MEMORY_BYTES
+
+    read = {
+        str(number): Readable(descriptor=one.descriptor, path=one.path)
+        for number, one in enumerate(handed.read())
+    }
+    in_folders = [os.path.dirname(journal) for journal in handed.journals.values()]
+    memory_bytes = SHARE_OF_MEMORY * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return Grant(
+        cpu_s=CPU_S * count_cores(),
+        memory_bytes=max(LEAST_MEMORY_BYTES, memory_bytes),
+        file_bytes=LARGEST_FILE_BYTES,
+        files=read,
+        outputs=(*handed.folders.values(), *in_folders, spare),
+        written=tuple(one.descriptor for one in handed.files.values()),
+        temporary=spare,
+    )
+
+
+@contextmanager
+def _spare_folder() -> Iterator[str]:
+    """Make a folder for the temporary files of a worker, which is removed at the end."""
+    folder = tempfile.mkdtemp(prefix="biofm-worker-", dir=temporary_folder())
+    remove_at_forced_end(Path(folder))
+    try:
+        yield os.path.abspath(folder)
+    finally:
+        rmtree(folder, ignore_errors=True)
+        keep_at_forced_end(Path(folder))
+
+
+class _Bars:
+    """Shows the progress of a worker, with a bar for each piece of its work."""
+
+    def __init__(self, progress: ProgressSink) -> None:
+        self._progress = progress
+        self._label = ""
+        self._bar: Progress | None = None
+
+    def __call__(self, label: str, fraction: float | None) -> None:
+        if self._bar is None or label != self._label:
+            self.close()
+            self._label, self._bar = label, self._progress.bar(label).__enter__()
+        self._bar.update(fraction=fraction)
+
+    def close(self) -> None:
+        """Take the last bar away."""
+        if self._bar is not None:
+            self._bar.__exit__(None, None, None)
+
+
+def _typed(verb: str, value: Any) -> Any:
+    """Return the result of a verb from its plain form, which a worker sent."""
+    kinds = [getattr(importlib.import_module(module), name) for module, name in DECLARED[verb].places]
+    for kind in kinds:
+        try:
+            return from_plain(kind, value)
+        except ValueError as error:
+            fault = error
+    what = f"the answer of the worker of {verb} is not valid ({fault})"
+    raise ProcessError(what, remedy="Do not trust what it read")

@@ -1,0 +1,49 @@
+"""The worker of verbs: a whole verb is performed here, in a process that the kernel confines.
+
+This module is imported in such a process (``biofm.gate.confinement``), and only there. The verb gets what its
+parent's permit holds, and answers with its typed result.
+"""
+
+import time
+from collections.abc import Mapping
+from typing import BinaryIO
+
+from biofm.api.confined import DECLARED, VerbJob, VerbResult
+from biofm.core.plain_values import to_plain
+from biofm.core.progress import ProgressSink
+from biofm.gate.confinement.inside import tell_progress
+from biofm.gate.handed import take
+
+JOB = VerbJob
+SECONDS_BETWEEN = 0.1
+"""How long the worker waits before it tells of more progress of the same work."""
+
+
+def run(job: VerbJob, files: Mapping[str, BinaryIO], memory: BinaryIO) -> VerbResult:
+    """Perform a verb.
+
+    Args:
+        job: The verb, its options, and what was handed over.
+        files: The files that ``job`` names, whose descriptors the verb uses.
+        memory: Is not used.
+
+    Raises:
+        BiofmError: What the verb raises.
+    """
+    take(job.handed)
+    asked = DECLARED[job.handed.verb].declaration(**job.options)
+    result = asked.run(ProgressSink(quiet=True, listener=_Teller()))
+    return VerbResult(value=to_plain(result))
+
+
+class _Teller:
+    """Tells the parent of progress, and of the same work not too often."""
+
+    def __init__(self) -> None:
+        self._label, self._last_s = "", 0.0
+
+    def __call__(self, label: str, fraction: float | None) -> None:
+        now_s = time.monotonic()
+        if label != self._label or now_s - self._last_s >= SECONDS_BETWEEN:
+            self._label, self._last_s = label, now_s
+            tell_progress(label, fraction)
