@@ -350,9 +350,9 @@ def main() -> None:
     asked: list[str] = []
     ask = biofm.gate.ask
 
-    def watched(request: Any) -> Any:
+    def watched(request: Any, *, in_worker: bool = False) -> Any:
         asked.append(request.verb)
-        return ask(request)
+        return ask(request, in_worker=in_worker)
 
     biofm.gate.ask = watched  # before the verbs take it from there
     import biofm.models

@@ -70,7 +70,9 @@ def run_worker(layers: frozenset[Layer]) -> None:
     with ExitStack() as stack:
         opened = {role: stack.enter_context(open(name, "rb")) for role, name in names.items()}
         files = {role: Readable(descriptor=one.fileno(), path=one.name) for role, one in opened.items()}
-        grant = Grant(files=files, cpu_s=600, memory_bytes=16 * 10**9, file_bytes=1 << 30, array_bytes=1 << 30)
+        grant = Grant(
+            files=files, cpu_s=600, memory_bytes=16 * 10**9, file_bytes=1 << 30, array_bytes=1 << 30
+        )
         worker = Worker(module="biofm.inference.worker", grant=grant, time_s=600, layers=layers)
         with worker.run(ProgramJob(**names), ProgramResult) as finished:
             made = np.frombuffer(finished.memory.read(4 * 64**3), "<f4").reshape(SHAPE)
