@@ -20,8 +20,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
-from numbers import Integral, Real
-from os import PathLike, fsdecode
+from os import PathLike
 from pathlib import Path
 from typing import (
     TYPE_CHECKING,
@@ -36,8 +35,8 @@ from typing import (
 )
 
 from biofm.api.fitting import fit
+from biofm.api.plain_values import plain
 from biofm.core.bounds import BOUNDS, Bound, check_bound
-from biofm.core.configuration import to_toml
 from biofm.core.errors import OptionError
 from biofm.core.progress import SILENT, ProgressSink
 from biofm.policy import (
@@ -53,7 +52,6 @@ from biofm.policy import (
     Target,
     UsesDevice,
     Writes,
-    is_plain,
 )
 
 if TYPE_CHECKING:
@@ -80,11 +78,6 @@ WORKERS: Mapping[str, str] = {
 """The module that each verb runs where the kernel confines it (``biofm.gate.confinement``). No verb may have
 another one; a verb without one does not read files where a policy requires confinement.
 """
-LONGEST = 4000
-"""How many characters of an option's text a request keeps."""
-MOST = 20
-"""How many members of an option's list a request keeps."""
-
 GROUPS = ("Input", "Model", "Split", "Training", "Output", "Run")
 """The headings of a command's options, in the order of its help."""
 
@@ -359,30 +352,6 @@ def sends_of(declaration: type[Verb[Any]]) -> frozenset[Content]:
     """Return what the verb may send to the machines that it contacts."""
     effects = (effect for one in options_of(declaration) for effect in one.effects)
     return frozenset().union(*(effect.sends for effect in effects if isinstance(effect, ConnectsTo)))
-
-
-def plain(value: Any) -> Plain:
-    """Return the value of an option as requests and the ledger hold it.
-
-    Long texts and lists are cut. Of a value that is no option, such as a table, only the type is kept: the
-    ledger is no place for data.
-    """
-    match value:
-        case bytes() | PathLike():
-            return plain(fsdecode(value))
-        case str():
-            return value if len(value) <= LONGEST else f"{value[:LONGEST]}... ({len(value) - LONGEST:,} more)"
-        case list() | tuple():
-            more = (f"... ({len(value) - MOST:,} more)",) if len(value) > MOST else ()
-            return (*map(plain, value[:MOST]), *more)
-    if is_plain(value):
-        return value  # type: ignore[no-any-return]
-    if isinstance(value, Real):  # of numpy, or not finite, which JSON lacks
-        number = int(value) if isinstance(value, Integral) else float(value)
-        return number if is_plain(number) else str(number)
-    if hasattr(type(value), "OPTIONS"):  # a recipe
-        return to_toml(value)
-    return f"<{type(value).__name__}>"
 
 
 def _signature(declaration: type[Verb[Any]]) -> inspect.Signature:

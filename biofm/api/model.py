@@ -11,7 +11,7 @@ from biofm_datasets import Record
 from biofm_datasets.protein import Gaps
 from numpy.typing import NDArray
 
-from biofm.api.declaration import plain
+from biofm.api.plain_values import plain
 from biofm.api.request import request_of
 from biofm.core import ModelProvenance, Provenance
 from biofm.core.bounds import check_bound

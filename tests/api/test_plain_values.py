@@ -1,5 +1,6 @@
 """What options become in requests and in the ledger: words, numbers and tuples of them."""
 
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,9 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from biofm.api.declaration import plain
+from biofm.api.plain_values import plain
+from biofm.api.request import request_of
+from biofm.gate.judging import digest_of
 from biofm.policy import is_plain
 from biofm.training import FinetuneRecipe
+
+
+def sha256_of_text(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 class Folder:
@@ -54,8 +61,11 @@ class NotARecipe:
         (np.array([1.5, 2.5]), "<ndarray>"),
         (np.int64(3), 3),
         (np.float32(0.5), 0.5),
-        ("M" * 5000, "M" * 4000 + "... (1,000 more)"),
-        (["p"] * 25, ("p",) * 20 + ("... (5 more)",)),
+        ("M" * 5000, "M" * 4000 + f"... (1,000 more, SHA-256 of all {sha256_of_text('M' * 5000)})"),
+        (
+            ["p"] * 25,
+            ("p",) * 20 + (f"... (5 more, SHA-256 of all {sha256_of_text(json.dumps(['p'] * 25))})",),
+        ),
         (float("nan"), "nan"),
         ((1.0, float("inf")), (1.0, "inf")),
         (Odd(), "<Odd>"),
@@ -85,3 +95,27 @@ def test_what_can_be_gone_through_only_once_is_left_to_the_run() -> None:
 
     assert isinstance(plain(several), str)
     assert list(several) == ["a", "b"]
+
+
+LONG = "M" * 5000
+MANY = [f"P{number}" for number in range(25)]
+
+
+@pytest.mark.parametrize(
+    ("value", "other"),
+    [
+        (LONG, LONG[:-1] + "K"),
+        (LONG + "\udcff", LONG + "\udcfe"),
+        (MANY, [*MANY[:-1], "another"]),
+        (MANY, [*MANY[:-2], *MANY[:-3:-1]]),
+        ([*MANY, LONG], [*MANY, LONG[:-1] + "K"]),
+        ([MANY], [[*MANY[:-1], "another"]]),
+        ([*MANY, 1], [*MANY, "1"]),
+    ],
+    ids=["text", "bytes of a name", "list", "order", "text in a list", "list in a list", "type"],
+)
+def test_two_long_values_that_differ_anywhere_never_share_an_approval(value: Any, other: Any) -> None:
+    digests = {digest_of(request_of("embed", options={"input": plain(one)})) for one in (value, other)}
+
+    assert plain(value) != plain(other)
+    assert len(digests) == 2
