@@ -1,6 +1,7 @@
 """The gate asks the policy, records the verdict in the ledger, and gives permits with the opened files."""
 
-from biofm.gate.gate import ask, person
+from biofm.gate.accounts import is_account, person
+from biofm.gate.gate import ask
 from biofm.gate.holders import session_in_force
 from biofm.gate.hosts import hosts_of_server
 from biofm.gate.inputs import STANDARD_INPUT, open_input
@@ -8,7 +9,6 @@ from biofm.gate.ledger import Ledger, ledger_path
 from biofm.gate.permit import Permit
 from biofm.gate.policies import (
     account_file,
-    is_account,
     policies_in_force,
     policy_in_force,
     read_named,

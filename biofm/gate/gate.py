@@ -1,7 +1,5 @@
 """Every verb passes the gate, which asks the policy, records the verdict, and opens what is allowed."""
 
-import os
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +10,7 @@ from typing import TYPE_CHECKING
 from biofm.core.errors import LedgerError, RefusedError
 from biofm.gate.approvals import ask_person
 from biofm.gate.evidence import evidence_of
-from biofm.gate.handed import handed_for, permit_in_worker, principal_in_worker
+from biofm.gate.handed import handed_for, permit_in_worker
 from biofm.gate.holders import current_session, holder_of
 from biofm.gate.judging import Judgement, judge_in
 from biofm.gate.ledger import Ledger, Outcome
@@ -20,16 +18,11 @@ from biofm.gate.made import check_same, identities_of, note_outputs
 from biofm.gate.permit import Permit, open_permit
 from biofm.gate.policies import policies_in_force, roots_of
 from biofm.gate.sessions import ledger_of
-from biofm.policy import Decision, Evidence, Labels, Principal, Request, Verdict
+from biofm.policy import Decision, Evidence, Labels, Request, Verdict
 from biofm.policy.policies import Invalid, Policy
 
 if TYPE_CHECKING:
     from biofm.gate.confinement import Confinement
-
-if sys.platform == "win32":
-    import getpass
-else:
-    import pwd
 
 
 @contextmanager
@@ -76,21 +69,6 @@ def ask(request: Request, *, in_worker: bool = False) -> Iterator[Permit]:
         _remember_fault(ledger, judgement.entry, error)
         raise
     _remember_end(ledger, judgement, request)
-
-
-def person() -> Principal:
-    """Return the person whose account this process runs under.
-
-    The name comes from the operating system, because the environment can be changed.
-    """
-    if (asked := principal_in_worker()) is not None:
-        return asked
-    if sys.platform == "win32":
-        return Principal(kind="person", name=getpass.getuser())
-    try:
-        return Principal(kind="person", name=pwd.getpwuid(os.getuid()).pw_name)
-    except KeyError:  # In containers the account often has no name.
-        return Principal(kind="person", name=f"uid {os.getuid()}")
 
 
 def _judge(

@@ -14,15 +14,13 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from biofm.gate.accounts import names_of_account
 from biofm.gate.inputs import open_without_waiting
 from biofm.gate.roots import EVERYWHERE, Roots, shared_roots
 from biofm.policy.accounts import Accounts, read_policy_or_accounts
 from biofm.policy.documents import MAX_BYTES
 from biofm.policy.files import DEFAULT, SHIPPED, is_policy_name, read_policy, shipped_text
 from biofm.policy.policies import Invalid, Policy
-
-if sys.platform != "win32":
-    import pwd
 
 SYSTEM_FILE = Path("/etc/biofm/policy.yaml")
 """The system's policy, which nobody but root can write."""
@@ -113,21 +111,6 @@ def read_policy_file(path: Path) -> Policy | Accounts | Invalid:
     return _read_file(path)
 
 
-def is_account(name: str) -> bool:
-    """Return whether this machine has an account that a system's file calls so; each number is one.
-
-    Args:
-        name: The name, or the number, such as "uid 1000".
-    """
-    if sys.platform == "win32":
-        return False
-    try:
-        pwd.getpwnam(name)
-    except KeyError:
-        return name.startswith("uid ")
-    return True
-
-
 def account_file() -> Path | None:
     """Return the path of the account's policy, ``$XDG_CONFIG_HOME/biofm/policy.yaml``.
 
@@ -166,14 +149,7 @@ if sys.platform != "win32":
         found = _read_file(SYSTEM_FILE, _fault_of_system)
         if not isinstance(found, Accounts):
             return [found]
-        return [_read_assigned(word) for word in found.of(*_names_of_account(os.getuid()))]
-
-    def _names_of_account(uid: int) -> tuple[str, ...]:
-        """Return how the system's file may call an account: by its name, if it has one, and its number."""
-        try:
-            return pwd.getpwuid(uid).pw_name, f"uid {uid}"
-        except KeyError:  # In containers the account often has no name.
-            return (f"uid {uid}",)
+        return [_read_assigned(word) for word in found.of(*names_of_account())]
 
 
 def _read_assigned(word: str) -> Policy | Invalid:
