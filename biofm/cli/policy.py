@@ -112,7 +112,7 @@ def rights(
 ) -> None:
     """Print whether this account may get private data, a caller's code and other machines, or why not."""
     from biofm.api.request import VERBS  # these bring numpy, and what help does not need
-    from biofm.gate import labels_held, person, policies_in_force
+    from biofm.gate import current_session, labels_held, parent_of, person, policies_in_force
     from biofm.policy.rights import rights_of
 
     policies = policies_in_force()
@@ -122,7 +122,8 @@ def rights(
             what, remedy = f"{letter!r} is no label", f"Give letters among {', '.join(LETTERS)}"
             raise OptionError(what, where="--held", remedy=remedy)
         labels |= LETTERS[letter]
-    card = rights_of(person(), labels, policies, VERBS)
+    session = current_session() if held is None else ""
+    card = rights_of(person(), labels, policies, VERBS, session=session, parent=parent_of(session))
     if json:
         print_json(card)
     else:
@@ -134,11 +135,12 @@ def begin() -> None:
     """Begin a session, and print its handle for --session and BIOFM_SESSION.
 
     The ledger then says which session brought which label. A session starts with all labels that this account
-    has, and is judged by all that its sessions have.
+    has, and is judged by all that its sessions have. Where --session or BIOFM_SESSION names a session, the
+    new one is within it: its handle begins with that one's, and it ends with it. There is no third level.
     """
-    from biofm.gate import begin_session, person, policies_in_force  # bring numpy
+    from biofm.gate import begin_session, current_session, person, policies_in_force  # bring numpy
 
-    print_result(begin_session(person(), policies_in_force()))
+    print_result(begin_session(person(), policies_in_force(), current_session()))
 
 
 @app.command(cls=Command)
@@ -146,13 +148,16 @@ def reset(
     session: Annotated[
         str | None,
         Option(
-            help="End this session alone. By default all sessions of this account end, and what came without "
-            "a session.",
+            help="End this session and those within it. By default all sessions of this account end, and "
+            "what came without a session.",
             metavar="HANDLE",
         ),
     ] = None,
 ) -> None:
-    """End sessions, whose labels then no longer count. A person has to confirm it at the terminal."""
+    """End sessions, whose labels then no longer count. A person has to confirm it at the terminal.
+
+    A session within another one returns its labels to that one, so nobody has to confirm its end.
+    """
     from biofm.gate import end_sessions, person, policies_in_force  # bring numpy
 
     n_ended = end_sessions(person(), policies_in_force(), session)

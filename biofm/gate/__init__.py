@@ -2,10 +2,10 @@
 
 from biofm.gate.accounts import is_account, person
 from biofm.gate.gate import ask
-from biofm.gate.holders import session_in_force
+from biofm.gate.holders import current_session, session_in_force
 from biofm.gate.hosts import hosts_of_server
 from biofm.gate.inputs import STANDARD_INPUT, open_input
-from biofm.gate.ledger import Ledger, ledger_path
+from biofm.gate.ledger import Ledger, ledger_path, parent_of
 from biofm.gate.permit import Permit
 from biofm.gate.policies import (
     account_file,
@@ -26,12 +26,14 @@ __all__ = [
     "account_file",
     "ask",
     "begin_session",
+    "current_session",
     "end_sessions",
     "hosts_of_server",
     "is_account",
     "labels_held",
     "ledger_path",
     "open_input",
+    "parent_of",
     "person",
     "policies_in_force",
     "policy_in_force",

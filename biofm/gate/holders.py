@@ -3,7 +3,8 @@
 A holder is an account on the command line and in Python. Its labels are the union of those of its open
 sessions, in whichever process they rose: a session is a name for a part of the work, and never narrows what
 its holder is judged by. So a new process, a session that is left out, another one or a fresh one sheds no
-label. Only ``biofm policy reset``, which a person confirms at a terminal, ends sessions.
+label. Only ``biofm policy reset``, which a person confirms at a terminal, ends sessions with their labels. A
+session may be within another one, and returns its labels to it when it ends alone.
 """
 
 import hashlib

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from biofm.core.errors import RefusedError
 from biofm.gate.approvals import confirm
-from biofm.gate.holders import holder_of
-from biofm.gate.ledger import Ledger, ledger_path
+from biofm.gate.holders import NO_SESSION, holder_of
+from biofm.gate.ledger import Ledger, ledger_path, parent_of
 from biofm.policy import Labels, Principal
 from biofm.policy.labels import describe_labels
 from biofm.policy.policies import Invalid, Policy
@@ -34,26 +34,32 @@ def labels_held(principal: Principal, policies: Sequence[Policy | Invalid]) -> L
     Raises:
         LedgerError: The ledger cannot be opened.
     """
-    with ledger_of(policies).writing() as book:
-        return Labels(book.held(holder_of(principal)))
+    return Labels(_held(ledger_of(policies), holder_of(principal)))
 
 
-def begin_session(principal: Principal, policies: Sequence[Policy | Invalid]) -> str:
+def begin_session(
+    principal: Principal, policies: Sequence[Policy | Invalid], parent: str = NO_SESSION
+) -> str:
     """Begin a session of a principal, and return its handle. It has the labels of its holder.
 
     Args:
         principal: Who holds it.
         policies: The policies in force, which say how the ledger is written.
+        parent: The handle of the session within which it begins, which is not itself within another; "" for
+            none.
 
     Raises:
+        RefusedError: The principal has no such open session, or that one is within another.
         LedgerError: The ledger cannot be written.
     """
     with ledger_of(policies).writing() as book:
-        return book.open_session(holder_of(principal))
+        return book.open_session(holder_of(principal), parent)
 
 
 def end_sessions(principal: Principal, policies: Sequence[Policy | Invalid], session: str | None) -> int:
-    """End a session of a principal, or all, after a person has confirmed it; return how many ended.
+    """End a session of a principal with those within it, or all; return how many ended.
+
+    A person has to confirm it, unless the session is within another one, which then has its labels.
 
     Args:
         principal: Who holds them.
@@ -65,8 +71,19 @@ def end_sessions(principal: Principal, policies: Sequence[Policy | Invalid], ses
         LedgerError: The ledger cannot be written.
     """
     holder, ledger = holder_of(principal), ledger_of(policies)
+    if session is None or not parent_of(session):
+        _confirm(principal, Labels(_held(ledger, holder)), session)
     with ledger.writing() as book:
-        held = Labels(book.held(holder))
+        return book.close_all(holder) if session is None else book.close_session(holder, session)
+
+
+def _held(ledger: Ledger, holder: str) -> int:
+    with ledger.writing() as book:
+        return book.held(holder)
+
+
+def _confirm(principal: Principal, held: Labels, session: str | None) -> None:
+    """Raise RefusedError unless a person confirms at the terminal that sessions end."""
     what = "all sessions" if session is None else f"the session {session}"
     question = (
         f"End {what} of {principal.name}, which has {describe_labels(held)}? What was read can then be sent."
@@ -74,8 +91,3 @@ def end_sessions(principal: Principal, policies: Sequence[Policy | Invalid], ses
     if not confirm(question):
         remedy = "Run `biofm policy reset` at a terminal, and answer the question"
         raise RefusedError("a person has to confirm it, and nobody did", where="reset", remedy=remedy)
-    with ledger.writing() as book:
-        ended = list(book.sessions(holder)) if session is None else [session]
-        for one in ended:
-            book.close_session(holder, one)
-    return len(ended)

@@ -50,12 +50,16 @@ class Rights:
         policies: The names of the policies in force.
         held: The letters of the labels that the holder has, among U, P, X and E.
         rights: How the holder stands to P, X and E.
+        session: The handle of the session that is named; empty if none is.
+        parent: The handle of the session within which that one was begun; empty if there is none.
     """
 
     holder: str
     policies: tuple[str, ...]
     held: str
     rights: tuple[Right, ...]
+    session: str = ""
+    parent: str = ""
 
     def text(self) -> str:
         """Return the card as lines of text."""
@@ -64,6 +68,9 @@ class Rights:
             f"policies  {', '.join(self.policies)}",
             f"holds     {self.held or 'no label'}",
         ]
+        if self.session:
+            within = f", within {self.parent}" if self.parent else ""
+            lines.append(f"session   {self.session}{within}")
         for one in self.rights:
             why = f": {one.reason}" if one.reason else ""
             lines.append(f"{one.letter}         {WORDS[one.letter]} is {one.standing}{why}")
@@ -79,7 +86,13 @@ class Rights:
 
 
 def rights_of(
-    principal: Principal, held: Labels, policies: Sequence[Policy | Invalid], verbs: frozenset[str]
+    principal: Principal,
+    held: Labels,
+    policies: Sequence[Policy | Invalid],
+    verbs: frozenset[str],
+    *,
+    session: str = "",
+    parent: str = "",
 ) -> Rights:
     """Return the card of a holder.
 
@@ -88,6 +101,8 @@ def rights_of(
         held: The labels that the holder has.
         policies: The policies in force.
         verbs: All declared verbs.
+        session: The handle of the session that is named; "" if none is.
+        parent: The handle of the session within which that one was begun; "" if there is none.
     """
     evidence = Evidence(
         held=held, inputs={}, alters=(), outside=(), approval=Approval.NONE, is_confined=True,
@@ -100,6 +115,8 @@ def rights_of(
         rights=tuple(
             _right(letter, principal, evidence, policies, verbs) for letter in letters_of(NEVER_TOGETHER)
         ),
+        session=session,
+        parent=parent,
     )
 
 

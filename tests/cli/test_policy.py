@@ -184,6 +184,21 @@ def test_the_card_says_which_two_of_the_three_and_why_not_the_third(biofm: Run, 
     biofm("policy", "rights", "--held", "Q").check_refusal(["--held: 'Q' is no label", "U, P, X, E"])
 
 
+def test_a_session_begun_within_another_names_it_and_ends_without_a_person(
+    biofm: Run, state_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parent = biofm("policy", "begin").out.strip()
+    child = biofm("--session", parent, "policy", "begin").out.strip()
+    monkeypatch.setenv("BIOFM_SESSION", child)
+
+    assert biofm("policy", "rights").out.splitlines()[3] == f"session   {child}, within {parent}"
+    assert json.loads(biofm("policy", "rights", "--json").out)["parent"] == parent
+    assert f"opened the session '{parent}/" in biofm("audit", "show").out
+    biofm("policy", "begin").check_refusal([f"{child} is within another session", f"within {parent}"])
+    assert biofm("policy", "reset", "--session", child).out == "1 session ended.\n"
+    biofm("policy", "begin").check_refusal([f"{child!r} is no open session"])
+
+
 @pytest.mark.parametrize("is_option", [True, False])
 def test_a_command_is_judged_by_the_policy_that_is_named_before_it_or_in_the_variable(
     is_option: bool, biofm: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

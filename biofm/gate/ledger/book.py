@@ -12,6 +12,7 @@ from biofm.core.errors import RefusedError
 from biofm.gate.ledger import fold
 from biofm.gate.ledger.database import faults_of
 from biofm.gate.ledger.entries import KINDS, Entry, Kind, chained, now
+from biofm.gate.ledger.fold import WITHIN, parent_of
 from biofm.gate.ledger.texts import Choices, SegmentKey
 
 ApprovalState = Literal["none", "live", "used", "expired", "other"]
@@ -128,25 +129,36 @@ class Book:
         if labels & ~held.get(session, 0):
             self.append("label", {"holder": holder, "session": session, "labels": labels})
 
-    def open_session(self, holder: str) -> str:
+    def open_session(self, holder: str, parent: str = "") -> str:
         """Open a session that starts with all labels of its holder, and return its handle.
 
         Args:
             holder: Who is to hold it.
+            parent: The handle of the session within which it is opened, and with which the handle begins; ""
+                without one.
 
         Raises:
+            RefusedError: The holder has no such open session, or that one is within another.
             LedgerError: It cannot be written.
         """
-        session = secrets.token_hex(8)
+        if parent and parent not in self.sessions(holder):
+            raise _not_open(holder, parent)
+        if parent_of(parent):
+            what = f"{parent} is within another session, and a session within it would be a third level"
+            remedy = f"Begin it within {parent_of(parent)}, which --session or BIOFM_SESSION names"
+            raise RefusedError(what, where="session", remedy=remedy)
+        session = f"{parent}{WITHIN}" * bool(parent) + secrets.token_hex(8)
         fields = {"action": "opened", "holder": holder, "session": session, "labels": self.held(holder)}
         self.append("session", fields)
         return session
 
-    def close_session(self, holder: str, session: str) -> None:
-        """Close a session, whose labels then no longer count.
+    def close_session(self, holder: str, session: str) -> int:
+        """Close a session and those within it, and return how many were closed.
+
+        Their labels then no longer count; a session within another one returns them to it.
 
         Args:
-            holder: Who holds it.
+            holder: Who holds the session.
             session: The handle; "" for what came without one.
 
         Raises:
@@ -156,8 +168,25 @@ class Book:
         held = self.sessions(holder)
         if session not in held:
             raise _not_open(holder, session)
-        fields = {"action": "closed", "holder": holder, "session": session, "labels": held[session]}
-        self.append("session", fields)
+        if parent := parent_of(session):
+            self.raise_labels(holder, parent, held[session])
+        ended = [one for one in held if session and parent_of(one) == session] + [session]
+        for one in ended:
+            fields = {"action": "closed", "holder": holder, "session": one, "labels": held[one]}
+            self.append("session", fields)
+        return len(ended)
+
+    def close_all(self, holder: str) -> int:
+        """Close all sessions of a holder and what came without one, and return how many were closed.
+
+        Args:
+            holder: Who holds them.
+
+        Raises:
+            LedgerError: It cannot be written.
+        """
+        outer = [one for one in self.sessions(holder) if not parent_of(one)]
+        return sum(self.close_session(holder, one) for one in outer)
 
     def note_output(
         self, identity: FileIdentity, sha256: str, labels: int, holder: str, *, path: str, request: int

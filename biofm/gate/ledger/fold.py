@@ -8,6 +8,17 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 MOST_LABELS = 2**31 - 1
+WITHIN = "/"
+"""Stands in the handle of a session within another one, between the handle of that one and its own part."""
+
+
+def parent_of(session: str) -> str:
+    """Return the handle of the session within which a session was opened; "" if there is none.
+
+    Args:
+        session: The handle of a session.
+    """
+    return session.rpartition(WITHIN)[0]
 
 
 def apply(cursor: sqlite3.Cursor, seq: int, fields: Mapping[str, Any]) -> None:
@@ -29,11 +40,22 @@ def apply(cursor: sqlite3.Cursor, seq: int, fields: Mapping[str, Any]) -> None:
 def _session(cursor: sqlite3.Cursor, seq: int, fields: Mapping[str, Any]) -> None:
     holder, session = _text(fields, "holder"), _text(fields, "session")
     if _word(fields, "action", ("opened", "closed")) == "opened":
+        parent = parent_of(session)
+        if parent and (parent_of(parent) or parent not in _open_sessions(cursor, holder)):
+            raise ValueError(f"the session {parent!r} of {holder!r} cannot have another one within it")
         _open(cursor, seq, holder, session, _labels(fields))
         return
+    if session and any(parent_of(one) == session for one in _open_sessions(cursor, holder)):
+        raise ValueError(f"the session {session!r} of {holder!r} has open ones within it")
     change = "UPDATE holders SET closed_seq = ? WHERE holder = ? AND session = ? AND closed_seq = 0"
     if not cursor.execute(change, (seq, holder, session)).rowcount:
         raise ValueError(f"the session {session!r} of {holder!r} is not open")
+
+
+def _open_sessions(cursor: sqlite3.Cursor, holder: str) -> list[str]:
+    query = "SELECT session FROM holders WHERE holder = ? AND closed_seq = 0"
+    found = (session for (session,) in cursor.execute(query, (holder,)))
+    return [one.decode() if isinstance(one, bytes) else one for one in found]  # as verify's connection has it
 
 
 def _label(cursor: sqlite3.Cursor, seq: int, fields: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from biofm.core import RefusedError
 from biofm.gate import Ledger
-from biofm.gate.ledger import FileIdentity
+from biofm.gate.ledger import FileIdentity, parent_of
 from biofm.gate.ledger.reading import entries_of
 from biofm.gate.ledger.verify import verify
 
@@ -59,6 +59,39 @@ def test_a_session_that_is_closed_unknown_or_anothers_is_refused(ledger: Ledger)
             with pytest.raises(RefusedError, match="is no open session of"):
                 book.close_session(holder, handle)
     assert verify(ledger.path).findings == ()
+
+
+def test_a_session_within_another_returns_its_labels_and_ends_with_it(ledger: Ledger) -> None:
+    with ledger.writing() as book:
+        book.raise_labels("me", "", 1)
+        parent = book.open_session("me")
+        one, other = book.open_session("me", parent), book.open_session("me", parent)
+        assert parent_of(one) == parent_of(other) == parent
+        assert book.sessions("me")[one] == 1
+        book.raise_labels("me", one, 2)
+        assert book.close_session("me", one) == 1
+        assert book.sessions("me") == {"": 1, parent: 3, other: 1}
+        assert book.close_session("me", parent) == 2
+        assert book.sessions("me") == {"": 1}
+    assert verify(ledger.path).findings == ()
+
+
+def test_a_session_is_begun_within_an_open_one_of_its_holder_and_no_third_level(ledger: Ledger) -> None:
+    with ledger.writing() as book:
+        parent, closed = book.open_session("me"), book.open_session("me")
+        child = book.open_session("me", parent)
+        book.close_session("me", closed)
+        for holder, handle in (("you", parent), ("me", closed), ("me", "unknown")):
+            with pytest.raises(RefusedError, match="is no open session of"):
+                book.open_session(holder, handle)
+        with pytest.raises(RefusedError, match="would be a third level") as caught:
+            book.open_session("me", child)
+        assert caught.value.remedy.startswith(f"Begin it within {parent},")
+        assert set(book.sessions("me")) == {parent, child}
+        fields = {"action": "closed", "holder": "me", "session": parent, "labels": 0}
+        with pytest.raises(ValueError, match="has open ones within it"):
+            book.append("session", fields)
+        assert (book.close_all("you"), book.close_all("me"), book.sessions("me")) == (0, 2, {})
 
 
 def test_an_output_is_known_by_its_file_and_its_copies_by_their_content(

@@ -159,6 +159,10 @@ def test_a_missing_or_changed_trigger_is_said(ledger: Path) -> None:
         ({"kind": "segment", "segment": 1}, "no entry of the kind 'segment' belongs here"),
         ({"kind": "label", "holder": "a", "session": "", "labels": "3"}, "labels is '3', not a whole number"),
         ({"kind": "session", "action": "closed", "holder": "a", "session": "b"}, "is not open"),
+        (
+            {"kind": "session", "action": "opened", "holder": "a", "session": "b/c", "labels": 0},
+            "the session 'b' of 'a' cannot have another one within it",
+        ),
     ],
 )
 def test_a_forged_entry_that_makes_no_sense_is_said(fields: dict[str, Any], why: str, ledger: Path) -> None:
