@@ -1,9 +1,9 @@
 """Searches every sequence of calls for one that breaks the rules of labels. The gate's own code judges each.
 
-Two holders ask, with no session, with one of their own, or with a handle of the other. Every class of verb is
-asked for, files that were made by one holder are read by the other, persons approve requests, and time
-passes. What each holder has really touched is kept apart from what the ledger says: a call that is allowed
-and breaks a rule by that measure is a violation.
+Two holders ask, with no session, with one of their own, with one within that, or with a handle of the other.
+Every class of verb is asked for, files that were made by one holder are read by the other, persons approve
+requests and end all sessions of a holder, and time passes. What each holder has really touched is kept apart
+from what the ledger says: a call that is allowed and breaks a rule by that measure is a violation.
 """
 
 import os
@@ -16,7 +16,7 @@ from typing import Any
 
 from biofm.gate.holders import NO_SESSION, holder_of
 from biofm.gate.judging import digest_of, judge_in
-from biofm.gate.ledger import Book, segments
+from biofm.gate.ledger import Book, parent_of, segments
 from biofm.gate.made import note_outputs
 from biofm.policy import (
     Alteration,
@@ -34,7 +34,7 @@ from biofm.policy import (
 from biofm.policy.files import read_policy, shipped_text
 from biofm.policy.policies import Policy
 
-U, P, X, E = Labels.UNTRUSTED, Labels.PRIVATE, Labels.EXECUTES, Labels.EXTERNAL
+NONE, U, P, X, E = Labels.NONE, Labels.UNTRUSTED, Labels.PRIVATE, Labels.EXECUTES, Labels.EXTERNAL
 SINK = "10.0.0.5:104"
 VALID_S = 300
 MOST_APPROVALS = 2
@@ -108,8 +108,10 @@ class Search:
         policy: The policy that judges.
         made: An existing file, which stands for what the calls make.
         n_sessions: How many sessions each holder begins at most.
+        n_within: How many sessions it begins within each of these at most, and ends without a person.
         calls: The names of the calls that are tried.
         with_approvals: Whether persons approve requests, and time passes.
+        with_resets: Whether persons end all sessions of a holder, who then counts as having touched nothing.
         is_exact: Whether states differ by which session has which label. If not, they differ by the labels of
             each holder together and the number of its sessions, which is all that the gate asks for.
         n_states: How many states were found.
@@ -120,8 +122,10 @@ class Search:
     policy: Policy
     made: Path
     n_sessions: int = 1
+    n_within: int = 0
     calls: Sequence[str] = tuple(CALLS)
     with_approvals: bool = True
+    with_resets: bool = False
     is_exact: bool = True
     n_states: int = 0
     n_transitions: int = 0
@@ -173,14 +177,37 @@ class Search:
                         f"a person approves {name} of {who}",
                         lambda w=who, n=name: self._approve(book, truth, w, n),
                     )
-            if len(sessions[who]) < self.n_sessions:
-                yield f"{who} begins a session", lambda w=who: self._begin(book, truth, w)
+            yield from self._session_actions(book, truth, who, sessions[who])
         if self.with_approvals and truth.now_s == 0 and truth.n_approved:
             yield "time passes", lambda: replace(truth, now_s=VALID_S + 1)
 
-    def _begin(self, book: Book, truth: "_Truth", who: str) -> "_Truth":
-        book.open_session(_holder(who))
+    def _session_actions(
+        self, book: Book, truth: "_Truth", who: str, sessions: Sequence[str]
+    ) -> Iterator[tuple[str, Any]]:
+        outer = [one for one in sessions if not parent_of(one)]
+        if len(outer) < self.n_sessions:
+            yield f"{who} begins a session", lambda: self._begin(book, truth, who)
+        for one in outer:
+            within = [child for child in sessions if parent_of(child) == one]
+            if len(within) < self.n_within:
+                yield f"{who} begins a session within", lambda p=one: self._begin(book, truth, who, p)
+            for child in within:
+                yield f"{who} ends a session within", lambda c=child: self._end(book, truth, who, c)
+        if self.with_resets and book.sessions(_holder(who)):
+            yield f"a person ends all sessions of {who}", lambda: self._reset(book, truth, who)
+
+    def _begin(self, book: Book, truth: "_Truth", who: str, parent: str = NO_SESSION) -> "_Truth":
+        book.open_session(_holder(who), parent)
         return truth
+
+    def _end(self, book: Book, truth: "_Truth", who: str, session: str) -> "_Truth":
+        book.close_session(_holder(who), session)
+        return truth
+
+    def _reset(self, book: Book, truth: "_Truth", who: str) -> "_Truth":
+        book.close_all(_holder(who))
+        first, second = (NONE if one == who else truth.touched[WHO.index(one)] for one in WHO)
+        return replace(truth, touched=(first, second))
 
     def _approve(self, book: Book, truth: "_Truth", who: str, name: str) -> "_Truth":
         request, _ = self._asked(who, name)
@@ -286,19 +313,31 @@ def _tables(connection: sqlite3.Connection, *, is_exact: bool) -> Any:
     If they need not be exact, the labels of a holder count together, as ``Book.held`` unites them, and which
     of its sessions brought them is left out.
     """
-    sessions = connection.execute(
-        "SELECT holder, session <> '', labels FROM holders WHERE closed_seq = 0"
-    ).fetchall()
-    if not is_exact:
-        united: dict[str, tuple[int, int]] = {}
-        for holder, is_named, labels in sessions:
-            n_named, held = united.get(holder, (0, 0))
-            united[holder] = n_named + is_named, held | labels
+    rows = connection.execute("SELECT holder, session, labels FROM holders WHERE closed_seq = 0").fetchall()
+    if is_exact:
+        sessions = [
+            (holder, session != NO_SESSION, labels, _labels_within(rows, holder, session))
+            for holder, session, labels in rows
+            if not parent_of(session)
+        ]
+    else:
+        united: dict[str, tuple[int, int, int]] = {}
+        for holder, session, labels in rows:
+            n_outer, n_within, held = united.get(holder, (0, 0, 0))
+            is_within = bool(parent_of(session))
+            is_outer = session != NO_SESSION and not is_within
+            united[holder] = n_outer + is_outer, n_within + is_within, held | labels
         sessions = list(united.items())
     query = "SELECT request_hash, holder, expires, used <> 0 FROM approvals"
     approvals = connection.execute(query).fetchall()
     made = connection.execute("SELECT labels FROM outputs").fetchall()
     return tuple(sorted(sessions)), tuple(sorted(approvals)), tuple(sorted(made))
+
+
+def _labels_within(rows: list[tuple[str, str, int]], holder: str, session: str) -> tuple[int, ...]:
+    """Return the labels of the sessions within one of a holder."""
+    within = (labels for who, one, labels in rows if who == holder and session and parent_of(one) == session)
+    return tuple(sorted(within))
 
 
 def existing_file(folder: Path) -> Path:

@@ -2,9 +2,10 @@
 
     python tests/long/search.py [--only research]
 
-Two holders ask for every class of verb. Three searches: each holder with one session, where states differ by
-which session has which label; each with three sessions, where the labels of a holder count together; and
-persons who approve requests while time passes. The states and the calls that were judged are printed.
+Two holders ask for every class of verb, and persons end their sessions. Three searches: each holder with one
+session and one within it, where states differ by which session has which label; each with two sessions and
+two within each, where the labels of a holder count together; and persons who approve requests while time
+passes. The states and the calls that were judged are printed.
 """
 
 import argparse
@@ -36,11 +37,21 @@ def main() -> int:
                 continue
             policy = policy_for_search(name)
             searches = {
-                "one session each": Search(policy, made, n_sessions=1, with_approvals=False),
-                "three sessions each": Search(
-                    policy, made, n_sessions=3, with_approvals=False, is_exact=False
+                "one session each, and one within": Search(
+                    policy, made, n_within=1, with_approvals=False, with_resets=True
                 ),
-                "approvals": Search(policy, made, n_sessions=0, calls=(*READING, *WITH_HOSTS)),
+                "two sessions each, and two within each": Search(
+                    policy,
+                    made,
+                    n_sessions=2,
+                    n_within=2,
+                    with_approvals=False,
+                    with_resets=True,
+                    is_exact=False,
+                ),
+                "approvals": Search(
+                    policy, made, n_sessions=0, calls=(*READING, *WITH_HOSTS), with_resets=True
+                ),
             }
             for title, search in searches.items():
                 began = time.perf_counter()
