@@ -135,7 +135,8 @@ def perform(verb: Verb[Any], progress: ProgressSink) -> Any:
         permit = opened.enter_context(ask(request, in_worker=True))
         read = _handed(verb, permit, request, opened)
         spare = opened.enter_context(_spare_folder())
-        handed = _with_outputs(read, opened.enter_context(permit.lent()), request)
+        targets = opened.enter_context(permit.lent())
+        handed = _with_outputs(replace(read, labels=permit.labels), targets, request)
         bars = opened.enter_context(closing(_Bars(progress)))
         worker = Worker(
             module=WORKERS[request.verb],

@@ -217,7 +217,8 @@ class Contacts(Verb["ContactsSummary"]):
     def _open_writer(
         self, permit: "Permit", loaded: "Model", provenance: "ProvenanceFields", notices: Counter[str]
     ) -> "ContactWriter":
-        from biofm.core.outputs import provenance_path  # these bring numpy and torch
+        from biofm.api.finished import labels_of  # these bring numpy and torch
+        from biofm.core.outputs import provenance_path
         from biofm.core.outputs.contact_maps import PairFilter, open_contact_writer
         from biofm.models.finiteness import describe_not_finite
 
@@ -225,7 +226,7 @@ class Contacts(Verb["ContactsSummary"]):
         return open_contact_writer(
             permit.writer("output"),
             output.suffix.lower(),
-            provenance,
+            {**provenance, **labels_of(permit)},
             PairFilter(min_separation=self.min_separation, threshold=self.threshold or 0.0),
             notices,
             permit.writer("provenance") if provenance_path(output) else None,

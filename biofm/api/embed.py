@@ -139,7 +139,12 @@ class Embed(Verb["EmbedSummary"]):
             return replace(found, notices=with_demonstration(found.notices, loaded.info.name))
 
     def run(self, progress: ProgressSink = SILENT) -> "EmbedSummary":
-        from biofm.api.finished import ALREADY_WHOLE, check_finished, describe_resumed  # these bring torch
+        from biofm.api.finished import (
+            ALREADY_WHOLE,
+            check_finished,
+            describe_resumed,
+            labels_of,
+        )  # brings torch
         from biofm.api.table import write_embedding_table
         from biofm.gate import ask
         from biofm.inference import EMPTY_ROWS
@@ -162,7 +167,7 @@ class Embed(Verb["EmbedSummary"]):
                 return done.before(found, made_so)
             journal = permit.journal("work")
             n_before = journal.n_done
-            journal.begin(fingerprint(embedder, provenance, work.shard), provenance)
+            journal.begin(fingerprint(embedder, provenance, work.shard), {**provenance, **labels_of(permit)})
             with progress.bar("embedding") as bar:
                 n_tokens = embed_to_journal(embedder, intake, journal, work.shard, name, notices, bar)
             notices[EMPTY_ROWS] = journal.counts["empty"]

@@ -4,7 +4,7 @@ The output of a finished run says how and from which records it was made. The sa
 same output.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ from biofm_datasets.text import format_count
 
 from biofm.core.errors import OutputError
 from biofm.core.journal import Journal
-from biofm.core.outputs import RECORDS, has_provenance
+from biofm.core.outputs import RECORDS, has_provenance, united_labels
+from biofm.core.provenance import LABELS
 from biofm.gate import Permit, remove_leftovers
 from biofm.inference.runs import WHOLE, Shard
 
@@ -36,10 +37,25 @@ def describe_resumed(n_before: int | None, n_all: int, words: tuple[str, str], d
 
 
 def provenance_of(journal: Journal) -> dict[str, Any]:
-    """Return the provenance of a finished journal's output, with the digest of the input's records."""
+    """Return the provenance of a finished journal's output, with the digest of the input's records.
+
+    It says how the output is made. The labels, which say from whose data, are left out (``labels_of``).
+    """
     finished = journal.finished
     assert finished, "only a finished journal becomes an output"
-    return journal.provenance | {RECORDS: finished["digest"]}
+    how = {name: value for name, value in journal.provenance.items() if name != LABELS}
+    return how | {RECORDS: finished["digest"]}
+
+
+def labels_of(permit: Permit, journals: Sequence[Journal] = ()) -> dict[str, str]:
+    """Return the field of a provenance that states the labels of what an output is made from.
+
+    Args:
+        permit: The permit of the output.
+        journals: The journals that become the output. Earlier sessions have stated their labels in them.
+    """
+    earlier = [str(journal.provenance.get(LABELS, "")) for journal in journals]
+    return {LABELS: united_labels(permit.labels, *earlier)}
 
 
 def check_finished(

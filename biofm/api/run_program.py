@@ -132,7 +132,7 @@ class RunProgram(Verb[ProgramSummary]):
         return self.asking(reads=reads, writes=writes)
 
     def run(self, progress: ProgressSink = SILENT) -> ProgramSummary:
-        from biofm.core.provenance import sha256_of  # these bring numpy
+        from biofm.core.provenance import LABELS, sha256_of  # these bring numpy
         from biofm.gate import ask
         from biofm.gate.confinement import enforcement
 
@@ -146,6 +146,7 @@ class RunProgram(Verb[ProgramSummary]):
                 "input_sha256": sha256_of([array]),
                 **_versions(),
                 "confined_by": sorted(found.layers),
+                LABELS: permit.labels,
             }
             job = ProgramJob(
                 program=str(self.program), input=str(self.input), spacing=permit.reader("spacing").name

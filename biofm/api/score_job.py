@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 
-from biofm.api.finished import ALREADY_WHOLE, check_finished, describe_resumed, provenance_of
+from biofm.api.finished import ALREADY_WHOLE, check_finished, describe_resumed, labels_of, provenance_of
 from biofm.api.loading import with_demonstration
 from biofm.api.model import Model
 from biofm.api.table import write_score_table
@@ -91,7 +91,7 @@ class ScoreJob:
         """Score the rows that are not scored yet, then write the table unless this is a shard."""
         journal = permit.journal("work")
         n_before = journal.n_done
-        self._score(journal, progress)
+        self._score(permit, journal, progress)
         totals, seconds = totals_of_journal(journal, n_before), perf_counter() - self.began
         note_empty_rows([journal], self.notices)
         if not self.work.is_shard:
@@ -113,11 +113,11 @@ class ScoreJob:
         self.notices[ALREADY_WHOLE] += 1
         return self._summary(totals, perf_counter() - self.began, made_so)
 
-    def _score(self, journal: Journal, progress: ProgressSink) -> None:
+    def _score(self, permit: Permit, journal: Journal, progress: ProgressSink) -> None:
         """Score the rows that the journal does not hold yet."""
         shard, how = self.work.shard, self._provenance()
         made = fingerprint_of_scores(self.scorer, how, self.names, shard)
-        journal.begin(made, cast("Fields", how))
+        journal.begin(made, cast("Fields", how | labels_of(permit)))
         with progress.bar("scoring") as bar:
             score_to_journal(
                 self.rows,

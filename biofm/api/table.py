@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from biofm.api.finished import provenance_of
+from biofm.api.finished import labels_of, provenance_of
 from biofm.core import ProgressSink
 from biofm.core.errors import OptionError
 from biofm.core.journal import Journal
@@ -38,10 +38,16 @@ def table_targets(output: Path, overwrite: bool) -> dict[str, Target]:
     return targets
 
 
-def open_output(permit: Permit, output: Path, provenance: Mapping[str, Any]) -> Table:
-    """Open the table ``output`` for writing; the permit was asked for with ``table_targets(output, ...)``."""
+def open_output(
+    permit: Permit, output: Path, provenance: Mapping[str, Any], journals: Sequence[Journal] = ()
+) -> Table:
+    """Open the table ``output`` for writing; the permit was asked for with ``table_targets(output, ...)``.
+
+    Its provenance states the labels of what it is made from, and those that the journals state.
+    """
     beside = permit.writer("provenance") if provenance_path(output) else None
-    return open_table(permit.writer("output"), check_table_suffix(output), provenance, beside)
+    stated = {**provenance, **labels_of(permit, journals)}
+    return open_table(permit.writer("output"), check_table_suffix(output), stated, beside)
 
 
 def write_embedding_table(
@@ -58,7 +64,8 @@ def write_embedding_table(
     )
     with progress.bar("writing") as bar:
         written = write_embeddings(journals, writer, bar)
-    writer.close(provenance | empty_fields(written.n_empty, describe_not_finite(provenance["dtype"])))
+    why_empty = empty_fields(written.n_empty, describe_not_finite(provenance["dtype"]))
+    writer.close(provenance | labels_of(permit, journals) | why_empty)
     return written
 
 
@@ -74,6 +81,6 @@ def write_score_table(
 
     ``on_block`` is called with the columns of each block of rows.
     """
-    table = open_output(permit, output, provenance_of(journals[0]))
+    table = open_output(permit, output, provenance_of(journals[0]), journals)
     with progress.bar("writing") as bar:
         return scoring.write_scores(journals, table, bar, notices, on_block)

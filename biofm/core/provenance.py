@@ -11,6 +11,9 @@ from typing import BinaryIO, cast
 
 from biofm.core.environment import __version__, torch_version
 
+LABELS = "labels"
+"""The name under which a provenance keeps the letters of the labels of what the output was made from."""
+
 
 def sha256_of(files: Sequence[BinaryIO]) -> str:
     """Return the SHA-256 of the files.

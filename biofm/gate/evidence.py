@@ -1,7 +1,7 @@
 """The evidence about a request: what its inputs are labelled, what it would alter, and what lies outside.
 
-It is gathered before the verdict. Of the inputs no more than the first bytes are looked at, to recognise
-DICOM, and only of ordinary files.
+It is gathered before the verdict. Of the inputs, and only of ordinary files, no more is looked at than the
+first bytes, to recognise DICOM, and the provenance, which may state labels.
 """
 
 import os
@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 
+from biofm.gate.carried import labels_stated
 from biofm.gate.inputs import STANDARD_INPUT, open_without_waiting
 from biofm.gate.roots import EVERYWHERE
 from biofm.policy import Alteration, Approval, Evidence, Labels, Models, Request, Screening, Target
@@ -116,8 +117,10 @@ def _labels_of(paths: Iterable[Path], privates: Sequence[Private]) -> Labels:
         if real.is_relative_to(INSTALLATION):
             continue
         labels |= Labels.UNTRUSTED
-        if Labels.PRIVATE not in labels and any(_is_private(path, real, one) for one in privates):
-            labels |= Labels.PRIVATE
+        if Labels.PRIVATE in labels:
+            continue
+        is_private = any(_is_private(path, real, one) for one in privates)
+        labels |= Labels.PRIVATE if is_private else labels_stated(real)
     return labels
 
 

@@ -3,18 +3,19 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from biofm.core.errors import LedgerError, RefusedError
 from biofm.gate.approvals import ask_person
+from biofm.gate.carried import carrying
 from biofm.gate.evidence import evidence_of
 from biofm.gate.handed import handed_for, permit_in_worker
 from biofm.gate.holders import current_session, holder_of
 from biofm.gate.judging import Judgement, judge_in
 from biofm.gate.ledger import Ledger, Outcome
-from biofm.gate.made import check_same, identities_of, note_outputs
+from biofm.gate.made import check_same, identities_of, note_outputs, state_labels_of_folders
 from biofm.gate.permit import Permit, open_permit
 from biofm.gate.policies import policies_in_force, roots_of
 from biofm.gate.sessions import ledger_of
@@ -61,13 +62,18 @@ def ask(request: Request, *, in_worker: bool = False) -> Iterator[Permit]:
     if judgement.verdict.decision is not Decision.ALLOW:
         verdict = judgement.verdict
         raise RefusedError(_spell_refusal(verdict), where=request.verb, remedy=verdict.remedy)
-    try:
-        with open_permit(request, roots_of(policies), partial(_note_worker, ledger, judgement)) as permit:
-            check_same(permit, request, looked_at)
-            yield permit
-    except BaseException as error:
-        _remember_fault(ledger, judgement.entry, error)
-        raise
+    with carrying(judgement.made_from) as made_from:
+        note_worker = partial(_note_worker, ledger, judgement)
+        try:
+            with open_permit(request, roots_of(policies), note_worker, made_from) as permit:
+                check_same(permit, request, looked_at)
+                yield permit
+        except BaseException as error:
+            _remember_fault(ledger, judgement.entry, error)
+            raise
+        finally:
+            judgement = replace(judgement, made_from=made_from.labels)
+            state_labels_of_folders(request, judgement)
     _remember_end(ledger, judgement, request)
 
 

@@ -14,11 +14,13 @@ from typing import BinaryIO, cast
 
 from biofm.core.errors import OutputError, RefusedError
 from biofm.core.journal import Journal
+from biofm.gate.carried import MadeFrom
 from biofm.gate.outputs import MORE_SPACE
 from biofm.gate.partial import BUFFER_BYTES, WatchedFile
 from biofm.gate.permit import Permit, write_faults
 from biofm.gate.scratch import Scratch
 from biofm.policy import Principal, Request
+from biofm.policy.labels import labels_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +49,7 @@ class Handed:
         journals: The journals, by role.
         models: For each model its files by their names.
         places: For each model its file or folder, for messages.
+        labels: The letters of the labels that the outputs have.
     """
 
     verb: str
@@ -57,6 +60,7 @@ class Handed:
     journals: dict[str, str]
     models: dict[str, dict[str, HandedFile]]
     places: dict[str, str]
+    labels: str = ""
 
     def read(self) -> Iterator[HandedFile]:
         """Yield every file that is read, those of models too."""
@@ -150,7 +154,16 @@ def permit_in_worker(request: Request, handed: Handed) -> Iterator[Permit]:
             opened.callback(journal.close)
         readers = {role: tuple(map(opened_to_read, several)) for role, several in handed.reads.items()}
         with write_faults(targets):
-            yield Permit(readers, targets, opened, {}, request.hosts, _no_worker, Path(gettempdir()))
+            yield Permit(
+                readers,
+                targets,
+                opened,
+                {},
+                request.hosts,
+                _no_worker,
+                MadeFrom(labels_of(handed.labels)),
+                Path(gettempdir()),
+            )
             for file in targets.files.values():
                 file.finish()
 

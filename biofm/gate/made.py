@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 
-from biofm.core.errors import InputError
+from biofm.core.errors import InputError, OutputError
 from biofm.core.provenance import sha256_of
+from biofm.gate.carried import state_labels
 from biofm.gate.holders import holder_of
 from biofm.gate.inputs import STANDARD_INPUT
 from biofm.gate.judging import Judgement, identity_of_file
@@ -79,6 +80,28 @@ def note_outputs(book: Book, request: Request, judgement: Judgement) -> None:
                 checksum = sha256_of([file])
         labels = judgement.made_from.value
         book.note_output(identity, checksum, labels, holder, path=str(path), request=judgement.entry)
+
+
+def state_labels_of_folders(request: Request, judgement: Judgement) -> None:
+    """Let the output folders of a request state that they were made from private data.
+
+    Args:
+        request: The request, which has ended or failed.
+        judgement: What was decided about it.
+
+    Raises:
+        OutputError: A folder cannot be written.
+    """
+    if Labels.PRIVATE not in judgement.made_from:
+        return
+    for target in request.writes.values():
+        if target.kind == "directory":
+            try:
+                state_labels(target.path, judgement.made_from)
+            except OSError as error:
+                what = f"the labels of this folder cannot be written into it ({error.strerror})"
+                remedy = "Keep what is in it as private, because it was made from private data"
+                raise OutputError(what, where=str(target.path), remedy=remedy) from error
 
 
 def _made_by(request: Request, since_s: float) -> Iterator[Path]:

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from biofm.core.errors import BiofmError, InputError, OutputError
 from biofm.core.journal import Journal
+from biofm.gate.carried import MadeFrom
 from biofm.gate.inputs import STANDARD_INPUT, allow_open_files, open_input, watch
 from biofm.gate.outputs import check_space, open_folder
 from biofm.gate.partial import PartialFile
 from biofm.gate.roots import Roots
 from biofm.gate.scratch import Scratch
 from biofm.gate.standard_output import StandardOutput
-from biofm.policy import ESTIMATE, UNFINISHED, Request, Target, TargetKind
+from biofm.policy import ESTIMATE, UNFINISHED, Labels, Request, Target, TargetKind
+from biofm.policy.labels import letters_of
 
 if TYPE_CHECKING:
     from biofm.gate.confinement import Confinement
@@ -31,6 +33,7 @@ class Permit:
         watched: For each role, functions that raise InputError if a file has changed.
         hosts: The hosts that may be contacted, as the request names them.
         note_worker: Writes into the ledger how a worker was confined and how it ended.
+        made_from: The labels of what the request reads, which rise if a verb that it starts reads more.
         spare_folder: The folder for temporary files; by default that of the output.
     """
 
@@ -42,15 +45,22 @@ class Permit:
         watched: Mapping[str, Sequence[Callable[[], None]]],
         hosts: tuple[str, ...],
         note_worker: Callable[["Confinement"], None],
+        made_from: MadeFrom | None = None,
         spare_folder: Path | None = None,
     ) -> None:
         self._spare_folder = spare_folder
         self.hosts = hosts
         self.note_worker = note_worker
+        self._made_from = made_from or MadeFrom(Labels.NONE)
         self._readers = readers
         self._targets = targets
         self._opened = opened
         self._watched = dict(watched)
+
+    @property
+    def labels(self) -> str:
+        """The letters of the labels that the outputs have, for their provenance."""
+        return letters_of(self._made_from.labels)
 
     def reader(self, role: str) -> BinaryIO:
         """Return the only file that is read in a role. It can seek unless it is a stream.
@@ -164,7 +174,10 @@ class Permit:
 
 @contextmanager
 def open_permit(
-    request: Request, roots: Roots, note_worker: Callable[["Confinement"], None]
+    request: Request,
+    roots: Roots,
+    note_worker: Callable[["Confinement"], None],
+    made_from: MadeFrom | None = None,
 ) -> Iterator[Permit]:
     """Open what the request reads, then what it writes.
 
@@ -174,6 +187,7 @@ def open_permit(
         request: The request, which the policy has allowed.
         roots: The folders in which the policy allows to read and write.
         note_worker: Writes into the ledger how a worker was confined and how it ended.
+        made_from: The labels of what the request reads. None says that it reads nothing that has any.
 
     Raises:
         InputError: A file cannot be read, or was changed during the ``with``.
@@ -189,7 +203,7 @@ def open_permit(
         }
         _check_apart(request)
         targets = _OpenTargets(request.writes, roots.write, opened)
-        permit = Permit(readers, targets, opened, watched, request.hosts, note_worker)
+        permit = Permit(readers, targets, opened, watched, request.hosts, note_worker, made_from)
         opened.enter_context(_vanished_folders_named(request))
         with write_faults(targets), _changed_files_named(permit):
             yield permit

@@ -49,6 +49,18 @@ def letters_of(labels: Labels) -> str:
     return "".join(letter for letter, label in LETTERS.items() if label in labels)
 
 
+def labels_of(letters: str) -> Labels:
+    """Return the labels that some letters stand for.
+
+    Args:
+        letters: Letters of U, P, X and E.
+    """
+    labels = Labels.NONE
+    for letter in letters:
+        labels |= LETTERS[letter]
+    return labels
+
+
 @cache
 def describe_labels(labels: Labels) -> str:
     """Return a set of labels in words, such as "P (private data) and E (external communication)".

@@ -314,6 +314,7 @@ def _tables(connection: sqlite3.Connection, *, is_exact: bool) -> Any:
     of its sessions brought them is left out.
     """
     rows = connection.execute("SELECT holder, session, labels FROM holders WHERE closed_seq = 0").fetchall()
+    sessions: list[Any]
     if is_exact:
         sessions = [
             (holder, session != NO_SESSION, labels, _labels_within(rows, holder, session))

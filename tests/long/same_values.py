@@ -34,6 +34,7 @@ EARLIER = "a53074f"
 OF_A_RUN = {
     "seconds", "tokens_per_second", "variants_per_second", "proteins_per_second", "version", "torch_version",
     "biofm", "data", "store", "output", "folder", "run", "predictor", "notices", "mfu", "memory_bytes",
+    "labels",
 }  # fmt: skip
 """Fields that tell of the run or of a place, and sentences: they may differ."""
 

@@ -47,6 +47,7 @@ from biofm.core.journal.database import (
     sum_of,
     transaction,
 )
+from biofm.core.provenance import LABELS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -372,13 +373,12 @@ def _check_kinds(found: Mapping[str, Any], wanted: Fields) -> None:
     """Raise ``damage`` if the fields of a journal's provenance differ from those that a run writes."""
     strange = [
         name
-        for name in sorted({*found, *wanted})
+        for name in sorted({*found, *wanted} - {LABELS})
         if name not in found or name not in wanted or type(found[name]) is not type(wanted[name])
     ]
     if strange:
-        raise damage(
-            f"fields of its provenance are missing, unknown or of a wrong type: {', '.join(strange)}"
-        )
+        names = ", ".join(strange)
+        raise damage(f"fields of its provenance are missing, unknown or of a wrong type: {names}")
 
 
 def _payload(text: bytes) -> list[Any]:
