@@ -7,17 +7,17 @@ worker performs the verb (``biofm.api.worker``). Then the parent gives the outpu
 import importlib
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import rmtree
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from biofm.api.declaration import VERB_WORKER, WORKERS, Verb, name_of, options_of
-from biofm.api.loading import open_model
-from biofm.core.errors import OptionError, ProcessError
-from biofm.core.plain_values import from_plain, to_plain
+from biofm.api.opening import open_model
+from biofm.api.workers import PERFORMED, VERB_WORKER, WORKERS
+from biofm.core.errors import ProcessError
+from biofm.core.typed_json import from_plain
 from biofm.core.progress import ProgressSink
 from biofm.core.temporary import keep_at_forced_end, remove_at_forced_end, temporary_folder
 from biofm.gate.handed import Handed, HandedFile
@@ -40,52 +40,6 @@ ANSWER_BYTES = 256 << 20
 """How many bytes the result of a verb may have: the neighbours of some million proteins."""
 
 
-@dataclass(frozen=True, slots=True)
-class Performed:
-    """Says how a verb is performed in a worker.
-
-    Attributes:
-        module: The module of its declaration.
-        results: The classes of its results, each as ``module:class``.
-    """
-
-    module: str
-    results: tuple[str, ...]
-
-    @property
-    def places(self) -> list[tuple[str, str]]:
-        """The module and the name of each class of its results."""
-        return [(module, name) for module, _, name in (one.partition(":") for one in self.results)]
-
-    @property
-    def declaration(self) -> type[Verb[Any]]:
-        """The class that declares the verb."""
-        module = importlib.import_module(self.module)
-        (found,) = (
-            one
-            for one in vars(module).values()
-            if isinstance(one, type) and issubclass(one, Verb) and one.__module__ == self.module
-        )
-        return found
-
-
-DECLARED: Mapping[str, Performed] = {
-    "contacts": Performed("biofm.api.contacts", ("biofm.inference.runs.contacts:ContactsSummary",)),
-    "describe": Performed("biofm.api.describe", ("biofm.corpus.describe:Description",)),
-    "embed": Performed("biofm.api.embed", ("biofm.inference.results:EmbedSummary",)),
-    "evaluate": Performed("biofm.api.evaluate", ("biofm.evaluation.assay_evaluation:Evaluation",)),
-    "merge": Performed(
-        "biofm.api.merge",
-        ("biofm.inference.results:MergeSummary", "biofm.inference.scoring.results:ScoreMergeSummary"),
-    ),
-    "neighbours": Performed("biofm.api.neighbours", ("biofm.inference.neighbours:FoundNeighbours",)),
-    "perplexity": Performed("biofm.api.perplexity", ("biofm.inference.scoring.results:PerplexitySummary",)),
-    "predict": Performed("biofm.api.predict", ("biofm.inference.prediction.table:PredictSummary",)),
-    "score": Performed("biofm.api.score", ("biofm.inference.scoring.results:ScoreSummary",)),
-}
-"""How each verb is performed whose worker is ``VERB_WORKER``."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerbJob:
     """Asks a worker to perform a verb.
@@ -106,20 +60,33 @@ class VerbResult:
     value: Any
 
 
-def is_confined(verb: Verb[Any]) -> bool:
-    """Return whether a policy in force wants this verb to be performed in a worker, and it can be."""
+class Performable(Protocol):
+    """Describes a declared verb, with the options of a call."""
+
+    def request(self) -> Request: ...
+    def models_loaded(self, request: Request, permit: "Permit") -> tuple[str, ...]: ...
+    def exact_options(self) -> dict[str, Any]: ...
+
+
+def is_required(verb: str) -> bool:
+    """Return whether a policy in force wants a verb to be performed in a worker, and it can be.
+
+    Args:
+        verb: The name of the verb.
+    """
     from biofm.gate import policies_in_force
     from biofm.policy.policies import Policy
 
-    if WORKERS.get(name_of(type(verb))) != VERB_WORKER:
+    if WORKERS.get(verb) != VERB_WORKER:
         return False
     return any(isinstance(one, Policy) and one.confinement == "required" for one in policies_in_force())
 
 
-def perform(verb: Verb[Any], progress: ProgressSink) -> Any:
+def perform(name: str, verb: Performable, progress: ProgressSink) -> Any:
     """Perform a verb in a confined worker, and return its result.
 
     Args:
+        name: The name of the verb.
         verb: The verb.
         progress: Where its progress is reported.
 
@@ -139,32 +106,21 @@ def perform(verb: Verb[Any], progress: ProgressSink) -> Any:
         handed = _with_outputs(replace(read, labels=permit.labels), targets, request)
         bars = opened.enter_context(closing(_Bars(progress)))
         worker = Worker(
-            module=WORKERS[request.verb],
+            module=WORKERS[name],
             grant=_grant(handed, spare),
             time_s=TIME_S,
             folder=os.getcwd(),
-            name=f"the worker of {request.verb}",
+            name=f"the worker of {name}",
             answer_bytes=ANSWER_BYTES,
             report=permit.note_worker,
             on_progress=bars,
         )
-        job = VerbJob(options=_plain_options(verb), handed=handed)
+        job = VerbJob(options=verb.exact_options(), handed=handed)
         with worker.run(job, VerbResult) as finished:
-            return _typed(request.verb, finished.result.value)
+            return _typed(name, finished.result.value)
 
 
-def _plain_options(verb: Verb[Any]) -> dict[str, Any]:
-    options = {}
-    for one in options_of(type(verb)):
-        try:
-            options[one.name] = to_plain(getattr(verb, one.name))
-        except TypeError as error:
-            remedy = "Give a text, a number or a path"
-            raise OptionError(str(error), where=one.flag, remedy=remedy) from error
-    return options
-
-
-def _handed(verb: Verb[Any], permit: "Permit", request: Request, opened: ExitStack) -> Handed:
+def _handed(verb: Performable, permit: "Permit", request: Request, opened: ExitStack) -> Handed:
     """Return what a worker reads, after opening the models that the verb loads."""
     models, places = {}, {}
     for name in verb.models_loaded(request, permit):
@@ -269,7 +225,7 @@ class _Bars:
 
 def _typed(verb: str, value: Any) -> Any:
     """Return the result of a verb from its plain form, which a worker sent."""
-    kinds = [getattr(importlib.import_module(module), name) for module, name in DECLARED[verb].places]
+    kinds = [getattr(importlib.import_module(module), name) for module, name in PERFORMED[verb].places]
     for kind in kinds:
         try:
             return from_plain(kind, value)

@@ -38,6 +38,7 @@ from biofm.api.fitting import fit
 from biofm.api.plain_values import plain
 from biofm.core.bounds import BOUNDS, Bound, check_bound
 from biofm.core.errors import OptionError
+from biofm.core.typed_json import to_plain
 from biofm.core.progress import SILENT, ProgressSink
 from biofm.policy import (
     ESTIMATE,
@@ -60,23 +61,6 @@ if TYPE_CHECKING:
 BESIDE: Mapping[str, tuple[str, ...]] = {"output": ("provenance", "work"), "run": ("joined run",)}
 """The roles that may be written beside a declared role: the provenance of an output and its unfinished work;
 and the folder of a run, by the other processes that join it.
-"""
-VERB_WORKER = "biofm.api.worker"
-"""The module that performs a whole verb."""
-WORKERS: Mapping[str, str] = {
-    "contacts": VERB_WORKER,
-    "describe": VERB_WORKER,
-    "embed": VERB_WORKER,
-    "evaluate": VERB_WORKER,
-    "merge": VERB_WORKER,
-    "neighbours": VERB_WORKER,
-    "perplexity": VERB_WORKER,
-    "predict": VERB_WORKER,
-    "run_program": "biofm.inference.worker",
-    "score": VERB_WORKER,
-}
-"""The module that each verb runs where the kernel confines it (``biofm.gate.confinement``). No verb may have
-another one; a verb without one does not read files where a policy requires confinement.
 """
 GROUPS = ("Input", "Model", "Split", "Training", "Output", "Run")
 """The headings of a command's options, in the order of its help."""
@@ -179,6 +163,19 @@ class Verb(ABC, Generic[R]):
     def run(self, progress: ProgressSink = SILENT) -> R:
         """Ask the gate, do the work, and return the result."""
 
+    def perform(self) -> R:
+        """Run the verb and show its progress on the terminal, unless ``quiet``.
+
+        Where a policy requires confinement, the verb runs in a confined worker.
+        """
+        from biofm.api import confined  # brings the gate, and so numpy
+
+        progress = ProgressSink(quiet=self.quiet)
+        if confined.is_required(name_of(type(self))):
+            result: R = confined.perform(name_of(type(self)), self, progress)
+            return result
+        return self.run(progress)
+
     def models_loaded(self, request: Request, permit: "Permit") -> tuple[str, ...]:
         """Return the names of the models that the verb will load.
 
@@ -188,18 +185,20 @@ class Verb(ABC, Generic[R]):
         """
         return (request.model,) if request.model else ()
 
-    def perform(self) -> R:
-        """Run the verb and show its progress on the terminal, unless ``quiet``.
+    def exact_options(self) -> dict[str, Any]:
+        """Return the options of this call as values that JSON holds, from which the call can be made again.
 
-        Where a policy requires confinement, the verb runs in a confined worker.
+        Raises:
+            OptionError: A value has another type.
         """
-        from biofm.api import confined  # it needs this module, and brings the gate
-
-        progress = ProgressSink(quiet=self.quiet)
-        if confined.is_confined(self):
-            result: R = confined.perform(self, progress)
-            return result
-        return self.run(progress)
+        made = {}
+        for declared in options_of(type(self)):
+            try:
+                made[declared.name] = to_plain(getattr(self, declared.name))
+            except TypeError as error:
+                remedy = "Give a text, a number or a path"
+                raise OptionError(str(error), where=declared.flag, remedy=remedy) from error
+        return made
 
     def options(self) -> dict[str, Plain]:
         """Return the options of this call by their declared names, as plain values."""

@@ -8,12 +8,12 @@ from biofm_datasets.choices import FormatWord
 from biofm_datasets.protein import Gaps
 
 from biofm.api.declaration import Option
+from biofm.api.opening import A_MODEL
 from biofm.core.choices import DtypeName, OnError
 from biofm.policy import NONE, ConnectsTo, Reads, UsesDevice, Writes
 
 DEFAULT_MODEL = "protein-nano"
 
-A_MODEL = "a name that `biofm models` lists, a hub id, a folder, a .pt or a .pth file"
 MODEL = f"Use this model: {A_MODEL}."
 MODEL_OR_DEFAULT = f"{MODEL} By default the kind of input decides: {DEFAULT_MODEL} for proteins."
 TABLE = (

@@ -1,4 +1,4 @@
-"""Plain values: what requests and the ledger hold of an option. The ledger is no place for data.
+"""Plain values are what requests and the ledger hold of an option. The ledger is no place for data.
 
 Long texts and lists are cut. The SHA-256 of the whole stands for the rest, because a person approves exactly
 one request: two that differ anywhere must not be written alike.

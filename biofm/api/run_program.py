@@ -10,8 +10,9 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 from biofm.api import options
-from biofm.api.declaration import WORKERS, Option, Verb, verb
+from biofm.api.declaration import Option, Verb, verb
 from biofm.api.inputs import path_of
+from biofm.api.workers import WORKERS
 from biofm.core.errors import InputError, OutputError, ProcessError
 from biofm.core.programs import ProgramJob, ProgramResult, spacing_path
 from biofm.core.progress import SILENT, ProgressSink

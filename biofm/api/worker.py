@@ -4,12 +4,15 @@ This module is imported in such a process (``biofm.gate.confinement``), and only
 parent's permit holds, and answers with its typed result.
 """
 
+import importlib
 import time
 from collections.abc import Mapping
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from biofm.api.confined import DECLARED, VerbJob, VerbResult
-from biofm.core.plain_values import to_plain
+from biofm.api.confined import VerbJob, VerbResult
+from biofm.api.declaration import Verb
+from biofm.api.workers import PERFORMED
+from biofm.core.typed_json import to_plain
 from biofm.core.progress import ProgressSink
 from biofm.gate.confinement.inside import tell_progress
 from biofm.gate.handed import take
@@ -31,9 +34,23 @@ def run(job: VerbJob, files: Mapping[str, BinaryIO], memory: BinaryIO) -> VerbRe
         BiofmError: What the verb raises.
     """
     take(job.handed)
-    asked = DECLARED[job.handed.verb].declaration(**job.options)
+    asked = declaration_in(PERFORMED[job.handed.verb].module)(**job.options)
     result = asked.run(ProgressSink(quiet=True, listener=_Teller()))
     return VerbResult(value=to_plain(result))
+
+
+def declaration_in(module: str) -> type[Verb[Any]]:
+    """Return the declaration of a verb.
+
+    Args:
+        module: The module that holds it, and no other one.
+    """
+    (found,) = (
+        one
+        for one in vars(importlib.import_module(module)).values()
+        if isinstance(one, type) and issubclass(one, Verb) and one.__module__ == module
+    )
+    return found
 
 
 class _Teller:

@@ -1,4 +1,4 @@
-"""Accounts: under whose name this process runs. The operating system says it, not the environment."""
+"""Accounts: the operating system says under whose name this process runs, and the environment does not."""
 
 import os
 import sys

@@ -116,6 +116,7 @@ SILENT: dict[str, str] = {
     **{f"biofm.{class_of(verb)}.options": "it turns options into plain values" for verb in CALLS},
     **{f"biofm.{class_of(verb)}.asking": "it puts a request together" for verb in CALLS},
     **{f"biofm.{class_of(verb)}.request": NAMES_ONLY for verb in CALLS},
+    **{f"biofm.{class_of(verb)}.exact_options": "it turns options into plain values" for verb in CALLS},
     "biofm.Finetune.settled": "it puts a recipe together, and asks for its file if there is one",
     "biofm.Pretrain.settled": "it puts a recipe together, and asks for its file if there is one",
     "biofm.Model.modality": MEMORY,
@@ -139,6 +140,7 @@ STATED: dict[str, str] = {
     "biofm.__version__": "it is a text",
     "biofm.policy_in_force": "it names a policy, which the gate itself reads",
     **{f"biofm.{class_of(verb)}": "it only holds the options of a call" for verb in CALLS},
+    **{f"biofm.{class_of(verb)}.models_loaded": OPENED for verb in CALLS},
     "biofm.Model": "it only holds a model that load has read",
     "biofm policy check": OPERATORS,
     "biofm policy explain": OPERATORS,
@@ -294,7 +296,7 @@ def calls(model: Any) -> dict[str, Callable[[], object]]:
     found: dict[str, Callable[[], object]] = {}
     for verb, (given, named) in CALLS.items():
         found[f"biofm.{verb}"] = partial(getattr(biofm, verb), *given, **named)
-        for method in ("asking", "options", "perform", "request", "run"):
+        for method in ("asking", "exact_options", "options", "perform", "request", "run"):
             found[f"biofm.{class_of(verb)}.{method}"] = on(verb, method)
         if verb in ESTIMATED:
             found[f"biofm.{class_of(verb)}.estimate"] = on(verb, "estimate")

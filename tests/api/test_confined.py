@@ -16,8 +16,10 @@ import pytest
 
 import biofm
 from biofm.api import confined
-from biofm.api.declaration import VERB_WORKER, WORKERS, name_of
+from biofm.api.declaration import name_of
 from biofm.api.embed import Embed
+from biofm.api.worker import declaration_in
+from biofm.api.workers import PERFORMED, VERB_WORKER, WORKERS
 from biofm.core import InputError, RefusedError
 from biofm.core.progress import ProgressSink
 from biofm.gate import policy_in_force
@@ -49,7 +51,7 @@ def test_embed_in_a_worker_makes_the_same_file(policy: str, read_ledger: ReadLed
     told: list[tuple[str, float | None]] = []
     with policy_in_force(policy):
         verb = Embed(PROTEINS, "confined.npz")
-        found = confined.perform(verb, ProgressSink(listener=lambda *it: told.append(it)))
+        found = confined.perform("embed", verb, ProgressSink(listener=lambda *it: told.append(it)))
     assert Path("free.npz").read_bytes() == Path("confined.npz").read_bytes()
     assert (found.n_rows, found.provenance, found.notices) == (free.n_rows, free.provenance, free.notices)
     assert {label for label, _ in told} == {"embedding", "writing"}
@@ -87,9 +89,9 @@ def test_nothing_reads_files_outside_a_worker(call: Callable[[], Any]) -> None:
 
 
 def test_every_verb_with_this_worker_says_how_it_is_performed() -> None:
-    assert {verb for verb, module in WORKERS.items() if module == VERB_WORKER} == set(confined.DECLARED)
-    for name, performed in confined.DECLARED.items():
-        assert name_of(performed.declaration) == name
+    assert {verb for verb, module in WORKERS.items() if module == VERB_WORKER} == set(PERFORMED)
+    for name, performed in PERFORMED.items():
+        assert name_of(declaration_in(performed.module)) == name
 
 
 def _variants() -> None:

@@ -40,7 +40,8 @@ def test_a_file_holds_what_python_gets_and_how_it_was_made(
     assert ids == embeddings.ids == ["P69905", "P01308", "P69905"]
     np.testing.assert_array_equal(values, embeddings.values)
     assert provenance == {**summary.provenance, "labels": "U"}
-    assert provenance == {**embeddings.provenance, "records_digest": provenance["records_digest"]}
+    of_file = {"records_digest": provenance["records_digest"], "labels": "U"}
+    assert provenance == {**embeddings.provenance, **of_file}
     weights = BUNDLED / "protein-nano" / "model.safetensors"
     expected = {
         "model": "protein-nano",

@@ -38,7 +38,7 @@ def on_another_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Calla
 @pytest.fixture
 def private(fasta: Path, tmp_path: Path) -> Path:
     """Return proteins under a name that the policy ``research`` takes for private data."""
-    return shutil.copy(fasta, tmp_path / "patient.dcm")
+    return Path(shutil.copy(fasta, tmp_path / "patient.dcm"))
 
 
 @pytest.mark.parametrize("suffix", [".h5ad", ".parquet", ".npz", ".safetensors", ".csv"])

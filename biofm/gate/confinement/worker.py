@@ -1,6 +1,5 @@
 """The parent's side of the confinement starts a worker, waits for it, and says how it ended."""
 
-import fcntl
 import json
 import os
 import selectors
@@ -9,26 +8,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
-from tempfile import TemporaryFile
 from typing import Any, BinaryIO, Generic, NoReturn, TypeVar
 
 from biofm_datasets.documents import from_json, parse_json
 
 from biofm.core import errors
 from biofm.core.errors import BiofmError, ProcessError, RefusedError
-from biofm.core.temporary import temporary_folder
 from biofm.core.text import format_bytes
 from biofm.gate.confinement import bootstrap
+from biofm.gate.confinement.channels import new_memory, seal, widen
 from biofm.gate.confinement.grant import ALL_LAYERS, Grant, Layer
 from biofm.gate.confinement.inside import Start, Told
 from biofm.gate.confinement.landlock import landlock_version
 from biofm.gate.confinement.places import file_of_biofm, find_packages, package_folders
 
-MOST_SENT_BYTES = 1 << 20
-"""A pipe takes this much at once, so that a worker that never reads does not hold its parent up."""
-LEAST_PIPE_BYTES = 1 << 12
 MOST_ANSWERED_BYTES = 1 << 20
 MOST_SAID_BYTES = 2000
 """How much of what a worker printed last is kept for a message."""
@@ -139,7 +134,7 @@ class Worker:
             BiofmError: The job says so, for example because an input is wrong.
         """
         with ExitStack() as opened:
-            memory = opened.enter_context(_new_memory(self.grant.array_bytes))
+            memory = opened.enter_context(new_memory(self.grant.array_bytes))
             try:
                 answer = self._answer(job, memory)
                 value = self._value(answer, result)
@@ -185,7 +180,7 @@ class Worker:
                 process.wait()
                 assert process.stderr is not None
                 process.stderr.close()
-        _seal(memory)
+        seal(memory)
         return self._parsed(answered) if answered else self._explain(process.returncode, said)
 
     def _start(self, writing: int, memory: BinaryIO) -> "subprocess.Popen[bytes]":
@@ -217,7 +212,7 @@ class Worker:
     def _send(self, process: "subprocess.Popen[bytes]", line: bytes, job: Any) -> None:
         sent = line + json.dumps(asdict(job), allow_nan=False).encode()
         assert process.stdin is not None
-        if len(sent) > _widen(process.stdin.fileno()):
+        if len(sent) > widen(process.stdin.fileno()):
             what = f"{self.name} is told of too many files or options at once ({format_bytes(len(sent))})"
             raise _EndError("stopped", ProcessError(what, remedy="Give it fewer at a time"))
         try:
@@ -375,33 +370,3 @@ def _environment(*, has_devices: bool) -> dict[str, str]:
         if name in VARIABLES or name.startswith(VARIABLE_STARTS)
     }
     return kept | FIXED | ({} if has_devices else {"CUDA_VISIBLE_DEVICES": ""})
-
-
-def _widen(pipe: int) -> int:
-    """Have a pipe take as much at once as it may, and return how many bytes that is."""
-    if sys.platform != "linux":
-        return LEAST_PIPE_BYTES
-    with suppress(OSError):  # The account's pipes may have used up what it is allowed.
-        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, MOST_SENT_BYTES)
-    return fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ)
-
-
-@contextmanager
-def _new_memory(n_bytes: int) -> Iterator[BinaryIO]:
-    """Give a file in memory of this size, which takes memory only where it is written."""
-    if sys.platform == "linux":
-        descriptor = os.memfd_create("biofm", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        with open(descriptor, "r+b", buffering=0) as file:
-            os.ftruncate(descriptor, n_bytes)
-            fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK)
-            yield file
-    else:
-        with TemporaryFile(dir=temporary_folder(), buffering=0) as file:
-            yield file
-
-
-def _seal(memory: BinaryIO) -> None:
-    """Let nobody write into a worker's memory any more."""
-    if sys.platform == "linux":
-        fcntl.fcntl(memory.fileno(), fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL)
-    memory.seek(0)

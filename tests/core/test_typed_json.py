@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from biofm.core.plain_values import from_plain, to_plain
+from biofm.core.typed_json import from_plain, to_plain
 
 
 class Pair(NamedTuple):

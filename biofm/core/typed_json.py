@@ -1,4 +1,4 @@
-"""Typed values travel between processes as JSON: plain values, and back by the declared type.
+"""Typed values travel between processes as JSON, and come back by their declared type.
 
 Unlike a pickle, what comes back can hold nothing but what its type says, whoever wrote it.
 """
@@ -65,7 +65,7 @@ def from_plain(kind: Any, value: Any, name: str = "the result") -> Any:
     if origin is Literal:
         return value if value in parts else _refuse(kind, name)
     if isinstance(value, dict):
-        return _of_object(kind, value, name)
+        return _of_mapping(kind, value, name)
     if isinstance(value, list):
         return _of_list(kind, value, name)
     if kind is float and type(value) is int:
@@ -84,7 +84,7 @@ def _of_union(kinds: tuple[Any, ...], value: Any, name: str) -> Any:
     return _refuse(Union[kinds], name)  # noqa: UP007 - the members are known only here.
 
 
-def _of_object(kind: Any, value: dict[str, Any], name: str) -> Any:
+def _of_mapping(kind: Any, value: dict[str, Any], name: str) -> Any:
     origin, parts = get_origin(kind), get_args(kind)
     if value.keys() == {NUMBER} and kind in (Any, float):
         return NUMBERS.get(value[NUMBER]) if value[NUMBER] in NUMBERS else _refuse(kind, name)
