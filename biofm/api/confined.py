@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from biofm.api.opening import open_model
 from biofm.api.workers import PERFORMED, VERB_WORKER, WORKERS
 from biofm.core.errors import ProcessError
-from biofm.core.typed_json import from_plain
 from biofm.core.progress import ProgressSink
 from biofm.core.temporary import keep_at_forced_end, remove_at_forced_end, temporary_folder
+from biofm.core.typed_json import from_plain
 from biofm.gate.handed import Handed, HandedFile
 from biofm.policy import Request
 

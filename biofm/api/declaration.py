@@ -38,8 +38,8 @@ from biofm.api.fitting import fit
 from biofm.api.plain_values import plain
 from biofm.core.bounds import BOUNDS, Bound, check_bound
 from biofm.core.errors import OptionError
-from biofm.core.typed_json import to_plain
 from biofm.core.progress import SILENT, ProgressSink
+from biofm.core.typed_json import to_plain
 from biofm.policy import (
     ESTIMATE,
     OWED,

@@ -12,8 +12,8 @@ from typing import Any, BinaryIO
 from biofm.api.confined import VerbJob, VerbResult
 from biofm.api.declaration import Verb
 from biofm.api.workers import PERFORMED
-from biofm.core.typed_json import to_plain
 from biofm.core.progress import ProgressSink
+from biofm.core.typed_json import to_plain
 from biofm.gate.confinement.inside import tell_progress
 from biofm.gate.handed import take
 
