@@ -1,7 +1,7 @@
 """The group ``biofm audit`` shows, verifies and exports the ledger, and signs how far it went."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import islice
@@ -99,9 +99,11 @@ def show(verb: Verb = None, since: Since = None, last: Last = 20, json: Json = F
     from biofm.gate import ledger_path  # help does not need it
 
     earliest = None if since is None else _time(since)
-    path, requests = ledger_path(), set[int]()
+    path, requests, names = ledger_path(), set[int](), dict[str, str]()
     found = []
     for entry, fields in _contents(path):
+        if "user" in fields:
+            names[str(fields.get("holder"))] = str(fields["user"])
         if verb is not None:
             if fields.get("verb") == verb:
                 requests.add(entry.seq)
@@ -116,7 +118,9 @@ def show(verb: Verb = None, since: Since = None, last: Last = 20, json: Json = F
     if json:
         print_json([{"seq": entry.seq, **fields} for entry, fields in found])
     else:
-        rows = [(str(entry.seq), str(fields.get("time", "")), *_spelt(fields)) for entry, fields in found]
+        rows = [
+            (str(entry.seq), str(fields.get("time", "")), *_spelt(fields, names)) for entry, fields in found
+        ]
         print_table(rows, header=("entry", "time", "kind", "what"))
 
 
@@ -131,7 +135,11 @@ def verify(head: HeadFile = None, key: KeyFile = None, json: Json = False) -> No
         what = "a head and the key that signed it go together"
         raise OptionError(what, where="--head", remedy="Give --head and --key, or neither")
     path = ledger_path()
-    report = verify_ledger(path, read_head(head, key, path) if head and key else None)
+    kept = read_head(head, key, path) if head and key else None
+    if kept is not None and not path.exists():
+        what = f"the head says that there were {kept.seq:,} entries, and there is no ledger: it was removed"
+        raise LedgerError(what, where=str(path), remedy="Ask who may write this folder, and look for a copy")
+    report = verify_ledger(path, kept)
     if json:
         print_json(asdict(report))
     else:
@@ -213,19 +221,36 @@ def _time(text: str) -> datetime:
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
-def _spelt(fields: dict[str, Any]) -> tuple[str, str]:
-    """Return the kind of an entry, and what it says in a few words."""
-    kind = str(fields.get("kind"))
-    return kind, SPELT.get(kind, "").format_map(defaultdict(str, fields)).strip()
+def _spelt(fields: dict[str, Any], names: Mapping[str, str]) -> tuple[str, str]:
+    """Return the kind of an entry, and what it says in a few words.
+
+    Args:
+        fields: What the entry says.
+        names: The names of the accounts, by their holders.
+    """
+    from biofm.policy.labels import Labels, letters_of  # help does not need it
+
+    kind, holder, labels = str(fields.get("kind")), str(fields.get("holder")), fields.get("labels")
+    known = range(1 << len(Labels))
+    spelt = {
+        "holder": names.get(holder, holder),
+        "labels": letters_of(Labels(labels)) or "no label" if labels in known else str(labels),
+        "layers": ", ".join(fields.get("layers") or ["nothing"]),
+        "in_session": f" in the session {fields['session']}" if fields.get("session") else "",
+        "by_error": f" ({fields['error']})" if fields.get("error") else "",
+        "for_refused": f": {fields['refused']}" if fields.get("refused") else "",
+    }
+    return kind, SPELT.get(kind, "").format_map(defaultdict(str, fields | spelt)).strip()
 
 
 SPELT = {
     "segment": "segment {segment} of the ledger {ledger}",
-    "request": "{user} asked for {verb}: {decision}",
-    "outcome": "{request} is {outcome} {error}",
-    "label": "{holder} has the labels {labels} in the session '{session}'",
-    "session": "{holder} {action} the session '{session}'",
-    "approval": "approval of a request of {holder} was {action}",
-    "output": "{path} has the labels {labels}",
+    "request": "{user} asked for {verb}: {decision}, by the rule {rule}",
+    "outcome": "request {request} ended: {outcome}{by_error}",
+    "label": "{holder} now holds {labels}{in_session}",
+    "session": "{holder} {action} the session {session}",
+    "approval": "the approval of a request of {holder} was {action}",
+    "output": "request {request} made {path}, with {labels}",
+    "confinement": "request {request} ran in a worker held by {layers}: {end}{for_refused}",
 }
 """What a table says of each kind of entry."""

@@ -8,7 +8,7 @@ from biofm_datasets.text import format_count
 from typer import Argument, Option, Typer
 
 from biofm.cli.commands import Command, Group, Json
-from biofm.cli.printing import print_json, print_result, print_table
+from biofm.cli.printing import print_json, print_result, print_table, say
 from biofm.cli.signing import check_model, sign
 from biofm.core.errors import InputError, OptionError
 from biofm.policy import LETTERS, Evidence, Labels, Request
@@ -58,7 +58,7 @@ def check(
         ("hosts", str(n_hosts)),
         ("sinks", str(len(found.sinks))),
     ]
-    print_table([*facts, ("purpose", found.purpose)])
+    print_table([*facts, *_places(found), ("purpose", found.purpose)])
 
 
 @app.command(cls=Command)
@@ -219,6 +219,41 @@ def _check_accounts(accounts: "Accounts") -> None:
         for account, word in sorted(accounts.accounts.items())
     ]
     print_table([*rows, ("all others", accounts.others, "")], header=("account", "policy", "on this machine"))
+    missing = [account for account, _, is_here in rows if is_here == "no"]
+    if missing:
+        say(
+            f"notice: this machine has no account {' and no account '.join(missing)}; if a name is "
+            f"misspelt, who was meant has the policy of all others, {accounts.others}."
+        )
+
+
+def _places(policy: "Policy") -> list[tuple[str, str]]:
+    """Return the files and folders that a policy names, and which of them this machine lacks."""
+    named = [("private folder", root) for root in policy.private.roots]
+    named += [("reads below", root) for root in policy.roots.read if root != "/"]
+    named += [("writes below", root) for root in policy.roots.write if root != "/"]
+    files = {"manifest": policy.manifest, "manifest's key": policy.manifest_key}
+    named += [(what, path) for what, path in files.items() if path is not None]
+    rows = [
+        (
+            what,
+            path if Path(path).expanduser().exists() else f"{path}: not there, so that {CONSEQUENCES[what]}",
+        )
+        for what, path in named
+    ]
+    if policy.models == "signed" and policy.manifest is None:
+        rows.append(("manifest", "none, so that no model is loaded"))
+    return rows
+
+
+CONSEQUENCES = {
+    "private folder": "nothing is private by it",
+    "reads below": "nothing is read there",
+    "writes below": "nothing is written there",
+    "manifest": "no model is loaded",
+    "manifest's key": "no model is loaded",
+}
+"""What follows where a file or folder that a policy names is not on this machine."""
 
 
 def _sound(word: str) -> "Policy":

@@ -85,9 +85,11 @@ def _described(request: Request) -> list[str]:
     for role, target in request.writes.items():
         verb = "overwrites" if target.overwrite else "writes"
         lines.append(f"{verb} ({role}): {os.path.abspath(target.path)}")
+    if request.model:
+        lines.append(f"model: {request.model}")
     if request.hosts:
         sent = ", ".join(sorted(one.value for one in request.sends))
-        lines.append(f"contacts: {', '.join(request.hosts)} (sends: {sent})")
+        lines.append(f"contacts: {', '.join(request.hosts)} (may send: {sent.replace('free', 'free text')})")
     if request.code:
         lines.append(f"runs: {', '.join(request.code)}")
     return lines

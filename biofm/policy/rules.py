@@ -193,7 +193,11 @@ def _judge_surroundings(request: Request, evidence: Evidence, policy: Policy) ->
         yield Decision.REFUSE, "files lie below the roots", reason, "Move them below a root of the policy"
     if policy.models == "signed" and evidence.models is Models.UNSIGNED:
         reason = "only models whose files the operator has signed are loaded, and this one is not signed"
-        yield Decision.REFUSE, "models are signed", reason, "Let the operator sign the model's manifest"
+        remedy = "Let the operator sign the model's manifest"
+        if policy.manifest is None:
+            reason = "only signed models are loaded, and the policy names no manifest of them"
+            remedy = "Copy the policy into a file, and set manifest and manifest_key in it"
+        yield Decision.REFUSE, "models are signed", reason, remedy
     if policy.confinement == "required" and not evidence.is_confined:
         reason = "what reads files must run in a worker that the kernel confines, and here it would not"
         remedy = (

@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 import biofm
 from biofm.cli import app
 from biofm.core import InputError, LedgerError, OptionError
-from biofm.gate import Ledger, ledger_path
+from biofm.gate import Ledger, ledger_path, person
 from biofm.gate.ledger.reading import entries_of
 from tests.gate.ledger.damage import fill, patch
 
@@ -38,7 +38,7 @@ def test_show_lists_the_newest_entries_with_who_asked_for_what(filled: Path) -> 
     assert len(lines) == 10
     assert lines[0].split() == ["entry", "time", "kind", "what"]
     assert [line.split()[0] for line in lines[1:]] == [str(number) for number in range(32, 41)]
-    assert lines[2].endswith(" holder 4 asked for embed:")
+    assert " holder 4 asked for embed:" in lines[2]
 
 
 def test_show_finds_the_requests_of_a_verb_with_their_outcomes() -> None:
@@ -46,11 +46,25 @@ def test_show_finds_the_requests_of_a_verb_with_their_outcomes() -> None:
 
     lines = audit("show", "--verb", "embed").stdout.splitlines()
     assert [line.split()[2] for line in lines[1:]] == ["request", "outcome"]
-    assert "asked for embed: allow" in lines[1]
-    assert lines[2].endswith("is completed")
+    assert "asked for embed: allow, by the rule research: a-person" in lines[1]
+    assert lines[2].endswith("ended: completed")
     shown = json.loads(audit("show", "--verb", "embed", "--json").stdout)
     assert [entry["kind"] for entry in shown] == ["request", "outcome"]
     assert shown[1]["request"] == shown[0]["seq"]
+
+
+def test_show_spells_labels_and_workers_and_names_the_account(tmp_path: Path) -> None:
+    (tmp_path / "patient.dcm").write_text(">a\nMKT\n")
+    biofm.embed(tmp_path / "patient.dcm", tmp_path / "out.npz", format="fasta")
+    with Ledger(ledger_path()).writing() as book:
+        book.append(
+            "confinement", {"request": 2, "layers": ["landlock"], "end": "refused", "refused": "open"}
+        )
+
+    said = [" ".join(line.split()[2:]) for line in audit("show", "--last", 0).stdout.splitlines()]
+    assert f"label {person().name} now holds UP" in said
+    assert f"output request 2 made {tmp_path}/out.npz, with UP" in said
+    assert "confinement request 2 ran in a worker held by landlock: refused: open" in said
 
 
 def test_show_leaves_out_what_is_older(filled: Path) -> None:
@@ -99,6 +113,11 @@ def test_a_head_that_was_printed_shows_a_cut_tail(method: str, filled: Path, tmp
     done = audit("verify", *given)
     assert done.exit_code == 1
     assert "The ledger ends with entry 38, but the head says entry 40" in done.stdout
+    filled.rename(tmp_path / "moved")
+    removed = audit("verify", *given).exception
+    assert isinstance(removed, LedgerError)
+    assert "the head says that there were 40 entries, and there is no ledger: it was removed" in str(removed)
+    (tmp_path / "moved").rename(filled)
     (tmp_path / "head").write_text(printed.stdout.replace('"seq":40', '"seq":38'))
     assert isinstance(audit("verify", *given).exception, InputError)
 

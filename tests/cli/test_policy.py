@@ -47,7 +47,25 @@ def test_a_shipped_policy_is_printed_as_it_is_and_passes_its_check(
     for word in (name, tmp_path / "mine.yaml"):
         outcome = biofm("policy", "check", word)
         assert outcome.status == 0, outcome.err
-        assert outcome.out.startswith(f"policy   {name}\nrules    ")
+        assert [line.split()[0] for line in outcome.out.splitlines()[:2]] == ["policy", "rules"]
+        assert outcome.out.split()[1] == name
+
+
+def test_the_check_says_which_places_of_a_policy_are_not_there(biofm: Run, tmp_path: Path) -> None:
+    (tmp_path / "private").mkdir()
+    text = (
+        shipped_text("clinical-agent")
+        .decode()
+        .replace("  roots: []", f"  roots: [{tmp_path}/private, {tmp_path}/privat]")
+    )
+    (tmp_path / "mine.yaml").write_text(text.replace("read: [/]", f"read: [{tmp_path}/gone]"))
+    shown = [
+        " ".join(line.split()) for line in biofm("policy", "check", tmp_path / "mine.yaml").out.splitlines()
+    ]
+    assert f"private folder {tmp_path}/private" in shown
+    assert f"private folder {tmp_path}/privat: not there, so that nothing is private by it" in shown
+    assert f"reads below {tmp_path}/gone: not there, so that nothing is read there" in shown
+    assert "manifest none, so that no model is loaded" in shown
 
 
 @pytest.mark.parametrize(
@@ -104,6 +122,10 @@ def test_a_file_of_accounts_is_checked_with_the_policies_that_it_names(biofm: Ru
         ["uid", "54321", "script", "yes"],
         ["all", "others", "research"],
     ]
+    assert (
+        "no account no-such-account; if a name is misspelt, who was meant has the policy of all"
+        in outcome.err
+    )
     lab.write_bytes(shipped_text("research")[:-1])
     biofm("policy", "check", file).check_refusal(["lab.yaml, the last line: it is not `...`", "three dots"])
 
@@ -193,7 +215,7 @@ def test_a_session_begun_within_another_names_it_and_ends_without_a_person(
 
     assert biofm("policy", "rights").out.splitlines()[3] == f"session   {child}, within {parent}"
     assert json.loads(biofm("policy", "rights", "--json").out)["parent"] == parent
-    assert f"opened the session '{parent}/" in biofm("audit", "show").out
+    assert f"opened the session {parent}/" in biofm("audit", "show").out
     biofm("policy", "begin").check_refusal([f"{child} is within another session", f"within {parent}"])
     assert biofm("policy", "reset", "--session", child).out == "1 session ended.\n"
     biofm("policy", "begin").check_refusal([f"{child!r} is no open session"])

@@ -158,7 +158,7 @@ def test_a_person_at_the_terminal_approves_one_request_once(
 
     status, shown = at_terminal([sys.executable, "-c", ASKING, "fetch", str(private)], answer)
 
-    assert "contacts: huggingface.co (sends: free)" in shown
+    assert "contacts: huggingface.co (may send: free text)" in shown
     assert "asked because: " in shown
     assert (status == 0) is (answer == "yes")
     again = ask_apart("fetch", private)

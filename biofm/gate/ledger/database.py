@@ -161,7 +161,8 @@ def explained(error: Exception, path: Path) -> tuple[str, str]:
 
 def move_away(path: Path) -> str:
     """Return the remedy for a ledger that cannot be used."""
-    return f"Move it away (mv {path} {path}.old): the next command starts a new one"
+    moved = f"Move it away (mv {path} {path}.old)"
+    return f"{moved}: the next command starts a new one, which knows none of the account's labels"
 
 
 def _is_locked(error: Exception) -> bool:
