@@ -28,6 +28,15 @@ HeadPool = Literal["mean", "cls", "max", "attention"]
 SigningMethod = Literal["hmac-sha256", "ed25519"]
 """How a head of the ledger is signed."""
 
+WORDS: frozenset[str] = frozenset(
+    word
+    for kind in (
+        OnError, DtypeName, PoolName, ScoreMethod, PerplexityMethod, ObjectiveName, FinetuneMethod, AskedTask,
+        HeadPool, SigningMethod,
+    )
+    for word in get_args(kind)
+)  # fmt: skip
+"""All words of these choices. They say nothing about a person, whatever option holds them."""
 ON_ERROR: tuple[OnError, ...] = get_args(OnError)
 
 

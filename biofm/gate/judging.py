@@ -80,7 +80,7 @@ def judge_in(
     entry = book.append(
         "request",
         {**fields_of_request(request, verdict), "holder": holder, "session": session, "request_hash": digest},
-        clear_words(request, {}),
+        clear_words(request),
     )
     if verdict.decision is Decision.ALLOW:
         if _needs_approval(request, evidence, policies):

@@ -5,7 +5,7 @@ is opened; that of its outcome, which refers to it, is written at the end. A req
 refused, still runs, or was killed. Nobody but the owner can read the file and its folder.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -19,8 +19,6 @@ from biofm.gate.ledger.records import Outcome, clear_words, fields_of_request
 from biofm.gate.ledger.schema import FORMAT
 from biofm.gate.ledger.texts import SegmentKey, key_of_segment
 from biofm.policy import Request, Verdict
-
-NO_WORDS: Mapping[str, frozenset[str]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,22 +70,18 @@ class Ledger:
             with faults_of(self.path):
                 wait_for(connection, self.path, "COMMIT")
 
-    def remember(
-        self, request: Request, verdict: Verdict, words: Mapping[str, frozenset[str]] = NO_WORDS
-    ) -> int:
+    def remember(self, request: Request, verdict: Verdict) -> int:
         """Append a request and its verdict, and return the number of the entry.
 
         Args:
             request: What was asked.
             verdict: What the policy answered.
-            words: The declared choices of the verb's options, by the option's name: they stay in clear where
-                texts are keyed.
 
         Raises:
             LedgerError: The entry cannot be written.
         """
         with self.writing() as book:
-            return book.append("request", fields_of_request(request, verdict), clear_words(request, words))
+            return book.append("request", fields_of_request(request, verdict), clear_words(request))
 
     def conclude(self, entry: int, outcome: Outcome, error: str = "") -> None:
         """Append how a request ended.

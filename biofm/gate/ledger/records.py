@@ -1,9 +1,9 @@
 """What the entries of requests and outcomes say."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from biofm.core.choices import WORDS
 from biofm.gate.ledger.texts import Choices
 from biofm.policy import Request, Target, TargetKind, Verdict
 
@@ -38,12 +38,11 @@ def fields_of_request(request: Request, verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def clear_words(request: Request, words: Mapping[str, frozenset[str]]) -> Choices:
+def clear_words(request: Request) -> Choices:
     """Return the words of a request that stay in clear where texts are keyed.
 
     Args:
         request: What was asked.
-        words: The declared choices of the verb's options, by the option's name.
     """
     return {
         "principal": PRINCIPALS,
@@ -51,7 +50,7 @@ def clear_words(request: Request, words: Mapping[str, frozenset[str]]) -> Choice
         **{f"reads.{role}": ("-",) for role in request.reads},
         **{f"writes.{role}.path": ("-",) for role in request.writes},
         **{f"writes.{role}.kind": get_args(TargetKind) for role in request.writes},
-        **{f"options.{name}": choices for name, choices in words.items()},
+        **{f"options.{name}": WORDS for name in request.options},
     }
 
 
