@@ -237,6 +237,7 @@ def _spelt(fields: dict[str, Any], names: Mapping[str, str]) -> tuple[str, str]:
         "labels": letters_of(Labels(labels)) or "no label" if labels in known else str(labels),
         "layers": ", ".join(fields.get("layers") or ["nothing"]),
         "in_session": f" in the session {fields['session']}" if fields.get("session") else "",
+        "by_login": f" by the login account {fields['login']}" if fields.get("login", -1) != -1 else "",
         "by_error": f" ({fields['error']})" if fields.get("error") else "",
         "for_refused": f": {fields['refused']}" if fields.get("refused") else "",
     }
@@ -249,7 +250,7 @@ SPELT = {
     "outcome": "request {request} ended: {outcome}{by_error}",
     "label": "{holder} now holds {labels}{in_session}",
     "session": "{holder} {action} the session {session}",
-    "approval": "the approval of a request of {holder} was {action}",
+    "approval": "the approval of a request of {holder} was {action}{by_login}",
     "output": "request {request} made {path}, with {labels}",
     "confinement": "request {request} ran in a worker held by {layers}: {end}{for_refused}",
 }

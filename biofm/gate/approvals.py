@@ -15,6 +15,7 @@ from biofm.core.text import shown
 from biofm.policy import Request, Verdict
 
 TERMINAL = "/dev/tty"
+LOGIN, NO_LOGIN = "/proc/self/loginuid", 2**32 - 1
 YES = "yes"
 MOST_SHOWN = 20
 LONGEST_ANSWER = 100
@@ -57,6 +58,19 @@ def confirm(question: str) -> bool | None:
     with closing(terminal):
         print(f"{shown(question)} Type {YES} to confirm it: ", end="", file=terminal, flush=True)
         return terminal.readline(LONGEST_ANSWER).strip() == YES
+
+
+def login_account() -> int:
+    """Return the number of the account that logged in at this terminal; -1 if the system does not say it.
+
+    Linux keeps it through ``su`` and ``sudo``.
+    """
+    try:
+        with open(LOGIN, encoding="ascii") as file:
+            number = int(file.read())
+    except (OSError, ValueError):
+        return -1
+    return -1 if number == NO_LOGIN else number
 
 
 def open_terminal() -> TextIO | None:

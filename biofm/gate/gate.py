@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from biofm.core.errors import LedgerError, RefusedError
-from biofm.gate.approvals import ask_person
+from biofm.gate.approvals import ask_person, login_account
 from biofm.gate.carried import carrying
 from biofm.gate.evidence import evidence_of
 from biofm.gate.handed import handed_for, permit_in_worker
@@ -87,14 +87,18 @@ def _judge(
 def _is_approved(
     ledger: Ledger, request: Request, judgement: Judgement, policies: Sequence[Policy | Invalid]
 ) -> bool:
-    """Ask the person at the terminal, and write a yes into the ledger."""
+    """Ask the person at the terminal, and write the answer into the ledger."""
     seconds = min(one.approval_s for one in policies if isinstance(one, Policy))
-    if not ask_person(request, judgement.verdict, judgement.digest, seconds):
+    answer = ask_person(request, judgement.verdict, judgement.digest, seconds)
+    if answer is None:
         return False
     with ledger.writing() as book:
-        expires = int(time.time()) + seconds
-        book.note_approval(judgement.digest, holder_of(request.principal), expires)
-    return True
+        holder, login = holder_of(request.principal), login_account()
+        if answer:
+            book.note_approval(judgement.digest, holder, int(time.time()) + seconds, login=login)
+        else:
+            book.note_decline(judgement.digest, holder, login=login)
+    return answer
 
 
 def _spell_refusal(verdict: Verdict) -> str:

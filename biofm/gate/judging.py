@@ -79,7 +79,13 @@ def judge_in(
         verdict = _refused(verdict)
     entry = book.append(
         "request",
-        {**fields_of_request(request, verdict), "holder": holder, "session": session, "request_hash": digest},
+        {
+            **fields_of_request(request, verdict),
+            "holder": holder,
+            "session": session,
+            "request_hash": digest,
+            "policies": [f"{one.name} {one.sha256}" for one in policies if isinstance(one, Policy)],
+        },
         clear_words(request),
     )
     if verdict.decision is Decision.ALLOW:

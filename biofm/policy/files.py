@@ -1,5 +1,6 @@
 """The text of a policy file becomes a ``Policy``, or an ``Invalid`` that says what is wrong with it."""
 
+import hashlib
 import re
 from collections.abc import Callable
 from functools import lru_cache
@@ -43,6 +44,8 @@ def read_document(data: bytes, source: str, kind_of: Callable[[Node], type[Kind]
         found: Kind = build(kind_of(document), document)
     except DocumentError as fault:
         return Invalid(source=source, where=fault.where, what=fault.what, remedy=fault.remedy)
+    if isinstance(found, Policy):
+        object.__setattr__(found, "sha256", hashlib.sha256(data).hexdigest())
     return found
 
 

@@ -190,6 +190,7 @@ class Policy:
         screening: Which verbs need their sequences screened.
         rules: The rules. The gravest decision of those that fire counts; where none fires, it is refused.
         named_verbs: All verbs that the policy names; none of them may be misspelt.
+        sha256: The SHA-256 of the policy's file, by which the ledger names it; empty where it has none.
     """
 
     name: Name = field(metadata={"key": "policy"})
@@ -211,6 +212,7 @@ class Policy:
     screening: ScreeningWish
     rules: Annotated[tuple[Rule, ...], Filled()]
     named_verbs: frozenset[str] = field(init=False, repr=False)
+    sha256: str = field(init=False, repr=False, compare=False, default="")
 
     def __post_init__(self) -> None:
         if (self.texts == "keyed") != (self.key is not None):

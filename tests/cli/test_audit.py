@@ -3,6 +3,7 @@
 import json
 import subprocess
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from biofm.cli import app
 from biofm.core import InputError, LedgerError, OptionError
 from biofm.gate import Ledger, ledger_path, person
 from biofm.gate.ledger.reading import entries_of
+from biofm.policy.files import shipped_text
 from tests.gate.ledger.damage import fill, patch
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -51,6 +53,7 @@ def test_show_finds_the_requests_of_a_verb_with_their_outcomes() -> None:
     shown = json.loads(audit("show", "--verb", "embed", "--json").stdout)
     assert [entry["kind"] for entry in shown] == ["request", "outcome"]
     assert shown[1]["request"] == shown[0]["seq"]
+    assert shown[0]["policies"] == [f"research {sha256(shipped_text('research')).hexdigest()}"]
 
 
 def test_show_spells_labels_and_workers_and_names_the_account(tmp_path: Path) -> None:

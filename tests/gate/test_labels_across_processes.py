@@ -168,7 +168,7 @@ def test_a_person_at_the_terminal_approves_one_request_once(
         for (body,) in read_ledger("SELECT body FROM entries")
         if '"approval"' in body
     ]
-    assert approvals == (["given", "used"] if answer == "yes" else [])
+    assert approvals == (["given", "used"] if answer == "yes" else ["declined"])
 
 
 def test_a_person_ends_the_sessions_at_the_terminal(ask_apart: Ask, private: Path) -> None:

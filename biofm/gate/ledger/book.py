@@ -255,18 +255,36 @@ class Book:
             found += self._rows(copies, identity.size, sha256)
         return found
 
-    def note_approval(self, request_hash: str, holder: str, expires: int) -> int:
+    def note_approval(self, request_hash: str, holder: str, expires: int, *, login: int = -1) -> int:
         """Note that a person has approved one request of a holder, and return the number of the entry.
 
         Args:
             request_hash: The hash of exactly this request.
             holder: Who asked.
             expires: Until when it can be used, in seconds since 1970 (UTC).
+            login: The number of the account that logged in at the terminal; -1 if that is not known.
 
         Raises:
             LedgerError: It cannot be written.
         """
-        fields = {"action": "given", "holder": holder, "request_hash": request_hash, "expires": expires}
+        fields = {
+            "action": "given", "holder": holder, "request_hash": request_hash, "expires": expires,
+            "login": login,
+        }  # fmt: skip
+        return self.append("approval", fields)
+
+    def note_decline(self, request_hash: str, holder: str, *, login: int = -1) -> int:
+        """Note that a person was asked about a request and did not approve it; return the entry's number.
+
+        Args:
+            request_hash: The hash of exactly this request.
+            holder: Who asked.
+            login: The number of the account that logged in at the terminal; -1 if that is not known.
+
+        Raises:
+            LedgerError: It cannot be written.
+        """
+        fields = {"action": "declined", "holder": holder, "request_hash": request_hash, "login": login}
         return self.append("approval", fields)
 
     def approval(self, request_hash: str, holder: str, now_s: float) -> ApprovalState:

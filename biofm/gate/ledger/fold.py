@@ -76,7 +76,10 @@ def _open(cursor: sqlite3.Cursor, seq: int, holder: str, session: str, labels: i
 
 
 def _approval(cursor: sqlite3.Cursor, seq: int, fields: Mapping[str, Any]) -> None:
-    if _word(fields, "action", ("given", "used")) == "given":
+    action = _word(fields, "action", ("given", "declined", "used"))
+    if action == "declined":
+        return
+    if action == "given":
         row = (seq, _text(fields, "request_hash"), _text(fields, "holder"), _number(fields, "expires"))
         cursor.execute("INSERT INTO approvals VALUES (?, ?, ?, ?, 0)", row)
         return

@@ -29,7 +29,7 @@ N_DIGITS = 32
 KEY_BYTES = 32
 CLEAR = frozenset(
     {
-        "kind", "time", "action", "decision", "error", "evidence", "outcome", "rule", "sends",
+        "kind", "time", "action", "decision", "error", "evidence", "outcome", "rule", "sends", "policies",
         "holder", "session", "request_hash", "sha256", "device", "inode", "ctime_ns",
     }
 )  # fmt: skip
