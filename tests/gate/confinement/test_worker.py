@@ -89,7 +89,13 @@ LIMITED: dict[str, tuple[dict[str, Any], str, str, str]] = {
 }
 
 
-@pytest.mark.parametrize("what", LIMITED)
+@pytest.mark.parametrize(
+    "what",
+    [
+        pytest.param(what, marks=pytest.mark.slow if "time_s" in how else ())
+        for what, (how, *_) in LIMITED.items()
+    ],
+)
 def test_a_limit_ends_a_worker_and_without_it_the_worker_goes_on(what: str, scene: Scene) -> None:
     how, end, message, end_without = LIMITED[what]
     how = how | ({"outputs": (scene.about["output"],)} if "outputs" in how else {})
