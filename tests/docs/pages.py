@@ -22,6 +22,11 @@ FIRST_PAGES = [ROOT / "README.md", ROOT / "docs" / "index.md", *TUTORIALS]
 EXAMPLES = Path("biofm/examples")
 PICTURES = ROOT / "docs" / "pictures"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("**/*.md"))]
+SLOW_PAGES = {
+    "docs/how-to/large-files.md",
+    *(f"docs/tutorials/{it}.md" for it in ("finetune", "pretrain", "score")),
+}
+"""The pages whose examples take longer than all others do: the tests that run them are slow ones."""
 PAGES_HERE = [pytest.param(page, id=str(page.relative_to(ROOT))) for page in PAGES if page.is_file()]
 
 LINK = re.compile(r"\]\((?!\w+:)([^)#\s]+)")

@@ -40,6 +40,7 @@ from tests.docs.pages import (
     PAGES_HERE,
     PICTURES,
     ROOT,
+    SLOW_PAGES,
     TEXTS,
     compare_folders,
     lines_not_printed,
@@ -79,13 +80,23 @@ def no_open_figures() -> Iterator[None]:
         sys.modules["matplotlib.pyplot"].close("all")
 
 
-@pytest.mark.parametrize("page", PAGES_HERE)
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(*page.values, id=page.id, marks=pytest.mark.slow if page.id in SLOW_PAGES else ())
+        for page in PAGES_HERE
+    ],
+)
 def test_the_examples_of_a_page_run(page: Path, reader: Path) -> None:
     run_page(page, reader)
     compare_folders(page, reader)
     for name in pictures_of(page):
         if (reader / name).exists() and os.environ.get("BIOFM_SAVE_PICTURES"):
             save_picture(reader / name, PICTURES / name)
+
+
+def test_every_slow_page_is_there() -> None:
+    assert {page.id for page in PAGES_HERE} >= SLOW_PAGES
 
 
 def test_no_two_pages_write_the_same_name() -> None:
