@@ -9,12 +9,20 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Annotated, Literal
 
+from biofm.policy.hosts import HostError, parse_pattern
 from biofm.policy.labels import Labels
 from biofm.policy.requests import Content
 from biofm.policy.typed import NO_LINE_END, Between, Filled, Fits
 
 DNS = r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?"
-HOST_PATTERN = rf"^((\*\.)?{DNS}(\.{DNS})*|[0-9a-f:.]*:[0-9a-f:.]*)${NO_LINE_END}"
+LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+# Programs take a name that ends with a number for an address.
+NO_NUMBER = rf"(?!([0-9]+|0x[0-9a-f]*)${NO_LINE_END})"
+OCTET = r"(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+HOST_PATTERN = (
+    rf"^((({LABEL}\.)*|\*\.({LABEL}\.)+){NO_NUMBER}{LABEL}|({OCTET}\.){{3}}{OCTET}|[0-9a-f]*:[0-9a-f]*:[0-9a-f:]*)"
+    rf"${NO_LINE_END}"
+)
 
 Name = Annotated[str, Fits(rf"^[a-z0-9][a-z0-9-]{{0,63}}${NO_LINE_END}", "a name of a-z, 0-9 and -")]
 VerbName = Annotated[str, Fits(rf"^[a-z][a-z0-9_]{{0,63}}${NO_LINE_END}", "the name of a verb")]
@@ -222,11 +230,22 @@ class Policy:
         for kind, names in (("rules", self.rules), ("sinks", self.sinks)):
             if len({one.name for one in names}) < len(names):
                 raise ValueError(f"two {kind} have the same name")
+        for verb, hosts in self.hosts.items():
+            for host in hosts:
+                _check_host(verb, host)
         named = {*self.hosts, *self.screening.verbs}
         named.update(*(sink.verbs for sink in self.sinks))
         named.update(*(rule.when.verbs for rule in self.rules if rule.when.verbs != "any"))
         object.__setattr__(self, "named_verbs", frozenset(named))
         object.__setattr__(self, "hosts", MappingProxyType(dict(self.hosts)))
+
+
+def _check_host(verb: str, host: str) -> None:
+    """Refuse a host that is not in its only spelling: a program might take it for another one."""
+    try:
+        parse_pattern(host)
+    except HostError as fault:
+        raise ValueError(f"under hosts, {verb}: {fault}") from fault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 import ipaddress
 import random
+import re
 import socket
 from collections.abc import Callable
 from urllib.parse import urlsplit
@@ -10,7 +11,9 @@ import httpx
 import pytest
 import urllib3
 
+from biofm.policy.files import read_policy, shipped_text
 from biofm.policy.hosts import HostError, covers, is_listed, parse_host, parse_pattern, parse_url
+from biofm.policy.policies import HOST_PATTERN, Policy
 
 PIECES = (
     "a", "B", "hf", "co", "xn--", "xn--bcher-kva", "é", "e\u0301", "1", "127", "0x7f", "0177", "256", ".",
@@ -236,3 +239,18 @@ def test_a_pattern_covers_exactly_what_its_parts_say() -> None:
 def test_a_pattern_that_stands_for_too_much_is_refused(pattern: str) -> None:
     with pytest.raises(HostError):
         parse_pattern(pattern)
+
+
+def test_a_policy_lists_only_hosts_in_their_only_spelling() -> None:
+    """What the policies' pattern takes and this spelling refuses is refused as the policy is read."""
+    draw, n_listed = random.Random(0), 0
+    text = shipped_text("research").decode()
+    for _ in range(3000):
+        host = "".join(draw.choices(PIECES, k=draw.randint(1, 6)))
+        if not re.search(HOST_PATTERN, host):
+            assert not accepted(parse_pattern, host), host
+            continue
+        found = read_policy(text.replace("[huggingface.co,", f"['{host}',").encode(), "policy.yaml")
+        assert isinstance(found, Policy) == accepted(parse_pattern, host), (host, found)
+        n_listed += isinstance(found, Policy)
+    assert n_listed > 20
