@@ -7,6 +7,6 @@ ROOT = Path(__file__).resolve().parent
 
 if __name__ == "__main__":
     sys.path[:0] = [str(ROOT), str(ROOT / "kernels"), str(ROOT / "datasets")]
-    from biofm.cli import main  # needs the source roots on the path
+    from biofm.__main__ import main  # needs the source roots on the path
 
     main()

@@ -129,6 +129,23 @@ def test_a_signal_ends_the_forward_of_a_long_protein(begin: Begin, tmp_path: Pat
     assert not (tmp_path / "out.npz").exists()
 
 
+@pytest.mark.parametrize(
+    "words", [("-m", "biofm"), (str(Path(__file__).parents[2] / "cli.py"),)], ids=["module", "checkout"]
+)
+def test_ctrl_c_ends_a_command_that_is_still_being_imported(words: tuple[str, ...], tmp_path: Path) -> None:
+    """A package named like the one that the command line needs first says that it is there, and waits."""
+    (tmp_path / "typer.py").write_text("import os, time\nos.write(1, b'there\\n')\ntime.sleep(300)\n")
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    process = subprocess.Popen(
+        [sys.executable, *words, "--help"],
+        env={**os.environ, "PYTHONPATH": path}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        start_new_session=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"there\n"
+    assert end(process, signal.SIGINT) == b""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("place", "words"),
