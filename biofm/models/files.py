@@ -53,6 +53,12 @@ def locate(name: str) -> Location:
         return Location(name, hub_id=HUB_IDS[name])
     if os.path.exists(name):  # Path.exists would raise for a name that no file system accepts.
         return Location(name, path=path)
+    if _is_hidden(name):
+        raise ModelError(
+            "this account may not look into a folder above it",
+            where=name,
+            remedy="Ask for the right to enter the folders of the path (ls -ld shows them), or copy it",
+        )
     if name.count("/") == 1 and not name.startswith((".", "/", "~")) and path.suffix not in LONE_FILES:
         return Location(name, hub_id=name)
     known = ", ".join((*bundled_models(), *HUB_IDS))
@@ -61,6 +67,17 @@ def locate(name: str) -> Location:
         where=name,
         remedy=f"Give one of {known}; or a folder, a .pt or .pth file, or a hub id owner/name",
     )
+
+
+def _is_hidden(name: str) -> bool:
+    """Return whether a folder that may not be entered keeps secret whether there is such a path."""
+    try:
+        os.stat(name)
+    except PermissionError:
+        return True
+    except (OSError, ValueError):  # There is none, or no file system accepts the name.
+        pass
+    return False
 
 
 def bundled_models() -> tuple[str, ...]:

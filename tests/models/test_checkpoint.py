@@ -1,5 +1,6 @@
 """What a model's name means, which files are read, and what the hub's cache gives without a network."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ ReadFolder = Callable[[Path], Checkpoint]
 
 HUB_ID = "facebook/esm2_t6_8M_UR50D"
 COMMIT = "c731040fcd8d73dceaa04b0a8e6329b345b0f5df"
+NOBODY = 65534  # the account without rights
 REMEDY = "Check the name and the network, or give the path of a folder that you downloaded"
 
 
@@ -62,6 +64,23 @@ def test_a_folder_goes_before_the_hub(tmp_path: Path, monkeypatch: pytest.Monkey
     (tmp_path / "owner" / "name").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     assert locate("owner/name") == Location("owner/name", path=Path("owner/name"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can take the rights of another account")
+def test_a_folder_that_may_not_be_entered_is_not_taken_for_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "owner" / "name").mkdir(parents=True)
+    (tmp_path / "owner").chmod(0)
+    tmp_path.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    os.seteuid(NOBODY)
+    try:
+        with pytest.raises(ModelError, match=r"owner/name: this account may not look into a folder above it"):
+            locate("owner/name")
+        assert locate("another/name").hub_id == "another/name"
+    finally:
+        os.seteuid(0)
 
 
 @pytest.mark.parametrize(
