@@ -24,6 +24,7 @@ def test_the_shim_runs_the_checkout_and_not_an_installed_biofm(
     (checkout / "biofm" / "cli").mkdir(parents=True)
     (checkout / "biofm" / "__init__.py").touch()
     (checkout / "biofm" / "cli" / "__init__.py").write_text("def main(): print('this one')", encoding="utf-8")
+    (checkout / "biofm" / "__main__.py").write_bytes((root / "biofm" / "__main__.py").read_bytes())
     (checkout / "cli.py").write_bytes((root / "cli.py").read_bytes())
     assert python_run(str(checkout / "cli.py"), cwd=tmp_path).stdout == "this one\n"
 
