@@ -10,6 +10,7 @@ import os
 import secrets
 import sqlite3
 from contextlib import closing, suppress
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -153,8 +154,11 @@ def _keep_earlier(path: Path) -> dict[str, str]:
     """Copy the ledger of an earlier version to a file beside it, and return the file's name and sha256.
 
     SQLite copies it, because opening and closing the file here would end SQLite's locks. It does so by a
-    connection of its own, which reads what was last committed while the lock of the other keeps it so.
+    connection of its own, which reads what was last committed while the lock of the other keeps it so. Because
+    of that lock, a hidden copy that lies here already, or SQLite's journal of one, is left by a killed process.
     """
+    for leftover in path.parent.glob(f".{escape(path.stem)}-before.*"):
+        leftover.unlink(missing_ok=True)
     hidden = path.with_name(f".{path.stem}-before.{secrets.token_hex(4)}")
     try:
         os.close(os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))

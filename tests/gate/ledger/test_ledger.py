@@ -292,7 +292,7 @@ def test_a_ledger_on_a_full_disk_says_so(make_request: MakeRequest) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
-    assert "the disk of the ledger is full or faulty (" in str(caught.value)
+    assert str(caught.value).startswith(f"{ledger_path()}: the disk of the ledger is full or faulty (")
     assert caught.value.remedy.startswith("Free some space there. Or set XDG_STATE_HOME")
     with ask(make_request()):  # The error, which is still held, holds no lock.
         pass

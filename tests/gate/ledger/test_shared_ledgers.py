@@ -1,5 +1,6 @@
 """A ledger works if other processes write to it at the same time, or earlier versions have written it."""
 
+import signal
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -28,6 +29,33 @@ allow = Verdict(decision=Decision.ALLOW, rule="a rule", reason="a reason", remed
 for number in range(int(sys.argv[2])):
     request = request_of("embed", options={"number": number})
     ledger.conclude(ledger.remember(request, allow), "completed")
+"""
+
+DIE_WHILE_KEEPING = """
+import os
+import signal
+import sqlite3
+import sys
+from pathlib import Path
+from biofm.gate import Ledger
+
+
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Dying(sqlite3.Connection):
+    def backup(self, copy):
+        super().backup(copy, pages=1, progress=die)
+
+
+if sys.argv[2] == "in the copy":
+    connect = sqlite3.connect
+    sqlite3.connect = lambda path, **given: connect(path, **{"factory": Dying, **given})
+else:
+    Path.replace = die
+with Ledger(Path(sys.argv[1])).writing():
+    pass
 """
 
 MakeRequest = Callable[..., Request]
@@ -116,6 +144,23 @@ def test_a_ledger_of_an_earlier_version_is_kept_beside_the_new_one_and_named_in_
     assert verify(ledger_path()).findings == ()
     assert oct(kept.stat().st_mode & 0o777) == "0o600"
     assert {path.name for path in kept.parent.iterdir()} == {kept.name, "ledger.sqlite3"}
+
+
+@pytest.mark.parametrize("place", ["in the copy", "before the name"])
+def test_what_a_process_leaves_that_is_killed_while_it_keeps_an_earlier_ledger_is_removed(
+    place: str, earlier_ledger: list[tuple[Any, ...]], make_request: MakeRequest, start_python: StartProcess
+) -> None:
+    assert start_python(DIE_WHILE_KEEPING, ledger_path(), place).wait() == -signal.SIGKILL
+    assert list(ledger_path().parent.glob(".ledger-before.*"))
+
+    with ask(make_request()):
+        pass
+
+    kept = ledger_path().with_name("ledger-before.sqlite3")
+    with closing(sqlite3.connect(kept)) as connection:
+        assert connection.execute("SELECT * FROM requests ORDER BY id").fetchall() == earlier_ledger
+    assert {path.name for path in kept.parent.iterdir()} == {kept.name, "ledger.sqlite3"}
+    assert verify(ledger_path()).findings == ()
 
 
 def test_a_change_of_the_kept_ledger_is_found(
