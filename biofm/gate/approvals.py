@@ -14,6 +14,9 @@ from typing import BinaryIO, TextIO, cast
 from biofm.core.text import shown
 from biofm.policy import Request, Verdict
 
+if sys.platform != "win32":
+    import termios
+
 TERMINAL = "/dev/tty"
 LOGIN, NO_LOGIN = "/proc/self/loginuid", 2**32 - 1
 YES = "yes"
@@ -39,6 +42,7 @@ def ask_person(request: Request, verdict: Verdict, digest: str, seconds: int) ->
         lines = [*_described(request), f"asked because: {verdict.reason} (rule {verdict.rule!r})"]
         for line in lines:
             print(f"  {shown(line)}", file=terminal)
+        forget_typed(terminal)
         question = (
             f"Allow exactly this request {digest[:12]} once, within {seconds} s? Type {YES} to allow it: "
         )
@@ -56,8 +60,19 @@ def confirm(question: str) -> bool | None:
     if terminal is None:
         return None
     with closing(terminal):
+        forget_typed(terminal)
         print(f"{shown(question)} Type {YES} to confirm it: ", end="", file=terminal, flush=True)
         return terminal.readline(LONGEST_ANSWER).strip() == YES
+
+
+def forget_typed(terminal: TextIO) -> None:
+    """Drop what was typed or pasted before a question was asked: it is no answer.
+
+    Args:
+        terminal: The terminal.
+    """
+    if sys.platform != "win32":
+        termios.tcflush(terminal.fileno(), termios.TCIFLUSH)
 
 
 def login_account() -> int:

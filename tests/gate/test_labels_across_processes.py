@@ -171,6 +171,11 @@ def test_a_person_at_the_terminal_approves_one_request_once(
     assert approvals == (["given", "used"] if answer == "yes" else ["declined"])
 
 
+def test_what_was_typed_before_the_question_is_no_answer(ask_apart: Ask, private: Path) -> None:
+    assert ask_apart("embed", private).stdout == "done\n"
+    assert at_terminal([sys.executable, "-c", ASKING, "fetch", str(private)], "", early="yes\n")[0] != 0
+
+
 def test_a_person_ends_the_sessions_at_the_terminal(ask_apart: Ask, private: Path) -> None:
     assert ask_apart("embed", private).stdout == "done\n"
     reset = [sys.executable, "-m", "biofm.cli", "policy", "reset"]
@@ -188,11 +193,15 @@ def test_a_person_ends_the_sessions_at_the_terminal(ask_apart: Ask, private: Pat
     assert ask_apart("fetch", private).stdout == "done\n"
 
 
-def at_terminal(command: list[str], answer: str) -> tuple[int, str]:
-    """Run a command at a terminal of its own, type an answer, and return the exit code and what was shown."""
+def at_terminal(command: list[str], answer: str, *, early: str = "") -> tuple[int, str]:
+    """Run a command at a terminal of its own, type an answer, and return the exit code and what was shown.
+
+    ``early`` is typed before the command has asked anything.
+    """
     number, terminal = pty.fork()
     if number == 0:
         os.execve(command[0], command, dict(os.environ))
+    os.write(terminal, early.encode())
     shown = b""
     while not shown.rstrip().endswith(b"it:"):
         shown += os.read(terminal, 1024)

@@ -27,7 +27,7 @@ MEMORY = """
 FILES = """
     access chdir close close_range copy_file_range dup dup2 dup3 faccessat faccessat2 fadvise64 fallocate
     fchdir fdatasync fgetxattr flistxattr flock fstat fstatfs fsync ftruncate getcwd getdents getdents64
-    getxattr lgetxattr listxattr llistxattr lseek lstat newfstatat pread64 preadv preadv2 pwrite64 pwritev
+    lseek lstat newfstatat pread64 preadv preadv2 pwrite64 pwritev
     pwritev2 read readahead readlink readlinkat readv sendfile stat statfs statx sync_file_range umask write
     writev
 """

@@ -154,8 +154,9 @@ def _keep_earlier(path: Path) -> dict[str, str]:
     """Copy the ledger of an earlier version to a file beside it, and return the file's name and sha256.
 
     SQLite copies it, because opening and closing the file here would end SQLite's locks. It does so by a
-    connection of its own, which reads what was last committed while the lock of the other keeps it so. Because
-    of that lock, a hidden copy that lies here already, or SQLite's journal of one, is left by a killed process.
+    connection of its own, which reads what was last committed while the lock of the other keeps it so.
+    Because of that lock, a hidden copy that lies here already, or SQLite's journal of one, was left by a
+    process that was killed.
     """
     for leftover in path.parent.glob(f".{escape(path.stem)}-before.*"):
         leftover.unlink(missing_ok=True)
