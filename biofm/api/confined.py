@@ -130,7 +130,6 @@ def _handed(verb: Performable, permit: "Permit", request: Request, opened: ExitS
         }
     return Handed(
         verb=request.verb,
-        principal=request.principal.name,
         reads={
             role: tuple(
                 HandedFile(descriptor=_passable(reader.fileno(), opened), path=str(path))

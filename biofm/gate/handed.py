@@ -19,7 +19,7 @@ from biofm.gate.outputs import MORE_SPACE
 from biofm.gate.partial import BUFFER_BYTES, WatchedFile
 from biofm.gate.permit import Permit, write_faults
 from biofm.gate.scratch import Scratch
-from biofm.policy import Principal, Request
+from biofm.policy import Request
 from biofm.policy.labels import labels_of
 
 
@@ -42,7 +42,6 @@ class Handed:
 
     Attributes:
         verb: The verb.
-        principal: The name of the account that asked for it.
         reads: The files that are read, by role.
         files: The files that are written, by role.
         folders: The folders that are written, by role.
@@ -53,7 +52,6 @@ class Handed:
     """
 
     verb: str
-    principal: str
     reads: dict[str, tuple[HandedFile, ...]]
     files: dict[str, HandedFile]
     folders: dict[str, str]
@@ -81,11 +79,6 @@ def take(handed: Handed) -> None:
     """
     assert not _HANDED, "a worker works for one verb"
     _HANDED.append(handed)
-
-
-def principal_in_worker() -> Principal | None:
-    """Return who asked for the verb of this worker, or None outside a worker."""
-    return Principal(kind="person", name=_HANDED[0].principal) if _HANDED else None
 
 
 def model_in_worker(name: str) -> tuple[dict[str, BinaryIO], str] | None:
@@ -129,7 +122,7 @@ def opened_to_read(file: HandedFile) -> BinaryIO:
         file: The file.
     """
     raw = io.FileIO(file.descriptor, "r", closefd=False)
-    raw.name = file.path  # Messages name it; otherwise this is the number.
+    raw.name = file.path  # Messages give it; it is the number otherwise.
     return cast(BinaryIO, io.BufferedReader(raw))
 
 
