@@ -12,7 +12,8 @@ from biofm_datasets.text import format_count
 
 from biofm.core.errors import OutputError
 from biofm.core.journal import Journal
-from biofm.core.outputs import RECORDS, has_provenance, united_labels
+from biofm.core.labels import united_labels
+from biofm.core.outputs import RECORDS, has_provenance
 from biofm.core.provenance import LABELS
 from biofm.gate import Permit, remove_leftovers
 from biofm.inference.runs import WHOLE, Shard

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from biofm.core.labels import OF_FOLDER, documents_of_labels, stated_labels
 from biofm.core.provenance import LABELS
 from biofm.gate.inputs import open_without_waiting
 from biofm.gate.roots import EVERYWHERE
@@ -67,8 +68,6 @@ def labels_stated(path: Path) -> Labels:
     Args:
         path: The absolute path of the file.
     """
-    from biofm.core.outputs.labels import documents_of_labels  # brings numpy
-
     return labels_of("".join(map(_letters_of, (path, *documents_of_labels(path))))) & CARRIED
 
 
@@ -79,8 +78,6 @@ def state_labels(folder: Path, labels: Labels) -> None:
         folder: The folder.
         labels: The labels of what it was made from.
     """
-    from biofm.core.outputs.labels import OF_FOLDER  # brings numpy
-
     place = folder / OF_FOLDER
     labels |= labels_stated(place)
     if Labels.PRIVATE not in labels or not folder.is_dir() or not any(folder.iterdir()):
@@ -91,8 +88,6 @@ def state_labels(folder: Path, labels: Labels) -> None:
 
 
 def _letters_of(path: Path) -> str:
-    from biofm.core.outputs.labels import stated_labels  # brings numpy
-
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
             return ""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import biofm
-from biofm.core.outputs.labels import OF_FOLDER
+from biofm.core.labels import OF_FOLDER
 from biofm.gate import ask, labels_held, person, policies_in_force
 from biofm.gate.carried import labels_stated
 from biofm.policy import Labels, Request, Target

@@ -1,7 +1,6 @@
 """Output files of embeddings: one module writes each format, as a stream, block by block."""
 
 from biofm.core.outputs.block import EmbeddingBlock, ProvenanceFields, empty_fields, is_empty, is_own_name
-from biofm.core.outputs.labels import united_labels
 from biofm.core.outputs.provenance import RECORDS, files_with_provenance, has_provenance, provenance_path
 from biofm.core.outputs.writer import SUFFIXES, EmbeddingWriter, check_suffix, open_writer
 
@@ -19,5 +18,4 @@ __all__ = [
     "is_own_name",
     "open_writer",
     "provenance_path",
-    "united_labels",
 ]

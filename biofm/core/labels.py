@@ -16,7 +16,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
 from biofm_datasets.documents import parse_json
 
 from biofm.core.errors import InputError, OutputError
@@ -117,12 +116,14 @@ def _of_parquet(file: BinaryIO) -> Mapping[str, Any]:
 
 
 def _of_archive(file: BinaryIO) -> Mapping[str, Any]:
+    from numpy.lib.format import read_array  # A worker must not import it before it is confined.
+
     with zipfile.ZipFile(file) as archive:
         member = archive.getinfo("provenance.npy")
         if member.file_size > MOST_BYTES:
             return {}
         with archive.open(member) as array:
-            found: Mapping[str, Any] = parse_json(str(np.lib.format.read_array(array, allow_pickle=False)))
+            found: Mapping[str, Any] = parse_json(str(read_array(array, allow_pickle=False)))
     return found
 
 
