@@ -1,6 +1,6 @@
 """No sequence of allowed calls breaks a rule, and without any of the guards the search finds one that does.
 
-The whole search, with two sessions of each holder, two within each, and every call, is tests/long/search.py.
+The whole search, with three sessions of each holder and with every call, is tests/long/search.py.
 """
 
 from collections.abc import Callable, Iterator

@@ -2,10 +2,11 @@
 
     python tests/long/search.py [--only research]
 
-Two holders ask for every class of verb, and persons end their sessions. Three searches: each holder with one
-session and one within it, where states differ by which session has which label; each with two sessions and
-two within each, where the labels of a holder count together; and persons who approve requests while time
-passes. The states and the calls that were judged are printed.
+Two holders ask for every class of verb. Four searches: each holder with one session, where states differ by
+which session has which label; each with three sessions, where the labels of a holder count together; each
+with one session and two within it, of the verbs that leak together, while persons end all sessions of a
+holder; and persons who approve requests while time passes. The states and the calls judged are
+printed.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from tests.gate.search import CALLS, Search, existing_file, policy_for_search  #
 
 WITH_HOSTS = tuple(name for name, call in CALLS.items() if call.hosts)
 READING = ("embed a private file", "embed what was made")
+LEADING_OUT = (*READING, "run a program", "fetch a model")
 
 
 def main() -> int:
@@ -37,21 +39,20 @@ def main() -> int:
                 continue
             policy = policy_for_search(name)
             searches = {
-                "one session each, and one within": Search(
-                    policy, made, n_within=1, with_approvals=False, with_resets=True
+                "one session each": Search(policy, made, with_approvals=False),
+                "three sessions each": Search(
+                    policy, made, n_sessions=3, with_approvals=False, is_exact=False
                 ),
-                "two sessions each, and two within each": Search(
+                "sessions within sessions": Search(
                     policy,
                     made,
-                    n_sessions=2,
                     n_within=2,
+                    calls=LEADING_OUT,
                     with_approvals=False,
                     with_resets=True,
                     is_exact=False,
                 ),
-                "approvals": Search(
-                    policy, made, n_sessions=0, calls=(*READING, *WITH_HOSTS), with_resets=True
-                ),
+                "approvals": Search(policy, made, n_sessions=0, calls=(*READING, *WITH_HOSTS)),
             }
             for title, search in searches.items():
                 began = time.perf_counter()
