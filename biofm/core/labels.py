@@ -27,6 +27,9 @@ MOST_LEVELS = 3
 """How many folders above a file are looked at."""
 MOST_BYTES = 16 << 20
 """The largest header, footer or document that is read."""
+PARSED = (b"PAR1", b"PK", b"\x89HDF", b"SQLite")
+"""How files begin of which only a parser can tell what they state."""
+LONGEST_MAGIC = max(map(len, PARSED))
 FAULTS = (
     OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, EOFError, struct.error,
     zipfile.BadZipFile, zlib.error, InputError, OutputError,
@@ -54,12 +57,17 @@ def documents_of_labels(path: Path) -> Iterator[Path]:
         yield folder / OF_FOLDER
 
 
-def stated_labels(file: BinaryIO) -> str:
+def stated_labels(file: BinaryIO, *, is_parsed: bool = True) -> str:
     """Return the letters that a file states as its labels; "" if it states none, or is of another program.
 
     Args:
         file: The open file, which is an ordinary one. Its first bytes say its format.
+        is_parsed: Whether HDF5, Parquet, zip archives and SQLite may be parsed in this process. Otherwise
+            such a file counts as private, because it may say so.
     """
+    if not is_parsed and file.read(LONGEST_MAGIC).startswith(PARSED):
+        return "P"
+    file.seek(0)
     try:
         found = _provenance_of(file).get(LABELS)
         if isinstance(found, bytes):

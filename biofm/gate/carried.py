@@ -62,13 +62,18 @@ def carrying(labels: Labels) -> Iterator[MadeFrom]:
         _RUNNING.all = [one for one in _RUNNING.all if one is not made_from]
 
 
-def labels_stated(path: Path) -> Labels:
+def labels_stated(path: Path, *, is_parsed: bool = True) -> Labels:
     """Return the labels that a file, a document beside it, or one of a folder above it states.
 
     Args:
         path: The absolute path of the file.
+        is_parsed: Whether a file may be parsed in this process; otherwise one that must be counts as private.
     """
-    return labels_of("".join(map(_letters_of, (path, *documents_of_labels(path))))) & CARRIED
+    letters = [
+        _letters_of(path, is_parsed),
+        *(_letters_of(one, is_parsed) for one in documents_of_labels(path)),
+    ]
+    return labels_of("".join(letters)) & CARRIED
 
 
 def state_labels(folder: Path, labels: Labels) -> None:
@@ -87,11 +92,13 @@ def state_labels(folder: Path, labels: Labels) -> None:
     partial_file.replace(place)
 
 
-def _letters_of(path: Path) -> str:
+def _letters_of(path: Path, is_parsed: bool) -> str:
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
             return ""
         with open(path, "rb", opener=partial(open_without_waiting, EVERYWHERE)) as file:
-            return stated_labels(file) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else ""
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return ""
+            return stated_labels(file, is_parsed=is_parsed)
     except (OSError, ValueError):
         return ""  # The permit will say what is wrong with it.

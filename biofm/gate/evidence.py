@@ -38,6 +38,7 @@ def evidence_of(
     """
     sound = [policy for policy in policies if isinstance(policy, Policy)]
     privates = [policy.private for policy in sound]
+    is_parsed = all(policy.confinement != "required" for policy in sound)
     read = [path for paths in request.reads.values() for path in paths if path != STANDARD_INPUT]
     written = [target.path for target in request.writes.values() if target.kind != "stream"]
     outside = (
@@ -46,7 +47,7 @@ def evidence_of(
     )
     return Evidence(
         held=held,
-        inputs={role: _labels_of(paths, privates) for role, paths in request.reads.items()},
+        inputs={role: _labels_of(paths, privates, is_parsed) for role, paths in request.reads.items()},
         alters=tuple(_alterations(request)),
         outside=tuple(dict.fromkeys(outside)),
         approval=Approval.NONE,
@@ -106,7 +107,7 @@ def _reads_unsigned(request: Request, policies: Sequence[Policy]) -> bool:
     )
 
 
-def _labels_of(paths: Iterable[Path], privates: Sequence[Private]) -> Labels:
+def _labels_of(paths: Iterable[Path], privates: Sequence[Private], is_parsed: bool) -> Labels:
     """Return the labels of the files of one role."""
     labels = Labels.NONE
     for path in paths:
@@ -120,7 +121,7 @@ def _labels_of(paths: Iterable[Path], privates: Sequence[Private]) -> Labels:
         if Labels.PRIVATE in labels:
             continue
         is_private = any(_is_private(path, real, one) for one in privates)
-        labels |= Labels.PRIVATE if is_private else labels_stated(real)
+        labels |= Labels.PRIVATE if is_private else labels_stated(real, is_parsed=is_parsed)
     return labels
 
 

@@ -22,7 +22,8 @@ from biofm.api.worker import declaration_in
 from biofm.api.workers import PERFORMED, VERB_WORKER, WORKERS
 from biofm.core import InputError, RefusedError
 from biofm.core.progress import ProgressSink
-from biofm.gate import policy_in_force
+from biofm.gate import labels_held, person, policies_in_force, policy_in_force
+from biofm.policy import Labels
 from biofm.policy.files import shipped_text
 from tests.conftest import ReadLedger
 
@@ -86,6 +87,14 @@ def test_nothing_reads_files_outside_a_worker(call: Callable[[], Any]) -> None:
         call()
     assert not Path("store").exists()
     assert not Path("out.npz").exists()
+
+
+@pytest.mark.usefixtures("required", "state_folder")
+def test_a_file_that_only_a_parser_understands_counts_as_private_before_the_verdict() -> None:
+    Path("rows.h5ad").write_bytes(b"\x89HDF\r\n\x1a\n that would break a parser")
+    with pytest.raises(InputError):
+        biofm.neighbours("rows.h5ad")
+    assert Labels.PRIVATE in labels_held(person(), policies_in_force())
 
 
 def test_every_verb_with_this_worker_says_how_it_is_performed() -> None:
