@@ -215,7 +215,10 @@ def _judge_screening(status: Screening, policy: Policy) -> Iterator[Finding]:
     name = "sequences are screened"
     if policy.screening.screener is None or status is Screening.SKIP:
         reason = "the policy wants the sequences screened, and no screener did"
-        yield Decision.REFUSE, name, reason, "Name a screener in the policy under screening, screener"
+        remedy = "Name a screener in the policy under screening, screener"
+        if policy.screening.screener is not None:
+            remedy = "Leave the verb out of the policy's screening: in this version it hands no sequences over"
+        yield Decision.REFUSE, name, reason, remedy
         return
     decision = Decision.ASK if status is Screening.WARNING else Decision.REFUSE
     reason = f"the screening of the sequences ended with {status.value!r}"
