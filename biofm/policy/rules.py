@@ -217,7 +217,9 @@ def _judge_screening(status: Screening, policy: Policy) -> Iterator[Finding]:
         reason = "the policy wants the sequences screened, and no screener did"
         remedy = "Name a screener in the policy under screening, screener"
         if policy.screening.screener is not None:
-            remedy = "Leave the verb out of the policy's screening: in this version it hands no sequences over"
+            remedy = (
+                "Leave the verb out of the policy's screening: in this version it hands no sequences over"
+            )
         yield Decision.REFUSE, name, reason, remedy
         return
     decision = Decision.ASK if status is Screening.WARNING else Decision.REFUSE
