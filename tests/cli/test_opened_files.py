@@ -140,6 +140,9 @@ def is_asked_for(path: str, reads: set[str], writes: Iterable[dict[str, Any]]) -
     """Whether it is a file that is read, what is written with its unfinished work beside it, or a folder that
     holds one of them.
     """
+    beside = path.removesuffix(".provenance.json")
+    if beside != path and beside in reads:
+        return True  # It may state the labels of the file that is read.
     if path in reads or any(one.startswith(path.rstrip("/") + "/") for one in reads):
         return True
     for target in writes:
