@@ -145,14 +145,28 @@ VERBS: dict[str, tuple[Callable[[], Any], str]] = {
 }
 
 
+def _content_of(output: str) -> Any:
+    """Return what a file holds, of an archive all but its labels.
+
+    The gate's process parses no shard where confinement is required, so that what is merged counts as private.
+    """
+    if not output.endswith(".npz"):
+        return Path(output).read_bytes() if output else b""
+    with np.load(output) as archive:
+        content = {member: archive[member].tolist() for member in archive.files}
+    provenance = json.loads(content.pop("provenance"))
+    del provenance["labels"]
+    return content, provenance
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", VERBS)
 def test_each_verb_in_a_worker_finds_the_same(name: str, policy: str) -> None:
     call, output = VERBS[name]
-    free, made = call(), Path(output).read_bytes() if output else b""
+    free, made = call(), _content_of(output)
     with policy_in_force(policy):
         found = call()
-    assert made == (Path(output).read_bytes() if output else b"")
+    assert made == _content_of(output)
     assert type(found) is type(free)
     for field in free.__dataclass_fields__:
         if "second" not in field:
