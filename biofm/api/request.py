@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from biofm.gate import person
+from biofm.gate import principal_of_account
 from biofm.policy import Content, Plain, Request, Target
 
 VERBS = frozenset(
@@ -47,7 +47,7 @@ def request_of(
     device: str = "",
     model: str = "",
 ) -> Request:
-    """Return a request in the name of the person who runs this process.
+    """Return a request in the name of the account that runs this process.
 
     Args:
         verb: The verb that asks.
@@ -64,7 +64,7 @@ def request_of(
     return Request(
         verb=verb,
         verbs=VERBS,
-        principal=person(),
+        principal=principal_of_account(),
         options=options or {},
         reads=reads or {},
         writes=writes or {},

@@ -21,6 +21,14 @@ if TYPE_CHECKING:
 
 LINES_AT_ONCE = 1_000
 
+LedgerFile = Annotated[
+    Path | None,
+    Option(
+        "--ledger",
+        help="Read this ledger, such as that of an agent's account. By default it is that of your account.",
+        metavar="PATH",
+    ),
+]
 Verb = Annotated[
     str | None,
     Option("--verb", help="Show only this verb, such as embed. By default all are shown.", metavar="VERB"),
@@ -94,12 +102,12 @@ app = Typer(
 
 
 @app.command(cls=Command)
-def show(verb: Verb = None, since: Since = None, last: Last = 20, json: Json = False) -> None:
+def show(
+    verb: Verb = None, since: Since = None, last: Last = 20, ledger: LedgerFile = None, json: Json = False
+) -> None:
     """Show the newest entries of the ledger, the oldest of them first."""
-    from biofm.gate import ledger_path  # help does not need it
-
     earliest = None if since is None else _time(since)
-    path, requests, names = ledger_path(), set[int](), dict[str, str]()
+    path, requests, names = _path_of(ledger), set[int](), dict[str, str]()
     found = []
     for entry, fields in _contents(path):
         if "user" in fields:
@@ -125,16 +133,15 @@ def show(verb: Verb = None, since: Since = None, last: Last = 20, json: Json = F
 
 
 @app.command(cls=Command)
-def verify(head: HeadFile = None, key: KeyFile = None, json: Json = False) -> None:
+def verify(head: HeadFile = None, key: KeyFile = None, ledger: LedgerFile = None, json: Json = False) -> None:
     """Verify that nobody changed, removed or reordered entries; the exit code is 1 if somebody did."""
-    from biofm.gate import ledger_path  # these are not needed for help
-    from biofm.gate.ledger.heads import read_head
+    from biofm.gate.ledger.heads import read_head  # these are not needed for help
     from biofm.gate.ledger.verify import verify as verify_ledger
 
     if (head is None) != (key is None):
         what = "a head and the key that signed it go together"
         raise OptionError(what, where="--head", remedy="Give --head and --key, or neither")
-    path = ledger_path()
+    path = _path_of(ledger)
     kept = read_head(head, key, path) if head and key else None
     if kept is not None and not path.exists():
         what = f"the head says that there were {kept.seq:,} entries, and there is no ledger: it was removed"
@@ -154,43 +161,48 @@ def verify(head: HeadFile = None, key: KeyFile = None, json: Json = False) -> No
 
 
 @app.command(cls=Command)
-def export(format: Format = "jsonl") -> None:
+def export(format: Format = "jsonl", ledger: LedgerFile = None) -> None:
     """Print the whole ledger, archives included, for programs. The same ledger gives the same bytes."""
-    lines = _lines() if format == "jsonl" else _events()
+    path = _path_of(ledger)
+    lines = _lines(path) if format == "jsonl" else _events(path)
     while block := list(islice(lines, LINES_AT_ONCE)):
         print_result("\n".join(block))
 
 
 @app.command(cls=Command)
-def head(key: SigningKey, sign: Sign = "hmac-sha256") -> None:
+def head(key: SigningKey, sign: Sign = "hmac-sha256", ledger: LedgerFile = None) -> None:
     """Print a signed line that says how far the ledger goes, to be kept where nobody can change it.
 
     `biofm audit verify --head` then also finds a cut tail, and an earlier copy in the ledger's place.
     """
-    from biofm.gate import ledger_path  # these are not needed for help
-    from biofm.gate.ledger.entries import canonical
+    from biofm.gate.ledger.entries import canonical  # these are not needed for help
     from biofm.gate.ledger.heads import make_head
 
-    print_result(canonical(asdict(make_head(ledger_path(), key, sign))))
+    print_result(canonical(asdict(make_head(_path_of(ledger), key, sign))))
 
 
-def _lines() -> Iterator[str]:
+def _path_of(ledger: Path | None) -> Path:
+    """Return the path of the ledger that is read."""
+    from biofm.gate import ledger_path  # help does not need it
+
+    return ledger_path() if ledger is None else ledger
+
+
+def _lines(path: Path) -> Iterator[str]:
     """Yield the entries as they are stored."""
-    from biofm.gate import ledger_path  # these are not needed for help
-    from biofm.gate.ledger.reading import entries_of
+    from biofm.gate.ledger.reading import entries_of  # help does not need it
 
-    for entry in entries_of(ledger_path()):
+    for entry in entries_of(path):
         yield entry.line
 
 
-def _events() -> Iterator[str]:
+def _events(path: Path) -> Iterator[str]:
     """Yield the entries as AuditEvents."""
-    from biofm.gate import ledger_path  # these are not needed for help
-    from biofm.gate.ledger.entries import canonical
+    from biofm.gate.ledger.entries import canonical  # these are not needed for help
     from biofm.gate.ledger.fhir import audit_event
 
     identity = ""
-    for entry, fields in _contents(ledger_path()):
+    for entry, fields in _contents(path):
         identity = identity or str(fields.get("ledger"))
         yield canonical(audit_event(entry, identity))
 

@@ -11,7 +11,7 @@ from biofm.cli.commands import Command, Group, Json
 from biofm.cli.printing import print_json, print_result, print_table, say
 from biofm.cli.signing import check_model, sign
 from biofm.core.errors import InputError, OptionError
-from biofm.policy import LETTERS, Evidence, Labels, Request
+from biofm.policy import AGENT, LETTERS, PERSON, Evidence, Labels, Request
 
 if TYPE_CHECKING:  # help does not need it
     from biofm.policy.accounts import Accounts
@@ -112,18 +112,20 @@ def rights(
 ) -> None:
     """Print whether this account may get private data, a caller's code and other machines, or why not."""
     from biofm.api.request import VERBS  # these bring numpy, and what help does not need
-    from biofm.gate import current_session, labels_held, parent_of, person, policies_in_force
+    from biofm.gate import current_session, labels_held, parent_of, policies_in_force, principal_of_account
     from biofm.policy.rights import rights_of
 
     policies = policies_in_force()
-    labels = labels_held(person(), policies) if held is None else Labels.NONE
+    labels = labels_held(principal_of_account(), policies) if held is None else Labels.NONE
     for letter in held or "":
         if letter not in LETTERS:
             what, remedy = f"{letter!r} is no label", f"Give letters among {', '.join(LETTERS)}"
             raise OptionError(what, where="--held", remedy=remedy)
         labels |= LETTERS[letter]
     session = current_session() if held is None else ""
-    card = rights_of(person(), labels, policies, VERBS, session=session, parent=parent_of(session))
+    card = rights_of(
+        principal_of_account(), labels, policies, VERBS, session=session, parent=parent_of(session)
+    )
     if json:
         print_json(card)
     else:
@@ -138,9 +140,14 @@ def begin() -> None:
     has, and is judged by all that its sessions have. Where --session or BIOFM_SESSION names a session, the
     new one is within it: its handle begins with that one's, and it ends with it. There is no third level.
     """
-    from biofm.gate import begin_session, current_session, person, policies_in_force  # bring numpy
+    from biofm.gate import (
+        begin_session,
+        current_session,
+        policies_in_force,
+        principal_of_account,
+    )  # bring numpy
 
-    print_result(begin_session(person(), policies_in_force(), current_session()))
+    print_result(begin_session(principal_of_account(), policies_in_force(), current_session()))
 
 
 @app.command(cls=Command)
@@ -158,9 +165,9 @@ def reset(
 
     A session within another one returns its labels to that one, so nobody has to confirm its end.
     """
-    from biofm.gate import end_sessions, person, policies_in_force  # bring numpy
+    from biofm.gate import end_sessions, policies_in_force, principal_of_account  # bring numpy
 
-    n_ended = end_sessions(person(), policies_in_force(), session)
+    n_ended = end_sessions(principal_of_account(), policies_in_force(), session)
     print_result(f"{format_count(n_ended, 'session')} ended.")
 
 
@@ -214,12 +221,24 @@ def _check_accounts(accounts: "Accounts") -> None:
 
     for word in (*accounts.accounts.values(), accounts.others):
         _sound(word)
+    named = sorted({*accounts.accounts, *accounts.agents})
+    kinds = {account: AGENT if account in accounts.agents else PERSON for account in named}
+    missing = [account for account in named if not is_account(account)]
     rows = [
-        (account, word, "yes" if is_account(account) else "no")
-        for account, word in sorted(accounts.accounts.items())
+        (
+            account,
+            accounts.accounts.get(account, accounts.others),
+            kinds[account],
+            "no" if account in missing else "yes",
+        )
+        for account in named
     ]
-    print_table([*rows, ("all others", accounts.others, "")], header=("account", "policy", "on this machine"))
-    missing = [account for account, _, is_here in rows if is_here == "no"]
+    print_table(
+        [*rows, ("all others", accounts.others, PERSON, "")],
+        header=("account", "policy", "asks as", "on this machine"),
+    )
+    if accounts.ledgers is not None:
+        print_result(f"\nledgers: {accounts.ledgers}, each in a folder with the name of its account")
     if missing:
         say(
             f"notice: this machine has no account {' and no account '.join(missing)}; if a name is "
@@ -229,6 +248,8 @@ def _check_accounts(accounts: "Accounts") -> None:
 
 def _places(policy: "Policy") -> list[tuple[str, str]]:
     """Return the files and folders that a policy names, and which of them this machine lacks."""
+    from biofm.gate import expanded  # brings numpy, and help does not need it
+
     named = [("private folder", root) for root in policy.private.roots]
     named += [("reads below", root) for root in policy.roots.read if root != "/"]
     named += [("writes below", root) for root in policy.roots.write if root != "/"]
@@ -237,7 +258,7 @@ def _places(policy: "Policy") -> list[tuple[str, str]]:
     rows = [
         (
             what,
-            path if Path(path).expanduser().exists() else f"{path}: not there, so that {CONSEQUENCES[what]}",
+            path if expanded(path).exists() else f"{path}: not there, so that {CONSEQUENCES[what]}",
         )
         for what, path in named
     ]

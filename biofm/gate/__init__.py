@@ -1,6 +1,6 @@
 """The gate asks the policy, records the verdict in the ledger, and gives permits with the opened files."""
 
-from biofm.gate.accounts import is_account, person
+from biofm.gate.accounts import expanded, is_account
 from biofm.gate.gate import ask
 from biofm.gate.holders import current_session, session_in_force
 from biofm.gate.hosts import hosts_of_server
@@ -12,11 +12,11 @@ from biofm.gate.policies import (
     policies_in_force,
     policy_in_force,
     read_named,
-    read_policy_file,
 )
 from biofm.gate.roots import EVERYWHERE
 from biofm.gate.scratch import remove_leftovers, scratch_path, was_finished
 from biofm.gate.sessions import begin_session, end_sessions, labels_held
+from biofm.gate.system import principal_of_account, read_policy_file
 
 __all__ = [
     "EVERYWHERE",
@@ -28,15 +28,16 @@ __all__ = [
     "begin_session",
     "current_session",
     "end_sessions",
+    "expanded",
     "hosts_of_server",
     "is_account",
     "labels_held",
     "ledger_path",
     "open_input",
     "parent_of",
-    "person",
     "policies_in_force",
     "policy_in_force",
+    "principal_of_account",
     "read_named",
     "read_policy_file",
     "remove_leftovers",

@@ -2,8 +2,7 @@
 
 import os
 import sys
-
-from biofm.policy import Principal
+from pathlib import Path
 
 if sys.platform == "win32":
     import getpass
@@ -15,6 +14,10 @@ if sys.platform == "win32":
     def is_account(name: str) -> bool:
         """Return False, because no system's file gives policies to accounts here."""
         return False
+
+    def home_of_account() -> str:
+        """Return the home folder of the account that this process runs under."""
+        return os.path.expanduser("~")
 
 else:
     import pwd
@@ -39,7 +42,21 @@ else:
             return name.startswith("uid ")
         return True
 
+    def home_of_account() -> str:
+        """Return the home folder of the account that this process runs under, which ``HOME`` does not move.
 
-def person() -> Principal:
-    """Return the person whose account this process runs under."""
-    return Principal(kind="person", name=names_of_account()[0])
+        An account without a name has no other home than ``HOME`` says.
+        """
+        try:
+            return pwd.getpwuid(os.getuid()).pw_dir
+        except KeyError:
+            return os.path.expanduser("~")
+
+
+def expanded(path: str) -> Path:
+    """Return a path of a policy, where ``~/`` at its start stands for the home folder of the account.
+
+    Args:
+        path: The path.
+    """
+    return Path(home_of_account(), path[2:]) if path.startswith("~/") else Path(path)

@@ -12,22 +12,25 @@ from contextlib import closing
 from typing import BinaryIO, TextIO, cast
 
 from biofm.core.text import shown
-from biofm.policy import Request, Verdict
+from biofm.policy import AGENT, Plain, Principal, Request, Verdict
 
 if sys.platform != "win32":
     import termios
 
 TERMINAL = "/dev/tty"
 LOGIN, NO_LOGIN = "/proc/self/loginuid", 2**32 - 1
+UNKNOWN = -1
+"""The number of an account that the system does not say."""
 YES = "yes"
 MOST_SHOWN = 20
+LONGEST_SHOWN = 200
 LONGEST_ANSWER = 100
 
 
 def ask_person(request: Request, verdict: Verdict, digest: str, seconds: int) -> bool | None:
     """Ask the person at the terminal whether a request may run, and return the answer.
 
-    It is None where there is no terminal.
+    It is None where there is no terminal, or nobody at it who may answer.
 
     Args:
         request: The request.
@@ -35,7 +38,7 @@ def ask_person(request: Request, verdict: Verdict, digest: str, seconds: int) ->
         digest: The hash of exactly this request.
         seconds: How long an approval holds.
     """
-    terminal = open_terminal()
+    terminal = _terminal_of(request.principal)
     if terminal is None:
         return None
     with closing(terminal):
@@ -50,13 +53,16 @@ def ask_person(request: Request, verdict: Verdict, digest: str, seconds: int) ->
         return terminal.readline(LONGEST_ANSWER).strip() == YES
 
 
-def confirm(question: str) -> bool | None:
-    """Ask the person at the terminal to confirm something, and return the answer; None without a terminal.
+def confirm(question: str, principal: Principal) -> bool | None:
+    """Ask the person at the terminal to confirm something, and return the answer.
+
+    It is None where there is no terminal, or nobody at it who may answer.
 
     Args:
         question: What is asked, as a sentence.
+        principal: In whose name it would be done.
     """
-    terminal = open_terminal()
+    terminal = _terminal_of(principal)
     if terminal is None:
         return None
     with closing(terminal):
@@ -76,7 +82,7 @@ def forget_typed(terminal: TextIO) -> None:
 
 
 def login_account() -> int:
-    """Return the number of the account that logged in at this terminal; -1 if the system does not say it.
+    """Return the number of the account that logged in at this terminal, or ``UNKNOWN``.
 
     Linux keeps it through ``su`` and ``sudo``.
     """
@@ -84,8 +90,8 @@ def login_account() -> int:
         with open(LOGIN, encoding="ascii") as file:
             number = int(file.read())
     except (OSError, ValueError):
-        return -1
-    return -1 if number == NO_LOGIN else number
+        return UNKNOWN
+    return UNKNOWN if number == NO_LOGIN else number
 
 
 def open_terminal() -> TextIO | None:
@@ -104,21 +110,45 @@ def open_terminal() -> TextIO | None:
     return io.TextIOWrapper(raw, encoding="utf-8", errors="replace", write_through=True)
 
 
+def _terminal_of(principal: Principal) -> TextIO | None:
+    """Open the terminal, if whoever is at it may answer for a principal.
+
+    An agent could answer itself at a terminal that it opens. The account that logged in there, which an
+    ordinary process cannot change, tells the agent from a person who became it by ``su`` or ``sudo``.
+    """
+    if principal.kind == AGENT and login_account() in (UNKNOWN, os.getuid()):
+        return None
+    return open_terminal()
+
+
 def _described(request: Request) -> list[str]:
     """Return what a request does, in lines for a person."""
     lines = [f"{request.principal.name} asks for: {request.verb}"]
     for role, paths in request.reads.items():
-        lines += [f"reads ({role}): {os.path.abspath(path)}" for path in paths[:MOST_SHOWN]]
-        if len(paths) > MOST_SHOWN:
-            lines.append(f"reads ({role}): {len(paths) - MOST_SHOWN:,} more files")
+        places = [os.path.abspath(path) for path in paths]
+        lines += [f"reads ({role}): {place}" for place in places[:MOST_SHOWN]]
+        if more := places[MOST_SHOWN:]:
+            lines.append(f"reads ({role}): {len(more):,} more files, all below {os.path.commonpath(more)}")
     for role, target in request.writes.items():
         verb = "overwrites" if target.overwrite else "writes"
         lines.append(f"{verb} ({role}): {os.path.abspath(target.path)}")
+    if options := [f"{name}={_in_short(value)}" for name, value in request.options.items() if value]:
+        lines.append(f"with: {', '.join(options)}")
     if request.model:
         lines.append(f"model: {request.model}")
+    if request.device:
+        lines.append(f"device: {request.device}")
     if request.hosts:
         sent = ", ".join(sorted(one.value for one in request.sends))
         lines.append(f"contacts: {', '.join(request.hosts)} (may send: {sent.replace('free', 'free text')})")
     if request.code:
         lines.append(f"runs: {', '.join(request.code)}")
     return lines
+
+
+def _in_short(value: Plain) -> str:
+    """Return the value of an option, of which a person sees the start and the length if it is long."""
+    text = str(value)
+    if len(text) <= LONGEST_SHOWN:
+        return text
+    return f"{text[:LONGEST_SHOWN]}... ({len(text):,} characters in all)"

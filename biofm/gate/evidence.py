@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 
+from biofm.gate.accounts import expanded
 from biofm.gate.carried import labels_stated
 from biofm.gate.inputs import STANDARD_INPUT, open_without_waiting
 from biofm.gate.roots import EVERYWHERE
@@ -74,7 +75,7 @@ def _is_in_manifest(files: Sequence[Path], policy: Policy) -> bool:
         return False
     from biofm.gate.manifest import check_model, read_manifest  # only a policy that wants it needs it
 
-    models = read_manifest(Path(policy.manifest).expanduser(), Path(policy.manifest_key).expanduser())
+    models = read_manifest(expanded(policy.manifest), expanded(policy.manifest_key))
     with ExitStack() as opened:
         try:
             readers = {path.name: opened.enter_context(path.open("rb")) for path in files}
@@ -168,7 +169,7 @@ def _outside(paths: Iterable[Path], roots: Sequence[Sequence[str]]) -> Iterator[
 
 
 def _is_below(path: Path, root: str) -> bool:
-    return path.is_relative_to(_real(Path(root).expanduser()))
+    return path.is_relative_to(_real(expanded(root)))
 
 
 def _alterations(request: Request) -> Iterator[Alteration]:

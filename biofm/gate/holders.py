@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from biofm.policy import Principal
+from biofm.policy import PERSON, Principal
 
 VARIABLE = "BIOFM_SESSION"
 NO_SESSION = ""
@@ -23,10 +23,13 @@ _NAMED: list[str] = []  # by this process
 def holder_of(principal: Principal) -> str:
     """Return the name under which the labels of a principal are kept: a digest that names nobody.
 
+    It is that of the account, of whatever kind: an account keeps its labels when the system's file calls it
+    an agent's, or no longer does.
+
     Args:
         principal: Who asks.
     """
-    text = f"{principal.kind}\0{principal.name}".encode(errors="backslashreplace")
+    text = f"{PERSON}\0{principal.name}".encode(errors="backslashreplace")
     return hashlib.sha256(text).hexdigest()[:16]
 
 

@@ -7,26 +7,19 @@ has which; the account comes from the operating system, because the environment 
 """
 
 import os
-import stat
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
-from biofm.gate.accounts import names_of_account
-from biofm.gate.inputs import open_without_waiting
+from biofm.gate import system
+from biofm.gate.accounts import expanded, names_of_account
 from biofm.gate.roots import EVERYWHERE, Roots, shared_roots
-from biofm.policy.accounts import Accounts, read_policy_or_accounts
-from biofm.policy.documents import MAX_BYTES
+from biofm.gate.system import exists, fault_of_assigned, invalid_file, read_policy_file, read_system_file
+from biofm.policy.accounts import Accounts
 from biofm.policy.files import DEFAULT, SHIPPED, is_policy_name, read_policy, shipped_text
 from biofm.policy.policies import Invalid, Policy
 
-SYSTEM_FILE = Path("/etc/biofm/policy.yaml")
-"""The system's policy, which nobody but root can write."""
 VARIABLE = "BIOFM_POLICY"
-Read = Policy | Accounts | Invalid
-"""What a policy file may turn out to be."""
 _NAMED: list[str] = []  # by this process; threads add to it and take away only what they have added
 
 
@@ -56,11 +49,14 @@ def policies_in_force() -> tuple[Policy | Invalid, ...]:
     A policy that cannot be read stands among them as ``Invalid``, and refuses everything.
     """
     found: list[Policy | Invalid] = []
-    if sys.platform != "win32" and _exists(SYSTEM_FILE) is not False:
-        found += _of_system()
+    of_system = read_system_file()
+    if isinstance(of_system, Accounts):
+        found += [_read_assigned(word) for word in of_system.of(*names_of_account())]
+    elif of_system is not None:
+        found.append(of_system)
     account = account_file()
     # An account that may not even look into its home folder has no policy of its own there.
-    if account is not None and _exists(account) is True:
+    if account is not None and exists(account) is True:
         found.append(_policy_of(account))
     named = [os.environ.get(VARIABLE, ""), *_NAMED]
     found += [read_named(word) for word in named if word]
@@ -83,7 +79,7 @@ def roots_of(policies: Sequence[Policy | Invalid]) -> Roots:
 
 
 def _resolved(root: str) -> Path:
-    return Path(os.path.realpath(os.path.expanduser(root)))
+    return Path(os.path.realpath(expanded(root)))
 
 
 def read_named(word: str) -> Policy | Invalid:
@@ -102,15 +98,6 @@ def read_named(word: str) -> Policy | Invalid:
     return _policy_of(Path(word))
 
 
-def read_policy_file(path: Path) -> Policy | Accounts | Invalid:
-    """Return what a file says: a policy, or, as the system's file may, which account has which.
-
-    Args:
-        path: The file.
-    """
-    return _read_file(path)
-
-
 def account_file() -> Path | None:
     """Return the path of the account's policy, ``$XDG_CONFIG_HOME/biofm/policy.yaml``.
 
@@ -122,34 +109,15 @@ def account_file() -> Path | None:
     return None
 
 
-def _exists(path: Path) -> bool | None:
-    """Return whether there is anything at a path; None where that cannot be found out."""
-    try:
-        os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError:
-        return None
-    return True
-
-
 def _policy_of(path: Path) -> Policy | Invalid:
     """Return the policy of a file that may not speak of other accounts."""
-    found = _read_file(path)
+    found = read_policy_file(path)
     if isinstance(found, Accounts):
         what = "it gives policies to accounts, which the system's file alone may do"
-        return _invalid(path, what, f"Name one of its policies, or let root keep it as {SYSTEM_FILE}")
+        return invalid_file(
+            path, what, f"Name one of its policies, or let root keep it as {system.SYSTEM_FILE}"
+        )
     return found
-
-
-if sys.platform != "win32":
-
-    def _of_system() -> list[Policy | Invalid]:
-        """Return the system's policies for the account that this process runs under."""
-        found = _read_file(SYSTEM_FILE, _fault_of_system)
-        if not isinstance(found, Accounts):
-            return [found]
-        return [_read_assigned(word) for word in found.of(*names_of_account())]
 
 
 def _read_assigned(word: str) -> Policy | Invalid:
@@ -157,71 +125,8 @@ def _read_assigned(word: str) -> Policy | Invalid:
     if word in SHIPPED:
         return read_policy(shipped_text(word), word)
     path = Path(word)
-    found = _read_file(path, _fault_of_assigned)
+    found = read_policy_file(path, fault_of_assigned)
     if isinstance(found, Accounts):
-        what = f"it gives policies to accounts, and {SYSTEM_FILE} names it as the policy of one"
-        return _invalid(path, what, f"Name a file with a policy in {SYSTEM_FILE}")
+        what = f"it gives policies to accounts, and {system.SYSTEM_FILE} names it as the policy of one"
+        return invalid_file(path, what, f"Name a file with a policy in {system.SYSTEM_FILE}")
     return found
-
-
-def _read_file(path: Path, fault_of: Callable[[Path, os.stat_result], Invalid | None] | None = None) -> Read:
-    """Return what a file says. It is opened without waiting, because it may be a pipe.
-
-    Args:
-        path: The file.
-        fault_of: Returns what is wrong with a file of this path and status that nobody but root may change.
-            By default the file may belong to anybody.
-    """
-    try:
-        with open(path, "rb", opener=partial(open_without_waiting, EVERYWHERE)) as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                return _invalid(path, "it is not an ordinary file", "Name a file of YAML")
-            if fault_of and (fault := fault_of(path, status)):
-                return fault
-            data = file.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        remedy = "Check the path and its permissions: ls -l shows them"
-        return _invalid(path, f"it cannot be read ({reason})", remedy)
-    return read_policy_or_accounts(data, str(path))
-
-
-def _fault_of_system(path: Path, status: os.stat_result) -> Invalid | None:
-    """Return what is wrong with the system's file or its folder."""
-    return _fault_of_owner(path, status, "the system's policy")
-
-
-def _fault_of_assigned(path: Path, status: os.stat_result) -> Invalid | None:
-    """Return what is wrong with a file that the system's file names, or with a folder above it.
-
-    An account that could rename a folder above it could put another file of root in its place. In a sticky
-    folder, such as /tmp, nobody can rename what belongs to root.
-    """
-    name = f"the policy that {SYSTEM_FILE} names"
-    if os.path.realpath(path) != str(path):
-        what = f"{name} lies elsewhere: a link or a dot in its path leads to {os.path.realpath(path)}"
-        return _invalid(path, what, "Name the file by its own path")
-    if fault := _fault_of_owner(path, status, name):
-        return fault
-    for folder in path.parent.parents:
-        place = os.stat(folder)
-        if place.st_uid != 0 or (place.st_mode & 0o022 and not place.st_mode & stat.S_ISVTX):
-            what = f"{name} lies below {folder}, which belongs to an account or can be written by others"
-            return _invalid(path, what, f"Keep it in {SYSTEM_FILE.parent}")
-    return None
-
-
-def _fault_of_owner(path: Path, status: os.stat_result, name: str) -> Invalid | None:
-    """Return what is wrong with the owner or the permissions of a file and its folder."""
-    places = (status, os.stat(path.parent))
-    remedy = f"As root: chown root {path.parent} {path}, and chmod go-w both"
-    if any(place.st_uid != 0 for place in places):
-        return _invalid(path, f"{name} and its folder must belong to root", remedy)
-    if any(place.st_mode & 0o022 for place in places):
-        return _invalid(path, f"{name} or its folder can be written by others than root", remedy)
-    return None
-
-
-def _invalid(path: Path, what: str, remedy: str) -> Invalid:
-    return Invalid(source=str(path), where="the file", what=what, remedy=remedy)

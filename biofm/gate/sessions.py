@@ -1,9 +1,9 @@
 """Sessions are begun and ended in the ledger, which also says what labels their holder has."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from biofm.core.errors import RefusedError
+from biofm.gate.accounts import expanded
 from biofm.gate.approvals import confirm
 from biofm.gate.holders import NO_SESSION, holder_of
 from biofm.gate.ledger import Ledger, ledger_path, parent_of
@@ -21,7 +21,7 @@ def ledger_of(policies: Sequence[Policy | Invalid]) -> Ledger:
     keys = [one.key for one in policies if isinstance(one, Policy) and one.texts == "keyed"]
     if not keys or keys[0] is None:
         return Ledger(ledger_path())
-    return Ledger(ledger_path(), "keyed", Path(keys[0]).expanduser())
+    return Ledger(ledger_path(), "keyed", expanded(keys[0]))
 
 
 def labels_held(principal: Principal, policies: Sequence[Policy | Invalid]) -> Labels:
@@ -88,6 +88,6 @@ def _confirm(principal: Principal, held: Labels, session: str | None) -> None:
     question = (
         f"End {what} of {principal.name}, which has {describe_labels(held)}? What was read can then be sent."
     )
-    if not confirm(question):
+    if not confirm(question, principal):
         remedy = "Run `biofm policy reset` at a terminal, and answer the question"
         raise RefusedError("a person has to confirm it, and nobody did", where="reset", remedy=remedy)

@@ -21,7 +21,9 @@ from biofm.policy.effects import (
 from biofm.policy.evidence import Alteration, Approval, Evidence, Models
 from biofm.policy.labels import LETTERS, NEVER_TOGETHER, ONLY_WITH_APPROVAL, Labels, letters_of
 from biofm.policy.requests import (
+    AGENT,
     ESTIMATE,
+    PERSON,
     UNFINISHED,
     Content,
     Plain,
@@ -35,12 +37,14 @@ from biofm.policy.screening import Screening
 from biofm.policy.verdicts import Decision, Verdict
 
 __all__ = [
+    "AGENT",
     "ESTIMATE",
     "LETTERS",
     "NEVER_TOGETHER",
     "NONE",
     "ONLY_WITH_APPROVAL",
     "OWED",
+    "PERSON",
     "UNFINISHED",
     "Alteration",
     "Approval",

@@ -27,6 +27,7 @@ Assigned = Annotated[
         f"one of {', '.join(SHIPPED)}, or the absolute path of a policy file",
     ),
 ]
+FolderPath = Annotated[str, Fits(rf"^/[^\u0000-\u001f\u007f]*${NO_LINE_END}", "an absolute path")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,10 +37,16 @@ class Accounts:
     Attributes:
         accounts: The policy of each account that is named.
         others: The policy of every other account.
+        agents: The accounts in which programs act, and not persons. No request of theirs is approved at a
+            terminal unless a person has logged in there under another account.
+        ledgers: The folder that holds the ledger of each account, in a folder with the account's name, or
+            null: each lies in the home of its account.
     """
 
     accounts: Mapping[AccountName, Assigned]
     others: Assigned
+    agents: tuple[AccountName, ...] = ()
+    ledgers: FolderPath | None = None
 
     def of(self, *names: str) -> tuple[str, ...]:
         """Return the policies of an account; there are two if its name and its number have different ones.

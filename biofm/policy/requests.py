@@ -18,6 +18,8 @@ ESTIMATE = "estimate"
 """The verb of a request that asks what another verb needs, without running it."""
 UNFINISHED = ("scratch", "temporary", "journal")
 """The kinds of targets that are work in progress, from which the outputs are made."""
+PERSON, AGENT = "person", "agent"
+"""The kinds of principals that the gate knows."""
 TargetKind = Literal["file", "stream", "directory", "scratch", "temporary", "journal"]
 
 
@@ -40,7 +42,7 @@ class Principal:
     """Says who asks.
 
     Attributes:
-        kind: The kind of the asker, such as "person". The policy refuses kinds that it does not know.
+        kind: The kind of the asker: ``PERSON`` or ``AGENT``. The policy refuses kinds that it does not know.
         name: The name of the account.
     """
 

@@ -22,7 +22,7 @@ from biofm.api.worker import declaration_in
 from biofm.api.workers import PERFORMED, VERB_WORKER, WORKERS
 from biofm.core import InputError, RefusedError
 from biofm.core.progress import ProgressSink
-from biofm.gate import labels_held, person, policies_in_force, policy_in_force
+from biofm.gate import labels_held, policies_in_force, policy_in_force, principal_of_account
 from biofm.policy import Labels
 from biofm.policy.files import shipped_text
 from tests.conftest import ReadLedger
@@ -94,7 +94,7 @@ def test_a_file_that_only_a_parser_understands_counts_as_private_before_the_verd
     Path("rows.h5ad").write_bytes(b"\x89HDF\r\n\x1a\n that would break a parser")
     with pytest.raises(InputError):
         biofm.neighbours("rows.h5ad")
-    assert Labels.PRIVATE in labels_held(person(), policies_in_force())
+    assert Labels.PRIVATE in labels_held(principal_of_account(), policies_in_force())
 
 
 def test_every_verb_with_this_worker_says_how_it_is_performed() -> None:
@@ -148,7 +148,7 @@ VERBS: dict[str, tuple[Callable[[], Any], str]] = {
 def _content_of(output: str) -> Any:
     """Return what a file holds, of an archive all but its labels.
 
-    The gate's process parses no shard where confinement is required, so that what is merged counts as private.
+    Where confinement is required, the gate's process parses no shard, so that what is merged is private.
     """
     if not output.endswith(".npz"):
         return Path(output).read_bytes() if output else b""

@@ -9,7 +9,7 @@ import pytest
 
 import biofm
 from biofm.core.labels import OF_FOLDER
-from biofm.gate import ask, labels_held, person, policies_in_force
+from biofm.gate import ask, labels_held, policies_in_force, principal_of_account
 from biofm.gate.carried import labels_stated
 from biofm.policy import Labels, Request, Target
 from tests.gate.conftest import make_request
@@ -19,7 +19,7 @@ SECRET = Labels.UNTRUSTED | Labels.PRIVATE
 
 
 def held() -> Labels:
-    return labels_held(person(), policies_in_force())
+    return labels_held(principal_of_account(), policies_in_force())
 
 
 @pytest.fixture

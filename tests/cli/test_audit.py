@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 import biofm
 from biofm.cli import app
 from biofm.core import InputError, LedgerError, OptionError
-from biofm.gate import Ledger, ledger_path, person
+from biofm.gate import Ledger, ledger_path, principal_of_account
 from biofm.gate.ledger.reading import entries_of
 from biofm.policy.files import shipped_text
 from tests.gate.ledger.damage import fill, patch
@@ -65,7 +65,7 @@ def test_show_spells_labels_and_workers_and_names_the_account(tmp_path: Path) ->
         )
 
     said = [" ".join(line.split()[2:]) for line in audit("show", "--last", 0).stdout.splitlines()]
-    assert f"label {person().name} now holds UP" in said
+    assert f"label {principal_of_account().name} now holds UP" in said
     assert f"output request 2 made {tmp_path}/out.npz, with UP" in said
     assert "confinement request 2 ran in a worker held by landlock: refused: open" in said
 

@@ -111,16 +111,20 @@ def test_a_file_of_accounts_is_checked_with_the_policies_that_it_names(biofm: Ru
     lab.write_bytes(shipped_text("research"))
     file = tmp_path / "system.yaml"
     file.write_text(
-        f'accounts:\n  root: {lab}\n  no-such-account: script\n  "uid 54321": script\nothers: research\n...\n'
+        f'accounts:\n  root: {lab}\n  no-such-account: script\n  "uid 54321": script\nothers: research\n'
+        "agents: [daemon, no-such-account]\nledgers: /var/lib/biofm\n...\n"
     )
     outcome = biofm("policy", "check", file)
     assert outcome.status == 0, outcome.err
-    assert [line.split() for line in outcome.out.splitlines()] == [
-        ["account", "policy", "on", "this", "machine"],
-        ["no-such-account", "script", "no"],
-        ["root", str(lab), "yes"],
-        ["uid", "54321", "script", "yes"],
-        ["all", "others", "research"],
+    table, last = outcome.out.split("\n\n")
+    assert last == "ledgers: /var/lib/biofm, each in a folder with the name of its account\n"
+    assert [line.split() for line in table.splitlines()] == [
+        ["account", "policy", "asks", "as", "on", "this", "machine"],
+        ["daemon", "research", "agent", "yes"],
+        ["no-such-account", "script", "agent", "no"],
+        ["root", str(lab), "person", "yes"],
+        ["uid", "54321", "script", "person", "yes"],
+        ["all", "others", "research", "person"],
     ]
     assert (
         "no account no-such-account; if a name is misspelt, who was meant has the policy of all"

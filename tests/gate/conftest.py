@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from biofm.api.request import VERBS
-from biofm.gate import person, policies
+from biofm.gate import policies, principal_of_account, system
 from biofm.policy import Request, Target
 from tests.conftest import StartProcess
 
@@ -37,7 +37,7 @@ def make_request() -> MakeRequest:
         files = {
             role: paths if isinstance(paths, tuple) else (paths,) for role, paths in (reads or {}).items()
         }
-        usual: dict[str, Any] = {"verb": "embed", "principal": person(), "options": {}}
+        usual: dict[str, Any] = {"verb": "embed", "principal": principal_of_account(), "options": {}}
         usual |= {"verbs": VERBS, "once": frozenset({"input"}), "hosts": (), "sends": frozenset()}
         usual |= {"code": (), "device": "", "model": ""}
         return Request(reads=files, writes=writes or {}, **(usual | other))
@@ -73,11 +73,12 @@ def plain_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 @pytest.fixture
 def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path, Path]]:
     """Give the test a system's file and an account's file of its own; there is neither yet."""
-    system, account = tmp_path / "etc" / "policy.yaml", tmp_path / "config" / "biofm" / "policy.yaml"
-    for path in (system, account):
+    file, account = tmp_path / "etc" / "policy.yaml", tmp_path / "config" / "biofm" / "policy.yaml"
+    for path in (file, account):
         path.parent.mkdir(parents=True)
-    monkeypatch.setattr(policies, "SYSTEM_FILE", system)
+    monkeypatch.setattr(system, "SYSTEM_FILE", file)
+    monkeypatch.setattr(system, "home_of_account", lambda: str(tmp_path / "home"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.delenv("BIOFM_POLICY", raising=False)
-    yield system, account
+    yield file, account
     assert policies._NAMED == []

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import biofm
+from biofm.gate import accounts
 from biofm.gate.evidence import evidence_of
 from biofm.policy import Approval, Evidence, Labels, Models, Request, Target
 from biofm.policy.files import read_policy, shipped_text
@@ -114,7 +115,8 @@ def test_everything_below_a_private_root_is_private_by_whatever_way_it_is_named(
     (tmp_path / "to-file").symlink_to("patients/a.fasta")
     by = policy(("roots: []\n  names", f"roots: [{root}]\n  names"))
     by_link = policy(("roots: []\n  names", f"roots: [{tmp_path}/link]\n  names"))
-    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(accounts, "home_of_account", lambda: str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path / "patients-not"))
     by_home = policy(("roots: []\n  names", "roots: [~/patients]\n  names"))
     monkeypatch.chdir(root)
 

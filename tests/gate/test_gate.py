@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from biofm.core import InputError, LedgerError, RefusedError
-from biofm.gate import ask, ledger_path, person
+from biofm.gate import ask, ledger_path, principal_of_account
 from biofm.policy import Principal, Request, Target
 from tests.conftest import ReadLedger
 
@@ -128,11 +128,11 @@ def test_the_person_is_the_account_and_not_what_the_environment_claims(
     monkeypatch.setenv("LOGNAME", "somebody-else")
     assert getpass.getuser() == "somebody-else"
 
-    assert person().kind == "person"
-    assert person().name != "somebody-else"
+    assert principal_of_account().kind == "person"
+    assert principal_of_account().name != "somebody-else"
 
 
 def test_an_account_without_a_name_is_called_by_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "getuid", lambda: 4_000_000_001)
 
-    assert person().name == "uid 4000000001"
+    assert principal_of_account().name == "uid 4000000001"

@@ -11,7 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from biofm.gate import Ledger, ask, begin_session, labels_held, ledger_path, person, policies_in_force
+from biofm.gate import (
+    Ledger,
+    ask,
+    begin_session,
+    labels_held,
+    ledger_path,
+    policies_in_force,
+    principal_of_account,
+)
 from biofm.gate.holders import holder_of
 from biofm.policy import Labels, Principal, Request, Target
 from tests.conftest import ReadLedger
@@ -20,12 +28,12 @@ ASKING = """
 import sys
 from pathlib import Path
 from biofm.api.request import VERBS
-from biofm.gate import ask, person
+from biofm.gate import ask, principal_of_account
 from biofm.policy import Content, Request, Target
 what, path = sys.argv[1:]
 sends = what == "fetch"
 request = Request(
-    verb="fetch" if sends else "embed", verbs=VERBS, principal=person(), options={},
+    verb="fetch" if sends else "embed", verbs=VERBS, principal=principal_of_account(), options={},
     reads={} if sends else {"input": (Path(path),)},
     writes={"output": Target(path=Path(path + ".out"))} if what == "copy" else {},
     hosts=("huggingface.co",) if sends else (), sends=frozenset({Content.FREE}) if sends else frozenset(),
@@ -79,14 +87,14 @@ def test_private_data_in_one_process_and_sending_in_the_next_is_refused(
     handle: str, ask_apart: Ask, private: Path
 ) -> None:
     policies = policies_in_force()
-    earlier = begin_session(person(), policies)
+    earlier = begin_session(principal_of_account(), policies)
     another = begin_session(Principal(kind="person", name="someone else"), policies)
 
     assert ask_apart("embed", private).stdout == "done\n"
     handles = {
         "none": "",
         "earlier": earlier,
-        "new": begin_session(person(), policies),
+        "new": begin_session(principal_of_account(), policies),
         "of another": another,
     }
     found = ask_apart("fetch", private, {"BIOFM_SESSION": handles[handle]})
@@ -119,14 +127,14 @@ def test_an_output_carries_the_labels_of_its_inputs(
     whole = tmp_path / "copied.fasta"
     whole.write_bytes(output.read_bytes())
     with Ledger(ledger_path()).writing() as book:
-        book.close_session(holder_of(person()), "")
+        book.close_session(holder_of(principal_of_account()), "")
     for path, labels in (
         (copied, Labels.UNTRUSTED),
         (whole, Labels.UNTRUSTED | Labels.PRIVATE),
         (output, None),
     ):
         assert ask_apart("embed", path).stdout == "done\n"
-        held = labels_held(person(), policies_in_force())
+        held = labels_held(principal_of_account(), policies_in_force())
         assert labels is None or held == labels
     entries = [json.loads(body) for (body,) in read_ledger("SELECT body FROM entries")]
     (made,) = [one for one in entries if one["kind"] == "output"]
@@ -183,13 +191,13 @@ def test_a_person_ends_the_sessions_at_the_terminal(ask_apart: Ask, private: Pat
     alone = subprocess.run(apart, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     assert (alone.returncode, "a person has to confirm it" in alone.stderr) == (1, True)
     assert at_terminal(reset, "no")[0] == 1
-    assert Labels.PRIVATE in labels_held(person(), policies_in_force())
+    assert Labels.PRIVATE in labels_held(principal_of_account(), policies_in_force())
 
     status, shown = at_terminal(reset, "yes")
 
     assert status == 0
     assert "1 session ended." in shown
-    assert labels_held(person(), policies_in_force()) is Labels.NONE
+    assert labels_held(principal_of_account(), policies_in_force()) is Labels.NONE
     assert ask_apart("fetch", private).stdout == "done\n"
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import biofm
 from biofm.core import RefusedError
-from biofm.gate import account_file, ask, policies, policies_in_force, policy_in_force, read_named
+from biofm.gate import account_file, ask, policies_in_force, policy_in_force, read_named, system
 from biofm.policy import Principal, Request, Target
 from biofm.policy.files import SHIPPED, shipped_text
 from biofm.policy.policies import Invalid, Policy
@@ -148,7 +148,7 @@ def test_an_account_that_may_not_look_into_its_home_folder_has_no_policy_there(
     (closed / "biofm").mkdir(parents=True)
     (closed / "biofm" / "policy.yaml").write_bytes(NAMED_MYLAB)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(closed))
-    monkeypatch.setattr(policies, "SYSTEM_FILE", plain_folder / "none.yaml")
+    monkeypatch.setattr(system, "SYSTEM_FILE", plain_folder / "none.yaml")
     assert names() == ["mylab"]
     (closed / "biofm" / "policy.yaml").chmod(0)
     assert names() == ["it cannot be read (Permission denied)"]

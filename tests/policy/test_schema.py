@@ -166,6 +166,8 @@ def test_schema_and_reader_agree_about_files_of_accounts() -> None:
         *({"accounts": {}, "others": word} for word in words),
         *(changed(document, place, value) for place in places(document) for value in JUNK),
         *({key: value} for key, value in document.items()),
+        *(document | {"agents": value} for value in (*([name] for name in names), ["root", "root"], *JUNK)),
+        *(document | {"ledgers": value} for value in (None, *words, *JUNK)),
         document | {"policy": "a"},
     ]
     counts = {True: 0, False: 0}

@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from biofm.core.errors import LedgerError
-from biofm.gate.ledger.place import ANOTHER
+from biofm.gate.ledger.place import another_place
 from biofm.gate.partial import rename_to_new
 
 LOG = logging.getLogger("biofm.gate.ledger")
@@ -140,7 +140,7 @@ def explained(error: Exception, path: Path) -> tuple[str, str]:
     name = getattr(error, "sqlite_errorname", "")
     number = error.errno if isinstance(error, OSError) else 0
     away = move_away(path)
-    what, remedy = f"the ledger cannot be written ({error})", f"Set {ANOTHER}"
+    what, remedy = f"the ledger cannot be written ({error})", f"Give it another place: {another_place()}"
     if path.is_dir():
         what, remedy = "this is a folder, but the ledger must be a file", away
     elif _is_locked(error):
@@ -152,10 +152,10 @@ def explained(error: Exception, path: Path) -> tuple[str, str]:
         what, remedy = f"another version of biofm has written the ledger ({error})", away
     elif name == "SQLITE_FULL" or name.startswith("SQLITE_IOERR") or number in FULL:
         what = f"the disk of the ledger is full or faulty ({error})"
-        remedy = f"Free some space there. Or set {ANOTHER}"
+        remedy = f"Free some space there. Or {another_place()}"
     elif name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN")) or number in NOT_PERMITTED:
         what = f"biofm has no permission to write the ledger ({error})"
-        remedy = f"Make it and its folder writable: ls -ld {path.parent} {path}. Or set {ANOTHER}"
+        remedy = f"Make it and its folder writable: ls -ld {path.parent} {path}. Or {another_place()}"
     return what, remedy
 
 

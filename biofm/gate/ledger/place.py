@@ -1,27 +1,26 @@
-"""Where the ledger lies by default."""
+"""Where the ledger lies."""
 
-import os
-import sys
 from pathlib import Path
 
 from biofm.core.errors import LedgerError
-
-ANOTHER = "XDG_STATE_HOME to the absolute path of a folder that you can write to"
+from biofm.gate import system
 
 
 def ledger_path() -> Path:
-    """Return the path of the ledger, ``$XDG_STATE_HOME/biofm/ledger.sqlite3``.
-
-    The default of ``XDG_STATE_HOME`` is ``~/.local/state`` (on Windows, ``%LOCALAPPDATA%``). A relative one
-    is ignored, as the XDG Base Directory Specification demands.
+    """Return the path of the ledger, ``ledger.sqlite3`` in the folder in which the account keeps its state.
 
     Raises:
-        LedgerError: There is neither a state folder nor a home folder.
+        LedgerError: The account has neither such a folder nor a home folder.
     """
-    folders = [os.environ.get("XDG_STATE_HOME", ""), os.path.expanduser("~/.local/state")]
-    if sys.platform == "win32":
-        folders.insert(1, os.environ.get("LOCALAPPDATA", ""))
-    for folder in folders:
-        if os.path.isabs(folder):
-            return Path(folder) / "biofm" / "ledger.sqlite3"
-    raise LedgerError("there is no home folder to keep the ledger in", remedy=f"Set {ANOTHER}")
+    folder = system.state_folder()
+    if folder is None:
+        way = another_place()
+        raise LedgerError("there is no home folder to keep the ledger in", remedy=way[0].upper() + way[1:])
+    return folder / "ledger.sqlite3"
+
+
+def another_place() -> str:
+    """Return how the ledger gets another place, as the rest of a sentence that begins with "Or"."""
+    if system.read_system_file() is None:
+        return "set XDG_STATE_HOME to the absolute path of a folder that you can write to"
+    return f"let root name another folder for ledgers in {system.SYSTEM_FILE}"

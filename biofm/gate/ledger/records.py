@@ -5,10 +5,10 @@ from typing import Any, Literal, get_args
 
 from biofm.core.choices import WORDS
 from biofm.gate.ledger.texts import Choices
-from biofm.policy import Request, Target, TargetKind, Verdict
+from biofm.policy import AGENT, PERSON, Request, Target, TargetKind, Verdict
 
 Outcome = Literal["completed", "failed", "interrupted"]
-PRINCIPALS = frozenset({"person", "agent"})
+PRINCIPALS = frozenset({PERSON, AGENT})
 """The kinds of principals whose names stay in clear."""
 
 
