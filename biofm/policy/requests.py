@@ -18,8 +18,10 @@ ESTIMATE = "estimate"
 """The verb of a request that asks what another verb needs, without running it."""
 UNFINISHED = ("scratch", "temporary", "journal")
 """The kinds of targets that are work in progress, from which the outputs are made."""
-PERSON, AGENT = "person", "agent"
-"""The kinds of principals that the gate knows."""
+PERSON = "person"
+"""The kind of a principal that is a person's account."""
+AGENT = "agent"
+"""The kind of a principal that is the account of a program which acts by itself."""
 TargetKind = Literal["file", "stream", "directory", "scratch", "temporary", "journal"]
 
 
