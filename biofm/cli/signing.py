@@ -11,7 +11,13 @@ from biofm.cli.printing import print_result, print_table
 from biofm.core.errors import InputError, ModelError, OptionError
 
 SAFETENSORS = "Give a folder with config.json and model.safetensors: `model.save(folder)` writes one"
-Folder = Annotated[Path, Argument(help="Read the model in this folder: config.json and its safetensors.")]
+Folder = Annotated[
+    Path,
+    Argument(
+        help="Read the model in this folder: config.json and its safetensors, or a predictor that "
+        "`biofm finetune` wrote."
+    ),
+]
 Key = Annotated[
     Path,
     Option(
@@ -29,6 +35,15 @@ Use = Annotated[
         metavar="TEXT",
     ),
 ]
+Add = Annotated[
+    Path | None,
+    Option(
+        "--add",
+        help="Put the models of this manifest, which the same key has signed, into the new one too. By "
+        "default it holds the model of the folder alone.",
+        metavar="PATH",
+    ),
+]
 Manifest = Annotated[
     Path,
     Option(
@@ -39,20 +54,22 @@ Manifest = Annotated[
 ]
 
 
-def sign(folder: Folder, key: Key, use: Use) -> None:
+def sign(folder: Folder, key: Key, use: Use, add: Add = None) -> None:
     """Print a signed manifest of a model: its files, their checksums, and what it may be used for."""
     from biofm.core.provenance import sha256_of  # these bring numpy
-    from biofm.gate.manifest import SAFE, SignedModel, sign_manifest
+    from biofm.gate.manifest import SAFE, SignedModel, read_manifest, sign_manifest
 
     if not use.strip():
         raise OptionError("the use is empty", where="--use", remedy="Say what the model may be used for")
+    others = [] if add is None else read_manifest(add, key)
     with _opened(folder) as files:
         for name in files:
             if not name.endswith(SAFE):
                 what = "this is not a safetensors file, and a file of another kind could run code"
                 raise ModelError(what, where=str(folder / name), remedy=SAFETENSORS)
         sums = {name: sha256_of([file]) for name, file in files.items()}
-    print_result(sign_manifest([SignedModel(files=sums, intended_use=use)], key).removesuffix("\n"))
+    models = [*(one for one in others if one.files != sums), SignedModel(files=sums, intended_use=use)]
+    print_result(sign_manifest(models, key).removesuffix("\n"))
 
 
 def check_model(folder: Folder, manifest: Manifest, key: Key) -> None:
@@ -70,14 +87,20 @@ def check_model(folder: Folder, manifest: Manifest, key: Key) -> None:
 
 @contextmanager
 def _opened(folder: Path) -> Iterator[dict[str, BinaryIO]]:
-    """Open the files that loading the model of a folder reads, and yield them by their names."""
+    """Open the files that loading the model of a folder reads, and yield them by their paths below it."""
     from biofm.gate import EVERYWHERE, open_input  # these bring numpy and torch
+    from biofm.inference.prediction import PREDICTOR_FILE, files_of_predictor, find_predictor
     from biofm.models import files_of
 
     if not folder.is_dir():
         raise InputError("this is not a folder", where=str(folder), remedy=SAFETENSORS)
+    predictor = find_predictor(folder)
+    is_predictor = (predictor / PREDICTOR_FILE).is_file()
+    paths = files_of_predictor(predictor) if is_predictor else files_of(folder)
     with ExitStack() as opened:
         yield {
-            path.name: opened.enter_context(open_input(path, EVERYWHERE, streams=False))
-            for path in files_of(folder)
+            path.relative_to(paths[0].parent).as_posix(): opened.enter_context(
+                open_input(path, EVERYWHERE, streams=False)
+            )
+            for path in paths
         }

@@ -7,7 +7,7 @@ first bytes, to recognise DICOM, and the provenance, which may state labels.
 import os
 import stat
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from fnmatch import fnmatchcase
 from functools import partial
@@ -22,6 +22,8 @@ from biofm.policy.policies import Invalid, Policy, Private
 
 INSTALLATION = Path(__file__).resolve().parents[1]
 """The package biofm, with the models and examples that come with it."""
+MODELS = ("model", "predictor")
+"""The roles of files that are a model: one that is loaded, and a fine-tuned one with its head."""
 DICOM_MAGIC = b"DICM"
 DICOM_PREAMBLE = 128
 
@@ -53,24 +55,26 @@ def evidence_of(
         outside=tuple(dict.fromkeys(outside)),
         approval=Approval.NONE,
         is_confined=_is_confined(request, sound, in_worker=in_worker),
-        models=_signature_of(request.reads.get("model", ()), sound),
+        models=_signature_of(request.reads, sound),
         screening=Screening.SKIP,
     )
 
 
-def _signature_of(files: Sequence[Path], policies: Sequence[Policy]) -> Models:
-    """Return whether the manifests of all policies that want signed models have the files of a model.
+def _signature_of(reads: Mapping[str, Sequence[Path]], policies: Sequence[Policy]) -> Models:
+    """Return whether the manifests of all policies that want signed models have the models that are read.
 
     A policy that wants them and names no manifest has no model signed.
     """
-    if not files:
+    models = [reads[role] for role in MODELS if reads.get(role)]
+    if not models:
         return Models.NONE
     wanting = [policy for policy in policies if policy.models == "signed"]
-    is_signed = bool(wanting) and all(_is_in_manifest(files, policy) for policy in wanting)
+    is_signed = bool(wanting) and all(_is_in_manifest(one, policy) for one in models for policy in wanting)
     return Models.SIGNED if is_signed else Models.UNSIGNED
 
 
 def _is_in_manifest(files: Sequence[Path], policy: Policy) -> bool:
+    """Return whether a manifest has a model of these files, of which the first lies in the model's folder."""
     if policy.manifest is None or policy.manifest_key is None:
         return False
     from biofm.gate.manifest import check_model, read_manifest  # only a policy that wants it needs it
@@ -78,8 +82,11 @@ def _is_in_manifest(files: Sequence[Path], policy: Policy) -> bool:
     models = read_manifest(expanded(policy.manifest), expanded(policy.manifest_key))
     with ExitStack() as opened:
         try:
-            readers = {path.name: opened.enter_context(path.open("rb")) for path in files}
-        except OSError:
+            readers = {
+                path.relative_to(files[0].parent).as_posix(): opened.enter_context(path.open("rb"))
+                for path in files
+            }
+        except (OSError, ValueError):
             return False  # The permit would say what is wrong with it.
         return check_model(readers, models).is_signed
 
@@ -102,7 +109,7 @@ def _is_confined(request: Request, policies: Sequence[Policy], *, in_worker: boo
 def _reads_unsigned(request: Request, policies: Sequence[Policy]) -> bool:
     """Return whether a request reads anything but a model that an operator has signed."""
     return any(
-        role != "model" or _signature_of(paths, policies) is not Models.SIGNED
+        role not in MODELS or _signature_of({role: paths}, policies) is not Models.SIGNED
         for role, paths in request.reads.items()
         if paths
     )

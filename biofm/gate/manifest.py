@@ -33,7 +33,7 @@ FORMAT = {"format": "biofm-models", "version": 1}
 LARGEST = 1_000_000  # bytes of a manifest
 SHA256 = re.compile(r"[0-9a-f]{64}")
 KEY = re.compile(r"(hmac-sha256|ed25519|ed25519-private) ([0-9a-f]{64,256})\n?")
-FILE_NAME = re.compile(r"[^/\\\0]+")
+FILE_NAME = re.compile(r"(?!\.\.?(/|$))[^/\\\0]+(/(?!\.\.?(/|$))[^/\\\0]+)*")
 SAFE = (".safetensors", ".json")
 """The kinds of files of a signed model. Others, such as pickles, could run code as they are read."""
 
@@ -43,7 +43,7 @@ class SignedModel:
     """Holds one model of a manifest.
 
     Attributes:
-        files: The checksums of all files that are read, by their names.
+        files: The checksums of all files that are read, by their paths below the model's folder.
         intended_use: What the operator allows the model to be used for, as a sentence.
     """
 
@@ -70,7 +70,7 @@ def check_model(files: Mapping[str, BinaryIO], models: Sequence[SignedModel]) ->
     """Return whether opened files are those of a signed model.
 
     Args:
-        files: All files that are read, by their names.
+        files: All files that are read, by their paths below the model's folder.
         models: The models of the manifest (``read_manifest``).
     """
     unsafe = [name for name in files if not name.endswith(SAFE)]

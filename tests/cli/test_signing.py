@@ -13,6 +13,7 @@ from tests.cli.conftest import Outcome
 
 Run = Callable[..., Outcome]
 USE = "Research on the proteins of the lab."
+ADD = ("--add", "models.json")
 
 
 @pytest.fixture
@@ -108,6 +109,24 @@ def test_a_wrong_input_gives_one_clear_line(what: str, biofm: Run, key: Path, tm
     words, parts = WRONG[what]
     biofm("policy", "sign", *words).check_refusal(parts)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_manifest_holds_several_models_and_a_model_signed_again_stands_there_once(
+    biofm: Run, key: Path, model: Path
+) -> None:
+    shutil.copytree(model, "other")
+    Path("other", "config.json").write_text(Path("other", "config.json").read_text() + " ")
+    for folder, use, more in [("model", USE, ()), ("other", USE, ADD), ("model", "New.", ADD)]:
+        words = ("policy", "sign", folder, "--key", key, "--use", use, *more)
+        Path("models.json").write_text(biofm(*words).out)
+    found = read_manifest(Path("models.json"), key)
+    assert [one.intended_use for one in found] == [USE, "New."]
+    for folder in ("model", "other"):
+        assert biofm("policy", "check-model", folder, "--manifest", "models.json", "--key", key).status == 0
+    Path("models.json").write_text(Path("models.json").read_text().replace("New.", "All."))
+    biofm("policy", "sign", "model", "--key", key, "--use", USE, "--add", "models.json").check_refusal(
+        ["models.json: its signature does not fit"]
+    )
 
 
 def test_a_missing_manifest_is_refused(biofm: Run, key: Path, model: Path) -> None:

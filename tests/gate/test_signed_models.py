@@ -30,15 +30,20 @@ def model(tmp_path: Path) -> Path:
     return tmp_path / "model"
 
 
+def signed(folder: Path) -> SignedModel:
+    """Return the entry of a manifest for all files below a folder."""
+    files = {}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        with path.open("rb") as file:
+            files[path.relative_to(folder).as_posix()] = sha256_of([file])
+    return SignedModel(files=files, intended_use="Tests only.")
+
+
 @pytest.fixture
 def policy(tmp_path: Path, key: Path, model: Path) -> str:
     """Return a policy like ``research`` that loads only the models of a manifest, which has the model."""
-    files = {}
-    for path in sorted(model.iterdir()):
-        with path.open("rb") as file:
-            files[path.name] = sha256_of([file])
     manifest = tmp_path / "manifest.json"
-    manifest.write_text(sign_manifest([SignedModel(files=files, intended_use="Tests only.")], key))
+    manifest.write_text(sign_manifest([signed(model)], key))
     text = shipped_text("research").decode().replace("models: any", "models: signed")
     text = text.replace("manifest: null", f"manifest: {manifest}")
     path = tmp_path / "policy.yaml"
@@ -68,6 +73,27 @@ def test_any_other_model_is_refused(fault: str, policy: str, model: Path) -> Non
         Path(policy).write_text(text)
     with policy_in_force(policy), pytest.raises(RefusedError, match="research: models are signed"):
         biofm.load(name)
+
+
+def test_a_predictor_is_used_only_if_it_is_signed_too(
+    policy: str, model: Path, key: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [f"MKV{'ACDEFGHIKLMNPQRSTVWY'[i]}LA,0.{i},{'train' if i < 14 else 'test'}" for i in range(20)]
+    Path("t.csv").write_text("\n".join(["sequence,y,set", *rows]))
+    biofm.finetune(
+        "t.csv", "run", target="y", column="sequence", split_column="set", model=model, dtype="float32",
+        sets=["n_resamples=5"],
+    )  # fmt: skip
+    predictor = Path("run", "predictor")
+    with policy_in_force(policy):
+        with pytest.raises(RefusedError, match="research: models are signed"):
+            biofm.predict("t.csv", "out.csv", predictor=predictor)
+        Path("manifest.json").write_text(sign_manifest([signed(model), signed(predictor)], key))
+        assert biofm.predict("t.csv", "out.csv", predictor=predictor, column="sequence").n_sequences == 20
+        (predictor / "predictor.json").open("a").write(" ")
+        with pytest.raises(RefusedError, match="research: models are signed"):
+            biofm.predict("t.csv", "other.csv", predictor=predictor, column="sequence")
 
 
 def test_a_manifest_with_another_signature_is_one_clear_error(policy: str, model: Path, key: Path) -> None:
