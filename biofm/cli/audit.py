@@ -12,7 +12,7 @@ from biofm_datasets.text import format_count
 from typer import Exit, Option, Typer
 
 from biofm.cli.commands import CHOICE, Command, Group, Json
-from biofm.cli.printing import print_json, print_result, print_table
+from biofm.cli.printing import print_json, print_result, print_table, say
 from biofm.core.choices import SigningMethod
 from biofm.core.errors import LedgerError, OptionError
 
@@ -46,6 +46,23 @@ Last = Annotated[
     int,
     Option(
         "--last", help="Show at most this many entries, the newest. 0 shows all entries.", metavar="N", min=0
+    ),
+]
+ReadOrWritten = Annotated[
+    Path | None,
+    Option(
+        "--path",
+        help="Show only what read or wrote this file or folder, by its whole name. By default all is shown.",
+        metavar="PATH",
+    ),
+]
+TextKeys = Annotated[
+    Path | None,
+    Option(
+        "--key",
+        help="Look for --path in keyed texts too, with the keys in this file, which the policy names as its "
+        "`key`. By default only texts in clear are looked at.",
+        metavar="PATH",
     ),
 ]
 HeadFile = Annotated[
@@ -103,25 +120,35 @@ app = Typer(
 
 @app.command(cls=Command)
 def show(
-    verb: Verb = None, since: Since = None, last: Last = 20, ledger: LedgerFile = None, json: Json = False
+    verb: Verb = None,
+    path: ReadOrWritten = None,
+    key: TextKeys = None,
+    since: Since = None,
+    last: Last = 20,
+    ledger: LedgerFile = None,
+    json: Json = False,
 ) -> None:
     """Show the newest entries of the ledger, the oldest of them first."""
-    earliest = None if since is None else _time(since)
-    path, requests, names = _path_of(ledger), set[int](), dict[str, str]()
-    found = []
-    for entry, fields in _contents(path):
+    if key is not None and path is None:
+        what = "the keys are used to look for a path"
+        raise OptionError(what, where="--key", remedy="Give --path too, or leave --key out")
+    earliest, place, names = None if since is None else _time(since), _path_of(ledger), dict[str, str]()
+    texts = None if path is None else _spellings(path, key, place)
+    requests, found = set[int](), []
+    for entry, fields in _contents(place):
         if "user" in fields:
             names[str(fields.get("holder"))] = str(fields["user"])
-        if verb is not None:
-            if fields.get("verb") == verb:
+        if verb is not None or texts is not None:
+            is_of_verb = verb is None or fields.get("verb") == verb
+            if is_of_verb and "verb" in fields and (texts is None or _mentions(fields, texts)):
                 requests.add(entry.seq)
             if entry.seq not in requests and fields.get("request") not in requests:
                 continue
         if earliest is None or _time(str(fields.get("time"))) >= earliest:
             found.append((entry, fields))
     if not found:
-        what = "no entry of the ledger is of this verb and time"
-        raise LedgerError(what, where=str(path), remedy="Leave out --verb or --since")
+        what = "no entry of the ledger is what was asked for"
+        raise LedgerError(what, where=str(place), remedy="Leave out --verb, --path or --since")
     found = found[-last:] if last else found
     if json:
         print_json([{"seq": entry.seq, **fields} for entry, fields in found])
@@ -178,7 +205,10 @@ def head(key: SigningKey, sign: Sign = "hmac-sha256", ledger: LedgerFile = None)
     from biofm.gate.ledger.entries import canonical  # these are not needed for help
     from biofm.gate.ledger.heads import make_head
 
+    is_new = not key.exists()
     print_result(canonical(asdict(make_head(_path_of(ledger), key, sign))))
+    if is_new:
+        say(f"notice: there was no file {key}, so a new key was made in it; keep a copy.")
 
 
 def _path_of(ledger: Path | None) -> Path:
@@ -186,6 +216,22 @@ def _path_of(ledger: Path | None) -> Path:
     from biofm.gate import ledger_path  # help does not need it
 
     return ledger_path() if ledger is None else ledger
+
+
+def _spellings(path: Path, key: Path | None, ledger: Path) -> frozenset[str]:
+    """Return how the path of a file may stand in the ledger."""
+    from biofm.gate.ledger.texts import spellings_of  # help does not need it
+
+    name = str(path.absolute())
+    return frozenset({name}) if key is None else spellings_of(name, key, ledger)
+
+
+def _mentions(value: Any, texts: frozenset[str]) -> bool:
+    """Return whether one of the texts stands anywhere in what an entry says."""
+    if isinstance(value, str):
+        return value in texts
+    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    return any(_mentions(part, texts) for part in parts)
 
 
 def _lines(path: Path) -> Iterator[str]:

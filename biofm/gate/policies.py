@@ -91,7 +91,8 @@ def read_named(word: str) -> Policy | Invalid:
     if word in SHIPPED:
         return read_policy(shipped_text(word), word)
     if is_policy_name(word):
-        remedy = f"Give {', '.join(SHIPPED)}, or the path of a file, such as ./{word}.yaml"
+        file = word if os.path.exists(word) else f"{word}.yaml"
+        remedy = f"Give {', '.join(SHIPPED)}, or the path of a file, such as ./{file}"
         return Invalid(
             source=word, where="--policy or BIOFM_POLICY", what="no policy has this name", remedy=remedy
         )

@@ -135,6 +135,10 @@ def _right(
         held=evidence.held, inputs=inputs, alters=(), outside=(), approval=evidence.approval,
         is_confined=True, models=Models.NONE, screening=evidence.screening,
     )  # fmt: skip
+    unread = [one for one in policies if isinstance(one, Invalid)]
+    if unread:
+        reason = f"everything is, while this policy cannot be read: {unread[0].source} ({unread[0].what})"
+        return Right(letter=letter, standing="refused", reason=reason)
     if letter == "E" and not _listed(policies):
         return Right(letter=letter, standing="refused", reason="no policy in force lists a host or a sink")
     verdicts = [decide(request, asked, policies) for request in _requests(letter, principal, policies, verbs)]

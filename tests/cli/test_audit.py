@@ -75,7 +75,7 @@ def test_show_leaves_out_what_is_older(filled: Path) -> None:
     newer = audit("show", "--since", "2999-01-01T09:00")
     assert isinstance(newer.exception, LedgerError)
     assert str(newer.exception).endswith(
-        "no entry of the ledger is of this verb and time. Leave out --verb or --since"
+        "no entry of the ledger is what was asked for. Leave out --verb, --path or --since"
     )
     wrong = audit("show", "--since", "yesterday").exception
     assert isinstance(wrong, OptionError)

@@ -19,6 +19,8 @@ ApprovalState = Literal["none", "live", "used", "expired", "other"]
 """Whether a request is approved: live allows it once, other means that another request is approved."""
 NO_CHOICES: Choices = {}
 OF_ENTRIES = ("kind", "time")
+LONGEST_SHOWN = 40
+"""How many characters of a handle that is none are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,7 @@ class Book:
         """
         held = self.sessions(holder)
         if session and session not in held:
-            raise _not_open(holder, session)
+            raise _not_open(session)
         if labels & ~held.get(session, 0):
             self.append("label", {"holder": holder, "session": session, "labels": labels})
 
@@ -142,7 +144,7 @@ class Book:
             LedgerError: It cannot be written.
         """
         if parent and parent not in self.sessions(holder):
-            raise _not_open(holder, parent)
+            raise _not_open(parent)
         if parent_of(parent):
             what = f"{parent} is within another session, and a session within it would be a third level"
             remedy = f"Begin it within {parent_of(parent)}, which --session or BIOFM_SESSION names"
@@ -167,7 +169,7 @@ class Book:
         """
         held = self.sessions(holder)
         if session not in held:
-            raise _not_open(holder, session)
+            raise _not_open(session)
         if parent := parent_of(session):
             self.raise_labels(holder, parent, held[session])
         ended = [one for one in held if session and parent_of(one) == session] + [session]
@@ -335,6 +337,8 @@ class Book:
             return self._connection.execute(query, values).fetchall()
 
 
-def _not_open(holder: str, session: str) -> RefusedError:
-    what = f"{session!r} is no open session of {holder!r}"
-    return RefusedError(what, where="session", remedy="Name an open session of this holder, or none")
+def _not_open(session: str) -> RefusedError:
+    what = f"{session[:LONGEST_SHOWN]!r} is no open session of this account"
+    return RefusedError(
+        what, where="session", remedy="Name a handle that `biofm policy begin` printed, or none"
+    )

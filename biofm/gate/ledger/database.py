@@ -90,7 +90,7 @@ def wait_for(connection: sqlite3.Connection, path: Path, *statements: str) -> No
             continue
         except sqlite3.OperationalError as error:
             waited_s = time.monotonic() - start
-            if not _is_locked(error) or waited_s >= BUSY_TIMEOUT_S:
+            if not is_locked(error) or waited_s >= BUSY_TIMEOUT_S:
                 raise
         if waited_s >= NOTICE_S and not is_told:
             is_told = True
@@ -143,7 +143,7 @@ def explained(error: Exception, path: Path) -> tuple[str, str]:
     what, remedy = f"the ledger cannot be written ({error})", f"Give it another place: {another_place()}"
     if path.is_dir():
         what, remedy = "this is a folder, but the ledger must be a file", away
-    elif _is_locked(error):
+    elif is_locked(error):
         what = f"another process has locked the ledger for {BUSY_TIMEOUT_S:.0f} s"
         remedy = f"Wait until it ends, or end it (`fuser {path}` shows its number)"
     elif name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")) or isinstance(error, UnicodeDecodeError):
@@ -165,5 +165,10 @@ def move_away(path: Path) -> str:
     return f"{moved}: the next command starts a new one, which knows none of the account's labels"
 
 
-def _is_locked(error: Exception) -> bool:
+def is_locked(error: Exception) -> bool:
+    """Return whether SQLite says that another process has locked a database.
+
+    Args:
+        error: What was raised.
+    """
     return getattr(error, "sqlite_errorname", "").startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))

@@ -88,7 +88,10 @@ def read_head(file: Path, key: Path, ledger: Path) -> Head:
         with file.open("rb") as stream:
             head: Head = from_json(Head, load_json(stream), "the head")
         signature = bytes.fromhex(head.signature)
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        what, remedy = f"it cannot be read ({error.strerror})", "Check the path and its permissions"
+        raise InputError(what, where=str(file), remedy=remedy) from error
+    except ValueError as error:
         remedy = "Name a file that `biofm audit head` has filled"
         raise InputError(f"this is no head of a ledger ({error})", where=str(file), remedy=remedy) from error
     said: Mapping[str, Any] = {name: value for name, value in asdict(head).items() if name != "signature"}

@@ -34,7 +34,8 @@ def key_file(path: Path, ledger: Path, flags: int = os.O_RDONLY, *, is_secret: b
     try:
         if flags & os.O_CREAT:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path, flags | getattr(os, "O_BINARY", 0), 0o600)
+        waiting = getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)  # for no writer of a pipe
+        descriptor = os.open(path, flags | waiting, 0o600)
     except OSError as error:
         what = f"the file of the key cannot be opened ({error.strerror})"
         remedy = "Name another file, or make it one that you can read and write"
@@ -73,7 +74,8 @@ def write_all(descriptor: int, content: bytes) -> None:
 def _check(descriptor: int, path: Path, is_secret: bool) -> None:
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
-        raise LedgerError("the file of the key is not an ordinary file", where=str(path))
+        what = "the file of the key is not an ordinary file"
+        raise LedgerError(what, where=str(path), remedy="Name an ordinary file")
     if is_secret and sys.platform != "win32" and status.st_mode & 0o077:
         what = "others can read or write the file of the key"
         raise LedgerError(what, where=str(path), remedy=f"Take their rights away: chmod 600 {path}")

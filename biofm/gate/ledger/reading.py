@@ -73,8 +73,14 @@ def entries_of(path: Path) -> Iterator[Entry]:
         LedgerError: There is no ledger, or a part of it cannot be read.
     """
     remedy = "Say `biofm audit verify` to see all that is wrong with it"
-    with database.faults_of(path), _reading(path) as connection:
-        rows = rows_of(connection)
+    try:
+        with _reading(path) as connection:
+            rows = rows_of(connection)
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        what = f"this is no ledger of biofm, or it is damaged ({error})"
+        if database.is_locked(error):
+            what, remedy = database.explained(error, path)
+        raise LedgerError(what, where=str(path), remedy=remedy) from error
     live = [_whole(row, path, remedy) for row in rows]
     try:
         n_archives = int(live[0].fields["segment"]) - 1 if live else 0
@@ -114,6 +120,9 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection]:
     if not path.exists():
         what = "there is no ledger yet"
         raise LedgerError(what, where=str(path), remedy="Each verb of biofm, such as embed, begins one")
+    if not path.is_file():
+        what = "this is not an ordinary file, and a ledger is one"
+        raise LedgerError(what, where=str(path), remedy="Name the file ledger.sqlite3 of an account")
     uri = f"{path.absolute().as_uri()}?mode=rw"
     with database.ending(
         sqlite3.connect(uri, uri=True, timeout=database.BUSY_TIMEOUT_S, isolation_level=None)

@@ -95,6 +95,23 @@ def key_of_segment(path: Path, ledger: Path, identity: str, segment: int) -> Seg
         return SegmentKey(key)
 
 
+def spellings_of(text: str, keys: Path, ledger: Path) -> frozenset[str]:
+    """Return how a text stands in a ledger: as it is, and keyed by each key of a file.
+
+    Args:
+        text: The text, such as the absolute path of a file.
+        keys: The file of the keys.
+        ledger: The file of the ledger.
+
+    Raises:
+        LedgerError: The file of the keys cannot be read, or its content is no list of keys.
+    """
+    with key_file(keys, ledger) as descriptor:
+        lines = enumerate(read_all(descriptor).splitlines(), start=1)
+        found = [SegmentKey(bytes.fromhex(_read_line(line, keys, number)["key"])) for number, line in lines]
+    return frozenset({text, *(one.text(text) for one in found)})
+
+
 def _read_line(line: bytes, path: Path, number: int) -> dict[str, Any]:
     try:
         found = parse_json(line)

@@ -18,6 +18,8 @@ NO_HEAD = (
     "A rollback to an earlier copy, and a cut tail, cannot be excluded: this needs a head that is kept "
     "elsewhere (biofm audit head)."
 )
+ENTRIES = "table entries"
+NO_LEDGER = "This is no ledger of biofm: it has no table of entries."
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,8 @@ def verify(path: Path, head: Head | None = None) -> Report:
         LedgerError: There is no ledger.
     """
     snapshot = snapshot_of(path)
+    if ENTRIES not in snapshot.objects:
+        return Report("", 0, (*snapshot.faults, NO_LEDGER), ())
     findings = [*snapshot.faults, *faults_of_schema(snapshot)]
     parts, missing = _parts(path, snapshot)
     findings += [*missing, *_faults_of_parts(parts), *_faults_of_before(path, parts)]

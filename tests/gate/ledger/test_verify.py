@@ -194,4 +194,4 @@ def test_a_truncated_file_is_reported(ledger: Path) -> None:
         file.truncate(ledger.stat().st_size - 4096)
     assert verify(ledger).findings
     ledger.write_bytes(b"")
-    assert "The ledger has the format 0, and not 1." in verify(ledger).findings
+    assert "This is no ledger of biofm: it has no table of entries." in verify(ledger).findings
